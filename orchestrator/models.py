@@ -1,0 +1,433 @@
+"""The nouns: Feature, Task, Plan, Batch, Route, Outcome. Values only; nothing here reads or writes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from orchestrator import durations
+
+if TYPE_CHECKING:
+    from celery import Signature
+
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"
+MINUTES_PER_COMPLEXITY = 5
+"""A task without an estimate is taken to last this many minutes for each point of its complexity."""
+
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=64)]
+Seconds = Annotated[float, BeforeValidator(durations.parse)]
+
+
+class Model(BaseModel):
+    """A value: immutable, and nothing but its declared fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Priority(StrEnum):
+    """Which of the ready tasks goes first."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """0 for high, 1 for medium, 2 for low: the smaller goes first."""
+        return list(Priority).index(self)
+
+
+class Strategy(StrEnum):
+    """How a plan turns a dependency graph into batches. `dataflow` has its place kept for it."""
+
+    SEQUENTIAL = "sequential"
+    PARALLEL = "parallel"
+    BATCHED = "batched"
+    RESOURCE_AWARE = "resource_aware"
+    AUTO = "auto"
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands."""
+
+    BACKLOG = "backlog"
+    PENDING = "pending"
+    IN_PROGRESS = "in-progress"
+    IN_REVIEW = "in-review"
+    CHANGES_REQUESTED = "changes-requested"
+    TESTING = "testing"
+    BLOCKED = "blocked"
+    ON_HOLD = "on-hold"
+    FAILED = "failed"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    DEFERRED = "deferred"
+
+
+class FeatureStatus(StrEnum):
+    """Where a feature stands. It follows from its tasks, but for `cancelled`, which a person asks for."""
+
+    DRAFT = "draft"
+    PLANNING = "planning"
+    IN_DEVELOPMENT = "in-development"
+    TESTING = "testing"
+    VALIDATING = "validating"
+    PENDING_REVIEW = "pending-review"
+    BLOCKED = "blocked"
+    ON_HOLD = "on-hold"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    ARCHIVED = "archived"
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more will happen to the feature."""
+        return self in (FeatureStatus.COMPLETED, FeatureStatus.CANCELLED, FeatureStatus.ARCHIVED)
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing more will happen to the feature unless a person acts."""
+        return self.is_over or self is FeatureStatus.BLOCKED
+
+
+class Retries(Model):
+    """How often a failed task is tried again, and how long each wait is.
+
+    The wait before retry n is `backoff * factor ** (n - 1)` seconds, at most `longest`, and with `jitter` a
+    random share of it between half and the whole, so that tasks that failed together do not return together
+    (AWS Architecture Blog, "Exponential Backoff And Jitter", the "equal jitter" variant).
+    """
+
+    max: int = Field(default=0, ge=0, le=100, description="retries after the first attempt")
+    backoff: Seconds = Field(default=1.0, description="wait before the first retry")
+    factor: float = Field(default=2.0, ge=1, le=10, description="growth of the wait from retry to retry")
+    longest: Seconds = Field(default=300.0, description="no wait is longer than this")
+    jitter: bool = True
+
+    def wait(self, retry: int, chance: float) -> float:
+        """Seconds to wait before retry number `retry` (from 1); `chance` is a random number in [0, 1).
+
+        Example:
+            >>> Retries(max=3, backoff="2s", jitter=False).wait(3, chance=0.5)
+            8.0
+        """
+        whole = min(self.longest, self.backoff * self.factor ** (retry - 1))
+        return float(whole * (0.5 + chance / 2) if self.jitter else whole)
+
+
+class Task(Model):
+    """One piece of work in a feature.
+
+    Example:
+        >>> Task(id="T2", title="Implement API", tags=["backend"], depends_on=["T1"], estimate="25m").estimate
+        1500.0
+    """
+
+    id: Id
+    title: str = Field(default="", max_length=200, description="one line; the id where it is left out")
+    description: str = ""
+    tags: tuple[Tag, ...] = Field(default=(), max_length=32)
+    depends_on: tuple[Id, ...] = ()
+    priority: Priority = Priority.MEDIUM
+    complexity: int = Field(default=5, ge=1, le=10)
+    estimate: Seconds | None = Field(default=None, description="expected duration")
+    timeout: Seconds | None = Field(default=None, description="the task is ended after this")
+    retries: Retries = Retries()
+    specialist: str | None = Field(default=None, max_length=64, description="overrides the routing by tags")
+    params: Mapping[str, JsonValue] = Field(default_factory=dict, description="data for the specialist")
+    run: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="inline command: an argument list, or a text split into one"
+    )
+
+    @field_validator("retries", mode="before")
+    @classmethod
+    def _a_number_of_retries_is_enough(cls, value: object) -> object:
+        return {"max": value} if isinstance(value, int) else value
+
+    @field_validator("run", mode="before")
+    @classmethod
+    def _a_text_is_an_argument_list(cls, value: object) -> object:
+        return shlex.split(value) if isinstance(value, str) else value
+
+    @field_validator("depends_on", "tags", mode="after")
+    @classmethod
+    def _once_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value))
+
+    @property
+    def name(self) -> str:
+        """The title, or the id where there is none."""
+        return self.title or self.id
+
+    @property
+    def weight(self) -> float:
+        """Expected seconds: the estimate, or a guess from the complexity."""
+        return self.estimate or self.complexity * MINUTES_PER_COMPLEXITY * 60.0
+
+
+class Feature(Model):
+    """A set of tasks with dependencies, run as one.
+
+    All the mistakes of a feature are reported together: those of single fields, and those between tasks
+    (duplicate ids, unknown dependencies, a task that depends on itself).
+
+    Example:
+        >>> feature = Feature(title="Login", tasks=[Task(id="T1"), Task(id="T2", depends_on=["T1"])])
+        >>> [task.id for task in feature.tasks]
+        ['T1', 'T2']
+    """
+
+    id: Id | None = Field(default=None, description="made up at enqueue where it is left out")
+    title: str = Field(min_length=1, max_length=200)
+    description: str = ""
+    tags: tuple[Tag, ...] = Field(default=(), max_length=32)
+    strategy: Strategy = Strategy.BATCHED
+    max_parallel_tasks: int | None = Field(default=None, ge=1, le=10_000, description="cap of this feature")
+    tasks: tuple[Task, ...] = Field(min_length=1)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _report_all_mistakes_at_once(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        mistakes: list[InitErrorDetails] = []
+        feature = None
+        try:
+            feature = handler(data)
+        except ValidationError as error:
+            mistakes += [
+                _mistake(line["type"], line["msg"], line["loc"], line["input"])
+                for line in error.errors(include_url=False, include_context=False)
+            ]
+        if feature is not None or isinstance(data, Mapping):
+            mistakes += _mistakes_between(feature.tasks if feature else data.get("tasks"))
+        if mistakes:
+            raise ValidationError.from_exception_data(cls.__name__, mistakes)
+        assert feature is not None
+        return feature
+
+    def task(self, task_id: str) -> Task:
+        """The task of that id.
+
+        Raises:
+            KeyError: There is none.
+        """
+        for task in self.tasks:
+            if task.id == task_id:
+                return task
+        raise KeyError(task_id)
+
+
+def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:
+    """The mistakes that no single task shows. Reads raw data too, and passes over what it cannot read."""
+    if not isinstance(tasks, list | tuple):
+        return
+    rows = [(place, _raw(task, "id"), _raw(task, "depends_on")) for place, task in enumerate(tasks)]
+    first: dict[str, int] = {}
+    for place, task_id, _ in rows:
+        if isinstance(task_id, str) and first.setdefault(task_id, place) != place:
+            yield _mistake(
+                "duplicate_id",
+                f"task {first[task_id] + 1} has this id already; give each task an id of its own",
+                ("tasks", place, "id"),
+                task_id,
+            )
+    for place, task_id, dependencies in rows:
+        if not isinstance(dependencies, list | tuple):
+            continue
+        for at, dependency in enumerate(dependencies):
+            where = ("tasks", place, "depends_on", at)
+            if not isinstance(dependency, str) or not re.fullmatch(ID_PATTERN, dependency):
+                continue
+            if dependency == task_id:
+                yield _mistake("self_dependency", "a task cannot depend on itself", where, dependency)
+            elif dependency not in first:
+                near = _nearest(dependency, first)
+                hint = f"; did you mean {near}?" if near else f"; the tasks are {_some(first)}"
+                yield _mistake("unknown_dependency", f"no task has this id{hint}", where, dependency)
+
+
+def _raw(task: object, key: str) -> object:
+    return task.get(key) if isinstance(task, Mapping) else getattr(task, key, None)
+
+
+def _mistake(kind: str, text: str, where: tuple[str | int, ...], value: object) -> InitErrorDetails:
+    return InitErrorDetails(type=PydanticCustomError(kind, "{text}", {"text": text}), loc=where, input=value)
+
+
+def _nearest(word: str, known: Mapping[str, int]) -> str | None:
+    import difflib
+
+    if len(known) > 2_000:  # the search is quadratic; a suggestion is a courtesy, not worth seconds
+        return None
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
+
+
+def _some(ids: Mapping[str, int], most: int = 8) -> str:
+    names = list(ids)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+class SubBatch(Model):
+    """A part of a batch that is wider than the cap: 1a starts first, the rest follows slot by slot."""
+
+    label: str = Field(description='"1a", "1b", …')
+    tasks: tuple[Id, ...]
+
+
+class Batch(Model):
+    """Tasks that may run at the same time: all their dependencies are in batches before."""
+
+    number: int = Field(ge=1)
+    tasks: tuple[Id, ...] = Field(description="in launch order")
+    expected: float = Field(description="expected seconds under the cap")
+    sub_batches: tuple[SubBatch, ...] = ()
+
+    @property
+    def parallel(self) -> bool:
+        """More than one task, so that there is something to run side by side."""
+        return len(self.tasks) > 1
+
+
+class Bottleneck(Model):
+    """A task that many others wait for, directly or through others."""
+
+    task: Id
+    blocks: int
+
+
+class Plan(Model):
+    """What will run when: the feature's batches in order, and what the planner knows about them."""
+
+    feature: Feature
+    requested: Strategy
+    strategy: Strategy = Field(description="what `auto` came to, else as requested")
+    cap: int = Field(ge=1, description="max_parallel_tasks in force")
+    batches: tuple[Batch, ...]
+    critical_path: tuple[Id, ...]
+    critical_seconds: float = Field(description="no schedule is shorter than this")
+    total_seconds: float = Field(description="all the work, one task after the other")
+    expected_seconds: float = Field(description="all batches, under the cap")
+    bottlenecks: tuple[Bottleneck, ...]
+
+    @property
+    def saving_percent(self) -> int:
+        """How much shorter the plan is than one task after the other, in per cent."""
+        return round(100 * (1 - self.expected_seconds / self.total_seconds))
+
+    @property
+    def is_guess(self) -> bool:
+        """Some duration comes from a complexity, not from an estimate."""
+        return any(task.estimate is None for task in self.feature.tasks)
+
+    def canvas(self) -> Signature[Any]:
+        """The plan as a plain Celery chain of groups, executable as it is, without the orchestrator's state.
+
+        Each task runs its specialist from its own arguments; a failing task stops the chain by Celery's own
+        means. It needs a result backend, as every Celery chord does.
+
+        Example:
+            result = plan(feature).canvas().apply_async()
+        """
+        from orchestrator import canvas  # the one door from the core to Celery, opened only when asked for
+
+        return canvas.chain_of_groups(self)
+
+
+class Route(Model):
+    """Which specialist gets a task, and why."""
+
+    specialist: str = Field(description="the specialist's name in the configuration")
+    title: str
+    queue: str
+    model_tier: str | None = None
+    tag: str | None = Field(default=None, description="the tag that matched")
+    rule: Literal["task", "tag", "default"]
+    reason: str
+    suggestions: tuple[str, ...] = Field(default=(), description="tags that would have matched")
+
+
+class BlockKind(StrEnum):
+    """What sort of obstacle a blocked task met."""
+
+    EXTERNAL = "external-dependency"
+    TECHNICAL = "technical"
+    INFORMATION = "missing-information"
+
+
+class FailureCause(StrEnum):
+    """Why an attempt failed."""
+
+    CODE = "code-error"
+    TESTS = "failing-tests"
+    DEPENDENCY = "dependency"
+    TIMEOUT = "timeout"
+    WORKER_LOST = "worker-lost"
+    OUT_OF_MEMORY = "out-of-memory"
+    REPORTED = "reported"
+
+
+class Completed(Model):
+    """The work is done."""
+
+    status: Literal["completed"] = "completed"
+    summary: str = ""
+    result: JsonValue = None
+    tail: str = Field(default="", description="the last lines of output")
+
+
+class Blocked(Model):
+    """The work cannot go on until somebody removes an obstacle."""
+
+    status: Literal["blocked"] = "blocked"
+    kind: BlockKind = BlockKind.TECHNICAL
+    reason: str
+    tail: str = ""
+
+
+class Failed(Model):
+    """The attempt went wrong."""
+
+    status: Literal["failed"] = "failed"
+    cause: FailureCause = FailureCause.REPORTED
+    reason: str
+    tail: str = ""
+
+
+class RetryLater(Model):
+    """Nothing is wrong, but now is not the time: try again after `after` seconds."""
+
+    status: Literal["retry-later"] = "retry-later"
+    after: Seconds = 60.0
+    reason: str = ""
+    tail: str = ""
+
+
+class Cancelled(Model):
+    """The attempt was ended because somebody cancelled it."""
+
+    status: Literal["cancelled"] = "cancelled"
+    reason: str = "cancelled"
+    tail: str = ""
+
+
+Outcome = Annotated[Completed | Blocked | Failed | RetryLater | Cancelled, Field(discriminator="status")]
+OUTCOME: TypeAdapter[Completed | Blocked | Failed | RetryLater | Cancelled] = TypeAdapter(Outcome)
+"""Reads and writes any outcome: `OUTCOME.validate_json(text)`."""
