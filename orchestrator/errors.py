@@ -78,6 +78,21 @@ class NothingToDo(UsageError):
     Give the task a `run:` command, or set specialists.{specialist}.command (or .python) in the configuration."""
 
 
+class InvalidSpecialistName(UsageError):
+    """{name!r} cannot be the name of a specialist ({source}): a name has small letters, digits and hyphens.
+    Give it one that has: @specialist("code-reviewer")."""
+
+
+class SpecialistExists(UsageError):
+    """Two callables claim the specialist {specialist}: {first} and {second}.
+    Give one of them another name, or say which one is meant with specialists.{specialist}.python: "module:name"."""
+
+
+class CannotImport(OrchestratorError):
+    """{reference}, which {setting} names, cannot be imported: {cause}.
+    Install it where the worker runs, or mend {setting}. Modules are looked for in {project} too."""
+
+
 class InlineCommandRefused(UsageError):
     """{tasks} would run a command written in the feature, which this configuration does not allow.
     Put the command in the configuration under `specialists:`, or, if you trust whoever writes features, set
@@ -135,3 +150,7 @@ class WaitTimeout(OrchestratorError):
     """{feature} was not finished after {seconds} s: it is {status}, {progress}. It goes on running."""
 
     exit_code = 4
+
+
+class NotCompleted(UsageError):
+    """{task} of {feature} has no result: {reason}. `orchestrator status {feature}` shows where it stands."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,8 +33,37 @@ ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"
 MINUTES_PER_COMPLEXITY = 5
 """A task without an estimate is taken to last this many minutes for each point of its complexity."""
 
+SUGGESTIONS = 20
+"""So many unknown dependencies of one feature get a "did you mean"; each costs a search through all the ids."""
+
+
+def _one_line(text: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", text):
+        raise ValueError("has a line break or another control character; write plain text on one line")
+    return text
+
+
+def _printable(text: str) -> str:
+    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", text):
+        raise ValueError("has a control character; only line breaks and tabs may stand between the letters")
+    return text
+
+
+def _no_null(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("has a null character, which no command can be given")
+    return text
+
+
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-Tag = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=64)]
+Tag = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=64),
+    AfterValidator(_one_line),
+]
+Line = Annotated[str, AfterValidator(_one_line)]
+Text = Annotated[str, AfterValidator(_printable)]
+Argument = Annotated[str, AfterValidator(_no_null)]
 Seconds = Annotated[float, BeforeValidator(durations.parse)]
 
 
@@ -103,11 +133,6 @@ class FeatureStatus(StrEnum):
         """Nothing more will happen to the feature."""
         return self in (FeatureStatus.COMPLETED, FeatureStatus.CANCELLED, FeatureStatus.ARCHIVED)
 
-    @property
-    def is_settled(self) -> bool:
-        """Nothing more will happen to the feature unless a person acts."""
-        return self.is_over or self is FeatureStatus.BLOCKED
-
 
 class Retries(Model):
     """How often a failed task is tried again, and how long each wait is.
@@ -143,8 +168,8 @@ class Task(Model):
     """
 
     id: Id
-    title: str = Field(default="", max_length=200, description="one line; the id where it is left out")
-    description: str = ""
+    title: Line = Field(default="", max_length=200, description="one line; the id where it is left out")
+    description: Text = ""
     tags: tuple[Tag, ...] = Field(default=(), max_length=32)
     depends_on: tuple[Id, ...] = ()
     priority: Priority = Priority.MEDIUM
@@ -152,21 +177,26 @@ class Task(Model):
     estimate: Seconds | None = Field(default=None, description="expected duration")
     timeout: Seconds | None = Field(default=None, description="the task is ended after this")
     retries: Retries = Retries()
-    specialist: str | None = Field(default=None, max_length=64, description="overrides the routing by tags")
+    specialist: Line | None = Field(default=None, max_length=64, description="overrides the routing by tags")
     params: Mapping[str, JsonValue] = Field(default_factory=dict, description="data for the specialist")
-    run: tuple[str, ...] | None = Field(
+    run: tuple[Argument, ...] | None = Field(
         default=None, min_length=1, description="inline command: an argument list, or a text split into one"
     )
 
     @field_validator("retries", mode="before")
     @classmethod
     def _a_number_of_retries_is_enough(cls, value: object) -> object:
-        return {"max": value} if isinstance(value, int) else value
+        return {"max": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("run", mode="before")
     @classmethod
     def _a_text_is_an_argument_list(cls, value: object) -> object:
-        return shlex.split(value) if isinstance(value, str) else value
+        try:
+            return shlex.split(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError(
+                "has a quote or backslash without its other half; write both, or a list"
+            ) from None
 
     @field_validator("depends_on", "tags", mode="after")
     @classmethod
@@ -197,8 +227,8 @@ class Feature(Model):
     """
 
     id: Id | None = Field(default=None, description="made up at enqueue where it is left out")
-    title: str = Field(min_length=1, max_length=200)
-    description: str = ""
+    title: Line = Field(min_length=1, max_length=200)
+    description: Text = ""
     tags: tuple[Tag, ...] = Field(default=(), max_length=32)
     strategy: Strategy = Strategy.BATCHED
     max_parallel_tasks: int | None = Field(default=None, ge=1, le=10_000, description="cap of this feature")
@@ -207,6 +237,8 @@ class Feature(Model):
     @model_validator(mode="wrap")
     @classmethod
     def _report_all_mistakes_at_once(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(data, cls):  # a feature on its way into a plan has been checked already
+            return data
         mistakes: list[InitErrorDetails] = []
         feature = None
         try:
@@ -215,6 +247,7 @@ class Feature(Model):
             mistakes += [
                 _mistake(line["type"], line["msg"], line["loc"], line["input"])
                 for line in error.errors(include_url=False, include_context=False)
+                if line["type"] != "too_short" or not line["input"]  # short only of what was refused in it
             ]
         if feature is not None or isinstance(data, Mapping):
             mistakes += _mistakes_between(feature.tasks if feature else data.get("tasks"))
@@ -245,10 +278,11 @@ def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:
         if isinstance(task_id, str) and first.setdefault(task_id, place) != place:
             yield _mistake(
                 "duplicate_id",
-                f"task {first[task_id] + 1} has this id already; give each task an id of its own",
+                f"tasks[{first[task_id]}] has this id already; give each task an id of its own",
                 ("tasks", place, "id"),
                 task_id,
             )
+    unknown = 0
     for place, task_id, dependencies in rows:
         if not isinstance(dependencies, list | tuple):
             continue
@@ -259,7 +293,8 @@ def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:
             if dependency == task_id:
                 yield _mistake("self_dependency", "a task cannot depend on itself", where, dependency)
             elif dependency not in first:
-                near = _nearest(dependency, first)
+                unknown += 1
+                near = _nearest(dependency, first) if unknown <= SUGGESTIONS else None
                 hint = f"; did you mean {near}?" if near else f"; the tasks are {_some(first)}"
                 yield _mistake("unknown_dependency", f"no task has this id{hint}", where, dependency)
 
@@ -431,3 +466,91 @@ class Cancelled(Model):
 Outcome = Annotated[Completed | Blocked | Failed | RetryLater | Cancelled, Field(discriminator="status")]
 OUTCOME: TypeAdapter[Completed | Blocked | Failed | RetryLater | Cancelled] = TypeAdapter(Outcome)
 """Reads and writes any outcome: `OUTCOME.validate_json(text)`."""
+
+
+class Progress(Model):
+    """How far a feature is, from counters alone."""
+
+    id: Id
+    title: str
+    status: FeatureStatus
+    strategy: Strategy
+    cap: int
+    auto_launch: bool
+    total: int = Field(description="tasks")
+    counts: Mapping[TaskStatus, int] = Field(description="tasks by status, without the pending ones")
+    in_flight: int = Field(description="published and unfinished: the slots taken")
+    queued: int = Field(description="ready, waiting for a slot")
+    delayed: int = Field(description="waiting for a retry")
+    batch: int = Field(description="number of the batch that is open; 0 before the first")
+    batches: int
+    batch_total: int
+    batch_resolved: int
+    batch_counts: Mapping[TaskStatus, int]
+    created: float = Field(description="seconds since the epoch, as all moments here")
+    started: float | None = None
+    finished: float | None = None
+    expected_end: float | None = None
+
+    @property
+    def completed(self) -> int:
+        """Tasks that are completed."""
+        return self.counts.get(TaskStatus.COMPLETED, 0)
+
+    @property
+    def stopped(self) -> int:
+        """Tasks that are failed or blocked."""
+        return self.counts.get(TaskStatus.FAILED, 0) + self.counts.get(TaskStatus.BLOCKED, 0)
+
+    @property
+    def percent(self) -> int:
+        """Completed tasks, in per cent of all."""
+        return 100 * self.completed // self.total
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing more happens unless a person acts: over, or stopped with nothing left that could run."""
+        if self.status.is_over:
+            return self.in_flight == 0 or self.status is not FeatureStatus.CANCELLED
+        return self.stopped > 0 and self.in_flight + self.queued + self.delayed == 0
+
+
+class TaskState(Model):
+    """Where a task of an enqueued feature stands."""
+
+    id: Id
+    title: str
+    specialist: str = Field(description="its title")
+    status: TaskStatus = TaskStatus.PENDING
+    phase: Literal["", "waiting", "queued", "launched", "delayed"] = Field(
+        default="", description="of a pending task: behind a batch, for a slot, for a worker, for a retry"
+    )
+    attempt: int = 0
+    batch: int
+    depends_on: tuple[Id, ...] = ()
+    retried: int = 0
+    lost: int = 0
+    started: float | None = None
+    finished: float | None = None
+    due: float | None = Field(default=None, description="when the retry is due")
+    worker: str = ""
+    percent: float | None = None
+    note: str = ""
+    noted: float | None = None
+
+
+class Event(Model):
+    """One entry of a feature's event stream."""
+
+    id: str = Field(description="the id in the Redis Stream")
+    time: float
+    event: str
+    task: str = ""
+    source: str = Field(default="", description="status before")
+    target: str = Field(default="", description="status after")
+    attempt: int | None = None
+    batch: int | None = None
+    worker: str = ""
+    cause: str = ""
+    percent: str = ""
+    note: str = ""

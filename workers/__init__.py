@@ -1,0 +1,33 @@
+"""The craft: given a task, do the work and return an outcome.
+
+A specialist in Python is a function of a `Context`:
+
+    from workers import Blocked, Context, specialist
+
+    @specialist("reviewer")
+    def review(context: Context) -> str | Blocked:
+        if "url" not in context.task.params:
+            return Blocked(reason="params.url is missing", kind="missing-information")
+        return "reviewed"
+"""
+
+from orchestrator.models import Blocked, BlockKind, Cancelled, Completed, Failed, FailureCause, RetryLater
+from workers.base import Context, FeatureHead, Specialist, has_work, perform, resolve, specialist, time_limit
+
+__all__ = [
+    "BlockKind",
+    "Blocked",
+    "Cancelled",
+    "Completed",
+    "Context",
+    "Failed",
+    "FailureCause",
+    "FeatureHead",
+    "RetryLater",
+    "Specialist",
+    "has_work",
+    "perform",
+    "resolve",
+    "specialist",
+    "time_limit",
+]

@@ -1,0 +1,79 @@
+"""The Celery app. `celery -A orchestrator worker` (or flower, inspect, control) finds it here by Celery's own rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+
+from orchestrator import canvas, config, connections, tasks
+from orchestrator.config import Settings
+from orchestrator.keeper import Keeper
+
+
+class App(Celery):
+    """A Celery app that knows the settings it was made from."""
+
+    settings: Settings
+
+
+def create(settings: Settings) -> App:
+    """Make the app: a Celery task and a queue for each specialist.
+
+    Its configuration is read at first use, so that an import neither looks for a Redis nor starts one.
+
+    Example:
+        app = create(config.load())
+    """
+    app = App("orchestrator")
+    app.settings = settings
+    app.add_defaults(lambda: configuration(settings))
+    for specialist in settings.specialists:
+        tasks.register(app, settings, specialist)
+    app.steps["worker"].add(Keeper)
+    return app
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """Celery's configuration for these settings.
+
+    Raises:
+        NoRedisServer, RedisDidNotStart: No Redis is configured, and there is no way to run one here.
+    """
+    queues = dict.fromkeys(settings.queue(specialist) for specialist in settings.specialists)
+    return {
+        "broker_url": connections.broker_url(settings),
+        # Only Plan.canvas() needs results: a chord does not exist without a backend.
+        "result_backend": connections.for_celery(connections.redis_url(settings)),
+        "task_ignore_result": True,
+        "result_expires": 86_400,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "event_serializer": "json",
+        "accept_content": ["json"],
+        "task_queues": [Queue(queue, routing_key=queue) for queue in queues],
+        "task_default_exchange": "orchestrator",
+        "task_default_queue": settings.queue(settings.specialist_routing.default),
+        "task_routes": {
+            name(specialist): {"queue": settings.queue(specialist)}
+            for specialist in settings.specialists
+            for name in (canvas.celery_task, canvas.standalone_task)
+        },
+        "worker_concurrency": settings.parallelism.max_parallel_tasks,
+        # A worker takes a message only when it has a process free for it, and gives it up only when it is done.
+        "worker_prefetch_multiplier": 1,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        "task_track_started": True,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": {"fanout_prefix": True, "fanout_patterns": True},
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+    }
+
+
+app = create(config.load())

@@ -1,0 +1,86 @@
+"""Where Redis and the broker are, and how to reach them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import redis
+from kombu.utils.url import maybe_sanitize_url
+
+from orchestrator import embedded, errors
+from orchestrator.config import Settings
+from orchestrator.keys import Keys
+from orchestrator.store import Store
+
+CONNECT_SECONDS = 5.0
+
+
+def redis_url(settings: Settings) -> str:
+    """The URL of the Redis that holds the state. Where none is configured the folder's own is started.
+
+    Raises:
+        NoRedisServer, RedisDidNotStart: There is no way to run one here.
+    """
+    url = settings.redis.url
+    return url.get_secret_value() if url else embedded.connect(settings)
+
+
+def broker_url(settings: Settings) -> str:
+    """The URL of Celery's broker, as kombu writes it: the Redis of the state, unless another one is configured."""
+    url = settings.broker.url
+    return url.get_secret_value() if url else for_celery(redis_url(settings))
+
+
+def for_celery(url: str) -> str:
+    """A redis-py URL as Celery wants it, for a broker and for a result backend.
+
+    Example:
+        >>> for_celery("unix:///run/redis.sock")
+        'redis+socket:///run/redis.sock'
+        >>> for_celery("rediss://cache:6380/0")
+        'rediss://cache:6380/0?ssl_cert_reqs=required'
+    """
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    if parts.scheme == "unix":
+        parts = parts._replace(scheme="redis+socket")
+        if "db" in query:
+            query["virtual_host"] = query.pop("db")
+    if parts.scheme == "rediss":
+        # Celery refuses a TLS URL that does not say how certificates are checked; redis-py checks them by default.
+        query.setdefault("ssl_cert_reqs", "required")
+    # Not urlunsplit: it writes "redis+socket:/path", with one slash, which Celery does not take for a URL.
+    return f"{parts.scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(query)}" if query else "")
+
+
+def open_store(settings: Settings) -> Store:
+    """A store on the Redis in force. Its connections are opened when they are needed.
+
+    Raises:
+        NoRedisServer, RedisDidNotStart: There is no way to run one here.
+    """
+    url = redis_url(settings)
+    client = redis.Redis.from_url(
+        url, decode_responses=True, socket_connect_timeout=CONNECT_SECONDS, health_check_interval=30
+    )
+    return Store(client, Keys(settings.redis.prefix), events_kept=settings.limits.events, url=shown(url))
+
+
+def shown(url: str) -> str:
+    """A URL without its password, for people's eyes."""
+    return str(maybe_sanitize_url(url))
+
+
+@contextlib.contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Turn redis-py's connection errors into ours.
+
+    Raises:
+        RedisUnreachable: Redis did not answer.
+    """
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise errors.RedisUnreachable(url=url, cause=error) from None

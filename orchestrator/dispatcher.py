@@ -1,0 +1,72 @@
+"""Carries out the commands of the lifecycle: publishes to Celery, and tells the log."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator
+
+from celery import Celery
+from kombu import Producer
+from kombu.exceptions import OperationalError
+
+from orchestrator import canvas, errors
+from orchestrator.connections import shown
+from orchestrator.lifecycle import Announce, Command, Launch, Publish
+from orchestrator.store import Store
+
+logger = logging.getLogger("orchestrator")
+
+
+class Dispatcher:
+    """Carries out commands.
+
+    Args:
+        app: The Celery app to publish through.
+        store: Where the outbox is.
+        pooled: Publish through the app's connection pool, as workers do. Otherwise a connection is opened for each
+            launch and closed after it.
+    """
+
+    def __init__(self, app: Celery, store: Store, *, pooled: bool) -> None:
+        self.app = app
+        self.store = store
+        self.pooled = pooled
+
+    def send(self, commands: Iterable[Command]) -> None:
+        """Carry out commands, in their order.
+
+        Raises:
+            BrokerUnreachable: The broker does not take messages. What was to be published stays in the outbox.
+        """
+        for command in commands:
+            match command:
+                case Publish(feature, launches):
+                    self.publish(feature, launches)
+                case Announce(feature, text):
+                    logger.info("[%s] %s", feature, text)
+
+    def publish(self, feature_id: str, launches: tuple[Launch, ...]) -> None:
+        """Publish launches as one Celery group, and take them out of the outbox.
+
+        Raises:
+            BrokerUnreachable: The broker does not take messages. What was to be published stays in the outbox.
+        """
+        try:
+            with self._producer() as producer:
+                canvas.group_of(self.app, feature_id, launches).apply_async(
+                    producer=producer, add_to_parent=False, retry=False
+                )
+        except (OperationalError, OSError) as error:
+            url = shown(self.app.conf.broker_url)
+            raise errors.BrokerUnreachable(url=url, cause=error, feature=feature_id) from None
+        self.store.published(feature_id, launches)
+
+    @contextlib.contextmanager
+    def _producer(self) -> Iterator[Producer]:
+        if self.pooled:
+            with self.app.producer_pool.acquire(block=True) as producer:
+                yield producer
+        else:
+            with self.app.connection_for_write() as connection:
+                yield self.app.amqp.Producer(connection)

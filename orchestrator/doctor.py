@@ -1,0 +1,324 @@
+"""Looks at everything a feature needs to run, and says what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+import kombu
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from orchestrator import config, embedded, errors
+from orchestrator.config import Settings
+from orchestrator.models import Model
+
+PATIENCE = 3
+"""Seconds that a server has to answer."""
+
+CLOCK_TOLERANCE = 5.0
+"""Seconds that this machine's clock and that of Redis may be apart."""
+
+OLDEST_REDIS = (6, 2)
+PACKAGES = ("task-orchestrator", "celery", "kombu", "redis")
+
+
+class Level(StrEnum):
+    """How bad it is. A problem keeps features from running as promised; a warning may be as you want it."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+class Finding(Model):
+    """What one check found."""
+
+    name: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Check the configuration, Redis, the broker, the workers and the log folder.
+
+    A private redis-server that does not run is started for the look, and stopped after it; where the folder
+    does not exist yet, nothing is started and nothing is written.
+
+    Returns:
+        The findings in a sensible order to read; no passwords in them.
+
+    Example:
+        unwell = any(finding.level is Level.PROBLEM for finding in examine(settings))
+    """
+    return [_configuration(settings), _versions(), _logs(settings), *_servers(settings)]
+
+
+def safe_url(url: str) -> str:
+    """The URL as it may be shown: the password hidden, options left out.
+
+    kombu's `sanitize_url` raises on a list of URLs, and shows passwords with a "/" that is not quoted.
+
+    Example:
+        >>> safe_url("redis://user:secret@localhost:6379/0?timeout=5")
+        'redis://user:**@localhost:6379/0'
+    """
+    return ";".join(
+        re.sub(r"://([^:/?#@]*).*@", r"://\1:**@", one, flags=re.DOTALL).split("?")[0]
+        for one in re.split(r";(?=[a-z+]+://)", url)
+    )
+
+
+def _ok(name: str, text: str) -> Finding:
+    return Finding(name=name, level=Level.OK, text=text)
+
+
+def _warning(name: str, text: str, remedy: str) -> Finding:
+    return Finding(name=name, level=Level.WARNING, text=text, remedy=remedy)
+
+
+def _problem(name: str, text: str, remedy: str) -> Finding:
+    return Finding(name=name, level=Level.PROBLEM, text=text, remedy=remedy)
+
+
+def _configuration(settings: Settings) -> Finding:
+    file = config.find_file()
+    if file:
+        return _ok("configuration", f"{file} is in force")
+    return _ok("configuration", f"the defaults are in force; there is no {settings.folder / config.FILE}")
+
+
+def _versions() -> Finding:
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    return _ok("versions", f"Python {platform.python_version()}, {packages}")
+
+
+def _logs(settings: Settings) -> Finding:
+    folder = settings.log_folder.absolute()
+    there = next(place for place in [folder, *folder.parents] if place.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return _ok("logs", f"{folder} can be written")
+    return _problem(
+        "logs",
+        f"{folder} cannot be written ({there})",
+        "Make it writable, or set `logs` to a folder that is.",
+    )
+
+
+def _servers(settings: Settings) -> Iterator[Finding]:
+    if settings.redis.url:
+        yield from _redis_and_all_behind_it(settings, settings.redis.url.get_secret_value())
+    elif settings.folder.is_dir():
+        try:
+            with embedded.Server(settings.folder, settings.redis.redis_server) as server:
+                yield from _redis_and_all_behind_it(settings, server.url)
+        except (errors.NoRedisServer, errors.RedisDidNotStart) as error:
+            yield _from_error("redis", error)
+    else:
+        yield _binary(settings)
+
+
+def _binary(settings: Settings) -> Finding:
+    try:
+        binary = embedded.find_binary(settings.redis.redis_server)
+    except errors.NoRedisServer as error:
+        return _from_error("redis", error)
+    version = embedded.version_of(binary)
+    text = f"none runs here yet; the first command starts {binary} ({_dotted(version)})"
+    return _ok("redis", text) if version >= OLDEST_REDIS else _too_old(text)
+
+
+def _from_error(name: str, error: errors.OrchestratorError) -> Finding:
+    text, _, remedy = str(error).rpartition("\n")  # by the house style an error's last line is its next step
+    return _problem(name, text, remedy)
+
+
+def _redis_and_all_behind_it(settings: Settings, url: str) -> Iterator[Finding]:
+    try:
+        client = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=PATIENCE,
+            socket_connect_timeout=PATIENCE,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError:  # its message may quote a part of a password
+        yield _problem("redis", f"{safe_url(url)} is no URL that can be read", _URL_REMEDY)
+        return
+    with client:
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            yield _problem("redis", f"{safe_url(url)} does not answer: {error}", _URL_REMEDY)
+            return
+        yield from _redis(client, settings, safe_url(url))
+    broker = _broker(settings)
+    yield broker
+    if broker.level is not Level.PROBLEM:
+        yield from _workers(settings)
+
+
+_URL_REMEDY = (
+    "Start it, or set redis.url to one that runs (percent-encode special characters in its password)."
+)
+
+
+def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Finding]:
+    clock = _clock(_ask(client.time), time.time())
+    info = _ask(client.info)
+    if not info:
+        yield _ok("redis", f"{url} answers")
+        yield _unreadable("redis version", "INFO")
+        yield clock
+        return
+    product = (
+        f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"
+    )
+    program = f", {info['executable']}" if settings.is_embedded and info.get("executable") else ""
+    text = f"{url} answers ({product}{program})"
+    version = tuple(int(part) for part in re.findall(r"\d+", str(info["redis_version"]))[:2])
+    yield _ok("redis", text) if version >= OLDEST_REDIS else _too_old(text)
+    yield _eviction(info.get("maxmemory_policy"))
+    yield _persistence(info, client)
+    yield clock
+
+
+def _ask(question: Callable[[], Any]) -> Any:
+    """The answer; None where the user's rights or the provider of the server refuse it."""
+    try:
+        return question()
+    except redis.ResponseError:
+        return None
+
+
+def _unreadable(name: str, command: str) -> Finding:
+    return _warning(
+        name,
+        f"could not read it: {command} was refused",
+        f"Allow {command} to the user in redis.url, or look by hand.",
+    )
+
+
+def _too_old(text: str) -> Finding:
+    oldest = _dotted(OLDEST_REDIS)
+    return _problem(
+        "redis", text, f"Use Redis {oldest} or newer: older ones lack commands that are needed here."
+    )
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version)) or "unknown version"
+
+
+def _clock(redis_time: tuple[int, int] | None, now: float) -> Finding:
+    if redis_time is None:
+        return _unreadable("clock", "TIME")
+    apart = now - (redis_time[0] + redis_time[1] / 1e6)
+    if abs(apart) <= CLOCK_TOLERANCE:
+        return _ok("clock", "this machine and Redis agree")
+    word = "ahead of" if apart > 0 else "behind"
+    return _warning(
+        "clock",
+        f"this machine is {abs(apart):.0f} s {word} Redis",
+        "Synchronise both clocks (NTP): leases and waits are counted in the time of Redis.",
+    )
+
+
+def _eviction(policy: str | None) -> Finding:
+    if policy is None:
+        return _unreadable("eviction", "INFO memory")
+    if policy == "noeviction":
+        return _ok("eviction", "Redis throws nothing away (maxmemory-policy noeviction)")
+    return _problem(
+        "eviction",
+        f"maxmemory-policy is {policy}: when its memory is full, Redis throws work away",
+        "Set it: redis-cli CONFIG SET maxmemory-policy noeviction (and in redis.conf, to stay).",
+    )
+
+
+def _persistence(info: Mapping[str, Any], client: redis.Redis) -> Finding:
+    name = "persistence"
+    failed = [
+        key for key in ("aof_last_write_status", "rdb_last_bgsave_status") if info.get(key, "ok") != "ok"
+    ]
+    if failed:
+        return _problem(
+            name,
+            f"Redis could not write to its disk ({failed[0]})",
+            "See its log, and whether its disk is full.",
+        )
+    if info.get("aof_enabled"):
+        return _ok(name, "Redis writes every change to its disk (appendonly yes)")
+    saves = _ask(lambda: client.config_get("save"))
+    if saves is None:
+        return _unreadable(name, "CONFIG GET")
+    if saves.get("save"):
+        return _ok(name, f"Redis writes its data to its disk now and then (save {saves['save']})")
+    return _warning(
+        name,
+        "Redis keeps everything in memory only: a restart of it loses all features",
+        "Set it: redis-cli CONFIG SET appendonly yes (and in redis.conf, to stay).",
+    )
+
+
+def _broker(settings: Settings) -> Finding:
+    if not settings.broker.url:
+        return _ok("broker", "the same Redis")
+    url = settings.broker.url.get_secret_value()
+    remedy = "Start it, or set broker.url to one that runs, or leave it out: then Redis is the broker."
+    patience = (
+        {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE} if url.startswith("redis") else {}
+    )
+    try:
+        with kombu.Connection(url, connect_timeout=PATIENCE, transport_options=patience) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE)
+    except kombu.exceptions.OperationalError as error:
+        return _problem("broker", f"{safe_url(url)} does not answer: {error}", remedy)
+    except Exception as error:  # a transport may raise anything; its message may quote a part of a password
+        return _problem("broker", f"{safe_url(url)} cannot be used ({type(error).__name__})", remedy)
+    return _ok("broker", f"{safe_url(url)} answers")
+
+
+def _workers(settings: Settings) -> Iterator[Finding]:
+    try:
+        answers = _ask_the_workers()
+    except errors.OrchestratorError as error:
+        yield _from_error("workers", error)
+        return
+    except kombu.exceptions.OperationalError as error:
+        yield _problem(
+            "workers", f"they cannot be asked: {error}", "See what is said of Redis and the broker."
+        )
+        return
+    if not answers:
+        yield _warning(
+            "workers",
+            "no worker answers, so nothing is worked on",
+            "Start one: celery -A orchestrator worker. (`orchestrator run` brings its own.)",
+        )
+        return
+    yield _ok("workers", f"{len(answers)} answered: {', '.join(sorted(answers))}")
+    served = {queue["name"] for queues in answers.values() for queue in queues}
+    missing = sorted({settings.queue(name) for name in settings.specialists} - served)
+    if missing:
+        yield _warning(
+            "queues",
+            f"no worker takes from {', '.join(missing)}: tasks sent there wait",
+            f"Start a worker for them: celery -A orchestrator worker -Q {','.join(missing)}",
+        )
+    else:
+        yield _ok("queues", "each specialist's queue has a worker")
+
+
+def _ask_the_workers() -> Mapping[str, list[Mapping[str, Any]]]:
+    from orchestrator.celery import app  # late: it brings all of Celery, and reads the settings
+
+    return app.control.inspect(timeout=1.0).active_queues() or {}

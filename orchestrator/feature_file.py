@@ -1,0 +1,403 @@
+"""Feature files: YAML or JSON in, a Feature out, or every mistake at once with its line and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import json as json_format
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator import errors
+from orchestrator.documents import (
+    DEEPEST,
+    JsonDocument,
+    Mistake,
+    Place,
+    Spot,
+    Unreadable,
+    YamlDocument,
+    decode,
+    quoted,
+)
+from orchestrator.models import Feature, Priority, Retries, Strategy, Task
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from orchestrator.config import Limits
+
+MOST_SHOWN = 100
+"""So many mistakes stand in the text of an error; all of them are in its fact `lines`."""
+
+
+def read(path: Path, limits: Limits) -> Feature:
+    """Read a feature file: JSON where the name ends in .json, else YAML.
+
+    Raises:
+        InvalidFeature: It cannot be read, or has mistakes; all of them are named.
+
+    Example:
+        feature = feature_file.read(Path("login.yaml"), Settings().limits)
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.file + 1)
+    except (OSError, ValueError) as error:
+        _refuse(path, [Mistake((), _explain_open(error))])
+    return parse(data, limits, source=str(path), json=path.suffix.lower() == ".json")
+
+
+def parse(text: str | bytes, limits: Limits, source: str = "The text", json: bool = False) -> Feature:
+    """Read a feature from YAML, or from JSON with `json`.
+
+    Raises:
+        InvalidFeature: It has mistakes; all of them are named. `source` says where the text came from.
+
+    Example:
+        >>> from orchestrator.config import Limits
+        >>> parse("title: Login\\ntasks: [{id: T1}, {id: T2, depends_on: [T1]}]", Limits()).tasks[1].depends_on
+        ('T1',)
+    """
+    try:
+        text = decode(text, limits)
+        document = JsonDocument(text, limits) if json else YamlDocument(text, limits)
+        _check_counts(document.value, limits)
+    except Unreadable as error:
+        _refuse(source, [error.mistake])
+    feature, found = _validate(document.value)
+    others = [*document.mistakes, *_oversizes(document.value, limits)]
+    mistakes = _explain_all(found, others, document) if found or others else []
+    if mistakes or feature is None:
+        _refuse(source, mistakes, document.value)
+    return feature
+
+
+def check(feature: Feature, limits: Limits) -> None:
+    """Check the sizes of a feature, also of one made in Python.
+
+    Raises:
+        InvalidFeature: Something is larger than `limits` allows, or is no JSON value.
+    """
+    mistakes = list(_oversizes(feature, limits))
+    if len(feature.tasks) > limits.tasks:
+        mistakes.insert(0, Mistake(("tasks",), _too_many("tasks", len(feature.tasks), limits.tasks)))
+    if mistakes:
+        _refuse(f'The feature "{feature.title}"', mistakes, feature)
+
+
+def _explain_open(error: OSError | ValueError) -> str:
+    match error:
+        case FileNotFoundError():
+            return "there is no such file; check the path"
+        case IsADirectoryError():
+            return "this is a folder; name a .yaml or .json file in it"
+        case PermissionError():
+            return "you have no permission to read this file"
+        case _:
+            return f"the file cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
+# Sizes
+
+
+def _check_counts(value: Any, limits: Limits) -> None:
+    """Refuse far too many tasks before each of them is checked."""
+    if value is None:
+        raise Unreadable("it is empty; write a title and tasks")
+    if not isinstance(value, dict):
+        raise Unreadable(f"it is {_kind(value)}; a feature is a mapping with a title and tasks", 1)
+    tasks = value.get("tasks")
+    if isinstance(tasks, list) and len(tasks) > limits.tasks:
+        raise Unreadable(_too_many("tasks", len(tasks), limits.tasks), place=("tasks",))
+
+
+def _oversizes(feature: Any, limits: Limits) -> Iterator[Mistake]:
+    """What is larger than allowed, in a Feature or in raw data."""
+    yield from _long_description(feature, (), limits)
+    tasks = _get(feature, "tasks")
+    dependencies = 0
+    for at, task in enumerate(tasks if isinstance(tasks, list | tuple) else ()):
+        yield from _long_description(task, ("tasks", at), limits)
+        yield from _large_params(task, ("tasks", at), limits)
+        depends_on = _get(task, "depends_on")
+        dependencies += len(depends_on) if isinstance(depends_on, list | tuple) else 0
+    if dependencies > limits.dependencies:
+        yield Mistake(("tasks",), _too_many("dependencies", dependencies, limits.dependencies))
+
+
+def _long_description(thing: Any, place: Place, limits: Limits) -> Iterator[Mistake]:
+    text = _get(thing, "description")
+    if isinstance(text, str) and len(text) > limits.text:
+        message = f"has {len(text):,} characters; at most {limits.text:,} are allowed (limits.text)"
+        yield Mistake((*place, "description"), message)
+
+
+def _large_params(task: Any, place: Place, limits: Limits) -> Iterator[Mistake]:
+    params, run = _get(task, "params"), _get(task, "run")
+    if not params and not run:
+        return
+    try:
+        size = len(json_format.dumps([params, run], ensure_ascii=False, allow_nan=False, default=str))
+    except RecursionError:
+        yield Mistake((*place, "params"), f"lists and mappings are nested deeper than {DEEPEST}")
+    except (ValueError, TypeError) as error:
+        reason = "NaN and Infinity are" if "float" in str(error) else "a key or a number is"
+        yield Mistake((*place, "params"), f"{reason} no JSON value; put the value in quotes")
+    else:
+        if size > limits.params:
+            message = f"params and run have {size:,} characters; at most {limits.params:,} (limits.params)"
+            yield Mistake((*place, "params" if params else "run"), f"{message}; put the data in a file")
+
+
+def _too_many(what: str, count: int, most: int) -> str:
+    return (
+        f"has {count:,} {what}; at most {most:,} are allowed (limits.{what}); split it into several features"
+    )
+
+
+def _get(thing: Any, name: str) -> Any:
+    return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
+
+
+# What pydantic found, in plain words
+
+
+def _validate(value: Any) -> tuple[Feature | None, list[ErrorDetails]]:
+    try:
+        return Feature.model_validate(value), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False, include_context=False)
+
+
+def _explain_all(
+    found: list[ErrorDetails], others: list[Mistake], document: YamlDocument | JsonDocument
+) -> list[Mistake]:
+    """All mistakes in plain words, each with its line."""
+    places = [_real_place(details["loc"], document.value) for details in found]
+    spots = document.spots([*places, *(mistake.place for mistake in others)])
+    explained = [
+        _explain(details, place, spots.get(place, Spot()))
+        for details, place in zip(found, places, strict=True)
+    ]
+    for mistake in others:
+        explained.append(replace(mistake, line=mistake.line or spots.get(mistake.place, Spot()).line))
+    return explained
+
+
+def _explain(details: ErrorDetails, place: Place, spot: Spot) -> Mistake:
+    kind, value = details["type"], details["input"]
+    message = _right(kind, details["msg"], place, value, spot.written)
+    shown = None if kind in ("missing", "extra_forbidden") else _shown(value, spot.written)
+    return Mistake(place, message, shown, spot.line)
+
+
+def _real_place(loc: Place, value: Any) -> Place:
+    """The place without pydantic's own words in it, such as the "list" in params.names.list.0."""
+    place: list[str | int] = []
+    for at, part in enumerate(loc):
+        if part == "[key]":
+            break
+        if "params" in loc[:at] and part in ("list", "dict") and _is_marker(value, part):
+            continue
+        place.append(part)
+        value = _step(value, part)
+    return tuple(place)
+
+
+def _is_marker(value: Any, part: str | int) -> bool:
+    return (isinstance(value, list) and part == "list") or (isinstance(value, dict) and part not in value)
+
+
+def _step(value: Any, part: str | int) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(part)
+    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
+
+
+AN_ID = (
+    "an id starts with a letter or digit and goes on with letters, digits, _ . or -, at most 64 characters"
+)
+MISSING = {
+    "id": "is missing; give the task an id, such as T1",
+    "title": "is missing; say in one line what the feature is",
+    "tasks": "is missing; list the tasks, at least one",
+}
+LISTS = {
+    "tags": "[backend, database]",
+    "depends_on": "[T1, T2]",
+    "run": '[pytest, "-q"]',
+    "tasks": "[{id: T1}]",
+}
+
+
+def _right(kind: str, message: str, place: Place, value: Any, written: str | None) -> str:
+    """What would be right, for one of pydantic's error types (docs.pydantic.dev/latest/errors/validation_errors)."""
+    name = next((part for part in reversed(place) if isinstance(part, str)), "")
+    field = _model(place).model_fields.get(name)
+    choices = _CHOICES.get(name, ())
+    limits = field.metadata if field else []
+    match kind:
+        case "extra_forbidden":
+            return _unknown_key(str(place[-1]), _model(place))
+        case "missing":
+            return MISSING.get(name, "is missing")
+        case "enum":
+            return f"choose one of {', '.join(choices)}{_did_you_mean(value, choices)}"
+        case "string_pattern_mismatch":
+            return AN_ID
+        case "string_type" if value is None:
+            return "is empty; write a text, or remove the key"
+        case "string_type" if not isinstance(value, list | dict):
+            return f"is {_kind(value)}, not a text; write {quoted(written or _plain(value))} with quotes"
+        case "string_type":
+            return f"is {_kind(value)}; write one text"
+        case "string_unicode":
+            return "has half a surrogate pair (\\ud800 to \\udfff); write the character itself"
+        case "string_too_long":
+            return f"has {len(value):,} characters; at most {_digits(message)} are allowed"
+        case "string_too_short":
+            return "is empty; write a text, or remove it"
+        case "too_long":
+            return f"has {len(value):,} entries; at most {_digits(message)} are allowed"
+        case "too_short":
+            return "is empty; " + (
+                "list at least one task" if name == "tasks" else "write a command, or remove the key"
+            )
+        case "tuple_type":
+            single = name in ("tags", "depends_on") and isinstance(value, str) and len(value) < 40
+            hint = f"[{value}]" if single else LISTS.get(name, "[…]")
+            return f"write a list, such as {hint}" + (", or remove the key" if value is None else "")
+        case "model_type" if name == "retries":
+            return "write a number of retries, such as 3, or {max: 3, backoff: 10s}"
+        case "model_type":
+            return "a task is a mapping, such as {id: T1, title: …}"
+        case "dict_type" | "mapping_type":
+            return "write a mapping, such as {name: value}" + (", or remove the key" if value is None else "")
+        case "invalid-json-value":
+            return f"is {_kind(value)}, which JSON does not know; write {quoted(written or _plain(value))} with quotes"
+        case "bool_parsing" | "bool_type":
+            return "write true or false"
+        case _ if kind.startswith(("int_", "float_", "greater_", "less_", "finite")):
+            number = "a number" if field is not None and field.annotation is float else "a whole number"
+            least = next((limit.ge for limit in limits if hasattr(limit, "ge")), None)
+            most = next((limit.le for limit in limits if hasattr(limit, "le")), None)
+            return f"write {number} from {least:,} to {most:,}" if most is not None else f"write {number}"
+        case _:
+            return message.removeprefix("Value error, ")
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {"strategy": tuple(Strategy), "priority": tuple(Priority)}
+
+
+def _model(place: Place) -> type[BaseModel]:
+    if place[:1] != ("tasks",) or len(place) < 3:
+        return Feature
+    return Retries if place[2] == "retries" and len(place) > 3 else Task
+
+
+def _unknown_key(key: str, model: type[BaseModel]) -> str:
+    near = difflib.get_close_matches(key[:100].lower(), model.model_fields, n=1)
+    if near:
+        return f'unknown key {quoted(key)}; did you mean "{near[0]}"?'
+    return f"unknown key {quoted(key)}; the keys are {', '.join(model.model_fields)}"
+
+
+def _did_you_mean(value: Any, choices: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(value)[:100].lower(), list(choices), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _digits(message: str) -> str:
+    return next(iter(re.findall(r"\d+", message)), "fewer")
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str() | StrEnum():
+            return "a text"
+        case list() | tuple():
+            return "a list"
+        case dict():
+            return "a mapping"
+        case bytes():
+            return "binary data"
+        case _:
+            return "a date" if type(value).__module__ == "datetime" else f"a {type(value).__name__}"
+
+
+# Mistakes as text
+
+
+def _refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> NoReturn:
+    ordered = sorted(mistakes, key=lambda mistake: mistake.line or 0)
+    lines = [
+        {
+            "line": at.line,
+            "column": at.column,
+            "path": _path(at.place, value),
+            "value": at.value,
+            "message": at.message,
+        }
+        for at in ordered
+    ]
+    shown = [_sentence(line) for line in lines[:MOST_SHOWN]]
+    if len(lines) > MOST_SHOWN:
+        shown.append(f"  … and {len(lines) - MOST_SHOWN:,} more")
+    raise errors.InvalidFeature(
+        source=source,
+        count="1 mistake" if len(lines) == 1 else f"{len(lines):,} mistakes",
+        mistakes="\n".join(shown),
+        them="it" if len(lines) == 1 else "them",
+        lines=lines,
+    ) from None
+
+
+def _sentence(line: Mapping[str, Any]) -> str:
+    parts = [f"{name} {line[name]}" for name in ("line", "column") if line[name]] + [line["path"]]
+    where = ", ".join(filter(None, parts))
+    return "  " + ": ".join(filter(None, [where, line["value"], line["message"]]))
+
+
+def _path(place: Place, feature: Any = None) -> str:
+    """The place as people write it: T2.estimate, or tasks[2].estimate where the task has no usable id."""
+    text = ""
+    if len(place) > 2 and place[0] == "tasks" and place[2] != "id":
+        task_id = _get(_task(feature, place[1]), "id")
+        if isinstance(task_id, str) and re.fullmatch(r"[\w.\-]{1,64}", task_id):
+            text, place = task_id, place[2:]
+    for part in place:
+        name = part if isinstance(part, int) or re.fullmatch(r"[^\W\d][\w\-]{0,63}", part) else quoted(part)
+        text += f"[{name}]" if name is not part or isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _task(feature: Any, at: str | int) -> Any:
+    tasks = _get(feature, "tasks")
+    return tasks[at] if isinstance(tasks, list | tuple) and isinstance(at, int) and at < len(tasks) else None
+
+
+def _shown(value: Any, written: str | None) -> str | None:
+    """The value on one line, at most 60 characters; nothing for lists and mappings, which are in the file anyway."""
+    if value is None or isinstance(value, list | tuple | dict):
+        return None
+    return quoted(value) if isinstance(value, str) else _short(written or _plain(value))
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:59] + "…"

@@ -1,0 +1,77 @@
+"""Keeps a worker's promises: renews the leases of what it runs, and takes its turn at the sweep."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps
+from celery.worker import state
+
+from orchestrator import errors, lifecycle, tasks
+
+if TYPE_CHECKING:
+    from celery.worker import WorkController
+
+logger = logging.getLogger("orchestrator")
+
+
+class Keeper(bootsteps.StartStopStep):
+    """A thread of the worker's main process, so that no work of a pool process can starve it.
+
+    A Celery worker bootstep (Celery documentation, "Extensions and Bootsteps").
+    """
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: WorkController, **_: Any) -> None:
+        self.shell = tasks.shell(parent.app)
+        self.worker = str(getattr(parent, "hostname", ""))
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._run, name="orchestrator-keeper", daemon=True)
+
+    def start(self, parent: WorkController) -> None:
+        """Begin keeping."""
+        self.thread.start()
+
+    def stop(self, parent: WorkController) -> None:
+        """Stop keeping. The leases of what still runs are renewed until the pool has ended."""
+
+    def terminate(self, parent: WorkController) -> None:
+        """Stop at once."""
+        self.stopped.set()
+
+    def _run(self) -> None:
+        recovery = self.shell.settings.recovery
+        while not self.stopped.wait(recovery.sweep):
+            try:
+                self._renew(recovery.lease)
+                if self.shell.store.lead(self.worker, seconds=recovery.sweep * 3):
+                    self._sweep(recovery.worker_lost_retries, recovery.patience)
+            except Exception as error:  # whatever it is, the next round may succeed, and must come
+                logger.warning(
+                    "The keeper of %s will try again: %s: %s", self.worker, type(error).__name__, error
+                )
+
+    def _renew(self, lease: float) -> None:
+        self.shell.store.renew(
+            [attempt for attempt in map(_attempt, list(state.active_requests)) if attempt], lease=lease
+        )
+
+    def _sweep(self, losses: int, patience: float) -> None:
+        for feature_id in self.shell.store.active():
+            try:
+                facts, unpublished = self.shell.store.recover(feature_id, losses=losses, patience=patience)
+            except errors.NoSuchFeature:
+                continue
+            if facts.launched:
+                self.shell.dispatcher.send([lifecycle.Publish(feature_id, facts.launched)])
+            if unpublished:
+                self.shell.dispatcher.publish(feature_id, unpublished)
+
+
+def _attempt(request: Any) -> tuple[str, str, int] | None:
+    """The (feature, task, attempt) of a running Celery request, read from its id; None for a task of another kind."""
+    parts = str(request.id).split(":")
+    return (parts[0], parts[1], int(parts[2])) if len(parts) == 3 else None

@@ -1,0 +1,132 @@
+"""Every Redis key, by name. All keys of a feature share its hash tag, so they live on one node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FeatureKeys:
+    """The keys of one feature."""
+
+    prefix: str
+    feature: str
+
+    def _key(self, part: str) -> str:
+        return f"{self.prefix}:{{{self.feature}}}:{part}"
+
+    @property
+    def meta(self) -> str:
+        """Hash: title, status, cap, current batch, times."""
+        return self._key("meta")
+
+    @property
+    def tasks(self) -> str:
+        """Hash: task id → the task as it was enqueued, JSON."""
+        return self._key("tasks")
+
+    @property
+    def routes(self) -> str:
+        """Hash: task id → specialist."""
+        return self._key("routes")
+
+    @property
+    def batches(self) -> str:
+        """Hash: batch number → its task ids in launch order and its expected seconds, JSON."""
+        return self._key("batches")
+
+    @property
+    def states(self) -> str:
+        """Hash: task id → status, attempt, times, JSON. A task without an entry is pending, never launched."""
+        return self._key("states")
+
+    @property
+    def counts(self) -> str:
+        """Hash: "status" → tasks of the feature in it; "batch:status" → tasks of that batch in it."""
+        return self._key("counts")
+
+    @property
+    def ready(self) -> str:
+        """Sorted set: tasks that wait for nothing but a slot, by launch order."""
+        return self._key("ready")
+
+    @property
+    def slots(self) -> str:
+        """Sorted set: tasks that are published and unfinished, by the end of their lease in ms (0: not started)."""
+        return self._key("slots")
+
+    @property
+    def delayed(self) -> str:
+        """Sorted set: tasks that wait for a retry, by the moment it is due in ms."""
+        return self._key("delayed")
+
+    @property
+    def outbox(self) -> str:
+        """Hash: task id → "attempt:ms" of what got a slot and is not known to be published."""
+        return self._key("outbox")
+
+    @property
+    def outcomes(self) -> str:
+        """Hash: task id → outcome of its last attempt, JSON."""
+        return self._key("outcomes")
+
+    @property
+    def events(self) -> str:
+        """Stream: every transition, oldest first, trimmed."""
+        return self._key("events")
+
+    def staged(self, token: str) -> FeatureKeys:
+        """The keys under which a feature is written before it becomes visible; `token` tells writers apart."""
+        return FeatureKeys(f"{self.prefix}:staged:{token}", self.feature)
+
+    def all(self) -> tuple[str, ...]:
+        """Every key of the feature."""
+        return (
+            self.meta,
+            self.tasks,
+            self.routes,
+            self.batches,
+            self.states,
+            self.counts,
+            self.ready,
+            self.slots,
+            self.delayed,
+            self.outbox,
+            self.outcomes,
+            self.events,
+        )
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys under one prefix.
+
+    Example:
+        >>> Keys("to").feature("auth").meta
+        'to:{auth}:meta'
+    """
+
+    prefix: str = "to"
+
+    def feature(self, feature: str) -> FeatureKeys:
+        """The keys of one feature."""
+        return FeatureKeys(self.prefix, feature)
+
+    @property
+    def features(self) -> str:
+        """Sorted set: every feature, by the moment of its enqueue in ms."""
+        return f"{self.prefix}:features"
+
+    @property
+    def active(self) -> str:
+        """Set: features that are not over."""
+        return f"{self.prefix}:active"
+
+    @property
+    def sweeper(self) -> str:
+        """String: the worker that sweeps, with an expiry."""
+        return f"{self.prefix}:sweeper"
+
+    def idempotency(self, key: str) -> str:
+        """String: the feature that an idempotency key stands for."""
+        return f"{self.prefix}:idempotency:{key}"

@@ -1,0 +1,37 @@
+-- Read a feature's progress from its counters: the same cost whatever its size.
+--
+-- KEYS  1 meta  2 counts  3 batches  4 ready  5 slots  6 delayed
+-- ARGV  1 the statuses to count, comma-separated
+-- Output JSON: meta {field: text}, counts {status: n}, batch_counts {status: n}, batch {expected, after, total,
+--       resolved}, in_flight, queued, delayed, now (ms); or nil where there is no such feature
+local fields = redis.call('HGETALL', KEYS[1])
+if #fields == 0 then return nil end
+local meta, counts, batch_counts = {}, {}, {}
+for place = 1, #fields, 2 do meta[fields[place]] = fields[place + 1] end
+meta.head = nil
+
+local function count(field)
+  return tonumber(redis.call('HGET', KEYS[2], field) or 0)
+end
+for status in string.gmatch(ARGV[1], '[^,]+') do
+  counts[status] = count(status)
+  batch_counts[status] = count(meta.batch .. ':' .. status)
+end
+
+local batch = { total = count(meta.batch .. ':total'), resolved = count(meta.batch .. ':resolved') }
+local described = redis.call('HGET', KEYS[3], meta.batch)
+if described then
+  local decoded = cjson.decode(described)
+  batch.expected, batch.after = decoded.expected, decoded.after
+end
+local time = redis.call('TIME')
+return cjson.encode({
+  meta = meta,
+  counts = counts,
+  batch_counts = batch_counts,
+  batch = batch,
+  in_flight = redis.call('ZCARD', KEYS[5]),
+  queued = redis.call('ZCARD', KEYS[4]),
+  delayed = redis.call('ZCARD', KEYS[6]),
+  now = time[1] * 1000 + math.floor(time[2] / 1000),
+})

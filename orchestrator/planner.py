@@ -1,0 +1,193 @@
+"""Feature → Plan: which tasks run side by side, in which order, and how long it should take."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from orchestrator import errors, graph, report
+from orchestrator.models import Batch, Bottleneck, Feature, Plan, Priority, Strategy, SubBatch
+
+CAP = 5
+BOTTLENECKS = 3
+LEAST_BLOCKED = 2
+"""A task that blocks fewer than this many others is no bottleneck."""
+
+
+def plan(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> Plan:
+    """Plan a feature.
+
+    Within a batch the tasks are in launch order: high priority first, then the longest remaining path, then the
+    order in the feature. A batch wider than the cap has sub-batches, whatever the strategy.
+
+    Parameters:
+        cap: How many tasks may run at once; the feature's own max_parallel_tasks goes before it.
+        strategy: Goes before the feature's own.
+
+    Raises:
+        CircularDependency: Some tasks wait for each other; the error names every independent cycle and ways out.
+        NotParallel: The strategy is parallel and some task depends on another.
+        ValueError: The cap is below 1.
+
+    Example:
+        >>> login = Feature.model_validate({"title": "Login", "tasks": [{"id": "T1"}, {"id": "T2"}]})
+        >>> [batch.tasks for batch in plan(login).batches]
+        [('T1', 'T2')]
+    """
+    if cap < 1:
+        raise ValueError(f"a cap is at least 1, not {cap}")
+    work = _Work(feature, cap=feature.max_parallel_tasks or cap)
+    requested = strategy or feature.strategy
+    chosen = _choose(work) if requested is Strategy.AUTO else requested
+    batches = tuple(_batches(work, chosen))
+    path = graph.critical_path(work.followers, work.left)
+    return Plan(
+        feature=feature,
+        requested=requested,
+        strategy=chosen,
+        cap=work.cap,
+        batches=batches,
+        critical_path=tuple(path),
+        critical_seconds=sum(work.weights[task] for task in path),
+        total_seconds=sum(work.weights.values()),
+        expected_seconds=sum(batch.expected for batch in batches),
+        bottlenecks=tuple(_bottlenecks(work)),
+    )
+
+
+def makespan(weights: Sequence[float], cap: int) -> float:
+    """Seconds until the last of the tasks is done, when each starts in turn as soon as one of `cap` slots is free.
+
+    List scheduling: at most twice as long as the best possible (R. L. Graham, "Bounds for Certain Multiprocessing
+    Anomalies", 1966).
+
+    Parameters:
+        weights: The expected seconds of each task, in launch order.
+
+    Example:
+        >>> makespan([30, 20, 20], cap=2)
+        40
+    """
+    slots = list(weights[:cap])
+    heapq.heapify(slots)
+    for weight in weights[cap:]:
+        heapq.heapreplace(slots, slots[0] + weight)
+    return max(slots, default=0.0)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A feature and the cap, and what follows from them, each worked out once."""
+
+    feature: Feature
+    cap: int
+
+    @cached_property
+    def depends_on(self) -> graph.Graph:
+        return {task.id: task.depends_on for task in self.feature.tasks}
+
+    @cached_property
+    def ordered(self) -> list[str]:
+        ordered = graph.order(self.depends_on)
+        if len(ordered) < len(self.depends_on):
+            raise report.circular(self.feature, self.depends_on)
+        return ordered
+
+    @cached_property
+    def followers(self) -> graph.Graph:
+        return graph.dependents(self.depends_on)
+
+    @cached_property
+    def levels(self) -> dict[str, int]:
+        return graph.levels(self.depends_on, self.ordered)
+
+    @cached_property
+    def by_level(self) -> list[list[str]]:
+        found: dict[int, list[str]] = defaultdict(list)
+        for task in self.depends_on:
+            found[self.levels[task]].append(task)
+        return [found[number] for number in sorted(found)]
+
+    @cached_property
+    def weights(self) -> dict[str, float]:
+        return {task.id: task.weight for task in self.feature.tasks}
+
+    @cached_property
+    def left(self) -> dict[str, float]:
+        return graph.remaining(self.depends_on, self.ordered, self.weights)
+
+    @cached_property
+    def preference(self) -> dict[str, tuple[int, float]]:
+        """What is least goes first: priority, then the longest remaining path; ties stay in the feature's order."""
+        ranks = {priority: priority.rank for priority in Priority}
+        return {task.id: (ranks[task.priority], -self.left[task.id]) for task in self.feature.tasks}
+
+
+def _one_by_one(work: _Work) -> list[list[str]]:
+    return [[task] for task in graph.order(work.depends_on, work.preference)]
+
+
+def _all_at_once(work: _Work) -> list[list[str]]:
+    for task, dependencies in work.depends_on.items():
+        for dependency in dependencies:
+            raise errors.NotParallel(title=work.feature.title, task=task, dependency=dependency)
+    return [list(work.depends_on)]
+
+
+def _level_by_level(work: _Work) -> list[list[str]]:
+    return work.by_level
+
+
+SHAPES: Mapping[Strategy, Callable[[_Work], list[list[str]]]] = {
+    Strategy.SEQUENTIAL: _one_by_one,
+    Strategy.PARALLEL: _all_at_once,
+    Strategy.BATCHED: _level_by_level,
+    Strategy.RESOURCE_AWARE: _level_by_level,
+}
+"""How each strategy cuts the graph into batches. What runs when within a batch is the same for all."""
+
+
+def _choose(work: _Work) -> Strategy:
+    widest = max(map(len, work.by_level))
+    if widest == 1:
+        return Strategy.SEQUENTIAL
+    if len(work.by_level) == 1:
+        return Strategy.PARALLEL
+    return Strategy.RESOURCE_AWARE if widest > work.cap else Strategy.BATCHED
+
+
+def _batches(work: _Work, strategy: Strategy) -> Iterator[Batch]:
+    work.ordered  # a cycle is worth knowing whatever the strategy  # noqa: B018
+    for number, tasks in enumerate(SHAPES[strategy](work), start=1):
+        launch = sorted(tasks, key=work.preference.__getitem__)
+        yield Batch(
+            number=number,
+            tasks=tuple(launch),
+            expected=makespan([work.weights[task] for task in launch], work.cap),
+            sub_batches=tuple(_sub_batches(number, launch, work.cap)),
+        )
+
+
+def _sub_batches(number: int, tasks: Sequence[str], cap: int) -> Iterator[SubBatch]:
+    if len(tasks) > cap:
+        for place, start in enumerate(range(0, len(tasks), cap)):
+            yield SubBatch(label=f"{number}{_letters(place)}", tasks=tuple(tasks[start : start + cap]))
+
+
+def _letters(place: int) -> str:
+    """0 → a, 25 → z, 26 → aa: the columns of a spreadsheet."""
+    text = ""
+    place += 1
+    while place:
+        place, letter = divmod(place - 1, 26)
+        text = chr(ord("a") + letter) + text
+    return text
+
+
+def _bottlenecks(work: _Work) -> Iterator[Bottleneck]:
+    for task, blocks in graph.bottlenecks(work.followers, work.ordered, work.levels, most=BOTTLENECKS):
+        if blocks >= LEAST_BLOCKED:
+            yield Bottleneck(task=task, blocks=blocks)

@@ -1,0 +1,158 @@
+"""Routing: which specialist gets a task, and why. Tags decide, unless the task names its specialist."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from orchestrator import errors
+from orchestrator.models import Feature, Route, Task
+
+if TYPE_CHECKING:
+    from orchestrator.config import Settings
+
+MOST_NAMED = 8
+"""An error names so many tasks, and counts the others."""
+
+
+def recommend(task: Task, settings: Settings) -> Route:
+    """The specialist for a task: the one it names, else by the first of its tags in `tag_priority`, else the default.
+
+    Raises:
+        UnknownSpecialist: The task names a specialist that is not configured.
+        NoSpecialist: No tag matches, and the fallback is ask_user.
+
+    Example:
+        >>> from orchestrator.config import Settings
+        >>> recommend(Task(id="T1", tags=["backend", "bug"]), Settings()).reason
+        'tag bug → Senior Engineer (before backend)'
+    """
+    route = _match(task, settings)
+    if route is None:
+        raise _no_specialist([task], settings)
+    return route
+
+
+def route(feature: Feature, settings: Settings) -> dict[str, Route]:
+    """The route of every task of a feature, by task id.
+
+    Raises:
+        UnknownSpecialist: A task names a specialist that is not configured.
+        NoSpecialist: Some tasks match none, and the fallback is ask_user; all of them are named.
+    """
+    known: dict[tuple[str | None, tuple[str, ...]], Route | None] = {}
+    routes: dict[str, Route] = {}
+    unmatched: list[Task] = []
+    for task in feature.tasks:
+        key = (task.specialist, task.tags)
+        if key not in known:
+            known[key] = _match(task, settings)
+        found = known[key]
+        if found is None:
+            unmatched.append(task)
+        else:
+            routes[task.id] = found
+    if unmatched:
+        raise _no_specialist(unmatched, settings)
+    return routes
+
+
+def _match(task: Task, settings: Settings) -> Route | None:
+    if task.specialist is not None:
+        return _by_name(task, task.specialist, settings)
+    tags = _matching_tags(task, settings)
+    if tags:
+        return _by_tag(tags, settings)
+    return _by_default(task, settings) if settings.specialist_routing.fallback == "use_default" else None
+
+
+def _by_name(task: Task, wanted: str, settings: Settings) -> Route:
+    name = _find(wanted, settings)
+    if name is None:
+        known = ", ".join(settings.specialists)
+        raise errors.UnknownSpecialist(task=task.id, specialist=wanted, known=known)
+    return _route(name, settings, rule="task", reason=f"the task asks for {settings.title(name)}")
+
+
+def _find(wanted: str, settings: Settings) -> str | None:
+    """The specialist of that name, else of that title, in small or capital letters."""
+    folded = wanted.strip().casefold()
+    if folded in settings.specialists:
+        return folded
+    return next((name for name in settings.specialists if settings.title(name).casefold() == folded), None)
+
+
+def _matching_tags(task: Task, settings: Settings) -> list[str]:
+    """The task's tags that are mapped, the deciding one first."""
+    routing = settings.specialist_routing
+    rank = {tag: place for place, tag in enumerate(routing.tag_priority)}
+    mapped = (tag for tag in task.tags if tag in routing.mapping)
+    return sorted(mapped, key=lambda tag: rank.get(tag, len(rank)))  # sorted is stable: then the task's order
+
+
+def _by_tag(tags: list[str], settings: Settings) -> Route:
+    first, *beaten = tags
+    name = settings.specialist_routing.mapping[first]
+    before = f" (before {', '.join(beaten)})" if beaten else ""
+    return _route(
+        name, settings, rule="tag", tag=first, reason=f"tag {first} → {settings.title(name)}{before}"
+    )
+
+
+def _by_default(task: Task, settings: Settings) -> Route:
+    name = settings.specialist_routing.default
+    cause = "none of the task's tags is mapped" if task.tags else "the task has no tags"
+    return _route(
+        name,
+        settings,
+        rule="default",
+        reason=f"{cause} → {settings.title(name)}, the default",
+        suggestions=_suggestions(task.tags, settings),
+    )
+
+
+def _suggestions(tags: Iterable[str], settings: Settings) -> tuple[str, ...]:
+    """Mapped tags spelt much like the task's, else all that are mapped."""
+    mapped = list(settings.specialist_routing.mapping)
+    near = (match for tag in tags for match in difflib.get_close_matches(tag, mapped, n=2))
+    return tuple(dict.fromkeys(near)) or tuple(mapped)
+
+
+def _route(
+    name: str,
+    settings: Settings,
+    *,
+    rule: Literal["task", "tag", "default"],
+    reason: str,
+    tag: str | None = None,
+    suggestions: tuple[str, ...] = (),
+) -> Route:
+    return Route(
+        specialist=name,
+        title=settings.title(name),
+        queue=settings.queue(name),
+        model_tier=settings.specialists[name].model_tier,
+        tag=tag,
+        rule=rule,
+        reason=reason,
+        suggestions=suggestions,
+    )
+
+
+def _no_specialist(tasks: list[Task], settings: Settings) -> errors.NoSpecialist:
+    names = [f"{task.id} (tags: {', '.join(task.tags) or 'none'})" for task in tasks[:MOST_NAMED]]
+    more = [f"{len(tasks) - MOST_NAMED:,} more"] if len(tasks) > MOST_NAMED else []
+    return errors.NoSpecialist(
+        tasks=", ".join(names + more),
+        choices="\n".join(_choices(settings)),
+        task_ids=[task.id for task in tasks],
+        specialists=list(settings.specialists),
+    )
+
+
+def _choices(settings: Settings) -> Iterable[str]:
+    """The specialists as a numbered list."""
+    for number, (name, specialist) in enumerate(settings.specialists.items(), 1):
+        description = f": {specialist.description}" if specialist.description else ""
+        yield f"  {number}. {settings.title(name)} ({name}){description}"

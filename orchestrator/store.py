@@ -1,0 +1,717 @@
+"""The truth, in Redis: one short method for each script of `lua/`, and the reads."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from orchestrator import errors, lifecycle, scripts
+from orchestrator.keys import FeatureKeys, Keys
+from orchestrator.lifecycle import BatchTally, Facts, Launch, Move, TaskEvent
+from orchestrator.models import (
+    OUTCOME,
+    Event,
+    Failed,
+    FailureCause,
+    Feature,
+    FeatureStatus,
+    Outcome,
+    Plan,
+    Progress,
+    Route,
+    Task,
+    TaskState,
+    TaskStatus,
+)
+from orchestrator.scripts import Call
+
+IDEMPOTENCY_DAYS = 7
+STAGED_SECONDS = 3_600
+CHUNK = 1_000
+"""Fields written by one command of a staged feature: large enough to be fast, small enough not to block Redis."""
+
+COUNTED = [status for status in TaskStatus if status is not TaskStatus.PENDING]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """The answer to a worker that wants to begin an attempt; `code` as in start.lua."""
+
+    code: str
+    task: Task | None = None
+    head: Mapping[str, Any] | None = None
+    retried: int = 0
+    feature_status: str = ""
+
+
+class Store:
+    """All the state of all features.
+
+    Args:
+        client: A redis-py client that decodes responses. fakeredis' serves too.
+        keys: The key names.
+        events_kept: About how many events each feature's stream keeps.
+        url: Where the client connects to, for messages, without a password.
+    """
+
+    def __init__(
+        self, client: redis.Redis, keys: Keys, *, events_kept: int = 200_000, url: str = "Redis"
+    ) -> None:
+        self.client = client
+        self.keys = keys
+        self.events_kept = events_kept
+        self.url = url
+
+    def _run(self, call: Call) -> Any:
+        (answer,) = scripts.run(self.client, call)
+        return answer
+
+    # --- enqueue -----------------------------------------------------------------------------------------
+
+    def enqueue(
+        self,
+        feature_id: str,
+        plan: Plan,
+        routes: Mapping[str, Route],
+        *,
+        auto_launch: bool = True,
+        idempotency_key: str | None = None,
+    ) -> tuple[str, str]:
+        """Store a planned feature: stage all of it, then make it visible in one step.
+
+        What is staged expires by itself if the process dies in between.
+
+        Returns:
+            ("enqueued", its id), or ("repeated", the id that the idempotency key stands for).
+
+        Raises:
+            FeatureExists: Another feature has this id.
+        """
+        if idempotency_key:
+            earlier = self.client.get(self.keys.idempotency(idempotency_key))
+            if earlier:
+                return "repeated", str(earlier)
+        keys = self.keys.feature(feature_id)
+        if self.client.exists(keys.meta):
+            raise errors.FeatureExists(feature=feature_id)
+        staged = self._stage(keys.staged(uuid.uuid4().hex), plan, routes)
+        meta: dict[str, str | int | float] = {
+            "title": plan.feature.title,
+            "head": _head(feature_id, plan.feature),
+            "status": FeatureStatus.PLANNING,
+            "strategy": plan.strategy,
+            "cap": plan.cap,
+            "auto_launch": int(auto_launch),
+            "released": 1,
+            "total": len(plan.feature.tasks),
+            "batch": 0,
+            "batches": len(plan.batches),
+            "expected": plan.expected_seconds,
+        }
+        idempotency = self.keys.idempotency(idempotency_key) if idempotency_key else keys.meta
+        code, found = self._run(
+            Call(
+                "enqueue",
+                [
+                    keys.meta,
+                    self.keys.features,
+                    self.keys.active,
+                    keys.events,
+                    idempotency,
+                    *(key for part in staged for key in (staged[part], getattr(keys, part))),
+                ],
+                [
+                    feature_id,
+                    IDEMPOTENCY_DAYS * 86_400_000 if idempotency_key else 0,
+                    self.events_kept,
+                    *itertools.chain.from_iterable(meta.items()),
+                ],
+            )
+        )
+        if code == "exists":
+            raise errors.FeatureExists(feature=feature_id)
+        return code, found
+
+    def _stage(self, keys: FeatureKeys, plan: Plan, routes: Mapping[str, Route]) -> dict[str, str]:
+        """Write the big parts of a feature; returns their names and the keys they are at."""
+        after = plan.expected_seconds
+        batches, totals = {}, {}
+        for batch in plan.batches:
+            after -= batch.expected
+            batches[str(batch.number)] = json.dumps(
+                {
+                    "tasks": batch.tasks,
+                    "expected": round(batch.expected, 3),
+                    "after": round(max(0.0, after), 3),
+                }
+            )
+            totals[f"{batch.number}:total"] = len(batch.tasks)
+        hashes: dict[str, Mapping[str, Any]] = {
+            "tasks": {task.id: task.model_dump_json(exclude_defaults=True) for task in plan.feature.tasks},
+            "routes": {task: route.specialist for task, route in routes.items()},
+            "batches": batches,
+            "counts": totals,
+        }
+        staged = {part: getattr(keys, part) for part in hashes}
+        pipeline = self.client.pipeline(transaction=False)
+        for part, fields in hashes.items():
+            for chunk in _chunks(list(fields.items()), CHUNK):
+                pipeline.hset(staged[part], mapping=dict(chunk))
+            pipeline.expire(staged[part], STAGED_SECONDS)
+        pipeline.execute()
+        return staged
+
+    # --- what the cascade launches -----------------------------------------------------------------------
+
+    def cascade(self, feature_id: str) -> Facts:
+        """Launch what may start now.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        return self._facts(feature_id, self._run(self._cascade(feature_id)))
+
+    def _cascade(self, feature_id: str) -> Call:
+        keys = self.keys.feature(feature_id)
+        return Call(
+            "cascade",
+            [
+                keys.meta,
+                keys.states,
+                keys.counts,
+                keys.batches,
+                keys.ready,
+                keys.slots,
+                keys.delayed,
+                keys.outbox,
+                keys.routes,
+                keys.events,
+                self.keys.active,
+            ],
+            [feature_id, lifecycle.FEATURE_TABLE_JSON, self.events_kept],
+        )
+
+    def _facts(self, feature_id: str, answer: str | None, finished: BatchTally | None = None) -> Facts:
+        if answer is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        found = json.loads(answer)
+        return Facts(
+            feature=feature_id,
+            status=FeatureStatus(found["status"]),
+            launched=tuple(Launch(*launch) for launch in found["launched"]),
+            opened=tuple(found["opened"]),
+            finished=finished,
+        )
+
+    def published(self, feature_id: str, launches: Iterable[Launch]) -> None:
+        """Take out of the outbox what has been published."""
+        entries = [part for launch in launches for part in (launch.task, launch.attempt)]
+        self._run(Call("published", [self.keys.feature(feature_id).outbox], entries))
+
+    # --- an attempt --------------------------------------------------------------------------------------
+
+    def start(self, feature_id: str, task_id: str, attempt: int, *, worker: str, lease: float) -> Grant:
+        """Begin an attempt, with a lease of so many seconds."""
+        keys = self.keys.feature(feature_id)
+        move = lifecycle.move(TaskEvent.WORK_STARTED)
+        code, *rest = self._run(
+            Call(
+                "start",
+                [keys.meta, keys.states, keys.counts, keys.slots, keys.outbox, keys.tasks, keys.events],
+                [
+                    task_id,
+                    attempt,
+                    ",".join(move.sources),
+                    move.target,
+                    round(lease * 1000),
+                    worker,
+                    self.events_kept,
+                    move.event,
+                ],
+            )
+        )
+        if code != "started":
+            return Grant(code)
+        task, head, retried, status = rest
+        return Grant(code, Task.model_validate_json(task), json.loads(head), int(retried), status)
+
+    def finish(
+        self, feature_id: str, task_id: str, attempt: int, outcome: Outcome, move: Move, *, worker: str = ""
+    ) -> tuple[str, str, Facts]:
+        """Commit an outcome and launch what follows from it, in one transaction.
+
+        Returns:
+            The code (see finish.lua), the task's status now, and what the cascade found.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        keys = self.keys.feature(feature_id)
+        retried = move.event is TaskEvent.RETRY_SCHEDULED and outcome.status == "failed"
+        finish = Call(
+            "finish",
+            [keys.states, keys.counts, keys.slots, keys.delayed, keys.outcomes, keys.events],
+            [
+                task_id,
+                attempt,
+                ",".join(move.sources),
+                move.target,
+                outcome.model_dump_json(),
+                "" if move.wait is None else round(move.wait * 1000),
+                int(retried),
+                int(move.resolves),
+                move.event,
+                move.cause,
+                self.events_kept,
+                worker,
+            ],
+        )
+        (code, status, *tally), answer = scripts.run(self.client, finish, self._cascade(feature_id))
+        facts = self._facts(feature_id, answer, BatchTally(*tally) if tally else None)
+        return code, status, facts
+
+    def renew(self, attempts: Sequence[tuple[str, str, int]], *, lease: float) -> list[str]:
+        """Renew the leases of (feature, task, attempt)s for so many seconds, in one round trip.
+
+        Returns:
+            For each: "renewed", "cancelled" or "lost" (see renew.lua).
+        """
+        calls = []
+        for feature_id, task_id, attempt in attempts:
+            keys = self.keys.feature(feature_id)
+            calls.append(
+                Call("renew", [keys.meta, keys.states, keys.slots], [task_id, attempt, round(lease * 1000)])
+            )
+        return scripts.run_each(self.client, calls) if calls else []
+
+    def note(self, feature_id: str, task_id: str, attempt: int, percent: float | None, note: str) -> str:
+        """Keep what a running attempt says about its progress: "noted", or "stale" if it does not run any more."""
+        keys = self.keys.feature(feature_id)
+        answer: str = self._run(
+            Call(
+                "note",
+                [keys.states, keys.events],
+                [task_id, attempt, "" if percent is None else percent, note, self.events_kept],
+            )
+        )
+        return answer
+
+    # --- what people ask for -----------------------------------------------------------------------------
+
+    def reopen(self, feature_id: str, task_id: str, event: TaskEvent, note: str = "") -> Facts:
+        """Make a stopped task ready again and launch it if a slot is free.
+
+        Raises:
+            NoSuchFeature, NoSuchTask: There is none of this id.
+            RefusedTransition: The task does not stand where this event could happen.
+        """
+        keys = self.keys.feature(feature_id)
+        move = lifecycle.move(event)
+        reopen = Call(
+            "reopen",
+            [keys.meta, keys.states, keys.counts, keys.ready, keys.events],
+            [task_id, ",".join(move.sources), move.target, event, note, self.events_kept],
+        )
+        (code, status), answer = scripts.run(self.client, reopen, self._cascade(feature_id))
+        facts = self._facts(feature_id, answer)
+        if code == "missing":
+            if not self.client.hexists(keys.tasks, task_id):
+                raise errors.NoSuchTask(feature=feature_id, task=task_id)
+            status = TaskStatus.PENDING
+        if code != "reopened":
+            subject = f"The feature {feature_id}" if code == "over" else f"{task_id} of {feature_id}"
+            table = lifecycle.FEATURE_TABLE if code == "over" else lifecycle.TASK_TABLE
+            raise lifecycle.refuse(subject, event, status, table)
+        return facts
+
+    def cancel(self, feature_id: str, note: str = "") -> None:
+        """Cancel a feature: nothing more starts; who runs one of its tasks learns it at the next renewal.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+            RefusedTransition: It is over already.
+        """
+        keys = self.keys.feature(feature_id)
+        event = lifecycle.FeatureEvent.FEATURE_CANCELLED
+        arrow = lifecycle.FEATURE_TABLE[event]
+        code, status = self._run(
+            Call(
+                "cancel",
+                [
+                    keys.meta,
+                    keys.ready,
+                    keys.delayed,
+                    keys.events,
+                    self.keys.active,
+                    keys.slots,
+                ],
+                [feature_id, ",".join(arrow.sources), arrow.target, event, note, self.events_kept],
+            )
+        )
+        self._check_feature(code, status, feature_id, event)
+
+    def release(self, feature_id: str) -> Facts:
+        """Launch the next batch of a feature that waits for it.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+            RefusedTransition: It does not wait for launch.
+        """
+        keys = self.keys.feature(feature_id)
+        release = Call("release", [keys.meta, keys.events], [self.events_kept])
+        (code, status), answer = scripts.run(self.client, release, self._cascade(feature_id))
+        self._check_feature(code, status, feature_id, lifecycle.FeatureEvent.BATCH_LAUNCHED)
+        return self._facts(feature_id, answer)
+
+    def _check_feature(self, code: str, status: str, feature_id: str, event: str) -> None:
+        if code == "missing":
+            raise errors.NoSuchFeature(feature=feature_id)
+        if code == "refused":
+            raise lifecycle.refuse(f"The feature {feature_id}", event, status, lifecycle.FEATURE_TABLE)
+
+    # --- the sweep ---------------------------------------------------------------------------------------
+
+    def active(self) -> list[str]:
+        """The ids of the features that are not over."""
+        return sorted(map(str, self.client.smembers(self.keys.active)))
+
+    def lead(self, worker: str, seconds: float) -> bool:
+        """Be the one worker that sweeps, for so many seconds; asking again prolongs it."""
+        ttl = round(seconds * 1000)
+        if self.client.set(self.keys.sweeper, worker, nx=True, px=ttl):
+            return True
+        if self.client.get(self.keys.sweeper) != worker:
+            return False
+        return bool(self.client.pexpire(self.keys.sweeper, ttl))
+
+    def recover(self, feature_id: str, *, losses: int, patience: float) -> tuple[Facts, tuple[Launch, ...]]:
+        """Take back what lost workers held, launch what may start now, and find what was never published.
+
+        Args:
+            feature_id: An active feature; one that is gone leaves the list of active ones.
+            losses: Attempts of a task that may be lost before it fails.
+            patience: Seconds that an entry may stay in the outbox.
+
+        Returns:
+            What the cascade found, and what to publish again.
+
+        Raises:
+            NoSuchFeature: There is none of this id any more.
+        """
+        keys = self.keys.feature(feature_id)
+        lost, last = lifecycle.move(TaskEvent.WORKER_LOST), lifecycle.move(TaskEvent.WORK_FAILED)
+        reason = f"its worker was lost {losses + 1} times"
+        outcome = Failed(cause=FailureCause.WORKER_LOST, reason=reason)
+        recover = Call(
+            "recover",
+            [
+                keys.meta,
+                keys.states,
+                keys.counts,
+                keys.slots,
+                keys.ready,
+                keys.outbox,
+                keys.outcomes,
+                keys.events,
+                self.keys.active,
+                keys.routes,
+            ],
+            [
+                feature_id,
+                losses,
+                round(patience * 1000),
+                lost.event,
+                lost.target,
+                last.event,
+                last.target,
+                outcome.model_dump_json(),
+                self.events_kept,
+            ],
+        )
+        found, answer = scripts.run(self.client, recover, self._cascade(feature_id))
+        facts = self._facts(feature_id, answer)
+        return facts, tuple(Launch(*launch) for launch in json.loads(found)["unpublished"])
+
+    # --- reads -------------------------------------------------------------------------------------------
+
+    def features(self, newest: int = 50) -> list[str]:
+        """The ids of the newest features, newest first."""
+        return [str(feature) for feature in self.client.zrevrange(self.keys.features, 0, newest - 1)]
+
+    def progress(self, feature_id: str) -> Progress:
+        """How far a feature is. The cost does not depend on its size.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        keys = self.keys.feature(feature_id)
+        answer = self._run(
+            Call(
+                "progress",
+                [keys.meta, keys.counts, keys.batches, keys.ready, keys.slots, keys.delayed],
+                [",".join(COUNTED)],
+            )
+        )
+        if answer is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        return _progress(feature_id, json.loads(answer))
+
+    def head(self, feature_id: str) -> dict[str, Any]:
+        """The feature without its tasks: id, title, description, tags.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        head = self.client.hget(self.keys.feature(feature_id).meta, "head")
+        if head is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        found: dict[str, Any] = json.loads(head)
+        return found
+
+    def batch(self, feature_id: str, number: int) -> list[str]:
+        """The ids of the tasks of one batch, in launch order; empty where there is no such batch."""
+        found = self.client.hget(self.keys.feature(feature_id).batches, str(number))
+        return list(json.loads(found)["tasks"]) if found else []
+
+    def task(self, feature_id: str, task_id: str) -> Task:
+        """A task as it was enqueued.
+
+        Raises:
+            NoSuchFeature, NoSuchTask: There is none of this id.
+        """
+        found = self.client.hget(self.keys.feature(feature_id).tasks, task_id)
+        if found is None:
+            self.head(feature_id)
+            raise errors.NoSuchTask(feature=feature_id, task=task_id)
+        return Task.model_validate_json(found)
+
+    def tasks(self, feature_id: str) -> list[Task]:
+        """All the tasks as they were enqueued, by batch, in launch order.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        self.head(feature_id)
+        keys = self.keys.feature(feature_id)
+        tasks = self.client.hgetall(keys.tasks)
+        return [Task.model_validate_json(tasks[task]) for task in self._order(keys)]
+
+    def _order(self, keys: FeatureKeys) -> Iterator[str]:
+        batches = self.client.hgetall(keys.batches)
+        for number in sorted(batches, key=int):
+            yield from json.loads(batches[number])["tasks"]
+
+    def states(self, feature_id: str, batches: Iterable[int] | None = None) -> list[TaskState]:
+        """Where the tasks stand, by batch, in launch order: those of some batches, else all.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        keys = self.keys.feature(feature_id)
+        pipeline = self.client.pipeline(transaction=True)
+        for key in (keys.tasks, keys.states, keys.routes):
+            if batches is None:
+                pipeline.hgetall(key)
+        pipeline.hgetall(keys.batches) if batches is None else pipeline.hmget(
+            keys.batches, *map(str, batches)
+        )
+        pipeline.hget(keys.meta, "status")
+        pipeline.zrange(keys.ready, 0, -1)
+        pipeline.zrange(keys.slots, 0, -1)
+        pipeline.zrange(keys.delayed, 0, -1, withscores=True)
+        *hashes, described, status, ready, slots, delayed = pipeline.execute()
+        if status is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        members = _members(described, batches)
+        if batches is None:
+            tasks, states, routes = hashes
+        elif members:
+            ids = list(members)
+            read = self.client.pipeline(transaction=False)
+            for key in (keys.tasks, keys.states, keys.routes):
+                read.hmget(key, ids)
+            tasks, states, routes = (dict(zip(ids, values, strict=True)) for values in read.execute())
+        else:
+            return []
+        phases = dict.fromkeys(ready, "queued") | dict.fromkeys(slots, "launched")
+        due = {task: moment / 1000 for task, moment in delayed}
+        phases |= dict.fromkeys(due, "delayed")
+        return [
+            _state(
+                Task.model_validate_json(tasks[task]),
+                json.loads(states.get(task) or "{}"),
+                routes.get(task) or "",
+                batch,
+                phases.get(task, "waiting"),
+                due.get(task),
+                status == FeatureStatus.CANCELLED,
+            )
+            for task, batch in members.items()
+        ]
+
+    def state(self, feature_id: str, task_id: str) -> TaskState:
+        """Where one task stands.
+
+        Raises:
+            NoSuchFeature, NoSuchTask: There is none of this id.
+        """
+        for state in self.states(feature_id):
+            if state.id == task_id:
+                return state
+        raise errors.NoSuchTask(feature=feature_id, task=task_id)
+
+    def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
+        """The outcomes of the last attempts of these tasks; a task that has none yet is left out."""
+        if not task_ids:
+            return {}
+        found = self.client.hmget(self.keys.feature(feature_id).outcomes, list(task_ids))
+        return {
+            task: OUTCOME.validate_json(outcome)
+            for task, outcome in zip(task_ids, found, strict=True)
+            if outcome is not None
+        }
+
+    def events(self, feature_id: str, after: str = "-", block: float | None = None) -> list[Event]:
+        """The events after a stream id ("-": from the oldest), at most 1,000.
+
+        Args:
+            feature_id: The feature.
+            after: The id of the last event known.
+            block: Wait up to so many seconds for one, if there is none.
+        """
+        stream = self.keys.feature(feature_id).events
+        if block is None:
+            start = after if after == "-" else f"({after}"
+            entries: Any = self.client.xrange(stream, min=start, count=1_000)
+        else:
+            start = "0" if after == "-" else after
+            answer = self.client.xread({stream: start}, count=1_000, block=max(1, round(block * 1000)))
+            entries = _entries(answer)
+        return [_event(entry, fields) for entry, fields in entries]
+
+
+def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _head(feature_id: str, feature: Feature) -> str:
+    return json.dumps(
+        {
+            "id": feature_id,
+            "title": feature.title,
+            "description": feature.description,
+            "tags": feature.tags,
+        }
+    )
+
+
+def _members(described: Any, batches: Iterable[int] | None) -> dict[str, int]:
+    """Task id → batch number, in launch order."""
+    if batches is None:
+        rows = sorted((int(number), text) for number, text in described.items())
+    else:
+        rows = [(number, text) for number, text in zip(batches, described, strict=True) if text]
+    return {task: number for number, text in rows for task in json.loads(text)["tasks"]}
+
+
+def _state(
+    task: Task,
+    state: dict[str, Any],
+    route: str,
+    batch: int,
+    phase: str,
+    due: float | None,
+    is_cancelled: bool,
+) -> TaskState:
+    status = TaskStatus(state.get("status", TaskStatus.PENDING))
+    if status is TaskStatus.PENDING and is_cancelled:
+        status = TaskStatus.CANCELLED
+    return TaskState(
+        id=task.id,
+        title=task.name,
+        specialist=route,
+        status=status,
+        phase=phase if status is TaskStatus.PENDING else "",
+        attempt=state.get("attempt", 0),
+        batch=batch,
+        depends_on=task.depends_on,
+        retried=state.get("retried", 0),
+        lost=state.get("lost", 0),
+        started=_moment(state.get("started")),
+        finished=_moment(state.get("finished")),
+        due=due,
+        worker=state.get("worker", ""),
+        percent=state.get("percent"),
+        note=state.get("note") or "",
+        noted=_moment(state.get("noted")),
+    )
+
+
+def _moment(milliseconds: float | str | None) -> float | None:
+    return None if milliseconds is None else float(milliseconds) / 1000
+
+
+def _progress(feature_id: str, found: dict[str, Any]) -> Progress:
+    meta, batch = found["meta"], found["batch"]
+    status = FeatureStatus(meta["status"])
+    expected_end = None
+    if not status.is_over and meta.get("batch_started") and batch.get("expected") is not None:
+        left = float(meta["batch_started"]) / 1000 + batch["expected"] - found["now"] / 1000
+        expected_end = found["now"] / 1000 + max(0.0, left) + batch["after"]
+    return Progress(
+        id=feature_id,
+        title=meta["title"],
+        status=status,
+        strategy=meta["strategy"],
+        cap=meta["cap"],
+        auto_launch=meta["auto_launch"],
+        total=meta["total"],
+        counts=_without_zeros(found["counts"]),
+        in_flight=found["in_flight"],
+        queued=found["queued"],
+        delayed=found["delayed"],
+        batch=meta["batch"],
+        batches=meta["batches"],
+        batch_total=batch["total"],
+        batch_resolved=batch["resolved"],
+        batch_counts=_without_zeros(found["batch_counts"]),
+        created=float(meta["created"]) / 1000,
+        started=_moment(meta.get("started")),
+        finished=_moment(meta.get("finished")),
+        expected_end=expected_end,
+    )
+
+
+def _without_zeros(counts: Mapping[str, int]) -> Mapping[TaskStatus, int]:
+    return {TaskStatus(status): count for status, count in counts.items() if count}
+
+
+def _entries(answer: Any) -> list[tuple[str, dict[str, str]]]:
+    """The entries of one stream, from either shape that redis-py gives an XREAD answer (RESP 2 or 3)."""
+    if not answer:
+        return []
+    if isinstance(answer, dict):
+        (entries,) = answer.values()
+        return (
+            [entry for part in entries for entry in part]
+            if entries and isinstance(entries[0], list)
+            else entries
+        )
+    return list(answer[0][1])
+
+
+def _event(entry: str, fields: dict[str, str]) -> Event:
+    return Event(
+        id=entry,
+        time=int(entry.split("-")[0]) / 1000,
+        source=fields.get("from", ""),
+        target=fields.get("to", ""),
+        **{name: value for name, value in fields.items() if name not in ("from", "to")},
+    )

@@ -1,0 +1,82 @@
+"""Runs the processes of one machine: a worker, and Flower, as their users would start them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from orchestrator.config import Settings
+
+WARM_SECONDS = 20.0
+"""How long a worker has to finish what it runs, before it is told to stop at once."""
+
+
+@contextlib.contextmanager
+def worker(settings: Settings, *, name: str, log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A Celery worker that runs as long as the `with` lasts.
+
+    Args:
+        settings: The settings; the worker reads the same from the same folder.
+        name: The first part of the worker's node name.
+        log: Where its output goes; the terminal where it is left out.
+    """
+    command = ["-A", "orchestrator", "worker", "-n", f"{name}@%h", "--loglevel", "info"]
+    with celery(settings, command, log) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def flower(settings: Settings, *, port: int, log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Flower on 127.0.0.1, as long as the `with` lasts."""
+    command = ["-A", "orchestrator", "flower", "--address=127.0.0.1", f"--port={port}"]
+    with celery(settings, command, log) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def celery(settings: Settings, command: list[str], log: Path | None) -> Iterator[subprocess.Popen[bytes]]:
+    """A celery command that runs as long as the `with` lasts, in the folder that the settings belong to."""
+    with _output(log) as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "celery", *command],
+            cwd=settings.folder.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+            # A group of its own: Ctrl-C in the terminal reaches us, and we end it in order.
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process: warm (it finishes what it runs), then at once, with all that belongs to it."""
+    for number, patience in ((signal.SIGTERM, WARM_SECONDS), (signal.SIGQUIT, 5.0)):
+        if process.poll() is not None:
+            break
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextlib.contextmanager
+def _output(log: Path | None) -> Iterator[IO[bytes] | None]:
+    if log is None:
+        yield None
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with open(descriptor, "ab") as file:
+        yield file

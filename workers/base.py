@@ -1,0 +1,317 @@
+"""What a specialist is, which one a task gets, and how its work becomes an outcome that is never an exception."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, overload
+
+from orchestrator import errors
+from orchestrator.config import NAME_PATTERN, Settings, SpecialistSettings
+from orchestrator.models import Completed, Failed, FailureCause, Id, Model, Outcome, Tag, Task
+from workers.runners import as_text, shorten
+from workers.runners.command import CommandRunner
+from workers.runners.python import PythonRunner
+
+ENTRY_POINTS = "orchestrator.specialists"
+"""The entry point group in which an installed package offers specialists."""
+
+Work = TypeVar("Work", bound=Callable[["Context"], Any])
+
+_registered: dict[str, Callable[[Context], Any]] = {}
+
+
+class FeatureHead(Model):
+    """What a specialist sees of the feature that its task belongs to."""
+
+    id: Id
+    title: str
+    description: str = ""
+    tags: tuple[Tag, ...] = ()
+
+
+class ReportProgress(Protocol):
+    """Tells whoever watches how far the work is."""
+
+    def __call__(self, percent: float | None = None, note: str = "") -> None:
+        """Report `percent` done (0 to 100), a `note`, or both."""
+
+
+def no_progress(percent: float | None = None, note: str = "") -> None:
+    """Nobody watches."""
+
+
+def not_cancelled() -> bool:
+    """Nobody cancels."""
+    return False
+
+
+@dataclass(frozen=True)
+class Context:
+    """One attempt at a task: what a specialist is given to work with.
+
+    Args:
+        task: The task itself, with its `params`.
+        feature: The head of the feature it belongs to.
+        attempt: The number of this attempt, from 1.
+        specialist: The name of the specialist that the task was routed to.
+        title: That name as people read it.
+        workdir: A folder for this attempt alone. It may not exist yet.
+        log_file: Where the full output of a command goes.
+        dependencies: The outcomes of the tasks it depends on, by id. May be read from the store when asked for.
+        progress: Tells whoever watches how far the work is.
+        is_cancelled: Asks whether the work is not wanted any more. May be called about once a second; raises
+            an OrchestratorError where the answer cannot be had.
+
+    Example:
+        >>> context = Context(
+        ...     task=Task(id="T1"), feature=FeatureHead(id="auth", title="Login"), attempt=1,
+        ...     specialist="reviewer", title="Reviewer", workdir=Path("work"), log_file=Path("T1.log"),
+        ... )
+        >>> context.progress(50, "half way")
+    """
+
+    task: Task
+    feature: FeatureHead
+    attempt: int
+    specialist: str
+    title: str
+    workdir: Path
+    log_file: Path
+    dependencies: Mapping[str, Completed] = field(default_factory=dict)
+    progress: ReportProgress = no_progress
+    is_cancelled: Callable[[], bool] = not_cancelled
+
+    @cached_property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """Writes log lines that say which feature, task and attempt they are about, in text and as attributes."""
+        facts = {"feature": self.feature.id, "task": self.task.id, "attempt": self.attempt}
+        return _TaskLogger(logging.getLogger(f"orchestrator.specialists.{self.specialist}"), facts)
+
+
+class _TaskLogger(logging.LoggerAdapter[logging.Logger]):
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        facts = self.extra or {}
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), **facts}
+        return f"[{facts['feature']}/{facts['task']} attempt {facts['attempt']}] {msg}", kwargs
+
+
+class Specialist(Protocol):
+    """Does the work of a task."""
+
+    def perform(self, context: Context) -> Outcome:
+        """Do the work, and say how it ended."""
+
+
+@overload
+def specialist(name: Work) -> Work: ...
+@overload
+def specialist(name: str) -> Callable[[Work], Work]: ...
+def specialist(name: str | Work) -> Work | Callable[[Work], Work]:
+    """Register a function of a `Context` as the specialist `name`.
+
+    The function returns an outcome, a text (the summary), a dict or another JSON value (the result), or None.
+    Without a name it is registered under its own, with hyphens for underscores.
+
+    Raises:
+        InvalidSpecialistName: The name cannot be one.
+        SpecialistExists: Another callable has the name.
+
+    Example:
+        @specialist("reviewer")
+        def review(context: Context) -> str:
+            return f"{context.task.name} is reviewed"
+    """
+    if isinstance(name, str):
+        return lambda function: _register(name, function)
+    return _register(getattr(name, "__name__", "").replace("_", "-"), name)
+
+
+def _register(name: str, function: Work) -> Work:
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise errors.InvalidSpecialistName(name=name, source=_place(function))
+    first = _registered.setdefault(name, function)
+    if first is not function:
+        # A module that is imported again makes its functions anew; only a nameless one cannot be told apart.
+        if _place(first) != _place(function) or "<" in _place(function):
+            raise errors.SpecialistExists(specialist=name, first=_place(first), second=_place(function))
+        _registered[name] = function
+    return function
+
+
+def _place(function: object) -> str:
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{getattr(named, '__qualname__', '')}"
+
+
+def resolve(name: str, task: Task, settings: Settings) -> Specialist:
+    """Find what does the work of a task that was routed to the specialist `name`.
+
+    In this order: the task's own `run`, the command or the Python callable of the configuration, a function
+    registered with `@specialist`, an entry point of the group `orchestrator.specialists`.
+
+    Raises:
+        InlineCommandRefused: The task has a `run`, which the configuration does not allow.
+        NothingToDo: None of these exists.
+        CannotImport: What the configuration or an entry point names is not there, or breaks when imported.
+        SpecialistExists: Two callables claim the name.
+    """
+    given = _given(name, settings)
+    if task.run:
+        if not settings.inline_commands:
+            raise errors.InlineCommandRefused(tasks=f"Task {task.id}")
+        return _command(task.run, settings.trust.inline_workdir, name, task, settings)
+    if given.command:
+        return _command(given.command, given.workdir, name, task, settings)
+    function = _callable(name, settings)
+    if function is None:
+        raise errors.NothingToDo(tasks=f"Task {task.id}", specialist=name)
+    return PythonRunner(function, settings.limits)
+
+
+def has_work(name: str, settings: Settings) -> bool:
+    """Whether the specialist `name` has a command or a callable, so that a task without `run` would do something.
+
+    Nothing is imported for it but the modules of `imports`.
+
+    Raises:
+        CannotImport: One of them is not there, or breaks when imported.
+    """
+    given = _given(name, settings)
+    if given.command or given.python:
+        return True
+    _import_all(settings)
+    return name in _registered or name in _offered()
+
+
+def time_limit(name: str, task: Task, settings: Settings) -> float | None:
+    """Seconds after which an attempt is ended: the task's own timeout, else the specialist's, else None."""
+    return task.timeout or _given(name, settings).timeout
+
+
+def _given(name: str, settings: Settings) -> SpecialistSettings:
+    return settings.specialists.get(name) or SpecialistSettings()
+
+
+def _command(
+    command: tuple[str, ...], workdir: str, name: str, task: Task, settings: Settings
+) -> CommandRunner:
+    return CommandRunner(
+        command=command,
+        limits=settings.limits,
+        project=settings.folder.parent,
+        in_project=workdir == "project",
+        env=_given(name, settings).env,
+        timeout=time_limit(name, task, settings),
+    )
+
+
+def _callable(name: str, settings: Settings) -> Callable[[Context], Any] | None:
+    _import_all(settings)
+    function: Callable[[Context], Any] | None = _registered.get(name)
+    if reference := _given(name, settings).python:
+        function = _load(reference, f"specialists.{name}.python", settings)
+    elif not function and (offered := _offered().get(name)):
+        function = _load(offered.value, f"the entry point {name} of {_package(offered)}", settings)
+    return function
+
+
+def _import_all(settings: Settings) -> None:
+    for module in settings.imports:
+        _load(module, "imports", settings)
+
+
+def _load(reference: str, setting: str, settings: Settings) -> Any:
+    """Import "package.module", or "package.module:attribute", which has to be callable."""
+    module, _, attribute = reference.partition(":")
+    project = settings.folder.parent
+    if str(project) not in sys.path:
+        sys.path.append(str(project))  # last, so that a project's file hides nothing that is installed
+    try:
+        found = importlib.import_module(module)
+        loaded = attrgetter(attribute)(found) if attribute else found
+        if attribute and not callable(loaded):
+            raise TypeError(f"{attribute} is a {type(loaded).__name__}, which cannot be called")
+    except Exception as error:
+        raise errors.CannotImport(
+            reference=reference, setting=setting, cause=said(error), project=project
+        ) from error
+    return loaded
+
+
+@cache  # a scan of everything that is installed takes milliseconds, and does not change under a running worker
+def _offered() -> dict[str, EntryPoint]:
+    offered: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=ENTRY_POINTS):
+        first = offered.setdefault(entry.name, entry)
+        if first.value != entry.value:
+            raise errors.SpecialistExists(
+                specialist=entry.name,
+                first=f"{first.value} of {_package(first)}",
+                second=f"{entry.value} of {_package(entry)}",
+            )
+    return offered
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "an installed package"
+
+
+def perform(
+    context: Context, settings: Settings, timeouts: tuple[type[BaseException], ...] = (TimeoutError,)
+) -> Outcome:
+    """Do the work of a task, and say how it ended. Whatever goes wrong is an outcome too.
+
+    Args:
+        context: The attempt.
+        settings: The settings in force where the work is done.
+        timeouts: What the shell raises in the midst of the work at its time limit.
+
+    Raises:
+        BaseException: What ends the process, such as KeyboardInterrupt and SystemExit.
+
+    Example:
+        >>> perform(context, settings)
+        Completed(status='completed', summary='42 tests pass', result=None, tail='')
+    """
+    try:
+        worker = resolve(context.specialist, context.task, settings)
+    except errors.OrchestratorError as error:
+        return _failed(FailureCause.DEPENDENCY, str(error), error, settings)
+    try:
+        return worker.perform(context)
+    except timeouts as error:
+        limit = time_limit(context.specialist, context.task, settings)
+        reason = said(error) + (f"; the time limit is {limit:.10g} s" if limit else "")
+        return _failed(FailureCause.TIMEOUT, reason, error, settings)
+    except MemoryError as error:
+        return _failed(FailureCause.OUT_OF_MEMORY, said(error), error, settings)
+    except Exception as error:
+        return _failed(FailureCause.CODE, said(error), error, settings)
+
+
+def _failed(cause: FailureCause, reason: str, error: BaseException, settings: Settings) -> Failed:
+    story = "".join(traceback.format_exception(error))
+    return Failed(cause=cause, reason=as_text(reason), tail=as_text(story, settings.limits.tail))
+
+
+def said(error: BaseException) -> str:
+    """An exception in one short text, such as "ValueError: no such colour".
+
+    Its class alone where it says nothing, or fails to say it.
+    """
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    name = type(error).__name__
+    return shorten(f"{name}: {text}", 500) if text else name

@@ -1,0 +1,351 @@
+"""Runs a command: an argument list, never a shell, in a process group that is gone when the task is over."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from pydantic import SecretStr, ValidationError
+from pydantic_core import from_json
+
+from orchestrator import errors
+from orchestrator.config import ENV_PREFIX, Limits
+from orchestrator.models import OUTCOME, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
+from workers.runners import as_text, last_line, shorten, within
+from workers.runners.python import outcome_of
+
+if TYPE_CHECKING:
+    from workers.base import Context
+
+KEPT_BACK = (ENV_PREFIX, "CELERY_", "_MP_", "FORKED_BY_MULTIPROCESSING")
+"""Variables of the worker that a command does not get: its passwords, and the marks of a worker process."""
+
+SAYABLE = ("completed", "blocked", "failed", "retry-later")
+"""The statuses that a command may write into its outcome file."""
+
+RETRY_AFTER = 60.0
+
+# The summaries of pytest ("== 3 failed, 1 passed in 0.2s ==", without == for -q) and of unittest.
+_FAILING_TESTS = re.compile(
+    r"^(?:=+ )?\d+ failed\b.* in [\d.]+s|^=+ \d+ failed\b|^FAILED \(\w+", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class CommandRunner:
+    """A specialist that is a command.
+
+    The command gets the worker's environment (but for `KEPT_BACK`), the specialist's, and
+    ORCHESTRATOR_FEATURE_ID, ORCHESTRATOR_TASK_ID, ORCHESTRATOR_ATTEMPT, ORCHESTRATOR_PROJECT,
+    ORCHESTRATOR_TASK_FILE (JSON: feature, task, attempt, specialist, and the outcomes of its dependencies) and
+    ORCHESTRATOR_OUTCOME_FILE, where it may write how it ended: `{"status": "blocked", "reason": "…"}`, or a JSON
+    value without a status, which is the result of a completed task.
+
+    Args:
+        command: The argument list.
+        limits: Sizes an outcome is held to.
+        project: The folder of the project.
+        in_project: Run in the project's folder, not in the task's own.
+        env: The specialist's variables.
+        timeout: Seconds after which the command is ended; None for never.
+        grace: Seconds between asking the process group to end (SIGTERM) and ending it (SIGKILL).
+        poll: Seconds between two questions whether the attempt is cancelled.
+
+    Example:
+        >>> CommandRunner(("make", "test"), Limits(), project=Path.cwd()).perform(context).summary
+        '42 passed in 1.30s'
+    """
+
+    command: tuple[str, ...]
+    limits: Limits
+    project: Path
+    in_project: bool = False
+    env: Mapping[str, SecretStr] = field(default_factory=dict)
+    timeout: float | None = None
+    grace: float = 5.0
+    poll: float = 1.0
+
+    def perform(self, context: Context) -> Outcome:
+        """Run the command to its end, and say how it ended."""
+        given = _given(context)
+        try:
+            files = _Files.prepare(context, given)
+        except OSError as error:
+            folder = Path(error.filename or context.log_file).parent
+            reason = f"cannot write into the folder {folder}: {error.strerror or error}"
+            return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
+        with files.log:
+            try:
+                process = self._start(context, files)
+            except (OSError, ValueError) as error:
+                return self._could_not_start(error, context)
+            try:
+                ended_early = self._wait(process, context)
+            finally:
+                pass
+            tail = files.tail(self.limits.tail)
+            outcome = ended_early or self._judge(process.returncode, tail, files)
+            return within(outcome.model_copy(update={"tail": outcome.tail or tail}), self.limits)
+
+    def _start(self, context: Context, files: _Files) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self.command,
+            cwd=self._folder(context),
+            env=self._environment(context, files),
+            stdin=subprocess.DEVNULL,
+            stdout=files.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def _folder(self, context: Context) -> Path:
+        return self.project if self.in_project else context.workdir
+
+    def _environment(self, context: Context, files: _Files) -> dict[str, str]:
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.upper().startswith(KEPT_BACK)
+        }
+        return {
+            **inherited,
+            **{name: value.get_secret_value() for name, value in self.env.items()},
+            "ORCHESTRATOR_FEATURE_ID": context.feature.id,
+            "ORCHESTRATOR_TASK_ID": context.task.id,
+            "ORCHESTRATOR_ATTEMPT": str(context.attempt),
+            "ORCHESTRATOR_PROJECT": str(self.project),
+            "ORCHESTRATOR_TASK_FILE": str(files.task),
+            "ORCHESTRATOR_OUTCOME_FILE": str(files.outcome),
+        }
+
+    def _could_not_start(self, error: OSError | ValueError, context: Context) -> Failed:
+        program, folder = self.command[0], self._folder(context)
+        cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        if not isinstance(error, FileNotFoundError):
+            hint = ""
+        elif not folder.is_dir():
+            hint = f"; the folder to run it in, {folder}, is not there"
+        elif "/" in program:
+            hint = f"; a relative path is looked for from {folder}"
+        else:
+            path = self.env["PATH"].get_secret_value() if "PATH" in self.env else os.environ.get("PATH", "")
+            hint = f"; install it where the worker runs, or add its folder to the worker's PATH ({path})"
+        reason = f"cannot start {program}: {cause}{hint}"
+        return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
+
+    def _wait(self, process: subprocess.Popen[bytes], context: Context) -> Outcome | None:
+        """Wait for the command; the outcome of an attempt that has to be ended before it ends by itself."""
+        deadline = time.monotonic() + self.timeout if self.timeout else float("inf")
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=max(0.0, min(self.poll, deadline - time.monotonic())))
+                return None
+            if time.monotonic() >= deadline:
+                reason = f"timed out after {self.timeout:.10g} s"
+                return Failed(cause=FailureCause.TIMEOUT, reason=reason)
+            if _is_cancelled(context):
+                return Cancelled()
+
+    def _judge(self, code: int, tail: str, files: _Files) -> Outcome:
+        """The outcome of a command that ended by itself: its exit code and its outcome file, read together."""
+        try:
+            written = files.written(self.limits)
+        except ValueError as error:
+            wrong = shorten(f"the outcome file cannot be used: {error}", 1_000)
+            because = f"; the command ended with {_ending(code)}" if code else ""
+            return Failed(cause=FailureCause.CODE, reason=as_text(wrong + because))
+        if written is None:
+            return by_exit_code(code, tail)
+        if code and isinstance(written, Completed):
+            failed = _failure(code, tail)
+            return failed.model_copy(
+                update={"reason": f"{failed.reason}; yet its outcome file says completed"}
+            )
+        return written
+
+
+def _given(context: Context) -> bytes:
+    """What the command is told about its task, as JSON."""
+    return json.dumps(
+        {
+            "feature": context.feature.model_dump(mode="json"),
+            "task": context.task.model_dump(mode="json"),
+            "attempt": context.attempt,
+            "specialist": context.specialist,
+            "dependencies": {
+                task_id: outcome.model_dump(mode="json") for task_id, outcome in context.dependencies.items()
+            },
+        },
+        ensure_ascii=False,
+        indent=2,
+    ).encode(errors="replace")
+
+
+def _is_cancelled(context: Context) -> bool:
+    try:
+        return context.is_cancelled()
+    except errors.OrchestratorError as error:
+        # A store that is away for a while is no reason to throw away an hour of work.
+        context.logger.warning("cannot ask whether the attempt is cancelled, so it goes on: %s", error)
+        return False
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of one attempt. Only the worker's user may read them."""
+
+    task: Path
+    outcome: Path
+    log: IO[bytes]
+    start: int
+    """Where this attempt's output begins: a log that is there already is added to."""
+
+    @classmethod
+    def prepare(cls, context: Context, given: bytes) -> _Files:
+        context.workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        context.workdir.chmod(0o700)
+        task, outcome = context.workdir.absolute() / "task.json", context.workdir.absolute() / "outcome.json"
+        outcome.unlink(missing_ok=True)  # of an attempt before, where a message came twice
+        with _open_private(task, os.O_WRONLY | os.O_TRUNC, "wb") as file:
+            file.write(given)
+        context.log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log = _open_private(context.log_file, os.O_RDWR | os.O_APPEND, "a+b")
+        return cls(task, outcome, log, start=log.seek(0, os.SEEK_END))
+
+    def tail(self, limit: int) -> str:
+        """The last `limit` characters of the output."""
+        end = self.log.seek(0, os.SEEK_END)
+        self.log.seek(max(self.start, end - 4 * limit))  # a character has at most four bytes in UTF-8
+        return as_text(self.log.read(4 * limit).decode(errors="replace"), limit)
+
+    def written(self, limits: Limits) -> Outcome | None:
+        """The outcome that the command wrote, or None.
+
+        Raises:
+            ValueError: It is no outcome; the message says why.
+        """
+        if not self.outcome.exists():
+            return None
+        if not self.outcome.is_file():
+            raise ValueError("it is no file")
+        if self.outcome.stat().st_size > 4 * (limits.result + limits.tail):
+            raise ValueError(f"it is over limits.result ({limits.result:,} characters)")
+        try:
+            value = from_json(self.outcome.read_bytes(), allow_inf_nan=False)
+        except OSError as error:
+            raise ValueError(error.strerror or error) from None
+        if not isinstance(value, dict) or "status" not in value:
+            return outcome_of(Completed(result=value), limits)
+        if value["status"] not in SAYABLE:
+            raise ValueError(f"the status is {value['status']!r}; write one of {', '.join(SAYABLE)}")
+        try:
+            return OUTCOME.validate_python(value)
+        except ValidationError as error:
+            raise ValueError(_mistakes(error)) from None
+
+
+def _open_private(file: Path, flags: int, mode: str) -> IO[bytes]:
+    number = os.open(file, flags | os.O_CREAT, 0o600)
+    os.fchmod(number, 0o600)  # the file may be there already, open to others
+    return os.fdopen(number, mode)
+
+
+def _mistakes(error: ValidationError) -> str:
+    lines = error.errors(include_url=False, include_context=False, include_input=False)
+    # The first part of a place is the status again: it is how the kind of outcome was chosen.
+    return "; ".join(f"{'.'.join(map(str, line['loc'][1:]))}: {line['msg']}" for line in lines)
+
+
+def by_exit_code(code: int, tail: str) -> Completed | Failed | RetryLater:
+    """The outcome of a command that wrote none: what its exit code says, with the last line it printed.
+
+    0 is completed, 75 (EX_TEMPFAIL of sysexits.h, "try again later") is retried in a minute, and everything else
+    is a failure.
+
+    Example:
+        >>> by_exit_code(2, "reading\\nno such file").reason
+        'exit code 2: no such file'
+    """
+    if code == 0:
+        return Completed(summary=last_line(tail))
+    if code == os.EX_TEMPFAIL:
+        return RetryLater(after=RETRY_AFTER, reason=last_line(tail) or f"exit code {code}")
+    return _failure(code, tail)
+
+
+def _failure(code: int, tail: str) -> Failed:
+    line = last_line(tail)
+    reason = _ending(code) + (f": {line}" if line else "")
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return Failed(cause=FailureCause.OUT_OF_MEMORY, reason=reason)
+    tests = code > 0 and _FAILING_TESTS.search(tail)
+    return Failed(cause=FailureCause.TESTS if tests else FailureCause.CODE, reason=reason)
+
+
+def _ending(code: int) -> str:
+    killer = "; often this is the kernel, which is out of memory"
+    if code == 128 + signal.SIGKILL:  # a shell's way to say that its child was killed
+        return f"exit code {code} (killed by signal 9{killer})"
+    if code >= 0:
+        return f"exit code {code}"
+    if code == -signal.SIGKILL:
+        return f"killed by signal 9 (SIGKILL{killer})"
+    try:
+        return f"killed by signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:  # a real-time signal has no name
+        return f"killed by signal {-code}"
+
+
+def end_group(process: subprocess.Popen[bytes], grace: float) -> None:
+    """End whatever is left of a command's process group, and return when it is gone.
+
+    SIGTERM first, and SIGKILL for what is still there after `grace` seconds, or at once where the waiting itself
+    is interrupted. A process that gave itself a session of its own (a daemon) is not in the group any more.
+    """
+    if not _signal(process, signal.SIGTERM):
+        return
+    try:
+        _wait_until_gone(process, grace)
+    finally:
+        if _signal(process, signal.SIGKILL):
+            _wait_until_gone(process, 1.0)
+
+
+def _wait_until_gone(process: subprocess.Popen[bytes], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while _signal(process, 0) and not _is_all_zombies(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _is_all_zombies(group: int) -> bool:
+    """Whether the group has members that have all ended, and only wait for process 1 to notice.
+
+    In a container without an init it never does. Reads /proc (proc_pid_stat(5)); False where there is none.
+    """
+    states = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # ended between the listing and the reading
+            # The name before the bracket may hold anything; behind it come the state, the parent, the group.
+            state, _, member_of = file.read_text(errors="replace").rpartition(")")[2].split()[:3]
+            states += [state] if int(member_of) == group else []
+    return bool(states) and set(states) <= {"Z", "X"}
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Signal the group; False where nobody is left in it who can be signalled.
+
+    While a group has a member, the kernel gives its number to no other process.
+    """
+    process.poll()  # a leader that has ended stays in its group until it is waited for
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
