@@ -10,7 +10,7 @@ from orchestrator.models import Batch, Feature, Plan, Strategy, Task
 SHOWN_TASKS = 12
 SHOWN_BATCHES = 40
 SHOWN_CYCLES = 10
-SHOWN_REMEDIES = 3
+SHOWN_SPLITS = 3
 
 
 def label(task: Task) -> str:
@@ -171,7 +171,7 @@ def circular(feature: Feature, dependencies: graph.Graph) -> errors.CircularDepe
         remedies="\n".join(
             [
                 'Read an arrow as "depends on". Ways out:',
-                *_removals(cuts),
+                *_removals(cuts, len(found)),
                 *_splits(splits, found),
                 _reorder(order),
             ]
@@ -213,22 +213,24 @@ def cycle_text(cycle: Sequence[str], names: Mapping[str, str]) -> str:
     return " → ".join([*shown, *([f"{count(more, 'task')} more"] if more > 0 else []), cycle[0]])
 
 
-def _removals(cuts: Sequence[tuple[graph.Edge, int]]) -> Iterator[str]:
+def _removals(cuts: Sequence[tuple[graph.Edge, int]], cycles: int) -> Iterator[str]:
     for place, ((task, dependency), breaks) in enumerate(cuts):
         start = "and remove" if place else "remove"
-        yield f'  - {start} "depends_on: {dependency}" from {task}: breaks {count(breaks, "cycle")}'
+        share = f"{breaks} more" if place else f"{breaks} of {count(cycles, 'cycle')}"
+        yield f'  - {start} "depends_on: {dependency}" from {task}: breaks {share}'
     if len(cuts) == graph.MOST_CUTS:
         yield "  - and plan again: there may be more to remove"
 
 
 def _splits(splits: Sequence[tuple[str, int]], found: Sequence[Sequence[str]]) -> Iterator[str]:
-    for task, on in splits[:SHOWN_REMEDIES]:
-        cycle = next(cycle for cycle in found if task in cycle)
-        at = cycle.index(task)
-        needs, needed_by = cycle[(at + 1) % len(cycle)], cycle[at - 1]
+    for task, _ in splits[:SHOWN_SPLITS]:
+        edges = [edge for cycle in found if task in cycle for edge in graph.edges_of(cycle)]
+        needs = list(dict.fromkeys(end for start, end in edges if start == task))
+        needed_by = list(dict.fromkeys(start for start, end in edges if end == task))
+        on = count(sum(task in cycle for cycle in found), "cycle")
         yield (
-            f"  - split {task} (on {count(on, 'cycle')}) into a part that {needed_by} needs "
-            f"and a part that needs {needs}"
+            f"  - split {task}, which is on {on}: one part that {some(needed_by)} can depend on, "
+            f"and one that depends on {some(needs)}"
         )
 
 

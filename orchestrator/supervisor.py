@@ -78,5 +78,5 @@ def _output(log: Path | None) -> Iterator[IO[bytes] | None]:
         return
     log.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with open(descriptor, "ab") as file:
+    with os.fdopen(descriptor, "ab") as file:
         yield file

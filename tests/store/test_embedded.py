@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -10,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -211,6 +213,45 @@ def test_a_use_during_a_shutdown_ends_with_a_running_server(settings: Settings) 
     assert client_of(embedded.connect(settings)).get("key") == "5"
 
 
+def test_a_server_that_does_not_answer_yet_gets_no_second_one_beside_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a server that cannot be reached, as one whose starter was killed before it listened
+    embedded.connect(settings)
+    socket = embedded.Server(settings.folder).socket
+    hidden = socket.rename(socket.with_name("hidden"))
+
+    # When it is used, then it is waited for, and no other one is started over its data
+    monkeypatch.setattr(embedded, "PATIENCE", 0.5)
+    with pytest.raises(errors.RedisDidNotStart, match="no answer"):
+        embedded.Server(settings.folder).use()
+    hidden.rename(socket)
+    assert embedded.running(settings)
+    assert (settings.folder / "redis" / "redis.log").read_text().count("ready to accept connections") == 1
+
+
+@pytest.mark.parametrize("step", ["_spawn", "_shut_down"])
+def test_only_one_process_at_a_time_starts_or_stops_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    taken = []
+    original = getattr(embedded.Server, step)
+
+    def watched(server: embedded.Server) -> object:
+        with (server.home / "start.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                taken.append(step)
+        return original(server)
+
+    monkeypatch.setattr(embedded.Server, step, watched)
+    embedded.connect(settings)
+    embedded.release(settings)
+
+    assert taken == [step]
+
+
 def test_a_forked_child_keeps_it_alive_and_does_not_shut_it_down(settings: Settings) -> None:
     # Given a child, forked by a user, that releases what it inherited and then goes on
     embedded.connect(settings)
@@ -295,11 +336,12 @@ def test_a_folder_with_a_long_path_has_its_socket_in_a_private_folder_elsewhere(
         assert stat.S_IMODE(server.socket.parent.stat().st_mode) == 0o700
 
         # And a process that would put it elsewhere finds it all the same
-        elsewhere = tmp_path / "elsewhere"
-        elsewhere.mkdir()
-        monkeypatch.setenv("XDG_RUNTIME_DIR", str(elsewhere))
-        with another_user(settings):
-            assert list(elsewhere.iterdir()) == []
+        with tempfile.TemporaryDirectory() as elsewhere:  # tmp_path may be too long for a socket
+            monkeypatch.setenv("XDG_RUNTIME_DIR", elsewhere)
+            before = pid_of(settings)
+            with another_user(settings):
+                assert pid_of(settings) == before
+            assert list(Path(elsewhere).iterdir()) == []
 
         # And a copy of the folder does not lead to it
         copy = tmp_path / ("copy" * 40) / FOLDER
