@@ -21,6 +21,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 run: $(READY)  ## run examples/self_check.yaml, a real feature, through real workers on the embedded Redis
+	@mkdir -p .taskorchestrator
 	$(BIN)/orchestrator run examples/self_check.yaml
 
 test: $(READY)  ## run all the tests

@@ -161,7 +161,7 @@ class RedisSettings(Section):
     """Where the state is kept. Without a url a private redis-server runs for this folder."""
 
     url: SecretStr | None = Field(
-        default=None, description="redis://host:6379/0, rediss://… or unix:///path; never shown"
+        default=None, description="where it is: redis://host:6379/0, rediss://… or unix:///path; never shown"
     )
     prefix: str = Field(
         default="to", pattern=r"^[A-Za-z0-9_.\-]{1,32}$", description="the first part of every key"
@@ -219,7 +219,7 @@ class Trust(Section):
 
     inline_commands: bool | None = Field(
         default=None,
-        description="features may bring `run:` commands; null: only where Redis is the private one",
+        description="may bring `run:` commands; null: only where Redis is the private one",
     )
     inline_workdir: Literal["task", "project"] = Field(
         default="project", description="where inline commands run: see specialists.NAME.workdir"
@@ -483,7 +483,7 @@ def origin(path: tuple[str, ...], file_data: Mapping[str, Any]) -> str:
 def template() -> str:
     """A config.yaml with every setting, its default and what it is for, all of it commented out.
 
-    A line that starts with `#` and no space is a setting: without its `#` it takes effect.
+    Settings follow their `#` directly or indented by two; an explanation follows it after one space.
 
     Example:
         Path(".taskorchestrator/config.yaml").write_text(template())
@@ -514,7 +514,7 @@ def _entry(name: str, field: FieldInfo) -> Iterator[str]:
 def _specialists() -> Iterator[str]:
     yield f"# {Settings.model_fields['specialists'].description} Each can have:"
     for name, field in SpecialistSettings.model_fields.items():
-        yield f"#   {name}: {field.description}"
+        yield f"# - {name}: {field.description}"
     yield "specialists:"
     for name, shipped in SHIPPED_SPECIALISTS.items():
         yield from _commented({name: dict(shipped)}, "  ")

@@ -7,7 +7,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -306,7 +306,7 @@ def _workers(settings: Settings) -> Iterator[Finding]:
         )
         return
     yield _ok("workers", f"{len(answers)} answered: {', '.join(sorted(answers))}")
-    served = {queue["name"] for queues in answers.values() for queue in queues}
+    served = {str(queue["name"]) for queues in answers.values() for queue in queues}
     missing = sorted({settings.queue(name) for name in settings.specialists} - served)
     if missing:
         yield _warning(
@@ -318,7 +318,7 @@ def _workers(settings: Settings) -> Iterator[Finding]:
         yield _ok("queues", "each specialist's queue has a worker")
 
 
-def _ask_the_workers() -> Mapping[str, list[Mapping[str, Any]]]:
+def _ask_the_workers() -> Mapping[str, Sequence[Mapping[str, object]]]:
     from orchestrator.celery import app  # late: it brings all of Celery, and reads the settings
 
     return app.control.inspect(timeout=1.0).active_queues() or {}

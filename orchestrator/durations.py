@@ -27,7 +27,7 @@ def parse(value: object) -> float:
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         seconds = sum(float(number) * UNITS[unit] for number, unit in _PART.findall(value))
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = float(min(value, 2 * LONGEST))  # no float is as large as an int can be
     else:
         raise ValueError("a duration is a number of seconds or a text such as 45s, 25m, 1h30m, 2d")
     if not 0 < seconds <= LONGEST:
@@ -42,7 +42,7 @@ def write(seconds: float) -> str:
         >>> write(5400), write(0.25), write(41.3), write(2.34)
         ('1h 30m', '250ms', '41s', '2.3s')
     """
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{round(seconds * 1000)}ms"
     if seconds < 10:
         return f"{seconds:.1f}".removesuffix(".0") + "s"

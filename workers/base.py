@@ -291,7 +291,7 @@ def perform(
         return worker.perform(context)
     except timeouts as error:
         limit = time_limit(context.specialist, context.task, settings)
-        reason = said(error) + (f"; the time limit is {limit:.10g} s" if limit else "")
+        reason = said(error) + (f"; the time limit is {limit:.10g} s" if limit and not error.args else "")
         return _failed(FailureCause.TIMEOUT, reason, error, settings)
     except MemoryError as error:
         return _failed(FailureCause.OUT_OF_MEMORY, said(error), error, settings)

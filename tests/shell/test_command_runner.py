@@ -150,8 +150,6 @@ def test_a_command_is_told_about_its_task(tmp_path: Path, monkeypatch: pytest.Mo
     assert seen["env"]["ORCHESTRATOR_TASK_ID"] == "T1"
     assert seen["env"]["ORCHESTRATOR_ATTEMPT"] == "1"
     assert seen["env"]["ORCHESTRATOR_PROJECT"] == str(tmp_path)
-    # And there is nobody to type into it
-    assert seen["in"] == ""
 
 
 def test_a_command_does_not_get_what_the_worker_keeps_secret(
@@ -194,6 +192,37 @@ def test_arguments_reach_the_command_as_they_are(tmp_path: Path) -> None:
     show = (sys.executable, "-S", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))", *arguments)
     # When the command is run, then they are what they were
     assert json.loads(run(show, tmp_path).tail) == list(arguments)
+
+
+@pytest.fixture
+def _something_to_read() -> Iterator[None]:
+    """The test's own standard input has something in it."""
+    kept = os.dup(0)
+    reading, writing_to = os.pipe()
+    os.write(writing_to, b"typed")
+    os.dup2(reading, 0)
+    yield
+    os.dup2(kept, 0)
+    for number in (kept, reading, writing_to):
+        os.close(number)
+
+
+@pytest.mark.usefixtures("_something_to_read")
+def test_a_command_has_nothing_to_read(tmp_path: Path) -> None:
+    # Given a worker whose standard input has something in it, then a command gets none of it
+    assert told(tmp_path)["in"] == ""
+
+
+def test_what_is_there_already_is_closed_to_others(tmp_path: Path) -> None:
+    # Given a folder and a log that everybody may read
+    (tmp_path / "work" / "T1").mkdir(parents=True, mode=0o755)
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "T1.log"
+    log.touch(mode=0o644)
+    # When a command is run, then only the worker's user may
+    run("", tmp_path)
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "work" / "T1").stat().st_mode) == 0o700
 
 
 def test_a_command_runs_in_a_private_folder_of_its_own(tmp_path: Path) -> None:
@@ -517,11 +546,35 @@ def test_a_command_over_its_time_is_ended(tmp_path: Path, monkeypatch: pytest.Mo
             started.append(self)
 
     monkeypatch.setattr(subprocess, "Popen", Watched)
-    # When its time is over
-    outcome = run("import signal; signal.pause()", tmp_path, timeout=0.1)
-    # Then it is ended, and the outcome says so
-    assert outcome == Failed(cause=FailureCause.TIMEOUT, reason="timed out after 0.1 s")
-    assert started[0].returncode == -signal.SIGTERM
+    try:
+        # When its time is over
+        outcome = run("import signal; signal.pause()", tmp_path, timeout=0.1)
+        # Then it is ended, and the outcome says so
+        assert outcome == Failed(cause=FailureCause.TIMEOUT, reason="timed out after 0.1 s")
+        assert started[0].returncode == -signal.SIGTERM
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def test_a_time_limit_that_the_shell_keeps_is_the_same_timeout(
+    tmp_path: Path, a_family: Callable[[str, str], Family]
+) -> None:
+    # Given a command with a time limit, and a shell whose own clock is a moment ahead
+    family = a_family("print('working', flush=True)\n" + WAITS, WAITS)
+
+    def ring() -> bool:
+        if family.is_ready():
+            raise TimeoutError
+        return False
+
+    # When the shell's clock rings, then the outcome is that of the runner's own, with the command's output
+    outcome = a_runner(family.code, tmp_path, timeout=PATIENCE).perform(
+        a_context(tmp_path, is_cancelled=ring)
+    )
+    assert outcome == Failed(cause=FailureCause.TIMEOUT, reason="timed out after 60 s", tail="working\n")
+    assert family.is_gone()
 
 
 def test_a_command_within_its_time_is_left_alone(tmp_path: Path) -> None:

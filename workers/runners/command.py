@@ -90,6 +90,10 @@ class CommandRunner:
                 return self._could_not_start(error, context)
             try:
                 ended_early = self._wait(process, context)
+            except TimeoutError:
+                if not self.timeout:
+                    raise
+                ended_early = self._timed_out()  # the shell keeps the time too, and was first by a moment
             finally:
                 end_group(process, self.grace)
             tail = files.tail(self.limits.tail)
@@ -148,10 +152,12 @@ class CommandRunner:
                 process.wait(timeout=max(0.0, min(self.poll, deadline - time.monotonic())))
                 return None
             if time.monotonic() >= deadline:
-                reason = f"timed out after {self.timeout:.10g} s"
-                return Failed(cause=FailureCause.TIMEOUT, reason=reason)
+                return self._timed_out()
             if _is_cancelled(context):
                 return Cancelled()
+
+    def _timed_out(self) -> Failed:
+        return Failed(cause=FailureCause.TIMEOUT, reason=f"timed out after {self.timeout:.10g} s")
 
     def _judge(self, code: int, tail: str, files: _Files) -> Outcome:
         """The outcome of a command that ended by itself: its exit code and its outcome file, read together."""
@@ -233,7 +239,7 @@ class _Files:
         """
         if not self.outcome.exists():
             return None
-        if False:
+        if not self.outcome.is_file():
             raise ValueError("it is no file")
         if self.outcome.stat().st_size > 4 * (limits.result + limits.tail):
             raise ValueError(f"it is over limits.result ({limits.result:,} characters)")

@@ -1,0 +1,128 @@
+"""A project folder with a Redis of its own and real workers, as a user would have them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from orchestrator import config, supervisor
+from orchestrator.client import Client, Handle
+from orchestrator.config import Settings
+from orchestrator.models import Event, Feature
+from tests.redis_server import serve
+
+BIN = Path(sys.executable).parent
+PATIENCE = 120.0
+"""Seconds after which a test gives up on something that should happen at once. No verdict depends on it otherwise."""
+
+
+@dataclass
+class Project:
+    """A folder with a configuration, in which commands and workers run."""
+
+    folder: Path
+    settings: Settings
+    stack: ExitStack
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process's environment, with the tools of this environment first on the PATH."""
+        return {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200"}
+
+    def start_worker(self, name: str, *options: str) -> subprocess.Popen[bytes]:
+        """`celery -A orchestrator worker -n NAME@%h …`, stopped when the test ends."""
+        process = self.stack.enter_context(
+            supervisor.celery(
+                self.settings,
+                ["-A", "orchestrator", "worker", "-n", f"{name}@%h", "--loglevel", "info", *options],
+                self.folder / f"{name}.log",
+            )
+        )
+        self.workers.append(process)
+        return process
+
+    def run(self, *command: str, check: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a command in the folder as a person would."""
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=check,
+        )
+
+    def orchestrator(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the `orchestrator` command."""
+        return self.run("orchestrator", *arguments)
+
+    def write(self, name: str, feature: dict[str, Any]) -> str:
+        """Write a feature file; returns its name."""
+        (self.folder / name).write_text(yaml.safe_dump(feature), "utf-8")
+        return name
+
+    def client(self) -> Client:
+        """A client with this folder's settings."""
+        return self.stack.enter_context(Client(self.settings))
+
+    def enqueue(self, feature: Feature) -> Handle:
+        """Enqueue from Python."""
+        return self.client().enqueue(feature)
+
+
+MakeProject = Callable[..., Project]
+
+
+@pytest.fixture
+def make_project(tmp_path: Path) -> Iterator[MakeProject]:
+    """Makes a project folder; its Redis and workers end with the test."""
+    with ExitStack() as stack:
+
+        def make(**sections: Any) -> Project:
+            url = stack.enter_context(serve(tmp_path / "redis"))
+            folder = tmp_path / "project"
+            (folder / config.FOLDER).mkdir(parents=True)
+            settings = {
+                "redis": {"url": url},
+                "trust": {"inline_commands": True},
+                "recovery": {"lease": "3s", "sweep": "200ms"},
+                **sections,
+            }
+            (folder / config.FOLDER / config.FILE).write_text(yaml.safe_dump(settings), "utf-8")
+            return Project(folder, config.load(folder), stack)
+
+        yield make
+
+
+def most_in_flight(events: list[Event]) -> int:
+    """The largest number of tasks that were published and unfinished at one moment, by the event stream."""
+    in_flight: set[str] = set()
+    most = 0
+    for event in events:
+        if event.event == "task_launched":
+            in_flight.add(event.task)
+        elif event.source == "in-progress" and event.task:
+            in_flight.discard(event.task)
+        most = max(most, len(in_flight))
+    return most
+
+
+def moments(events: list[Event], name: str) -> dict[str, int]:
+    """The place in the stream of each task's last event of this name."""
+    return {event.task: place for place, event in enumerate(events) if event.event == name}
+
+
+def all_events(handle: Handle) -> list[Event]:
+    """The whole stream of a settled feature."""
+    return list(handle.follow())

@@ -1,0 +1,71 @@
+"""A plan as plain Celery: the same order, without our state."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from orchestrator import canvas, planner
+from orchestrator.celery import create
+from orchestrator.models import Feature
+from tests.acceptance.conftest import PATIENCE, MakeProject
+from tests.redis_server import client_of
+
+pytestmark = pytest.mark.real
+
+APPEND = "import sys; open(sys.argv[1], 'a').write(sys.argv[2] + '\\n')"
+
+
+def feature_that_writes(file: str, failing: str = "") -> Feature:
+    """The five tasks of the authentication feature; each appends its id to a file, but the failing one exits 1."""
+    dependencies = {"T1": [], "T2": ["T1"], "T3": [], "T4": ["T2"], "T5": ["T2"]}
+    return Feature.model_validate(
+        {
+            "title": "Authentication",
+            "tasks": [
+                {
+                    "id": task,
+                    "depends_on": depends_on,
+                    "run": [
+                        sys.executable,
+                        "-c",
+                        "raise SystemExit(1)" if task == failing else APPEND,
+                        file,
+                        task,
+                    ],
+                }
+                for task, depends_on in dependencies.items()
+            ],
+        }
+    )
+
+
+def test_plain_celery_runs_a_plan_in_the_same_order(make_project: MakeProject) -> None:
+    project = make_project()
+    project.start_worker("one", "-c", "2")
+    order = project.folder / "order"
+    app = create(project.settings)
+
+    result = canvas.chain_of_groups(planner.plan(feature_that_writes(str(order))), app).apply_async()
+    result.get(timeout=PATIENCE, disable_sync_subtasks=False)
+
+    done = order.read_text().split()
+    assert [set(done[:2]), set(done[2:3]), set(done[3:])] == [{"T1", "T3"}, {"T2"}, {"T4", "T5"}]
+    keys = client_of(project.settings.redis.url.get_secret_value()).keys("to:*")  # type: ignore[union-attr]
+    assert keys == ["to:sweeper"], "nothing of our state was written, but the workers' own sweeper lock"
+
+
+def test_a_failing_task_stops_the_plain_chain(make_project: MakeProject) -> None:
+    project = make_project()
+    project.start_worker("one", "-c", "2")
+    order = project.folder / "order"
+    app = create(project.settings)
+
+    result = canvas.chain_of_groups(
+        planner.plan(feature_that_writes(str(order), failing="T2")), app
+    ).apply_async()
+
+    with pytest.raises(Exception, match="T2: failed: exit code 1"):
+        result.get(timeout=PATIENCE, disable_sync_subtasks=False)
+    assert set(order.read_text().split()) == {"T1", "T3"}

@@ -1,0 +1,348 @@
+"""Settings come from the file, the environment goes before it, and a mistake says what would be right."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from orchestrator import config, errors
+from orchestrator.config import Settings, SpecialistSettings
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and no variables of ours."""
+    for variable in list(os.environ):
+        if variable.startswith(config.ENV_PREFIX):
+            monkeypatch.delenv(variable)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(text: str, folder: Path | None = None) -> Path:
+    file = (folder or Path.cwd()) / config.FOLDER / config.FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, "utf-8")
+    return file
+
+
+def mistakes(text: str = "") -> list[str]:
+    if text:
+        write(text)
+    with pytest.raises(errors.InvalidConfiguration) as caught:
+        config.load()
+    return [line.strip() for line in str(caught.value.mistakes).splitlines()]
+
+
+# Where settings come from
+
+
+def test_without_a_file_everything_is_at_its_default() -> None:
+    settings = config.load()
+
+    assert settings == Settings()
+    assert settings.parallelism.max_parallel_tasks == 5
+    assert settings.is_embedded
+    assert settings.inline_commands
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "parallelism:\nredis:\nspecialists:\n"])
+def test_an_empty_file_changes_nothing(text: str) -> None:
+    write(text)
+
+    assert config.load() == Settings()
+
+
+def test_the_file_changes_what_it_says_and_nothing_else() -> None:
+    write("parallelism: {max_parallel_tasks: 8}\nredis: {url: 'redis://localhost/1'}")
+
+    settings = config.load()
+
+    assert (settings.parallelism.max_parallel_tasks, settings.parallelism.auto_launch) == (8, True)
+    assert not settings.is_embedded
+    assert not settings.inline_commands
+
+
+def test_the_nearest_folder_upwards_is_in_force(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("parallelism: {max_parallel_tasks: 8}")
+    below = folder / "deep" / "down"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+
+    assert config.load().parallelism.max_parallel_tasks == 8
+    assert config.load().folder == folder.resolve() / config.FOLDER
+    assert config.load().log_folder == folder.resolve() / config.FOLDER / "logs"
+
+
+def test_a_variable_may_name_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("parallelism: {max_parallel_tasks: 8}")
+    (folder / "other.yaml").write_text("parallelism: {max_parallel_tasks: 9}")
+    monkeypatch.setenv("TASKORCHESTRATOR_CONFIG", str(folder / "other.yaml"))
+
+    assert config.load().parallelism.max_parallel_tasks == 9
+
+
+def test_a_named_file_that_is_missing_is_a_mistake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKORCHESTRATOR_CONFIG", str(folder / "none.yaml"))
+
+    with pytest.raises(errors.InvalidConfiguration, match=r"none.yaml cannot be used.*\n  No such file"):
+        config.load()
+
+
+def test_the_environment_goes_before_the_file_setting_by_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("parallelism: {max_parallel_tasks: 8, auto_launch: false}")
+    monkeypatch.setenv("TASKORCHESTRATOR_PARALLELISM__MAX_PARALLEL_TASKS", "9")
+    monkeypatch.setenv("TASKORCHESTRATOR_IMPORTS", '["my.specialists"]')
+
+    settings = config.load()
+
+    assert (settings.parallelism.max_parallel_tasks, settings.parallelism.auto_launch) == (9, False)
+    assert settings.imports == ("my.specialists",)
+
+
+def test_the_origin_of_a_setting_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = config.read(write("parallelism: {max_parallel_tasks: 8, auto_launch: false}"))
+    monkeypatch.setenv("TASKORCHESTRATOR_PARALLELISM__MAX_PARALLEL_TASKS", "9")
+    monkeypatch.setenv("TASKORCHESTRATOR_LIMITS", '{"tasks": 7}')
+
+    assert config.origin(("parallelism", "max_parallel_tasks"), data) == "environment"
+    assert config.origin(("parallelism", "auto_launch"), data) == "file"
+    assert config.origin(("parallelism", "respect_dependencies"), data) == "default"
+    assert config.origin(("limits", "tasks"), data) == "environment"
+    assert config.origin(("logs",), data) == "default"
+
+
+# Specialists
+
+
+def test_what_a_file_says_of_a_specialist_is_laid_over_what_ships() -> None:
+    write("specialists: {senior-engineer: {command: [work, hard]}, code-reviewer: {model_tier: best}}")
+
+    settings = config.load()
+
+    senior = settings.specialists["senior-engineer"]
+    assert (senior.command, senior.title, senior.model_tier) == (
+        ("work", "hard"),
+        "Senior Engineer",
+        "advanced",
+    )
+    assert set(config.SHIPPED_SPECIALISTS) < set(settings.specialists)
+    assert (settings.title("code-reviewer"), settings.queue("code-reviewer")) == (
+        "Code Reviewer",
+        "code-reviewer",
+    )
+
+
+def test_specialists_made_in_python_are_laid_over_too() -> None:
+    settings = Settings(specialists={"senior-engineer": SpecialistSettings(command=("work",), queue="slow")})
+
+    assert settings.specialists["senior-engineer"].command == ("work",)
+    assert (settings.title("senior-engineer"), settings.queue("senior-engineer")) == (
+        "Senior Engineer",
+        "slow",
+    )
+
+
+def test_tags_in_the_file_are_laid_over_those_that_ship() -> None:
+    write("specialist_routing: {mapping: {Bug: feature-architect, ' own ': senior-engineer}}")
+
+    mapping = config.load().specialist_routing.mapping
+
+    assert (mapping["bug"], mapping["own"], mapping["backend"]) == (
+        "feature-architect",
+        "senior-engineer",
+        "implementation-specialist",
+    )
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("paralelism: {}", "paralelism: unknown setting; did you mean parallelism?"),
+        ("_env_file: x", "_env_file: unknown setting; there are parallelism, "),
+        ("self: x", "self: unknown setting; "),
+        ("1: x", "1: unknown setting; "),
+        (
+            "parallelism: {max_paralel_tasks: 3}",
+            "parallelism.max_paralel_tasks: unknown setting; did you mean max_p",
+        ),
+        ("specialists: {x: {comand: [a]}}", "specialists.x.comand: unknown setting; did you mean command?"),
+        (
+            "parallelism: {max_parallel_tasks: 0}",
+            "parallelism.max_parallel_tasks ('0'): should be greater than or",
+        ),
+        (
+            "parallelism: {respect_dependencies: false}",
+            "parallelism.respect_dependencies ('False'): cannot be false",
+        ),
+        ("parallelism: fast", "parallelism ('fast'): is a section; write its settings below it"),
+        ("imports: a", "imports ('a'): write a list, such as [one, two]"),
+        ("specialists: [a]", "specialists: write `name: value` lines below it"),
+        ("specialists: {senior-engineer: work}", "specialists.senior-engineer ('work'): is a section"),
+        (
+            "specialists: {x: {command: [a], python: 'a:b'}}",
+            "specialists.x: has both a command and a python callable",
+        ),
+        (
+            "specialists: {x: {timeout: 9x}}",
+            "specialists.x.timeout ('9x'): a duration is a number of seconds or",
+        ),
+        (
+            "specialists: {Big Boss: {}}",
+            "specialists.Big Boss ('Big Boss'): a name has small letters, digits",
+        ),
+        ('specialists: {"x\\n": {}}', "specialists.x"),
+        ("redis: {url: 'http://x'}", "redis.url: is no Redis URL; write redis://host:6379/0"),
+        (
+            "specialist_routing: {mapping: {bug: senior-enginer}}",
+            "specialist_routing.mapping.bug ('senior-enginer'): no specialist is called senior-enginer; "
+            "did you mean senior-engineer?",
+        ),
+        (
+            "specialist_routing: {default: x}",
+            "specialist_routing.default ('x'): no specialist is called x; there are",
+        ),
+        (
+            "specialist_routing: {fallback: ask}",
+            "specialist_routing.fallback ('ask'): should be 'use_default' or 'ask",
+        ),
+        ("- a", "Write `section:` and its settings below it."),
+        ("a: [", "line 1: "),
+        ("[" * 10_000, "it is no UTF-8 text in YAML"),
+    ],
+)
+def test_a_mistake_says_where_and_what_would_be_right(text: str, said: str) -> None:
+    assert mistakes(text)[0].startswith(said)
+
+
+def test_all_mistakes_are_listed_at_once() -> None:
+    found = mistakes("""
+        paralelism: {}
+        parallelism: {max_parallel_tasks: 0}
+        limits: {tasks: -1, files: 2}
+    """)
+
+    assert [line.split(" ")[0].rstrip(":") for line in found] == [
+        "paralelism",
+        "parallelism.max_parallel_tasks",
+        "limits.tasks",
+        "limits.files",
+    ]
+
+
+def test_all_names_that_no_specialist_has_are_listed_at_once() -> None:
+    found = mistakes("specialist_routing: {default: x, mapping: {bug: y, own: z}}")
+
+    assert [line.split(" ")[0] for line in found] == [
+        "specialist_routing.default",
+        "specialist_routing.mapping.bug",
+        "specialist_routing.mapping.own",
+    ]
+
+
+def test_a_mistake_in_the_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKORCHESTRATOR_PARALLELISM__MAX_PARALLEL_TASKS", "many")
+
+    assert mistakes()[0].startswith(
+        "parallelism.max_parallel_tasks ('many') from $TASKORCHESTRATOR_PARALLELISM__MAX_PARALLEL_TASKS: should be"
+    )
+
+
+def test_a_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKORCHESTRATOR_IMPORTS", "a,b")
+
+    assert mistakes() == [
+        '$TASKORCHESTRATOR_IMPORTS: is no JSON; write a list as ["one", "two"], a section as {"name": "value"}'
+    ]
+
+
+# Secrets
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis: {url: 'http://:hunter2@host'}",
+        "redis: {password: hunter2}",
+        "redis: redis://:hunter2@host",
+        "redis_url: redis://:hunter2@host",
+        "broker: {url: [hunter2]}",
+        "broker: {urll: hunter2}",
+        "specialists: {x: {env: {TOKEN: [hunter2]}}}",
+        "specialists: {x: {env: hunter2}}",
+        "specialists: {x: {envv: hunter2}}",
+        "redis: {url: 'redis://:hunter2@host'\nlimits: x: y",
+        "redis: {url: 'redis://:hunter2@host'}\nlimits: {tasks: 0}",
+    ],
+)
+def test_no_message_holds_a_secret(text: str) -> None:
+    assert "hunter2" not in "".join(mistakes(text))
+
+
+def test_no_message_of_pydantic_holds_a_secret() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(redis={"url": "hunter2"})
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_no_secret_of_the_environment_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKORCHESTRATOR_REDIS", '{"url": hunter2}')
+    assert "hunter2" not in "".join(mistakes())
+    monkeypatch.setenv("TASKORCHESTRATOR_REDIS", '{"url": "hunter2"}')
+    assert "hunter2" not in "".join(mistakes())
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    write("redis: {url: 'redis://:hunter2@host'}\nspecialists: {x: {env: {TOKEN: hunter2}}}")
+
+    settings = config.load()
+
+    assert "hunter2" not in repr(settings) + str(settings) + settings.model_dump_json()
+    assert settings.redis.url is not None
+    assert settings.redis.url.get_secret_value() == "redis://:hunter2@host"
+
+
+# The template
+
+
+def test_the_template_says_what_is_the_default() -> None:
+    write(config.template())
+
+    assert config.load() == Settings()
+
+
+def test_the_template_says_it_with_every_setting_in_effect() -> None:
+    text = re.sub(r"^( *)#(?! \S)", r"\1", config.template(), flags=re.M)
+    file = write(text)
+
+    assert set(config.read(file)) == set(Settings.model_fields) - {"logs"}  # null, as it is by default
+    assert config.load() == Settings()
+
+
+def test_the_template_has_every_setting_and_explains_it() -> None:
+    template = config.template()
+
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, config.Section):
+            assert re.search(rf"^# .+\n{name}:$", template, re.M), name
+            for inner, setting in section.model_fields.items():
+                assert setting.description, inner
+                assert re.search(rf"^  # .+\n  #{inner}:", template, re.M), f"{name}.{inner}"
+        else:
+            assert re.search(rf"^#?{name}:", template, re.M), name
+    for name in SpecialistSettings.model_fields:
+        assert re.search(rf"^# - {name}: .+", template, re.M), name
+
+
+def test_every_line_of_the_template_is_yaml_or_a_comment() -> None:
+    assert set(yaml.safe_load(config.template())) < set(Settings.model_fields)

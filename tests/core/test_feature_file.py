@@ -1,0 +1,530 @@
+"""A feature file is read as it is meant, or refused with every mistake, its line and what would be right."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from orchestrator import documents, errors, feature_file
+from orchestrator.config import Limits
+from orchestrator.models import Feature, Priority, Strategy, Task
+
+TWO_TASKS = """
+title: Login
+tasks:
+  - id: T1
+  - id: T2
+    depends_on: [T1]
+"""
+
+
+def read(written: str, *, is_json: bool = False, **limits: int) -> Feature:
+    return feature_file.parse(textwrap.dedent(written), Limits(**limits), json=is_json)
+
+
+def refusal(written: str, *, is_json: bool = False, **limits: int) -> errors.InvalidFeature:
+    with pytest.raises(errors.InvalidFeature) as caught:
+        read(written, is_json=is_json, **limits)
+    return caught.value
+
+
+def mistakes(written: str, *, is_json: bool = False, **limits: int) -> list[str]:
+    return [line.strip() for line in str(refusal(written, is_json=is_json, **limits).mistakes).splitlines()]
+
+
+def in_task(line: str) -> str:
+    return f"title: x\ntasks:\n  - id: T1\n    {line}\n"
+
+
+# What is read
+
+
+def test_yaml_with_every_field_becomes_a_feature() -> None:
+    feature = read("""
+        id: login
+        title: Login
+        description: |
+          Two lines
+          and\ta tab.
+        tags: [Auth]
+        strategy: resource_aware
+        max_parallel_tasks: 3
+        tasks:
+          - id: T1
+            title: Schema
+            tags: [database, " Backend "]
+            priority: high
+            complexity: 3
+            estimate: 1h30m
+            timeout: 90
+            retries: {max: 3, backoff: 2s}
+            specialist: senior-engineer
+            params: {rows: [1, 2.5, null, true, {deep: "text"}]}
+            run: pytest -q "tests/a b"
+          - id: T2
+            retries: 2
+            depends_on: [T1, T1]
+            run: [echo, "a b"]
+    """)
+
+    first, second = feature.tasks
+    assert (feature.id, feature.strategy, feature.max_parallel_tasks) == ("login", Strategy.RESOURCE_AWARE, 3)
+    assert feature.description == "Two lines\nand\ta tab.\n"
+    assert (feature.tags, first.tags) == (("auth",), ("database", "backend"))
+    assert (first.priority, first.estimate, first.timeout) == (Priority.HIGH, 5400.0, 90.0)
+    assert first.params == {"rows": [1, 2.5, None, True, {"deep": "text"}]}
+    assert first.run == ("pytest", "-q", "tests/a b")
+    assert (second.retries.max, second.depends_on, second.run) == (2, ("T1",), ("echo", "a b"))
+
+
+def test_json_and_yaml_say_the_same() -> None:
+    feature = read(TWO_TASKS)
+
+    assert read(json.dumps(feature.model_dump(mode="json")), is_json=True) == feature
+    assert read(json.dumps(feature.model_dump(mode="json"))) == feature
+
+
+@given(
+    some.lists(
+        some.fixed_dictionaries(
+            {"title": some.text(some.characters(exclude_categories=["C", "Z"]), max_size=200)},
+            optional={
+                "params": some.dictionaries(some.text(max_size=5), some.integers() | some.text(max_size=9))
+            },
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_any_feature_written_as_json_is_read_back(rows: list[dict[str, Any]]) -> None:
+    rows = [row | {"id": f"T{number}"} for number, row in enumerate(rows)]
+
+    feature = read(json.dumps({"title": "x", "tasks": rows}), is_json=True)
+
+    found = [task.model_dump(include=set(row)) for task, row in zip(feature.tasks, rows, strict=True)]
+    assert found == rows
+
+
+def test_aliases_and_merge_keys_are_written_out() -> None:
+    feature = read("""
+        title: x
+        tasks:
+          - &first {id: T1, timeout: 5m, tags: &tags [backend]}
+          - {<<: *first, id: T2, tags: *tags}
+          - {id: T3, <<: [{timeout: 1m}, *first]}
+    """)
+
+    assert [(task.id, task.timeout, task.tags) for task in feature.tasks] == [
+        ("T1", 300, ("backend",)),
+        ("T2", 300, ("backend",)),
+        ("T3", 60, ("backend",)),
+    ]
+
+
+def test_the_pure_python_reader_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    import yaml
+
+    expected = read(TWO_TASKS)
+    monkeypatch.setattr(documents, "Loader", yaml.SafeLoader)
+
+    assert read(TWO_TASKS) == expected
+    assert mistakes(in_task("estimate: 9x"))[0].startswith('line 4, T1.estimate: "9x": ')
+    assert "nested deeper" in mistakes("[" * 100_000)[0]
+
+
+# Single mistakes: the line, the place, the value, what would be right
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "estimate: 9x",
+            'line 4, T1.estimate: "9x": a duration is a number of seconds or a text such as 45s, 25m',
+        ),
+        ("estimte: 9m", 'line 4, T1.estimte: unknown key "estimte"; did you mean "estimate"?'),
+        ("retries: {backof: 1s}", 'line 4, T1.retries.backof: unknown key "backof"; did you mean "backoff"?'),
+        ("zzz: 1", 'line 4, T1.zzz: unknown key "zzz"; the keys are id, title, description, tags'),
+        (
+            "priority: hihg",
+            'line 4, T1.priority: "hihg": choose one of high, medium, low; did you mean high?',
+        ),
+        ("complexity: 11", "line 4, T1.complexity: 11: write a whole number from 1 to 10"),
+        ("complexity: 5.5", "line 4, T1.complexity: 5.5: write a whole number from 1 to 10"),
+        ("complexity: many", 'line 4, T1.complexity: "many": write a whole number from 1 to 10'),
+        ("retries: {factor: 0.5}", "line 4, T1.retries.factor: 0.5: write a number from 1 to 10"),
+        ("retries: yes", "line 4, T1.retries: yes: write a number of retries, such as 3"),
+        ("tags: bug", 'line 4, T1.tags: "bug": write a list, such as [bug]'),
+        ("depends_on: T0", 'line 4, T1.depends_on: "T0": write a list, such as [T0]'),
+        ("depends_on:", "line 4, T1.depends_on: write a list, such as [T1, T2], or remove the key"),
+        (
+            "depends_on: [no]",
+            'line 4, T1.depends_on[0]: no: is true or false, not a text; write "no" with quotes',
+        ),
+        ("depends_on: [T1]", 'line 4, T1.depends_on[0]: "T1": a task cannot depend on itself'),
+        ("depends_on: [T11]", 'line 4, T1.depends_on[0]: "T11": no task has this id; did you mean T1?'),
+        ("run: echo 'x", 'line 4, T1.run: "echo \'x": has a quote or backslash without its other half'),
+        ('run: ""', "line 4, T1.run: is empty; write a command, or remove the key"),
+        ('run: ["a\\0"]', 'line 4, T1.run[0]: "a\\u0000": has a null character'),
+        ("title: [a]", "line 4, T1.title: is a list; write one text"),
+        ("title:", "line 4, T1.title: is empty; write a text, or remove the key"),
+        ('title: "a\\nb"', 'line 4, T1.title: "a\\nb": has a line break or another control character'),
+        ('title: "a\\eb"', 'line 4, T1.title: "a\\u001bb": has a line break or another control character'),
+        ('tags: ["a\\tb"]', 'line 4, T1.tags[0]: "a\\tb": has a line break or another control character'),
+        ('description: "\\a"', 'line 4, T1.description: "\\u0007": has a control character'),
+        (
+            f"title: {'y' * 201}",
+            f'line 4, T1.title: "{"y" * 56}…": has 201 characters; at most 200 are allowed',
+        ),
+        (f"tags: [{'y' * 65}]", f'line 4, T1.tags[0]: "{"y" * 56}…": has 65 characters; at most 64'),
+        ("params: [1]", "line 4, T1.params: write a mapping, such as {name: value}"),
+        (
+            "params: {when: 2024-01-01}",
+            "line 4, T1.params.when: 2024-01-01: is a date, which JSON does not know",
+        ),
+        ("params: {a: [{b: 2024-01-01}]}", "line 4, T1.params.a[0].b: 2024-01-01: is a date"),
+        ("params: {list: {dict: 2024-01-01}}", "line 4, T1.params.list.dict: 2024-01-01: is a date"),
+        ("params: {n: .nan}", "line 4, T1.params: NaN and Infinity are no JSON value"),
+        ("params: {1: a}", 'line 4, T1.params["1"]: a key is a text; write "1" with quotes'),
+        ("params: {a: 1, a: 2}", "line 4, T1.params.a: is written twice, first in line 4; keep one of them"),
+        (
+            "params: {a: 2024-13-45}",
+            'line 4, tasks[0].params.a: cannot be read; write "2024-13-45" with quotes',
+        ),
+        ("params: {a: !thing x}", "line 4, tasks[0].params.a: has the tag !thing; remove the tag"),
+        (
+            "params: !!python/object:os.system {}",
+            "line 4, tasks[0].params: has the tag tag:yaml.org,2002:python",
+        ),
+        ("<<: 5", 'line 4, T1["<<"]: merges what is no mapping'),
+    ],
+)
+def test_a_mistake_in_a_task(line: str, said: str) -> None:
+    (mistake,) = mistakes(in_task(line))
+
+    assert mistake.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("1", 'line 3, tasks[0].id: 1: is a number, not a text; write "1" with quotes'),
+        ("1.10", 'line 3, tasks[0].id: 1.10: is a number, not a text; write "1.10" with quotes'),
+        (
+            "2024-01-01",
+            'line 3, tasks[0].id: 2024-01-01: is a date, not a text; write "2024-01-01" with quotes',
+        ),
+        (
+            "a b",
+            'line 3, tasks[0].id: "a b": an id starts with a letter or digit and goes on with letters, digits',
+        ),
+        ("'../x'", 'line 3, tasks[0].id: "../x": an id starts with'),
+        ('"T1\\n"', 'line 3, tasks[0].id: "T1\\n": an id starts with'),
+    ],
+)
+def test_an_id_that_is_none(written: str, said: str) -> None:
+    (mistake,) = mistakes(f"title: x\ntasks:\n  - id: {written}\n")
+
+    assert mistake.startswith(said)
+
+
+def test_a_json_number_as_an_id_is_quoted_in_the_answer() -> None:
+    assert mistakes('{"title": "x",\n "tasks": [{"id": 1}]}', is_json=True) == [
+        'line 2, tasks[0].id: 1: is a number, not a text; write "1" with quotes'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tasks: [{id: a}]", "line 1, title: is missing; say in one line what the feature is"),
+        ("title: x", "line 1, tasks: is missing; list the tasks, at least one"),
+        ("title: x\ntasks: []", "line 2, tasks: is empty; list at least one task"),
+        ("title: x\ntasks: {id: a}", "line 2, tasks: write a list, such as [{id: T1}]"),
+        (
+            "title: x\ntasks: [{id: a}]\nstrategy: batchd",
+            'line 3, strategy: "batchd": choose one of sequential, ',
+        ),
+        ("title: x\ntasks: [{title: a}]", "line 2, tasks[0].id: is missing; give the task an id, such as T1"),
+        ("title: x\ntasks: [T1]", 'line 2, tasks[0]: "T1": a task is a mapping, such as {id: T1, title: …}'),
+        ("title: x\ntasks: [{id: a},\n {id: a}]", 'line 3, tasks[1].id: "a": tasks[0] has this id already'),
+        ("title: x\ntitle: y\ntasks: [{id: a}]", "line 2, title: is written twice, first in line 1"),
+        ("[1]", "line 1: it is a list; a feature is a mapping with a title and tasks"),
+        ("plain words", "line 1: it is a text; a feature is a mapping with a title and tasks"),
+        ("", "it is empty; write a title and tasks"),
+        (" \n", "it is empty; write a title and tasks"),
+        ("# a comment", "it is empty; write a title and tasks"),
+        ("---\n", "it is empty; write a title and tasks"),
+        ("title: x\n---\ntitle: y", "line 2: a second document starts here; a file is one feature"),
+        ("a: b: c", "line 1, column 5: mapping values are not allowed"),
+        ("a:\n\t- b", "line 2, column 1: found character that cannot start any token"),
+        ("a: [1,\nb: 2", "line 3, column 1: did not find expected ',' or ']'"),
+        ("a: *x", "line 1: no &x comes before *x; define it, or put the text in quotes"),
+        ("? [a]\n: 1", "line 1: a list or mapping cannot be a key"),
+        ("a: 1\nb: \ud800", "line 2: character U+D800 does not belong in a text"),
+        ("a: 1\nb: \0", "line 2: character U+0000 does not belong in a text"),
+    ],
+)
+def test_a_mistake_of_the_whole(text: str, said: str) -> None:
+    (mistake,) = mistakes(text)
+
+    assert mistake.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"title": "x",}', "line 1, column 15: this is no JSON: "),
+        ('{\n"title": nope}', "line 2, column 10: this is no JSON: expecting value"),
+        ('{"title": NaN}', "has NaN, which is no JSON value"),
+        ('{"title": -Infinity}', "has -Infinity, which is no JSON value"),
+        ('{"title": ' + "9" * 5_000 + "}", "has a whole number with too many digits"),
+        ('{"title": "x",\n"tasks": [{"id": "a",\n "id": "b"}]}', "line 3, tasks[0].id: is written twice"),
+        (
+            '{"title": "x",\n\t"tasks":\t[{"id": "\\ud83d\\ude00"}]}',
+            'line 2, tasks[0].id: "😀": an id starts with',
+        ),
+        (
+            '{"title":"x",\n"tasks":[{"id":"a","title":"\\ud800"}]}',
+            'line 2, a.title: "\\ud800": has half a surrogate',
+        ),
+        (
+            '{"title":"x","tasks":[{"id":"a","params":{"n":1e999}}]}',
+            "line 1, a.params: NaN and Infinity are no JSON",
+        ),
+    ],
+)
+def test_a_mistake_in_json(text: str, said: str) -> None:
+    (mistake,) = mistakes(text, is_json=True)
+
+    assert mistake.startswith(said)
+
+
+# All of them at once
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines() -> None:
+    error = refusal("""\
+        title: x
+        tasks:
+          - id: T1
+            estimate: 9x
+            titel: a
+            titel: b
+          - id: T1
+            depends_on: [T9]
+        color: blue
+    """)
+
+    assert [(line["line"], line["path"]) for line in error.lines] == [
+        (4, "T1.estimate"),
+        (6, "T1.titel"),
+        (6, "T1.titel"),
+        (7, "tasks[1].id"),
+        (8, "T1.depends_on[0]"),
+        (9, "color"),
+    ]
+    assert error.count == "6 mistakes"
+    assert str(error).startswith("The text is not a feature: 6 mistakes.\n  line 4, T1.estimate: ")
+    assert str(error).endswith("Nothing was stored. Mend them and try again.")
+    assert json.loads(json.dumps(error.lines))[0] == {
+        "line": 4,
+        "column": None,
+        "path": "T1.estimate",
+        "value": '"9x"',
+        "message": "a duration is a number of seconds or a text such as 45s, 25m, 1h30m, 2d",
+    }
+
+
+def test_one_mistake_is_it_not_them() -> None:
+    assert str(refusal("[]")).endswith("Nothing was stored. Mend it and try again.")
+
+
+def test_tasks_that_are_all_wrong_do_not_make_an_empty_list() -> None:
+    assert mistakes("title: x\ntasks: [{}]") == [
+        "line 2, tasks[0].id: is missing; give the task an id, such as T1"
+    ]
+
+
+def test_the_text_of_very_many_mistakes_is_short_and_the_facts_are_complete() -> None:
+    error = refusal("title: x\ntasks:\n" + "  - {id: a b}\n" * 300)
+
+    assert len(error.lines) > 300
+    assert len(str(error).splitlines()) == feature_file.MOST_SHOWN + 3
+    assert f"… and {len(error.lines) - feature_file.MOST_SHOWN} more" in str(error)
+
+
+def test_a_mistake_behind_an_alias_is_where_the_alias_is() -> None:
+    found = mistakes("""\
+        title: x
+        tasks:
+          - &base {id: T1, estimate: 9x}
+          - id: T2
+            <<: *base
+    """)
+
+    assert [line.split(":")[0] for line in found] == ["line 3, T1.estimate", "line 4, T2.estimate"]
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("text", "limits", "said"),
+    [
+        (
+            "title: x\ntasks: [{id: a}, {id: b}]",
+            {"tasks": 1},
+            "tasks: has 2 tasks; at most 1 are allowed (limits.tasks)",
+        ),
+        (TWO_TASKS, {"dependencies": 0}, "line 3, tasks: has 1 dependencies; at most 0 are allowed"),
+        (
+            in_task("description: " + "y" * 101),
+            {"text": 100},
+            "line 4, T1.description: has 101 characters; at most 100",
+        ),
+        (
+            in_task("params: {a: " + "y" * 101 + "}"),
+            {"params": 100},
+            "line 4, T1.params: params and run have 1",
+        ),
+        (in_task("run: [" + "y" * 101 + "]"), {"params": 100}, "line 4, T1.run: params and run have 1"),
+        ("title: x\n#" + "y" * 1_000, {"file": 1_000}, "larger than 1,000 bytes (limits.file)"),
+        ("[" * 65, {}, "line 1: lists and mappings are nested deeper than 64"),
+        ("- " * 65, {}, "line 1: lists and mappings are nested deeper than 64"),
+        ("{a: " * 65, {}, "line 1: lists and mappings are nested deeper than 64"),
+        ("[" + "1, " * 2_000 + "1]", {"tasks": 1, "dependencies": 0}, "line 1: more than 1,032 values"),
+    ],
+)
+def test_what_is_too_large_is_refused(text: str, limits: dict[str, Any], said: str) -> None:
+    (mistake,) = mistakes(text, **limits)
+
+    assert mistake.startswith(said)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 70 + "1" + "}" * 70, "[" * 65 + "]" * 65])
+def test_deep_json_is_refused(text: str) -> None:
+    assert "nested deeper than 64" in mistakes(text, is_json=True)[0]
+
+
+def test_a_size_and_another_mistake_are_told_together() -> None:
+    found = mistakes(in_task("estimate: 9x") + "    description: " + "y" * 101, text=100)
+
+    assert [line.split(":")[0] for line in found] == ["line 4, T1.estimate", "line 5, T1.description"]
+
+
+@pytest.mark.parametrize("kind", ["[{}]", "{{<<: [{}]}}"])
+def test_aliases_cannot_explode(kind: str) -> None:
+    """Given aliases that write out to 10 ** 30 values, then reading stops at the limit, not at the end of memory."""
+    levels = [f"k{n}: &k{n} " + kind.format(", ".join([f"*k{n - 1}"] * 10)) for n in range(1, 31)]
+
+    (mistake,) = mistakes("k0: &k0 {a: 1}\n" + "\n".join(levels))
+
+    assert "values or" in mistake
+
+
+def test_long_texts_behind_aliases_cannot_explode() -> None:
+    text = "a: &a " + "y" * 900 + "\nb: [" + ", ".join(["*a"] * 20) + "]"
+
+    assert "1,000 characters, aliases written out" in mistakes(text, file=1_000)[0]
+
+
+def test_an_alias_cannot_contain_itself() -> None:
+    assert mistakes("a: &a [*a]") == ["line 1: *a contains itself; write the value out"]
+
+
+@given(some.text() | some.text(alphabet="[]{}:,-&*<>!|?'\"# \n\tab1"))
+def test_no_text_is_answered_with_a_traceback(text: str) -> None:
+    for is_json in (False, True):
+        with suppress(errors.InvalidFeature):
+            feature_file.parse(text, Limits(), json=is_json)
+
+
+# Features made in Python
+
+
+def test_a_feature_within_the_limits_passes_the_check() -> None:
+    feature_file.check(read(TWO_TASKS), Limits())
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        (Task(id="T1", description="y" * 101), "T1.description: has 101 characters; at most 100 are allowed"),
+        (Task(id="T1", params={"a": "y" * 101}), "T1.params: params and run have 1"),
+        (Task(id="T1", params={"a": float("inf")}), "T1.params: NaN and Infinity are no JSON value"),
+        (Task(id="T1", params={"a": 10**5_000}), "T1.params: a key or a number is no JSON value"),
+    ],
+)
+def test_a_feature_made_in_python_is_checked_too(task: Task, said: str) -> None:
+    feature = Feature(title="Login", tasks=(task,))
+
+    with pytest.raises(errors.InvalidFeature) as caught:
+        feature_file.check(feature, Limits(text=100, params=100))
+
+    assert str(caught.value).startswith(f'The feature "Login" is not a feature: 1 mistake.\n  {said}')
+
+
+def test_the_check_counts_tasks_and_dependencies() -> None:
+    with pytest.raises(errors.InvalidFeature) as caught:
+        feature_file.check(read(TWO_TASKS), Limits(tasks=1, dependencies=0))
+
+    assert [line["message"].split(";")[0] for line in caught.value.lines] == [
+        "has 2 tasks",
+        "has 1 dependencies",
+    ]
+
+
+# Files
+
+
+@pytest.mark.parametrize("name", ["login.yaml", "login.yml", "login.YAML", "login"])
+def test_a_file_is_read_as_yaml(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(b"\xef\xbb\xbf" + TWO_TASKS.replace("\n", "\r\n").encode())
+
+    assert feature_file.read(file, Limits()) == read(TWO_TASKS)
+
+
+def test_a_file_is_read_as_json(tmp_path: Path) -> None:
+    file = tmp_path / "login.JSON"
+    file.write_text(read(TWO_TASKS).model_dump_json())
+
+    assert feature_file.read(file, Limits()) == read(TWO_TASKS)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty"),
+        (b"title: x\nname: \xff", "line 2: this is not UTF-8 text"),
+        ("title: x".encode("utf-16"), "line 1: this is not UTF-8 text"),
+        (b"\x7fELF\x00\x01", "line 1: character U+007F does not belong in a text"),
+        (b"y" * 2_000, "larger than 1,000 bytes (limits.file)"),
+    ],
+)
+def test_a_file_that_is_none_is_refused_by_name(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "login.yaml"
+    file.write_bytes(content)
+
+    with pytest.raises(errors.InvalidFeature) as caught:
+        feature_file.read(file, Limits(file=1_000))
+
+    assert str(caught.value).startswith(f"{file} is not a feature: 1 mistake.\n  {said}")
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    for path, said in [
+        (tmp_path / "none.yaml", "there is no such file"),
+        (tmp_path, "this is a folder"),
+        (Path("a\0b"), "the file cannot be read"),
+    ]:
+        with pytest.raises(errors.InvalidFeature, match=said):
+            feature_file.read(path, Limits())

@@ -1,0 +1,277 @@
+"""An enqueued feature, and the verbs that move it: so that a story names only what it is about."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator import lifecycle, planner
+from orchestrator.lifecycle import Facts, Move, TaskEvent
+from orchestrator.models import Completed, Feature, FeatureStatus, Outcome, Plan, Retries, Route, TaskStatus
+from orchestrator.store import Grant, Store
+from tests.core import factories
+
+FEATURE_ID = "auth"
+LEASE = 60.0
+
+
+def routes_of(feature: Feature) -> dict[str, Route]:
+    """Every task to one specialist; which one is no matter of the store."""
+    route = Route(specialist="builder", title="Builder", queue="builder", rule="default", reason="a test")
+    return {task.id: route for task in feature.tasks}
+
+
+def enqueue(
+    store: Store,
+    *tasks: Any,
+    feature: Feature | None = None,
+    feature_id: str = FEATURE_ID,
+    cap: int = 5,
+    key: str | None = None,
+    auto_launch: bool = True,
+    **fields: Any,
+) -> Run:
+    """Plan and store a feature; nothing is launched yet. Without tasks it is the five of `authentication`."""
+    feature = feature or (factories.feature(*tasks, **fields) if tasks else factories.authentication(**fields))
+    plan = planner.plan(feature, cap)
+    _, stored = store.enqueue(
+        feature_id, plan, routes_of(feature), auto_launch=auto_launch, idempotency_key=key
+    )
+    return Run(store, stored, plan)
+
+
+def launched(store: Store, *tasks: Any, **given: Any) -> Run:
+    """As `enqueue`, with the first cascade done."""
+    run = enqueue(store, *tasks, **given)
+    run.cascade()
+    return run
+
+
+@dataclass
+class Run:
+    """A stored feature, and what can be done with it."""
+
+    store: Store
+    id: str
+    plan: Plan
+    losses: int = 1
+
+    def cascade(self) -> list[str]:
+        """Launch what may start; the ids of what was launched, in order."""
+        return ids(self.store.cascade(self.id))
+
+    def attempt(self, task: str) -> int:
+        """The number of the task's latest attempt."""
+        return self.store.state(self.id, task).attempt
+
+    def start(self, task: str, attempt: int | None = None, worker: str = "w1") -> Grant:
+        """A worker wants to begin the latest attempt, or the given one."""
+        number = self.attempt(task) if attempt is None else attempt
+        return self.store.start(self.id, task, number, worker=worker, lease=LEASE)
+
+    def finish(
+        self,
+        task: str,
+        outcome: Outcome | None = None,
+        *,
+        attempt: int | None = None,
+        retries: int = 0,
+        retried: int = 0,
+    ) -> tuple[str, str, Facts]:
+        """A worker commits an outcome of the latest attempt, or of the given one."""
+        outcome = outcome or Completed()
+        move = lifecycle.conclude(outcome, Retries(max=retries, jitter=False), retried, chance=0)
+        number = self.attempt(task) if attempt is None else attempt
+        return self.store.finish(self.id, task, number, outcome, move, worker="w1")
+
+    def apply(self, task: str, outcome: Outcome, move: Move) -> str:
+        """Commit an outcome by a given move; the code."""
+        return self.store.finish(self.id, task, self.attempt(task), outcome, move)[0]
+
+    def complete(self, *tasks: str) -> list[str]:
+        """Start and complete tasks, one after the other; the ids of all that was launched by it."""
+        found: list[str] = []
+        for task in tasks:
+            assert self.start(task).code == "started"
+            found += ids(self.end(task))
+        return found
+
+    def end(self, task: str, outcome: Outcome | None = None, **given: Any) -> Facts:
+        """Finish a started task; what the cascade found."""
+        code, _, facts = self.finish(task, outcome, **given)
+        assert code == "finished"
+        return facts
+
+    def reopen(self, task: str, event: TaskEvent = TaskEvent.RETRY_REQUESTED, note: str = "") -> list[str]:
+        """A person asks for a stopped task again."""
+        return ids(self.store.reopen(self.id, task, event, note))
+
+    def recover(self, patience: float = 60.0) -> tuple[Facts, tuple[lifecycle.Launch, ...]]:
+        """The sweep looks after the feature."""
+        return self.store.recover(self.id, losses=self.losses, patience=patience)
+
+    def status(self, task: str | None = None) -> str:
+        """Where the feature stands, or one of its tasks."""
+        return self.store.state(self.id, task).status if task else self.store.progress(self.id).status
+
+    def expire_lease(self, task: str) -> None:
+        """As if the lease had ended long ago."""
+        assert self.store.client.zadd(self.keys.slots, {task: 1}, xx=True, ch=True)
+
+    def make_due(self, task: str) -> None:
+        """As if the wait for the retry were over."""
+        assert self.store.client.zadd(self.keys.delayed, {task: 1}, xx=True, ch=True)
+
+    def age_outbox(self, task: str) -> None:
+        """As if the task had been launched long ago."""
+        attempt = self.store.client.hget(self.keys.outbox, task)
+        assert attempt
+        self.store.client.hset(self.keys.outbox, task, f"{attempt.split(':')[0]}:1")
+
+    @property
+    def keys(self) -> Any:
+        """The feature's keys."""
+        return self.store.keys.feature(self.id)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            check(self)
+
+
+def ids(facts: Facts) -> list[str]:
+    """The ids of what was launched."""
+    return [launch.task for launch in facts.launched]
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Everything stored of a feature, as it lies in Redis."""
+
+    meta: Mapping[str, str]
+    states: Mapping[str, dict[str, Any]]
+    counts: Mapping[str, int]
+    ready: frozenset[str]
+    slots: Mapping[str, float]
+    delayed: frozenset[str]
+    outbox: Mapping[str, str]
+    is_active: bool
+
+
+def read(run: Run) -> Raw:
+    """Read it with commands of Redis alone, none of the store's."""
+    client, keys = run.store.client, run.keys
+    return Raw(
+        meta=client.hgetall(keys.meta),
+        states={task: json.loads(text) for task, text in client.hgetall(keys.states).items()},
+        counts={name: int(count) for name, count in client.hgetall(keys.counts).items()},
+        ready=frozenset(client.zrange(keys.ready, 0, -1)),
+        slots=dict(client.zrange(keys.slots, 0, -1, withscores=True)),
+        delayed=frozenset(client.zrange(keys.delayed, 0, -1)),
+        outbox=client.hgetall(keys.outbox),
+        is_active=bool(client.sismember(run.store.keys.active, run.id)),
+    )
+
+
+STOPPED = (TaskStatus.FAILED, TaskStatus.BLOCKED)
+
+
+def check(run: Run) -> None:
+    """Every invariant of a stored feature; holds after each call of the store."""
+    raw = read(run)
+    _check_places(run, raw)
+    _check_counts(run, raw)
+    _check_batches(run, raw)
+    _check_feature(run, raw)
+    _check_progress(run, raw)
+
+
+def _status(raw: Raw, task: str) -> str:
+    return str(raw.states.get(task, {}).get("status", TaskStatus.PENDING))
+
+
+def _check_places(run: Run, raw: Raw) -> None:
+    """A task waits in one place at most, and only a task that is not over waits anywhere."""
+    assert len(raw.slots) <= run.plan.cap, "more in flight than the cap allows"
+    places = Counter([*raw.ready, *raw.slots, *raw.delayed])
+    assert all(count == 1 for count in places.values()), f"in two places: {places}"
+    for task, entry in raw.outbox.items():
+        assert raw.slots.get(task) == 0, f"{task} is in the outbox, but not waiting to start"
+        assert int(entry.split(":")[0]) == raw.states[task]["attempt"], f"{task}: outbox of another attempt"
+    is_cancelled = raw.meta["status"] == FeatureStatus.CANCELLED
+    for task, state in raw.states.items():
+        status = state["status"]
+        if status == TaskStatus.IN_PROGRESS:
+            assert raw.slots.get(task, 0) > 0, f"{task} runs without a lease"
+        elif status == TaskStatus.PENDING:
+            assert is_cancelled or places[task] == 1, f"{task} is pending and forgotten"
+            assert raw.slots.get(task, 0) == 0, f"{task} is pending, with a lease"
+        else:
+            assert places[task] == 0, f"{task} is {status}, and still waits somewhere"
+    if is_cancelled:
+        assert not raw.ready, "cancelled, and something waits for a slot"
+        assert not raw.delayed, "cancelled, and something waits for a retry"
+
+
+def _check_counts(run: Run, raw: Raw) -> None:
+    """The counters say what the states say, of the feature and of each batch."""
+    truth: Counter[str] = Counter()
+    for batch in run.plan.batches:
+        truth[f"{batch.number}:total"] = len(batch.tasks)
+        for task in batch.tasks:
+            status = _status(raw, task)
+            names = [] if status == TaskStatus.PENDING else [status]
+            names += ["resolved"] if status in lifecycle.RESOLVED else []
+            truth.update(part for name in names for part in (name, f"{batch.number}:{name}"))
+    counted = {name: count for name, count in raw.counts.items() if count and name != "ranked"}
+    assert counted == dict(truth)
+
+
+def _check_batches(run: Run, raw: Raw) -> None:
+    """No batch is open before the one before it is resolved; all of an open one is on its way."""
+    opened = int(raw.meta["batch"])
+    over = FeatureStatus(raw.meta["status"]).is_over
+    for batch in run.plan.batches:
+        for task in batch.tasks:
+            if batch.number < opened:
+                assert _status(raw, task) in lifecycle.RESOLVED, f"{task} was left behind"
+            elif batch.number > opened:
+                assert task not in raw.states, f"{task} was launched before its batch"
+                assert task not in raw.ready, f"{task} is ready before its batch"
+            else:
+                assert over or task in raw.states or task in raw.ready, f"{task} of the open batch is lost"
+
+
+def _check_feature(run: Run, raw: Raw) -> None:
+    """The feature's status follows from its tasks."""
+    status = raw.meta["status"]
+    statuses = Counter(_status(raw, task.id) for task in run.plan.feature.tasks)
+    stopped = sum(statuses[status] for status in STOPPED)
+    if status != FeatureStatus.CANCELLED:
+        is_complete = statuses[TaskStatus.COMPLETED] == len(run.plan.feature.tasks)
+        assert (status == FeatureStatus.COMPLETED) == is_complete
+        assert (status == FeatureStatus.BLOCKED) == (stopped > 0)
+        assert raw.is_active == (not is_complete)
+    elif raw.slots:
+        assert raw.is_active, "cancelled, and nobody looks after what still runs"
+
+
+def _check_progress(run: Run, raw: Raw) -> None:
+    """What is shown is what is stored."""
+    progress = run.store.progress(run.id)
+    states = run.store.states(run.id)
+    assert [state.id for state in states] == [task for batch in run.plan.batches for task in batch.tasks]
+    assert (progress.in_flight, progress.queued, progress.delayed) == (
+        len(raw.slots),
+        len(raw.ready),
+        len(raw.delayed),
+    )
+    counts = Counter(_status(raw, task.id) for task in run.plan.feature.tasks)
+    del counts[TaskStatus.PENDING]
+    assert progress.counts == dict(counts)
+    assert progress.total == len(run.plan.feature.tasks)
