@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     field_validator,
@@ -244,6 +245,8 @@ class Settings(BaseSettings):
     )
     file: ClassVar[Path | None] = None
 
+    _start: Path = PrivateAttr(default_factory=Path.cwd)
+
     parallelism: Parallelism = Parallelism()
     specialist_routing: SpecialistRouting = SpecialistRouting()
     specialists: Mapping[str, SpecialistSettings] = Field(
@@ -297,7 +300,7 @@ class Settings(BaseSettings):
     @cached_property
     def folder(self) -> Path:
         """The `.taskorchestrator` folder in force: the nearest one from here upwards, else one to be made here."""
-        return find_folder()
+        return find_folder(self._start)
 
     @property
     def log_folder(self) -> Path:
@@ -413,6 +416,7 @@ def load(start: Path | None = None) -> Settings:
         lines.append(_not_json(error))
     else:
         if not lines:
+            settings._start = start or Path.cwd()
             return settings
     count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
     raise errors.InvalidConfiguration(

@@ -154,3 +154,23 @@ class WaitTimeout(OrchestratorError):
 
 class NotCompleted(UsageError):
     """{task} of {feature} has no result: {reason}. `orchestrator status {feature}` shows where it stands."""
+
+
+class WorkerEnded(OrchestratorError):
+    """The worker that works on {feature} ended by itself (exit code {code}), so nothing goes on. It said last:
+    {tail}
+    The whole log is {log}. What was done stays done: `orchestrator watch {feature}` brings a new worker and goes on."""
+
+
+class ProcessEnded(OrchestratorError):
+    """{process} ended by itself ({cause}), so the rest was stopped too. {remedy}"""
+
+
+class NoLog(UsageError):
+    """There is no output of attempt {attempt} of {task} of {feature} on this machine: {reason}.
+    `orchestrator explain {feature} {task}` says where the task stands."""
+
+
+class ConfigurationExists(UsageError):
+    """{file} exists already, and was left as it is.
+    `orchestrator config` shows the values in force; `orchestrator init --force` overwrites the file."""

@@ -66,7 +66,7 @@ TASK_TABLE: Mapping[TaskEvent, Arrow] = {
     TaskEvent.WORK_FAILED: Arrow((TaskStatus.IN_PROGRESS,), TaskStatus.FAILED),
     TaskEvent.RETRY_SCHEDULED: Arrow((TaskStatus.IN_PROGRESS,), TaskStatus.PENDING),
     TaskEvent.WORKER_LOST: Arrow((TaskStatus.IN_PROGRESS,), TaskStatus.PENDING),
-    TaskEvent.RETRY_REQUESTED: Arrow((TaskStatus.FAILED,), TaskStatus.PENDING),
+    TaskEvent.RETRY_REQUESTED: Arrow((TaskStatus.FAILED, TaskStatus.CANCELLED), TaskStatus.PENDING),
     TaskEvent.BLOCKER_RESOLVED: Arrow((TaskStatus.BLOCKED,), TaskStatus.PENDING),
     TaskEvent.TASK_CANCELLED: Arrow((TaskStatus.IN_PROGRESS,), TaskStatus.CANCELLED),
 }

@@ -499,8 +499,9 @@ class Progress(Model):
 
     @property
     def stopped(self) -> int:
-        """Tasks that are failed or blocked."""
-        return self.counts.get(TaskStatus.FAILED, 0) + self.counts.get(TaskStatus.BLOCKED, 0)
+        """Tasks that hold their batch open until a person acts: failed, blocked, or cancelled alone."""
+        stopped = (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.CANCELLED)
+        return sum(self.counts.get(status, 0) for status in stopped)
 
     @property
     def percent(self) -> int:

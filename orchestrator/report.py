@@ -1,16 +1,38 @@
-"""What people read about a plan: values → lines of plain text."""
+"""What people read about a plan, and about a feature that runs: values → lines of plain text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from orchestrator import durations, errors, graph
-from orchestrator.models import Batch, Feature, Plan, Strategy, Task
+from orchestrator.lifecycle import BatchTally, TaskEvent
+from orchestrator.models import (
+    Batch,
+    Blocked,
+    Completed,
+    Event,
+    Failed,
+    Feature,
+    FeatureStatus,
+    Model,
+    Outcome,
+    Plan,
+    Progress,
+    RetryLater,
+    Route,
+    Strategy,
+    Task,
+    TaskState,
+    TaskStatus,
+)
 
 SHOWN_TASKS = 12
 SHOWN_BATCHES = 40
 SHOWN_CYCLES = 10
 SHOWN_SPLITS = 3
+SHOWN_TAIL = 10
+"""Lines of a stopped task's output that stand in a report; the log has the rest."""
 
 
 def label(task: Task) -> str:
@@ -250,3 +272,535 @@ def reordered(found: Sequence[Sequence[str]], cut: graph.Edge) -> list[str]:
     cycle = next(cycle for cycle in found if cut in graph.edges_of(cycle))
     at = cycle.index(cut[1])
     return [*cycle[at:], *cycle[:at]][::-1]
+
+
+# A feature that runs. Moments and durations are in seconds; `now` is on the same clock as the moments.
+
+
+def progress_line(progress: Progress) -> str:
+    """How far a feature is.
+
+    Example:
+        'in-development, batch 2 of 3, 5/8 tasks complete (62%), 2 in flight'
+    """
+    parts = [
+        f"{progress.status}",
+        f"batch {progress.batch:,} of {progress.batches:,}" if progress.batch else "no batch started",
+        f"{progress.completed:,}/{progress.total:,} tasks complete ({progress.percent}%)",
+    ]
+    waiting = {
+        "in flight": progress.in_flight,
+        "queued": progress.queued,
+        "waiting for a retry": progress.delayed,
+    }
+    parts += [f"{number:,} {what}" for what, number in waiting.items() if number]
+    parts += [f"{number:,} {status}" for status in _STOPPED if (number := progress.counts.get(status, 0))]
+    return ", ".join(parts)
+
+
+def batch_line(progress: Progress, number: int, total: int) -> str:
+    """How far one batch is; `total` is how many tasks it has.
+
+    Example:
+        'Batch 1: 3/5 tasks complete (60%)'
+    """
+    if number > progress.batch and not progress.status.is_over:
+        return f"Batch {number}: {count(total, 'task')}, waiting for batch {number - 1}"
+    if number > progress.batch:
+        return f"Batch {number}: {count(total, 'task')}, never started"
+    resolved = progress.batch_resolved if number == progress.batch else total
+    stopped = sum(progress.batch_counts.get(status, 0) for status in _STOPPED)
+    return BatchTally(number, total, resolved, stopped if number == progress.batch else 0).line()
+
+
+_STOPPED = (TaskStatus.FAILED, TaskStatus.BLOCKED)
+
+_WORDS = {TaskStatus.IN_PROGRESS: "running", TaskStatus.PENDING: "waiting"}
+_PHASES = {
+    "": "waiting",
+    "waiting": "waiting",
+    "queued": "queued",
+    "launched": "launched",
+    "delayed": "retrying",
+}
+
+
+def word(state: TaskState) -> str:
+    """Where a task stands, in one word: running, completed, failed, blocked, waiting, queued, launched, retrying…"""
+    if state.status is TaskStatus.PENDING:
+        return _PHASES[state.phase]
+    return _WORDS.get(state.status, str(state.status))
+
+
+def is_stopped(state: TaskState) -> bool:
+    """It is failed or blocked, and waits for a person."""
+    return state.status in _STOPPED
+
+
+def spent(state: TaskState, now: float) -> float | None:
+    """Seconds that the attempt has taken, so far or in all; None where none has started."""
+    if state.started is None or state.status is TaskStatus.PENDING:
+        return None
+    end = now if state.status is TaskStatus.IN_PROGRESS else state.finished
+    return None if end is None else max(0.0, end - state.started)
+
+
+def reason(outcome: Outcome | None) -> str:
+    """Why an attempt ended as it did, on one line: "failing-tests: exit code 1"."""
+    match outcome:
+        case Failed(cause=cause, reason=text):
+            return f"{cause}: {one_line(text)}"
+        case Blocked(kind=kind, reason=text):
+            return f"{kind}: {one_line(text)}"
+        case Completed(summary=text) | RetryLater(reason=text):
+            return one_line(text)
+        case _:
+            return ""
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """A text with its line breaks as spaces, shortened to `most` characters.
+
+    Example:
+        >>> one_line("first\\n  second")
+        'first second'
+    """
+    flat = " ".join(text[: most * 4].split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+def why(state: TaskState, progress: Progress, now: float, said: str = "") -> str:
+    """What a task waits for, or says, or how it ended (`said`), in a few words; "" where its status says it all."""
+    if state.status is TaskStatus.PENDING:
+        return _waits_for(state, progress, now)
+    return note(state) if state.status is TaskStatus.IN_PROGRESS else said
+
+
+def _waits_for(state: TaskState, progress: Progress, now: float) -> str:
+    match state.phase:
+        case "queued":
+            return f"waiting for a slot ({progress.in_flight} of {progress.cap} in use)"
+        case "launched":
+            return "waiting for a worker"
+        case "delayed":
+            left = max(0.0, (state.due or now) - now)
+            return f"retry in {durations.write(left)}" if left >= 1 else "retry is due"
+    if progress.status is FeatureStatus.ON_HOLD and state.batch == progress.batch + 1:
+        return "waiting for launch"
+    return f"waiting for batch {state.batch - 1}" if state.batch > 1 else "waiting to be launched"
+
+
+def note(state: TaskState) -> str:
+    """What a running task says about its progress.
+
+    Example:
+        '40%, compiling'
+    """
+    percent = "" if state.percent is None else f"{state.percent:g}%"
+    return ", ".join(part for part in (percent, one_line(state.note)) if part)
+
+
+def named(state: TaskState) -> str:
+    """How a list names a task, as `label` does."""
+    return state.id if state.title == state.id else f"{state.id} {state.title}"
+
+
+# Events
+
+
+_ENDS: Mapping[str, tuple[str, ...]] = {
+    TaskEvent.IMPLEMENTATION_COMPLETE: ("completed",),
+    TaskEvent.BLOCKER_DETECTED: ("blocked",),
+    TaskEvent.WORK_FAILED: ("failed",),
+    TaskEvent.RETRY_SCHEDULED: ("failed", "retry-later"),
+    TaskEvent.TASK_CANCELLED: ("cancelled",),
+}
+
+
+def event_line(
+    event: Event,
+    name: str = "",
+    *,
+    specialist: str = "",
+    seconds: float | None = None,
+    outcome: Outcome | None = None,
+    next_try: str = "",
+    size: int = 0,
+) -> str | None:
+    """An event as a line of a log; None for one that only restates others.
+
+    Parameters:
+        name: How the task is called (`label`).
+        specialist: The title of the task's specialist.
+        seconds: How long the attempt that ended took.
+        outcome: How the task's last attempt ended. One that does not fit the event (a later attempt has ended
+            since) is passed over.
+        next_try: When the next attempt is, such as "retry 1 of 2 in 2s".
+        size: How many tasks the batch of the event has.
+
+    Example:
+        >>> started = Event(id="1-0", time=1.0, event="work_started", task="T1", attempt=1)
+        >>> event_line(started, "T1 Create schema", specialist="Implementation Specialist")
+        'T1 Create schema: started (Implementation Specialist, attempt 1)'
+    """
+    said = reason(outcome) if outcome and outcome.status in _ENDS.get(event.event, ()) else ""
+    took = f" in {durations.write(seconds)}" if seconds is not None else ""
+    who = f"{specialist}, " if specialist else ""
+    why_not = f": {said}" if said else (f" ({event.cause})" if event.cause else "")
+    comment = f": {one_line(event.cause)}" if event.cause else ""
+    lines = {
+        "batch_opened": f"Batch {event.batch} started: {count(size, 'task')}",
+        "progress": f"{name}: {_said(event)}",
+        TaskEvent.WORK_STARTED: f"{name}: started ({who}attempt {event.attempt})",
+        TaskEvent.IMPLEMENTATION_COMPLETE: f"{name}: completed{took}" + (f": {said}" if said else ""),
+        TaskEvent.BLOCKER_DETECTED: f"{name}: blocked{took}" + _in_brackets(said, event.cause),
+        TaskEvent.WORK_FAILED: f"{name}: failed{took}" + _in_brackets(said, event.cause),
+        TaskEvent.RETRY_SCHEDULED: _tries_again(name, event, said, next_try),
+        TaskEvent.WORKER_LOST: f"{name}: its worker {event.worker} was lost; it starts again",
+        TaskEvent.RETRY_REQUESTED: f"{name}: retry requested{comment}",
+        TaskEvent.BLOCKER_RESOLVED: f"{name}: unblocked{comment}",
+        TaskEvent.TASK_CANCELLED: f"{name}: cancelled{took}{why_not}",
+        "launch_awaited": "The batch is complete; the next one waits to be launched",
+        "launch_requested": f"Launch of batch {event.batch} requested",
+        "feature_cancelled": f"Feature cancelled{comment}",
+        "all_tasks_complete": "All tasks complete",
+    }
+    return lines.get(event.event)
+
+
+def _said(event: Event) -> str:
+    percent = f"{float(event.percent):g}%" if event.percent else ""
+    return ", ".join(part for part in (percent, one_line(event.note)) if part)
+
+
+def _in_brackets(said: str, cause: str) -> str:
+    text = said.removeprefix(f"{cause}: ") if cause else said
+    return (f" ({cause})" if cause else "") + (f": {text}" if text else "")
+
+
+def _tries_again(name: str, event: Event, said: str, next_try: str) -> str:
+    after = f"; {next_try}" if next_try else "; it is tried again"
+    if event.cause == "retry-later":
+        return f"{name}: not now" + (f": {said}" if said else "") + after
+    return f"{name}: failed{_in_brackets(said, event.cause)}{after}"
+
+
+# What stopped, and what to do about it
+
+
+class Stopped(Model):
+    """A task that waits for a person: why, what waits behind it, and what to type next."""
+
+    task: str
+    title: str
+    status: TaskStatus
+    cause: str
+    reason: str
+    attempt: int
+    tail: str
+    waiting: tuple[str, ...]
+    next: tuple[str, ...]
+
+
+def stopped(feature: str, state: TaskState, outcome: Outcome | None, waiting: Sequence[str] = ()) -> Stopped:
+    """What is known of a failed or blocked task; `waiting` are the ids of the tasks behind it (`behind`)."""
+    match outcome:
+        case Failed(cause=cause):
+            kind = str(cause)
+        case Blocked(kind=what):
+            kind = str(what)
+        case _:
+            kind = ""
+    return Stopped(
+        task=state.id,
+        title=state.title,
+        status=state.status,
+        cause=kind,
+        reason=getattr(outcome, "reason", ""),
+        attempt=state.attempt,
+        tail=getattr(outcome, "tail", ""),
+        waiting=tuple(waiting),
+        next=remedies(feature, state),
+    )
+
+
+def stopped_lines(found: Stopped) -> list[str]:
+    """A stopped task as a person reads it: cause, reason, the end of its output, what waits, what to type."""
+    name = found.task if found.title == found.task else f"{found.task} {found.title}"
+    cause = f" ({found.cause})" if found.cause else ""
+    attempts = f" after {count(found.attempt, 'attempt')}" if found.attempt > 1 else ""
+    said = found.reason.splitlines() or ["no reason was given"]
+    output = [line for line in found.tail.splitlines() if line.strip()][-SHOWN_TAIL:]
+    waiting = f"  Waiting behind it: {some(found.waiting)}" if found.waiting else "  No task depends on it"
+    return [
+        f"{name}: {found.status}{cause}{attempts}: {said[0]}",
+        *(f"  {line}" for line in said[1:SHOWN_TAIL]),
+        *(f"  | {line}" for line in output),
+        waiting,
+        *(f"  {'Next:' if place == 0 else '     '} {command}" for place, command in enumerate(found.next)),
+    ]
+
+
+def remedies(feature: str, state: TaskState) -> tuple[str, ...]:
+    """What to type for a task that is stopped.
+
+    Example:
+        ('orchestrator retry login-1 T3', 'orchestrator logs login-1 T3')
+    """
+    verb = {TaskStatus.FAILED: "retry", TaskStatus.BLOCKED: "unblock"}.get(state.status)
+    if verb is None:
+        return ()
+    return (f"orchestrator {verb} {feature} {state.id}", f"orchestrator logs {feature} {state.id}")
+
+
+def behind(task_id: str, followers: graph.Graph) -> list[str]:
+    """The tasks that wait for a task, directly or through others, nearest first.
+
+    Parameters:
+        followers: Each task id with the ids that depend on it (`graph.dependents`).
+
+    Example:
+        >>> behind("T1", {"T1": ["T2"], "T2": ["T3"], "T3": []})
+        ['T2', 'T3']
+    """
+    found: dict[str, None] = {}
+    nearest = [task_id]
+    while nearest:
+        nearest = list(
+            dict.fromkeys(end for start in nearest for end in followers[start] if end not in found)
+        )
+        found.update(dict.fromkeys(nearest))
+    return list(found)
+
+
+# Why a task stands where it stands
+
+
+class Explanation(Model):
+    """Why a task stands where it stands: the answer, what it rests on, and what to type."""
+
+    feature: str
+    task: str
+    title: str
+    status: TaskStatus
+    phase: str
+    answer: str
+    details: tuple[str, ...]
+    next: tuple[str, ...]
+
+
+def explain(
+    task: Task,
+    state: TaskState,
+    progress: Progress,
+    *,
+    others: Mapping[str, TaskState],
+    now: float,
+    outcome: Outcome | None = None,
+    route: Route | None = None,
+    listeners: Mapping[str, Sequence[str]] | None = None,
+) -> Explanation:
+    """Explain where a task stands.
+
+    Parameters:
+        task: As it was enqueued.
+        state: Where it stands.
+        progress: Of its feature.
+        others: The states of its dependencies and of all tasks in the open batch, by id.
+        now: On the clock of the moments.
+        outcome: How its last attempt ended.
+        route: Where its work is sent, and why.
+        listeners: Each queue with the workers that take from it; None where they were not asked.
+
+    Example:
+        print(explain(task, state, progress, others=states, now=time.time()).answer)
+    """
+    story = _Story(task, state, progress, others, now, outcome, route, listeners)
+    answer, details, commands = story.tell()
+    return Explanation(
+        feature=progress.id,
+        task=state.id,
+        title=state.title,
+        status=state.status,
+        phase=state.phase,
+        answer=answer,
+        details=(*details, *story.dependencies(), *story.routing()),
+        next=tuple(dict.fromkeys(commands)),
+    )
+
+
+Told = tuple[str, list[str], list[str]]
+"""The answer, details, commands."""
+
+
+@dataclass(frozen=True)
+class _Story:
+    task: Task
+    state: TaskState
+    progress: Progress
+    others: Mapping[str, TaskState]
+    now: float
+    outcome: Outcome | None
+    route: Route | None
+    listeners: Mapping[str, Sequence[str]] | None
+
+    @property
+    def name(self) -> str:
+        return named(self.state)
+
+    def tell(self) -> Told:
+        match self.state.status:
+            case TaskStatus.PENDING:
+                return self._pending()
+            case TaskStatus.IN_PROGRESS:
+                return self._running()
+            case TaskStatus.FAILED | TaskStatus.BLOCKED:
+                return self._stopped()
+            case TaskStatus.COMPLETED:
+                return self._completed()
+            case _:
+                return (
+                    f"{self.name} is {self.state.status}, and its feature is {self.progress.status}.",
+                    [],
+                    [],
+                )
+
+    def _pending(self) -> Told:
+        match self.state.phase:
+            case "queued":
+                return self._queued()
+            case "launched":
+                return self._launched()
+            case "delayed":
+                return self._delayed()
+        if self.progress.status is FeatureStatus.ON_HOLD and self.state.batch == self.progress.batch + 1:
+            launch = f"orchestrator launch {self.progress.id}"
+            return f"{self.name} waits for somebody to launch batch {self.state.batch}.", [], [launch]
+        return self._behind_a_batch()
+
+    def _behind_a_batch(self) -> Told:
+        number = self.progress.batch
+        if not number:
+            return f"{self.name} waits: no batch of the feature has been started yet.", [], []
+        holders = [
+            other
+            for other in self.others.values()
+            if other.batch == number and other.status is not TaskStatus.COMPLETED
+        ]
+        holders.sort(key=lambda other: (not is_stopped(other), other.status is TaskStatus.PENDING))
+        before = (
+            f"batch {number} is"
+            if number == self.state.batch - 1
+            else f"batches {number} to {self.state.batch - 1} are"
+        )
+        details = [batch_line(self.progress, number, self.progress.batch_total)]
+        details += [
+            f"Holding it open: {named(other)}: {self._standing(other)}" for other in holders[:SHOWN_TASKS]
+        ]
+        if len(holders) > SHOWN_TASKS:
+            details.append(f"and {count(len(holders) - SHOWN_TASKS, 'more task')}")
+        commands = [line for other in holders[:SHOWN_SPLITS] for line in remedies(self.progress.id, other)]
+        return (
+            f"{self.name} is in batch {self.state.batch}, which opens when {before} complete.",
+            details,
+            commands,
+        )
+
+    def _queued(self) -> Told:
+        progress = self.progress
+        holders = [
+            other
+            for other in self.others.values()
+            if other.status is TaskStatus.IN_PROGRESS or other.phase == "launched"
+        ]
+        details = [f"Has a slot: {named(other)}: {self._standing(other)}" for other in holders[:SHOWN_TASKS]]
+        if len(holders) > SHOWN_TASKS:
+            details.append(f"and {count(len(holders) - SHOWN_TASKS, 'more task')}")
+        slots = f"{progress.in_flight} of {count(progress.cap, 'slot')} in use"
+        if progress.in_flight < progress.cap:
+            return (
+                f"{self.name} is ready, and a slot is free ({slots}): a worker launches it at its next look.",
+                [],
+                [],
+            )
+        return f"{self.name} is ready and waits for a slot: {slots}, {progress.queued} queued.", details, []
+
+    def _delayed(self) -> Told:
+        left = max(0.0, (self.state.due or self.now) - self.now)
+        due = f"in {durations.write(left)}" if left >= 1 else "now"
+        details = [f"The last attempt: {reason(self.outcome)}"] if reason(self.outcome) else []
+        if self.state.retried:
+            details.append(f"Retry {self.state.retried} of {self.task.retries.max}")
+        return f"{self.name} waits for its next attempt, which is due {due}.", details, []
+
+    def _launched(self) -> Told:
+        queue = self.route.queue if self.route else ""
+        sent = f"sent to the queue {queue}" if queue else "sent to its queue"
+        if self.listeners is not None and queue and not self.listeners.get(queue):
+            return (
+                f"{self.name} has its slot and was {sent}, but no worker takes from that queue.",
+                [],
+                ["orchestrator up", f"celery -A orchestrator worker -Q {queue}"],
+            )
+        workers = (self.listeners or {}).get(queue, ())
+        details = (
+            [f"Workers on {queue}: {some(workers, SHOWN_TASKS)}; they are busy with other work"]
+            if workers
+            else []
+        )
+        return (
+            f"{self.name} has its slot, was {sent}, and waits for a worker (attempt {self.state.attempt}).",
+            details,
+            [],
+        )
+
+    def _running(self) -> Told:
+        since = durations.write(spent(self.state, self.now) or 0)
+        details = [f"Worker {self.state.worker}, attempt {self.state.attempt}"]
+        if note(self.state):
+            ago = (
+                f" ({durations.write(max(0.0, self.now - self.state.noted))} ago)" if self.state.noted else ""
+            )
+            details.append(f"It says: {note(self.state)}{ago}")
+        if self.task.estimate:
+            details.append(f"Estimated at {durations.write(self.task.estimate)}")
+        return f"{self.name} has been running for {since}.", details, []
+
+    def _stopped(self) -> Told:
+        found = stopped(self.progress.id, self.state, self.outcome)
+        cause = f" ({found.cause})" if found.cause else ""
+        said = one_line(found.reason) or "no reason was given"
+        details = [f"Attempt {self.state.attempt} on {self.state.worker}"]
+        if self.state.retried:
+            details.append(f"Tried again {count(self.state.retried, 'time')} of {self.task.retries.max}")
+        details += [f"| {line}" for line in found.tail.splitlines() if line.strip()][-SHOWN_TAIL:]
+        return f"{self.name} is {self.state.status}{cause}: {said}", details, list(found.next)
+
+    def _completed(self) -> Told:
+        took = spent(self.state, self.now)
+        said = f": {reason(self.outcome)}" if reason(self.outcome) else "."
+        time = f" in {durations.write(took)}" if took is not None else ""
+        return (
+            f"{self.name} is completed{time}{said}",
+            [f"Attempt {self.state.attempt} on {self.state.worker}"],
+            [],
+        )
+
+    def _standing(self, other: TaskState) -> str:
+        said = why(other, self.progress, self.now)
+        return word(other) + (f" ({said})" if said else "")
+
+    def dependencies(self) -> list[str]:
+        """The tasks it depends on, with where they stand; of many, those that are not complete first."""
+        found = [self.others[task] for task in self.task.depends_on if task in self.others]
+        found.sort(key=lambda other: other.status is TaskStatus.COMPLETED)
+        lines = [f"Depends on {named(other)}: {self._standing(other)}" for other in found[:SHOWN_TASKS]]
+        more = len(found) - SHOWN_TASKS
+        return lines + ([f"Depends on {count(more, 'more task')}"] if more > 0 else [])
+
+    def routing(self) -> list[str]:
+        """Who gets the task, and why."""
+        if self.route is None:
+            return []
+        tier = f", model tier {self.route.model_tier}" if self.route.model_tier else ""
+        return [f"Route: {self.route.title} ({self.route.reason}), queue {self.route.queue}{tier}"]

@@ -93,12 +93,13 @@ class Store:
         Raises:
             FeatureExists: Another feature has this id.
         """
+        keys = self.keys.feature(feature_id)
+        exists = self.client.exists(keys.meta)  # asked before the key, which comes into being with it
         if idempotency_key:
             earlier = self.client.get(self.keys.idempotency(idempotency_key))
             if earlier:
                 return "repeated", str(earlier)
-        keys = self.keys.feature(feature_id)
-        if self.client.exists(keys.meta):
+        if exists:
             raise errors.FeatureExists(feature=feature_id)
         staged = self._stage(keys.staged(uuid.uuid4().hex), plan, routes)
         meta: dict[str, str | int | float] = {
@@ -296,7 +297,7 @@ class Store:
         answer: str = self._run(
             Call(
                 "note",
-                [keys.states, keys.events],
+                [keys.states, keys.slots, keys.events],
                 [task_id, attempt, "" if percent is None else percent, note, self.events_kept],
             )
         )
@@ -514,13 +515,15 @@ class Store:
             NoSuchFeature: There is none of this id.
         """
         keys = self.keys.feature(feature_id)
+        numbers = None if batches is None else list(batches) or [0]  # HMGET wants one; no batch is 0
         pipeline = self.client.pipeline(transaction=True)
         for key in (keys.tasks, keys.states, keys.routes):
-            if batches is None:
+            if numbers is None:
                 pipeline.hgetall(key)
-        pipeline.hgetall(keys.batches) if batches is None else pipeline.hmget(
-            keys.batches, *map(str, batches)
-        )
+        if numbers is None:
+            pipeline.hgetall(keys.batches)
+        else:
+            pipeline.hmget(keys.batches, [str(number) for number in numbers])
         pipeline.hget(keys.meta, "status")
         pipeline.zrange(keys.ready, 0, -1)
         pipeline.zrange(keys.slots, 0, -1)
@@ -528,8 +531,8 @@ class Store:
         *hashes, described, status, ready, slots, delayed = pipeline.execute()
         if status is None:
             raise errors.NoSuchFeature(feature=feature_id)
-        members = _members(described, batches)
-        if batches is None:
+        members = _members(described, numbers)
+        if numbers is None:
             tasks, states, routes = hashes
         elif members:
             ids = list(members)
@@ -612,7 +615,7 @@ def _head(feature_id: str, feature: Feature) -> str:
     )
 
 
-def _members(described: Any, batches: Iterable[int] | None) -> dict[str, int]:
+def _members(described: Any, batches: Sequence[int] | None) -> dict[str, int]:
     """Task id → batch number, in launch order."""
     if batches is None:
         rows = sorted((int(number), text) for number, text in described.items())

@@ -1,6 +1,6 @@
 -- Cancel a feature: nothing more starts, and whoever runs one of its tasks is told at the next renewal.
 --
--- KEYS  1 meta  2 ready  3 delayed  4 events  5 active  6 slots  7 outbox  8 counts
+-- KEYS  1 meta  2 ready  3 delayed  4 events  5 active  6 slots
 -- ARGV  1 feature id  2 allowed statuses, comma-separated  3 new status  4 event  5 note  6 events kept
 -- Output {code, status}
 --       "cancelled"  done

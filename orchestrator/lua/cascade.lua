@@ -80,7 +80,8 @@ end
 local function follow_tasks()
   if redis.call('HEXISTS', KEYS[1], 'started') == 1 then happen('first_task_started') end
   if count('resolved') >= tonumber(meta[7]) then return happen('all_tasks_complete') end
-  if count('failed') + count('blocked') > 0 then happen('task_stopped') else happen('all_resolved') end
+  local stopped = count('failed') + count('blocked') + count('cancelled')
+  happen(stopped > 0 and 'task_stopped' or 'all_resolved')
 end
 
 if arrows['feature_cancelled'].from[status] then
@@ -88,6 +89,9 @@ if arrows['feature_cancelled'].from[status] then
   open_batches()
   fill_slots()
   follow_tasks()
+else
+  -- An attempt that ends after the cancel may ask for a retry; it gets none.
+  redis.call('DEL', KEYS[5], KEYS[7])
 end
 
 return cjson.encode({ status = status, launched = launched, opened = opened })

@@ -46,4 +46,5 @@ redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[11], '*', 'event', ARGV[9], 'tas
 local function count(status)
   return tonumber(redis.call('HGET', KEYS[2], state.batch .. ':' .. status) or 0)
 end
-return {'finished', state.status, state.batch, count('total'), count('resolved'), count('failed') + count('blocked')}
+local stopped = count('failed') + count('blocked') + count('cancelled')
+return {'finished', state.status, state.batch, count('total'), count('resolved'), stopped}

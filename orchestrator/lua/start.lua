@@ -25,7 +25,8 @@ if not string.find(',' .. ARGV[3] .. ',', ',' .. state.status .. ',', 1, true) t
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local from = state.status
-state.status, state.started, state.worker, state.finished, state.note = ARGV[4], now, ARGV[6], nil, nil
+state.status, state.started, state.worker, state.finished = ARGV[4], now, ARGV[6], nil
+state.percent, state.note, state.noted = nil, nil, nil
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[5]), ARGV[1])
 redis.call('HDEL', KEYS[5], ARGV[1])

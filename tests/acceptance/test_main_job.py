@@ -158,9 +158,9 @@ def test_cancel_ends_a_running_command(make_project: MakeProject) -> None:
     project = make_project()
     project.start_worker("one", "-c", "1")
     pid_file = project.folder / "pid"
-    program = f"import os, time, pathlib; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(3600)"
+    program = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(3600)"
     tasks = [
-        {"id": "T1", "run": [sys.executable, "-c", program]},
+        {"id": "T1", "run": [sys.executable, "-c", program, str(pid_file)]},
         {"id": "T2", "depends_on": ["T1"], "run": "/bin/echo never"},
     ]
     handle = project.enqueue(Feature.model_validate({"title": "Long", "tasks": tasks}))

@@ -119,9 +119,10 @@ def test_sub_batches_after_z_have_two_letters() -> None:
         (line(), Strategy.SEQUENTIAL),
         (free(9), Strategy.PARALLEL),
         (authentication(), Strategy.BATCHED),
+        (feature(*free(5).tasks, task("end", "T1")), Strategy.BATCHED),
         (feature(*free(6).tasks, task("end", "T1")), Strategy.RESOURCE_AWARE),
     ],
-    ids=["one task", "line", "no edges", "narrow", "wider than the cap"],
+    ids=["one task", "line", "no edges", "narrow", "as wide as the cap", "wider than the cap"],
 )
 def test_auto_chooses_by_the_shape_of_the_graph(given_feature: Feature, chosen: Strategy) -> None:
     made = plan(given_feature, strategy=Strategy.AUTO)

@@ -35,7 +35,9 @@ def enqueue(
     **fields: Any,
 ) -> Run:
     """Plan and store a feature; nothing is launched yet. Without tasks it is the five of `authentication`."""
-    feature = feature or (factories.feature(*tasks, **fields) if tasks else factories.authentication(**fields))
+    feature = feature or (
+        factories.feature(*tasks, **fields) if tasks else factories.authentication(**fields)
+    )
     plan = planner.plan(feature, cap)
     _, stored = store.enqueue(
         feature_id, plan, routes_of(feature), auto_launch=auto_launch, idempotency_key=key

@@ -1,0 +1,61 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import orchestrator
+from orchestrator import errors
+from orchestrator.cli import features, machine, options, output, plans, remedies, runs
+
+
+class Commands(TyperGroup):
+    """The group of all commands: turns our errors into a message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except errors.OrchestratorError as error:
+            output.fail(error, as_json=bool(ctx.meta.get(options.JSON_ASKED)))
+            raise typer.Exit(error.exit_code) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"orchestrator {orchestrator.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Runs features (tasks with dependencies) as Celery chains of groups, with the truth in Redis."""
+
+
+PANELS = {
+    "Before a run": (plans.plan, plans.route, plans.graph),
+    "Run": (runs.run, runs.enqueue, runs.watch),
+    "See": (features.status, features.explain, features.events, features.logs),
+    "Act": (remedies.retry, remedies.unblock, remedies.launch, remedies.cancel),
+    "This machine": (machine.up, machine.doctor, machine.init, machine.config),
+}
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)

@@ -1,0 +1,26 @@
+"""How commands reach Redis and Celery. Both are imported only when a command asks for them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from orchestrator import config
+
+if TYPE_CHECKING:
+    from orchestrator.client import Client
+
+
+@contextlib.contextmanager
+def client() -> Iterator[Client]:
+    """A client of the settings in force, with connection errors turned into ours.
+
+    Raises:
+        InvalidConfiguration, NoRedisServer, RedisDidNotStart, RedisUnreachable: As they say.
+    """
+    from orchestrator import connections
+    from orchestrator.client import Client
+
+    with Client(config.load()) as opened, connections.translated(opened.store.url):
+        yield opened

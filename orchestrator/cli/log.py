@@ -1,0 +1,114 @@
+"""A feature's events as plain lines, for pipes, files and CI."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from orchestrator import durations, report
+from orchestrator.models import Event, Outcome, Progress, TaskState
+
+if TYPE_CHECKING:
+    from orchestrator.client import Client, Handle
+
+ENDINGS = ("implementation_complete", "blocker_detected", "work_failed", "retry_scheduled", "task_cancelled")
+
+
+class Log:
+    """Writes what happens to one feature, a line for each event that says something.
+
+    Args:
+        client: To read names, outcomes and counters with.
+        handle: The feature.
+        write: Is given each line, without a line break.
+    """
+
+    def __init__(self, client: Client, handle: Handle, write: Callable[[str], object]) -> None:
+        self.client = client
+        self.handle = handle
+        self.write = write
+        self.tasks: dict[str, TaskState] = {}
+        self.started: dict[str, float] = {}
+        self.sizes: dict[int, int] = {}
+
+    def line(self, moment: float, text: str) -> None:
+        """Write a line with its time of day."""
+        self.write(f"{time.strftime('%H:%M:%S', time.localtime(moment))}  {text}")
+
+    def begin(self) -> None:
+        """Write where the feature stands."""
+        progress = self.handle.progress()
+        self.line(time.time(), f"{progress.title} ({progress.id}): {report.progress_line(progress)}")
+        if progress.batch:
+            self._learn(progress.batch)
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Write the lines of some events, and how far their batch is after them."""
+        events = list(events)
+        outcomes = self._outcomes(events)
+        for event in events:
+            self._add(event, outcomes.get(event.task))
+        if any(event.event == "implementation_complete" for event in events):
+            progress = self.handle.progress()
+            if progress.batch and progress.batch_resolved < progress.batch_total:
+                self._tally(events[-1].time, progress, progress.batch)
+
+    def _add(self, event: Event, outcome: Outcome | None) -> None:
+        if event.event == "batch_opened" and event.batch:
+            if event.batch > 1:
+                self._tally(event.time, self.handle.progress(), event.batch - 1)
+            self._learn(event.batch)
+        if event.event == "work_started":
+            self.started[event.task] = event.time
+        if event.event == "all_tasks_complete":
+            progress = self.handle.progress()
+            self._tally(event.time, progress, progress.batches)
+        state = self._state(event.task) if event.task else None
+        text = report.event_line(
+            event,
+            report.named(state) if state else "",
+            specialist=state.specialist if state else "",
+            seconds=self._seconds(event),
+            outcome=outcome,
+            next_try=self._next_try(event) if event.event == "retry_scheduled" else "",
+            size=self._size(event.batch) if event.batch else 0,
+        )
+        if text:
+            self.line(event.time, text)
+
+    def _tally(self, moment: float, progress: Progress, number: int) -> None:
+        self.line(moment, report.batch_line(progress, number, self._size(number)))
+
+    def _outcomes(self, events: list[Event]) -> dict[str, Outcome]:
+        ended = dict.fromkeys(event.task for event in events if event.event in ENDINGS)
+        return self.client.store.outcomes(self.handle.id, list(ended))
+
+    def _learn(self, number: int) -> None:
+        for state in self.handle.states([number]):
+            self.tasks[state.id] = state
+            if state.started and state.id not in self.started:
+                self.started[state.id] = state.started
+
+    def _state(self, task: str) -> TaskState:
+        if task not in self.tasks:  # of a batch before the one that was open when the watching began
+            found = self.client.store.task(self.handle.id, task)
+            self.tasks[task] = TaskState(id=task, title=found.name, specialist="", batch=0)
+        return self.tasks[task]
+
+    def _size(self, number: int) -> int:
+        if number not in self.sizes:
+            self.sizes[number] = len(self.client.store.batch(self.handle.id, number))
+        return self.sizes[number]
+
+    def _seconds(self, event: Event) -> float | None:
+        started = self.started.get(event.task)
+        return event.time - started if started and event.event in ENDINGS else None
+
+    def _next_try(self, event: Event) -> str:
+        now = next((it for it in self.handle.states([self._state(event.task).batch]) if it.id == event.task), None)
+        wait = f" in {durations.write(max(0.0, now.due - event.time))}" if now and now.due else ""
+        if event.cause == "retry-later":
+            return f"tries again{wait}"
+        most = self.client.store.task(self.handle.id, event.task).retries.max
+        return f"retry {now.retried} of {most}{wait}" if now and now.attempt == event.attempt else ""

@@ -1,0 +1,73 @@
+"""Arguments and options that several commands have, and the feature that they name."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator import errors, feature_file
+from orchestrator.config import Settings
+from orchestrator.models import ID_PATTERN, Feature, Strategy
+
+JSON_ASKED = "orchestrator.json"
+"""Where the context keeps that --json was given, for errors."""
+
+
+def _remember(ctx: typer.Context, value: bool) -> bool:
+    ctx.meta[JSON_ASKED] = value
+    return value
+
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="Feature file, YAML or JSON; - is standard input.")]
+FeatureId = Annotated[str, typer.Argument(metavar="ID", help="Id of an enqueued feature.")]
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such as T3.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Write JSON to standard output, and nothing else.", callback=_remember)
+]
+StrategyOption = Annotated[
+    Strategy | None, typer.Option("--strategy", help="Goes before the strategy of the file.")
+]
+Cap = Annotated[
+    int | None,
+    typer.Option("--cap", min=1, max=10_000, help="At most so many tasks at once; goes before the file."),
+]
+NewId = Annotated[str | None, typer.Option("--id", help="Id of the feature; made up where it is left out.")]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", help="Idempotency key: the same key within a week gives the same feature again."),
+]
+Note = Annotated[str, typer.Option("--note", help="Kept in the feature's events.")]
+
+
+def read_feature(
+    file: str,
+    settings: Settings,
+    strategy: Strategy | None = None,
+    cap: int | None = None,
+    feature_id: str | None = None,
+) -> Feature:
+    """The feature of a file, with what the options lay over it.
+
+    Raises:
+        InvalidFeature: It cannot be read, or has mistakes, or the id is none.
+    """
+    feature = _read(file, settings)
+    if feature_id is not None and not re.fullmatch(ID_PATTERN, feature_id):
+        raise errors.InvalidFeature(
+            source="--id",
+            count="1 mistake",
+            mistakes=f"  {feature_id!r}: an id has letters, digits and _ . - and starts with a letter or digit",
+            them="it",
+        )
+    given = {"strategy": strategy, "max_parallel_tasks": cap, "id": feature_id}
+    return feature.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+def _read(file: str, settings: Settings) -> Feature:
+    if file != "-":
+        return feature_file.read(Path(file), settings.limits)
+    return feature_file.parse(sys.stdin.buffer.read(settings.limits.file + 1), settings.limits, "Standard input")

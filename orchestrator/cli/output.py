@@ -1,0 +1,60 @@
+"""What commands write. Text from outside is made inert: no markup, no control characters."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import IO, Any
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from orchestrator import errors
+from workers.runners import as_text
+
+PIPE_WIDTH = 200
+"""Columns of a table that goes into a pipe or a file."""
+
+
+def console(stream: IO[str] | None = None) -> Console:
+    """A console on standard output (or another stream) that gives no meaning to what texts look like."""
+    stream = stream or sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def inert(text: str, style: str = "") -> Text:
+    """A text that does nothing to a terminal but be read."""
+    return Text(as_text(text).replace("\t", "    "), style=style)
+
+
+def show(renderable: RenderableType) -> None:
+    """Write a table, or another thing that rich renders, to standard output."""
+    console().print(renderable)
+
+
+def say(text: str | Text = "", style: str = "") -> None:
+    """Write a line to standard output. A long one stays one line."""
+    console().print(text if isinstance(text, Text) else inert(text, style), soft_wrap=True)
+
+
+def tell(text: str, style: str = "") -> None:
+    """Write a line to standard error: what is for people beside the output."""
+    console(sys.stderr).print(inert(text, style), soft_wrap=True)
+
+
+def write_json(value: Any, *, indent: int | None = 2) -> None:
+    """Write a value to standard output as JSON."""
+    sys.stdout.write(json.dumps(value, indent=indent, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def fail(error: errors.OrchestratorError, *, as_json: bool) -> None:
+    """Write an error: its message to standard error, or with --json its facts to standard output."""
+    if as_json:
+        write_json({"error": type(error).__name__, "message": str(error), "facts": error.facts})
+        return
+    if sys.stderr.isatty():
+        console(sys.stderr).print(Text("error:", style="bold red"), end=" ")
+    tell(str(error))

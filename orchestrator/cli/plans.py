@@ -1,0 +1,103 @@
+"""plan, route, graph: what would run, before anything runs. None of them needs Redis or Celery for a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator import config, drawing, feature_file, planner, report, routing
+from orchestrator.cli import connection, options, output, views
+from orchestrator.config import Settings
+from orchestrator.models import Feature, Plan, Route, TaskStatus
+
+
+class Format(StrEnum):
+    """What a graph is written as."""
+
+    MERMAID = "mermaid"
+    DOT = "dot"
+    SVG = "svg"
+
+
+def plan(
+    file: options.File,
+    strategy: options.StrategyOption = None,
+    cap: options.Cap = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show what would run when, and who would do it. Nothing is stored."""
+    settings = config.load()
+    feature = options.read_feature(file, settings, strategy, cap)
+    planned = make_plan(feature, settings)
+    routes = routing.route(feature, settings)
+    if as_json:
+        output.write_json(_as_json(planned, routes))
+        return
+    for line in report.plan_lines(planned):
+        output.say(line)
+    output.say()
+    output.show(views.route_summary(feature, routes))
+
+
+def make_plan(feature: Feature, settings: Settings) -> Plan:
+    """The plan of a feature under the cap in force. Raises as the planner does."""
+    feature_file.check(feature, settings.limits)
+    return planner.plan(feature, settings.parallelism.max_parallel_tasks)
+
+
+def _as_json(planned: Plan, routes: Mapping[str, Route]) -> dict[str, Any]:
+    return {
+        "title": planned.feature.title,
+        "tasks": len(planned.feature.tasks),
+        **planned.model_dump(mode="json", exclude={"feature"}),
+        "saving_percent": planned.saving_percent,
+        "is_guess": planned.is_guess,
+        "routes": {task: found.model_dump(mode="json") for task, found in routes.items()},
+    }
+
+
+def route(file: options.File, as_json: options.AsJson = False) -> None:
+    """Show which specialist gets each task, and why."""
+    settings = config.load()
+    feature = options.read_feature(file, settings)
+    routes = routing.route(feature, settings)
+    if as_json:
+        output.write_json({task: found.model_dump(mode="json") for task, found in routes.items()})
+        return
+    output.show(views.route_table(feature, routes))
+
+
+def graph(
+    name: Annotated[str, typer.Argument(metavar="FILE|ID", help="Feature file, or id of an enqueued feature.")],
+    format: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.MERMAID,
+    file: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
+) -> None:
+    """Draw the dependency graph; of an enqueued feature, with where its tasks stand."""
+    feature, states = _find(name)
+    draw = {Format.MERMAID: drawing.mermaid, Format.DOT: drawing.dot, Format.SVG: drawing.svg}[format]
+    picture = draw(feature, make_plan(feature, config.load()), states)
+    if file:
+        file.write_text(picture, "utf-8")
+        output.tell(f"Wrote {file}")
+    else:
+        typer.echo(picture, nl=False)
+
+
+def _find(name: str) -> tuple[Feature, Mapping[str, TaskStatus] | None]:
+    looks_like_a_file = "/" in name or Path(name).suffix.lower() in (".yaml", ".yml", ".json")
+    if name == "-" or looks_like_a_file or Path(name).is_file():
+        return options.read_feature(name, config.load()), None
+    with connection.client() as client:
+        handle = client.feature(name)
+        progress = handle.progress()
+        feature = Feature(
+            **client.store.head(name),
+            strategy=progress.strategy,
+            max_parallel_tasks=progress.cap,
+            tasks=tuple(handle.tasks()),
+        )
+        return feature, {state.id: state.status for state in handle.states()}

@@ -1,0 +1,88 @@
+"""Where a feature stands at one moment, as much of it as is to be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator import report
+from orchestrator.models import Progress, TaskState, TaskStatus
+
+if TYPE_CHECKING:
+    from orchestrator.client import Client, Handle
+
+SMALL = 60
+"""A feature of at most so many tasks is read as a whole."""
+
+NEIGHBOURS = 3
+"""Of a larger one the open batch is read, and how large so many batches on either side are."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known of a feature.
+
+    Args:
+        progress: Its counters.
+        sizes: How many tasks a batch has, by its number; not of all batches of a large feature.
+        states: Where the tasks stand: of a small feature all, of a large one those of the open batch.
+        said: What the last attempt of a task left to say, by the task's id.
+        is_whole: Nothing was left out.
+        notice: Something that whoever watches should know.
+    """
+
+    progress: Progress
+    sizes: Mapping[int, int]
+    states: tuple[TaskState, ...]
+    said: Mapping[str, str]
+    is_whole: bool
+    notice: str = ""
+
+    def of_batch(self, number: int) -> list[TaskState]:
+        """The states that are known of a batch."""
+        return [state for state in self.states if state.batch == number]
+
+
+class Reader:
+    """Takes snapshots of one feature. What cannot change any more is read once."""
+
+    def __init__(self, client: Client, handle: Handle, *, whole: bool = False) -> None:
+        self.client = client
+        self.handle = handle
+        self.whole = whole
+        self.sizes: dict[int, int] = {}
+        self.said: dict[tuple[str, int], str] = {}
+
+    def take(self, notice: str = "") -> Snapshot:
+        """Read where the feature stands now."""
+        progress = self.handle.progress()
+        is_whole = self.whole or progress.total <= SMALL
+        states = self.handle.states(None if is_whole else [max(1, progress.batch)])
+        near = range(max(1, progress.batch - NEIGHBOURS), min(progress.batches, progress.batch + NEIGHBOURS) + 1)
+        return Snapshot(
+            progress=progress,
+            sizes=self._sizes(range(1, progress.batches + 1) if is_whole else near),
+            states=tuple(states),
+            said=self._say(states),
+            is_whole=is_whole,
+            notice=notice,
+        )
+
+    def _sizes(self, numbers: Iterable[int]) -> dict[int, int]:
+        for number in numbers:
+            if number not in self.sizes:
+                self.sizes[number] = len(self.client.store.batch(self.handle.id, number))
+        return {number: self.sizes[number] for number in numbers}
+
+    def _say(self, states: Iterable[TaskState]) -> dict[str, str]:
+        ended = {
+            state.id: state.attempt
+            for state in states
+            if report.is_stopped(state) or state.status is TaskStatus.COMPLETED
+        }
+        new = [task for task, attempt in ended.items() if (task, attempt) not in self.said]
+        outcomes = self.client.store.outcomes(self.handle.id, new)
+        for task in new:
+            self.said[task, ended[task]] = report.reason(outcomes.get(task))
+        return {task: self.said[task, attempt] for task, attempt in ended.items()}

@@ -1,0 +1,234 @@
+"""Values → what rich renders. Nothing here reads anything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator import durations, report
+from orchestrator.cli.output import inert
+from orchestrator.cli.snapshot import Snapshot
+from orchestrator.models import Feature, FeatureStatus, Progress, Route, TaskState
+
+ROUTES_SHOWN = 50
+TASKS_SHOWN = 40
+"""Of the open batch of a large feature, where the height of no terminal sets the limit."""
+
+SIGNS: Mapping[str, tuple[str, str]] = {
+    "completed": ("✓", "green"),
+    "running": ("▶", "cyan"),
+    "failed": ("✗", "bold red"),
+    "blocked": ("■", "bold yellow"),
+    "retrying": ("↻", "yellow"),
+    "launched": ("›", ""),
+    "queued": ("…", ""),
+    "waiting": ("·", "dim"),
+    "cancelled": ("–", "dim"),
+}
+"""The sign and the style of a task's word. The order is that of interest, but for what is completed."""
+
+INTEREST = ["failed", "blocked", "running", "retrying", "launched", "queued", "waiting", "completed", "cancelled"]
+
+FEATURE_STYLES = {
+    FeatureStatus.COMPLETED: "green",
+    FeatureStatus.BLOCKED: "bold red",
+    FeatureStatus.ON_HOLD: "bold yellow",
+    FeatureStatus.CANCELLED: "dim",
+}
+
+
+def table(*columns: str) -> Table:
+    """An empty table with these headings."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+# Routes
+
+
+def route_table(feature: Feature, routes: Mapping[str, Route]) -> Table:
+    """Who gets each task, and why."""
+    made = table("Task", "Tags", "Specialist", "Queue", "Model tier", "Why")
+    for task in feature.tasks:
+        route = routes[task.id]
+        made.add_row(
+            inert(report.label(task)),
+            inert(", ".join(task.tags)),
+            inert(route.title),
+            route.queue,
+            inert(route.model_tier or ""),
+            inert(_reason(route)),
+        )
+    return made
+
+
+def route_summary(feature: Feature, routes: Mapping[str, Route]) -> Table:
+    """Who gets each task, in short; of many tasks the first."""
+    made = table("Task", "Specialist", "Why")
+    for task in feature.tasks[:ROUTES_SHOWN]:
+        route = routes[task.id]
+        made.add_row(inert(report.label(task)), inert(route.title), inert(_reason(route)))
+    more = len(feature.tasks) - ROUTES_SHOWN
+    if more > 0:
+        made.add_row(f"and {more:,} more", "", "`orchestrator route FILE` shows all")
+    return made
+
+
+def _reason(route: Route) -> str:
+    if not route.suggestions:
+        return route.reason
+    return f"{route.reason}; tags that route: {report.some(route.suggestions, most=4)}"
+
+
+# Features
+
+
+def feature_table(features: Iterable[Progress], now: float) -> Table:
+    """The features, those that need a person first."""
+    made = table("Id", "Title", "Status", "Batch", "Tasks", "In flight", "Age")
+    for progress in sorted(features, key=_urgency):
+        stopped = f", {progress.stopped} stopped" if progress.stopped else ""
+        made.add_row(
+            progress.id,
+            inert(progress.title),
+            Text(progress.status, style=FEATURE_STYLES.get(progress.status, "")),
+            f"{progress.batch}/{progress.batches}",
+            f"{progress.completed:,}/{progress.total:,}{stopped}",
+            f"{progress.in_flight:,}",
+            durations.write(max(0.0, now - progress.created)),
+        )
+    return made
+
+
+def _urgency(progress: Progress) -> int:
+    if progress.status in (FeatureStatus.BLOCKED, FeatureStatus.ON_HOLD):
+        return 0
+    return 2 if progress.status.is_over else 1
+
+
+def feature_lines(snapshot: Snapshot, now: float, width: int, room: int | None = None) -> list[Text]:
+    """A feature with its batches and tasks, a text for each line, none wider than `width`.
+
+    Parameters:
+        now: Seconds since the epoch.
+        width: Columns.
+        room: At most so many lines: what matters most is kept. None: no limit but that of a large feature.
+    """
+    head = _head(snapshot, now, width)
+    whole = [line for number in snapshot.sizes for line in _batch(snapshot, number, now, width)]
+    if snapshot.is_whole and (room is None or len(head) + len(whole) <= room):
+        lines = head + whole
+    else:
+        left = (room or TASKS_SHOWN + len(head) + 6) - len(head)
+        lines = head + _open_batch(snapshot, now, width, left)
+    return [_cut(line, width) for line in lines[:room]]
+
+
+def _head(snapshot: Snapshot, now: float, width: int) -> list[Text]:
+    progress = snapshot.progress
+    title = Text.assemble((inert(progress.title).plain, "bold"), "  ", (progress.id, "dim"))
+    started, end = progress.started or progress.created, progress.finished or now
+    facts = [
+        f"{progress.strategy}",
+        f"at most {report.count(progress.cap, 'task')} at once",
+        durations.write(max(0.0, end - started)),
+    ]
+    if progress.expected_end and not progress.stopped and progress.expected_end > now:
+        facts.append(f"ends in about {durations.write(progress.expected_end - now)}")
+    status = Text(progress.status, style=FEATURE_STYLES.get(progress.status, "cyan"))
+    lines = [title, Text.assemble(status, " · ", " · ".join(facts)), _bar(progress, width)]
+    return [*lines, inert(f"! {snapshot.notice}", "bold yellow")] if snapshot.notice else lines
+
+
+def _bar(progress: Progress, width: int) -> Text:
+    text = f" {progress.completed:,}/{progress.total:,} tasks ({progress.percent}%)"
+    length = max(4, min(60, width - len(text) - 1))
+    done = length * progress.completed // progress.total
+    return Text.assemble(("━" * done, "green"), ("─" * (length - done), "dim"), text)
+
+
+def _batch(snapshot: Snapshot, number: int, now: float, width: int) -> list[Text]:
+    states = snapshot.of_batch(number)
+    return [_heading(snapshot, number), *_rows(states, snapshot, now, width)]
+
+
+def _heading(snapshot: Snapshot, number: int) -> Text:
+    progress = snapshot.progress
+    line = report.batch_line(progress, number, snapshot.sizes[number])
+    if number < progress.batch or (number == progress.batch and progress.batch_resolved == progress.batch_total):
+        return Text(f"✓ {line}", style="green")
+    return Text(f"▶ {line}", style="bold") if number == progress.batch else Text(f"· {line}", style="dim")
+
+
+def _open_batch(snapshot: Snapshot, now: float, width: int, room: int) -> list[Text]:
+    """The open batch with what fits of its tasks, between a few lines on the batches before and after it."""
+    number, batches = max(1, snapshot.progress.batch), snapshot.progress.batches
+    before = _neighbours(snapshot, 1, number - 1, latest=True)
+    after = _neighbours(snapshot, number + 1, batches, latest=False)
+    while len(before) + len(after) > max(0, room - 4):
+        (before if len(before) >= len(after) else after).pop()
+    states = snapshot.of_batch(number)
+    left = max(0, room - len(before) - len(after) - 1)
+    rows = _rows(states, snapshot, now, width)
+    if len(rows) > left:
+        shown = sorted(states, key=lambda state: INTEREST.index(report.word(state)))[: max(0, left - 1)]
+        rows = _rows(shown, snapshot, now, width)
+        hidden = Counter(report.word(state) for state in states) - Counter(map(report.word, shown))
+        counts = ", ".join(f"{hidden[name]:,} {name}" for name in INTEREST if hidden[name])
+        rows += [Text(f"    and {sum(hidden.values()):,} more: {counts}", style="dim")][: left - len(rows)]
+    return [*before, _heading(snapshot, number), *rows, *after]
+
+
+def _neighbours(snapshot: Snapshot, first: int, last: int, *, latest: bool) -> list[Text]:
+    """Lines on a range of batches: two of them, and a line for the others. The least needed comes last."""
+    numbers = list(range(first, last + 1))
+    if latest:
+        near, far = numbers[-2:], numbers[:-2]
+        words = "complete"
+    else:
+        near, far = numbers[:2], numbers[2:]
+        words = "never started" if snapshot.progress.status.is_over else "wait"
+    lines = [_heading(snapshot, number) for number in near]
+    if not far:
+        return lines
+    name = f"Batch {far[0]}" if len(far) == 1 else f"Batches {far[0]} to {far[-1]}"
+    sign, style = ("✓", "green") if latest else ("·", "dim")
+    line = Text(f"{sign} {name}: {words}", style=style)
+    return [line, *lines] if latest else [*lines, line]
+
+
+def _rows(states: Sequence[TaskState], snapshot: Snapshot, now: float, width: int) -> list[Text]:
+    names = min(max((len(report.named(state)) for state in states), default=0), max(16, width * 2 // 5))
+    specialists = max((len(state.specialist) for state in states), default=0) if width >= 100 else 0
+    return [_row(state, snapshot, now, names, specialists) for state in states]
+
+
+def _row(state: TaskState, snapshot: Snapshot, now: float, names: int, specialists: int) -> Text:
+    word = report.word(state)
+    sign, style = SIGNS.get(word, ("·", ""))
+    took = report.spent(state, now)
+    cells = [
+        Text(f"  {sign} {word:<9}", style=style),
+        _cell(inert(report.named(state)), names),
+        *([_cell(inert(state.specialist, "dim"), specialists)] if specialists else []),
+        _cell(Text("" if took is None else durations.write(took)), 7),
+        inert(report.why(state, snapshot.progress, now, snapshot.said.get(state.id, ""))),
+    ]
+    return Text("  ").join(cells)
+
+
+def _cell(text: Text, width: int) -> Text:
+    text.truncate(width, overflow="ellipsis", pad=True)
+    return text
+
+
+def _cut(line: Text, width: int) -> Text:
+    line.rstrip()
+    line.truncate(width, overflow="ellipsis")
+    return line

@@ -1,0 +1,298 @@
+"""Random features under random calls, legal and not: the invariants hold, and everything comes to an end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fakeredis
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from orchestrator import errors, lifecycle
+from orchestrator.keys import Keys
+from orchestrator.lifecycle import Launch, TaskEvent
+from orchestrator.models import (
+    Blocked,
+    Cancelled,
+    Completed,
+    Failed,
+    Feature,
+    FeatureStatus,
+    Outcome,
+    Retries,
+    RetryLater,
+    Strategy,
+    TaskStatus,
+)
+from orchestrator.store import Store
+from tests.core import factories
+from tests.redis_server import client_of, serve
+from tests.store.factories import LEASE, Run, check, enqueue, read
+
+LOSSES = 2
+OUTCOMES: list[Outcome] = [
+    Completed(),
+    Completed(result=1),
+    Failed(reason="broken"),
+    Blocked(reason="no key"),
+    RetryLater(after=60),
+    Cancelled(),
+]
+
+
+@st.composite
+def features(draw: st.DrawFn) -> Feature:
+    """Up to seven tasks; each may depend on those before it."""
+    names = [f"T{number}" for number in range(draw(st.integers(1, 7)))]
+    strategy = draw(st.sampled_from(Strategy))
+    may_depend = strategy is not Strategy.PARALLEL
+    tasks = [
+        factories.task(
+            name,
+            *draw(
+                st.lists(st.sampled_from(names[:place]), max_size=2, unique=True)
+                if place and may_depend
+                else st.just([])
+            ),
+            priority=draw(st.sampled_from(["high", "medium", "low"])),
+            retries=draw(st.integers(0, 2)),
+        )
+        for place, name in enumerate(names)
+    ]
+    return factories.feature(*tasks, strategy=strategy)
+
+
+class Redis:
+    """Where the machine's next run is stored."""
+
+    client: Any = None
+
+
+class Machine(RuleBasedStateMachine):
+    """One feature, two workers, a broker that repeats and forgets, a sweep, and people who ask for anything."""
+
+    run: Run
+
+    def __init__(self) -> None:
+        super().__init__()
+        client = Redis.client or fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
+        client.flushall()
+        self.store = Store(client, Keys("to"))
+        self.messages: set[tuple[str, int]] = set()
+        self.held: dict[tuple[str, int], int] = {}
+        """What workers believe to run, and how often it was retried."""
+
+    @initialize(feature=features(), cap=st.integers(1, 4), auto_launch=st.booleans())
+    def enqueue(self, feature: Feature, cap: int, auto_launch: bool) -> None:
+        self.run = enqueue(self.store, feature=feature, cap=cap, auto_launch=auto_launch)
+        self.run.losses = LOSSES
+        self.dependencies = {task.id: task.depends_on for task in feature.tasks}
+
+    # --- what a broker and its workers do -----------------------------------------------------------------
+
+    def _publish(self, launches: tuple[Launch, ...]) -> None:
+        self.messages |= {(launch.task, launch.attempt) for launch in launches}
+        if launches:
+            self.store.published(self.run.id, launches)
+
+    @rule(data=st.data(), publishes=st.booleans())
+    def cascade(self, data: st.DataObject, publishes: bool) -> None:
+        facts = self.store.cascade(self.run.id)
+        if publishes:
+            self._publish(facts.launched)
+
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data())
+    def deliver(self, data: st.DataObject) -> None:
+        """A message arrives, for the first time or again."""
+        self._start(*data.draw(st.sampled_from(sorted(self.messages))))
+
+    def _start(self, name: str, attempt: int) -> None:
+        grant = self.run.start(name, attempt)
+        assert grant.code in ("started", "held", "stale", "over")
+        if grant.code != "started":
+            return
+        assert (name, attempt) not in self.held, "an attempt was begun twice"
+        self.held[name, attempt] = grant.retried
+        done = {state.id: state.status for state in self.store.states(self.run.id)}
+        behind = [one for one in self.dependencies[name] if done[one] != TaskStatus.COMPLETED]
+        assert not behind, f"{name} runs, but not all it depends on is completed"
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES), publishes=st.booleans())
+    def finish(self, data: st.DataObject, outcome: Outcome, publishes: bool) -> None:
+        """A worker commits, in time or too late, once or again."""
+        name, attempt = data.draw(st.sampled_from(sorted(self.held)))
+        self._finish(name, attempt, outcome, publishes)
+
+    def _finish(self, name: str, attempt: int, outcome: Outcome, publishes: bool = True) -> None:
+        before = read(self.run)
+        retries = Retries(max=self.run.plan.feature.task(name).retries.max)
+        move = lifecycle.conclude(outcome, retries, self.held[name, attempt], chance=0)
+        code, _, facts = self.store.finish(self.run.id, name, attempt, outcome, move)
+        holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
+        assert (code == "finished") == holds, code
+        assert code in ("finished", "repeated", "stale")
+        if publishes:
+            self._publish(facts.launched)
+
+    @rule(name=st.integers(0, 6), attempt=st.integers(0, 4), outcome=st.sampled_from(OUTCOMES))
+    def forge(self, name: int, attempt: int, outcome: Outcome) -> None:
+        """Calls about attempts that nobody holds change nothing."""
+        task = f"T{name}"
+        if (task, attempt) in self.held:
+            return
+        before = read(self.run)
+        move = lifecycle.conclude(outcome, Retries(), 0, chance=0)
+        code, _, facts = self.store.finish(self.run.id, task, attempt, outcome, move)
+        assert code in ("missing", "refused", "stale")
+        assert self.store.renew([(self.run.id, task, attempt)], lease=LEASE) == ["lost"]
+        assert self.store.note(self.run.id, task, attempt, 1, "") == "stale"
+        if not facts.launched:
+            assert read(self.run).states.get(task) == before.states.get(task)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        name, attempt = data.draw(st.sampled_from(sorted(self.held)))
+        before = read(self.run)
+        (answer,) = self.store.renew([(self.run.id, name, attempt)], lease=LEASE)
+        holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
+        assert (answer != "lost") == holds
+
+    # --- what time does -----------------------------------------------------------------------------------
+
+    @precondition(lambda self: any(score > 1 for score in read(self.run).slots.values()))
+    @rule(data=st.data())
+    def a_lease_ends(self, data: st.DataObject) -> None:
+        leased = sorted(name for name, score in read(self.run).slots.items() if score > 1)
+        self.run.expire_lease(data.draw(st.sampled_from(leased)))
+
+    @precondition(lambda self: read(self.run).delayed)
+    @rule(data=st.data())
+    def a_retry_is_due(self, data: st.DataObject) -> None:
+        self.store.client.zadd(
+            self.run.keys.delayed, {data.draw(st.sampled_from(sorted(read(self.run).delayed))): 1}, xx=True
+        )
+
+    @rule(patience=st.sampled_from([0.0, 3_600.0]), publishes=st.booleans())
+    def sweep(self, patience: float, publishes: bool) -> None:
+        facts, unpublished = self.run.recover(patience)
+        if publishes:
+            self._publish(facts.launched)
+            self._publish(unpublished)
+
+    # --- what people ask for ------------------------------------------------------------------------------
+
+    @rule(
+        name=st.integers(0, 7), event=st.sampled_from([TaskEvent.RETRY_REQUESTED, TaskEvent.BLOCKER_RESOLVED])
+    )
+    def reopen(self, name: int, event: TaskEvent) -> None:
+        before = read(self.run)
+        try:
+            facts = self.store.reopen(self.run.id, f"T{name}", event)
+        except errors.NoSuchTask:
+            assert f"T{name}" not in self.dependencies
+        except errors.RefusedTransition:
+            over = FeatureStatus(before.meta["status"]).is_over
+            status = before.states.get(f"T{name}", {}).get("status", TaskStatus.PENDING)
+            assert over or status not in lifecycle.TASK_TABLE[event].sources
+        else:
+            assert before.states[f"T{name}"]["status"] in lifecycle.TASK_TABLE[event].sources
+            self._publish(facts.launched)
+
+    @rule()
+    def release(self) -> None:
+        status = read(self.run).meta["status"]
+        try:
+            facts = self.store.release(self.run.id)
+        except errors.RefusedTransition:
+            assert status != FeatureStatus.ON_HOLD
+        else:
+            assert status == FeatureStatus.ON_HOLD
+            self._publish(facts.launched)
+
+    @rule(seriously=st.integers(0, 5))
+    def cancel(self, seriously: int) -> None:
+        if seriously != 5:
+            return
+        status = FeatureStatus(read(self.run).meta["status"])
+        try:
+            self.store.cancel(self.run.id)
+        except errors.RefusedTransition:
+            assert status.is_over
+        else:
+            assert not status.is_over
+
+    # --- what holds always, and at the end ----------------------------------------------------------------
+
+    @invariant()
+    def all_is_well(self) -> None:
+        if hasattr(self, "run"):
+            check(self.run)
+
+    def teardown(self) -> None:
+        if hasattr(self, "run"):
+            self._drive_to_the_end()
+
+    def _drive_to_the_end(self) -> None:
+        """Whatever went before: with a sweep, a worker and people who launch, it comes to an end."""
+        for _ in range(60):
+            progress = self.store.progress(self.run.id)
+            if progress.is_settled:
+                break
+            if progress.status is FeatureStatus.ON_HOLD:
+                self._publish(self.store.release(self.run.id).launched)
+            raw = read(self.run)
+            for name in raw.delayed:
+                self.run.make_due(name)
+            for name in (name for name, score in raw.slots.items() if score > 0):
+                self.run.expire_lease(name)
+            facts, _ = self.run.recover(patience=0)
+            for name in read(self.run).slots:
+                attempt = self.run.attempt(name)
+                self._start(name, attempt)
+                if (name, attempt) in self.held:
+                    self._finish(name, attempt, Completed())
+            check(self.run)
+        progress = self.store.progress(self.run.id)
+        assert progress.is_settled, progress
+        assert progress.status.is_over or progress.stopped
+        self.run.recover()
+        assert self.store.active() == ([] if progress.status.is_over else [self.run.id])
+
+
+def play(client: Any, examples: int) -> None:
+    Redis.client = client
+    try:
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=40,
+                deadline=None,
+                derandomize=True,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        Redis.client = None
+
+
+def test_any_feature_under_any_calls_on_the_fake() -> None:
+    play(None, examples=60)
+
+
+@pytest.mark.real
+def test_any_feature_under_any_calls_on_a_real_redis(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with serve(tmp_path_factory.mktemp("redis")) as url:
+        play(client_of(url), examples=40)

@@ -1,0 +1,241 @@
+"""What people ask for: retry, unblock, cancel, launch."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator import errors
+from orchestrator.lifecycle import TaskEvent
+from orchestrator.models import Blocked, Cancelled, Failed, FeatureStatus, RetryLater, TaskStatus
+from orchestrator.store import Store
+from tests.core.factories import task
+from tests.store.factories import LEASE, Run, check, enqueue, launched, read
+
+RETRY, UNBLOCK = TaskEvent.RETRY_REQUESTED, TaskEvent.BLOCKER_RESOLVED
+FAILED, BLOCKED = Failed(reason="broken"), Blocked(reason="no key")
+
+
+def stopped(store: Store, outcome: Failed | Blocked) -> Run:
+    """A feature whose first task has stopped, with another behind it."""
+    run = launched(store, task("T1"), task("T2", "T1"))
+    run.start("T1")
+    run.end("T1", outcome)
+    return run
+
+
+# --- retry and unblock ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcome", "event"), [(FAILED, RETRY), (BLOCKED, UNBLOCK)], ids=["retry", "unblock"]
+)
+def test_a_stopped_task_runs_again_and_the_chain_goes_on(
+    store: Store, outcome: Failed | Blocked, event: TaskEvent
+) -> None:
+    with stopped(store, outcome) as run:
+        assert run.reopen("T1", event, note="key is there now") == ["T1"]
+        check(run)
+
+        assert run.attempt("T1") == 2
+        assert run.status() == FeatureStatus.IN_DEVELOPMENT
+        told = next(entry for entry in store.events(run.id) if entry.event == event)
+        assert (told.source, told.target, told.cause) == (outcome.status, "pending", "key is there now")
+        assert run.complete("T1") == ["T2"]
+
+
+def test_a_retry_gives_the_task_all_its_retries_again(store: Store) -> None:
+    with launched(store, task("T1")) as run:
+        run.start("T1")
+        run.end("T1", Failed(reason="flaky"), retries=1)
+        run.make_due("T1")
+        run.cascade()
+        run.start("T1")
+        run.end("T1", FAILED, retries=1, retried=1)
+        run.reopen("T1")
+        assert run.start("T1").retried == 0
+
+
+def test_a_reopened_task_waits_for_a_free_slot(store: Store) -> None:
+    with launched(store, task("T1"), task("T2"), cap=1) as run:
+        run.start("T1")
+        run.end("T1", FAILED)
+        assert run.reopen("T1") == []
+        assert store.state(run.id, "T1").phase == "queued"
+        assert run.complete("T2") == ["T1"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "event", "allowed"),
+    [(FAILED, UNBLOCK, "retry_requested"), (BLOCKED, RETRY, "blocker_resolved")],
+    ids=["unblock-a-failed", "retry-a-blocked"],
+)
+def test_the_wrong_request_is_refused_with_the_right_one(
+    store: Store, outcome: Failed | Blocked, event: TaskEvent, allowed: str
+) -> None:
+    with stopped(store, outcome) as run:
+        before = read(run)
+        with pytest.raises(errors.RefusedTransition) as refused:
+            run.reopen("T1", event)
+        assert str(refused.value) == (
+            f"T1 of auth cannot take {event}: it is {outcome.status}. From there it can take {allowed}."
+        )
+        assert read(run) == before
+
+
+def test_a_second_retry_is_refused(store: Store) -> None:
+    with stopped(store, FAILED) as run:
+        run.reopen("T1")
+        with pytest.raises(errors.RefusedTransition, match="it is pending"):
+            run.reopen("T1")
+
+
+def test_a_task_that_was_never_launched_cannot_be_retried(store: Store) -> None:
+    with stopped(store, FAILED) as run, pytest.raises(errors.RefusedTransition, match="it is pending"):
+        run.reopen("T2")
+
+
+def test_a_retry_of_what_is_not_there_says_so(store: Store) -> None:
+    with stopped(store, FAILED) as run, pytest.raises(errors.NoSuchTask, match="T99"):
+        run.reopen("T99")
+    with pytest.raises(errors.NoSuchFeature, match="nobody"):
+        store.reopen("nobody", "T1", RETRY)
+
+
+def test_a_task_of_a_cancelled_feature_cannot_be_retried(store: Store) -> None:
+    with stopped(store, FAILED) as run:
+        store.cancel(run.id)
+        with pytest.raises(errors.RefusedTransition, match=r"The feature auth .* it is cancelled"):
+            run.reopen("T1")
+
+
+def test_a_task_of_a_completed_feature_cannot_be_retried(store: Store) -> None:
+    with launched(store, task("T1")) as run:
+        run.complete("T1")
+        with pytest.raises(errors.RefusedTransition, match=r"The feature auth .* it is completed"):
+            run.reopen("T1")
+
+
+# --- cancel ---------------------------------------------------------------------------------------------
+
+
+def test_nothing_starts_after_a_cancel(store: Store) -> None:
+    with launched(store, *(task(f"T{number}") for number in range(6)), task("T9", "T0"), cap=3) as run:
+        # Given one that waits for a retry, one that runs, two that are launched, and two that wait for a slot
+        run.start("T0")
+        run.end("T0", RetryLater(after=60))
+        run.start("T1")
+
+        store.cancel(run.id, note="not wanted any more")
+
+        # Then nothing waits any more, and nothing is launched
+        raw = read(run)
+        assert (raw.ready, raw.delayed) == (frozenset(), frozenset())
+        assert run.cascade() == []
+        assert run.start("T2").code == "over"
+        assert [state.status for state in store.states(run.id) if state.id != "T1"] == ["cancelled"] * 6
+        assert run.status("T1") == TaskStatus.IN_PROGRESS
+        assert store.events(run.id)[-1].cause == "not wanted any more"
+
+
+def test_a_cancelled_feature_is_settled_when_its_last_task_has_ended(store: Store) -> None:
+    with launched(store, task("T1"), task("T2")) as run:
+        run.start("T1")
+        store.cancel(run.id)
+        assert not store.progress(run.id).is_settled
+        assert store.active() == [run.id]
+
+        run.start("T2")
+        run.end("T1", Cancelled())
+        assert store.progress(run.id).is_settled
+        assert run.status("T1") == TaskStatus.CANCELLED
+
+        run.recover()
+        assert store.active() == []
+
+
+def test_a_cancelled_feature_with_nothing_in_flight_is_out_of_sight_at_once(store: Store) -> None:
+    with enqueue(store) as run:
+        store.cancel(run.id)
+        assert store.active() == []
+        assert store.progress(run.id).is_settled
+
+
+@pytest.mark.parametrize("outcome", [FAILED, RetryLater(after=5)], ids=["failed", "retry-later"])
+def test_an_attempt_that_ends_after_the_cancel_leaves_nothing_waiting(
+    store: Store, outcome: Failed | RetryLater
+) -> None:
+    with launched(store, task("T1")) as run:
+        run.start("T1")
+        store.cancel(run.id)
+        run.end("T1", outcome, retries=3)
+        assert store.progress(run.id).delayed == 0
+        assert run.status("T1") == TaskStatus.CANCELLED
+
+
+def test_work_that_was_done_before_the_cancel_stays_done(store: Store) -> None:
+    with launched(store, task("T1"), task("T2")) as run:
+        run.start("T1")
+        store.cancel(run.id)
+        run.end("T1")
+        assert run.status("T1") == TaskStatus.COMPLETED
+        assert run.status() == FeatureStatus.CANCELLED
+
+
+def test_a_lost_attempt_of_a_cancelled_feature_is_not_tried_again(store: Store) -> None:
+    with launched(store, task("T1")) as run:
+        run.start("T1")
+        store.cancel(run.id)
+        run.expire_lease("T1")
+        facts, unpublished = run.recover()
+        assert (facts.launched, unpublished) == ((), ())
+        assert store.active() == []
+
+
+@pytest.mark.parametrize("over", ["completed", "cancelled"])
+def test_a_feature_that_is_over_cannot_be_cancelled(store: Store, over: str) -> None:
+    with launched(store, task("T1")) as run:
+        run.complete("T1") if over == "completed" else store.cancel(run.id)
+        before = read(run)
+        with pytest.raises(errors.RefusedTransition, match=rf"it is {over}\. .* it is final"):
+            store.cancel(run.id)
+        assert read(run) == before
+
+
+def test_a_cancel_of_what_is_not_there_says_so(store: Store) -> None:
+    with pytest.raises(errors.NoSuchFeature, match="nobody"):
+        store.cancel("nobody")
+
+
+# --- launch ---------------------------------------------------------------------------------------------
+
+
+def test_a_feature_that_does_not_wait_cannot_be_launched(store: Store) -> None:
+    with launched(store, auto_launch=False) as run:
+        before = read(run)
+        with pytest.raises(errors.RefusedTransition, match="cannot take batch_launched: it is planning"):
+            store.release(run.id)
+        assert read(run) == before
+    with pytest.raises(errors.NoSuchFeature, match="nobody"):
+        store.release("nobody")
+
+
+def test_a_stopped_batch_is_not_launched_over(store: Store) -> None:
+    with launched(store, task("T1"), task("T2", "T1"), auto_launch=False) as run:
+        # Given a batch that stopped, was retried and completed
+        run.start("T1")
+        run.end("T1", FAILED)
+        with pytest.raises(errors.RefusedTransition, match="it is blocked"):
+            store.release(run.id)
+        run.reopen("T1")
+        run.complete("T1")
+        # Then the feature waits for launch as ever
+        assert run.status() == FeatureStatus.ON_HOLD
+        assert [launch.task for launch in store.release(run.id).launched] == ["T2"]
+
+
+def test_a_feature_that_waits_for_launch_can_be_cancelled(store: Store) -> None:
+    with launched(store, task("T1"), task("T2", "T1"), auto_launch=False) as run:
+        run.complete("T1")
+        store.cancel(run.id)
+        assert run.status("T2") == TaskStatus.CANCELLED
+        assert store.renew([(run.id, "T2", 1)], lease=LEASE) == ["lost"]
