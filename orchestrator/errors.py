@@ -143,7 +143,7 @@ class BrokerUnreachable(OrchestratorError):
 
 
 class RefusedTransition(UsageError):
-    """{subject} cannot take {event}: it is {status}. From there it can take {allowed}."""
+    """{subject} cannot take {event}: it is {status}. From there the flow {flow} allows {allowed}."""
 
 
 class WaitTimeout(OrchestratorError):

@@ -126,12 +126,35 @@ class FeatureStatus(StrEnum):
     ON_HOLD = "on-hold"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
+    FAILED = "failed"
     ARCHIVED = "archived"
 
     @property
     def is_over(self) -> bool:
         """Nothing more will happen to the feature."""
-        return self in (FeatureStatus.COMPLETED, FeatureStatus.CANCELLED, FeatureStatus.ARCHIVED)
+        return self in OVER
+
+    @property
+    def is_success(self) -> bool:
+        """The feature came to the end of its flow."""
+        return self in (FeatureStatus.COMPLETED, FeatureStatus.ARCHIVED)
+
+
+OVER = (FeatureStatus.COMPLETED, FeatureStatus.CANCELLED, FeatureStatus.FAILED, FeatureStatus.ARCHIVED)
+"""Statuses that a feature does not leave."""
+
+
+class FailureCause(StrEnum):
+    """Why an attempt failed."""
+
+    CODE = "code-error"
+    TESTS = "failing-tests"
+    DEPENDENCY = "dependency"
+    TIMEOUT = "timeout"
+    WORKER_LOST = "worker-lost"
+    OUT_OF_MEMORY = "out-of-memory"
+    GATE = "gate"
+    REPORTED = "reported"
 
 
 class Retries(Model):
@@ -147,6 +170,11 @@ class Retries(Model):
     factor: float = Field(default=2.0, ge=1, le=10, description="growth of the wait from retry to retry")
     longest: Seconds = Field(default=300.0, description="no wait is longer than this")
     jitter: bool = True
+    on: tuple[FailureCause, ...] = Field(default=(), description="causes that are tried again; none: all")
+
+    def covers(self, cause: FailureCause) -> bool:
+        """A failure of this cause is tried again."""
+        return not self.on or cause in self.on
 
     def wait(self, retry: int, chance: float) -> float:
         """Seconds to wait before retry number `retry` (from 1); `chance` is a random number in [0, 1).
@@ -405,18 +433,6 @@ class BlockKind(StrEnum):
     EXTERNAL = "external-dependency"
     TECHNICAL = "technical"
     INFORMATION = "missing-information"
-
-
-class FailureCause(StrEnum):
-    """Why an attempt failed."""
-
-    CODE = "code-error"
-    TESTS = "failing-tests"
-    DEPENDENCY = "dependency"
-    TIMEOUT = "timeout"
-    WORKER_LOST = "worker-lost"
-    OUT_OF_MEMORY = "out-of-memory"
-    REPORTED = "reported"
 
 
 class Completed(Model):

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, overload
 
 from orchestrator import errors
-from orchestrator.config import NAME_PATTERN, Settings, SpecialistSettings
+from orchestrator.config import Settings
 from orchestrator.models import Completed, Failed, FailureCause, Id, Model, Outcome, Tag, Task
+from orchestrator.sections import NAME_PATTERN, SpecialistSettings
 from workers.runners import as_text, shorten
 from workers.runners.command import CommandRunner
 from workers.runners.python import PythonRunner

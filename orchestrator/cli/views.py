@@ -31,7 +31,17 @@ SIGNS: Mapping[str, tuple[str, str]] = {
 }
 """The sign and the style of a task's word. The order is that of interest, but for what is completed."""
 
-INTEREST = ["failed", "blocked", "running", "retrying", "launched", "queued", "waiting", "completed", "cancelled"]
+INTEREST = [
+    "failed",
+    "blocked",
+    "running",
+    "retrying",
+    "launched",
+    "queued",
+    "waiting",
+    "completed",
+    "cancelled",
+]
 
 FEATURE_STYLES = {
     FeatureStatus.COMPLETED: "green",
@@ -161,7 +171,9 @@ def _batch(snapshot: Snapshot, number: int, now: float, width: int) -> list[Text
 def _heading(snapshot: Snapshot, number: int) -> Text:
     progress = snapshot.progress
     line = report.batch_line(progress, number, snapshot.sizes[number])
-    if number < progress.batch or (number == progress.batch and progress.batch_resolved == progress.batch_total):
+    if number < progress.batch or (
+        number == progress.batch and progress.batch_resolved == progress.batch_total
+    ):
         return Text(f"✓ {line}", style="green")
     return Text(f"▶ {line}", style="bold") if number == progress.batch else Text(f"· {line}", style="dim")
 

@@ -91,7 +91,9 @@ class OthersWorkers(Workforce):
                 continue
             missing = [queue for queue in self.queues if queue not in served]
             if missing:
-                self.notice = f"No worker takes from {report.some(missing)}: tasks sent there wait. {self.remedy}"
+                self.notice = (
+                    f"No worker takes from {report.some(missing)}: tasks sent there wait. {self.remedy}"
+                )
             else:
                 self.notice, pause = "", CALM_SECONDS
 

@@ -17,8 +17,8 @@ import pytest
 from pydantic import SecretStr
 
 from orchestrator import errors
-from orchestrator.config import Limits
 from orchestrator.models import Task
+from orchestrator.sections import Limits
 from tests.shell.contexts import a_context
 from workers import Blocked, Cancelled, Completed, Context, Failed, FailureCause, RetryLater
 from workers.runners import command

@@ -18,8 +18,9 @@ from pydantic import SecretStr, ValidationError
 from pydantic_core import from_json
 
 from orchestrator import errors
-from orchestrator.config import ENV_PREFIX, Limits
+from orchestrator.config import ENV_PREFIX
 from orchestrator.models import OUTCOME, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
+from orchestrator.sections import Limits
 from workers.runners import as_text, last_line, shorten, within
 from workers.runners.python import outcome_of
 

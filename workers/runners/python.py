@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.config import Limits
 from orchestrator.models import Blocked, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
+from orchestrator.sections import Limits
 from workers.runners import as_text, shorten, within
 
 if TYPE_CHECKING:
