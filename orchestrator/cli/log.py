@@ -106,7 +106,9 @@ class Log:
         return event.time - started if started and event.event in ENDINGS else None
 
     def _next_try(self, event: Event) -> str:
-        now = next((it for it in self.handle.states([self._state(event.task).batch]) if it.id == event.task), None)
+        now = next(
+            (it for it in self.handle.states([self._state(event.task).batch]) if it.id == event.task), None
+        )
         wait = f" in {durations.write(max(0.0, now.due - event.time))}" if now and now.due else ""
         if event.cause == "retry-later":
             return f"tries again{wait}"

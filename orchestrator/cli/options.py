@@ -70,4 +70,6 @@ def read_feature(
 def _read(file: str, settings: Settings) -> Feature:
     if file != "-":
         return feature_file.read(Path(file), settings.limits)
-    return feature_file.parse(sys.stdin.buffer.read(settings.limits.file + 1), settings.limits, "Standard input")
+    return feature_file.parse(
+        sys.stdin.buffer.read(settings.limits.file + 1), settings.limits, "Standard input"
+    )

@@ -72,7 +72,9 @@ def route(file: options.File, as_json: options.AsJson = False) -> None:
 
 
 def graph(
-    name: Annotated[str, typer.Argument(metavar="FILE|ID", help="Feature file, or id of an enqueued feature.")],
+    name: Annotated[
+        str, typer.Argument(metavar="FILE|ID", help="Feature file, or id of an enqueued feature.")
+    ],
     format: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.MERMAID,
     file: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
 ) -> None:

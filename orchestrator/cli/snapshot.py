@@ -59,7 +59,9 @@ class Reader:
         progress = self.handle.progress()
         is_whole = self.whole or progress.total <= SMALL
         states = self.handle.states(None if is_whole else [max(1, progress.batch)])
-        near = range(max(1, progress.batch - NEIGHBOURS), min(progress.batches, progress.batch + NEIGHBOURS) + 1)
+        near = range(
+            max(1, progress.batch - NEIGHBOURS), min(progress.batches, progress.batch + NEIGHBOURS) + 1
+        )
         return Snapshot(
             progress=progress,
             sizes=self._sizes(range(1, progress.batches + 1) if is_whole else near),
