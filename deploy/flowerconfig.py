@@ -21,9 +21,6 @@ tasks_columns = "name,args,state,result,received,runtime,worker,uuid"
 # Workers that were replaced leave the list after this many seconds, not at Flower's next restart.
 purge_offline_workers = 600
 
-# A feature of 100,000 tasks would push all others out of Flower's memory; its own default is the same number.
-max_tasks = int(os.environ.get("FLOWER_MAX_TASKS", "20000"))
-
 
 def format_task(task: Any) -> Any:
     """Show feature and task, and why a task stopped, where Flower shows arguments and results.

@@ -598,6 +598,11 @@ class Store:
             entries = _entries(answer)
         return [_event(entry, fields) for entry, fields in entries]
 
+    def last_event(self, feature_id: str) -> str:
+        """The id of the newest event, for `events(after=…)`; "-" where there is none."""
+        newest: Any = self.client.xrevrange(self.keys.feature(feature_id).events, count=1)
+        return str(newest[0][0]) if newest else "-"
+
 
 def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
     for start in range(0, len(items), size):

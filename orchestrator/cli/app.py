@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -49,7 +50,7 @@ def start(
     """Runs features (tasks with dependencies) as Celery chains of groups, with the truth in Redis."""
 
 
-PANELS = {
+PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Before a run": (plans.plan, plans.route, plans.graph),
     "Run": (runs.run, runs.enqueue, runs.watch),
     "See": (features.status, features.explain, features.events, features.logs),

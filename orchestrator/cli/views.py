@@ -29,7 +29,7 @@ SIGNS: Mapping[str, tuple[str, str]] = {
     "waiting": ("·", "dim"),
     "cancelled": ("–", "dim"),
 }
-"""The sign and the style of a task's word. The order is that of interest, but for what is completed."""
+"""The sign and the style of a task's word."""
 
 INTEREST = [
     "failed",
@@ -42,6 +42,10 @@ INTEREST = [
     "completed",
     "cancelled",
 ]
+
+CALM = ("queued", "waiting", "completed", "cancelled")
+CALM_SHOWN = 3
+"""Where not all tasks can be shown, so many of those that need no look."""
 
 FEATURE_STYLES = {
     FeatureStatus.COMPLETED: "green",
@@ -189,12 +193,19 @@ def _open_batch(snapshot: Snapshot, now: float, width: int, room: int) -> list[T
     left = max(0, room - len(before) - len(after) - 1)
     rows = _rows(states, snapshot, now, width)
     if len(rows) > left:
-        shown = sorted(states, key=lambda state: INTEREST.index(report.word(state)))[: max(0, left - 1)]
+        shown = _most_interesting(states, max(0, left - 1))
         rows = _rows(shown, snapshot, now, width)
         hidden = Counter(report.word(state) for state in states) - Counter(map(report.word, shown))
         counts = ", ".join(f"{hidden[name]:,} {name}" for name in INTEREST if hidden[name])
         rows += [Text(f"    and {sum(hidden.values()):,} more: {counts}", style="dim")][: left - len(rows)]
     return [*before, _heading(snapshot, number), *rows, *after]
+
+
+def _most_interesting(states: Sequence[TaskState], most: int) -> list[TaskState]:
+    """What stopped and what is under way, and of the others a few."""
+    ordered = sorted(states, key=lambda state: INTEREST.index(report.word(state)))
+    first_calm = next((at for at, state in enumerate(ordered) if report.word(state) in CALM), len(ordered))
+    return ordered[: min(most, first_calm + CALM_SHOWN)]
 
 
 def _neighbours(snapshot: Snapshot, first: int, last: int, *, latest: bool) -> list[Text]:
@@ -216,8 +227,9 @@ def _neighbours(snapshot: Snapshot, first: int, last: int, *, latest: bool) -> l
 
 
 def _rows(states: Sequence[TaskState], snapshot: Snapshot, now: float, width: int) -> list[Text]:
-    names = min(max((len(report.named(state)) for state in states), default=0), max(16, width * 2 // 5))
-    specialists = max((len(state.specialist) for state in states), default=0) if width >= 100 else 0
+    longest = max((len(report.named(state)) for state in snapshot.states), default=0)
+    names = min(longest, max(16, width * 2 // 5))
+    specialists = max((len(state.specialist) for state in snapshot.states), default=0) if width >= 100 else 0
     return [_row(state, snapshot, now, names, specialists) for state in states]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import threading
@@ -16,6 +17,7 @@ from orchestrator import embedded, errors, report, supervisor
 if TYPE_CHECKING:
     from orchestrator.celery import App
     from orchestrator.client import Client
+    from orchestrator.config import Settings
 
 ANSWER_SECONDS = 1.0
 """A worker that does not answer by then is taken for absent."""
@@ -42,98 +44,109 @@ def listeners(app: App, *, limit: int | None = None) -> Mapping[str, Sequence[st
 
 
 class Workforce:
-    """What `watch` asks about the workers."""
+    """The workers that serve a feature while it is watched.
 
-    notice = ""
-    """What whoever watches should know; "" where all is well."""
+    On the private Redis nobody but this machine's user can start one, so where none answers (any more) this brings
+    a worker of its own, which ends with it. With a configured Redis it only says that one is missing.
+
+    Args:
+        client: Whose settings and app are used.
+        feature_id: The feature.
+        stack: Ends the worker, if one is brought.
+    """
+
+    def __init__(self, client: Client, feature_id: str, stack: contextlib.ExitStack) -> None:
+        self.client = client
+        self.feature_id = feature_id
+        self.stack = stack
+        self.own: subprocess.Popen[bytes] | None = None
+        self.log = client.settings.log_folder / "worker.log"
+        self.log_start = 0
+        self.missing: list[str] = []
+        self.over = threading.Event()
+        stack.callback(self.over.set)
+
+    @property
+    def notice(self) -> str:
+        """What whoever watches should know; "" where all is well."""
+        if self.own or not self.missing:
+            return ""
+        queues = report.some(self.missing)
+        return (
+            f"No worker takes from {queues}: tasks sent there wait. Start one: celery -A orchestrator worker"
+        )
 
     def check(self) -> None:
-        """Raise where nothing will go on.
+        """See to it that somebody works.
 
         Raises:
             WorkerEnded: The worker that was brought ended by itself.
         """
-
-
-class OwnWorker(Workforce):
-    """A worker that lives as long as the watching."""
-
-    def __init__(self, process: subprocess.Popen[bytes], feature_id: str, log: Path) -> None:
-        self.process = process
-        self.feature_id = feature_id
-        self.log = log
-
-    def check(self) -> None:
-        """Raise when the worker has ended."""
-        code = self.process.poll()
+        if self.own is None:
+            if self.missing and self.client.settings.is_embedded:
+                self.bring()
+            return
+        code = self.own.poll()
         if code is not None:
-            tail = last_lines(self.log)
+            tail = last_lines(self.log, self.log_start)
             raise errors.WorkerEnded(feature=self.feature_id, code=code, tail=tail, log=self.log)
 
+    def bring(self) -> None:
+        """Start a worker of our own."""
+        self.over.set()
+        self.log_start = self.log.stat().st_size if self.log.exists() else 0
+        worker = supervisor.worker(self.client.settings, name=f"run-{os.getpid()}", log=self.log)
+        self.own = self.stack.enter_context(worker)
+        self.stack.enter_context(hurried(self.own))
 
-class OthersWorkers(Workforce):
-    """Asks in the background, again and again, whether the queues that a feature needs have workers."""
+    def look_out(self) -> None:
+        """Ask in the background, again and again, whether the queues that the feature needs have workers."""
+        queues = needed_queues(self.client, self.feature_id)
+        threading.Thread(target=self._ask, args=(queues,), name="listeners", daemon=True).start()
 
-    def __init__(self, app: App, queues: Sequence[str], remedy: str) -> None:
-        self.app = app
-        self.queues = queues
-        self.remedy = remedy
-        self.over = threading.Event()
-        threading.Thread(target=self._ask, name="listeners", daemon=True).start()
-
-    def _ask(self) -> None:
+    def _ask(self, queues: Sequence[str]) -> None:
         pause = 0.0
         while not self.over.wait(pause):
             pause = LOOK_SECONDS
             try:
-                served = listeners(self.app)
-            except Exception:  # an unreachable broker is told by whoever needs it; here is only a hint
+                served = listeners(self.client.app)
+            except Exception:  # an unreachable broker is told by whoever needs it; this is only a hint
                 continue
-            missing = [queue for queue in self.queues if queue not in served]
-            if missing:
-                self.notice = (
-                    f"No worker takes from {report.some(missing)}: tasks sent there wait. {self.remedy}"
-                )
-            else:
-                self.notice, pause = "", CALM_SECONDS
-
-
-def last_lines(log: Path) -> str:
-    """The end of a worker's log, indented."""
-    try:
-        text = log.read_text("utf-8", "replace")
-    except OSError:
-        text = ""
-    lines = [line for line in text[-10_000:].splitlines() if line.strip()]
-    return "\n".join(f"  | {line}" for line in lines[-LAST_LINES:]) or "  (nothing)"
-
-
-def is_alone(client: Client, *, had_server: bool) -> bool:
-    """Redis is the private one and no worker answers, so nobody would do the work.
-
-    Args:
-        client: Whose settings and app are asked.
-        had_server: The private server ran before this process came. Where it did not, there is nobody to ask.
-    """
-    if not client.settings.is_embedded:
-        return False
-    return not had_server or not listeners(client.app, limit=1)
+            self.missing = [queue for queue in queues if queue not in served]
+            pause = LOOK_SECONDS if self.missing else CALM_SECONDS
 
 
 @contextlib.contextmanager
 def gather(client: Client, feature_id: str, *, had_server: bool) -> Iterator[Workforce]:
-    """Have somebody work on a feature as long as the `with` lasts, or know who does."""
-    if is_alone(client, had_server=had_server):
-        log = client.settings.log_folder / "worker.log"
-        log.unlink(missing_ok=True)
-        with supervisor.worker(client.settings, name="run", log=log) as process, hurried(process):
-            yield OwnWorker(process, feature_id, log)
-        return
-    others = OthersWorkers(client.app, needed_queues(client, feature_id), remedy_for(client))
+    """Have somebody work on a feature as long as the `with` lasts, or know that nobody does.
+
+    Args:
+        client: Whose settings and app are used.
+        feature_id: The feature.
+        had_server: See `has_server`.
+    """
+    with ended_by_signals(), contextlib.ExitStack() as stack:
+        workforce = Workforce(client, feature_id, stack)
+        if client.settings.is_embedded and (not had_server or not listeners(client.app, limit=1)):
+            workforce.bring()
+        else:
+            workforce.look_out()
+        yield workforce
+
+
+def has_server(settings: Settings) -> bool:
+    """The private server runs, so that workers may be there. Asked before a client is made, which starts one."""
+    return settings.is_embedded and embedded.running(settings) is not None
+
+
+def last_lines(log: Path, start: int) -> str:
+    """The end of what a worker wrote into its log from byte `start` on, indented."""
     try:
-        yield others
-    finally:
-        others.over.set()
+        text = log.read_bytes()[start:].decode("utf-8", "replace")
+    except OSError:
+        text = ""
+    lines = [line for line in text[-10_000:].splitlines() if line.strip()]
+    return "\n".join(f"  | {line}" for line in lines[-LAST_LINES:]) or "  (nothing)"
 
 
 def needed_queues(client: Client, feature_id: str) -> list[str]:
@@ -142,12 +155,6 @@ def needed_queues(client: Client, feature_id: str) -> list[str]:
     specialists = {state.specialist for state in client.store.states(feature_id, [batch])}
     known = client.settings.specialists
     return sorted({client.settings.queue(name) if name in known else name for name in specialists})
-
-
-def remedy_for(client: Client) -> str:
-    """How to get a worker."""
-    command = "orchestrator up" if client.settings.is_embedded else "celery -A orchestrator worker"
-    return f"Start one: {command}"
 
 
 @contextlib.contextmanager
@@ -176,11 +183,3 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def had_server(client_settings: object) -> bool:
-    """The private server runs already. To be asked before a client is made, which starts one."""
-    from orchestrator.config import Settings
-
-    assert isinstance(client_settings, Settings)
-    return client_settings.is_embedded and embedded.running(client_settings) is not None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from orchestrator import canvas, planner
-from orchestrator.celery import create
+from orchestrator.celery import App, create
 from orchestrator.models import Feature
-from tests.acceptance.conftest import PATIENCE, MakeProject
+from tests.acceptance.conftest import PATIENCE, MakeProject, Project
 from tests.redis_server import client_of
 
 pytestmark = pytest.mark.real
@@ -41,13 +44,25 @@ def feature_that_writes(file: str, failing: str = "") -> Feature:
     )
 
 
-def test_plain_celery_runs_a_plan_in_the_same_order(make_project: MakeProject) -> None:
+@pytest.fixture
+def project(make_project: MakeProject) -> Project:
+    """A project with one worker."""
     project = make_project()
     project.start_worker("one", "-c", "2")
-    order = project.folder / "order"
-    app = create(project.settings)
+    return project
 
-    result = canvas.chain_of_groups(planner.plan(feature_that_writes(str(order))), app).apply_async()
+
+@pytest.fixture
+def app(project: Project) -> Iterator[App]:
+    """The project's app. Celery's results unsubscribe when they are collected, which needs the Redis to be there."""
+    yield create(project.settings)
+    gc.collect()
+
+
+def test_plain_celery_runs_a_plan_in_the_same_order(project: Project, app: App) -> None:
+    order = project.folder / "order"
+
+    result: Any = canvas.chain_of_groups(planner.plan(feature_that_writes(str(order))), app).apply_async()
     result.get(timeout=PATIENCE, disable_sync_subtasks=False)
 
     done = order.read_text().split()
@@ -56,15 +71,11 @@ def test_plain_celery_runs_a_plan_in_the_same_order(make_project: MakeProject) -
     assert keys == ["to:sweeper"], "nothing of our state was written, but the workers' own sweeper lock"
 
 
-def test_a_failing_task_stops_the_plain_chain(make_project: MakeProject) -> None:
-    project = make_project()
-    project.start_worker("one", "-c", "2")
+def test_a_failing_task_stops_the_plain_chain(project: Project, app: App) -> None:
     order = project.folder / "order"
-    app = create(project.settings)
 
-    result = canvas.chain_of_groups(
-        planner.plan(feature_that_writes(str(order), failing="T2")), app
-    ).apply_async()
+    plan = planner.plan(feature_that_writes(str(order), failing="T2"))
+    result: Any = canvas.chain_of_groups(plan, app).apply_async()
 
     with pytest.raises(Exception, match="T2: failed: exit code 1"):
         result.parent.get(timeout=PATIENCE)  # the second of the three links

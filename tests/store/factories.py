@@ -180,7 +180,7 @@ def read(run: Run) -> Raw:
     )
 
 
-STOPPED = (TaskStatus.FAILED, TaskStatus.BLOCKED)
+STOPPED = (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.CANCELLED)
 
 
 def check(run: Run) -> None:

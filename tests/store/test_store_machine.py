@@ -257,7 +257,7 @@ class Machine(RuleBasedStateMachine):
                 self.run.make_due(name)
             for name in (name for name, score in raw.slots.items() if score > 0):
                 self.run.expire_lease(name)
-            facts, _ = self.run.recover(patience=0)
+            self.run.recover(patience=0)
             for name in read(self.run).slots:
                 attempt = self.run.attempt(name)
                 self._start(name, attempt)

@@ -1,0 +1,215 @@
+"""status, explain, events, logs: what is known of enqueued features."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator import errors, report, routing
+from orchestrator.cli import connection, options, output, views
+from orchestrator.cli.snapshot import Reader
+from orchestrator.models import Event, Progress, Route, Task
+
+if TYPE_CHECKING:
+    from orchestrator.client import Client, Handle
+
+
+def status(
+    feature_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A feature; without it, the newest of all.")
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Every batch and task, also of a large feature.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show where features stand, or one feature with its batches and tasks."""
+    with connection.client() as client:
+        if feature_id is None:
+            _list(client, as_json=as_json)
+        else:
+            _show(client, client.feature(feature_id), whole=whole, as_json=as_json)
+
+
+def _list(client: Client, *, as_json: bool) -> None:
+    features = _newest_and_active(client)
+    if as_json:
+        output.write_json([progress.model_dump(mode="json") for progress in features])
+    elif features:
+        output.show(views.feature_table(features, time.time()))
+    else:
+        output.say("There is no feature yet. `orchestrator run FILE` runs one.")
+
+
+def _newest_and_active(client: Client) -> list[Progress]:
+    """The newest features, and those that are not over however old they are."""
+    features = client.features()
+    known = {progress.id for progress in features}
+    older = []
+    for feature_id in client.store.active():
+        if feature_id not in known:
+            with contextlib.suppress(errors.NoSuchFeature):
+                older.append(client.store.progress(feature_id))
+    return features + sorted(older, key=lambda progress: -progress.created)
+
+
+def _show(client: Client, handle: Handle, *, whole: bool, as_json: bool) -> None:
+    snapshot = Reader(client, handle, whole=whole).take()
+    progress = snapshot.progress
+    if as_json:
+        sizes = snapshot.sizes
+        output.write_json(
+            {
+                **progress.model_dump(mode="json"),
+                "percent": progress.percent,
+                "batch_sizes": {str(number): size for number, size in sizes.items()},
+                "is_whole": snapshot.is_whole,
+                "tasks": [
+                    {**state.model_dump(mode="json"), "said": snapshot.said.get(state.id, "")}
+                    for state in snapshot.states
+                ],
+            }
+        )
+        return
+    for line in views.feature_lines(snapshot, time.time(), output.console().width):
+        output.say(line)
+    output.say()
+    output.say(report.progress_line(progress))
+    if not snapshot.is_whole:
+        output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
+    stopped = [state for state in snapshot.states if report.is_stopped(state)]
+    for state in stopped[:3]:
+        output.say(f"Next: {report.remedies(progress.id, state)[0]}")
+
+
+def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: options.AsJson = False) -> None:
+    """Say why a task stands where it stands: what it waits for, or what went wrong, and what to do."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        task = client.store.task(feature_id, task_id)
+        states = {state.id: state for state in handle.states()}
+        state = states[task_id]
+        route = _route(client, task)
+        found = report.explain(
+            task,
+            state,
+            handle.progress(),
+            others=states,
+            now=time.time(),
+            outcome=handle.outcome(task_id),
+            route=route,
+            listeners=_listeners(client) if state.phase == "launched" else None,
+        )
+    if as_json:
+        output.write_json({**found.model_dump(mode="json"), "route": route and route.model_dump(mode="json")})
+        return
+    output.say(found.answer, "bold")
+    for detail in found.details:
+        output.say(f"  {detail}")
+    for place, command in enumerate(found.next):
+        output.say(f"{'Next:' if place == 0 else '     '} {command}")
+
+
+def _route(client: Client, task: Task) -> Route | None:
+    """The route by the settings of today; None where they have none for it."""
+    try:
+        return routing.recommend(task, client.settings)
+    except (errors.NoSpecialist, errors.UnknownSpecialist):
+        return None
+
+
+def _listeners(client: Client) -> Mapping[str, Sequence[str]] | None:
+    from kombu.exceptions import OperationalError
+
+    from orchestrator.cli import workforce
+
+    try:
+        return workforce.listeners(client.app)
+    except OperationalError:
+        return None
+
+
+def events(
+    feature_id: options.FeatureId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until nothing more happens.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Print every event of a feature, oldest first."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        for event in handle.follow() if follow else _all_events(handle):
+            if as_json:
+                output.write_json(event.model_dump(mode="json"), indent=None)
+            else:
+                output.say(_event_line(event))
+
+
+def _all_events(handle: Handle) -> Iterator[Event]:
+    after = "-"
+    while found := handle.events(after):
+        yield from found
+        after = found[-1].id
+
+
+def _event_line(event: Event) -> str:
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.time))
+    facts = {
+        "batch": event.batch,
+        "attempt": event.attempt,
+        "cause": event.cause,
+        "percent": event.percent,
+        "note": event.note,
+        "worker": event.worker,
+    }
+    arrow = f"{event.source} → {event.target}" if event.source and event.target else event.target
+    told = "  ".join(f"{name}={report.one_line(str(value))}" for name, value in facts.items() if value)
+    return f"{moment}  {event.event:<24}  {event.task:<8}  {arrow:<26}  {told}".rstrip()
+
+
+def logs(
+    feature_id: options.FeatureId,
+    task_id: options.TaskId,
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", min=1, help="Which attempt; else the last.")
+    ] = None,
+) -> None:
+    """Print the whole output of a task's attempt."""
+    from orchestrator.tasks import Files
+
+    with connection.client() as client:
+        client.store.task(feature_id, task_id)
+        state = next(state for state in client.feature(feature_id).states() if state.id == task_id)
+        started = state.attempt - (state.phase == "launched")
+        number = attempt or max(1, started)
+        if number > started:
+            reason = (
+                f"it has had {report.count(started, 'attempt')}" if started else "no attempt has started yet"
+            )
+            raise errors.NoLog(feature=feature_id, task=task_id, attempt=number, reason=reason)
+        file = Files(client.settings, feature_id, task_id, number).log
+        if file.is_file():
+            _print_file(file)
+            return
+        outcome = client.store.outcomes(feature_id, [task_id]).get(task_id)
+        if outcome is None or number != state.attempt or not outcome.tail:
+            reason = f"there is no {file}; it ran on {state.worker or 'a worker'}, or said nothing"
+            raise errors.NoLog(feature=feature_id, task=task_id, attempt=number, reason=reason)
+        output.tell(f"The whole log is not on this machine (it ran on {state.worker}). Its last lines:")
+        output.say(outcome.tail)
+
+
+def _print_file(file: Path) -> None:
+    """As it is into a pipe; on a terminal without what would act on it."""
+    with file.open("rb") as source:
+        if sys.stdout.isatty():
+            for line in source:
+                output.say(line.decode("utf-8", "replace").rstrip("\n"))
+        else:
+            shutil.copyfileobj(source, sys.stdout.buffer)

@@ -1,0 +1,107 @@
+"""Watching a feature: the live view of a terminal, or plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.live import Live
+
+from orchestrator.cli import output, views
+from orchestrator.cli.log import Log
+from orchestrator.cli.snapshot import Reader
+from orchestrator.models import Event, FeatureStatus, Progress
+
+if TYPE_CHECKING:
+    from orchestrator.cli.workforce import Workforce
+    from orchestrator.client import Client, Handle
+
+BEAT_SECONDS = 1.0
+"""A view is drawn anew at least so often; an event draws it at once."""
+
+LEAST_SECONDS = 0.1
+"""Between two drawings, however many events come."""
+
+SHARE = 5
+"""A drawing that takes t seconds is followed by a pause of at least SHARE * t, so that watching costs little."""
+
+
+def is_settled(progress: Progress) -> bool:
+    """Nothing more happens unless a person acts."""
+    return progress.is_settled or waits_for_launch(progress)
+
+
+def waits_for_launch(progress: Progress) -> bool:
+    """The next batch waits for `launch`, and nothing is under way."""
+    under_way = progress.in_flight + progress.queued + progress.delayed
+    return progress.status is FeatureStatus.ON_HOLD and not under_way
+
+
+def beats(handle: Handle, workforce: Workforce, after: str = "-") -> Iterator[list[Event]]:
+    """The events of a feature as they come, or none after each second without, until it is settled.
+
+    Raises:
+        WorkerEnded: Nobody is left to do the work.
+    """
+    while True:
+        is_over = is_settled(handle.progress())  # read before the events, so that none is missed
+        if not is_over:
+            workforce.check()
+        events = handle.events(after, block=None if is_over else BEAT_SECONDS)
+        yield events
+        if events:
+            after = events[-1].id
+        elif is_over:
+            return
+
+
+def watch(client: Client, handle: Handle, workforce: Workforce, *, live: bool, after: str = "-") -> None:
+    """Show a feature until it is settled: in a live view, else as lines from the event `after` on.
+
+    Raises:
+        WorkerEnded: Nobody is left to do the work.
+    """
+    if live and output.console().is_terminal:
+        _draw(client, handle, workforce, after)
+    else:
+        _write(client, handle, workforce, after)
+
+
+def stay(handle: Handle, workforce: Workforce) -> None:
+    """Wait until it is settled, and show nothing. Raises as `watch`."""
+    for _ in beats(handle, workforce, "$"):
+        pass
+
+
+def _draw(client: Client, handle: Handle, workforce: Workforce, after: str) -> None:
+    reader = Reader(client, handle)
+    console = output.console()
+
+    def frame() -> Group:
+        lines = views.feature_lines(
+            reader.take(workforce.notice), time.time(), console.width, room=max(3, console.height - 1)
+        )
+        return Group(*lines)
+
+    with Live(frame(), console=console, auto_refresh=False) as view:
+        rest_until = 0.0
+        for events in beats(handle, workforce, after):
+            begun = time.monotonic()
+            if events and begun < rest_until:
+                continue
+            view.update(frame(), refresh=True)
+            rest_until = time.monotonic() + max(LEAST_SECONDS, SHARE * (time.monotonic() - begun))
+        view.update(frame(), refresh=True)
+
+
+def _write(client: Client, handle: Handle, workforce: Workforce, after: str) -> None:
+    log = Log(client, handle, output.say)
+    log.begin()
+    told = ""
+    for events in beats(handle, workforce, after):
+        log.add(events)
+        if workforce.notice != told:
+            told = workforce.notice
+            output.tell(told) if told else output.tell("Each queue has a worker now.")

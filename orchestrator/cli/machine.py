@@ -1,0 +1,163 @@
+"""up, doctor, init, config: this machine and its settings."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from orchestrator import config as configuration
+from orchestrator import errors
+from orchestrator.cli import options, output, views
+from orchestrator.config import Settings
+
+if TYPE_CHECKING:
+    from orchestrator.doctor import Finding
+
+POLL_SECONDS = 0.3
+LEVEL_STYLES = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", "bold red")}
+
+
+def up(
+    flower: Annotated[bool, typer.Option("--flower/--no-flower", help="Flower beside the worker.")] = True,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of Flower.")] = 5555,
+) -> None:
+    """Run a worker and Flower here until Ctrl-C, with the private Redis where none is configured."""
+    from orchestrator import connections, supervisor
+    from orchestrator.cli import workforce
+
+    settings = configuration.load()
+    url = connections.redis_url(settings)
+    with workforce.ended_by_signals(), contextlib.ExitStack() as stack:
+        output.say(f"Redis: {connections.shown(url)}")
+        children: dict[str, subprocess.Popen[bytes]] = {}
+        children["The worker"] = stack.enter_context(supervisor.worker(settings, name=f"up-{os.getpid()}"))
+        stack.enter_context(workforce.hurried(children["The worker"]))
+        if flower:
+            children["Flower"] = stack.enter_context(supervisor.flower(settings, port=port))
+            output.say(f"Flower: http://127.0.0.1:{port}")
+        output.say("Ctrl-C stops all of it.")
+        try:
+            _attend(settings, children, port)
+        except KeyboardInterrupt:
+            output.tell(
+                "\nStopping. The worker may take 20 s to finish what it is at; Ctrl-C again ends it at once."
+            )
+        except SystemExit:  # SIGTERM: a service manager's way to say the same
+            output.tell("Stopping.")
+
+
+def _attend(settings: Settings, children: Mapping[str, subprocess.Popen[bytes]], port: int) -> None:
+    """Return never; raise when a child ends.
+
+    Raises:
+        ProcessEnded: A child, or the private Redis, ended by itself.
+    """
+    from orchestrator import embedded
+
+    remedies = {
+        "The worker": "What it said is above.",
+        "Flower": f"What it said is above. If port {port} is taken: orchestrator up --port {port + 1}",
+    }
+    while True:
+        for name, process in children.items():
+            code = process.poll()
+            if code is not None:
+                raise errors.ProcessEnded(process=name, cause=f"exit code {code}", remedy=remedies[name])
+        if settings.is_embedded and embedded.running(settings) is None:
+            log = settings.folder / "redis" / "redis.log"
+            raise errors.ProcessEnded(
+                process="Redis", cause="it does not answer", remedy=f"Its log is {log}."
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def doctor(as_json: options.AsJson = False) -> None:
+    """Check all that a feature needs to run: settings, Redis, broker, workers, folders. Exit code 1: a problem."""
+    from orchestrator import doctor as examiner
+
+    findings = examiner.examine(configuration.load())
+    if as_json:
+        output.write_json([finding.model_dump(mode="json") for finding in findings])
+    else:
+        _show_findings(findings)
+    if any(finding.level is examiner.Level.PROBLEM for finding in findings):
+        raise typer.Exit(1)
+
+
+def _show_findings(findings: list[Finding]) -> None:
+    table = views.table("", "What", "Found")
+    for finding in findings:
+        sign, style = LEVEL_STYLES[finding.level]
+        text = output.inert(finding.text)
+        if finding.remedy:
+            text.append(f"\n→ {output.inert(finding.remedy).plain}", style="bold")
+        table.add_row(Text(f"{sign} {finding.level}", style=style), output.inert(finding.name), text)
+    output.show(table)
+
+
+def init(
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write .taskorchestrator/config.yaml here: every setting, its default, and what it is for."""
+    folder = Path.cwd() / configuration.FOLDER
+    file = folder / configuration.FILE
+    if file.exists() and not force:
+        raise errors.ConfigurationExists(file=file)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)  # a folder from before may be open to others, and settings may hold passwords
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+        opened.write(configuration.template())
+    output.say(f"Wrote {file}")
+    output.tell("Next: orchestrator doctor")
+
+
+def config(as_json: options.AsJson = False) -> None:
+    """Show every setting in force and where it came from: environment, file or default. Secrets are hidden."""
+    file = configuration.find_file()
+    settings = configuration.load()
+    data = configuration.read(file)
+    rows = [
+        {"setting": ".".join(path), "value": value, "from": configuration.origin(path, data)}
+        for path, value in _leaves(settings.model_dump(mode="json"))
+    ]
+    if as_json:
+        output.write_json({"file": file, "folder": settings.folder, "settings": rows})
+        return
+    output.say(
+        f"File: {file}"
+        if file
+        else f"File: none; `orchestrator init` writes {settings.folder / 'config.yaml'}"
+    )
+    table = views.table("Setting", "Value", "From")
+    for row in rows:
+        style = "" if row["from"] == "default" else "bold"
+        table.add_row(*(output.inert(_shown(row[name]), style) for name in ("setting", "value", "from")))
+    output.show(table)
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every setting by its path. An empty section is a leaf."""
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, (*path, str(name)))
+    else:
+        yield path, value
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "–"
+    return str(value) if value != {} else "–"

@@ -1,0 +1,172 @@
+"""run, enqueue, watch: hand a feature over, and see it through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator import config, durations, graph, report
+from orchestrator.cli import connection, live, options, output
+from orchestrator.cli.live import waits_for_launch
+from orchestrator.models import FeatureStatus, Progress
+from orchestrator.report import Stopped
+
+if TYPE_CHECKING:
+    from orchestrator.cli.workforce import Workforce
+    from orchestrator.client import Client, Handle
+
+REPORTED = 10
+"""So many stopped tasks are reported in full."""
+
+NoLive = Annotated[bool, typer.Option("--no-live", help="Write plain lines, also on a terminal.")]
+
+
+def run(
+    file: options.File,
+    strategy: options.StrategyOption = None,
+    cap: options.Cap = None,
+    feature_id: options.NewId = None,
+    key: options.Key = None,
+    no_live: NoLive = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Enqueue a feature and watch it to its end. On the private Redis it brings a worker, where none runs.
+
+    Exit code: 0 completed, 1 stopped or cancelled, 2 wrong input, 3 no Redis or broker, 130 Ctrl-C.
+    """
+    from orchestrator.cli import workforce
+
+    settings = config.load()
+    feature = options.read_feature(file, settings, strategy, cap, feature_id)
+    had_server = workforce.has_server(settings)
+    with connection.client() as client:
+        handle = client.enqueue(feature, idempotency_key=key)
+        with workforce.gather(client, handle.id, had_server=had_server) as workers:
+            _see_through(client, handle, workers, after="-", is_live=not no_live, as_json=as_json)
+
+
+def watch(feature_id: options.FeatureId, no_live: NoLive = False, as_json: options.AsJson = False) -> None:
+    """Watch an enqueued feature to its end. On the private Redis it brings a worker, where none runs.
+
+    Exit code: as of run.
+    """
+    from orchestrator.cli import workforce
+
+    had_server = workforce.has_server(config.load())
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        after = client.store.last_event(feature_id)
+        if live.is_settled(handle.progress()):
+            _conclude(client, handle, as_json=as_json)
+        with workforce.gather(client, handle.id, had_server=had_server) as workers:
+            _see_through(client, handle, workers, after=after, is_live=not no_live, as_json=as_json)
+
+
+def enqueue(
+    file: options.File,
+    strategy: options.StrategyOption = None,
+    cap: options.Cap = None,
+    feature_id: options.NewId = None,
+    key: options.Key = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Enqueue a feature and print its id. It runs where workers are."""
+    settings = config.load()
+    feature = options.read_feature(file, settings, strategy, cap, feature_id)
+    with connection.client() as client:
+        handle = client.enqueue(feature, idempotency_key=key)
+        progress = handle.progress()
+    if as_json:
+        output.write_json(progress.model_dump(mode="json"))
+        return
+    typer.echo(handle.id)
+    output.tell(f"Next: orchestrator watch {handle.id}")
+    if settings.is_embedded:
+        output.tell("It runs while a worker does: `orchestrator up` starts one, and `watch` brings its own.")
+
+
+def _see_through(
+    client: Client, handle: Handle, workers: Workforce, *, after: str, is_live: bool, as_json: bool
+) -> None:
+    try:
+        if as_json:
+            live.stay(handle, workers)
+        else:
+            live.watch(client, handle, workers, live=is_live, after=after)
+    except KeyboardInterrupt:
+        _take_leave(handle.id, workers)
+        raise typer.Exit(130) from None
+    _conclude(client, handle, as_json=as_json)
+
+
+def _take_leave(feature_id: str, workers: Workforce) -> None:
+    output.tell(f"\nStopped watching. {feature_id} stays as it is:")
+    output.tell(f"  orchestrator watch {feature_id}    goes on")
+    output.tell("  orchestrator up    starts a worker that goes on without you")
+    output.tell(f"  orchestrator cancel {feature_id}    cancels it")
+    if workers.own:
+        output.tell(
+            "The worker of this run ends now; what it is at may take 20 s to finish. Ctrl-C again ends it at once."
+        )
+
+
+def _conclude(client: Client, handle: Handle, *, as_json: bool) -> None:
+    """Say how it ended, and exit: 0 where it is completed, else 1."""
+    progress = handle.progress()
+    found, more = _stopped(client, handle, progress)
+    if as_json:
+        output.write_json(_as_json(progress, found))
+    else:
+        _tell_end(progress, found, more)
+    raise typer.Exit(0 if progress.status is FeatureStatus.COMPLETED else 1)
+
+
+def _stopped(client: Client, handle: Handle, progress: Progress) -> tuple[list[Stopped], int]:
+    """The stopped tasks, the first of them with what is known of each; and how many more there are."""
+    if not progress.stopped:
+        return [], 0
+    states = [state for state in handle.states([max(1, progress.batch)]) if report.is_stopped(state)]
+    outcomes = client.store.outcomes(handle.id, [state.id for state in states[:REPORTED]])
+    followers = graph.dependents({task.id: task.depends_on for task in handle.tasks()})
+    found = [
+        report.stopped(handle.id, state, outcomes.get(state.id), report.behind(state.id, followers))
+        for state in states[:REPORTED]
+    ]
+    return found, len(states) - len(found)
+
+
+def _as_json(progress: Progress, found: list[Stopped]) -> dict[str, Any]:
+    return {
+        **progress.model_dump(mode="json"),
+        "completed": progress.completed,
+        "stopped": [one.model_dump(mode="json") for one in found],
+        "next": _next_steps(progress),
+    }
+
+
+def _tell_end(progress: Progress, found: list[Stopped], more: int) -> None:
+    name = f"{progress.title} ({progress.id})"
+    output.say()
+    if progress.status is FeatureStatus.COMPLETED:
+        took = durations.write(max(0.0, (progress.finished or 0) - (progress.started or progress.created)))
+        output.say(f"{name} is completed: {report.count(progress.total, 'task')} in {took}.")
+        return
+    output.say(f"{name}: {report.progress_line(progress)}.")
+    for one in found:
+        output.say()
+        for line in report.stopped_lines(one):
+            output.say(line)
+    if more:
+        output.say(f"\nand {report.count(more, 'more task')} stopped: orchestrator status {progress.id}")
+    for step in _next_steps(progress):
+        output.say(f"\n{'Then' if found else 'Next'}: {step}")
+
+
+def _next_steps(progress: Progress) -> list[str]:
+    """What to type for the feature as a whole."""
+    if waits_for_launch(progress):
+        return [f"orchestrator launch {progress.id}"]
+    if progress.stopped and not progress.status.is_over:
+        return [f"orchestrator watch {progress.id}"]
+    return []
