@@ -53,7 +53,7 @@ def chain_of_groups(plan: Plan, app: Celery | None = None) -> Signature[Any]:
         app: The app to run it on; the orchestrator's own where it is left out.
 
     Raises:
-        NoSpecialist, UnknownSpecialist: A task has no route.
+        NoSpecialist, UnknownSpecialist: A task has nobody to do it.
     """
     if app is None:
         from orchestrator.celery import app as own  # the app imports this module
@@ -67,6 +67,8 @@ def chain_of_groups(plan: Plan, app: Celery | None = None) -> Signature[Any]:
     def signature(task_id: str) -> Signature[Any]:
         task = plan.feature.task(task_id)
         route = routes[task_id]
+        if not route.specialist:
+            raise routing.no_specialist([task], settings)
         return app.signature(
             standalone_task(route.specialist),
             args=(head, task.model_dump(mode="json", exclude_defaults=True)),

@@ -174,3 +174,31 @@ class NoLog(UsageError):
 class ConfigurationExists(UsageError):
     """{file} exists already, and was left as it is.
     `orchestrator config` shows the values in force; `orchestrator init --force` overwrites the file."""
+
+
+class AttemptRuns(UsageError):
+    """{task} of {feature} is {status}: a worker holds it. Wait until the attempt has ended, or take it away from the
+    worker with `orchestrator hold {feature} {task}`."""
+
+
+class FeatureOver(UsageError):
+    """The feature {feature} is {status}, so {event} cannot happen in it any more. Enqueue it anew to run it again."""
+
+
+class NothingToLaunch(UsageError):
+    """The feature {feature} does not wait for launch: it is {status}, in batch {batch}.
+    `orchestrator status {feature}` shows what it does."""
+
+
+class BadCap(UsageError):
+    """{cap} cannot be max_parallel_tasks: it is a whole number from 1 to 10000."""
+
+
+class Unresolved(UsageError):
+    """{task} of {feature} cannot be moved on before {dependencies}, which it depends on, is resolved.
+    Wait for it, skip it, or set status_validation.validate_prerequisites: false."""
+
+
+class CannotAdvance(UsageError):
+    """A task that is {status} cannot be advanced to {to}: in the flow {flow} the next status is {following}.
+    status_validation.enforce_sequential: false allows a person to skip statuses."""

@@ -48,7 +48,7 @@ class Keeper(bootsteps.StartStopStep):
             try:
                 self._renew(recovery.lease)
                 if self.shell.store.lead(self.worker, seconds=recovery.sweep * 3):
-                    self._sweep(recovery.worker_lost_retries, recovery.patience)
+                    self._sweep()
             except Exception as error:  # whatever it is, the next round may succeed, and must come
                 logger.warning(
                     "The keeper of %s will try again: %s: %s", self.worker, type(error).__name__, error
@@ -59,10 +59,16 @@ class Keeper(bootsteps.StartStopStep):
             [attempt for attempt in map(_attempt, list(state.active_requests)) if attempt], lease=lease
         )
 
-    def _sweep(self, losses: int, patience: float) -> None:
+    def _sweep(self) -> None:
+        recovery = self.shell.settings.recovery
         for feature_id in self.shell.store.active():
             try:
-                facts, unpublished = self.shell.store.recover(feature_id, losses=losses, patience=patience)
+                facts, unpublished = self.shell.store.recover(
+                    feature_id,
+                    losses=recovery.worker_lost_retries,
+                    patience=recovery.patience,
+                    overdue=self.shell.settings.error_handling.overdue_factor,
+                )
             except errors.NoSuchFeature:
                 continue
             if facts.launched:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator import errors
-from orchestrator.flows import Arrow, Flow, TaskEvent
+from orchestrator.flows import FORWARD, Arrow, Flow, TaskEvent
 from orchestrator.models import (
     Blocked,
     BlockKind,
@@ -156,8 +156,57 @@ def path_to_rest(flow: Flow, status: str) -> list[TaskEvent]:
     return events
 
 
+def path_forward(flow: Flow, status: str, to: str | None = None) -> list[TaskEvent]:
+    """The events by which a person moves a task on: one step, or all those that lead to the status `to`.
+
+    A step that the flow does not have is in the list all the same, for the store to refuse it.
+
+    Raises:
+        CannotAdvance: `to` is not the next status, and the rules enforce the sequence; or nothing leads there.
+
+    Example:
+        >>> from orchestrator.flows import Flow, SHIPPED_FLOWS
+        >>> path_forward(Flow("hotfix", SHIPPED_FLOWS["hotfix"]), "pending")
+        [<TaskEvent.WORK_STARTED: 'work_started'>]
+    """
+    event = FORWARD.get(TaskStatus(status), TaskEvent.TASK_RESUMED)
+    events, following = [event], flow.target(event, status)
+    while to and following and following != to and not flow.rules.enforce_sequential:
+        event = FORWARD.get(TaskStatus(following), TaskEvent.TASK_RESUMED)
+        events.append(event)
+        following = flow.target(event, following)
+    if to and following != to:
+        raise errors.CannotAdvance(status=status, to=to, flow=flow.name, following=following or "none")
+    return events
+
+
+def stages_ahead(flow: Flow, status: str) -> list[str]:
+    """The stages whose gates completed work has to pass before it rests: "testing", "completion", both or neither.
+
+    Example:
+        >>> from orchestrator.flows import Flow, SHIPPED_FLOWS
+        >>> stages_ahead(Flow("default", SHIPPED_FLOWS["default"]), "in-progress")
+        ['testing', 'completion']
+        >>> stages_ahead(Flow("with_review", SHIPPED_FLOWS["with_review"]), "in-progress")
+        []
+    """
+    passes = [status]
+    for event in path_to_rest(flow, status):
+        passes.append(flow.table[event][passes[-1]])
+    stages = ["testing"] if TaskStatus.TESTING in passes else []
+    return [*stages, "completion"] if passes[-1] == TaskStatus.COMPLETED else stages
+
+
+GATES_FLOW = Flow("gates", ("pending", "in-progress", "completed"))
+"""How the gates of a feature run: as an attempt of a task of their own."""
+
+
 def refuse(
-    subject: str, event: str, status: str, table: Mapping[str, Arrow], flow: str
+    subject: str,
+    event: str,
+    status: str,
+    table: Mapping[TaskEvent, Arrow] | Mapping[str, Arrow],
+    flow: str,
 ) -> errors.RefusedTransition:
     """The error for a transition that a table does not have; it names the flow and what would be allowed."""
     allowed = [str(name) for name, arrow in table.items() if status in arrow]
@@ -206,7 +255,8 @@ class BatchTally:
         ]
         if stopped:
             return f"Batch {self.number}: {self.resolved}/{self.total} ({', '.join(stopped)})"
-        return f"Batch {self.number}: {self.resolved}/{self.total} tasks complete ({100 * self.resolved // self.total}%)"
+        share = 100 * self.resolved // self.total
+        return f"Batch {self.number}: {self.resolved}/{self.total} tasks complete ({share}%)"
 
 
 @dataclass(frozen=True)

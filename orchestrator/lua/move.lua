@@ -40,6 +40,10 @@ if held then
   redis.call('ZREM', KEYS[5], ARGV[1])
   redis.call('HDEL', KEYS[7], ARGV[1])
 end
+if ARGV[3] ~= '' then
+  state.remarks = state.remarks or {}
+  state.remarks[#state.remarks + 1] = ARGV[3]
+end
 if ARGV[8] == '1' then state.retried, state.lost = 0, 0 end
 if state.status == 'completed' or state.status == 'cancelled' then state.finished = now end
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))

@@ -186,6 +186,7 @@ def _given(context: Context) -> bytes:
             "task": context.task.model_dump(mode="json"),
             "attempt": context.attempt,
             "specialist": context.specialist,
+            "remarks": list(context.remarks),
             "dependencies": {
                 task_id: outcome.model_dump(mode="json") for task_id, outcome in context.dependencies.items()
             },
