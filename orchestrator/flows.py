@@ -210,7 +210,7 @@ class Flow:
         yield E.TASK_CANCELLED, _to(S.CANCELLED, self._emergency(S.CANCELLED) or working)
 
     def _on(self, status: str) -> list[tuple[str, str]]:
-        return [(status, self.after(status))] if self.has(status) else []
+        return [(str(status), self.after(status))] if self.has(status) else []
 
     def _emergency(self, target: str) -> list[str]:
         if not self.rules.allow_emergency or target not in self.emergency:
@@ -219,7 +219,7 @@ class Flow:
 
 
 def _to(target: str, sources: Iterable[str]) -> list[tuple[str, str]]:
-    return [(source, target) for source in sources]
+    return [(str(source), str(target)) for source in sources]
 
 
 @dataclass(frozen=True)

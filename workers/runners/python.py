@@ -28,8 +28,7 @@ class PythonRunner:
         timeout: Seconds after which the function is interrupted (see `alarm`); None: never.
 
     Example:
-        >>> PythonRunner(lambda context: {"lines": 3}, Limits()).perform(context).result
-        {'lines': 3}
+        PythonRunner(lambda context: {"lines": 3}, Limits()).perform(context).result["lines"]
     """
 
     function: Callable[[Context], Any]
