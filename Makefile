@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
 
-.PHONY: help run test check format clean
+.PHONY: help run test check format bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ check: $(READY)  ## lint, format and types (strict)
 format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(READY)  ## measure it beside plain Celery; writes benchmarks/results (see docs/benchmarks.md)
+	$(BIN)/python -m benchmarks
 
 clean:  ## remove what make and the tools made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -83,6 +83,11 @@ class InvalidSpecialistName(UsageError):
     Give it one that has: @specialist("code-reviewer")."""
 
 
+class NoBarrier(UsageError):
+    """{title} cannot wait for launch before a batch: its strategy is dataflow, where no task waits for a batch.
+    Leave {asked} out, or use the strategy batched."""
+
+
 class SpecialistExists(UsageError):
     """Two callables claim the specialist {specialist}: {first} and {second}.
     Give one of them another name, or say which one is meant with specialists.{specialist}.python: "module:name"."""

@@ -51,6 +51,21 @@ class FeatureKeys:
         return self._key("ready")
 
     @property
+    def waits(self) -> str:
+        """Hash, dataflow only: task id → how many of its dependencies are unresolved; gone when none is."""
+        return self._key("waits")
+
+    @property
+    def dependents(self) -> str:
+        """Hash, dataflow only: task id → the tasks that depend on it, JSON."""
+        return self._key("dependents")
+
+    @property
+    def resolved(self) -> str:
+        """List, dataflow only: "+task" that was resolved, "-task" that is so no more, for the cascade to pass on."""
+        return self._key("resolved")
+
+    @property
     def unassigned(self) -> str:
         """Set: tasks whose turn has come, and that have no specialist."""
         return self._key("unassigned")
@@ -90,6 +105,9 @@ class FeatureKeys:
             self.meta,
             self.tasks,
             self.plan,
+            self.waits,
+            self.dependents,
+            self.resolved,
             self.unassigned,
             self.batches,
             self.states,

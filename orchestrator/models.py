@@ -87,12 +87,13 @@ class Priority(StrEnum):
 
 
 class Strategy(StrEnum):
-    """How a plan turns a dependency graph into batches. `dataflow` has its place kept for it."""
+    """How a plan turns a dependency graph into batches, and whether a task waits for the batch before its own."""
 
     SEQUENTIAL = "sequential"
     PARALLEL = "parallel"
     BATCHED = "batched"
     RESOURCE_AWARE = "resource_aware"
+    DATAFLOW = "dataflow"
     AUTO = "auto"
 
 
@@ -360,7 +361,11 @@ class Batch(Model):
 
     number: int = Field(ge=1)
     tasks: tuple[Id, ...] = Field(description="in launch order")
-    expected: float = Field(description="expected seconds under the cap")
+    expected: float = Field(description="expected seconds under the cap, by itself")
+    adds: float | None = Field(
+        default=None,
+        description="dataflow: expected seconds from the end of all batches before to its own; 0: it ends first",
+    )
     sub_batches: tuple[SubBatch, ...] = ()
 
     @property
@@ -384,16 +389,34 @@ class Plan(Model):
     strategy: Strategy = Field(description="what `auto` came to, else as requested")
     cap: int = Field(ge=1, description="max_parallel_tasks in force")
     batches: tuple[Batch, ...]
+    order: tuple[Id, ...] = Field(
+        description="all tasks, in launch order: of those that may start, the first does"
+    )
     critical_path: tuple[Id, ...]
     critical_seconds: float = Field(description="no schedule is shorter than this")
     total_seconds: float = Field(description="all the work, one task after the other")
-    expected_seconds: float = Field(description="all batches, under the cap")
+    expected_seconds: float = Field(description="the whole, under the cap")
+    expected_batched: float = Field(
+        description="the same where a batch starts when the one before it is complete"
+    )
+    expected_dataflow: float = Field(
+        description="the same where a task starts when its own dependencies are complete"
+    )
     bottlenecks: tuple[Bottleneck, ...]
 
     @property
     def saving_percent(self) -> int:
         """How much shorter the plan is than one task after the other, in per cent."""
         return round(100 * (1 - self.expected_seconds / self.total_seconds))
+
+    @property
+    def barrier_percent(self) -> int:
+        """How much longer the feature takes with the barrier between batches than without it, in per cent.
+
+        Below 0 in rare graphs: a schedule that leaves no slot idle can be the longer one (R. L. Graham, "Bounds on
+        Multiprocessing Timing Anomalies", 1969).
+        """
+        return round(100 * (self.expected_batched / self.expected_dataflow - 1))
 
     @property
     def is_guess(self) -> bool:
@@ -590,6 +613,7 @@ class TaskState(Model):
     started: float | None = None
     finished: float | None = None
     due: float | None = Field(default=None, description="when the retry is due")
+    waits: int = Field(default=0, description="dataflow: how many of its dependencies are unresolved")
     worker: str = ""
     percent: float | None = None
     note: str = ""

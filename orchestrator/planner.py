@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from orchestrator import errors, graph, report
+from orchestrator import errors, graph, report, simulation
 from orchestrator.models import Batch, Bottleneck, Feature, Plan, Priority, Strategy, SubBatch
 
 CAP = 5
@@ -20,8 +20,9 @@ LEAST_BLOCKED = 2
 def plan(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> Plan:
     """Plan a feature.
 
-    Within a batch the tasks are in launch order: high priority first, then the longest remaining path, then the
-    order in the feature. A batch wider than the cap has sub-batches, whatever the strategy.
+    The launch order is: high priority first, then the longest remaining path, then the order in the feature. Within a
+    batch the tasks are in launch order; in dataflow it holds over the whole feature, and the batches are for reports.
+    A batch wider than the cap has sub-batches in every strategy but dataflow, where nothing waits for a batch.
 
     Parameters:
         cap: How many tasks may run at once; the feature's own max_parallel_tasks goes before it.
@@ -42,6 +43,7 @@ def plan(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> 
     work = _Work(feature, cap=feature.max_parallel_tasks or cap)
     requested = strategy or feature.strategy
     chosen = _choose(work) if requested is Strategy.AUTO else requested
+    is_dataflow = chosen is Strategy.DATAFLOW
     batches = tuple(_batches(work, chosen))
     path = graph.critical_path(work.followers, work.left)
     return Plan(
@@ -50,32 +52,15 @@ def plan(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> 
         strategy=chosen,
         cap=work.cap,
         batches=batches,
+        order=tuple(work.preferred if is_dataflow else itertools.chain(*(batch.tasks for batch in batches))),
         critical_path=tuple(path),
         critical_seconds=sum(work.weights[task] for task in path),
         total_seconds=sum(work.weights.values()),
-        expected_seconds=sum(batch.expected for batch in batches),
+        expected_seconds=work.without_barrier if is_dataflow else sum(batch.expected for batch in batches),
+        expected_batched=sum(work.expected(tasks) for tasks in work.by_level),
+        expected_dataflow=work.without_barrier,
         bottlenecks=tuple(_bottlenecks(work)),
     )
-
-
-def makespan(weights: Sequence[float], cap: int) -> float:
-    """Seconds until the last of the tasks is done, when each starts in turn as soon as one of `cap` slots is free.
-
-    List scheduling: at most twice as long as the best possible (R. L. Graham, "Bounds for Certain Multiprocessing
-    Anomalies", 1966).
-
-    Parameters:
-        weights: The expected seconds of each task, in launch order.
-
-    Example:
-        >>> makespan([30, 20, 20], cap=2)
-        40
-    """
-    slots = list(weights[:cap])
-    heapq.heapify(slots)
-    for weight in weights[cap:]:
-        heapq.heapreplace(slots, slots[0] + weight)
-    return max(slots, default=0.0)
 
 
 @dataclass(frozen=True)
@@ -91,7 +76,7 @@ class _Work:
 
     @cached_property
     def ordered(self) -> list[str]:
-        ordered = graph.order(self.depends_on)
+        ordered = graph.order(self.depends_on, followers=self.followers)
         if len(ordered) < len(self.depends_on):
             raise report.circular(self.feature, self.depends_on)
         return ordered
@@ -106,8 +91,9 @@ class _Work:
 
     @cached_property
     def by_level(self) -> list[list[str]]:
+        """The tasks of each level, in launch order."""
         found: dict[int, list[str]] = defaultdict(list)
-        for task in self.depends_on:
+        for task in self.preferred:
             found[self.levels[task]].append(task)
         return [found[number] for number in sorted(found)]
 
@@ -125,16 +111,35 @@ class _Work:
         ranks = {priority: priority.rank for priority in Priority}
         return {task.id: (ranks[task.priority], -self.left[task.id]) for task in self.feature.tasks}
 
+    @cached_property
+    def preferred(self) -> list[str]:
+        """All the tasks, in launch order."""
+        return sorted(self.depends_on, key=self.preference.__getitem__)
+
+    @cached_property
+    def ends(self) -> dict[str, float]:
+        """When each task ends where there is no barrier, in seconds from the start; earliest first."""
+        return simulation.ends(self.depends_on, self.followers, self.preferred, self.weights, self.cap)
+
+    @property
+    def without_barrier(self) -> float:
+        """Expected seconds of the whole where a task starts once all it depends on has ended and a slot is free."""
+        return max(self.ends.values())
+
+    def expected(self, tasks: Sequence[str]) -> float:
+        """Expected seconds of tasks that are launched in this order and wait for nothing but a slot."""
+        return simulation.makespan([self.weights[task] for task in tasks], self.cap)
+
 
 def _one_by_one(work: _Work) -> list[list[str]]:
-    return [[task] for task in graph.order(work.depends_on, work.preference)]
+    return [[task] for task in graph.order(work.depends_on, work.preference, work.followers)]
 
 
 def _all_at_once(work: _Work) -> list[list[str]]:
     for task, dependencies in work.depends_on.items():
         for dependency in dependencies:
             raise errors.NotParallel(title=work.feature.title, task=task, dependency=dependency)
-    return [list(work.depends_on)]
+    return [work.preferred]
 
 
 def _level_by_level(work: _Work) -> list[list[str]]:
@@ -146,8 +151,9 @@ SHAPES: Mapping[Strategy, Callable[[_Work], list[list[str]]]] = {
     Strategy.PARALLEL: _all_at_once,
     Strategy.BATCHED: _level_by_level,
     Strategy.RESOURCE_AWARE: _level_by_level,
+    Strategy.DATAFLOW: _level_by_level,
 }
-"""How each strategy cuts the graph into batches. What runs when within a batch is the same for all."""
+"""How each strategy cuts the graph into batches, each in launch order."""
 
 
 def _choose(work: _Work) -> Strategy:
@@ -161,13 +167,18 @@ def _choose(work: _Work) -> Strategy:
 
 def _batches(work: _Work, strategy: Strategy) -> Iterator[Batch]:
     work.ordered  # a cycle is worth knowing whatever the strategy  # noqa: B018
+    closed = 0.0
     for number, tasks in enumerate(SHAPES[strategy](work), start=1):
-        launch = sorted(tasks, key=work.preference.__getitem__)
+        before, parts, adds = closed, _sub_batches(number, tasks, work.cap), None
+        if strategy is Strategy.DATAFLOW:
+            closed = max(before, *(work.ends[task] for task in tasks))
+            parts, adds = iter(()), closed - before
         yield Batch(
             number=number,
-            tasks=tuple(launch),
-            expected=makespan([work.weights[task] for task in launch], work.cap),
-            sub_batches=tuple(_sub_batches(number, launch, work.cap)),
+            tasks=tuple(tasks),
+            expected=work.expected(tasks),
+            adds=adds,
+            sub_batches=tuple(parts),
         )
 
 

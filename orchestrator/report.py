@@ -89,6 +89,7 @@ def plan_lines(plan: Plan) -> list[str]:
         "",
         _critical_path(plan),
         _times(plan),
+        *_barrier(plan),
         *_bottlenecks(plan, names),
         _opportunities(plan),
     ]
@@ -154,6 +155,17 @@ def _times(plan: Plan) -> str:
     text = f"Expected {about}{expected} against {about}{total} one after the other: "
     text += f"{plan.saving_percent}% less" if plan.saving_percent else "no time saved"
     return text + (" (tasks without an estimate are guessed from their complexity)" if plan.is_guess else "")
+
+
+def _barrier(plan: Plan) -> Iterator[str]:
+    """What a batch that waits for the one before it costs, where there is more than one."""
+    if not any(task.depends_on for task in plan.feature.tasks):
+        return
+    batched, dataflow = durations.write(plan.expected_batched), durations.write(plan.expected_dataflow)
+    about = "≈ " if plan.is_guess else ""
+    percent = plan.barrier_percent
+    cost = f"costs {percent}%" if percent > 0 else f"saves {-percent}%" if percent < 0 else "costs nothing"
+    yield f"Batched {about}{batched}, dataflow {about}{dataflow}: the barrier between batches {cost}"
 
 
 def _bottlenecks(plan: Plan, names: Mapping[str, str]) -> Iterator[str]:
@@ -305,6 +317,8 @@ def batch_line(progress: Progress, number: int, total: int) -> str:
         'Batch 1: 3/5 tasks complete (60%)'
     """
     if number > progress.batch and not progress.status.is_over:
+        if progress.strategy is Strategy.DATAFLOW:
+            return f"Batch {number}: {count(total, 'task')}, each starting when its own dependencies are complete"
         return f"Batch {number}: {count(total, 'task')}, waiting for batch {number - 1}"
     if number > progress.batch:
         return f"Batch {number}: {count(total, 'task')}, never started"
@@ -387,6 +401,8 @@ def _waits_for(state: TaskState, progress: Progress, now: float) -> str:
             return f"retry in {durations.write(left)}" if left >= 1 else "retry is due"
     if progress.status is FeatureStatus.ON_HOLD and state.batch == progress.batch + 1:
         return "waiting for launch"
+    if state.waits:
+        return f"waiting for {count(state.waits, 'task')} it depends on"
     return f"waiting for batch {state.batch - 1}" if state.batch > 1 else "waiting to be launched"
 
 
@@ -676,7 +692,19 @@ class _Story:
         if self.progress.status is FeatureStatus.ON_HOLD and self.state.batch == self.progress.batch + 1:
             launch = f"orchestrator launch {self.progress.id}"
             return f"{self.name} waits for somebody to launch batch {self.state.batch}.", [], [launch]
-        return self._behind_a_batch()
+        return self._behind_its_dependencies() if self.state.waits else self._behind_a_batch()
+
+    def _behind_its_dependencies(self) -> Told:
+        found = [self.others[task] for task in self.task.depends_on if task in self.others]
+        commands = [
+            line for other in found if is_stopped(other) for line in remedies(self.progress.id, other)
+        ]
+        number = count(len(self.task.depends_on), "task")
+        return (
+            f"{self.name} starts when the {number} it depends on are resolved: {self.state.waits} to go.",
+            [],
+            commands,
+        )
 
     def _behind_a_batch(self) -> Told:
         number = self.progress.batch

@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from orchestrator import errors, flows, lifecycle, scripts
+from orchestrator import errors, flows, graph, lifecycle, scripts
 from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
 from orchestrator.keys import FeatureKeys, Keys
 from orchestrator.lifecycle import Attempts, BatchTally, Facts, Launch, Move
@@ -28,6 +28,7 @@ from orchestrator.models import (
     Plan,
     Progress,
     Route,
+    Strategy,
     Task,
     TaskState,
     TaskStatus,
@@ -137,7 +138,11 @@ class Store:
 
         Raises:
             FeatureExists: Another feature has this id.
+            NoBarrier: The strategy is dataflow, and batches are to wait for launch.
         """
+        if plan.strategy is Strategy.DATAFLOW and (stops or not auto_launch):
+            asked = "stops" if stops else "auto_launch: false"
+            raise errors.NoBarrier(title=plan.feature.title, asked=asked)
         if idempotency_key:
             earlier = self.client.get(self.keys.idempotency(idempotency_key))
             if earlier:
@@ -191,6 +196,8 @@ class Store:
     ) -> dict[str, str]:
         """Write the big parts of a feature; returns their names and the keys they are at."""
         batches, places, totals = describe(plan.batches, routes, plan.expected_seconds)
+        if plan.strategy is Strategy.DATAFLOW:
+            places = {task: _ranked(rank, places[task]) for rank, task in enumerate(plan.order, start=1)}
         for stage, specialist in gated.items():
             places[f"@{stage}"] = f"0:0:{specialist}"
         hashes: dict[str, Mapping[str, Any]] = {
@@ -199,6 +206,8 @@ class Store:
             "batches": batches,
             "counts": totals,
         }
+        if plan.strategy is Strategy.DATAFLOW:
+            hashes |= _joins(plan)
         staged = {part: getattr(keys, part) for part in hashes}
         pipeline = self.client.pipeline(transaction=False)
         for part, fields in hashes.items():
@@ -235,6 +244,9 @@ class Store:
                 keys.unassigned,
                 keys.events,
                 self.keys.active,
+                keys.waits,
+                keys.dependents,
+                keys.resolved,
             ],
             [feature_id, OVER_CSV, self.events_kept],
         )
@@ -305,7 +317,16 @@ class Store:
         keys = self.keys.feature(feature_id)
         finish = Call(
             "finish",
-            [keys.states, keys.counts, keys.slots, keys.delayed, keys.outcomes, keys.events, keys.plan],
+            [
+                keys.states,
+                keys.counts,
+                keys.slots,
+                keys.delayed,
+                keys.outcomes,
+                keys.events,
+                keys.plan,
+                keys.resolved,
+            ],
             [
                 task_id,
                 attempt,
@@ -399,6 +420,8 @@ class Store:
                 keys.plan,
                 keys.unassigned,
                 keys.events,
+                keys.waits,
+                keys.resolved,
             ],
             [
                 task_id,
@@ -646,7 +669,8 @@ class Store:
         pipeline.zrange(keys.slots, 0, -1)
         pipeline.zrange(keys.delayed, 0, -1, withscores=True)
         pipeline.smembers(keys.unassigned)
-        *hashes, described, status, ready, slots, delayed, unassigned = pipeline.execute()
+        pipeline.hgetall(keys.waits)
+        *hashes, described, status, ready, slots, delayed, unassigned, waits = pipeline.execute()
         if status is None:
             raise errors.NoSuchFeature(feature=feature_id)
         members = _members(described, numbers)
@@ -671,6 +695,7 @@ class Store:
                 batch,
                 phases.get(task, "waiting"),
                 due.get(task),
+                int(waits.get(task, 0)),
                 status in (FeatureStatus.CANCELLED, FeatureStatus.FAILED),
             )
             for task, batch in members.items()
@@ -738,15 +763,29 @@ def describe(
     """
     described, places, totals = {}, {}, {}
     for batch in batches:
-        expected = max(0.0, expected - batch.expected)
-        described[str(batch.number)] = json.dumps(
-            {"tasks": batch.tasks, "expected": round(batch.expected, 3), "after": round(expected, 3)}
-        )
+        adds = batch.expected if batch.adds is None else batch.adds
+        expected = max(0.0, expected - adds)
+        fields = {"tasks": batch.tasks, "expected": round(adds, 3), "after": round(expected, 3)}
+        if batch.adds is not None:
+            fields["alone"] = round(batch.expected, 3)
+        described[str(batch.number)] = json.dumps(fields)
         totals[f"{batch.number}:total"] = len(batch.tasks)
         for task in batch.tasks:
             rank += 1
             places[task] = f"{rank}:{batch.number}:{routes[task].specialist}"
     return described, places, totals
+
+
+def _ranked(rank: int, place: str) -> str:
+    return f"{rank}:{place.split(':', 1)[1]}"
+
+
+def _joins(plan: Plan) -> dict[str, dict[str, Any]]:
+    """What dataflow counts: for each task how much it waits for, and what waits for it; nothing where that is none."""
+    depends_on = {task.id: task.depends_on for task in plan.feature.tasks}
+    waits = {task: len(dependencies) for task, dependencies in depends_on.items() if dependencies}
+    dependents = {task: json.dumps(names) for task, names in graph.dependents(depends_on).items() if names}
+    return {"waits": waits, "dependents": dependents} if waits else {}
 
 
 def _steps(move: Move) -> str:
@@ -785,6 +824,7 @@ def _state(
     batch: int,
     phase: str,
     due: float | None,
+    waits: int,
     is_cancelled: bool,
 ) -> TaskState:
     status = TaskStatus(state.get("status", TaskStatus.PENDING))
@@ -806,6 +846,7 @@ def _state(
         started=_moment(state.get("started")),
         finished=_moment(state.get("finished")),
         due=due,
+        waits=waits,
         worker=state.get("worker", ""),
         percent=state.get("percent"),
         note=state.get("note") or "",

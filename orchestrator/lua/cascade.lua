@@ -1,14 +1,15 @@
 -- Answer "what may start now?" and launch it: retries that are due, the next batch when the one before it is
 -- resolved, then the ready tasks, in launch order, into the free slots. Last, the feature's status follows its tasks.
+-- In dataflow a task is ready when all it depends on is resolved; batches are opened all the same, for reports.
 -- A function of the stored state alone, so that any number of repetitions does no harm.
 --
 -- KEYS  1 meta  2 states  3 counts  4 batches  5 ready  6 slots  7 delayed  8 outbox  9 plan  10 unassigned
---       11 events  12 active
+--       11 events  12 active  13 waits  14 dependents  15 resolved (the last three: dataflow only)
 -- ARGV  1 feature id  2 statuses in which a feature is over, comma-separated  3 events kept
 -- Output JSON: status, launched [[task, attempt, specialist], …], opened [batch, …]; or nil where there is no such
 --       feature
 local meta = redis.call('HMGET', KEYS[1], 'status', 'cap', 'batch', 'batches', 'auto_launch', 'released', 'total',
-  'table', 'paused', 'stops')
+  'table', 'paused', 'stops', 'strategy')
 local status = meta[1]
 if not status then return nil end
 
@@ -16,7 +17,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local batch, batches = tonumber(meta[3]), tonumber(meta[4])
 local paused = meta[9] == '1'
-local launched, opened = {}, {}
+local dataflow = meta[11] == 'dataflow'
+local launched, opened, fresh = {}, {}, {}
 local arrows
 
 local function is_over()
@@ -70,7 +72,16 @@ local function take_up_due_retries()
   end
 end
 
+local function take_its_turn(task)
+  -- A task that a person held, deferred, cancelled or skipped before its turn has a state already.
+  if redis.call('HEXISTS', KEYS[2], task) == 0 or state_of(task).status == 'pending' then
+    fresh[task] = true
+    make_ready(task)
+  end
+end
+
 local function may_open(number)
+  if dataflow then return true end
   if number <= tonumber(meta[6]) then return true end
   return meta[5] == '1' and not string.find(',' .. (meta[10] or '') .. ',', ',' .. number .. ',', 1, true)
 end
@@ -80,19 +91,44 @@ local function open_batches()
     if not may_open(batch + 1) then return end
     batch = batch + 1
     opened[#opened + 1] = batch
-    for _, task in ipairs(cjson.decode(redis.call('HGET', KEYS[4], batch)).tasks) do
-      -- A task that a person held, deferred, cancelled or skipped before its turn has a state already.
-      if redis.call('HEXISTS', KEYS[2], task) == 0 or state_of(task).status == 'pending' then make_ready(task) end
+    if batch == 1 or not dataflow then
+      for _, task in ipairs(cjson.decode(redis.call('HGET', KEYS[4], batch)).tasks) do take_its_turn(task) end
     end
     redis.call('HSET', KEYS[1], 'batch', batch, 'batch_started', now, 'overdue', 0)
     record('event', 'batch_opened', 'batch', batch, 'total', count(batch .. ':total'))
   end
 end
 
+local function release(task)
+  if redis.call('HINCRBY', KEYS[13], task, -1) > 0 then return end
+  redis.call('HDEL', KEYS[13], task)
+  local has_begun = redis.call('ZSCORE', KEYS[6], task) or redis.call('ZSCORE', KEYS[7], task)
+  if not has_begun then take_its_turn(task) end
+end
+
+local function hold_up(task)
+  redis.call('HINCRBY', KEYS[13], task, 1)
+  redis.call('ZREM', KEYS[5], task)
+  redis.call('SREM', KEYS[10], task)
+end
+
+local function update_dependents()
+  for _, entry in ipairs(redis.call('LRANGE', KEYS[15], 0, -1)) do
+    local sign, task = string.match(entry, '^([+-])(.*)$')
+    local dependents = redis.call('HGET', KEYS[14], task)
+    for _, dependent in ipairs(dependents and cjson.decode(dependents) or {}) do
+      if sign == '+' then release(dependent) else hold_up(dependent) end
+    end
+  end
+  redis.call('DEL', KEYS[15])
+end
+
 local function launch(task)
   local _, its_batch, specialist = placed(task)
   local state = state_of(task) or { status = 'pending', attempt = 0, retried = 0, lost = 0, batch = its_batch }
-  local queued = #opened == 0 and state.attempt == 0
+  -- So that finish knows, without another read.
+  if dataflow then state.dataflow = true end
+  local queued = state.attempt == 0 and not fresh[task]
   state.attempt = state.attempt + 1
   redis.call('HSET', KEYS[2], task, cjson.encode(state))
   redis.call('ZADD', KEYS[6], 0, task)
@@ -167,9 +203,11 @@ if not is_over() then
   take_up_due_retries()
   if not paused then
     open_batches()
+    if dataflow then update_dependents() end
     fill_slots()
   end
   follow_tasks()
 end
+if dataflow and is_over() then redis.call('UNLINK', KEYS[13], KEYS[14], KEYS[15]) end
 
 return cjson.encode({ status = status, launched = launched, opened = opened })

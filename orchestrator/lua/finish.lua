@@ -1,6 +1,6 @@
 -- End an attempt: commit its outcome, free its slot, count the task where it stands now.
 --
--- KEYS  1 states  2 counts  3 slots  4 delayed  5 outcomes  6 events  7 plan
+-- KEYS  1 states  2 counts  3 slots  4 delayed  5 outcomes  6 events  7 plan  8 resolved
 -- ARGV  1 task  2 attempt  3 JSON [[event, {status: new status}], …]  4 outcome JSON
 --       5 wait before the next attempt in ms ("": no next attempt)  6 "1" where this uses up a retry
 --       7 statuses that resolve a task, comma-separated  8 cause  9 specialist that gets the task next ("": the same)
@@ -30,7 +30,9 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local is_resolved = string.find(',' .. ARGV[7] .. ',', ',' .. path[#path] .. ',', 1, true)
+local dataflow = state.dataflow
 state.status, state.finished, state.ended, state.note, state.percent = path[#path], now, state.attempt, nil, nil
+state.dataflow = nil
 if ARGV[6] == '1' then state.retried = state.retried + 1 end
 if is_resolved then state.resolved = true end
 if ARGV[9] ~= '' then
@@ -50,7 +52,10 @@ local function recount(status, by)
 end
 recount(path[1], -1)
 recount(state.status, 1)
-if is_resolved then recount('resolved', 1) end
+if is_resolved then
+  recount('resolved', 1)
+  if dataflow then redis.call('RPUSH', KEYS[8], '+' .. ARGV[1]) end
+end
 for place, step in ipairs(steps) do
   redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[11], '*', 'event', step[1], 'task', ARGV[1], 'from', path[place],
     'to', path[place + 1], 'attempt', state.attempt, 'cause', ARGV[8], 'worker', ARGV[10], 'wait', ARGV[5])

@@ -1,6 +1,7 @@
 -- Move a task because a person asked for it. An attempt that runs is taken away from its worker.
 --
 -- KEYS  1 meta  2 states  3 counts  4 ready  5 slots  6 delayed  7 outbox  8 plan  9 unassigned  10 events
+--       11 waits  12 resolved (both: dataflow only)
 -- ARGV  1 task  2 JSON [[event, {status: new status}], …]  3 note
 --       4 statuses in which a feature is over, comma-separated  5 statuses from which a worker takes the task up
 --       6 "resolve": the task counts as resolved after this; "if-completed": where it is completed; "never"
@@ -11,7 +12,7 @@
 --       "running"   an attempt runs and may not be taken away; nothing was changed
 --       "over"      the feature is over; nothing was changed
 --       "missing"   no such feature or task
-local feature = redis.call('HMGET', KEYS[1], 'status', 'batch')
+local feature = redis.call('HMGET', KEYS[1], 'status', 'batch', 'strategy')
 local plan = redis.call('HGET', KEYS[8], ARGV[1])
 if not feature[1] or not plan then return {'missing', '', ''} end
 if string.find(',' .. ARGV[4] .. ',', ',' .. feature[1] .. ',', 1, true) then return {'over', feature[1], ''} end
@@ -21,6 +22,7 @@ batch = tonumber(batch)
 local stored = redis.call('HGET', KEYS[2], ARGV[1])
 local state = stored and cjson.decode(stored)
   or { status = 'pending', attempt = 0, retried = 0, lost = 0, batch = batch }
+local dataflow = feature[3] == 'dataflow' and string.sub(ARGV[1], 1, 1) ~= '@'
 local held = redis.call('ZSCORE', KEYS[5], ARGV[1])
 local steps, path = cjson.decode(ARGV[2]), { state.status }
 for _, step in ipairs(steps) do
@@ -51,6 +53,7 @@ redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('SREM', KEYS[9], ARGV[1])
 local is_open = batch <= tonumber(feature[2]) or string.sub(ARGV[1], 1, 1) == '@'
+if dataflow then is_open = tonumber(feature[2]) > 0 and redis.call('HEXISTS', KEYS[11], ARGV[1]) == 0 end
 if is_open and string.find(',' .. ARGV[5] .. ',', ',' .. state.status .. ',', 1, true) then
   if specialist == '' then redis.call('SADD', KEYS[9], ARGV[1]) else redis.call('ZADD', KEYS[4], rank, ARGV[1]) end
 end
@@ -62,8 +65,14 @@ local function recount(status, by)
 end
 recount(path[1], -1)
 recount(state.status, 1)
-if state.resolved and not was_resolved then recount('resolved', 1) end
-if was_resolved and not state.resolved then recount('resolved', -1) end
+if state.resolved and not was_resolved then
+  recount('resolved', 1)
+  if dataflow then redis.call('RPUSH', KEYS[12], '+' .. ARGV[1]) end
+end
+if was_resolved and not state.resolved then
+  recount('resolved', -1)
+  if dataflow then redis.call('RPUSH', KEYS[12], '-' .. ARGV[1]) end
+end
 for place, step in ipairs(steps) do
   redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[9], '*', 'event', step[1], 'task', ARGV[1], 'from', path[place],
     'to', path[place + 1], 'attempt', state.attempt, 'note', ARGV[3])

@@ -56,7 +56,9 @@ local function notice_overdue_batch()
     return tonumber(redis.call('HGET', KEYS[3], meta[2] .. ':' .. name) or 0)
   end
   if count('resolved') >= count('total') then return end
-  local expected, ran = cjson.decode(described).expected * 1000, now - tonumber(meta[3])
+  -- In dataflow a batch may be expected to add next to nothing; late is what takes longer than it would alone.
+  local batch = cjson.decode(described)
+  local expected, ran = (batch.alone or batch.expected) * 1000, now - tonumber(meta[3])
   -- Said again each time that it has taken half as long again.
   local said = tonumber(meta[4] or 0)
   if ran < expected * tonumber(ARGV[9]) * 1.5 ^ said then return end

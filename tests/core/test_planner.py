@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from orchestrator import errors
 from orchestrator.models import Feature, Plan, Strategy
-from orchestrator.planner import makespan, plan
+from orchestrator.planner import plan
+from orchestrator.simulation import makespan
 from tests.core.factories import authentication, feature, task
 
 
@@ -172,6 +173,74 @@ def test_a_batch_depends_only_on_batches_before_it(given_feature: Feature, cap: 
             assert all(len(part.tasks) <= cap for part in batch.sub_batches)
 
 
+def test_dataflow_has_one_launch_order_over_the_whole_feature_and_batches_for_reports() -> None:
+    # Given a short chain of high priority, and a long one
+    made = plan(
+        feature(
+            task("A"),
+            task("B", "A", priority="high", estimate="1m"),
+            task("C"),
+            task("D", "C"),
+            task("E", "D"),
+        ),
+        strategy=Strategy.DATAFLOW,
+    )
+
+    # Then priority goes before the longest remaining path, on whichever level
+    assert made.order == ("B", "C", "D", "A", "E")
+    assert batches(made) == [["C", "A"], ["B", "D"], ["E"]]
+
+
+def test_a_plan_in_batches_is_launched_batch_by_batch() -> None:
+    made = plan(feature(task("T1"), task("T2", "T1"), task("T3", estimate="1m")))
+
+    assert made.order == ("T1", "T3", "T2")
+
+
+@pytest.mark.parametrize("strategy", [Strategy.BATCHED, Strategy.DATAFLOW, Strategy.SEQUENTIAL])
+def test_a_plan_knows_what_the_barrier_costs_under_any_strategy(strategy: Strategy) -> None:
+    # Given batches of 25, 40 and 20 minutes, and a longest path of 75
+    made = plan(authentication(), strategy=strategy)
+
+    assert (made.expected_batched, made.expected_dataflow) == (85 * 60, 75 * 60)
+    assert made.barrier_percent == 13
+
+
+def test_each_batch_of_dataflow_knows_what_it_adds_to_the_whole() -> None:
+    # Given a task of the first level that outlasts the second
+    made = plan(
+        feature(task("T1", estimate="1m"), task("long", estimate="60m"), task("T2", "T1")),
+        strategy=Strategy.DATAFLOW,
+    )
+
+    assert made.expected_seconds == 60 * 60
+    assert [batch.adds for batch in made.batches] == [60 * 60, 0]
+    assert [batch.expected for batch in made.batches] == [60 * 60, 10 * 60]
+    assert [batch.adds for batch in plan(authentication()).batches] == [None] * 3
+
+
+def test_dataflow_has_no_sub_batches() -> None:
+    assert plan(free(7), cap=3, strategy=Strategy.DATAFLOW).batches[0].sub_batches == ()
+
+
+def test_a_barrier_that_saves_time_is_below_zero() -> None:
+    made = plan(authentication()).model_copy(update={"expected_batched": 90.0, "expected_dataflow": 100.0})
+
+    assert made.barrier_percent == -10
+
+
+@given(features(), st.integers(1, 4))
+def test_dataflow_is_a_schedule_of_the_same_work(given_feature: Feature, cap: int) -> None:
+    made = plan(given_feature, cap, Strategy.DATAFLOW)
+
+    assert sorted(made.order) == sorted(each.id for each in given_feature.tasks)
+    assert made.expected_seconds == made.expected_dataflow
+    assert sum(batch.adds or 0 for batch in made.batches) == pytest.approx(made.expected_seconds)
+    assert max(made.critical_seconds, made.total_seconds / cap) <= made.expected_seconds + 1e-6
+    assert made.expected_seconds <= made.total_seconds + 1e-6
+    assert made.expected_batched == plan(given_feature, cap, Strategy.BATCHED).expected_seconds
+
+
 @given(st.lists(st.integers(1, 100), min_size=1), st.integers(1, 8))
 def test_the_makespan_is_between_the_bounds_of_list_scheduling(weights: list[int], cap: int) -> None:
     took = makespan(weights, cap)
@@ -268,7 +337,7 @@ def test_of_many_cycles_ten_are_shown() -> None:
     assert "plan again: there may be more to remove" in text
 
 
-@pytest.mark.parametrize("strategy", [Strategy.SEQUENTIAL, Strategy.BATCHED])
+@pytest.mark.parametrize("strategy", [Strategy.SEQUENTIAL, Strategy.BATCHED, Strategy.DATAFLOW])
 def test_a_line_of_100_000_tasks_is_planned(strategy: Strategy) -> None:
     size = 100_000
     made = plan(

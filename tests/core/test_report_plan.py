@@ -24,6 +24,7 @@ def test_a_plan_reads_from_batches_to_what_runs_in_parallel() -> None:
         "",
         "Critical path: T1 → T2 → T4 (1h 15m)",
         "Expected 1h 25m against 1h 50m one after the other: 23% less",
+        "Batched 1h 25m, dataflow 1h 15m: the barrier between batches costs 13%",
         "Bottlenecks: T1 Create schema blocks 3, T2 Implement API blocks 2",
         "Parallel: batch 1 runs 2 side by side, batch 3 runs 2 side by side",
     ]
@@ -55,6 +56,25 @@ def test_a_batch_over_the_cap_shows_its_sub_batches_and_never_more_side_by_side_
 )
 def test_what_auto_chose_is_explained(given_feature: Feature, reason: str) -> None:
     assert reason in text(given_feature, strategy=Strategy.AUTO)
+
+
+@pytest.mark.parametrize(
+    ("batched", "dataflow", "said"),
+    [
+        (660, 600, "Batched 11m, dataflow 10m: the barrier between batches costs 10%"),
+        (600, 600, "Batched 10m, dataflow 10m: the barrier between batches costs nothing"),
+        (540, 600, "Batched 9m, dataflow 10m: the barrier between batches saves 10%"),
+    ],
+)
+def test_a_plan_says_what_the_barrier_costs(batched: float, dataflow: float, said: str) -> None:
+    made = plan(authentication(), strategy=Strategy.DATAFLOW)
+    times = {"expected_batched": batched, "expected_dataflow": dataflow}
+
+    assert said in report.plan_lines(made.model_copy(update=times))
+
+
+def test_where_no_task_waits_for_another_there_is_no_barrier_to_speak_of() -> None:
+    assert "barrier" not in text(feature(task("T1"), task("T2")))
 
 
 def test_where_nothing_runs_side_by_side_the_plan_says_so() -> None:

@@ -1,0 +1,56 @@
+"""How long real work takes, beside the bound that no schedule can beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from benchmarks.graphs import mixed
+from benchmarks.measurement import Figure, Row, Target, interleaved
+from benchmarks.options import Options
+from benchmarks.rig import Rig
+from orchestrator import planner
+from orchestrator.models import Feature, Plan, Strategy
+
+TASKS, CAP = 200, 8
+
+
+def rows(rig: Rig, options: Options) -> Iterator[Row]:
+    """Tasks that sleep for log-normal times, through a worker with a process for each slot."""
+    with rig.worker("sleep", CAP):
+        rig.run(mixed(2 * CAP, cap=CAP))
+        yield _row(rig, options, "batched", sum_of_bounds, "the sum over batches of max(longest, work / cap)")
+        if "dataflow" not in [str(strategy) for strategy in Strategy]:
+            yield Row(
+                f"makespan, dataflow, {TASKS} tasks, cap {CAP}", skipped="there is no dataflow strategy yet"
+            )
+        else:
+            yield _row(rig, options, "dataflow", bound, "max(critical path, work / cap)")
+
+
+def bound(plan: Plan) -> float:
+    """No schedule under the cap is shorter: the critical path, or all the work over all the slots."""
+    return max(plan.critical_seconds, plan.total_seconds / plan.cap)
+
+
+def sum_of_bounds(plan: Plan) -> float:
+    """No schedule that ends each batch before the next is shorter."""
+    weights = {task.id: task.weight for task in plan.feature.tasks}
+    return sum(
+        max(max(times), sum(times) / plan.cap)
+        for batch in plan.batches
+        for times in [[weights[task] for task in batch.tasks]]
+    )
+
+
+def _row(rig: Rig, options: Options, strategy: str, least: Callable[[Plan], float], meaning: str) -> Row:
+    feature = Feature.model_validate(mixed(TASKS, cap=CAP).model_dump(mode="json") | {"strategy": strategy})
+    plan = planner.plan(feature)
+    (ours,) = interleaved(options.runs, lambda: rig.run(feature))
+    planned = plan.expected_seconds / least(plan)
+    return Row(
+        f"makespan, {strategy}, {TASKS} tasks, cap {CAP}",
+        Figure(strategy, ours, "s"),
+        Figure(meaning, (least(plan),), "s"),
+        Target("at most", 1.08),
+        note=f"the plan itself, without any overhead, is {planned:.3f} of the bound",
+    )

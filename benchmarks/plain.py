@@ -1,0 +1,53 @@
+"""Plain Celery, as its documentation sets it up: one app, one no-op task, Redis as broker and result backend.
+
+The worker is started with `celery -A benchmarks.plain worker -c 2`. Every setting is Celery's default.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery, chain, group
+
+URL = "BENCHMARKS_CELERY_URL"
+PATIENCE = 1_800.0
+
+app = Celery("plain", broker=os.environ.get(URL), backend=os.environ.get(URL))
+app.conf.broker_connection_retry_on_startup = True
+
+
+@app.task(name="plain.noop", shared=False)  # not to be found by other apps of this process
+def noop() -> None:
+    """Do nothing."""
+
+
+def chain_of_groups(layers: int, width: int) -> Any:
+    """Layers of tasks, each layer after the one before it, as a Celery user would write it."""
+    return chain(*(group(noop.si() for _ in range(width)) for _ in range(layers)))
+
+
+def run_chain_of_groups(layers: int, width: int) -> None:
+    """Run the layers and wait for the last one."""
+    chain_of_groups(layers, width).apply_async().get(timeout=PATIENCE)
+
+
+def run_group(tasks: int) -> None:
+    """Run tasks that have nothing to do with each other, without results: the least that Celery can do.
+
+    The queue is first in, first out, so the last task alone keeps its result and is waited for.
+    """
+    options: Any = {"ignore_result": True}
+    rest = [noop.si().set(**options) for _ in range(tasks - 1)]
+    result: Any = group(*rest, noop.si()).apply_async()
+    result.results[-1].get(timeout=PATIENCE)
+
+
+def run_group_with_results(tasks: int) -> None:
+    """Run tasks that have nothing to do with each other, and gather what they return."""
+    group(noop.si() for _ in range(tasks)).apply_async().get(timeout=PATIENCE)
+
+
+def run_chain(tasks: int) -> None:
+    """Run tasks one after the other, and wait for the last one."""
+    chain(*(noop.si() for _ in range(tasks))).apply_async().get(timeout=PATIENCE)

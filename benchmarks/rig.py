@@ -1,0 +1,143 @@
+"""The rig: one Redis, one worker of ours and one of plain Celery, two processes each. It ends what it started."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from redis import Redis
+
+from benchmarks import plain
+from benchmarks.graphs import layered
+from orchestrator import config, connections, embedded, supervisor
+from orchestrator.client import Client, Handle
+from orchestrator.config import Settings
+from orchestrator.models import Feature, FeatureStatus
+
+PROCESSES = 2
+PATIENCE = 1_800.0
+"""Seconds after which a measurement is given up."""
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Unfinished(Exception):
+    """A feature that should complete did not; the figures would mean nothing."""
+
+
+@dataclass(frozen=True)
+class Rig:
+    """What the measurements run on.
+
+    Args:
+        settings: The orchestrator's settings, on the rig's own Redis.
+        client: A client with these settings.
+        redis: A raw connection to the database that holds our state and our queues.
+        celery_redis: A raw connection to the database of plain Celery, on the same server.
+        url: The URL of that server.
+    """
+
+    settings: Settings
+    client: Client
+    redis: Redis
+    celery_redis: Redis
+    url: str
+
+    @property
+    def folder(self) -> Path:
+        """A folder of the rig's own, gone when it ends."""
+        return self.settings.folder.parent
+
+    def run(self, feature: Feature) -> Handle:
+        """Enqueue a feature and wait until it is completed.
+
+        Raises:
+            Unfinished: It is settled, and not completed.
+        """
+        handle = self.client.enqueue(feature)
+        progress = handle.wait(PATIENCE)
+        if progress.status is not FeatureStatus.COMPLETED:
+            raise Unfinished(
+                f"{feature.title}: {progress.status}, {progress.completed} of {progress.total} done"
+            )
+        return handle
+
+    @contextlib.contextmanager
+    def worker(self, queue: str, processes: int = PROCESSES) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker of ours for one queue."""
+        command = ["-A", "orchestrator", "worker", "-n", f"{queue}@%h", "-Q", queue, "-c", str(processes)]
+        with supervisor.celery(self.settings, command, self.folder / f"{queue}.log") as process:
+            yield process
+
+    @contextlib.contextmanager
+    def celery_worker(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker of plain Celery."""
+        command = ["-A", "benchmarks.plain", "worker", "-n", "plain@%h", "-c", str(PROCESSES)]
+        with supervisor.celery(self.settings, command, self.folder / "plain.log") as process:
+            yield process
+
+
+@contextlib.contextmanager
+def rig() -> Iterator[Rig]:
+    """Start the Redis and both workers, warm them up, and end them when the `with` does."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
+        server = stack.enter_context(embedded.Server(folder / "server"))
+        settings = _settings(folder, server.url)
+        celery_url = connections.for_celery(f"{server.url}?db=1")
+        stack.enter_context(_environment(PYTHONPATH=str(REPOSITORY), **{plain.URL: celery_url}))
+        plain.app.conf.update(broker_url=celery_url, result_backend=celery_url)
+        client = stack.enter_context(Client(settings))
+        made = Rig(
+            settings,
+            client,
+            Redis.from_url(server.url),
+            Redis.from_url(server.url, db=1),
+            server.url,
+        )
+        stack.enter_context(made.worker("noop"))
+        stack.enter_context(made.celery_worker())
+        made.run(layered(2, 20))
+        plain.run_group(40)
+        stack.callback(plain.app.close)
+        stack.callback(
+            gc.collect
+        )  # Celery's results unsubscribe when they are collected, which needs the Redis
+        yield made
+
+
+def _settings(folder: Path, url: str) -> Settings:
+    place = folder / "project" / config.FOLDER
+    place.mkdir(parents=True)
+    given = {
+        "redis": {"url": url},
+        "specialists": {
+            "noop": {"python": "benchmarks.noop:noop"},
+            # No worker takes from this queue, so that what was published can be looked at.
+            "idle": {"python": "benchmarks.noop:noop"},
+            "sleep": {"python": "benchmarks.noop:sleep"},
+        },
+    }
+    (place / config.FILE).write_text(yaml.safe_dump(given), "utf-8")
+    return config.load(place.parent)
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = dict(os.environ)
+    path = os.pathsep.join(filter(None, (variables.pop("PYTHONPATH"), before.get("PYTHONPATH"))))
+    os.environ.update(variables, PYTHONPATH=path)
+    try:
+        yield
+    finally:
+        for name in (*variables, "PYTHONPATH"):
+            os.environ.pop(name, None)
+            if name in before:
+                os.environ[name] = before[name]
