@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+import redis
 from celery import bootsteps
 from celery.worker import state
 
@@ -62,13 +63,18 @@ class Keeper(bootsteps.StartStopStep):
     def _sweep(self, losses: int, patience: float) -> None:
         for feature_id in self.shell.store.active():
             try:
-                facts, unpublished = self.shell.store.recover(feature_id, losses=losses, patience=patience)
+                self._recover(feature_id, losses, patience)
             except errors.NoSuchFeature:
                 continue
-            if facts.launched:
-                self.shell.dispatcher.send([lifecycle.Publish(feature_id, facts.launched)])
-            if unpublished:
-                self.shell.dispatcher.publish(feature_id, unpublished)
+            except redis.ResponseError as error:  # what is wrong with one feature must not hold up the others
+                logger.warning("[%s] cannot be swept: %s", feature_id, error)
+
+    def _recover(self, feature_id: str, losses: int, patience: float) -> None:
+        facts, unpublished = self.shell.store.recover(feature_id, losses=losses, patience=patience)
+        if facts.launched:
+            self.shell.dispatcher.send([lifecycle.Publish(feature_id, facts.launched)])
+        if unpublished:
+            self.shell.dispatcher.publish(feature_id, unpublished)
 
 
 def _attempt(request: Any) -> tuple[str, str, int] | None:

@@ -120,7 +120,7 @@ def move(event: TaskEvent, *, wait: float | None = None, cause: str = "") -> Mov
     """The move that an event asks for; `wait` is in seconds, for an event that starts a task again later.
 
     Example:
-        >>> move(TaskEvent.WORK_STARTED).target
+        >>> str(move(TaskEvent.WORK_STARTED).target)
         'in-progress'
     """
     arrow = TASK_TABLE[event]

@@ -280,8 +280,8 @@ def perform(
         BaseException: What ends the process, such as KeyboardInterrupt and SystemExit.
 
     Example:
-        >>> perform(context, settings)
-        Completed(status='completed', summary='42 tests pass', result=None, tail='')
+        outcome = perform(context, settings)
+        print(outcome.status, outcome.summary)
     """
     try:
         worker = resolve(context.specialist, context.task, settings)

@@ -24,8 +24,7 @@ class PythonRunner:
         limits: Sizes an outcome is held to.
 
     Example:
-        >>> PythonRunner(lambda context: {"lines": 3}, Limits()).perform(context).result
-        {'lines': 3}
+        PythonRunner(lambda context: {"lines": 3}, Limits()).perform(context).result["lines"]
     """
 
     function: Callable[[Context], Any]
