@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from celery import Celery
+from celery.utils import uuid
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
@@ -52,14 +54,14 @@ class Dispatcher:
         Raises:
             BrokerUnreachable: The broker does not take messages. What was to be published stays in the outbox.
         """
-        group = canvas.group_of(self.app, feature_id, launches)
-        group.freeze()
+        group: Any = canvas.group_of(self.app, feature_id, launches)
+        options: dict[str, Any] = {"group_id": uuid(), "add_to_parent": False, "retry": False}
         try:
             with self._producer() as producer:
-                # Not group.apply_async(): it subscribes to the result of every member (GroupResult's barrier, in
-                # celery/canvas.py), which opens a connection to the result backend and keeps it.
-                for member in group.tasks:
-                    member.apply_async(producer=producer, add_to_parent=False, retry=False)
+                # Not group.apply_async(): its GroupResult subscribes to the result of every member, which opens a
+                # connection to the result backend and keeps it (celery/result.py, ResultSet.__init__).
+                for place, member in enumerate(group.tasks):
+                    member.apply_async(producer=producer, group_index=place, **options)
         except (OperationalError, OSError) as error:
             url = shown(self.app.conf.broker_url)
             raise errors.BrokerUnreachable(url=url, cause=error, feature=feature_id) from None
