@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_valid
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from orchestrator import errors, flows
+from orchestrator import errors, flows, notification
 from orchestrator.flows import FeatureFlow, Flow, Rules
 from orchestrator.sections import (
     NAME_PATTERN,
@@ -207,6 +207,11 @@ def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
             yield _mistake_at(
                 where, f"no specialist is called {name}{_did_you_mean(name, settings.specialists)}", name
             )
+    for place, told in enumerate(settings.notifications):
+        for name in told.events:
+            if name not in notification.NAMES:
+                text = f"no event is called {name}{_did_you_mean(name, notification.NAMES)}"
+                yield _mistake_at(("notifications", str(place), "events"), text, name)
 
 
 def _mapped(tags: Iterable[str], mappings: Iterable[FlowMapping]) -> str:

@@ -202,3 +202,18 @@ class Unresolved(UsageError):
 class CannotAdvance(UsageError):
     """A task that is {status} cannot be advanced to {to}: in the flow {flow} the next status is {following}.
     status_validation.enforce_sequential: false allows a person to skip statuses."""
+
+
+class TaskStarted(UsageError):
+    """{task} of {feature} has started already (it is {status}), so it cannot wait for {dependencies} any more.
+    Add a new task that depends on both, or cancel the feature and enqueue it anew."""
+
+
+class GrowthContested(OrchestratorError):
+    """{feature} changed each of the {tries} times that it was to grow, so nothing was added. Try again, or pause it
+    first: `orchestrator pause {feature}`."""
+
+
+class NotDelivered(OrchestratorError):
+    """{target} was not told of {event} ({id}) of {feature}; given up after {tries}: {cause}.
+    `orchestrator status {feature}` shows where it stands. Mend `notifications`, or what it names."""

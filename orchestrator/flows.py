@@ -271,7 +271,7 @@ class FeatureFlow:
             E.ALL_TASKS_COMPLETE: _to(complete, (*working, S.BLOCKED, S.ON_HOLD)),
             E.FEATURE_TESTS_PASSED: _to(validating, (S.TESTING,)),
             E.FEATURE_VALIDATED: _to(review, (S.VALIDATING,)),
-            E.FEATURE_GREW: _to(S.IN_DEVELOPMENT, (S.PENDING_REVIEW,)),
+            E.FEATURE_GREW: _to(S.IN_DEVELOPMENT, (S.TESTING, S.VALIDATING, S.PENDING_REVIEW)),
             E.FEATURE_APPROVED: _to(self.final, (S.PENDING_REVIEW,)),
             E.FEATURE_PAUSED: _to(S.ON_HOLD, (*working, S.BLOCKED)),
             E.FEATURE_RESUMED: _to(S.IN_DEVELOPMENT, (S.ON_HOLD,)),

@@ -262,7 +262,8 @@ class Notification(Section):
     """Who is told of what. Exactly one of log, command and webhook."""
 
     events: tuple[str, ...] = Field(
-        min_length=1, description="event names (task_stopped, work_failed, …), or * for all"
+        min_length=1,
+        description="event names (work_failed, …), needs-person, failures, milestones, or * for all",
     )
     log: bool = Field(default=False, description="write a line to the worker's log")
     command: tuple[str, ...] | None = Field(

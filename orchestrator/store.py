@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 
-from orchestrator import errors, flows, lifecycle, scripts
+from orchestrator import errors, flows, growth, lifecycle, scripts
 from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
+from orchestrator.growth import Growth, Shape
 from orchestrator.keys import FeatureKeys, Keys
 from orchestrator.lifecycle import Attempts, BatchTally, Facts, Launch, Move
 from orchestrator.models import (
@@ -28,6 +29,7 @@ from orchestrator.models import (
     Plan,
     Progress,
     Route,
+    Strategy,
     Task,
     TaskState,
     TaskStatus,
@@ -59,6 +61,9 @@ LOST = json.dumps(_ANY_FLOW.table[TaskEvent.WORKER_LOST])
 LOST_FOR_GOOD = json.dumps(_ANY_FLOW.table[TaskEvent.WORK_FAILED])
 
 COUNTED = [status for status in TaskStatus if status is not TaskStatus.PENDING]
+
+GROWTH_TRIES = 20
+"""How often a growth is worked out anew because the feature went on meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -488,6 +493,70 @@ class Store:
             raise lifecycle.refuse(f"The feature {feature_id}", event, status, rows, str(flow))
         return self._facts(feature_id, answer)
 
+    def grow(
+        self,
+        feature_id: str,
+        decide: Callable[[Shape], Growth],
+        route: Callable[[Sequence[Task]], Mapping[str, Route]],
+    ) -> Facts:
+        """Take new tasks and dependencies into a feature, and launch what follows from it.
+
+        The feature goes on while that is worked out. Where it has changed by then in what matters, it is worked out
+        anew.
+
+        Args:
+            feature_id: The feature.
+            decide: Works out the growth from the feature as it stands (see `growth.grow`); what it raises is raised,
+                and nothing is changed.
+            route: Who does each of the new tasks; a route without a specialist leaves its task waiting for one.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+            GrowthContested: The feature changed each time.
+
+        Example:
+            store.grow("auth", lambda shape: growth.grow(shape, [Task(id="T9")]), lambda tasks: routes)
+        """
+        for _ in range(GROWTH_TRIES):
+            decided = decide(self.shape(feature_id))
+            if not decided.added and not decided.changed:
+                return self.cascade(feature_id)
+            grow = self._grow(feature_id, decided, route(decided.added))
+            code, answer = scripts.run(self.client, grow, self._cascade(feature_id))
+            if code == "grown":
+                return self._facts(feature_id, answer)
+        raise errors.GrowthContested(feature=feature_id, tries=GROWTH_TRIES)
+
+    def _grow(self, feature_id: str, decided: Growth, routes: Mapping[str, Route]) -> Call:
+        keys = self.keys.feature(feature_id)
+        return Call(
+            "grow",
+            [
+                keys.meta,
+                keys.states,
+                keys.counts,
+                keys.batches,
+                keys.ready,
+                keys.slots,
+                keys.delayed,
+                keys.outbox,
+                keys.plan,
+                keys.unassigned,
+                keys.events,
+                keys.tasks,
+            ],
+            [
+                decided.shape.open,
+                decided.shape.grown,
+                json.dumps(_grown(decided, routes)),
+                ",".join(growth.OPEN_TO_DEPENDENCIES),
+                ",".join(["total", "resolved", *COUNTED]),
+                OVER_CSV,
+                FeatureEvent.FEATURE_GREW,
+                self.events_kept,
+            ],
+        )
+
     # --- the sweep ---------------------------------------------------------------------------------------
 
     def active(self) -> list[str]:
@@ -620,6 +689,43 @@ class Store:
         tasks = self.client.hgetall(keys.tasks)
         return [Task.model_validate_json(tasks[task]) for task in self._order(keys)]
 
+    def shape(self, feature_id: str) -> Shape:
+        """All of a feature that its growth follows from, read at one moment.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        keys = self.keys.feature(feature_id)
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hmget(keys.meta, ["head", "status", "strategy", "cap", "batch", "grown"])
+        for key in (keys.tasks, keys.plan, keys.states, keys.batches):
+            pipeline.hgetall(key)
+        pipeline.zrange(keys.slots, 0, -1)
+        (head, status, strategy, cap, batch, grown), tasks, places, states, described, slots = (
+            pipeline.execute()
+        )
+        if head is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        numbers = _members(described, None)
+        found = {task: json.loads(state) for task, state in states.items() if task in numbers}
+        ordered = [Task.model_validate_json(tasks[task]) for task in numbers]
+        return Shape(
+            feature=Feature(**json.loads(head), tasks=tuple(ordered)),
+            status=status,
+            strategy=Strategy(strategy),
+            cap=int(cap),
+            open=int(batch),
+            grown=int(grown or 0),
+            batches=numbers,
+            ranks={task: int(places[task].split(":", 1)[0]) for task in numbers},
+            started={
+                task: state["status"]
+                for task, state in found.items()
+                if state["attempt"] or task in slots or state["status"] not in growth.OPEN_TO_DEPENDENCIES
+            },
+            resolved=frozenset(task for task, state in found.items() if state.get("resolved")),
+        )
+
     def _order(self, keys: FeatureKeys) -> Iterator[str]:
         batches = self.client.hgetall(keys.batches)
         for number in sorted(batches, key=int):
@@ -739,14 +845,56 @@ def describe(
     described, places, totals = {}, {}, {}
     for batch in batches:
         expected = max(0.0, expected - batch.expected)
-        described[str(batch.number)] = json.dumps(
-            {"tasks": batch.tasks, "expected": round(batch.expected, 3), "after": round(expected, 3)}
-        )
+        described[str(batch.number)] = _described(batch, expected)
         totals[f"{batch.number}:total"] = len(batch.tasks)
         for task in batch.tasks:
             rank += 1
             places[task] = f"{rank}:{batch.number}:{routes[task].specialist}"
     return described, places, totals
+
+
+def _described(batch: Batch, after: float) -> str:
+    return json.dumps({"tasks": batch.tasks, "expected": round(batch.expected, 3), "after": round(after, 3)})
+
+
+def _grown(decided: Growth, routes: Mapping[str, Route]) -> dict[str, Any]:
+    """A growth as grow.lua reads it."""
+    described, totals, after = {}, {}, 0.0
+    for batch in reversed(decided.batches[max(0, decided.shape.open - 1) :]):
+        described[batch.number] = _described(batch, after)
+        totals[batch.number] = len(batch.tasks)
+        after += batch.expected
+    events = []
+    if decided.added:
+        single = decided.added[0].id if len(decided.added) == 1 else ""
+        events.append(_recorded("tasks_added", total=len(decided.added), task=single, note=decided.note))
+    for task in decided.changed:
+        waits_for = ", ".join(task.depends_on)
+        events.append(_recorded("dependencies_changed", task=task.id, cause=waits_for, note=decided.note))
+    return {
+        "unlaunched": decided.unlaunched,
+        "added": len(decided.added),
+        "tasks": {
+            task.id: task.model_dump_json(exclude_defaults=True)
+            for task in (*decided.added, *decided.changed)
+        },
+        "specialists": {task.id: routes[task.id].specialist for task in decided.added},
+        "moved": decided.moved,
+        "batches": described,
+        "totals": totals,
+        "ended": list(decided.ended),
+        "meta": {
+            "total": len(decided.feature.tasks),
+            "batches": len(decided.batches),
+            "expected": decided.expected,
+            "strategy": decided.strategy,
+        },
+        "events": events,
+    }
+
+
+def _recorded(event: str, **fields: str | int) -> list[str]:
+    return [str(part) for pair in {"event": event, **fields}.items() for part in pair]
 
 
 def _steps(move: Move) -> str:

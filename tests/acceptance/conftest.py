@@ -25,6 +25,11 @@ PATIENCE = 120.0
 """Seconds after which a test gives up on something that should happen at once. No verdict depends on it otherwise."""
 
 
+def tools() -> dict[str, str]:
+    """This process's environment, with the commands of this Python first on the PATH."""
+    return {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200"}
+
+
 @dataclass
 class Project:
     """A folder with a configuration, in which commands and workers run."""
@@ -36,8 +41,8 @@ class Project:
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's environment, with the tools of this environment first on the PATH."""
-        return {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200"}
+        """The environment in which commands run."""
+        return tools()
 
     def start_worker(self, name: str, *options: str) -> subprocess.Popen[bytes]:
         """`celery -A orchestrator worker -n NAME@%h …`, stopped when the test ends."""
