@@ -26,7 +26,8 @@ def create(settings: Settings) -> App:
     Example:
         app = create(config.load())
     """
-    app = App("orchestrator")
+    # Not the current app of the process: whoever enqueues from an app of their own keeps theirs.
+    app = App("orchestrator", set_as_current=False)
     app.settings = settings
     app.add_defaults(lambda: configuration(settings))
     for specialist in settings.specialists:

@@ -52,11 +52,14 @@ class Dispatcher:
         Raises:
             BrokerUnreachable: The broker does not take messages. What was to be published stays in the outbox.
         """
+        group = canvas.group_of(self.app, feature_id, launches)
+        group.freeze()
         try:
             with self._producer() as producer:
-                canvas.group_of(self.app, feature_id, launches).apply_async(
-                    producer=producer, add_to_parent=False, retry=False
-                )
+                # Not group.apply_async(): it subscribes to the result of every member (GroupResult's barrier, in
+                # celery/canvas.py), which opens a connection to the result backend and keeps it.
+                for member in group.tasks:
+                    member.apply_async(producer=producer, add_to_parent=False, retry=False)
         except (OperationalError, OSError) as error:
             url = shown(self.app.conf.broker_url)
             raise errors.BrokerUnreachable(url=url, cause=error, feature=feature_id) from None

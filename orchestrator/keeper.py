@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import redis
 from celery import bootsteps, signals
 from celery.worker import state
 
@@ -87,21 +88,26 @@ class Keeper(bootsteps.StartStopStep):
         )
 
     def _sweep(self) -> None:
-        recovery = self.shell.settings.recovery
         for feature_id in self.shell.store.active():
             try:
-                facts, unpublished = self.shell.store.recover(
-                    feature_id,
-                    losses=recovery.worker_lost_retries,
-                    patience=recovery.patience,
-                    overdue=self.shell.settings.error_handling.overdue_factor,
-                )
+                self._recover(feature_id)
             except errors.NoSuchFeature:
                 continue
-            if facts.launched:
-                self.shell.dispatcher.send([lifecycle.Publish(feature_id, facts.launched)])
-            if unpublished:
-                self.shell.dispatcher.publish(feature_id, unpublished)
+            except redis.ResponseError as error:  # what is wrong with one feature must not hold up the others
+                logger.warning("[%s] cannot be swept: %s", feature_id, error)
+
+    def _recover(self, feature_id: str) -> None:
+        recovery = self.shell.settings.recovery
+        facts, unpublished = self.shell.store.recover(
+            feature_id,
+            losses=recovery.worker_lost_retries,
+            patience=recovery.patience,
+            overdue=self.shell.settings.error_handling.overdue_factor,
+        )
+        if facts.launched:
+            self.shell.dispatcher.send([lifecycle.Publish(feature_id, facts.launched)])
+        if unpublished:
+            self.shell.dispatcher.publish(feature_id, unpublished)
 
 
 def _attempt(request: Any) -> tuple[str, str, int] | None:

@@ -182,7 +182,7 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
     Example:
         >>> signature("key", "1700000000", b"{}")[:15]
-        'sha256=2a4a9ec8'
+        'sha256=9d713ed4'
     """
     signed = timestamp.encode() + b"." + body
     return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()

@@ -85,7 +85,10 @@ class Cursors:
     def look(self) -> Reading:
         """Take in the features that are new, and say where each one stands."""
         client, keys = self.store.client, self.store.keys
-        known: Any = client.pipeline(transaction=True).time().hgetall(self.key).smembers(keys.active)
+        known = client.pipeline(transaction=True)
+        known.time()
+        known.hgetall(self.key)
+        known.smembers(keys.active)
         (seconds, micros), told, active = known.execute()
         # A feature of this very millisecond may yet come: that one is left to the next look.
         until = seconds * 1000 + micros // 1000 - 1

@@ -69,9 +69,9 @@ def watch(client: Client, handle: Handle, workforce: Workforce, *, live: bool, a
         _write(client, handle, workforce, after)
 
 
-def stay(handle: Handle, workforce: Workforce) -> None:
+def stay(client: Client, handle: Handle, workforce: Workforce) -> None:
     """Wait until it is settled, and show nothing. Raises as `watch`."""
-    for _ in beats(handle, workforce, "$"):
+    for _ in beats(handle, workforce, client.store.last_event(handle.id)):
         pass
 
 
@@ -98,7 +98,7 @@ def _draw(client: Client, handle: Handle, workforce: Workforce, after: str) -> N
 
 def _write(client: Client, handle: Handle, workforce: Workforce, after: str) -> None:
     log = Log(client, handle, output.say)
-    log.begin()
+    log.begin(from_start=after == "-")
     told = ""
     for events in beats(handle, workforce, after):
         log.add(events)

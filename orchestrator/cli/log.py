@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -30,37 +31,47 @@ class Log:
         self.write = write
         self.tasks: dict[str, TaskState] = {}
         self.started: dict[str, float] = {}
+        self.retries: Counter[str] = Counter()
         self.sizes: dict[int, int] = {}
 
     def line(self, moment: float, text: str) -> None:
         """Write a line with its time of day."""
         self.write(f"{time.strftime('%H:%M:%S', time.localtime(moment))}  {text}")
 
-    def begin(self) -> None:
-        """Write where the feature stands."""
+    def begin(self, *, from_start: bool) -> None:
+        """Write where the feature stands.
+
+        Args:
+            from_start: All its events follow. Else what they told before is taken from the states.
+        """
         progress = self.handle.progress()
         self.line(time.time(), f"{progress.title} ({progress.id}): {report.progress_line(progress)}")
         if progress.batch:
             self._learn(progress.batch)
+        if not from_start:
+            self.retries.update({state.id: state.retried for state in self.tasks.values()})
 
     def add(self, events: Iterable[Event]) -> None:
         """Write the lines of some events, and how far their batch is after them."""
         events = list(events)
         outcomes = self._outcomes(events)
+        retried = self._states_of(event.task for event in events if event.event == "retry_scheduled")
         for event in events:
-            self._add(event, outcomes.get(event.task))
+            self._add(event, outcomes.get(event.task), retried.get(event.task))
         if any(event.event == "implementation_complete" for event in events):
             progress = self.handle.progress()
             if progress.batch and progress.batch_resolved < progress.batch_total:
                 self._tally(events[-1].time, progress, progress.batch)
 
-    def _add(self, event: Event, outcome: Outcome | None) -> None:
+    def _add(self, event: Event, outcome: Outcome | None, retried: TaskState | None) -> None:
         if event.event == "batch_opened" and event.batch:
             if event.batch > 1:
                 self._tally(event.time, self.handle.progress(), event.batch - 1)
             self._learn(event.batch)
         if event.event == "work_started":
             self.started[event.task] = event.time
+        if event.event in ("retry_requested", "blocker_resolved"):
+            del self.retries[event.task]
         if event.event == "all_tasks_complete":
             progress = self.handle.progress()
             self._tally(event.time, progress, progress.batches)
@@ -71,7 +82,7 @@ class Log:
             specialist=state.specialist if state else "",
             seconds=self._seconds(event),
             outcome=outcome,
-            next_try=self._next_try(event) if event.event == "retry_scheduled" else "",
+            next_try=self._next_try(event, retried),
             size=self._size(event.batch) if event.batch else 0,
         )
         if text:
@@ -105,12 +116,21 @@ class Log:
         started = self.started.get(event.task)
         return event.time - started if started and event.event in ENDINGS else None
 
-    def _next_try(self, event: Event) -> str:
-        now = next(
-            (it for it in self.handle.states([self._state(event.task).batch]) if it.id == event.task), None
-        )
-        wait = f" in {durations.write(max(0.0, now.due - event.time))}" if now and now.due else ""
+    def _states_of(self, tasks: Iterable[str]) -> dict[str, TaskState]:
+        """Where these tasks stand now."""
+        wanted = dict.fromkeys(tasks)
+        batches = sorted({self._state(task).batch for task in wanted})
+        states = self.handle.states(batches) if batches else []
+        return {state.id: state for state in states if state.id in wanted}
+
+    def _next_try(self, event: Event, now: TaskState | None) -> str:
+        if event.event != "retry_scheduled":
+            return ""
+        # Once a later attempt has begun, the state does not tell any more when this one was due.
+        due = now.due if now and now.attempt == event.attempt else None
+        wait = f" in {durations.write(max(0.0, due - event.time))}" if due else ""
         if event.cause == "retry-later":
             return f"tries again{wait}"
+        self.retries[event.task] += 1
         most = self.client.store.task(self.handle.id, event.task).retries.max
-        return f"retry {now.retried} of {most}{wait}" if now and now.attempt == event.attempt else ""
+        return f"retry {self.retries[event.task]} of {most}{wait}"

@@ -91,7 +91,7 @@ def _see_through(
 ) -> None:
     try:
         if as_json:
-            live.stay(handle, workers)
+            live.stay(client, handle, workers)
         else:
             live.watch(client, handle, workers, live=is_live, after=after)
     except KeyboardInterrupt:

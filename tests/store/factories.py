@@ -121,17 +121,18 @@ class Run:
 
     def expire_lease(self, task: str) -> None:
         """As if the lease had ended long ago."""
-        assert self.store.client.zadd(self.keys.slots, {task: 1}, xx=True, ch=True)
+        assert self.store.client.zscore(self.keys.slots, task)
+        self.store.client.zadd(self.keys.slots, {task: 1})
 
     def make_due(self, task: str) -> None:
         """As if the wait for the retry were over."""
-        assert self.store.client.zadd(self.keys.delayed, {task: 1}, xx=True, ch=True)
+        assert self.store.client.zscore(self.keys.delayed, task)
+        self.store.client.zadd(self.keys.delayed, {task: 1})
 
     def age_outbox(self, task: str) -> None:
         """As if the task had been launched long ago."""
-        attempt = self.store.client.hget(self.keys.outbox, task)
-        assert attempt
-        self.store.client.hset(self.keys.outbox, task, f"{attempt.split(':')[0]}:1")
+        assert self.store.client.hexists(self.keys.outbox, task)
+        self.store.client.hset(self.keys.outbox, task, f"{self.attempt(task)}:1")
 
     @property
     def keys(self) -> Any:
@@ -167,7 +168,8 @@ class Raw:
 
 def read(run: Run) -> Raw:
     """Read it with commands of Redis alone, none of the store's."""
-    client, keys = run.store.client, run.keys
+    client: Any = run.store.client
+    keys = run.keys
     return Raw(
         meta=client.hgetall(keys.meta),
         states={task: json.loads(text) for task, text in client.hgetall(keys.states).items()},

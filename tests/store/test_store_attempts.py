@@ -38,7 +38,7 @@ def test_a_start_hands_over_the_task_and_takes_a_lease(store: Store, client: red
         state = store.state(run.id, "T1")
         assert (state.status, state.worker, state.attempt) == (TaskStatus.IN_PROGRESS, "w7", 1)
         assert state.started is not None
-        assert client.zscore(run.keys.slots, "T1") >= (now + LEASE) * 1000
+        assert read(run).slots["T1"] >= (now + LEASE) * 1000
         assert "T1" not in read(run).outbox
 
 
@@ -290,7 +290,7 @@ def test_a_renewal_prolongs_the_lease(store: Store, client: redis.Redis) -> None
         run.start("T1")
         run.expire_lease("T1")
         assert store.renew([(run.id, "T1", 1)], lease=LEASE) == ["renewed"]
-        assert client.zscore(run.keys.slots, "T1") > client.time()[0] * 1000
+        assert read(run).slots["T1"] > client.time()[0] * 1000
         facts, _ = run.recover()
         assert facts.launched == ()
 

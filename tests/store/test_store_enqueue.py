@@ -17,7 +17,7 @@ from tests.store.factories import Run, check, enqueue, read
 
 
 def keys_in(client: redis.Redis) -> set[str]:
-    return set(client.keys("*"))
+    return set(map(str, client.keys("*")))
 
 
 def test_an_enqueued_feature_is_there_and_nothing_of_it_runs_yet(store: Store) -> None:

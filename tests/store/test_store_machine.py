@@ -6,7 +6,7 @@ from typing import Any
 
 import fakeredis
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -177,7 +177,7 @@ class Machine(RuleBasedStateMachine):
         leased = sorted(name for name, score in read(self.run).slots.items() if score > 1)
         self.run.expire_lease(data.draw(st.sampled_from(leased)))
 
-    @precondition(lambda self: read(self.run).delayed)
+    @precondition(lambda self: bool(read(self.run).delayed))
     @rule(data=st.data())
     def a_retry_is_due(self, data: st.DataObject) -> None:
         self.store.client.zadd(
@@ -281,6 +281,8 @@ def play(client: Any, examples: int) -> None:
                 stateful_step_count=40,
                 deadline=None,
                 derandomize=True,
+                database=None,
+                phases=[Phase.generate],  # to shrink a failure takes minutes; add Phase.shrink to do it
                 suppress_health_check=list(HealthCheck),
             ),
         )
