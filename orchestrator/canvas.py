@@ -32,7 +32,7 @@ def message_id(feature_id: str, launch: Launch) -> str:
     return f"{feature_id}:{launch.task}:{launch.attempt}"
 
 
-def group_of(app: Celery, feature_id: str, launches: Iterable[Launch]) -> Signature[Any]:
+def group_of(app: Celery, feature_id: str, launches: Iterable[Launch]) -> group:
     """The Celery group that publishes what the cascade launched. Its messages have the same size in any graph."""
     return group(
         app.signature(

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator import durations, errors, graph
-from orchestrator.lifecycle import BatchTally, TaskEvent
+from orchestrator.flows import TaskEvent
+from orchestrator.lifecycle import BatchTally
 from orchestrator.models import (
     Batch,
     Blocked,
