@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import redis
+
 from orchestrator import errors, notification, scripts, targets
 from orchestrator.models import Event, Retries
 from orchestrator.scripts import Call
@@ -116,8 +118,11 @@ class Cursors:
                 for feature in features[start : start + STREAMS]
             }
             asked: Any = {key: reading.told[feature] for key, feature in streams.items()}
-            # redis-py answers with a mapping (RESP 3) or with pairs; both begin with the name of the stream.
-            answer: Any = dict(self.store.client.xread(asked, count=1) or ())
+            try:
+                # redis-py answers with a mapping (RESP 3) or with pairs.
+                answer: Any = dict(self.store.client.xread(asked, count=1) or ())
+            except redis.ResponseError:  # something is wrong with one of them; whoever reads it learns what
+                answer = streams
             found.update(streams[key] for key in answer)
         return found
 

@@ -84,10 +84,8 @@ local function withdraw_gates()
   for _, gates in ipairs({ '@testing', '@validating' }) do
     local state = state_of(gates)
     if state then
-      if redis.call('ZREM', KEYS[6], gates) == 1 then state.ended = state.attempt end
+      for key = 5, 7 do redis.call('ZREM', KEYS[key], gates) end
       redis.call('HDEL', KEYS[8], gates)
-      redis.call('ZREM', KEYS[7], gates)
-      redis.call('ZREM', KEYS[5], gates)
       state.status = 'pending'
       redis.call('HSET', KEYS[2], gates, cjson.encode(state))
     end

@@ -26,7 +26,7 @@ def shape(
     """A feature as it was planned, with so many batches opened; a resolved task has started too."""
     plan = planner.plan(planned)
     order = [task for batch in plan.batches for task in batch.tasks]
-    given = {
+    given: dict[str, Any] = {
         "feature": planned.model_copy(
             update={"id": "auth", "tasks": tuple(planned.task(task) for task in order)}
         ),
@@ -116,7 +116,7 @@ def test_a_new_task_finds_the_earliest_batch(
         pytest.param(
             shape(feature(task("T1"), task("T2"), task("T3")), 1, RUNS, strategy=Strategy.PARALLEL),
             {"T2": ["T3"]},
-            [("T1", "T3"), ("T2",)],
+            [("T3", "T1"), ("T2",)],
             id="parallel-becomes-batched",
         ),
     ],
@@ -146,7 +146,7 @@ def test_batches_end_where_a_resolved_task_is_waited_for_no_longer() -> None:
         feature(task("T1"), task("T2", "T1"), task("T3", "T2"), task("T4", "T3")), 1, RUNS, resolved=["T2"]
     )
     growth = grow(given, [task("N", "T1")])
-    assert batches(growth) == [("T1",), ("T3", "T2", "N"), ("T4",)]
+    assert batches(growth) == [("T1",), ("T2", "T3", "N"), ("T4",)]
     assert list(growth.ended) == [4]
 
 
@@ -179,7 +179,9 @@ def test_a_cycle_is_refused_with_its_full_report() -> None:
     ("added", "said"),
     [
         pytest.param(task("T2"), "T2.id: there is a task of this id already", id="taken"),
-        pytest.param(task("N", "T4"), "N.depends_on: T4: no task has this id; did you mean T", id="unknown"),
+        pytest.param(
+            task("N", "T22"), "N.depends_on: T22: no task has this id; did you mean T2?", id="unknown"
+        ),
         pytest.param(task("N", "N"), "N.depends_on: N: a task cannot depend on itself", id="itself"),
     ],
 )
