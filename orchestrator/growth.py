@@ -5,6 +5,7 @@ Pure: the store reads the shape and applies the growth (`Store.grow`).
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class Shape:
         open: Number of the batch that is open; 0 before the first.
         grown: How often it grew before.
         batches: Task id → number of its batch.
-        ranks: Task id → its place in the launch order.
+        ranks: Task id → its place in the launch order of its batch.
         started: Task id → status, of the tasks that were launched, or moved on by a person.
         resolved: The tasks that hold their batch open no longer.
     """
@@ -72,7 +73,7 @@ class Growth:
         changed: The tasks that have new dependencies.
         strategy: The strategy of the plan then.
         batches: All the batches, in order, as they are then.
-        ranks: Task id → its place in the launch order then.
+        ranks: Task id → its place in the launch order of its batch then.
         note: Why, in the words of the person who asked.
     """
 
@@ -194,7 +195,7 @@ def _by_level(work: Work, shape: Shape) -> dict[str, int]:
             continue
         earliest = min(shape.batches[task], shape.open + 1) if task in shape.batches else newcomers
         behind = [
-            1 + max(shape.open, numbers[dependency])
+            1 + numbers[dependency]
             for dependency in work.depends_on[task]
             if dependency not in shape.resolved
         ]
@@ -264,21 +265,22 @@ def _mistakes(tasks: Sequence[Task], found: Iterable[Any]) -> Iterator[dict[str,
 
 
 def _batches(work: Work, shape: Shape, numbers: Mapping[str, int]) -> Iterator[Batch]:
-    members: dict[int, list[str]] = defaultdict(list)
-    for task in work.depends_on:
-        members[numbers[task]].append(task)
-    for number in range(1, max(members) + 1):
-        launch = members[number]
-        if number >= shape.open:
-            launch = sorted(launch, key=work.preference.__getitem__)
+    stayed: dict[int, list[str]] = defaultdict(list)
+    came: dict[int, list[str]] = defaultdict(list)
+    for task, number in ((task, numbers[task]) for task in work.depends_on):
+        (stayed if shape.batches.get(task) == number else came)[number].append(task)
+    for number in range(1, max(numbers.values()) + 1):
+        # Who stayed keeps the order, so that a task added to a large feature changes little of what is stored.
+        newcomers = sorted(came[number], key=work.preference.__getitem__)
+        launch = tuple(heapq.merge(stayed[number], newcomers, key=work.preference.__getitem__))
         expected = makespan([work.weights[task] for task in launch], shape.cap)
-        yield Batch(number=number, tasks=tuple(launch), expected=expected)
+        yield Batch(number=number, tasks=launch, expected=expected)
 
 
 def _ranks(batches: Iterable[Batch], shape: Shape) -> Iterator[tuple[str, int]]:
-    """Ranks that grow along the launch order. Whatever stands behind all before it keeps the one it has."""
-    last = 0
+    """Ranks that grow along the launch order of each batch; few change. Tasks of two batches never compete."""
     for batch in batches:
+        last = 0
         for task in batch.tasks:
             last = max(last + 1, shape.ranks.get(task, 0))
             yield task, last

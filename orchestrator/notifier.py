@@ -20,7 +20,7 @@ from typing import Any
 
 import redis
 
-from orchestrator import errors, notification, scripts, targets
+from orchestrator import errors, notification, report, scripts, targets
 from orchestrator.models import Event, Retries
 from orchestrator.scripts import Call
 from orchestrator.sections import Notification
@@ -33,6 +33,9 @@ BEGINNING = "0-0"
 SEEN = "@seen"
 KEPT_SECONDS = 30 * 86_400
 """What a notification remembers is forgotten when no worker has looked at it for so long."""
+
+TURN = 50
+"""Events of one feature that are told before it is another one's turn."""
 
 STREAMS = 500
 """Features that one command asks for news."""
@@ -229,11 +232,15 @@ class Notifier:
             return False
         reading = self.cursors.look()
         news = self.cursors.with_news(reading)
-        moved = [
-            feature for feature in sorted(news) if self._is_due(feature) and self._tell(feature, reading)
-        ]
+        has_moved = False
+        for feature in sorted(news):
+            try:
+                has_moved |= self._is_due(feature) and self._tell(feature, reading)
+            except (redis.ResponseError, ValueError) as error:  # one feature must not hold up the others
+                cause = report.one_line(str(error))
+                logger.warning("[%s] cannot be told to %s: %s", feature, self.target.name, cause)
         self.cursors.leave(reading, reading.told.keys() - news - reading.active)
-        return bool(moved)
+        return has_moved
 
     def _leads(self) -> bool:
         return bool(self.store.client.get(self.store.keys.sweeper) == self.worker)
@@ -245,9 +252,11 @@ class Notifier:
     def _tell(self, feature_id: str, reading: Reading) -> bool:
         """Tell the events of a feature up to the first one that cannot be told yet; False where that is the first."""
         told = read = reading.told[feature_id]
+        turn = TURN
         for event, body in self._messages(feature_id, read):
             if body is not None:
-                if self.stopped.is_set() or not self._leads() or not self._settle(feature_id, event, body):
+                turn -= 1
+                if turn < 0 or not self._may_go_on() or not self._settle(feature_id, event, body):
                     break
                 if not self.cursors.advance(feature_id, told, event.id):
                     return False
@@ -256,6 +265,9 @@ class Notifier:
         if read != told:
             self.cursors.advance(feature_id, told, read)
         return read != reading.told[feature_id]
+
+    def _may_go_on(self) -> bool:
+        return not self.stopped.is_set() and self._leads()
 
     def _messages(self, feature_id: str, after: str) -> Iterator[tuple[Event, dict[str, Any] | None]]:
         """The events of a feature, each with what is sent of it; None for one that nobody asked for."""

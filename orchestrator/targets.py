@@ -222,13 +222,18 @@ class _Post:
         """The status of the answer; its body is not read."""
         try:
             self.connection.connect()
-            if not self.is_late.is_set():  # looking up the host's name has no timeout
-                self.connection.request("POST", path, body, dict(headers))
-                return self.connection.getresponse().status
+            self._check_time()  # looking up the host's name knows no timeout
+            self.connection.request("POST", path, body, dict(headers))
+            status = self.connection.getresponse().status
         except (OSError, http.client.HTTPException, ValueError):
-            if not self.is_late.is_set():
-                raise
-        raise TimeoutError
+            self._check_time()
+            raise
+        self._check_time()  # what was cut off in its headers looks like a whole answer
+        return status
+
+    def _check_time(self) -> None:
+        if self.is_late.is_set():
+            raise TimeoutError
 
     def _cut(self) -> None:
         self.is_late.set()

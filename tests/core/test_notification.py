@@ -84,14 +84,14 @@ def test_no_name_means_both_an_event_and_a_group() -> None:
 
 @pytest.mark.parametrize("name", [*TaskEvent, *FeatureEvent, "*", "needs-person", "failures", "milestones"])
 def test_known_names_are_taken(name: str) -> None:
-    assert Settings(notifications=[{"events": [name], "log": True}]).notifications[0].events == (name,)  # type: ignore[arg-type]
+    assert Settings(notifications=[{"events": [name], "log": True}]).notifications[0].events == (name,)
 
 
 def test_an_unknown_name_is_refused_with_its_place_and_what_is_near() -> None:
     known = {"events": ["*"], "log": True}
 
     with pytest.raises(ValidationError) as caught:
-        Settings(notifications=[known, {"events": ["work_faild"], "log": True}])  # type: ignore[arg-type]
+        Settings(notifications=[known, {"events": ["work_faild"], "log": True}])
 
     (mistake,) = caught.value.errors()
     assert mistake["loc"] == ("notifications", "1", "events")
