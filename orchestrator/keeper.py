@@ -113,4 +113,5 @@ class Keeper(bootsteps.StartStopStep):
 def _attempt(request: Any) -> tuple[str, str, int] | None:
     """The (feature, task, attempt) of a running Celery request, read from its id; None for a task of another kind."""
     parts = str(request.id).split(":")
-    return (parts[0], parts[1], int(parts[2])) if len(parts) == 3 else None
+    is_ours = len(parts) == 3 and parts[2].isdecimal()
+    return (parts[0], parts[1], int(parts[2])) if is_ours else None

@@ -18,11 +18,11 @@ NOWHERE = "redis://:secret@127.0.0.1:1/0"
 def app_with(broker: str, **settings: Any) -> App:
     """An app on this broker. Its Redis does not exist: the tests bring their own store."""
     memory.Channel.queues.clear()
-    return create(
-        Settings(
-            broker=BrokerSettings(url=broker), redis=RedisSettings(url="redis://127.0.0.1:1"), **settings
-        )
-    )
+    given = {"redis": RedisSettings(url="redis://127.0.0.1:1"), **settings}
+    app = create(Settings(broker=BrokerSettings(url=broker), **given))
+    # Who waits for a broker in vain need not wait for long.
+    app.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+    return app
 
 
 @dataclass(frozen=True)

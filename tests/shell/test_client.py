@@ -13,12 +13,12 @@ import redis
 import orchestrator
 from orchestrator import errors, lifecycle
 from orchestrator.client import Client, Handle, make_id, some
-from orchestrator.config import BrokerSettings, Limits, RedisSettings, Settings, Trust
+from orchestrator.config import Limits, RedisSettings, Settings, Trust
 from orchestrator.models import Blocked, Completed, Failed, Feature, FeatureStatus, Outcome, Retries, Strategy
 from tests.core import factories
 from tests.core.factories import task
 from tests.redis_server import client_of, serve
-from tests.shell.brokers import NOWHERE
+from tests.shell.brokers import NOWHERE, app_with
 
 pytestmark = pytest.mark.real
 
@@ -124,7 +124,8 @@ def test_an_idempotency_key_enqueues_once(client: Client, server: redis.Redis) -
 
 
 def test_a_feature_is_stored_where_only_the_broker_is_down(url: str, server: redis.Redis) -> None:
-    with Client(settings_on(url, broker=BrokerSettings(url=NOWHERE))) as client:
+    app = app_with(NOWHERE, redis=RedisSettings(url=url), trust=Trust(inline_commands=True))
+    with Client(app=app) as client:
         with pytest.raises(errors.BrokerUnreachable, match="The feature auth is stored"):
             client.enqueue(a_feature(id="auth"))
         assert client.feature("auth").progress().in_flight == 1
@@ -218,7 +219,7 @@ def test_a_handle_tells_the_whole_story(client: Client) -> None:
 @pytest.mark.parametrize(
     ("outcome", "mend"), [(Failed(reason="broken"), "retry"), (Blocked(reason="no key"), "unblock")]
 )
-def test_a_stopped_task_is_mended(client: Client, outcome: Outcome, mend: str) -> None:
+def test_a_stopped_task_is_mended(client: Client, outcome: Failed | Blocked, mend: str) -> None:
     handle = client.enqueue(a_feature())
     work(handle, "T1", outcome)
     assert handle.wait(60).status is FeatureStatus.BLOCKED

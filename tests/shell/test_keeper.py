@@ -85,9 +85,8 @@ def test_the_leases_of_what_runs_here_are_renewed(
     # Given an attempt that runs here, its lease at an end, and a task of another kind
     launch(keeper)
     lose(store)
-    running = {SimpleNamespace(id="auth:T1:1").id: SimpleNamespace(id="auth:T1:1")}
-    others = SimpleNamespace(id="some-other-task")
-    monkeypatch.setattr(state, "active_requests", [*running.values(), others])
+    running = [SimpleNamespace(id="auth:T1:1"), SimpleNamespace(id="some-other-task")]
+    monkeypatch.setattr(state, "active_requests", running)
 
     keeper._renew(60)
 
@@ -152,7 +151,12 @@ def test_who_does_not_lead_does_not_sweep(
     assert store.lead("another", seconds=3_600)
     asked: list[str] = []
     lead = store.lead
-    monkeypatch.setattr(store, "lead", lambda worker, seconds: asked.append(worker) or lead(worker, seconds))
+
+    def note_it(worker: str, seconds: float) -> bool:
+        asked.append(worker)
+        return lead(worker, seconds)
+
+    monkeypatch.setattr(store, "lead", note_it)
 
     keeper.start(None)  # type: ignore[arg-type]
     wait_until(lambda: len(asked) > 3)

@@ -80,7 +80,7 @@ def test_an_attempt_ends_with_what_follows_on_its_way(store: Store, work: Any) -
 
 
 @pytest.mark.parametrize("outcome", [Failed(reason="2 of 9 fail"), Blocked(reason="no key")])
-def test_celery_is_told_what_did_not_complete(store: Store, work: Any, outcome: Outcome) -> None:
+def test_celery_is_told_what_did_not_complete(store: Store, work: Any, outcome: Failed | Blocked) -> None:
     shell = shell_on()
     launch(shell)
     work(lambda context: outcome)
@@ -97,7 +97,12 @@ def test_what_may_not_start_does_no_work(store: Store, work: Any) -> None:
     shell = shell_on()
     launch(shell)
     done: list[str] = []
-    work(lambda context: done.append(context.task.id) or Completed())
+
+    def note_it(context: Context) -> Outcome:
+        done.append(context.task.id)
+        return Completed()
+
+    work(note_it)
 
     shell.attempt(WHO, "auth", "T1", 1, "w1")
     for name, attempt in (("T1", 1), ("T1", 2), ("T9", 1)):
@@ -169,7 +174,12 @@ def test_an_attempt_sees_the_outcomes_of_its_dependencies(store: Store, work: An
     shell.attempt(WHO, "auth", "T1", 1, "w1")
 
     seen: list[dict[str, Completed]] = []
-    work(lambda context: seen.append(dict(context.dependencies)) or Completed())
+
+    def look(context: Context) -> Outcome:
+        seen.append(dict(context.dependencies))
+        return Completed()
+
+    work(look)
     shell.attempt(WHO, "auth", "T2", 1, "w1")
 
     assert seen == [{"T1": Completed(result=[1, 2])}]

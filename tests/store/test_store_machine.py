@@ -278,7 +278,7 @@ def play(client: Any, examples: int) -> None:
             Machine,
             settings=settings(
                 max_examples=examples,
-                stateful_step_count=40,
+                stateful_step_count=30,
                 deadline=None,
                 derandomize=True,
                 database=None,
@@ -291,10 +291,10 @@ def play(client: Any, examples: int) -> None:
 
 
 def test_any_feature_under_any_calls_on_the_fake() -> None:
-    play(None, examples=60)
+    play(None, examples=40)
 
 
 @pytest.mark.real
 def test_any_feature_under_any_calls_on_a_real_redis(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serve(tmp_path_factory.mktemp("redis")) as url:
-        play(client_of(url), examples=40)
+        play(client_of(url), examples=20)
