@@ -143,12 +143,13 @@ class Store:
         Raises:
             FeatureExists: Another feature has this id.
         """
+        keys = self.keys.feature(feature_id)
+        exists = self.client.exists(keys.meta)  # asked before the key, which comes into being with it
         if idempotency_key:
             earlier = self.client.get(self.keys.idempotency(idempotency_key))
             if earlier:
                 return "repeated", str(earlier)
-        keys = self.keys.feature(feature_id)
-        if self.client.exists(keys.meta):
+        if exists:
             raise errors.FeatureExists(feature=feature_id)
         staged = self._stage(keys.staged(uuid.uuid4().hex), plan, routes, gated or {})
         meta: dict[str, str | int | float] = {
@@ -353,7 +354,7 @@ class Store:
         answer: str = self._run(
             Call(
                 "note",
-                [keys.states, keys.events],
+                [keys.states, keys.slots, keys.events],
                 [task_id, attempt, "" if percent is None else percent, note, self.events_kept],
             )
         )

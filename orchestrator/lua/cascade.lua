@@ -170,6 +170,9 @@ if not is_over() then
     fill_slots()
   end
   follow_tasks()
+else
+  -- An attempt that ends after the feature may ask for a retry; it gets none.
+  redis.call('DEL', KEYS[5], KEYS[7], KEYS[10])
 end
 
 return cjson.encode({ status = status, launched = launched, opened = opened })

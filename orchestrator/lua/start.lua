@@ -28,7 +28,8 @@ if not begins then return {'stale'} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local from, event = state.status, begins[1]
-state.status, state.started, state.worker, state.finished, state.note = begins[2], now, ARGV[5], nil, nil
+state.status, state.started, state.worker, state.finished = begins[2], now, ARGV[5], nil
+state.percent, state.note, state.noted = nil, nil, nil
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[4]), ARGV[1])
 redis.call('HDEL', KEYS[5], ARGV[1])

@@ -199,7 +199,7 @@ def test_a_feature_that_is_newer_than_the_index_was_read_stays_until_it_was(
 ) -> None:
     # Given a feature known as active only: the index has been read up to a moment before its own
     begin(led)
-    created = led.client.zscore(led.keys.features, "auth")
+    created = led.client.zscore(led.keys.features, "auth") or 0.0
     led.client.zadd(led.keys.features, {"auth": 1e13})
     told = make(led, friend)
     tell_all(told)

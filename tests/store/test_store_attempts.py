@@ -6,7 +6,8 @@ import pytest
 import redis
 
 from orchestrator import errors, lifecycle
-from orchestrator.lifecycle import BatchTally, TaskEvent
+from orchestrator.flows import TaskEvent
+from orchestrator.lifecycle import BatchTally
 from orchestrator.models import (
     Blocked,
     BlockKind,
@@ -83,7 +84,7 @@ def test_an_attempt_that_waits_for_a_slot_again_cannot_start(store: Store) -> No
 
 def test_an_attempt_of_a_cancelled_feature_is_over_and_frees_its_slot(store: Store) -> None:
     with launched(store) as run:
-        store.cancel(run.id)
+        run.cancel()
 
         assert run.start("T1").code == "over"
         raw = read(run)
@@ -234,7 +235,7 @@ def test_a_finish_of_what_is_not_there_is_missing(store: Store) -> None:
 def test_failed_attempts_are_counted_against_the_retries(store: Store) -> None:
     with launched(store, task("T1", retries=2)) as run:
         for retried in range(2):
-            assert run.start("T1").retried == retried
+            assert run.start("T1").attempts.retried == retried
             code, status, _ = run.finish("T1", Failed(reason="flaky"), retries=2, retried=retried)
             assert (code, status) == ("finished", "pending")
             assert store.state(run.id, "T1").phase == "delayed"
@@ -243,7 +244,7 @@ def test_failed_attempts_are_counted_against_the_retries(store: Store) -> None:
             assert run.cascade() == ["T1"]
 
         grant = run.start("T1")
-        assert grant.retried == 2
+        assert grant.attempts.retried == 2
         run.end("T1", Failed(reason="flaky"), retries=2, retried=2)
         assert run.status("T1") == TaskStatus.FAILED
         assert run.status() == FeatureStatus.BLOCKED
@@ -316,7 +317,7 @@ def test_what_is_not_held_is_not_renewed(store: Store) -> None:
 def test_a_running_attempt_learns_that_it_is_cancelled(store: Store) -> None:
     with launched(store) as run:
         run.start("T1")
-        store.cancel(run.id)
+        run.cancel()
         assert store.renew([(run.id, "T1", 1)], lease=LEASE) == ["cancelled"]
 
 

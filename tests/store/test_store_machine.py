@@ -227,7 +227,7 @@ class Machine(RuleBasedStateMachine):
             return
         status = FeatureStatus(read(self.run).meta["status"])
         try:
-            self.store.cancel(self.run.id)
+            self.run.cancel()
         except errors.RefusedTransition:
             assert status.is_over
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator import errors
-from orchestrator.lifecycle import TaskEvent
+from orchestrator.flows import TaskEvent
 from orchestrator.models import Blocked, Cancelled, Failed, FeatureStatus, RetryLater, TaskStatus
 from orchestrator.store import Store
 from tests.core.factories import task
@@ -52,7 +52,7 @@ def test_a_retry_gives_the_task_all_its_retries_again(store: Store) -> None:
         run.start("T1")
         run.end("T1", FAILED, retries=1, retried=1)
         run.reopen("T1")
-        assert run.start("T1").retried == 0
+        assert run.start("T1").attempts.retried == 0
 
 
 def test_a_reopened_task_waits_for_a_free_slot(store: Store) -> None:
@@ -103,7 +103,7 @@ def test_a_retry_of_what_is_not_there_says_so(store: Store) -> None:
 
 def test_a_task_of_a_cancelled_feature_cannot_be_retried(store: Store) -> None:
     with stopped(store, FAILED) as run:
-        store.cancel(run.id)
+        run.cancel()
         with pytest.raises(errors.RefusedTransition, match=r"The feature auth .* it is cancelled"):
             run.reopen("T1")
 
@@ -125,7 +125,7 @@ def test_nothing_starts_after_a_cancel(store: Store) -> None:
         run.end("T0", RetryLater(after=60))
         run.start("T1")
 
-        store.cancel(run.id, note="not wanted any more")
+        run.cancel(note="not wanted any more")
 
         # Then nothing waits any more, and nothing is launched
         raw = read(run)
@@ -140,7 +140,7 @@ def test_nothing_starts_after_a_cancel(store: Store) -> None:
 def test_a_cancelled_feature_is_settled_when_its_last_task_has_ended(store: Store) -> None:
     with launched(store, task("T1"), task("T2")) as run:
         run.start("T1")
-        store.cancel(run.id)
+        run.cancel()
         assert not store.progress(run.id).is_settled
         assert store.active() == [run.id]
 
@@ -155,7 +155,7 @@ def test_a_cancelled_feature_is_settled_when_its_last_task_has_ended(store: Stor
 
 def test_a_cancelled_feature_with_nothing_in_flight_is_out_of_sight_at_once(store: Store) -> None:
     with enqueue(store) as run:
-        store.cancel(run.id)
+        run.cancel()
         assert store.active() == []
         assert store.progress(run.id).is_settled
 
@@ -166,7 +166,7 @@ def test_an_attempt_that_ends_after_the_cancel_leaves_nothing_waiting(
 ) -> None:
     with launched(store, task("T1")) as run:
         run.start("T1")
-        store.cancel(run.id)
+        run.cancel()
         run.end("T1", outcome, retries=3)
         assert store.progress(run.id).delayed == 0
         assert run.status("T1") == TaskStatus.CANCELLED
@@ -175,7 +175,7 @@ def test_an_attempt_that_ends_after_the_cancel_leaves_nothing_waiting(
 def test_work_that_was_done_before_the_cancel_stays_done(store: Store) -> None:
     with launched(store, task("T1"), task("T2")) as run:
         run.start("T1")
-        store.cancel(run.id)
+        run.cancel()
         run.end("T1")
         assert run.status("T1") == TaskStatus.COMPLETED
         assert run.status() == FeatureStatus.CANCELLED
@@ -184,7 +184,7 @@ def test_work_that_was_done_before_the_cancel_stays_done(store: Store) -> None:
 def test_a_lost_attempt_of_a_cancelled_feature_is_not_tried_again(store: Store) -> None:
     with launched(store, task("T1")) as run:
         run.start("T1")
-        store.cancel(run.id)
+        run.cancel()
         run.expire_lease("T1")
         facts, unpublished = run.recover()
         assert (facts.launched, unpublished) == ((), ())
@@ -194,10 +194,10 @@ def test_a_lost_attempt_of_a_cancelled_feature_is_not_tried_again(store: Store) 
 @pytest.mark.parametrize("over", ["completed", "cancelled"])
 def test_a_feature_that_is_over_cannot_be_cancelled(store: Store, over: str) -> None:
     with launched(store, task("T1")) as run:
-        run.complete("T1") if over == "completed" else store.cancel(run.id)
+        run.complete("T1") if over == "completed" else run.cancel()
         before = read(run)
         with pytest.raises(errors.RefusedTransition, match=rf"it is {over}\. .* it is final"):
-            store.cancel(run.id)
+            run.cancel()
         assert read(run) == before
 
 
@@ -213,7 +213,7 @@ def test_a_feature_that_does_not_wait_cannot_be_launched(store: Store) -> None:
     with launched(store, auto_launch=False) as run:
         before = read(run)
         with pytest.raises(errors.RefusedTransition, match="cannot take batch_launched: it is planning"):
-            store.release(run.id)
+            run.release()
         assert read(run) == before
     with pytest.raises(errors.NoSuchFeature, match="nobody"):
         store.release("nobody")
@@ -225,17 +225,17 @@ def test_a_stopped_batch_is_not_launched_over(store: Store) -> None:
         run.start("T1")
         run.end("T1", FAILED)
         with pytest.raises(errors.RefusedTransition, match="it is blocked"):
-            store.release(run.id)
+            run.release()
         run.reopen("T1")
         run.complete("T1")
         # Then the feature waits for launch as ever
         assert run.status() == FeatureStatus.ON_HOLD
-        assert [launch.task for launch in store.release(run.id).launched] == ["T2"]
+        assert [launch.task for launch in run.release()] == ["T2"]
 
 
 def test_a_feature_that_waits_for_launch_can_be_cancelled(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1"), auto_launch=False) as run:
         run.complete("T1")
-        store.cancel(run.id)
+        run.cancel()
         assert run.status("T2") == TaskStatus.CANCELLED
         assert store.renew([(run.id, "T2", 1)], lease=LEASE) == ["lost"]
