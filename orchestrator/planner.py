@@ -87,10 +87,12 @@ class Work:
 
     @cached_property
     def depends_on(self) -> graph.Graph:
+        """Each task with what it depends on."""
         return {task.id: task.depends_on for task in self.feature.tasks}
 
     @cached_property
     def ordered(self) -> list[str]:
+        """A topological order; raises CircularDependency where there is none."""
         ordered = graph.order(self.depends_on)
         if len(ordered) < len(self.depends_on):
             raise report.circular(self.feature, self.depends_on)
@@ -98,14 +100,17 @@ class Work:
 
     @cached_property
     def followers(self) -> graph.Graph:
+        """Each task with what depends on it."""
         return graph.dependents(self.depends_on)
 
     @cached_property
     def levels(self) -> dict[str, int]:
+        """The dependency level of each task."""
         return graph.levels(self.depends_on, self.ordered)
 
     @cached_property
     def by_level(self) -> list[list[str]]:
+        """The tasks of each level."""
         found: dict[int, list[str]] = defaultdict(list)
         for task in self.depends_on:
             found[self.levels[task]].append(task)
@@ -113,10 +118,12 @@ class Work:
 
     @cached_property
     def weights(self) -> dict[str, float]:
+        """The expected seconds of each task."""
         return {task.id: task.weight for task in self.feature.tasks}
 
     @cached_property
     def left(self) -> dict[str, float]:
+        """The longest remaining path of each task, in seconds."""
         return graph.remaining(self.depends_on, self.ordered, self.weights)
 
     @cached_property

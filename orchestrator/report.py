@@ -310,8 +310,9 @@ def batch_line(progress: Progress, number: int, total: int) -> str:
     if number > progress.batch:
         return f"Batch {number}: {count(total, 'task')}, never started"
     resolved = progress.batch_resolved if number == progress.batch else total
-    stopped = sum(progress.batch_counts.get(status, 0) for status in _STOPPED)
-    return BatchTally(number, total, resolved, stopped if number == progress.batch else 0).line()
+    counts = progress.batch_counts if number == progress.batch else {}
+    blocked, failed = counts.get(TaskStatus.BLOCKED, 0), counts.get(TaskStatus.FAILED, 0)
+    return BatchTally(number, total, resolved, blocked, failed).line()
 
 
 _STOPPED = (TaskStatus.FAILED, TaskStatus.BLOCKED)

@@ -191,8 +191,12 @@ class FeatureProgression(Section):
 class StatusProgression(Section):
     """How tasks and features pass through their statuses."""
 
-    tasks: TaskProgression = TaskProgression()
-    features: FeatureProgression = FeatureProgression()
+    tasks: TaskProgression = Field(
+        default=TaskProgression(), description="flows of tasks, and who takes which"
+    )
+    features: FeatureProgression = Field(
+        default=FeatureProgression(), description="flows of features, and which takes which"
+    )
 
 
 class StatusValidation(Section):
@@ -242,8 +246,12 @@ class QualityGates(Section):
     """Hooks that a task or a feature has to pass."""
 
     enabled: bool = Field(default=False, description="false: no gate runs")
-    task_gates: StageGates = StageGates()
-    feature_gates: StageGates = StageGates()
+    task_gates: StageGates = Field(
+        default=StageGates(), description="of each task: name, command or python, required, timeout, tags"
+    )
+    feature_gates: StageGates = Field(
+        default=StageGates(), description="of a feature, once all its tasks are resolved"
+    )
 
 
 class ErrorHandling(Section):

@@ -454,7 +454,7 @@ class Store:
         return facts
 
     def steer(
-        self, feature_id: str, event: str, changes: Mapping[str, str | int] | None = None, note: str = ""
+        self, feature_id: str, event: str, changes: Mapping[str, Any] | None = None, note: str = ""
     ) -> Facts:
         """Change a feature's status or what it may do next, as a person asked, and launch what follows from it.
 

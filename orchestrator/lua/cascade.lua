@@ -5,6 +5,7 @@
 -- KEYS  1 meta  2 states  3 counts  4 batches  5 ready  6 slots  7 delayed  8 outbox  9 plan  10 unassigned
 --       11 events  12 active
 -- ARGV  1 feature id  2 statuses in which a feature is over, comma-separated  3 events kept
+-- The cause of person_awaited is "review", "specialist", "launch" or "decision".
 -- Output JSON: status, launched [[task, attempt, specialist], …], opened [batch, …]; or nil where there is no such
 --       feature
 local meta = redis.call('HMGET', KEYS[1], 'status', 'cap', 'batch', 'batches', 'auto_launch', 'released', 'total',

@@ -128,7 +128,7 @@ def test_stopped_tasks_are_in_the_progress() -> None:
     ("number", "fields", "line"),
     [
         (1, {}, "Batch 1: 2/5 tasks complete (40%)"),
-        (1, {"batch_counts": {"failed": 1}}, "Batch 1: 2/5 tasks complete (40%), 1 stopped"),
+        (1, {"batch_counts": {"failed": 1}}, "Batch 1: 2/5 (1 failed)"),
         (2, {}, "Batch 2: 5 tasks, waiting for batch 1"),
         (1, {"batch": 2}, "Batch 1: 5/5 tasks complete (100%)"),
         (2, {"status": "cancelled"}, "Batch 2: 5 tasks, never started"),
