@@ -387,3 +387,42 @@ def origin(path: tuple[str, ...], file_data: Mapping[str, Any]) -> str:
             return "default"
         node = node[part]
     return "file"
+
+
+def remember(tags: Iterable[str], specialist: str, settings: Settings) -> None:
+    """Write into the configuration file that tags go to a specialist; all else in it stays as it is written.
+
+    Raises:
+        CannotRemember: The file's mapping is not written in lines of its own, so it is left alone.
+    """
+    file = settings.folder / FILE
+    text = file.read_text("utf-8") if file.is_file() else ""
+    lines = [f"    {tag}: {specialist}" for tag in tags]
+    changed = _with_mapping(text, lines)
+    try:
+        found = (yaml.safe_load(changed) or {})["specialist_routing"]["mapping"]
+        kept = all(found[tag] == specialist for tag in tags)
+    except (yaml.YAMLError, KeyError, TypeError):
+        kept = False
+    if not kept:
+        wanted = ", ".join(line.strip() for line in lines)
+        raise errors.CannotRemember(
+            task="the task",
+            reason=f"{file} has a mapping that is not written line by line",
+            line=f"`{wanted}` under specialist_routing.mapping",
+        )
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    file.write_text(changed, "utf-8")
+
+
+def _with_mapping(text: str, lines: list[str]) -> str:
+    """The text of a configuration file with these lines in specialist_routing.mapping."""
+    added = "\n".join(lines) + "\n"
+    mapping = re.search(r"^specialist_routing:[^\n]*\n(?:[ #][^\n]*\n|\n)*?  mapping:[ ]*\n", text, re.M)
+    if mapping:
+        return text[: mapping.end()] + added + text[mapping.end() :]
+    section = re.search(r"^specialist_routing:[ ]*\n", text, re.M)
+    if section:
+        return text[: section.end()] + "  mapping:\n" + added + text[section.end() :]
+    end = "" if not text or text.endswith("\n") else "\n"
+    return f"{text}{end}specialist_routing:\n  mapping:\n{added}"

@@ -217,3 +217,12 @@ class GrowthContested(OrchestratorError):
 class NotDelivered(OrchestratorError):
     """{target} was not told of {event} ({id}) of {feature}; given up after {tries}: {cause}.
     `orchestrator status {feature}` shows where it stands. Mend `notifications`, or what it names."""
+
+
+class NothingToRetry(UsageError):
+    """Nothing of {feature} has stopped {where}. `orchestrator status {feature}` shows what has."""
+
+
+class CannotRemember(UsageError):
+    """The choice for {task} was made, but cannot be remembered: {reason}.
+    Put {line} in place by hand, and the next one like it is routed."""
