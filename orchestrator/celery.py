@@ -67,7 +67,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_send_task_events": True,
-        "task_send_sent_event": True,
         "task_track_started": True,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from pydantic import JsonValue
 
-from orchestrator import celery, connections, errors, feature_file, lifecycle, planner, routing
+from orchestrator import celery, connections, errors, feature_file, growth, lifecycle, planner, routing
 from orchestrator.celery import App, create
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
-from orchestrator.lifecycle import Facts, TaskEvent
+from orchestrator.flows import FeatureEvent, Flow, TaskEvent
+from orchestrator.lifecycle import Facts
 from orchestrator.models import (
     Completed,
     Event,
@@ -94,7 +95,13 @@ class Client:
 
     @_translated
     def enqueue(
-        self, feature: Feature, *, idempotency_key: str | None = None, auto_launch: bool | None = None
+        self,
+        feature: Feature,
+        *,
+        idempotency_key: str | None = None,
+        auto_launch: bool | None = None,
+        stops: Sequence[int] = (),
+        assign: Mapping[str, str] | None = None,
     ) -> Handle:
         """Store a feature, start what may start, and return at once.
 
@@ -103,23 +110,29 @@ class Client:
             idempotency_key: A name for this enqueue. Asked for again with the same key within a week, the feature of
                 the first time is returned and nothing new is stored.
             auto_launch: False: after each batch the feature waits for `launch`. None: as configured.
+            stops: Numbers of batches before which it waits for `launch` in any case.
+            assign: Specialists for tasks that no tag routes, by task id. Where the fallback is ask_user, a task that
+                is neither routed nor assigned waits for `Handle.assign`.
 
         Raises:
             InvalidFeature, CircularDependency, NotParallel: It cannot be planned.
-            NoSpecialist, UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
+            UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
             FeatureExists: Another feature has its id.
             RedisUnreachable: Nothing was stored.
             BrokerUnreachable: It is stored, and starts when the broker answers a worker.
         """
         plan = self.plan(feature)
-        routes = routing.route(feature, self.settings)
+        routes = routing.route(feature, self.settings, assign or {})
         check_work(feature, routes, self.settings)
         launch = self.settings.parallelism.auto_launch if auto_launch is None else auto_launch
         code, feature_id = self.store.enqueue(
             feature.id or make_id(feature.title),
             plan,
             routes,
+            flow=self.settings.feature_flow_for(feature.tags),
+            gated=gated_stages(feature, self.settings),
             auto_launch=launch,
+            stops=stops,
             idempotency_key=idempotency_key,
         )
         if code == "enqueued":
@@ -173,16 +186,71 @@ class Client:
         return self.store.outcomes(feature_id, [task_id]).get(task_id)
 
     @_translated
-    def _reopen(self, feature_id: str, task_id: str, event: TaskEvent, note: str) -> None:
-        self._follow_up(self.store.reopen(feature_id, task_id, event, note))
+    def _move(self, feature_id: str, task_id: str, /, *events: TaskEvent, note: str = "", **how: Any) -> None:
+        flow = self._flow(feature_id, task_id)
+        move = lifecycle.move(flow, *events)
+        self._follow_up(self.store.move(feature_id, task_id, flow, move, note, **how))
+
+    def _flow(self, feature_id: str, task_id: str) -> Flow:
+        if task_id.startswith("@"):
+            return lifecycle.GATES_FLOW
+        return self.settings.flow_for(self.store.task(feature_id, task_id).tags)
 
     @_translated
-    def _cancel(self, feature_id: str, note: str) -> None:
-        self.store.cancel(feature_id, note)
+    def _advance(self, feature_id: str, task_id: str, to: str | None, note: str) -> None:
+        flow = self._flow(feature_id, task_id)
+        states = {state.id: state for state in self.store.states(feature_id)}
+        if flow.rules.validate_prerequisites:
+            check_prerequisites(feature_id, states[task_id], states)
+        events = lifecycle.path_forward(flow, states[task_id].status, to)
+        self._move(feature_id, task_id, *events, note=note, resolve="if-completed")
 
     @_translated
-    def _launch(self, feature_id: str) -> None:
-        self._follow_up(self.store.release(feature_id))
+    def _approve(self, feature_id: str, task_id: str, note: str) -> None:
+        task = self.store.task(feature_id, task_id)
+        flow = self.settings.flow_for(task.tags)
+        events = [TaskEvent.REVIEW_APPROVED]
+        if flow.has("in-review") and flow.after("in-review") == "testing":
+            stages = lifecycle.stages_ahead(flow, "testing")
+            # With gates, a worker takes the task up in testing and runs them; without any, it passes at once.
+            if not any(self.settings.task_gates(stage, task.tags) for stage in stages):
+                events += lifecycle.path_to_rest(flow, "testing")
+        self._move(feature_id, task_id, *events, note=note, resolve="if-completed")
+
+    @_translated
+    def _assign(self, feature_id: str, task_id: str, specialist: str, note: str) -> None:
+        task = self.store.task(feature_id, task_id)
+        route = routing.recommend(task.model_copy(update={"specialist": specialist}), self.settings)
+        if not task.run and not _has_work(route.specialist, self.settings):
+            raise errors.NothingToDo(tasks=task_id, specialist=route.specialist)
+        self._follow_up(self.store.assign(feature_id, task_id, route.specialist, note))
+
+    @_translated
+    def _grow(
+        self,
+        feature_id: str,
+        tasks: Sequence[Task] = (),
+        dependencies: Mapping[str, Sequence[str]] | None = None,
+        note: str = "",
+    ) -> None:
+        def decide(shape: growth.Shape) -> growth.Growth:
+            grown = growth.grow(shape, tasks, dependencies, note)
+            feature_file.check(grown.feature, self.settings.limits)
+            return grown
+
+        def route(added: Sequence[Task]) -> Mapping[str, Route]:
+            part = Feature.model_construct(title=feature_id, tasks=tuple(added))
+            routes = routing.route(part, self.settings)
+            check_work(part, routes, self.settings)
+            return routes
+
+        self._follow_up(self.store.grow(feature_id, decide, route))
+
+    @_translated
+    def _steer(
+        self, feature_id: str, event: str, changes: Mapping[str, str | int] | None = None, note: str = ""
+    ) -> None:
+        self._follow_up(self.store.steer(feature_id, event, changes, note))
 
 
 class Handle:
@@ -271,39 +339,135 @@ class Handle:
             raise errors.NotCompleted(feature=self.id, task=task_id, reason=reason)
         return outcome.result
 
-    def cancel(self, note: str = "") -> None:
-        """Cancel it: nothing more starts, and its running commands are ended within seconds.
+    # What a person may ask for. Each of these is one event; a refused one says what would be allowed.
 
-        Raises:
-            RefusedTransition: It is over already.
-        """
-        self._client._cancel(self.id, note)
+    def cancel(self, note: str = "") -> None:
+        """Cancel it: nothing more starts, and its running commands are ended within seconds."""
+        self._client._steer(self.id, FeatureEvent.FEATURE_CANCELLED, note=note)
+
+    def fail(self, note: str = "") -> None:
+        """Give it up: as `cancel`, and it counts as failed."""
+        self._client._steer(self.id, FeatureEvent.FEATURE_FAILED, note=note)
+
+    def pause(self, note: str = "") -> None:
+        """Start nothing more until `resume`; what runs goes on to its end."""
+        self._client._steer(self.id, FeatureEvent.FEATURE_PAUSED, {"paused": 1}, note)
+
+    def resume(self, note: str = "") -> None:
+        """Go on after `pause`."""
+        self._client._steer(self.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0}, note)
+
+    def approve_feature(self, note: str = "") -> None:
+        """Complete a feature that waits for its review."""
+        self._client._steer(self.id, FeatureEvent.FEATURE_APPROVED, note=note)
 
     def launch(self) -> None:
-        """Start the next batch of a feature that waits for it (`auto_launch` false).
+        """Start the next batch of a feature that waits for it.
 
         Raises:
-            RefusedTransition: It does not wait for launch.
+            NothingToLaunch: It does not wait for launch.
         """
-        self._client._launch(self.id)
+        progress = self.progress()
+        if not progress.awaits_launch:
+            raise errors.NothingToLaunch(feature=self.id, batch=progress.batch, status=progress.status)
+        self._client._steer(self.id, "launch_requested", {"released": progress.batch + 1})
+
+    def set_cap(self, max_parallel_tasks: int) -> None:
+        """Change how many of its tasks may run at once. What runs goes on; the new cap holds for what starts.
+
+        Raises:
+            BadCap: It is no number from 1 to 10,000.
+        """
+        if not 1 <= max_parallel_tasks <= 10_000:
+            raise errors.BadCap(cap=max_parallel_tasks)
+        self._client._steer(self.id, "cap_changed", {"cap": max_parallel_tasks}, str(max_parallel_tasks))
 
     def retry(self, task_id: str, note: str = "") -> None:
-        """Run a failed task again.
-
-        Raises:
-            NoSuchTask: The feature has no such task.
-            RefusedTransition: The task has not failed.
-        """
-        self._client._reopen(self.id, task_id, TaskEvent.RETRY_REQUESTED, note)
+        """Run a failed task again; its retries begin anew. The note reaches the specialist, as all notes do."""
+        self._client._move(self.id, task_id, TaskEvent.RETRY_REQUESTED, note=note, anew=True)
 
     def unblock(self, task_id: str, note: str = "") -> None:
-        """Run a blocked task again, because its obstacle is gone.
+        """Run a blocked task again, because its obstacle is gone."""
+        self._client._move(self.id, task_id, TaskEvent.BLOCKER_RESOLVED, note=note, anew=True)
+
+    def block(self, task_id: str, note: str) -> None:
+        """Say that a task cannot go on; a running attempt is taken away from its worker."""
+        self._client._move(self.id, task_id, TaskEvent.BLOCKER_DETECTED, note=note, revoke=True)
+
+    def skip(self, task_id: str, because: str) -> None:
+        """Do without a task: it counts as resolved, and what depends on it may run."""
+        self._client._move(self.id, task_id, TaskEvent.TASK_SKIPPED, note=because, resolve="resolve")
+
+    def hold(self, task_id: str, note: str = "") -> None:
+        """Put a task on hold; a running attempt is taken away from its worker."""
+        self._client._move(self.id, task_id, TaskEvent.TASK_HELD, note=note, revoke=True)
+
+    def resume_task(self, task_id: str, note: str = "") -> None:
+        """Take a task up again that was on hold or deferred."""
+        self._client._move(self.id, task_id, TaskEvent.TASK_RESUMED, note=note, anew=True)
+
+    def defer(self, task_id: str, note: str = "") -> None:
+        """Put a task off; what depends on it waits until it is resumed or skipped."""
+        self._client._move(self.id, task_id, TaskEvent.TASK_DEFERRED, note=note, revoke=True)
+
+    def cancel_task(self, task_id: str, note: str = "") -> None:
+        """Cancel one task; what depends on it waits until it is skipped."""
+        self._client._move(self.id, task_id, TaskEvent.TASK_CANCELLED, note=note, revoke=True)
+
+    def approve(self, task_id: str, note: str = "") -> None:
+        """Approve a task that is in review."""
+        self._client._approve(self.id, task_id, note)
+
+    def request_changes(self, task_id: str, note: str) -> None:
+        """Send a task that is in review back to its specialist, who gets the note."""
+        self._client._move(self.id, task_id, TaskEvent.CHANGES_REQUESTED, note=note, anew=True)
+
+    def advance(self, task_id: str, to: str | None = None, note: str = "") -> None:
+        """Move a task on by hand: to the next status of its flow, or to a later one where the rules allow it.
+
+        Raises:
+            RefusedTransition, CannotAdvance, AttemptRuns: It cannot be moved from where it stands.
+            Unresolved: A dependency is not resolved.
+        """
+        self._client._advance(self.id, task_id, to, note)
+
+    def assign(self, task_id: str, specialist: str, note: str = "") -> None:
+        """Give a task that has not started to a specialist, by name or title."""
+        self._client._assign(self.id, task_id, specialist, note)
+
+    def add_task(self, task: Task, note: str = "") -> None:
+        """Add a task; it starts as soon as all that it depends on is resolved and its batch is open.
+
+        Raises:
+            As `add_tasks`.
+
+        Example:
+            handle.add_task(Task(id="T9", title="Mend the schema", depends_on=["T2"]), note="found in review")
+        """
+        self._client._grow(self.id, [task], note=note)
+
+    def add_tasks(self, tasks: Sequence[Task], note: str = "") -> None:
+        """Add tasks, all or none. They may depend on those there are, and on each other.
+
+        Raises:
+            FeatureOver: Nothing more happens in the feature.
+            InvalidFeature: An id is taken, a dependency is unknown, or the feature would be over a limit.
+            CircularDependency: Some tasks would wait for each other.
+            UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
+            GrowthContested: The feature changed too fast.
+        """
+        self._client._grow(self.id, tasks, note=note)
+
+    def depend(self, task_id: str, on: str | Sequence[str], note: str = "") -> None:
+        """Let a task that has not started wait for others too; it moves to a later batch where it has to.
 
         Raises:
             NoSuchTask: The feature has no such task.
-            RefusedTransition: The task is not blocked.
+            TaskStarted: The task has started already.
+            FeatureOver, InvalidFeature, CircularDependency, GrowthContested: As `add_tasks`.
         """
-        self._client._reopen(self.id, task_id, TaskEvent.BLOCKER_RESOLVED, note)
+        others = [on] if isinstance(on, str) else list(on)
+        self._client._grow(self.id, dependencies={task_id: others}, note=note)
 
 
 def enqueue(
@@ -337,6 +501,28 @@ def make_id(title: str) -> str:
     return f"{words or 'feature'}-{uuid.uuid4().hex[:6]}"
 
 
+def gated_stages(feature: Feature, settings: Settings) -> dict[str, str]:
+    """The stages of the feature's flow that have gates to pass, each with the specialist whose queue runs them."""
+    flow = settings.feature_flow_for(feature.tags)
+    stages = {"testing": "testing", "validating": "completion"}
+    return {
+        status: settings.specialist_routing.default
+        for status, stage in stages.items()
+        if status in flow.statuses and settings.feature_gates(stage, feature.tags)
+    }
+
+
+def check_prerequisites(feature_id: str, state: TaskState, states: Mapping[str, TaskState]) -> None:
+    """Refuse to move a task on whose dependencies are not resolved.
+
+    Raises:
+        Unresolved: One of them is not.
+    """
+    waits_for = [dependency for dependency in state.depends_on if not states[dependency].resolved]
+    if waits_for:
+        raise errors.Unresolved(feature=feature_id, task=state.id, dependencies=some(waits_for))
+
+
 def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -> None:
     """Refuse a feature with a task that no worker would do.
 
@@ -349,7 +535,7 @@ def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -
         raise errors.InlineCommandRefused(tasks=some(inline))
     idle: dict[str, list[str]] = {}
     for task in feature.tasks:
-        if not task.run:
+        if not task.run and routes[task.id].specialist:
             idle.setdefault(routes[task.id].specialist, []).append(task.id)
     for specialist, tasks in idle.items():
         if not _has_work(specialist, settings):

@@ -8,223 +8,38 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from orchestrator import errors
-from orchestrator.models import Seconds, Tag
+from orchestrator import errors, flows, notification
+from orchestrator.flows import FeatureFlow, Flow, Rules
+from orchestrator.sections import (
+    NAME_PATTERN,
+    SHIPPED_SPECIALISTS,
+    BrokerSettings,
+    ErrorHandling,
+    FlowMapping,
+    Gate,
+    Limits,
+    Notification,
+    Parallelism,
+    QualityGates,
+    Recovery,
+    RedisSettings,
+    SpecialistRouting,
+    SpecialistSettings,
+    StatusProgression,
+    StatusValidation,
+    Trust,
+)
 
 FOLDER = ".taskorchestrator"
 FILE = "config.yaml"
 ENV_PREFIX = "TASKORCHESTRATOR_"
-NAME_PATTERN = r"^[a-z0-9][a-z0-9\-]{0,62}$"
-
-
-class Section(BaseModel):
-    """A part of the settings: nothing but its declared fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Parallelism(Section):
-    """How much runs at once."""
-
-    max_parallel_tasks: int = Field(
-        default=5, ge=1, le=10_000, description="tasks of one feature that run at the same time"
-    )
-    auto_launch: bool = Field(default=True, description="a completed task starts what was waiting for it")
-    respect_dependencies: bool = Field(
-        default=True, description="always true: a task waits for its dependencies"
-    )
-
-    @field_validator("respect_dependencies")
-    @classmethod
-    def _cannot_be_turned_off(cls, value: bool) -> bool:
-        if not value:
-            raise ValueError(
-                "cannot be false: a task that starts before its dependencies works on what is not there yet. "
-                "Remove the dependency from the feature if it is not a real one"
-            )
-        return value
-
-
-class SpecialistSettings(Section):
-    """One specialist: how it works, and where."""
-
-    title: str | None = Field(default=None, description="the name people read; else made from the key")
-    description: str = Field(default="", description="what it is good at")
-    command: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="program and arguments that do the work"
-    )
-    python: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
-        description="callable that does the work, such as package.module:function",
-    )
-    env: Mapping[str, SecretStr] = Field(
-        default_factory=dict, description="environment variables of the command; never shown"
-    )
-    timeout: Seconds | None = Field(default=None, description="an attempt is ended after this, such as 30m")
-    workdir: Literal["task", "project"] = Field(
-        default="task", description="where the command runs: a folder of the task's own, or the project's"
-    )
-    queue: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$",
-        description="Celery queue of its tasks; else its name",
-    )
-    rate_limit: str | None = Field(
-        default=None,
-        pattern=r"^\d+(\.\d+)?(/[smh])?$",
-        description="attempts a worker starts, such as 10/m",
-    )
-    model_tier: str | None = Field(
-        default=None, description="a hint for agents, such as standard or advanced"
-    )
-
-    @model_validator(mode="after")
-    def _one_way_to_work(self) -> SpecialistSettings:
-        if self.command and self.python:
-            raise ValueError("has both a command and a python callable; keep one of them")
-        return self
-
-
-SHIPPED_SPECIALISTS: Mapping[str, Mapping[str, str]] = {
-    "implementation-specialist": {
-        "title": "Implementation Specialist",
-        "description": "Builds what is well understood: backend, frontend, database, tests, documentation.",
-        "model_tier": "standard",
-    },
-    "senior-engineer": {
-        "title": "Senior Engineer",
-        "description": "Takes bugs, errors, blockers and whatever is complex.",
-        "model_tier": "advanced",
-    },
-    "feature-architect": {
-        "title": "Feature Architect",
-        "description": "Turns an idea into a feature.",
-        "model_tier": "advanced",
-    },
-    "planning-specialist": {
-        "title": "Planning Specialist",
-        "description": "Breaks a feature down into tasks.",
-        "model_tier": "standard",
-    },
-}
-
-SHIPPED_MAPPING: Mapping[str, str] = {
-    "bug": "senior-engineer",
-    "error": "senior-engineer",
-    "blocker": "senior-engineer",
-    "complex": "senior-engineer",
-    "feature-creation": "feature-architect",
-    "planning": "planning-specialist",
-    "task-breakdown": "planning-specialist",
-    "database": "implementation-specialist",
-    "backend": "implementation-specialist",
-    "frontend": "implementation-specialist",
-    "testing": "implementation-specialist",
-    "documentation": "implementation-specialist",
-}
-
-
-class SpecialistRouting(Section):
-    """Which tag goes to which specialist. `tag_priority` decides for a task with several matching tags."""
-
-    mapping: Mapping[Tag, str] = Field(
-        default_factory=lambda: dict(SHIPPED_MAPPING), description="tag: specialist"
-    )
-    tag_priority: tuple[Tag, ...] = Field(
-        default=tuple(SHIPPED_MAPPING), description="of several matching tags, the first of these decides"
-    )
-    fallback: Literal["use_default", "ask_user"] = Field(
-        default="use_default",
-        description="where no tag matches: use_default, or ask_user (refuse and show the choice)",
-    )
-    default: str = Field(default="implementation-specialist", description="the specialist of use_default")
-
-
-class RedisSettings(Section):
-    """Where the state is kept. Without a url a private redis-server runs for this folder."""
-
-    url: SecretStr | None = Field(
-        default=None, description="where it is: redis://host:6379/0, rediss://… or unix:///path; never shown"
-    )
-    prefix: str = Field(
-        default="to", pattern=r"^[A-Za-z0-9_.\-]{1,32}$", description="the first part of every key"
-    )
-    redis_server: str | None = Field(
-        default=None, description="path of the redis-server to run when url is not set"
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _is_a_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not re.match(r"^(redis|rediss|unix)://.+", value.get_secret_value()):
-            raise ValueError(
-                "is no Redis URL; write redis://host:6379/0, rediss://… for TLS, or unix:///path"
-            )
-        return value
-
-
-class BrokerSettings(Section):
-    """Where Celery's messages go: the same Redis as the state, unless a url says otherwise."""
-
-    url: SecretStr | None = Field(default=None, description="any broker URL that Celery knows; never shown")
-
-
-class Limits(Section):
-    """Sizes over which a feature is refused, and how much is kept."""
-
-    tasks: int = Field(default=100_000, ge=1, description="tasks in a feature")
-    dependencies: int = Field(
-        default=1_000_000, ge=0, description="dependencies in a feature, all tasks together"
-    )
-    text: int = Field(default=100_000, ge=100, description="characters in a description")
-    params: int = Field(default=100_000, ge=100, description="characters of a task's params and run, as JSON")
-    file: int = Field(default=64_000_000, ge=1_000, description="bytes of a feature file")
-    result: int = Field(default=1_000_000, ge=100, description="characters of a result, as JSON")
-    tail: int = Field(default=4_000, ge=100, description="characters of output kept in an outcome")
-    events: int = Field(default=200_000, ge=100, description="events kept for each feature, about")
-
-
-class Recovery(Section):
-    """How soon what a lost worker held is taken up again."""
-
-    lease: Seconds = Field(default=10.0, description="a worker that is silent for so long is taken for lost")
-    sweep: Seconds = Field(default=1.0, description="time between two looks at what needs to be put right")
-    patience: Seconds = Field(
-        default=5.0, description="a message that is not known as sent by then is sent again"
-    )
-    worker_lost_retries: int = Field(
-        default=2, ge=0, description="attempts that may be lost with their worker"
-    )
-
-
-class Trust(Section):
-    """What a feature may do."""
-
-    inline_commands: bool | None = Field(
-        default=None,
-        description="may bring `run:` commands; null: only where Redis is the private one",
-    )
-    inline_workdir: Literal["task", "project"] = Field(
-        default="project", description="where inline commands run: see specialists.NAME.workdir"
-    )
 
 
 class Settings(BaseSettings):
@@ -257,6 +72,11 @@ class Settings(BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     limits: Limits = Limits()
     recovery: Recovery = Recovery()
+    status_progression: StatusProgression = StatusProgression()
+    status_validation: StatusValidation = StatusValidation()
+    quality_gates: QualityGates = QualityGates()
+    error_handling: ErrorHandling = ErrorHandling()
+    notifications: tuple[Notification, ...] = Field(default=(), description="Who is told of what.")
     trust: Trust = Trust()
     imports: tuple[str, ...] = Field(default=(), description="Python modules that workers import at start")
     logs: Path | None = Field(default=None, description="folder of the output logs; else logs in this one")
@@ -284,7 +104,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Settings:
-        mistakes = list(_unknown_names(self))
+        mistakes = [*_unknown_names(self), *_broken_flows(self)]
         if mistakes:
             raise ValidationError.from_exception_data("Settings", mistakes, hide_input=True)
         return self
@@ -296,6 +116,47 @@ class Settings(BaseSettings):
     def queue(self, specialist: str) -> str:
         """The queue that the specialist's tasks go to."""
         return self.specialists[specialist].queue or specialist
+
+    @cached_property
+    def flows(self) -> Mapping[str, Flow]:
+        """The status flows of tasks, by name."""
+        progression = self.status_progression.tasks
+        rules = Rules(**self.status_validation.model_dump())
+        emergency = frozenset(progression.emergency_transitions)
+        terminal = frozenset(progression.terminal_statuses)
+        return {
+            name: Flow(name, statuses, rules, emergency, terminal)
+            for name, statuses in progression.flows.items()
+        }
+
+    @cached_property
+    def feature_flows(self) -> Mapping[str, FeatureFlow]:
+        """The status flows of features, by name."""
+        return {
+            name: FeatureFlow(name, statuses)
+            for name, statuses in self.status_progression.features.flows.items()
+        }
+
+    def flow_for(self, tags: Iterable[str]) -> Flow:
+        """The flow of a task with these tags: the first mapping that matches, else `default`."""
+        return self.flows[_mapped(tags, self.status_progression.tasks.flow_mappings)]
+
+    def feature_flow_for(self, tags: Iterable[str]) -> FeatureFlow:
+        """The flow of a feature with these tags: the first mapping that matches, else `default`."""
+        return self.feature_flows[_mapped(tags, self.status_progression.features.flow_mappings)]
+
+    def task_gates(self, stage: str, tags: Iterable[str]) -> tuple[Gate, ...]:
+        """The gates that a task with these tags has to pass at a stage: "testing" or "completion"."""
+        return self._gates(getattr(self.quality_gates.task_gates, stage), tags)
+
+    def feature_gates(self, stage: str, tags: Iterable[str]) -> tuple[Gate, ...]:
+        """The gates that a feature with these tags has to pass at a stage: "testing" or "completion"."""
+        return self._gates(getattr(self.quality_gates.feature_gates, stage), tags)
+
+    def _gates(self, gates: tuple[Gate, ...], tags: Iterable[str]) -> tuple[Gate, ...]:
+        if not self.quality_gates.enabled:
+            return ()
+        return tuple(gate for gate in gates if not gate.tags or set(gate.tags) & set(tags))
 
     @cached_property
     def folder(self) -> Path:
@@ -336,10 +197,52 @@ def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
     used = [("default", routing.default)] + [
         (f"mapping.{tag}", name) for tag, name in routing.mapping.items()
     ]
-    for setting, name in used:
+    used_in = [(("specialist_routing", *setting.split(".", 1)), name) for setting, name in used]
+    if settings.error_handling.escalate_technical_to:
+        used_in.append(
+            (("error_handling", "escalate_technical_to"), settings.error_handling.escalate_technical_to)
+        )
+    for where, name in used_in:
         if name not in settings.specialists:
-            text = f"no specialist is called {name}{_did_you_mean(name, settings.specialists)}"
-            yield _mistake_at(("specialist_routing", *setting.split(".", 1)), text, name)
+            yield _mistake_at(
+                where, f"no specialist is called {name}{_did_you_mean(name, settings.specialists)}", name
+            )
+    for place, told in enumerate(settings.notifications):
+        for name in told.events:
+            if name not in notification.NAMES:
+                text = f"no event is called {name}{_did_you_mean(name, notification.NAMES)}"
+                yield _mistake_at(("notifications", str(place), "events"), text, name)
+
+
+def _mapped(tags: Iterable[str], mappings: Iterable[FlowMapping]) -> str:
+    has = set(tags)
+    return next((mapping.flow for mapping in mappings if has & set(mapping.tags)), "default")
+
+
+def _broken_flows(settings: Settings) -> Iterator[InitErrorDetails]:
+    """Flows through which nothing could pass, and mappings to flows that there are not."""
+    progression, emergency = settings.status_progression, list(flows.EMERGENCIES)
+    for status in progression.tasks.emergency_transitions:
+        if status not in emergency:
+            text = f"no emergency transition leads there; choose from {', '.join(emergency)}"
+            yield _mistake_at(("status_progression", "tasks", "emergency_transitions"), text, status)
+    terminal = frozenset(progression.tasks.terminal_statuses)
+    kinds: list[tuple[str, Any, Any]] = [
+        ("tasks", progression.tasks, lambda name, statuses: Flow(name, statuses, terminal=terminal)),
+        ("features", progression.features, FeatureFlow),
+    ]
+    for part, section, make in kinds:
+        for name, statuses in section.flows.items():
+            try:
+                make(name, statuses)
+            except flows.BadFlow as error:
+                yield _mistake_at(
+                    ("status_progression", part, "flows", name), str(error), " → ".join(statuses)
+                )
+        for mapping in section.flow_mappings:
+            if mapping.flow not in section.flows:
+                text = f"no flow is called {mapping.flow}{_did_you_mean(mapping.flow, section.flows)}"
+                yield _mistake_at(("status_progression", part, "flow_mappings"), text, mapping.flow)
 
 
 def _mistake_at(where: tuple[str, ...], text: str, value: str) -> InitErrorDetails:
@@ -433,7 +336,9 @@ def _mistake(line: Any) -> str:
 
 def _shown(line: Any, loc: tuple[str, ...]) -> str:
     """The value that was refused, unless it may be a secret."""
-    may_be_secret = loc[0] in ("redis", "broker") or "env" in loc or line["type"] == "extra_forbidden"
+    may_be_secret = (
+        loc[0] in ("redis", "broker", "notifications") or "env" in loc or line["type"] == "extra_forbidden"
+    )
     if may_be_secret or not isinstance(line["input"], str | int | float):
         return ""
     return f" ({str(line['input'])[:60]!r})"
@@ -484,51 +389,40 @@ def origin(path: tuple[str, ...], file_data: Mapping[str, Any]) -> str:
     return "file"
 
 
-def template() -> str:
-    """A config.yaml with every setting, its default and what it is for, all of it commented out.
+def remember(tags: Iterable[str], specialist: str, settings: Settings) -> None:
+    """Write into the configuration file that tags go to a specialist; all else in it stays as it is written.
 
-    Settings follow their `#` directly or indented by two; an explanation follows it after one space.
-
-    Example:
-        Path(".taskorchestrator/config.yaml").write_text(template())
+    Raises:
+        CannotRemember: The file's mapping is not written in lines of its own, so it is left alone.
     """
-    lines = [
-        "# Settings of the Task Orchestrator. Everything here is at its default.",
-        "# Remove the # in front of a setting to change it. Environment variables go before this file:",
-        f"# {ENV_PREFIX}PARALLELISM__MAX_PARALLEL_TASKS=8 sets max_parallel_tasks in the section parallelism.",
-    ]
-    for name, field in Settings.model_fields.items():
-        lines += ["", *_specialists()] if name == "specialists" else ["", *_entry(name, field)]
-    return "\n".join(lines) + "\n"
+    file = settings.folder / FILE
+    text = file.read_text("utf-8") if file.is_file() else ""
+    lines = [f"    {tag}: {specialist}" for tag in tags]
+    changed = _with_mapping(text, lines)
+    try:
+        found = (yaml.safe_load(changed) or {})["specialist_routing"]["mapping"]
+        kept = all(found[tag] == specialist for tag in tags)
+    except (yaml.YAMLError, KeyError, TypeError):
+        kept = False
+    if not kept:
+        wanted = ", ".join(line.strip() for line in lines)
+        raise errors.CannotRemember(
+            task="the task",
+            reason=f"{file} has a mapping that is not written line by line",
+            line=f"`{wanted}` under specialist_routing.mapping",
+        )
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    file.write_text(changed, "utf-8")
 
 
-def _entry(name: str, field: FieldInfo) -> Iterator[str]:
-    kind = field.annotation
-    if not (isinstance(kind, type) and issubclass(kind, Section)):
-        yield f"# {_sentence(field.description)}"
-        yield from _commented({name: field.get_default(call_default_factory=True)})
-        return
-    yield f"# {(kind.__doc__ or '').splitlines()[0]}"
-    yield f"{name}:"
-    for inner, setting in kind.model_fields.items():
-        yield f"  # {_sentence(setting.description)}"
-        yield from _commented({inner: setting.get_default(call_default_factory=True)}, "  ")
-
-
-def _specialists() -> Iterator[str]:
-    yield f"# {Settings.model_fields['specialists'].description} Each can have:"
-    for name, field in SpecialistSettings.model_fields.items():
-        yield f"# - {name}: {field.description}"
-    yield "specialists:"
-    for name, shipped in SHIPPED_SPECIALISTS.items():
-        yield from _commented({name: dict(shipped)}, "  ")
-
-
-def _commented(setting: dict[str, Any], indent: str = "") -> Iterator[str]:
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in setting.items()}
-    for line in yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110).splitlines():
-        yield f"{indent}#{line}"
-
-
-def _sentence(text: str | None) -> str:
-    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
+def _with_mapping(text: str, lines: list[str]) -> str:
+    """The text of a configuration file with these lines in specialist_routing.mapping."""
+    added = "\n".join(lines) + "\n"
+    mapping = re.search(r"^specialist_routing:[^\n]*\n(?:[ #][^\n]*\n|\n)*?  mapping:[ ]*\n", text, re.M)
+    if mapping:
+        return text[: mapping.end()] + added + text[mapping.end() :]
+    section = re.search(r"^specialist_routing:[ ]*\n", text, re.M)
+    if section:
+        return text[: section.end()] + "  mapping:\n" + added + text[section.end() :]
+    end = "" if not text or text.endswith("\n") else "\n"
+    return f"{text}{end}specialist_routing:\n  mapping:\n{added}"

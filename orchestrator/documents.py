@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 
 if TYPE_CHECKING:
-    from orchestrator.config import Limits
+    from orchestrator.sections import Limits
 
 # libyaml reads about ten times faster than pure Python; PyYAML has it in most wheels, not in all.
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -143,7 +143,7 @@ class BrokerUnreachable(OrchestratorError):
 
 
 class RefusedTransition(UsageError):
-    """{subject} cannot take {event}: it is {status}. From there it can take {allowed}."""
+    """{subject} cannot take {event}: it is {status}. From there the flow {flow} allows {allowed}."""
 
 
 class WaitTimeout(OrchestratorError):
@@ -174,3 +174,55 @@ class NoLog(UsageError):
 class ConfigurationExists(UsageError):
     """{file} exists already, and was left as it is.
     `orchestrator config` shows the values in force; `orchestrator init --force` overwrites the file."""
+
+
+class AttemptRuns(UsageError):
+    """{task} of {feature} is {status}: a worker holds it. Wait until the attempt has ended, or take it away from the
+    worker with `orchestrator hold {feature} {task}`."""
+
+
+class FeatureOver(UsageError):
+    """The feature {feature} is {status}, so {event} cannot happen in it any more. Enqueue it anew to run it again."""
+
+
+class NothingToLaunch(UsageError):
+    """The feature {feature} does not wait for launch: it is {status}, in batch {batch}.
+    `orchestrator status {feature}` shows what it does."""
+
+
+class BadCap(UsageError):
+    """{cap} cannot be max_parallel_tasks: it is a whole number from 1 to 10000."""
+
+
+class Unresolved(UsageError):
+    """{task} of {feature} cannot be moved on before {dependencies}, which it depends on, is resolved.
+    Wait for it, skip it, or set status_validation.validate_prerequisites: false."""
+
+
+class CannotAdvance(UsageError):
+    """A task that is {status} cannot be advanced to {to}: in the flow {flow} the next status is {following}.
+    status_validation.enforce_sequential: false allows a person to skip statuses."""
+
+
+class TaskStarted(UsageError):
+    """{task} of {feature} has started already (it is {status}), so it cannot wait for {dependencies} any more.
+    Add a new task that depends on both, or cancel the feature and enqueue it anew."""
+
+
+class GrowthContested(OrchestratorError):
+    """{feature} changed each of the {tries} times that it was to grow, so nothing was added. Try again, or pause it
+    first: `orchestrator pause {feature}`."""
+
+
+class NotDelivered(OrchestratorError):
+    """{target} was not told of {event} ({id}) of {feature}; given up after {tries}: {cause}.
+    `orchestrator status {feature}` shows where it stands. Mend `notifications`, or what it names."""
+
+
+class NothingToRetry(UsageError):
+    """Nothing of {feature} has stopped {where}. `orchestrator status {feature}` shows what has."""
+
+
+class CannotRemember(UsageError):
+    """The choice for {task} was made, but cannot be remembered: {reason}.
+    Put {line} in place by hand, and the next one like it is routed."""

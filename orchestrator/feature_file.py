@@ -30,7 +30,7 @@ from orchestrator.models import Feature, Priority, Retries, Strategy, Task
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from orchestrator.config import Limits
+    from orchestrator.sections import Limits
 
 MOST_SHOWN = 100
 """So many mistakes stand in the text of an error; all of them are in its fact `lines`."""
@@ -60,7 +60,7 @@ def parse(text: str | bytes, limits: Limits, source: str = "The text", json: boo
         InvalidFeature: It has mistakes; all of them are named. `source` says where the text came from.
 
     Example:
-        >>> from orchestrator.config import Limits
+        >>> from orchestrator.sections import Limits
         >>> parse("title: Login\\ntasks: [{id: T1}, {id: T2, depends_on: [T1]}]", Limits()).tasks[1].depends_on
         ('T1',)
     """

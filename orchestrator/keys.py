@@ -26,9 +26,9 @@ class FeatureKeys:
         return self._key("tasks")
 
     @property
-    def routes(self) -> str:
-        """Hash: task id → specialist."""
-        return self._key("routes")
+    def plan(self) -> str:
+        """Hash: task id → "rank:batch:specialist": its place in the launch order, and who does it ("": nobody yet)."""
+        return self._key("plan")
 
     @property
     def batches(self) -> str:
@@ -49,6 +49,11 @@ class FeatureKeys:
     def ready(self) -> str:
         """Sorted set: tasks that wait for nothing but a slot, by launch order."""
         return self._key("ready")
+
+    @property
+    def unassigned(self) -> str:
+        """Set: tasks whose turn has come, and that have no specialist."""
+        return self._key("unassigned")
 
     @property
     def slots(self) -> str:
@@ -84,7 +89,8 @@ class FeatureKeys:
         return (
             self.meta,
             self.tasks,
-            self.routes,
+            self.plan,
+            self.unassigned,
             self.batches,
             self.states,
             self.counts,
@@ -126,6 +132,10 @@ class Keys:
     def sweeper(self) -> str:
         """String: the worker that sweeps, with an expiry."""
         return f"{self.prefix}:sweeper"
+
+    def notified(self, notification: str) -> str:
+        """Hash: feature → the last event that a notification told of; "@seen" → how far it knows `features`, in ms."""
+        return f"{self.prefix}:notified:{notification}"
 
     def idempotency(self, key: str) -> str:
         """String: the feature that an idempotency key stands for."""

@@ -1,22 +1,24 @@
-"""What may happen to a task and to a feature, from one transition table each; and what is to be done next.
+"""What an event asks for, and what is to be done after a change.
 
-Pure: an event comes in, a value goes out. The store applies a move (its Lua scripts are handed the allowed
-statuses, and hold no rules of their own), the dispatcher carries out commands.
+Pure: an event comes in, a value goes out. What may happen is in the transition tables of `flows`. The store applies a
+move (its Lua scripts are handed the rows of the table, and hold no rules of their own), the dispatcher carries out
+commands.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from orchestrator import errors
+from orchestrator.flows import FORWARD, Arrow, FeatureEvent, Flow, TaskEvent
 from orchestrator.models import (
     Blocked,
+    BlockKind,
     Cancelled,
     Completed,
     Failed,
+    FailureCause,
     FeatureStatus,
     Outcome,
     Retries,
@@ -24,144 +26,196 @@ from orchestrator.models import (
     TaskStatus,
 )
 
-
-class TaskEvent(StrEnum):
-    """What can happen to a task."""
-
-    WORK_STARTED = "work_started"
-    IMPLEMENTATION_COMPLETE = "implementation_complete"
-    BLOCKER_DETECTED = "blocker_detected"
-    WORK_FAILED = "work_failed"
-    RETRY_SCHEDULED = "retry_scheduled"
-    WORKER_LOST = "worker_lost"
-    RETRY_REQUESTED = "retry_requested"
-    BLOCKER_RESOLVED = "blocker_resolved"
-    TASK_CANCELLED = "task_cancelled"
-
-
-class FeatureEvent(StrEnum):
-    """What can happen to a feature. All but the last follow from its tasks (cascade events)."""
-
-    FIRST_TASK_STARTED = "first_task_started"
-    TASK_STOPPED = "task_stopped"
-    ALL_RESOLVED = "all_resolved"
-    LAUNCH_AWAITED = "launch_awaited"
-    BATCH_LAUNCHED = "batch_launched"
-    ALL_TASKS_COMPLETE = "all_tasks_complete"
-    FEATURE_CANCELLED = "feature_cancelled"
-
-
-@dataclass(frozen=True)
-class Arrow:
-    """One row of a transition table: from any of `sources` to `target`."""
-
-    sources: tuple[str, ...]
-    target: str
-
-
-TASK_TABLE: Mapping[TaskEvent, Arrow] = {
-    TaskEvent.WORK_STARTED: Arrow((TaskStatus.PENDING,), TaskStatus.IN_PROGRESS),
-    TaskEvent.IMPLEMENTATION_COMPLETE: Arrow((TaskStatus.IN_PROGRESS,), TaskStatus.COMPLETED),
-    TaskEvent.BLOCKER_DETECTED: Arrow((TaskStatus.IN_PROGRESS,), TaskStatus.BLOCKED),
-    TaskEvent.WORK_FAILED: Arrow((TaskStatus.IN_PROGRESS,), TaskStatus.FAILED),
-    TaskEvent.RETRY_SCHEDULED: Arrow((TaskStatus.IN_PROGRESS,), TaskStatus.PENDING),
-    TaskEvent.WORKER_LOST: Arrow((TaskStatus.IN_PROGRESS,), TaskStatus.PENDING),
-    TaskEvent.RETRY_REQUESTED: Arrow((TaskStatus.FAILED, TaskStatus.CANCELLED), TaskStatus.PENDING),
-    TaskEvent.BLOCKER_RESOLVED: Arrow((TaskStatus.BLOCKED,), TaskStatus.PENDING),
-    TaskEvent.TASK_CANCELLED: Arrow((TaskStatus.IN_PROGRESS,), TaskStatus.CANCELLED),
-}
-"""A task whose feature is cancelled before it starts takes no event: it is shown as cancelled with its feature."""
-
 RESOLVED = frozenset({TaskStatus.COMPLETED})
-"""A task in one of these no longer holds its batch open."""
+"""A task that reaches one of these no longer holds its batch open. A skipped task does not either."""
 
-_LIVE = (FeatureStatus.PLANNING, FeatureStatus.IN_DEVELOPMENT, FeatureStatus.BLOCKED, FeatureStatus.ON_HOLD)
-
-FEATURE_TABLE: Mapping[FeatureEvent, Arrow] = {
-    FeatureEvent.FIRST_TASK_STARTED: Arrow((FeatureStatus.PLANNING,), FeatureStatus.IN_DEVELOPMENT),
-    FeatureEvent.TASK_STOPPED: Arrow(
-        (FeatureStatus.PLANNING, FeatureStatus.IN_DEVELOPMENT, FeatureStatus.ON_HOLD), FeatureStatus.BLOCKED
-    ),
-    FeatureEvent.ALL_RESOLVED: Arrow((FeatureStatus.BLOCKED,), FeatureStatus.IN_DEVELOPMENT),
-    FeatureEvent.LAUNCH_AWAITED: Arrow(
-        (FeatureStatus.PLANNING, FeatureStatus.IN_DEVELOPMENT), FeatureStatus.ON_HOLD
-    ),
-    FeatureEvent.BATCH_LAUNCHED: Arrow((FeatureStatus.ON_HOLD,), FeatureStatus.IN_DEVELOPMENT),
-    FeatureEvent.ALL_TASKS_COMPLETE: Arrow(_LIVE, FeatureStatus.COMPLETED),
-    FeatureEvent.FEATURE_CANCELLED: Arrow(_LIVE, FeatureStatus.CANCELLED),
-}
-
-FEATURE_TABLE_JSON = json.dumps(
-    {
-        event: {"to": arrow.target, "from": dict.fromkeys(arrow.sources, True)}
-        for event, arrow in FEATURE_TABLE.items()
-    }
-)
-"""The feature's table as the cascade script reads it."""
+Step = tuple[TaskEvent, Arrow]
+"""One row of a flow's table: an event, and where it leads from each status that allows it."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """A change of a task's status that the store is asked to apply, if the task still stands in `sources`."""
-
-    event: TaskEvent
-    sources: tuple[str, ...]
-    target: str
-    wait: float | None = None
-    cause: str = ""
-
-    @property
-    def resolves(self) -> bool:
-        """The task no longer holds its batch open after this."""
-        return self.target in RESOLVED
-
-
-def move(event: TaskEvent, *, wait: float | None = None, cause: str = "") -> Move:
-    """The move that an event asks for; `wait` is in seconds, for an event that starts a task again later.
-
-    Example:
-        >>> str(move(TaskEvent.WORK_STARTED).target)
-        'in-progress'
-    """
-    arrow = TASK_TABLE[event]
-    return Move(event, arrow.sources, arrow.target, wait, cause)
-
-
-def conclude(outcome: Outcome, retries: Retries, retried: int, chance: float) -> Move:
-    """The move that an outcome asks for.
+    """A change of a task's status that the store is asked to apply, if the task's status allows every step.
 
     Args:
-        outcome: What the specialist returned.
-        retries: The task's retry policy.
-        retried: How many failed attempts were tried again before this one.
-        chance: A random number in [0, 1), the jitter of a wait.
+        steps: The events, one after the other.
+        wait: Seconds until the task may start again, for a move that starts it again later.
+        cause: Why, in a word.
+        route: The specialist that gets the task next, where another one does.
+        retried: The move uses up one retry.
+    """
+
+    steps: tuple[Step, ...]
+    wait: float | None = None
+    cause: str = ""
+    route: str = ""
+    retried: bool = False
+
+    @property
+    def event(self) -> TaskEvent:
+        """The last event, which names the move."""
+        return self.steps[-1][0]
+
+    def target(self, status: str) -> str | None:
+        """Where the steps lead from a status; None where one of them is not allowed."""
+        for _, arrow in self.steps:
+            following = arrow.get(status)
+            if following is None:
+                return None
+            status = following
+        return status
+
+
+def move(flow: Flow, *events: TaskEvent, wait: float | None = None, cause: str = "", route: str = "") -> Move:
+    """The move that events ask for in a flow.
 
     Example:
-        >>> conclude(Failed(reason="flaky"), Retries(max=1, jitter=False), retried=0, chance=0).wait
+        >>> from orchestrator.flows import Flow, SHIPPED_FLOWS
+        >>> move(Flow("hotfix", SHIPPED_FLOWS["hotfix"]), TaskEvent.WORK_STARTED).target("pending")
+        'in-progress'
+    """
+    return Move(tuple((event, flow.table.get(event, {})) for event in events), wait, cause, route)
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """What is known of a task's attempts when one ends.
+
+    Args:
+        retried: Failed attempts that were tried again.
+        escalated: A blocker was handed on to another specialist before.
+    """
+
+    retried: int = 0
+    escalated: bool = False
+
+
+def conclude(
+    flow: Flow,
+    outcome: Outcome,
+    retries: Retries,
+    attempts: Attempts = Attempts(),
+    *,
+    chance: float = 0.5,
+    status: str = TaskStatus.IN_PROGRESS,
+    escalate_to: str | None = None,
+) -> Move:
+    """The move that the end of an attempt asks for.
+
+    Args:
+        flow: The task's flow.
+        outcome: What the specialist returned, or the failure of a gate.
+        retries: The task's retry policy.
+        attempts: What came before.
+        chance: A random number in [0, 1), the jitter of a wait.
+        status: Where the attempt stands: in-progress, or testing where its gates were run.
+        escalate_to: The specialist that a technical blocker is handed on to, once.
+
+    Example:
+        >>> from orchestrator.flows import Flow, SHIPPED_FLOWS
+        >>> flow = Flow("hotfix", SHIPPED_FLOWS["hotfix"])
+        >>> conclude(flow, Failed(reason="flaky"), Retries(max=1, jitter=False)).wait
         1.0
     """
     match outcome:
         case Completed():
-            return move(TaskEvent.IMPLEMENTATION_COMPLETE)
+            return move(flow, *path_to_rest(flow, status))
+        case Blocked(kind=BlockKind.TECHNICAL) if escalate_to and not attempts.escalated:
+            return move(
+                flow, TaskEvent.TASK_ESCALATED, wait=0.0, cause=BlockKind.TECHNICAL, route=escalate_to
+            )
         case Blocked(kind=kind):
-            return move(TaskEvent.BLOCKER_DETECTED, cause=kind)
+            return move(flow, TaskEvent.BLOCKER_DETECTED, cause=kind)
         case RetryLater(after=after):
-            return move(TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later")
+            return move(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later")
         case Cancelled():
-            return move(TaskEvent.TASK_CANCELLED)
-        case Failed(cause=cause) if retried < retries.max:
-            return move(TaskEvent.RETRY_SCHEDULED, wait=retries.wait(retried + 1, chance), cause=cause)
+            return move(flow, TaskEvent.TASK_CANCELLED)
         case Failed(cause=cause):
-            return move(TaskEvent.WORK_FAILED, cause=cause)
+            may_retry = attempts.retried < retries.max and retries.covers(cause)
+            if may_retry and flow.target(TaskEvent.RETRY_SCHEDULED, status):
+                wait = retries.wait(attempts.retried + 1, chance)
+                step = (TaskEvent.RETRY_SCHEDULED, flow.table[TaskEvent.RETRY_SCHEDULED])
+                return Move((step,), wait, cause, retried=True)
+            failed = status == TaskStatus.TESTING or cause is FailureCause.GATE
+            return move(flow, TaskEvent.TESTS_FAILED if failed else TaskEvent.WORK_FAILED, cause=cause)
+
+
+def path_to_rest(flow: Flow, status: str) -> list[TaskEvent]:
+    """The events that take completed work from `status` to where it rests: in review, or at the flow's end.
+
+    Example:
+        >>> from orchestrator.flows import Flow, SHIPPED_FLOWS
+        >>> [str(event) for event in path_to_rest(Flow("default", SHIPPED_FLOWS["default"]), "in-progress")]
+        ['implementation_complete', 'tests_passed']
+    """
+    events = []
+    while status in (TaskStatus.IN_PROGRESS, TaskStatus.TESTING):
+        event = TaskEvent.TESTS_PASSED if status == TaskStatus.TESTING else TaskEvent.IMPLEMENTATION_COMPLETE
+        events.append(event)
+        status = flow.after(status)
+    return events
+
+
+def path_forward(flow: Flow, status: str, to: str | None = None) -> list[TaskEvent]:
+    """The events by which a person moves a task on: one step, or all those that lead to the status `to`.
+
+    A step that the flow does not have is in the list all the same, for the store to refuse it.
+
+    Raises:
+        CannotAdvance: `to` is not the next status, and the rules enforce the sequence; or nothing leads there.
+
+    Example:
+        >>> from orchestrator.flows import Flow, SHIPPED_FLOWS
+        >>> path_forward(Flow("hotfix", SHIPPED_FLOWS["hotfix"]), "pending")
+        [<TaskEvent.WORK_STARTED: 'work_started'>]
+    """
+    event = FORWARD.get(TaskStatus(status), TaskEvent.TASK_RESUMED)
+    events, following = [event], flow.target(event, status)
+    while to and following and following != to and not flow.rules.enforce_sequential:
+        event = FORWARD.get(TaskStatus(following), TaskEvent.TASK_RESUMED)
+        events.append(event)
+        following = flow.target(event, following)
+    if to and following != to:
+        raise errors.CannotAdvance(status=status, to=to, flow=flow.name, following=following or "none")
+    return events
+
+
+def stages_ahead(flow: Flow, status: str) -> list[str]:
+    """The stages whose gates completed work has to pass before it rests: "testing", "completion", both or neither.
+
+    Example:
+        >>> from orchestrator.flows import Flow, SHIPPED_FLOWS
+        >>> stages_ahead(Flow("default", SHIPPED_FLOWS["default"]), "in-progress")
+        ['testing', 'completion']
+        >>> stages_ahead(Flow("with_review", SHIPPED_FLOWS["with_review"]), "in-progress")
+        []
+    """
+    passes = [status]
+    for event in path_to_rest(flow, status):
+        passes.append(flow.table[event][passes[-1]])
+    stages = ["testing"] if TaskStatus.TESTING in passes else []
+    return [*stages, "completion"] if passes[-1] == TaskStatus.COMPLETED else stages
+
+
+GATES_FLOW = Flow("gates", ("pending", "in-progress", "completed"))
+"""How the gates of a feature run: as an attempt of a task of their own."""
 
 
 def refuse(
-    subject: str, event: str, status: str, table: Mapping[TaskEvent, Arrow] | Mapping[FeatureEvent, Arrow]
+    subject: str,
+    event: str,
+    status: str,
+    table: Mapping[TaskEvent, Arrow] | Mapping[FeatureEvent, Arrow] | Mapping[str, Arrow],
+    flow: str,
 ) -> errors.RefusedTransition:
-    """The error for a transition that the table does not have; it names what would be allowed."""
-    allowed = [name for name, arrow in table.items() if status in arrow.sources]
+    """The error for a transition that a table does not have; it names the flow and what would be allowed."""
+    allowed = [str(name) for name, arrow in table.items() if status in arrow]
     return errors.RefusedTransition(
-        subject=subject, event=event, status=status, allowed=", ".join(allowed) or "no event: it is final"
+        subject=subject,
+        event=event,
+        status=status,
+        flow=flow,
+        allowed=", ".join(allowed) or "no event: it is final",
     )
 
 
@@ -181,20 +235,28 @@ class BatchTally:
     number: int
     total: int
     resolved: int
-    stopped: int
+    blocked: int = 0
+    failed: int = 0
 
     def line(self) -> str:
         """The progress of the batch as people read it.
 
         Example:
-            >>> BatchTally(number=1, total=5, resolved=3, stopped=0).line()
+            >>> BatchTally(number=1, total=5, resolved=3).line()
             'Batch 1: 3/5 tasks complete (60%)'
-            >>> BatchTally(number=2, total=1, resolved=0, stopped=1).line()
-            'Batch 2: 0/1 tasks complete (0%), 1 stopped'
+            >>> BatchTally(number=2, total=1, resolved=0, blocked=1).line()
+            'Batch 2: 0/1 (blocked)'
         """
+        stopped = [
+            text
+            for count, text in ((self.blocked, "blocked"), (self.failed, "failed"))
+            if count
+            for text in [text if count == self.total - self.resolved else f"{count} {text}"]
+        ]
+        if stopped:
+            return f"Batch {self.number}: {self.resolved}/{self.total} ({', '.join(stopped)})"
         share = 100 * self.resolved // self.total
-        stopped = f", {self.stopped} stopped" if self.stopped else ""
-        return f"Batch {self.number}: {self.resolved}/{self.total} tasks complete ({share}%){stopped}"
+        return f"Batch {self.number}: {self.resolved}/{self.total} tasks complete ({share}%)"
 
 
 @dataclass(frozen=True)

@@ -126,12 +126,35 @@ class FeatureStatus(StrEnum):
     ON_HOLD = "on-hold"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
+    FAILED = "failed"
     ARCHIVED = "archived"
 
     @property
     def is_over(self) -> bool:
         """Nothing more will happen to the feature."""
-        return self in (FeatureStatus.COMPLETED, FeatureStatus.CANCELLED, FeatureStatus.ARCHIVED)
+        return self in OVER
+
+    @property
+    def is_success(self) -> bool:
+        """The feature came to the end of its flow."""
+        return self in (FeatureStatus.COMPLETED, FeatureStatus.ARCHIVED)
+
+
+OVER = (FeatureStatus.COMPLETED, FeatureStatus.CANCELLED, FeatureStatus.FAILED, FeatureStatus.ARCHIVED)
+"""Statuses that a feature does not leave."""
+
+
+class FailureCause(StrEnum):
+    """Why an attempt failed."""
+
+    CODE = "code-error"
+    TESTS = "failing-tests"
+    DEPENDENCY = "dependency"
+    TIMEOUT = "timeout"
+    WORKER_LOST = "worker-lost"
+    OUT_OF_MEMORY = "out-of-memory"
+    GATE = "gate"
+    REPORTED = "reported"
 
 
 class Retries(Model):
@@ -147,6 +170,11 @@ class Retries(Model):
     factor: float = Field(default=2.0, ge=1, le=10, description="growth of the wait from retry to retry")
     longest: Seconds = Field(default=300.0, description="no wait is longer than this")
     jitter: bool = True
+    on: tuple[FailureCause, ...] = Field(default=(), description="causes that are tried again; none: all")
+
+    def covers(self, cause: FailureCause) -> bool:
+        """A failure of this cause is tried again."""
+        return not self.on or cause in self.on
 
     def wait(self, retry: int, chance: float) -> float:
         """Seconds to wait before retry number `retry` (from 1); `chance` is a random number in [0, 1).
@@ -394,7 +422,7 @@ class Route(Model):
     queue: str
     model_tier: str | None = None
     tag: str | None = Field(default=None, description="the tag that matched")
-    rule: Literal["task", "tag", "default"]
+    rule: Literal["task", "tag", "default", "nobody"]
     reason: str
     suggestions: tuple[str, ...] = Field(default=(), description="tags that would have matched")
 
@@ -407,16 +435,15 @@ class BlockKind(StrEnum):
     INFORMATION = "missing-information"
 
 
-class FailureCause(StrEnum):
-    """Why an attempt failed."""
+class GateResult(Model):
+    """How a quality gate judged."""
 
-    CODE = "code-error"
-    TESTS = "failing-tests"
-    DEPENDENCY = "dependency"
-    TIMEOUT = "timeout"
-    WORKER_LOST = "worker-lost"
-    OUT_OF_MEMORY = "out-of-memory"
-    REPORTED = "reported"
+    name: str
+    stage: str
+    passed: bool
+    required: bool = True
+    reason: str = ""
+    tail: str = Field(default="", description="the last lines of its output")
 
 
 class Completed(Model):
@@ -426,6 +453,9 @@ class Completed(Model):
     summary: str = ""
     result: JsonValue = None
     tail: str = Field(default="", description="the last lines of output")
+    gates: tuple[GateResult, ...] = Field(
+        default=(), description="the quality gates it passed, or was let through"
+    )
 
 
 class Blocked(Model):
@@ -444,6 +474,9 @@ class Failed(Model):
     cause: FailureCause = FailureCause.REPORTED
     reason: str
     tail: str = ""
+    gates: tuple[GateResult, ...] = Field(
+        default=(), description="the quality gates that judged, where it came so far"
+    )
 
 
 class RetryLater(Model):
@@ -482,6 +515,13 @@ class Progress(Model):
     in_flight: int = Field(description="published and unfinished: the slots taken")
     queued: int = Field(description="ready, waiting for a slot")
     delayed: int = Field(description="waiting for a retry")
+    unassigned: int = Field(default=0, description="waiting for a specialist")
+    flow: str = "default"
+    is_paused: bool = False
+    stops: tuple[int, ...] = Field(default=(), description="batches that wait for launch")
+    overdue: int = Field(default=0, description="how often the open batch was reported as overdue")
+    batch_started: float | None = None
+    batch_expected: float | None = Field(default=None, description="expected seconds of the open batch")
     batch: int = Field(description="number of the batch that is open; 0 before the first")
     batches: int
     batch_total: int
@@ -509,11 +549,24 @@ class Progress(Model):
         return 100 * self.completed // self.total
 
     @property
+    def awaits_launch(self) -> bool:
+        """The next batch starts when a person launches it."""
+        is_closed = self.batch_resolved >= self.batch_total
+        return is_closed and self.batch < self.batches and not self.status.is_over and self.in_flight == 0
+
+    @property
     def is_settled(self) -> bool:
         """Nothing more happens unless a person acts: over, or stopped with nothing left that could run."""
         if self.status.is_over:
-            return self.in_flight == 0 or self.status is not FeatureStatus.CANCELLED
-        return self.stopped > 0 and self.in_flight + self.queued + self.delayed == 0
+            return self.in_flight == 0 or self.status.is_success
+        is_waiting = self.status in (
+            FeatureStatus.BLOCKED,
+            FeatureStatus.ON_HOLD,
+            FeatureStatus.PENDING_REVIEW,
+        )
+        # A paused feature keeps its queue, and takes nothing from it.
+        queued = 0 if self.is_paused else self.queued
+        return is_waiting and self.in_flight + queued + self.delayed == 0
 
 
 class TaskState(Model):
@@ -523,14 +576,17 @@ class TaskState(Model):
     title: str
     specialist: str = Field(description="its title")
     status: TaskStatus = TaskStatus.PENDING
-    phase: Literal["", "waiting", "queued", "launched", "delayed"] = Field(
-        default="", description="of a pending task: behind a batch, for a slot, for a worker, for a retry"
+    phase: Literal["", "waiting", "queued", "launched", "delayed", "unassigned"] = Field(
+        default="",
+        description="of a pending task: behind a batch, for a slot, a worker, a retry, a specialist",
     )
     attempt: int = 0
     batch: int
     depends_on: tuple[Id, ...] = ()
     retried: int = 0
     lost: int = 0
+    resolved: bool = Field(default=False, description="it no longer holds its batch open")
+    escalated: bool = False
     started: float | None = None
     finished: float | None = None
     due: float | None = Field(default=None, description="when the retry is due")
@@ -555,3 +611,9 @@ class Event(Model):
     cause: str = ""
     percent: str = ""
     note: str = ""
+    wait: str = Field(default="", description="ms until the next attempt")
+    total: int | None = Field(default=None, description="tasks of a batch that opened")
+    in_flight: int | None = None
+    waiting: int | None = Field(default=None, description="tasks that wait for a slot")
+    ran: float | None = Field(default=None, description="ms that an overdue batch has taken")
+    expected: float | None = Field(default=None, description="ms that it was expected to take")

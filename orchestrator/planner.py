@@ -39,7 +39,7 @@ def plan(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> 
     """
     if cap < 1:
         raise ValueError(f"a cap is at least 1, not {cap}")
-    work = _Work(feature, cap=feature.max_parallel_tasks or cap)
+    work = Work(feature, cap=feature.max_parallel_tasks or cap)
     requested = strategy or feature.strategy
     chosen = _choose(work) if requested is Strategy.AUTO else requested
     batches = tuple(_batches(work, chosen))
@@ -79,7 +79,7 @@ def makespan(weights: Sequence[float], cap: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """A feature and the cap, and what follows from them, each worked out once."""
 
     feature: Feature
@@ -87,10 +87,12 @@ class _Work:
 
     @cached_property
     def depends_on(self) -> graph.Graph:
+        """Each task with what it depends on."""
         return {task.id: task.depends_on for task in self.feature.tasks}
 
     @cached_property
     def ordered(self) -> list[str]:
+        """A topological order; raises CircularDependency where there is none."""
         ordered = graph.order(self.depends_on)
         if len(ordered) < len(self.depends_on):
             raise report.circular(self.feature, self.depends_on)
@@ -98,14 +100,17 @@ class _Work:
 
     @cached_property
     def followers(self) -> graph.Graph:
+        """Each task with what depends on it."""
         return graph.dependents(self.depends_on)
 
     @cached_property
     def levels(self) -> dict[str, int]:
+        """The dependency level of each task."""
         return graph.levels(self.depends_on, self.ordered)
 
     @cached_property
     def by_level(self) -> list[list[str]]:
+        """The tasks of each level."""
         found: dict[int, list[str]] = defaultdict(list)
         for task in self.depends_on:
             found[self.levels[task]].append(task)
@@ -113,10 +118,12 @@ class _Work:
 
     @cached_property
     def weights(self) -> dict[str, float]:
+        """The expected seconds of each task."""
         return {task.id: task.weight for task in self.feature.tasks}
 
     @cached_property
     def left(self) -> dict[str, float]:
+        """The longest remaining path of each task, in seconds."""
         return graph.remaining(self.depends_on, self.ordered, self.weights)
 
     @cached_property
@@ -126,22 +133,22 @@ class _Work:
         return {task.id: (ranks[task.priority], -self.left[task.id]) for task in self.feature.tasks}
 
 
-def _one_by_one(work: _Work) -> list[list[str]]:
+def _one_by_one(work: Work) -> list[list[str]]:
     return [[task] for task in graph.order(work.depends_on, work.preference)]
 
 
-def _all_at_once(work: _Work) -> list[list[str]]:
+def _all_at_once(work: Work) -> list[list[str]]:
     for task, dependencies in work.depends_on.items():
         for dependency in dependencies:
             raise errors.NotParallel(title=work.feature.title, task=task, dependency=dependency)
     return [list(work.depends_on)]
 
 
-def _level_by_level(work: _Work) -> list[list[str]]:
+def _level_by_level(work: Work) -> list[list[str]]:
     return work.by_level
 
 
-SHAPES: Mapping[Strategy, Callable[[_Work], list[list[str]]]] = {
+SHAPES: Mapping[Strategy, Callable[[Work], list[list[str]]]] = {
     Strategy.SEQUENTIAL: _one_by_one,
     Strategy.PARALLEL: _all_at_once,
     Strategy.BATCHED: _level_by_level,
@@ -150,7 +157,7 @@ SHAPES: Mapping[Strategy, Callable[[_Work], list[list[str]]]] = {
 """How each strategy cuts the graph into batches. What runs when within a batch is the same for all."""
 
 
-def _choose(work: _Work) -> Strategy:
+def _choose(work: Work) -> Strategy:
     widest = max(map(len, work.by_level))
     if widest == 1:
         return Strategy.SEQUENTIAL
@@ -159,7 +166,7 @@ def _choose(work: _Work) -> Strategy:
     return Strategy.RESOURCE_AWARE if widest > work.cap else Strategy.BATCHED
 
 
-def _batches(work: _Work, strategy: Strategy) -> Iterator[Batch]:
+def _batches(work: Work, strategy: Strategy) -> Iterator[Batch]:
     work.ordered  # a cycle is worth knowing whatever the strategy  # noqa: B018
     for number, tasks in enumerate(SHAPES[strategy](work), start=1):
         launch = sorted(tasks, key=work.preference.__getitem__)
@@ -187,7 +194,7 @@ def _letters(place: int) -> str:
     return text
 
 
-def _bottlenecks(work: _Work) -> Iterator[Bottleneck]:
+def _bottlenecks(work: Work) -> Iterator[Bottleneck]:
     for task, blocks in graph.bottlenecks(work.followers, work.ordered, work.levels, most=BOTTLENECKS):
         if blocks >= LEAST_BLOCKED:
             yield Bottleneck(task=task, blocks=blocks)

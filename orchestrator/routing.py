@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator import errors
@@ -30,32 +30,48 @@ def recommend(task: Task, settings: Settings) -> Route:
     """
     route = _match(task, settings)
     if route is None:
-        raise _no_specialist([task], settings)
+        raise no_specialist([task], settings)
     return route
 
 
-def route(feature: Feature, settings: Settings) -> dict[str, Route]:
+def route(feature: Feature, settings: Settings, assign: Mapping[str, str] | None = None) -> dict[str, Route]:
     """The route of every task of a feature, by task id.
+
+    Args:
+        feature: The feature.
+        settings: The mapping of tags and the fallback.
+        assign: Specialists that a person chose, by task id; they go before tags and fallback.
+
+    Returns:
+        A route for each task. Where no tag matches and the fallback is ask_user, it has the rule "nobody" and no
+        specialist: the task waits until a person assigns one.
 
     Raises:
         UnknownSpecialist: A task names a specialist that is not configured.
-        NoSpecialist: Some tasks match none, and the fallback is ask_user; all of them are named.
     """
-    known: dict[tuple[str | None, tuple[str, ...]], Route | None] = {}
+    known: dict[tuple[str | None, tuple[str, ...]], Route] = {}
     routes: dict[str, Route] = {}
-    unmatched: list[Task] = []
     for task in feature.tasks:
+        chosen = (assign or {}).get(task.id)
+        if chosen is not None:
+            routes[task.id] = _by_name(task, chosen, settings)
+            continue
         key = (task.specialist, task.tags)
         if key not in known:
-            known[key] = _match(task, settings)
-        found = known[key]
-        if found is None:
-            unmatched.append(task)
-        else:
-            routes[task.id] = found
-    if unmatched:
-        raise _no_specialist(unmatched, settings)
+            known[key] = _match(task, settings) or _nobody(task, settings)
+        routes[task.id] = known[key]
     return routes
+
+
+def _nobody(task: Task, settings: Settings) -> Route:
+    return Route(
+        specialist="",
+        title="nobody yet",
+        queue="",
+        rule="nobody",
+        reason="no tag matches, and the fallback is ask_user",
+        suggestions=_suggestions(task.tags, settings),
+    )
 
 
 def _match(task: Task, settings: Settings) -> Route | None:
@@ -140,7 +156,8 @@ def _route(
     )
 
 
-def _no_specialist(tasks: list[Task], settings: Settings) -> errors.NoSpecialist:
+def no_specialist(tasks: list[Task], settings: Settings) -> errors.NoSpecialist:
+    """The error for tasks that nobody would do, with the specialists there are to choose from."""
     names = [f"{task.id} (tags: {', '.join(task.tags) or 'none'})" for task in tasks[:MOST_NAMED]]
     more = [f"{len(tasks) - MOST_NAMED:,} more"] if len(tasks) > MOST_NAMED else []
     return errors.NoSpecialist(

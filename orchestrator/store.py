@@ -5,17 +5,21 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 
-from orchestrator import errors, lifecycle, scripts
+from orchestrator import errors, flows, growth, lifecycle, scripts
+from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
+from orchestrator.growth import Growth, Shape
 from orchestrator.keys import FeatureKeys, Keys
-from orchestrator.lifecycle import BatchTally, Facts, Launch, Move, TaskEvent
+from orchestrator.lifecycle import Attempts, BatchTally, Facts, Launch, Move
 from orchestrator.models import (
     OUTCOME,
+    OVER,
+    Batch,
     Event,
     Failed,
     FailureCause,
@@ -25,6 +29,7 @@ from orchestrator.models import (
     Plan,
     Progress,
     Route,
+    Strategy,
     Task,
     TaskState,
     TaskStatus,
@@ -36,7 +41,29 @@ STAGED_SECONDS = 3_600
 CHUNK = 1_000
 """Fields written by one command of a staged feature: large enough to be fast, small enough not to block Redis."""
 
+OVER_CSV = ",".join(OVER)
+
+TAKEN_UP = (TaskStatus.PENDING, TaskStatus.CHANGES_REQUESTED, TaskStatus.TESTING)
+"""Statuses in which a task that no worker holds is launched when a slot is free; in testing, for its gates alone."""
+
+DEFAULT_FLOW = FeatureFlow("default", flows.SHIPPED_FEATURE_FLOWS["default"])
+
+_ANY_FLOW = Flow("any", ("backlog", "pending", "in-progress", "testing", "completed"))
+# How an attempt begins, and how it is lost, is the same in every flow: known before the task, and so its flow, is.
+BEGINS = json.dumps(
+    {
+        status: (event, target)
+        for event in (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)
+        for status, target in _ANY_FLOW.table[event].items()
+    }
+)
+LOST = json.dumps(_ANY_FLOW.table[TaskEvent.WORKER_LOST])
+LOST_FOR_GOOD = json.dumps(_ANY_FLOW.table[TaskEvent.WORK_FAILED])
+
 COUNTED = [status for status in TaskStatus if status is not TaskStatus.PENDING]
+
+GROWTH_TRIES = 20
+"""How often a growth is worked out anew because the feature went on meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +72,19 @@ class Grant:
 
     code: str
     task: Task | None = None
-    head: Mapping[str, Any] | None = None
-    retried: int = 0
+    head: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
     feature_status: str = ""
+
+    @property
+    def status(self) -> str:
+        """The task's status in this attempt: in-progress, or testing where only its gates are to be run."""
+        return str(self.state["status"])
+
+    @property
+    def attempts(self) -> Attempts:
+        """What came before this attempt."""
+        return Attempts(int(self.state.get("retried", 0)), bool(self.state.get("escalated")))
 
 
 class Store:
@@ -80,12 +117,25 @@ class Store:
         plan: Plan,
         routes: Mapping[str, Route],
         *,
+        flow: FeatureFlow = DEFAULT_FLOW,
+        gated: Mapping[str, str] | None = None,
         auto_launch: bool = True,
+        stops: Sequence[int] = (),
         idempotency_key: str | None = None,
     ) -> tuple[str, str]:
         """Store a planned feature: stage all of it, then make it visible in one step.
 
         What is staged expires by itself if the process dies in between.
+
+        Args:
+            feature_id: Its id.
+            plan: What runs when.
+            routes: Who does each task; a route without a specialist leaves its task waiting for one.
+            flow: The feature's status flow.
+            gated: The stages that have gates ("testing", "validating"), each with the specialist that runs them.
+            auto_launch: False: after each batch the feature waits for launch.
+            stops: Numbers of batches that wait for launch in any case.
+            idempotency_key: A name for this enqueue.
 
         Returns:
             ("enqueued", its id), or ("repeated", the id that the idempotency key stands for).
@@ -101,15 +151,18 @@ class Store:
                 return "repeated", str(earlier)
         if exists:
             raise errors.FeatureExists(feature=feature_id)
-        staged = self._stage(keys.staged(uuid.uuid4().hex), plan, routes)
+        staged = self._stage(keys.staged(uuid.uuid4().hex), plan, routes, gated or {})
         meta: dict[str, str | int | float] = {
             "title": plan.feature.title,
             "head": _head(feature_id, plan.feature),
             "status": FeatureStatus.PLANNING,
+            "flow": flow.name,
+            "table": json.dumps(flow.table(list(gated or {}))),
             "strategy": plan.strategy,
             "cap": plan.cap,
             "auto_launch": int(auto_launch),
-            "released": 1,
+            "stops": ",".join(map(str, stops)),
+            "released": 0 if 1 in stops else 1,
             "total": len(plan.feature.tasks),
             "batch": 0,
             "batches": len(plan.batches),
@@ -139,23 +192,16 @@ class Store:
             raise errors.FeatureExists(feature=feature_id)
         return code, found
 
-    def _stage(self, keys: FeatureKeys, plan: Plan, routes: Mapping[str, Route]) -> dict[str, str]:
+    def _stage(
+        self, keys: FeatureKeys, plan: Plan, routes: Mapping[str, Route], gated: Mapping[str, str]
+    ) -> dict[str, str]:
         """Write the big parts of a feature; returns their names and the keys they are at."""
-        after = plan.expected_seconds
-        batches, totals = {}, {}
-        for batch in plan.batches:
-            after -= batch.expected
-            batches[str(batch.number)] = json.dumps(
-                {
-                    "tasks": batch.tasks,
-                    "expected": round(batch.expected, 3),
-                    "after": round(max(0.0, after), 3),
-                }
-            )
-            totals[f"{batch.number}:total"] = len(batch.tasks)
+        batches, places, totals = describe(plan.batches, routes, plan.expected_seconds)
+        for stage, specialist in gated.items():
+            places[f"@{stage}"] = f"0:0:{specialist}"
         hashes: dict[str, Mapping[str, Any]] = {
             "tasks": {task.id: task.model_dump_json(exclude_defaults=True) for task in plan.feature.tasks},
-            "routes": {task: route.specialist for task, route in routes.items()},
+            "plan": places,
             "batches": batches,
             "counts": totals,
         }
@@ -191,11 +237,12 @@ class Store:
                 keys.slots,
                 keys.delayed,
                 keys.outbox,
-                keys.routes,
+                keys.plan,
+                keys.unassigned,
                 keys.events,
                 self.keys.active,
             ],
-            [feature_id, lifecycle.FEATURE_TABLE_JSON, self.events_kept],
+            [feature_id, OVER_CSV, self.events_kept],
         )
 
     def _facts(self, feature_id: str, answer: str | None, finished: BatchTally | None = None) -> Facts:
@@ -220,27 +267,35 @@ class Store:
     def start(self, feature_id: str, task_id: str, attempt: int, *, worker: str, lease: float) -> Grant:
         """Begin an attempt, with a lease of so many seconds."""
         keys = self.keys.feature(feature_id)
-        move = lifecycle.move(TaskEvent.WORK_STARTED)
         code, *rest = self._run(
             Call(
                 "start",
                 [keys.meta, keys.states, keys.counts, keys.slots, keys.outbox, keys.tasks, keys.events],
-                [
-                    task_id,
-                    attempt,
-                    ",".join(move.sources),
-                    move.target,
-                    round(lease * 1000),
-                    worker,
-                    self.events_kept,
-                    move.event,
-                ],
+                [task_id, attempt, BEGINS, round(lease * 1000), worker, OVER_CSV, self.events_kept],
             )
         )
         if code != "started":
             return Grant(code)
-        task, head, retried, status = rest
-        return Grant(code, Task.model_validate_json(task), json.loads(head), int(retried), status)
+        task, head, state, status = rest
+        return Grant(
+            code,
+            Task.model_validate_json(task) if task else None,
+            json.loads(head),
+            json.loads(state),
+            status,
+        )
+
+    def proceed(self, feature_id: str, task_id: str, attempt: int, move: Move, *, worker: str) -> str:
+        """Move a running attempt on to its next status: "proceeded", or why not (see proceed.lua)."""
+        keys = self.keys.feature(feature_id)
+        code, _ = self._run(
+            Call(
+                "proceed",
+                [keys.states, keys.counts, keys.slots, keys.events],
+                [task_id, attempt, _steps(move), worker, self.events_kept],
+            )
+        )
+        return str(code)
 
     def finish(
         self, feature_id: str, task_id: str, attempt: int, outcome: Outcome, move: Move, *, worker: str = ""
@@ -254,28 +309,26 @@ class Store:
             NoSuchFeature: There is none of this id.
         """
         keys = self.keys.feature(feature_id)
-        retried = move.event is TaskEvent.RETRY_SCHEDULED and outcome.status == "failed"
         finish = Call(
             "finish",
-            [keys.states, keys.counts, keys.slots, keys.delayed, keys.outcomes, keys.events],
+            [keys.states, keys.counts, keys.slots, keys.delayed, keys.outcomes, keys.events, keys.plan],
             [
                 task_id,
                 attempt,
-                ",".join(move.sources),
-                move.target,
+                _steps(move),
                 outcome.model_dump_json(),
                 "" if move.wait is None else round(move.wait * 1000),
-                int(retried),
-                int(move.resolves),
-                move.event,
+                int(move.retried),
+                ",".join(lifecycle.RESOLVED),
                 move.cause,
-                self.events_kept,
+                move.route,
                 worker,
+                self.events_kept,
             ],
         )
         (code, status, *tally), answer = scripts.run(self.client, finish, self._cascade(feature_id))
-        facts = self._facts(feature_id, answer, BatchTally(*tally) if tally else None)
-        return code, status, facts
+        finished = BatchTally(*tally) if tally and tally[1] else None
+        return code, status, self._facts(feature_id, answer, finished)
 
     def renew(self, attempts: Sequence[tuple[str, str, int]], *, lease: float) -> list[str]:
         """Renew the leases of (feature, task, attempt)s for so many seconds, in one round trip.
@@ -287,7 +340,11 @@ class Store:
         for feature_id, task_id, attempt in attempts:
             keys = self.keys.feature(feature_id)
             calls.append(
-                Call("renew", [keys.meta, keys.states, keys.slots], [task_id, attempt, round(lease * 1000)])
+                Call(
+                    "renew",
+                    [keys.meta, keys.states, keys.slots],
+                    [task_id, attempt, round(lease * 1000), OVER_CSV],
+                )
             )
         return scripts.run_each(self.client, calls) if calls else []
 
@@ -305,76 +362,201 @@ class Store:
 
     # --- what people ask for -----------------------------------------------------------------------------
 
-    def reopen(self, feature_id: str, task_id: str, event: TaskEvent, note: str = "") -> Facts:
-        """Make a stopped task ready again and launch it if a slot is free.
+    def move(
+        self,
+        feature_id: str,
+        task_id: str,
+        flow: Flow,
+        move: Move,
+        note: str = "",
+        *,
+        resolve: str = "never",
+        revoke: bool = False,
+        anew: bool = False,
+    ) -> Facts:
+        """Move a task as a person asked, and launch what follows from it.
+
+        Args:
+            feature_id: The feature.
+            task_id: The task.
+            flow: The task's flow, for the message of a refusal.
+            move: What is asked for.
+            note: Why, in the person's words.
+            resolve: "resolve": the task counts as resolved then; "if-completed"; "never".
+            revoke: A running attempt is taken away from its worker.
+            anew: The task's retries begin anew.
 
         Raises:
             NoSuchFeature, NoSuchTask: There is none of this id.
-            RefusedTransition: The task does not stand where this event could happen.
+            RefusedTransition: The flow does not have it from where the task stands, or the feature is over.
+            AttemptRuns: An attempt runs, and `revoke` is false.
         """
         keys = self.keys.feature(feature_id)
-        move = lifecycle.move(event)
-        reopen = Call(
-            "reopen",
-            [keys.meta, keys.states, keys.counts, keys.ready, keys.events],
-            [task_id, ",".join(move.sources), move.target, event, note, self.events_kept],
+        call = Call(
+            "move",
+            [
+                keys.meta,
+                keys.states,
+                keys.counts,
+                keys.ready,
+                keys.slots,
+                keys.delayed,
+                keys.outbox,
+                keys.plan,
+                keys.unassigned,
+                keys.events,
+            ],
+            [
+                task_id,
+                _steps(move),
+                note,
+                OVER_CSV,
+                ",".join(TAKEN_UP),
+                resolve,
+                int(revoke),
+                int(anew),
+                self.events_kept,
+            ],
         )
-        (code, status), answer = scripts.run(self.client, reopen, self._cascade(feature_id))
+        (code, status, _), answer = scripts.run(self.client, call, self._cascade(feature_id))
         facts = self._facts(feature_id, answer)
-        if code == "missing":
-            if not self.client.hexists(keys.tasks, task_id):
+        match code:
+            case "missing":
                 raise errors.NoSuchTask(feature=feature_id, task=task_id)
-            status = TaskStatus.PENDING
-        if code != "reopened":
-            subject = f"The feature {feature_id}" if code == "over" else f"{task_id} of {feature_id}"
-            table = lifecycle.FEATURE_TABLE if code == "over" else lifecycle.TASK_TABLE
-            raise lifecycle.refuse(subject, event, status, table)
+            case "running":
+                raise errors.AttemptRuns(feature=feature_id, task=task_id, status=status)
+            case "over":
+                raise errors.FeatureOver(feature=feature_id, status=status, event=move.event)
+            case "refused":
+                subject = f"{task_id} of {feature_id}"
+                raise lifecycle.refuse(subject, move.steps[0][0], status, flow.table, flow.name)
         return facts
 
-    def cancel(self, feature_id: str, note: str = "") -> None:
-        """Cancel a feature: nothing more starts; who runs one of its tasks learns it at the next renewal.
+    def assign(self, feature_id: str, task_id: str, specialist: str, note: str = "") -> Facts:
+        """Give a task that has not started another specialist, and launch it if its turn has come.
 
         Raises:
-            NoSuchFeature: There is none of this id.
-            RefusedTransition: It is over already.
+            NoSuchFeature, NoSuchTask: There is none of this id.
+            AttemptRuns: It is published or runs.
         """
         keys = self.keys.feature(feature_id)
-        event = lifecycle.FeatureEvent.FEATURE_CANCELLED
-        arrow = lifecycle.FEATURE_TABLE[event]
-        code, status = self._run(
-            Call(
-                "cancel",
-                [
-                    keys.meta,
-                    keys.ready,
-                    keys.delayed,
-                    keys.events,
-                    self.keys.active,
-                    keys.slots,
-                ],
-                [feature_id, ",".join(arrow.sources), arrow.target, event, note, self.events_kept],
-            )
+        call = Call(
+            "assign",
+            [keys.plan, keys.unassigned, keys.ready, keys.slots, keys.events],
+            [task_id, specialist, note, self.events_kept],
         )
-        self._check_feature(code, status, feature_id, event)
+        (code, *_), answer = scripts.run(self.client, call, self._cascade(feature_id))
+        facts = self._facts(feature_id, answer)
+        if code == "missing":
+            raise errors.NoSuchTask(feature=feature_id, task=task_id)
+        if code == "running":
+            raise errors.AttemptRuns(feature=feature_id, task=task_id, status="launched")
+        return facts
 
-    def release(self, feature_id: str) -> Facts:
-        """Launch the next batch of a feature that waits for it.
+    def steer(
+        self, feature_id: str, event: str, changes: Mapping[str, Any] | None = None, note: str = ""
+    ) -> Facts:
+        """Change a feature's status or what it may do next, as a person asked, and launch what follows from it.
+
+        Args:
+            feature_id: The feature.
+            event: A feature event moves the status by the feature's table; any other is only recorded.
+            changes: Fields of its meta to set: cap, auto_launch, released, paused, stops.
+            note: Why, in the person's words.
 
         Raises:
             NoSuchFeature: There is none of this id.
-            RefusedTransition: It does not wait for launch.
+            RefusedTransition: The feature does not stand where this can happen.
         """
         keys = self.keys.feature(feature_id)
-        release = Call("release", [keys.meta, keys.events], [self.events_kept])
-        (code, status), answer = scripts.run(self.client, release, self._cascade(feature_id))
-        self._check_feature(code, status, feature_id, lifecycle.FeatureEvent.BATCH_LAUNCHED)
-        return self._facts(feature_id, answer)
-
-    def _check_feature(self, code: str, status: str, feature_id: str, event: str) -> None:
+        flow, table = self.client.hmget(keys.meta, "flow", "table")
+        if table is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        rows = json.loads(table)
+        arrow = json.dumps(rows.get(event, {})) if event in list(FeatureEvent) else ""
+        call = Call(
+            "steer",
+            [
+                keys.meta,
+                keys.events,
+                self.keys.active,
+                keys.ready,
+                keys.delayed,
+                keys.unassigned,
+                keys.slots,
+            ],
+            [feature_id, event, arrow, json.dumps(dict(changes or {})), note, OVER_CSV, self.events_kept],
+        )
+        (code, status), answer = scripts.run(self.client, call, self._cascade(feature_id))
         if code == "missing":
             raise errors.NoSuchFeature(feature=feature_id)
         if code == "refused":
-            raise lifecycle.refuse(f"The feature {feature_id}", event, status, lifecycle.FEATURE_TABLE)
+            raise lifecycle.refuse(f"The feature {feature_id}", event, status, rows, str(flow))
+        return self._facts(feature_id, answer)
+
+    def grow(
+        self,
+        feature_id: str,
+        decide: Callable[[Shape], Growth],
+        route: Callable[[Sequence[Task]], Mapping[str, Route]],
+    ) -> Facts:
+        """Take new tasks and dependencies into a feature, and launch what follows from it.
+
+        The feature goes on while that is worked out. Where it has changed by then in what matters, it is worked out
+        anew.
+
+        Args:
+            feature_id: The feature.
+            decide: Works out the growth from the feature as it stands (see `growth.grow`); what it raises is raised,
+                and nothing is changed.
+            route: Who does each of the new tasks; a route without a specialist leaves its task waiting for one.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+            GrowthContested: The feature changed each time.
+
+        Example:
+            store.grow("auth", lambda shape: growth.grow(shape, [Task(id="T9")]), lambda tasks: routes)
+        """
+        for _ in range(GROWTH_TRIES):
+            decided = decide(self.shape(feature_id))
+            if not decided.added and not decided.changed:
+                return self.cascade(feature_id)
+            grow = self._grow(feature_id, decided, route(decided.added))
+            code, answer = scripts.run(self.client, grow, self._cascade(feature_id))
+            if code == "grown":
+                return self._facts(feature_id, answer)
+        raise errors.GrowthContested(feature=feature_id, tries=GROWTH_TRIES)
+
+    def _grow(self, feature_id: str, decided: Growth, routes: Mapping[str, Route]) -> Call:
+        keys = self.keys.feature(feature_id)
+        return Call(
+            "grow",
+            [
+                keys.meta,
+                keys.states,
+                keys.counts,
+                keys.batches,
+                keys.ready,
+                keys.slots,
+                keys.delayed,
+                keys.outbox,
+                keys.plan,
+                keys.unassigned,
+                keys.events,
+                keys.tasks,
+            ],
+            [
+                decided.shape.open,
+                decided.shape.grown,
+                json.dumps(_grown(decided, routes)),
+                ",".join(growth.OPEN_TO_DEPENDENCIES),
+                ",".join(["total", "resolved", *COUNTED]),
+                OVER_CSV,
+                FeatureEvent.FEATURE_GREW,
+                self.events_kept,
+            ],
+        )
 
     # --- the sweep ---------------------------------------------------------------------------------------
 
@@ -391,13 +573,16 @@ class Store:
             return False
         return bool(self.client.pexpire(self.keys.sweeper, ttl))
 
-    def recover(self, feature_id: str, *, losses: int, patience: float) -> tuple[Facts, tuple[Launch, ...]]:
+    def recover(
+        self, feature_id: str, *, losses: int, patience: float, overdue: float = 1.5
+    ) -> tuple[Facts, tuple[Launch, ...]]:
         """Take back what lost workers held, launch what may start now, and find what was never published.
 
         Args:
             feature_id: An active feature; one that is gone leaves the list of active ones.
             losses: Attempts of a task that may be lost before it fails.
             patience: Seconds that an entry may stay in the outbox.
+            overdue: How many times its expected duration a batch may take before that is noticed.
 
         Returns:
             What the cascade found, and what to publish again.
@@ -406,7 +591,6 @@ class Store:
             NoSuchFeature: There is none of this id any more.
         """
         keys = self.keys.feature(feature_id)
-        lost, last = lifecycle.move(TaskEvent.WORKER_LOST), lifecycle.move(TaskEvent.WORK_FAILED)
         reason = f"its worker was lost {losses + 1} times"
         outcome = Failed(cause=FailureCause.WORKER_LOST, reason=reason)
         recover = Call(
@@ -421,17 +605,20 @@ class Store:
                 keys.outcomes,
                 keys.events,
                 self.keys.active,
-                keys.routes,
+                keys.plan,
+                keys.batches,
             ],
             [
                 feature_id,
                 losses,
                 round(patience * 1000),
-                lost.event,
-                lost.target,
-                last.event,
-                last.target,
+                LOST,
+                TaskEvent.WORKER_LOST,
+                LOST_FOR_GOOD,
+                TaskEvent.WORK_FAILED,
                 outcome.model_dump_json(),
+                overdue,
+                OVER_CSV,
                 self.events_kept,
             ],
         )
@@ -455,7 +642,7 @@ class Store:
         answer = self._run(
             Call(
                 "progress",
-                [keys.meta, keys.counts, keys.batches, keys.ready, keys.slots, keys.delayed],
+                [keys.meta, keys.counts, keys.batches, keys.ready, keys.slots, keys.delayed, keys.unassigned],
                 [",".join(COUNTED)],
             )
         )
@@ -503,6 +690,43 @@ class Store:
         tasks = self.client.hgetall(keys.tasks)
         return [Task.model_validate_json(tasks[task]) for task in self._order(keys)]
 
+    def shape(self, feature_id: str) -> Shape:
+        """All of a feature that its growth follows from, read at one moment.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        keys = self.keys.feature(feature_id)
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hmget(keys.meta, ["head", "status", "strategy", "cap", "batch", "grown"])
+        for key in (keys.tasks, keys.plan, keys.states, keys.batches):
+            pipeline.hgetall(key)
+        pipeline.zrange(keys.slots, 0, -1)
+        (head, status, strategy, cap, batch, grown), tasks, places, states, described, slots = (
+            pipeline.execute()
+        )
+        if head is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        numbers = _members(described, None)
+        found = {task: json.loads(state) for task, state in states.items() if task in numbers}
+        ordered = [Task.model_validate_json(tasks[task]) for task in numbers]
+        return Shape(
+            feature=Feature(**json.loads(head), tasks=tuple(ordered)),
+            status=status,
+            strategy=Strategy(strategy),
+            cap=int(cap),
+            open=int(batch),
+            grown=int(grown or 0),
+            batches=numbers,
+            ranks={task: int(places[task].split(":", 1)[0]) for task in numbers},
+            started={
+                task: state["status"]
+                for task, state in found.items()
+                if state["attempt"] or task in slots or state["status"] not in growth.OPEN_TO_DEPENDENCIES
+            },
+            resolved=frozenset(task for task, state in found.items() if state.get("resolved")),
+        )
+
     def _order(self, keys: FeatureKeys) -> Iterator[str]:
         batches = self.client.hgetall(keys.batches)
         for number in sorted(batches, key=int):
@@ -517,7 +741,7 @@ class Store:
         keys = self.keys.feature(feature_id)
         numbers = None if batches is None else list(batches) or [0]  # HMGET wants one; no batch is 0
         pipeline = self.client.pipeline(transaction=True)
-        for key in (keys.tasks, keys.states, keys.routes):
+        for key in (keys.tasks, keys.states, keys.plan):
             if numbers is None:
                 pipeline.hgetall(key)
         if numbers is None:
@@ -528,32 +752,33 @@ class Store:
         pipeline.zrange(keys.ready, 0, -1)
         pipeline.zrange(keys.slots, 0, -1)
         pipeline.zrange(keys.delayed, 0, -1, withscores=True)
-        *hashes, described, status, ready, slots, delayed = pipeline.execute()
+        pipeline.smembers(keys.unassigned)
+        *hashes, described, status, ready, slots, delayed, unassigned = pipeline.execute()
         if status is None:
             raise errors.NoSuchFeature(feature=feature_id)
         members = _members(described, numbers)
         if numbers is None:
-            tasks, states, routes = hashes
+            tasks, states, places = hashes
         elif members:
             ids = list(members)
             read = self.client.pipeline(transaction=False)
-            for key in (keys.tasks, keys.states, keys.routes):
+            for key in (keys.tasks, keys.states, keys.plan):
                 read.hmget(key, ids)
-            tasks, states, routes = (dict(zip(ids, values, strict=True)) for values in read.execute())
+            tasks, states, places = (dict(zip(ids, values, strict=True)) for values in read.execute())
         else:
             return []
         phases = dict.fromkeys(ready, "queued") | dict.fromkeys(slots, "launched")
         due = {task: moment / 1000 for task, moment in delayed}
-        phases |= dict.fromkeys(due, "delayed")
+        phases |= dict.fromkeys(due, "delayed") | dict.fromkeys(unassigned, "unassigned")
         return [
             _state(
                 Task.model_validate_json(tasks[task]),
                 json.loads(states.get(task) or "{}"),
-                routes.get(task) or "",
+                (places.get(task) or "::").split(":", 2)[2],
                 batch,
                 phases.get(task, "waiting"),
                 due.get(task),
-                status == FeatureStatus.CANCELLED,
+                status in (FeatureStatus.CANCELLED, FeatureStatus.FAILED),
             )
             for task, batch in members.items()
         ]
@@ -604,6 +829,79 @@ class Store:
         return str(newest[0][0]) if newest else "-"
 
 
+def describe(
+    batches: Iterable[Batch], routes: Mapping[str, Route], expected: float, rank: int = 0
+) -> tuple[dict[str, str], dict[str, str], dict[str, int]]:
+    """Batches as they are stored.
+
+    Args:
+        batches: In order.
+        routes: Who does each task.
+        expected: Expected seconds of all of them together.
+        rank: Where the launch order of the first one begins.
+
+    Returns:
+        The fields of the hashes batches, plan and counts.
+    """
+    described, places, totals = {}, {}, {}
+    for batch in batches:
+        expected = max(0.0, expected - batch.expected)
+        described[str(batch.number)] = _described(batch, expected)
+        totals[f"{batch.number}:total"] = len(batch.tasks)
+        for task in batch.tasks:
+            rank += 1
+            places[task] = f"{rank}:{batch.number}:{routes[task].specialist}"
+    return described, places, totals
+
+
+def _described(batch: Batch, after: float) -> str:
+    return json.dumps({"tasks": batch.tasks, "expected": round(batch.expected, 3), "after": round(after, 3)})
+
+
+def _grown(decided: Growth, routes: Mapping[str, Route]) -> dict[str, Any]:
+    """A growth as grow.lua reads it."""
+    described, totals, after = {}, {}, 0.0
+    for batch in reversed(decided.batches[max(0, decided.shape.open - 1) :]):
+        described[batch.number] = _described(batch, after)
+        totals[batch.number] = len(batch.tasks)
+        after += batch.expected
+    events = []
+    if decided.added:
+        single = decided.added[0].id if len(decided.added) == 1 else ""
+        events.append(_recorded("tasks_added", total=len(decided.added), task=single, note=decided.note))
+    for task in decided.changed:
+        waits_for = ", ".join(task.depends_on)
+        events.append(_recorded("dependencies_changed", task=task.id, cause=waits_for, note=decided.note))
+    return {
+        "unlaunched": decided.unlaunched,
+        "added": len(decided.added),
+        "tasks": {
+            task.id: task.model_dump_json(exclude_defaults=True)
+            for task in (*decided.added, *decided.changed)
+        },
+        "specialists": {task.id: routes[task.id].specialist for task in decided.added},
+        "moved": decided.moved,
+        "batches": described,
+        "totals": totals,
+        "ended": list(decided.ended),
+        "meta": {
+            "total": len(decided.feature.tasks),
+            "batches": len(decided.batches),
+            "expected": decided.expected,
+            "strategy": decided.strategy,
+        },
+        "events": events,
+    }
+
+
+def _recorded(event: str, **fields: str | int) -> list[str]:
+    return [str(part) for pair in {"event": event, **fields}.items() for part in pair]
+
+
+def _steps(move: Move) -> str:
+    return json.dumps(move.steps)
+
+
 def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
@@ -652,6 +950,8 @@ def _state(
         depends_on=task.depends_on,
         retried=state.get("retried", 0),
         lost=state.get("lost", 0),
+        resolved=bool(state.get("resolved")),
+        escalated=bool(state.get("escalated")),
         started=_moment(state.get("started")),
         finished=_moment(state.get("finished")),
         due=due,
@@ -685,6 +985,13 @@ def _progress(feature_id: str, found: dict[str, Any]) -> Progress:
         in_flight=found["in_flight"],
         queued=found["queued"],
         delayed=found["delayed"],
+        unassigned=found["unassigned"],
+        flow=meta["flow"],
+        is_paused=meta.get("paused") == "1",
+        stops=tuple(map(int, filter(None, meta.get("stops", "").split(",")))),
+        overdue=int(meta.get("overdue", 0)),
+        batch_started=_moment(meta.get("batch_started")),
+        batch_expected=batch.get("expected"),
         batch=meta["batch"],
         batches=meta["batches"],
         batch_total=batch["total"],

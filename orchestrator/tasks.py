@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import random
-import signal
-import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from celery import Celery
 from celery import Task as CeleryTask
 from celery.exceptions import SoftTimeLimitExceeded
 
@@ -20,7 +17,9 @@ import workers
 from orchestrator import canvas, connections, errors, lifecycle
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
-from orchestrator.models import Completed, Outcome, RetryLater, Task
+from orchestrator.flows import Flow, TaskEvent
+from orchestrator.models import Completed, GateResult, Outcome, RetryLater, Task, TaskStatus
+from orchestrator.sections import Gate
 from orchestrator.store import Grant, Store
 
 if TYPE_CHECKING:
@@ -72,13 +71,13 @@ def register(app: App, settings: Settings, specialist: str) -> None:
 class Shell:
     """What a worker process needs to carry out an attempt."""
 
-    def __init__(self, app: Celery, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, app: App) -> None:
+        self.settings = settings = app.settings
         self.store = connections.open_store(settings)
         self.dispatcher = Dispatcher(app, self.store, pooled=True)
 
     def attempt(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> str:
-        """Begin an attempt, do its work, commit the outcome, launch what follows.
+        """Begin an attempt, do its work, pass its gates, commit the outcome, launch what follows.
 
         Returns:
             A line for Celery's log and Flower.
@@ -87,14 +86,15 @@ class Shell:
             TaskStopped: The task did not complete.
         """
         grant = self._begin(feature_id, task_id, attempt, worker)
-        if grant.task is None:
+        if grant.code != "started":
             logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT[grant.code])
             return f"not started: {WHY_NOT[grant.code]}"
-        outcome = self._work(specialist, feature_id, grant, attempt)
-        self._conclude(feature_id, grant, attempt, outcome, worker)
+        run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
+        outcome, status = self._pass_gates(run, self._work(run))
+        self._conclude(run, outcome, status)
         if isinstance(outcome, Completed):
-            return f"{grant.task.name}: completed"
-        raise TaskStopped(f"{grant.task.name}: {outcome.status}: {outcome.reason}")
+            return f"{run.task.name}: completed"
+        raise TaskStopped(f"{run.task.name}: {outcome.status}: {outcome.reason}")
 
     def _begin(self, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
         lease = self.settings.recovery.lease
@@ -103,41 +103,81 @@ class Shell:
             self._follow_up(self.store.cascade(feature_id))
         return grant
 
-    def _work(self, specialist: str, feature_id: str, grant: Grant, attempt: int) -> Outcome:
-        assert grant.task is not None
-        task = grant.task
-        files = Files(self.settings, feature_id, task.id, attempt)
-        context = workers.Context(
-            task=task,
-            feature=workers.FeatureHead.model_validate(grant.head),
-            attempt=attempt,
-            specialist=specialist,
-            title=self.settings.title(specialist),
+    def _work(self, run: Run) -> Outcome:
+        if run.is_feature_gates:
+            return Completed(summary="the gates of the feature")
+        if run.grant.status == TaskStatus.TESTING:  # the work was done, and approved; only its gates are left
+            return self.store.outcomes(run.feature_id, [run.task.id])[run.task.id]
+        return perform(self._context(run), self.settings)
+
+    def _pass_gates(self, run: Run, outcome: Outcome) -> tuple[Outcome, str]:
+        """The outcome after the gates, and where the attempt stands then."""
+        status, results = run.grant.status, list[GateResult]()
+        if not isinstance(outcome, Completed):
+            return outcome, status
+        for stage, gates in self._gates_ahead(run):
+            if stage == "testing" and status == TaskStatus.IN_PROGRESS and not run.is_feature_gates:
+                move = lifecycle.move(run.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE)
+                self.store.proceed(run.feature_id, run.task.id, run.attempt, move, worker=run.worker)
+                status = TaskStatus.TESTING
+            results += workers.gates.check(gates, stage, self._context(run), self.settings)
+            failed = workers.gates.failure(results)
+            if failed:
+                return failed, status
+        return outcome.model_copy(update={"gates": (*outcome.gates, *results)}), status
+
+    def _gates_ahead(self, run: Run) -> list[tuple[str, tuple[Gate, ...]]]:
+        """The stages that have gates for this run, each with them."""
+        if run.is_feature_gates:
+            stage = "testing" if run.task.id == "@testing" else "completion"
+            gates = [(stage, self.settings.feature_gates(stage, run.grant.head["tags"]))]
+        else:
+            stages = lifecycle.stages_ahead(run.flow(self.settings), run.grant.status)
+            gates = [(stage, self.settings.task_gates(stage, run.task.tags)) for stage in stages]
+        return [(stage, some) for stage, some in gates if some]
+
+    def _context(self, run: Run) -> workers.Context:
+        files = Files(self.settings, run.feature_id, run.task.id, run.attempt)
+        return workers.Context(
+            task=run.task,
+            feature=workers.FeatureHead.model_validate(run.grant.head),
+            attempt=run.attempt,
+            specialist=run.specialist,
+            title=self.settings.title(run.specialist),
             workdir=files.workdir,
             log_file=files.log,
-            dependencies=Dependencies(self.store, feature_id, task),
-            progress=functools.partial(self._note, feature_id, task.id, attempt),
-            is_cancelled=functools.partial(self._is_cancelled, feature_id, task.id, attempt),
+            dependencies=Dependencies(self.store, run.feature_id, run.task),
+            remarks=tuple(run.grant.state.get("remarks") or ()),
+            progress=functools.partial(self._note, run.feature_id, run.task.id, run.attempt),
+            is_cancelled=functools.partial(self._is_cancelled, run.feature_id, run.task.id, run.attempt),
         )
-        return perform(context, self.settings)
 
-    def _conclude(self, feature_id: str, grant: Grant, attempt: int, outcome: Outcome, worker: str) -> None:
-        assert grant.task is not None
-        move = lifecycle.conclude(outcome, grant.task.retries, grant.retried, random.random())
-        code, status, facts = self.store.finish(
-            feature_id, grant.task.id, attempt, outcome, move, worker=worker
+    def _conclude(self, run: Run, outcome: Outcome, status: str) -> None:
+        flow = run.flow(self.settings)
+        escalate_to = self.settings.error_handling.escalate_technical_to
+        move = lifecycle.conclude(
+            flow,
+            outcome,
+            run.task.retries,
+            run.grant.attempts,
+            chance=random.random(),
+            status=status,
+            escalate_to=None if escalate_to == run.specialist else escalate_to,
+        )
+        code, now, facts = self.store.finish(
+            run.feature_id, run.task.id, run.attempt, outcome, move, worker=run.worker
         )
         if code == "stale":
             logger.warning(
-                "[%s] %s attempt %s ended %s, but it lost its lease before; nothing was changed",
-                feature_id,
-                grant.task.id,
-                attempt,
+                "[%s] %s attempt %s ended %s, but it was not this worker's any more; nothing was changed",
+                run.feature_id,
+                run.task.id,
+                run.attempt,
                 outcome.status,
             )
         elif code in ("refused", "missing"):
             raise lifecycle.refuse(
-                f"{grant.task.id} of {feature_id}", move.event, status, lifecycle.TASK_TABLE
+                f"{run.task.id} of {run.feature_id}", move.event, now, flow.table, flow.name
             )
         self._follow_up(facts)
 
@@ -157,6 +197,32 @@ class Shell:
         with connections.translated(self.store.url):
             (answer,) = self.store.renew([(feature_id, task_id, attempt)], lease=self.settings.recovery.lease)
         return answer != "renewed"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One attempt of one task, as a worker runs it."""
+
+    feature_id: str
+    task: Task
+    attempt: int
+    specialist: str
+    worker: str
+    grant: Grant
+
+    @property
+    def is_feature_gates(self) -> bool:
+        """It is no task of the feature, but the feature's own gates (see cascade.lua)."""
+        return self.task.id.startswith("@")
+
+    def flow(self, settings: Settings) -> Flow:
+        """The flow that the task takes."""
+        return lifecycle.GATES_FLOW if self.is_feature_gates else settings.flow_for(self.task.tags)
+
+
+def _gates_task(task_id: str) -> Task:
+    """The task as which the gates of a feature run. Its id is none that a task of a feature can have."""
+    return Task.model_construct(id=task_id, title=f"The feature's gates ({task_id.removeprefix('@')})")
 
 
 class Dependencies(Mapping[str, Completed]):
@@ -208,35 +274,11 @@ def work_alone(
 
 
 def perform(context: workers.Context, settings: Settings) -> Outcome:
-    """Do the work under its time limit."""
-    with alarm(workers.time_limit(context.specialist, context.task, settings)):
-        return workers.perform(context, settings, timeouts=(TimeoutError, SoftTimeLimitExceeded))
-
-
-@contextlib.contextmanager
-def alarm(seconds: float | None) -> Iterator[None]:
-    """Raise TimeoutError in Python code that runs longer.
-
-    It works in a process's main thread, so in Celery's prefork and solo pools. In the threads pool Python code
-    cannot be interrupted; commands have a time limit of their own in every pool.
-    """
-    if seconds is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(*_: object) -> None:
-        raise TimeoutError(f"still running after {seconds:g} s, its time limit")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    """Do the work of an attempt. Celery's own soft time limit, where an operator set one, counts as a timeout."""
+    return workers.perform(context, settings, timeouts=(TimeoutError, SoftTimeLimitExceeded))
 
 
 @functools.cache
 def shell(app: App) -> Shell:
     """The shell of this process. A forked child inherits it, and its connections are opened anew by redis-py."""
-    return Shell(app, app.settings)
+    return Shell(app)

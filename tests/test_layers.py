@@ -12,7 +12,8 @@ import pytest
 
 HOUSE = Path(__file__).parent.parent
 CORE = (
-    "models", "graph", "planner", "routing", "lifecycle", "report", "durations", "drawing", "errors", "keys",
+    "models", "graph", "planner", "routing", "flows", "growth", "lifecycle", "notification", "report", "durations",
+    "drawing", "errors", "keys",
 )  # fmt: skip
 MAY_CALL_CELERY_LAZILY = {("models", "orchestrator.canvas")}
 """Plan.canvas(): the one door from the core to Celery, opened only when asked for."""
@@ -25,7 +26,7 @@ CLOCKS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 OVERRIDES = {"Settings.settings_customise_sources"}
 """What a library calls by a name that it documents itself."""
 
-SHELL_OF_WORKERS = {"models", "errors", "config", "durations"}
+SHELL_OF_WORKERS = {"models", "errors", "config", "sections", "durations"}
 """All that workers/ may know of orchestrator/."""
 
 

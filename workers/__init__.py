@@ -12,6 +12,7 @@ A specialist in Python is a function of a `Context`:
 """
 
 from orchestrator.models import Blocked, BlockKind, Cancelled, Completed, Failed, FailureCause, RetryLater
+from workers import gates
 from workers.base import Context, FeatureHead, Specialist, has_work, perform, resolve, specialist, time_limit
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "FeatureHead",
     "RetryLater",
     "Specialist",
+    "gates",
     "has_work",
     "perform",
     "resolve",

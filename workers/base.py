@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, overload
 
 from orchestrator import errors
-from orchestrator.config import NAME_PATTERN, Settings, SpecialistSettings
+from orchestrator.config import Settings
 from orchestrator.models import Completed, Failed, FailureCause, Id, Model, Outcome, Tag, Task
+from orchestrator.sections import NAME_PATTERN, SpecialistSettings
 from workers.runners import as_text, shorten
 from workers.runners.command import CommandRunner
 from workers.runners.python import PythonRunner
@@ -67,6 +68,7 @@ class Context:
         title: That name as people read it.
         workdir: A folder for this attempt alone. It may not exist yet.
         log_file: Where the full output of a command goes.
+        remarks: What people said of the attempts before: changes requested, blockers resolved, newest last.
         dependencies: The outcomes of the tasks it depends on, by id. May be read from the store when asked for.
         progress: Tells whoever watches how far the work is.
         is_cancelled: Asks whether the work is not wanted any more. May be called about once a second; raises
@@ -87,6 +89,7 @@ class Context:
     title: str
     workdir: Path
     log_file: Path
+    remarks: tuple[str, ...] = ()
     dependencies: Mapping[str, Completed] = field(default_factory=dict)
     progress: ReportProgress = no_progress
     is_cancelled: Callable[[], bool] = not_cancelled
@@ -175,7 +178,7 @@ def resolve(name: str, task: Task, settings: Settings) -> Specialist:
     function = _callable(name, settings)
     if function is None:
         raise errors.NothingToDo(tasks=f"Task {task.id}", specialist=name)
-    return PythonRunner(function, settings.limits)
+    return PythonRunner(function, settings.limits, time_limit(name, task, settings))
 
 
 def has_work(name: str, settings: Settings) -> bool:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from orchestrator.client import Client, Handle
 
 
+NEEDS_SHOWN = 20
+"""Of what waits for a person, so many features, and so much of each."""
+
+
 def status(
     feature_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="A feature; without it, the newest of all.")
@@ -44,8 +48,18 @@ def _list(client: Client, *, as_json: bool) -> None:
         output.write_json([progress.model_dump(mode="json") for progress in features])
     elif features:
         output.show(views.feature_table(features, time.time()))
+        _show_needs(client, features)
     else:
         output.say("There is no feature yet. `orchestrator run FILE` runs one.")
+
+
+def _show_needs(client: Client, features: Sequence[Progress]) -> None:
+    """What waits for a person, over all features, with the command that answers it."""
+    waiting = [progress for progress in features if progress.status in views.WAITING or progress.overdue]
+    for progress in waiting[:NEEDS_SHOWN]:
+        states = client.feature(progress.id).states([max(1, progress.batch)])
+        for need in report.needs(progress, states)[:NEEDS_SHOWN]:
+            output.say(f"{progress.id}: {need.what}. Next: {need.command}")
 
 
 def _newest_and_active(client: Client) -> list[Progress]:
@@ -84,9 +98,8 @@ def _show(client: Client, handle: Handle, *, whole: bool, as_json: bool) -> None
     output.say(report.progress_line(progress))
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
-    stopped = [state for state in snapshot.states if report.is_stopped(state)]
-    for state in stopped[:3]:
-        output.say(f"Next: {report.remedies(progress.id, state)[0]}")
+    for need in report.needs(progress, snapshot.states)[:NEEDS_SHOWN]:
+        output.say(f"{need.what}. Next: {need.command}")
 
 
 def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: options.AsJson = False) -> None:

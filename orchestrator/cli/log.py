@@ -13,7 +13,16 @@ from orchestrator.models import Event, Outcome, Progress, TaskState
 if TYPE_CHECKING:
     from orchestrator.client import Client, Handle
 
-ENDINGS = ("implementation_complete", "blocker_detected", "work_failed", "retry_scheduled", "task_cancelled")
+ENDINGS = (
+    "implementation_complete",
+    "tests_passed",
+    "tests_failed",
+    "blocker_detected",
+    "work_failed",
+    "retry_scheduled",
+    "task_escalated",
+    "task_cancelled",
+)
 
 
 class Log:
@@ -58,7 +67,7 @@ class Log:
         retried = self._states_of(event.task for event in events if event.event == "retry_scheduled")
         for event in events:
             self._add(event, outcomes.get(event.task), retried.get(event.task))
-        if any(event.event == "implementation_complete" for event in events):
+        if any(event.target in ("completed", "blocked", "failed") and event.task for event in events):
             progress = self.handle.progress()
             if progress.batch and progress.batch_resolved < progress.batch_total:
                 self._tally(events[-1].time, progress, progress.batch)
@@ -102,6 +111,9 @@ class Log:
                 self.started[state.id] = state.started
 
     def _state(self, task: str) -> TaskState:
+        if task.startswith("@"):
+            stage = task.removeprefix("@")
+            return TaskState(id=task, title=f"the gates of the feature ({stage})", specialist="", batch=0)
         if task not in self.tasks:  # of a batch before the one that was open when the watching began
             found = self.client.store.task(self.handle.id, task)
             self.tasks[task] = TaskState(id=task, title=found.name, specialist="", batch=0)

@@ -29,22 +29,39 @@ SIGNS: Mapping[str, tuple[str, str]] = {
     "queued": ("…", ""),
     "waiting": ("·", "dim"),
     "cancelled": ("–", "dim"),
+    "skipped": ("–", "dim"),
+    "in-review": ("?", "bold yellow"),
+    "unassigned": ("?", "bold yellow"),
+    "on-hold": ("‖", "yellow"),
+    "deferred": ("‖", "yellow"),
+    "testing": ("▶", "cyan"),
+    "changes-requested": ("↻", "yellow"),
 }
 """The sign and the style of a task's word."""
 
 INTEREST = [
     "failed",
     "blocked",
+    "in-review",
+    "unassigned",
+    "on-hold",
+    "deferred",
     "running",
+    "testing",
+    "changes-requested",
     "retrying",
     "launched",
     "queued",
     "waiting",
     "completed",
     "cancelled",
+    "skipped",
 ]
 
-CALM = ("queued", "waiting", "completed", "cancelled")
+CALM = ("queued", "waiting", "completed", "cancelled", "skipped")
+WAITING = (FeatureStatus.BLOCKED, FeatureStatus.ON_HOLD, FeatureStatus.PENDING_REVIEW)
+"""A feature in one of these waits for a person."""
+
 CALM_SHOWN = 3
 """Where not all tasks can be shown, so many of those that need no look."""
 
@@ -52,6 +69,8 @@ FEATURE_STYLES = {
     FeatureStatus.COMPLETED: "green",
     FeatureStatus.BLOCKED: "bold red",
     FeatureStatus.ON_HOLD: "bold yellow",
+    FeatureStatus.PENDING_REVIEW: "bold yellow",
+    FeatureStatus.FAILED: "bold red",
     FeatureStatus.CANCELLED: "dim",
 }
 
@@ -122,7 +141,7 @@ def feature_table(features: Iterable[Progress], now: float) -> Table:
 
 
 def _urgency(progress: Progress) -> int:
-    if progress.status in (FeatureStatus.BLOCKED, FeatureStatus.ON_HOLD):
+    if report.needs(progress) or progress.stopped or progress.status in WAITING:
         return 0
     return 2 if progress.status.is_over else 1
 
@@ -247,7 +266,7 @@ def _row(state: TaskState, snapshot: Snapshot, now: float, names: int, specialis
     sign, style = SIGNS.get(word, ("·", ""))
     took = report.spent(state, now)
     cells = [
-        Text(f"  {sign} {word:<9}", style=style),
+        Text(f"  {sign} {word:<10}", style=style),
         _cell(inert(report.named(state)), names),
         *([_cell(inert(state.specialist, "dim"), specialists)] if specialists else []),
         _cell(Text("" if took is None else durations.write(took)), 7),

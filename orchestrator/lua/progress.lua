@@ -1,14 +1,14 @@
 -- Read a feature's progress from its counters: the same cost whatever its size.
 --
--- KEYS  1 meta  2 counts  3 batches  4 ready  5 slots  6 delayed
+-- KEYS  1 meta  2 counts  3 batches  4 ready  5 slots  6 delayed  7 unassigned
 -- ARGV  1 the statuses to count, comma-separated
 -- Output JSON: meta {field: text}, counts {status: n}, batch_counts {status: n}, batch {expected, after, total,
---       resolved}, in_flight, queued, delayed, now (ms); or nil where there is no such feature
+--       resolved}, in_flight, queued, delayed, unassigned, now (ms); or nil where there is no such feature
 local fields = redis.call('HGETALL', KEYS[1])
 if #fields == 0 then return nil end
 local meta, counts, batch_counts = {}, {}, {}
 for place = 1, #fields, 2 do meta[fields[place]] = fields[place + 1] end
-meta.head = nil
+meta.head, meta.table = nil, nil
 
 local function count(field)
   return tonumber(redis.call('HGET', KEYS[2], field) or 0)
@@ -33,5 +33,6 @@ return cjson.encode({
   in_flight = redis.call('ZCARD', KEYS[5]),
   queued = redis.call('ZCARD', KEYS[4]),
   delayed = redis.call('ZCARD', KEYS[6]),
+  unassigned = redis.call('SCARD', KEYS[7]),
   now = time[1] * 1000 + math.floor(time[2] / 1000),
 })

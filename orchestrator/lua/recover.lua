@@ -1,51 +1,83 @@
--- Take back what a lost worker held, and find what was never published.
+-- Take back what a lost worker held, find what was never published, and notice a batch that is overdue.
 --
--- KEYS  1 meta  2 states  3 counts  4 slots  5 ready  6 outbox  7 outcomes  8 events  9 active  10 routes
+-- KEYS  1 meta  2 states  3 counts  4 slots  5 ready  6 outbox  7 outcomes  8 events  9 active  10 plan  11 batches
 -- ARGV  1 feature id  2 attempts that may be lost before the task fails  3 patience with the outbox in ms
---       4 event of a loss  5 status after it  6 event of the last loss  7 status after it  8 outcome JSON of it
---       9 events kept
+--       4 JSON {status: new status} of a loss, and its event in 5  6 the same of the last loss, and its event in 7
+--       8 outcome JSON of the last loss  9 how many times its expected duration a batch may take
+--       10 statuses in which a feature is over, comma-separated  11 events kept
 -- Output JSON: lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …]; or nil where
 --       there is no such feature
-local status = redis.call('HGET', KEYS[1], 'status')
+local meta = redis.call('HMGET', KEYS[1], 'status', 'batch', 'batch_started', 'overdue', 'paused')
+local status = meta[1]
 if not status then
   redis.call('SREM', KEYS[9], ARGV[1])
   return nil
 end
+local is_over = string.find(',' .. ARGV[10] .. ',', ',' .. status .. ',', 1, true)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lost, unpublished = {}, {}
 
-local function recount(state, name, by)
+local function record(...)
+  redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[11], '*', ...)
+end
+
+local function recount(task, state, name, by)
+  if name == 'pending' or string.sub(task, 1, 1) == '@' then return end
   redis.call('HINCRBY', KEYS[3], name, by)
   redis.call('HINCRBY', KEYS[3], state.batch .. ':' .. name, by)
 end
 
-for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(0', now)) do
+local function lose(task)
   local state = cjson.decode(redis.call('HGET', KEYS[2], task))
-  local from, event = state.status, ARGV[4]
-  state.lost, state.status, state.finished, state.note = state.lost + 1, ARGV[5], now, nil
-  if state.lost > tonumber(ARGV[2]) then
-    event, state.status = ARGV[6], ARGV[7]
+  local from, event, arrow = state.status, ARGV[5], ARGV[4]
+  state.lost, state.finished, state.note = state.lost + 1, now, nil
+  local is_last = state.lost > tonumber(ARGV[2])
+  if is_last then event, arrow = ARGV[7], ARGV[6] end
+  state.status = cjson.decode(arrow)[from] or from
+  if is_last then
     redis.call('HSET', KEYS[7], task, ARGV[8])
-    recount(state, state.status, 1)
-  elseif status ~= 'cancelled' then
-    redis.call('ZADD', KEYS[5], state.rank, task)
+  elseif not is_over then
+    redis.call('ZADD', KEYS[5], string.match(redis.call('HGET', KEYS[10], task), '^%d+'), task)
   end
-  recount(state, from, -1)
+  recount(task, state, from, -1)
+  recount(task, state, state.status, 1)
   redis.call('HSET', KEYS[2], task, cjson.encode(state))
   redis.call('ZREM', KEYS[4], task)
-  redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[9], '*', 'event', event, 'task', task, 'from', from,
-    'to', state.status, 'attempt', state.attempt, 'cause', 'worker-lost', 'worker', state.worker)
+  record('event', event, 'task', task, 'from', from, 'to', state.status, 'attempt', state.attempt,
+    'cause', 'worker-lost', 'worker', state.worker)
   lost[#lost + 1] = { task, state.attempt, state.status }
 end
+
+local function notice_overdue_batch()
+  local described = redis.call('HGET', KEYS[11], meta[2])
+  if not described or not meta[3] then return end
+  local function count(name)
+    return tonumber(redis.call('HGET', KEYS[3], meta[2] .. ':' .. name) or 0)
+  end
+  if count('resolved') >= count('total') then return end
+  local expected, ran = cjson.decode(described).expected * 1000, now - tonumber(meta[3])
+  -- Said again each time that it has taken half as long again.
+  local said = tonumber(meta[4] or 0)
+  if ran < expected * tonumber(ARGV[9]) * 1.5 ^ said then return end
+  redis.call('HINCRBY', KEYS[1], 'overdue', 1)
+  record('event', 'batch_overdue', 'batch', meta[2], 'ran', ran, 'expected', math.floor(expected))
+end
+
+for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(0', now)) do lose(task) end
 
 local outbox = redis.call('HGETALL', KEYS[6])
 for place = 1, #outbox, 2 do
   local attempt, since = string.match(outbox[place + 1], '(%d+):(%d+)')
   if now - since > tonumber(ARGV[3]) then
-    unpublished[#unpublished + 1] = { outbox[place], tonumber(attempt), redis.call('HGET', KEYS[10], outbox[place]) }
+    local specialist = string.match(redis.call('HGET', KEYS[10], outbox[place]), '^%d+:%d+:(.*)$')
+    unpublished[#unpublished + 1] = { outbox[place], tonumber(attempt), specialist }
   end
 end
 
-if status == 'cancelled' and redis.call('ZCARD', KEYS[4]) == 0 then redis.call('SREM', KEYS[9], ARGV[1]) end
+if is_over then
+  if redis.call('ZCARD', KEYS[4]) == 0 then redis.call('SREM', KEYS[9], ARGV[1]) end
+elseif meta[5] ~= '1' then
+  notice_overdue_batch()
+end
 return cjson.encode({ lost = lost, unpublished = unpublished })

@@ -1,8 +1,8 @@
 -- Renew the lease of an attempt, or learn that it is held no longer.
 --
 -- KEYS  1 meta  2 states  3 slots
--- ARGV  1 task  2 attempt  3 lease in ms
--- Output "renewed", or why the holder should stop: "cancelled" (the feature is), "lost" (the attempt is not its
+-- ARGV  1 task  2 attempt  3 lease in ms  4 statuses in which a feature is over, comma-separated
+-- Output "renewed", or why the holder should stop: "cancelled" (the feature is over), "lost" (the attempt is not its
 --       any more)
 local stored = redis.call('HGET', KEYS[2], ARGV[1])
 local held = redis.call('ZSCORE', KEYS[3], ARGV[1])
@@ -11,5 +11,6 @@ if cjson.decode(stored).attempt ~= tonumber(ARGV[2]) then return 'lost' end
 
 local time = redis.call('TIME')
 redis.call('ZADD', KEYS[3], time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[3]), ARGV[1])
-if redis.call('HGET', KEYS[1], 'status') == 'cancelled' then return 'cancelled' end
+local status = redis.call('HGET', KEYS[1], 'status')
+if status and string.find(',' .. ARGV[4] .. ',', ',' .. status .. ',', 1, true) then return 'cancelled' end
 return 'renewed'

@@ -11,7 +11,9 @@ import yaml
 from pydantic import ValidationError
 
 from orchestrator import config, errors
-from orchestrator.config import Settings, SpecialistSettings
+from orchestrator.config import Settings
+from orchestrator.config_template import template
+from orchestrator.sections import SHIPPED_SPECIALISTS, Section, SpecialistSettings
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +133,7 @@ def test_what_a_file_says_of_a_specialist_is_laid_over_what_ships() -> None:
         "Senior Engineer",
         "advanced",
     )
-    assert set(config.SHIPPED_SPECIALISTS) < set(settings.specialists)
+    assert set(SHIPPED_SPECIALISTS) < set(settings.specialists)
     assert (settings.title("code-reviewer"), settings.queue("code-reviewer")) == (
         "Code Reviewer",
         "code-reviewer",
@@ -315,13 +317,13 @@ def test_secrets_are_not_in_the_repr() -> None:
 
 
 def test_the_template_says_what_is_the_default() -> None:
-    write(config.template())
+    write(template())
 
     assert config.load() == Settings()
 
 
 def test_the_template_says_it_with_every_setting_in_effect() -> None:
-    text = re.sub(r"^( *)#(?! \S)", r"\1", config.template(), flags=re.M)
+    text = re.sub(r"^( *)#(?! \S)", r"\1", template(), flags=re.M)
     file = write(text)
 
     assert set(config.read(file)) == set(Settings.model_fields) - {"logs"}  # null, as it is by default
@@ -329,20 +331,20 @@ def test_the_template_says_it_with_every_setting_in_effect() -> None:
 
 
 def test_the_template_has_every_setting_and_explains_it() -> None:
-    template = config.template()
+    text = template()
 
     for name, field in Settings.model_fields.items():
         section = field.annotation
-        if isinstance(section, type) and issubclass(section, config.Section):
-            assert re.search(rf"^# .+\n{name}:$", template, re.M), name
+        if isinstance(section, type) and issubclass(section, Section):
+            assert re.search(rf"^# .+\n{name}:$", text, re.M), name
             for inner, setting in section.model_fields.items():
                 assert setting.description, inner
-                assert re.search(rf"^  # .+\n  #{inner}:", template, re.M), f"{name}.{inner}"
+                assert re.search(rf"^  # .+\n  #{inner}:", text, re.M), f"{name}.{inner}"
         else:
-            assert re.search(rf"^#?{name}:", template, re.M), name
+            assert re.search(rf"^#?{name}:", text, re.M), name
     for name in SpecialistSettings.model_fields:
-        assert re.search(rf"^# - {name}: .+", template, re.M), name
+        assert re.search(rf"^# - {name}: .+", text, re.M), name
 
 
 def test_every_line_of_the_template_is_yaml_or_a_comment() -> None:
-    assert set(yaml.safe_load(config.template())) < set(Settings.model_fields)
+    assert set(yaml.safe_load(template())) < set(Settings.model_fields)

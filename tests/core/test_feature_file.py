@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from orchestrator import documents, errors, feature_file
-from orchestrator.config import Limits
 from orchestrator.models import Feature, Priority, Strategy, Task
+from orchestrator.sections import Limits
 
 TWO_TASKS = """
 title: Login

@@ -1,24 +1,12 @@
-"""What may happen to a task and to a feature, and what follows from it."""
+"""What an event asks for in a flow, and what follows from it."""
 
 from __future__ import annotations
 
-import json
-from itertools import product
-
 import pytest
 
-from orchestrator import lifecycle
-from orchestrator.lifecycle import (
-    FEATURE_TABLE,
-    TASK_TABLE,
-    Announce,
-    BatchTally,
-    Facts,
-    FeatureEvent,
-    Launch,
-    Publish,
-    TaskEvent,
-)
+from orchestrator import errors, flows, lifecycle
+from orchestrator.flows import SHIPPED_FLOWS, Flow, Rules, TaskEvent
+from orchestrator.lifecycle import Announce, Attempts, BatchTally, Facts, Launch, Publish
 from orchestrator.models import (
     Blocked,
     BlockKind,
@@ -33,68 +21,16 @@ from orchestrator.models import (
     TaskStatus,
 )
 
-# The tables once more, as a reader would draw them: what is not here is not allowed.
-TASK_ARROWS = {
-    ("pending", "work_started"): "in-progress",
-    ("in-progress", "implementation_complete"): "completed",
-    ("in-progress", "blocker_detected"): "blocked",
-    ("in-progress", "work_failed"): "failed",
-    ("in-progress", "retry_scheduled"): "pending",
-    ("in-progress", "worker_lost"): "pending",
-    ("in-progress", "task_cancelled"): "cancelled",
-    ("failed", "retry_requested"): "pending",
-    ("cancelled", "retry_requested"): "pending",
-    ("blocked", "blocker_resolved"): "pending",
-}
-FEATURE_ARROWS = {
-    ("planning", "first_task_started"): "in-development",
-    ("planning", "task_stopped"): "blocked",
-    ("in-development", "task_stopped"): "blocked",
-    ("on-hold", "task_stopped"): "blocked",
-    ("blocked", "all_resolved"): "in-development",
-    ("planning", "launch_awaited"): "on-hold",
-    ("in-development", "launch_awaited"): "on-hold",
-    ("on-hold", "batch_launched"): "in-development",
-    **{
-        (status, event): target
-        for status in ("planning", "in-development", "blocked", "on-hold")
-        for event, target in (("all_tasks_complete", "completed"), ("feature_cancelled", "cancelled"))
-    },
-}
+FLOW = Flow("default", SHIPPED_FLOWS["default"])
+REVIEW = Flow("with_review", SHIPPED_FLOWS["with_review"])
 
 
-@pytest.mark.parametrize(("status", "event"), product(TaskStatus, TaskEvent))
-def test_every_task_status_and_event(status: TaskStatus, event: TaskEvent) -> None:
-    arrow = TASK_TABLE[event]
-    found = arrow.target if status in arrow.sources else None
-    assert found == TASK_ARROWS.get((status, event))
-
-
-@pytest.mark.parametrize(("status", "event"), product(FeatureStatus, FeatureEvent))
-def test_every_feature_status_and_event(status: FeatureStatus, event: FeatureEvent) -> None:
-    arrow = FEATURE_TABLE[event]
-    found = arrow.target if status in arrow.sources else None
-    assert found == FEATURE_ARROWS.get((status, event))
-
-
-def test_a_feature_that_is_over_takes_nothing() -> None:
-    over = [status for status in FeatureStatus if status.is_over]
-    assert not [arrow for arrow in FEATURE_TABLE.values() for status in over if status in arrow.sources]
-
-
-def test_the_script_reads_the_same_feature_table() -> None:
-    read = json.loads(lifecycle.FEATURE_TABLE_JSON)
-    assert {
-        (status, event): arrow["to"] for event, arrow in read.items() for status in arrow["from"]
-    } == FEATURE_ARROWS
-
-
-@pytest.mark.parametrize("event", TaskEvent)
-def test_a_move_is_its_arrow_of_the_table(event: TaskEvent) -> None:
-    move = lifecycle.move(event, wait=2.5, cause="why")
-    assert (move.sources, move.target) == (TASK_TABLE[event].sources, TASK_TABLE[event].target)
-    assert (move.wait, move.cause) == (2.5, "why")
-    assert move.resolves == (event is TaskEvent.IMPLEMENTATION_COMPLETE)
+@pytest.mark.parametrize("status", FLOW.everywhere)
+def test_a_move_leads_where_its_steps_lead(status: str) -> None:
+    for event in TaskEvent:
+        assert lifecycle.move(FLOW, event).target(status) == FLOW.target(event, status)
+    both = lifecycle.move(FLOW, TaskEvent.IMPLEMENTATION_COMPLETE, TaskEvent.TESTS_PASSED)
+    assert both.target(status) == ("completed" if status == "in-progress" else None)
 
 
 STEADY = Retries(max=2, backoff=10, factor=3, longest=20, jitter=False)
@@ -103,7 +39,7 @@ STEADY = Retries(max=2, backoff=10, factor=3, longest=20, jitter=False)
 @pytest.mark.parametrize(
     ("outcome", "retried", "event", "wait", "cause"),
     [
-        (Completed(), 0, "implementation_complete", None, ""),
+        (Completed(), 0, "tests_passed", None, ""),
         (Blocked(kind=BlockKind.INFORMATION, reason="?"), 0, "blocker_detected", None, "missing-information"),
         (Cancelled(), 0, "task_cancelled", None, ""),
         (RetryLater(after=7), 2, "retry_scheduled", 7.0, "retry-later"),
@@ -116,42 +52,104 @@ STEADY = Retries(max=2, backoff=10, factor=3, longest=20, jitter=False)
 def test_the_move_that_an_outcome_asks_for(
     outcome: Outcome, retried: int, event: str, wait: float | None, cause: str
 ) -> None:
-    move = lifecycle.conclude(outcome, STEADY, retried, chance=0.9)
+    move = lifecycle.conclude(FLOW, outcome, STEADY, Attempts(retried), chance=0.9)
     assert (move.event, move.wait, move.cause) == (event, wait, cause)
 
 
 def test_without_retries_a_failure_is_final() -> None:
-    assert lifecycle.conclude(Failed(reason="!"), Retries(), 0, chance=0).event == "work_failed"
+    assert lifecycle.conclude(FLOW, Failed(reason="!"), Retries()).event == "work_failed"
 
 
 @pytest.mark.parametrize(("chance", "wait"), [(0.0, 5.0), (0.5, 7.5), (0.999, 9.995)])
 def test_jitter_is_between_half_of_the_wait_and_the_whole(chance: float, wait: float) -> None:
     retries = Retries(max=1, backoff=10, jitter=True)
-    assert lifecycle.conclude(Failed(reason="!"), retries, 0, chance).wait == pytest.approx(wait)
+    assert lifecycle.conclude(FLOW, Failed(reason="!"), retries, chance=chance).wait == pytest.approx(wait)
+
+
+def test_only_the_named_causes_are_tried_again() -> None:
+    retries = Retries(max=3, on=(FailureCause.TIMEOUT,))
+    assert lifecycle.conclude(FLOW, Failed(cause=FailureCause.TIMEOUT, reason="!"), retries).retried
+    assert (
+        lifecycle.conclude(FLOW, Failed(cause=FailureCause.CODE, reason="!"), retries).event == "work_failed"
+    )
+
+
+def test_failed_gates_send_a_task_back_while_it_has_retries() -> None:
+    gate = Failed(cause=FailureCause.GATE, reason="lint")
+    back = lifecycle.conclude(FLOW, gate, Retries(max=1), status="testing")
+    assert (back.event, back.target("testing")) == ("retry_scheduled", "pending")
+    end = lifecycle.conclude(FLOW, gate, Retries(max=1), Attempts(retried=1), status="testing")
+    assert (end.event, end.target("testing")) == ("tests_failed", "failed")
+
+
+def test_failed_gates_fail_a_task_where_nothing_goes_backward() -> None:
+    strict = Flow("strict", SHIPPED_FLOWS["default"], Rules(allow_backward=False))
+    move = lifecycle.conclude(strict, Failed(reason="lint"), Retries(max=5), status="testing")
+    assert move.target("testing") == "failed"
+
+
+def test_a_technical_blocker_is_handed_on_once() -> None:
+    blocked = Blocked(kind=BlockKind.TECHNICAL, reason="?")
+    first = lifecycle.conclude(FLOW, blocked, Retries(), escalate_to="senior-engineer")
+    assert (first.event, first.route, first.target("in-progress")) == (
+        "task_escalated",
+        "senior-engineer",
+        "pending",
+    )
+    again = lifecycle.conclude(
+        FLOW, blocked, Retries(), Attempts(escalated=True), escalate_to="senior-engineer"
+    )
+    assert again.event == "blocker_detected"
+    other = Blocked(kind=BlockKind.EXTERNAL, reason="?")
+    assert (
+        lifecycle.conclude(FLOW, other, Retries(), escalate_to="senior-engineer").event == "blocker_detected"
+    )
+
+
+def test_completed_work_rests_in_review_where_its_flow_has_one() -> None:
+    move = lifecycle.conclude(REVIEW, Completed(), Retries())
+    assert move.target("in-progress") == TaskStatus.IN_REVIEW
+    assert lifecycle.stages_ahead(REVIEW, "testing") == ["testing", "completion"]
+
+
+def test_a_person_goes_one_step_and_skips_none() -> None:
+    assert lifecycle.path_forward(FLOW, "pending") == ["work_started"]
+    assert lifecycle.path_forward(FLOW, "in-progress", "testing") == ["implementation_complete"]
+    with pytest.raises(errors.CannotAdvance, match="the next status is in-progress"):
+        lifecycle.path_forward(FLOW, "pending", "completed")
+
+
+def test_a_person_may_skip_statuses_where_the_rules_say_so() -> None:
+    loose = Flow("loose", SHIPPED_FLOWS["default"], Rules(enforce_sequential=False))
+    path = lifecycle.path_forward(loose, "pending", "completed")
+    assert path == ["work_started", "implementation_complete", "tests_passed"]
+    with pytest.raises(errors.CannotAdvance):
+        lifecycle.path_forward(loose, "pending", "in-review")
 
 
 @pytest.mark.parametrize(
     ("status", "allowed"),
-    [("failed", "retry_requested"), ("blocked", "blocker_resolved"), ("completed", "no event: it is final")],
+    [("in-review", "no event: it is final"), ("completed", "no event: it is final")],
 )
-def test_a_refusal_names_what_would_be_allowed(status: str, allowed: str) -> None:
-    error = lifecycle.refuse("T1 of auth", "work_started", status, TASK_TABLE)
+def test_a_refusal_of_what_is_final_says_so(status: str, allowed: str) -> None:
+    error = lifecycle.refuse(
+        "T1 of auth", "work_started", status, {"retry": {"failed": "pending"}}, "default"
+    )
     assert str(error) == (
-        f"T1 of auth cannot take work_started: it is {status}. From there it can take {allowed}."
+        f"T1 of auth cannot take work_started: it is {status}. From there the flow default allows {allowed}."
     )
     assert error.status == status
 
 
 def test_a_refusal_of_a_feature_names_its_events() -> None:
-    error = lifecycle.refuse("The feature auth", "batch_launched", "on-hold", FEATURE_TABLE)
-    assert str(error).endswith(
-        "it can take task_stopped, batch_launched, all_tasks_complete, feature_cancelled."
-    )
+    table = flows.FeatureFlow("default", flows.SHIPPED_FEATURE_FLOWS["default"]).table()
+    error = lifecycle.refuse("The feature auth", "feature_approved", "on-hold", table, "default")
+    assert "allows task_stopped, all_resolved, all_tasks_complete, feature_resumed" in str(error)
 
 
 LAUNCH = Launch("T2", 1, "builder")
-TALLY = BatchTally(number=1, total=3, resolved=2, stopped=1)
-LINE = "Batch 1: 2/3 tasks complete (66%), 1 stopped"
+TALLY = BatchTally(number=1, total=4, resolved=2, blocked=1)
+LINE = "Batch 1: 2/4 (1 blocked)"
 
 
 @pytest.mark.parametrize(

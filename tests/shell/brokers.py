@@ -10,7 +10,8 @@ from typing import Any
 from kombu.transport import memory
 
 from orchestrator.celery import App, create
-from orchestrator.config import BrokerSettings, RedisSettings, Settings
+from orchestrator.config import Settings
+from orchestrator.sections import BrokerSettings, RedisSettings
 
 NOWHERE = "redis://:secret@127.0.0.1:1/0"
 

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from orchestrator import config, embedded, supervisor
+from orchestrator.sections import SHIPPED_SPECIALISTS
 from tests.redis_server import serve
 
 pytestmark = pytest.mark.real
@@ -101,7 +102,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
             "specialists": {"nobody": {"command": ["/bin/true"], "queue": "unserved"}},
         }
         (folder / config.FOLDER / config.FILE).write_text(yaml.safe_dump(settings), "utf-8")
-        queues = ",".join(config.SHIPPED_SPECIALISTS)
+        queues = ",".join(SHIPPED_SPECIALISTS)
         command = ["-A", "orchestrator", "worker", "-n", "w@%h", "-Q", queues, "--loglevel", "info"]
         with supervisor.celery(config.load(folder), command, folder / "worker.log"):
             yield Project(folder)

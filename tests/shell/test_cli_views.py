@@ -54,11 +54,11 @@ def lines_of(found: Snapshot, width: int = 120, room: int | None = None) -> list
 def test_each_task_has_a_sign_a_word_a_time_and_a_reason() -> None:
     text = "\n".join(lines_of(small()))
     for row in (
-        "▶ running    T1  Senior Engineer  12s      40%, compiling",
-        "✗ failed     T2  Senior Engineer  4s       failing-tests: 2 failed",
-        "… queued     T3  Senior Engineer           waiting for a slot (2 of 2 in use)",
-        "↻ retrying   T4  Senior Engineer           retry in 4s",
-        "· waiting    T5  Senior Engineer           waiting for batch 1",
+        "▶ running     T1  Senior Engineer  12s      40%, compiling",
+        "✗ failed      T2  Senior Engineer  4s       failing-tests: 2 failed",
+        "… queued      T3  Senior Engineer           waiting for a slot (2 of 2 in use)",
+        "↻ retrying    T4  Senior Engineer           retry in 4s",
+        "· waiting     T5  Senior Engineer           waiting for batch 1",
     ):
         assert row in text
 
@@ -87,8 +87,8 @@ def test_it_is_never_larger_than_the_terminal(found: Snapshot, width: int, room:
 
 def test_of_a_large_batch_it_shows_what_stopped_and_what_runs_and_counts_the_others() -> None:
     lines = lines_of(large(), room=20)
-    assert any("failed     T800" in line for line in lines)
-    assert any("running    T700" in line for line in lines)
+    assert any("failed      T800" in line for line in lines)
+    assert any("running     T700" in line for line in lines)
     assert "    and 995 more: 995 queued" in lines
 
 

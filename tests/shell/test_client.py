@@ -13,8 +13,10 @@ import redis
 import orchestrator
 from orchestrator import errors, lifecycle
 from orchestrator.client import Client, Handle, make_id, some
-from orchestrator.config import Limits, RedisSettings, Settings, Trust
+from orchestrator.config import Settings
+from orchestrator.flows import SHIPPED_FLOWS, Flow
 from orchestrator.models import Blocked, Completed, Failed, Feature, FeatureStatus, Outcome, Retries, Strategy
+from orchestrator.sections import Limits, RedisSettings, Trust
 from tests.core import factories
 from tests.core.factories import task
 from tests.redis_server import client_of, serve
@@ -65,7 +67,8 @@ def work(handle: Handle, name: str, outcome: Outcome | None = None) -> None:
     store, outcome = handle._client.store, outcome or Completed(result={"rows": 3})
     attempt = store.state(handle.id, name).attempt
     assert store.start(handle.id, name, attempt, worker="w1", lease=60).code == "started"
-    store.finish(handle.id, name, attempt, outcome, lifecycle.conclude(outcome, Retries(), 0, 0))
+    move = lifecycle.conclude(Flow("default", SHIPPED_FLOWS["default"]), outcome, Retries())
+    store.finish(handle.id, name, attempt, outcome, move)
 
 
 # --- enqueue --------------------------------------------------------------------------------------------

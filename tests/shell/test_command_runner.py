@@ -17,8 +17,8 @@ import pytest
 from pydantic import SecretStr
 
 from orchestrator import errors
-from orchestrator.config import Limits
 from orchestrator.models import Task
+from orchestrator.sections import Limits
 from tests.shell.contexts import a_context
 from workers import Blocked, Cancelled, Completed, Context, Failed, FailureCause, RetryLater
 from workers.runners import command
@@ -182,7 +182,7 @@ def test_the_task_file_holds_the_task_and_what_it_builds_on(tmp_path: Path) -> N
     assert isinstance(told_task, dict)
     assert (told_task["title"], told_task["params"]) == ("Über", {"colour": "green"})
     assert outcome.result["dependencies"] == {
-        "T1": {"status": "completed", "summary": "", "result": {"lines": 3}, "tail": ""}
+        "T1": {"status": "completed", "summary": "", "result": {"lines": 3}, "tail": "", "gates": []}
     }
 
 

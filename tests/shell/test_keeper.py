@@ -12,9 +12,9 @@ import pytest
 from celery.worker import state
 
 from orchestrator import connections, planner, routing
-from orchestrator.config import Recovery
 from orchestrator.keeper import Keeper, _attempt
 from orchestrator.keys import Keys
+from orchestrator.sections import Recovery
 from orchestrator.store import Store
 from tests.core import factories
 from tests.core.factories import task
@@ -101,7 +101,7 @@ def test_a_sweep_publishes_what_was_lost_and_what_never_was_published(keeper: Ke
     store.enqueue("unseen", planner.plan(feature), routing.route(feature, keeper.shell.settings))
     store.cascade("unseen")
 
-    keeper._sweep(losses=1, patience=-1)
+    keeper._sweep()
 
     assert bodies() == [["lost", "T1", 2], ["unseen", "T1", 1]]
     assert store.client.hlen(store.keys.feature("unseen").outbox) == 0
@@ -119,7 +119,7 @@ def test_a_feature_that_cannot_be_swept_does_not_hold_up_the_others(
     launch(keeper, "c-lost")
     lose(store, "c-lost")
 
-    keeper._sweep(losses=1, patience=60)
+    keeper._sweep()
 
     assert bodies() == [["c-lost", "T1", 2]]
     assert store.active() == ["a-broken", "c-lost"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config import Limits
+from orchestrator.sections import Limits
 from tests.shell.contexts import a_context
 from workers import Blocked, Cancelled, Completed, Context, Failed, FailureCause, RetryLater
 from workers.runners.python import PythonRunner, outcome_of

@@ -12,8 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from orchestrator import doctor, embedded, errors
-from orchestrator.config import FOLDER, BrokerSettings, RedisSettings, Settings
+from orchestrator.config import FOLDER, Settings
 from orchestrator.doctor import Finding, Level
+from orchestrator.sections import BrokerSettings, RedisSettings
 from tests.redis_server import client_of, find_binaries, name_of, serve
 
 NOBODY_LISTENS = "redis://:secret@127.0.0.1:1/0"

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import embedded, errors
-from orchestrator.config import FOLDER, RedisSettings, Settings
+from orchestrator.config import FOLDER, Settings
+from orchestrator.sections import RedisSettings
 from tests.redis_server import client_of, find_binaries, name_of, serve
 
 pytestmark = pytest.mark.real

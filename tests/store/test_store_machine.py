@@ -18,8 +18,9 @@ from hypothesis.stateful import (
 )
 
 from orchestrator import errors, lifecycle
+from orchestrator.flows import FeatureEvent, TaskEvent
 from orchestrator.keys import Keys
-from orchestrator.lifecycle import Launch, TaskEvent
+from orchestrator.lifecycle import Attempts, Launch
 from orchestrator.models import (
     Blocked,
     Cancelled,
@@ -28,6 +29,7 @@ from orchestrator.models import (
     Feature,
     FeatureStatus,
     Outcome,
+    Progress,
     Retries,
     RetryLater,
     Strategy,
@@ -36,7 +38,7 @@ from orchestrator.models import (
 from orchestrator.store import Store
 from tests.core import factories
 from tests.redis_server import client_of, serve
-from tests.store.factories import LEASE, Run, check, enqueue, read
+from tests.store.factories import FLOW, LEASE, Run, check, enqueue, read
 
 LOSSES = 2
 OUTCOMES: list[Outcome] = [
@@ -46,6 +48,19 @@ OUTCOMES: list[Outcome] = [
     Blocked(reason="no key"),
     RetryLater(after=60),
     Cancelled(),
+]
+
+ASKED = [
+    TaskEvent.RETRY_REQUESTED,
+    TaskEvent.BLOCKER_RESOLVED,
+    TaskEvent.BLOCKER_DETECTED,
+    TaskEvent.TASK_HELD,
+    TaskEvent.TASK_RESUMED,
+    TaskEvent.TASK_DEFERRED,
+    TaskEvent.TASK_SKIPPED,
+    TaskEvent.TASK_CANCELLED,
+    TaskEvent.REVIEW_APPROVED,
+    TaskEvent.CHANGES_REQUESTED,
 ]
 
 
@@ -122,10 +137,10 @@ class Machine(RuleBasedStateMachine):
         if grant.code != "started":
             return
         assert (name, attempt) not in self.held, "an attempt was begun twice"
-        self.held[name, attempt] = grant.retried
-        done = {state.id: state.status for state in self.store.states(self.run.id)}
-        behind = [one for one in self.dependencies[name] if done[one] != TaskStatus.COMPLETED]
-        assert not behind, f"{name} runs, but not all it depends on is completed"
+        self.held[name, attempt] = grant.attempts.retried
+        resolved = {state.id: state.resolved for state in self.store.states(self.run.id)}
+        behind = [one for one in self.dependencies[name] if not resolved[one]]
+        assert not behind, f"{name} runs, but not all it depends on is resolved"
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES), publishes=st.booleans())
@@ -137,7 +152,10 @@ class Machine(RuleBasedStateMachine):
     def _finish(self, name: str, attempt: int, outcome: Outcome, publishes: bool = True) -> None:
         before = read(self.run)
         retries = Retries(max=self.run.plan.feature.task(name).retries.max)
-        move = lifecycle.conclude(outcome, retries, self.held[name, attempt], chance=0)
+        status = before.states[name]["status"]
+        stands = status if status in ("in-progress", "testing") else "in-progress"
+        attempts = Attempts(self.held[name, attempt])
+        move = lifecycle.conclude(FLOW, outcome, retries, attempts, chance=0, status=stands)
         code, _, facts = self.store.finish(self.run.id, name, attempt, outcome, move)
         holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
         assert (code == "finished") == holds, code
@@ -152,7 +170,7 @@ class Machine(RuleBasedStateMachine):
         if (task, attempt) in self.held:
             return
         before = read(self.run)
-        move = lifecycle.conclude(outcome, Retries(), 0, chance=0)
+        move = lifecycle.conclude(FLOW, outcome, Retries(), chance=0)
         code, _, facts = self.store.finish(self.run.id, task, attempt, outcome, move)
         assert code in ("missing", "refused", "stale")
         assert self.store.renew([(self.run.id, task, attempt)], lease=LEASE) == ["lost"]
@@ -193,33 +211,47 @@ class Machine(RuleBasedStateMachine):
 
     # --- what people ask for ------------------------------------------------------------------------------
 
-    @rule(
-        name=st.integers(0, 7), event=st.sampled_from([TaskEvent.RETRY_REQUESTED, TaskEvent.BLOCKER_RESOLVED])
-    )
-    def reopen(self, name: int, event: TaskEvent) -> None:
+    @rule(name=st.integers(0, 7), event=st.sampled_from(ASKED), revoke=st.booleans())
+    def ask(self, name: int, event: TaskEvent, revoke: bool) -> None:
+        """A person asks for anything, whether it is allowed or not."""
+        task = f"T{name}"
+        self._publish(
+            self.store.cascade(self.run.id).launched
+        )  # what was due anyway is not the request's doing
         before = read(self.run)
+        stands = before.states.get(task, {}).get("status", TaskStatus.PENDING)
+        resolve = "resolve" if event is TaskEvent.TASK_SKIPPED else "never"
+        move = lifecycle.move(FLOW, event)
         try:
-            facts = self.store.reopen(self.run.id, f"T{name}", event)
+            facts = self.store.move(self.run.id, task, FLOW, move, resolve=resolve, revoke=revoke)
         except errors.NoSuchTask:
-            assert f"T{name}" not in self.dependencies
+            assert task not in self.dependencies
+        except errors.FeatureOver:
+            assert FeatureStatus(before.meta["status"]).is_over
         except errors.RefusedTransition:
-            over = FeatureStatus(before.meta["status"]).is_over
-            status = before.states.get(f"T{name}", {}).get("status", TaskStatus.PENDING)
-            assert over or status not in lifecycle.TASK_TABLE[event].sources
+            assert FLOW.target(event, stands) is None
+            assert read(self.run).states == before.states
+        except errors.AttemptRuns:
+            assert task in before.slots
+            assert not revoke
+            assert read(self.run).states == before.states
         else:
-            assert before.states[f"T{name}"]["status"] in lifecycle.TASK_TABLE[event].sources
+            assert FLOW.target(event, stands) == self.run.status(task) or facts.launched
             self._publish(facts.launched)
 
-    @rule()
-    def release(self) -> None:
-        status = read(self.run).meta["status"]
+    @rule(change=st.sampled_from(["launch", "pause", "resume", "cap"]))
+    def steer(self, change: str) -> None:
+        progress = self.store.progress(self.run.id)
+        asked: tuple[str, dict[str, int]] = {
+            "launch": ("launch_requested", {"released": progress.batch + 1}),
+            "pause": (FeatureEvent.FEATURE_PAUSED, {"paused": 1}),
+            "resume": (FeatureEvent.FEATURE_RESUMED, {"paused": 0}),
+            "cap": ("cap_changed", {"cap": self.run.plan.cap}),
+        }[change]
         try:
-            facts = self.store.release(self.run.id)
+            self._publish(self.store.steer(self.run.id, *asked).launched)
         except errors.RefusedTransition:
-            assert status != FeatureStatus.ON_HOLD
-        else:
-            assert status == FeatureStatus.ON_HOLD
-            self._publish(facts.launched)
+            assert progress.status.is_over or change in ("pause", "resume")
 
     @rule(seriously=st.integers(0, 5))
     def cancel(self, seriously: int) -> None:
@@ -227,7 +259,7 @@ class Machine(RuleBasedStateMachine):
             return
         status = FeatureStatus(read(self.run).meta["status"])
         try:
-            self.store.cancel(self.run.id)
+            self.run.cancel()
         except errors.RefusedTransition:
             assert status.is_over
         else:
@@ -248,10 +280,12 @@ class Machine(RuleBasedStateMachine):
         """Whatever went before: with a sweep, a worker and people who launch, it comes to an end."""
         for _ in range(60):
             progress = self.store.progress(self.run.id)
-            if progress.is_settled:
+            if progress.is_paused and not progress.status.is_over:
+                self._resume()
+            elif progress.awaits_launch:
+                self.steer("launch")
+            elif progress.is_settled:
                 break
-            if progress.status is FeatureStatus.ON_HOLD:
-                self._publish(self.store.release(self.run.id).launched)
             raw = read(self.run)
             for name in raw.delayed:
                 self.run.make_due(name)
@@ -266,9 +300,22 @@ class Machine(RuleBasedStateMachine):
             check(self.run)
         progress = self.store.progress(self.run.id)
         assert progress.is_settled, progress
-        assert progress.status.is_over or progress.stopped
+        assert progress.status.is_over or self._awaits_a_decision(progress), progress
         self.run.recover()
         assert self.store.active() == ([] if progress.status.is_over else [self.run.id])
+
+    def _resume(self) -> None:
+        """End a pause, from wherever the feature stands."""
+        self._publish(self.store.steer(self.run.id, "pause_ended", {"paused": 0}).launched)
+
+    def _awaits_a_decision(self, progress: Progress) -> bool:
+        """A task of the open batch is stopped, held, deferred, cancelled or in review: there is a reason to be idle."""
+        resting = [
+            state.status
+            for state in self.store.states(self.run.id, [progress.batch])
+            if not state.resolved and state.status not in (TaskStatus.PENDING, TaskStatus.IN_PROGRESS)
+        ]
+        return bool(resting)
 
 
 def play(client: Any, examples: int) -> None:

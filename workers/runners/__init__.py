@@ -6,8 +6,8 @@ import re
 
 from pydantic_core import from_json
 
-from orchestrator.config import Limits
 from orchestrator.models import OUTCOME, Completed, Failed, FailureCause, Outcome
+from orchestrator.sections import Limits
 
 SHORT = 200
 """Characters of a line that stands for a whole output."""

@@ -18,8 +18,9 @@ from pydantic import SecretStr, ValidationError
 from pydantic_core import from_json
 
 from orchestrator import errors
-from orchestrator.config import ENV_PREFIX, Limits
+from orchestrator.config import ENV_PREFIX
 from orchestrator.models import OUTCOME, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
+from orchestrator.sections import Limits
 from workers.runners import as_text, last_line, shorten, within
 from workers.runners.python import outcome_of
 
@@ -184,6 +185,7 @@ def _given(context: Context) -> bytes:
             "task": context.task.model_dump(mode="json"),
             "attempt": context.attempt,
             "specialist": context.specialist,
+            "remarks": list(context.remarks),
             "dependencies": {
                 task_id: outcome.model_dump(mode="json") for task_id, outcome in context.dependencies.items()
             },

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.config import Limits
 from orchestrator.models import Blocked, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
+from orchestrator.sections import Limits
 from workers.runners import as_text, shorten, within
 
 if TYPE_CHECKING:
@@ -20,8 +23,9 @@ class PythonRunner:
     """A specialist that is a Python callable.
 
     Args:
-        function: Called with the context. It runs in the worker's own process, so its time limit is the shell's.
+        function: Called with the context, in the worker's own process.
         limits: Sizes an outcome is held to.
+        timeout: Seconds after which the function is interrupted (see `alarm`); None: never.
 
     Example:
         PythonRunner(lambda context: {"lines": 3}, Limits()).perform(context).result["lines"]
@@ -29,10 +33,40 @@ class PythonRunner:
 
     function: Callable[[Context], Any]
     limits: Limits
+    timeout: float | None = None
 
     def perform(self, context: Context) -> Outcome:
-        """Call the function. What it raises passes through."""
-        return outcome_of(self.function(context), self.limits)
+        """Call the function. What it raises passes through.
+
+        Raises:
+            TimeoutError: It was interrupted at its time limit.
+        """
+        with alarm(self.timeout):
+            value = self.function(context)
+        return outcome_of(value, self.limits)
+
+
+@contextlib.contextmanager
+def alarm(seconds: float | None) -> Iterator[None]:
+    """Raise TimeoutError in Python code that runs longer.
+
+    It works in a process's main thread, so in Celery's prefork and solo pools. In the threads pool Python code
+    cannot be interrupted; commands have a time limit of their own in every pool.
+    """
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise TimeoutError(f"still running after {seconds:g} s, its time limit")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def outcome_of(value: object, limits: Limits) -> Outcome:

@@ -1,0 +1,17 @@
+-- Give a task that has not started another specialist.
+--
+-- KEYS  1 plan  2 unassigned  3 ready  4 slots  5 events
+-- ARGV  1 task  2 specialist  3 note  4 events kept
+-- Output {code}
+--       "assigned"  done; the cascade launches it if its turn has come
+--       "running"   it is published or runs; nothing was changed
+--       "missing"   no such feature or task
+local plan = redis.call('HGET', KEYS[1], ARGV[1])
+if not plan then return {'missing'} end
+if redis.call('ZSCORE', KEYS[4], ARGV[1]) then return {'running'} end
+local rank, batch = string.match(plan, '^(%d+):(%d+):')
+redis.call('HSET', KEYS[1], ARGV[1], rank .. ':' .. batch .. ':' .. ARGV[2])
+if redis.call('SREM', KEYS[2], ARGV[1]) == 1 then redis.call('ZADD', KEYS[3], rank, ARGV[1]) end
+redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[4], '*', 'event', 'specialist_assigned', 'task', ARGV[1],
+  'cause', ARGV[2], 'note', ARGV[3])
+return {'assigned'}

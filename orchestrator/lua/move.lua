@@ -1,0 +1,71 @@
+-- Move a task because a person asked for it. An attempt that runs is taken away from its worker.
+--
+-- KEYS  1 meta  2 states  3 counts  4 ready  5 slots  6 delayed  7 outbox  8 plan  9 unassigned  10 events
+-- ARGV  1 task  2 JSON [[event, {status: new status}], …]  3 note
+--       4 statuses in which a feature is over, comma-separated  5 statuses from which a worker takes the task up
+--       6 "resolve": the task counts as resolved after this; "if-completed": where it is completed; "never"
+--       7 "1" where a running attempt may be taken away  8 "1" where the retries begin anew  9 events kept
+-- Output {code, status, status before}
+--       "moved"     done; the cascade launches what follows from it
+--       "refused"   the status does not allow a step; nothing was changed
+--       "running"   an attempt runs and may not be taken away; nothing was changed
+--       "over"      the feature is over; nothing was changed
+--       "missing"   no such feature or task
+local feature = redis.call('HMGET', KEYS[1], 'status', 'batch')
+local plan = redis.call('HGET', KEYS[8], ARGV[1])
+if not feature[1] or not plan then return {'missing', '', ''} end
+if string.find(',' .. ARGV[4] .. ',', ',' .. feature[1] .. ',', 1, true) then return {'over', feature[1], ''} end
+
+local rank, batch, specialist = string.match(plan, '^(%d+):(%d+):(.*)$')
+batch = tonumber(batch)
+local stored = redis.call('HGET', KEYS[2], ARGV[1])
+local state = stored and cjson.decode(stored)
+  or { status = 'pending', attempt = 0, retried = 0, lost = 0, batch = batch }
+local held = redis.call('ZSCORE', KEYS[5], ARGV[1])
+local steps, path = cjson.decode(ARGV[2]), { state.status }
+for _, step in ipairs(steps) do
+  local target = step[2][path[#path]]
+  if not target then return {'refused', state.status, state.status} end
+  path[#path + 1] = target
+end
+if held and ARGV[7] ~= '1' then return {'running', state.status, state.status} end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local was_resolved = state.resolved == true
+state.status = path[#path]
+state.resolved = ARGV[6] == 'resolve' or (ARGV[6] == 'if-completed' and state.status == 'completed') or nil
+if held then
+  state.finished = now
+  redis.call('ZREM', KEYS[5], ARGV[1])
+  redis.call('HDEL', KEYS[7], ARGV[1])
+end
+if ARGV[3] ~= '' then
+  state.remarks = state.remarks or {}
+  state.remarks[#state.remarks + 1] = ARGV[3]
+end
+if ARGV[8] == '1' then state.retried, state.lost = 0, 0 end
+if state.status == 'completed' or state.status == 'cancelled' then state.finished = now end
+redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
+redis.call('ZREM', KEYS[4], ARGV[1])
+redis.call('ZREM', KEYS[6], ARGV[1])
+redis.call('SREM', KEYS[9], ARGV[1])
+local is_open = batch <= tonumber(feature[2]) or string.sub(ARGV[1], 1, 1) == '@'
+if is_open and string.find(',' .. ARGV[5] .. ',', ',' .. state.status .. ',', 1, true) then
+  if specialist == '' then redis.call('SADD', KEYS[9], ARGV[1]) else redis.call('ZADD', KEYS[4], rank, ARGV[1]) end
+end
+
+local function recount(status, by)
+  if status == 'pending' or string.sub(ARGV[1], 1, 1) == '@' then return end
+  redis.call('HINCRBY', KEYS[3], status, by)
+  redis.call('HINCRBY', KEYS[3], state.batch .. ':' .. status, by)
+end
+recount(path[1], -1)
+recount(state.status, 1)
+if state.resolved and not was_resolved then recount('resolved', 1) end
+if was_resolved and not state.resolved then recount('resolved', -1) end
+for place, step in ipairs(steps) do
+  redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[9], '*', 'event', step[1], 'task', ARGV[1], 'from', path[place],
+    'to', path[place + 1], 'attempt', state.attempt, 'note', ARGV[3])
+end
+return {'moved', state.status, path[1]}

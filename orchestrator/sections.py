@@ -1,0 +1,362 @@
+"""The sections of the settings: what can be set, its default, and what it is for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from orchestrator import flows
+from orchestrator.models import Seconds, Tag
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9\-]{0,62}$"
+PYTHON_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
+
+
+class Section(BaseModel):
+    """A part of the settings: nothing but its declared fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Parallelism(Section):
+    """How much runs at once."""
+
+    max_parallel_tasks: int = Field(
+        default=5, ge=1, le=10_000, description="tasks of one feature that run at the same time"
+    )
+    auto_launch: bool = Field(default=True, description="a completed task starts what was waiting for it")
+    respect_dependencies: bool = Field(
+        default=True, description="always true: a task waits for its dependencies"
+    )
+
+    @field_validator("respect_dependencies")
+    @classmethod
+    def _cannot_be_turned_off(cls, value: bool) -> bool:
+        if not value:
+            raise ValueError(
+                "cannot be false: a task that starts before its dependencies works on what is not there yet. "
+                "Remove the dependency from the feature if it is not a real one"
+            )
+        return value
+
+
+class SpecialistSettings(Section):
+    """One specialist: how it works, and where."""
+
+    title: str | None = Field(default=None, description="the name people read; else made from the key")
+    description: str = Field(default="", description="what it is good at")
+    command: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="program and arguments that do the work"
+    )
+    python: str | None = Field(
+        default=None,
+        pattern=PYTHON_PATTERN,
+        description="callable that does the work, such as package.module:function",
+    )
+    env: Mapping[str, SecretStr] = Field(
+        default_factory=dict, description="environment variables of the command; never shown"
+    )
+    timeout: Seconds | None = Field(default=None, description="an attempt is ended after this, such as 30m")
+    workdir: Literal["task", "project"] = Field(
+        default="task", description="where the command runs: a folder of the task's own, or the project's"
+    )
+    queue: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$",
+        description="Celery queue of its tasks; else its name",
+    )
+    rate_limit: str | None = Field(
+        default=None,
+        pattern=r"^\d+(\.\d+)?(/[smh])?$",
+        description="attempts a worker starts, such as 10/m",
+    )
+    model_tier: str | None = Field(
+        default=None, description="a hint for agents, such as standard or advanced"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_work(self) -> SpecialistSettings:
+        if self.command and self.python:
+            raise ValueError("has both a command and a python callable; keep one of them")
+        return self
+
+
+SHIPPED_SPECIALISTS: Mapping[str, Mapping[str, str]] = {
+    "implementation-specialist": {
+        "title": "Implementation Specialist",
+        "description": "Builds what is well understood: backend, frontend, database, tests, documentation.",
+        "model_tier": "standard",
+    },
+    "senior-engineer": {
+        "title": "Senior Engineer",
+        "description": "Takes bugs, errors, blockers and whatever is complex.",
+        "model_tier": "advanced",
+    },
+    "feature-architect": {
+        "title": "Feature Architect",
+        "description": "Turns an idea into a feature.",
+        "model_tier": "advanced",
+    },
+    "planning-specialist": {
+        "title": "Planning Specialist",
+        "description": "Breaks a feature down into tasks.",
+        "model_tier": "standard",
+    },
+}
+
+SHIPPED_MAPPING: Mapping[str, str] = {
+    "bug": "senior-engineer",
+    "error": "senior-engineer",
+    "blocker": "senior-engineer",
+    "complex": "senior-engineer",
+    "feature-creation": "feature-architect",
+    "planning": "planning-specialist",
+    "task-breakdown": "planning-specialist",
+    "database": "implementation-specialist",
+    "backend": "implementation-specialist",
+    "frontend": "implementation-specialist",
+    "testing": "implementation-specialist",
+    "documentation": "implementation-specialist",
+}
+
+
+class SpecialistRouting(Section):
+    """Which tag goes to which specialist. `tag_priority` decides for a task with several matching tags."""
+
+    mapping: Mapping[Tag, str] = Field(
+        default_factory=lambda: dict(SHIPPED_MAPPING), description="tag: specialist"
+    )
+    tag_priority: tuple[Tag, ...] = Field(
+        default=tuple(SHIPPED_MAPPING), description="of several matching tags, the first of these decides"
+    )
+    fallback: Literal["use_default", "ask_user"] = Field(
+        default="use_default",
+        description="where no tag matches: use_default, or ask_user (refuse and show the choice)",
+    )
+    default: str = Field(default="implementation-specialist", description="the specialist of use_default")
+
+
+class FlowMapping(Section):
+    """Which flow a task or feature with one of these tags takes."""
+
+    tags: tuple[Tag, ...] = Field(min_length=1, description="any of these tags")
+    flow: str = Field(description="takes this flow")
+
+
+class TaskProgression(Section):
+    """The status flows of tasks."""
+
+    flows: Mapping[str, tuple[str, ...]] = Field(
+        default_factory=lambda: dict(flows.SHIPPED_FLOWS),
+        description="each flow's statuses, in order; laid over the five that ship",
+    )
+    flow_mappings: tuple[FlowMapping, ...] = Field(
+        default=(
+            FlowMapping(tags=("hotfix", "emergency"), flow="hotfix"),
+            FlowMapping(tags=("bug", "bugfix"), flow="bug_fix"),
+            FlowMapping(tags=("review", "needs-review"), flow="with_review"),
+            FlowMapping(tags=("documentation", "docs"), flow="documentation"),
+        ),
+        description="the first one that matches a tag decides; none: the flow default",
+    )
+    emergency_transitions: tuple[str, ...] = Field(
+        default=("blocked", "on-hold", "cancelled", "deferred"),
+        description="where a person may send a task from any status that is not terminal",
+    )
+    terminal_statuses: tuple[str, ...] = Field(
+        default=("completed", "cancelled"), description="a task does not leave these"
+    )
+
+
+class FeatureProgression(Section):
+    """The status flows of features."""
+
+    flows: Mapping[str, tuple[str, ...]] = Field(
+        default_factory=lambda: dict(flows.SHIPPED_FEATURE_FLOWS),
+        description="each flow's statuses, in order; laid over the four that ship",
+    )
+    flow_mappings: tuple[FlowMapping, ...] = Field(
+        default=(
+            FlowMapping(tags=("prototype", "spike"), flow="rapid_prototype"),
+            FlowMapping(tags=("experiment",), flow="experimental"),
+            FlowMapping(tags=("review", "needs-review"), flow="with_review"),
+        ),
+        description="the first one that matches a tag decides; none: the flow default",
+    )
+
+
+class StatusProgression(Section):
+    """How tasks and features pass through their statuses."""
+
+    tasks: TaskProgression = Field(
+        default=TaskProgression(), description="flows of tasks, and who takes which"
+    )
+    features: FeatureProgression = Field(
+        default=FeatureProgression(), description="flows of features, and which takes which"
+    )
+
+
+class StatusValidation(Section):
+    """What the flows allow beside going forward, step by step."""
+
+    enforce_sequential: bool = Field(
+        default=True, description="a person advances a task one status at a time, and skips none"
+    )
+    allow_backward: bool = Field(
+        default=True, description="changes may be requested, and failed gates send a task back"
+    )
+    allow_emergency: bool = Field(
+        default=True, description="a person may block, hold, defer or cancel from anywhere"
+    )
+    validate_prerequisites: bool = Field(
+        default=True, description="a person cannot advance a task before its dependencies are resolved"
+    )
+
+
+class Gate(Section):
+    """One quality gate: a hook that passes or does not."""
+
+    name: str = Field(min_length=1, max_length=64, description="how reports call it")
+    command: tuple[str, ...] | None = Field(default=None, min_length=1, description="argument list to run")
+    python: str | None = Field(
+        default=None, pattern=PYTHON_PATTERN, description='callable "package.module:name" to call'
+    )
+    required: bool = Field(default=True, description="false: a failure warns, and lets the task through")
+    timeout: Seconds = Field(default=600.0, description="a gate that takes longer has failed")
+    tags: tuple[Tag, ...] = Field(default=(), description="applies to tasks with one of these; none: to all")
+
+    @model_validator(mode="after")
+    def _one_hook(self) -> Gate:
+        if (self.command is None) == (self.python is None):
+            raise ValueError("needs either a command or a python callable")
+        return self
+
+
+class StageGates(Section):
+    """The gates of a task or a feature, by the stage that they guard."""
+
+    testing: tuple[Gate, ...] = Field(default=(), description="to be passed while in testing")
+    completion: tuple[Gate, ...] = Field(default=(), description="to be passed before completion")
+
+
+class QualityGates(Section):
+    """Hooks that a task or a feature has to pass."""
+
+    enabled: bool = Field(default=False, description="false: no gate runs")
+    task_gates: StageGates = Field(
+        default=StageGates(), description="of each task: name, command or python, required, timeout, tags"
+    )
+    feature_gates: StageGates = Field(
+        default=StageGates(), description="of a feature, once all its tasks are resolved"
+    )
+
+
+class ErrorHandling(Section):
+    """What happens by itself when something goes wrong."""
+
+    escalate_technical_to: str | None = Field(
+        default=None,
+        description="a specialist that gets a task with a technical blocker, once, before anybody is asked",
+    )
+    overdue_factor: float = Field(
+        default=1.5, ge=1, le=100, description="a batch is overdue at so many times its expected duration"
+    )
+
+
+class Notification(Section):
+    """Who is told of what. Exactly one of log, command and webhook."""
+
+    events: tuple[str, ...] = Field(
+        min_length=1,
+        description="event names (work_failed, …), needs-person, failures, milestones, or * for all",
+    )
+    log: bool = Field(default=False, description="write a line to the worker's log")
+    command: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="argument list to run; it gets the event as JSON on its input"
+    )
+    webhook: SecretStr | None = Field(default=None, description="URL that gets the event as JSON by POST")
+    secret: SecretStr | None = Field(default=None, description="key of the webhook's signature; never shown")
+    timeout: Seconds = Field(default=10.0, description="a try takes no longer")
+    tries: int = Field(
+        default=5, ge=1, le=100, description="tries before an event is given up, with a log line"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Notification:
+        if sum(map(bool, (self.log, self.command, self.webhook))) != 1:
+            raise ValueError("needs exactly one of log, command and webhook")
+        if self.webhook and not re.match(r"^https?://.+", self.webhook.get_secret_value()):
+            raise ValueError("webhook is no http or https URL")
+        return self
+
+
+class RedisSettings(Section):
+    """Where the state is kept. Without a url a private redis-server runs for this folder."""
+
+    url: SecretStr | None = Field(
+        default=None, description="where it is: redis://host:6379/0, rediss://… or unix:///path; never shown"
+    )
+    prefix: str = Field(
+        default="to", pattern=r"^[A-Za-z0-9_.\-]{1,32}$", description="the first part of every key"
+    )
+    redis_server: str | None = Field(
+        default=None, description="path of the redis-server to run when url is not set"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.match(r"^(redis|rediss|unix)://.+", value.get_secret_value()):
+            raise ValueError(
+                "is no Redis URL; write redis://host:6379/0, rediss://… for TLS, or unix:///path"
+            )
+        return value
+
+
+class BrokerSettings(Section):
+    """Where Celery's messages go: the same Redis as the state, unless a url says otherwise."""
+
+    url: SecretStr | None = Field(default=None, description="any broker URL that Celery knows; never shown")
+
+
+class Limits(Section):
+    """Sizes over which a feature is refused, and how much is kept."""
+
+    tasks: int = Field(default=100_000, ge=1, description="tasks in a feature")
+    dependencies: int = Field(
+        default=1_000_000, ge=0, description="dependencies in a feature, all tasks together"
+    )
+    text: int = Field(default=100_000, ge=100, description="characters in a description")
+    params: int = Field(default=100_000, ge=100, description="characters of a task's params and run, as JSON")
+    file: int = Field(default=64_000_000, ge=1_000, description="bytes of a feature file")
+    result: int = Field(default=1_000_000, ge=100, description="characters of a result, as JSON")
+    tail: int = Field(default=4_000, ge=100, description="characters of output kept in an outcome")
+    events: int = Field(default=200_000, ge=100, description="events kept for each feature, about")
+
+
+class Recovery(Section):
+    """How soon what a lost worker held is taken up again."""
+
+    lease: Seconds = Field(default=10.0, description="a worker that is silent for so long is taken for lost")
+    sweep: Seconds = Field(default=1.0, description="time between two looks at what needs to be put right")
+    patience: Seconds = Field(
+        default=5.0, description="a message that is not known as sent by then is sent again"
+    )
+    worker_lost_retries: int = Field(
+        default=2, ge=0, description="attempts that may be lost with their worker"
+    )
+
+
+class Trust(Section):
+    """What a feature may do."""
+
+    inline_commands: bool | None = Field(
+        default=None,
+        description="may bring `run:` commands; null: only where Redis is the private one",
+    )
+    inline_workdir: Literal["task", "project"] = Field(
+        default="project", description="where inline commands run: see specialists.NAME.workdir"
+    )

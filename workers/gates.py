@@ -1,0 +1,66 @@
+"""Quality gates: hooks that completed work has to pass, run by the worker that did it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from orchestrator.config import Settings
+from orchestrator.models import Completed, Failed, FailureCause, GateResult, Outcome
+from orchestrator.sections import Gate, SpecialistSettings
+from workers import base
+from workers.base import Context
+
+
+def check(gates: Iterable[Gate], stage: str, context: Context, settings: Settings) -> list[GateResult]:
+    """Run gates one after the other, all of them, so that a person learns everything that is wrong at once.
+
+    A gate gets what a specialist gets: a command the task as a file, a callable the context. It passes when it
+    completes; a Python gate also fails by returning False.
+    """
+    return [_judge(gate, stage, context, settings) for gate in gates]
+
+
+def failure(results: Iterable[GateResult]) -> Failed | None:
+    """The failure that required gates amount to; None where all of them passed.
+
+    Example:
+        >>> failure([GateResult(name="lint", stage="testing", passed=False, reason="exit code 1")]).reason
+        'the gate lint did not pass: exit code 1'
+    """
+    results = tuple(results)
+    failed = [result for result in results if result.required and not result.passed]
+    if not failed:
+        return None
+    reason = "; ".join(f"the gate {result.name} did not pass: {result.reason}" for result in failed)
+    tail = "\n".join(result.tail for result in failed if result.tail)
+    return Failed(cause=FailureCause.GATE, reason=reason, tail=tail, gates=results)
+
+
+def _judge(gate: Gate, stage: str, context: Context, settings: Settings) -> GateResult:
+    outcome = _run(gate, context, settings)
+    passed = isinstance(outcome, Completed) and outcome.result is not False
+    reason = "" if passed else getattr(outcome, "reason", "") or "it returned False"
+    if not passed:
+        level = "required" if gate.required else "a warning, let through"
+        context.logger.warning("The gate %s did not pass (%s): %s", gate.name, level, reason)
+    return GateResult(
+        name=gate.name, stage=stage, passed=passed, required=gate.required, reason=reason, tail=outcome.tail
+    )
+
+
+def _run(gate: Gate, context: Context, settings: Settings) -> Outcome:
+    """Run the hook as if it were a specialist whose only task this is."""
+    name = context.specialist
+    hook = SpecialistSettings(
+        command=gate.command, python=gate.python, workdir="project", timeout=gate.timeout
+    )
+    task = context.task.model_copy(update={"run": None, "timeout": gate.timeout})
+    gated = dataclasses.replace(
+        context,
+        task=task,
+        workdir=context.workdir / f"gate-{gate.name}",
+        log_file=context.log_file.with_name(f"{context.log_file.stem}.gate-{gate.name}.log"),
+    )
+    own = settings.model_copy(update={"specialists": {**settings.specialists, name: hook}})
+    return base.perform(gated, own)
