@@ -157,7 +157,7 @@ class TaskProgression(Section):
         default=(
             FlowMapping(tags=("hotfix", "emergency"), flow="hotfix"),
             FlowMapping(tags=("bug", "bugfix"), flow="bug_fix"),
-            FlowMapping(tags=("review", "needs-review"), flow="with_review"),
+            FlowMapping(tags=("needs-review",), flow="with_review"),
             FlowMapping(tags=("documentation", "docs"), flow="documentation"),
         ),
         description="the first one that matches a tag decides; none: the flow default",
@@ -182,7 +182,7 @@ class FeatureProgression(Section):
         default=(
             FlowMapping(tags=("prototype", "spike"), flow="rapid_prototype"),
             FlowMapping(tags=("experiment",), flow="experimental"),
-            FlowMapping(tags=("review", "needs-review"), flow="with_review"),
+            FlowMapping(tags=("needs-review",), flow="with_review"),
         ),
         description="the first one that matches a tag decides; none: the flow default",
     )

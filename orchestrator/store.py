@@ -789,7 +789,9 @@ class Store:
         Raises:
             NoSuchFeature, NoSuchTask: There is none of this id.
         """
-        for state in self.states(feature_id):
+        place = self.client.hget(self.keys.feature(feature_id).plan, task_id)
+        batches = [int(str(place).split(":")[1])] if place else []
+        for state in self.states(feature_id, batches):
             if state.id == task_id:
                 return state
         raise errors.NoSuchTask(feature=feature_id, task=task_id)
