@@ -279,6 +279,15 @@ class Handle:
         """Where its tasks stand, by batch, in launch order: those of some batches, else all."""
         return self._client._states(self.id, batches)
 
+    def unsettled(self) -> list[TaskState]:
+        """Where the tasks stand that matter now: those of the open batch, and of the others what waits for a person.
+
+        The cost is that of the open batch, unless a person stopped a task before its turn.
+        """
+        progress = self.progress()
+        states = self.states(None if progress.rests_elsewhere() else [max(1, progress.batch)])
+        return [state for state in states if state.batch == progress.batch or not state.resolved]
+
     def events(self, after: str = "-", block: float | None = None) -> list[Event]:
         """The events after the one with this id, at most 1,000; `block` waits so many seconds for one."""
         return self._client._events(self.id, after, block)

@@ -399,12 +399,15 @@ def remember(tags: Iterable[str], specialist: str, settings: Settings) -> None:
     text = file.read_text("utf-8") if file.is_file() else ""
     lines = [f"    {tag}: {specialist}" for tag in tags]
     changed = _with_mapping(text, lines)
+    wanted_data = yaml.safe_load(text) or {}
+    section = wanted_data.setdefault("specialist_routing", {}) or {}
+    section["mapping"] = {**(section.get("mapping") or {}), **dict.fromkeys(tags, specialist)}
+    wanted_data["specialist_routing"] = section
     try:
-        found = (yaml.safe_load(changed) or {})["specialist_routing"]["mapping"]
-        kept = all(found[tag] == specialist for tag in tags)
-    except (yaml.YAMLError, KeyError, TypeError):
-        kept = False
-    if not kept:
+        is_kept = yaml.safe_load(changed) == wanted_data
+    except yaml.YAMLError:
+        is_kept = False
+    if not is_kept:
         wanted = ", ".join(line.strip() for line in lines)
         raise errors.CannotRemember(
             task="the task",

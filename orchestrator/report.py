@@ -360,7 +360,11 @@ def reason(outcome: Outcome | None) -> str:
             return f"{cause}: {one_line(text)}"
         case Blocked(kind=kind, reason=text):
             return f"{kind}: {one_line(text)}"
-        case Completed(summary=text) | RetryLater(reason=text):
+        case Completed(summary=text, gates=gates):
+            warned = [gate for gate in gates if not gate.passed]
+            warnings = [f"warning: the gate {gate.name} did not pass: {gate.reason}" for gate in warned]
+            return one_line("; ".join(part for part in (text, *warnings) if part))
+        case RetryLater(reason=text):
             return one_line(text)
         case _:
             return ""
@@ -613,6 +617,8 @@ def remedies(feature: str, state: TaskState) -> tuple[str, ...]:
         ('orchestrator retry login-1 T3', 'orchestrator logs login-1 T3')
     """
     where = f"{feature} {state.id}"
+    if state.id.startswith("@"):
+        return (f"orchestrator retry {where}",)
     logs, skip = f"orchestrator logs {where}", f'orchestrator skip {where} --because "…"'
     match state.status:
         case TaskStatus.FAILED:
@@ -677,7 +683,7 @@ class Need(Model):
 
 
 def needs(progress: Progress, states: Sequence[TaskState] = ()) -> list[Need]:
-    """All of a feature that waits for a person; `states` are those of its open batch."""
+    """All of a feature that waits for a person; `states` are those of its open batch, or all."""
     if progress.status.is_over:
         return []
     found = [
@@ -685,6 +691,10 @@ def needs(progress: Progress, states: Sequence[TaskState] = ()) -> list[Need]:
         for state in states
         if (commands := remedies(progress.id, state))
     ]
+    if progress.gates_failed:
+        stage = progress.gates_failed.removeprefix("@")
+        retry = f"orchestrator retry {progress.id} {progress.gates_failed}"
+        found.append(Need(what=f"the feature's gates ({stage}) did not pass", command=retry))
     if progress.status is FeatureStatus.PENDING_REVIEW:
         found.append(
             Need(what="the feature waits for its review", command=f"orchestrator approve {progress.id}")
@@ -708,6 +718,48 @@ def _needs(state: TaskState) -> str:
             return "waits for a specialist"
         case _:
             return str(state.status)
+
+
+def gates_state(name: str) -> TaskState:
+    """The failed gates of a feature as if they were a task; `name` is @testing or @validating."""
+    title = f"the gates of the feature ({name.removeprefix('@')})"
+    # Not validated: the id is none that a task of a feature can have.
+    return TaskState.model_construct(id=name, title=title, specialist="", status=TaskStatus.FAILED, batch=0)
+
+
+def overdue_lines(
+    progress: Progress, states: Sequence[TaskState], now: float, output_ages: Mapping[str, float]
+) -> list[str]:
+    """What is known of an open batch that is overdue: how far over it is, and what each unfinished task does.
+
+    Parameters:
+        states: Of the open batch.
+        now: On the clock of the moments.
+        output_ages: Seconds since a task last wrote something, where that is known.
+    """
+    if not progress.overdue or not progress.batch_started or not progress.batch_expected:
+        return []
+    ran, expected = now - progress.batch_started, progress.batch_expected
+    times = f"({durations.write(ran)} vs {durations.write(expected)})"
+    over = round(100 * (ran / expected - 1))
+    lines = [f"Batch {progress.batch} running {over}% over estimated time {times}"]
+    for state in states:
+        if state.resolved or state.status is TaskStatus.COMPLETED:
+            continue
+        facts = [word(state)]
+        took = spent(state, now)
+        if state.status in (TaskStatus.IN_PROGRESS, TaskStatus.TESTING) and took is not None:
+            facts = [f"{word(state)} for {durations.write(took)}", _last_progress(state, now)]
+            age = output_ages.get(state.id)
+            facts.append("no output yet" if age is None else f"last output {durations.write(age)} ago")
+        lines.append(f"  {named(state)}: {', '.join(facts)}")
+    return lines
+
+
+def _last_progress(state: TaskState, now: float) -> str:
+    if not note(state) or state.noted is None:
+        return "no progress reported"
+    return f"{note(state)} ({durations.write(max(0.0, now - state.noted))} ago)"
 
 
 # Why a task stands where it stands

@@ -642,7 +642,16 @@ class Store:
         answer = self._run(
             Call(
                 "progress",
-                [keys.meta, keys.counts, keys.batches, keys.ready, keys.slots, keys.delayed, keys.unassigned],
+                [
+                    keys.meta,
+                    keys.counts,
+                    keys.batches,
+                    keys.ready,
+                    keys.slots,
+                    keys.delayed,
+                    keys.unassigned,
+                    keys.states,
+                ],
                 [",".join(COUNTED)],
             )
         )
@@ -988,6 +997,7 @@ def _progress(feature_id: str, found: dict[str, Any]) -> Progress:
         queued=found["queued"],
         delayed=found["delayed"],
         unassigned=found["unassigned"],
+        gates_failed=found.get("gates") or "",
         flow=meta["flow"],
         is_paused=meta.get("paused") == "1",
         stops=tuple(map(int, filter(None, meta.get("stops", "").split(",")))),

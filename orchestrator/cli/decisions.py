@@ -48,6 +48,8 @@ def _to_retry(
         return found
     if task_id is None:
         raise errors.NothingToRetry(feature=handle.id, where="where no task is named")
+    if task_id.startswith("@"):
+        return [report.gates_state(task_id)]
     if task_id not in states:
         raise errors.NoSuchTask(feature=handle.id, task=task_id)
     if not with_dependents:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from orchestrator import durations, report
+from orchestrator.flows import STOPPED
 from orchestrator.models import Event, Outcome, Progress, TaskState
 
 if TYPE_CHECKING:
@@ -64,15 +65,15 @@ class Log:
         """Write the lines of some events, and how far their batch is after them."""
         events = list(events)
         outcomes = self._outcomes(events)
-        retried = self._states_of(event.task for event in events if event.event == "retry_scheduled")
         for event in events:
-            self._add(event, outcomes.get(event.task), retried.get(event.task))
+            self._add(event, outcomes.get(event.task))
         if any(event.target in ("completed", "blocked", "failed") and event.task for event in events):
             progress = self.handle.progress()
-            if progress.batch and progress.batch_resolved < progress.batch_total:
+            stands = progress.batch_resolved + sum(progress.batch_counts.get(status, 0) for status in STOPPED)
+            if stands and progress.batch_resolved < progress.batch_total:
                 self._tally(events[-1].time, progress, progress.batch)
 
-    def _add(self, event: Event, outcome: Outcome | None, retried: TaskState | None) -> None:
+    def _add(self, event: Event, outcome: Outcome | None) -> None:
         if event.event == "batch_opened" and event.batch:
             if event.batch > 1:
                 self._tally(event.time, self.handle.progress(), event.batch - 1)
@@ -91,7 +92,7 @@ class Log:
             specialist=state.specialist if state else "",
             seconds=self._seconds(event),
             outcome=outcome,
-            next_try=self._next_try(event, retried),
+            next_try=self._next_try(event),
             size=self._size(event.batch) if event.batch else 0,
         )
         if text:
@@ -112,8 +113,7 @@ class Log:
 
     def _state(self, task: str) -> TaskState:
         if task.startswith("@"):
-            stage = task.removeprefix("@")
-            return TaskState(id=task, title=f"the gates of the feature ({stage})", specialist="", batch=0)
+            return report.gates_state(task)
         if task not in self.tasks:  # of a batch before the one that was open when the watching began
             found = self.client.store.task(self.handle.id, task)
             self.tasks[task] = TaskState(id=task, title=found.name, specialist="", batch=0)
@@ -128,19 +128,10 @@ class Log:
         started = self.started.get(event.task)
         return event.time - started if started and event.event in ENDINGS else None
 
-    def _states_of(self, tasks: Iterable[str]) -> dict[str, TaskState]:
-        """Where these tasks stand now."""
-        wanted = dict.fromkeys(tasks)
-        batches = sorted({self._state(task).batch for task in wanted})
-        states = self.handle.states(batches) if batches else []
-        return {state.id: state for state in states if state.id in wanted}
-
-    def _next_try(self, event: Event, now: TaskState | None) -> str:
+    def _next_try(self, event: Event) -> str:
         if event.event != "retry_scheduled":
             return ""
-        # Once a later attempt has begun, the state does not tell any more when this one was due.
-        due = now.due if now and now.attempt == event.attempt else None
-        wait = f" in {durations.write(max(0.0, due - event.time))}" if due else ""
+        wait = f" in {durations.write(int(event.wait) / 1000)}" if event.wait else ""
         if event.cause == "retry-later":
             return f"tries again{wait}"
         self.retries[event.task] += 1

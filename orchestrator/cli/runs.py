@@ -130,16 +130,28 @@ def _conclude(client: Client, handle: Handle, *, as_json: bool) -> None:
 
 def _stopped(client: Client, handle: Handle, progress: Progress) -> tuple[list[Stopped], int]:
     """The stopped tasks, the first of them with what is known of each; and how many more there are."""
-    states = [state for state in handle.states([max(1, progress.batch)]) if report.is_stopped(state)]
+    states = [state for state in handle.unsettled() if report.is_stopped(state)]
+    if progress.gates_failed:
+        states.append(report.gates_state(progress.gates_failed))
     if not states:
         return [], 0
     outcomes = client.store.outcomes(handle.id, [state.id for state in states[:REPORTED]])
     followers = graph.dependents({task.id: task.depends_on for task in handle.tasks()})
     found = [
-        report.stopped(handle.id, state, outcomes.get(state.id), report.behind(state.id, followers))
+        report.stopped(
+            handle.id,
+            state,
+            outcomes.get(state.id),
+            report.behind(state.id, followers) if state.id in followers else [],
+        )
         for state in states[:REPORTED]
     ]
     return found, len(states) - len(found)
+
+
+def _behind(task_id: str, followers: graph.Graph) -> list[str]:
+    """What waits behind a task; behind the gates of a feature no task waits."""
+    return report.behind(task_id, followers) if task_id in followers else []
 
 
 def _as_json(progress: Progress, found: list[Stopped]) -> dict[str, Any]:
@@ -171,8 +183,8 @@ def _tell_end(progress: Progress, found: list[Stopped], more: int) -> None:
 
 def _tell_needs(progress: Progress, handle: Handle, reported: set[str]) -> None:
     """What else waits for a person, with the command that answers it."""
-    states = [state for state in handle.states([max(1, progress.batch)]) if state.id not in reported]
-    for need in report.needs(progress, states):
+    states = [state for state in handle.unsettled() if state.id not in reported]
+    for need in report.needs(progress.model_copy(update={"gates_failed": ""}), states):
         output.say(f"{need.what}. Next: {need.command}")
 
 

@@ -16,12 +16,12 @@ if not meta[1] or not stored then return {'missing'} end
 local state = cjson.decode(stored)
 local held = redis.call('ZSCORE', KEYS[4], ARGV[1])
 if state.attempt ~= tonumber(ARGV[2]) or not held then return {'stale'} end
+if tonumber(held) > 0 then return {'held'} end
 if string.find(',' .. ARGV[6] .. ',', ',' .. meta[1] .. ',', 1, true) then
   redis.call('ZREM', KEYS[4], ARGV[1])
   redis.call('HDEL', KEYS[5], ARGV[1])
   return {'over'}
 end
-if tonumber(held) > 0 then return {'held'} end
 local begins = cjson.decode(ARGV[3])[state.status]
 if not begins then return {'stale'} end
 

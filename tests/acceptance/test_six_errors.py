@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,8 @@ def test_an_overdue_batch_is_warned_of_and_nothing_is_killed(tmp_path: Path) -> 
         _, status, watched, _ = scene.told
         warnings = [e for e in scene.project.client().feature("late").events() if e.event == "batch_overdue"]
     assert "batch 1 is overdue. Next: orchestrator status late" in status[1]
+    assert re.search(r"Batch 1 running \d+% over estimated time \(.+ vs 100ms\)", status[1]), status[1]
+    assert re.search(r"T1 Migrate: running for .+, no progress reported, no output yet", status[1]), status[1]
     assert watched[2] == 0, watched[1]
     first, second = (event.ran or 0 for event in warnings[:2])
     assert second >= first * 1.1, "the warnings come at growing intervals"

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from orchestrator import errors, lifecycle
+from orchestrator import errors, lifecycle, report
 from orchestrator.flows import FeatureEvent, TaskEvent
 from orchestrator.keys import Keys
 from orchestrator.lifecycle import Attempts, Launch
@@ -309,13 +309,8 @@ class Machine(RuleBasedStateMachine):
         self._publish(self.store.steer(self.run.id, "pause_ended", {"paused": 0}).launched)
 
     def _awaits_a_decision(self, progress: Progress) -> bool:
-        """A task of the open batch is stopped, held, deferred, cancelled or in review: there is a reason to be idle."""
-        resting = [
-            state.status
-            for state in self.store.states(self.run.id, [progress.batch])
-            if not state.resolved and state.status not in (TaskStatus.PENDING, TaskStatus.IN_PROGRESS)
-        ]
-        return bool(resting)
+        """There is a reason to be idle, and it is named with the command that answers it."""
+        return bool(report.needs(progress, self.store.states(self.run.id)))
 
 
 def play(client: Any, examples: int) -> None:
