@@ -24,8 +24,8 @@ run: $(READY)  ## run examples/self_check.yaml, a real feature, through real wor
 	@mkdir -p .taskorchestrator
 	$(BIN)/orchestrator run examples/self_check.yaml
 
-test: $(READY)  ## run all the tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## run all the tests, on two processes
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(READY)  ## lint, format and types (strict)
 	$(BIN)/ruff check .

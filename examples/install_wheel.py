@@ -15,7 +15,7 @@ def main(folder: Path) -> None:
     wheel = max((folder / "dist").glob("*.whl"), key=lambda file: file.stat().st_mtime)
     venv.create(folder / "venv", clear=True, with_pip=True)
     python = folder / "venv" / "bin" / "python"
-    pip = [python, "-m", "pip", "--disable-pip-version-check"]
+    pip: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--quiet", "--constraint", "constraints.txt", wheel], check=True)
     listed = subprocess.run([*pip, "list", "--format", "json"], check=True, capture_output=True).stdout
     packages = {package["name"]: package["version"] for package in json.loads(listed)}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from celery import Celery, Signature, chain, group
+from celery import Signature, chain, group
 
-from orchestrator import config, routing
+from orchestrator import routing
 from orchestrator.lifecycle import Launch
 from orchestrator.models import Plan
+
+if TYPE_CHECKING:
+    from orchestrator.celery import App
 
 
 def celery_task(specialist: str) -> str:
@@ -32,20 +36,39 @@ def message_id(feature_id: str, launch: Launch) -> str:
     return f"{feature_id}:{launch.task}:{launch.attempt}"
 
 
-def group_of(app: Celery, feature_id: str, launches: Iterable[Launch]) -> Signature[Any]:
-    """The Celery group that publishes what the cascade launched. Its messages have the same size in any graph."""
-    return group(
-        app.signature(
+class Message(NamedTuple):
+    """One member of a Celery group, ready to be sent."""
+
+    name: str
+    queue: str
+    content: Any
+
+
+def group_of(app: App, feature_id: str, launches: Iterable[Launch]) -> list[Message]:
+    """The Celery group that publishes what the cascade launched: its messages, which share a group id.
+
+    Their size is the same in any graph. They are made without `celery.group`, whose `apply_async` makes a result for
+    every member and subscribes to it: a connection to the result backend that nobody reads (celery/canvas.py,
+    GroupResult's barrier).
+    """
+    group_id = uuid.uuid4().hex
+    return [
+        Message(
             celery_task(launch.specialist),
-            args=(feature_id, launch.task, launch.attempt),
-            task_id=message_id(feature_id, launch),
-            immutable=True,
+            app.settings.queue(launch.specialist),
+            app.amqp.create_task_message(
+                message_id(feature_id, launch),
+                celery_task(launch.specialist),
+                (feature_id, launch.task, launch.attempt),
+                ignore_result=True,
+                group_id=group_id,
+            ),
         )
         for launch in launches
-    )
+    ]
 
 
-def chain_of_groups(plan: Plan, app: Celery | None = None) -> Signature[Any]:
+def chain_of_groups(plan: Plan, app: App | None = None) -> Signature[Any]:
     """A plan as plain Celery: a group for each batch, chained; a batch of one task is that task alone.
 
     Args:
@@ -59,7 +82,7 @@ def chain_of_groups(plan: Plan, app: Celery | None = None) -> Signature[Any]:
         from orchestrator.celery import app as own  # the app imports this module
 
         app = own
-    settings = getattr(app, "settings", None) or config.load()
+    settings = app.settings
     routes = routing.route(plan.feature, settings)
     head = plan.feature.model_dump(mode="json", include={"title", "description", "tags"})
     head["id"] = plan.feature.id or "standalone"

@@ -26,7 +26,8 @@ def create(settings: Settings) -> App:
     Example:
         app = create(config.load())
     """
-    app = App("orchestrator")
+    # Not the current app of the process: whoever enqueues from an app of their own keeps theirs.
+    app = App("orchestrator", set_as_current=False)
     app.settings = settings
     app.add_defaults(lambda: configuration(settings))
     for specialist in settings.specialists:
@@ -66,7 +67,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_send_task_events": True,
-        "task_send_sent_event": True,
         "task_track_started": True,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,

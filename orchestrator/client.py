@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from pydantic import JsonValue
 
-from orchestrator import celery, connections, errors, feature_file, lifecycle, planner, routing
+from orchestrator import celery, connections, errors, feature_file, growth, lifecycle, planner, routing
 from orchestrator.celery import App, create
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
@@ -226,6 +226,27 @@ class Client:
         self._follow_up(self.store.assign(feature_id, task_id, route.specialist, note))
 
     @_translated
+    def _grow(
+        self,
+        feature_id: str,
+        tasks: Sequence[Task] = (),
+        dependencies: Mapping[str, Sequence[str]] | None = None,
+        note: str = "",
+    ) -> None:
+        def decide(shape: growth.Shape) -> growth.Growth:
+            grown = growth.grow(shape, tasks, dependencies, note)
+            feature_file.check(grown.feature, self.settings.limits)
+            return grown
+
+        def route(added: Sequence[Task]) -> Mapping[str, Route]:
+            part = Feature.model_construct(title=feature_id, tasks=tuple(added))
+            routes = routing.route(part, self.settings)
+            check_work(part, routes, self.settings)
+            return routes
+
+        self._follow_up(self.store.grow(feature_id, decide, route))
+
+    @_translated
     def _steer(
         self, feature_id: str, event: str, changes: Mapping[str, str | int] | None = None, note: str = ""
     ) -> None:
@@ -257,6 +278,15 @@ class Handle:
     def states(self, batches: Sequence[int] | None = None) -> list[TaskState]:
         """Where its tasks stand, by batch, in launch order: those of some batches, else all."""
         return self._client._states(self.id, batches)
+
+    def unsettled(self) -> list[TaskState]:
+        """Where the tasks stand that matter now: those of the open batch, and of the others what waits for a person.
+
+        The cost is that of the open batch, unless a person stopped a task before its turn.
+        """
+        progress = self.progress()
+        states = self.states(None if progress.rests_elsewhere() else [max(1, progress.batch)])
+        return [state for state in states if state.batch == progress.batch or not state.resolved]
 
     def events(self, after: str = "-", block: float | None = None) -> list[Event]:
         """The events after the one with this id, at most 1,000; `block` waits so many seconds for one."""
@@ -413,6 +443,40 @@ class Handle:
     def assign(self, task_id: str, specialist: str, note: str = "") -> None:
         """Give a task that has not started to a specialist, by name or title."""
         self._client._assign(self.id, task_id, specialist, note)
+
+    def add_task(self, task: Task, note: str = "") -> None:
+        """Add a task; it starts as soon as all that it depends on is resolved and its batch is open.
+
+        Raises:
+            As `add_tasks`.
+
+        Example:
+            handle.add_task(Task(id="T9", title="Mend the schema", depends_on=["T2"]), note="found in review")
+        """
+        self._client._grow(self.id, [task], note=note)
+
+    def add_tasks(self, tasks: Sequence[Task], note: str = "") -> None:
+        """Add tasks, all or none. They may depend on those there are, and on each other.
+
+        Raises:
+            FeatureOver: Nothing more happens in the feature.
+            InvalidFeature: An id is taken, a dependency is unknown, or the feature would be over a limit.
+            CircularDependency: Some tasks would wait for each other.
+            UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
+            GrowthContested: The feature changed too fast.
+        """
+        self._client._grow(self.id, tasks, note=note)
+
+    def depend(self, task_id: str, on: str | Sequence[str], note: str = "") -> None:
+        """Let a task that has not started wait for others too; it moves to a later batch where it has to.
+
+        Raises:
+            NoSuchTask: The feature has no such task.
+            TaskStarted: The task has started already.
+            FeatureOver, InvalidFeature, CircularDependency, GrowthContested: As `add_tasks`.
+        """
+        others = [on] if isinstance(on, str) else list(on)
+        self._client._grow(self.id, dependencies={task_id: others}, note=note)
 
 
 def enqueue(

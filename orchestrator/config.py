@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_valid
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from orchestrator import errors, flows
+from orchestrator import errors, flows, notification
 from orchestrator.flows import FeatureFlow, Flow, Rules
 from orchestrator.sections import (
     NAME_PATTERN,
@@ -207,6 +207,11 @@ def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
             yield _mistake_at(
                 where, f"no specialist is called {name}{_did_you_mean(name, settings.specialists)}", name
             )
+    for place, told in enumerate(settings.notifications):
+        for name in told.events:
+            if name not in notification.NAMES:
+                text = f"no event is called {name}{_did_you_mean(name, notification.NAMES)}"
+                yield _mistake_at(("notifications", str(place), "events"), text, name)
 
 
 def _mapped(tags: Iterable[str], mappings: Iterable[FlowMapping]) -> str:
@@ -382,3 +387,45 @@ def origin(path: tuple[str, ...], file_data: Mapping[str, Any]) -> str:
             return "default"
         node = node[part]
     return "file"
+
+
+def remember(tags: Iterable[str], specialist: str, settings: Settings) -> None:
+    """Write into the configuration file that tags go to a specialist; all else in it stays as it is written.
+
+    Raises:
+        CannotRemember: The file's mapping is not written in lines of its own, so it is left alone.
+    """
+    file = settings.folder / FILE
+    text = file.read_text("utf-8") if file.is_file() else ""
+    lines = [f"    {tag}: {specialist}" for tag in tags]
+    changed = _with_mapping(text, lines)
+    wanted_data = yaml.safe_load(text) or {}
+    section = wanted_data.setdefault("specialist_routing", {}) or {}
+    section["mapping"] = {**(section.get("mapping") or {}), **dict.fromkeys(tags, specialist)}
+    wanted_data["specialist_routing"] = section
+    try:
+        is_kept = yaml.safe_load(changed) == wanted_data
+    except yaml.YAMLError:
+        is_kept = False
+    if not is_kept:
+        wanted = ", ".join(line.strip() for line in lines)
+        raise errors.CannotRemember(
+            task="the task",
+            reason=f"{file} has a mapping that is not written line by line",
+            line=f"`{wanted}` under specialist_routing.mapping",
+        )
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    file.write_text(changed, "utf-8")
+
+
+def _with_mapping(text: str, lines: list[str]) -> str:
+    """The text of a configuration file with these lines in specialist_routing.mapping."""
+    added = "\n".join(lines) + "\n"
+    mapping = re.search(r"^specialist_routing:[^\n]*\n(?:[ #][^\n]*\n|\n)*?  mapping:[ ]*\n", text, re.M)
+    if mapping:
+        return text[: mapping.end()] + added + text[mapping.end() :]
+    section = re.search(r"^specialist_routing:[ ]*\n", text, re.M)
+    if section:
+        return text[: section.end()] + "  mapping:\n" + added + text[section.end() :]
+    end = "" if not text or text.endswith("\n") else "\n"
+    return f"{text}{end}specialist_routing:\n  mapping:\n{added}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from celery import Celery
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
@@ -14,6 +14,9 @@ from orchestrator import canvas, errors
 from orchestrator.connections import shown
 from orchestrator.lifecycle import Announce, Command, Launch, Publish
 from orchestrator.store import Store
+
+if TYPE_CHECKING:
+    from orchestrator.celery import App
 
 logger = logging.getLogger("orchestrator")
 
@@ -28,7 +31,7 @@ class Dispatcher:
             launch and closed after it.
     """
 
-    def __init__(self, app: Celery, store: Store, *, pooled: bool) -> None:
+    def __init__(self, app: App, store: Store, *, pooled: bool) -> None:
         self.app = app
         self.store = store
         self.pooled = pooled
@@ -52,11 +55,13 @@ class Dispatcher:
         Raises:
             BrokerUnreachable: The broker does not take messages. What was to be published stays in the outbox.
         """
+        messages = canvas.group_of(self.app, feature_id, launches)
         try:
             with self._producer() as producer:
-                canvas.group_of(self.app, feature_id, launches).apply_async(
-                    producer=producer, add_to_parent=False, retry=False
-                )
+                for message in messages:
+                    self.app.amqp.send_task_message(
+                        producer, message.name, message.content, queue=message.queue, retry=False
+                    )
         except (OperationalError, OSError) as error:
             url = shown(self.app.conf.broker_url)
             raise errors.BrokerUnreachable(url=url, cause=error, feature=feature_id) from None

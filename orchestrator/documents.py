@@ -59,6 +59,11 @@ class Unreadable(Exception):
 
 
 def decode(text: str | bytes, limits: Limits) -> str:
+    """The text, from UTF-8 where it is bytes.
+
+    Raises:
+        Unreadable: It is too large, or no UTF-8.
+    """
     if len(text) > limits.file:
         raise Unreadable(f"larger than {limits.file:,} bytes (limits.file); split it into several features")
     try:

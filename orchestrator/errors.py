@@ -207,3 +207,32 @@ class Unresolved(UsageError):
 class CannotAdvance(UsageError):
     """A task that is {status} cannot be advanced to {to}: in the flow {flow} the next status is {following}.
     status_validation.enforce_sequential: false allows a person to skip statuses."""
+
+
+class TaskStarted(UsageError):
+    """{task} of {feature} has started already (it is {status}), so it cannot wait for {dependencies} any more.
+    Add a new task that depends on both, or cancel the feature and enqueue it anew."""
+
+
+class GrowthContested(OrchestratorError):
+    """{feature} changed each of the {tries} times that it was to grow, so nothing was added. Try again, or pause it
+    first: `orchestrator pause {feature}`."""
+
+
+class NotDelivered(OrchestratorError):
+    """{target} was not told of {event} ({id}) of {feature}; given up after {tries}: {cause}.
+    `orchestrator status {feature}` shows where it stands. Mend `notifications`, or what it names."""
+
+
+class NothingToRetry(UsageError):
+    """Nothing of {feature} has stopped {where}. `orchestrator status {feature}` shows what has."""
+
+
+class CannotRemember(UsageError):
+    """The choice for {task} was made, but cannot be remembered: {reason}.
+    Put {line} in place by hand, and the next one like it is routed."""
+
+
+class CannotGrow(UsageError):
+    """The feature {feature} cannot grow while it runs: its strategy is dataflow, which counts its dependencies once.
+    Enqueue the new tasks as a feature of their own, or use the strategy batched."""

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
-from celery import bootsteps
+import redis
+from celery import bootsteps, signals
 from celery.worker import state
 
-from orchestrator import errors, lifecycle, tasks
+from orchestrator import errors, lifecycle, notifier, tasks
 
 if TYPE_CHECKING:
     from celery.worker import WorkController
 
 logger = logging.getLogger("orchestrator")
+
+LAST_SECONDS = 3.0
+"""A worker that ends takes no longer to tell of the last events."""
 
 
 class Keeper(bootsteps.StartStopStep):
@@ -30,10 +35,17 @@ class Keeper(bootsteps.StartStopStep):
         self.worker = str(getattr(parent, "hostname", ""))
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._run, name="orchestrator-keeper", daemon=True)
+        settings = self.shell.settings
+        self.notifiers = notifier.open_notifiers(
+            self.shell.store, settings.notifications, self.worker, pause=settings.recovery.sweep
+        )
 
     def start(self, parent: WorkController) -> None:
         """Begin keeping."""
         self.thread.start()
+        for each in self.notifiers:
+            each.start()
+        signals.worker_shutdown.connect(self._tell_the_rest)
 
     def stop(self, parent: WorkController) -> None:
         """Stop keeping. The leases of what still runs are renewed until the pool has ended."""
@@ -41,18 +53,34 @@ class Keeper(bootsteps.StartStopStep):
     def terminate(self, parent: WorkController) -> None:
         """Stop at once."""
         self.stopped.set()
+        for each in self.notifiers:
+            each.stop()
+
+    def _tell_the_rest(self, **_: Any) -> None:
+        """The pool has ended. Tell what it did, for there may be no other worker to tell it soon."""
+        try:
+            leads = bool(self.notifiers) and self._leads()
+        except Exception as error:  # Redis is gone; the next worker tells it
+            logger.warning("The last events are not told yet: %s: %s", type(error).__name__, error)
+            return
+        deadline = time.monotonic() + LAST_SECONDS
+        for each in self.notifiers if leads else ():
+            each.flush(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
         recovery = self.shell.settings.recovery
         while not self.stopped.wait(recovery.sweep):
             try:
                 self._renew(recovery.lease)
-                if self.shell.store.lead(self.worker, seconds=recovery.sweep * 3):
+                if self._leads():
                     self._sweep()
             except Exception as error:  # whatever it is, the next round may succeed, and must come
                 logger.warning(
                     "The keeper of %s will try again: %s: %s", self.worker, type(error).__name__, error
                 )
+
+    def _leads(self) -> bool:
+        return self.shell.store.lead(self.worker, seconds=self.shell.settings.recovery.sweep * 3)
 
     def _renew(self, lease: float) -> None:
         self.shell.store.renew(
@@ -60,24 +88,30 @@ class Keeper(bootsteps.StartStopStep):
         )
 
     def _sweep(self) -> None:
-        recovery = self.shell.settings.recovery
         for feature_id in self.shell.store.active():
             try:
-                facts, unpublished = self.shell.store.recover(
-                    feature_id,
-                    losses=recovery.worker_lost_retries,
-                    patience=recovery.patience,
-                    overdue=self.shell.settings.error_handling.overdue_factor,
-                )
+                self._recover(feature_id)
             except errors.NoSuchFeature:
                 continue
-            if facts.launched:
-                self.shell.dispatcher.send([lifecycle.Publish(feature_id, facts.launched)])
-            if unpublished:
-                self.shell.dispatcher.publish(feature_id, unpublished)
+            except redis.ResponseError as error:  # what is wrong with one feature must not hold up the others
+                logger.warning("[%s] cannot be swept: %s", feature_id, error)
+
+    def _recover(self, feature_id: str) -> None:
+        recovery = self.shell.settings.recovery
+        facts, unpublished = self.shell.store.recover(
+            feature_id,
+            losses=recovery.worker_lost_retries,
+            patience=recovery.patience,
+            overdue=self.shell.settings.error_handling.overdue_factor,
+        )
+        if facts.launched:
+            self.shell.dispatcher.send([lifecycle.Publish(feature_id, facts.launched)])
+        if unpublished:
+            self.shell.dispatcher.publish(feature_id, unpublished)
 
 
 def _attempt(request: Any) -> tuple[str, str, int] | None:
     """The (feature, task, attempt) of a running Celery request, read from its id; None for a task of another kind."""
     parts = str(request.id).split(":")
-    return (parts[0], parts[1], int(parts[2])) if len(parts) == 3 else None
+    is_ours = len(parts) == 3 and parts[2].isdecimal()
+    return (parts[0], parts[1], int(parts[2])) if is_ours else None

@@ -151,6 +151,10 @@ class Keys:
         """String: the worker that sweeps, with an expiry."""
         return f"{self.prefix}:sweeper"
 
+    def notified(self, notification: str) -> str:
+        """Hash: feature → the last event that a notification told of; "@seen" → how far it knows `features`, in ms."""
+        return f"{self.prefix}:notified:{notification}"
+
     def idempotency(self, key: str) -> str:
         """String: the feature that an idempotency key stands for."""
         return f"{self.prefix}:idempotency:{key}"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator import errors
-from orchestrator.flows import FORWARD, Arrow, Flow, TaskEvent
+from orchestrator.flows import FORWARD, Arrow, FeatureEvent, Flow, TaskEvent
 from orchestrator.models import (
     Blocked,
     BlockKind,
@@ -205,7 +205,7 @@ def refuse(
     subject: str,
     event: str,
     status: str,
-    table: Mapping[TaskEvent, Arrow] | Mapping[str, Arrow],
+    table: Mapping[TaskEvent, Arrow] | Mapping[FeatureEvent, Arrow] | Mapping[str, Arrow],
     flow: str,
 ) -> errors.RefusedTransition:
     """The error for a transition that a table does not have; it names the flow and what would be allowed."""

@@ -539,6 +539,9 @@ class Progress(Model):
     queued: int = Field(description="ready, waiting for a slot")
     delayed: int = Field(description="waiting for a retry")
     unassigned: int = Field(default=0, description="waiting for a specialist")
+    gates_failed: str = Field(
+        default="", description="@testing or @validating: the feature's gates that failed"
+    )
     flow: str = "default"
     is_paused: bool = False
     stops: tuple[int, ...] = Field(default=(), description="batches that wait for launch")
@@ -570,6 +573,11 @@ class Progress(Model):
     def percent(self) -> int:
         """Completed tasks, in per cent of all."""
         return 100 * self.completed // self.total
+
+    def rests_elsewhere(self) -> bool:
+        """Some task that waits for a person is not in the open batch: a person stopped it before its turn."""
+        resting = ("failed", "blocked", "on-hold", "deferred", "cancelled", "in-review")
+        return any(self.counts.get(s, 0) > self.batch_counts.get(s, 0) for s in map(TaskStatus, resting))
 
     @property
     def awaits_launch(self) -> bool:

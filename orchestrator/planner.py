@@ -40,7 +40,7 @@ def plan(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> 
     """
     if cap < 1:
         raise ValueError(f"a cap is at least 1, not {cap}")
-    work = _Work(feature, cap=feature.max_parallel_tasks or cap)
+    work = Work(feature, cap=feature.max_parallel_tasks or cap)
     requested = strategy or feature.strategy
     chosen = _choose(work) if requested is Strategy.AUTO else requested
     is_dataflow = chosen is Strategy.DATAFLOW
@@ -64,7 +64,7 @@ def plan(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> 
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """A feature and the cap, and what follows from them, each worked out once."""
 
     feature: Feature
@@ -72,10 +72,12 @@ class _Work:
 
     @cached_property
     def depends_on(self) -> graph.Graph:
+        """Each task with what it depends on."""
         return {task.id: task.depends_on for task in self.feature.tasks}
 
     @cached_property
     def ordered(self) -> list[str]:
+        """A topological order; raises CircularDependency where there is none."""
         ordered = graph.order(self.depends_on, followers=self.followers)
         if len(ordered) < len(self.depends_on):
             raise report.circular(self.feature, self.depends_on)
@@ -83,10 +85,12 @@ class _Work:
 
     @cached_property
     def followers(self) -> graph.Graph:
+        """Each task with what depends on it."""
         return graph.dependents(self.depends_on)
 
     @cached_property
     def levels(self) -> dict[str, int]:
+        """The dependency level of each task."""
         return graph.levels(self.depends_on, self.ordered)
 
     @cached_property
@@ -99,10 +103,12 @@ class _Work:
 
     @cached_property
     def weights(self) -> dict[str, float]:
+        """The expected seconds of each task."""
         return {task.id: task.weight for task in self.feature.tasks}
 
     @cached_property
     def left(self) -> dict[str, float]:
+        """The longest remaining path of each task, in seconds."""
         return graph.remaining(self.depends_on, self.ordered, self.weights)
 
     @cached_property
@@ -131,22 +137,22 @@ class _Work:
         return simulation.makespan([self.weights[task] for task in tasks], self.cap)
 
 
-def _one_by_one(work: _Work) -> list[list[str]]:
+def _one_by_one(work: Work) -> list[list[str]]:
     return [[task] for task in graph.order(work.depends_on, work.preference, work.followers)]
 
 
-def _all_at_once(work: _Work) -> list[list[str]]:
+def _all_at_once(work: Work) -> list[list[str]]:
     for task, dependencies in work.depends_on.items():
         for dependency in dependencies:
             raise errors.NotParallel(title=work.feature.title, task=task, dependency=dependency)
     return [work.preferred]
 
 
-def _level_by_level(work: _Work) -> list[list[str]]:
+def _level_by_level(work: Work) -> list[list[str]]:
     return work.by_level
 
 
-SHAPES: Mapping[Strategy, Callable[[_Work], list[list[str]]]] = {
+SHAPES: Mapping[Strategy, Callable[[Work], list[list[str]]]] = {
     Strategy.SEQUENTIAL: _one_by_one,
     Strategy.PARALLEL: _all_at_once,
     Strategy.BATCHED: _level_by_level,
@@ -156,7 +162,7 @@ SHAPES: Mapping[Strategy, Callable[[_Work], list[list[str]]]] = {
 """How each strategy cuts the graph into batches, each in launch order."""
 
 
-def _choose(work: _Work) -> Strategy:
+def _choose(work: Work) -> Strategy:
     widest = max(map(len, work.by_level))
     if widest == 1:
         return Strategy.SEQUENTIAL
@@ -165,7 +171,7 @@ def _choose(work: _Work) -> Strategy:
     return Strategy.RESOURCE_AWARE if widest > work.cap else Strategy.BATCHED
 
 
-def _batches(work: _Work, strategy: Strategy) -> Iterator[Batch]:
+def _batches(work: Work, strategy: Strategy) -> Iterator[Batch]:
     work.ordered  # a cycle is worth knowing whatever the strategy  # noqa: B018
     closed = 0.0
     for number, tasks in enumerate(SHAPES[strategy](work), start=1):
@@ -198,7 +204,7 @@ def _letters(place: int) -> str:
     return text
 
 
-def _bottlenecks(work: _Work) -> Iterator[Bottleneck]:
+def _bottlenecks(work: Work) -> Iterator[Bottleneck]:
     for task, blocks in graph.bottlenecks(work.followers, work.ordered, work.levels, most=BOTTLENECKS):
         if blocks >= LEAST_BLOCKED:
             yield Bottleneck(task=task, blocks=blocks)

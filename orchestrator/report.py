@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator import durations, errors, graph
-from orchestrator.lifecycle import BatchTally, TaskEvent
+from orchestrator.flows import TaskEvent
+from orchestrator.lifecycle import BatchTally
 from orchestrator.models import (
     Batch,
     Blocked,
@@ -304,8 +305,11 @@ def progress_line(progress: Progress) -> str:
         "in flight": progress.in_flight,
         "queued": progress.queued,
         "waiting for a retry": progress.delayed,
+        "waiting for a specialist": progress.unassigned,
+        "in review": progress.counts.get(TaskStatus.IN_REVIEW, 0),
     }
     parts += [f"{number:,} {what}" for what, number in waiting.items() if number]
+    parts += ["paused"] if progress.is_paused else []
     parts += [f"{number:,} {status}" for status in _STOPPED if (number := progress.counts.get(status, 0))]
     return ", ".join(parts)
 
@@ -323,14 +327,16 @@ def batch_line(progress: Progress, number: int, total: int) -> str:
     if number > progress.batch:
         return f"Batch {number}: {count(total, 'task')}, never started"
     resolved = progress.batch_resolved if number == progress.batch else total
-    stopped = sum(progress.batch_counts.get(status, 0) for status in _STOPPED)
-    return BatchTally(number, total, resolved, stopped if number == progress.batch else 0).line()
+    counts = progress.batch_counts if number == progress.batch else {}
+    blocked, failed = counts.get(TaskStatus.BLOCKED, 0), counts.get(TaskStatus.FAILED, 0)
+    return BatchTally(number, total, resolved, blocked, failed).line()
 
 
 _STOPPED = (TaskStatus.FAILED, TaskStatus.BLOCKED)
 
 _WORDS = {TaskStatus.IN_PROGRESS: "running", TaskStatus.PENDING: "waiting"}
 _PHASES = {
+    "unassigned": "unassigned",
     "": "waiting",
     "waiting": "waiting",
     "queued": "queued",
@@ -343,6 +349,8 @@ def word(state: TaskState) -> str:
     """Where a task stands, in one word: running, completed, failed, blocked, waiting, queued, launched, retrying…"""
     if state.status is TaskStatus.PENDING:
         return _PHASES[state.phase]
+    if state.status is TaskStatus.CANCELLED and state.resolved:
+        return "skipped"
     return _WORDS.get(state.status, str(state.status))
 
 
@@ -366,7 +374,11 @@ def reason(outcome: Outcome | None) -> str:
             return f"{cause}: {one_line(text)}"
         case Blocked(kind=kind, reason=text):
             return f"{kind}: {one_line(text)}"
-        case Completed(summary=text) | RetryLater(reason=text):
+        case Completed(summary=text, gates=gates):
+            warned = [gate for gate in gates if not gate.passed]
+            warnings = [f"warning: the gate {gate.name} did not pass: {gate.reason}" for gate in warned]
+            return one_line("; ".join(part for part in (text, *warnings) if part))
+        case RetryLater(reason=text):
             return one_line(text)
         case _:
             return ""
@@ -396,10 +408,14 @@ def _waits_for(state: TaskState, progress: Progress, now: float) -> str:
             return f"waiting for a slot ({progress.in_flight} of {progress.cap} in use)"
         case "launched":
             return "waiting for a worker"
+        case "unassigned":
+            return "no specialist matches: assign one"
         case "delayed":
             left = max(0.0, (state.due or now) - now)
             return f"retry in {durations.write(left)}" if left >= 1 else "retry is due"
-    if progress.status is FeatureStatus.ON_HOLD and state.batch == progress.batch + 1:
+    if progress.is_paused:
+        return "the feature is paused"
+    if progress.awaits_launch and state.batch == progress.batch + 1:
         return "waiting for launch"
     if state.waits:
         return f"waiting for {count(state.waits, 'task')} it depends on"
@@ -426,6 +442,9 @@ def named(state: TaskState) -> str:
 
 _ENDS: Mapping[str, tuple[str, ...]] = {
     TaskEvent.IMPLEMENTATION_COMPLETE: ("completed",),
+    TaskEvent.TESTS_PASSED: ("completed",),
+    TaskEvent.TESTS_FAILED: ("failed",),
+    TaskEvent.TASK_ESCALATED: ("blocked",),
     TaskEvent.BLOCKER_DETECTED: ("blocked",),
     TaskEvent.WORK_FAILED: ("failed",),
     TaskEvent.RETRY_SCHEDULED: ("failed", "retry-later"),
@@ -463,25 +482,73 @@ def event_line(
     took = f" in {durations.write(seconds)}" if seconds is not None else ""
     who = f"{specialist}, " if specialist else ""
     why_not = f": {said}" if said else (f" ({event.cause})" if event.cause else "")
-    comment = f": {one_line(event.cause)}" if event.cause else ""
+    comment = f": {one_line(event.note)}" if event.note else ""
+    if event.event in (TaskEvent.IMPLEMENTATION_COMPLETE, TaskEvent.TESTS_PASSED) and name:
+        return _moved_on(name, event, f"{took}" + (f": {said}" if said else ""))
     lines = {
         "batch_opened": f"Batch {event.batch} started: {count(size, 'task')}",
+        "at_capacity": _at_capacity(event),
+        "task_launched": f"Launched queued task: {name}" if event.cause == "queued" and name else None,
+        "batch_overdue": overdue_line(event),
+        "specialist_awaited": f"{name}: no specialist matches its tags; it waits for one",
+        "specialist_assigned": f"{name}: assigned to {event.cause}{comment}",
+        "tasks_added": f"{count(event.total or 1, 'task')} added" + (f": {name}" if name else "") + comment,
+        "dependencies_changed": f"{name}: depends on {event.cause} now{comment}",
+        "cap_changed": f"At most {event.note} tasks at once from now on",
+        TaskEvent.GATES_STARTED: f"{name}: its gates run ({who}attempt {event.attempt})",
+        TaskEvent.TESTS_FAILED: f"{name}: failed its gates{took}" + _in_brackets(said, event.cause),
+        TaskEvent.REVIEW_APPROVED: f"{name}: approved{comment}",
+        TaskEvent.CHANGES_REQUESTED: f"{name}: changes requested{comment}",
+        TaskEvent.TASK_ESCALATED: f"{name}: blocked{_in_brackets(said, event.cause)}; handed on to another specialist",
+        TaskEvent.TASK_HELD: f"{name}: on hold{comment}",
+        TaskEvent.TASK_RESUMED: f"{name}: resumed{comment}",
+        TaskEvent.TASK_DEFERRED: f"{name}: deferred{comment}",
+        TaskEvent.TASK_SKIPPED: f"{name}: skipped{comment}",
+        "feature_paused": f"Feature paused{comment}",
+        "feature_resumed": f"Feature resumed{comment}",
+        "feature_approved": f"Feature approved{comment}",
+        "feature_failed": f"Feature given up{comment}",
+        "person_awaited": f"Nothing can run until a person acts: a {event.cause} is awaited",
         "progress": f"{name}: {_said(event)}",
         TaskEvent.WORK_STARTED: f"{name}: started ({who}attempt {event.attempt})",
-        TaskEvent.IMPLEMENTATION_COMPLETE: f"{name}: completed{took}" + (f": {said}" if said else ""),
-        TaskEvent.BLOCKER_DETECTED: f"{name}: blocked{took}" + _in_brackets(said, event.cause),
+        TaskEvent.BLOCKER_DETECTED: f"{name}: blocked{took}" + (_in_brackets(said, event.cause) or comment),
         TaskEvent.WORK_FAILED: f"{name}: failed{took}" + _in_brackets(said, event.cause),
         TaskEvent.RETRY_SCHEDULED: _tries_again(name, event, said, next_try),
         TaskEvent.WORKER_LOST: f"{name}: its worker {event.worker} was lost; it starts again",
         TaskEvent.RETRY_REQUESTED: f"{name}: retry requested{comment}",
         TaskEvent.BLOCKER_RESOLVED: f"{name}: unblocked{comment}",
-        TaskEvent.TASK_CANCELLED: f"{name}: cancelled{took}{why_not}",
-        "launch_awaited": "The batch is complete; the next one waits to be launched",
-        "launch_requested": f"Launch of batch {event.batch} requested",
+        TaskEvent.TASK_CANCELLED: f"{name}: cancelled{took}{why_not or comment}",
+        "launch_requested": "Launch of the next batch requested",
         "feature_cancelled": f"Feature cancelled{comment}",
         "all_tasks_complete": "All tasks complete",
     }
     return lines.get(event.event)
+
+
+def _moved_on(name: str, event: Event, how: str) -> str | None:
+    match event.target:
+        case TaskStatus.COMPLETED:
+            return f"{name}: completed{how}"
+        case TaskStatus.IN_REVIEW:
+            return f"{name}: done{how}; it waits for its review"
+    return None  # in testing: its gates follow, or it is completed by the next event
+
+
+def _at_capacity(event: Event) -> str:
+    """The three lines of a batch that is wider than the cap, in one."""
+    waiting, cap = event.waiting or 0, event.in_flight or 1
+    return (
+        f"{count(cap, 'task')} in progress (max). Queueing {count(waiting, 'additional task')}. "
+        f"Sub-batch {event.batch}b queued ({count(waiting, 'task')} waiting for slots)"
+    )
+
+
+def overdue_line(event: Event) -> str:
+    """ "Batch 2 running 50% over estimated time (45m vs 30m)"."""
+    ran, expected = (event.ran or 0) / 1000, (event.expected or 0) / 1000
+    over = round(100 * (ran / expected - 1)) if expected else 0
+    times = f"({durations.write(ran)} vs {durations.write(expected)})"
+    return f"Batch {event.batch} running {over}% over estimated time {times}"
 
 
 def _said(event: Event) -> str:
@@ -548,10 +615,12 @@ def stopped_lines(found: Stopped) -> list[str]:
     said = found.reason.splitlines() or ["no reason was given"]
     output = [line for line in found.tail.splitlines() if line.strip()][-SHOWN_TAIL:]
     waiting = f"  Waiting behind it: {some(found.waiting)}" if found.waiting else "  No task depends on it"
+    suggestion = [f"  Suggestion: {SUGGESTIONS[found.cause]}"] if found.cause in SUGGESTIONS else []
     return [
         f"{name}: {found.status}{cause}{attempts}: {said[0]}",
         *(f"  {line}" for line in said[1:SHOWN_TAIL]),
         *(f"  | {line}" for line in output),
+        *suggestion,
         waiting,
         *(f"  {'Next:' if place == 0 else '     '} {command}" for place, command in enumerate(found.next)),
     ]
@@ -563,10 +632,40 @@ def remedies(feature: str, state: TaskState) -> tuple[str, ...]:
     Example:
         ('orchestrator retry login-1 T3', 'orchestrator logs login-1 T3')
     """
-    verb = {TaskStatus.FAILED: "retry", TaskStatus.BLOCKED: "unblock"}.get(state.status)
-    if verb is None:
-        return ()
-    return (f"orchestrator {verb} {feature} {state.id}", f"orchestrator logs {feature} {state.id}")
+    where = f"{feature} {state.id}"
+    if state.id.startswith("@"):
+        return (f"orchestrator retry {where}",)
+    logs, skip = f"orchestrator logs {where}", f'orchestrator skip {where} --because "…"'
+    match state.status:
+        case TaskStatus.FAILED:
+            return (f"orchestrator retry {where}", logs, skip)
+        case TaskStatus.BLOCKED:
+            return (f'orchestrator unblock {where} --note "…"', logs, skip)
+        case TaskStatus.IN_REVIEW:
+            return (f"orchestrator approve {where}", f'orchestrator request-changes {where} --note "…"')
+        case TaskStatus.ON_HOLD | TaskStatus.DEFERRED:
+            return (f"orchestrator resume {where}", skip)
+        case TaskStatus.CANCELLED if not state.resolved:
+            return (skip,)
+        case TaskStatus.PENDING if state.phase == "unassigned":
+            return (f'orchestrator assign {where} "SPECIALIST"',)
+        case _:
+            return ()
+
+
+SUGGESTIONS: Mapping[str, str] = {
+    "external-dependency": "Contact whoever runs what it waits for; unblock it when that is there.",
+    "technical": "Launch the Senior Engineer to investigate, or set error_handling.escalate_technical_to.",
+    "missing-information": "Ask the stakeholders, and hand on what they say with --note.",
+    "code-error": "Read the last lines of output, mend the code, and retry.",
+    "failing-tests": "Mend what the tests found, and retry.",
+    "dependency": "Install or configure what is missing where the worker runs, and retry.",
+    "timeout": "Give it a longer timeout, or split the task, and retry.",
+    "worker-lost": "Look at the worker's machine (memory, restarts) before you retry.",
+    "out-of-memory": "Give the worker more memory, or let the task use less, and retry.",
+    "gate": "Mend what the gate found, and retry.",
+}
+"""What to do about a stopped task, by the kind of its obstacle or the cause of its failure."""
 
 
 def behind(task_id: str, followers: graph.Graph) -> list[str]:
@@ -587,6 +686,96 @@ def behind(task_id: str, followers: graph.Graph) -> list[str]:
         )
         found.update(dict.fromkeys(nearest))
     return list(found)
+
+
+# What needs a person
+
+
+class Need(Model):
+    """Something that waits for a person, and the command that answers it."""
+
+    what: str
+    command: str
+
+
+def needs(progress: Progress, states: Sequence[TaskState] = ()) -> list[Need]:
+    """All of a feature that waits for a person; `states` are those of its open batch, or all."""
+    if progress.status.is_over:
+        return []
+    found = [
+        Need(what=f"{named(state)}: {_needs(state)}", command=commands[0])
+        for state in states
+        if (commands := remedies(progress.id, state))
+    ]
+    if progress.gates_failed:
+        stage = progress.gates_failed.removeprefix("@")
+        retry = f"orchestrator retry {progress.id} {progress.gates_failed}"
+        found.append(Need(what=f"the feature's gates ({stage}) did not pass", command=retry))
+    if progress.status is FeatureStatus.PENDING_REVIEW:
+        found.append(
+            Need(what="the feature waits for its review", command=f"orchestrator approve {progress.id}")
+        )
+    if progress.is_paused:
+        found.append(Need(what="the feature is paused", command=f"orchestrator resume {progress.id}"))
+    elif progress.awaits_launch:
+        following = f"batch {progress.batch + 1} waits to be launched"
+        found.append(Need(what=following, command=f"orchestrator launch {progress.id}"))
+    if progress.overdue and progress.in_flight:
+        late = f"batch {progress.batch} is overdue"
+        found.append(Need(what=late, command=f"orchestrator status {progress.id}"))
+    return found
+
+
+def _needs(state: TaskState) -> str:
+    match state.status:
+        case TaskStatus.IN_REVIEW:
+            return "waits for a review"
+        case TaskStatus.PENDING:
+            return "waits for a specialist"
+        case _:
+            return str(state.status)
+
+
+def gates_state(name: str) -> TaskState:
+    """The failed gates of a feature as if they were a task; `name` is @testing or @validating."""
+    title = f"the gates of the feature ({name.removeprefix('@')})"
+    # Not validated: the id is none that a task of a feature can have.
+    return TaskState.model_construct(id=name, title=title, specialist="", status=TaskStatus.FAILED, batch=0)
+
+
+def overdue_lines(
+    progress: Progress, states: Sequence[TaskState], now: float, output_ages: Mapping[str, float]
+) -> list[str]:
+    """What is known of an open batch that is overdue: how far over it is, and what each unfinished task does.
+
+    Parameters:
+        states: Of the open batch.
+        now: On the clock of the moments.
+        output_ages: Seconds since a task last wrote something, where that is known.
+    """
+    if not progress.overdue or not progress.batch_started or not progress.batch_expected:
+        return []
+    ran, expected = now - progress.batch_started, progress.batch_expected
+    times = f"({durations.write(ran)} vs {durations.write(expected)})"
+    over = round(100 * (ran / expected - 1))
+    lines = [f"Batch {progress.batch} running {over}% over estimated time {times}"]
+    for state in states:
+        if state.resolved or state.status is TaskStatus.COMPLETED:
+            continue
+        facts = [word(state)]
+        took = spent(state, now)
+        if state.status in (TaskStatus.IN_PROGRESS, TaskStatus.TESTING) and took is not None:
+            facts = [f"{word(state)} for {durations.write(took)}", _last_progress(state, now)]
+            age = output_ages.get(state.id)
+            facts.append("no output yet" if age is None else f"last output {durations.write(age)} ago")
+        lines.append(f"  {named(state)}: {', '.join(facts)}")
+    return lines
+
+
+def _last_progress(state: TaskState, now: float) -> str:
+    if not note(state) or state.noted is None:
+        return "no progress reported"
+    return f"{note(state)} ({durations.write(max(0.0, now - state.noted))} ago)"
 
 
 # Why a task stands where it stands
@@ -674,12 +863,29 @@ class _Story:
                 return self._stopped()
             case TaskStatus.COMPLETED:
                 return self._completed()
+            case TaskStatus.IN_REVIEW:
+                said = [f"It says: {reason(self.outcome)}"] if reason(self.outcome) else []
+                return f"{self.name} is done and waits for a person's review.", said, self._commands()
+            case TaskStatus.TESTING | TaskStatus.CHANGES_REQUESTED if self.state.phase:
+                return self._pending()
+            case TaskStatus.TESTING:
+                return self._running()
+            case TaskStatus.ON_HOLD | TaskStatus.DEFERRED:
+                return f"{self.name} is {self.state.status} until somebody resumes it.", [], self._commands()
+            case TaskStatus.CANCELLED if self.state.resolved:
+                return f"{self.name} was skipped; it counts as resolved.", [], []
+            case TaskStatus.CANCELLED if not self.progress.status.is_over:
+                waits = "What depends on it waits until it is skipped."
+                return f"{self.name} is cancelled. {waits}", [], self._commands()
             case _:
                 return (
                     f"{self.name} is {self.state.status}, and its feature is {self.progress.status}.",
                     [],
                     [],
                 )
+
+    def _commands(self) -> list[str]:
+        return list(remedies(self.progress.id, self.state))
 
     def _pending(self) -> Told:
         match self.state.phase:
@@ -689,7 +895,15 @@ class _Story:
                 return self._launched()
             case "delayed":
                 return self._delayed()
-        if self.progress.status is FeatureStatus.ON_HOLD and self.state.batch == self.progress.batch + 1:
+        if self.state.phase == "unassigned":
+            return f"{self.name} waits for a specialist: none matches its tags.", [], self._commands()
+        if self.progress.is_paused:
+            return (
+                f"{self.name} waits: its feature is paused.",
+                [],
+                [f"orchestrator resume {self.progress.id}"],
+            )
+        if self.progress.awaits_launch and self.state.batch == self.progress.batch + 1:
             launch = f"orchestrator launch {self.progress.id}"
             return f"{self.name} waits for somebody to launch batch {self.state.batch}.", [], [launch]
         return self._behind_its_dependencies() if self.state.waits else self._behind_a_batch()
@@ -713,7 +927,7 @@ class _Story:
         holders = [
             other
             for other in self.others.values()
-            if other.batch == number and other.status is not TaskStatus.COMPLETED
+            if other.batch == number and not other.resolved and other.status is not TaskStatus.COMPLETED
         ]
         holders.sort(key=lambda other: (not is_stopped(other), other.status is TaskStatus.PENDING))
         before = (

@@ -157,6 +157,7 @@ def _route(
 
 
 def no_specialist(tasks: list[Task], settings: Settings) -> errors.NoSpecialist:
+    """The error for tasks that nobody would do, with the specialists there are to choose from."""
     names = [f"{task.id} (tags: {', '.join(task.tags) or 'none'})" for task in tasks[:MOST_NAMED]]
     more = [f"{len(tasks) - MOST_NAMED:,} more"] if len(tasks) > MOST_NAMED else []
     return errors.NoSpecialist(

@@ -157,7 +157,7 @@ class TaskProgression(Section):
         default=(
             FlowMapping(tags=("hotfix", "emergency"), flow="hotfix"),
             FlowMapping(tags=("bug", "bugfix"), flow="bug_fix"),
-            FlowMapping(tags=("review", "needs-review"), flow="with_review"),
+            FlowMapping(tags=("needs-review",), flow="with_review"),
             FlowMapping(tags=("documentation", "docs"), flow="documentation"),
         ),
         description="the first one that matches a tag decides; none: the flow default",
@@ -182,7 +182,7 @@ class FeatureProgression(Section):
         default=(
             FlowMapping(tags=("prototype", "spike"), flow="rapid_prototype"),
             FlowMapping(tags=("experiment",), flow="experimental"),
-            FlowMapping(tags=("review", "needs-review"), flow="with_review"),
+            FlowMapping(tags=("needs-review",), flow="with_review"),
         ),
         description="the first one that matches a tag decides; none: the flow default",
     )
@@ -191,8 +191,12 @@ class FeatureProgression(Section):
 class StatusProgression(Section):
     """How tasks and features pass through their statuses."""
 
-    tasks: TaskProgression = TaskProgression()
-    features: FeatureProgression = FeatureProgression()
+    tasks: TaskProgression = Field(
+        default=TaskProgression(), description="flows of tasks, and who takes which"
+    )
+    features: FeatureProgression = Field(
+        default=FeatureProgression(), description="flows of features, and which takes which"
+    )
 
 
 class StatusValidation(Section):
@@ -242,8 +246,12 @@ class QualityGates(Section):
     """Hooks that a task or a feature has to pass."""
 
     enabled: bool = Field(default=False, description="false: no gate runs")
-    task_gates: StageGates = StageGates()
-    feature_gates: StageGates = StageGates()
+    task_gates: StageGates = Field(
+        default=StageGates(), description="of each task: name, command or python, required, timeout, tags"
+    )
+    feature_gates: StageGates = Field(
+        default=StageGates(), description="of a feature, once all its tasks are resolved"
+    )
 
 
 class ErrorHandling(Section):
@@ -262,7 +270,8 @@ class Notification(Section):
     """Who is told of what. Exactly one of log, command and webhook."""
 
     events: tuple[str, ...] = Field(
-        min_length=1, description="event names (task_stopped, work_failed, …), or * for all"
+        min_length=1,
+        description="event names (work_failed, …), needs-person, failures, milestones, or * for all",
     )
     log: bool = Field(default=False, description="write a line to the worker's log")
     command: tuple[str, ...] | None = Field(

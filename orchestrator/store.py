@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 
-from orchestrator import errors, flows, graph, lifecycle, scripts
+from orchestrator import errors, flows, graph, growth, lifecycle, scripts
 from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
+from orchestrator.growth import Growth, Shape
 from orchestrator.keys import FeatureKeys, Keys
 from orchestrator.lifecycle import Attempts, BatchTally, Facts, Launch, Move
 from orchestrator.models import (
@@ -60,6 +61,9 @@ LOST = json.dumps(_ANY_FLOW.table[TaskEvent.WORKER_LOST])
 LOST_FOR_GOOD = json.dumps(_ANY_FLOW.table[TaskEvent.WORK_FAILED])
 
 COUNTED = [status for status in TaskStatus if status is not TaskStatus.PENDING]
+
+GROWTH_TRIES = 20
+"""How often a growth is worked out anew because the feature went on meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +147,13 @@ class Store:
         if plan.strategy is Strategy.DATAFLOW and (stops or not auto_launch):
             asked = "stops" if stops else "auto_launch: false"
             raise errors.NoBarrier(title=plan.feature.title, asked=asked)
+        keys = self.keys.feature(feature_id)
+        exists = self.client.exists(keys.meta)  # asked before the key, which comes into being with it
         if idempotency_key:
             earlier = self.client.get(self.keys.idempotency(idempotency_key))
             if earlier:
                 return "repeated", str(earlier)
-        keys = self.keys.feature(feature_id)
-        if self.client.exists(keys.meta):
+        if exists:
             raise errors.FeatureExists(feature=feature_id)
         staged = self._stage(keys.staged(uuid.uuid4().hex), plan, routes, gated or {})
         meta: dict[str, str | int | float] = {
@@ -369,7 +374,7 @@ class Store:
         answer: str = self._run(
             Call(
                 "note",
-                [keys.states, keys.events],
+                [keys.states, keys.slots, keys.events],
                 [task_id, attempt, "" if percent is None else percent, note, self.events_kept],
             )
         )
@@ -471,7 +476,7 @@ class Store:
         return facts
 
     def steer(
-        self, feature_id: str, event: str, changes: Mapping[str, str | int] | None = None, note: str = ""
+        self, feature_id: str, event: str, changes: Mapping[str, Any] | None = None, note: str = ""
     ) -> Facts:
         """Change a feature's status or what it may do next, as a person asked, and launch what follows from it.
 
@@ -510,6 +515,70 @@ class Store:
         if code == "refused":
             raise lifecycle.refuse(f"The feature {feature_id}", event, status, rows, str(flow))
         return self._facts(feature_id, answer)
+
+    def grow(
+        self,
+        feature_id: str,
+        decide: Callable[[Shape], Growth],
+        route: Callable[[Sequence[Task]], Mapping[str, Route]],
+    ) -> Facts:
+        """Take new tasks and dependencies into a feature, and launch what follows from it.
+
+        The feature goes on while that is worked out. Where it has changed by then in what matters, it is worked out
+        anew.
+
+        Args:
+            feature_id: The feature.
+            decide: Works out the growth from the feature as it stands (see `growth.grow`); what it raises is raised,
+                and nothing is changed.
+            route: Who does each of the new tasks; a route without a specialist leaves its task waiting for one.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+            GrowthContested: The feature changed each time.
+
+        Example:
+            store.grow("auth", lambda shape: growth.grow(shape, [Task(id="T9")]), lambda tasks: routes)
+        """
+        for _ in range(GROWTH_TRIES):
+            decided = decide(self.shape(feature_id))
+            if not decided.added and not decided.changed:
+                return self.cascade(feature_id)
+            grow = self._grow(feature_id, decided, route(decided.added))
+            code, answer = scripts.run(self.client, grow, self._cascade(feature_id))
+            if code == "grown":
+                return self._facts(feature_id, answer)
+        raise errors.GrowthContested(feature=feature_id, tries=GROWTH_TRIES)
+
+    def _grow(self, feature_id: str, decided: Growth, routes: Mapping[str, Route]) -> Call:
+        keys = self.keys.feature(feature_id)
+        return Call(
+            "grow",
+            [
+                keys.meta,
+                keys.states,
+                keys.counts,
+                keys.batches,
+                keys.ready,
+                keys.slots,
+                keys.delayed,
+                keys.outbox,
+                keys.plan,
+                keys.unassigned,
+                keys.events,
+                keys.tasks,
+            ],
+            [
+                decided.shape.open,
+                decided.shape.grown,
+                json.dumps(_grown(decided, routes)),
+                ",".join(growth.OPEN_TO_DEPENDENCIES),
+                ",".join(["total", "resolved", *COUNTED]),
+                OVER_CSV,
+                FeatureEvent.FEATURE_GREW,
+                self.events_kept,
+            ],
+        )
 
     # --- the sweep ---------------------------------------------------------------------------------------
 
@@ -595,7 +664,16 @@ class Store:
         answer = self._run(
             Call(
                 "progress",
-                [keys.meta, keys.counts, keys.batches, keys.ready, keys.slots, keys.delayed, keys.unassigned],
+                [
+                    keys.meta,
+                    keys.counts,
+                    keys.batches,
+                    keys.ready,
+                    keys.slots,
+                    keys.delayed,
+                    keys.unassigned,
+                    keys.states,
+                ],
                 [",".join(COUNTED)],
             )
         )
@@ -642,6 +720,43 @@ class Store:
         keys = self.keys.feature(feature_id)
         tasks = self.client.hgetall(keys.tasks)
         return [Task.model_validate_json(tasks[task]) for task in self._order(keys)]
+
+    def shape(self, feature_id: str) -> Shape:
+        """All of a feature that its growth follows from, read at one moment.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        keys = self.keys.feature(feature_id)
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hmget(keys.meta, ["head", "status", "strategy", "cap", "batch", "grown"])
+        for key in (keys.tasks, keys.plan, keys.states, keys.batches):
+            pipeline.hgetall(key)
+        pipeline.zrange(keys.slots, 0, -1)
+        (head, status, strategy, cap, batch, grown), tasks, places, states, described, slots = (
+            pipeline.execute()
+        )
+        if head is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        numbers = _members(described, None)
+        found = {task: json.loads(state) for task, state in states.items() if task in numbers}
+        ordered = [Task.model_validate_json(tasks[task]) for task in numbers]
+        return Shape(
+            feature=Feature(**json.loads(head), tasks=tuple(ordered)),
+            status=status,
+            strategy=Strategy(strategy),
+            cap=int(cap),
+            open=int(batch),
+            grown=int(grown or 0),
+            batches=numbers,
+            ranks={task: int(places[task].split(":", 1)[0]) for task in numbers},
+            started={
+                task: state["status"]
+                for task, state in found.items()
+                if state["attempt"] or task in slots or state["status"] not in growth.OPEN_TO_DEPENDENCIES
+            },
+            resolved=frozenset(task for task, state in found.items() if state.get("resolved")),
+        )
 
     def _order(self, keys: FeatureKeys) -> Iterator[str]:
         batches = self.client.hgetall(keys.batches)
@@ -707,7 +822,9 @@ class Store:
         Raises:
             NoSuchFeature, NoSuchTask: There is none of this id.
         """
-        for state in self.states(feature_id):
+        place = self.client.hget(self.keys.feature(feature_id).plan, task_id)
+        batches = [int(str(place).split(":")[1])] if place else []
+        for state in self.states(feature_id, batches):
             if state.id == task_id:
                 return state
         raise errors.NoSuchTask(feature=feature_id, task=task_id)
@@ -765,10 +882,7 @@ def describe(
     for batch in batches:
         adds = batch.expected if batch.adds is None else batch.adds
         expected = max(0.0, expected - adds)
-        fields = {"tasks": batch.tasks, "expected": round(adds, 3), "after": round(expected, 3)}
-        if batch.adds is not None:
-            fields["alone"] = round(batch.expected, 3)
-        described[str(batch.number)] = json.dumps(fields)
+        described[str(batch.number)] = _described(batch, expected)
         totals[f"{batch.number}:total"] = len(batch.tasks)
         for task in batch.tasks:
             rank += 1
@@ -786,6 +900,54 @@ def _joins(plan: Plan) -> dict[str, dict[str, Any]]:
     waits = {task: len(dependencies) for task, dependencies in depends_on.items() if dependencies}
     dependents = {task: json.dumps(names) for task, names in graph.dependents(depends_on).items() if names}
     return {"waits": waits, "dependents": dependents} if waits else {}
+
+
+def _described(batch: Batch, after: float) -> str:
+    adds = batch.expected if batch.adds is None else batch.adds
+    fields = {"tasks": batch.tasks, "expected": round(adds, 3), "after": round(after, 3)}
+    if batch.adds is not None:
+        fields["alone"] = round(batch.expected, 3)
+    return json.dumps(fields)
+
+
+def _grown(decided: Growth, routes: Mapping[str, Route]) -> dict[str, Any]:
+    """A growth as grow.lua reads it."""
+    described, totals, after = {}, {}, 0.0
+    for batch in reversed(decided.batches[max(0, decided.shape.open - 1) :]):
+        described[batch.number] = _described(batch, after)
+        totals[batch.number] = len(batch.tasks)
+        after += batch.expected
+    events = []
+    if decided.added:
+        single = decided.added[0].id if len(decided.added) == 1 else ""
+        events.append(_recorded("tasks_added", total=len(decided.added), task=single, note=decided.note))
+    for task in decided.changed:
+        waits_for = ", ".join(task.depends_on)
+        events.append(_recorded("dependencies_changed", task=task.id, cause=waits_for, note=decided.note))
+    return {
+        "unlaunched": decided.unlaunched,
+        "added": len(decided.added),
+        "tasks": {
+            task.id: task.model_dump_json(exclude_defaults=True)
+            for task in (*decided.added, *decided.changed)
+        },
+        "specialists": {task.id: routes[task.id].specialist for task in decided.added},
+        "moved": decided.moved,
+        "batches": described,
+        "totals": totals,
+        "ended": list(decided.ended),
+        "meta": {
+            "total": len(decided.feature.tasks),
+            "batches": len(decided.batches),
+            "expected": decided.expected,
+            "strategy": decided.strategy,
+        },
+        "events": events,
+    }
+
+
+def _recorded(event: str, **fields: str | int) -> list[str]:
+    return [str(part) for pair in {"event": event, **fields}.items() for part in pair]
 
 
 def _steps(move: Move) -> str:
@@ -878,6 +1040,7 @@ def _progress(feature_id: str, found: dict[str, Any]) -> Progress:
         queued=found["queued"],
         delayed=found["delayed"],
         unassigned=found["unassigned"],
+        gates_failed=found.get("gates") or "",
         flow=meta["flow"],
         is_paused=meta.get("paused") == "1",
         stops=tuple(map(int, filter(None, meta.get("stops", "").split(",")))),

@@ -26,7 +26,9 @@ def worker(settings: Settings, *, name: str, log: Path | None = None) -> Iterato
         name: The first part of the worker's node name.
         log: Where its output goes; the terminal where it is left out.
     """
-    command = ["-A", "orchestrator", "worker", "-n", f"{name}@%h", "--loglevel", "info"]
+    # It is alone, or does not mind: without looking for neighbours it is ready a second sooner.
+    alone = ["--without-mingle", "--without-gossip"]
+    command = ["-A", "orchestrator", "worker", "-n", f"{name}@%h", "--loglevel", "info", *alone]
     with celery(settings, command, log) as process:
         yield process
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from celery import Celery
 from celery import Task as CeleryTask
 from celery.exceptions import SoftTimeLimitExceeded
 
@@ -72,8 +71,8 @@ def register(app: App, settings: Settings, specialist: str) -> None:
 class Shell:
     """What a worker process needs to carry out an attempt."""
 
-    def __init__(self, app: Celery, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, app: App) -> None:
+        self.settings = settings = app.settings
         self.store = connections.open_store(settings)
         self.dispatcher = Dispatcher(app, self.store, pooled=True)
 
@@ -282,4 +281,4 @@ def perform(context: workers.Context, settings: Settings) -> Outcome:
 @functools.cache
 def shell(app: App) -> Shell:
     """The shell of this process. A forked child inherits it, and its connections are opened anew by redis-py."""
-    return Shell(app, app.settings)
+    return Shell(app)

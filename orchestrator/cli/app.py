@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 import orchestrator
 from orchestrator import errors
-from orchestrator.cli import features, machine, options, output, plans, remedies, runs
+from orchestrator.cli import decisions, features, growing, machine, options, output, plans, runs
 
 
 class Commands(TyperGroup):
@@ -54,7 +54,16 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Before a run": (plans.plan, plans.route, plans.graph),
     "Run": (runs.run, runs.enqueue, runs.watch),
     "See": (features.status, features.explain, features.events, features.logs),
-    "Act": (remedies.retry, remedies.unblock, remedies.launch, remedies.cancel),
+    "Answer what stopped": (decisions.retry, decisions.unblock, decisions.skip, decisions.assign),
+    "Review": (decisions.approve, decisions.request_changes, decisions.advance),
+    "Hold and give up": (
+        decisions.hold,
+        decisions.resume,
+        decisions.defer,
+        decisions.cancel,
+        decisions.fail,
+    ),
+    "Steer": (decisions.pause, decisions.launch, decisions.cap, growing.add_task, growing.depend),
     "This machine": (machine.up, machine.doctor, machine.init, machine.config),
 }
 for panel, commands in PANELS.items():

@@ -15,10 +15,14 @@ import typer
 from orchestrator import errors, report, routing
 from orchestrator.cli import connection, options, output, views
 from orchestrator.cli.snapshot import Reader
-from orchestrator.models import Event, Progress, Route, Task
+from orchestrator.models import Event, Progress, Route, Task, TaskState
 
 if TYPE_CHECKING:
     from orchestrator.client import Client, Handle
+
+
+NEEDS_SHOWN = 20
+"""Of what waits for a person, so many features, and so much of each."""
 
 
 def status(
@@ -44,8 +48,17 @@ def _list(client: Client, *, as_json: bool) -> None:
         output.write_json([progress.model_dump(mode="json") for progress in features])
     elif features:
         output.show(views.feature_table(features, time.time()))
+        _show_needs(client, features)
     else:
         output.say("There is no feature yet. `orchestrator run FILE` runs one.")
+
+
+def _show_needs(client: Client, features: Sequence[Progress]) -> None:
+    """What waits for a person, over all features, with the command that answers it."""
+    waiting = [progress for progress in features if progress.status in views.WAITING or progress.overdue]
+    for progress in waiting[:NEEDS_SHOWN]:
+        for need in report.needs(progress, client.feature(progress.id).unsettled())[:NEEDS_SHOWN]:
+            output.say(f"{progress.id}: {need.what}. Next: {need.command}")
 
 
 def _newest_and_active(client: Client) -> list[Progress]:
@@ -84,9 +97,24 @@ def _show(client: Client, handle: Handle, *, whole: bool, as_json: bool) -> None
     output.say(report.progress_line(progress))
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
-    stopped = [state for state in snapshot.states if report.is_stopped(state)]
-    for state in stopped[:3]:
-        output.say(f"Next: {report.remedies(progress.id, state)[0]}")
+    batch = snapshot.of_batch(progress.batch)
+    for late in report.overdue_lines(progress, batch, time.time(), _output_ages(client, progress.id, batch)):
+        output.say(late)
+    for need in report.needs(progress, handle.unsettled())[:NEEDS_SHOWN]:
+        output.say(f"{need.what}. Next: {need.command}")
+
+
+def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -> dict[str, float]:
+    """Seconds since each task wrote to its log, of those whose log is on this machine."""
+    from orchestrator.tasks import Files
+
+    ages = {}
+    for state in states:
+        with contextlib.suppress(OSError):
+            log = Files(client.settings, feature_id, state.id, state.attempt).log
+            if log.stat().st_size:
+                ages[state.id] = max(0.0, time.time() - log.stat().st_mtime)
+    return ages
 
 
 def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: options.AsJson = False) -> None:

@@ -12,7 +12,7 @@ from rich.live import Live
 from orchestrator.cli import output, views
 from orchestrator.cli.log import Log
 from orchestrator.cli.snapshot import Reader
-from orchestrator.models import Event, FeatureStatus, Progress
+from orchestrator.models import Event, Progress
 
 if TYPE_CHECKING:
     from orchestrator.cli.workforce import Workforce
@@ -30,13 +30,7 @@ SHARE = 5
 
 def is_settled(progress: Progress) -> bool:
     """Nothing more happens unless a person acts."""
-    return progress.is_settled or waits_for_launch(progress)
-
-
-def waits_for_launch(progress: Progress) -> bool:
-    """The next batch waits for `launch`, and nothing is under way."""
-    under_way = progress.in_flight + progress.queued + progress.delayed
-    return progress.status is FeatureStatus.ON_HOLD and not under_way
+    return progress.is_settled
 
 
 def beats(handle: Handle, workforce: Workforce, after: str = "-") -> Iterator[list[Event]]:
@@ -69,9 +63,9 @@ def watch(client: Client, handle: Handle, workforce: Workforce, *, live: bool, a
         _write(client, handle, workforce, after)
 
 
-def stay(handle: Handle, workforce: Workforce) -> None:
+def stay(client: Client, handle: Handle, workforce: Workforce) -> None:
     """Wait until it is settled, and show nothing. Raises as `watch`."""
-    for _ in beats(handle, workforce, "$"):
+    for _ in beats(handle, workforce, client.store.last_event(handle.id)):
         pass
 
 
@@ -98,7 +92,7 @@ def _draw(client: Client, handle: Handle, workforce: Workforce, after: str) -> N
 
 def _write(client: Client, handle: Handle, workforce: Workforce, after: str) -> None:
     log = Log(client, handle, output.say)
-    log.begin()
+    log.begin(from_start=after == "-")
     told = ""
     for events in beats(handle, workforce, after):
         log.add(events)

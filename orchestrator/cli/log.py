@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from orchestrator import durations, report
+from orchestrator.flows import STOPPED
 from orchestrator.models import Event, Outcome, Progress, TaskState
 
 if TYPE_CHECKING:
     from orchestrator.client import Client, Handle
 
-ENDINGS = ("implementation_complete", "blocker_detected", "work_failed", "retry_scheduled", "task_cancelled")
+ENDINGS = (
+    "implementation_complete",
+    "tests_passed",
+    "tests_failed",
+    "blocker_detected",
+    "work_failed",
+    "retry_scheduled",
+    "task_escalated",
+    "task_cancelled",
+)
 
 
 class Log:
@@ -30,18 +41,25 @@ class Log:
         self.write = write
         self.tasks: dict[str, TaskState] = {}
         self.started: dict[str, float] = {}
+        self.retries: Counter[str] = Counter()
         self.sizes: dict[int, int] = {}
 
     def line(self, moment: float, text: str) -> None:
         """Write a line with its time of day."""
         self.write(f"{time.strftime('%H:%M:%S', time.localtime(moment))}  {text}")
 
-    def begin(self) -> None:
-        """Write where the feature stands."""
+    def begin(self, *, from_start: bool) -> None:
+        """Write where the feature stands.
+
+        Args:
+            from_start: All its events follow. Else what they told before is taken from the states.
+        """
         progress = self.handle.progress()
         self.line(time.time(), f"{progress.title} ({progress.id}): {report.progress_line(progress)}")
         if progress.batch:
             self._learn(progress.batch)
+        if not from_start:
+            self.retries.update({state.id: state.retried for state in self.tasks.values()})
 
     def add(self, events: Iterable[Event]) -> None:
         """Write the lines of some events, and how far their batch is after them."""
@@ -49,9 +67,10 @@ class Log:
         outcomes = self._outcomes(events)
         for event in events:
             self._add(event, outcomes.get(event.task))
-        if any(event.event == "implementation_complete" for event in events):
+        if any(event.target in ("completed", "blocked", "failed") and event.task for event in events):
             progress = self.handle.progress()
-            if progress.batch and progress.batch_resolved < progress.batch_total:
+            stands = progress.batch_resolved + sum(progress.batch_counts.get(status, 0) for status in STOPPED)
+            if stands and progress.batch_resolved < progress.batch_total:
                 self._tally(events[-1].time, progress, progress.batch)
 
     def _add(self, event: Event, outcome: Outcome | None) -> None:
@@ -61,6 +80,8 @@ class Log:
             self._learn(event.batch)
         if event.event == "work_started":
             self.started[event.task] = event.time
+        if event.event in ("retry_requested", "blocker_resolved"):
+            del self.retries[event.task]
         if event.event == "all_tasks_complete":
             progress = self.handle.progress()
             self._tally(event.time, progress, progress.batches)
@@ -71,7 +92,7 @@ class Log:
             specialist=state.specialist if state else "",
             seconds=self._seconds(event),
             outcome=outcome,
-            next_try=self._next_try(event) if event.event == "retry_scheduled" else "",
+            next_try=self._next_try(event),
             size=self._size(event.batch) if event.batch else 0,
         )
         if text:
@@ -91,6 +112,8 @@ class Log:
                 self.started[state.id] = state.started
 
     def _state(self, task: str) -> TaskState:
+        if task.startswith("@"):
+            return report.gates_state(task)
         if task not in self.tasks:  # of a batch before the one that was open when the watching began
             found = self.client.store.task(self.handle.id, task)
             self.tasks[task] = TaskState(id=task, title=found.name, specialist="", batch=0)
@@ -106,11 +129,11 @@ class Log:
         return event.time - started if started and event.event in ENDINGS else None
 
     def _next_try(self, event: Event) -> str:
-        now = next(
-            (it for it in self.handle.states([self._state(event.task).batch]) if it.id == event.task), None
-        )
-        wait = f" in {durations.write(max(0.0, now.due - event.time))}" if now and now.due else ""
+        if event.event != "retry_scheduled":
+            return ""
+        wait = f" in {durations.write(int(event.wait) / 1000)}" if event.wait else ""
         if event.cause == "retry-later":
             return f"tries again{wait}"
+        self.retries[event.task] += 1
         most = self.client.store.task(self.handle.id, event.task).retries.max
-        return f"retry {now.retried} of {most}{wait}" if now and now.attempt == event.attempt else ""
+        return f"retry {self.retries[event.task]} of {most}{wait}"

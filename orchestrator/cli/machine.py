@@ -17,6 +17,7 @@ from orchestrator import config as configuration
 from orchestrator import errors
 from orchestrator.cli import options, output, views
 from orchestrator.config import Settings
+from orchestrator.config_template import template
 
 if TYPE_CHECKING:
     from orchestrator.doctor import Finding
@@ -115,7 +116,7 @@ def init(
     folder.chmod(0o700)  # a folder from before may be open to others, and settings may hold passwords
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-        opened.write(configuration.template())
+        opened.write(template())
     output.say(f"Wrote {file}")
     output.tell("Next: orchestrator doctor")
 

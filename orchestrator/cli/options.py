@@ -40,7 +40,23 @@ Key = Annotated[
     str | None,
     typer.Option("--key", help="Idempotency key: the same key within a week gives the same feature again."),
 ]
-Note = Annotated[str, typer.Option("--note", help="Kept in the feature's events.")]
+StopBefore = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--stop-before", min=1, help="Wait for `launch` before this batch; may be given several times."
+    ),
+]
+Remember = Annotated[
+    bool,
+    typer.Option("--remember", help="Write the specialist that was chosen for a tag into the configuration."),
+]
+MaybeTask = Annotated[
+    str | None, typer.Argument(metavar="[TASK]", help="Id of a task; without it, the whole feature.")
+]
+Reason = Annotated[str, typer.Option("--because", help="Why; kept in the feature's events.")]
+Note = Annotated[
+    str, typer.Option("--note", help="Kept in the feature's events, and handed to the specialist.")
+]
 
 
 def read_feature(

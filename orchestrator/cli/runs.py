@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator import config, durations, graph, report
-from orchestrator.cli import connection, live, options, output
-from orchestrator.cli.live import waits_for_launch
-from orchestrator.models import FeatureStatus, Progress
+from orchestrator.cli import choices, connection, live, options, output
+from orchestrator.models import Progress
 from orchestrator.report import Stopped
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ def run(
     cap: options.Cap = None,
     feature_id: options.NewId = None,
     key: options.Key = None,
+    stop_before: options.StopBefore = None,
+    remember: options.Remember = False,
     no_live: NoLive = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -41,7 +42,8 @@ def run(
     feature = options.read_feature(file, settings, strategy, cap, feature_id)
     had_server = workforce.has_server(settings)
     with connection.client() as client:
-        handle = client.enqueue(feature, idempotency_key=key)
+        chosen = choices.ask(feature, settings, remember=remember)
+        handle = client.enqueue(feature, idempotency_key=key, stops=stop_before or (), assign=chosen)
         with workforce.gather(client, handle.id, had_server=had_server) as workers:
             _see_through(client, handle, workers, after="-", is_live=not no_live, as_json=as_json)
 
@@ -69,13 +71,16 @@ def enqueue(
     cap: options.Cap = None,
     feature_id: options.NewId = None,
     key: options.Key = None,
+    stop_before: options.StopBefore = None,
+    remember: options.Remember = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Enqueue a feature and print its id. It runs where workers are."""
     settings = config.load()
     feature = options.read_feature(file, settings, strategy, cap, feature_id)
     with connection.client() as client:
-        handle = client.enqueue(feature, idempotency_key=key)
+        chosen = choices.ask(feature, settings, remember=remember)
+        handle = client.enqueue(feature, idempotency_key=key, stops=stop_before or (), assign=chosen)
         progress = handle.progress()
     if as_json:
         output.write_json(progress.model_dump(mode="json"))
@@ -91,7 +96,7 @@ def _see_through(
 ) -> None:
     try:
         if as_json:
-            live.stay(handle, workers)
+            live.stay(client, handle, workers)
         else:
             live.watch(client, handle, workers, live=is_live, after=after)
     except KeyboardInterrupt:
@@ -119,21 +124,34 @@ def _conclude(client: Client, handle: Handle, *, as_json: bool) -> None:
         output.write_json(_as_json(progress, found))
     else:
         _tell_end(progress, found, more)
-    raise typer.Exit(0 if progress.status is FeatureStatus.COMPLETED else 1)
+        _tell_needs(progress, handle, {one.task for one in found})
+    raise typer.Exit(0 if progress.status.is_success else 1)
 
 
 def _stopped(client: Client, handle: Handle, progress: Progress) -> tuple[list[Stopped], int]:
     """The stopped tasks, the first of them with what is known of each; and how many more there are."""
-    if not progress.stopped:
+    states = [state for state in handle.unsettled() if report.is_stopped(state)]
+    if progress.gates_failed:
+        states.append(report.gates_state(progress.gates_failed))
+    if not states:
         return [], 0
-    states = [state for state in handle.states([max(1, progress.batch)]) if report.is_stopped(state)]
     outcomes = client.store.outcomes(handle.id, [state.id for state in states[:REPORTED]])
     followers = graph.dependents({task.id: task.depends_on for task in handle.tasks()})
     found = [
-        report.stopped(handle.id, state, outcomes.get(state.id), report.behind(state.id, followers))
+        report.stopped(
+            handle.id,
+            state,
+            outcomes.get(state.id),
+            report.behind(state.id, followers) if state.id in followers else [],
+        )
         for state in states[:REPORTED]
     ]
     return found, len(states) - len(found)
+
+
+def _behind(task_id: str, followers: graph.Graph) -> list[str]:
+    """What waits behind a task; behind the gates of a feature no task waits."""
+    return report.behind(task_id, followers) if task_id in followers else []
 
 
 def _as_json(progress: Progress, found: list[Stopped]) -> dict[str, Any]:
@@ -148,9 +166,9 @@ def _as_json(progress: Progress, found: list[Stopped]) -> dict[str, Any]:
 def _tell_end(progress: Progress, found: list[Stopped], more: int) -> None:
     name = f"{progress.title} ({progress.id})"
     output.say()
-    if progress.status is FeatureStatus.COMPLETED:
+    if progress.status.is_success:
         took = durations.write(max(0.0, (progress.finished or 0) - (progress.started or progress.created)))
-        output.say(f"{name} is completed: {report.count(progress.total, 'task')} in {took}.")
+        output.say(f"{name} is {progress.status}: {report.count(progress.total, 'task')} in {took}.")
         return
     output.say(f"{name}: {report.progress_line(progress)}.")
     for one in found:
@@ -163,10 +181,15 @@ def _tell_end(progress: Progress, found: list[Stopped], more: int) -> None:
         output.say(f"\n{'Then' if found else 'Next'}: {step}")
 
 
+def _tell_needs(progress: Progress, handle: Handle, reported: set[str]) -> None:
+    """What else waits for a person, with the command that answers it."""
+    states = [state for state in handle.unsettled() if state.id not in reported]
+    for need in report.needs(progress.model_copy(update={"gates_failed": ""}), states):
+        output.say(f"{need.what}. Next: {need.command}")
+
+
 def _next_steps(progress: Progress) -> list[str]:
     """What to type for the feature as a whole."""
-    if waits_for_launch(progress):
-        return [f"orchestrator launch {progress.id}"]
     if progress.stopped and not progress.status.is_over:
         return [f"orchestrator watch {progress.id}"]
     return []

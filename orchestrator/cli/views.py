@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -28,22 +29,39 @@ SIGNS: Mapping[str, tuple[str, str]] = {
     "queued": ("…", ""),
     "waiting": ("·", "dim"),
     "cancelled": ("–", "dim"),
+    "skipped": ("–", "dim"),
+    "in-review": ("?", "bold yellow"),
+    "unassigned": ("?", "bold yellow"),
+    "on-hold": ("‖", "yellow"),
+    "deferred": ("‖", "yellow"),
+    "testing": ("▶", "cyan"),
+    "changes-requested": ("↻", "yellow"),
 }
 """The sign and the style of a task's word."""
 
 INTEREST = [
     "failed",
     "blocked",
+    "in-review",
+    "unassigned",
+    "on-hold",
+    "deferred",
     "running",
+    "testing",
+    "changes-requested",
     "retrying",
     "launched",
     "queued",
     "waiting",
     "completed",
     "cancelled",
+    "skipped",
 ]
 
-CALM = ("queued", "waiting", "completed", "cancelled")
+CALM = ("queued", "waiting", "completed", "cancelled", "skipped")
+WAITING = (FeatureStatus.BLOCKED, FeatureStatus.ON_HOLD, FeatureStatus.PENDING_REVIEW)
+"""A feature in one of these waits for a person."""
+
 CALM_SHOWN = 3
 """Where not all tasks can be shown, so many of those that need no look."""
 
@@ -51,6 +69,8 @@ FEATURE_STYLES = {
     FeatureStatus.COMPLETED: "green",
     FeatureStatus.BLOCKED: "bold red",
     FeatureStatus.ON_HOLD: "bold yellow",
+    FeatureStatus.PENDING_REVIEW: "bold yellow",
+    FeatureStatus.FAILED: "bold red",
     FeatureStatus.CANCELLED: "dim",
 }
 
@@ -121,7 +141,7 @@ def feature_table(features: Iterable[Progress], now: float) -> Table:
 
 
 def _urgency(progress: Progress) -> int:
-    if progress.status in (FeatureStatus.BLOCKED, FeatureStatus.ON_HOLD):
+    if report.needs(progress) or progress.stopped or progress.status in WAITING:
         return 0
     return 2 if progress.status.is_over else 1
 
@@ -185,10 +205,9 @@ def _heading(snapshot: Snapshot, number: int) -> Text:
 def _open_batch(snapshot: Snapshot, now: float, width: int, room: int) -> list[Text]:
     """The open batch with what fits of its tasks, between a few lines on the batches before and after it."""
     number, batches = max(1, snapshot.progress.batch), snapshot.progress.batches
-    before = _neighbours(snapshot, 1, number - 1, latest=True)
-    after = _neighbours(snapshot, number + 1, batches, latest=False)
-    while len(before) + len(after) > max(0, room - 4):
-        (before if len(before) >= len(after) else after).pop()
+    each = min(3, max(0, (room - 4) // 2))
+    before = _earlier(snapshot, number, each)
+    after = _later(snapshot, number, batches, each)
     states = snapshot.of_batch(number)
     left = max(0, room - len(before) - len(after) - 1)
     rows = _rows(states, snapshot, now, width)
@@ -208,28 +227,37 @@ def _most_interesting(states: Sequence[TaskState], most: int) -> list[TaskState]
     return ordered[: min(most, first_calm + CALM_SHOWN)]
 
 
-def _neighbours(snapshot: Snapshot, first: int, last: int, *, latest: bool) -> list[Text]:
-    """Lines on a range of batches: two of them, and a line for the others. The least needed comes last."""
-    numbers = list(range(first, last + 1))
-    if latest:
-        near, far = numbers[-2:], numbers[:-2]
-        words = "complete"
-    else:
-        near, far = numbers[:2], numbers[2:]
-        words = "never started" if snapshot.progress.status.is_over else "wait"
-    lines = [_heading(snapshot, number) for number in near]
-    if not far:
-        return lines
-    name = f"Batch {far[0]}" if len(far) == 1 else f"Batches {far[0]} to {far[-1]}"
-    sign, style = ("✓", "green") if latest else ("·", "dim")
-    line = Text(f"{sign} {name}: {words}", style=style)
-    return [line, *lines] if latest else [*lines, line]
+def _earlier(snapshot: Snapshot, number: int, most: int) -> list[Text]:
+    """At most so many lines on the batches before one: a line for each of the nearest, and one for the others."""
+    first = 1 if number - 1 <= most else number - most + 1
+    lines = [_heading(snapshot, near) for near in range(first, number)] if most else []
+    return (
+        [Text(f"✓ {_range(1, first - 1)}: complete", style="green"), *lines] if first > 1 and most else lines
+    )
+
+
+def _later(snapshot: Snapshot, number: int, batches: int, most: int) -> list[Text]:
+    """At most so many lines on the batches after one, as `_earlier`."""
+    last = batches if batches - number <= most else number + most - 1
+    lines = [_heading(snapshot, near) for near in range(number + 1, last + 1)] if most else []
+    words = "never started" if snapshot.progress.status.is_over else "wait"
+    return (
+        [*lines, Text(f"· {_range(last + 1, batches)}: {words}", style="dim")]
+        if last < batches and most
+        else lines
+    )
+
+
+def _range(first: int, last: int) -> str:
+    return f"Batch {first}" if first == last else f"Batches {first} to {last}"
 
 
 def _rows(states: Sequence[TaskState], snapshot: Snapshot, now: float, width: int) -> list[Text]:
-    longest = max((len(report.named(state)) for state in snapshot.states), default=0)
+    longest = max((cell_len(report.named(state)) for state in snapshot.states), default=0)
     names = min(longest, max(16, width * 2 // 5))
-    specialists = max((len(state.specialist) for state in snapshot.states), default=0) if width >= 100 else 0
+    specialists = (
+        max((cell_len(state.specialist) for state in snapshot.states), default=0) if width >= 100 else 0
+    )
     return [_row(state, snapshot, now, names, specialists) for state in states]
 
 
@@ -238,7 +266,7 @@ def _row(state: TaskState, snapshot: Snapshot, now: float, names: int, specialis
     sign, style = SIGNS.get(word, ("·", ""))
     took = report.spent(state, now)
     cells = [
-        Text(f"  {sign} {word:<9}", style=style),
+        Text(f"  {sign} {word:<10}", style=style),
         _cell(inert(report.named(state)), names),
         *([_cell(inert(state.specialist, "dim"), specialists)] if specialists else []),
         _cell(Text("" if took is None else durations.write(took)), 7),

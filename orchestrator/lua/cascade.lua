@@ -6,6 +6,7 @@
 -- KEYS  1 meta  2 states  3 counts  4 batches  5 ready  6 slots  7 delayed  8 outbox  9 plan  10 unassigned
 --       11 events  12 active  13 waits  14 dependents  15 resolved (the last three: dataflow only)
 -- ARGV  1 feature id  2 statuses in which a feature is over, comma-separated  3 events kept
+-- The cause of person_awaited is "review", "specialist", "launch" or "decision".
 -- Output JSON: status, launched [[task, attempt, specialist], …], opened [batch, …]; or nil where there is no such
 --       feature
 local meta = redis.call('HMGET', KEYS[1], 'status', 'cap', 'batch', 'batches', 'auto_launch', 'released', 'total',
@@ -207,6 +208,9 @@ if not is_over() then
     fill_slots()
   end
   follow_tasks()
+else
+  -- An attempt that ends after the feature may ask for a retry; it gets none.
+  redis.call('DEL', KEYS[5], KEYS[7], KEYS[10])
 end
 if dataflow and is_over() then redis.call('UNLINK', KEYS[13], KEYS[14], KEYS[15]) end
 

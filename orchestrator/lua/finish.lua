@@ -10,7 +10,7 @@
 --       "finished"  committed
 --       "repeated"  this attempt was committed before; nothing was changed
 --       "stale"     a later attempt exists, or somebody else ended this one; nothing was changed
---       "refused"   the status does not allow a step; nothing was changed
+--       "refused"   the attempt was not started, or the status does not allow a step; nothing was changed
 --       "missing"   no such feature or task
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
 if not stored then return {'missing', ''} end
@@ -18,7 +18,9 @@ if not stored then return {'missing', ''} end
 local state = cjson.decode(stored)
 if state.attempt ~= tonumber(ARGV[2]) then return {'stale', state.status} end
 if state.ended == state.attempt then return {'repeated', state.status} end
-if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return {'stale', state.status} end
+local held = redis.call('ZSCORE', KEYS[3], ARGV[1])
+if not held then return {'stale', state.status} end
+if tonumber(held) == 0 then return {'refused', state.status} end
 
 local steps, path = cjson.decode(ARGV[3]), { state.status }
 for _, step in ipairs(steps) do

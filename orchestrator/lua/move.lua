@@ -38,7 +38,7 @@ local was_resolved = state.resolved == true
 state.status = path[#path]
 state.resolved = ARGV[6] == 'resolve' or (ARGV[6] == 'if-completed' and state.status == 'completed') or nil
 if held then
-  state.ended, state.finished = state.attempt, now
+  state.finished = now
   redis.call('ZREM', KEYS[5], ARGV[1])
   redis.call('HDEL', KEYS[7], ARGV[1])
 end

@@ -1,9 +1,10 @@
 -- Read a feature's progress from its counters: the same cost whatever its size.
 --
--- KEYS  1 meta  2 counts  3 batches  4 ready  5 slots  6 delayed  7 unassigned
+-- KEYS  1 meta  2 counts  3 batches  4 ready  5 slots  6 delayed  7 unassigned  8 states
 -- ARGV  1 the statuses to count, comma-separated
 -- Output JSON: meta {field: text}, counts {status: n}, batch_counts {status: n}, batch {expected, after, total,
---       resolved}, in_flight, queued, delayed, unassigned, now (ms); or nil where there is no such feature
+--       resolved}, in_flight, queued, delayed, unassigned, gates
+--       ("@testing" or "@validating" where the gates of the feature failed), now (ms); or nil where there is no such feature
 local fields = redis.call('HGETALL', KEYS[1])
 if #fields == 0 then return nil end
 local meta, counts, batch_counts = {}, {}, {}
@@ -24,6 +25,13 @@ if described then
   local decoded = cjson.decode(described)
   batch.expected, batch.after = decoded.expected, decoded.after
 end
+local gates
+for _, name in ipairs({ '@testing', '@validating' }) do
+  local stored = redis.call('HGET', KEYS[8], name)
+  local stands = stored and cjson.decode(stored).status
+  if stands == 'failed' or stands == 'blocked' then gates = name end
+end
+
 local time = redis.call('TIME')
 return cjson.encode({
   meta = meta,
@@ -34,5 +42,6 @@ return cjson.encode({
   queued = redis.call('ZCARD', KEYS[4]),
   delayed = redis.call('ZCARD', KEYS[6]),
   unassigned = redis.call('SCARD', KEYS[7]),
+  gates = gates,
   now = time[1] * 1000 + math.floor(time[2] / 1000),
 })

@@ -16,19 +16,20 @@ if not meta[1] or not stored then return {'missing'} end
 local state = cjson.decode(stored)
 local held = redis.call('ZSCORE', KEYS[4], ARGV[1])
 if state.attempt ~= tonumber(ARGV[2]) or not held then return {'stale'} end
+if tonumber(held) > 0 then return {'held'} end
 if string.find(',' .. ARGV[6] .. ',', ',' .. meta[1] .. ',', 1, true) then
   redis.call('ZREM', KEYS[4], ARGV[1])
   redis.call('HDEL', KEYS[5], ARGV[1])
   return {'over'}
 end
-if tonumber(held) > 0 then return {'held'} end
 local begins = cjson.decode(ARGV[3])[state.status]
 if not begins then return {'stale'} end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local from, event = state.status, begins[1]
-state.status, state.started, state.worker, state.finished, state.note = begins[2], now, ARGV[5], nil, nil
+state.status, state.started, state.worker, state.finished = begins[2], now, ARGV[5], nil
+state.percent, state.note, state.noted = nil, nil, nil
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[4]), ARGV[1])
 redis.call('HDEL', KEYS[5], ARGV[1])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -25,6 +27,11 @@ PATIENCE = 120.0
 """Seconds after which a test gives up on something that should happen at once. No verdict depends on it otherwise."""
 
 
+def tools() -> dict[str, str]:
+    """This process's environment, with the commands of this Python first on the PATH."""
+    return {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200"}
+
+
 @dataclass
 class Project:
     """A folder with a configuration, in which commands and workers run."""
@@ -36,8 +43,8 @@ class Project:
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's environment, with the tools of this environment first on the PATH."""
-        return {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200"}
+        """The environment in which commands run."""
+        return tools()
 
     def start_worker(self, name: str, *options: str) -> subprocess.Popen[bytes]:
         """`celery -A orchestrator worker -n NAME@%h …`, stopped when the test ends."""
@@ -84,25 +91,28 @@ class Project:
 MakeProject = Callable[..., Project]
 
 
+@contextlib.contextmanager
+def open_project(folder: Path, **sections: Any) -> Iterator[Project]:
+    """A project folder below `folder`; its Redis and its workers end with the block."""
+    with ExitStack() as stack:
+        url = stack.enter_context(serve(folder / "redis"))
+        project = folder / "project"
+        (project / config.FOLDER).mkdir(parents=True)
+        settings = {
+            "redis": {"url": url},
+            "trust": {"inline_commands": True},
+            "recovery": {"lease": "3s", "sweep": "200ms"},
+            **sections,
+        }
+        (project / config.FOLDER / config.FILE).write_text(yaml.safe_dump(settings), "utf-8")
+        yield Project(project, config.load(project), stack)
+
+
 @pytest.fixture
 def make_project(tmp_path: Path) -> Iterator[MakeProject]:
     """Makes a project folder; its Redis and workers end with the test."""
     with ExitStack() as stack:
-
-        def make(**sections: Any) -> Project:
-            url = stack.enter_context(serve(tmp_path / "redis"))
-            folder = tmp_path / "project"
-            (folder / config.FOLDER).mkdir(parents=True)
-            settings = {
-                "redis": {"url": url},
-                "trust": {"inline_commands": True},
-                "recovery": {"lease": "3s", "sweep": "200ms"},
-                **sections,
-            }
-            (folder / config.FOLDER / config.FILE).write_text(yaml.safe_dump(settings), "utf-8")
-            return Project(folder, config.load(folder), stack)
-
-        yield make
+        yield lambda **sections: stack.enter_context(open_project(tmp_path, **sections))
 
 
 def most_in_flight(events: list[Event]) -> int:
@@ -126,3 +136,11 @@ def moments(events: list[Event], name: str) -> dict[str, int]:
 def all_events(handle: Handle) -> list[Event]:
     """The whole stream of a settled feature."""
     return list(handle.follow())
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so; fail where it does not come about in all patience."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"{condition} did not come about"
+        time.sleep(0.02)

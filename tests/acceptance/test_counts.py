@@ -17,7 +17,7 @@ from tests.redis_server import client_of
 pytestmark = pytest.mark.real
 
 TARGET_BYTES = 600
-"""What a message is to come down to (issue 4)."""
+"""What a message is to come down to."""
 BYTES = 1_024
 """What a message takes at most today."""
 COMMANDS = 75

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import sys
 from typing import Any
 
 import pytest
 
 from orchestrator.models import Feature, FeatureStatus, TaskStatus
-from tests.acceptance.conftest import PATIENCE, MakeProject, all_events, moments, most_in_flight
+from tests.acceptance.conftest import PATIENCE, MakeProject, all_events, moments, most_in_flight, wait_until
 
 pytestmark = pytest.mark.real
 
@@ -181,8 +183,6 @@ def test_cancel_ends_a_running_command(make_project: MakeProject) -> None:
 
 def is_alive(pid: int) -> bool:
     """Whether a process of this id runs."""
-    import os
-
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -191,33 +191,25 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_killed_worker_loses_nothing(make_project: MakeProject) -> None:
-    # Given a worker that runs a command which succeeds at its second attempt, and hangs at the first
+    # Given a worker that runs a command which hangs at the first attempt, and succeeds at the second
     project = make_project()
     marker = project.folder / "marker"
     program = (
-        "import pathlib, time, sys; marker = pathlib.Path(sys.argv[1]); again = marker.exists();"
-        " marker.touch(); again or time.sleep(3600)"
+        "import os, pathlib, sys, time; marker = pathlib.Path(sys.argv[1]); again = marker.exists();"
+        " again or marker.with_suffix('.new').write_text(str(os.getpid()));"
+        " again or marker.with_suffix('.new').rename(marker); again or time.sleep(3600)"
     )
     doomed = project.start_worker("doomed", "-c", "1")
     task = {"id": "T1", "run": [sys.executable, "-c", program, str(marker)]}
     handle = project.enqueue(Feature.model_validate({"title": "Hard", "tasks": [task]}))
-    for event in handle.follow():
-        if event.event == "work_started":
-            break
+    wait_until(marker.exists)
 
     # When that worker is killed with all its processes, and another one runs
-    supervisor_kill(doomed.pid)
+    os.killpg(doomed.pid, signal.SIGKILL)
+    os.kill(int(marker.read_text()), signal.SIGKILL)  # the command is in a group of its own
     project.start_worker("heir", "-c", "1")
 
     # Then the task is run again there
     assert handle.wait(PATIENCE).status is FeatureStatus.COMPLETED
     (state,) = handle.states()
     assert (state.attempt, state.lost, state.worker.split("@")[0]) == (2, 1, "heir")
-
-
-def supervisor_kill(pid: int) -> None:
-    """Kill a worker and its pool processes, as the kernel would."""
-    import os
-    import signal
-
-    os.killpg(pid, signal.SIGKILL)

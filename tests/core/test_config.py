@@ -348,3 +348,94 @@ def test_the_template_has_every_setting_and_explains_it() -> None:
 
 def test_every_line_of_the_template_is_yaml_or_a_comment() -> None:
     assert set(yaml.safe_load(template())) < set(Settings.model_fields)
+
+
+# --- status flows, gates, notifications -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "status_progression: {tasks: {flows: {odd: [pending, in-progress, done]}}}",
+            "status_progression.tasks.flows.odd .*'done' is no status",
+        ),
+        (
+            "status_progression: {tasks: {flows: {odd: [pending, in-progress, testing]}}}",
+            "status_progression.tasks.flows.odd .*it does not end",
+        ),
+        (
+            "status_progression: {features: {flows: {odd: [planning, in-development]}}}",
+            "status_progression.features.flows.odd .*it does not end",
+        ),
+        (
+            "status_progression: {tasks: {flow_mappings: [{tags: [x], flow: hotfx}]}}",
+            "no flow is called hotfx; did you mean hotfix",
+        ),
+        (
+            "status_progression: {tasks: {emergency_transitions: [testing]}}",
+            "no emergency transition leads there",
+        ),
+        ("error_handling: {escalate_technical_to: senor-engineer}", "did you mean senior-engineer"),
+        (
+            "quality_gates: {task_gates: {testing: [{name: lint}]}}",
+            "needs either a command or a python callable",
+        ),
+        ("notifications: [{events: [work_faild], log: true}]", "work_failed"),
+        (
+            "notifications: [{events: ['*'], log: true, command: [x]}]",
+            "exactly one of log, command and webhook",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_when_the_configuration_loads(text: str, why: str) -> None:
+    write(text)
+    with pytest.raises(errors.InvalidConfiguration, match=why):
+        config.load()
+
+
+def test_tags_choose_the_flow_and_the_first_match_wins() -> None:
+    write(
+        "status_progression: {tasks: {flow_mappings: [{tags: [a], flow: hotfix}, {tags: [b], flow: bug_fix}]}}"
+    )
+    settings = config.load()
+    assert settings.flow_for(["b", "a"]).name == "hotfix"
+    assert settings.flow_for(["b"]).name == "bug_fix"
+    assert settings.flow_for(["c"]).name == "default"
+    assert settings.feature_flow_for(["prototype"]).name == "rapid_prototype"
+
+
+def test_gates_apply_by_tag_and_only_where_they_are_turned_on() -> None:
+    gates = (
+        "task_gates: {testing: [{name: all, command: [x]}, {name: backend, command: [y], tags: [backend]}]}"
+    )
+    write(f"quality_gates: {{{gates}}}")
+    assert config.load().task_gates("testing", ["backend"]) == ()
+    write(f"quality_gates: {{enabled: true, {gates}}}")
+    settings = config.load()
+    assert [gate.name for gate in settings.task_gates("testing", ["backend"])] == ["all", "backend"]
+    assert [gate.name for gate in settings.task_gates("testing", ["docs"])] == ["all"]
+    assert settings.task_gates("completion", ["backend"]) == ()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "parallelism:\n  max_parallel_tasks: 3\n",
+        "specialist_routing:\n  fallback: ask_user\n",
+        "# mine\nspecialist_routing:\n  fallback: ask_user\n  mapping:\n    art: feature-architect  # kept\n",
+    ],
+)
+def test_a_choice_is_remembered_and_the_rest_of_the_file_stays(before: str) -> None:
+    file = write(before)
+    config.remember(["logo"], "senior-engineer", config.load())
+    assert config.load().specialist_routing.mapping["logo"] == "senior-engineer"
+    assert all(line in file.read_text("utf-8").splitlines() for line in before.splitlines())
+
+
+def test_a_mapping_that_is_not_written_in_lines_is_left_alone() -> None:
+    file = write("specialist_routing: {mapping: {art: feature-architect}}")
+    with pytest.raises(errors.CannotRemember, match="logo: senior-engineer"):
+        config.remember(["logo"], "senior-engineer", config.load())
+    assert file.read_text("utf-8") == "specialist_routing: {mapping: {art: feature-architect}}"

@@ -128,7 +128,7 @@ def test_stopped_tasks_are_in_the_progress() -> None:
     ("number", "fields", "line"),
     [
         (1, {}, "Batch 1: 2/5 tasks complete (40%)"),
-        (1, {"batch_counts": {"failed": 1}}, "Batch 1: 2/5 tasks complete (40%), 1 stopped"),
+        (1, {"batch_counts": {"failed": 1}}, "Batch 1: 2/5 (1 failed)"),
         (2, {}, "Batch 2: 5 tasks, waiting for batch 1"),
         (1, {"batch": 2}, "Batch 1: 5/5 tasks complete (100%)"),
         (2, {"status": "cancelled"}, "Batch 2: 5 tasks, never started"),
@@ -156,7 +156,7 @@ def test_a_task_stands_somewhere_and_says_why(found: TaskState, word: str, why: 
 
 
 def test_the_next_batch_of_a_feature_on_hold_waits_for_launch() -> None:
-    held = progress(status="on-hold")
+    held = progress(status="on-hold", batch_resolved=5, in_flight=0, queued=0)
     assert report.why(state("T9", phase="waiting", batch=2), held, NOW) == "waiting for launch"
 
 
@@ -188,7 +188,7 @@ def test_the_time_of_an_attempt_grows_while_it_runs(found: TaskState, seconds: f
         ),
         (event("progress", percent="40", note="compiling"), {}, "T3 Build UI: 40%, compiling"),
         (
-            event("implementation_complete"),
+            event("implementation_complete", target="completed"),
             {"seconds": 4.1, "outcome": Completed(summary="9 tests pass")},
             "T3 Build UI: completed in 4.1s: 9 tests pass",
         ),
@@ -217,9 +217,9 @@ def test_the_time_of_an_attempt_grows_while_it_runs(found: TaskState, seconds: f
             {},
             "T3 Build UI: its worker w1@host was lost; it starts again",
         ),
-        (event("retry_requested", cause="mended"), {}, "T3 Build UI: retry requested: mended"),
+        (event("retry_requested", note="mended"), {}, "T3 Build UI: retry requested: mended"),
         (event("blocker_resolved"), {}, "T3 Build UI: unblocked"),
-        (event("feature_cancelled", task="", cause="no need"), {}, "Feature cancelled: no need"),
+        (event("feature_cancelled", task="", note="no need"), {}, "Feature cancelled: no need"),
         (event("first_task_started", task=""), {}, None),
     ],
 )
@@ -250,15 +250,17 @@ def test_a_stopped_task_is_reported_with_cause_output_consequence_and_command() 
         "T1: failed (failing-tests) after 2 attempts: exit code 1: 2 failed",
         "  | collected 9",
         "  | 2 failed",
+        "  Suggestion: Mend what the tests found, and retry.",
         "  Waiting behind it: T2, T4, T5",
         "  Next: orchestrator retry login-1 T1",
         "        orchestrator logs login-1 T1",
+        '        orchestrator skip login-1 T1 --because "…"',
     ]
 
 
 def test_a_blocked_task_is_unblocked_not_retried() -> None:
     blocked = state("T2", status="blocked", attempt=1)
-    assert report.remedies("login-1", blocked)[0] == "orchestrator unblock login-1 T2"
+    assert report.remedies("login-1", blocked)[0] == 'orchestrator unblock login-1 T2 --note "…"'
 
 
 def test_what_waits_behind_a_task_is_named_once_nearest_first() -> None:
@@ -289,7 +291,11 @@ def test_a_task_behind_a_batch_names_who_holds_that_batch_and_what_to_do() -> No
         "Depends on T2: running",
         "Depends on T1: completed",
     ]
-    assert found.next == ("orchestrator retry login-1 T3", "orchestrator logs login-1 T3")
+    assert found.next == (
+        "orchestrator retry login-1 T3",
+        "orchestrator logs login-1 T3",
+        'orchestrator skip login-1 T3 --because "…"',
+    )
 
 
 def test_a_queued_task_names_who_has_the_slots() -> None:
@@ -339,14 +345,21 @@ def test_a_failed_task_gives_reason_and_remedy() -> None:
 
 
 def test_a_batch_that_waits_for_launch_gives_the_command() -> None:
-    found = explain(state("T5", phase="waiting", batch=2), of=progress(status="on-hold"))
+    found = explain(
+        state("T5", phase="waiting", batch=2),
+        of=progress(status="on-hold", batch_resolved=5, in_flight=0, queued=0),
+    )
     assert found.next == ("orchestrator launch login-1",)
 
 
 @pytest.mark.parametrize(
     ("found", "answer"),
     [
-        (state("T1", status="cancelled"), "T1 is cancelled, and its feature is in-development."),
+        (state("T1", status="cancelled"), "T1 is cancelled. What depends on it waits until it is skipped."),
+        (state("T1", status="cancelled", resolved=True), "T1 was skipped; it counts as resolved."),
+        (state("T1", status="in-review"), "T1 is done and waits for a person's review."),
+        (state("T1", status="on-hold"), "T1 is on-hold until somebody resumes it."),
+        (state("T1", phase="unassigned"), "T1 waits for a specialist: none matches its tags."),
         (
             state("T1", status="completed", attempt=1, started=NOW - 9, finished=NOW - 4, worker="w"),
             "T1 is completed in 5s.",
@@ -365,3 +378,56 @@ def test_the_route_is_explained() -> None:
     assert explain(state("T5")).details[-1] == (
         "Route: Senior Engineer (tag bug → Senior Engineer), queue hard-work, model tier advanced"
     )
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        (
+            event("at_capacity", task="", batch=1, in_flight=5, waiting=2),
+            "5 tasks in progress (max). Queueing 2 additional tasks. "
+            "Sub-batch 1b queued (2 tasks waiting for slots)",
+        ),
+        (event("task_launched", cause="queued"), "Launched queued task: T3 Build UI"),
+        (event("task_launched"), None),
+        (
+            event("batch_overdue", task="", batch=2, ran=45 * 60_000, expected=30 * 60_000),
+            "Batch 2 running 50% over estimated time (45m vs 30m)",
+        ),
+        (event("implementation_complete", target="testing"), None),
+        (event("implementation_complete", target="in-review"), "T3 Build UI: done; it waits for its review"),
+        (event("task_skipped", note="not needed"), "T3 Build UI: skipped: not needed"),
+        (event("specialist_awaited"), "T3 Build UI: no specialist matches its tags; it waits for one"),
+        (event("cap_changed", task="", note="3"), "At most 3 tasks at once from now on"),
+    ],
+)
+def test_what_a_person_should_know_is_a_line_too(found: Event, line: str | None) -> None:
+    assert report.event_line(found, "T3 Build UI" if found.task else "") == line
+
+
+def test_all_that_needs_a_person_is_named_with_its_command() -> None:
+    states = [
+        failed("T1"),
+        state("T2", status="blocked"),
+        state("T3", status="in-review"),
+        state("T4", phase="unassigned"),
+        state("T5", status="on-hold"),
+        running("T6"),
+    ]
+    found = report.needs(progress(status="blocked", overdue=1), states)
+    assert [(need.what, need.command) for need in found] == [
+        ("T1: failed", "orchestrator retry login-1 T1"),
+        ("T2: blocked", 'orchestrator unblock login-1 T2 --note "…"'),
+        ("T3: waits for a review", "orchestrator approve login-1 T3"),
+        ("T4: waits for a specialist", 'orchestrator assign login-1 T4 "SPECIALIST"'),
+        ("T5: on-hold", "orchestrator resume login-1 T5"),
+        ("batch 1 is overdue", "orchestrator status login-1"),
+    ]
+    assert report.needs(progress(status="completed"), states) == []
+
+
+def test_a_feature_that_waits_names_its_own_command() -> None:
+    assert report.needs(progress(is_paused=True))[0].command == "orchestrator resume login-1"
+    assert report.needs(progress(status="pending-review"))[0].command == "orchestrator approve login-1"
+    waiting = progress(status="on-hold", batch_resolved=5, in_flight=0, queued=0)
+    assert report.needs(waiting)[0].command == "orchestrator launch login-1"

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import config, errors, routing
+from orchestrator import errors, routing
 from orchestrator.config import Settings
 from orchestrator.models import Feature, Route, Task
+from orchestrator.sections import SHIPPED_MAPPING
 
 
 def settings(**routing_settings: Any) -> Settings:
@@ -97,7 +98,7 @@ def test_without_a_match_the_default_gets_it_with_tags_that_would_have_matched()
         ("backend", "frontend"),
     )
     assert near.reason == "none of the task's tags is mapped → Implementation Specialist, the default"
-    assert set(far.suggestions) == {*config.SHIPPED_MAPPING, "a"}
+    assert set(far.suggestions) == {*SHIPPED_MAPPING, "a"}
     assert (none.specialist, none.reason) == ("reviewer", "the task has no tags → Code Reviewer, the default")
 
 
@@ -134,11 +135,22 @@ def test_all_tasks_without_a_specialist_are_named_together() -> None:
     lost = tuple(task("xyz", task_id=f"L{number}") for number in range(10))
     feature = Feature(title="x", tasks=(task("bug"), *lost))
 
-    with pytest.raises(errors.NoSpecialist) as caught:
-        routing.route(feature, settings(fallback="ask_user"))
+    error = routing.no_specialist(list(lost), settings(fallback="ask_user"))
 
-    assert caught.value.task_ids == [f"L{number}" for number in range(10)]
-    assert "L7 (tags: xyz), 2 more, and" in str(caught.value)
+    assert error.task_ids == [f"L{number}" for number in range(10)]
+    assert "L7 (tags: xyz), 2 more, and" in str(error)
+    # Routing itself refuses nothing: such a task waits for a person.
+    routes = routing.route(feature, settings(fallback="ask_user"))
+    assert {routes[task.id].rule for task in lost} == {"nobody"}
+    assert routes["L1"].specialist == ""
+
+
+def test_what_a_person_assigned_goes_before_tags_and_fallback() -> None:
+    feature = Feature(title="x", tasks=(task("bug", task_id="T1"), task("xyz", task_id="T2")))
+
+    routes = routing.route(feature, settings(fallback="ask_user"), {"T1": "Code Reviewer", "T2": "reviewer"})
+
+    assert (routes["T1"].specialist, routes["T2"].specialist) == ("reviewer", "reviewer")
 
 
 def test_tasks_alike_are_matched_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator import lifecycle, planner
-from orchestrator.lifecycle import Facts, Move, TaskEvent
+from orchestrator.flows import SHIPPED_FLOWS, FeatureEvent, Flow, TaskEvent
+from orchestrator.lifecycle import Attempts, Facts, Move
 from orchestrator.models import Completed, Feature, FeatureStatus, Outcome, Plan, Retries, Route, TaskStatus
 from orchestrator.store import Grant, Store
 from tests.core import factories
 
 FEATURE_ID = "auth"
+FLOW = Flow("default", SHIPPED_FLOWS["default"])
 LEASE = 60.0
 
 
@@ -85,7 +87,8 @@ class Run:
     ) -> tuple[str, str, Facts]:
         """A worker commits an outcome of the latest attempt, or of the given one."""
         outcome = outcome or Completed()
-        move = lifecycle.conclude(outcome, Retries(max=retries, jitter=False), retried, chance=0)
+        policy = Retries(max=retries, jitter=False)
+        move = lifecycle.conclude(FLOW, outcome, policy, Attempts(retried), chance=0)
         number = self.attempt(task) if attempt is None else attempt
         return self.store.finish(self.id, task, number, outcome, move, worker="w1")
 
@@ -109,7 +112,21 @@ class Run:
 
     def reopen(self, task: str, event: TaskEvent = TaskEvent.RETRY_REQUESTED, note: str = "") -> list[str]:
         """A person asks for a stopped task again."""
-        return ids(self.store.reopen(self.id, task, event, note))
+        move = lifecycle.move(FLOW, event)
+        return ids(self.store.move(self.id, task, FLOW, move, note, anew=True))
+
+    def ask(self, task: str, event: TaskEvent, note: str = "", **how: Any) -> list[str]:
+        """A person asks for something else."""
+        return ids(self.store.move(self.id, task, FLOW, lifecycle.move(FLOW, event), note, **how))
+
+    def cancel(self, note: str = "") -> None:
+        """A person cancels the feature."""
+        self.store.steer(self.id, FeatureEvent.FEATURE_CANCELLED, note=note)
+
+    def release(self) -> list[str]:
+        """A person launches the next batch."""
+        released = self.store.progress(self.id).batch + 1
+        return ids(self.store.steer(self.id, "launch_requested", {"released": released}))
 
     def recover(self, patience: float = 60.0) -> tuple[Facts, tuple[lifecycle.Launch, ...]]:
         """The sweep looks after the feature."""
@@ -121,17 +138,18 @@ class Run:
 
     def expire_lease(self, task: str) -> None:
         """As if the lease had ended long ago."""
-        assert self.store.client.zadd(self.keys.slots, {task: 1}, xx=True, ch=True)
+        assert self.store.client.zscore(self.keys.slots, task)
+        self.store.client.zadd(self.keys.slots, {task: 1})
 
     def make_due(self, task: str) -> None:
         """As if the wait for the retry were over."""
-        assert self.store.client.zadd(self.keys.delayed, {task: 1}, xx=True, ch=True)
+        assert self.store.client.zscore(self.keys.delayed, task)
+        self.store.client.zadd(self.keys.delayed, {task: 1})
 
     def age_outbox(self, task: str) -> None:
         """As if the task had been launched long ago."""
-        attempt = self.store.client.hget(self.keys.outbox, task)
-        assert attempt
-        self.store.client.hset(self.keys.outbox, task, f"{attempt.split(':')[0]}:1")
+        assert self.store.client.hexists(self.keys.outbox, task)
+        self.store.client.hset(self.keys.outbox, task, f"{self.attempt(task)}:1")
 
     @property
     def keys(self) -> Any:
@@ -159,6 +177,7 @@ class Raw:
     states: Mapping[str, dict[str, Any]]
     counts: Mapping[str, int]
     ready: frozenset[str]
+    unassigned: frozenset[str]
     slots: Mapping[str, float]
     delayed: frozenset[str]
     outbox: Mapping[str, str]
@@ -167,12 +186,14 @@ class Raw:
 
 def read(run: Run) -> Raw:
     """Read it with commands of Redis alone, none of the store's."""
-    client, keys = run.store.client, run.keys
+    client: Any = run.store.client
+    keys = run.keys
     return Raw(
         meta=client.hgetall(keys.meta),
         states={task: json.loads(text) for task, text in client.hgetall(keys.states).items()},
         counts={name: int(count) for name, count in client.hgetall(keys.counts).items()},
         ready=frozenset(client.zrange(keys.ready, 0, -1)),
+        unassigned=frozenset(client.smembers(keys.unassigned)),
         slots=dict(client.zrange(keys.slots, 0, -1, withscores=True)),
         delayed=frozenset(client.zrange(keys.delayed, 0, -1)),
         outbox=client.hgetall(keys.outbox),
@@ -180,7 +201,8 @@ def read(run: Run) -> Raw:
     )
 
 
-STOPPED = (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.CANCELLED)
+STOPPED = (TaskStatus.FAILED, TaskStatus.BLOCKED)
+TAKEN_UP = (TaskStatus.PENDING, TaskStatus.CHANGES_REQUESTED, TaskStatus.TESTING)
 
 
 def check(run: Run) -> None:
@@ -197,22 +219,28 @@ def _status(raw: Raw, task: str) -> str:
     return str(raw.states.get(task, {}).get("status", TaskStatus.PENDING))
 
 
+def _resolved(raw: Raw, task: str) -> bool:
+    return bool(raw.states.get(task, {}).get("resolved"))
+
+
 def _check_places(run: Run, raw: Raw) -> None:
     """A task waits in one place at most, and only a task that is not over waits anywhere."""
     assert len(raw.slots) <= run.plan.cap, "more in flight than the cap allows"
-    places = Counter([*raw.ready, *raw.slots, *raw.delayed])
+    places = Counter([*raw.ready, *raw.slots, *raw.delayed, *raw.unassigned])
     assert all(count == 1 for count in places.values()), f"in two places: {places}"
     for task, entry in raw.outbox.items():
         assert raw.slots.get(task) == 0, f"{task} is in the outbox, but not waiting to start"
         assert int(entry.split(":")[0]) == raw.states[task]["attempt"], f"{task}: outbox of another attempt"
-    is_cancelled = raw.meta["status"] == FeatureStatus.CANCELLED
+    is_cancelled = raw.meta["status"] in (FeatureStatus.CANCELLED, FeatureStatus.FAILED)
+    opened = int(raw.meta["batch"])
     for task, state in raw.states.items():
         status = state["status"]
         if status == TaskStatus.IN_PROGRESS:
             assert raw.slots.get(task, 0) > 0, f"{task} runs without a lease"
-        elif status == TaskStatus.PENDING:
-            assert is_cancelled or places[task] == 1, f"{task} is pending and forgotten"
-            assert raw.slots.get(task, 0) == 0, f"{task} is pending, with a lease"
+        elif status in TAKEN_UP and state["batch"] <= opened:
+            assert is_cancelled or places[task] == 1, f"{task} is {status} and forgotten"
+            if status != TaskStatus.TESTING:
+                assert raw.slots.get(task, 0) == 0, f"{task} is {status}, with a lease"
         else:
             assert places[task] == 0, f"{task} is {status}, and still waits somewhere"
     if is_cancelled:
@@ -228,9 +256,9 @@ def _check_counts(run: Run, raw: Raw) -> None:
         for task in batch.tasks:
             status = _status(raw, task)
             names = [] if status == TaskStatus.PENDING else [status]
-            names += ["resolved"] if status in lifecycle.RESOLVED else []
+            names += ["resolved"] if _resolved(raw, task) else []
             truth.update(part for name in names for part in (name, f"{batch.number}:{name}"))
-    counted = {name: count for name, count in raw.counts.items() if count and name != "ranked"}
+    counted = {name: count for name, count in raw.counts.items() if count}
     assert counted == dict(truth)
 
 
@@ -241,12 +269,14 @@ def _check_batches(run: Run, raw: Raw) -> None:
     for batch in run.plan.batches:
         for task in batch.tasks:
             if batch.number < opened:
-                assert _status(raw, task) in lifecycle.RESOLVED, f"{task} was left behind"
+                assert _resolved(raw, task), f"{task} was left behind"
             elif batch.number > opened:
-                assert task not in raw.states, f"{task} was launched before its batch"
+                attempts = raw.states.get(task, {}).get("attempt", 0)
+                assert attempts == 0, f"{task} was launched before its batch"
                 assert task not in raw.ready, f"{task} is ready before its batch"
             else:
-                assert over or task in raw.states or task in raw.ready, f"{task} of the open batch is lost"
+                known = {*raw.states, *raw.ready, *raw.unassigned}
+                assert over or task in known, f"{task} of the open batch is lost"
 
 
 def _check_feature(run: Run, raw: Raw) -> None:
@@ -254,11 +284,14 @@ def _check_feature(run: Run, raw: Raw) -> None:
     status = raw.meta["status"]
     statuses = Counter(_status(raw, task.id) for task in run.plan.feature.tasks)
     stopped = sum(statuses[status] for status in STOPPED)
-    if status != FeatureStatus.CANCELLED:
-        is_complete = statuses[TaskStatus.COMPLETED] == len(run.plan.feature.tasks)
+    if status not in (FeatureStatus.CANCELLED, FeatureStatus.FAILED):
+        is_complete = all(_resolved(raw, task.id) for task in run.plan.feature.tasks)
+        is_idle = not (raw.ready or raw.slots or raw.delayed)
         assert (status == FeatureStatus.COMPLETED) == is_complete
         assert (status == FeatureStatus.BLOCKED) == (stopped > 0)
         assert raw.is_active == (not is_complete)
+        if raw.meta.get("paused") != "1" and int(raw.meta["batch"]) and not stopped and not is_complete:
+            assert (status == FeatureStatus.ON_HOLD) == is_idle, f"{status}, idle: {is_idle}"
     elif raw.slots:
         assert raw.is_active, "cancelled, and nobody looks after what still runs"
 

@@ -6,7 +6,8 @@ import pytest
 import redis
 
 from orchestrator import errors, lifecycle
-from orchestrator.lifecycle import BatchTally, TaskEvent
+from orchestrator.flows import TaskEvent
+from orchestrator.lifecycle import BatchTally
 from orchestrator.models import (
     Blocked,
     BlockKind,
@@ -21,7 +22,7 @@ from orchestrator.models import (
 )
 from orchestrator.store import Store
 from tests.core.factories import task
-from tests.store.factories import LEASE, Run, check, launched, read
+from tests.store.factories import FLOW, LEASE, Run, check, launched, read
 
 # --- start ----------------------------------------------------------------------------------------------
 
@@ -38,7 +39,7 @@ def test_a_start_hands_over_the_task_and_takes_a_lease(store: Store, client: red
         state = store.state(run.id, "T1")
         assert (state.status, state.worker, state.attempt) == (TaskStatus.IN_PROGRESS, "w7", 1)
         assert state.started is not None
-        assert client.zscore(run.keys.slots, "T1") >= (now + LEASE) * 1000
+        assert read(run).slots["T1"] >= (now + LEASE) * 1000
         assert "T1" not in read(run).outbox
 
 
@@ -83,7 +84,7 @@ def test_an_attempt_that_waits_for_a_slot_again_cannot_start(store: Store) -> No
 
 def test_an_attempt_of_a_cancelled_feature_is_over_and_frees_its_slot(store: Store) -> None:
     with launched(store) as run:
-        store.cancel(run.id)
+        run.cancel()
 
         assert run.start("T1").code == "over"
         raw = read(run)
@@ -113,7 +114,7 @@ def test_a_new_attempt_begins_without_the_progress_of_the_last(store: Store) -> 
 # --- finish ---------------------------------------------------------------------------------------------
 
 ENDS: list[tuple[Outcome, TaskStatus, str]] = [
-    (Completed(summary="done", result={"rows": 3}), TaskStatus.COMPLETED, "implementation_complete"),
+    (Completed(summary="done", result={"rows": 3}), TaskStatus.COMPLETED, "tests_passed"),
     (Failed(cause=FailureCause.TESTS, reason="2 of 9 fail"), TaskStatus.FAILED, "work_failed"),
     (Blocked(kind=BlockKind.EXTERNAL, reason="no API key"), TaskStatus.BLOCKED, "blocker_detected"),
     (RetryLater(after=30), TaskStatus.PENDING, "retry_scheduled"),
@@ -135,9 +136,10 @@ def test_a_finish_commits_the_outcome_and_frees_the_slot(
         assert store.outcomes(run.id, ["T1"]) == {"T1": outcome}
         assert "T1" not in read(run).slots
         last = [entry for entry in store.events(run.id) if entry.task == "T1"][-1]
+        source = "testing" if event == "tests_passed" else "in-progress"
         assert (last.event, last.source, last.target, last.attempt, last.worker) == (
             event,
-            "in-progress",
+            source,
             status,
             1,
             "w1",
@@ -152,7 +154,7 @@ def test_a_finish_tells_how_far_its_batch_is(store: Store) -> None:
         run.end("T1", Blocked(reason="no key"))
         facts = run.end("T2", Failed(reason="broken"))
 
-        assert facts.finished == BatchTally(number=1, total=5, resolved=1, stopped=2)
+        assert facts.finished == BatchTally(number=1, total=5, resolved=1, blocked=1, failed=1)
 
 
 @pytest.mark.parametrize(("outcome", "status", "event"), ENDS, ids=lambda value: getattr(value, "status", ""))
@@ -220,7 +222,7 @@ def test_a_finish_without_a_start_is_refused(store: Store) -> None:
 def test_a_move_that_the_status_does_not_allow_is_refused(store: Store) -> None:
     with launched(store) as run:
         run.start("T1")
-        move = lifecycle.move(TaskEvent.RETRY_REQUESTED)
+        move = lifecycle.move(FLOW, TaskEvent.RETRY_REQUESTED)
         assert run.apply("T1", Failed(reason="x"), move) == "refused"
 
 
@@ -234,7 +236,7 @@ def test_a_finish_of_what_is_not_there_is_missing(store: Store) -> None:
 def test_failed_attempts_are_counted_against_the_retries(store: Store) -> None:
     with launched(store, task("T1", retries=2)) as run:
         for retried in range(2):
-            assert run.start("T1").retried == retried
+            assert run.start("T1").attempts.retried == retried
             code, status, _ = run.finish("T1", Failed(reason="flaky"), retries=2, retried=retried)
             assert (code, status) == ("finished", "pending")
             assert store.state(run.id, "T1").phase == "delayed"
@@ -243,7 +245,7 @@ def test_failed_attempts_are_counted_against_the_retries(store: Store) -> None:
             assert run.cascade() == ["T1"]
 
         grant = run.start("T1")
-        assert grant.retried == 2
+        assert grant.attempts.retried == 2
         run.end("T1", Failed(reason="flaky"), retries=2, retried=2)
         assert run.status("T1") == TaskStatus.FAILED
         assert run.status() == FeatureStatus.BLOCKED
@@ -268,18 +270,17 @@ def test_the_wait_of_a_retry_is_kept(store: Store, client: redis.Redis) -> None:
         assert seconds + micro / 1e6 + 89.99 <= due <= later + 90
 
 
-def test_a_task_that_is_cancelled_alone_stops_its_feature_and_can_be_retried(store: Store) -> None:
+def test_a_task_that_is_cancelled_alone_stops_its_feature_and_can_be_skipped(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1")) as run:
         # When a specialist gives up its task as cancelled, though nobody cancelled the feature
         run.start("T1")
         facts = run.end("T1", Cancelled())
         # Then the feature does not wait forever in silence
-        assert facts.status is FeatureStatus.BLOCKED
+        assert facts.status is FeatureStatus.ON_HOLD
         assert store.progress(run.id).is_settled
         check(run)
-        # And a person can run it again
-        assert run.reopen("T1") == ["T1"]
-        assert run.complete("T1") == ["T2"]
+        # And a person can go on without it
+        assert run.ask("T1", TaskEvent.TASK_SKIPPED, resolve="resolve") == ["T2"]
 
 
 # --- renew and note -------------------------------------------------------------------------------------
@@ -290,7 +291,7 @@ def test_a_renewal_prolongs_the_lease(store: Store, client: redis.Redis) -> None
         run.start("T1")
         run.expire_lease("T1")
         assert store.renew([(run.id, "T1", 1)], lease=LEASE) == ["renewed"]
-        assert client.zscore(run.keys.slots, "T1") > client.time()[0] * 1000
+        assert read(run).slots["T1"] > client.time()[0] * 1000
         facts, _ = run.recover()
         assert facts.launched == ()
 
@@ -316,7 +317,7 @@ def test_what_is_not_held_is_not_renewed(store: Store) -> None:
 def test_a_running_attempt_learns_that_it_is_cancelled(store: Store) -> None:
     with launched(store) as run:
         run.start("T1")
-        store.cancel(run.id)
+        run.cancel()
         assert store.renew([(run.id, "T1", 1)], lease=LEASE) == ["cancelled"]
 
 

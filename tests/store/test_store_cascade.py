@@ -146,13 +146,13 @@ def test_without_auto_launch_each_batch_waits_to_be_launched(store: Store) -> No
         check(run)
 
         # When the next is released, then it starts, and the one after it waits
-        assert [launch.task for launch in store.release(run.id).launched] == ["T2"]
+        assert run.release() == ["T2"]
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
         assert run.complete("T2") == []
         assert run.status() == FeatureStatus.ON_HOLD
 
         # And the last one completes the feature
-        store.release(run.id)
+        run.release()
         run.complete("T3")
         assert run.status() == FeatureStatus.COMPLETED
 

@@ -17,7 +17,7 @@ from tests.store.factories import Run, check, enqueue, read
 
 
 def keys_in(client: redis.Redis) -> set[str]:
-    return set(client.keys("*"))
+    return set(map(str, client.keys("*")))
 
 
 def test_an_enqueued_feature_is_there_and_nothing_of_it_runs_yet(store: Store) -> None:
@@ -133,7 +133,7 @@ def test_two_writers_of_one_id_do_not_mix(store: Store, client: redis.Redis, mom
 
     # And what is there is the other's alone
     assert {state.id for state in store.states("auth")} == {"A1", "A2"}
-    assert client.hlen(first[0].keys.routes) == 2
+    assert client.hlen(first[0].keys.plan) == 2
     check(first[0])
     assert not [key for key in keys_in(client) if "staged" in key]
 

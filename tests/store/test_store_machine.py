@@ -6,7 +6,7 @@ from typing import Any
 
 import fakeredis
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -17,9 +17,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from orchestrator import errors, lifecycle
+from orchestrator import errors, lifecycle, report
+from orchestrator.flows import FeatureEvent, TaskEvent
 from orchestrator.keys import Keys
-from orchestrator.lifecycle import Launch, TaskEvent
+from orchestrator.lifecycle import Attempts, Launch
 from orchestrator.models import (
     Blocked,
     Cancelled,
@@ -28,6 +29,7 @@ from orchestrator.models import (
     Feature,
     FeatureStatus,
     Outcome,
+    Progress,
     Retries,
     RetryLater,
     Strategy,
@@ -36,7 +38,7 @@ from orchestrator.models import (
 from orchestrator.store import Store
 from tests.core import factories
 from tests.redis_server import client_of, serve
-from tests.store.factories import LEASE, Run, check, enqueue, read
+from tests.store.factories import FLOW, LEASE, Run, check, enqueue, read
 
 LOSSES = 2
 OUTCOMES: list[Outcome] = [
@@ -48,12 +50,26 @@ OUTCOMES: list[Outcome] = [
     Cancelled(),
 ]
 
+ASKED = [
+    TaskEvent.RETRY_REQUESTED,
+    TaskEvent.BLOCKER_RESOLVED,
+    TaskEvent.BLOCKER_DETECTED,
+    TaskEvent.TASK_HELD,
+    TaskEvent.TASK_RESUMED,
+    TaskEvent.TASK_DEFERRED,
+    TaskEvent.TASK_SKIPPED,
+    TaskEvent.TASK_CANCELLED,
+    TaskEvent.REVIEW_APPROVED,
+    TaskEvent.CHANGES_REQUESTED,
+]
+
 
 @st.composite
 def features(draw: st.DrawFn) -> Feature:
     """Up to seven tasks; each may depend on those before it."""
     names = [f"T{number}" for number in range(draw(st.integers(1, 7)))]
-    strategy = draw(st.sampled_from(Strategy))
+    # dataflow has no barrier and takes no stops: test_store_dataflow.py plays it.
+    strategy = draw(st.sampled_from([each for each in Strategy if each is not Strategy.DATAFLOW]))
     may_depend = strategy is not Strategy.PARALLEL
     tasks = [
         factories.task(
@@ -122,10 +138,10 @@ class Machine(RuleBasedStateMachine):
         if grant.code != "started":
             return
         assert (name, attempt) not in self.held, "an attempt was begun twice"
-        self.held[name, attempt] = grant.retried
-        done = {state.id: state.status for state in self.store.states(self.run.id)}
-        behind = [one for one in self.dependencies[name] if done[one] != TaskStatus.COMPLETED]
-        assert not behind, f"{name} runs, but not all it depends on is completed"
+        self.held[name, attempt] = grant.attempts.retried
+        resolved = {state.id: state.resolved for state in self.store.states(self.run.id)}
+        behind = [one for one in self.dependencies[name] if not resolved[one]]
+        assert not behind, f"{name} runs, but not all it depends on is resolved"
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES), publishes=st.booleans())
@@ -137,7 +153,10 @@ class Machine(RuleBasedStateMachine):
     def _finish(self, name: str, attempt: int, outcome: Outcome, publishes: bool = True) -> None:
         before = read(self.run)
         retries = Retries(max=self.run.plan.feature.task(name).retries.max)
-        move = lifecycle.conclude(outcome, retries, self.held[name, attempt], chance=0)
+        status = before.states[name]["status"]
+        stands = status if status in ("in-progress", "testing") else "in-progress"
+        attempts = Attempts(self.held[name, attempt])
+        move = lifecycle.conclude(FLOW, outcome, retries, attempts, chance=0, status=stands)
         code, _, facts = self.store.finish(self.run.id, name, attempt, outcome, move)
         holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
         assert (code == "finished") == holds, code
@@ -152,7 +171,7 @@ class Machine(RuleBasedStateMachine):
         if (task, attempt) in self.held:
             return
         before = read(self.run)
-        move = lifecycle.conclude(outcome, Retries(), 0, chance=0)
+        move = lifecycle.conclude(FLOW, outcome, Retries(), chance=0)
         code, _, facts = self.store.finish(self.run.id, task, attempt, outcome, move)
         assert code in ("missing", "refused", "stale")
         assert self.store.renew([(self.run.id, task, attempt)], lease=LEASE) == ["lost"]
@@ -177,7 +196,7 @@ class Machine(RuleBasedStateMachine):
         leased = sorted(name for name, score in read(self.run).slots.items() if score > 1)
         self.run.expire_lease(data.draw(st.sampled_from(leased)))
 
-    @precondition(lambda self: read(self.run).delayed)
+    @precondition(lambda self: bool(read(self.run).delayed))
     @rule(data=st.data())
     def a_retry_is_due(self, data: st.DataObject) -> None:
         self.store.client.zadd(
@@ -193,33 +212,47 @@ class Machine(RuleBasedStateMachine):
 
     # --- what people ask for ------------------------------------------------------------------------------
 
-    @rule(
-        name=st.integers(0, 7), event=st.sampled_from([TaskEvent.RETRY_REQUESTED, TaskEvent.BLOCKER_RESOLVED])
-    )
-    def reopen(self, name: int, event: TaskEvent) -> None:
+    @rule(name=st.integers(0, 7), event=st.sampled_from(ASKED), revoke=st.booleans())
+    def ask(self, name: int, event: TaskEvent, revoke: bool) -> None:
+        """A person asks for anything, whether it is allowed or not."""
+        task = f"T{name}"
+        self._publish(
+            self.store.cascade(self.run.id).launched
+        )  # what was due anyway is not the request's doing
         before = read(self.run)
+        stands = before.states.get(task, {}).get("status", TaskStatus.PENDING)
+        resolve = "resolve" if event is TaskEvent.TASK_SKIPPED else "never"
+        move = lifecycle.move(FLOW, event)
         try:
-            facts = self.store.reopen(self.run.id, f"T{name}", event)
+            facts = self.store.move(self.run.id, task, FLOW, move, resolve=resolve, revoke=revoke)
         except errors.NoSuchTask:
-            assert f"T{name}" not in self.dependencies
+            assert task not in self.dependencies
+        except errors.FeatureOver:
+            assert FeatureStatus(before.meta["status"]).is_over
         except errors.RefusedTransition:
-            over = FeatureStatus(before.meta["status"]).is_over
-            status = before.states.get(f"T{name}", {}).get("status", TaskStatus.PENDING)
-            assert over or status not in lifecycle.TASK_TABLE[event].sources
+            assert FLOW.target(event, stands) is None
+            assert read(self.run).states == before.states
+        except errors.AttemptRuns:
+            assert task in before.slots
+            assert not revoke
+            assert read(self.run).states == before.states
         else:
-            assert before.states[f"T{name}"]["status"] in lifecycle.TASK_TABLE[event].sources
+            assert FLOW.target(event, stands) == self.run.status(task) or facts.launched
             self._publish(facts.launched)
 
-    @rule()
-    def release(self) -> None:
-        status = read(self.run).meta["status"]
+    @rule(change=st.sampled_from(["launch", "pause", "resume", "cap"]))
+    def steer(self, change: str) -> None:
+        progress = self.store.progress(self.run.id)
+        asked: tuple[str, dict[str, int]] = {
+            "launch": ("launch_requested", {"released": progress.batch + 1}),
+            "pause": (FeatureEvent.FEATURE_PAUSED, {"paused": 1}),
+            "resume": (FeatureEvent.FEATURE_RESUMED, {"paused": 0}),
+            "cap": ("cap_changed", {"cap": self.run.plan.cap}),
+        }[change]
         try:
-            facts = self.store.release(self.run.id)
+            self._publish(self.store.steer(self.run.id, *asked).launched)
         except errors.RefusedTransition:
-            assert status != FeatureStatus.ON_HOLD
-        else:
-            assert status == FeatureStatus.ON_HOLD
-            self._publish(facts.launched)
+            assert progress.status.is_over or change in ("pause", "resume")
 
     @rule(seriously=st.integers(0, 5))
     def cancel(self, seriously: int) -> None:
@@ -227,7 +260,7 @@ class Machine(RuleBasedStateMachine):
             return
         status = FeatureStatus(read(self.run).meta["status"])
         try:
-            self.store.cancel(self.run.id)
+            self.run.cancel()
         except errors.RefusedTransition:
             assert status.is_over
         else:
@@ -248,10 +281,12 @@ class Machine(RuleBasedStateMachine):
         """Whatever went before: with a sweep, a worker and people who launch, it comes to an end."""
         for _ in range(60):
             progress = self.store.progress(self.run.id)
-            if progress.is_settled:
+            if progress.is_paused and not progress.status.is_over:
+                self._resume()
+            elif progress.awaits_launch:
+                self.steer("launch")
+            elif progress.is_settled:
                 break
-            if progress.status is FeatureStatus.ON_HOLD:
-                self._publish(self.store.release(self.run.id).launched)
             raw = read(self.run)
             for name in raw.delayed:
                 self.run.make_due(name)
@@ -266,9 +301,17 @@ class Machine(RuleBasedStateMachine):
             check(self.run)
         progress = self.store.progress(self.run.id)
         assert progress.is_settled, progress
-        assert progress.status.is_over or progress.stopped
+        assert progress.status.is_over or self._awaits_a_decision(progress), progress
         self.run.recover()
         assert self.store.active() == ([] if progress.status.is_over else [self.run.id])
+
+    def _resume(self) -> None:
+        """End a pause, from wherever the feature stands."""
+        self._publish(self.store.steer(self.run.id, "pause_ended", {"paused": 0}).launched)
+
+    def _awaits_a_decision(self, progress: Progress) -> bool:
+        """There is a reason to be idle, and it is named with the command that answers it."""
+        return bool(report.needs(progress, self.store.states(self.run.id)))
 
 
 def play(client: Any, examples: int) -> None:
@@ -278,9 +321,11 @@ def play(client: Any, examples: int) -> None:
             Machine,
             settings=settings(
                 max_examples=examples,
-                stateful_step_count=40,
+                stateful_step_count=30,
                 deadline=None,
                 derandomize=True,
+                database=None,
+                phases=[Phase.generate],  # to shrink a failure takes minutes; add Phase.shrink to do it
                 suppress_health_check=list(HealthCheck),
             ),
         )
@@ -289,10 +334,10 @@ def play(client: Any, examples: int) -> None:
 
 
 def test_any_feature_under_any_calls_on_the_fake() -> None:
-    play(None, examples=60)
+    play(None, examples=40)
 
 
 @pytest.mark.real
 def test_any_feature_under_any_calls_on_a_real_redis(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serve(tmp_path_factory.mktemp("redis")) as url:
-        play(client_of(url), examples=40)
+        play(client_of(url), examples=20)

@@ -176,11 +176,13 @@ def test_events_tell_the_story_in_order(store: Store) -> None:
             ("task_launched", "T1"),
             ("work_started", "T1"),
             ("implementation_complete", "T1"),
+            ("tests_passed", "T1"),
             ("batch_opened", ""),
             ("task_launched", "T2"),
             ("first_task_started", ""),
             ("work_started", "T2"),
             ("implementation_complete", "T2"),
+            ("tests_passed", "T2"),
             ("all_tasks_complete", ""),
         ]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator import errors
-from orchestrator.lifecycle import TaskEvent
+from orchestrator import errors, planner
+from orchestrator.flows import FeatureEvent, TaskEvent
 from orchestrator.models import Blocked, Cancelled, Failed, FeatureStatus, RetryLater, TaskStatus
 from orchestrator.store import Store
+from tests.core import factories
 from tests.core.factories import task
-from tests.store.factories import LEASE, Run, check, enqueue, launched, read
+from tests.store.factories import LEASE, Run, check, enqueue, ids, launched, read, routes_of
 
 RETRY, UNBLOCK = TaskEvent.RETRY_REQUESTED, TaskEvent.BLOCKER_RESOLVED
 FAILED, BLOCKED = Failed(reason="broken"), Blocked(reason="no key")
@@ -39,7 +40,7 @@ def test_a_stopped_task_runs_again_and_the_chain_goes_on(
         assert run.attempt("T1") == 2
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
         told = next(entry for entry in store.events(run.id) if entry.event == event)
-        assert (told.source, told.target, told.cause) == (outcome.status, "pending", "key is there now")
+        assert (told.source, told.target, told.note) == (outcome.status, "pending", "key is there now")
         assert run.complete("T1") == ["T2"]
 
 
@@ -52,7 +53,7 @@ def test_a_retry_gives_the_task_all_its_retries_again(store: Store) -> None:
         run.start("T1")
         run.end("T1", FAILED, retries=1, retried=1)
         run.reopen("T1")
-        assert run.start("T1").retried == 0
+        assert run.start("T1").attempts.retried == 0
 
 
 def test_a_reopened_task_waits_for_a_free_slot(store: Store) -> None:
@@ -66,7 +67,14 @@ def test_a_reopened_task_waits_for_a_free_slot(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("outcome", "event", "allowed"),
-    [(FAILED, UNBLOCK, "retry_requested"), (BLOCKED, RETRY, "blocker_resolved")],
+    [
+        (
+            FAILED,
+            UNBLOCK,
+            "retry_requested, blocker_detected, task_held, task_deferred, task_skipped, task_cancelled",
+        ),
+        (BLOCKED, RETRY, "blocker_resolved, task_held, task_deferred, task_skipped, task_cancelled"),
+    ],
     ids=["unblock-a-failed", "retry-a-blocked"],
 )
 def test_the_wrong_request_is_refused_with_the_right_one(
@@ -77,7 +85,7 @@ def test_the_wrong_request_is_refused_with_the_right_one(
         with pytest.raises(errors.RefusedTransition) as refused:
             run.reopen("T1", event)
         assert str(refused.value) == (
-            f"T1 of auth cannot take {event}: it is {outcome.status}. From there it can take {allowed}."
+            f"T1 of auth cannot take {event}: it is {outcome.status}. From there the flow default allows {allowed}."
         )
         assert read(run) == before
 
@@ -98,20 +106,20 @@ def test_a_retry_of_what_is_not_there_says_so(store: Store) -> None:
     with stopped(store, FAILED) as run, pytest.raises(errors.NoSuchTask, match="T99"):
         run.reopen("T99")
     with pytest.raises(errors.NoSuchFeature, match="nobody"):
-        store.reopen("nobody", "T1", RETRY)
+        Run(store, "nobody", run.plan).reopen("T1")
 
 
 def test_a_task_of_a_cancelled_feature_cannot_be_retried(store: Store) -> None:
     with stopped(store, FAILED) as run:
-        store.cancel(run.id)
-        with pytest.raises(errors.RefusedTransition, match=r"The feature auth .* it is cancelled"):
+        run.cancel()
+        with pytest.raises(errors.FeatureOver, match="The feature auth is cancelled"):
             run.reopen("T1")
 
 
 def test_a_task_of_a_completed_feature_cannot_be_retried(store: Store) -> None:
     with launched(store, task("T1")) as run:
         run.complete("T1")
-        with pytest.raises(errors.RefusedTransition, match=r"The feature auth .* it is completed"):
+        with pytest.raises(errors.FeatureOver, match="The feature auth is completed"):
             run.reopen("T1")
 
 
@@ -125,7 +133,7 @@ def test_nothing_starts_after_a_cancel(store: Store) -> None:
         run.end("T0", RetryLater(after=60))
         run.start("T1")
 
-        store.cancel(run.id, note="not wanted any more")
+        run.cancel(note="not wanted any more")
 
         # Then nothing waits any more, and nothing is launched
         raw = read(run)
@@ -134,13 +142,13 @@ def test_nothing_starts_after_a_cancel(store: Store) -> None:
         assert run.start("T2").code == "over"
         assert [state.status for state in store.states(run.id) if state.id != "T1"] == ["cancelled"] * 6
         assert run.status("T1") == TaskStatus.IN_PROGRESS
-        assert store.events(run.id)[-1].cause == "not wanted any more"
+        assert store.events(run.id)[-1].note == "not wanted any more"
 
 
 def test_a_cancelled_feature_is_settled_when_its_last_task_has_ended(store: Store) -> None:
     with launched(store, task("T1"), task("T2")) as run:
         run.start("T1")
-        store.cancel(run.id)
+        run.cancel()
         assert not store.progress(run.id).is_settled
         assert store.active() == [run.id]
 
@@ -155,7 +163,7 @@ def test_a_cancelled_feature_is_settled_when_its_last_task_has_ended(store: Stor
 
 def test_a_cancelled_feature_with_nothing_in_flight_is_out_of_sight_at_once(store: Store) -> None:
     with enqueue(store) as run:
-        store.cancel(run.id)
+        run.cancel()
         assert store.active() == []
         assert store.progress(run.id).is_settled
 
@@ -166,7 +174,7 @@ def test_an_attempt_that_ends_after_the_cancel_leaves_nothing_waiting(
 ) -> None:
     with launched(store, task("T1")) as run:
         run.start("T1")
-        store.cancel(run.id)
+        run.cancel()
         run.end("T1", outcome, retries=3)
         assert store.progress(run.id).delayed == 0
         assert run.status("T1") == TaskStatus.CANCELLED
@@ -175,7 +183,7 @@ def test_an_attempt_that_ends_after_the_cancel_leaves_nothing_waiting(
 def test_work_that_was_done_before_the_cancel_stays_done(store: Store) -> None:
     with launched(store, task("T1"), task("T2")) as run:
         run.start("T1")
-        store.cancel(run.id)
+        run.cancel()
         run.end("T1")
         assert run.status("T1") == TaskStatus.COMPLETED
         assert run.status() == FeatureStatus.CANCELLED
@@ -184,7 +192,7 @@ def test_work_that_was_done_before_the_cancel_stays_done(store: Store) -> None:
 def test_a_lost_attempt_of_a_cancelled_feature_is_not_tried_again(store: Store) -> None:
     with launched(store, task("T1")) as run:
         run.start("T1")
-        store.cancel(run.id)
+        run.cancel()
         run.expire_lease("T1")
         facts, unpublished = run.recover()
         assert (facts.launched, unpublished) == ((), ())
@@ -194,29 +202,27 @@ def test_a_lost_attempt_of_a_cancelled_feature_is_not_tried_again(store: Store) 
 @pytest.mark.parametrize("over", ["completed", "cancelled"])
 def test_a_feature_that_is_over_cannot_be_cancelled(store: Store, over: str) -> None:
     with launched(store, task("T1")) as run:
-        run.complete("T1") if over == "completed" else store.cancel(run.id)
+        run.complete("T1") if over == "completed" else run.cancel()
         before = read(run)
         with pytest.raises(errors.RefusedTransition, match=rf"it is {over}\. .* it is final"):
-            store.cancel(run.id)
+            run.cancel()
         assert read(run) == before
 
 
 def test_a_cancel_of_what_is_not_there_says_so(store: Store) -> None:
     with pytest.raises(errors.NoSuchFeature, match="nobody"):
-        store.cancel("nobody")
+        store.steer("nobody", FeatureEvent.FEATURE_CANCELLED)
 
 
 # --- launch ---------------------------------------------------------------------------------------------
 
 
-def test_a_feature_that_does_not_wait_cannot_be_launched(store: Store) -> None:
+def test_a_launch_of_what_does_not_wait_launches_nothing(store: Store) -> None:
     with launched(store, auto_launch=False) as run:
-        before = read(run)
-        with pytest.raises(errors.RefusedTransition, match="cannot take batch_launched: it is planning"):
-            store.release(run.id)
-        assert read(run) == before
+        assert run.release() == []
+        assert store.progress(run.id).batch == 1
     with pytest.raises(errors.NoSuchFeature, match="nobody"):
-        store.release("nobody")
+        store.steer("nobody", "launch_requested", {"released": 2})
 
 
 def test_a_stopped_batch_is_not_launched_over(store: Store) -> None:
@@ -224,18 +230,121 @@ def test_a_stopped_batch_is_not_launched_over(store: Store) -> None:
         # Given a batch that stopped, was retried and completed
         run.start("T1")
         run.end("T1", FAILED)
-        with pytest.raises(errors.RefusedTransition, match="it is blocked"):
-            store.release(run.id)
+        assert not store.progress(run.id).awaits_launch
         run.reopen("T1")
         run.complete("T1")
         # Then the feature waits for launch as ever
         assert run.status() == FeatureStatus.ON_HOLD
-        assert [launch.task for launch in store.release(run.id).launched] == ["T2"]
+        assert store.progress(run.id).awaits_launch
+        assert run.release() == ["T2"]
 
 
 def test_a_feature_that_waits_for_launch_can_be_cancelled(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1"), auto_launch=False) as run:
         run.complete("T1")
-        store.cancel(run.id)
+        run.cancel()
         assert run.status("T2") == TaskStatus.CANCELLED
         assert store.renew([(run.id, "T2", 1)], lease=LEASE) == ["lost"]
+
+
+# --- hold, defer, skip, review, pause, cap --------------------------------------------------------------
+
+
+def test_a_running_task_on_hold_is_taken_from_its_worker_and_resumes(store: Store) -> None:
+    with launched(store, task("T1"), task("T2", "T1")) as run:
+        run.start("T1")
+        run.ask("T1", TaskEvent.TASK_HELD, revoke=True)
+        check(run)
+        assert store.renew([(run.id, "T1", 1)], lease=LEASE) == ["lost"]
+        assert run.finish("T1", attempt=1)[0] == "stale"
+        assert run.status("T1") == TaskStatus.ON_HOLD
+        assert run.status() == FeatureStatus.ON_HOLD
+
+        assert run.ask("T1", TaskEvent.TASK_RESUMED) == ["T1"]
+        assert run.status() == FeatureStatus.IN_DEVELOPMENT
+        assert run.complete("T1") == ["T2"]
+
+
+def test_a_running_attempt_is_not_taken_away_unasked(store: Store) -> None:
+    with launched(store, task("T1")) as run:
+        run.start("T1")
+        run.cascade()
+        before = read(run)
+        with pytest.raises(errors.AttemptRuns, match="T1 of auth is in-progress"):
+            run.ask("T1", TaskEvent.TASK_HELD)
+        assert read(run) == before
+
+
+def test_a_task_held_before_its_batch_is_left_out_when_it_opens(store: Store) -> None:
+    with launched(store, task("T1"), task("T2", "T1"), task("T3", "T1")) as run:
+        run.ask("T2", TaskEvent.TASK_DEFERRED)
+        assert run.complete("T1") == ["T3"]
+        check(run)
+        assert run.complete("T3") == []
+        assert run.status() == FeatureStatus.ON_HOLD
+        assert run.ask("T2", TaskEvent.TASK_RESUMED) == ["T2"]
+
+
+def test_a_skipped_task_counts_as_resolved(store: Store) -> None:
+    with stopped(store, FAILED) as run:
+        assert run.ask("T1", TaskEvent.TASK_SKIPPED, resolve="resolve") == ["T2"]
+        check(run)
+        run.complete("T2")
+        assert run.status() == FeatureStatus.COMPLETED
+        assert run.status("T1") == TaskStatus.CANCELLED
+
+
+def test_a_cancelled_task_stops_what_depends_on_it_until_it_is_skipped(store: Store) -> None:
+    with launched(store, task("T1"), task("T2", "T1")) as run:
+        run.ask("T1", TaskEvent.TASK_CANCELLED, revoke=True)
+        assert (run.status(), run.status("T1")) == (FeatureStatus.ON_HOLD, TaskStatus.CANCELLED)
+        assert run.ask("T1", TaskEvent.TASK_SKIPPED, resolve="resolve") == ["T2"]
+
+
+def test_a_paused_feature_starts_nothing_until_it_is_resumed(store: Store) -> None:
+    with launched(store, task("T1"), task("T2"), task("T3", "T1"), cap=1) as run:
+        run.start("T1")
+        store.steer(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": 1})
+        assert ids(run.end("T1")) == []
+        assert run.status() == FeatureStatus.ON_HOLD
+        assert store.progress(run.id).is_settled
+        assert ids(store.steer(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0})) == ["T2"]
+        assert run.status() == FeatureStatus.IN_DEVELOPMENT
+
+
+def test_a_cap_holds_both_ways_for_what_starts_next(store: Store) -> None:
+    with launched(store, *(task(f"T{number}") for number in range(6)), cap=2) as run:
+        assert len(ids(store.steer(run.id, "cap_changed", {"cap": 4}))) == 2
+        store.steer(run.id, "cap_changed", {"cap": 1})
+        run.complete("T0", "T1", "T2")
+        assert store.progress(run.id).in_flight == 1
+        store.steer(run.id, "cap_changed", {"cap": run.plan.cap})
+
+
+def test_a_stop_before_a_batch_waits_for_launch(store: Store) -> None:
+    feature = factories.feature(task("T1"), task("T2", "T1"), task("T3", "T2"))
+    plan = planner.plan(feature)
+    store.enqueue("auth", plan, routes_of(feature), stops=[3])
+    with Run(store, "auth", plan) as run:
+        run.cascade()
+        assert run.complete("T1") == ["T2"]
+        assert run.complete("T2") == []
+        assert store.progress("auth").awaits_launch
+        assert run.release() == ["T3"]
+
+
+def test_a_task_without_a_specialist_waits_for_one_and_holds_no_slot(store: Store) -> None:
+    feature = factories.feature(task("T1"), task("T2"))
+    routes = routes_of(feature)
+    routes["T1"] = routes["T1"].model_copy(update={"specialist": ""})
+    plan = planner.plan(feature, cap=1)
+    store.enqueue("auth", plan, routes)
+    with Run(store, "auth", plan) as run:
+        assert run.cascade() == ["T2"]
+        assert store.state("auth", "T1").phase == "unassigned"
+        run.complete("T2")
+        assert (run.status(), store.progress("auth").unassigned) == (FeatureStatus.ON_HOLD, 1)
+        facts = store.assign("auth", "T1", "reviewer")
+        assert [(launch.task, launch.specialist) for launch in facts.launched] == [("T1", "reviewer")]
+        with pytest.raises(errors.AttemptRuns):
+            store.assign("auth", "T1", "builder")

@@ -1,0 +1,257 @@
+"""What a person decides about a feature or one of its tasks: each command is one event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator import errors, graph, report
+from orchestrator.cli import choices, connection, options, output
+from orchestrator.models import TaskState, TaskStatus
+
+if TYPE_CHECKING:
+    from orchestrator.client import Handle
+
+
+def retry(
+    feature_id: options.FeatureId,
+    task_id: options.MaybeTask = None,
+    with_dependents: Annotated[
+        bool, typer.Option("--with-dependents", help="Also what stopped of the tasks that depend on it.")
+    ] = False,
+    from_batch: Annotated[
+        int | None, typer.Option("--from-batch", min=1, help="Everything that stopped, from this batch on.")
+    ] = None,
+    note: options.Note = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Run what failed again. What is completed is never run again."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        wanted = _to_retry(handle, task_id, with_dependents=with_dependents, from_batch=from_batch)
+        for state in wanted:
+            _take_up(handle, state, note)
+        names = report.some([state.id for state in wanted])
+        tell(handle, f"{names} {'runs' if len(wanted) == 1 else 'run'} again.", as_json=as_json)
+
+
+def _to_retry(
+    handle: Handle, task_id: str | None, *, with_dependents: bool, from_batch: int | None
+) -> list[TaskState]:
+    states = {state.id: state for state in handle.states()}
+    stopped = [state for state in states.values() if report.is_stopped(state)]
+    if from_batch is not None:
+        found = [state for state in stopped if state.batch >= from_batch]
+        if not found:
+            raise errors.NothingToRetry(feature=handle.id, where=f"from batch {from_batch} on")
+        return found
+    if task_id is None:
+        raise errors.NothingToRetry(feature=handle.id, where="where no task is named")
+    if task_id.startswith("@"):
+        return [report.gates_state(task_id)]
+    if task_id not in states:
+        raise errors.NoSuchTask(feature=handle.id, task=task_id)
+    if not with_dependents:
+        return [states[task_id]]
+    followers = graph.dependents({state.id: state.depends_on for state in states.values()})
+    behind = set(report.behind(task_id, followers))
+    return [states[task_id], *(state for state in stopped if state.id in behind)]
+
+
+def _take_up(handle: Handle, state: TaskState, note: str) -> None:
+    if state.status is TaskStatus.BLOCKED:
+        handle.unblock(state.id, note)
+    else:
+        handle.retry(state.id, note)
+
+
+def unblock(
+    feature_id: options.FeatureId,
+    task_id: options.TaskId,
+    note: options.Note = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Run a blocked task again, because its obstacle is gone."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        handle.unblock(task_id, note)
+        tell(handle, f"{task_id} runs again.", as_json=as_json)
+
+
+def skip(
+    feature_id: options.FeatureId,
+    task_id: options.TaskId,
+    because: options.Reason,
+    as_json: options.AsJson = False,
+) -> None:
+    """Do without a task: it counts as resolved, and what depends on it may run."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        handle.skip(task_id, because)
+        tell(handle, f"{task_id} is skipped.", as_json=as_json)
+
+
+def assign(
+    feature_id: options.FeatureId,
+    task_id: options.TaskId,
+    specialist: Annotated[str, typer.Argument(metavar="SPECIALIST", help="Name or title of a specialist.")],
+    remember: options.Remember = False,
+    note: options.Note = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Give a task that has not started to a specialist."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        handle.assign(task_id, specialist, note)
+        if remember:
+            choices.remember_tag(client.store.task(feature_id, task_id), specialist, client.settings)
+        tell(handle, f"{task_id} goes to {specialist}.", as_json=as_json)
+
+
+def approve(
+    feature_id: options.FeatureId,
+    task_id: options.MaybeTask = None,
+    note: options.Note = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Approve a task that is in review, or a feature that waits for its review."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        if task_id is None:
+            handle.approve_feature(note)
+        else:
+            handle.approve(task_id, note)
+        tell(handle, f"{task_id or feature_id} is approved.", as_json=as_json)
+
+
+def request_changes(
+    feature_id: options.FeatureId,
+    task_id: options.TaskId,
+    note: Annotated[str, typer.Option("--note", help="What to change; handed to the specialist.")],
+    as_json: options.AsJson = False,
+) -> None:
+    """Send a task that is in review back to its specialist."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        handle.request_changes(task_id, note)
+        tell(handle, f"{task_id} goes back to its specialist.", as_json=as_json)
+
+
+def advance(
+    feature_id: options.FeatureId,
+    task_id: options.TaskId,
+    to: Annotated[str | None, typer.Option("--to", help="A status; else the next one of its flow.")] = None,
+    note: options.Note = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Move a task on by hand, as if its work had been done elsewhere."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        handle.advance(task_id, to, note)
+        tell(handle, f"{task_id} is {client.store.state(feature_id, task_id).status}.", as_json=as_json)
+
+
+def hold(
+    feature_id: options.FeatureId,
+    task_id: options.TaskId,
+    note: options.Note = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Put a task on hold; if it runs, its work is ended."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        handle.hold(task_id, note)
+        tell(handle, f"{task_id} is on hold.", as_json=as_json)
+
+
+def resume(
+    feature_id: options.FeatureId,
+    task_id: options.MaybeTask = None,
+    note: options.Note = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Take up again a task that was on hold or deferred, or a feature that was paused."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        if task_id is None:
+            handle.resume(note)
+        else:
+            handle.resume_task(task_id, note)
+        tell(handle, f"{task_id or feature_id} goes on.", as_json=as_json)
+
+
+def defer(
+    feature_id: options.FeatureId,
+    task_id: options.TaskId,
+    note: options.Note = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Put a task off; what depends on it waits until it is resumed or skipped."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        handle.defer(task_id, note)
+        tell(handle, f"{task_id} is deferred.", as_json=as_json)
+
+
+def cancel(
+    feature_id: options.FeatureId,
+    task_id: options.MaybeTask = None,
+    note: options.Note = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Cancel a feature, or one task: nothing more of it starts, and what runs is ended within seconds."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        if task_id is None:
+            handle.cancel(note)
+        else:
+            handle.cancel_task(task_id, note)
+        tell(handle, f"{task_id or feature_id} is cancelled.", as_json=as_json)
+
+
+def fail(feature_id: options.FeatureId, because: options.Reason, as_json: options.AsJson = False) -> None:
+    """Give a feature up: as cancel, and it counts as failed."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        handle.fail(because)
+        tell(handle, f"{feature_id} is given up.", as_json=as_json)
+
+
+def pause(feature_id: options.FeatureId, note: options.Note = "", as_json: options.AsJson = False) -> None:
+    """Start nothing more of a feature until `resume`; what runs goes on to its end."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        handle.pause(note)
+        tell(handle, f"{feature_id} is paused.", as_json=as_json)
+
+
+def launch(feature_id: options.FeatureId, as_json: options.AsJson = False) -> None:
+    """Start the next batch of a feature that waits for it."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        handle.launch()
+        tell(handle, f"Batch {handle.progress().batch} is launched.", as_json=as_json)
+
+
+def cap(
+    feature_id: options.FeatureId,
+    most: Annotated[int, typer.Argument(metavar="N", help="At most so many tasks at once.")],
+    as_json: options.AsJson = False,
+) -> None:
+    """Change how many tasks of a feature may run at once, while it runs."""
+    with connection.client() as client:
+        handle = client.feature(feature_id)
+        handle.set_cap(most)
+        tell(handle, f"At most {report.count(most, 'task')} of {feature_id} at once.", as_json=as_json)
+
+
+def tell(handle: Handle, text: str, *, as_json: bool) -> None:
+    """Say what was done, and where the feature stands now."""
+    status = handle.status()
+    if as_json:
+        output.write_json({"id": handle.id, "status": status, "message": text})
+        return
+    output.say(text)
+    if not status.is_over:
+        output.tell(f"Next: orchestrator watch {handle.id}")

@@ -1,0 +1,274 @@
+"""The commands that need no Redis, as a person or a script uses them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+import orchestrator
+from orchestrator.cli.app import app
+
+LOGIN = {
+    "title": "Login",
+    "tasks": [
+        {"id": "T1", "title": "Create schema", "tags": ["database"], "estimate": "15m"},
+        {"id": "T2", "title": "Mend sign-in", "tags": ["bug", "backend"], "depends_on": ["T1"]},
+        {"id": "T3", "title": "Write prose", "tags": ["databse"]},
+    ],
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with a feature file, and no settings from outside."""
+    for name in os.environ:
+        if name.startswith("TASKORCHESTRATOR_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    write("login.yaml", LOGIN)
+    return tmp_path
+
+
+def write(name: str, content: Any) -> str:
+    Path(name).write_text(yaml.safe_dump(content), "utf-8")
+    return name
+
+
+def orchestrate(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, arguments, input=stdin)
+
+
+def as_json(*arguments: str, stdin: str | None = None) -> Any:
+    """What a command writes with --json: JSON, and nothing beside it."""
+    return json.loads(orchestrate(*arguments, "--json", stdin=stdin).stdout)
+
+
+# plan
+
+
+def test_a_plan_shows_batches_critical_path_and_who_does_what() -> None:
+    result = orchestrate("plan", "login.yaml")
+    assert result.exit_code == 0
+    assert "Batch 1: T1 Create schema, T3 Write prose" in result.stdout
+    assert "Critical path: T1 → T2" in result.stdout
+    assert "tag bug → Senior Engineer (before backend)" in result.stdout
+
+
+def test_a_route_that_falls_to_the_default_suggests_tags() -> None:
+    assert "Implementation Specialist, the default; tags that route: database" in orchestrate(
+        "plan", "login.yaml"
+    ).stdout.replace("\n", " ")
+
+
+def test_options_go_before_the_file() -> None:
+    plan = as_json("plan", "login.yaml", "--strategy", "sequential", "--cap", "1")
+    assert (plan["strategy"], plan["cap"], len(plan["batches"])) == ("sequential", 1, 3)
+
+
+def test_a_plan_in_json_has_the_routes() -> None:
+    assert as_json("plan", "login.yaml")["routes"]["T2"]["specialist"] == "senior-engineer"
+
+
+def test_a_feature_can_come_from_standard_input() -> None:
+    assert as_json("plan", "-", stdin=yaml.safe_dump(LOGIN))["title"] == "Login"
+
+
+def test_a_large_plan_names_the_first_routes_and_counts_the_others() -> None:
+    write("large.yaml", {"title": "Large", "tasks": [{"id": f"T{number}"} for number in range(500)]})
+    result = orchestrate("plan", "large.yaml")
+    assert "and 450 more" in result.stdout
+    assert len(result.stdout.splitlines()) < 100
+
+
+def test_a_title_cannot_colour_the_output_or_swallow_text() -> None:
+    # Given a title that looks like rich's markup
+    write("odd.yaml", {"title": "[bold]Odd[/bold] [/nonsense]", "tasks": [{"id": "T1", "title": "[red]x"}]})
+    # When
+    result = orchestrate("plan", "odd.yaml")
+    # Then it is shown as it is written
+    assert result.exit_code == 0
+    assert "[bold]Odd[/bold] [/nonsense]: 1 task" in result.stdout
+    assert "T1 [red]x" in result.stdout
+
+
+# route and graph
+
+
+def test_route_tells_specialist_queue_tier_and_reason() -> None:
+    route = as_json("route", "login.yaml")["T2"]
+    assert route["queue"] == "senior-engineer"
+    assert route["model_tier"] == "advanced"
+    assert route["rule"] == "tag"
+    assert "T2 Mend sign-in" in orchestrate("route", "login.yaml").stdout
+
+
+def test_a_graph_is_mermaid_dot_or_svg() -> None:
+    assert orchestrate("graph", "login.yaml").stdout.startswith("flowchart")
+    assert orchestrate("graph", "login.yaml", "--format", "dot").stdout.startswith("digraph")
+    assert orchestrate("graph", "login.yaml", "--format", "svg").stdout.startswith("<svg")
+
+
+def test_a_graph_can_go_into_a_file(folder: Path) -> None:
+    result = orchestrate("graph", "login.yaml", "-o", "login.mmd")
+    assert result.stdout == ""
+    assert (folder / "login.mmd").read_text("utf-8").startswith("flowchart")
+
+
+# Errors
+
+
+@pytest.mark.parametrize("command", ["plan", "route", "graph", "run", "enqueue"])
+def test_a_mistake_in_the_file_is_told_without_a_traceback(command: str) -> None:
+    # Given a feature with an unknown dependency
+    write("wrong.yaml", {"title": "Wrong", "tasks": [{"id": "T1", "depends_on": ["T9"]}]})
+    # When
+    result = orchestrate(command, "wrong.yaml")
+    # Then
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "T9" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_error_in_json_has_class_message_and_facts() -> None:
+    circle = {
+        "title": "Circle",
+        "tasks": [{"id": "T1", "depends_on": ["T2"]}, {"id": "T2", "depends_on": ["T1"]}],
+    }
+    error = as_json("plan", write("circle.yaml", circle))
+    assert error["error"] == "CircularDependency"
+    assert "Circle cannot be planned" in error["message"]
+    assert error["facts"]["paths"] == [["T1", "T2"]]
+
+
+def test_a_wrong_id_is_refused_before_anything_is_started(folder: Path) -> None:
+    result = orchestrate("enqueue", "login.yaml", "--id", "no/id")
+    assert result.exit_code == 2
+    assert "--id is not a feature: 1 mistake" in result.stderr
+    assert not (folder / ".taskorchestrator").exists()
+
+
+def test_a_wrong_option_is_a_usage_error() -> None:
+    assert orchestrate("plan", "login.yaml", "--cap", "0").exit_code == 2
+    assert orchestrate("plan", "login.yaml", "--strategy", "fastest").exit_code == 2
+
+
+def test_a_redis_that_does_not_answer_is_told_with_exit_code_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKORCHESTRATOR_REDIS__URL", "redis://:sesame@127.0.0.1:1/0")
+    result = orchestrate("status")
+    assert result.exit_code == 3
+    assert "Cannot reach Redis at redis://" in result.stderr
+    assert "sesame" not in result.output
+
+
+# init and config
+
+
+def test_init_writes_a_file_that_can_be_loaded_and_only_its_owner_can_read(folder: Path) -> None:
+    result = orchestrate("init")
+    file = folder / ".taskorchestrator" / "config.yaml"
+    assert result.exit_code == 0
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert str(file) in orchestrate("config").stdout
+
+
+def test_init_overwrites_only_with_force(folder: Path) -> None:
+    # Given a file with a change of somebody's own
+    orchestrate("init")
+    file = folder / ".taskorchestrator" / "config.yaml"
+    file.write_text("parallelism: {max_parallel_tasks: 3}", "utf-8")
+    # When
+    refused = orchestrate("init")
+    # Then
+    assert refused.exit_code == 2
+    assert "exists already" in refused.stderr
+    assert "max_parallel_tasks: 3" in file.read_text("utf-8")
+    # And with --force it is written anew
+    assert orchestrate("init", "--force").exit_code == 0
+    assert "max_parallel_tasks: 3" not in file.read_text("utf-8")
+
+
+def test_config_says_where_each_value_came_from_and_hides_secrets(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given
+    orchestrate("init")
+    (folder / ".taskorchestrator" / "config.yaml").write_text(
+        "parallelism: {max_parallel_tasks: 3}\nredis: {url: 'redis://:sesame@host:6379/0'}", "utf-8"
+    )
+    monkeypatch.setenv("TASKORCHESTRATOR_LIMITS__TAIL", "500")
+    # When
+    shown = {row["setting"]: (row["value"], row["from"]) for row in as_json("config")["settings"]}
+    # Then
+    assert shown["parallelism.max_parallel_tasks"] == (3, "file")
+    assert shown["limits.tail"] == (500, "environment")
+    assert shown["parallelism.auto_launch"] == (True, "default")
+    assert shown["redis.url"][1] == "file"
+    assert "sesame" not in orchestrate("config").output
+    assert "sesame" not in orchestrate("config", "--json").output
+
+
+def test_a_configuration_with_a_mistake_is_told(folder: Path) -> None:
+    orchestrate("init")
+    (folder / ".taskorchestrator" / "config.yaml").write_text("parallelism: {max_paralel_tasks: 3}", "utf-8")
+    result = orchestrate("config")
+    assert result.exit_code == 2
+    assert "did you mean max_parallel_tasks?" in result.stderr
+
+
+# Starting up
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["plan", "login.yaml"], ["route", "login.yaml"], ["graph", "login.yaml"], ["config"], ["--help"]],
+)
+def test_what_needs_no_redis_imports_neither_redis_nor_celery(command: list[str]) -> None:
+    script = (
+        "import sys, atexit; from orchestrator.cli import main; sys.argv[0] = 'orchestrator';"
+        "atexit.register(lambda: print({'celery', 'redis', 'kombu'} & set(sys.modules), file=sys.stderr)); main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr == "set()\n"
+
+
+def test_python_m_orchestrator_is_the_same_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == f"orchestrator {orchestrator.__version__}\n"
+
+
+def test_a_terminal_without_unicode_gets_question_marks_not_a_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "plan", "login.yaml"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert "Critical path: T1 ? T2" in done.stdout
+
+
+def test_without_a_command_the_help_lists_them() -> None:
+    help = orchestrate("--help").stdout
+    for command in ("plan", "run", "watch", "explain", "retry", "unblock", "up", "doctor", "init"):
+        assert f" {command} " in help

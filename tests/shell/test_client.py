@@ -1,0 +1,298 @@
+"""The way in from Python: refused or stored, no connection left, and a handle that tells the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import celery
+import pytest
+import redis
+
+import orchestrator
+from orchestrator import errors, lifecycle
+from orchestrator.client import Client, Handle, make_id, some
+from orchestrator.config import Settings
+from orchestrator.flows import SHIPPED_FLOWS, Flow
+from orchestrator.models import Blocked, Completed, Failed, Feature, FeatureStatus, Outcome, Retries, Strategy
+from orchestrator.sections import Limits, RedisSettings, Trust
+from tests.core import factories
+from tests.core.factories import task
+from tests.redis_server import client_of, serve
+from tests.shell.brokers import NOWHERE, app_with
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serve(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def server(url: str) -> Iterator[redis.Redis]:
+    """The empty server, as seen from outside."""
+    with client_of(url) as server:
+        server.flushall()
+        yield server
+
+
+@pytest.fixture
+def settings(url: str, server: redis.Redis) -> Settings:
+    return settings_on(url)
+
+
+def settings_on(url: str, **given: Any) -> Settings:
+    return Settings(**{"redis": RedisSettings(url=url), "trust": Trust(inline_commands=True), **given})
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[Client]:
+    with Client(settings) as client:
+        yield client
+
+
+def a_feature(*tasks: Any, **fields: Any) -> Feature:
+    return factories.feature(*(tasks or (runs("T1"), runs("T2", "T1"))), **fields)
+
+
+def runs(id: str, *depends_on: str, **fields: Any) -> Any:
+    return task(id, *depends_on, **{"run": "true", **fields})
+
+
+def work(handle: Handle, name: str, outcome: Outcome | None = None) -> None:
+    """As a worker does."""
+    store, outcome = handle._client.store, outcome or Completed(result={"rows": 3})
+    attempt = store.state(handle.id, name).attempt
+    assert store.start(handle.id, name, attempt, worker="w1", lease=60).code == "started"
+    move = lifecycle.conclude(Flow("default", SHIPPED_FLOWS["default"]), outcome, Retries())
+    store.finish(handle.id, name, attempt, outcome, move)
+
+
+# --- enqueue --------------------------------------------------------------------------------------------
+
+
+def test_an_enqueued_feature_is_stored_and_on_its_way(client: Client, server: redis.Redis) -> None:
+    handle = client.enqueue(a_feature(title="User login"))
+
+    assert handle.id.startswith("user-login-")
+    assert handle.progress().in_flight == 1
+    assert server.llen("implementation-specialist") == 1
+    assert [progress.id for progress in client.features()] == [handle.id]
+    assert client.feature(handle.id).status() is FeatureStatus.PLANNING
+
+
+REFUSED = [
+    (a_feature(runs("T1", "T2"), runs("T2", "T1")), errors.CircularDependency),
+    (a_feature(strategy=Strategy.PARALLEL), errors.NotParallel),
+    (a_feature(runs("T1", specialist="nobody")), errors.UnknownSpecialist),
+    (a_feature(task("T1")), errors.NothingToDo),
+    (a_feature(*(runs(f"T{number}") for number in range(11))), errors.InvalidFeature),
+]
+
+
+@pytest.mark.parametrize(("feature", "error"), REFUSED, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_refused_feature_stores_nothing(
+    url: str, server: redis.Redis, feature: Feature, error: type[Exception]
+) -> None:
+    with Client(settings_on(url, limits=Limits(tasks=10))) as client, pytest.raises(error):
+        client.enqueue(feature, idempotency_key="order-7")
+    assert server.keys("*") == []
+
+
+def test_commands_that_are_not_allowed_store_nothing(url: str, server: redis.Redis) -> None:
+    with Client(settings_on(url, trust=Trust())) as client, pytest.raises(errors.InlineCommandRefused):
+        client.enqueue(a_feature())
+    assert server.keys("*") == []
+
+
+def test_an_id_that_exists_stores_nothing_more(client: Client, server: redis.Redis) -> None:
+    client.enqueue(a_feature(id="auth"))
+    before = sorted(map(str, server.keys("*")))
+    with pytest.raises(errors.FeatureExists):
+        client.enqueue(a_feature(id="auth"))
+    assert sorted(map(str, server.keys("*"))) == before
+    assert server.llen("implementation-specialist") == 1
+
+
+def test_an_idempotency_key_enqueues_once(client: Client, server: redis.Redis) -> None:
+    first, again = (client.enqueue(a_feature(), idempotency_key="order-7") for _ in range(2))
+
+    assert first.id == again.id
+    assert len(client.features()) == 1
+    assert server.llen("implementation-specialist") == 1
+    assert client.enqueue(a_feature(), idempotency_key="order-8").id != first.id
+
+
+def test_a_feature_is_stored_where_only_the_broker_is_down(url: str, server: redis.Redis) -> None:
+    app = app_with(NOWHERE, redis=RedisSettings(url=url), trust=Trust(inline_commands=True))
+    with Client(app=app) as client:
+        with pytest.raises(errors.BrokerUnreachable, match="The feature auth is stored"):
+            client.enqueue(a_feature(id="auth"))
+        assert client.feature("auth").progress().in_flight == 1
+    assert server.hlen("to:{auth}:outbox") == 1
+
+
+def test_a_redis_that_is_down_is_named_without_its_password() -> None:
+    with Client(settings_on(NOWHERE)) as client, pytest.raises(errors.RedisUnreachable) as refused:
+        client.enqueue(a_feature())
+    assert "127.0.0.1:1" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+# --- connections ----------------------------------------------------------------------------------------
+
+
+def connections(server: redis.Redis) -> set[str]:
+    return {str(client["id"]) for client in server.client_list()}
+
+
+def test_enqueue_leaves_no_connection_open(settings: Settings, server: redis.Redis) -> None:
+    before = connections(server)
+
+    handle = orchestrator.enqueue(a_feature(), settings=settings)
+    assert connections(server) == before
+
+    with pytest.raises(errors.FeatureExists):
+        orchestrator.enqueue(a_feature(id=handle.id), settings=settings)
+    assert connections(server) == before
+    assert handle.progress().total == 2
+    handle._client.close()
+    assert connections(server) == before
+
+
+def test_a_client_closes_what_it_opened(settings: Settings, server: redis.Redis) -> None:
+    before = connections(server)
+    with Client(settings) as client:
+        client.enqueue(a_feature())
+        assert connections(server) > before
+    assert connections(server) == before
+
+
+def test_enqueue_works_from_within_a_celery_task(settings: Settings, server: redis.Redis) -> None:
+    # Given somebody's own Celery app, and a task of theirs
+    theirs = celery.Celery("theirs", broker="memory://", set_as_current=False)
+
+    @theirs.task(name="theirs.release")
+    def release() -> str:
+        handle = orchestrator.enqueue(a_feature(), settings=settings)
+        assert handle.progress().in_flight == 1
+        handle._client.close()
+        return handle.id
+
+    # When it runs, and enqueues
+    before = connections(server)
+    feature_id = release.apply().get()
+
+    # Then the feature is on its way, and nothing of theirs has changed
+    assert server.llen("implementation-specialist") == 1
+    assert connections(server) == before
+    with Client(settings) as client:
+        assert client.feature(feature_id).progress().total == 2
+
+
+def test_our_app_does_not_become_the_app_of_who_imports_it(settings: Settings) -> None:
+    theirs = celery.Celery("theirs", broker="memory://")
+    theirs.set_current()
+    with Client(settings) as client:
+        client.enqueue(a_feature())
+        assert celery.current_app.main == "theirs"
+
+
+# --- a handle -------------------------------------------------------------------------------------------
+
+
+def test_a_handle_tells_the_whole_story(client: Client) -> None:
+    handle = client.enqueue(a_feature(id="auth"))
+    work(handle, "T1")
+
+    assert handle.result("T1") == {"rows": 3}
+    assert handle.outcome("T2") is None
+    assert [task.id for task in handle.tasks()] == ["T1", "T2"]
+    assert [(state.id, state.specialist) for state in handle.states([2])] == [
+        ("T2", "Implementation Specialist")
+    ]
+    work(handle, "T2")
+    assert handle.wait(60).status is FeatureStatus.COMPLETED
+    assert [event.event for event in handle.follow()][-1] == "all_tasks_complete"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "mend"), [(Failed(reason="broken"), "retry"), (Blocked(reason="no key"), "unblock")]
+)
+def test_a_stopped_task_is_mended(client: Client, outcome: Failed | Blocked, mend: str) -> None:
+    handle = client.enqueue(a_feature())
+    work(handle, "T1", outcome)
+    assert handle.wait(60).status is FeatureStatus.BLOCKED
+    with pytest.raises(errors.NotCompleted, match=f"{outcome.status}: {outcome.reason}"):
+        handle.result("T1")
+
+    getattr(handle, mend)("T1", note="mended")
+
+    assert handle.status() is FeatureStatus.IN_DEVELOPMENT
+    assert handle.states()[0].attempt == 2
+
+
+def test_a_wait_ends_at_its_timeout_and_the_feature_goes_on(client: Client) -> None:
+    handle = client.enqueue(a_feature(id="auth"))
+    with pytest.raises(errors.WaitTimeout) as ended:
+        handle.wait(timeout=0.05)
+    assert str(ended.value) == (
+        "auth was not finished after 0.05 s: it is planning, 0 of 2 tasks complete. It goes on running."
+    )
+    assert not handle.progress().is_settled
+
+
+def test_a_feature_that_waits_for_launch_is_launched(client: Client) -> None:
+    handle = client.enqueue(a_feature(), auto_launch=False)
+    work(handle, "T1")
+    assert handle.status() is FeatureStatus.ON_HOLD
+    handle.launch()
+    work(handle, "T2")
+    assert handle.wait(60).status is FeatureStatus.COMPLETED
+
+
+def test_a_cancelled_feature_is_settled(client: Client) -> None:
+    handle = client.enqueue(a_feature())
+    work(handle, "T1", Failed(reason="broken"))
+    handle.cancel("not wanted")
+    assert handle.wait(60).status is FeatureStatus.CANCELLED
+    with pytest.raises(errors.RefusedTransition):
+        handle.cancel()
+
+
+def test_what_is_not_there_is_named(client: Client) -> None:
+    with pytest.raises(errors.NoSuchFeature, match="nobody"):
+        client.feature("nobody")
+    handle = client.enqueue(a_feature())
+    for ask in (handle.outcome, handle.result, handle.retry, handle.unblock):
+        with pytest.raises(errors.NoSuchTask, match="T9"):
+            ask("T9")
+    with pytest.raises(errors.NotCompleted, match="no attempt has ended yet"):
+        handle.result("T1")
+
+
+# --- small things ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("title", "start"),
+    [("Add user login!", "add-user-login-"), ("ß→", "feature-"), ("x" * 99, "x" * 40 + "-")],
+)
+def test_an_id_is_made_from_the_title(title: str, start: str) -> None:
+    one, two = make_id(title), make_id(title)
+    assert one.startswith(start)
+    assert one != two
+    assert a_feature(id=one).id == one
+
+
+def test_some_of_many_are_named() -> None:
+    assert some(["T1", "T2"]) == "T1, T2"
+    assert some([f"T{number}" for number in range(7)]) == "T0, T1, T2, T3, T4 and 2 more"
+
+
+def test_a_plan_stores_nothing(client: Client, server: redis.Redis, tmp_path: Path) -> None:
+    assert len(client.plan(a_feature()).batches) == 2
+    assert server.keys("*") == []

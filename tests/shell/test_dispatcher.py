@@ -1,0 +1,108 @@
+"""Commands become messages: small ones, all of them, or none, and then the outbox keeps them."""
+
+from __future__ import annotations
+
+import logging
+
+import fakeredis
+import pytest
+
+from orchestrator import errors, planner, routing
+from orchestrator.celery import App
+from orchestrator.dispatcher import Dispatcher
+from orchestrator.keys import Keys
+from orchestrator.lifecycle import Announce, Facts, Publish
+from orchestrator.models import Feature
+from orchestrator.store import Store
+from tests.core import factories
+from tests.core.factories import task
+from tests.shell.brokers import NOWHERE, app_with, messages
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True), Keys())
+
+
+def launch(store: Store, app: App, feature: Feature, feature_id: str = "auth", cap: int = 5) -> Facts:
+    store.enqueue(feature_id, planner.plan(feature, cap), routing.route(feature, app.settings))
+    return store.cascade(feature_id)
+
+
+def outbox(store: Store) -> list[str]:
+    return sorted(map(str, store.client.hkeys(store.keys.feature("auth").outbox)))
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_each_launch_is_one_message_to_the_queue_of_its_specialist(store: Store, pooled: bool) -> None:
+    # Given a launch of two tasks for different specialists
+    app = app_with("memory://")
+    facts = launch(store, app, factories.feature(task("T1", tags=["backend"]), task("T2", tags=["bug"])))
+    assert outbox(store) == ["T1", "T2"]
+
+    # When it is published
+    Dispatcher(app, store, pooled=pooled).publish("auth", facts.launched)
+
+    # Then each is in its queue, with its three words and nothing else
+    sent = sorted(messages(), key=lambda message: str(message.headers["id"]))
+    assert [(message.queue, message.headers["id"], message.body[:2]) for message in sent] == [
+        ("implementation-specialist", "auth:T1:1", [["auth", "T1", 1], {}]),
+        ("senior-engineer", "auth:T2:1", [["auth", "T2", 1], {}]),
+    ]
+    assert [message.body[2] for message in sent] == [
+        {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    ] * 2
+    # And they are one Celery group
+    assert len({message.headers["group"] for message in sent}) == 1
+    assert outbox(store) == []
+
+
+def test_a_message_has_the_same_size_in_any_graph(store: Store) -> None:
+    app = app_with("memory://")
+    sizes = set()
+    for feature_id, layers, width in (("one", 1, 1), ("two", 2, 5), ("ten", 20, 50)):
+        tasks = [
+            task(
+                f"T{layer * width + place:04}",
+                *([f"T{(layer - 1) * width + place:04}"] if layer else []),
+                description="x" * layers,
+            )
+            for layer in range(layers)
+            for place in range(width)
+        ]
+        facts = launch(store, app, factories.feature(*tasks), feature_id)
+        Dispatcher(app, store, pooled=False).publish(feature_id, facts.launched[:1])
+        (message,) = messages()
+        sizes.add(message.size)
+    assert len(sizes) == 1
+    assert sizes.pop() < 2_000
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize("broker", [NOWHERE, "amqp://guest:secret@127.0.0.1:1//"], ids=["redis", "amqp"])
+def test_what_a_broker_does_not_take_stays_in_the_outbox(store: Store, broker: str, pooled: bool) -> None:
+    app = app_with(broker)
+    facts = launch(store, app, factories.feature(task("T1"), task("T2")))
+
+    with pytest.raises(errors.BrokerUnreachable) as refused:
+        Dispatcher(app, store, pooled=pooled).publish("auth", facts.launched)
+
+    text = str(refused.value)
+    assert text.startswith("Cannot reach the broker at ")
+    assert "127.0.0.1:1" in text
+    assert "The feature auth is stored; its first tasks are sent as soon as a worker runs" in text
+    assert "secret" not in text
+    assert outbox(store) == ["T1", "T2"]
+
+
+def test_commands_are_carried_out_in_their_order(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    app = app_with("memory://")
+    facts = launch(store, app, factories.feature(task("T1")))
+    caplog.set_level(logging.INFO, "orchestrator")
+
+    Dispatcher(app, store, pooled=False).send(
+        [Announce("auth", "Batch 1: 0/1 tasks complete (0%)"), Publish("auth", facts.launched)]
+    )
+
+    assert caplog.messages == ["[auth] Batch 1: 0/1 tasks complete (0%)"]
+    assert len(messages()) == 1

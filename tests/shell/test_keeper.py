@@ -1,0 +1,172 @@
+"""A worker keeps its promises: leases are renewed, and the one that leads puts right what is wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import fakeredis
+import pytest
+from celery.worker import state
+
+from orchestrator import connections, planner, routing
+from orchestrator.keeper import Keeper, _attempt
+from orchestrator.keys import Keys
+from orchestrator.sections import Recovery
+from orchestrator.store import Store
+from tests.core import factories
+from tests.core.factories import task
+from tests.shell.brokers import app_with, messages
+
+RECOVERY = Recovery(sweep=0.01, lease=60, patience=0.001, worker_lost_retries=1)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Store:
+    store = Store(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True), Keys())
+    monkeypatch.setattr(connections, "open_store", lambda settings: store)
+    return store
+
+
+@pytest.fixture
+def keeper(store: Store) -> Any:
+    parent: Any = SimpleNamespace(app=app_with("memory://", recovery=RECOVERY), hostname="w1@here")
+    keeper = Keeper(parent)
+    yield keeper
+    keeper.terminate(parent)
+    if keeper.thread.is_alive():
+        keeper.thread.join(60)
+        assert not keeper.thread.is_alive()
+
+
+def launch(keeper: Keeper, feature_id: str = "auth") -> None:
+    feature = factories.feature(task("T1"), task("T2", "T1"))
+    store = keeper.shell.store
+    store.enqueue(feature_id, planner.plan(feature), routing.route(feature, keeper.shell.settings))
+    store.published(feature_id, store.cascade(feature_id).launched)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def lose(store: Store, feature_id: str = "auth") -> None:
+    """A worker begins T1 and is gone."""
+    store.start(feature_id, "T1", 1, worker="w9", lease=60)
+    store.client.zadd(store.keys.feature(feature_id).slots, {"T1": 1})
+
+
+def bodies() -> list[Any]:
+    return sorted(message.body[0] for message in messages())
+
+
+@pytest.mark.parametrize(
+    ("id", "attempt"),
+    [
+        ("auth:T2:3", ("auth", "T2", 3)),
+        ("0a1b-2c3d", None),
+        ("a:b", None),
+        ("a:b:c:d", None),
+        ("a:b:c", None),
+    ],
+)
+def test_what_runs_is_told_by_its_id(id: str, attempt: tuple[str, str, int] | None) -> None:
+    assert _attempt(SimpleNamespace(id=id)) == attempt
+
+
+def test_the_leases_of_what_runs_here_are_renewed(
+    keeper: Keeper, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an attempt that runs here, its lease at an end, and a task of another kind
+    launch(keeper)
+    lose(store)
+    running = [SimpleNamespace(id="auth:T1:1"), SimpleNamespace(id="some-other-task")]
+    monkeypatch.setattr(state, "active_requests", running)
+
+    keeper._renew(60)
+
+    store.recover("auth", losses=1, patience=60)
+    assert store.state("auth", "T1").attempt == 1
+
+
+def test_a_sweep_publishes_what_was_lost_and_what_never_was_published(keeper: Keeper, store: Store) -> None:
+    launch(keeper, "lost")
+    lose(store, "lost")
+    feature = factories.feature(task("T1"))
+    store.enqueue("unseen", planner.plan(feature), routing.route(feature, keeper.shell.settings))
+    store.cascade("unseen")
+
+    keeper._sweep()
+
+    assert bodies() == [["lost", "T1", 2], ["unseen", "T1", 1]]
+    assert store.client.hlen(store.keys.feature("unseen").outbox) == 0
+
+
+def test_a_feature_that_cannot_be_swept_does_not_hold_up_the_others(
+    keeper: Keeper, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a feature that is broken in the store, one that is gone, and one that waits for the sweep
+    launch(keeper, "a-broken")
+    store.client.delete(store.keys.feature("a-broken").slots)
+    store.client.set(store.keys.feature("a-broken").slots, "not a sorted set")
+    launch(keeper, "b-gone")
+    store.client.delete(store.keys.feature("b-gone").meta)
+    launch(keeper, "c-lost")
+    lose(store, "c-lost")
+
+    keeper._sweep()
+
+    assert bodies() == [["c-lost", "T1", 2]]
+    assert store.active() == ["a-broken", "c-lost"]
+    assert any("a-broken" in message for message in caplog.messages)
+
+
+def test_it_goes_on_after_an_error(keeper: Keeper, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch(keeper)
+    lose(store)
+    trouble = iter([OSError("no route"), ValueError("who knows")])
+    lead = store.lead
+
+    def troubled(worker: str, seconds: float) -> bool:
+        for error in trouble:
+            raise error
+        return lead(worker, seconds)
+
+    monkeypatch.setattr(store, "lead", troubled)
+    keeper.start(None)  # type: ignore[arg-type]
+
+    wait_until(lambda: store.state("auth", "T1").attempt == 2)
+
+
+def test_who_does_not_lead_does_not_sweep(
+    keeper: Keeper, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch(keeper)
+    lose(store)
+    assert store.lead("another", seconds=3_600)
+    asked: list[str] = []
+    lead = store.lead
+
+    def note_it(worker: str, seconds: float) -> bool:
+        asked.append(worker)
+        return lead(worker, seconds)
+
+    monkeypatch.setattr(store, "lead", note_it)
+
+    keeper.start(None)  # type: ignore[arg-type]
+    wait_until(lambda: len(asked) > 3)
+
+    assert store.state("auth", "T1").attempt == 1
+
+
+def test_a_warm_stop_goes_on_renewing(keeper: Keeper, store: Store) -> None:
+    keeper.start(None)  # type: ignore[arg-type]
+    keeper.stop(None)  # type: ignore[arg-type]
+    launch(keeper)
+    lose(store)
+    wait_until(lambda: store.state("auth", "T1").attempt == 2)

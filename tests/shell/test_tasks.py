@@ -1,0 +1,268 @@
+"""An attempt in a worker: begin, work, conclude, follow up; its time limit; what it sees of others."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import pytest
+
+from orchestrator import connections, planner, routing, tasks
+from orchestrator.config import Settings
+from orchestrator.flows import FeatureEvent
+from orchestrator.keys import Keys
+from orchestrator.models import (
+    Blocked,
+    Completed,
+    Failed,
+    FailureCause,
+    Feature,
+    FeatureStatus,
+    Outcome,
+    TaskStatus,
+)
+from orchestrator.sections import SpecialistSettings
+from orchestrator.store import Store
+from orchestrator.tasks import Dependencies, Shell, TaskStopped
+from tests.core import factories
+from tests.core.factories import task
+from tests.shell.brokers import NOWHERE, app_with, messages
+from tests.shell.contexts import a_context
+from workers import Context
+from workers.runners.python import alarm
+
+WHO = "implementation-specialist"
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
+    store = Store(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True), Keys())
+    monkeypatch.setattr(connections, "open_store", lambda settings: store)
+    monkeypatch.chdir(tmp_path)
+    return store
+
+
+def shell_on(broker: str = "memory://") -> Shell:
+    app = app_with(broker)
+    return Shell(app)
+
+
+def launch(shell: Shell, feature: Feature | None = None) -> None:
+    feature = feature or factories.feature(task("T1"), task("T2", "T1"))
+    shell.store.enqueue("auth", planner.plan(feature), routing.route(feature, shell.settings))
+    facts = shell.store.cascade("auth")
+    shell.store.published("auth", facts.launched)
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Context], Outcome]], None]:
+    """Do the work by a function of the test's."""
+
+    def by(function: Callable[[Context], Outcome]) -> None:
+        monkeypatch.setattr(tasks, "perform", lambda context, settings: function(context))
+
+    return by
+
+
+def test_an_attempt_ends_with_what_follows_on_its_way(store: Store, work: Any) -> None:
+    shell = shell_on()
+    launch(shell)
+    work(lambda context: Completed(summary=context.task.id))
+
+    assert shell.attempt(WHO, "auth", "T1", 1, "w1") == "T1: completed"
+
+    assert store.state("auth", "T1").status is TaskStatus.COMPLETED
+    assert store.progress("auth").status is FeatureStatus.IN_DEVELOPMENT
+    assert [message.body[0] for message in messages()] == [["auth", "T2", 1]]
+    assert store.client.hlen(store.keys.feature("auth").outbox) == 0
+
+
+@pytest.mark.parametrize("outcome", [Failed(reason="2 of 9 fail"), Blocked(reason="no key")])
+def test_celery_is_told_what_did_not_complete(store: Store, work: Any, outcome: Failed | Blocked) -> None:
+    shell = shell_on()
+    launch(shell)
+    work(lambda context: outcome)
+
+    with pytest.raises(TaskStopped, match=f"T1: {outcome.status}: {outcome.reason}"):
+        shell.attempt(WHO, "auth", "T1", 1, "w1")
+
+    assert store.state("auth", "T1").status == outcome.status
+    assert store.progress("auth").status is FeatureStatus.BLOCKED
+    assert messages() == []
+
+
+def test_what_may_not_start_does_no_work(store: Store, work: Any) -> None:
+    shell = shell_on()
+    launch(shell)
+    done: list[str] = []
+
+    def note_it(context: Context) -> Outcome:
+        done.append(context.task.id)
+        return Completed()
+
+    work(note_it)
+
+    shell.attempt(WHO, "auth", "T1", 1, "w1")
+    for name, attempt in (("T1", 1), ("T1", 2), ("T9", 1)):
+        assert shell.attempt(WHO, "auth", name, attempt, "w2").startswith("not started: ")
+
+    assert done == ["T1"]
+
+
+def test_a_broker_that_is_gone_loses_nothing(
+    store: Store, work: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a broker that does not answer any more
+    shell = shell_on(NOWHERE)
+    launch(shell)
+    work(lambda context: Completed())
+
+    # When an attempt ends
+    assert shell.attempt(WHO, "auth", "T1", 1, "w1") == "T1: completed"
+
+    # Then it is committed, the log tells of the broker, and the sweep knows what to publish
+    assert store.state("auth", "T1").status is TaskStatus.COMPLETED
+    assert any("Cannot reach the broker" in message for message in caplog.messages)
+    _, unpublished = store.recover("auth", losses=1, patience=-1)
+    assert [launch.task for launch in unpublished] == ["T2"]
+
+
+def test_an_attempt_that_lost_its_lease_changes_nothing(
+    store: Store, work: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    shell = shell_on()
+    launch(shell)
+
+    def lose(context: Context) -> Outcome:
+        store.client.zadd(store.keys.feature("auth").slots, {"T1": 1})
+        store.recover("auth", losses=1, patience=60)
+        assert context.is_cancelled()
+        return Completed()
+
+    work(lose)
+    caplog.set_level(logging.WARNING, "orchestrator")
+    shell.attempt(WHO, "auth", "T1", 1, "w1")
+
+    assert store.state("auth", "T1").status is TaskStatus.PENDING
+    assert store.state("auth", "T1").attempt == 2
+    assert any("it was not this worker" in message for message in caplog.messages)
+
+
+def test_an_attempt_says_how_far_it_is_and_learns_of_a_cancel(store: Store, work: Any) -> None:
+    shell = shell_on()
+    launch(shell)
+
+    def look(context: Context) -> Outcome:
+        context.progress(50, "half way")
+        assert store.state("auth", "T1").note == "half way"
+        assert not context.is_cancelled()
+        store.steer("auth", FeatureEvent.FEATURE_CANCELLED)
+        assert context.is_cancelled()
+        return Completed()
+
+    work(look)
+    shell.attempt(WHO, "auth", "T1", 1, "w1")
+    assert store.progress("auth").is_settled
+
+
+def test_an_attempt_sees_the_outcomes_of_its_dependencies(store: Store, work: Any) -> None:
+    shell = shell_on()
+    launch(shell)
+    work(lambda context: Completed(result=[1, 2]))
+    shell.attempt(WHO, "auth", "T1", 1, "w1")
+
+    seen: list[dict[str, Completed]] = []
+
+    def look(context: Context) -> Outcome:
+        seen.append(dict(context.dependencies))
+        return Completed()
+
+    work(look)
+    shell.attempt(WHO, "auth", "T2", 1, "w1")
+
+    assert seen == [{"T1": Completed(result=[1, 2])}]
+
+
+def test_dependencies_are_read_once_and_only_when_looked_at() -> None:
+    class Outcomes:
+        asked = 0
+
+        def outcomes(self, feature_id: str, task_ids: tuple[str, ...]) -> dict[str, Outcome]:
+            self.asked += 1
+            assert (feature_id, task_ids) == ("auth", ("T1", "T2", "T3"))
+            return {"T1": Completed(result=1), "T2": Failed(reason="x")}
+
+    outcomes: Any = Outcomes()
+    dependencies = Dependencies(outcomes, "auth", task("T4", "T1", "T2", "T3"))
+    assert outcomes.asked == 0
+
+    assert dependencies["T1"].result == 1
+    assert (list(dependencies), len(dependencies)) == (["T1"], 1)
+    for missing in ("T2", "T3", "T9"):
+        assert missing not in dependencies
+        with pytest.raises(KeyError):
+            dependencies[missing]
+    assert outcomes.asked == 1
+
+
+# --- the time limit -------------------------------------------------------------------------------------
+
+
+def never_ends(context: Context) -> None:
+    """Work that goes on until it is interrupted."""
+    while True:
+        threading.Event().wait(0.001)
+
+
+def test_an_alarm_interrupts_what_runs_longer() -> None:
+    with pytest.raises(TimeoutError, match=r"still running after 0\.02 s"), alarm(0.02):
+        never_ends(None)  # type: ignore[arg-type]
+
+
+def test_an_alarm_leaves_nothing_behind() -> None:
+    rung: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+    try:
+        with alarm(3_600):
+            assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+        signal.raise_signal(signal.SIGALRM)
+        assert rung == [1]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_without_a_limit_there_is_no_alarm() -> None:
+    with alarm(None):
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_in_a_thread_there_is_no_alarm() -> None:
+    passed: list[bool] = []
+
+    def inside() -> None:
+        with alarm(3_600):
+            passed.append(signal.getitimer(signal.ITIMER_REAL) == (0, 0))
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert passed == [True]
+
+
+@pytest.mark.parametrize(
+    ("of_task", "of_specialist"), [("20ms", None), (None, "20ms"), ("20ms", "1h")], ids=str
+)
+def test_an_attempt_over_its_time_limit_fails(
+    tmp_path: Path, of_task: str | None, of_specialist: str | None
+) -> None:
+    slow = SpecialistSettings.model_validate({"python": f"{__name__}:never_ends", "timeout": of_specialist})
+    context = a_context(tmp_path, task("T1", timeout=of_task))
+    outcome = tasks.perform(context, Settings(specialists={"reviewer": slow}))
+    assert isinstance(outcome, Failed)
+    assert outcome.cause is FailureCause.TIMEOUT
