@@ -6,6 +6,7 @@ The worker is started with `celery -A benchmarks.plain worker -c 2`. Every setti
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from celery import Celery, chain, group
@@ -51,3 +52,7 @@ def run_group_with_results(tasks: int) -> None:
 def run_chain(tasks: int) -> None:
     """Run tasks one after the other, and wait for the last one."""
     chain(*(noop.si() for _ in range(tasks))).apply_async().get(timeout=PATIENCE)
+
+
+if __name__ == "__main__":  # publish layers to a queue that nobody serves: LAYERS WIDTH QUEUE
+    chain_of_groups(int(sys.argv[1]), int(sys.argv[2])).apply_async(queue=sys.argv[3])
