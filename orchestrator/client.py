@@ -33,6 +33,9 @@ from orchestrator.models import (
 WATCH_SECONDS = 1.0
 """How long one wait for events lasts. An event ends it at once."""
 
+LOOK_SECONDS = 0.02
+"""Between two looks of `wait` at the progress, however many events come."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -324,7 +327,9 @@ class Handle:
                     progress=f"{progress.completed} of {progress.total} tasks complete",
                 )
             events = self.events(after, block=left)
-            after = events[-1].id if events else after
+            if events:
+                after = events[-1].id
+                time.sleep(LOOK_SECONDS)  # so that a stream of events costs a few looks, not one each
         return progress
 
     def outcome(self, task_id: str) -> Outcome | None:

@@ -257,10 +257,18 @@ def _did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def find_folder(start: Path | None = None) -> Path:
-    """The nearest `.taskorchestrator` folder from `start` (else the working folder) upwards."""
+    """The nearest `.taskorchestrator` folder of this user, from `start` (else the working folder) upwards."""
     here = (start or Path.cwd()).resolve()
-    found = (place / FOLDER for place in [here, *here.parents] if (place / FOLDER).is_dir())
+    found = (place / FOLDER for place in [here, *here.parents] if _is_own_folder(place / FOLDER))
     return next(found, here / FOLDER)
+
+
+def _is_own_folder(folder: Path) -> bool:
+    """It is there, and ours: a folder that another user put above ours does not say what our workers run."""
+    try:
+        return folder.is_dir() and folder.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def find_file(start: Path | None = None) -> Path | None:
