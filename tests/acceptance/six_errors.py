@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.models import TaskStatus
 from tests.acceptance.conftest import PATIENCE, Project, open_project, wait_until
 
 
@@ -150,7 +151,7 @@ def at_capacity(project: Project) -> Scene:
     }
     scene.type("enqueue", project.write("wide.yaml", feature))
     handle = project.client().feature("wide")
-    wait_until(lambda: handle.progress().counts.get("in-progress", 0) == 5)  # type: ignore[call-overload]
+    wait_until(lambda: handle.progress().counts.get(TaskStatus.IN_PROGRESS, 0) == 5)
     scene.type("explain", "wide", "T7")
     scene.type("cap", "wide", "6")
     gate.touch()
@@ -223,7 +224,7 @@ def overdue(project: Project) -> Scene:
     tasks = [{"id": "T1", "title": "Migrate", "tags": ["database"], "estimate": "100ms", "run": hold(gate)}]
     scene.type("enqueue", project.write("late.yaml", {"id": "late", "title": "Migration", "tasks": tasks}))
     handle = project.client().feature("late")
-    wait_until(lambda: handle.progress().overdue >= 2)
+    wait_until(lambda: handle.states()[0].status is TaskStatus.IN_PROGRESS and handle.progress().overdue >= 2)
     scene.type("status", "late")
     gate.touch()
     scene.type("watch", "late")
