@@ -197,6 +197,8 @@ def _event_line(event: Event) -> str:
         "worker": event.worker,
     }
     arrow = f"{event.source} → {event.target}" if event.source and event.target else event.target
+    if event.event in ("batch_overdue", "at_capacity"):
+        return f"{moment}  {event.event:<24}  {report.event_line(event)}"
     told = "  ".join(f"{name}={report.one_line(str(value))}" for name, value in facts.items() if value)
     return f"{moment}  {event.event:<24}  {event.task:<8}  {arrow:<26}  {told}".rstrip()
 
