@@ -191,17 +191,7 @@ def _batches(work: Work, strategy: Strategy) -> Iterator[Batch]:
 def _sub_batches(number: int, tasks: Sequence[str], cap: int) -> Iterator[SubBatch]:
     if len(tasks) > cap:
         for place, start in enumerate(range(0, len(tasks), cap)):
-            yield SubBatch(label=f"{number}{_letters(place)}", tasks=tuple(tasks[start : start + cap]))
-
-
-def _letters(place: int) -> str:
-    """0 → a, 25 → z, 26 → aa: the columns of a spreadsheet."""
-    text = ""
-    place += 1
-    while place:
-        place, letter = divmod(place - 1, 26)
-        text = chr(ord("a") + letter) + text
-    return text
+            yield SubBatch(label=f"{number}{report.letters(place)}", tasks=tuple(tasks[start : start + cap]))
 
 
 def _bottlenecks(work: Work) -> Iterator[Bottleneck]:

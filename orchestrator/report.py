@@ -534,12 +534,28 @@ def _moved_on(name: str, event: Event, how: str) -> str | None:
     return None  # in testing: its gates follow, or it is completed by the next event
 
 
+def letters(place: int) -> str:
+    """0 → a, 25 → z, 26 → aa: the columns of a spreadsheet."""
+    text = ""
+    place += 1
+    while place:
+        place, letter = divmod(place - 1, 26)
+        text = chr(ord("a") + letter) + text
+    return text
+
+
 def _at_capacity(event: Event) -> str:
     """The three lines of a batch that is wider than the cap, in one."""
     waiting, cap = event.waiting or 0, event.in_flight or 1
+    last = -(-waiting // cap)
+    parts = (
+        f"Sub-batch {event.batch}b"
+        if last == 1
+        else f"Sub-batches {event.batch}b to {event.batch}{letters(last)}"
+    )
     return (
         f"{count(cap, 'task')} in progress (max). Queueing {count(waiting, 'additional task')}. "
-        f"Sub-batch {event.batch}b queued ({count(waiting, 'task')} waiting for slots)"
+        f"{parts} queued ({count(waiting, 'task')} waiting for slots)"
     )
 
 

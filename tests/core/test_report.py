@@ -388,6 +388,11 @@ def test_the_route_is_explained() -> None:
             "5 tasks in progress (max). Queueing 2 additional tasks. "
             "Sub-batch 1b queued (2 tasks waiting for slots)",
         ),
+        (
+            event("at_capacity", task="", batch=2, in_flight=5, waiting=12),
+            "5 tasks in progress (max). Queueing 12 additional tasks. "
+            "Sub-batches 2b to 2d queued (12 tasks waiting for slots)",
+        ),
         (event("task_launched", cause="queued"), "Launched queued task: T3 Build UI"),
         (event("task_launched"), None),
         (
