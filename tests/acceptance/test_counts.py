@@ -131,11 +131,11 @@ def test_what_a_task_costs_redis(project: Project, server: redis.Redis) -> None:
     small, again = (commands_of(client, server, layered(5, 4)) for _ in range(2))
     large = commands_of(client, server, layered(15, 4))
 
-    # Then the same feature costs the same, and each task is published once and costs so many commands
-    assert small == again
+    # Then each task is published once and costs so many commands. (kombu looks after its own from time to time, so
+    # that other counts of two runs may differ by one or two.)
+    assert (small["lpush"], again["lpush"], large["lpush"]) == (20, 20, 60)
     each = {name: (large.get(name, 0) - small.get(name, 0)) / 40 for name in large}
     print({name: round(calls, 2) for name, calls in sorted(each.items(), key=lambda item: -item[1]) if calls})
-    assert each["lpush"] == 1
     print(f"{sum(each.values()):.2f} commands a task")
     assert sum(each.values()) <= COMMANDS
 
