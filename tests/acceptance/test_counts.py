@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -162,8 +163,8 @@ def test_how_often_a_task_goes_to_redis_and_back(project: Project, server: redis
 def run(client: Client, server: redis.Redis, feature: Feature) -> None:
     """Run a feature to its end, and wait without asking for its progress, which would be counted."""
     handle, after = client.enqueue(feature), "-"
-    is_over = False
-    for _ in range(int(PATIENCE)):
+    is_over, deadline = False, time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         events = handle.events(after, block=1.0)
         after = events[-1].id if events else after
         is_over = is_over or any(event.target == "completed" and not event.task for event in events)
