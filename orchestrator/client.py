@@ -11,7 +11,17 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from pydantic import JsonValue
 
-from orchestrator import celery, connections, errors, feature_file, growth, lifecycle, planner, routing
+from orchestrator import (
+    celery,
+    connections,
+    errors,
+    feature_file,
+    growth,
+    lifecycle,
+    planner,
+    report,
+    routing,
+)
 from orchestrator.celery import App, create
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
@@ -35,6 +45,9 @@ WATCH_SECONDS = 1.0
 
 LOOK_SECONDS = 0.02
 """Between two looks of `wait` at the progress, however many events come."""
+
+NAMED = 5
+"""So many tasks are named in the message of a refusal."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -534,7 +547,9 @@ def check_prerequisites(feature_id: str, state: TaskState, states: Mapping[str, 
     """
     waits_for = [dependency for dependency in state.depends_on if not states[dependency].resolved]
     if waits_for:
-        raise errors.Unresolved(feature=feature_id, task=state.id, dependencies=some(waits_for))
+        raise errors.Unresolved(
+            feature=feature_id, task=state.id, dependencies=report.some(waits_for, most=NAMED)
+        )
 
 
 def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -> None:
@@ -546,14 +561,14 @@ def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -
     """
     inline = [task.id for task in feature.tasks if task.run]
     if inline and not settings.inline_commands:
-        raise errors.InlineCommandRefused(tasks=some(inline))
+        raise errors.InlineCommandRefused(tasks=report.some(inline, most=NAMED))
     idle: dict[str, list[str]] = {}
     for task in feature.tasks:
         if not task.run and routes[task.id].specialist:
             idle.setdefault(routes[task.id].specialist, []).append(task.id)
     for specialist, tasks in idle.items():
         if not _has_work(specialist, settings):
-            raise errors.NothingToDo(tasks=some(tasks), specialist=specialist)
+            raise errors.NothingToDo(tasks=report.some(tasks, most=NAMED), specialist=specialist)
 
 
 def _has_work(specialist: str, settings: Settings) -> bool:
@@ -563,8 +578,3 @@ def _has_work(specialist: str, settings: Settings) -> bool:
         return has_work(specialist, settings)
     except errors.CannotImport:
         return True  # the callables may be installed where the workers are, and not here
-
-
-def some(ids: Sequence[str], most: int = 5) -> str:
-    """ "T1, T2 and 7 more"."""
-    return ", ".join(ids[:most]) + (f" and {len(ids) - most} more" if len(ids) > most else "")

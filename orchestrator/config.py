@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
@@ -58,8 +58,6 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
         nested_model_default_partial_update=True,
     )
-    file: ClassVar[Path | None] = None
-
     _start: Path = PrivateAttr(default_factory=Path.cwd)
 
     parallelism: Parallelism = Parallelism()

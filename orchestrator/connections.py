@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
-from kombu.utils.url import maybe_sanitize_url
 
 from orchestrator import embedded, errors
 from orchestrator.config import Settings
@@ -65,12 +65,22 @@ def open_store(settings: Settings) -> Store:
     client = redis.Redis.from_url(
         url, decode_responses=True, socket_connect_timeout=CONNECT_SECONDS, health_check_interval=30
     )
-    return Store(client, Keys(settings.redis.prefix), events_kept=settings.limits.events, url=shown(url))
+    return Store(client, Keys(settings.redis.prefix), events_kept=settings.limits.events, url=safe_url(url))
 
 
-def shown(url: str) -> str:
-    """A URL without its password, for people's eyes."""
-    return str(maybe_sanitize_url(url))
+def safe_url(url: str) -> str:
+    """The URL as it may be shown: the password hidden, options left out.
+
+    kombu's `sanitize_url` raises on a list of URLs, and shows passwords with a "/" that is not quoted.
+
+    Example:
+        >>> safe_url("redis://user:secret@localhost:6379/0?timeout=5")
+        'redis://user:**@localhost:6379/0'
+    """
+    return ";".join(
+        re.sub(r"://([^:/?#@]*).*@", r"://\1:**@", one, flags=re.DOTALL).split("?")[0]
+        for one in re.split(r";(?=[a-z+]+://)", url)
+    )
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from kombu import Producer
 from kombu.exceptions import OperationalError
 
 from orchestrator import canvas, errors
-from orchestrator.connections import shown
+from orchestrator.connections import safe_url
 from orchestrator.lifecycle import Announce, Command, Launch, Publish
 from orchestrator.store import Store
 
@@ -63,7 +63,7 @@ class Dispatcher:
                         producer, message.name, message.content, queue=message.queue, retry=False
                     )
         except (OperationalError, OSError) as error:
-            url = shown(self.app.conf.broker_url)
+            url = safe_url(self.app.conf.broker_url)
             raise errors.BrokerUnreachable(url=url, cause=error, feature=feature_id) from None
         self.store.published(feature_id, launches)
 

@@ -18,6 +18,7 @@ from redis.retry import Retry
 
 from orchestrator import config, embedded, errors
 from orchestrator.config import Settings
+from orchestrator.connections import safe_url
 from orchestrator.models import Model
 
 PATIENCE = 3
@@ -60,21 +61,6 @@ def examine(settings: Settings) -> list[Finding]:
         unwell = any(finding.level is Level.PROBLEM for finding in examine(settings))
     """
     return [_configuration(settings), _versions(), _logs(settings), *_servers(settings)]
-
-
-def safe_url(url: str) -> str:
-    """The URL as it may be shown: the password hidden, options left out.
-
-    kombu's `sanitize_url` raises on a list of URLs, and shows passwords with a "/" that is not quoted.
-
-    Example:
-        >>> safe_url("redis://user:secret@localhost:6379/0?timeout=5")
-        'redis://user:**@localhost:6379/0'
-    """
-    return ";".join(
-        re.sub(r"://([^:/?#@]*).*@", r"://\1:**@", one, flags=re.DOTALL).split("?")[0]
-        for one in re.split(r";(?=[a-z+]+://)", url)
-    )
 
 
 def _ok(name: str, text: str) -> Finding:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from orchestrator import doctor, embedded, errors
+from orchestrator import connections, doctor, embedded, errors
 from orchestrator.config import FOLDER, Settings
 from orchestrator.doctor import Finding, Level
 from orchestrator.sections import BrokerSettings, RedisSettings
@@ -313,4 +313,4 @@ def test_logs_that_cannot_be_written_are_a_problem(tmp_path: Path) -> None:
     ],
 )
 def test_a_password_is_never_shown(url: str, shown: str) -> None:
-    assert doctor.safe_url(url) == shown
+    assert connections.safe_url(url) == shown
