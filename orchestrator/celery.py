@@ -7,7 +7,7 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
-from orchestrator import canvas, config, connections, tasks
+from orchestrator import canvas, config, connections, tasks, transport
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 
@@ -16,6 +16,10 @@ class App(Celery):
     """A Celery app that knows the settings it was made from."""
 
     settings: Settings
+
+    def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
+        """The connection by which a worker takes messages."""
+        return transport.use(super().connection_for_read(url, **kwargs))
 
 
 def create(settings: Settings) -> App:
@@ -66,7 +70,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
-        "worker_send_task_events": True,
         "task_track_started": True,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,

@@ -115,6 +115,11 @@ class Settings(BaseSettings):
         """The queue that the specialist's tasks go to."""
         return self.specialists[specialist].queue or specialist
 
+    @property
+    def queues(self) -> Mapping[str, str]:
+        """The queues of the specialists whose queue is not called as they are."""
+        return {name: given.queue for name, given in self.specialists.items() if given.queue}
+
     @cached_property
     def flows(self) -> Mapping[str, Flow]:
         """The status flows of tasks, by name."""

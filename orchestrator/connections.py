@@ -65,7 +65,18 @@ def open_store(settings: Settings) -> Store:
     client = redis.Redis.from_url(
         url, decode_responses=True, socket_connect_timeout=CONNECT_SECONDS, health_check_interval=30
     )
-    return Store(client, Keys(settings.redis.prefix), events_kept=settings.limits.events, url=safe_url(url))
+    return Store(
+        client,
+        Keys(settings.redis.prefix),
+        events_kept=settings.limits.events,
+        url=safe_url(url),
+        queues=settings.queues if is_broker(settings) else None,
+    )
+
+
+def is_broker(settings: Settings) -> bool:
+    """Whether the Redis of the state is Celery's broker too, so that the store publishes what it launches."""
+    return settings.broker.url is None
 
 
 def safe_url(url: str) -> str:

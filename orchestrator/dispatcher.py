@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
-from orchestrator import canvas, errors
+from orchestrator import canvas, errors, transport
 from orchestrator.connections import safe_url
 from orchestrator.lifecycle import Announce, Command, Launch, Publish
 from orchestrator.store import Store
@@ -26,7 +26,7 @@ class Dispatcher:
 
     Args:
         app: The Celery app to publish through.
-        store: Where the outbox is.
+        store: Where the launches come from. One that publishes them itself leaves nothing to be published.
         pooled: Publish through the app's connection pool, as workers do. Otherwise a connection is opened for each
             launch and closed after it.
     """
@@ -40,32 +40,37 @@ class Dispatcher:
         """Carry out commands, in their order.
 
         Raises:
-            BrokerUnreachable: The broker does not take messages. What was to be published stays in the outbox.
+            BrokerUnreachable: The broker does not take messages. The sweep publishes them when it does.
         """
         for command in commands:
             match command:
                 case Publish(feature, launches):
-                    self.publish(feature, launches)
+                    if not self.store.publishes:
+                        self.publish(feature, launches)
                 case Announce(feature, text):
                     logger.info("[%s] %s", feature, text)
 
     def publish(self, feature_id: str, launches: tuple[Launch, ...]) -> None:
-        """Publish launches as one Celery group, and take them out of the outbox.
+        """Publish launches as one Celery group.
 
         Raises:
-            BrokerUnreachable: The broker does not take messages. What was to be published stays in the outbox.
+            BrokerUnreachable: The broker does not take messages. The sweep publishes them when it does.
         """
         messages = canvas.group_of(self.app, feature_id, launches)
         try:
             with self._producer() as producer:
                 for message in messages:
                     self.app.amqp.send_task_message(
-                        producer, message.name, message.content, queue=message.queue, retry=False
+                        producer,
+                        message.name,
+                        message.content,
+                        queue=message.queue,
+                        delivery_mode=transport.TRANSIENT,
+                        retry=False,
                     )
         except (OperationalError, OSError) as error:
             url = safe_url(self.app.conf.broker_url)
             raise errors.BrokerUnreachable(url=url, cause=error, feature=feature_id) from None
-        self.store.published(feature_id, launches)
 
     @contextlib.contextmanager
     def _producer(self) -> Iterator[Producer]:

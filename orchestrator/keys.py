@@ -72,18 +72,15 @@ class FeatureKeys:
 
     @property
     def slots(self) -> str:
-        """Sorted set: tasks that are published and unfinished, by the end of their lease in ms (0: not started)."""
+        """Sorted set: tasks that are launched and unfinished: minus the moment of the launch, in ms, until the attempt
+        starts; then the end of its lease.
+        """
         return self._key("slots")
 
     @property
     def delayed(self) -> str:
         """Sorted set: tasks that wait for a retry, by the moment it is due in ms."""
         return self._key("delayed")
-
-    @property
-    def outbox(self) -> str:
-        """Hash: task id → "attempt:ms" of what got a slot and is not known to be published."""
-        return self._key("outbox")
 
     @property
     def outcomes(self) -> str:
@@ -115,7 +112,6 @@ class FeatureKeys:
             self.ready,
             self.slots,
             self.delayed,
-            self.outbox,
             self.outcomes,
             self.events,
         )
@@ -150,6 +146,11 @@ class Keys:
     def sweeper(self) -> str:
         """String: the worker that sweeps, with an expiry."""
         return f"{self.prefix}:sweeper"
+
+    @property
+    def taken(self) -> str:
+        """Hash: specialist → the moment, in ms, at which the attempt was launched that its workers took up last."""
+        return f"{self.prefix}:taken"
 
     def notified(self, notification: str) -> str:
         """Hash: feature → the last event that a notification told of; "@seen" → how far it knows `features`, in ms."""

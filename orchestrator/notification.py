@@ -23,6 +23,7 @@ RECORDED = (
     "specialist_assigned",
     "batch_overdue",
     "progress",
+    "message_lost",
     "launch_requested",
     "cap_changed",
     "dependencies_changed",

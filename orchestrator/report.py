@@ -490,6 +490,7 @@ def event_line(
         "at_capacity": _at_capacity(event),
         "task_launched": f"Launched queued task: {name}" if event.cause == "queued" and name else None,
         "batch_overdue": overdue_line(event),
+        "message_lost": f"{name}: its message seems lost; it was sent again",
         "specialist_awaited": f"{name}: no specialist matches its tags; it waits for one",
         "specialist_assigned": f"{name}: assigned to {event.cause}{comment}",
         "tasks_added": f"{count(event.total or 1, 'task')} added" + (f": {name}" if name else "") + comment,

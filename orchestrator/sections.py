@@ -343,7 +343,8 @@ class Recovery(Section):
     lease: Seconds = Field(default=10.0, description="a worker that is silent for so long is taken for lost")
     sweep: Seconds = Field(default=1.0, description="time between two looks at what needs to be put right")
     patience: Seconds = Field(
-        default=5.0, description="a message that is not known as sent by then is sent again"
+        default=5.0,
+        description="a task whose message seems lost, for it has not started by then, gets another",
     )
     worker_lost_retries: int = Field(
         default=2, ge=0, description="attempts that may be lost with their worker"

@@ -95,15 +95,25 @@ class Store:
         keys: The key names.
         events_kept: About how many events each feature's stream keeps.
         url: Where the client connects to, for messages, without a password.
+        queues: Where this Redis is Celery's broker too: the queues of the specialists whose queue is not called as they
+            are. What is launched is published in the same step then. None: the dispatcher publishes it.
     """
 
     def __init__(
-        self, client: redis.Redis, keys: Keys, *, events_kept: int = 200_000, url: str = "Redis"
+        self,
+        client: redis.Redis,
+        keys: Keys,
+        *,
+        events_kept: int = 200_000,
+        url: str = "Redis",
+        queues: Mapping[str, str] | None = None,
     ) -> None:
         self.client = client
         self.keys = keys
         self.events_kept = events_kept
         self.url = url
+        self.publishes = queues is not None
+        self._queues = json.dumps(dict(queues)) if queues is not None else ""
 
     def _run(self, call: Call) -> Any:
         (answer,) = scripts.run(self.client, call)
@@ -244,7 +254,6 @@ class Store:
                 keys.ready,
                 keys.slots,
                 keys.delayed,
-                keys.outbox,
                 keys.plan,
                 keys.unassigned,
                 keys.events,
@@ -253,7 +262,7 @@ class Store:
                 keys.dependents,
                 keys.resolved,
             ],
-            [feature_id, OVER_CSV, self.events_kept],
+            [feature_id, OVER_CSV, self.events_kept, self._queues],
         )
 
     def _facts(self, feature_id: str, answer: str | None, finished: BatchTally | None = None) -> Facts:
@@ -268,21 +277,35 @@ class Store:
             finished=finished,
         )
 
-    def published(self, feature_id: str, launches: Iterable[Launch]) -> None:
-        """Take out of the outbox what has been published."""
-        entries = [part for launch in launches for part in (launch.task, launch.attempt)]
-        self._run(Call("published", [self.keys.feature(feature_id).outbox], entries))
-
     # --- an attempt --------------------------------------------------------------------------------------
 
-    def start(self, feature_id: str, task_id: str, attempt: int, *, worker: str, lease: float) -> Grant:
+    def start(
+        self, feature_id: str, task_id: str, attempt: int, *, specialist: str, worker: str, lease: float
+    ) -> Grant:
         """Begin an attempt, with a lease of so many seconds."""
         keys = self.keys.feature(feature_id)
         code, *rest = self._run(
             Call(
                 "start",
-                [keys.meta, keys.states, keys.counts, keys.slots, keys.outbox, keys.tasks, keys.events],
-                [task_id, attempt, BEGINS, round(lease * 1000), worker, OVER_CSV, self.events_kept],
+                [
+                    keys.meta,
+                    keys.states,
+                    keys.counts,
+                    keys.slots,
+                    keys.tasks,
+                    keys.events,
+                    self.keys.taken,
+                ],
+                [
+                    task_id,
+                    attempt,
+                    BEGINS,
+                    round(lease * 1000),
+                    worker,
+                    OVER_CSV,
+                    self.events_kept,
+                    specialist,
+                ],
             )
         )
         if code != "started":
@@ -421,7 +444,6 @@ class Store:
                 keys.ready,
                 keys.slots,
                 keys.delayed,
-                keys.outbox,
                 keys.plan,
                 keys.unassigned,
                 keys.events,
@@ -562,7 +584,6 @@ class Store:
                 keys.ready,
                 keys.slots,
                 keys.delayed,
-                keys.outbox,
                 keys.plan,
                 keys.unassigned,
                 keys.events,
@@ -598,12 +619,12 @@ class Store:
     def recover(
         self, feature_id: str, *, losses: int, patience: float, overdue: float = 1.5
     ) -> tuple[Facts, tuple[Launch, ...]]:
-        """Take back what lost workers held, launch what may start now, and find what was never published.
+        """Take back what lost workers held, launch what may start now, and find launches whose message was lost.
 
         Args:
             feature_id: An active feature; one that is gone leaves the list of active ones.
             losses: Attempts of a task that may be lost before it fails.
-            patience: Seconds that an entry may stay in the outbox.
+            patience: Seconds after which a launch that has not started is looked into.
             overdue: How many times its expected duration a batch may take before that is noticed.
 
         Returns:
@@ -623,7 +644,7 @@ class Store:
                 keys.counts,
                 keys.slots,
                 keys.ready,
-                keys.outbox,
+                self.keys.taken,
                 keys.outcomes,
                 keys.events,
                 self.keys.active,
@@ -642,6 +663,7 @@ class Store:
                 overdue,
                 OVER_CSV,
                 self.events_kept,
+                self._queues,
             ],
         )
         found, answer = scripts.run(self.client, recover, self._cascade(feature_id))

@@ -85,7 +85,7 @@ class Shell:
         Raises:
             TaskStopped: The task did not complete.
         """
-        grant = self._begin(feature_id, task_id, attempt, worker)
+        grant = self._begin(specialist, feature_id, task_id, attempt, worker)
         if grant.code != "started":
             logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT[grant.code])
             return f"not started: {WHY_NOT[grant.code]}"
@@ -96,9 +96,11 @@ class Shell:
             return f"{run.task.name}: completed"
         raise TaskStopped(f"{run.task.name}: {outcome.status}: {outcome.reason}")
 
-    def _begin(self, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
+    def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
         lease = self.settings.recovery.lease
-        grant = self.store.start(feature_id, task_id, attempt, worker=worker, lease=lease)
+        grant = self.store.start(
+            feature_id, task_id, attempt, specialist=specialist, worker=worker, lease=lease
+        )
         if grant.feature_status == "planning":
             self._follow_up(self.store.cascade(feature_id))
         return grant
@@ -185,7 +187,7 @@ class Shell:
         try:
             self.dispatcher.send(lifecycle.follow_up(facts))
         except errors.BrokerUnreachable as error:
-            # The outbox keeps what was to be published, and the sweep publishes it when the broker is back.
+            # The sweep finds what has not started, and publishes it when the broker is back.
             logger.error("%s", error)
 
     def _note(

@@ -3,14 +3,18 @@
 -- In dataflow a task is ready when all it depends on is resolved; batches are opened all the same, for reports.
 -- A function of the stored state alone, so that any number of repetitions does no harm.
 --
--- KEYS  1 meta  2 states  3 counts  4 batches  5 ready  6 slots  7 delayed  8 outbox  9 plan  10 unassigned
---       11 events  12 active  13 waits  14 dependents  15 resolved (the last three: dataflow only)
+-- Where Celery's broker is this Redis, it also publishes what it launches: no crash can come in between. A message is
+-- written as kombu's Redis transport writes it (Celery message protocol 2); all of a batch share a group id.
+--
+-- KEYS  1 meta  2 states  3 counts  4 batches  5 ready  6 slots  7 delayed  8 plan  9 unassigned
+--       10 events  11 active  12 waits  13 dependents  14 resolved (the last three: dataflow only)
 -- ARGV  1 feature id  2 statuses in which a feature is over, comma-separated  3 events kept
+--       4 JSON {specialist: its queue, where that is not its name}; "": the caller publishes what was launched
 -- The cause of person_awaited is "review", "specialist", "launch" or "decision".
 -- Output JSON: status, launched [[task, attempt, specialist], …], opened [batch, …]; or nil where there is no such
 --       feature
 local meta = redis.call('HMGET', KEYS[1], 'status', 'cap', 'batch', 'batches', 'auto_launch', 'released', 'total',
-  'table', 'paused', 'stops', 'strategy')
+  'table', 'paused', 'stops', 'strategy', 'started')
 local status = meta[1]
 if not status then return nil end
 
@@ -20,30 +24,39 @@ local batch, batches = tonumber(meta[3]), tonumber(meta[4])
 local paused = meta[9] == '1'
 local dataflow = meta[11] == 'dataflow'
 local launched, opened, fresh = {}, {}, {}
-local arrows
+local queues = ARGV[4] ~= '' and cjson.decode(ARGV[4])
+local places = {}
 
 local function is_over()
   return string.find(',' .. ARGV[2] .. ',', ',' .. status .. ',', 1, true) ~= nil
 end
 
 local function record(...)
-  redis.call('XADD', KEYS[11], 'MAXLEN', '~', ARGV[3], '*', ...)
+  redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[3], '*', ...)
 end
 
-local function count(field)
-  return tonumber(redis.call('HGET', KEYS[3], field) or 0)
+local function counts(...)
+  local found = redis.call('HMGET', KEYS[3], ...)
+  for place = 1, #found do found[place] = tonumber(found[place] or 0) end
+  return unpack(found)
+end
+
+local function is_resolved(number)
+  local resolved, total = counts(number .. ':resolved', number .. ':total')
+  return resolved >= total
 end
 
 local function happen(event, cause)
-  arrows = arrows or cjson.decode(meta[8])
-  local target = arrows[event] and arrows[event][status]
+  -- One row of the table is decoded, not all of it: this runs for each task that ends.
+  local arrow = string.match(meta[8], '"' .. event .. '": (%b{})')
+  local target = arrow and cjson.decode(arrow)[status]
   if not target then return end
   record('event', event, 'from', status, 'to', target, 'cause', cause or '')
   status = target
   redis.call('HSET', KEYS[1], 'status', status)
   if is_over() then
     redis.call('HSET', KEYS[1], 'finished', now)
-    redis.call('SREM', KEYS[12], ARGV[1])
+    redis.call('SREM', KEYS[11], ARGV[1])
   end
 end
 
@@ -53,14 +66,15 @@ local function state_of(task)
 end
 
 local function placed(task)
-  local rank, its_batch, specialist = string.match(redis.call('HGET', KEYS[9], task), '^(%d+):(%d+):(.*)$')
+  places[task] = places[task] or redis.call('HGET', KEYS[8], task)
+  local rank, its_batch, specialist = string.match(places[task], '^(%d+):(%d+):(.*)$')
   return tonumber(rank), tonumber(its_batch), specialist
 end
 
 local function make_ready(task)
   local rank, _, specialist = placed(task)
   if specialist == '' then
-    if redis.call('SADD', KEYS[10], task) == 1 then record('event', 'specialist_awaited', 'task', task) end
+    if redis.call('SADD', KEYS[9], task) == 1 then record('event', 'specialist_awaited', 'task', task) end
   else
     redis.call('ZADD', KEYS[5], rank, task)
   end
@@ -75,8 +89,9 @@ end
 
 local function take_its_turn(task)
   -- A task that a person held, deferred, cancelled or skipped before its turn has a state already.
-  if redis.call('HEXISTS', KEYS[2], task) == 0 or state_of(task).status == 'pending' then
-    fresh[task] = true
+  local state = state_of(task)
+  if not state or state.status == 'pending' then
+    fresh[task] = state or 'new'
     make_ready(task)
   end
 end
@@ -88,7 +103,7 @@ local function may_open(number)
 end
 
 local function open_batches()
-  while batch < batches and (batch == 0 or count(batch .. ':resolved') >= count(batch .. ':total')) do
+  while batch < batches and (batch == 0 or is_resolved(batch)) do
     if not may_open(batch + 1) then return end
     batch = batch + 1
     opened[#opened + 1] = batch
@@ -96,47 +111,70 @@ local function open_batches()
       for _, task in ipairs(cjson.decode(redis.call('HGET', KEYS[4], batch)).tasks) do take_its_turn(task) end
     end
     redis.call('HSET', KEYS[1], 'batch', batch, 'batch_started', now, 'overdue', 0)
-    record('event', 'batch_opened', 'batch', batch, 'total', count(batch .. ':total'))
+    record('event', 'batch_opened', 'batch', batch, 'total', (counts(batch .. ':total')))
   end
 end
 
 local function release(task)
-  if redis.call('HINCRBY', KEYS[13], task, -1) > 0 then return end
-  redis.call('HDEL', KEYS[13], task)
+  if redis.call('HINCRBY', KEYS[12], task, -1) > 0 then return end
+  redis.call('HDEL', KEYS[12], task)
   local has_begun = redis.call('ZSCORE', KEYS[6], task) or redis.call('ZSCORE', KEYS[7], task)
   if not has_begun then take_its_turn(task) end
 end
 
 local function hold_up(task)
-  redis.call('HINCRBY', KEYS[13], task, 1)
+  redis.call('HINCRBY', KEYS[12], task, 1)
   redis.call('ZREM', KEYS[5], task)
-  redis.call('SREM', KEYS[10], task)
+  redis.call('SREM', KEYS[9], task)
 end
 
 local function update_dependents()
-  for _, entry in ipairs(redis.call('LRANGE', KEYS[15], 0, -1)) do
+  for _, entry in ipairs(redis.call('LRANGE', KEYS[14], 0, -1)) do
     local sign, task = string.match(entry, '^([+-])(.*)$')
-    local dependents = redis.call('HGET', KEYS[14], task)
+    local dependents = redis.call('HGET', KEYS[13], task)
     for _, dependent in ipairs(dependents and cjson.decode(dependents) or {}) do
       if sign == '+' then release(dependent) else hold_up(dependent) end
     end
   end
-  redis.call('DEL', KEYS[15])
+  redis.call('DEL', KEYS[14])
+end
+
+local function publish(task, state, specialist)
+  local attempt = string.format('%s:%s:%d', ARGV[1], task, state.attempt)
+  local queue = queues[specialist] or specialist
+  redis.call('LPUSH', queue, cjson.encode({
+    body = '[' .. cjson.encode({ ARGV[1], task, state.attempt }) .. ',{},{}]',
+    ['content-type'] = 'application/json',
+    ['content-encoding'] = 'utf-8',
+    headers = {
+      lang = 'py',
+      task = specialist,
+      id = attempt,
+      group = string.format('%s:%d', ARGV[1], state.batch),
+      argsrepr = string.format("('%s', '%s', %d)", ARGV[1], task, state.attempt),
+    },
+    properties = {
+      delivery_mode = 1,
+      delivery_tag = attempt .. ':' .. now,
+      delivery_info = { exchange = '', routing_key = queue },
+    },
+  }))
 end
 
 local function launch(task)
   local _, its_batch, specialist = placed(task)
-  local state = state_of(task) or { status = 'pending', attempt = 0, retried = 0, lost = 0, batch = its_batch }
+  local state = fresh[task] ~= 'new' and (fresh[task] or state_of(task))
+    or { status = 'pending', attempt = 0, retried = 0, lost = 0, batch = its_batch }
   -- So that finish knows, without another read.
   if dataflow then state.dataflow = true end
   local queued = state.attempt == 0 and not fresh[task]
-  state.attempt = state.attempt + 1
+  state.attempt, state.sent = state.attempt + 1, nil
   redis.call('HSET', KEYS[2], task, cjson.encode(state))
-  redis.call('ZADD', KEYS[6], 0, task)
-  redis.call('HSET', KEYS[8], task, state.attempt .. ':' .. now)
+  redis.call('ZADD', KEYS[6], -now, task)
   record('event', 'task_launched', 'task', task, 'attempt', state.attempt, 'batch', state.batch,
     'cause', queued and 'queued' or '')
   launched[#launched + 1] = { task, state.attempt, specialist }
+  if queues then publish(task, state, specialist) end
 end
 
 local function fill_slots()
@@ -152,13 +190,16 @@ local function fill_slots()
 end
 
 local function is_idle()
-  return redis.call('ZCARD', KEYS[6]) + redis.call('ZCARD', KEYS[5]) + redis.call('ZCARD', KEYS[7]) == 0
+  for key = 5, 7 do
+    if redis.call('ZCARD', KEYS[key]) > 0 then return false end
+  end
+  return true
 end
 
 local function what_is_awaited()
-  if count('in-review') > 0 then return 'review' end
-  if redis.call('SCARD', KEYS[10]) > 0 then return 'specialist' end
-  if count(batch .. ':resolved') >= count(batch .. ':total') then return 'launch' end
+  if counts('in-review') > 0 then return 'review' end
+  if redis.call('SCARD', KEYS[9]) > 0 then return 'specialist' end
+  if is_resolved(batch) then return 'launch' end
   return 'decision'
 end
 
@@ -183,13 +224,14 @@ local function gates_failed()
 end
 
 local function follow_tasks()
-  if redis.call('HEXISTS', KEYS[1], 'started') == 1 then happen('first_task_started') end
-  if count('resolved') >= tonumber(meta[7]) then
+  if meta[12] then happen('first_task_started') end
+  local resolved, failed, blocked = counts('resolved', 'failed', 'blocked')
+  if resolved >= tonumber(meta[7]) then
     if gates_failed() then return happen('task_stopped', 'gate') end
     happen('all_tasks_complete')
     pass_feature_gates('testing', 'feature_tests_passed')
     pass_feature_gates('validating', 'feature_validated')
-  elseif count('failed') + count('blocked') > 0 then
+  elseif failed + blocked > 0 then
     happen('task_stopped')
   elseif paused then
     return
@@ -210,8 +252,8 @@ if not is_over() then
   follow_tasks()
 else
   -- An attempt that ends after the feature may ask for a retry; it gets none.
-  redis.call('DEL', KEYS[5], KEYS[7], KEYS[10])
+  redis.call('DEL', KEYS[5], KEYS[7], KEYS[9])
 end
-if dataflow and is_over() then redis.call('UNLINK', KEYS[13], KEYS[14], KEYS[15]) end
+if dataflow and is_over() then redis.call('UNLINK', KEYS[12], KEYS[13], KEYS[14]) end
 
 return cjson.encode({ status = status, launched = launched, opened = opened })

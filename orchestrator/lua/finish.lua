@@ -20,7 +20,7 @@ if state.attempt ~= tonumber(ARGV[2]) then return {'stale', state.status} end
 if state.ended == state.attempt then return {'repeated', state.status} end
 local held = redis.call('ZSCORE', KEYS[3], ARGV[1])
 if not held then return {'stale', state.status} end
-if tonumber(held) == 0 then return {'refused', state.status} end
+if tonumber(held) <= 0 then return {'refused', state.status} end
 
 local steps, path = cjson.decode(ARGV[3]), { state.status }
 for _, step in ipairs(steps) do
@@ -63,7 +63,7 @@ for place, step in ipairs(steps) do
     'to', path[place + 1], 'attempt', state.attempt, 'cause', ARGV[8], 'worker', ARGV[10], 'wait', ARGV[5])
 end
 
-local function count(status)
-  return tonumber(redis.call('HGET', KEYS[2], state.batch .. ':' .. status) or 0)
-end
-return {'finished', state.status, state.batch, count('total'), count('resolved'), count('blocked'), count('failed')}
+local of = state.batch .. ':'
+local tally = redis.call('HMGET', KEYS[2], of .. 'total', of .. 'resolved', of .. 'blocked', of .. 'failed')
+for place = 1, 4 do tally[place] = tonumber(tally[place] or 0) end
+return {'finished', state.status, state.batch, unpack(tally)}

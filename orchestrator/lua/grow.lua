@@ -1,7 +1,7 @@
 -- Take new tasks and dependencies into a feature that runs, as they were worked out from an earlier look at it.
 --
--- KEYS  1 meta  2 states  3 counts  4 batches  5 ready  6 slots  7 delayed  8 outbox  9 plan  10 unassigned
---       11 events  12 tasks
+-- KEYS  1 meta  2 states  3 counts  4 batches  5 ready  6 slots  7 delayed  8 plan  9 unassigned
+--       10 events  11 tasks
 -- ARGV  1 the open batch, and 2 how often the feature had grown, when it was worked out
 --       3 JSON: unlaunched [task, …] (assumed), added (how many tasks), tasks {task: its JSON}, specialists {new task:
 --       its specialist}, moved {task: [rank, batch]}, batches {number: its JSON}, totals {number: its tasks}, ended
@@ -19,7 +19,7 @@ local function has(list, name)
 end
 
 local function record(...)
-  redis.call('XADD', KEYS[11], 'MAXLEN', '~', ARGV[8], '*', ...)
+  redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[8], '*', ...)
 end
 
 local function state_of(task)
@@ -49,15 +49,15 @@ end
 local function make_ready(task, rank, specialist)
   if specialist ~= '' then
     redis.call('ZADD', KEYS[5], rank, task)
-  elseif redis.call('SADD', KEYS[10], task) == 1 then
+  elseif redis.call('SADD', KEYS[9], task) == 1 then
     record('event', 'specialist_awaited', 'task', task)
   end
 end
 
 local function place(task, rank, batch)
   local was, specialist = nil, growth.specialists[task]
-  if not specialist then was, specialist = string.match(redis.call('HGET', KEYS[9], task), '^%d+:(%d+):(.*)$') end
-  redis.call('HSET', KEYS[9], task, rank .. ':' .. batch .. ':' .. specialist)
+  if not specialist then was, specialist = string.match(redis.call('HGET', KEYS[8], task), '^%d+:(%d+):(.*)$') end
+  redis.call('HSET', KEYS[8], task, rank .. ':' .. batch .. ':' .. specialist)
   if tonumber(was) == batch then
     redis.call('ZADD', KEYS[5], 'XX', rank, task)
     return
@@ -70,7 +70,7 @@ local function place(task, rank, batch)
     redis.call('HSET', KEYS[2], task, cjson.encode(state))
   end
   redis.call('ZREM', KEYS[5], task)
-  redis.call('SREM', KEYS[10], task)
+  redis.call('SREM', KEYS[9], task)
   if batch == open and (not state or state.status == 'pending') then make_ready(task, rank, specialist) end
 end
 
@@ -85,7 +85,6 @@ local function withdraw_gates()
     local state = state_of(gates)
     if state then
       for key = 5, 7 do redis.call('ZREM', KEYS[key], gates) end
-      redis.call('HDEL', KEYS[8], gates)
       state.status = 'pending'
       redis.call('HSET', KEYS[2], gates, cjson.encode(state))
     end
@@ -101,7 +100,7 @@ end
 
 if not is_as_it_was() then return 'changed' end
 
-for task, text in pairs(growth.tasks) do redis.call('HSET', KEYS[12], task, text) end
+for task, text in pairs(growth.tasks) do redis.call('HSET', KEYS[11], task, text) end
 for task, where in pairs(growth.moved) do place(task, where[1], where[2]) end
 for number, text in pairs(growth.batches) do redis.call('HSET', KEYS[4], number, text) end
 for number, total in pairs(growth.totals) do redis.call('HSET', KEYS[3], number .. ':total', total) end

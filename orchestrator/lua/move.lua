@@ -1,7 +1,7 @@
 -- Move a task because a person asked for it. An attempt that runs is taken away from its worker.
 --
--- KEYS  1 meta  2 states  3 counts  4 ready  5 slots  6 delayed  7 outbox  8 plan  9 unassigned  10 events
---       11 waits  12 resolved (both: dataflow only)
+-- KEYS  1 meta  2 states  3 counts  4 ready  5 slots  6 delayed  7 plan  8 unassigned  9 events
+--       10 waits  11 resolved (both: dataflow only)
 -- ARGV  1 task  2 JSON [[event, {status: new status}], …]  3 note
 --       4 statuses in which a feature is over, comma-separated  5 statuses from which a worker takes the task up
 --       6 "resolve": the task counts as resolved after this; "if-completed": where it is completed; "never"
@@ -13,7 +13,7 @@
 --       "over"      the feature is over; nothing was changed
 --       "missing"   no such feature or task
 local feature = redis.call('HMGET', KEYS[1], 'status', 'batch', 'strategy')
-local plan = redis.call('HGET', KEYS[8], ARGV[1])
+local plan = redis.call('HGET', KEYS[7], ARGV[1])
 if not feature[1] or not plan then return {'missing', '', ''} end
 if string.find(',' .. ARGV[4] .. ',', ',' .. feature[1] .. ',', 1, true) then return {'over', feature[1], ''} end
 
@@ -40,7 +40,6 @@ state.resolved = ARGV[6] == 'resolve' or (ARGV[6] == 'if-completed' and state.st
 if held then
   state.finished = now
   redis.call('ZREM', KEYS[5], ARGV[1])
-  redis.call('HDEL', KEYS[7], ARGV[1])
 end
 if ARGV[3] ~= '' then
   state.remarks = state.remarks or {}
@@ -51,11 +50,11 @@ if state.status == 'completed' or state.status == 'cancelled' then state.finishe
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
-redis.call('SREM', KEYS[9], ARGV[1])
+redis.call('SREM', KEYS[8], ARGV[1])
 local is_open = batch <= tonumber(feature[2]) or string.sub(ARGV[1], 1, 1) == '@'
-if dataflow then is_open = tonumber(feature[2]) > 0 and redis.call('HEXISTS', KEYS[11], ARGV[1]) == 0 end
+if dataflow then is_open = tonumber(feature[2]) > 0 and redis.call('HEXISTS', KEYS[10], ARGV[1]) == 0 end
 if is_open and string.find(',' .. ARGV[5] .. ',', ',' .. state.status .. ',', 1, true) then
-  if specialist == '' then redis.call('SADD', KEYS[9], ARGV[1]) else redis.call('ZADD', KEYS[4], rank, ARGV[1]) end
+  if specialist == '' then redis.call('SADD', KEYS[8], ARGV[1]) else redis.call('ZADD', KEYS[4], rank, ARGV[1]) end
 end
 
 local function recount(status, by)
@@ -67,14 +66,14 @@ recount(path[1], -1)
 recount(state.status, 1)
 if state.resolved and not was_resolved then
   recount('resolved', 1)
-  if dataflow then redis.call('RPUSH', KEYS[12], '+' .. ARGV[1]) end
+  if dataflow then redis.call('RPUSH', KEYS[11], '+' .. ARGV[1]) end
 end
 if was_resolved and not state.resolved then
   recount('resolved', -1)
-  if dataflow then redis.call('RPUSH', KEYS[12], '-' .. ARGV[1]) end
+  if dataflow then redis.call('RPUSH', KEYS[11], '-' .. ARGV[1]) end
 end
 for place, step in ipairs(steps) do
-  redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[9], '*', 'event', step[1], 'task', ARGV[1], 'from', path[place],
+  redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[9], '*', 'event', step[1], 'task', ARGV[1], 'from', path[place],
     'to', path[place + 1], 'attempt', state.attempt, 'note', ARGV[3])
 end
 return {'moved', state.status, path[1]}

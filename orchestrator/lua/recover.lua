@@ -1,12 +1,15 @@
--- Take back what a lost worker held, find what was never published, and notice a batch that is overdue.
+-- Take back what a lost worker held, find launches whose message was lost, and notice a batch that is overdue.
+-- A message is taken for lost when a later one of its specialist was taken up, or when its queue is empty (or cannot be
+-- seen) and it is not started: after the patience, then after twice, four times the patience, and so on.
 --
--- KEYS  1 meta  2 states  3 counts  4 slots  5 ready  6 outbox  7 outcomes  8 events  9 active  10 plan  11 batches
--- ARGV  1 feature id  2 attempts that may be lost before the task fails  3 patience with the outbox in ms
+-- KEYS  1 meta  2 states  3 counts  4 slots  5 ready  6 taken  7 outcomes  8 events  9 active  10 plan  11 batches
+-- ARGV  1 feature id  2 attempts that may be lost before the task fails  3 patience with a message in ms
 --       4 JSON {status: new status} of a loss, and its event in 5  6 the same of the last loss, and its event in 7
 --       8 outcome JSON of the last loss  9 how many times its expected duration a batch may take
 --       10 statuses in which a feature is over, comma-separated  11 events kept
--- Output JSON: lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …]; or nil where
---       there is no such feature
+--       12 JSON {specialist: its queue, where that is not its name}; "": the broker is another one
+-- Output JSON: lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …], to be published again;
+--       or nil where there is no such feature
 local meta = redis.call('HMGET', KEYS[1], 'status', 'batch', 'batch_started', 'overdue', 'paused')
 local status = meta[1]
 if not status then
@@ -49,6 +52,25 @@ local function lose(task)
   lost[#lost + 1] = { task, state.attempt, state.status }
 end
 
+local function is_queued(specialist)
+  if ARGV[12] == '' then return false end
+  return redis.call('LLEN', cjson.decode(ARGV[12])[specialist] or specialist) > 0
+end
+
+local function look_for_message(task)
+  local specialist = string.match(redis.call('HGET', KEYS[10], task), '^%d+:%d+:(.*)$')
+  local state = cjson.decode(redis.call('HGET', KEYS[2], task))
+  local launched = -redis.call('ZSCORE', KEYS[4], task)
+  local is_overtaken = tonumber(redis.call('HGET', KEYS[6], specialist) or 0) > launched
+  local is_silent = now - launched > tonumber(ARGV[3]) * 2 ^ (state.sent or 0)
+  if not is_overtaken and (not is_silent or is_queued(specialist)) then return end
+  state.sent = (state.sent or 0) + 1
+  redis.call('HSET', KEYS[2], task, cjson.encode(state))
+  redis.call('ZADD', KEYS[4], -now, task)
+  record('event', 'message_lost', 'task', task, 'attempt', state.attempt)
+  unpublished[#unpublished + 1] = { task, state.attempt, specialist }
+end
+
 local function notice_overdue_batch()
   local described = redis.call('HGET', KEYS[11], meta[2])
   if not described or not meta[3] then return end
@@ -68,14 +90,8 @@ end
 
 for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(0', now)) do lose(task) end
 
-local outbox = redis.call('HGETALL', KEYS[6])
-for place = 1, #outbox, 2 do
-  local attempt, since = string.match(outbox[place + 1], '(%d+):(%d+)')
-  if now - since > tonumber(ARGV[3]) then
-    local specialist = string.match(redis.call('HGET', KEYS[10], outbox[place]), '^%d+:%d+:(.*)$')
-    unpublished[#unpublished + 1] = { outbox[place], tonumber(attempt), specialist }
-  end
-end
+local patience = tonumber(ARGV[3])
+for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. patience - now, '0')) do look_for_message(task) end
 
 if is_over then
   if redis.call('ZCARD', KEYS[4]) == 0 then redis.call('SREM', KEYS[9], ARGV[1]) end

@@ -6,7 +6,7 @@
 --       any more)
 local stored = redis.call('HGET', KEYS[2], ARGV[1])
 local held = redis.call('ZSCORE', KEYS[3], ARGV[1])
-if not stored or not held or tonumber(held) == 0 then return 'lost' end
+if not stored or not held or tonumber(held) <= 0 then return 'lost' end
 if cjson.decode(stored).attempt ~= tonumber(ARGV[2]) then return 'lost' end
 
 local time = redis.call('TIME')

@@ -1,8 +1,8 @@
 -- Begin an attempt: the worker that asks becomes its holder, with a lease.
 --
--- KEYS  1 meta  2 states  3 counts  4 slots  5 outbox  6 tasks  7 events
+-- KEYS  1 meta  2 states  3 counts  4 slots  5 tasks  6 events  7 taken
 -- ARGV  1 task  2 attempt  3 JSON {status: [event, new status]} of what can begin  4 lease in ms  5 worker
---       6 statuses in which a feature is over, comma-separated  7 events kept
+--       6 statuses in which a feature is over, comma-separated  7 events kept  8 specialist
 -- Output {code, task JSON (nil: the gates of the feature), feature head JSON, state JSON, feature status}
 --       "started"   the caller holds the attempt
 --       "over"      the feature is over; the slot is free again
@@ -19,7 +19,6 @@ if state.attempt ~= tonumber(ARGV[2]) or not held then return {'stale'} end
 if tonumber(held) > 0 then return {'held'} end
 if string.find(',' .. ARGV[6] .. ',', ',' .. meta[1] .. ',', 1, true) then
   redis.call('ZREM', KEYS[4], ARGV[1])
-  redis.call('HDEL', KEYS[5], ARGV[1])
   return {'over'}
 end
 local begins = cjson.decode(ARGV[3])[state.status]
@@ -32,7 +31,7 @@ state.status, state.started, state.worker, state.finished = begins[2], now, ARGV
 state.percent, state.note, state.noted = nil, nil, nil
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[4]), ARGV[1])
-redis.call('HDEL', KEYS[5], ARGV[1])
+redis.call('HSET', KEYS[7], ARGV[8], -held)
 redis.call('HSETNX', KEYS[1], 'started', now)
 
 local function recount(status, by)
@@ -42,6 +41,6 @@ local function recount(status, by)
 end
 recount(from, -1)
 recount(state.status, 1)
-redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[7], '*', 'event', event, 'task', ARGV[1], 'from', from,
+redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[7], '*', 'event', event, 'task', ARGV[1], 'from', from,
   'to', state.status, 'attempt', state.attempt, 'worker', ARGV[5])
-return {'started', redis.call('HGET', KEYS[6], ARGV[1]), meta[2], cjson.encode(state), meta[1]}
+return {'started', redis.call('HGET', KEYS[5], ARGV[1]), meta[2], cjson.encode(state), meta[1]}

@@ -60,7 +60,10 @@ class Run:
     def begin(self, task_id: str) -> int:
         """A worker begins a task that was launched."""
         attempt = int(json.loads(str(self.hash("states")[task_id]))["attempt"])
-        assert self.store.start(self.id, task_id, attempt, worker="w1", lease=60).code == "started", task_id
+        assert (
+            self.store.start(self.id, task_id, attempt, specialist="builder", worker="w1", lease=60).code
+            == "started"
+        ), task_id
         return attempt
 
     def ask(self, task_id: str, event: TaskEvent, **how: Any) -> None:

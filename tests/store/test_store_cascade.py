@@ -21,7 +21,7 @@ def test_the_first_batch_is_launched(store: Store) -> None:
         ]
         assert facts.opened == (1,)
         assert facts.status is FeatureStatus.PLANNING
-        assert set(read(run).outbox) == {"T1", "T3"}
+        assert all(read(run).slots[name] < 0 for name in ("T1", "T3"))
 
 
 def test_a_repetition_launches_nothing_twice(store: Store) -> None:

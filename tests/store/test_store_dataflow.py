@@ -81,7 +81,7 @@ class Flowing:
     def end(self, name: str, outcome: Outcome | None = None, retries: int = 0) -> list[str]:
         """A worker starts and ends a launched task; the ids of what was launched by it."""
         attempt = self.state(name).attempt
-        grant = self.store.start(self.id, name, attempt, worker="w1", lease=60)
+        grant = self.store.start(self.id, name, attempt, specialist="builder", worker="w1", lease=60)
         assert grant.code == "started", grant.code
         outcome = outcome or Completed()
         move = lifecycle.conclude(FLOW, outcome, Retries(max=retries, jitter=False), grant.attempts)
@@ -113,10 +113,7 @@ class Flowing:
     def in_redis(self) -> dict[str, Any]:
         """All that is stored of it but the events, which tell of each look too."""
         keys, client = self.store.keys.feature(self.id), self.store.client
-        hashes = {
-            name: client.hgetall(getattr(keys, name))
-            for name in ("meta", "states", "counts", "waits", "outbox")
-        }
+        hashes = {name: client.hgetall(getattr(keys, name)) for name in ("meta", "states", "counts", "waits")}
         return hashes | {
             "ready": client.zrange(keys.ready, 0, -1, withscores=True),
             "slots": client.zrange(keys.slots, 0, -1, withscores=True),

@@ -117,8 +117,6 @@ class Machine(RuleBasedStateMachine):
 
     def _publish(self, launches: tuple[Launch, ...]) -> None:
         self.messages |= {(launch.task, launch.attempt) for launch in launches}
-        if launches:
-            self.store.published(self.run.id, launches)
 
     @rule(data=st.data(), publishes=st.booleans())
     def cascade(self, data: st.DataObject, publishes: bool) -> None:

@@ -1,49 +1,78 @@
-"""What is lost is found again: leases, launches that were never published, the one worker that looks."""
+"""What is lost is found again: leases, launches whose message is gone, the one worker that looks."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import redis
+from kombu import Connection
+from kombu.transport import virtual
+from kombu.transport.virtual import Message
 
 from orchestrator import errors
+from orchestrator.keys import Keys
 from orchestrator.lifecycle import Launch
 from orchestrator.models import Failed, FailureCause, FeatureStatus, TaskStatus
 from orchestrator.store import Store
 from tests.core.factories import task
-from tests.store.factories import check, enqueue, ids, launched, read
+from tests.store.factories import check, enqueue, ids, launched
 
 
-def test_what_was_published_leaves_the_outbox(store: Store) -> None:
-    with enqueue(store, task("T1"), task("T2"), task("T3")) as run:
-        facts = store.cascade(run.id)
-        store.published(run.id, facts.launched[:2])
-        assert set(read(run).outbox) == {"T3"}
-        store.published(run.id, facts.launched)
-        store.published(run.id, facts.launched)
-        assert read(run).outbox == {}
-
-
-def test_what_was_published_late_leaves_the_next_attempt_in_the_outbox(store: Store) -> None:
-    with launched(store, task("T1")) as run:
-        run.start("T1")
-        run.end("T1", Failed(reason="broken"))
-        run.reopen("T1")
-        store.published(run.id, [Launch("T1", 1, "builder")])
-        assert set(read(run).outbox) == {"T1"}
-
-
-def test_a_launch_that_stays_in_the_outbox_is_found(store: Store) -> None:
+def test_a_launch_that_does_not_start_is_published_again(store: Store) -> None:
     with launched(store, task("T1"), task("T2")) as run:
-        # Given one launched long ago and one a moment ago, neither known to be published
-        run.age_outbox("T1")
+        # Given one launched long ago and one a moment ago
+        run.age_launch("T1")
 
         facts, unpublished = run.recover(patience=60)
 
+        # Then the first one is published again, and told of
         assert (facts.launched, unpublished) == ((), (Launch("T1", 1, "builder"),))
-        # And found again, until it is published or starts
-        assert run.recover()[1] == unpublished
-        store.published(run.id, unpublished)
-        assert run.recover()[1] == ()
+        assert store.events(run.id)[-1].event == "message_lost"
+        # And not before it has had time again, twice as much
+        run.age_launch("T1", 119_000)
+        assert run.recover(patience=60)[1] == ()
+        run.age_launch("T1", 2_000)
+        assert run.recover(patience=60)[1] == unpublished
+
+
+def test_a_launch_that_others_have_overtaken_is_published_again(store: Store) -> None:
+    with launched(store, task("T1"), task("T2")) as run:
+        # Given two launched long ago, the second a moment after the first, and the second one starts
+        run.age_launch("T1", 59_000)
+        run.age_launch("T2", 58_000)
+        run.start("T2")
+        assert run.recover(patience=50)[1] == (Launch("T1", 1, "builder"),)
+        # Then the first one is not overtaken any more, and waits in its turn
+        assert run.recover(patience=50)[1] == ()
+
+
+def test_a_message_that_waits_in_its_queue_is_not_lost(client: redis.Redis) -> None:
+    # Given a store that is the broker too
+    store = Store(client, Keys(), queues={})
+    with launched(store, task("T1")) as run:
+        run.age_launch("T1")
+        assert run.recover(patience=60)[1] == ()
+        # When the message is lost
+        assert client.rpop("builder")
+        assert run.recover(patience=60)[1] == (Launch("T1", 1, "builder"),)
+
+
+def test_what_is_launched_is_published_in_the_same_step(client: redis.Redis) -> None:
+    # Given a store that is the broker too, and a specialist with a queue of another name
+    store = Store(client, Keys(), queues={"builder": "site"})
+    with enqueue(store, task("T1"), task("T2", "T1")) as run:
+        # When a task is launched
+        assert run.cascade() == ["T1"]
+
+        # Then its message is in the queue, as Celery reads it
+        (raw,) = client.lrange("site", 0, -1)
+        message = Message(json.loads(raw), virtual.Channel(Connection("memory://").connection))
+        assert message.headers["id"] == "auth:T1:1"
+        assert message.headers["task"] == "builder"
+        assert message.headers["group"] == "auth:1"
+        assert message.payload == [["auth", "T1", 1], {}, {}]
+        assert (message.delivery_info["routing_key"], len(raw) < 600) == ("site", True)
 
 
 def test_a_feature_whose_first_cascade_never_came_is_started(store: Store) -> None:

@@ -1,0 +1,110 @@
+"""Transient messages are handed out without being written down; all others as kombu does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from kombu import Connection, Queue
+
+from orchestrator import connections, transport
+from tests.redis_server import client_of, find_binaries, serve
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not find_binaries(), reason="there is no redis-server here"),
+]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with serve(tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def server(url: str) -> redis.Redis:
+    return client_of(url)
+
+
+def send(server: redis.Redis, tag: str, delivery_mode: int) -> None:
+    properties = {
+        "delivery_mode": delivery_mode,
+        "delivery_tag": tag,
+        "delivery_info": {"exchange": "", "routing_key": "work"},
+    }
+    message = {
+        "body": "[]",
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {},
+        "properties": properties,
+    }
+    server.lpush("work", json.dumps(message))
+
+
+def open_connection(url: str) -> Any:
+    return transport.use(Connection(connections.for_celery(url)))
+
+
+def take(connection: Any, number: int) -> list[Any]:
+    """Take so many messages, and keep them."""
+    taken: list[Any] = []
+    consumer = connection.Consumer(
+        [Queue("work", routing_key="work")], callbacks=[lambda _, message: taken.append(message)]
+    )
+    consumer.qos(prefetch_count=number)
+    with consumer:
+        while len(taken) < number:
+            connection.drain_events(timeout=60)
+    return taken
+
+
+def test_a_transient_message_is_not_written_down(url: str, server: redis.Redis) -> None:
+    send(server, "one", 1)
+    with open_connection(url) as connection:
+        (message,) = take(connection, 1)
+        assert not server.exists("unacked", "unacked_index")
+        message.ack()
+    assert server.llen("work") == 0
+
+
+def test_any_other_message_is(url: str, server: redis.Redis) -> None:
+    send(server, "one", 2)
+    with open_connection(url) as connection:
+        (message,) = take(connection, 1)
+        assert server.hkeys("unacked") == ["one"]
+        message.ack()
+        assert not server.exists("unacked", "unacked_index")
+
+
+def test_a_transient_message_that_is_refused_is_gone(url: str, server: redis.Redis) -> None:
+    send(server, "one", 1)
+    with open_connection(url) as connection:
+        (message,) = take(connection, 1)
+        message.requeue()  # as Celery does when a pool process is lost: what becomes of its task, the sweep says
+    assert server.llen("work") == 0
+
+
+def test_what_was_handed_out_and_not_begun_is_put_back_at_the_end(url: str, server: redis.Redis) -> None:
+    for tag, mode in (("one", 1), ("two", 2), ("three", 1), ("four", 1)):
+        send(server, tag, mode)
+    with open_connection(url) as connection:
+        for message in take(connection, 4):
+            if message.delivery_tag == "four":
+                message.ack()
+    left: Any = server.lrange("work", 0, -1)
+    tags = [json.loads(message)["properties"]["delivery_tag"] for message in left]
+    assert sorted(tags) == ["one", "three", "two"]
+    assert not server.exists("unacked", "unacked_index")
+
+
+@pytest.mark.parametrize("broker", ["amqp://guest@localhost//", "memory://", "sentinel://localhost:26379"])
+def test_another_broker_keeps_its_transport(broker: str) -> None:
+    connection = Connection(broker)
+    before = connection.transport_cls
+    assert transport.use(connection).transport_cls == before
