@@ -1,4 +1,4 @@
-"""The Lua scripts of `lua/`, and the one way to run them."""
+"""The Lua scripts of `lua/`, and the one way to run them: several as one."""
 
 from __future__ import annotations
 
@@ -32,41 +32,67 @@ def sources() -> Mapping[str, str]:
 
 
 @functools.cache
-def digest(verb: str) -> str:
+def compose(verbs: tuple[str, ...]) -> str:
+    """One script that runs those of these verbs in turn, each with its own KEYS and ARGV, and returns all answers.
+
+    A script is atomic by itself, and one command: as a transaction of several, the same takes redis-py and Redis about
+    half as long again. The first arguments say how many keys and arguments each verb has.
+    """
+    functions = [f"local function {verb}(KEYS, ARGV)\n{sources()[verb]}\nend" for verb in verbs]
+    runs = [f"answers[{place}] = {verb}(next_part()) or false" for place, verb in enumerate(verbs, start=1)]
+    return "\n".join([*functions, _PARTS.replace("VERBS", str(len(verbs))), *runs, "return answers"])
+
+
+_PARTS = """
+local answers, part, key, argument = {}, 0, 0, 2 * VERBS
+local function next_part()
+  local keys, arguments = {}, {}
+  local last_key, last_argument = key + ARGV[2 * part + 1], argument + ARGV[2 * part + 2]
+  for place = key + 1, last_key do keys[place - key] = KEYS[place] end
+  for place = argument + 1, last_argument do arguments[place - argument] = ARGV[place] end
+  part, key, argument = part + 1, last_key, last_argument
+  return keys, arguments
+end"""
+
+
+@functools.cache
+def digest(verbs: tuple[str, ...]) -> str:
     """The digest by which the server knows a script (SHA-1: what EVALSHA asks for, no matter of security)."""
-    return hashlib.sha1(sources()[verb].encode(), usedforsecurity=False).hexdigest()
+    return hashlib.sha1(compose(verbs).encode(), usedforsecurity=False).hexdigest()
 
 
 def run(client: redis.Redis, *calls: Call) -> list[Any]:
-    """Run scripts in one round trip, several as one transaction, and return their answers.
+    """Run scripts as one, in one round trip, and return their answers.
 
-    Scripts are sent by digest. A server that does not know them (new, restarted, flushed) knows none of them, so
-    it is given all and asked again; a script that did run by then runs twice, which each is made to bear.
+    A script is sent by digest. A server that does not know it (new, restarted, flushed) is given it and asked again.
 
     redis-py's own Script objects ask SCRIPT EXISTS before every pipeline, which costs a second round trip.
     """
-    return _run(client, calls, transaction=True)
+    verbs = tuple(call.verb for call in calls)
+    sizes = [size for call in calls for size in (len(call.keys), len(call.args))]
+    keys = [key for call in calls for key in call.keys]
+    arguments = [argument for call in calls for argument in call.args]
+    sent = (len(keys), *keys, *sizes, *arguments)
+    try:
+        answers: list[Any] = client.evalsha(digest(verbs), *sent)
+    except NoScriptError:
+        client.script_load(compose(verbs))
+        answers = client.evalsha(digest(verbs), *sent)
+    return answers
 
 
 def run_each(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
-    """Run many scripts in one round trip, each for itself: others may run in between."""
-    return _run(client, calls, transaction=False)
-
-
-def _run(client: redis.Redis, calls: Sequence[Call], transaction: bool) -> list[Any]:
+    """Run the script of one verb many times in one round trip, each for itself: others may run in between."""
     try:
-        return _send(client, calls, transaction)
+        return _run_each(client, calls)
     except NoScriptError:
-        for source in sources().values():
-            client.script_load(source)
-        return _send(client, calls, transaction)
+        client.script_load(compose((calls[0].verb,)))
+        return _run_each(client, calls)
 
 
-def _send(client: redis.Redis, calls: Sequence[Call], transaction: bool) -> list[Any]:
-    if len(calls) == 1:
-        (call,) = calls
-        return [client.evalsha(digest(call.verb), len(call.keys), *call.keys, *call.args)]
-    pipeline = client.pipeline(transaction=transaction)
+def _run_each(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
+    pipeline = client.pipeline(transaction=False)
     for call in calls:
-        pipeline.evalsha(digest(call.verb), len(call.keys), *call.keys, *call.args)
-    return pipeline.execute()
+        sizes = (len(call.keys), len(call.args))
+        pipeline.evalsha(digest((call.verb,)), len(call.keys), *call.keys, *sizes, *call.args)
+    return [answer for (answer,) in pipeline.execute()]
