@@ -172,7 +172,7 @@ local function launch(task)
   redis.call('HSET', KEYS[2], task, cjson.encode(state))
   redis.call('ZADD', KEYS[6], -now, task)
   record('event', 'task_launched', 'task', task, 'attempt', state.attempt, 'batch', state.batch,
-    'cause', queued and 'queued' or '')
+    unpack(queued and { 'cause', 'queued' } or {}))
   launched[#launched + 1] = { task, state.attempt, specialist }
   if queues then publish(task, state, specialist) end
 end

@@ -58,9 +58,12 @@ if is_resolved then
   recount('resolved', 1)
   if dataflow then redis.call('RPUSH', KEYS[8], '+' .. ARGV[1]) end
 end
+local more = { 'worker', ARGV[10] }
+if ARGV[8] ~= '' then more = { 'cause', ARGV[8], unpack(more) } end
+if ARGV[5] ~= '' then more = { 'wait', ARGV[5], unpack(more) } end
 for place, step in ipairs(steps) do
   redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[11], '*', 'event', step[1], 'task', ARGV[1], 'from', path[place],
-    'to', path[place + 1], 'attempt', state.attempt, 'cause', ARGV[8], 'worker', ARGV[10], 'wait', ARGV[5])
+    'to', path[place + 1], 'attempt', state.attempt, unpack(more))
 end
 
 local of = state.batch .. ':'
