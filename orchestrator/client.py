@@ -137,13 +137,14 @@ class Client:
             RedisUnreachable: Nothing was stored.
             BrokerUnreachable: It is stored, and starts when the broker answers a worker.
         """
-        plan = self.plan(feature)
+        feature_file.check(feature, self.settings.limits)
+        schedule = planner.schedule(feature, self.settings.parallelism.max_parallel_tasks)
         routes = routing.route(feature, self.settings, assign or {})
         check_work(feature, routes, self.settings)
         launch = self.settings.parallelism.auto_launch if auto_launch is None else auto_launch
         code, feature_id = self.store.enqueue(
             feature.id or make_id(feature.title),
-            plan,
+            schedule,
             routes,
             flow=self.settings.feature_flow_for(feature.tags),
             gated=gated_stages(feature, self.settings),

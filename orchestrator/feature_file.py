@@ -162,7 +162,7 @@ def _too_many(what: str, count: int, most: int) -> str:
 
 
 def _get(thing: Any, name: str) -> Any:
-    return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
+    return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)
 
 
 # What pydantic found, in plain words

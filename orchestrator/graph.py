@@ -86,7 +86,7 @@ def levels(graph: Graph, ordered: Sequence[str]) -> dict[str, int]:
     """
     level: dict[str, int] = {}
     for task in ordered:
-        level[task] = 1 + max((level[dependency] for dependency in graph[task]), default=0)
+        level[task] = 1 + max([level[dependency] for dependency in graph[task]], default=0)
     return level
 
 

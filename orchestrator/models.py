@@ -37,14 +37,18 @@ SUGGESTIONS = 20
 """So many unknown dependencies of one feature get a "did you mean"; each costs a search through all the ids."""
 
 
+_NOT_ON_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NOT_PRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
 def _one_line(text: str) -> str:
-    if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", text):
+    if _NOT_ON_ONE_LINE.search(text):
         raise ValueError("has a line break or another control character; write plain text on one line")
     return text
 
 
 def _printable(text: str) -> str:
-    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", text):
+    if _NOT_PRINTABLE.search(text):
         raise ValueError("has a control character; only line breaks and tabs may stand between the letters")
     return text
 
@@ -329,7 +333,7 @@ def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:
 
 
 def _raw(task: object, key: str) -> object:
-    return task.get(key) if isinstance(task, Mapping) else getattr(task, key, None)
+    return task.get(key) if isinstance(task, dict) else getattr(task, key, None)
 
 
 def _mistake(kind: str, text: str, where: tuple[str | int, ...], value: object) -> InitErrorDetails:
@@ -353,14 +357,14 @@ class SubBatch(Model):
     """A part of a batch that is wider than the cap: 1a starts first, the rest follows slot by slot."""
 
     label: str = Field(description='"1a", "1b", …')
-    tasks: tuple[Id, ...]
+    tasks: tuple[str, ...]
 
 
 class Batch(Model):
     """Tasks that may run at the same time: all their dependencies are in batches before."""
 
     number: int = Field(ge=1)
-    tasks: tuple[Id, ...] = Field(description="in launch order")
+    tasks: tuple[str, ...] = Field(description="in launch order")
     expected: float = Field(description="expected seconds under the cap, by itself")
     adds: float | None = Field(
         default=None,
@@ -381,21 +385,26 @@ class Bottleneck(Model):
     blocks: int
 
 
-class Plan(Model):
-    """What will run when: the feature's batches in order, and what the planner knows about them."""
+class Schedule(Model):
+    """What will run when: the feature's batches in order."""
 
     feature: Feature
     requested: Strategy
     strategy: Strategy = Field(description="what `auto` came to, else as requested")
     cap: int = Field(ge=1, description="max_parallel_tasks in force")
     batches: tuple[Batch, ...]
-    order: tuple[Id, ...] = Field(
+    order: tuple[str, ...] = Field(
         description="all tasks, in launch order: of those that may start, the first does"
     )
+    expected_seconds: float = Field(description="the whole, under the cap")
+
+
+class Plan(Schedule):
+    """A schedule, and what the planner knows about it."""
+
     critical_path: tuple[Id, ...]
     critical_seconds: float = Field(description="no schedule is shorter than this")
     total_seconds: float = Field(description="all the work, one task after the other")
-    expected_seconds: float = Field(description="the whole, under the cap")
     expected_batched: float = Field(
         description="the same where a batch starts when the one before it is complete"
     )

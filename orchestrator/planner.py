@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from orchestrator import errors, graph, report, simulation
-from orchestrator.models import Batch, Bottleneck, Feature, Plan, Priority, Strategy, SubBatch
+from orchestrator.models import Batch, Bottleneck, Feature, Plan, Priority, Schedule, Strategy, SubBatch
 
 CAP = 5
 BOTTLENECKS = 3
@@ -17,8 +17,8 @@ LEAST_BLOCKED = 2
 """A task that blocks fewer than this many others is no bottleneck."""
 
 
-def plan(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> Plan:
-    """Plan a feature.
+def schedule(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> Schedule:
+    """What will run when.
 
     The launch order is: high priority first, then the longest remaining path, then the order in the feature. Within a
     batch the tasks are in launch order; in dataflow it holds over the whole feature, and the batches are for reports.
@@ -35,31 +35,52 @@ def plan(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> 
 
     Example:
         >>> login = Feature.model_validate({"title": "Login", "tasks": [{"id": "T1"}, {"id": "T2"}]})
-        >>> [batch.tasks for batch in plan(login).batches]
+        >>> [batch.tasks for batch in schedule(login).batches]
         [('T1', 'T2')]
     """
+    return _schedule(_work(feature, cap), strategy)
+
+
+def plan(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> Plan:
+    """What will run when (see `schedule`), and what can be said about it beforehand: times, bottlenecks.
+
+    Example:
+        >>> login = Feature.model_validate({"title": "Login", "tasks": [{"id": "T1", "estimate": "1m"}]})
+        >>> plan(login).critical_seconds
+        60.0
+    """
+    work = _work(feature, cap)
+    path = graph.critical_path(work.followers, work.left)
+    return Plan(
+        **dict(_schedule(work, strategy)),
+        critical_path=tuple(path),
+        critical_seconds=sum(work.weights[task] for task in path),
+        total_seconds=sum(work.weights.values()),
+        expected_batched=sum(work.expected(tasks) for tasks in work.by_level),
+        expected_dataflow=work.without_barrier,
+        bottlenecks=tuple(_bottlenecks(work)),
+    )
+
+
+def _work(feature: Feature, cap: int) -> Work:
     if cap < 1:
         raise ValueError(f"a cap is at least 1, not {cap}")
-    work = Work(feature, cap=feature.max_parallel_tasks or cap)
-    requested = strategy or feature.strategy
+    return Work(feature, cap=feature.max_parallel_tasks or cap)
+
+
+def _schedule(work: Work, strategy: Strategy | None) -> Schedule:
+    requested = strategy or work.feature.strategy
     chosen = _choose(work) if requested is Strategy.AUTO else requested
     is_dataflow = chosen is Strategy.DATAFLOW
     batches = tuple(_batches(work, chosen))
-    path = graph.critical_path(work.followers, work.left)
-    return Plan(
-        feature=feature,
+    return Schedule(
+        feature=work.feature,
         requested=requested,
         strategy=chosen,
         cap=work.cap,
         batches=batches,
         order=tuple(work.preferred if is_dataflow else itertools.chain(*(batch.tasks for batch in batches))),
-        critical_path=tuple(path),
-        critical_seconds=sum(work.weights[task] for task in path),
-        total_seconds=sum(work.weights.values()),
         expected_seconds=work.without_barrier if is_dataflow else sum(batch.expected for batch in batches),
-        expected_batched=sum(work.expected(tasks) for tasks in work.by_level),
-        expected_dataflow=work.without_barrier,
-        bottlenecks=tuple(_bottlenecks(work)),
     )
 
 

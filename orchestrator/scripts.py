@@ -72,12 +72,11 @@ def run(client: redis.Redis, *calls: Call) -> list[Any]:
     sizes = [size for call in calls for size in (len(call.keys), len(call.args))]
     keys = [key for call in calls for key in call.keys]
     arguments = [argument for call in calls for argument in call.args]
-    sent = (len(keys), *keys, *sizes, *arguments)
     try:
-        answers: list[Any] = client.evalsha(digest(verbs), *sent)
+        answers: list[Any] = client.evalsha(digest(verbs), len(keys), *keys, *sizes, *arguments)
     except NoScriptError:
         client.script_load(compose(verbs))
-        answers = client.evalsha(digest(verbs), *sent)
+        answers = client.evalsha(digest(verbs), len(keys), *keys, *sizes, *arguments)
     return answers
 
 

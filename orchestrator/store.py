@@ -26,9 +26,9 @@ from orchestrator.models import (
     Feature,
     FeatureStatus,
     Outcome,
-    Plan,
     Progress,
     Route,
+    Schedule,
     Strategy,
     Task,
     TaskState,
@@ -124,7 +124,7 @@ class Store:
     def enqueue(
         self,
         feature_id: str,
-        plan: Plan,
+        plan: Schedule,
         routes: Mapping[str, Route],
         *,
         flow: FeatureFlow = DEFAULT_FLOW,
@@ -207,7 +207,7 @@ class Store:
         return code, found
 
     def _stage(
-        self, keys: FeatureKeys, plan: Plan, routes: Mapping[str, Route], gated: Mapping[str, str]
+        self, keys: FeatureKeys, plan: Schedule, routes: Mapping[str, Route], gated: Mapping[str, str]
     ) -> dict[str, str]:
         """Write the big parts of a feature; returns their names and the keys they are at."""
         batches, places, totals = describe(plan.batches, routes, plan.expected_seconds)
@@ -216,7 +216,7 @@ class Store:
         for stage, specialist in gated.items():
             places[f"@{stage}"] = f"0:0:{specialist}"
         hashes: dict[str, Mapping[str, Any]] = {
-            "tasks": {task.id: task.model_dump_json(exclude_defaults=True) for task in plan.feature.tasks},
+            "tasks": {task.id: _stored(task) for task in plan.feature.tasks},
             "plan": places,
             "batches": batches,
             "counts": totals,
@@ -912,11 +912,16 @@ def describe(
     return described, places, totals
 
 
+def _stored(task: Task) -> str:
+    # What was not given is the default; to compare it with the default takes half as long again.
+    return task.model_dump_json(exclude_unset=True)
+
+
 def _ranked(rank: int, place: str) -> str:
     return f"{rank}:{place.split(':', 1)[1]}"
 
 
-def _joins(plan: Plan) -> dict[str, dict[str, Any]]:
+def _joins(plan: Schedule) -> dict[str, dict[str, Any]]:
     """What dataflow counts: for each task how much it waits for, and what waits for it; nothing where that is none."""
     depends_on = {task.id: task.depends_on for task in plan.feature.tasks}
     waits = {task: len(dependencies) for task, dependencies in depends_on.items() if dependencies}
@@ -949,10 +954,7 @@ def _grown(decided: Growth, routes: Mapping[str, Route]) -> dict[str, Any]:
     return {
         "unlaunched": decided.unlaunched,
         "added": len(decided.added),
-        "tasks": {
-            task.id: task.model_dump_json(exclude_defaults=True)
-            for task in (*decided.added, *decided.changed)
-        },
+        "tasks": {task.id: _stored(task) for task in (*decided.added, *decided.changed)},
         "specialists": {task.id: routes[task.id].specialist for task in decided.added},
         "moved": decided.moved,
         "batches": described,
