@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, graph, report
+from orchestrator import errors, graph, wording
 from orchestrator.cli import choices, connection, options, output
 from orchestrator.models import TaskState, TaskStatus
+from orchestrator.report import standing
 
 if TYPE_CHECKING:
     from orchestrator.client import Handle
@@ -32,7 +33,7 @@ def retry(
         wanted = _to_retry(handle, task_id, with_dependents=with_dependents, from_batch=from_batch)
         for state in wanted:
             _take_up(handle, state, note)
-        names = report.some([state.id for state in wanted])
+        names = wording.some([state.id for state in wanted])
         tell(handle, f"{names} {'runs' if len(wanted) == 1 else 'run'} again.", as_json=as_json)
 
 
@@ -40,7 +41,7 @@ def _to_retry(
     handle: Handle, task_id: str | None, *, with_dependents: bool, from_batch: int | None
 ) -> list[TaskState]:
     states = {state.id: state for state in handle.states()}
-    stopped = [state for state in states.values() if report.is_stopped(state)]
+    stopped = [state for state in states.values() if standing.is_stopped(state)]
     if from_batch is not None:
         found = [state for state in stopped if state.batch >= from_batch]
         if not found:
@@ -49,13 +50,13 @@ def _to_retry(
     if task_id is None:
         raise errors.NothingToRetry(feature=handle.id, where="where no task is named")
     if task_id.startswith("@"):
-        return [report.gates_state(task_id)]
+        return [standing.gates_state(task_id)]
     if task_id not in states:
         raise errors.NoSuchTask(feature=handle.id, task=task_id)
     if not with_dependents:
         return [states[task_id]]
     followers = graph.dependents({state.id: state.depends_on for state in states.values()})
-    behind = set(report.behind(task_id, followers))
+    behind = set(graph.behind(task_id, followers))
     return [states[task_id], *(state for state in stopped if state.id in behind)]
 
 
@@ -243,7 +244,7 @@ def cap(
     with connection.client() as client:
         handle = client.feature(feature_id)
         handle.set_cap(most)
-        tell(handle, f"At most {report.count(most, 'task')} of {feature_id} at once.", as_json=as_json)
+        tell(handle, f"At most {wording.count(most, 'task')} of {feature_id} at once.", as_json=as_json)
 
 
 def tell(handle: Handle, text: str, *, as_json: bool) -> None:
