@@ -28,8 +28,7 @@ def retry(
     as_json: options.AsJson = False,
 ) -> None:
     """Run what failed again. What is completed is never run again."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         wanted = _to_retry(handle, task_id, with_dependents=with_dependents, from_batch=from_batch)
         for state in wanted:
             _take_up(handle, state, note)
@@ -74,8 +73,7 @@ def unblock(
     as_json: options.AsJson = False,
 ) -> None:
     """Run a blocked task again, because its obstacle is gone."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.unblock(task_id, note)
         tell(handle, f"{task_id} runs again.", as_json=as_json)
 
@@ -87,8 +85,7 @@ def skip(
     as_json: options.AsJson = False,
 ) -> None:
     """Do without a task: it counts as resolved, and what depends on it may run."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.skip(task_id, because)
         tell(handle, f"{task_id} is skipped.", as_json=as_json)
 
@@ -117,8 +114,7 @@ def approve(
     as_json: options.AsJson = False,
 ) -> None:
     """Approve a task that is in review, or a feature that waits for its review."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         if task_id is None:
             handle.approve_feature(note)
         else:
@@ -133,8 +129,7 @@ def request_changes(
     as_json: options.AsJson = False,
 ) -> None:
     """Send a task that is in review back to its specialist."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.request_changes(task_id, note)
         tell(handle, f"{task_id} goes back to its specialist.", as_json=as_json)
 
@@ -160,8 +155,7 @@ def hold(
     as_json: options.AsJson = False,
 ) -> None:
     """Put a task on hold; if it runs, its work is ended."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.hold(task_id, note)
         tell(handle, f"{task_id} is on hold.", as_json=as_json)
 
@@ -173,8 +167,7 @@ def resume(
     as_json: options.AsJson = False,
 ) -> None:
     """Take up again a task that was on hold or deferred, or a feature that was paused."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         if task_id is None:
             handle.resume(note)
         else:
@@ -189,8 +182,7 @@ def defer(
     as_json: options.AsJson = False,
 ) -> None:
     """Put a task off; what depends on it waits until it is resumed or skipped."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.defer(task_id, note)
         tell(handle, f"{task_id} is deferred.", as_json=as_json)
 
@@ -202,8 +194,7 @@ def cancel(
     as_json: options.AsJson = False,
 ) -> None:
     """Cancel a feature, or one task: nothing more of it starts, and what runs is ended within seconds."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         if task_id is None:
             handle.cancel(note)
         else:
@@ -213,24 +204,21 @@ def cancel(
 
 def fail(feature_id: options.FeatureId, because: options.Reason, as_json: options.AsJson = False) -> None:
     """Give a feature up: as cancel, and it counts as failed."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.fail(because)
         tell(handle, f"{feature_id} is given up.", as_json=as_json)
 
 
 def pause(feature_id: options.FeatureId, note: options.Note = "", as_json: options.AsJson = False) -> None:
     """Start nothing more of a feature until `resume`; what runs goes on to its end."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.pause(note)
         tell(handle, f"{feature_id} is paused.", as_json=as_json)
 
 
 def launch(feature_id: options.FeatureId, as_json: options.AsJson = False) -> None:
     """Start the next batch of a feature that waits for it."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.launch()
         tell(handle, f"Batch {handle.progress().batch} is launched.", as_json=as_json)
 
@@ -241,8 +229,7 @@ def cap(
     as_json: options.AsJson = False,
 ) -> None:
     """Change how many tasks of a feature may run at once, while it runs."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.set_cap(most)
         tell(handle, f"At most {wording.count(most, 'task')} of {feature_id} at once.", as_json=as_json)
 

@@ -132,6 +132,34 @@ def test_a_batch_that_waits_for_launch_gives_the_command() -> None:
     assert found.next == ("orchestrator launch login-1",)
 
 
+@pytest.mark.parametrize(
+    ("found", "answer"),
+    [
+        (state("T1", status="cancelled"), "T1 is cancelled. What depends on it waits until it is skipped."),
+        (state("T1", status="cancelled", resolved=True), "T1 was skipped; it counts as resolved."),
+        (state("T1", status="in-review"), "T1 is done and waits for a person's review."),
+        (state("T1", status="on-hold"), "T1 is on-hold until somebody resumes it."),
+        (state("T1", phase="unassigned"), "T1 waits for a specialist: none matches its tags."),
+        (
+            state("T1", status="completed", attempt=1, started=NOW - 9, finished=NOW - 4, worker="w"),
+            "T1 is completed in 5s.",
+        ),
+        (
+            state("T9", phase="waiting", batch=3),
+            "T9 is in batch 3, which opens when batches 1 to 2 are complete.",
+        ),
+    ],
+)
+def test_every_other_standing_has_an_answer(found: TaskState, answer: str) -> None:
+    assert explain(found).answer == answer
+
+
+def test_the_route_is_explained() -> None:
+    assert explain(state("T5")).details[-1] == (
+        "Route: Senior Engineer (tag bug → Senior Engineer), queue hard-work, model tier advanced"
+    )
+
+
 def test_in_dataflow_a_task_waits_for_its_dependencies_and_not_for_a_batch() -> None:
     # Given a task of the third batch, one of whose two dependencies has failed
     flowing = progress(strategy="dataflow")
