@@ -313,7 +313,7 @@ class Notifier:
                 event=event.event,
                 id=event.id,
                 feature=feature_id,
-                tries="1 try" if tries == 1 else f"{tries} tries",
+                tries=wording.count(tries, "try", "tries"),
                 cause=cause,
             ),
         )

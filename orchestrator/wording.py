@@ -29,14 +29,14 @@ def some(names: Sequence[str], most: int = SHOWN, separator: str = ", ") -> str:
     return separator.join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def count(number: int, noun: str) -> str:
-    """A number and its noun.
+def count(number: int, noun: str, nouns: str = "") -> str:
+    """A number and its noun; `nouns` is the plural where an s is not enough.
 
     Example:
-        >>> count(1, "task"), count(1200, "task")
-        ('1 task', '1,200 tasks')
+        >>> count(1, "task"), count(1200, "task"), count(2, "batch", "batches")
+        ('1 task', '1,200 tasks', '2 batches')
     """
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def one_line(text: str, most: int = 200) -> str:

@@ -51,7 +51,7 @@ def _titled(task: Task) -> str:
 
 
 def _how_many(found: Sequence[Sequence[str]], dependencies: graph.Graph) -> str:
-    number = f"{len(found):,} circular " + ("dependency" if len(found) == 1 else "dependencies")
+    number = count(len(found), "circular dependency", "circular dependencies")
     tangled = sum(len(inside) for knot in graph.knots(dependencies) for inside in knot.values())
     seen = len({edge for cycle in found for edge in graph.edges_of(cycle)})
     return number if seen == tangled else f"at least {number}"

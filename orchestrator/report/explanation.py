@@ -173,9 +173,7 @@ class _Story:
             else f"batches {number} to {self.state.batch - 1} are"
         )
         details = [batch_line(self.progress, number, self.progress.batch_total)]
-        details += [f"Holding it open: {other.label}: {self._standing(other)}" for other in holders[:SHOWN]]
-        if len(holders) > SHOWN:
-            details.append(f"and {count(len(holders) - SHOWN, 'more task')}")
+        details += self._listed("Holding it open", holders)
         commands = [
             line for other in holders[:SHOWN_HOLDERS] for line in remedies.commands(self.progress.id, other)
         ]
@@ -192,9 +190,7 @@ class _Story:
             for other in self.others.values()
             if other.status is TaskStatus.IN_PROGRESS or other.phase == "launched"
         ]
-        details = [f"Has a slot: {other.label}: {self._standing(other)}" for other in holders[:SHOWN]]
-        if len(holders) > SHOWN:
-            details.append(f"and {count(len(holders) - SHOWN, 'more task')}")
+        details = self._listed("Has a slot", holders)
         slots = f"{progress.in_flight} of {count(progress.cap, 'slot')} in use"
         if progress.in_flight < progress.cap:
             return (
@@ -260,6 +256,11 @@ class _Story:
             [f"Attempt {self.state.attempt} on {self.state.worker}"],
             [],
         )
+
+    def _listed(self, what: str, others: Sequence[TaskState]) -> list[str]:
+        lines = [f"{what}: {other.label}: {self._standing(other)}" for other in others[:SHOWN]]
+        more = len(others) - SHOWN
+        return lines + ([f"and {count(more, 'more task')}"] if more > 0 else [])
 
     def _standing(self, other: TaskState) -> str:
         said = why(other, self.progress, self.now)

@@ -41,13 +41,9 @@ def plan_lines(plan: Plan) -> list[str]:
 
 
 def _heading(plan: Plan) -> str:
-    size = f"{count(len(plan.feature.tasks), 'task')} in {_batches_text(len(plan.batches))}"
+    size = f"{count(len(plan.feature.tasks), 'task')} in {count(len(plan.batches), 'batch', 'batches')}"
     cap = f"at most {count(plan.cap, 'task')} at once"
     return f"{plan.feature.title}: {size}, strategy {_strategy(plan)}, {cap}"
-
-
-def _batches_text(number: int) -> str:
-    return f"{number:,} batch" + ("" if number == 1 else "es")
 
 
 def _strategy(plan: Plan) -> str:
@@ -69,7 +65,7 @@ def _batch_lines(plan: Plan, names: Mapping[str, str]) -> Iterator[str]:
         yield from _one_batch(batch, names)
     more = len(plan.batches) - SHOWN_BATCHES
     if more > 0:
-        yield f"and {_batches_text(more).replace(' ', ' more ', 1)}"
+        yield f"and {count(more, 'more batch', 'more batches')}"
 
 
 def _one_batch(batch: Batch, names: Mapping[str, str]) -> Iterator[str]:
