@@ -19,8 +19,8 @@ from orchestrator import (
     growth,
     lifecycle,
     planner,
-    report,
     routing,
+    wording,
 )
 from orchestrator.celery import App, create
 from orchestrator.config import Settings
@@ -549,7 +549,7 @@ def check_prerequisites(feature_id: str, state: TaskState, states: Mapping[str, 
     waits_for = [dependency for dependency in state.depends_on if not states[dependency].resolved]
     if waits_for:
         raise errors.Unresolved(
-            feature=feature_id, task=state.id, dependencies=report.some(waits_for, most=NAMED)
+            feature=feature_id, task=state.id, dependencies=wording.some(waits_for, most=NAMED)
         )
 
 
@@ -562,14 +562,14 @@ def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -
     """
     inline = [task.id for task in feature.tasks if task.run]
     if inline and not settings.inline_commands:
-        raise errors.InlineCommandRefused(tasks=report.some(inline, most=NAMED))
+        raise errors.InlineCommandRefused(tasks=wording.some(inline, most=NAMED))
     idle: dict[str, list[str]] = {}
     for task in feature.tasks:
         if not task.run and routes[task.id].specialist:
             idle.setdefault(routes[task.id].specialist, []).append(task.id)
     for specialist, tasks in idle.items():
         if not _has_work(specialist, settings):
-            raise errors.NothingToDo(tasks=report.some(tasks, most=NAMED), specialist=specialist)
+            raise errors.NothingToDo(tasks=wording.some(tasks, most=NAMED), specialist=specialist)
 
 
 def _has_work(specialist: str, settings: Settings) -> bool:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_valid
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from orchestrator import errors, flows, notification
+from orchestrator import errors, flows, notification, wording
 from orchestrator.flows import FeatureFlow, Flow, Rules
 from orchestrator.sections import (
     NAME_PATTERN,
@@ -332,9 +332,10 @@ def load(start: Path | None = None) -> Settings:
         if not lines:
             settings._start = start or Path.cwd()
             return settings
-    count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
     raise errors.InvalidConfiguration(
-        source=file or "The environment", count=count, mistakes="\n".join(f"  {line}" for line in lines)
+        source=file or "The environment",
+        count=wording.count(len(lines), "mistake"),
+        mistakes="\n".join(f"  {line}" for line in lines),
     )
 
 

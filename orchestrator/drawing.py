@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
-from orchestrator import planner, report
+from orchestrator import planner
 from orchestrator.models import Feature, Plan, Strategy, Task, TaskStatus
 
 States: TypeAlias = Mapping[str, TaskStatus]
@@ -64,7 +64,7 @@ def mermaid(feature: Feature, plan: Plan | None = None, states: States | None = 
     """
     # The boxes have names of our own, for a task may be called "end", which Mermaid takes for a word of its own.
     names = {task.id: f"n{place}" for place, task in enumerate(feature.tasks, start=1)}
-    boxes = {task.id: f'{names[task.id]}["{_for_mermaid(report.label(task))}"]' for task in feature.tasks}
+    boxes = {task.id: f'{names[task.id]}["{_for_mermaid(task.label)}"]' for task in feature.tasks}
     lines = ["flowchart LR"]
     if plan is None:
         lines += [f"    {box}" for box in boxes.values()]
@@ -148,7 +148,7 @@ def _for_svg(text: str) -> str:
 
 def _dot_box(task: Task, status: TaskStatus | None) -> str:
     colour = f' fillcolor="{COLOURS[status].fill}" color="{COLOURS[status].line}"' if status else ""
-    return f'"{task.id}" [label="{_for_dot(report.label(task))}"{colour}]'
+    return f'"{task.id}" [label="{_for_dot(task.label)}"{colour}]'
 
 
 def svg(feature: Feature, plan: Plan | None = None, states: States | None = None) -> str:
@@ -310,7 +310,7 @@ class _Canvas:
     def _box(self, task: Task, left: int, middle: int) -> str:
         status = self.states.get(task.id)
         colour = COLOURS[status] if status else PLAIN
-        hint = report.label(task) + (f": {status}" if status else "")
+        hint = task.label + (f": {status}" if status else "")
         # A picture within the picture cuts off what is too long for the box.
         return (
             f'<svg x="{left}" y="{middle - BOX_HEIGHT // 2}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}">'

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator import errors
+from orchestrator import errors, wording
 from orchestrator.documents import (
     DEEPEST,
     JsonDocument,
@@ -339,7 +339,7 @@ def _refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> N
         shown.append(f"  … and {len(lines) - MOST_SHOWN:,} more")
     raise errors.InvalidFeature(
         source=source,
-        count="1 mistake" if len(lines) == 1 else f"{len(lines):,} mistakes",
+        count=wording.count(len(lines), "mistake"),
         mistakes="\n".join(shown),
         them="it" if len(lines) == 1 else "them",
         lines=lines,

@@ -74,6 +74,26 @@ def dependents(graph: Graph) -> dict[str, list[str]]:
     return turned
 
 
+def behind(task_id: str, followers: Graph) -> list[str]:
+    """The tasks that wait for a task, directly or through others, nearest first.
+
+    Parameters:
+        followers: Each task id with the ids that depend on it (`dependents`).
+
+    Example:
+        >>> behind("T1", {"T1": ["T2"], "T2": ["T3"], "T3": []})
+        ['T2', 'T3']
+    """
+    found: dict[str, None] = {}
+    nearest = [task_id]
+    while nearest:
+        nearest = list(
+            dict.fromkeys(end for start in nearest for end in followers[start] if end not in found)
+        )
+        found.update(dict.fromkeys(nearest))
+    return list(found)
+
+
 def levels(graph: Graph, ordered: Sequence[str]) -> dict[str, int]:
     """The dependency level of each task: 1 without dependencies, else 1 more than the highest of theirs.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator import errors, graph
+from orchestrator import errors, graph, wording
 from orchestrator.flows import FeatureEvent
 from orchestrator.models import OVER, Batch, Feature, Strategy, Task, TaskStatus
 from orchestrator.planner import Work
@@ -250,7 +250,7 @@ def _invalid(feature: Feature, tasks: Sequence[Task], error: ValidationError) ->
     lines = list(_mistakes(tasks, error.errors(include_url=False, include_context=False)))
     return errors.InvalidFeature(
         source=f"What {feature.id} would grow to",
-        count="1 mistake" if len(lines) == 1 else f"{len(lines):,} mistakes",
+        count=wording.count(len(lines), "mistake"),
         mistakes="\n".join(f"  {line['path']}: {line['message']}" for line in lines),
         them="it" if len(lines) == 1 else "them",
         lines=lines,

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from orchestrator import durations
+from orchestrator import durations, wording
 
 if TYPE_CHECKING:
     from celery import Signature
@@ -35,6 +35,9 @@ MINUTES_PER_COMPLEXITY = 5
 
 SUGGESTIONS = 20
 """So many unknown dependencies of one feature get a "did you mean"; each costs a search through all the ids."""
+
+NAMED = 8
+"""Where there is nothing near, so many of the ids are named."""
 
 
 _NOT_ON_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -242,6 +245,11 @@ class Task(Model):
         return self.title or self.id
 
     @property
+    def label(self) -> str:
+        """How a list names it: id and title, or the id where there is no other title."""
+        return wording.named(self.id, self.title)
+
+    @property
     def weight(self) -> float:
         """Expected seconds: the estimate, or a guess from the complexity."""
         return self.estimate or self.complexity * MINUTES_PER_COMPLEXITY * 60.0
@@ -328,7 +336,8 @@ def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:
             elif dependency not in first:
                 unknown += 1
                 near = _nearest(dependency, first) if unknown <= SUGGESTIONS else None
-                hint = f"; did you mean {near}?" if near else f"; the tasks are {_some(first)}"
+                known = wording.some(list(first), NAMED)
+                hint = f"; did you mean {near}?" if near else f"; the tasks are {known}"
                 yield _mistake("unknown_dependency", f"no task has this id{hint}", where, dependency)
 
 
@@ -346,11 +355,6 @@ def _nearest(word: str, known: Mapping[str, int]) -> str | None:
     if len(known) > 2_000:  # the search is quadratic; a suggestion is a courtesy, not worth seconds
         return None
     return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
-
-
-def _some(ids: Mapping[str, int], most: int = 8) -> str:
-    names = list(ids)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 class SubBatch(Model):
@@ -635,6 +639,11 @@ class TaskState(Model):
     percent: float | None = None
     note: str = ""
     noted: float | None = None
+
+    @property
+    def label(self) -> str:
+        """How a list names it: id and title, or the id where there is no other title."""
+        return wording.named(self.id, self.title)
 
 
 class Event(Model):

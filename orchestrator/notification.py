@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator import durations, report
+from orchestrator import durations, wording
 from orchestrator.flows import FeatureEvent, TaskEvent
 from orchestrator.models import OVER, Event, FeatureStatus, TaskStatus
 
@@ -115,7 +115,7 @@ def message(feature_id: str, title: str, event: Event, task_title: str = "") -> 
         "time": datetime.fromtimestamp(event.time, UTC).isoformat(timespec="milliseconds"),
         "id": event.id,
         "groups": list(groups(event)),
-        "text": report.one_line(f"{title or feature_id}: {_said(name, event)}", most=500),
+        "text": wording.one_line(f"{title or feature_id}: {_said(name, event)}", most=500),
         "next": next_command(feature_id, event),
     }
 
@@ -128,7 +128,7 @@ def _said(name: str, event: Event) -> str:
 def _line(name: str, event: Event) -> str:
     match event.event:
         case "batch_opened":
-            return f"batch {event.batch} started ({report.count(event.total or 0, 'task')})"
+            return f"batch {event.batch} started ({wording.count(event.total or 0, 'task')})"
         case "batch_overdue":
             return f"batch {event.batch} is overdue{_overrun(event)}"
         case "at_capacity":

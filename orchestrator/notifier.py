@@ -20,7 +20,7 @@ from typing import Any
 
 import redis
 
-from orchestrator import errors, notification, report, scripts, targets
+from orchestrator import errors, notification, scripts, targets, wording
 from orchestrator.models import Event, Retries
 from orchestrator.scripts import Call
 from orchestrator.sections import Notification
@@ -237,7 +237,7 @@ class Notifier:
             try:
                 has_moved |= self._is_due(feature) and self._tell(feature, reading)
             except (redis.ResponseError, ValueError) as error:  # one feature must not hold up the others
-                cause = report.one_line(str(error))
+                cause = wording.one_line(str(error))
                 logger.warning("[%s] cannot be told to %s: %s", feature, self.target.name, cause)
         self.cursors.leave(reading, reading.told.keys() - news - reading.active)
         return has_moved
@@ -313,7 +313,7 @@ class Notifier:
                 event=event.event,
                 id=event.id,
                 feature=feature_id,
-                tries="1 try" if tries == 1 else f"{tries} tries",
+                tries=wording.count(tries, "try", "tries"),
                 cause=cause,
             ),
         )

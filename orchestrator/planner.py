@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from orchestrator import errors, graph, report, simulation
+from orchestrator import errors, graph, simulation, wording
 from orchestrator.models import Batch, Bottleneck, Feature, Plan, Priority, Schedule, Strategy, SubBatch
+from orchestrator.report import cycles
 
 CAP = 5
 BOTTLENECKS = 3
@@ -101,7 +102,7 @@ class Work:
         """A topological order; raises CircularDependency where there is none."""
         ordered = graph.order(self.depends_on, followers=self.followers)
         if len(ordered) < len(self.depends_on):
-            raise report.circular(self.feature, self.depends_on)
+            raise cycles.circular(self.feature, self.depends_on)
         return ordered
 
     @cached_property
@@ -212,7 +213,7 @@ def _batches(work: Work, strategy: Strategy) -> Iterator[Batch]:
 def _sub_batches(number: int, tasks: Sequence[str], cap: int) -> Iterator[SubBatch]:
     if len(tasks) > cap:
         for place, start in enumerate(range(0, len(tasks), cap)):
-            yield SubBatch(label=f"{number}{report.letters(place)}", tasks=tuple(tasks[start : start + cap]))
+            yield SubBatch(label=f"{number}{wording.letters(place)}", tasks=tuple(tasks[start : start + cap]))
 
 
 def _bottlenecks(work: Work) -> Iterator[Bottleneck]:

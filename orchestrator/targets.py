@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from orchestrator import notification, report
+from orchestrator import notification, wording
 from orchestrator.sections import Notification
 from workers.runners.command import KEPT_BACK, end_group
 
@@ -134,7 +134,7 @@ class Command:
 def _last_line(file: IO[bytes]) -> str:
     file.seek(max(0, file.seek(0, os.SEEK_END) - 2_000))
     lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
-    return f": {report.one_line(lines[-1])}" if lines else ""
+    return f": {wording.one_line(lines[-1])}" if lines else ""
 
 
 @dataclass(frozen=True)

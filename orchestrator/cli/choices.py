@@ -6,7 +6,7 @@ import sys
 
 from rich.prompt import IntPrompt
 
-from orchestrator import config, errors, report, routing
+from orchestrator import config, errors, routing, wording
 from orchestrator.cli import output
 from orchestrator.config import Settings
 from orchestrator.models import Feature, Task
@@ -23,7 +23,7 @@ def ask(feature: Feature, settings: Settings, *, remember: bool = False) -> dict
     if not unmatched:
         return {}
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        names = report.some([task.id for task in unmatched])
+        names = wording.some([task.id for task in unmatched])
         output.tell(f"No specialist matches {names}: they wait for `orchestrator assign ID TASK SPECIALIST`.")
         return {}
     chosen = {task.id: _ask_for(task, settings) for task in unmatched}
@@ -35,7 +35,7 @@ def ask(feature: Feature, settings: Settings, *, remember: bool = False) -> dict
 
 def _ask_for(task: Task, settings: Settings) -> str:
     names = list(settings.specialists)
-    output.say(f"No specialist matches {report.label(task)} (tags: {', '.join(task.tags) or 'none'}):")
+    output.say(f"No specialist matches {task.label} (tags: {', '.join(task.tags) or 'none'}):")
     for number, name in enumerate(names, 1):
         output.say(f"  {number}. {settings.title(name)}: {settings.specialists[name].description}")
     numbers = [str(number) for number in range(1, len(names) + 1)]

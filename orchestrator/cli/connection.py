@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchestrator import config
 
 if TYPE_CHECKING:
-    from orchestrator.client import Client
+    from orchestrator.client import Client, Handle
 
 
 @contextlib.contextmanager
@@ -24,3 +24,15 @@ def client() -> Iterator[Client]:
 
     with Client(config.load()) as opened, connections.translated(opened.store.url):
         yield opened
+
+
+@contextlib.contextmanager
+def feature(feature_id: str) -> Iterator[Handle]:
+    """An enqueued feature, by a client of its own.
+
+    Raises:
+        NoSuchFeature: No feature has this id.
+        InvalidConfiguration, NoRedisServer, RedisDidNotStart, RedisUnreachable: As they say.
+    """
+    with client() as opened:
+        yield opened.feature(feature_id)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, graph, report
+from orchestrator import errors, graph, wording
 from orchestrator.cli import choices, connection, options, output
 from orchestrator.models import TaskState, TaskStatus
+from orchestrator.report import standing
 
 if TYPE_CHECKING:
     from orchestrator.client import Handle
@@ -27,12 +28,11 @@ def retry(
     as_json: options.AsJson = False,
 ) -> None:
     """Run what failed again. What is completed is never run again."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         wanted = _to_retry(handle, task_id, with_dependents=with_dependents, from_batch=from_batch)
         for state in wanted:
             _take_up(handle, state, note)
-        names = report.some([state.id for state in wanted])
+        names = wording.some([state.id for state in wanted])
         tell(handle, f"{names} {'runs' if len(wanted) == 1 else 'run'} again.", as_json=as_json)
 
 
@@ -40,7 +40,7 @@ def _to_retry(
     handle: Handle, task_id: str | None, *, with_dependents: bool, from_batch: int | None
 ) -> list[TaskState]:
     states = {state.id: state for state in handle.states()}
-    stopped = [state for state in states.values() if report.is_stopped(state)]
+    stopped = [state for state in states.values() if standing.is_stopped(state)]
     if from_batch is not None:
         found = [state for state in stopped if state.batch >= from_batch]
         if not found:
@@ -49,13 +49,13 @@ def _to_retry(
     if task_id is None:
         raise errors.NothingToRetry(feature=handle.id, where="where no task is named")
     if task_id.startswith("@"):
-        return [report.gates_state(task_id)]
+        return [standing.gates_state(task_id)]
     if task_id not in states:
         raise errors.NoSuchTask(feature=handle.id, task=task_id)
     if not with_dependents:
         return [states[task_id]]
     followers = graph.dependents({state.id: state.depends_on for state in states.values()})
-    behind = set(report.behind(task_id, followers))
+    behind = set(graph.behind(task_id, followers))
     return [states[task_id], *(state for state in stopped if state.id in behind)]
 
 
@@ -73,8 +73,7 @@ def unblock(
     as_json: options.AsJson = False,
 ) -> None:
     """Run a blocked task again, because its obstacle is gone."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.unblock(task_id, note)
         tell(handle, f"{task_id} runs again.", as_json=as_json)
 
@@ -86,8 +85,7 @@ def skip(
     as_json: options.AsJson = False,
 ) -> None:
     """Do without a task: it counts as resolved, and what depends on it may run."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.skip(task_id, because)
         tell(handle, f"{task_id} is skipped.", as_json=as_json)
 
@@ -116,8 +114,7 @@ def approve(
     as_json: options.AsJson = False,
 ) -> None:
     """Approve a task that is in review, or a feature that waits for its review."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         if task_id is None:
             handle.approve_feature(note)
         else:
@@ -132,8 +129,7 @@ def request_changes(
     as_json: options.AsJson = False,
 ) -> None:
     """Send a task that is in review back to its specialist."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.request_changes(task_id, note)
         tell(handle, f"{task_id} goes back to its specialist.", as_json=as_json)
 
@@ -159,8 +155,7 @@ def hold(
     as_json: options.AsJson = False,
 ) -> None:
     """Put a task on hold; if it runs, its work is ended."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.hold(task_id, note)
         tell(handle, f"{task_id} is on hold.", as_json=as_json)
 
@@ -172,8 +167,7 @@ def resume(
     as_json: options.AsJson = False,
 ) -> None:
     """Take up again a task that was on hold or deferred, or a feature that was paused."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         if task_id is None:
             handle.resume(note)
         else:
@@ -188,8 +182,7 @@ def defer(
     as_json: options.AsJson = False,
 ) -> None:
     """Put a task off; what depends on it waits until it is resumed or skipped."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.defer(task_id, note)
         tell(handle, f"{task_id} is deferred.", as_json=as_json)
 
@@ -201,8 +194,7 @@ def cancel(
     as_json: options.AsJson = False,
 ) -> None:
     """Cancel a feature, or one task: nothing more of it starts, and what runs is ended within seconds."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         if task_id is None:
             handle.cancel(note)
         else:
@@ -212,24 +204,21 @@ def cancel(
 
 def fail(feature_id: options.FeatureId, because: options.Reason, as_json: options.AsJson = False) -> None:
     """Give a feature up: as cancel, and it counts as failed."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.fail(because)
         tell(handle, f"{feature_id} is given up.", as_json=as_json)
 
 
 def pause(feature_id: options.FeatureId, note: options.Note = "", as_json: options.AsJson = False) -> None:
     """Start nothing more of a feature until `resume`; what runs goes on to its end."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.pause(note)
         tell(handle, f"{feature_id} is paused.", as_json=as_json)
 
 
 def launch(feature_id: options.FeatureId, as_json: options.AsJson = False) -> None:
     """Start the next batch of a feature that waits for it."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.launch()
         tell(handle, f"Batch {handle.progress().batch} is launched.", as_json=as_json)
 
@@ -240,10 +229,9 @@ def cap(
     as_json: options.AsJson = False,
 ) -> None:
     """Change how many tasks of a feature may run at once, while it runs."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.set_cap(most)
-        tell(handle, f"At most {report.count(most, 'task')} of {feature_id} at once.", as_json=as_json)
+        tell(handle, f"At most {wording.count(most, 'task')} of {feature_id} at once.", as_json=as_json)
 
 
 def tell(handle: Handle, text: str, *, as_json: bool) -> None:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, report, routing
+from orchestrator import errors, routing, wording
 from orchestrator.cli import connection, options, output, views
 from orchestrator.cli.snapshot import Reader
 from orchestrator.models import Event, Progress, Route, Task, TaskState
+from orchestrator.report import explanation, remedies, standing
+from orchestrator.report.events import event_line
 
 if TYPE_CHECKING:
     from orchestrator.client import Client, Handle
@@ -57,7 +59,7 @@ def _show_needs(client: Client, features: Sequence[Progress]) -> None:
     """What waits for a person, over all features, with the command that answers it."""
     waiting = [progress for progress in features if progress.status in views.WAITING or progress.overdue]
     for progress in waiting[:NEEDS_SHOWN]:
-        for need in report.needs(progress, client.feature(progress.id).unsettled())[:NEEDS_SHOWN]:
+        for need in remedies.needs(progress, client.feature(progress.id).unsettled())[:NEEDS_SHOWN]:
             output.say(f"{progress.id}: {need.what}. Next: {need.command}")
 
 
@@ -94,13 +96,15 @@ def _show(client: Client, handle: Handle, *, whole: bool, as_json: bool) -> None
     for line in views.feature_lines(snapshot, time.time(), output.console().width):
         output.say(line)
     output.say()
-    output.say(report.progress_line(progress))
+    output.say(standing.progress_line(progress))
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
     batch = snapshot.of_batch(progress.batch)
-    for late in report.overdue_lines(progress, batch, time.time(), _output_ages(client, progress.id, batch)):
+    for late in standing.overdue_lines(
+        progress, batch, time.time(), _output_ages(client, progress.id, batch)
+    ):
         output.say(late)
-    for need in report.needs(progress, handle.unsettled())[:NEEDS_SHOWN]:
+    for need in remedies.needs(progress, handle.unsettled())[:NEEDS_SHOWN]:
         output.say(f"{need.what}. Next: {need.command}")
 
 
@@ -125,7 +129,7 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: opt
         states = {state.id: state for state in handle.states()}
         state = states[task_id]
         route = _route(client, task)
-        found = report.explain(
+        found = explanation.explain(
             task,
             state,
             handle.progress(),
@@ -198,8 +202,8 @@ def _event_line(event: Event) -> str:
     }
     arrow = f"{event.source} → {event.target}" if event.source and event.target else event.target
     if event.event in ("batch_overdue", "at_capacity"):
-        return f"{moment}  {event.event:<24}  {report.event_line(event)}"
-    told = "  ".join(f"{name}={report.one_line(str(value))}" for name, value in facts.items() if value)
+        return f"{moment}  {event.event:<24}  {event_line(event)}"
+    told = "  ".join(f"{name}={wording.one_line(str(value))}" for name, value in facts.items() if value)
     return f"{moment}  {event.event:<24}  {event.task:<8}  {arrow:<26}  {told}".rstrip()
 
 
@@ -220,7 +224,7 @@ def logs(
         number = attempt or max(1, started)
         if number > started:
             reason = (
-                f"it has had {report.count(started, 'attempt')}" if started else "no attempt has started yet"
+                f"it has had {wording.count(started, 'attempt')}" if started else "no attempt has started yet"
             )
             raise errors.NoLog(feature=feature_id, task=task_id, attempt=number, reason=reason)
         file = Files(client.settings, feature_id, task_id, number).log

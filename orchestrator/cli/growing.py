@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from orchestrator import errors
+from orchestrator import errors, wording
 from orchestrator.cli import connection, options
 from orchestrator.cli.decisions import tell
 from orchestrator.models import Task
@@ -45,8 +45,7 @@ def add_task(
         "estimate": estimate,
     }
     task = make_task({"id": task_id, **{name: value for name, value in given.items() if value}})
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.add_task(task, note)
         tell(handle, f"{task_id} is added.", as_json=as_json)
 
@@ -63,7 +62,7 @@ def make_task(fields: dict[str, Any]) -> Task:
         mistakes = [f"  {'.'.join(map(str, line['loc']))}: {line['msg']}" for line in error.errors()]
         raise errors.InvalidFeature(
             source="The task",
-            count="1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes",
+            count=wording.count(len(mistakes), "mistake"),
             mistakes="\n".join(mistakes),
             them="it" if len(mistakes) == 1 else "them",
         ) from None
@@ -77,7 +76,6 @@ def depend(
     as_json: options.AsJson = False,
 ) -> None:
     """Let a task that has not started wait for others too. It is refused where it would close a circle."""
-    with connection.client() as client:
-        handle = client.feature(feature_id)
+    with connection.feature(feature_id) as handle:
         handle.depend(task_id, on, note)
         tell(handle, f"{task_id} waits for {', '.join(on)}.", as_json=as_json)

@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from orchestrator import durations, report
+from orchestrator import durations
 from orchestrator.flows import STOPPED
 from orchestrator.models import Event, Outcome, Progress, TaskState
+from orchestrator.report import standing
+from orchestrator.report.events import event_line
 
 if TYPE_CHECKING:
     from orchestrator.client import Client, Handle
@@ -55,7 +57,7 @@ class Log:
             from_start: All its events follow. Else what they told before is taken from the states.
         """
         progress = self.handle.progress()
-        self.line(time.time(), f"{progress.title} ({progress.id}): {report.progress_line(progress)}")
+        self.line(time.time(), f"{progress.title} ({progress.id}): {standing.progress_line(progress)}")
         if progress.batch:
             self._learn(progress.batch)
         if not from_start:
@@ -86,9 +88,9 @@ class Log:
             progress = self.handle.progress()
             self._tally(event.time, progress, progress.batches)
         state = self._state(event.task) if event.task else None
-        text = report.event_line(
+        text = event_line(
             event,
-            report.named(state) if state else "",
+            state.label if state else "",
             specialist=state.specialist if state else "",
             seconds=self._seconds(event),
             outcome=outcome,
@@ -99,7 +101,7 @@ class Log:
             self.line(event.time, text)
 
     def _tally(self, moment: float, progress: Progress, number: int) -> None:
-        self.line(moment, report.batch_line(progress, number, self._size(number)))
+        self.line(moment, standing.batch_line(progress, number, self._size(number)))
 
     def _outcomes(self, events: list[Event]) -> dict[str, Outcome]:
         ended = dict.fromkeys(event.task for event in events if event.event in ENDINGS)
@@ -113,7 +115,7 @@ class Log:
 
     def _state(self, task: str) -> TaskState:
         if task.startswith("@"):
-            return report.gates_state(task)
+            return standing.gates_state(task)
         if task not in self.tasks:  # of a batch before the one that was open when the watching began
             found = self.client.store.task(self.handle.id, task)
             self.tasks[task] = TaskState(id=task, title=found.name, specialist="", batch=0)

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator import config, drawing, feature_file, planner, report, routing
+from orchestrator import config, drawing, feature_file, planner, routing
 from orchestrator.cli import connection, options, output, views
 from orchestrator.config import Settings
 from orchestrator.models import Feature, Plan, Route, TaskStatus
+from orchestrator.report.plans import plan_lines
 
 
 class Format(StrEnum):
@@ -37,7 +38,7 @@ def plan(
     if as_json:
         output.write_json(_as_json(planned, routes))
         return
-    for line in report.plan_lines(planned):
+    for line in plan_lines(planned):
         output.say(line)
     output.say()
     output.show(views.route_summary(feature, routes))

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator import config, durations, graph, report
+from orchestrator import config, durations, graph, wording
 from orchestrator.cli import choices, connection, live, options, output
 from orchestrator.models import Progress
-from orchestrator.report import Stopped
+from orchestrator.report import remedies, standing
+from orchestrator.report.remedies import Stopped
 
 if TYPE_CHECKING:
     from orchestrator.cli.workforce import Workforce
@@ -130,19 +131,19 @@ def _conclude(client: Client, handle: Handle, *, as_json: bool) -> None:
 
 def _stopped(client: Client, handle: Handle, progress: Progress) -> tuple[list[Stopped], int]:
     """The stopped tasks, the first of them with what is known of each; and how many more there are."""
-    states = [state for state in handle.unsettled() if report.is_stopped(state)]
+    states = [state for state in handle.unsettled() if standing.is_stopped(state)]
     if progress.gates_failed:
-        states.append(report.gates_state(progress.gates_failed))
+        states.append(standing.gates_state(progress.gates_failed))
     if not states:
         return [], 0
     outcomes = client.store.outcomes(handle.id, [state.id for state in states[:REPORTED]])
     followers = graph.dependents({task.id: task.depends_on for task in handle.tasks()})
     found = [
-        report.stopped(
+        remedies.stopped(
             handle.id,
             state,
             outcomes.get(state.id),
-            report.behind(state.id, followers) if state.id in followers else [],
+            _behind(state.id, followers),
         )
         for state in states[:REPORTED]
     ]
@@ -151,7 +152,7 @@ def _stopped(client: Client, handle: Handle, progress: Progress) -> tuple[list[S
 
 def _behind(task_id: str, followers: graph.Graph) -> list[str]:
     """What waits behind a task; behind the gates of a feature no task waits."""
-    return report.behind(task_id, followers) if task_id in followers else []
+    return graph.behind(task_id, followers) if task_id in followers else []
 
 
 def _as_json(progress: Progress, found: list[Stopped]) -> dict[str, Any]:
@@ -168,15 +169,15 @@ def _tell_end(progress: Progress, found: list[Stopped], more: int) -> None:
     output.say()
     if progress.status.is_success:
         took = durations.write(max(0.0, (progress.finished or 0) - (progress.started or progress.created)))
-        output.say(f"{name} is {progress.status}: {report.count(progress.total, 'task')} in {took}.")
+        output.say(f"{name} is {progress.status}: {wording.count(progress.total, 'task')} in {took}.")
         return
-    output.say(f"{name}: {report.progress_line(progress)}.")
+    output.say(f"{name}: {standing.progress_line(progress)}.")
     for one in found:
         output.say()
-        for line in report.stopped_lines(one):
+        for line in remedies.stopped_lines(one):
             output.say(line)
     if more:
-        output.say(f"\nand {report.count(more, 'more task')} stopped: orchestrator status {progress.id}")
+        output.say(f"\nand {wording.count(more, 'more task')} stopped: orchestrator status {progress.id}")
     for step in _next_steps(progress):
         output.say(f"\n{'Then' if found else 'Next'}: {step}")
 
@@ -184,7 +185,7 @@ def _tell_end(progress: Progress, found: list[Stopped], more: int) -> None:
 def _tell_needs(progress: Progress, handle: Handle, reported: set[str]) -> None:
     """What else waits for a person, with the command that answers it."""
     states = [state for state in handle.unsettled() if state.id not in reported]
-    for need in report.needs(progress.model_copy(update={"gates_failed": ""}), states):
+    for need in remedies.needs(progress.model_copy(update={"gates_failed": ""}), states):
         output.say(f"{need.what}. Next: {need.command}")
 
 

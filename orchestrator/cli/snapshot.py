@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator import report
 from orchestrator.models import Progress, TaskState, TaskStatus
+from orchestrator.report import standing
 
 if TYPE_CHECKING:
     from orchestrator.client import Client, Handle
@@ -81,10 +81,10 @@ class Reader:
         ended = {
             state.id: state.attempt
             for state in states
-            if report.is_stopped(state) or state.status is TaskStatus.COMPLETED
+            if standing.is_stopped(state) or state.status is TaskStatus.COMPLETED
         }
         new = [task for task, attempt in ended.items() if (task, attempt) not in self.said]
         outcomes = self.client.store.outcomes(self.handle.id, new)
         for task in new:
-            self.said[task, ended[task]] = report.reason(outcomes.get(task))
+            self.said[task, ended[task]] = standing.reason(outcomes.get(task))
         return {task: self.said[task, attempt] for task, attempt in ended.items()}

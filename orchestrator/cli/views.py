@@ -10,10 +10,11 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator import durations, report
+from orchestrator import durations, wording
 from orchestrator.cli.output import inert
 from orchestrator.cli.snapshot import Snapshot
 from orchestrator.models import Feature, FeatureStatus, Progress, Route, TaskState
+from orchestrator.report import remedies, standing
 
 ROUTES_SHOWN = 50
 TASKS_SHOWN = 40
@@ -92,7 +93,7 @@ def route_table(feature: Feature, routes: Mapping[str, Route]) -> Table:
     for task in feature.tasks:
         route = routes[task.id]
         made.add_row(
-            inert(report.label(task)),
+            inert(task.label),
             inert(", ".join(task.tags)),
             inert(route.title),
             route.queue,
@@ -107,7 +108,7 @@ def route_summary(feature: Feature, routes: Mapping[str, Route]) -> Table:
     made = table("Task", "Specialist", "Why")
     for task in feature.tasks[:ROUTES_SHOWN]:
         route = routes[task.id]
-        made.add_row(inert(report.label(task)), inert(route.title), inert(_reason(route)))
+        made.add_row(inert(task.label), inert(route.title), inert(_reason(route)))
     more = len(feature.tasks) - ROUTES_SHOWN
     if more > 0:
         made.add_row(f"and {more:,} more", "", "`orchestrator route FILE` shows all")
@@ -117,7 +118,7 @@ def route_summary(feature: Feature, routes: Mapping[str, Route]) -> Table:
 def _reason(route: Route) -> str:
     if not route.suggestions:
         return route.reason
-    return f"{route.reason}; tags that route: {report.some(route.suggestions, most=4)}"
+    return f"{route.reason}; tags that route: {wording.some(route.suggestions, most=4)}"
 
 
 # Features
@@ -141,7 +142,7 @@ def feature_table(features: Iterable[Progress], now: float) -> Table:
 
 
 def _urgency(progress: Progress) -> int:
-    if report.needs(progress) or progress.stopped or progress.status in WAITING:
+    if remedies.needs(progress) or progress.stopped or progress.status in WAITING:
         return 0
     return 2 if progress.status.is_over else 1
 
@@ -170,7 +171,7 @@ def _head(snapshot: Snapshot, now: float, width: int) -> list[Text]:
     started, end = progress.started or progress.created, progress.finished or now
     facts = [
         f"{progress.strategy}",
-        f"at most {report.count(progress.cap, 'task')} at once",
+        f"at most {wording.count(progress.cap, 'task')} at once",
         durations.write(max(0.0, end - started)),
     ]
     if progress.expected_end and not progress.stopped and progress.expected_end > now:
@@ -194,7 +195,7 @@ def _batch(snapshot: Snapshot, number: int, now: float, width: int) -> list[Text
 
 def _heading(snapshot: Snapshot, number: int) -> Text:
     progress = snapshot.progress
-    line = report.batch_line(progress, number, snapshot.sizes[number])
+    line = standing.batch_line(progress, number, snapshot.sizes[number])
     if number < progress.batch or (
         number == progress.batch and progress.batch_resolved == progress.batch_total
     ):
@@ -214,7 +215,7 @@ def _open_batch(snapshot: Snapshot, now: float, width: int, room: int) -> list[T
     if len(rows) > left:
         shown = _most_interesting(states, max(0, left - 1))
         rows = _rows(shown, snapshot, now, width)
-        hidden = Counter(report.word(state) for state in states) - Counter(map(report.word, shown))
+        hidden = Counter(standing.word(state) for state in states) - Counter(map(standing.word, shown))
         counts = ", ".join(f"{hidden[name]:,} {name}" for name in INTEREST if hidden[name])
         rows += [Text(f"    and {sum(hidden.values()):,} more: {counts}", style="dim")][: left - len(rows)]
     return [*before, _heading(snapshot, number), *rows, *after]
@@ -222,8 +223,8 @@ def _open_batch(snapshot: Snapshot, now: float, width: int, room: int) -> list[T
 
 def _most_interesting(states: Sequence[TaskState], most: int) -> list[TaskState]:
     """What stopped and what is under way, and of the others a few."""
-    ordered = sorted(states, key=lambda state: INTEREST.index(report.word(state)))
-    first_calm = next((at for at, state in enumerate(ordered) if report.word(state) in CALM), len(ordered))
+    ordered = sorted(states, key=lambda state: INTEREST.index(standing.word(state)))
+    first_calm = next((at for at, state in enumerate(ordered) if standing.word(state) in CALM), len(ordered))
     return ordered[: min(most, first_calm + CALM_SHOWN)]
 
 
@@ -253,7 +254,7 @@ def _range(first: int, last: int) -> str:
 
 
 def _rows(states: Sequence[TaskState], snapshot: Snapshot, now: float, width: int) -> list[Text]:
-    longest = max((cell_len(report.named(state)) for state in snapshot.states), default=0)
+    longest = max((cell_len(state.label) for state in snapshot.states), default=0)
     names = min(longest, max(16, width * 2 // 5))
     specialists = (
         max((cell_len(state.specialist) for state in snapshot.states), default=0) if width >= 100 else 0
@@ -262,15 +263,15 @@ def _rows(states: Sequence[TaskState], snapshot: Snapshot, now: float, width: in
 
 
 def _row(state: TaskState, snapshot: Snapshot, now: float, names: int, specialists: int) -> Text:
-    word = report.word(state)
+    word = standing.word(state)
     sign, style = SIGNS.get(word, ("·", ""))
-    took = report.spent(state, now)
+    took = standing.spent(state, now)
     cells = [
         Text(f"  {sign} {word:<10}", style=style),
-        _cell(inert(report.named(state)), names),
+        _cell(inert(state.label), names),
         *([_cell(inert(state.specialist, "dim"), specialists)] if specialists else []),
         _cell(Text("" if took is None else durations.write(took)), 7),
-        inert(report.why(state, snapshot.progress, now, snapshot.said.get(state.id, ""))),
+        inert(standing.why(state, snapshot.progress, now, snapshot.said.get(state.id, ""))),
     ]
     return Text("  ").join(cells)
 

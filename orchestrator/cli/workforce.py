@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from orchestrator import embedded, errors, report, supervisor
+from orchestrator import embedded, errors, supervisor, wording
 
 if TYPE_CHECKING:
     from orchestrator.celery import App
@@ -71,7 +71,7 @@ class Workforce:
         """What whoever watches should know; "" where all is well."""
         if self.own or not self.missing:
             return ""
-        queues = report.some(self.missing)
+        queues = wording.some(self.missing)
         return (
             f"No worker takes from {queues}: tasks sent there wait. Start one: celery -A orchestrator worker"
         )

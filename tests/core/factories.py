@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.models import Feature, Task
+from orchestrator.models import Failed, FailureCause, Feature, Progress, Task, TaskState
+
+NOW = 1_000_000.0
+"""The moment at which the features and tasks below are looked at."""
+
+TESTS_FAIL = Failed(cause=FailureCause.TESTS, reason="exit code 1: 2 failed", tail="collected 9\n2 failed\n")
 
 
 def task(id: str, *depends_on: str, **fields: Any) -> Task:
@@ -26,4 +31,46 @@ def authentication(**fields: Any) -> Feature:
         task("T4", "T2", title="Write tests", tags=["testing"], estimate="20m"),
         task("T5", "T2", title="Write docs", tags=["documentation"], estimate="10m"),
         **{"title": "User authentication", **fields},
+    )
+
+
+def progress(**fields: Any) -> Progress:
+    """Batch 1 of 3 is open: 2 of its 5 tasks are complete."""
+    return Progress.model_validate(
+        {
+            "id": "login-1",
+            "title": "Login",
+            "status": "in-development",
+            "strategy": "batched",
+            "cap": 2,
+            "auto_launch": True,
+            "total": 8,
+            "counts": {"completed": 2, "in-progress": 2},
+            "in_flight": 2,
+            "queued": 1,
+            "delayed": 0,
+            "batch": 1,
+            "batches": 3,
+            "batch_total": 5,
+            "batch_resolved": 2,
+            "batch_counts": {},
+            "created": NOW - 60,
+            **fields,
+        }
+    )
+
+
+def state(id: str, **fields: Any) -> TaskState:
+    return TaskState.model_validate(
+        {"id": id, "title": id, "specialist": "Senior Engineer", "batch": 1, **fields}
+    )
+
+
+def running(id: str, **fields: Any) -> TaskState:
+    return state(id, status="in-progress", attempt=1, started=NOW - 12, worker="w1@host", **fields)
+
+
+def failed(id: str, **fields: Any) -> TaskState:
+    return state(
+        id, status="failed", attempt=2, started=NOW - 5, finished=NOW - 1, worker="w1@host", **fields
     )

@@ -204,3 +204,9 @@ def test_a_line_and_a_ring_of_100_000_tasks_do_not_recurse(closed: bool) -> None
         left = graph.remaining(edges, ordered, dict.fromkeys(ids, 1.0))
         assert graph.critical_path(graph.dependents(edges), left) == ordered == ids
         assert graph.knots(edges) == []
+
+
+def test_what_waits_behind_a_task_is_named_once_nearest_first() -> None:
+    diamond = {"A": [], "B": ["A"], "C": ["A"], "D": ["B", "C"], "E": []}
+
+    assert graph.behind("A", graph.dependents(diamond)) == ["B", "C", "D"]

@@ -10,7 +10,7 @@ from rich.text import Text
 from orchestrator.cli import output, views
 from orchestrator.cli.snapshot import Snapshot
 from orchestrator.models import TaskState
-from tests.core.test_report import NOW, failed, progress, running, state
+from tests.core.factories import NOW, failed, progress, running, state
 
 
 def snapshot(*states: TaskState, sizes: dict[int, int], is_whole: bool = True, **fields: Any) -> Snapshot:

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 import orchestrator
-from orchestrator import errors, lifecycle, report
+from orchestrator import errors, lifecycle, wording
 from orchestrator.client import NAMED, Client, Handle, make_id
 from orchestrator.config import Settings
 from orchestrator.flows import SHIPPED_FLOWS, Flow
@@ -290,8 +290,8 @@ def test_an_id_is_made_from_the_title(title: str, start: str) -> None:
 
 
 def test_some_of_many_are_named() -> None:
-    assert report.some(["T1", "T2"], most=NAMED) == "T1, T2"
-    assert report.some([f"T{number}" for number in range(7)], most=NAMED) == "T0, T1, T2, T3, T4 and 2 more"
+    assert wording.some(["T1", "T2"], most=NAMED) == "T1, T2"
+    assert wording.some([f"T{number}" for number in range(7)], most=NAMED) == "T0, T1, T2, T3, T4 and 2 more"
 
 
 def test_a_plan_stores_nothing(client: Client, server: redis.Redis, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from orchestrator import errors, lifecycle, report
+from orchestrator import errors, lifecycle
 from orchestrator.flows import FeatureEvent, TaskEvent
 from orchestrator.keys import Keys
 from orchestrator.lifecycle import Attempts, Launch
@@ -35,6 +35,7 @@ from orchestrator.models import (
     Strategy,
     TaskStatus,
 )
+from orchestrator.report import remedies
 from orchestrator.store import Store
 from tests.core import factories
 from tests.redis_server import client_of, serve
@@ -309,7 +310,7 @@ class Machine(RuleBasedStateMachine):
 
     def _awaits_a_decision(self, progress: Progress) -> bool:
         """There is a reason to be idle, and it is named with the command that answers it."""
-        return bool(report.needs(progress, self.store.states(self.run.id)))
+        return bool(remedies.needs(progress, self.store.states(self.run.id)))
 
 
 def play(client: Any, examples: int) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator import report
 from orchestrator.models import Feature, Strategy
 from orchestrator.planner import plan
+from orchestrator.report.plans import plan_lines
 from tests.core.factories import authentication, feature, task
 
 
 def text(given_feature: Feature, cap: int = 5, strategy: Strategy | None = None) -> str:
-    return "\n".join(report.plan_lines(plan(given_feature, cap, strategy)))
+    return "\n".join(plan_lines(plan(given_feature, cap, strategy)))
 
 
 def test_a_plan_reads_from_batches_to_what_runs_in_parallel() -> None:
@@ -70,7 +70,7 @@ def test_a_plan_says_what_the_barrier_costs(batched: float, dataflow: float, sai
     made = plan(authentication(), strategy=Strategy.DATAFLOW)
     times = {"expected_batched": batched, "expected_dataflow": dataflow}
 
-    assert said in report.plan_lines(made.model_copy(update=times))
+    assert said in plan_lines(made.model_copy(update=times))
 
 
 def test_where_no_task_waits_for_another_there_is_no_barrier_to_speak_of() -> None:
@@ -111,12 +111,3 @@ def test_a_huge_plan_stays_readable() -> None:
     assert "  and 38 more" in narrow
     assert len(wide.splitlines()) < 60
     assert max(map(len, narrow.splitlines())) < 1_000
-
-
-def test_a_very_long_cycle_shows_its_beginning() -> None:
-    cycle = [f"T{at}" for at in range(100)]
-
-    shown = report.cycle_text(cycle, {name: name for name in cycle})
-
-    assert shown.startswith("T0 → T1 → ")
-    assert shown.endswith("T11 → 88 tasks more → T0")

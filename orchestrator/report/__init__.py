@@ -1,0 +1,1 @@
+"""What people read about a plan, and about a feature that runs: values → plain text."""

@@ -1,0 +1,282 @@
+"""Why a task stands where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator import durations
+from orchestrator.models import Model, Outcome, Progress, Route, Task, TaskState, TaskStatus
+from orchestrator.report import remedies
+from orchestrator.report.standing import batch_line, is_stopped, note, reason, spent, why, word
+from orchestrator.wording import SHOWN, count, one_line, some
+
+SHOWN_HOLDERS = 3
+"""Of so many tasks that hold a batch open, the commands are given."""
+
+
+class Explanation(Model):
+    """Why a task stands where it stands: the answer, what it rests on, and what to type."""
+
+    feature: str
+    task: str
+    title: str
+    status: TaskStatus
+    phase: str
+    answer: str
+    details: tuple[str, ...]
+    next: tuple[str, ...]
+
+
+def explain(
+    task: Task,
+    state: TaskState,
+    progress: Progress,
+    *,
+    others: Mapping[str, TaskState],
+    now: float,
+    outcome: Outcome | None = None,
+    route: Route | None = None,
+    listeners: Mapping[str, Sequence[str]] | None = None,
+) -> Explanation:
+    """Explain where a task stands.
+
+    Parameters:
+        task: As it was enqueued.
+        state: Where it stands.
+        progress: Of its feature.
+        others: The states of its dependencies and of all tasks in the open batch, by id.
+        now: On the clock of the moments.
+        outcome: How its last attempt ended.
+        route: Where its work is sent, and why.
+        listeners: Each queue with the workers that take from it; None where they were not asked.
+
+    Example:
+        print(explain(task, state, progress, others=states, now=time.time()).answer)
+    """
+    story = _Story(task, state, progress, others, now, outcome, route, listeners)
+    answer, details, commands = story.tell()
+    return Explanation(
+        feature=progress.id,
+        task=state.id,
+        title=state.title,
+        status=state.status,
+        phase=state.phase,
+        answer=answer,
+        details=(*details, *story.dependencies(), *story.routing()),
+        next=tuple(dict.fromkeys(commands)),
+    )
+
+
+Told = tuple[str, list[str], list[str]]
+"""The answer, details, commands."""
+
+
+@dataclass(frozen=True)
+class _Story:
+    task: Task
+    state: TaskState
+    progress: Progress
+    others: Mapping[str, TaskState]
+    now: float
+    outcome: Outcome | None
+    route: Route | None
+    listeners: Mapping[str, Sequence[str]] | None
+
+    @property
+    def name(self) -> str:
+        return self.state.label
+
+    def tell(self) -> Told:
+        match self.state.status:
+            case TaskStatus.PENDING:
+                return self._pending()
+            case TaskStatus.IN_PROGRESS:
+                return self._running()
+            case TaskStatus.FAILED | TaskStatus.BLOCKED:
+                return self._stopped()
+            case TaskStatus.COMPLETED:
+                return self._completed()
+            case TaskStatus.IN_REVIEW:
+                said = [f"It says: {reason(self.outcome)}"] if reason(self.outcome) else []
+                return f"{self.name} is done and waits for a person's review.", said, self._commands()
+            case TaskStatus.TESTING | TaskStatus.CHANGES_REQUESTED if self.state.phase:
+                return self._pending()
+            case TaskStatus.TESTING:
+                return self._running()
+            case TaskStatus.ON_HOLD | TaskStatus.DEFERRED:
+                return f"{self.name} is {self.state.status} until somebody resumes it.", [], self._commands()
+            case TaskStatus.CANCELLED if self.state.resolved:
+                return f"{self.name} was skipped; it counts as resolved.", [], []
+            case TaskStatus.CANCELLED if not self.progress.status.is_over:
+                waits = "What depends on it waits until it is skipped."
+                return f"{self.name} is cancelled. {waits}", [], self._commands()
+            case _:
+                return (
+                    f"{self.name} is {self.state.status}, and its feature is {self.progress.status}.",
+                    [],
+                    [],
+                )
+
+    def _commands(self) -> list[str]:
+        return list(remedies.commands(self.progress.id, self.state))
+
+    def _pending(self) -> Told:
+        match self.state.phase:
+            case "queued":
+                return self._queued()
+            case "launched":
+                return self._launched()
+            case "delayed":
+                return self._delayed()
+        if self.state.phase == "unassigned":
+            return f"{self.name} waits for a specialist: none matches its tags.", [], self._commands()
+        if self.progress.is_paused:
+            return (
+                f"{self.name} waits: its feature is paused.",
+                [],
+                [f"orchestrator resume {self.progress.id}"],
+            )
+        if self.progress.awaits_launch and self.state.batch == self.progress.batch + 1:
+            launch = f"orchestrator launch {self.progress.id}"
+            return f"{self.name} waits for somebody to launch batch {self.state.batch}.", [], [launch]
+        return self._behind_its_dependencies() if self.state.waits else self._behind_a_batch()
+
+    def _behind_its_dependencies(self) -> Told:
+        found = [self.others[task] for task in self.task.depends_on if task in self.others]
+        commands = [
+            line
+            for other in found
+            if is_stopped(other)
+            for line in remedies.commands(self.progress.id, other)
+        ]
+        number = count(len(self.task.depends_on), "task")
+        return (
+            f"{self.name} starts when the {number} it depends on are resolved: {self.state.waits} to go.",
+            [],
+            commands,
+        )
+
+    def _behind_a_batch(self) -> Told:
+        number = self.progress.batch
+        if not number:
+            return f"{self.name} waits: no batch of the feature has been started yet.", [], []
+        holders = [
+            other
+            for other in self.others.values()
+            if other.batch == number and not other.resolved and other.status is not TaskStatus.COMPLETED
+        ]
+        holders.sort(key=lambda other: (not is_stopped(other), other.status is TaskStatus.PENDING))
+        before = (
+            f"batch {number} is"
+            if number == self.state.batch - 1
+            else f"batches {number} to {self.state.batch - 1} are"
+        )
+        details = [batch_line(self.progress, number, self.progress.batch_total)]
+        details += self._listed("Holding it open", holders)
+        commands = [
+            line for other in holders[:SHOWN_HOLDERS] for line in remedies.commands(self.progress.id, other)
+        ]
+        return (
+            f"{self.name} is in batch {self.state.batch}, which opens when {before} complete.",
+            details,
+            commands,
+        )
+
+    def _queued(self) -> Told:
+        progress = self.progress
+        holders = [
+            other
+            for other in self.others.values()
+            if other.status is TaskStatus.IN_PROGRESS or other.phase == "launched"
+        ]
+        details = self._listed("Has a slot", holders)
+        slots = f"{progress.in_flight} of {count(progress.cap, 'slot')} in use"
+        if progress.in_flight < progress.cap:
+            return (
+                f"{self.name} is ready, and a slot is free ({slots}): a worker launches it at its next look.",
+                [],
+                [],
+            )
+        return f"{self.name} is ready and waits for a slot: {slots}, {progress.queued} queued.", details, []
+
+    def _delayed(self) -> Told:
+        left = max(0.0, (self.state.due or self.now) - self.now)
+        due = f"in {durations.write(left)}" if left >= 1 else "now"
+        details = [f"The last attempt: {reason(self.outcome)}"] if reason(self.outcome) else []
+        if self.state.retried:
+            details.append(f"Retry {self.state.retried} of {self.task.retries.max}")
+        return f"{self.name} waits for its next attempt, which is due {due}.", details, []
+
+    def _launched(self) -> Told:
+        queue = self.route.queue if self.route else ""
+        sent = f"sent to the queue {queue}" if queue else "sent to its queue"
+        if self.listeners is not None and queue and not self.listeners.get(queue):
+            return (
+                f"{self.name} has its slot and was {sent}, but no worker takes from that queue.",
+                [],
+                ["orchestrator up", f"celery -A orchestrator worker -Q {queue}"],
+            )
+        workers = (self.listeners or {}).get(queue, ())
+        details = [f"Workers on {queue}: {some(workers)}; they are busy with other work"] if workers else []
+        return (
+            f"{self.name} has its slot, was {sent}, and waits for a worker (attempt {self.state.attempt}).",
+            details,
+            [],
+        )
+
+    def _running(self) -> Told:
+        since = durations.write(spent(self.state, self.now) or 0)
+        details = [f"Worker {self.state.worker}, attempt {self.state.attempt}"]
+        if note(self.state):
+            ago = (
+                f" ({durations.write(max(0.0, self.now - self.state.noted))} ago)" if self.state.noted else ""
+            )
+            details.append(f"It says: {note(self.state)}{ago}")
+        if self.task.estimate:
+            details.append(f"Estimated at {durations.write(self.task.estimate)}")
+        return f"{self.name} has been running for {since}.", details, []
+
+    def _stopped(self) -> Told:
+        found = remedies.stopped(self.progress.id, self.state, self.outcome)
+        cause = f" ({found.cause})" if found.cause else ""
+        said = one_line(found.reason) or "no reason was given"
+        details = [f"Attempt {self.state.attempt} on {self.state.worker}"]
+        if self.state.retried:
+            details.append(f"Tried again {count(self.state.retried, 'time')} of {self.task.retries.max}")
+        details += [f"| {line}" for line in found.tail.splitlines() if line.strip()][-remedies.SHOWN_TAIL :]
+        return f"{self.name} is {self.state.status}{cause}: {said}", details, list(found.next)
+
+    def _completed(self) -> Told:
+        took = spent(self.state, self.now)
+        said = f": {reason(self.outcome)}" if reason(self.outcome) else "."
+        time = f" in {durations.write(took)}" if took is not None else ""
+        return (
+            f"{self.name} is completed{time}{said}",
+            [f"Attempt {self.state.attempt} on {self.state.worker}"],
+            [],
+        )
+
+    def _listed(self, what: str, others: Sequence[TaskState]) -> list[str]:
+        lines = [f"{what}: {other.label}: {self._standing(other)}" for other in others[:SHOWN]]
+        more = len(others) - SHOWN
+        return lines + ([f"and {count(more, 'more task')}"] if more > 0 else [])
+
+    def _standing(self, other: TaskState) -> str:
+        said = why(other, self.progress, self.now)
+        return word(other) + (f" ({said})" if said else "")
+
+    def dependencies(self) -> list[str]:
+        """The tasks it depends on, with where they stand; of many, those that are not complete first."""
+        found = [self.others[task] for task in self.task.depends_on if task in self.others]
+        found.sort(key=lambda other: other.status is TaskStatus.COMPLETED)
+        lines = [f"Depends on {other.label}: {self._standing(other)}" for other in found[:SHOWN]]
+        more = len(found) - SHOWN
+        return lines + ([f"Depends on {count(more, 'more task')}"] if more > 0 else [])
+
+    def routing(self) -> list[str]:
+        """Who gets the task, and why."""
+        if self.route is None:
+            return []
+        tier = f", model tier {self.route.model_tier}" if self.route.model_tier else ""
+        return [f"Route: {self.route.title} ({self.route.reason}), queue {self.route.queue}{tier}"]

@@ -1,0 +1,65 @@
+"""How a text names and counts things."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+SHOWN = 12
+"""So many of many names stand in a text; the others are counted."""
+
+
+def named(id: str, title: str) -> str:
+    """How a list names a task: id and title, or the id where there is no other title.
+
+    Example:
+        >>> named("T1", "Create schema"), named("T2", "")
+        ('T1 Create schema', 'T2')
+    """
+    return id if title in ("", id) else f"{id} {title}"
+
+
+def some(names: Sequence[str], most: int = SHOWN, separator: str = ", ") -> str:
+    """The first of the names, and how many more there are.
+
+    Example:
+        >>> some(["T1", "T2", "T3", "T4"], most=2)
+        'T1, T2 and 2 more'
+    """
+    more = len(names) - most
+    return separator.join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def count(number: int, noun: str, nouns: str = "") -> str:
+    """A number and its noun; `nouns` is the plural where an s is not enough.
+
+    Example:
+        >>> count(1, "task"), count(1200, "task"), count(2, "batch", "batches")
+        ('1 task', '1,200 tasks', '2 batches')
+    """
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """A text with its line breaks as spaces, shortened to `most` characters.
+
+    Example:
+        >>> one_line("first\\n  second")
+        'first second'
+    """
+    flat = " ".join(text[: most * 4].split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+def letters(place: int) -> str:
+    """A place as letters, counted from 0, as the columns of a spreadsheet.
+
+    Example:
+        >>> letters(0), letters(25), letters(26)
+        ('a', 'z', 'aa')
+    """
+    text = ""
+    place += 1
+    while place:
+        place, letter = divmod(place - 1, 26)
+        text = chr(ord("a") + letter) + text
+    return text

@@ -1,0 +1,59 @@
+"""What people read about what stopped or needs them."""
+
+from __future__ import annotations
+
+from orchestrator import graph
+from orchestrator.report import remedies
+from tests.core.factories import TESTS_FAIL, authentication, failed, progress, running, state
+
+
+def test_a_stopped_task_is_reported_with_cause_output_consequence_and_command() -> None:
+    # Given
+    followers = graph.dependents({task.id: task.depends_on for task in authentication().tasks})
+    stopped = remedies.stopped("login-1", failed("T1"), TESTS_FAIL, graph.behind("T1", followers))
+    # When
+    lines = remedies.stopped_lines(stopped)
+    # Then
+    assert lines == [
+        "T1: failed (failing-tests) after 2 attempts: exit code 1: 2 failed",
+        "  | collected 9",
+        "  | 2 failed",
+        "  Suggestion: Mend what the tests found, and retry.",
+        "  Waiting behind it: T2, T4, T5",
+        "  Next: orchestrator retry login-1 T1",
+        "        orchestrator logs login-1 T1",
+        '        orchestrator skip login-1 T1 --because "…"',
+    ]
+
+
+def test_a_blocked_task_is_unblocked_not_retried() -> None:
+    blocked = state("T2", status="blocked", attempt=1)
+    assert remedies.commands("login-1", blocked)[0] == 'orchestrator unblock login-1 T2 --note "…"'
+
+
+def test_all_that_needs_a_person_is_named_with_its_command() -> None:
+    states = [
+        failed("T1"),
+        state("T2", status="blocked"),
+        state("T3", status="in-review"),
+        state("T4", phase="unassigned"),
+        state("T5", status="on-hold"),
+        running("T6"),
+    ]
+    found = remedies.needs(progress(status="blocked", overdue=1), states)
+    assert [(need.what, need.command) for need in found] == [
+        ("T1: failed", "orchestrator retry login-1 T1"),
+        ("T2: blocked", 'orchestrator unblock login-1 T2 --note "…"'),
+        ("T3: waits for a review", "orchestrator approve login-1 T3"),
+        ("T4: waits for a specialist", 'orchestrator assign login-1 T4 "SPECIALIST"'),
+        ("T5: on-hold", "orchestrator resume login-1 T5"),
+        ("batch 1 is overdue", "orchestrator status login-1"),
+    ]
+    assert remedies.needs(progress(status="completed"), states) == []
+
+
+def test_a_feature_that_waits_names_its_own_command() -> None:
+    assert remedies.needs(progress(is_paused=True))[0].command == "orchestrator resume login-1"
+    assert remedies.needs(progress(status="pending-review"))[0].command == "orchestrator approve login-1"
+    waiting = progress(status="on-hold", batch_resolved=5, in_flight=0, queued=0)
+    assert remedies.needs(waiting)[0].command == "orchestrator launch login-1"
