@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -42,6 +42,7 @@ class Rig:
         redis: A raw connection to the database that holds our state and our queues.
         celery_redis: A raw connection to the database of plain Celery, on the same server.
         url: The URL of that server.
+        pids: Queue → the process id of its worker, while the rig runs: "noop" is ours, "plain" is Celery's.
     """
 
     settings: Settings
@@ -49,6 +50,7 @@ class Rig:
     redis: Redis
     celery_redis: Redis
     url: str
+    pids: dict[str, int] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -102,8 +104,8 @@ def rig() -> Iterator[Rig]:
             Redis.from_url(server.url, db=1),
             server.url,
         )
-        stack.enter_context(made.worker("noop"))
-        stack.enter_context(made.celery_worker())
+        made.pids["noop"] = stack.enter_context(made.worker("noop")).pid
+        made.pids["plain"] = stack.enter_context(made.celery_worker()).pid
         made.run(layered(2, 20))
         plain.run_group(40)
         stack.callback(plain.app.close)
