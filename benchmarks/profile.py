@@ -112,8 +112,8 @@ def main() -> None:
     """Measure both sides and print what they used."""
     asked = _arguments()
     with rig() as made:
-        ours = measure(made, made.pids["noop"], lambda: made.run(layered(LAYERS, WIDTH)), asked.runs)
-        group = measure(made, made.pids["plain"], lambda: plain.run_group(TASKS), asked.runs)
+        ours = measure(made, made.workers["noop"].pid, lambda: made.run(layered(LAYERS, WIDTH)), asked.runs)
+        group = measure(made, made.workers["plain"].pid, lambda: plain.run_group(TASKS), asked.runs)
     console = Console(highlight=False)
     title = f"CPU milliseconds a task: {LAYERS} x {WIDTH} no-op tasks, {asked.runs} runs"
     console.print(_table(title, *(_with_sum(side.cpu) | {CLOCK: side.wall} for side in (ours, group))))
