@@ -58,7 +58,7 @@ def _verdict(row: Row) -> str:
         return ""
     if row.shortfall <= 0:
         return "reached"
-    return f"missed,\n{row.shortfall:.0%} {'short' if row.target.rule == 'at least' else 'over'}"
+    return f"missed,\n{row.shortfall:.1%} {'short' if row.target.rule == 'at least' else 'over'}"
 
 
 def _figure(figure: Figure | None) -> str:
