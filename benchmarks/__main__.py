@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure everything, print one table, write JSON and a plot to `benchmarks/results`."""
+"""Measure everything, print one table, and write JSON and a plot to `benchmarks/results`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from rich.console import Console
 
 from benchmarks import (
     enqueueing,
-    growth,
+    layers,
     line,
     makespan,
     memory,
@@ -27,23 +29,29 @@ from benchmarks import (
     throughput,
 )
 from benchmarks.measurement import Row
-from benchmarks.options import Options
+from benchmarks.options import BUDGET, MINUTES, Options
 from benchmarks.peers import beside
-from benchmarks.rig import Rig, rig
+from benchmarks.rig import rig
 
 RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parent.parent / "docs"
+
 SUBJECTS: dict[str, ModuleType] = {
     "throughput": throughput,
     "line": line,
-    "scale": scale,
-    "messages": messages,
-    "memory": memory,
     "enqueueing": enqueueing,
     "makespan": makespan,
     "planning": planning,
     "progress": progress,
+    "messages": messages,
+    "memory": memory,
     "peers": beside,
+    "scale": scale,
+    "layers": layers,
 }
+"""What is measured; `options.BUDGET` says in which order, and how long each may take."""
+
+OURS = "ours, batched"
 
 
 def main() -> None:
@@ -51,55 +59,68 @@ def main() -> None:
     asked = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends too
     console = Console(width=None if os.isatty(1) else 160)
-    quick = Options(runs=asked.runs or 3, large=10_000, patience=0.0)
-    options = quick if asked.quick else Options(runs=asked.runs or Options.runs)
-    subjects = asked.only or list(SUBJECTS)
+    rows: list[Row] = []
+    took: dict[str, float] = {}
     start = time.monotonic()
+    options = Options(runs=asked.runs or Options.runs, end=start + 60 * MINUTES)
+    if asked.quick:
+        options = replace(options, runs=asked.runs or 3, large=10_000, full=False)
     with rig() as made:
         facts = table.surroundings(made)
-        rows = [row for subject in subjects for row in _measure(subject, made, options, console)]
-        curves = {} if asked.only else growth.measure(made)
-    facts |= {"minutes": (time.monotonic() - start) / 60, "load_at_the_end": os.getloadavg()[0]}
+        for subject in BUDGET:
+            if not asked.only or subject in asked.only:
+                console.print(f"{subject} …")
+                began = time.monotonic()
+                rows += SUBJECTS[subject].rows(made, options)
+                took[subject] = time.monotonic() - began
+    minutes = (time.monotonic() - start) / 60
+    facts |= {"minutes": minutes, "seconds": took, "load_at_the_end": os.getloadavg()[0]}
     table.show(rows, console)
-    console.print(
-        f"{facts['minutes']:.1f} minutes; load {facts['load']:.1f} to {facts['load_at_the_end']:.1f}"
-    )
+    table.show_time(took, minutes, console)
+    console.print(f"Load of the machine: {facts['load']:.1f} to {facts['load_at_the_end']:.1f}")
     if not asked.only:
-        _write(rows, curves, facts, console)
+        _write(rows, facts, (RESULTS / "results.json", RESULTS / "plot.svg"), console)
+    if asked.publish:
+        _write(rows, facts, (DOCS / "benchmarks.json", DOCS / "benchmarks.svg"), console)
 
 
-def _measure(subject: str, made: Rig, options: Options, console: Console) -> list[Row]:
-    console.print(f"{subject} …")
-    return list(SUBJECTS[subject].rows(made, options))
+def _write(rows: list[Row], facts: dict[str, Any], files: tuple[Path, Path], console: Console) -> None:
+    """Write the figures and the plot."""
+    figures, drawing = files
+    figures.parent.mkdir(exist_ok=True)
+    figures.write_text(table.data(rows, facts), "utf-8")
+    drawing.write_text(plot.svg(_curves(rows), "No-op tasks in layers, two worker processes"), "utf-8")
+    console.print(f"Written: {figures}, {drawing}", soft_wrap=True)
 
 
-def _write(
-    rows: list[Row], curves: dict[str, plot.Points], facts: dict[str, object], console: Console
-) -> None:
-    chained = next(row.beside for row in rows if row.beside and row.beside.label == growth.CELERY)
-    tasks = growth.LAYERS * growth.LARGEST
-    curves[growth.CELERY] = [*curves[growth.CELERY], (tasks, tasks / chained.median)]
-    large = next(row.ours for row in rows if row.name.startswith("throughput at"))
-    assert large is not None
-    count = int(large.label.split()[0].replace(",", ""))
-    curves[growth.OURS] = [point for point in curves[growth.OURS] if point[0] < count] + [
-        (count, count / large.median)
+def _curves(rows: list[Row]) -> dict[str, plot.Points]:
+    """Seconds for each number of tasks, from the medians. A run that was given up is no point."""
+    points = sorted((row for row in rows if row.tasks), key=lambda row: row.tasks)
+    ours = [(row.tasks, row.tasks / row.ours.median) for row in points if row.ours]
+    chained = [
+        (row.tasks, row.tasks / row.beside.median)
+        for row in points
+        if row.beside and row.beside.label == layers.CELERY
     ]
-    RESULTS.mkdir(exist_ok=True)
-    table.write(rows, facts, RESULTS / "results.json")
-    title = "No-op tasks in layers, two worker processes"
-    (RESULTS / "plot.svg").write_text(plot.svg(curves, title), "utf-8")
-    console.print(f"Written: {RESULTS / 'results.json'}, {RESULTS / 'plot.svg'}")
+    return {OURS: ours, f"Celery, {layers.CELERY}": chained}
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer runs, and 10,000 tasks for 100,000")
+    parser.add_argument("--quick", action="store_true", help="fewer runs, and nothing that takes minutes")
     parser.add_argument("--runs", type=int, help="times that each side is measured")
     parser.add_argument(
-        "--only", action="append", choices=list(SUBJECTS), help="these rows alone; nothing is written"
+        "--only", action="append", choices=list(BUDGET), help="these rows alone; nothing is written"
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="write docs/benchmarks.json and docs/benchmarks.svg too, which are committed",
+    )
+    asked = parser.parse_args()
+    if asked.publish and (asked.quick or asked.only):
+        parser.error("what is published comes from a whole run: leave out --quick and --only")
+    return asked
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ TASKS, CAP = 200, 8
 def rows(rig: Rig, options: Options) -> Iterator[Row]:
     """Tasks that sleep for log-normal times, through a worker with a process for each slot."""
     with rig.worker("sleep", CAP):
-        rig.run(mixed(2 * CAP, cap=CAP))
         yield _row(rig, options, "batched", sum_of_bounds, "the sum over batches of max(longest, work / cap)")
         if "dataflow" not in [str(strategy) for strategy in Strategy]:
             yield Row(
@@ -50,7 +49,7 @@ def _row(rig: Rig, options: Options, strategy: str, least: Callable[[Plan], floa
     return Row(
         f"makespan, {strategy}, {TASKS} tasks, cap {CAP}",
         Figure(strategy, ours, "s"),
-        Figure(meaning, (least(plan),), "s"),
+        Figure(meaning, (least(plan),), "s", is_computed=True),
         Target("at most", 1.08),
         note=f"the plan itself, without any overhead, is {planned:.3f} of the bound",
     )

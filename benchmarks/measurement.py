@@ -12,11 +12,19 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Figure:
-    """One side's measured values, all of them; the median stands for them."""
+    """One side's measured values, all of them; the median stands for them.
+
+    Args:
+        label: What was measured.
+        values: In the order in which they were measured.
+        unit: Of the values.
+        is_computed: Whether it follows from the feature alone, and was not measured at all.
+    """
 
     label: str
     values: tuple[float, ...]
     unit: str
+    is_computed: bool = False
 
     @property
     def median(self) -> float:
@@ -47,12 +55,15 @@ class Row:
         target: What is to be reached.
         note: What a reader has to know to judge it.
         skipped: Why there is no figure.
+        tasks: The number of tasks, where the row is a point of the plot.
 
     Example:
         >>> fast, slow = Figure("ours", (90.0, 100.0, 110.0), "tasks/s"), Figure("theirs", (50.0,), "tasks/s")
         >>> row = Row("throughput", fast, slow, Target("at least", 2))
         >>> row.ratio, row.is_reached
         (2.0, True)
+        >>> Row("throughput", slow, fast, Target("at least", 2)).shortfall
+        0.75
     """
 
     name: str
@@ -61,6 +72,7 @@ class Row:
     target: Target | None = None
     note: str = ""
     skipped: str = ""
+    tasks: int = 0
 
     @property
     def ratio(self) -> float | None:
@@ -70,12 +82,18 @@ class Row:
     @property
     def is_reached(self) -> bool | None:
         """Whether the target is reached; None where there is none, or no figure."""
+        return None if self.shortfall is None else self.shortfall <= 0
+
+    @property
+    def shortfall(self) -> float | None:
+        """How far the target is missed, as a share of it; nothing or less where it is reached."""
         if self.target is None or self.ours is None:
             return None
         value = self.ratio if self.target.of == "ratio" else self.ours.median
         if value is None:
             return None
-        return value >= self.target.bound if self.target.rule == "at least" else value <= self.target.bound
+        over = value / self.target.bound - 1
+        return -over if self.target.rule == "at least" else over
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -89,10 +107,15 @@ def seconds(work: Callable[[], object]) -> float:
 def interleaved(runs: int, *sides: Callable[[], object]) -> list[tuple[float, ...]]:
     """The seconds of each side, measured in turn, so that a disturbance of the machine meets all of them.
 
+    Each side is run once before, which is not counted: connections are open then, and
+    late imports are done.
+
     Example:
         >>> [len(times) for times in interleaved(5, lambda: None, lambda: None)]
         [5, 5]
     """
+    for side in sides:
+        side()
     rounds = [[seconds(side) for side in sides] for _ in range(runs)]
     return [tuple(times) for times in zip(*rounds, strict=True)]
 

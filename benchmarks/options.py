@@ -1,8 +1,33 @@
-"""What a run of the benchmarks is asked for."""
+"""What a run of the benchmarks is asked for, and how its time is shared out."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+MINUTES = 15
+"""What `make bench` may take on two cores."""
+
+BUDGET = {
+    "throughput": 45,
+    "line": 15,
+    "enqueueing": 15,
+    "makespan": 100,
+    "planning": 25,
+    "progress": 25,
+    "messages": 10,
+    "memory": 10,
+    "peers": 130,
+    "scale": 220,
+    "layers": 260,
+}
+"""Subject → seconds that it may take on two cores, in the order in which they are measured; starting and stopping has
+the rest of `MINUTES`.
+
+Two subjects fit themselves to the time, as no number of runs would. `scale` makes its large feature smaller. `layers`
+comes last and has all that is left: when it is over, Celery's chain of groups at full size is given up. Nor is a worker
+of Celery measured again that has gone through it.
+"""
 
 
 @dataclass(frozen=True)
@@ -12,12 +37,11 @@ class Options:
     Args:
         runs: Times each side of a row is measured.
         large: Tasks of the large feature in the row about scale.
-        patience: Seconds for Celery's chain of groups at full size. It takes minutes for each run; it is measured
-            once in any case, and again as long as this lasts.
-        peers: Measure other task queues too, where they are installed.
+        full: Whether to run Celery's chain of groups at full size, which takes minutes.
+        end: When all is to be measured, by `time.monotonic`.
     """
 
     runs: int = 5
     large: int = 100_000
-    patience: float = 180.0
-    peers: bool = True
+    full: bool = True
+    end: float = math.inf

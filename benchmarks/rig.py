@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -42,6 +42,7 @@ class Rig:
         redis: A raw connection to the database that holds our state and our queues.
         celery_redis: A raw connection to the database of plain Celery, on the same server.
         url: The URL of that server.
+        workers: Name → the worker, while the rig runs: "noop" is ours, "plain" is Celery's.
     """
 
     settings: Settings
@@ -49,6 +50,7 @@ class Rig:
     redis: Redis
     celery_redis: Redis
     url: str
+    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -83,6 +85,11 @@ class Rig:
         with supervisor.celery(self.settings, command, self.folder / "plain.log") as process:
             yield process
 
+    def stop_celery(self) -> None:
+        """End the worker of plain Celery before the rig ends, with all that waits for it."""
+        supervisor.stop(self.workers["plain"])
+        self.celery_redis.flushdb()
+
 
 @contextlib.contextmanager
 def rig() -> Iterator[Rig]:
@@ -102,8 +109,8 @@ def rig() -> Iterator[Rig]:
             Redis.from_url(server.url, db=1),
             server.url,
         )
-        stack.enter_context(made.worker("noop"))
-        stack.enter_context(made.celery_worker())
+        made.workers["noop"] = stack.enter_context(made.worker("noop"))
+        made.workers["plain"] = stack.enter_context(made.celery_worker())
         made.run(layered(2, 20))
         plain.run_group(40)
         stack.callback(plain.app.close)

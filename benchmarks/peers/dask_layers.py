@@ -1,4 +1,4 @@
-"""Dask: futures that depend on the layer before (https://docs.dask.org/en/stable/futures.html). It uses no Redis."""
+"""Dask: futures that depend on one of the layer before (https://docs.dask.org/en/stable/futures.html). No Redis."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from distributed import Client, LocalCluster
 from benchmarks.peers import runs
 
 
-def noop(*before: object) -> None:
+def noop(before: object) -> None:
     """Do nothing."""
 
 
 def run(client: Client, layers: int, width: int) -> None:
     """Submit the layers, and wait for the last one."""
-    layer: list[Any] = []
+    layer: list[Any] = [None] * width
     for _ in range(layers):
-        layer = [client.submit(noop, *layer, pure=False) for _ in range(width)]
+        layer = [client.submit(noop, before, pure=False) for before in layer]
     client.gather(layer)
 
 

@@ -1,21 +1,26 @@
-"""Runs one peer in a process of its own: `python -m benchmarks.peers.runs rq 10 20 5` (layers, width, runs).
+"""Runs one peer in a process of its own: `python -m benchmarks.peers.runs rq 10 20` (layers, width).
 
-Prints the seconds of each run as JSON. Each peer's file has `started()`, which yields its `run(layers, width)`.
+For each line that it reads it runs the layers, and prints the seconds; it ends with its input, or when it is told to.
+Each peer's file has `started()`, which yields its `run(layers, width)`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 URL = os.environ.get("PEER_REDIS_URL", "redis://localhost:6379/15")
+FOLDER = Path(os.environ.get("PEER_FOLDER", "."))
+"""Where a peer may write; gone when all is measured."""
+
 PROCESSES = 2
 
 
@@ -40,19 +45,17 @@ def workers(*commands: list[str]) -> Iterator[None]:
 
 
 def main() -> None:
-    """Start the peer, run it once to warm up, then as often as asked."""
+    """Start the peer, and run the layers once for each line that is read."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     name = sys.argv[1]
-    layers, width, runs = map(int, sys.argv[2:])
+    layers, width = map(int, sys.argv[2:])
     peer = importlib.import_module(f"benchmarks.peers.{name}_layers")
     with peer.started() as run:
-        run(2, 2)
-        times = []
-        for _ in range(runs):
+        for _ in sys.stdin:
+            gc.collect()
             start = time.perf_counter()
             run(layers, width)
-            times.append(time.perf_counter() - start)
-    print(json.dumps(times))
+            print(time.perf_counter() - start, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,153 @@
+"""Where the time goes: the CPU of a no-op task by process, ours beside a plain group. Linux only.
+
+    python -m benchmarks.profile           # CPU milliseconds a task
+    python -m benchmarks.profile --calls   # and what Redis carries out for a task, by command
+
+CPU is read from `/proc/PID/stat` (proc(5)) before and after the runs, so that waiting costs nothing and a busy machine
+matters little. Redis counts its commands itself (`INFO commandstats`): those inside a script are counted, and their
+time is part of the script's time too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import plain
+from benchmarks.graphs import layered
+from benchmarks.measurement import seconds
+from benchmarks.rig import Rig, rig
+
+LAYERS, WIDTH = 10, 100
+TASKS = LAYERS * WIDTH
+RUNS = 5
+
+TICKS = os.sysconf("SC_CLK_TCK")
+"""In a second; `/proc/PID/stat` counts CPU time in them."""
+PARENT, USER, SYSTEM = 1, 11, 12
+"""Places in `/proc/PID/stat`, after the name of the command: parent, time in user mode, time in the kernel."""
+
+ALL, CLOCK = "all", "time by the clock"
+"""Rows that come last."""
+
+LOOKING = ("info", "config|resetstat")
+"""Commands of this tool itself."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What one side cost, for each task.
+
+    Args:
+        wall: Milliseconds from enqueue to done, over the number of tasks.
+        cpu: Process → CPU milliseconds.
+        calls: Redis command → calls.
+        micros: Redis command → microseconds that Redis spent in it.
+    """
+
+    wall: float
+    cpu: dict[str, float]
+    calls: dict[str, float]
+    micros: dict[str, float]
+
+
+def measure(rig: Rig, worker: int, run: Callable[[], object], runs: int) -> Profile:
+    """Run so often, and share out over the tasks what was used.
+
+    Args:
+        rig: The rig.
+        worker: The process id of the worker that takes the tasks.
+        run: Runs `TASKS` tasks and waits for them.
+        runs: How often.
+    """
+    run()  # connections are open, and what is imported late is imported
+    rig.redis.config_resetstat()
+    before = _used(rig, worker)
+    wall = sum(seconds(run) for _ in range(runs))
+    time.sleep(0.2)  # the last acknowledgement comes after the caller knows that all is done
+    after = _used(rig, worker)
+    stats: dict[str, Any] = rig.redis.info("commandstats")
+    commands = {name.removeprefix("cmdstat_"): stat for name, stat in stats.items()}
+    tasks = runs * TASKS
+    return Profile(
+        1000 * wall / tasks,
+        {process: 1000 * (after[process] - before[process]) / tasks for process in after},
+        {name: stat["calls"] / tasks for name, stat in commands.items() if name not in LOOKING},
+        {name: stat["usec"] / tasks for name, stat in commands.items() if name not in LOOKING},
+    )
+
+
+def _used(rig: Rig, worker: int) -> dict[str, float]:
+    """The CPU seconds of each process up to now; the children of the pool are added up."""
+    info: dict[str, Any] = rig.redis.info("server")
+    processes = {worker: "worker, main", info["process_id"]: "redis", os.getpid(): "client"}
+    used: defaultdict[str, float] = defaultdict(float)
+    for pid, fields in _processes():
+        name = processes.get(pid) or ("worker, pool" if int(fields[PARENT]) == worker else None)
+        if name:
+            used[name] += (int(fields[USER]) + int(fields[SYSTEM])) / TICKS
+    return used
+
+
+def _processes() -> Iterator[tuple[int, list[str]]]:
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                text = (folder / "stat").read_text("utf-8", "replace")
+            except OSError:
+                continue  # it has ended since
+            yield int(folder.name), text.rpartition(")")[2].split()
+
+
+def main() -> None:
+    """Measure both sides and print what they used."""
+    asked = _arguments()
+    with rig() as made:
+        ours = measure(made, made.workers["noop"].pid, lambda: made.run(layered(LAYERS, WIDTH)), asked.runs)
+        group = measure(made, made.workers["plain"].pid, lambda: plain.run_group(TASKS), asked.runs)
+    console = Console(highlight=False)
+    title = f"CPU milliseconds a task: {LAYERS} x {WIDTH} no-op tasks, {asked.runs} runs"
+    console.print(_table(title, *(_with_sum(side.cpu) | {CLOCK: side.wall} for side in (ours, group))))
+    if asked.calls:
+        console.print(_table("Redis commands a task", _with_sum(ours.calls), _with_sum(group.calls)))
+        console.print(_table("Microseconds in Redis a task", ours.micros, group.micros))
+
+
+def _with_sum(shares: Mapping[str, float]) -> dict[str, float]:
+    return {**shares, ALL: sum(shares.values())}
+
+
+def _table(title: str, ours: Mapping[str, float], group: Mapping[str, float]) -> Table:
+    """Both sides by name, the largest first; the rows that add up or compare come last."""
+    table = Table("", title=title, min_width=len(title) + 4)
+    for side in ("ours", "plain group"):
+        table.add_column(side, justify="right")
+    last = (ALL, CLOCK)
+    names = sorted(
+        {*ours, *group}, key=lambda name: (name in last, -max(ours.get(name, 0), group.get(name, 0)))
+    )
+    for name in names:
+        if max(ours.get(name, 0), group.get(name, 0)) >= 0.001:
+            table.add_row(name, *(f"{side[name]:.3f}" if name in side else "" for side in (ours, group)))
+    return table
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--calls", action="store_true", help="print the Redis commands of a task too")
+    parser.add_argument("--runs", type=int, default=RUNS, help="times that each side is run")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
