@@ -65,6 +65,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
             for specialist in settings.specialists
             for name in (canvas.celery_task, canvas.standalone_task)
         },
+        "worker_consumer": "orchestrator.consumer:Consumer",
         "worker_concurrency": settings.parallelism.max_parallel_tasks,
         # A worker takes a message only when it has a process free for it, and gives it up only when it is done.
         "worker_prefetch_multiplier": 1,

@@ -19,6 +19,7 @@ from redis.retry import Retry
 from orchestrator import config, embedded, errors
 from orchestrator.config import Settings
 from orchestrator.connections import safe_url
+from orchestrator.keys import Keys
 from orchestrator.models import Model
 
 PATIENCE = 3
@@ -175,6 +176,7 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
     yield _eviction(info.get("maxmemory_policy"))
     yield _persistence(info, client)
     yield clock
+    yield _refused(_ask(lambda: client.hgetall(Keys(settings.redis.prefix).refused)))
 
 
 def _ask(question: Callable[[], Any]) -> Any:
@@ -252,6 +254,21 @@ def _persistence(info: Mapping[str, Any], client: redis.Redis) -> Finding:
         name,
         "Redis keeps everything in memory only: a restart of it loses all features",
         "Set it: redis-cli CONFIG SET appendonly yes (and in redis.conf, to stay).",
+    )
+
+
+def _refused(counts: Mapping[str, str] | None) -> Finding:
+    name = "refused messages"
+    if counts is None:
+        return _unreadable(name, "HGETALL")
+    if not counts:
+        return _ok(name, "workers have refused none")
+    reasons = ", ".join(f"{reason} {times}" for reason, times in sorted(counts.items()))
+    return _warning(
+        name,
+        f"{sum(int(times) for times in counts.values() if times.isdecimal())} so far ({reasons})",
+        "Somebody else writes to these queues, or runs another version. The workers' logs have a line for each; see "
+        "docs/security.md.",
     )
 
 

@@ -152,6 +152,11 @@ class Keys:
         """Hash: specialist → the moment, in ms, at which the attempt was launched that its workers took up last."""
         return f"{self.prefix}:taken"
 
+    @property
+    def refused(self) -> str:
+        """Hash: reason → how many messages workers refused for it (see admission.py)."""
+        return f"{self.prefix}:refused"
+
     def notified(self, notification: str) -> str:
         """Hash: feature → the last event that a notification told of; "@seen" → how far it knows `features`, in ms."""
         return f"{self.prefix}:notified:{notification}"

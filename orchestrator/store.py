@@ -616,6 +616,10 @@ class Store:
             return False
         return bool(self.client.pexpire(self.keys.sweeper, ttl))
 
+    def refuse(self, reason: str) -> None:
+        """Count a message that a worker refused."""
+        self.client.hincrby(self.keys.refused, reason, 1)
+
     def recover(
         self, feature_id: str, *, losses: int, patience: float, overdue: float = 1.5
     ) -> tuple[Facts, tuple[Launch, ...]]:

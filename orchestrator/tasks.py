@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import random
@@ -10,15 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import redis
 from celery import Task as CeleryTask
 from celery.exceptions import SoftTimeLimitExceeded
+from pydantic import TypeAdapter, ValidationError
 
 import workers
 from orchestrator import canvas, connections, errors, lifecycle
+from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.flows import Flow, TaskEvent
-from orchestrator.models import Completed, GateResult, Outcome, RetryLater, Task, TaskStatus
+from orchestrator.models import Completed, GateResult, Id, Outcome, RetryLater, Task, TaskStatus
 from orchestrator.sections import Gate
 from orchestrator.store import Grant, Store
 
@@ -56,9 +60,11 @@ def register(app: App, settings: Settings, specialist: str) -> None:
     def standalone(
         self: CeleryTask[Any, Any], feature: dict[str, Any], task: dict[str, Any]
     ) -> dict[str, Any]:
-        outcome = work_alone(
-            settings, specialist, feature, Task.model_validate(task), self.request.id or "once"
-        )
+        try:
+            outcome = work_alone(settings, specialist, feature, task, self.request.id or "once")
+        except ValidationError:
+            count_refusal(app, Reason.ARGUMENTS)
+            raise TaskStopped("refused: its arguments are no head of a feature and no task") from None
         match outcome:
             case Completed():
                 return outcome.model_dump(mode="json")
@@ -88,6 +94,8 @@ class Shell:
         grant = self._begin(specialist, feature_id, task_id, attempt, worker)
         if grant.code != "started":
             logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT[grant.code])
+            if grant.code == "missing":
+                self.store.refuse(Reason.UNKNOWN_FEATURE)
             return f"not started: {WHY_NOT[grant.code]}"
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
         outcome, status = self._pass_gates(run, self._work(run))
@@ -258,14 +266,24 @@ class Files:
         self.workdir: Path = settings.folder / "work" / feature_id / f"{task_id}.{attempt}"
 
 
-def work_alone(
-    settings: Settings, specialist: str, feature: dict[str, Any], task: Task, attempt: str
-) -> Outcome:
-    """Do a task's work from its arguments alone, with no state kept."""
-    files = Files(settings, feature["id"], task.id, attempt)
+def work_alone(settings: Settings, specialist: str, feature: object, task: object, attempt: str) -> Outcome:
+    """Do a task's work from its arguments alone, with no state kept.
+
+    Args:
+        settings: The settings: they decide whether a `run` of the task is run.
+        specialist: Who does it.
+        feature: The head of a feature, as it came in the message.
+        task: A task of it, as it came in the message.
+        attempt: The id of the message. Like the other two ids it becomes a part of file names.
+
+    Raises:
+        ValidationError: One of them is not what it should be.
+    """
+    head, task = workers.FeatureHead.model_validate(feature), Task.model_validate(task)
+    files = Files(settings, head.id, task.id, _AN_ID.validate_python(attempt))
     context = workers.Context(
         task=task,
-        feature=workers.FeatureHead.model_validate(feature),
+        feature=head,
         attempt=1,
         specialist=specialist,
         title=settings.title(specialist),
@@ -278,6 +296,15 @@ def work_alone(
 def perform(context: workers.Context, settings: Settings) -> Outcome:
     """Do the work of an attempt. Celery's own soft time limit, where an operator set one, counts as a timeout."""
     return workers.perform(context, settings, timeouts=(TimeoutError, SoftTimeLimitExceeded))
+
+
+_AN_ID: TypeAdapter[str] = TypeAdapter(Id)
+
+
+def count_refusal(app: App, reason: Reason) -> None:
+    """Count a message that was refused, if Redis can be reached: the log has its line in any case."""
+    with contextlib.suppress(redis.RedisError):
+        shell(app).store.refuse(reason)
 
 
 @functools.cache

@@ -1,16 +1,42 @@
-"""kombu's Redis transport, without the bookkeeping that our leases make needless.
+"""kombu's Redis transport, without the bookkeeping that our leases make needless, and safe from what is no message.
 
 kombu notes in Redis every message that it hands out (`unacked`), takes the note away when the message is acknowledged,
 and hands the message out again after an hour, the visibility timeout (celery#5935, kombu#337). The messages of enqueued
 features need none of that: the store knows what was launched and who holds it, and the sweep sends again what was lost.
 They are marked as transient, in AMQP's word. All other messages are treated as kombu does.
+
+A list in Redis takes anything. What is no JSON, or not of kombu's form, ends kombu's event loop and with it the worker
+(kombu/transport/redis.py, `_brpop_read`; kombu/transport/virtual/base.py, `Message`). Here an empty message takes its
+place, which the consumer refuses as it refuses others.
 """
 
 from __future__ import annotations
 
+import base64
+import logging
+import uuid
+from queue import Empty
 from typing import Any
 
+from kombu.exceptions import ContentDisallowed, SerializationError
 from kombu.transport import redis, virtual
+
+logger = logging.getLogger("orchestrator")
+
+UNUSABLE = (
+    ArithmeticError,
+    AttributeError,
+    ContentDisallowed,
+    LookupError,
+    RecursionError,
+    SerializationError,
+    TypeError,
+    ValueError,
+)
+"""What reading a text that somebody else wrote may raise."""
+
+LONGEST = 1_000
+"""Characters of a delivery tag or a routing key."""
 
 TRANSIENT = 1
 """AMQP's `delivery_mode` of a message that the broker may lose."""
@@ -62,12 +88,35 @@ class Channel(redis.Channel):
     """A channel of this transport."""
 
     QoS = QoS
+    connection: Any  # what kombu keeps to itself is in no stubs
+    active_queues: Any
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc]
+        except UNUSABLE:
+            self.connection._deliver(None, next(iter(self.active_queues)))
+            return True
+
+    def _receive_one(self, client: Any) -> Any:
+        try:
+            return super()._receive_one(client)  # type: ignore[misc]
+        except UNUSABLE:
+            raise Empty from None
 
 
 class Transport(redis.Transport):
     """The transport."""
 
     Channel = Channel
+
+    def _deliver(self, message: Any, queue: str | None) -> None:
+        given = message if _is_message(message) else _nothing(queue)
+        try:
+            super()._deliver(given, queue)
+        except UNUSABLE as error:  # one that is not for the consumer, such as an event of another worker
+            logger.warning("A message on %s is dropped (%s)", queue, type(error).__name__)
+            logger.debug("Dropped", exc_info=True)
 
 
 def use(connection: Any) -> Any:
@@ -82,3 +131,47 @@ def use(connection: Any) -> Any:
 
 def _is_transient(message: Any) -> bool:
     return message is not None and message.properties.get("delivery_mode") == TRANSIENT
+
+
+def _is_message(message: Any) -> bool:
+    """It has the form that kombu gives to a message, and is not compressed: a few letters could become gigabytes."""
+    match message:
+        case {
+            "body": str(body),
+            "headers": dict(headers),
+            "properties": {
+                "delivery_tag": str(tag),
+                "delivery_info": {"exchange": str(exchange), "routing_key": str(key)},
+                **properties,
+            },
+        }:
+            are_plain = all(len(text) <= LONGEST and text.isascii() for text in (tag, exchange, key))
+            return (
+                are_plain
+                and not headers.get("compression")
+                and _is_text(body, properties.get("body_encoding"))
+            )
+    return False
+
+
+def _is_text(body: str, encoding: Any) -> bool:
+    if encoding == "base64":
+        try:
+            base64.b64decode(body)
+        except ValueError:
+            return False
+    return encoding in (None, "base64", "utf-8")
+
+
+def _nothing(queue: str | None) -> dict[str, Any]:
+    return {
+        "body": "null",
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {},
+        "properties": {
+            "delivery_mode": TRANSIENT,
+            "delivery_tag": uuid.uuid4().hex,
+            "delivery_info": {"exchange": "", "routing_key": queue},
+        },
+    }

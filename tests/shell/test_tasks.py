@@ -11,6 +11,9 @@ from typing import Any
 
 import fakeredis
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+from pydantic import ValidationError
 
 from orchestrator import connections, planner, routing, tasks
 from orchestrator.config import Settings
@@ -26,7 +29,7 @@ from orchestrator.models import (
     Outcome,
     TaskStatus,
 )
-from orchestrator.sections import SpecialistSettings
+from orchestrator.sections import RedisSettings, SpecialistSettings
 from orchestrator.store import Store
 from orchestrator.tasks import Dependencies, Shell, TaskStopped
 from tests.core import factories
@@ -112,6 +115,16 @@ def test_what_may_not_start_does_no_work(store: Store, work: Any) -> None:
     assert done == ["T1"]
 
 
+def test_a_feature_that_is_not_stored_is_counted_as_refused(store: Store) -> None:
+    shell = shell_on()
+    launch(shell)
+
+    assert shell.attempt(WHO, "nowhere", "T1", 1, "w1") == "not started: it is not stored here"
+    assert shell.attempt(WHO, "auth", "T9", 1, "w1") == "not started: it is not stored here"
+
+    assert store.client.hgetall(store.keys.refused) == {"unknown-feature": "2"}
+
+
 def test_a_broker_that_is_gone_loses_nothing(
     store: Store, work: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -184,6 +197,57 @@ def test_an_attempt_sees_the_outcomes_of_its_dependencies(store: Store, work: An
     shell.attempt(WHO, "auth", "T2", 1, "w1")
 
     assert seen == [{"T1": Completed(result=[1, 2])}]
+
+
+# --- work from a message alone ---------------------------------------------------------------------------
+
+_texts = some.text(max_size=9) | some.sampled_from(
+    ["auth", "T1", "../../x", "/tmp/x", "..", "a/b", "\0", "é"]
+)
+_values = _texts | some.integers() | some.none() | some.lists(_texts, max_size=2) | some.floats()
+_heads = _values | some.dictionaries(some.sampled_from(["id", "title", "tags", "x"]), _values, max_size=4)
+_tasks = _values | some.dictionaries(
+    some.sampled_from(["id", "title", "run", "params", "timeout", "x"]), _values, max_size=4
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    _heads | some.just({"id": "auth", "title": "Login"}),
+    _tasks | some.just({"id": "T1"}),
+    _texts | some.just("1"),
+)
+def test_what_a_message_names_stays_in_its_folders(
+    tmp_path: Path, head: Any, task: Any, attempt: str
+) -> None:
+    # Given a specialist that writes where it is told to, and any arguments at all
+    given = Settings(
+        logs=tmp_path / "logs",
+        redis=RedisSettings(url="redis://127.0.0.1:1"),
+        specialists={WHO: SpecialistSettings(python=f"{__name__}:write_here")},
+    )
+    given._start = tmp_path
+
+    # When they come in a message
+    try:
+        outcome = tasks.work_alone(given, WHO, head, task, attempt)
+    except ValidationError:
+        return
+
+    # Then they are refused, or all files are where this attempt's belong, and no command of theirs ran
+    if task.get("run"):
+        assert isinstance(outcome, Failed)
+        assert "trust.inline_commands" in outcome.reason
+        return
+    assert isinstance(outcome, Completed)
+    assert isinstance(outcome.result, list)
+    folders = [(tmp_path / folder / head["id"]).resolve() for folder in (given.folder / "work", "logs")]
+    assert [Path(str(place)).resolve().parent for place in outcome.result] == folders
+
+
+def write_here(context: Context) -> list[str]:
+    """Say where the files of this attempt are."""
+    return [str(context.workdir), str(context.log_file)]
 
 
 def test_dependencies_are_read_once_and_only_when_looked_at() -> None:

@@ -14,7 +14,9 @@ from pydantic import SecretStr
 from orchestrator import connections, doctor, embedded, errors
 from orchestrator.config import FOLDER, Settings
 from orchestrator.doctor import Finding, Level
+from orchestrator.keys import Keys
 from orchestrator.sections import BrokerSettings, RedisSettings
+from orchestrator.store import Store
 from tests.redis_server import client_of, find_binaries, name_of, serve
 
 NOBODY_LISTENS = "redis://:secret@127.0.0.1:1/0"
@@ -115,6 +117,20 @@ def test_what_may_not_be_read_is_a_warning(url: str) -> None:
     assert findings["redis"].level is Level.OK
     assert findings["redis version"].level is Level.WARNING
     assert findings["clock"].level is Level.WARNING
+
+
+@pytest.mark.real
+def test_refused_messages_are_a_warning_with_their_reasons(url: str) -> None:
+    # Given workers that refused nothing yet, and then three messages
+    assert found(settings_for(url))["refused messages"].level is Level.OK
+    store = Store(client_of(url), Keys())
+    for reason in ("arguments", "malformed", "arguments"):
+        store.refuse(reason)
+
+    # When the doctor looks, then it tells how many, and why
+    refused = found(settings_for(url))["refused messages"]
+    assert refused.level is Level.WARNING
+    assert refused.text == "3 so far (arguments 2, malformed 1)"
 
 
 @pytest.mark.real

@@ -159,3 +159,9 @@ def test_one_worker_leads(store: Store, client: redis.Redis) -> None:
     client.delete(store.keys.sweeper)
     assert store.lead("w2", seconds=30)
     assert not store.lead("w1", seconds=30)
+
+
+def test_what_workers_refuse_is_counted_by_reason(store: Store, client: redis.Redis) -> None:
+    for reason in ("arguments", "unsigned", "arguments"):
+        store.refuse(reason)
+    assert client.hgetall("to:refused") == {"arguments": "2", "unsigned": "1"}

@@ -1,0 +1,183 @@
+"""What a message must be before a worker takes it up. Whoever can write to a queue may have sent it.
+
+A message of ours says little, so it is held to all of it: the arguments, the id that is made of them, and headers that
+ask for nothing. A refusal is in words of ours; of the message it quotes no more than a few letters, made inert.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from orchestrator.models import ID_PATTERN
+
+GATES = ("@testing", "@validating")
+"""The tasks as which the gates of a feature run (see cascade.lua)."""
+
+MOST_ATTEMPTS = 1_000_000_000
+LONGEST_HEADER = 1_000
+MOST_IN_HEADER = 50
+DEEPEST_HEADER = 4
+
+CELERYS_OWN = "celery."
+"""How Celery's own tasks are called. Some run what their arguments name (celery.starmap), one asks again for ever
+(celery.chord_unlock); a chain of groups on Redis sends none of them.
+"""
+
+ASKS_FOR_MORE = ("eta", "expires", "shadow", "reply_to", "stamps", "stamped_headers")
+"""Headers that ask for a delay, another name, an answer. A launch has none of them."""
+
+
+class Reason(StrEnum):
+    """Why a message was refused: the fields of `Keys.refused`."""
+
+    MALFORMED = "malformed"
+    CONTENT_TYPE = "content-type"
+    UNSIGNED = "unsigned"
+    HEADERS = "headers"
+    UNKNOWN_TASK = "unknown-task"
+    ARGUMENTS = "arguments"
+    UNKNOWN_FEATURE = "unknown-feature"
+
+
+class Refusal(NamedTuple):
+    """A message is not taken up."""
+
+    reason: Reason
+    text: str
+
+
+def quoted(value: object) -> str:
+    """A value for a log line: a short text in quotes with everything unusual escaped, else the name of its type.
+
+    Example:
+        >>> quoted("a\\n\\x1b[31m"), quoted([1, 2])
+        ("'a\\\\n\\\\x1b[31m'", 'a list')
+    """
+    if isinstance(value, str):
+        return ascii(value if len(value) <= 40 else value[:39] + "…")
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 10**20):
+        return str(value)
+    return f"a {type(value).__name__}"
+
+
+def check_name(headers: Mapping[str, Any], known: Collection[str]) -> Refusal | None:
+    """Refuse a message whose task this worker does not know."""
+    name = headers.get("task")
+    if not isinstance(name, str):
+        return Refusal(Reason.MALFORMED, "it names no task")
+    if name not in known or name.startswith(CELERYS_OWN):
+        return Refusal(Reason.UNKNOWN_TASK, f"its task is {quoted(name)}, which is none that runs here")
+    return None
+
+
+def check_headers(headers: Mapping[str, Any]) -> Refusal | None:
+    """Refuse headers that Celery, its log or Flower could trip over.
+
+    Example:
+        >>> check_headers({"id": "auth:T1:1", "retries": 0, "timelimit": [None, None]})
+    """
+    if not isinstance(headers.get("id"), str):
+        return Refusal(Reason.HEADERS, f"its id is {quoted(headers.get('id'))}, which is no text")
+    for name, value in headers.items():
+        if not (_is_plain(name, 0) and _is_plain(value, DEEPEST_HEADER)):
+            return Refusal(Reason.HEADERS, f"its header {quoted(name)} is no short plain value")
+    limits = headers.get("timelimit")
+    if limits and not (isinstance(limits, list) and len(limits) == 2 and all(map(_is_limit, limits))):
+        return Refusal(Reason.HEADERS, "its timelimit is no pair of seconds")
+    if not _is_count(headers.get("retries") or 0):
+        return Refusal(Reason.HEADERS, f"its retries are {quoted(headers.get('retries'))}")
+    return None
+
+
+def check_payload(payload: object) -> Refusal | None:
+    """Refuse a body that is not [arguments, keyword arguments, what follows]."""
+    match payload:
+        case [list(), dict(), dict() | None]:
+            return None
+    return Refusal(Reason.MALFORMED, "its body is no list of arguments, keyword arguments and what follows")
+
+
+def check_attempt(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
+    """Refuse what does not ask for one attempt at one task of one feature, and for nothing else.
+
+    Args:
+        headers: As `check_headers` allows them.
+        payload: As `check_payload` allows it.
+
+    Example:
+        >>> check_attempt({"id": "auth:T1:1"}, [["auth", "T1", 1], {}, {}])
+        >>> check_attempt({"id": "auth:T1:1"}, [["auth", "T1", -1], {}, {}]).text
+        'its attempt is -1, which is no number from 1'
+    """
+    args, kwargs, follows = payload
+    if kwargs or len(args) != 3:
+        return Refusal(
+            Reason.ARGUMENTS, f"it has {len(args)} arguments and {len(kwargs)} by keyword, not 3 and 0"
+        )
+    feature, task, attempt = args
+    if not is_id(feature):
+        return Refusal(Reason.ARGUMENTS, f"its feature is {quoted(feature)}, which is no id")
+    if not (is_id(task) or task in GATES):
+        return Refusal(Reason.ARGUMENTS, f"its task is {quoted(task)}, which is no id")
+    if not _is_count(attempt) or not 1 <= attempt <= MOST_ATTEMPTS:
+        return Refusal(Reason.ARGUMENTS, f"its attempt is {quoted(attempt)}, which is no number from 1")
+    if headers["id"] != f"{feature}:{task}:{attempt}":
+        return Refusal(Reason.HEADERS, f"its id {quoted(headers['id'])} is not that of its arguments")
+    if any((follows or {}).values()):
+        return Refusal(Reason.HEADERS, "it says what is to follow, which the store decides")
+    asked = [name for name in ASKS_FOR_MORE if headers.get(name)]
+    if asked or any(headers.get("timelimit") or ()) or headers.get("retries"):
+        return Refusal(Reason.HEADERS, f"it has the header {(asked or ['timelimit or retries'])[0]}")
+    return None
+
+
+def check_standalone(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
+    """Refuse what is not the head of a feature and one task of it, as `Plan.canvas()` sends them.
+
+    What they hold is checked by the models where the task is done. The id becomes the name of files.
+
+    Args:
+        headers: As `check_headers` allows them.
+        payload: As `check_payload` allows it.
+
+    Example:
+        >>> check_standalone({"id": "4f1c"}, [[{"id": "auth", "title": "Login"}, {"id": "T1"}], {}, {}])
+        >>> check_standalone({"id": "../4f1c"}, [[{}, {}], {}, {}]).text
+        "its id is '../4f1c', which cannot name a file"
+    """
+    args, kwargs, _ = payload
+    if kwargs or len(args) != 2 or not all(isinstance(part, dict) for part in args):
+        return Refusal(Reason.ARGUMENTS, "its arguments are not the head of a feature and one task")
+    if not is_id(headers["id"]):
+        return Refusal(Reason.HEADERS, f"its id is {quoted(headers['id'])}, which cannot name a file")
+    return None
+
+
+def is_id(value: object) -> bool:
+    """A text that can be the id of a feature or a task."""
+    return isinstance(value, str) and re.fullmatch(ID_PATTERN, value) is not None
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    if isinstance(value, str):
+        return len(value) <= LONGEST_HEADER and value.isprintable()
+    if value is None or isinstance(value, bool):
+        return True
+    if isinstance(value, int | float):
+        return math.isfinite(value) and abs(value) <= 1e15
+    if not isinstance(value, list | dict) or not depth or len(value) > MOST_IN_HEADER:
+        return False
+    inner = [*value, *value.values()] if isinstance(value, dict) else value
+    return all(_is_plain(each, depth - 1) for each in inner)
+
+
+def _is_limit(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,0 +1,107 @@
+"""Celery's consumer, which takes up nothing but what `admission` allows. What it refuses is logged and counted."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from celery.worker import consumer
+from kombu.exceptions import ContentDisallowed
+
+from orchestrator import admission, canvas, tasks
+from orchestrator.admission import Reason, Refusal
+
+if TYPE_CHECKING:
+    from orchestrator.celery import App
+
+logger = logging.getLogger("orchestrator")
+
+ENCODINGS = ("utf-8", "utf8")
+"""Any codec of Python's could be named, such as bz2, which makes gigabytes of a few letters."""
+
+
+class Consumer(consumer.Consumer):
+    """Takes messages from the queues.
+
+    Celery's own drops most of what it cannot use, with a traceback and with all of the message in the log, keeps a
+    result for a task that it does not know, and ends the worker over what it did not expect, such as headers of
+    another type (celery/worker/consumer/consumer.py, `create_task_handler`; celery/worker/strategy.py).
+    """
+
+    app: App
+    strategies: Any  # what Celery keeps to itself is in no stubs
+    connection_errors: Any
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        """What is called with each message."""
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def admit(message: Any) -> None:
+            refusal = self._judge(message)
+            if refusal is None:
+                try:
+                    handle(message)
+                except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+                    if message.acknowledged:
+                        raise
+                    refusal = Refusal(Reason.MALFORMED, f"Celery cannot use it ({type(error).__name__})")
+            if refusal is not None:
+                self.refuse(message, refusal)
+
+        return admit
+
+    def _judge(self, message: Any) -> Refusal | None:
+        wanted = "application/data" if self.app.conf.task_serializer == "auth" else "application/json"
+        if message.content_type != wanted or message.content_encoding not in ENCODINGS:
+            kind = Reason.UNSIGNED if wanted == "application/data" else Reason.CONTENT_TYPE
+            return Refusal(
+                kind, f"its content type is {admission.quoted(message.content_type)}, not {wanted}"
+            )
+        refusal = admission.check_name(message.headers, self.strategies) or admission.check_headers(
+            message.headers
+        )
+        if refusal:
+            return refusal
+        try:
+            payload = message.payload
+        except Exception as error:  # a decoder may raise anything
+            kind = Reason.UNSIGNED if wanted == "application/data" else Reason.MALFORMED
+            return Refusal(kind, f"its body cannot be read ({type(error).__name__})")
+        refusal = admission.check_payload(payload)
+        check = self._checks.get(message.headers["task"])
+        return refusal or (check(message.headers, payload) if check else None)
+
+    @functools.cached_property
+    def _checks(self) -> Mapping[str, Callable[[Any, Any], Refusal | None]]:
+        """What each of our tasks asks of its messages. Tasks that an operator adds look after themselves."""
+        specialists = list(self.app.settings.specialists)
+        return {
+            **dict.fromkeys(map(canvas.celery_task, specialists), admission.check_attempt),
+            **dict.fromkeys(map(canvas.standalone_task, specialists), admission.check_standalone),
+        }
+
+    def refuse(self, message: Any, refusal: Refusal) -> None:
+        """Drop a message for good, with one line in the log, and count it."""
+        queue = admission.quoted((message.delivery_info or {}).get("routing_key"))
+        logger.warning("A message on the queue %s is refused (%s): %s", queue, refusal.reason, refusal.text)
+        message.reject_log_error(logger, self.connection_errors)
+        tasks.count_refusal(self.app, refusal.reason)
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Called by kombu where the message could not be made ready, and by Celery where it is not what it says."""
+        reason = Reason.CONTENT_TYPE if isinstance(exc, ContentDisallowed) else Reason.MALFORMED
+        self.refuse(message, Refusal(reason, f"it cannot be read ({type(exc).__name__})"))
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """Called by Celery with what is no message of its own."""
+        self.refuse(message, Refusal(Reason.MALFORMED, "it is no message of Celery's"))
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Called by Celery where no task has the name."""
+        self.refuse(message, Refusal(Reason.UNKNOWN_TASK, "its task is none that runs here"))
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Called by Celery with arguments or headers that no task can have."""
+        self.refuse(message, Refusal(Reason.MALFORMED, f"Celery cannot use it ({type(exc).__name__})"))

@@ -1,0 +1,132 @@
+"""Whoever can write to a queue can send anything: the workers refuse it, count it, and go on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.keys import Keys
+from orchestrator.models import Feature, FeatureStatus
+from tests import hostile
+from tests.acceptance.conftest import PATIENCE, MakeProject, Project, wait_until
+from tests.redis_server import client_of
+
+pytestmark = pytest.mark.real
+
+QUEUE = "senior-engineer"
+
+
+def peak(pid: int) -> int:
+    """The most memory that a process had so far, in bytes (proc_pid_status(5))."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text("utf-8"))
+    assert found
+    return int(found[1]) * 1024
+
+
+def closed_project(make_project: MakeProject) -> Project:
+    """Where features may not bring commands, as on any Redis that is shared."""
+    return make_project(
+        trust={"inline_commands": False}, specialists={QUEUE: {"command": ["/bin/echo", "done"]}}
+    )
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_hostile_messages_are_refused_and_counted_and_the_worker_goes_on(
+    make_project: MakeProject, pool: str
+) -> None:
+    # Given a worker on a queue, which has done something
+    project = closed_project(make_project)
+    worker = project.start_worker("one", "-c", "2", "--pool", pool)
+    feature = Feature.model_validate({"title": "Good", "tasks": [{"id": "T1", "tags": ["bug"]}]})
+    assert project.enqueue(feature).wait(PATIENCE).status is FeatureStatus.COMPLETED
+    before = peak(worker.pid)
+
+    # When some 250 hostile messages lie before a good feature
+    messages = list(hostile.raw())
+    assert len(messages) > 200
+    server = client_of(project.settings.redis.url.get_secret_value())  # type: ignore[union-attr]
+    for _, message in messages:
+        server.lpush(QUEUE, message.encode("utf-8", "surrogatepass"))
+    good = project.enqueue(feature)
+
+    # Then the feature completes, and each message is counted once, by its reason
+    assert good.wait(PATIENCE).status is FeatureStatus.COMPLETED
+    expected = {
+        str(reason): str(times) for reason, times in Counter(reason for reason, _ in messages).items()
+    }
+    wait_until(lambda: sum(map(int, server.hvals(Keys().refused))) >= len(messages))
+    assert server.hgetall(Keys().refused) == expected
+    # and nothing of them is left: no message to come again, no result, no feature, no file
+    assert server.llen(QUEUE) == server.hlen("unacked") == server.zcard("unacked_index") == 0
+    assert server.zcard(Keys().features) == 2
+    assert set(server.keys("celery-task-meta-*")) <= {"celery-task-meta-4f1c"}
+    outside = {path.name for path in project.folder.parent.iterdir()}
+    assert outside == {"project", "redis"}
+    assert {path.name for path in (project.settings.folder / "work").iterdir()} == {
+        handle.id for handle in project.client().features()
+    }
+    # and the worker lives, kept its memory, and told of each in one line that does nothing to a terminal
+    assert worker.poll() is None
+    assert peak(worker.pid) - before < hostile.BOMB / 2
+    log = (project.folder / "one.log").read_text("utf-8")
+    assert "Traceback" not in log
+    lines = log.splitlines()
+    assert max(map(len, lines)) < 1_000
+    assert all(line.replace("\t", "").isprintable() for line in lines)
+    told = re.compile(r"is refused \(|TaskStopped\('refused: |\] \S+ not started: it is not stored here")
+    assert len([line for line in lines if told.search(line)]) == len(messages)
+    # and the doctor tells of them
+    findings = json.loads(project.orchestrator("doctor", "--json").stdout)
+    (found,) = [finding for finding in findings if finding["name"] == "refused messages"]
+    assert found["level"] == "warning"
+    assert f"{len(messages)} so far" in found["text"]
+
+
+def test_a_message_with_a_command_in_it_obeys_the_operator(make_project: MakeProject) -> None:
+    # Given a worker that may not run what a feature brings
+    project = closed_project(make_project)
+    project.start_worker("one", "-c", "1")
+    server = client_of(project.settings.redis.url.get_secret_value())  # type: ignore[union-attr]
+    target = project.folder / "made"
+
+    # When a forged message of the task that takes its work from its arguments brings a command
+    task = {"id": "T1", "run": ["/usr/bin/touch", str(target)]}
+    server.lpush(QUEUE, json.dumps(hostile.standalone(task=task)))
+
+    # Then it is not run, and the reason is told
+    wait_until(lambda: "FAILURE" in str(server.get("celery-task-meta-4f1c")))
+    assert "trust.inline_commands" in str(server.get("celery-task-meta-4f1c"))
+    assert not target.exists()
+
+
+def test_noise_on_the_channels_of_events_and_of_control_ends_no_worker(make_project: MakeProject) -> None:
+    # Given a worker that listens to other workers and to remote control
+    project = closed_project(make_project)
+    worker = project.start_worker("one", "-c", "1")
+    feature = Feature.model_validate({"title": "Good", "tasks": [{"id": "T1", "tags": ["bug"]}]})
+    assert project.enqueue(feature).wait(PATIENCE).status is FeatureStatus.COMPLETED
+    server = client_of(project.settings.redis.url.get_secret_value())  # type: ignore[union-attr]
+    channels = ["/0.celery.pidbox", "/0.celeryev/worker.heartbeat", "/0.celeryev/worker.online"]
+    wait_until(lambda: all(server.publish(channel, "x") for channel in channels))
+
+    # When all sorts of things are published there
+    bodies = ["", "null", "[]", "7", '{"type": "worker-heartbeat"}', '{"method": "shutdown", "arguments": 7}']
+    noise = [message for _, message in hostile.raw() if len(message) < 1_000]
+    no_headers: list[dict[str, Any]] = [{}, {"hostname": {}}]
+    noise += [
+        json.dumps(hostile.message(body=body, headers=headers)) for body in bodies for headers in no_headers
+    ]
+    noise += ["[" * 100_000]
+    for channel in channels:
+        for message in noise:
+            server.publish(channel, message.encode("utf-8", "surrogatepass"))
+
+    # Then the worker lives, and works
+    assert project.enqueue(feature).wait(PATIENCE).status is FeatureStatus.COMPLETED
+    assert worker.poll() is None
+    assert project.orchestrator("doctor").returncode == 0
