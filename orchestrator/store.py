@@ -58,6 +58,7 @@ BEGINS = json.dumps(
     }
 )
 LOST = json.dumps(_ANY_FLOW.table[TaskEvent.WORKER_LOST])
+LOST_UNREPEATABLE = json.dumps(_ANY_FLOW.table[TaskEvent.BLOCKER_DETECTED])
 LOST_FOR_GOOD = json.dumps(_ANY_FLOW.table[TaskEvent.WORK_FAILED])
 
 COUNTED = [status for status in TaskStatus if status is not TaskStatus.PENDING]
@@ -650,6 +651,7 @@ class Store:
                 self.keys.active,
                 keys.plan,
                 keys.batches,
+                keys.tasks,
             ],
             [
                 feature_id,
@@ -664,6 +666,9 @@ class Store:
                 OVER_CSV,
                 self.events_kept,
                 self._queues,
+                LOST_UNREPEATABLE,
+                TaskEvent.BLOCKER_DETECTED,
+                lifecycle.ask_whether_done("its worker was lost").model_dump_json(),
             ],
         )
         found, answer = scripts.run(self.client, recover, self._cascade(feature_id))

@@ -10,7 +10,8 @@ from kombu import Connection
 from kombu.transport import virtual
 from kombu.transport.virtual import Message
 
-from orchestrator import errors
+from orchestrator import errors, report
+from orchestrator.flows import TaskEvent
 from orchestrator.keys import Keys
 from orchestrator.lifecycle import Launch
 from orchestrator.models import Failed, FailureCause, FeatureStatus, TaskStatus
@@ -115,6 +116,46 @@ def test_a_task_that_loses_too_many_workers_fails(store: Store) -> None:
         # And after a retry it may lose as many again
         assert run.reopen("T1") == ["T1"]
         assert store.state(run.id, "T1").lost == 0
+
+
+def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_its_worker_is_lost(store: Store) -> None:
+    with launched(store, task("T1", idempotent=False, retries=3), task("T2", "T1")) as run:
+        # Given it failed and was tried again: that is what its retries are for
+        run.start("T1")
+        run.end("T1", Failed(reason="flaky"), retries=3)
+        run.make_due("T1")
+        run.recover()
+        run.start("T1", worker="w1")
+
+        # When the worker of the second attempt is lost
+        run.expire_lease("T1")
+        facts, _ = run.recover()
+
+        # Then it is blocked, and never launched again by itself
+        assert facts.launched == ()
+        assert (run.status("T1"), run.status()) == (TaskStatus.BLOCKED, FeatureStatus.BLOCKED)
+        assert run.recover()[0].launched == ()
+        told = next(event for event in store.events(run.id) if event.event == "blocker_detected")
+        assert (told.attempt, told.worker, told.cause) == (2, "w1", "worker-lost")
+
+        # And the report asks the question, with the ways to answer it
+        outcome = store.outcomes(run.id, ["T1"])["T1"]
+        found = report.stopped(run.id, store.state(run.id, "T1"), outcome)
+        assert found.cause == "worker-lost"
+        assert "Was it done?" in found.reason
+        assert [command.split()[1] for command in found.next] == ["unblock", "logs", "skip"]
+
+        # And a person's answer counts
+        assert run.reopen("T1", TaskEvent.BLOCKER_RESOLVED) == ["T1"]
+        assert run.complete("T1") == ["T2"]
+
+
+def test_a_task_that_is_not_to_run_twice_is_skipped_where_it_was_done(store: Store) -> None:
+    with launched(store, task("T1", idempotent=False), task("T2", "T1")) as run:
+        run.start("T1")
+        run.expire_lease("T1")
+        run.recover()
+        assert run.ask("T1", TaskEvent.TASK_SKIPPED, "it was done", resolve="resolve") == ["T2"]
 
 
 def test_only_leases_that_ended_are_taken_back(store: Store) -> None:
