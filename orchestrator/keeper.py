@@ -12,6 +12,7 @@ from celery import bootsteps, signals
 from celery.worker import state
 
 from orchestrator import errors, lifecycle, notifier, tasks
+from orchestrator.shutdown import Shutdown
 
 if TYPE_CHECKING:
     from celery.worker import WorkController
@@ -36,6 +37,7 @@ class Keeper(bootsteps.StartStopStep):
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._run, name="orchestrator-keeper", daemon=True)
         settings = self.shell.settings
+        self.shutdown = Shutdown(settings.recovery.grace, self._hand_back)
         self.notifiers = notifier.open_notifiers(
             self.shell.store, settings.notifications, self.worker, pause=settings.recovery.sweep
         )
@@ -45,6 +47,7 @@ class Keeper(bootsteps.StartStopStep):
         self.thread.start()
         for each in self.notifiers:
             each.start()
+        signals.worker_shutting_down.connect(self._shut_down)
         signals.worker_shutdown.connect(self._tell_the_rest)
 
     def stop(self, parent: WorkController) -> None:
@@ -55,6 +58,15 @@ class Keeper(bootsteps.StartStopStep):
         self.stopped.set()
         for each in self.notifiers:
             each.stop()
+
+    def _shut_down(self, **_: Any) -> None:
+        """The worker was told to end (SIGTERM, SIGQUIT, Ctrl-C)."""
+        self.shutdown.begin()
+
+    def _hand_back(self, request: Any) -> None:
+        attempt = _attempt(request)
+        if attempt:
+            self.shell.hand_back(*attempt, self.worker)
 
     def _tell_the_rest(self, **_: Any) -> None:
         """The pool has ended. Tell what it did, for there may be no other worker to tell it soon."""
@@ -71,6 +83,7 @@ class Keeper(bootsteps.StartStopStep):
         recovery = self.shell.settings.recovery
         while not self.stopped.wait(recovery.sweep):
             try:
+                self.shutdown.end(list(state.active_requests))
                 self._renew(recovery.lease)
                 if self._leads():
                     self._sweep()

@@ -346,6 +346,11 @@ class Recovery(Section):
         default=5.0,
         description="a task whose message seems lost, for it has not started by then, gets another",
     )
+    grace: Seconds | None = Field(
+        default=30.0,
+        description="a worker that is told to end lets its tasks run for so long, and hands back what still runs then; "
+        "null: to their own end",
+    )
     worker_lost_retries: int = Field(
         default=2, ge=0, description="attempts that may be lost with their worker"
     )

@@ -57,6 +57,7 @@ BEGINS = json.dumps(
         for status, target in _ANY_FLOW.table[event].items()
     }
 )
+HANDED_BACK = json.dumps(_ANY_FLOW.table[TaskEvent.WORK_HANDED_BACK])
 LOST = json.dumps(_ANY_FLOW.table[TaskEvent.WORKER_LOST])
 LOST_UNREPEATABLE = json.dumps(_ANY_FLOW.table[TaskEvent.BLOCKER_DETECTED])
 LOST_FOR_GOOD = json.dumps(_ANY_FLOW.table[TaskEvent.WORK_FAILED])
@@ -391,6 +392,45 @@ class Store:
                 )
             )
         return scripts.run_each(self.client, calls) if calls else []
+
+    def hand_back(self, feature_id: str, task_id: str, attempt: int, *, worker: str) -> tuple[str, Facts]:
+        """Take an attempt back from a worker that ends, and launch what follows from it: as a rule, the task anew.
+
+        Returns:
+            The code (see hand_back.lua), and what the cascade found.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        keys = self.keys.feature(feature_id)
+        hand_back = Call(
+            "hand_back",
+            [
+                keys.meta,
+                keys.states,
+                keys.counts,
+                keys.slots,
+                keys.ready,
+                keys.outcomes,
+                keys.events,
+                keys.plan,
+                keys.tasks,
+            ],
+            [
+                task_id,
+                attempt,
+                HANDED_BACK,
+                TaskEvent.WORK_HANDED_BACK,
+                LOST_UNREPEATABLE,
+                TaskEvent.BLOCKER_DETECTED,
+                lifecycle.ask_whether_done("its worker ended").model_dump_json(),
+                OVER_CSV,
+                worker,
+                self.events_kept,
+            ],
+        )
+        (code, _), answer = scripts.run(self.client, hand_back, self._cascade(feature_id))
+        return code, self._facts(feature_id, answer)
 
     def note(self, feature_id: str, task_id: str, attempt: int, percent: float | None, note: str) -> str:
         """Keep what a running attempt says about its progress: "noted", or "stale" if it does not run any more."""

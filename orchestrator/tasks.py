@@ -14,7 +14,7 @@ from celery import Task as CeleryTask
 from celery.exceptions import SoftTimeLimitExceeded
 
 import workers
-from orchestrator import canvas, connections, errors, lifecycle
+from orchestrator import canvas, connections, errors, lifecycle, shutdown
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.flows import Flow, TaskEvent
@@ -90,8 +90,13 @@ class Shell:
             logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT[grant.code])
             return f"not started: {WHY_NOT[grant.code]}"
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
-        outcome, status = self._pass_gates(run, self._work(run))
-        self._conclude(run, outcome, status)
+        with shutdown.interruptible():
+            try:
+                outcome, status = self._pass_gates(run, self._work(run))
+                self._conclude(run, outcome, status)
+            except shutdown.WorkerEnds:
+                self.hand_back(feature_id, task_id, attempt, worker)
+                raise TaskStopped(f"{run.task.name}: handed back, for the worker ends") from None
         if isinstance(outcome, Completed):
             return f"{run.task.name}: completed"
         raise TaskStopped(f"{run.task.name}: {outcome.status}: {outcome.reason}")
@@ -104,6 +109,15 @@ class Shell:
         if grant.feature_status == "planning":
             self._follow_up(self.store.cascade(feature_id))
         return grant
+
+    def hand_back(self, feature_id: str, task_id: str, attempt: int, worker: str) -> None:
+        """Give back an attempt that cannot be finished here, for another worker to take it up at once."""
+        code, facts = self.store.hand_back(feature_id, task_id, attempt, worker=worker)
+        if code == "handed_back":
+            logger.warning(
+                "[%s] %s attempt %s was handed back: this worker ends", feature_id, task_id, attempt
+            )
+        self._follow_up(facts)
 
     def _work(self, run: Run) -> Outcome:
         if run.is_feature_gates:

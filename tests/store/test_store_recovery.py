@@ -14,7 +14,7 @@ from orchestrator import errors, report
 from orchestrator.flows import TaskEvent
 from orchestrator.keys import Keys
 from orchestrator.lifecycle import Launch
-from orchestrator.models import Failed, FailureCause, FeatureStatus, TaskStatus
+from orchestrator.models import Blocked, Failed, FailureCause, FeatureStatus, TaskStatus
 from orchestrator.store import Store
 from tests.core.factories import task
 from tests.store.factories import check, enqueue, ids, launched
@@ -156,6 +156,55 @@ def test_a_task_that_is_not_to_run_twice_is_skipped_where_it_was_done(store: Sto
         run.expire_lease("T1")
         run.recover()
         assert run.ask("T1", TaskEvent.TASK_SKIPPED, "it was done", resolve="resolve") == ["T2"]
+
+
+def test_an_attempt_is_handed_back_and_launched_again_without_a_loss(store: Store) -> None:
+    with launched(store, task("T1"), task("T2", "T1")) as run:
+        run.losses = 0
+        run.start("T1", worker="w1")
+
+        code, facts = store.hand_back(run.id, "T1", 1, worker="w1")
+
+        assert (code, facts.launched) == ("handed_back", (Launch("T1", 2, "builder"),))
+        state = store.state(run.id, "T1")
+        assert (state.status, state.lost, state.attempt) == (TaskStatus.PENDING, 0, 2)
+        told = next(event for event in store.events(run.id) if event.event == "work_handed_back")
+        assert (told.task, told.attempt, told.worker, told.cause) == ("T1", 1, "w1", "worker-ends")
+        # And what the worker says after that counts no more, nor does the old message
+        assert run.finish("T1", attempt=1)[0] == "stale"
+        assert run.start("T1", attempt=1).code == "stale"
+        assert run.complete("T1") == ["T2"]
+
+
+def test_only_an_attempt_that_is_held_is_handed_back(store: Store) -> None:
+    with launched(store, task("T1")) as run:
+        assert store.hand_back(run.id, "T1", 1, worker="w1")[0] == "stale"
+        run.start("T1")
+        assert store.hand_back(run.id, "T1", 2, worker="w1")[0] == "stale"
+        assert store.hand_back(run.id, "T9", 1, worker="w1")[0] == "stale"
+        run.end("T1")
+        assert store.hand_back(run.id, "T1", 1, worker="w1")[0] == "stale"
+
+
+def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_it_is_handed_back(store: Store) -> None:
+    with launched(store, task("T1", idempotent=False)) as run:
+        run.start("T1")
+        code, facts = store.hand_back(run.id, "T1", 1, worker="w1")
+        assert (code, facts.launched) == ("handed_back", ())
+        assert (run.status("T1"), run.status()) == (TaskStatus.BLOCKED, FeatureStatus.BLOCKED)
+        outcome = store.outcomes(run.id, ["T1"])["T1"]
+        assert isinstance(outcome, Blocked)
+        assert outcome.reason.startswith("its worker ended before it was finished")
+        assert run.ask("T1", TaskEvent.TASK_SKIPPED, "it was done", resolve="resolve") == []
+
+
+def test_what_is_handed_back_of_a_cancelled_feature_does_not_run_again(store: Store) -> None:
+    with launched(store, task("T1")) as run:
+        run.start("T1")
+        run.cancel()
+        assert store.hand_back(run.id, "T1", 1, worker="w1")[1].launched == ()
+        run.recover()
+        assert store.active() == []
 
 
 def test_only_leases_that_ended_are_taken_back(store: Store) -> None:

@@ -1,0 +1,104 @@
+"""What goes wrong with workers and with Redis, and what is lost by it: nothing, and nothing is done twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from orchestrator.models import Feature, FeatureStatus, Task
+from tests.acceptance.conftest import MakeProject, Project, all_events, wait_until
+
+pytestmark = pytest.mark.real
+
+ALONE = ("--without-mingle", "--without-gossip", "--pool", "prefork")
+
+
+def noting(file: Path, name: str, seconds: float, **fields: object) -> Task:
+    """A task that takes a while and appends its id to a file at its end: what ran, and how often."""
+    command = ("sh", "-c", f"sleep {seconds}; echo {name} >> {file}")
+    return Task.model_validate({"id": name, "run": command, **fields})
+
+
+def ran(file: Path) -> Counter[str]:
+    return Counter(file.read_text("utf-8").split()) if file.exists() else Counter()
+
+
+def has_run(file: Path, number: int) -> bool:
+    return len(ran(file)) >= number
+
+
+def is_ready(project: Project, name: str) -> bool:
+    """The worker takes messages, and ends in order on SIGTERM."""
+    return " ready." in (project.folder / f"{name}.log").read_text("utf-8")
+
+
+def test_a_rolling_restart_under_load_loses_and_repeats_nothing(make_project: MakeProject) -> None:
+    # Given three workers that work on forty short tasks
+    project = make_project(recovery={"lease": "60s", "sweep": "200ms"})
+    file = project.folder / "ran"
+    names = [f"T{number}" for number in range(40)]
+    workers = {name: project.start_worker(name, "-c", "2", *ALONE) for name in ("w1", "w2", "w3")}
+    for name in workers:
+        wait_until(partial(is_ready, project, name))
+    handle = project.enqueue(
+        Feature(
+            title="Rolling",
+            strategy="parallel",
+            max_parallel_tasks=6,
+            tasks=[noting(file, n, 0.5) for n in names],
+        )
+    )
+
+    # When each is restarted in turn, in the midst of it
+    for place, (name, worker) in enumerate(list(workers.items())):
+        wait_until(partial(has_run, file, 5 * place + 1))
+        worker.terminate()
+        assert worker.wait(60) == 0
+        project.start_worker(f"{name}-again", "-c", "2", *ALONE)
+
+    # Then every task ran once, was committed once, and no attempt was lost or handed back
+    assert handle.wait(timeout=120).status is FeatureStatus.COMPLETED
+    assert ran(file) == Counter(names)
+    events = all_events(handle)
+    assert Counter(e.task for e in events if e.target == "completed" and e.task) == Counter(names)
+    assert not [e for e in events if e.event in ("worker_lost", "work_handed_back")]
+
+
+def test_what_cannot_finish_in_its_time_is_handed_back_and_goes_on_elsewhere(
+    make_project: MakeProject,
+) -> None:
+    # Given a worker with a short task, a long one, and one that is not to run twice
+    project = make_project(recovery={"lease": "600s", "sweep": "200ms", "grace": "100ms"})
+    file, go = project.folder / "ran", project.folder / "go"
+    wait = f"echo $0 >> {file}; while [ ! -e {go} ]; do sleep 0.05; done"
+    first = project.start_worker("first", "-c", "2", *ALONE)
+    handle = project.enqueue(
+        Feature(
+            title="Long",
+            tasks=[
+                Task(id="long", run=("sh", "-c", wait, "long")),
+                Task(id="once", run=("sh", "-c", wait, "once"), idempotent=False),
+            ],
+        )
+    )
+    wait_until(lambda: ran(file) == {"long": 1, "once": 1})
+
+    # When it is told to end, and another one begins
+    first.terminate()
+    assert first.wait(60) == 0
+    project.start_worker("second", "-c", "2", *ALONE)
+    wait_until(lambda: ran(file)["long"] == 2)
+    go.touch()
+
+    # Then the one goes on there at once, without a lost attempt, and a person is asked about the other
+    wait_until(lambda: handle.progress().is_settled)
+    states = {state.id: state for state in handle.states()}
+    assert (states["long"].status, states["long"].attempt, states["long"].lost) == ("completed", 2, 0)
+    assert states["once"].status == "blocked"
+    assert ran(file)["once"] == 1
+    explained = project.orchestrator("explain", handle.id, "once")
+    assert "Was it done?" in explained.stdout
+    assert f"orchestrator unblock {handle.id} once" in explained.stdout
