@@ -115,6 +115,7 @@ class Keeper(bootsteps.StartStopStep):
             feature_id,
             losses=recovery.worker_lost_retries,
             patience=recovery.patience,
+            lease=recovery.lease,
             overdue=self.shell.settings.error_handling.overdue_factor,
         )
         if facts.launched:

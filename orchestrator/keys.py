@@ -148,6 +148,11 @@ class Keys:
         return f"{self.prefix}:sweeper"
 
     @property
+    def swept(self) -> str:
+        """Hash: "looked": when the sweep looked last; "patient": until when it takes nothing back, both in ms."""
+        return f"{self.prefix}:swept"
+
+    @property
     def taken(self) -> str:
         """Hash: specialist → the moment, in ms, at which the attempt was launched that its workers took up last."""
         return f"{self.prefix}:taken"

@@ -346,6 +346,9 @@ class Recovery(Section):
         default=5.0,
         description="a task whose message seems lost, for it has not started by then, gets another",
     )
+    outage: Seconds = Field(
+        default=300.0, description="a worker keeps what it has to tell Redis for so long while that is away"
+    )
     grace: Seconds | None = Field(
         default=30.0,
         description="a worker that is told to end lets its tasks run for so long, and hands back what still runs then; "

@@ -2,8 +2,8 @@
 
 Celery's own soft shutdown is not used for it: `worker_soft_shutdown_timeout` sleeps for all of its time in the handler
 of the signal, with the results of what finishes meanwhile left lying, and begins with SIGQUIT only
-(celery/apps/worker.py, on_cold_shutdown; celery/worker/worker.py, wait_for_soft_shutdown). A warm shutdown, on SIGTERM, takes nothing new and
-waits for what runs; this puts an end to the waiting.
+(celery/apps/worker.py, on_cold_shutdown; celery/worker/worker.py, wait_for_soft_shutdown). A warm shutdown, on SIGTERM,
+takes nothing new and waits for what runs; this puts an end to the waiting.
 """
 
 from __future__ import annotations

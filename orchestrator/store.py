@@ -282,9 +282,17 @@ class Store:
     # --- an attempt --------------------------------------------------------------------------------------
 
     def start(
-        self, feature_id: str, task_id: str, attempt: int, *, specialist: str, worker: str, lease: float
+        self,
+        feature_id: str,
+        task_id: str,
+        attempt: int,
+        *,
+        specialist: str,
+        worker: str,
+        lease: float,
+        delivery: str = "",
     ) -> Grant:
-        """Begin an attempt, with a lease of so many seconds."""
+        """Begin an attempt, with a lease of so many seconds; the same delivery of its message may ask twice."""
         keys = self.keys.feature(feature_id)
         code, *rest = self._run(
             Call(
@@ -307,6 +315,7 @@ class Store:
                     OVER_CSV,
                     self.events_kept,
                     specialist,
+                    delivery,
                 ],
             )
         )
@@ -658,7 +667,7 @@ class Store:
         return bool(self.client.pexpire(self.keys.sweeper, ttl))
 
     def recover(
-        self, feature_id: str, *, losses: int, patience: float, overdue: float = 1.5
+        self, feature_id: str, *, losses: int, patience: float, lease: float = 10.0, overdue: float = 1.5
     ) -> tuple[Facts, tuple[Launch, ...]]:
         """Take back what lost workers held, launch what may start now, and find launches whose message was lost.
 
@@ -666,6 +675,7 @@ class Store:
             feature_id: An active feature; one that is gone leaves the list of active ones.
             losses: Attempts of a task that may be lost before it fails.
             patience: Seconds after which a launch that has not started is looked into.
+            lease: Seconds for which a lease is given; after an outage everybody has as long to renew.
             overdue: How many times its expected duration a batch may take before that is noticed.
 
         Returns:
@@ -692,6 +702,7 @@ class Store:
                 keys.plan,
                 keys.batches,
                 keys.tasks,
+                self.keys.swept,
             ],
             [
                 feature_id,
@@ -709,6 +720,7 @@ class Store:
                 LOST_UNREPEATABLE,
                 TaskEvent.BLOCKER_DETECTED,
                 lifecycle.ask_whether_done("its worker was lost").model_dump_json(),
+                round(lease * 1000),
             ],
         )
         found, answer = scripts.run(self.client, recover, self._cascade(feature_id))

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
+import time
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from orchestrator.models import Feature, FeatureStatus, Task
+from orchestrator.models import Feature, FeatureStatus, Task, TaskStatus
 from tests.acceptance.conftest import MakeProject, Project, all_events, wait_until
+from tests.redis_server import find_binaries
 
 pytestmark = pytest.mark.real
 
@@ -102,3 +111,85 @@ def test_what_cannot_finish_in_its_time_is_handed_back_and_goes_on_elsewhere(
     explained = project.orchestrator("explain", handle.id, "once")
     assert "Was it done?" in explained.stdout
     assert f"orchestrator unblock {handle.id} once" in explained.stdout
+
+
+@dataclass
+class KilledRedis:
+    """A redis-server that writes every change to its disk before it answers, and that can be killed."""
+
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.folder}/redis.sock"
+
+    def start(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "redis.sock").unlink(missing_ok=True)
+        kept = ["--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        place = ["--port", "0", "--unixsocket", str(self.folder / "redis.sock")]
+        self.process = subprocess.Popen([find_binaries()[0], *kept, *place], stdout=subprocess.DEVNULL)
+        wait_until(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0)).ping())
+        except redis.ConnectionError:
+            return False
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture
+def killed_redis() -> Iterator[KilledRedis]:
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:  # the path of a socket has to be short
+        server = KilledRedis(Path(folder) / "data")
+        server.start()
+        yield server
+        server.kill()
+
+
+def test_a_redis_that_is_away_for_a_while_costs_nothing_but_time(
+    make_project: MakeProject, killed_redis: KilledRedis
+) -> None:
+    # Given a worker in the midst of tasks that take longer than their lease
+    project = make_project(
+        redis={"url": killed_redis.url}, recovery={"lease": "1500ms", "sweep": "200ms", "patience": "1s"}
+    )
+    file = project.folder / "ran"
+    names = [f"T{number}" for number in range(8)]
+    project.start_worker("w1", "-c", "4", *ALONE)
+    handle = project.enqueue(
+        Feature(
+            title="Outage",
+            strategy="parallel",
+            max_parallel_tasks=4,
+            tasks=[noting(file, name, 2) for name in names],
+        )
+    )
+    wait_until(lambda: handle.progress().counts.get(TaskStatus.IN_PROGRESS) == 4)
+
+    # When Redis is killed, and all that runs ends meanwhile
+    killed_redis.kill()
+    refused = project.orchestrator(
+        "enqueue", project.write("more.yaml", {"title": "M", "tasks": [{"id": "T1", "run": "true"}]})
+    )
+    wait_until(partial(has_run, file, 4))
+    time.sleep(2)  # and longer than any lease
+    killed_redis.start()
+
+    # Then every outcome is committed, and every task has run once
+    assert handle.wait(timeout=120).status is FeatureStatus.COMPLETED
+    assert ran(file) == Counter(names)
+    assert {state.attempt for state in handle.states()} == {1}
+    log = (project.folder / "w1.log").read_text("utf-8")
+    assert "Redis is away" in log
+    assert "(completed) has reached it" in log
+
+    # And whoever enqueued meanwhile was told that nothing was stored
+    assert refused.returncode == 3
+    assert "Cannot reach Redis" in refused.stderr

@@ -76,6 +76,30 @@ def test_what_is_launched_is_published_in_the_same_step(client: redis.Redis) -> 
         assert (message.delivery_info["routing_key"], len(raw) < 600) == ("site", True)
 
 
+def test_after_an_outage_everybody_has_the_time_of_a_lease_to_renew(
+    store: Store, client: redis.Redis
+) -> None:
+    with launched(store, task("T1"), task("T2")) as run:
+        run.start("T1")
+        run.start("T2")
+        run.recover()
+        # Given that nobody has looked for a while, and all leases ended meanwhile
+        client.hset(store.keys.swept, "looked", 1)
+        run.expire_lease("T1")
+        run.expire_lease("T2")
+
+        # When the one that looks is back first, then nothing is taken back yet
+        assert run.recover()[0].launched == ()
+
+        # And a holder that is back in time has lost nothing
+        assert store.renew([(run.id, "T1", 1)], lease=60) == ["renewed"]
+        assert run.recover()[0].launched == ()
+
+        # When the time is over, what was not renewed is taken back
+        client.hset(store.keys.swept, "patient", 1)
+        assert ids(run.recover()[0]) == ["T2"]
+
+
 def test_a_feature_whose_first_cascade_never_came_is_started(store: Store) -> None:
     with enqueue(store, task("T1")) as run:
         facts, unpublished = run.recover()
