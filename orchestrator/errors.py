@@ -125,6 +125,11 @@ class RedisUnreachable(OrchestratorError):
     exit_code = 3
 
 
+class RedisForgets(OrchestratorError):
+    """The worker does not start, for its work could be lost: {cause}.
+    {remedy}"""
+
+
 class NoRedisServer(OrchestratorError):
     """No Redis is configured and no redis-server can be found to start one here ({looked}).
     Install one (Debian: apt install redis-server; macOS: brew install redis; Fedora: dnf install valkey), use

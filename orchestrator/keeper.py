@@ -11,7 +11,8 @@ import redis
 from celery import bootsteps, signals
 from celery.worker import state
 
-from orchestrator import errors, lifecycle, notifier, tasks
+from orchestrator import doctor, errors, lifecycle, notifier, tasks
+from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
 
 if TYPE_CHECKING:
@@ -43,12 +44,35 @@ class Keeper(bootsteps.StartStopStep):
         )
 
     def start(self, parent: WorkController) -> None:
-        """Begin keeping."""
+        """Begin keeping.
+
+        Raises:
+            SystemExit: Redis may throw work away, and the settings do not allow that.
+        """
+        self._look_at_redis()
         self.thread.start()
         for each in self.notifiers:
             each.start()
         signals.worker_shutting_down.connect(self._shut_down)
         signals.worker_shutdown.connect(self._tell_the_rest)
+
+    def _look_at_redis(self) -> None:
+        store = self.shell.store
+        try:
+            findings = doctor.look_at_keeping(store.client, self.shell.settings)
+        except redis.RedisError as error:
+            logger.warning(
+                "Could not check whether the Redis at %s keeps what it is given: %s", store.url, error
+            )
+            return
+        for finding in findings:
+            if finding.name == "eviction" and finding.level is Level.PROBLEM:
+                logger.critical("%s", errors.RedisForgets(cause=finding.text, remedy=finding.remedy))
+                raise SystemExit(errors.RedisForgets.exit_code)
+            if finding.level is not Level.OK:
+                logger.warning(
+                    "The Redis at %s: %s: %s. %s", store.url, finding.name, finding.text, finding.remedy
+                )
 
     def stop(self, parent: WorkController) -> None:
         """Stop keeping. The leases of what still runs are renewed until the pool has ended."""

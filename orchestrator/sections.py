@@ -302,6 +302,9 @@ class RedisSettings(Section):
     prefix: str = Field(
         default="to", pattern=r"^[A-Za-z0-9_.\-]{1,32}$", description="the first part of every key"
     )
+    allow_eviction: bool = Field(
+        default=False, description="workers start with a Redis that throws keys away when its memory is full"
+    )
     redis_server: str | None = Field(
         default=None, description="path of the redis-server to run when url is not set"
     )

@@ -193,3 +193,24 @@ def test_a_redis_that_is_away_for_a_while_costs_nothing_but_time(
     # And whoever enqueued meanwhile was told that nothing was stored
     assert refused.returncode == 3
     assert "Cannot reach Redis" in refused.stderr
+
+
+def test_a_worker_refuses_a_redis_that_may_throw_its_work_away(make_project: MakeProject) -> None:
+    project = make_project()
+    with redis.Redis.from_url(
+        str(project.settings.redis.url and project.settings.redis.url.get_secret_value())
+    ) as it:
+        it.config_set("maxmemory", "1gb")
+        it.config_set("maxmemory-policy", "allkeys-lru")
+        it.config_set("appendonly", "no")
+        worker = project.start_worker("w1", *ALONE)
+        assert worker.wait(60) == 1
+        log = (project.folder / "w1.log").read_text("utf-8")
+        assert "The worker does not start, for its work could be lost: maxmemory-policy is allkeys-lru" in log
+        assert "Traceback" not in log
+
+        # What is no reason to refuse is said in the log
+        it.config_set("maxmemory-policy", "noeviction")
+        project.start_worker("w2", *ALONE)
+        wait_until(partial(is_ready, project, "w2"))
+    assert "Redis keeps everything in memory only" in (project.folder / "w2.log").read_text("utf-8")
