@@ -195,6 +195,15 @@ class FeatureOver(UsageError):
     """The feature {feature} is {status}, so {event} cannot happen in it any more. Enqueue it anew to run it again."""
 
 
+class NotOver(UsageError):
+    """The feature {feature} is {status}, so it is not forgotten. `orchestrator cancel {feature}` ends it."""
+
+
+class StillRuns(UsageError):
+    """The feature {feature} is {status}, but an attempt of it has not ended yet, so it is not forgotten.
+    Try again in a few seconds."""
+
+
 class NothingToLaunch(UsageError):
     """The feature {feature} does not wait for launch: it is {status}, in batch {batch}.
     `orchestrator status {feature}` shows what it does."""

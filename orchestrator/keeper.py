@@ -11,7 +11,7 @@ import redis
 from celery import bootsteps, signals
 from celery.worker import state
 
-from orchestrator import doctor, errors, lifecycle, notifier, tasks
+from orchestrator import doctor, durations, errors, lifecycle, notifier, retention, tasks
 from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
 
@@ -39,6 +39,8 @@ class Keeper(bootsteps.StartStopStep):
         self.thread = threading.Thread(target=self._run, name="orchestrator-keeper", daemon=True)
         settings = self.shell.settings
         self.shutdown = Shutdown(settings.recovery.grace, self._hand_back)
+        self.cleaner = retention.Cleaner(settings, self.shell.store)
+        self.forgets_at = 0.0
         self.notifiers = notifier.open_notifiers(
             self.shell.store, settings.notifications, self.worker, pause=settings.recovery.sweep
         )
@@ -51,6 +53,7 @@ class Keeper(bootsteps.StartStopStep):
         """
         self._look_at_redis()
         self.thread.start()
+        self.cleaner.start()
         for each in self.notifiers:
             each.start()
         signals.worker_shutting_down.connect(self._shut_down)
@@ -111,6 +114,7 @@ class Keeper(bootsteps.StartStopStep):
                 self._renew(recovery.lease)
                 if self._leads():
                     self._sweep()
+                    self._forget()
             except Exception as error:  # whatever it is, the next round may succeed, and must come
                 logger.warning(
                     "The keeper of %s will try again: %s: %s", self.worker, type(error).__name__, error
@@ -132,6 +136,17 @@ class Keeper(bootsteps.StartStopStep):
                 continue
             except redis.ResponseError as error:  # what is wrong with one feature must not hold up the others
                 logger.warning("[%s] cannot be swept: %s", feature_id, error)
+
+    def _forget(self) -> None:
+        """Forget a portion of what has been over for long; where there was more of it, again in the next round."""
+        age, now = self.shell.settings.retention.finished, time.monotonic()
+        if age is None or now < self.forgets_at:
+            return
+        forgotten = retention.forget_old(self.shell.store, age)
+        for feature_id in forgotten:
+            logger.info("[%s] was over for %s, and is forgotten", feature_id, durations.write(age))
+        if len(forgotten) < retention.PORTION:
+            self.forgets_at = now + min(retention.LONGEST_PAUSE, age / 2)
 
     def _recover(self, feature_id: str) -> None:
         recovery = self.shell.settings.recovery

@@ -362,6 +362,15 @@ class Recovery(Section):
     )
 
 
+class Retention(Section):
+    """How long what is over is kept."""
+
+    finished: Seconds | None = Field(
+        default=30 * 86_400.0,
+        description="a feature that has been over for so long is forgotten, with its logs and folders; null: never",
+    )
+
+
 class Trust(Section):
     """What a feature may do."""
 

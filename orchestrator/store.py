@@ -184,6 +184,8 @@ class Store:
             "batches": len(plan.batches),
             "expected": plan.expected_seconds,
         }
+        if idempotency_key:
+            meta["idempotency"] = idempotency_key
         idempotency = self.keys.idempotency(idempotency_key) if idempotency_key else keys.meta
         code, found = self._run(
             Call(
@@ -263,6 +265,7 @@ class Store:
                 keys.waits,
                 keys.dependents,
                 keys.resolved,
+                self.keys.finished,
             ],
             [feature_id, OVER_CSV, self.events_kept, self._queues],
         )
@@ -578,6 +581,7 @@ class Store:
                 keys.delayed,
                 keys.unassigned,
                 keys.slots,
+                self.keys.finished,
             ],
             [feature_id, event, arrow, json.dumps(dict(changes or {})), note, OVER_CSV, self.events_kept],
         )
@@ -726,6 +730,37 @@ class Store:
         found, answer = scripts.run(self.client, recover, self._cascade(feature_id))
         facts = self._facts(feature_id, answer)
         return facts, tuple(Launch(*launch) for launch in json.loads(found)["unpublished"])
+
+    # --- the end of what is over -------------------------------------------------------------------------
+
+    def finished(self, older_than: float, most: int) -> list[str]:
+        """The ids of features that have been over for so many seconds, oldest first, as many at most."""
+        seconds, micros = self.client.time()
+        until = seconds * 1000 + micros // 1000 - round(older_than * 1000)
+        return [str(one) for one in self.client.zrangebyscore(self.keys.finished, "-inf", until, 0, most)]
+
+    def forget(self, feature_id: str, older_than: float = 0.0) -> tuple[str, str]:
+        """Forget a feature that has been over for so many seconds.
+
+        Returns:
+            The code (see forget.lua), and its status.
+        """
+        keys = self.keys.feature(feature_id)
+        name = self.client.hget(keys.meta, "idempotency")
+        idempotency = self.keys.idempotency(str(name)) if name else keys.meta
+        others = [key for key in keys.all() if key not in (keys.meta, keys.slots)]
+        indexes = [self.keys.features, self.keys.active, self.keys.finished]
+        call = Call(
+            "forget",
+            [keys.meta, keys.slots, *indexes, idempotency, *others],
+            [feature_id, OVER_CSV, round(older_than * 1000)],
+        )
+        code, status = self._run(call)
+        return code, status
+
+    def exists(self, feature_id: str) -> bool:
+        """Whether there is a feature of this id."""
+        return bool(self.client.exists(self.keys.feature(feature_id).meta))
 
     # --- reads -------------------------------------------------------------------------------------------
 

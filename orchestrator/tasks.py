@@ -16,7 +16,7 @@ from celery import Task as CeleryTask
 from celery.exceptions import SoftTimeLimitExceeded
 
 import workers
-from orchestrator import canvas, connections, errors, lifecycle, outage, shutdown
+from orchestrator import canvas, connections, errors, lifecycle, outage, retention, shutdown
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.flows import Flow, TaskEvent
@@ -293,8 +293,9 @@ class Files:
     """Where an attempt keeps its files on this machine."""
 
     def __init__(self, settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> None:
-        self.log: Path = settings.log_folder / feature_id / f"{task_id}.{attempt}.log"
-        self.workdir: Path = settings.folder / "work" / feature_id / f"{task_id}.{attempt}"
+        logs, work = retention.folders_of(settings, feature_id)
+        self.log: Path = logs / f"{task_id}.{attempt}.log"
+        self.workdir: Path = work / f"{task_id}.{attempt}"
 
 
 def work_alone(

@@ -214,3 +214,22 @@ def test_a_worker_refuses_a_redis_that_may_throw_its_work_away(make_project: Mak
         project.start_worker("w2", *ALONE)
         wait_until(partial(is_ready, project, "w2"))
     assert "Redis keeps everything in memory only" in (project.folder / "w2.log").read_text("utf-8")
+
+
+def test_what_is_over_is_forgotten_with_its_logs_and_folders(make_project: MakeProject) -> None:
+    # Given a worker that keeps what is over for two seconds
+    project = make_project(retention={"finished": "2s"}, recovery={"sweep": "200ms", "lease": "3s"})
+    project.start_worker("w1", "-c", "2", *ALONE)
+    handle = project.enqueue(Feature(title="Short", tasks=[Task(id="T1", run=("echo", "done"))]))
+    folders = [project.folder / ".taskorchestrator" / kind / handle.id for kind in ("logs", "work")]
+    with project.client() as client:
+        wait_until(lambda: all(folder.exists() for folder in folders))
+
+        # Then it goes, and its folders with it
+        wait_until(lambda: not client.store.exists(handle.id))
+        wait_until(lambda: not any(folder.exists() for folder in folders))
+        left = [str(key) for key in client.store.client.scan_iter("*")]
+    assert not [key for key in left if handle.id in key]
+    # And what is left does not grow with the features
+    assert {key.split(":")[0].split(".")[0] for key in left} <= {"to", "_kombu"}
+    assert {key for key in left if key.startswith("to:")} <= {"to:sweeper", "to:swept", "to:taken"}
