@@ -75,7 +75,16 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "broker_connection_retry_on_startup": True,
-        "broker_transport_options": {"fanout_prefix": True, "fanout_patterns": True},
+        "broker_transport_options": {
+            "fanout_prefix": True,
+            "fanout_patterns": True,
+            # A peer that is gone without a word (a failover, a cable) is noticed in the end.
+            "socket_keepalive": True,
+            # Whoever publishes is told within a second or two that the broker is away: what is not published now, the
+            # sweep publishes later. A worker that takes messages waits as long as broker_connection_max_retries says.
+            "max_retries": 1,
+            "interval_start": 0.2,
+        },
         "worker_cancel_long_running_tasks_on_connection_loss": False,
     }
 

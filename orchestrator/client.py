@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from pydantic import JsonValue
@@ -19,6 +20,7 @@ from orchestrator import (
     growth,
     lifecycle,
     planner,
+    retention,
     routing,
     wording,
 )
@@ -170,6 +172,48 @@ class Client:
     def features(self, newest: int = 50) -> list[Progress]:
         """The progress of the newest features, newest first."""
         return [self.store.progress(feature_id) for feature_id in self.store.features(newest)]
+
+    @_translated
+    def forget(self, feature_id: str) -> None:
+        """Forget a feature that is over: all that is stored of it, and what this machine keeps in folders.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+            NotOver: It goes on, or waits for a person.
+            StillRuns: An attempt of it has not ended yet.
+        """
+        code, status = self.store.forget(feature_id)
+        match code:
+            case "missing":
+                raise errors.NoSuchFeature(feature=feature_id)
+            case "refused":
+                raise errors.NotOver(feature=feature_id, status=status)
+            case "running":
+                raise errors.StillRuns(feature=feature_id, status=status)
+        retention.remove(retention.folders_of(self.settings, feature_id))
+
+    @_translated
+    def prune(self, older_than: float, *, dry_run: bool = False) -> tuple[list[str], list[Path]]:
+        """Forget features that have been over for so many seconds, and remove folders of features that are gone.
+
+        Args:
+            older_than: Seconds.
+            dry_run: Only say what would go.
+
+        Returns:
+            The ids of the features, and the folders on this machine.
+        """
+        if dry_run:
+            features = self.store.finished(older_than, -1)
+        else:
+            features = []
+            while portion := retention.forget_old(self.store, older_than):
+                features += portion
+        own = [path for one in features for path in retention.folders_of(self.settings, one) if path.is_dir()]
+        folders = list(dict.fromkeys([*own, *retention.orphans(self.settings, self.store, older_than)]))
+        if not dry_run:
+            retention.remove(folders)
+        return features, folders
 
     def _follow_up(self, facts: Facts) -> None:
         self.dispatcher.send(lifecycle.follow_up(facts))

@@ -30,6 +30,7 @@ from orchestrator.sections import (
     QualityGates,
     Recovery,
     RedisSettings,
+    Retention,
     SpecialistRouting,
     SpecialistSettings,
     StatusProgression,
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     limits: Limits = Limits()
     recovery: Recovery = Recovery()
+    retention: Retention = Retention()
     status_progression: StatusProgression = StatusProgression()
     status_validation: StatusValidation = StatusValidation()
     quality_gates: QualityGates = QualityGates()

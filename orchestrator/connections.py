@@ -8,13 +8,17 @@ from collections.abc import Iterator
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
+from redis.backoff import EqualJitterBackoff
+from redis.retry import Retry
 
 from orchestrator import embedded, errors
 from orchestrator.config import Settings
 from orchestrator.keys import Keys
 from orchestrator.store import Store
 
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 2.0
+RETRY = Retry(EqualJitterBackoff(cap=0.5, base=0.1), retries=2)
+"""Enough for a connection that a restart has cut. Who can wait for longer does it by itself (see `outage`)."""
 
 
 def redis_url(settings: Settings) -> str:
@@ -63,7 +67,11 @@ def open_store(settings: Settings) -> Store:
     """
     url = redis_url(settings)
     client = redis.Redis.from_url(
-        url, decode_responses=True, socket_connect_timeout=CONNECT_SECONDS, health_check_interval=30
+        url,
+        decode_responses=True,
+        socket_connect_timeout=CONNECT_SECONDS,
+        health_check_interval=30,
+        retry=RETRY,
     )
     return Store(
         client,
@@ -103,5 +111,5 @@ def translated(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse) as error:
         raise errors.RedisUnreachable(url=url, cause=error) from None

@@ -173,10 +173,23 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
     text = f"{url} answers ({product}{program})"
     version = tuple(int(part) for part in re.findall(r"\d+", str(info["redis_version"]))[:2])
     yield _ok("redis", text) if version >= OLDEST_REDIS else _too_old(text)
-    yield _eviction(info.get("maxmemory_policy"))
+    yield _eviction(info, settings)
     yield _persistence(info, client)
     yield clock
     yield _refused(_ask(lambda: client.hgetall(Keys(settings.redis.prefix).refused)))
+
+
+def look_at_keeping(client: redis.Redis, settings: Settings) -> list[Finding]:
+    """Whether Redis keeps what it is given: the look that a worker takes at its start.
+
+    Raises:
+        RedisError: Redis does not answer.
+
+    Example:
+        refused = [finding for finding in look_at_keeping(client, settings) if finding.level is Level.PROBLEM]
+    """
+    info = _ask(client.info)
+    return [_eviction(info, settings), _persistence(info, client)] if info else [_unreadable("redis", "INFO")]
 
 
 def _ask(question: Callable[[], Any]) -> Any:
@@ -220,16 +233,21 @@ def _clock(redis_time: tuple[int, int] | None, now: float) -> Finding:
     )
 
 
-def _eviction(policy: str | None) -> Finding:
+def _eviction(info: Mapping[str, Any], settings: Settings) -> Finding:
+    policy = info.get("maxmemory_policy")
     if policy is None:
         return _unreadable("eviction", "INFO memory")
     if policy == "noeviction":
         return _ok("eviction", "Redis throws nothing away (maxmemory-policy noeviction)")
-    return _problem(
-        "eviction",
-        f"maxmemory-policy is {policy}: when its memory is full, Redis throws work away",
-        "Set it: redis-cli CONFIG SET maxmemory-policy noeviction (and in redis.conf, to stay).",
-    )
+    remedy = "Set it: redis-cli CONFIG SET maxmemory-policy noeviction (and in redis.conf, to stay)."
+    if not info.get("maxmemory"):
+        return _warning(
+            "eviction", f"maxmemory-policy is {policy}, which takes effect once maxmemory is set", remedy
+        )
+    text = f"maxmemory-policy is {policy}: when its memory is full, Redis throws work away"
+    if settings.redis.allow_eviction:
+        return _warning("eviction", f"{text} (redis.allow_eviction is true)", remedy)
+    return _problem("eviction", text, f"{remedy} Or let it be so: redis.allow_eviction: true.")
 
 
 def _persistence(info: Mapping[str, Any], client: redis.Redis) -> Finding:

@@ -125,6 +125,11 @@ class RedisUnreachable(OrchestratorError):
     exit_code = 3
 
 
+class RedisForgets(OrchestratorError):
+    """The worker does not start, for its work could be lost: {cause}.
+    {remedy}"""
+
+
 class NoRedisServer(OrchestratorError):
     """No Redis is configured and no redis-server can be found to start one here ({looked}).
     Install one (Debian: apt install redis-server; macOS: brew install redis; Fedora: dnf install valkey), use
@@ -188,6 +193,15 @@ class AttemptRuns(UsageError):
 
 class FeatureOver(UsageError):
     """The feature {feature} is {status}, so {event} cannot happen in it any more. Enqueue it anew to run it again."""
+
+
+class NotOver(UsageError):
+    """The feature {feature} is {status}, so it is not forgotten. `orchestrator cancel {feature}` ends it."""
+
+
+class StillRuns(UsageError):
+    """The feature {feature} is {status}, but an attempt of it has not ended yet, so it is not forgotten.
+    Try again in a few seconds."""
 
 
 class NothingToLaunch(UsageError):

@@ -28,6 +28,7 @@ class TaskEvent(StrEnum):
     RETRY_SCHEDULED = "retry_scheduled"
     RETRY_REQUESTED = "retry_requested"
     WORKER_LOST = "worker_lost"
+    WORK_HANDED_BACK = "work_handed_back"
     BLOCKER_DETECTED = "blocker_detected"
     BLOCKER_RESOLVED = "blocker_resolved"
     TASK_ESCALATED = "task_escalated"
@@ -198,6 +199,7 @@ class Flow:
         yield E.RETRY_SCHEDULED, _to(S.PENDING, working if rules.allow_backward else [S.IN_PROGRESS])
         yield E.RETRY_REQUESTED, _to(S.PENDING, [S.FAILED])
         yield E.WORKER_LOST, _to(S.PENDING, working)
+        yield E.WORK_HANDED_BACK, _to(S.PENDING, working)
         yield E.BLOCKER_DETECTED, _to(S.BLOCKED, self._emergency(S.BLOCKED) or working)
         yield E.BLOCKER_RESOLVED, _to(S.PENDING, [S.BLOCKED])
         yield E.TASK_ESCALATED, _to(S.PENDING, working)

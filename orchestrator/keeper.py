@@ -11,7 +11,9 @@ import redis
 from celery import bootsteps, signals
 from celery.worker import state
 
-from orchestrator import errors, lifecycle, notifier, tasks
+from orchestrator import doctor, durations, errors, lifecycle, notifier, retention, tasks
+from orchestrator.doctor import Level
+from orchestrator.shutdown import Shutdown
 
 if TYPE_CHECKING:
     from celery.worker import WorkController
@@ -36,16 +38,44 @@ class Keeper(bootsteps.StartStopStep):
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._run, name="orchestrator-keeper", daemon=True)
         settings = self.shell.settings
+        self.shutdown = Shutdown(settings.recovery.grace, self._hand_back)
+        self.cleaner = retention.Cleaner(settings, self.shell.store)
+        self.forgets_at = 0.0
         self.notifiers = notifier.open_notifiers(
             self.shell.store, settings.notifications, self.worker, pause=settings.recovery.sweep
         )
 
     def start(self, parent: WorkController) -> None:
-        """Begin keeping."""
+        """Begin keeping.
+
+        Raises:
+            SystemExit: Redis may throw work away, and the settings do not allow that.
+        """
+        self._look_at_redis()
         self.thread.start()
+        self.cleaner.start()
         for each in self.notifiers:
             each.start()
+        signals.worker_shutting_down.connect(self._shut_down)
         signals.worker_shutdown.connect(self._tell_the_rest)
+
+    def _look_at_redis(self) -> None:
+        store = self.shell.store
+        try:
+            findings = doctor.look_at_keeping(store.client, self.shell.settings)
+        except redis.RedisError as error:
+            logger.warning(
+                "Could not check whether the Redis at %s keeps what it is given: %s", store.url, error
+            )
+            return
+        for finding in findings:
+            if finding.name == "eviction" and finding.level is Level.PROBLEM:
+                logger.critical("%s", errors.RedisForgets(cause=finding.text, remedy=finding.remedy))
+                raise SystemExit(errors.RedisForgets.exit_code)
+            if finding.level is not Level.OK:
+                logger.warning(
+                    "The Redis at %s: %s: %s. %s", store.url, finding.name, finding.text, finding.remedy
+                )
 
     def stop(self, parent: WorkController) -> None:
         """Stop keeping. The leases of what still runs are renewed until the pool has ended."""
@@ -55,6 +85,15 @@ class Keeper(bootsteps.StartStopStep):
         self.stopped.set()
         for each in self.notifiers:
             each.stop()
+
+    def _shut_down(self, **_: Any) -> None:
+        """The worker was told to end (SIGTERM, SIGQUIT, Ctrl-C)."""
+        self.shutdown.begin()
+
+    def _hand_back(self, request: Any) -> None:
+        attempt = _attempt(request)
+        if attempt:
+            self.shell.hand_back(*attempt, self.worker)
 
     def _tell_the_rest(self, **_: Any) -> None:
         """The pool has ended. Tell what it did, for there may be no other worker to tell it soon."""
@@ -71,9 +110,11 @@ class Keeper(bootsteps.StartStopStep):
         recovery = self.shell.settings.recovery
         while not self.stopped.wait(recovery.sweep):
             try:
+                self.shutdown.end(list(state.active_requests))
                 self._renew(recovery.lease)
                 if self._leads():
                     self._sweep()
+                    self._forget()
             except Exception as error:  # whatever it is, the next round may succeed, and must come
                 logger.warning(
                     "The keeper of %s will try again: %s: %s", self.worker, type(error).__name__, error
@@ -96,12 +137,24 @@ class Keeper(bootsteps.StartStopStep):
             except redis.ResponseError as error:  # what is wrong with one feature must not hold up the others
                 logger.warning("[%s] cannot be swept: %s", feature_id, error)
 
+    def _forget(self) -> None:
+        """Forget a portion of what has been over for long; where there was more of it, again in the next round."""
+        age, now = self.shell.settings.retention.finished, time.monotonic()
+        if age is None or now < self.forgets_at:
+            return
+        forgotten = retention.forget_old(self.shell.store, age)
+        for feature_id in forgotten:
+            logger.info("[%s] was over for %s, and is forgotten", feature_id, durations.write(age))
+        if len(forgotten) < retention.PORTION:
+            self.forgets_at = now + min(retention.LONGEST_PAUSE, age / 2)
+
     def _recover(self, feature_id: str) -> None:
         recovery = self.shell.settings.recovery
         facts, unpublished = self.shell.store.recover(
             feature_id,
             losses=recovery.worker_lost_retries,
             patience=recovery.patience,
+            lease=recovery.lease,
             overdue=self.shell.settings.error_handling.overdue_factor,
         )
         if facts.launched:

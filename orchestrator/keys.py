@@ -143,9 +143,19 @@ class Keys:
         return f"{self.prefix}:active"
 
     @property
+    def finished(self) -> str:
+        """Sorted set: features that are over, by the moment of their end in ms."""
+        return f"{self.prefix}:finished"
+
+    @property
     def sweeper(self) -> str:
         """String: the worker that sweeps, with an expiry."""
         return f"{self.prefix}:sweeper"
+
+    @property
+    def swept(self) -> str:
+        """Hash: "looked": when the sweep looked last; "patient": until when it takes nothing back, both in ms."""
+        return f"{self.prefix}:swept"
 
     @property
     def taken(self) -> str:

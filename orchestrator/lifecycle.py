@@ -140,6 +140,20 @@ def conclude(
             return move(flow, TaskEvent.TESTS_FAILED if failed else TaskEvent.WORK_FAILED, cause=cause)
 
 
+def ask_whether_done(happened: str) -> Blocked:
+    """The outcome of an attempt that ended half way, of a task that is not to run twice: a question for a person.
+
+    Example:
+        >>> ask_whether_done("its worker was lost").kind
+        <BlockKind.WORKER_LOST: 'worker-lost'>
+    """
+    return Blocked(
+        kind=BlockKind.WORKER_LOST,
+        reason=f"{happened} before it was finished, and it is not to run twice (idempotent: false). Was it done? "
+        "If it was, skip it; if not, unblock it, and it runs again",
+    )
+
+
 def path_to_rest(flow: Flow, status: str) -> list[TaskEvent]:
     """The events that take completed work from `status` to where it rests: in review, or at the flow's end.
 

@@ -213,6 +213,10 @@ class Task(Model):
     estimate: Seconds | None = Field(default=None, description="expected duration")
     timeout: Seconds | None = Field(default=None, description="the task is ended after this")
     retries: Retries = Retries()
+    idempotent: bool = Field(
+        default=True,
+        description="false: where an attempt is lost with its worker, a person is asked before it runs again",
+    )
     specialist: Line | None = Field(default=None, max_length=64, description="overrides the routing by tags")
     params: Mapping[str, JsonValue] = Field(default_factory=dict, description="data for the specialist")
     run: tuple[Argument, ...] | None = Field(
@@ -469,6 +473,7 @@ class BlockKind(StrEnum):
     EXTERNAL = "external-dependency"
     TECHNICAL = "technical"
     INFORMATION = "missing-information"
+    WORKER_LOST = "worker-lost"
 
 
 class GateResult(Model):

@@ -302,6 +302,9 @@ class RedisSettings(Section):
     prefix: str = Field(
         default="to", pattern=r"^[A-Za-z0-9_.\-]{1,32}$", description="the first part of every key"
     )
+    allow_eviction: bool = Field(
+        default=False, description="workers start with a Redis that throws keys away when its memory is full"
+    )
     redis_server: str | None = Field(
         default=None, description="path of the redis-server to run when url is not set"
     )
@@ -346,8 +349,25 @@ class Recovery(Section):
         default=5.0,
         description="a task whose message seems lost, for it has not started by then, gets another",
     )
+    outage: Seconds = Field(
+        default=300.0, description="a worker keeps what it has to tell Redis for so long while that is away"
+    )
+    grace: Seconds | None = Field(
+        default=30.0,
+        description="a worker that is told to end lets its tasks run for so long, and hands back what still runs then; "
+        "null: to their own end",
+    )
     worker_lost_retries: int = Field(
         default=2, ge=0, description="attempts that may be lost with their worker"
+    )
+
+
+class Retention(Section):
+    """How long what is over is kept."""
+
+    finished: Seconds | None = Field(
+        default=30 * 86_400.0,
+        description="a feature that has been over for so long is forgotten, with its logs and folders; null: never",
     )
 
 

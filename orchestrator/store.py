@@ -57,7 +57,9 @@ BEGINS = json.dumps(
         for status, target in _ANY_FLOW.table[event].items()
     }
 )
+HANDED_BACK = json.dumps(_ANY_FLOW.table[TaskEvent.WORK_HANDED_BACK])
 LOST = json.dumps(_ANY_FLOW.table[TaskEvent.WORKER_LOST])
+LOST_UNREPEATABLE = json.dumps(_ANY_FLOW.table[TaskEvent.BLOCKER_DETECTED])
 LOST_FOR_GOOD = json.dumps(_ANY_FLOW.table[TaskEvent.WORK_FAILED])
 
 COUNTED = [status for status in TaskStatus if status is not TaskStatus.PENDING]
@@ -182,6 +184,8 @@ class Store:
             "batches": len(plan.batches),
             "expected": plan.expected_seconds,
         }
+        if idempotency_key:
+            meta["idempotency"] = idempotency_key
         idempotency = self.keys.idempotency(idempotency_key) if idempotency_key else keys.meta
         code, found = self._run(
             Call(
@@ -261,6 +265,7 @@ class Store:
                 keys.waits,
                 keys.dependents,
                 keys.resolved,
+                self.keys.finished,
             ],
             [feature_id, OVER_CSV, self.events_kept, self._queues],
         )
@@ -280,9 +285,17 @@ class Store:
     # --- an attempt --------------------------------------------------------------------------------------
 
     def start(
-        self, feature_id: str, task_id: str, attempt: int, *, specialist: str, worker: str, lease: float
+        self,
+        feature_id: str,
+        task_id: str,
+        attempt: int,
+        *,
+        specialist: str,
+        worker: str,
+        lease: float,
+        delivery: str = "",
     ) -> Grant:
-        """Begin an attempt, with a lease of so many seconds."""
+        """Begin an attempt, with a lease of so many seconds; the same delivery of its message may ask twice."""
         keys = self.keys.feature(feature_id)
         code, *rest = self._run(
             Call(
@@ -305,6 +318,7 @@ class Store:
                     OVER_CSV,
                     self.events_kept,
                     specialist,
+                    delivery,
                 ],
             )
         )
@@ -390,6 +404,45 @@ class Store:
                 )
             )
         return scripts.run_each(self.client, calls) if calls else []
+
+    def hand_back(self, feature_id: str, task_id: str, attempt: int, *, worker: str) -> tuple[str, Facts]:
+        """Take an attempt back from a worker that ends, and launch what follows from it: as a rule, the task anew.
+
+        Returns:
+            The code (see hand_back.lua), and what the cascade found.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        keys = self.keys.feature(feature_id)
+        hand_back = Call(
+            "hand_back",
+            [
+                keys.meta,
+                keys.states,
+                keys.counts,
+                keys.slots,
+                keys.ready,
+                keys.outcomes,
+                keys.events,
+                keys.plan,
+                keys.tasks,
+            ],
+            [
+                task_id,
+                attempt,
+                HANDED_BACK,
+                TaskEvent.WORK_HANDED_BACK,
+                LOST_UNREPEATABLE,
+                TaskEvent.BLOCKER_DETECTED,
+                lifecycle.ask_whether_done("its worker ended").model_dump_json(),
+                OVER_CSV,
+                worker,
+                self.events_kept,
+            ],
+        )
+        (code, _), answer = scripts.run(self.client, hand_back, self._cascade(feature_id))
+        return code, self._facts(feature_id, answer)
 
     def note(self, feature_id: str, task_id: str, attempt: int, percent: float | None, note: str) -> str:
         """Keep what a running attempt says about its progress: "noted", or "stale" if it does not run any more."""
@@ -528,6 +581,7 @@ class Store:
                 keys.delayed,
                 keys.unassigned,
                 keys.slots,
+                self.keys.finished,
             ],
             [feature_id, event, arrow, json.dumps(dict(changes or {})), note, OVER_CSV, self.events_kept],
         )
@@ -621,7 +675,7 @@ class Store:
         self.client.hincrby(self.keys.refused, reason, 1)
 
     def recover(
-        self, feature_id: str, *, losses: int, patience: float, overdue: float = 1.5
+        self, feature_id: str, *, losses: int, patience: float, lease: float = 10.0, overdue: float = 1.5
     ) -> tuple[Facts, tuple[Launch, ...]]:
         """Take back what lost workers held, launch what may start now, and find launches whose message was lost.
 
@@ -629,6 +683,7 @@ class Store:
             feature_id: An active feature; one that is gone leaves the list of active ones.
             losses: Attempts of a task that may be lost before it fails.
             patience: Seconds after which a launch that has not started is looked into.
+            lease: Seconds for which a lease is given; after an outage everybody has as long to renew.
             overdue: How many times its expected duration a batch may take before that is noticed.
 
         Returns:
@@ -654,6 +709,8 @@ class Store:
                 self.keys.active,
                 keys.plan,
                 keys.batches,
+                keys.tasks,
+                self.keys.swept,
             ],
             [
                 feature_id,
@@ -668,11 +725,46 @@ class Store:
                 OVER_CSV,
                 self.events_kept,
                 self._queues,
+                LOST_UNREPEATABLE,
+                TaskEvent.BLOCKER_DETECTED,
+                lifecycle.ask_whether_done("its worker was lost").model_dump_json(),
+                round(lease * 1000),
             ],
         )
         found, answer = scripts.run(self.client, recover, self._cascade(feature_id))
         facts = self._facts(feature_id, answer)
         return facts, tuple(Launch(*launch) for launch in json.loads(found)["unpublished"])
+
+    # --- the end of what is over -------------------------------------------------------------------------
+
+    def finished(self, older_than: float, most: int) -> list[str]:
+        """The ids of features that have been over for so many seconds, oldest first, as many at most."""
+        seconds, micros = self.client.time()
+        until = seconds * 1000 + micros // 1000 - round(older_than * 1000)
+        return [str(one) for one in self.client.zrangebyscore(self.keys.finished, "-inf", until, 0, most)]
+
+    def forget(self, feature_id: str, older_than: float = 0.0) -> tuple[str, str]:
+        """Forget a feature that has been over for so many seconds.
+
+        Returns:
+            The code (see forget.lua), and its status.
+        """
+        keys = self.keys.feature(feature_id)
+        name = self.client.hget(keys.meta, "idempotency")
+        idempotency = self.keys.idempotency(str(name)) if name else keys.meta
+        others = [key for key in keys.all() if key not in (keys.meta, keys.slots)]
+        indexes = [self.keys.features, self.keys.active, self.keys.finished]
+        call = Call(
+            "forget",
+            [keys.meta, keys.slots, *indexes, idempotency, *others],
+            [feature_id, OVER_CSV, round(older_than * 1000)],
+        )
+        code, status = self._run(call)
+        return code, status
+
+    def exists(self, feature_id: str) -> bool:
+        """Whether there is a feature of this id."""
+        return bool(self.client.exists(self.keys.feature(feature_id).meta))
 
     # --- reads -------------------------------------------------------------------------------------------
 

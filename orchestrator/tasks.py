@@ -6,7 +6,8 @@ import contextlib
 import functools
 import logging
 import random
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,14 @@ from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import TypeAdapter, ValidationError
 
 import workers
-from orchestrator import canvas, connections, errors, lifecycle
+from orchestrator import canvas, connections, errors, lifecycle, outage, retention, shutdown
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.flows import Flow, TaskEvent
 from orchestrator.models import Completed, GateResult, Id, Outcome, RetryLater, Task, TaskStatus
 from orchestrator.sections import Gate
-from orchestrator.store import Grant, Store
+from orchestrator.store import Grant
 
 if TYPE_CHECKING:
     from orchestrator.celery import App
@@ -81,6 +82,7 @@ class Shell:
         self.settings = settings = app.settings
         self.store = connections.open_store(settings)
         self.dispatcher = Dispatcher(app, self.store, pooled=True)
+        self.outlast = functools.partial(outage.outlast, longest=settings.recovery.outage)
 
     def attempt(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> str:
         """Begin an attempt, do its work, pass its gates, commit the outcome, launch what follows.
@@ -98,26 +100,48 @@ class Shell:
                 self.store.refuse(Reason.UNKNOWN_FEATURE)
             return f"not started: {WHY_NOT[grant.code]}"
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
-        outcome, status = self._pass_gates(run, self._work(run))
-        self._conclude(run, outcome, status)
+        with shutdown.interruptible():
+            try:
+                outcome, status = self._pass_gates(run, self._work(run))
+                self._conclude(run, outcome, status)
+            except shutdown.WorkerEnds:
+                self.hand_back(feature_id, task_id, attempt, worker)
+                raise TaskStopped(f"{run.task.name}: handed back, for the worker ends") from None
         if isinstance(outcome, Completed):
             return f"{run.task.name}: completed"
         raise TaskStopped(f"{run.task.name}: {outcome.status}: {outcome.reason}")
 
     def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
-        lease = self.settings.recovery.lease
-        grant = self.store.start(
-            feature_id, task_id, attempt, specialist=specialist, worker=worker, lease=lease
+        start = functools.partial(
+            self.store.start,
+            feature_id,
+            task_id,
+            attempt,
+            specialist=specialist,
+            worker=worker,
+            lease=self.settings.recovery.lease,
+            delivery=secrets.token_hex(4),
         )
+        grant = self.outlast(start, f"the start of {task_id}")
         if grant.feature_status == "planning":
-            self._follow_up(self.store.cascade(feature_id))
+            cascade = functools.partial(self.store.cascade, feature_id)
+            self._follow_up(self.outlast(cascade, f"the launch of {feature_id}"))
         return grant
+
+    def hand_back(self, feature_id: str, task_id: str, attempt: int, worker: str) -> None:
+        """Give back an attempt that cannot be finished here, for another worker to take it up at once."""
+        code, facts = self.store.hand_back(feature_id, task_id, attempt, worker=worker)
+        if code == "handed_back":
+            logger.warning(
+                "[%s] %s attempt %s was handed back: this worker ends", feature_id, task_id, attempt
+            )
+        self._follow_up(facts)
 
     def _work(self, run: Run) -> Outcome:
         if run.is_feature_gates:
             return Completed(summary="the gates of the feature")
         if run.grant.status == TaskStatus.TESTING:  # the work was done, and approved; only its gates are left
-            return self.store.outcomes(run.feature_id, [run.task.id])[run.task.id]
+            return self._outcomes(run.feature_id, [run.task.id])[run.task.id]
         return perform(self._context(run), self.settings)
 
     def _pass_gates(self, run: Run, outcome: Outcome) -> tuple[Outcome, str]:
@@ -128,7 +152,10 @@ class Shell:
         for stage, gates in self._gates_ahead(run):
             if stage == "testing" and status == TaskStatus.IN_PROGRESS and not run.is_feature_gates:
                 move = lifecycle.move(run.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE)
-                self.store.proceed(run.feature_id, run.task.id, run.attempt, move, worker=run.worker)
+                proceed = functools.partial(
+                    self.store.proceed, run.feature_id, run.task.id, run.attempt, move, worker=run.worker
+                )
+                self.outlast(proceed, f"the testing of {run.task.id}")
                 status = TaskStatus.TESTING
             results += workers.gates.check(gates, stage, self._context(run), self.settings)
             failed = workers.gates.failure(results)
@@ -156,11 +183,15 @@ class Shell:
             title=self.settings.title(run.specialist),
             workdir=files.workdir,
             log_file=files.log,
-            dependencies=Dependencies(self.store, run.feature_id, run.task),
+            dependencies=Dependencies(functools.partial(self._outcomes, run.feature_id), run.task),
             remarks=tuple(run.grant.state.get("remarks") or ()),
             progress=functools.partial(self._note, run.feature_id, run.task.id, run.attempt),
             is_cancelled=functools.partial(self._is_cancelled, run.feature_id, run.task.id, run.attempt),
         )
+
+    def _outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
+        read = functools.partial(self.store.outcomes, feature_id, task_ids)
+        return self.outlast(read, f"a look at the outcomes of {', '.join(task_ids)}")
 
     def _conclude(self, run: Run, outcome: Outcome, status: str) -> None:
         flow = run.flow(self.settings)
@@ -174,9 +205,10 @@ class Shell:
             status=status,
             escalate_to=None if escalate_to == run.specialist else escalate_to,
         )
-        code, now, facts = self.store.finish(
-            run.feature_id, run.task.id, run.attempt, outcome, move, worker=run.worker
+        finish = functools.partial(
+            self.store.finish, run.feature_id, run.task.id, run.attempt, outcome, move, worker=run.worker
         )
+        code, now, facts = self.outlast(finish, f"the outcome of {run.task.id} ({outcome.status})")
         if code == "stale":
             logger.warning(
                 "[%s] %s attempt %s ended %s, but it was not this worker's any more; nothing was changed",
@@ -201,7 +233,14 @@ class Shell:
     def _note(
         self, feature_id: str, task_id: str, attempt: int, percent: float | None = None, note: str = ""
     ) -> None:
-        self.store.note(feature_id, task_id, attempt, percent, note)
+        try:
+            self.store.note(feature_id, task_id, attempt, percent, note)
+        except redis.RedisError as error:
+            if not outage.is_away(error):
+                raise
+            logger.warning(
+                "[%s] %s: its progress is not noted, for Redis is away: %s", feature_id, task_id, error
+            )
 
     def _is_cancelled(self, feature_id: str, task_id: str, attempt: int) -> bool:
         with connections.translated(self.store.url):
@@ -238,14 +277,13 @@ def _gates_task(task_id: str) -> Task:
 class Dependencies(Mapping[str, Completed]):
     """The outcomes of a task's dependencies, read from the store when somebody looks."""
 
-    def __init__(self, store: Store, feature_id: str, task: Task) -> None:
-        self.store = store
-        self.feature_id = feature_id
+    def __init__(self, read: Callable[[Sequence[str]], Mapping[str, Outcome]], task: Task) -> None:
+        self.read = read
         self.ids = task.depends_on
 
     @functools.cached_property
     def _found(self) -> dict[str, Completed]:
-        outcomes = self.store.outcomes(self.feature_id, self.ids)
+        outcomes = self.read(self.ids)
         return {task: outcome for task, outcome in outcomes.items() if isinstance(outcome, Completed)}
 
     def __getitem__(self, task_id: str) -> Completed:
@@ -262,8 +300,9 @@ class Files:
     """Where an attempt keeps its files on this machine."""
 
     def __init__(self, settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> None:
-        self.log: Path = settings.log_folder / feature_id / f"{task_id}.{attempt}.log"
-        self.workdir: Path = settings.folder / "work" / feature_id / f"{task_id}.{attempt}"
+        logs, work = retention.folders_of(settings, feature_id)
+        self.log: Path = logs / f"{task_id}.{attempt}.log"
+        self.workdir: Path = work / f"{task_id}.{attempt}"
 
 
 def work_alone(settings: Settings, specialist: str, feature: object, task: object, attempt: str) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -164,3 +165,11 @@ def test_every_public_name_says_what_it_is(file: Path) -> None:
     tree = tree_of(file)
     assert ast.get_docstring(tree), "the module itself"
     assert set(undocumented(tree.body, "")) - OVERRIDES == set()
+
+
+def test_the_tests_that_the_page_on_reliability_names_are_there() -> None:
+    page = (HOUSE / "docs" / "reliability.md").read_text("utf-8")
+    named = re.findall(r"(test_\w+\.py)::(test_\w+)", page)
+    assert len(named) > 10
+    files = {file.name: file.read_text("utf-8") for file in (HOUSE / "tests").rglob("test_*.py")}
+    assert not [f"{file}::{test}" for file, test in named if f"def {test}(" not in files.get(file, "")]

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 import orchestrator
 from orchestrator import errors
-from orchestrator.cli import decisions, features, growing, machine, options, output, plans, runs
+from orchestrator.cli import decisions, features, growing, machine, options, output, plans, retention, runs
 
 
 class Commands(TyperGroup):
@@ -64,6 +64,7 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
         decisions.fail,
     ),
     "Steer": (decisions.pause, decisions.launch, decisions.cap, growing.add_task, growing.depend),
+    "Tidy up": (retention.prune, retention.forget),
     "This machine": (machine.up, machine.doctor, machine.init, machine.config),
 }
 for panel, commands in PANELS.items():

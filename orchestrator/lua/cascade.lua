@@ -8,6 +8,7 @@
 --
 -- KEYS  1 meta  2 states  3 counts  4 batches  5 ready  6 slots  7 delayed  8 plan  9 unassigned
 --       10 events  11 active  12 waits  13 dependents  14 resolved (the last three: dataflow only)
+--       15 finished
 -- ARGV  1 feature id  2 statuses in which a feature is over, comma-separated  3 events kept
 --       4 JSON {specialist: its queue, where that is not its name}; "": the caller publishes what was launched
 -- The cause of person_awaited is "review", "specialist", "launch" or "decision".
@@ -57,6 +58,7 @@ local function happen(event, cause)
   if is_over() then
     redis.call('HSET', KEYS[1], 'finished', now)
     redis.call('SREM', KEYS[11], ARGV[1])
+    redis.call('ZADD', KEYS[15], now, ARGV[1])
   end
 end
 

@@ -34,7 +34,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local is_resolved = string.find(',' .. ARGV[7] .. ',', ',' .. path[#path] .. ',', 1, true)
 local dataflow = state.dataflow
 state.status, state.finished, state.ended, state.note, state.percent = path[#path], now, state.attempt, nil, nil
-state.dataflow = nil
+state.dataflow, state.delivery = nil, nil
 if ARGV[6] == '1' then state.retried = state.retried + 1 end
 if is_resolved then state.resolved = true end
 if ARGV[9] ~= '' then

@@ -1,13 +1,18 @@
--- Take back what a lost worker held, find launches whose message was lost, and notice a batch that is overdue.
+-- Take back what a lost worker held (a task that is not to run twice is blocked: a person is asked), find launches whose message was lost, and notice a batch that is overdue.
+-- Where nobody has looked for more than half a lease, Redis was away, or all who look: then whoever holds an attempt could
+-- not renew its lease either, and nothing is taken back before all have had the time of a whole lease to do it.
 -- A message is taken for lost when a later one of its specialist was taken up, or when its queue is empty (or cannot be
 -- seen) and it is not started: after the patience, then after twice, four times the patience, and so on.
 --
 -- KEYS  1 meta  2 states  3 counts  4 slots  5 ready  6 taken  7 outcomes  8 events  9 active  10 plan  11 batches
+--       12 tasks  13 swept
 -- ARGV  1 feature id  2 attempts that may be lost before the task fails  3 patience with a message in ms
 --       4 JSON {status: new status} of a loss, and its event in 5  6 the same of the last loss, and its event in 7
 --       8 outcome JSON of the last loss  9 how many times its expected duration a batch may take
 --       10 statuses in which a feature is over, comma-separated  11 events kept
 --       12 JSON {specialist: its queue, where that is not its name}; "": the broker is another one
+--       13 JSON {status: new status} of the loss of a task that is not to run twice, its event in 14, its outcome in 15
+--       16 lease in ms
 -- Output JSON: lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …], to be published again;
 --       or nil where there is no such feature
 local meta = redis.call('HMGET', KEYS[1], 'status', 'batch', 'batch_started', 'overdue', 'paused')
@@ -31,15 +36,24 @@ local function recount(task, state, name, by)
   redis.call('HINCRBY', KEYS[3], state.batch .. ':' .. name, by)
 end
 
+local function may_run_twice(task)
+  local described = redis.call('HGET', KEYS[12], task)
+  return not described or cjson.decode(described).idempotent ~= false
+end
+
 local function lose(task)
   local state = cjson.decode(redis.call('HGET', KEYS[2], task))
   local from, event, arrow = state.status, ARGV[5], ARGV[4]
   state.lost, state.finished, state.note = state.lost + 1, now, nil
-  local is_last = state.lost > tonumber(ARGV[2])
-  if is_last then event, arrow = ARGV[7], ARGV[6] end
+  local outcome
+  if not is_over and not may_run_twice(task) then
+    event, arrow, outcome = ARGV[14], ARGV[13], ARGV[15]
+  elseif state.lost > tonumber(ARGV[2]) then
+    event, arrow, outcome = ARGV[7], ARGV[6], ARGV[8]
+  end
   state.status = cjson.decode(arrow)[from] or from
-  if is_last then
-    redis.call('HSET', KEYS[7], task, ARGV[8])
+  if outcome then
+    redis.call('HSET', KEYS[7], task, outcome)
   elseif not is_over then
     redis.call('ZADD', KEYS[5], string.match(redis.call('HGET', KEYS[10], task), '^%d+'), task)
   end
@@ -88,7 +102,20 @@ local function notice_overdue_batch()
   record('event', 'batch_overdue', 'batch', meta[2], 'ran', ran, 'expected', math.floor(expected))
 end
 
-for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(0', now)) do lose(task) end
+local function may_take_back()
+  local looked, patient = unpack(redis.call('HMGET', KEYS[13], 'looked', 'patient'))
+  local lease = tonumber(ARGV[16])
+  if looked and now - looked > lease / 2 then
+    patient = now + lease
+    redis.call('HSET', KEYS[13], 'patient', patient)
+  end
+  redis.call('HSET', KEYS[13], 'looked', now)
+  return now >= tonumber(patient or 0)
+end
+
+if may_take_back() then
+  for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(0', now)) do lose(task) end
+end
 
 local patience = tonumber(ARGV[3])
 for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. patience - now, '0')) do look_for_message(task) end

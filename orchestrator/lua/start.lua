@@ -3,6 +3,7 @@
 -- KEYS  1 meta  2 states  3 counts  4 slots  5 tasks  6 events  7 taken
 -- ARGV  1 task  2 attempt  3 JSON {status: [event, new status]} of what can begin  4 lease in ms  5 worker
 --       6 statuses in which a feature is over, comma-separated  7 events kept  8 specialist
+--       9 a name for this delivery of the message, so that it may ask twice where the answer was lost
 -- Output {code, task JSON (nil: the gates of the feature), feature head JSON, state JSON, feature status}
 --       "started"   the caller holds the attempt
 --       "over"      the feature is over; the slot is free again
@@ -16,7 +17,10 @@ if not meta[1] or not stored then return {'missing'} end
 local state = cjson.decode(stored)
 local held = redis.call('ZSCORE', KEYS[4], ARGV[1])
 if state.attempt ~= tonumber(ARGV[2]) or not held then return {'stale'} end
-if tonumber(held) > 0 then return {'held'} end
+local function grant()
+  return {'started', redis.call('HGET', KEYS[5], ARGV[1]), meta[2], cjson.encode(state), meta[1]}
+end
+if tonumber(held) > 0 then return ARGV[9] ~= '' and state.delivery == ARGV[9] and grant() or {'held'} end
 if string.find(',' .. ARGV[6] .. ',', ',' .. meta[1] .. ',', 1, true) then
   redis.call('ZREM', KEYS[4], ARGV[1])
   return {'over'}
@@ -28,7 +32,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local from, event = state.status, begins[1]
 state.status, state.started, state.worker, state.finished = begins[2], now, ARGV[5], nil
-state.percent, state.note, state.noted = nil, nil, nil
+state.percent, state.note, state.noted, state.delivery = nil, nil, nil, ARGV[9]
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[4]), ARGV[1])
 redis.call('HSET', KEYS[7], ARGV[8], -held)
@@ -43,4 +47,4 @@ recount(from, -1)
 recount(state.status, 1)
 redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[7], '*', 'event', event, 'task', ARGV[1], 'from', from,
   'to', state.status, 'attempt', state.attempt, 'worker', ARGV[5])
-return {'started', redis.call('HGET', KEYS[5], ARGV[1]), meta[2], cjson.encode(state), meta[1]}
+return grant()

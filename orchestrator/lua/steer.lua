@@ -1,6 +1,6 @@
 -- Change what a feature may do next, or its status, because a person asked for it.
 --
--- KEYS  1 meta  2 events  3 active  4 ready  5 delayed  6 unassigned  7 slots
+-- KEYS  1 meta  2 events  3 active  4 ready  5 delayed  6 unassigned  7 slots  8 finished
 -- ARGV  1 feature id  2 event  3 JSON {status: new status} ("": the status stays)
 --       4 JSON of meta fields to set  5 note  6 statuses in which a feature is over, comma-separated  7 events kept
 -- Output {code, status}
@@ -23,6 +23,7 @@ redis.call('HSET', KEYS[1], 'status', target)
 for field, value in pairs(cjson.decode(ARGV[4])) do redis.call('HSET', KEYS[1], field, value) end
 if is_over(target) then
   redis.call('HSET', KEYS[1], 'finished', now)
+  redis.call('ZADD', KEYS[8], now, ARGV[1])
   redis.call('DEL', KEYS[4], KEYS[5], KEYS[6])
   if redis.call('ZCARD', KEYS[7]) == 0 then redis.call('SREM', KEYS[3], ARGV[1]) end
 end

@@ -86,6 +86,7 @@ def event_line(
         TaskEvent.WORK_FAILED: f"{name}: failed{took}" + _in_brackets(said, event.cause),
         TaskEvent.RETRY_SCHEDULED: _tries_again(name, event, said, next_try),
         TaskEvent.WORKER_LOST: f"{name}: its worker {event.worker} was lost; it starts again",
+        TaskEvent.WORK_HANDED_BACK: f"{name}: its worker {event.worker} ends and handed it back; it starts again",
         TaskEvent.RETRY_REQUESTED: f"{name}: retry requested{comment}",
         TaskEvent.BLOCKER_RESOLVED: f"{name}: unblocked{comment}",
         TaskEvent.TASK_CANCELLED: f"{name}: cancelled{took}{why_not or comment}",

@@ -65,6 +65,7 @@ def test_yaml_with_every_field_becomes_a_feature() -> None:
             estimate: 1h30m
             timeout: 90
             retries: {max: 3, backoff: 2s}
+            idempotent: false
             specialist: senior-engineer
             params: {rows: [1, 2.5, null, true, {deep: "text"}]}
             run: pytest -q "tests/a b"
@@ -79,6 +80,7 @@ def test_yaml_with_every_field_becomes_a_feature() -> None:
     assert feature.description == "Two lines\nand\ta tab.\n"
     assert (feature.tags, first.tags) == (("auth",), ("database", "backend"))
     assert (first.priority, first.estimate, first.timeout) == (Priority.HIGH, 5400.0, 90.0)
+    assert (first.idempotent, second.idempotent) == (False, True)
     assert first.params == {"rows": [1, 2.5, None, True, {"deep": "text"}]}
     assert first.run == ("pytest", "-q", "tests/a b")
     assert (second.retries.max, second.depends_on, second.run) == (2, ("T1",), ("echo", "a b"))

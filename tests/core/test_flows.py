@@ -28,6 +28,7 @@ EVERY_FLOW = {
     ("in-progress", "tests_failed"): "failed",
     ("in-progress", "retry_scheduled"): "pending",
     ("in-progress", "worker_lost"): "pending",
+    ("in-progress", "work_handed_back"): "pending",
     ("in-progress", "task_escalated"): "pending",
     ("failed", "retry_requested"): "pending",
     ("blocked", "blocker_resolved"): "pending",
@@ -42,6 +43,7 @@ TESTING = {
     ("testing", "work_failed"): "failed",
     ("testing", "retry_scheduled"): "pending",
     ("testing", "worker_lost"): "pending",
+    ("testing", "work_handed_back"): "pending",
     ("testing", "task_escalated"): "pending",
 }
 BACKLOG = {("backlog", "work_started"): "in-progress"}

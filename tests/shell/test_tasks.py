@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -254,13 +254,13 @@ def test_dependencies_are_read_once_and_only_when_looked_at() -> None:
     class Outcomes:
         asked = 0
 
-        def outcomes(self, feature_id: str, task_ids: tuple[str, ...]) -> dict[str, Outcome]:
+        def read(self, task_ids: Sequence[str]) -> dict[str, Outcome]:
             self.asked += 1
-            assert (feature_id, task_ids) == ("auth", ("T1", "T2", "T3"))
+            assert task_ids == ("T1", "T2", "T3")
             return {"T1": Completed(result=1), "T2": Failed(reason="x")}
 
-    outcomes: Any = Outcomes()
-    dependencies = Dependencies(outcomes, "auth", task("T4", "T1", "T2", "T3"))
+    outcomes = Outcomes()
+    dependencies = Dependencies(outcomes.read, task("T4", "T1", "T2", "T3"))
     assert outcomes.asked == 0
 
     assert dependencies["T1"].result == 1

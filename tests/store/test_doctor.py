@@ -87,6 +87,8 @@ def test_a_server_as_it_should_be_is_well(url: str, binary: str) -> None:
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 def test_a_server_that_throws_work_away_is_a_problem(url: str, policy: str) -> None:
     client_of(url).config_set("maxmemory-policy", policy)
+    assert found(settings_for(url))["eviction"].level is Level.WARNING  # nothing is full without a maxmemory
+    client_of(url).config_set("maxmemory", "1gb")
 
     eviction = found(settings_for(url))["eviction"]
 
@@ -330,3 +332,10 @@ def test_logs_that_cannot_be_written_are_a_problem(tmp_path: Path) -> None:
 )
 def test_a_password_is_never_shown(url: str, shown: str) -> None:
     assert connections.safe_url(url) == shown
+
+
+def test_eviction_that_is_allowed_is_a_warning(url: str) -> None:
+    client_of(url).config_set("maxmemory-policy", "allkeys-lru")
+    client_of(url).config_set("maxmemory", "1gb")
+    allowed = Settings(redis=RedisSettings(url=SecretStr(url), allow_eviction=True))
+    assert found(allowed)["eviction"].level is Level.WARNING

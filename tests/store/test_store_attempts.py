@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import redis
 
@@ -348,3 +350,13 @@ def test_a_note_of_what_does_not_run_is_stale(store: Store) -> None:
         for name, attempt in (ended, lost, not_started, not_launched, ("T2", 2), ("T99", 1)):
             assert store.note(run.id, name, attempt, 10, "still here") == "stale", name
         assert (read(run), store.events(run.id)) == before
+
+
+def test_a_delivery_may_ask_twice_where_its_answer_was_lost(store: Store) -> None:
+    with launched(store, task("T1")) as run:
+        ask = partial(store.start, run.id, "T1", 1, specialist="builder", worker="w1", lease=60)
+        first = ask(delivery="a")
+        assert ask(delivery="a") == first
+        assert ask(delivery="b").code == "held"
+        run.end("T1")
+        assert ask(delivery="a").code == "stale"

@@ -187,6 +187,18 @@ class Machine(RuleBasedStateMachine):
         holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
         assert (answer != "lost") == holds
 
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), publishes=st.booleans())
+    def hand_back(self, data: st.DataObject, publishes: bool) -> None:
+        """A worker ends in the midst of it."""
+        name, attempt = data.draw(st.sampled_from(sorted(self.held)))
+        before = read(self.run)
+        code, facts = self.store.hand_back(self.run.id, name, attempt, worker="w1")
+        holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
+        assert (code == "handed_back") == holds
+        if publishes:
+            self._publish(facts.launched)
+
     # --- what time does -----------------------------------------------------------------------------------
 
     @precondition(lambda self: any(score > 1 for score in read(self.run).slots.values()))

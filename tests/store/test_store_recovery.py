@@ -11,9 +11,11 @@ from kombu.transport import virtual
 from kombu.transport.virtual import Message
 
 from orchestrator import errors
+from orchestrator.flows import TaskEvent
 from orchestrator.keys import Keys
 from orchestrator.lifecycle import Launch
-from orchestrator.models import Failed, FailureCause, FeatureStatus, TaskStatus
+from orchestrator.models import Blocked, Failed, FailureCause, FeatureStatus, TaskStatus
+from orchestrator.report import remedies
 from orchestrator.store import Store
 from tests.core.factories import task
 from tests.store.factories import check, enqueue, ids, launched
@@ -75,6 +77,30 @@ def test_what_is_launched_is_published_in_the_same_step(client: redis.Redis) -> 
         assert (message.delivery_info["routing_key"], len(raw) < 600) == ("site", True)
 
 
+def test_after_an_outage_everybody_has_the_time_of_a_lease_to_renew(
+    store: Store, client: redis.Redis
+) -> None:
+    with launched(store, task("T1"), task("T2")) as run:
+        run.start("T1")
+        run.start("T2")
+        run.recover()
+        # Given that nobody has looked for a while, and all leases ended meanwhile
+        client.hset(store.keys.swept, "looked", 1)
+        run.expire_lease("T1")
+        run.expire_lease("T2")
+
+        # When the one that looks is back first, then nothing is taken back yet
+        assert run.recover()[0].launched == ()
+
+        # And a holder that is back in time has lost nothing
+        assert store.renew([(run.id, "T1", 1)], lease=60) == ["renewed"]
+        assert run.recover()[0].launched == ()
+
+        # When the time is over, what was not renewed is taken back
+        client.hset(store.keys.swept, "patient", 1)
+        assert ids(run.recover()[0]) == ["T2"]
+
+
 def test_a_feature_whose_first_cascade_never_came_is_started(store: Store) -> None:
     with enqueue(store, task("T1")) as run:
         facts, unpublished = run.recover()
@@ -115,6 +141,95 @@ def test_a_task_that_loses_too_many_workers_fails(store: Store) -> None:
         # And after a retry it may lose as many again
         assert run.reopen("T1") == ["T1"]
         assert store.state(run.id, "T1").lost == 0
+
+
+def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_its_worker_is_lost(store: Store) -> None:
+    with launched(store, task("T1", idempotent=False, retries=3), task("T2", "T1")) as run:
+        # Given it failed and was tried again: that is what its retries are for
+        run.start("T1")
+        run.end("T1", Failed(reason="flaky"), retries=3)
+        run.make_due("T1")
+        run.recover()
+        run.start("T1", worker="w1")
+
+        # When the worker of the second attempt is lost
+        run.expire_lease("T1")
+        facts, _ = run.recover()
+
+        # Then it is blocked, and never launched again by itself
+        assert facts.launched == ()
+        assert (run.status("T1"), run.status()) == (TaskStatus.BLOCKED, FeatureStatus.BLOCKED)
+        assert run.recover()[0].launched == ()
+        told = next(event for event in store.events(run.id) if event.event == "blocker_detected")
+        assert (told.attempt, told.worker, told.cause) == (2, "w1", "worker-lost")
+
+        # And the report asks the question, with the ways to answer it
+        outcome = store.outcomes(run.id, ["T1"])["T1"]
+        found = remedies.stopped(run.id, store.state(run.id, "T1"), outcome)
+        assert found.cause == "worker-lost"
+        assert "Was it done?" in found.reason
+        assert [command.split()[1] for command in found.next] == ["unblock", "logs", "skip"]
+
+        # And a person's answer counts
+        assert run.reopen("T1", TaskEvent.BLOCKER_RESOLVED) == ["T1"]
+        assert run.complete("T1") == ["T2"]
+
+
+def test_a_task_that_is_not_to_run_twice_is_skipped_where_it_was_done(store: Store) -> None:
+    with launched(store, task("T1", idempotent=False), task("T2", "T1")) as run:
+        run.start("T1")
+        run.expire_lease("T1")
+        run.recover()
+        assert run.ask("T1", TaskEvent.TASK_SKIPPED, "it was done", resolve="resolve") == ["T2"]
+
+
+def test_an_attempt_is_handed_back_and_launched_again_without_a_loss(store: Store) -> None:
+    with launched(store, task("T1"), task("T2", "T1")) as run:
+        run.losses = 0
+        run.start("T1", worker="w1")
+
+        code, facts = store.hand_back(run.id, "T1", 1, worker="w1")
+
+        assert (code, facts.launched) == ("handed_back", (Launch("T1", 2, "builder"),))
+        state = store.state(run.id, "T1")
+        assert (state.status, state.lost, state.attempt) == (TaskStatus.PENDING, 0, 2)
+        told = next(event for event in store.events(run.id) if event.event == "work_handed_back")
+        assert (told.task, told.attempt, told.worker, told.cause) == ("T1", 1, "w1", "worker-ends")
+        # And what the worker says after that counts no more, nor does the old message
+        assert run.finish("T1", attempt=1)[0] == "stale"
+        assert run.start("T1", attempt=1).code == "stale"
+        assert run.complete("T1") == ["T2"]
+
+
+def test_only_an_attempt_that_is_held_is_handed_back(store: Store) -> None:
+    with launched(store, task("T1")) as run:
+        assert store.hand_back(run.id, "T1", 1, worker="w1")[0] == "stale"
+        run.start("T1")
+        assert store.hand_back(run.id, "T1", 2, worker="w1")[0] == "stale"
+        assert store.hand_back(run.id, "T9", 1, worker="w1")[0] == "stale"
+        run.end("T1")
+        assert store.hand_back(run.id, "T1", 1, worker="w1")[0] == "stale"
+
+
+def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_it_is_handed_back(store: Store) -> None:
+    with launched(store, task("T1", idempotent=False)) as run:
+        run.start("T1")
+        code, facts = store.hand_back(run.id, "T1", 1, worker="w1")
+        assert (code, facts.launched) == ("handed_back", ())
+        assert (run.status("T1"), run.status()) == (TaskStatus.BLOCKED, FeatureStatus.BLOCKED)
+        outcome = store.outcomes(run.id, ["T1"])["T1"]
+        assert isinstance(outcome, Blocked)
+        assert outcome.reason.startswith("its worker ended before it was finished")
+        assert run.ask("T1", TaskEvent.TASK_SKIPPED, "it was done", resolve="resolve") == []
+
+
+def test_what_is_handed_back_of_a_cancelled_feature_does_not_run_again(store: Store) -> None:
+    with launched(store, task("T1")) as run:
+        run.start("T1")
+        run.cancel()
+        assert store.hand_back(run.id, "T1", 1, worker="w1")[1].launched == ()
+        run.recover()
+        assert store.active() == []
 
 
 def test_only_leases_that_ended_are_taken_back(store: Store) -> None:

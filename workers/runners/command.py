@@ -21,7 +21,7 @@ from orchestrator import errors
 from orchestrator.config import ENV_PREFIX
 from orchestrator.models import OUTCOME, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
 from orchestrator.sections import Limits
-from workers.runners import as_text, last_line, shorten, within
+from workers.runners import as_text, guard, last_line, shorten, within
 from workers.runners.python import outcome_of
 
 if TYPE_CHECKING:
@@ -88,14 +88,15 @@ class CommandRunner:
                 process = self._start(context, files)
             except (OSError, ValueError) as error:
                 return self._could_not_start(error, context)
-            try:
-                ended_early = self._wait(process, context)
-            except TimeoutError:
-                if not self.timeout:
-                    raise
-                ended_early = self._timed_out()  # the shell keeps the time too, and was first by a moment
-            finally:
-                end_group(process, self.grace)
+            with guard.watched(process.pid):
+                try:
+                    ended_early = self._wait(process, context)
+                except TimeoutError:
+                    if not self.timeout:
+                        raise
+                    ended_early = self._timed_out()  # the shell keeps the time too, and was first by a moment
+                finally:
+                    end_group(process, self.grace)
             tail = files.tail(self.limits.tail)
             outcome = ended_early or self._judge(process.returncode, tail, files)
             return within(outcome.model_copy(update={"tail": outcome.tail or tail}), self.limits)

@@ -1,0 +1,61 @@
+"""What is over, and may be forgotten."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator import config as configuration
+from orchestrator import durations, wording
+from orchestrator.cli import connection, options, output
+
+
+def _seconds(text: str | None) -> str | None:
+    if text is not None:
+        try:
+            durations.parse(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+    return text
+
+
+def prune(
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="Of features that have been over for so long, such as 7d; else as retention.finished says.",
+            callback=_seconds,
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Forget features that have been over for long, and remove this machine's logs and folders of what is gone."""
+    kept = configuration.load().retention.finished
+    if older_than is None and kept is None:
+        raise typer.BadParameter("retention.finished is null, so say how old", param_hint="--older-than")
+    age = durations.parse(older_than) if older_than is not None else kept or 0.0
+    with connection.client() as client:
+        features, folders = client.prune(age, dry_run=dry_run)
+    if as_json:
+        output.write_json(
+            {"features": features, "folders": [str(path) for path in folders], "dry_run": dry_run}
+        )
+        return
+    for line in (*features, *folders):
+        output.say(str(line))
+    done = "would be" if dry_run else "were" if len(features) != 1 else "was"
+    what = f"{wording.count(len(features), 'feature')} {done} forgotten"
+    output.tell(f"{what}, {wording.count(len(folders), 'folder')} removed.")
+
+
+def forget(feature_id: options.FeatureId, as_json: options.AsJson = False) -> None:
+    """Forget a feature that is over at once: all that is stored of it, and this machine's logs and folders."""
+    with connection.client() as client:
+        client.forget(feature_id)
+    if as_json:
+        output.write_json({"id": feature_id, "message": f"{feature_id} is forgotten."})
+    else:
+        output.say(f"{feature_id} is forgotten.")

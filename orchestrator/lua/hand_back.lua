@@ -1,0 +1,46 @@
+-- Take a running attempt back from a worker that ends: its task is launched again at once, and no loss is counted. A
+-- task that is not to run twice is blocked: a person is asked.
+--
+-- KEYS  1 meta  2 states  3 counts  4 slots  5 ready  6 outcomes  7 events  8 plan  9 tasks
+-- ARGV  1 task  2 attempt  3 JSON {status: new status}, and its event in 4
+--       5 the same of a task that is not to run twice, its event in 6, its outcome in 7
+--       8 statuses in which a feature is over, comma-separated  9 worker  10 events kept
+-- Output {code, status}
+--       "handed_back"  done; the cascade launches it
+--       "stale"        the attempt is not held (any more); nothing was changed
+local stored = redis.call('HGET', KEYS[2], ARGV[1])
+local held = redis.call('ZSCORE', KEYS[4], ARGV[1])
+if not stored or not held or tonumber(held) <= 0 then return {'stale', ''} end
+local state = cjson.decode(stored)
+if state.attempt ~= tonumber(ARGV[2]) then return {'stale', state.status} end
+
+local is_over = string.find(',' .. ARGV[8] .. ',', ',' .. redis.call('HGET', KEYS[1], 'status') .. ',', 1, true)
+local described = redis.call('HGET', KEYS[9], ARGV[1])
+local may_run_twice = not described or cjson.decode(described).idempotent ~= false
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local from, event, arrow = state.status, ARGV[4], ARGV[3]
+
+if is_over then
+  -- Nothing of it runs again; the status of the feature says the rest.
+elseif may_run_twice then
+  redis.call('ZADD', KEYS[5], string.match(redis.call('HGET', KEYS[8], ARGV[1]), '^%d+'), ARGV[1])
+else
+  event, arrow = ARGV[6], ARGV[5]
+  redis.call('HSET', KEYS[6], ARGV[1], ARGV[7])
+end
+state.status = cjson.decode(arrow)[from] or from
+state.finished, state.note, state.percent = now, nil, nil
+redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
+redis.call('ZREM', KEYS[4], ARGV[1])
+
+local function recount(status, by)
+  if status == 'pending' or string.sub(ARGV[1], 1, 1) == '@' then return end
+  redis.call('HINCRBY', KEYS[3], status, by)
+  redis.call('HINCRBY', KEYS[3], state.batch .. ':' .. status, by)
+end
+recount(from, -1)
+recount(state.status, 1)
+redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[10], '*', 'event', event, 'task', ARGV[1], 'from', from,
+  'to', state.status, 'attempt', state.attempt, 'cause', 'worker-ends', 'worker', ARGV[9])
+return {'handed_back', state.status}

@@ -1,0 +1,114 @@
+"""Folders of features that are gone are removed; `prune` and `forget` do at once what workers do in time."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import fakeredis
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator import connections, errors, planner, routing
+from orchestrator.cli.app import app
+from orchestrator.client import Client
+from orchestrator.config import FOLDER, Settings
+from orchestrator.keys import Keys
+from orchestrator.models import Completed
+from orchestrator.retention import folders_of, orphans
+from orchestrator.store import Store
+from tests.core import factories
+from tests.core.factories import task
+from tests.store.factories import Run
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
+    (tmp_path / FOLDER).mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TASKORCHESTRATOR_REDIS__URL", "redis://nowhere:1/0")
+    store = Store(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True), Keys())
+    monkeypatch.setattr(connections, "open_store", lambda settings: store)
+    return store
+
+
+def over(store: Store, feature_id: str, days: float) -> None:
+    """A feature that was completed so many days ago, with its folders."""
+    feature = factories.feature(task("T1"))
+    plan = planner.plan(feature)
+    store.enqueue(feature_id, plan, routing.route(feature, Settings()))
+    store.cascade(feature_id)
+    run = Run(store, feature_id, plan)
+    run.start("T1")
+    run.end("T1", Completed())
+    ended = float(str(store.client.hget(run.keys.meta, "finished"))) - days * DAY * 1000
+    store.client.hset(run.keys.meta, "finished", ended)
+    store.client.zadd(store.keys.finished, {feature_id: ended})
+    write(feature_id, days)
+
+
+def write(feature_id: str, days: float) -> None:
+    for folder in folders_of(Settings(), feature_id):
+        (folder / "T1.1").mkdir(parents=True)
+        moment = folder.stat().st_mtime - days * DAY
+        os.utime(folder, (moment, moment))
+
+
+def left() -> list[str]:
+    return sorted(path.name for path in (Path(FOLDER) / "logs").iterdir())
+
+
+def test_only_old_folders_of_features_that_are_gone_are_orphans(store: Store) -> None:
+    over(store, "stored", days=40)
+    write("gone", days=40)
+    write("gone-lately", days=1)
+    (Path(FOLDER) / "logs" / "flower.log").write_text("")
+    (Path(FOLDER) / "logs" / "elsewhere").symlink_to(Path(FOLDER) / "logs" / "gone")
+
+    found = orphans(Settings(), store, 30 * DAY)
+
+    assert sorted(map(str, found)) == [
+        str(Path(FOLDER).resolve() / kind / "gone") for kind in ("logs", "work")
+    ]
+    assert len(orphans(Settings(), store, 30 * DAY, most=1)) == 1
+
+
+def test_prune_says_first_and_forgets_then(store: Store) -> None:
+    over(store, "old", days=8)
+    over(store, "new", days=6)
+    write("gone", days=8)
+
+    said = CliRunner().invoke(app, ["prune", "--older-than", "7d", "--dry-run", "--json"])
+    assert said.exit_code == 0, said.output
+    assert json.loads(said.stdout)["features"] == ["old"]
+    assert len(json.loads(said.stdout)["folders"]) == 4
+    assert (store.features(), left()) == (["new", "old"], ["gone", "new", "old"])
+
+    done = CliRunner().invoke(app, ["prune", "--older-than", "7d"])
+    assert done.exit_code == 0, done.output
+    assert "1 feature was forgotten, 4 folders removed." in done.output
+    assert (store.features(), left()) == (["new"], ["new"])
+
+
+def test_prune_refuses_what_is_no_duration(store: Store) -> None:
+    asked = CliRunner().invoke(app, ["prune", "--older-than", "soon"])
+    assert asked.exit_code == 2
+    assert "a duration is a number of seconds" in " ".join(asked.output.split())
+
+
+def test_forget_takes_one_feature_that_is_over(store: Store) -> None:
+    over(store, "auth", days=0)
+    feature = factories.feature(task("T1"))
+    store.enqueue("open", planner.plan(feature), routing.route(feature, Settings()))
+    client = Client(Settings())
+
+    with pytest.raises(errors.NotOver, match="The feature open is planning"):
+        client.forget("open")
+    with pytest.raises(errors.NoSuchFeature):
+        client.forget("unknown")
+
+    assert CliRunner().invoke(app, ["forget", "auth"]).output == "auth is forgotten.\n"
+    assert (store.features(), left()) == (["open"], [])
