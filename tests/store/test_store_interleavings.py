@@ -1,0 +1,73 @@
+"""A small feature in every order in which things can happen; and the exploration finds a script that is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from orchestrator import scripts
+from orchestrator.models import Strategy
+from tests.redis_server import client_of, find_binaries, serve
+from tests.store.interleavings import Explorer, diamond
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not find_binaries(), reason="there is no redis-server here"),
+]
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[redis.Redis]:
+    with serve(tmp_path) as url, client_of(url) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("strategy", "losses", "retries"), [(Strategy.BATCHED, 1, 0), (Strategy.DATAFLOW, 0, 1)]
+)
+def test_every_interleaving_keeps_the_invariants_and_has_a_way_to_an_end(
+    client: redis.Redis, strategy: Strategy, losses: int, retries: int
+) -> None:
+    explorer = Explorer(client, diamond(strategy), cap=2, losses=losses, retries=retries)
+    found = explorer.explore(most=20_000)
+    print(f"{strategy}: {found.states:,} states, {found.steps:,} steps; settled: {found.ends}")
+    assert found.states > 500
+    assert found.ends["completed"]
+    assert found.ends["blocked"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "rule", "broken"),
+    [
+        ("finish", "if state.attempt ~= tonumber(ARGV[2]) then", "if false then"),
+        ("start", "state.attempt ~= tonumber(ARGV[2]) or not held", "not held"),
+        ("cascade", "(batch == 0 or is_resolved(batch))", "true"),
+        ("cascade", "tonumber(meta[2]) - redis.call('ZCARD', KEYS[6])", "9"),
+        ("recover", "redis.call('ZADD', KEYS[5], string.match", "local _ = (string.match"),
+    ],
+    ids=[
+        "a finish that is not fenced",
+        "a start of an earlier attempt",
+        "no barrier",
+        "no cap",
+        "a loss forgotten",
+    ],
+)
+def test_a_broken_script_is_found(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, verb: str, rule: str, broken: str
+) -> None:
+    source = scripts.sources()[verb]
+    assert source.count(rule) == 1
+    planted = {**scripts.sources(), verb: source.replace(rule, broken)}
+    for cached in (scripts.compose, scripts.digest):
+        cached.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(scripts, "sources", lambda: planted)
+        explorer = Explorer(client, diamond(Strategy.BATCHED), cap=1, losses=1, retries=0)
+        with pytest.raises((AssertionError, redis.ResponseError)):
+            explorer.explore(most=5_000)
+    for cached in (scripts.compose, scripts.digest):
+        cached.cache_clear()
