@@ -108,6 +108,7 @@ class Keeper(bootsteps.StartStopStep):
 
     def _run(self) -> None:
         recovery = self.shell.settings.recovery
+        trouble = ""
         while not self.stopped.wait(recovery.sweep):
             try:
                 self.shutdown.end(list(state.active_requests))
@@ -115,10 +116,11 @@ class Keeper(bootsteps.StartStopStep):
                 if self._leads():
                     self._sweep()
                     self._forget()
+                trouble = ""
             except Exception as error:  # whatever it is, the next round may succeed, and must come
-                logger.warning(
-                    "The keeper of %s will try again: %s: %s", self.worker, type(error).__name__, error
-                )
+                before, trouble = trouble, f"{type(error).__name__}: {error}"
+                if trouble != before:  # an outage is told once, not in every round
+                    logger.warning("The keeper of %s tries again until it succeeds: %s", self.worker, trouble)
 
     def _leads(self) -> bool:
         return self.shell.store.lead(self.worker, seconds=self.shell.settings.recovery.sweep * 3)

@@ -361,6 +361,15 @@ class Recovery(Section):
         default=2, ge=0, description="attempts that may be lost with their worker"
     )
 
+    @model_validator(mode="after")
+    def _can_be_renewed(self) -> Recovery:
+        if self.lease < 3 * self.sweep:
+            raise ValueError(
+                "lease is shorter than three times sweep: leases are renewed once in a sweep, and would end under "
+                "workers that are well"
+            )
+        return self
+
 
 class Retention(Section):
     """How long what is over is kept."""

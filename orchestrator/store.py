@@ -346,9 +346,19 @@ class Store:
         return str(code)
 
     def finish(
-        self, feature_id: str, task_id: str, attempt: int, outcome: Outcome, move: Move, *, worker: str = ""
+        self,
+        feature_id: str,
+        task_id: str,
+        attempt: int,
+        outcome: Outcome,
+        move: Move,
+        *,
+        worker: str = "",
+        delivery: str = "",
     ) -> tuple[str, str, Facts]:
         """Commit an outcome and launch what follows from it, in one transaction.
+
+        With a `delivery`, only where that delivery of the message began the attempt.
 
         Returns:
             The code (see finish.lua), the task's status now, and what the cascade found.
@@ -381,14 +391,22 @@ class Store:
                 move.route,
                 worker,
                 self.events_kept,
+                delivery,
             ],
         )
         (code, status, *tally), answer = scripts.run(self.client, finish, self._cascade(feature_id))
         finished = BatchTally(*tally) if tally and tally[1] else None
         return code, status, self._facts(feature_id, answer, finished)
 
-    def renew(self, attempts: Sequence[tuple[str, str, int]], *, lease: float) -> list[str]:
+    def renew(
+        self, attempts: Sequence[tuple[str, str, int]], *, lease: float, delivery: str = ""
+    ) -> list[str]:
         """Renew the leases of (feature, task, attempt)s for so many seconds, in one round trip.
+
+        Args:
+            attempts: Which ones.
+            lease: Seconds.
+            delivery: The delivery that began them, where whoever asks knows it; any other one does not renew them.
 
         Returns:
             For each: "renewed", "cancelled" or "lost" (see renew.lua).
@@ -400,7 +418,7 @@ class Store:
                 Call(
                     "renew",
                     [keys.meta, keys.states, keys.slots],
-                    [task_id, attempt, round(lease * 1000), OVER_CSV],
+                    [task_id, attempt, round(lease * 1000), OVER_CSV, delivery],
                 )
             )
         return scripts.run_each(self.client, calls) if calls else []

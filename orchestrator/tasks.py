@@ -113,20 +113,33 @@ class Shell:
 
     def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
         start = functools.partial(
-            self.store.start,
-            feature_id,
-            task_id,
-            attempt,
-            specialist=specialist,
-            worker=worker,
-            lease=self.settings.recovery.lease,
-            delivery=secrets.token_hex(4),
+            self._start, feature_id, task_id, attempt, specialist, worker, secrets.token_hex(4)
         )
         grant = self.outlast(start, f"the start of {task_id}")
         if grant.feature_status == "planning":
             cascade = functools.partial(self.store.cascade, feature_id)
             self._follow_up(self.outlast(cascade, f"the launch of {feature_id}"))
         return grant
+
+    def _start(
+        self, feature_id: str, task_id: str, attempt: int, specialist: str, worker: str, delivery: str
+    ) -> Grant:
+        return self.store.start(
+            feature_id,
+            task_id,
+            attempt,
+            specialist=specialist,
+            worker=worker,
+            lease=self.settings.recovery.lease,
+            delivery=delivery,
+        )
+
+    def _regain(self, run: Run) -> bool:
+        """Begin an attempt anew whose start Redis has forgotten, for it lost its last second: True where it is ours."""
+        again = self._start(
+            run.feature_id, run.task.id, run.attempt, run.specialist, run.worker, run.delivery
+        )
+        return again.code == "started"
 
     def hand_back(self, feature_id: str, task_id: str, attempt: int, worker: str) -> None:
         """Give back an attempt that cannot be finished here, for another worker to take it up at once."""
@@ -186,7 +199,7 @@ class Shell:
             dependencies=Dependencies(functools.partial(self._outcomes, run.feature_id), run.task),
             remarks=tuple(run.grant.state.get("remarks") or ()),
             progress=functools.partial(self._note, run.feature_id, run.task.id, run.attempt),
-            is_cancelled=functools.partial(self._is_cancelled, run.feature_id, run.task.id, run.attempt),
+            is_cancelled=functools.partial(self._is_cancelled, run),
         )
 
     def _outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
@@ -206,9 +219,19 @@ class Shell:
             escalate_to=None if escalate_to == run.specialist else escalate_to,
         )
         finish = functools.partial(
-            self.store.finish, run.feature_id, run.task.id, run.attempt, outcome, move, worker=run.worker
+            self.store.finish,
+            run.feature_id,
+            run.task.id,
+            run.attempt,
+            outcome,
+            move,
+            worker=run.worker,
+            delivery=run.delivery,
         )
-        code, now, facts = self.outlast(finish, f"the outcome of {run.task.id} ({outcome.status})")
+        what = f"the outcome of {run.task.id} ({outcome.status})"
+        code, now, facts = self.outlast(finish, what)
+        if code == "refused" and self._regain(run):
+            code, now, facts = self.outlast(finish, what)
         if code == "stale":
             logger.warning(
                 "[%s] %s attempt %s ended %s, but it was not this worker's any more; nothing was changed",
@@ -242,10 +265,11 @@ class Shell:
                 "[%s] %s: its progress is not noted, for Redis is away: %s", feature_id, task_id, error
             )
 
-    def _is_cancelled(self, feature_id: str, task_id: str, attempt: int) -> bool:
+    def _is_cancelled(self, run: Run) -> bool:
+        attempt = (run.feature_id, run.task.id, run.attempt)
         with connections.translated(self.store.url):
-            (answer,) = self.store.renew([(feature_id, task_id, attempt)], lease=self.settings.recovery.lease)
-        return answer != "renewed"
+            (answer,) = self.store.renew([attempt], lease=self.settings.recovery.lease, delivery=run.delivery)
+            return answer == "cancelled" or (answer == "lost" and not self._regain(run))
 
 
 @dataclass(frozen=True)
@@ -263,6 +287,11 @@ class Run:
     def is_feature_gates(self) -> bool:
         """It is no task of the feature, but the feature's own gates (see cascade.lua)."""
         return self.task.id.startswith("@")
+
+    @property
+    def delivery(self) -> str:
+        """The delivery of its message that began it."""
+        return str(self.grant.state.get("delivery", ""))
 
     def flow(self, settings: Settings) -> Flow:
         """The flow that the task takes."""

@@ -4,7 +4,7 @@
 -- ARGV  1 task  2 attempt  3 JSON [[event, {status: new status}], …]  4 outcome JSON
 --       5 wait before the next attempt in ms ("": no next attempt)  6 "1" where this uses up a retry
 --       7 statuses that resolve a task, comma-separated  8 cause  9 specialist that gets the task next ("": the same)
---       10 worker  11 events kept
+--       10 worker  11 events kept  12 the delivery that began it, as in start.lua ("": whichever did)
 -- Output {code, status, batch, its tasks, resolved, blocked, failed of them}; code and status alone where nothing was
 --       changed
 --       "finished"  committed
@@ -21,6 +21,7 @@ if state.ended == state.attempt then return {'repeated', state.status} end
 local held = redis.call('ZSCORE', KEYS[3], ARGV[1])
 if not held then return {'stale', state.status} end
 if tonumber(held) <= 0 then return {'refused', state.status} end
+if ARGV[12] ~= '' and state.delivery ~= ARGV[12] then return {'stale', state.status} end
 
 local steps, path = cjson.decode(ARGV[3]), { state.status }
 for _, step in ipairs(steps) do

@@ -65,7 +65,7 @@ def project(make_project: MakeProject) -> Project:
     """A project whose specialist does nothing, and whose keeper does not get in between."""
     project = make_project(
         specialists={QUEUE: {"python": "idle:noop"}},
-        recovery={"lease": "1h", "sweep": "1h", "patience": "1h"},
+        recovery={"lease": "3h", "sweep": "1h", "patience": "1h"},
     )
     (project.folder / "idle.py").write_text("def noop(context): pass\n", "utf-8")
     return project

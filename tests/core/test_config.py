@@ -382,6 +382,7 @@ def test_every_line_of_the_template_is_yaml_or_a_comment() -> None:
             "needs either a command or a python callable",
         ),
         ("notifications: [{events: [work_faild], log: true}]", "work_failed"),
+        ("recovery: {lease: 5s, sweep: 2s}", "lease is shorter than three times sweep"),
         (
             "notifications: [{events: ['*'], log: true, command: [x]}]",
             "exactly one of log, command and webhook",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import threading
@@ -162,6 +163,52 @@ def test_an_attempt_that_lost_its_lease_changes_nothing(
     assert store.state("auth", "T1").status is TaskStatus.PENDING
     assert store.state("auth", "T1").attempt == 2
     assert any("it was not this worker" in message for message in caplog.messages)
+
+
+def forget_the_start(store: Store) -> None:
+    """As Redis does where it loses its last second: T1 is launched, and not started."""
+    keys = store.keys.feature("auth")
+    state = json.loads(str(store.client.hget(keys.states, "T1")))
+    store.client.hset(keys.states, "T1", json.dumps({**state, "status": "pending", "delivery": None}))
+    store.client.zadd(keys.slots, {"T1": -1})
+    for name in ("in-progress", "1:in-progress"):
+        store.client.hincrby(keys.counts, name, -1)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_an_attempt_whose_start_was_forgotten_goes_on_and_is_committed(
+    store: Store, work: Any, asks: bool
+) -> None:
+    shell = shell_on()
+    launch(shell)
+
+    def outlive(context: Context) -> Outcome:
+        forget_the_start(store)
+        assert not (asks and context.is_cancelled())
+        return Completed()
+
+    work(outlive)
+    assert shell.attempt(WHO, "auth", "T1", 1, "w1") == "T1: completed"
+    assert store.state("auth", "T1").status is TaskStatus.COMPLETED
+    assert store.progress("auth").counts == {"completed": 1}
+
+
+def test_an_attempt_whose_start_was_forgotten_is_lost_where_another_worker_has_begun_it(
+    store: Store, work: Any
+) -> None:
+    shell = shell_on()
+    launch(shell)
+
+    def outlive(context: Context) -> Outcome:
+        forget_the_start(store)
+        begun = store.start("auth", "T1", 1, specialist=WHO, worker="w2", lease=60, delivery="other")
+        assert begun.code == "started"
+        assert context.is_cancelled()
+        return Completed()
+
+    work(outlive)
+    shell.attempt(WHO, "auth", "T1", 1, "w1")
+    assert store.state("auth", "T1").status is TaskStatus.IN_PROGRESS
 
 
 def test_an_attempt_says_how_far_it_is_and_learns_of_a_cancel(store: Store, work: Any) -> None:

@@ -148,13 +148,15 @@ class CommandRunner:
     def _wait(self, process: subprocess.Popen[bytes], context: Context) -> Outcome | None:
         """Wait for the command; the outcome of an attempt that has to be ended before it ends by itself."""
         deadline = time.monotonic() + self.timeout if self.timeout else float("inf")
+        is_cancelled: bool | None = False
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=max(0.0, min(self.poll, deadline - time.monotonic())))
                 return None
             if time.monotonic() >= deadline:
                 return self._timed_out()
-            if _is_cancelled(context):
+            is_cancelled = _ask_whether_cancelled(context, is_cancelled)
+            if is_cancelled:
                 return Cancelled()
 
     def _timed_out(self) -> Failed:
@@ -196,13 +198,15 @@ def _given(context: Context) -> bytes:
     ).encode(errors="replace")
 
 
-def _is_cancelled(context: Context) -> bool:
+def _ask_whether_cancelled(context: Context, before: bool | None) -> bool | None:
+    """Whether the attempt is cancelled; None where nobody can say, which is logged once, not at every question."""
     try:
         return context.is_cancelled()
     except errors.OrchestratorError as error:
         # A store that is away for a while is no reason to throw away an hour of work.
-        context.logger.warning("cannot ask whether the attempt is cancelled, so it goes on: %s", error)
-        return False
+        if before is not None:
+            context.logger.warning("cannot ask whether the attempt is cancelled, so it goes on: %s", error)
+        return None
 
 
 @dataclass(frozen=True)
