@@ -252,7 +252,12 @@ def _right(kind: str, message: str, place: Place, value: Any, written: str | Non
                 "list at least one task" if name == "tasks" else "write a command, or remove the key"
             )
         case "tuple_type":
-            single = name in ("tags", "depends_on") and isinstance(value, str) and len(value) < 40
+            single = (
+                name in ("tags", "depends_on")
+                and isinstance(value, str)
+                and len(value) < 40
+                and value.isprintable()
+            )
             hint = f"[{value}]" if single else LISTS.get(name, "[…]")
             return f"write a list, such as {hint}" + (", or remove the key" if value is None else "")
         case "model_type" if name == "retries":
