@@ -40,10 +40,9 @@ SUGGESTIONS = 20
 NAMED = 8
 """Where there is nothing near, so many of the ids are named."""
 
-
-_NOT_ON_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NOT_PRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-
+# The last two ranges turn the direction of the text after them, so that it reads as what it is not (CVE-2021-42574).
+_NOT_ON_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_NOT_PRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 MOST_MISTAKES = 1_000
 """So many mistakes of a feature are told; a text of a few megabytes can hold millions."""

@@ -58,7 +58,7 @@ def _wait_for(process: subprocess.Popen[bytes], url: str, options: dict[str, obj
             if "tls-port" in text or "TLS" in text:
                 pytest.skip("this redis-server has no TLS")
             pytest.fail(text)
-        with contextlib.suppress(redis.ConnectionError), redis.Redis.from_url(url, **options) as client:  # type: ignore[arg-type]
+        with contextlib.suppress(redis.ConnectionError), redis.Redis.from_url(url, **options) as client:
             client.ping()
             return
         assert time.monotonic() < deadline
