@@ -35,7 +35,7 @@ SAYABLE = ("completed", "blocked", "failed", "retry-later")
 
 RETRY_AFTER = 60.0
 
-SHORTEST_SECRET = 6
+SHORTEST_SECRET = 8
 """A shorter value of `env`, such as 1 or true, is no secret, and stands in too many texts to be hidden."""
 
 MASK = "**"
