@@ -55,7 +55,7 @@ def _wait_for(process: subprocess.Popen[bytes], url: str, options: dict[str, obj
     while True:
         if process.poll() is not None:
             text = log.read_text("utf-8", "replace")
-            if "tls-port" in text or "TLS" in text:
+            if "Bad directive" in text and "tls-port" in text:
                 pytest.skip("this redis-server has no TLS")
             pytest.fail(text)
         with contextlib.suppress(redis.ConnectionError), redis.Redis.from_url(url, **options) as client:
