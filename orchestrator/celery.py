@@ -7,7 +7,7 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
-from orchestrator import canvas, config, connections, tasks, transport
+from orchestrator import canvas, config, connections, signing, tasks, transport
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 
@@ -45,7 +45,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
 
     Raises:
         NoRedisServer, RedisDidNotStart: No Redis is configured, and there is no way to run one here.
+        CannotSign: Messages are to be signed, and cannot be.
     """
+    serializer = signing.prepare(settings.broker.signing) if settings.broker.signing else "json"
     queues = dict.fromkeys(settings.queue(specialist) for specialist in settings.specialists)
     return {
         "broker_url": connections.broker_url(settings),
@@ -53,10 +55,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "result_backend": connections.for_celery(connections.redis_url(settings)),
         "task_ignore_result": True,
         "result_expires": 86_400,
-        "task_serializer": "json",
+        "task_serializer": serializer,
         "result_serializer": "json",
         "event_serializer": "json",
-        "accept_content": ["json"],
+        "accept_content": [serializer],
+        "result_accept_content": ["json"],
         "task_queues": [Queue(queue, routing_key=queue) for queue in queues],
         "task_default_exchange": "orchestrator",
         "task_default_queue": settings.queue(settings.specialist_routing.default),

@@ -83,8 +83,11 @@ def open_store(settings: Settings) -> Store:
 
 
 def is_broker(settings: Settings) -> bool:
-    """Whether the Redis of the state is Celery's broker too, so that the store publishes what it launches."""
-    return settings.broker.url is None
+    """Whether the store publishes what it launches: the Redis of the state is Celery's broker too.
+
+    Not where messages are signed, for a script in Redis has no key to sign with.
+    """
+    return settings.broker.url is None and settings.broker.signing is None
 
 
 def safe_url(url: str) -> str:

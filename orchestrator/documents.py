@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
+
+from orchestrator.models import MOST_MISTAKES
 
 if TYPE_CHECKING:
     from orchestrator.sections import Limits
@@ -24,6 +27,10 @@ DEEPEST = 64
 
 YAML = "tag:yaml.org,2002:"
 SCALARS = frozenset(YAML + kind for kind in ("null", "bool", "int", "float", "timestamp", "binary"))
+
+NUMBERS = frozenset(YAML + kind for kind in ("int", "float"))
+LONGEST_NUMBER = 4_300
+"""CPython reads no longer ones (CVE-2020-10735); for those to the base of 60 (1:59:59) PyYAML takes quadratic time."""
 
 Place = tuple[str | int, ...]
 KEY = -1  # in a place: the key itself, not its value
@@ -207,6 +214,12 @@ class _Reader:
             return event.value
         if tag not in SCALARS:
             raise Unreadable(f"has the tag {tag}; remove the tag", _line_of(event), place=place)
+        if tag in NUMBERS and len(event.value) > LONGEST_NUMBER:
+            raise Unreadable(
+                f"has a number of {len(event.value):,} characters; put it in quotes",
+                _line_of(event),
+                place=place,
+            )
         try:
             return Loader.yaml_constructors[tag](self._resolver, yaml.ScalarNode(tag, event.value))
         except (yaml.YAMLError, ValueError, LookupError, OverflowError, AttributeError):
@@ -242,7 +255,7 @@ class _Reader:
                 continue
             name, line = self._key(event, place, depth), _line_of(event)
             inner = (*place, name)
-            if name in own:
+            if name in own and len(self.mistakes) < MOST_MISTAKES:
                 message = f"is written twice, first in line {lines[name]}; keep one of them"
                 self.mistakes.append(Mistake(inner, message, line=line))
             if inner in self._wanted:
@@ -259,8 +272,9 @@ class _Reader:
         if isinstance(value, str):
             return value
         written = event.value if isinstance(event, yaml.ScalarEvent) else f"*{event.anchor}"
-        message = f"a key is a text; write {quoted(written)} with quotes"
-        self.mistakes.append(Mistake((*place, written), message, line=_line_of(event)))
+        if len(self.mistakes) < MOST_MISTAKES:
+            message = f"a key is a text; write {quoted(written)} with quotes"
+            self.mistakes.append(Mistake((*place, written), message, line=_line_of(event)))
         return str(written)
 
     def _merge(self, place: Place, depth: int) -> dict[str, Any]:
@@ -304,7 +318,7 @@ class JsonDocument:
     def __init__(self, text: str, limits: Limits) -> None:
         self._text = text
         self._limits = limits
-        self._twice: list[tuple[dict[str, Any], str]] = []
+        self._twice: dict[int, tuple[dict[str, Any], list[str]]] = {}  # with the value: its id stays its own
         try:
             self.value = json.loads(text, object_pairs_hook=self._once_each, parse_constant=_no_constant)
         except json.JSONDecodeError as error:
@@ -314,7 +328,7 @@ class JsonDocument:
             raise Unreadable(f"lists and objects are nested deeper than {DEEPEST}") from None
         except ValueError:  # CPython reads no integer of more than 4,300 digits (CVE-2020-10735)
             raise Unreadable("has a whole number with too many digits; put it in quotes") from None
-        self.mistakes = list(self._repeated())
+        self.mistakes = self._repeated()
 
     def spots(self, places: Iterable[Place]) -> dict[Place, Spot]:
         """Where these places are in the text, if it reads as YAML too; nearly all JSON does."""
@@ -329,15 +343,13 @@ class JsonDocument:
     def _once_each(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) < len(pairs):
-            names = [name for name, _ in pairs]
-            self._twice += [(value, name) for name in value if names.count(name) > 1]
+            times = Counter(name for name, _ in pairs)
+            self._twice[id(value)] = value, [name for name in value if times[name] > 1][:MOST_MISTAKES]
         return value
 
-    def _repeated(self) -> Iterator[Mistake]:
+    def _repeated(self) -> list[Mistake]:
         """The keys written twice; checks the depth on the way."""
-        twice = {
-            id(value): [name for other, name in self._twice if other is value] for value, _ in self._twice
-        }
+        found: list[Mistake] = []
         waiting: list[tuple[Place, Any]] = [((), self.value)]
         while waiting:
             place, value = waiting.pop()
@@ -345,10 +357,14 @@ class JsonDocument:
                 continue
             if len(place) >= DEEPEST:
                 raise Unreadable(f"lists and objects are nested deeper than {DEEPEST}", place=place[:6])
-            for name in twice.get(id(value), []):
-                yield Mistake((*place, name), "is written twice; keep one of them")
+            _, names = self._twice.get(id(value), (None, []))
+            found += [
+                Mistake((*place, name), "is written twice; keep one of them")
+                for name in names[: MOST_MISTAKES - len(found)]
+            ]
             children = value.items() if isinstance(value, dict) else enumerate(value)
             waiting += [((*place, part), child) for part, child in children if isinstance(child, dict | list)]
+        return found
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -27,7 +27,7 @@ def parse(value: object) -> float:
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         seconds = sum(float(number) * UNITS[unit] for number, unit in _PART.findall(value))
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(min(value, 2 * LONGEST))  # no float is as large as an int can be
+        seconds = float(max(-1, min(value, 2 * LONGEST)))  # no float is as large as an int can be
     else:
         raise ValueError("a duration is a number of seconds or a text such as 45s, 25m, 1h30m, 2d")
     if not 0 < seconds <= LONGEST:

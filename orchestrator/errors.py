@@ -152,6 +152,11 @@ class BrokerUnreachable(OrchestratorError):
     exit_code = 3
 
 
+class CannotSign(OrchestratorError):
+    """broker.signing is set, but messages cannot be signed: {cause}.
+    docs/security.md shows how the files are made; the package comes with pip install 'task-orchestrator[signing]'."""
+
+
 class RefusedTransition(UsageError):
     """{subject} cannot take {event}: it is {status}. From there the flow {flow} allows {allowed}."""
 

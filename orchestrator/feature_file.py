@@ -25,7 +25,7 @@ from orchestrator.documents import (
     decode,
     quoted,
 )
-from orchestrator.models import Feature, Priority, Retries, Strategy, Task
+from orchestrator.models import MOST_MISTAKES, Feature, Priority, Retries, Strategy, Task
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.sections import Limits
 
 MOST_SHOWN = 100
-"""So many mistakes stand in the text of an error; all of them are in its fact `lines`."""
+"""So many mistakes stand in the text of an error; its fact `lines` has more of them."""
 
 
 def read(path: Path, limits: Limits) -> Feature:
@@ -252,7 +252,12 @@ def _right(kind: str, message: str, place: Place, value: Any, written: str | Non
                 "list at least one task" if name == "tasks" else "write a command, or remove the key"
             )
         case "tuple_type":
-            single = name in ("tags", "depends_on") and isinstance(value, str) and len(value) < 40
+            single = (
+                name in ("tags", "depends_on")
+                and isinstance(value, str)
+                and len(value) < 40
+                and value.isprintable()
+            )
             hint = f"[{value}]" if single else LISTS.get(name, "[…]")
             return f"write a list, such as {hint}" + (", or remove the key" if value is None else "")
         case "model_type" if name == "retries":
@@ -339,7 +344,7 @@ def _refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> N
         shown.append(f"  … and {len(lines) - MOST_SHOWN:,} more")
     raise errors.InvalidFeature(
         source=source,
-        count=wording.count(len(lines), "mistake"),
+        count=("at least " if len(lines) >= MOST_MISTAKES else "") + wording.count(len(lines), "mistake"),
         mistakes="\n".join(shown),
         them="it" if len(lines) == 1 else "them",
         lines=lines,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -39,9 +40,12 @@ SUGGESTIONS = 20
 NAMED = 8
 """Where there is nothing near, so many of the ids are named."""
 
+# The last two ranges turn the direction of the text after them, so that it reads as what it is not (CVE-2021-42574).
+_NOT_ON_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_NOT_PRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
-_NOT_ON_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NOT_PRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+MOST_MISTAKES = 1_000
+"""So many mistakes of a feature are told; a text of a few megabytes can hold millions."""
 
 
 def _one_line(text: str) -> str:
@@ -291,11 +295,12 @@ class Feature(Model):
         except ValidationError as error:
             mistakes += [
                 _mistake(line["type"], line["msg"], line["loc"], line["input"])
-                for line in error.errors(include_url=False, include_context=False)
+                for line in error.errors(include_url=False, include_context=False)[:MOST_MISTAKES]
                 if line["type"] != "too_short" or not line["input"]  # short only of what was refused in it
             ]
         if feature is not None or isinstance(data, Mapping):
-            mistakes += _mistakes_between(feature.tasks if feature else data.get("tasks"))
+            between = _mistakes_between(feature.tasks if feature else data.get("tasks"))
+            mistakes += itertools.islice(between, MOST_MISTAKES)
         if mistakes:
             raise ValidationError.from_exception_data(cls.__name__, mistakes)
         assert feature is not None

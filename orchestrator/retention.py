@@ -40,7 +40,9 @@ def folders_of(settings: Settings, feature_id: str) -> tuple[Path, Path]:
     return _folders(settings.log_folder, settings.folder, feature_id)
 
 
-@functools.lru_cache(maxsize=256)  # asked for with each attempt; to join paths takes a sixth of its Python time
+@functools.lru_cache(
+    maxsize=256
+)  # asked for with each attempt; to join paths takes a sixth of its Python time
 def _folders(logs: Path, folder: Path, feature_id: str) -> tuple[Path, Path]:
     return logs / feature_id, folder / "work" / feature_id
 

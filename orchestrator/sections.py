@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -319,10 +320,21 @@ class RedisSettings(Section):
         return value
 
 
+class Signing(Section):
+    """Paths of what messages are signed with, and whose signatures are accepted. See docs/security.md."""
+
+    key: Path = Field(description="private key of whoever sends, PEM without a password")
+    certificate: Path = Field(description="certificate of that key, PEM")
+    store: str = Field(description="certificates of all whose messages are accepted, such as /etc/keys/*.crt")
+
+
 class BrokerSettings(Section):
     """Where Celery's messages go: the same Redis as the state, unless a url says otherwise."""
 
     url: SecretStr | None = Field(default=None, description="any broker URL that Celery knows; never shown")
+    signing: Signing | None = Field(
+        default=None, description="key, certificate and store: messages are signed, and others refused"
+    )
 
 
 class Limits(Section):

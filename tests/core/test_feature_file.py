@@ -175,6 +175,8 @@ def test_the_pure_python_reader_says_the_same(monkeypatch: pytest.MonkeyPatch) -
         ("run: echo 'x", 'line 4, T1.run: "echo \'x": has a quote or backslash without its other half'),
         ('run: ""', "line 4, T1.run: is empty; write a command, or remove the key"),
         ('run: ["a\\0"]', 'line 4, T1.run[0]: "a\\u0000": has a null character'),
+        (f"estimate: -{10**400}", "line 4, T1.estimate: -1000"),
+        ('tags: "a\\x1fb"', 'line 4, T1.tags: "a\\u001fb": write a list, such as [backend, database]'),
         ("title: [a]", "line 4, T1.title: is a list; write one text"),
         ("title:", "line 4, T1.title: is empty; write a text, or remove the key"),
         ('title: "a\\nb"', 'line 4, T1.title: "a\\nb": has a line break or another control character'),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import re
 from typing import Any
 
 import pytest
+from rich.console import Console
 from rich.text import Text
 
 from orchestrator.cli import output, views
@@ -122,6 +125,29 @@ def test_texts_from_outside_are_inert(raw: str, shown: str) -> None:
     assert isinstance(text, Text)
     assert text.plain == shown
     assert not text.spans
+
+
+HOSTILE = "a\x1b[2J\x1b]0;owned\x07[red]b[/red]\x9b31m\u202e\r\n<b>"
+
+
+def test_hostile_texts_do_nothing_to_a_terminal() -> None:
+    # Given control sequences and markup wherever a text comes from outside
+    hostile = running("T1", title=HOSTILE, note=HOSTILE, specialist=HOSTILE)
+    found = snapshot(hostile, failed("T2", title=HOSTILE), sizes={1: 2}, title=HOSTILE)
+    found = Snapshot(**{**vars(found), "said": {"T2": HOSTILE}, "notice": HOSTILE})
+
+    # When it is written to a terminal with colours
+    written = io.StringIO()
+    terminal = Console(file=written, force_terminal=True, color_system="truecolor", width=120, markup=False)
+    for line in views.feature_lines(found, NOW, 120):
+        terminal.print(line)
+    terminal.print(views.feature_table([progress(title=HOSTILE)], NOW))
+
+    # Then nothing but our own colours reaches it, and markup is read as it stands
+    left = re.sub(r"\x1b\[[0-9;]*m", "", written.getvalue())
+    assert left.replace("\n", "").isprintable()
+    assert "owned" not in left
+    assert "[red]b[/red]" in left
 
 
 def test_features_that_need_a_person_come_first() -> None:

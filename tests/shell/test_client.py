@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import celery
+import hypothesis
 import pytest
 import redis
+from hypothesis import HealthCheck, given
 
 import orchestrator
-from orchestrator import errors, lifecycle, wording
+from orchestrator import errors, feature_file, lifecycle, wording
 from orchestrator.client import NAMED, Client, Handle, make_id
 from orchestrator.config import Settings
 from orchestrator.flows import SHIPPED_FLOWS, Flow
@@ -22,6 +25,7 @@ from tests.core import factories
 from tests.core.factories import task
 from tests.redis_server import client_of, serve
 from tests.shell.brokers import NOWHERE, app_with
+from tests.shell.test_hostile_features import written
 
 pytestmark = pytest.mark.real
 
@@ -75,6 +79,41 @@ def work(handle: Handle, name: str, outcome: Outcome | None = None) -> None:
 
 
 # --- enqueue --------------------------------------------------------------------------------------------
+
+
+@hypothesis.settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(file=written())
+def test_what_is_refused_leaves_nothing_behind(
+    client: Client, server: redis.Redis, file: tuple[bytes, bool]
+) -> None:
+    # Given any feature file
+    server.flushall()
+
+    # When it is read and enqueued
+    try:
+        feature = feature_file.parse(file[0], client.settings.limits, json=file[1])
+        handle = client.enqueue(feature)
+    except errors.OrchestratorError:
+        # Then it is refused, and nothing was stored,
+        assert server.keys("*") == []
+        return
+    # or is stored whole
+    assert handle.progress().total == len(feature.tasks)
+
+
+def test_no_text_of_a_feature_reaches_a_message(client: Client, server: redis.Redis) -> None:
+    # Given a feature whose every text is marked
+    marked = runs(
+        "T1", title="MARK", description="MARK", tags=["bug", "mark"], params={"MARK": "MARK"}, run="echo MARK"
+    )
+
+    # When it is launched
+    client.enqueue(a_feature(marked, id="auth", title="MARK", description="MARK"))
+
+    # Then its message, which Celery logs and Flower shows, holds ids alone
+    (message,) = server.lrange("senior-engineer", 0, -1)
+    assert "mark" not in message.lower()
+    assert json.loads(json.loads(message)["body"]) == [["auth", "T1", 1], {}, {}]
 
 
 def test_an_enqueued_feature_is_stored_and_on_its_way(client: Client, server: redis.Redis) -> None:

@@ -152,6 +152,38 @@ def test_a_command_is_told_about_its_task(tmp_path: Path, monkeypatch: pytest.Mo
     assert seen["env"]["ORCHESTRATOR_PROJECT"] == str(tmp_path)
 
 
+def test_what_a_command_shows_of_its_secrets_is_masked(tmp_path: Path) -> None:
+    # Given a command that shows its secrets wherever it can
+    outcome = {"status": "failed", "reason": "401 for s3cr3t-one", "tail": "used s3cr3t-one"}
+    code = writing(json.dumps(outcome)) + "; print(os.environ['A'], os.environ['B'], os.environ['C'])"
+    code = code.replace("sys.exit(0)", "0")
+    secrets = {"A": SecretStr("s3cr3t-one"), "B": SecretStr("s3cr3t-one-more"), "C": SecretStr("true")}
+
+    # When it has run
+    failed = run(code, tmp_path, env=secrets)
+
+    # Then its outcome and its log show none of them; what is too short to be a secret stays
+    assert (failed.reason, failed.tail) == ("401 for **", "used **")
+    log = a_context(tmp_path).log_file.read_text("utf-8")
+    assert log == f"last words\n{'*' * 10} {'*' * 15} true\n"
+    result = run(writing('{"rows": [1, {"s3cr3t-one": "a s3cr3t-one"}]}'), tmp_path, env=secrets).result
+    assert result == {"rows": [1, {"**": "a **"}]}
+
+
+def test_a_secret_is_found_wherever_it_stands_in_a_large_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a log that is looked through in small parts, and a secret at every place of them
+    monkeypatch.setattr(command, "CHUNK", 64)
+    code = "print(''.join('.' * n + 's3cr3t-one' for n in range(90)))"
+
+    ended = run(code, tmp_path, env={"A": SecretStr("s3cr3t-one")})
+
+    text = a_context(tmp_path).log_file.read_text("utf-8")
+    assert "s3cr3t" not in text + ended.tail
+    assert text == "".join("." * n + "*" * 10 for n in range(90)) + "\n"
+
+
 def test_a_command_does_not_get_what_the_worker_keeps_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

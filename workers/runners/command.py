@@ -9,10 +9,10 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import SecretStr, ValidationError
 from pydantic_core import from_json
@@ -27,13 +27,20 @@ from workers.runners.python import outcome_of
 if TYPE_CHECKING:
     from workers.base import Context
 
-KEPT_BACK = (ENV_PREFIX, "CELERY_", "_MP_", "FORKED_BY_MULTIPROCESSING")
+KEPT_BACK = (ENV_PREFIX, "CELERY_", "FLOWER_", "REDIS_PASSWORD", "_MP_", "FORKED_BY_MULTIPROCESSING")
 """Variables of the worker that a command does not get: its passwords, and the marks of a worker process."""
 
 SAYABLE = ("completed", "blocked", "failed", "retry-later")
 """The statuses that a command may write into its outcome file."""
 
 RETRY_AFTER = 60.0
+
+SHORTEST_SECRET = 8
+"""A shorter value of `env`, such as 1 or true, is no secret, and stands in too many texts to be hidden."""
+
+MASK = "**"
+CHUNK = 1_000_000
+"""Bytes of a log that are looked through at a time."""
 
 # The summaries of pytest ("== 3 failed, 1 passed in 0.2s ==", without == for -q) and of unittest.
 _FAILING_TESTS = re.compile(
@@ -56,7 +63,7 @@ class CommandRunner:
         limits: Sizes an outcome is held to.
         project: The folder of the project.
         in_project: Run in the project's folder, not in the task's own.
-        env: The specialist's variables.
+        env: The specialist's variables. Their values are masked in the output once the command has ended.
         timeout: Seconds after which the command is ended; None for never.
         grace: Seconds between asking the process group to end (SIGTERM) and ending it (SIGKILL).
         poll: Seconds between two questions whether the attempt is cancelled.
@@ -97,9 +104,19 @@ class CommandRunner:
                     ended_early = self._timed_out()  # the shell keeps the time too, and was first by a moment
                 finally:
                     end_group(process, self.grace)
+                    files.mask(self._secrets)
             tail = files.tail(self.limits.tail)
             outcome = ended_early or self._judge(process.returncode, tail, files)
-            return within(outcome.model_copy(update={"tail": outcome.tail or tail}), self.limits)
+            outcome = masked(outcome.model_copy(update={"tail": outcome.tail or tail}), self._secrets)
+            return within(outcome, self.limits)
+
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        """The values of `env` that no output may show; of two of which one holds the other, the longer one first."""
+        values = {value.get_secret_value() for value in self.env.values()}
+        return tuple(
+            sorted((value for value in values if len(value) >= SHORTEST_SECRET), key=len, reverse=True)
+        )
 
     def _start(self, context: Context, files: _Files) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -180,6 +197,33 @@ class CommandRunner:
         return written
 
 
+def masked(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
+    """The outcome with `**` for each secret in its texts and in the texts of its result.
+
+    What a command changes before it shows it (base64, a part of it) is not found.
+
+    Example:
+        >>> masked(Failed(reason="401 for s3cr3t!"), ["s3cr3t!"]).reason
+        '401 for **'
+    """
+    fields = ("summary", "reason", "result", "tail")
+    return outcome.model_copy(
+        update={name: _without(getattr(outcome, name), secrets) for name in fields if hasattr(outcome, name)}
+    )
+
+
+def _without(value: Any, secrets: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, MASK)
+        return value
+    if isinstance(value, list):
+        return [_without(each, secrets) for each in value]
+    if isinstance(value, dict):
+        return {_without(name, secrets): _without(each, secrets) for name, each in value.items()}
+    return value
+
+
 def _given(context: Context) -> bytes:
     """What the command is told about its task, as JSON."""
     return json.dumps(
@@ -216,6 +260,8 @@ class _Files:
     task: Path
     outcome: Path
     log: IO[bytes]
+    path: Path
+    """Of the log."""
     start: int
     """Where this attempt's output begins: a log that is there already is added to."""
 
@@ -229,13 +275,32 @@ class _Files:
             file.write(given)
         context.log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = _open_private(context.log_file, os.O_RDWR | os.O_APPEND, "a+b")
-        return cls(task, outcome, log, start=log.seek(0, os.SEEK_END))
+        return cls(task, outcome, log, context.log_file, start=log.seek(0, os.SEEK_END))
 
     def tail(self, limit: int) -> str:
         """The last `limit` characters of the output."""
         end = self.log.seek(0, os.SEEK_END)
         self.log.seek(max(self.start, end - 4 * limit))  # a character has at most four bytes in UTF-8
         return as_text(self.log.read(4 * limit).decode(errors="replace"), limit)
+
+    def mask(self, secrets: Sequence[str]) -> None:
+        """Write asterisks over each secret in this attempt's output, so that nothing moves for whoever reads along."""
+        hidden = [secret.encode() for secret in secrets]
+        if not hidden:
+            return
+        longest = max(map(len, hidden))
+        with self.path.open("r+b") as log:  # the other one appends, wherever it is told to write
+            start, end = self.start, log.seek(0, os.SEEK_END)
+            while start < end:
+                log.seek(start)
+                found = log.read(CHUNK)
+                clean = found
+                for secret in hidden:
+                    clean = clean.replace(secret, b"*" * len(secret))
+                if clean != found:
+                    log.seek(start)
+                    log.write(clean)
+                start += max(1, len(found) - longest + 1) if start + len(found) < end else len(found)
 
     def written(self, limits: Limits) -> Outcome | None:
         """The outcome that the command wrote, or None.

@@ -1,0 +1,89 @@
+"""Signed messages run; what is not signed, or signed by a stranger, is refused and counted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import errors, signing
+from orchestrator.config import Settings
+from orchestrator.keys import Keys
+from orchestrator.models import Feature, FeatureStatus
+from orchestrator.sections import Signing
+from tests import hostile
+from tests.acceptance.conftest import PATIENCE, MakeProject, wait_until
+from tests.redis_server import client_of
+
+pytest.importorskip("cryptography")
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl to make keys with"),
+]
+
+
+def make_key(folder: Path, name: str) -> tuple[Path, Path]:
+    """A key and its certificate, by the command of docs/security.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = f"openssl req -x509 -newkey rsa:3072 -nodes -days 365 -subj /CN={name} -keyout {name}.key -out {name}.crt"
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+    return folder / f"{name}.key", folder / f"{name}.crt"
+
+
+def test_a_signed_message_runs_and_others_are_refused(make_project: MakeProject, tmp_path: Path) -> None:
+    # Given a worker that accepts what is signed by one key, and a stranger with a key of his own
+    key, certificate = make_key(tmp_path / "accepted", "orchestrator")
+    stranger_key, stranger_certificate = make_key(tmp_path / "stranger", "stranger")
+    store = str(tmp_path / "accepted" / "*.crt")
+    project = make_project(
+        broker={"signing": {"key": str(key), "certificate": str(certificate), "store": store}}
+    )
+    worker = project.start_worker("one", "-c", "2")
+    server = client_of(project.settings.redis.url.get_secret_value())  # type: ignore[union-attr]
+
+    # When a feature is enqueued among messages that are forged, unsigned or signed by the stranger
+    serializer = pytest.importorskip("celery.security.serialization").SecureSerializer
+    security = pytest.importorskip("celery.security.key"), pytest.importorskip("celery.security.certificate")
+    forger = serializer(
+        security[0].PrivateKey(stranger_key.read_text()),
+        security[1].Certificate(stranger_certificate.read_text()),
+    )
+    forged: list[dict[str, Any]] = [
+        hostile.message(),
+        hostile.message(content_type="application/data"),
+        hostile.message(content_type="application/data", body="x" * 1_000),
+        hostile.message(content_type="application/data", body=forger.serialize([["auth", "T1", 1], {}, {}])),
+    ]
+    for message in forged:
+        server.lpush("implementation-specialist", json.dumps(message))
+    tasks = [{"id": "T1", "run": "echo 1"}, {"id": "T2", "run": "echo 2", "depends_on": ["T1"]}]
+    handle = project.enqueue(Feature.model_validate({"title": "Login", "tasks": tasks}))
+
+    # Then the feature completes, all others are counted, and remote control, which is signed too, goes on
+    assert handle.wait(PATIENCE).status is FeatureStatus.COMPLETED
+    wait_until(lambda: server.hgetall(Keys().refused) == {"unsigned": str(len(forged))})
+    assert worker.poll() is None
+    log = (project.folder / "one.log").read_text("utf-8")
+    assert "Traceback" not in log
+    assert "pong" in project.run("celery", "-A", "orchestrator", "inspect", "ping").stdout
+
+
+@pytest.mark.parametrize("wrong", ["missing", "empty", "swapped"])
+def test_files_that_cannot_sign_are_named(tmp_path: Path, wrong: str) -> None:
+    key, certificate = make_key(tmp_path, "orchestrator")
+    if wrong == "missing":
+        key.unlink()
+    elif wrong == "empty":
+        key.write_text("")
+    else:
+        key, certificate = certificate, key
+    with pytest.raises(errors.CannotSign, match=r"broker\.signing is set, but messages cannot be signed: "):
+        signing.prepare(Signing(key=key, certificate=certificate, store=str(tmp_path / "*.crt")))
+
+
+def test_nothing_is_signed_unless_it_is_asked_for() -> None:
+    assert Settings().broker.signing is None
