@@ -1,6 +1,6 @@
 -- Give a task that has not started another specialist.
 --
--- KEYS  1 plan  2 unassigned  3 ready  4 slots  5 events
+-- KEYS  1 plan  2 unassigned  3 ready  4 slots  5 events  6 waiting
 -- ARGV  1 task  2 specialist  3 note  4 events kept
 -- Output {code}
 --       "assigned"  done; the cascade launches it if its turn has come
@@ -11,7 +11,11 @@ if not plan then return {'missing'} end
 if redis.call('ZSCORE', KEYS[4], ARGV[1]) then return {'running'} end
 local rank, batch = string.match(plan, '^(%d+):(%d+):')
 redis.call('HSET', KEYS[1], ARGV[1], rank .. ':' .. batch .. ':' .. ARGV[2])
-if redis.call('SREM', KEYS[2], ARGV[1]) == 1 then redis.call('ZADD', KEYS[3], rank, ARGV[1]) end
+local is_ready = redis.call('SREM', KEYS[2], ARGV[1]) == 1
+for _, class in ipairs(redis.call('HKEYS', KEYS[6])) do
+  is_ready = redis.call('ZREM', KEYS[6] .. ':' .. class, ARGV[1]) == 1 or is_ready
+end
+if is_ready then redis.call('ZADD', KEYS[3], rank, ARGV[1]) end
 redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[4], '*', 'event', 'specialist_assigned', 'task', ARGV[1],
   'cause', ARGV[2], 'note', ARGV[3])
 return {'assigned'}

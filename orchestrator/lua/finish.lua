@@ -1,6 +1,6 @@
 -- End an attempt: commit its outcome, free its slot, count the task where it stands now.
 --
--- KEYS  1 states  2 counts  3 slots  4 delayed  5 outcomes  6 events  7 plan  8 resolved
+-- KEYS  1 states  2 counts  3 slots  4 delayed  5 outcomes  6 events  7 plan  8 resolved  9 freed
 -- ARGV  1 task  2 attempt  3 JSON [[event, {status: new status}], …]  4 outcome JSON
 --       5 wait before the next attempt in ms ("": no next attempt)  6 "1" where this uses up a retry
 --       7 statuses that resolve a task, comma-separated  8 cause  9 specialist that gets the task next ("": the same)
@@ -36,6 +36,8 @@ local is_resolved = string.find(',' .. ARGV[7] .. ',', ',' .. path[#path] .. ','
 local dataflow = state.dataflow
 state.status, state.finished, state.ended, state.note, state.percent = path[#path], now, state.attempt, nil, nil
 state.dataflow, state.delivery = nil, nil
+if state.holds then redis.call('RPUSH', KEYS[9], cjson.encode({ ARGV[1], state.holds })) end
+state.holds = nil
 if ARGV[6] == '1' then state.retried = state.retried + 1 end
 if is_resolved then state.resolved = true end
 if ARGV[9] ~= '' then

@@ -1,7 +1,7 @@
 -- Take new tasks and dependencies into a feature that runs, as they were worked out from an earlier look at it.
 --
 -- KEYS  1 meta  2 states  3 counts  4 batches  5 ready  6 slots  7 delayed  8 plan  9 unassigned
---       10 events  11 tasks
+--       10 events  11 tasks  12 waiting  13 freed
 -- ARGV  1 the open batch, and 2 how often the feature had grown, when it was worked out
 --       3 JSON: unlaunched [task, …] (assumed), added (how many tasks), tasks {task: its JSON}, specialists {new task:
 --       its specialist}, moved {task: [rank, batch]}, batches {number: its JSON}, totals {number: its tasks}, ended
@@ -54,12 +54,22 @@ local function make_ready(task, rank, specialist)
   end
 end
 
+local function stop_waiting(task)
+  local waited = false
+  for _, class in ipairs(redis.call('HKEYS', KEYS[12])) do
+    waited = redis.call('ZREM', KEYS[12] .. ':' .. class, task) == 1 or waited
+  end
+  return waited
+end
+
 local function place(task, rank, batch)
   local was, specialist = nil, growth.specialists[task]
   if not specialist then was, specialist = string.match(redis.call('HGET', KEYS[8], task), '^%d+:(%d+):(.*)$') end
   redis.call('HSET', KEYS[8], task, rank .. ':' .. batch .. ':' .. specialist)
+  local waited = stop_waiting(task)
   if tonumber(was) == batch then
-    redis.call('ZADD', KEYS[5], 'XX', rank, task)
+    -- The cascade looks anew whether it waits for a limit.
+    redis.call('ZADD', KEYS[5], waited and 'CH' or 'XX', rank, task)
     return
   end
   local state = state_of(task)
@@ -85,6 +95,9 @@ local function withdraw_gates()
     local state = state_of(gates)
     if state then
       for key = 5, 7 do redis.call('ZREM', KEYS[key], gates) end
+      stop_waiting(gates)
+      if state.holds then redis.call('RPUSH', KEYS[13], cjson.encode({ gates, state.holds })) end
+      state.holds = nil
       state.status = 'pending'
       redis.call('HSET', KEYS[2], gates, cjson.encode(state))
     end

@@ -2,6 +2,7 @@
 -- task that is not to run twice is blocked: a person is asked.
 --
 -- KEYS  1 meta  2 states  3 counts  4 slots  5 ready  6 outcomes  7 events  8 plan  9 tasks
+--       10 freed
 -- ARGV  1 task  2 attempt  3 JSON {status: new status}, and its event in 4
 --       5 the same of a task that is not to run twice, its event in 6, its outcome in 7
 --       8 statuses in which a feature is over, comma-separated  9 worker  10 events kept
@@ -31,6 +32,8 @@ else
 end
 state.status = cjson.decode(arrow)[from] or from
 state.finished, state.note, state.percent = now, nil, nil
+if state.holds then redis.call('RPUSH', KEYS[10], cjson.encode({ ARGV[1], state.holds })) end
+state.holds = nil
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZREM', KEYS[4], ARGV[1])
 

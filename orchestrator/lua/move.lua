@@ -1,7 +1,7 @@
 -- Move a task because a person asked for it. An attempt that runs is taken away from its worker.
 --
 -- KEYS  1 meta  2 states  3 counts  4 ready  5 slots  6 delayed  7 plan  8 unassigned  9 events
---       10 waits  11 resolved (both: dataflow only)
+--       10 waits  11 resolved (both: dataflow only)  12 waiting  13 freed
 -- ARGV  1 task  2 JSON [[event, {status: new status}], …]  3 note
 --       4 statuses in which a feature is over, comma-separated  5 statuses from which a worker takes the task up
 --       6 "resolve": the task counts as resolved after this; "if-completed": where it is completed; "never"
@@ -40,6 +40,8 @@ state.resolved = ARGV[6] == 'resolve' or (ARGV[6] == 'if-completed' and state.st
 if held then
   state.finished = now
   redis.call('ZREM', KEYS[5], ARGV[1])
+  if state.holds then redis.call('RPUSH', KEYS[13], cjson.encode({ ARGV[1], state.holds })) end
+  state.holds = nil
 end
 if ARGV[3] ~= '' then
   state.remarks = state.remarks or {}
@@ -50,6 +52,7 @@ if state.status == 'completed' or state.status == 'cancelled' then state.finishe
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
+for _, class in ipairs(redis.call('HKEYS', KEYS[12])) do redis.call('ZREM', KEYS[12] .. ':' .. class, ARGV[1]) end
 redis.call('SREM', KEYS[8], ARGV[1])
 local is_open = batch <= tonumber(feature[2]) or string.sub(ARGV[1], 1, 1) == '@'
 if dataflow then is_open = tonumber(feature[2]) > 0 and redis.call('HEXISTS', KEYS[10], ARGV[1]) == 0 end

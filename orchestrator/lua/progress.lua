@@ -1,9 +1,9 @@
 -- Read a feature's progress from its counters: the same cost whatever its size.
 --
--- KEYS  1 meta  2 counts  3 batches  4 ready  5 slots  6 delayed  7 unassigned  8 states
+-- KEYS  1 meta  2 counts  3 batches  4 ready  5 slots  6 delayed  7 unassigned  8 states  9 waiting
 -- ARGV  1 the statuses to count, comma-separated
 -- Output JSON: meta {field: text}, counts {status: n}, batch_counts {status: n}, batch {expected, after, total,
---       resolved}, in_flight, queued, delayed, unassigned, gates
+--       resolved}, in_flight, queued, delayed, unassigned, limited {limit: tasks that wait for it}, gates
 --       ("@testing" or "@validating" where the gates of the feature failed), now (ms); or nil where there is no such feature
 local fields = redis.call('HGETALL', KEYS[1])
 if #fields == 0 then return nil end
@@ -32,6 +32,12 @@ for _, name in ipairs({ '@testing', '@validating' }) do
   if stands == 'failed' or stands == 'blocked' then gates = name end
 end
 
+local limited, waiting = {}, meta.limited and redis.call('HGETALL', KEYS[9]) or {}
+for place = 1, #waiting, 2 do
+  local limit = string.match(waiting[place + 1], '^%S+')
+  limited[limit] = (limited[limit] or 0) + redis.call('ZCARD', KEYS[9] .. ':' .. waiting[place])
+end
+
 local time = redis.call('TIME')
 return cjson.encode({
   meta = meta,
@@ -42,6 +48,7 @@ return cjson.encode({
   queued = redis.call('ZCARD', KEYS[4]),
   delayed = redis.call('ZCARD', KEYS[6]),
   unassigned = redis.call('SCARD', KEYS[7]),
+  limited = limited,
   gates = gates,
   now = time[1] * 1000 + math.floor(time[2] / 1000),
 })

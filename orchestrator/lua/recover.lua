@@ -5,7 +5,7 @@
 -- seen) and it is not started: after the patience, then after twice, four times the patience, and so on.
 --
 -- KEYS  1 meta  2 states  3 counts  4 slots  5 ready  6 taken  7 outcomes  8 events  9 active  10 plan  11 batches
---       12 tasks  13 swept
+--       12 tasks  13 swept  14 freed
 -- ARGV  1 feature id  2 attempts that may be lost before the task fails  3 patience with a message in ms
 --       4 JSON {status: new status} of a loss, and its event in 5  6 the same of the last loss, and its event in 7
 --       8 outcome JSON of the last loss  9 how many times its expected duration a batch may take
@@ -45,6 +45,8 @@ local function lose(task)
   local state = cjson.decode(redis.call('HGET', KEYS[2], task))
   local from, event, arrow = state.status, ARGV[5], ARGV[4]
   state.lost, state.finished, state.note = state.lost + 1, now, nil
+  if state.holds then redis.call('RPUSH', KEYS[14], cjson.encode({ task, state.holds })) end
+  state.holds = nil
   local outcome
   if not is_over and not may_run_twice(task) then
     event, arrow, outcome = ARGV[14], ARGV[13], ARGV[15]

@@ -1,11 +1,12 @@
 -- Begin an attempt: the worker that asks becomes its holder, with a lease.
 --
--- KEYS  1 meta  2 states  3 counts  4 slots  5 tasks  6 events  7 taken
+-- KEYS  1 meta  2 states  3 counts  4 slots  5 tasks  6 events  7 taken  8 limits  9 full
 -- ARGV  1 task  2 attempt  3 JSON {status: [event, new status]} of what can begin  4 lease in ms  5 worker
 --       6 statuses in which a feature is over, comma-separated  7 events kept  8 specialist
 --       9 a name for this delivery of the message, so that it may ask twice where the answer was lost
--- Output {code, task JSON (nil: the gates of the feature), feature head JSON, state JSON, feature status}
---       "started"   the caller holds the attempt
+-- Output {code, task JSON (nil: the gates of the feature), feature head JSON, state JSON, feature status, wait in ms}
+--       "started"   the caller holds the attempt, and begins after the wait: what was launched at a rate may have stood in
+--                   a queue since, and starts at that rate too
 --       "over"      the feature is over; the slot is free again
 --       "stale"     a later attempt exists, or this one has ended
 --       "held"      this attempt was started before: a duplicate delivery
@@ -17,8 +18,11 @@ if not meta[1] or not stored then return {'missing'} end
 local state = cjson.decode(stored)
 local held = redis.call('ZSCORE', KEYS[4], ARGV[1])
 if state.attempt ~= tonumber(ARGV[2]) or not held then return {'stale'} end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function grant()
-  return {'started', redis.call('HGET', KEYS[5], ARGV[1]), meta[2], cjson.encode(state), meta[1]}
+  local wait = math.max(0, (state.begins or now) - now)
+  return {'started', redis.call('HGET', KEYS[5], ARGV[1]), meta[2], cjson.encode(state), meta[1], wait}
 end
 if tonumber(held) > 0 then return ARGV[9] ~= '' and state.delivery == ARGV[9] and grant() or {'held'} end
 if string.find(',' .. ARGV[6] .. ',', ',' .. meta[1] .. ',', 1, true) then
@@ -28,9 +32,19 @@ end
 local begins = cjson.decode(ARGV[3])[state.status]
 if not begins then return {'stale'} end
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- The rule of cascade.lua (GCRA), for the moments at which attempts begin.
+local function begins_at_its_rate()
+  local rate = redis.call('HGET', KEYS[8], 'rate:' .. ARGV[8])
+  if not rate then return nil end
+  local interval, burst = string.match(rate, '^(%S+) (%d+)$')
+  local exact, name = time[1] * 1000 + time[2] / 1000, 'start:' .. ARGV[8]
+  local full = math.max(exact, tonumber(redis.call('HGET', KEYS[9], name) or 0)) + interval
+  redis.call('HSET', KEYS[9], name, string.format('%.3f', full))
+  return math.ceil(full - burst * interval)
+end
+
 local from, event = state.status, begins[1]
+state.begins = begins_at_its_rate()
 state.status, state.started, state.worker, state.finished = begins[2], now, ARGV[5], nil
 state.percent, state.note, state.noted, state.delivery = nil, nil, nil, ARGV[9]
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
