@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
@@ -17,6 +17,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from orchestrator import errors, flows, notification, wording
 from orchestrator.flows import FeatureFlow, Flow, Rules
+from orchestrator.limits import MOST
+from orchestrator.models import Resource
 from orchestrator.sections import (
     NAME_PATTERN,
     SHIPPED_SPECIALISTS,
@@ -66,6 +68,10 @@ class Settings(BaseSettings):
     specialists: Mapping[str, SpecialistSettings] = Field(
         default_factory=dict,
         description="Who does the work. What is set here is laid over the four that ship.",
+    )
+    resources: Mapping[Resource, Annotated[int, Field(ge=0, le=MOST)]] = Field(
+        default_factory=dict,
+        description="How much there is of what tasks take while they run, such as gpu: 2.",
     )
     redis: RedisSettings = RedisSettings()
     broker: BrokerSettings = BrokerSettings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from kombu.exceptions import OperationalError
 
 from orchestrator import canvas, errors, transport
 from orchestrator.connections import safe_url
-from orchestrator.lifecycle import Announce, Command, Launch, Publish
+from orchestrator.lifecycle import Announce, Command, Launch, Publish, Wake, follow_up
 from orchestrator.store import Store
 
 if TYPE_CHECKING:
@@ -37,18 +38,28 @@ class Dispatcher:
         self.pooled = pooled
 
     def send(self, commands: Iterable[Command]) -> None:
-        """Carry out commands, in their order.
+        """Carry out commands in their order, and those that follow from them.
 
         Raises:
-            BrokerUnreachable: The broker does not take messages. The sweep publishes them when it does.
+            BrokerUnreachable: The broker does not take messages. The sweep publishes them when it does. All the rest
+                is done.
         """
-        for command in commands:
-            match command:
+        to_do, unreachable = deque(commands), None
+        while to_do:
+            match to_do.popleft():
                 case Publish(feature, launches):
                     if not self.store.publishes:
-                        self.publish(feature, launches)
+                        try:
+                            self.publish(feature, launches)
+                        except errors.BrokerUnreachable as error:
+                            unreachable = error
                 case Announce(feature, text):
                     logger.info("[%s] %s", feature, text)
+                case Wake(feature):
+                    with contextlib.suppress(errors.NoSuchFeature):
+                        to_do.extend(follow_up(self.store.cascade(feature)))
+        if unreachable:
+            raise unreachable
 
     def publish(self, feature_id: str, launches: tuple[Launch, ...]) -> None:
         """Publish launches as one Celery group.

@@ -66,6 +66,20 @@ class FeatureKeys:
         return self._key("resolved")
 
     @property
+    def waiting(self) -> str:
+        """Hash: class of tasks → "limit turn": what it waits for, and since when it has its turn (see cascade.lua)."""
+        return self._key("waiting")
+
+    def waiting_of(self, kind: str) -> str:
+        """Sorted set: the tasks of a class that wait for its limit, by launch order. They are not in `ready`."""
+        return f"{self.waiting}:{kind}"
+
+    @property
+    def freed(self) -> str:
+        """List: [task, {limit: units}] of what ended, for the cascade to give back, JSON."""
+        return self._key("freed")
+
+    @property
     def unassigned(self) -> str:
         """Set: tasks whose turn has come, and that have no specialist."""
         return self._key("unassigned")
@@ -105,6 +119,8 @@ class FeatureKeys:
             self.waits,
             self.dependents,
             self.resolved,
+            self.waiting,
+            self.freed,
             self.unassigned,
             self.batches,
             self.states,
@@ -161,6 +177,49 @@ class Keys:
     def taken(self) -> str:
         """Hash: specialist → the moment, in ms, at which the attempt was launched that its workers took up last."""
         return f"{self.prefix}:taken"
+
+    @property
+    def limits(self) -> str:
+        """Hash: limit → how much there is now: units, or "ms burst" of a rate (see limits.py)."""
+        return f"{self.prefix}:limits"
+
+    @property
+    def configured(self) -> str:
+        """String: the limits as they were configured last, JSON."""
+        return f"{self.prefix}:configured"
+
+    @property
+    def used(self) -> str:
+        """Hash: limit → units in use."""
+        return f"{self.prefix}:used"
+
+    def holders(self, limit: str) -> str:
+        """Hash: "feature:task" → the units of a limit that it holds."""
+        return f"{self.prefix}:holders:{limit}"
+
+    def waiting(self, limit: str) -> str:
+        """Sorted set: "feature class" that wait for a limit, by priority, then by turn."""
+        return f"{self.prefix}:waiting:{limit}"
+
+    @property
+    def turn(self) -> str:
+        """Number: the last turn that was given out."""
+        return f"{self.prefix}:turn"
+
+    @property
+    def full(self) -> str:
+        """Hash: rate → the moment in ms at which all its tokens are there again; "start:specialist": of its starts."""
+        return f"{self.prefix}:full"
+
+    @property
+    def due(self) -> str:
+        """Sorted set: rates that somebody waits for, by the moment of their next token in ms."""
+        return f"{self.prefix}:due"
+
+    @property
+    def wake(self) -> str:
+        """Channel: tells the worker that sweeps of a token that is due before all others."""
+        return f"{self.prefix}:wake"
 
     @property
     def refused(self) -> str:

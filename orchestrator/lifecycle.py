@@ -283,6 +283,8 @@ class Facts:
     opened: tuple[int, ...] = ()
     finished: BatchTally | None = None
     """The batch of the task that finished, where one did."""
+    wake: tuple[str, ...] = ()
+    """Features that a limit lets go on now."""
 
 
 @dataclass(frozen=True)
@@ -301,7 +303,14 @@ class Announce:
     text: str
 
 
-Command = Publish | Announce
+@dataclass(frozen=True)
+class Wake:
+    """Launch what may start now in this feature: something that it waits for is free."""
+
+    feature: str
+
+
+Command = Publish | Announce | Wake
 
 
 def follow_up(facts: Facts) -> list[Command]:
@@ -317,4 +326,4 @@ def follow_up(facts: Facts) -> list[Command]:
         commands.append(Announce(facts.feature, facts.finished.line()))
     if facts.launched:
         commands.append(Publish(facts.feature, facts.launched))
-    return commands
+    return commands + [Wake(feature) for feature in dict.fromkeys(facts.wake)]

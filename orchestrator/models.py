@@ -72,6 +72,7 @@ Tag = Annotated[
     StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=64),
     AfterValidator(_one_line),
 ]
+Resource = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$")]
 Line = Annotated[str, AfterValidator(_one_line)]
 Text = Annotated[str, AfterValidator(_printable)]
 Argument = Annotated[str, AfterValidator(_no_null)]
@@ -222,6 +223,9 @@ class Task(Model):
         description="false: where an attempt is lost with its worker, a person is asked before it runs again",
     )
     specialist: Line | None = Field(default=None, max_length=64, description="overrides the routing by tags")
+    resources: Mapping[Resource, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+        default_factory=dict, max_length=16, description="what it takes of each resource while it runs"
+    )
     params: Mapping[str, JsonValue] = Field(default_factory=dict, description="data for the specialist")
     run: tuple[Argument, ...] | None = Field(
         default=None, min_length=1, description="inline command: an argument list, or a text split into one"
@@ -231,6 +235,13 @@ class Task(Model):
     @classmethod
     def _a_number_of_retries_is_enough(cls, value: object) -> object:
         return {"max": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("resources", mode="before")
+    @classmethod
+    def _a_list_of_resources_is_one_of_each(cls, value: object) -> object:
+        if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+            return dict.fromkeys(value, 1)
+        return value
 
     @field_validator("run", mode="before")
     @classmethod
@@ -562,6 +573,7 @@ class Progress(Model):
     queued: int = Field(description="ready, waiting for a slot")
     delayed: int = Field(description="waiting for a retry")
     unassigned: int = Field(default=0, description="waiting for a specialist")
+    limited: Mapping[str, int] = Field(default_factory=dict, description="tasks that wait for a limit, by limit")
     gates_failed: str = Field(
         default="", description="@testing or @validating: the feature's gates that failed"
     )
@@ -619,7 +631,7 @@ class Progress(Model):
             FeatureStatus.PENDING_REVIEW,
         )
         # A paused feature keeps its queue, and takes nothing from it.
-        queued = 0 if self.is_paused else self.queued
+        queued = 0 if self.is_paused else self.queued + sum(self.limited.values())
         return is_waiting and self.in_flight + queued + self.delayed == 0
 
 
@@ -630,10 +642,11 @@ class TaskState(Model):
     title: str
     specialist: str = Field(description="its title")
     status: TaskStatus = TaskStatus.PENDING
-    phase: Literal["", "waiting", "queued", "launched", "delayed", "unassigned"] = Field(
+    phase: Literal["", "waiting", "queued", "limited", "launched", "delayed", "unassigned"] = Field(
         default="",
-        description="of a pending task: behind a batch, for a slot, a worker, a retry, a specialist",
+        description="of a pending task: behind a batch, for a slot, a limit, a worker, a retry, a specialist",
     )
+    limit: str = Field(default="", description="the limit that it waits for, such as resource:gpu")
     attempt: int = 0
     batch: int
     depends_on: tuple[Id, ...] = ()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from orchestrator import flows
+from orchestrator.limits import MOST, check_rate
 from orchestrator.models import Seconds, Tag
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9\-]{0,62}$"
@@ -27,6 +28,9 @@ class Parallelism(Section):
 
     max_parallel_tasks: int = Field(
         default=5, ge=1, le=10_000, description="tasks of one feature that run at the same time"
+    )
+    max_parallel_total: int | None = Field(
+        default=None, ge=1, le=MOST, description="tasks of all features together that run at the same time"
     )
     auto_launch: bool = Field(default=True, description="a completed task starts what was waiting for it")
     respect_dependencies: bool = Field(
@@ -72,7 +76,14 @@ class SpecialistSettings(Section):
     rate_limit: str | None = Field(
         default=None,
         pattern=r"^\d+(\.\d+)?(/[smh])?$",
-        description="attempts a worker starts, such as 10/m",
+        description="attempts that each single worker starts, such as 10/m; Celery's own, see rate",
+    )
+    rate: Annotated[str, AfterValidator(check_rate)] | None = Field(
+        default=None,
+        description="attempts that all workers together start, such as 30/m, or 30/m burst 5",
+    )
+    concurrency: int | None = Field(
+        default=None, ge=1, le=MOST, description="its tasks of all features together that run at the same time"
     )
     model_tier: str | None = Field(
         default=None, description="a hint for agents, such as standard or advanced"

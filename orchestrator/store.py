@@ -11,10 +11,11 @@ from typing import Any
 
 import redis
 
-from orchestrator import errors, flows, graph, growth, lifecycle, scripts
+from orchestrator import errors, flows, graph, growth, lifecycle, limits, scripts
 from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
 from orchestrator.growth import Growth, Shape
 from orchestrator.keys import FeatureKeys, Keys
+from orchestrator.limits import Holder, Limit
 from orchestrator.lifecycle import Attempts, BatchTally, Facts, Launch, Move
 from orchestrator.models import (
     OUTCOME,
@@ -77,6 +78,8 @@ class Grant:
     head: Mapping[str, Any] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
     feature_status: str = ""
+    wait: float = 0.0
+    """Seconds until the work is to begin: its specialist has a rate."""
 
     @property
     def status(self) -> str:
@@ -184,6 +187,8 @@ class Store:
             "batches": len(plan.batches),
             "expected": plan.expected_seconds,
         }
+        if any(task.resources for task in plan.feature.tasks):
+            meta["resourced"] = 1
         if idempotency_key:
             meta["idempotency"] = idempotency_key
         idempotency = self.keys.idempotency(idempotency_key) if idempotency_key else keys.meta
@@ -266,8 +271,12 @@ class Store:
                 keys.dependents,
                 keys.resolved,
                 self.keys.finished,
+                self.keys.limits,
+                keys.waiting,
+                keys.freed,
+                keys.tasks,
             ],
-            [feature_id, OVER_CSV, self.events_kept, self._queues],
+            [feature_id, OVER_CSV, self.events_kept, self._queues, self.keys.prefix],
         )
 
     def _facts(self, feature_id: str, answer: str | None, finished: BatchTally | None = None) -> Facts:
@@ -280,6 +289,7 @@ class Store:
             launched=tuple(Launch(*launch) for launch in found["launched"]),
             opened=tuple(found["opened"]),
             finished=finished,
+            wake=tuple(found["wake"]),
         )
 
     # --- an attempt --------------------------------------------------------------------------------------
@@ -308,6 +318,8 @@ class Store:
                     keys.tasks,
                     keys.events,
                     self.keys.taken,
+                    self.keys.limits,
+                    self.keys.full,
                 ],
                 [
                     task_id,
@@ -324,13 +336,14 @@ class Store:
         )
         if code != "started":
             return Grant(code)
-        task, head, state, status = rest
+        task, head, state, status, wait = rest
         return Grant(
             code,
             Task.model_validate_json(task) if task else None,
             json.loads(head),
             json.loads(state),
             status,
+            int(wait) / 1000,
         )
 
     def proceed(self, feature_id: str, task_id: str, attempt: int, move: Move, *, worker: str) -> str:
@@ -378,6 +391,7 @@ class Store:
                 keys.events,
                 keys.plan,
                 keys.resolved,
+                keys.freed,
             ],
             [
                 task_id,
@@ -445,6 +459,7 @@ class Store:
                 keys.events,
                 keys.plan,
                 keys.tasks,
+                keys.freed,
             ],
             [
                 task_id,
@@ -520,6 +535,8 @@ class Store:
                 keys.events,
                 keys.waits,
                 keys.resolved,
+                keys.waiting,
+                keys.freed,
             ],
             [
                 task_id,
@@ -557,7 +574,7 @@ class Store:
         keys = self.keys.feature(feature_id)
         call = Call(
             "assign",
-            [keys.plan, keys.unassigned, keys.ready, keys.slots, keys.events],
+            [keys.plan, keys.unassigned, keys.ready, keys.slots, keys.events, keys.waiting],
             [task_id, specialist, note, self.events_kept],
         )
         (code, *_), answer = scripts.run(self.client, call, self._cascade(feature_id))
@@ -660,6 +677,8 @@ class Store:
                 keys.unassigned,
                 keys.events,
                 keys.tasks,
+                keys.waiting,
+                keys.freed,
             ],
             [
                 decided.shape.open,
@@ -729,6 +748,7 @@ class Store:
                 keys.batches,
                 keys.tasks,
                 self.keys.swept,
+                keys.freed,
             ],
             [
                 feature_id,
@@ -752,6 +772,90 @@ class Store:
         found, answer = scripts.run(self.client, recover, self._cascade(feature_id))
         facts = self._facts(feature_id, answer)
         return facts, tuple(Launch(*launch) for launch in json.loads(found)["unpublished"])
+
+    # --- limits that hold over all features --------------------------------------------------------------
+
+    def configure(self, wanted: Mapping[str, str], *, anew: bool = False) -> list[str]:
+        """Make the limits known that are configured. What was set since stays, unless it is configured differently now.
+
+        Args:
+            wanted: All limits, as `limits.configured` gives them.
+            anew: What was set since does not stay.
+
+        Returns:
+            The features whose cascade is to run now.
+        """
+        return self._change_limits(wanted, "reset" if anew else "configure")
+
+    def set_limit(self, limit: str, amount: str) -> list[str]:
+        """Change one limit, until it is configured differently; the amount as `limits.change` gives it.
+
+        Returns:
+            The features whose cascade is to run now.
+        """
+        return self._change_limits({limit: amount}, "set")
+
+    def _change_limits(self, amounts: Mapping[str, str], how: str) -> list[str]:
+        answer: list[str] = self._run(
+            Call(
+                "limit",
+                [self.keys.limits, self.keys.configured, self.keys.used, self.keys.active],
+                [self.keys.prefix, json.dumps(dict(sorted(amounts.items()))), how, OVER_CSV],
+            )
+        )
+        return answer
+
+    def take_due(self) -> tuple[float | None, list[str]]:
+        """Seconds until the next token is due that somebody waits for, and the features that one is there for now."""
+        left, wake = self._run(Call("due", [self.keys.due], [self.keys.prefix]))
+        return (float(left) / 1000 if left else None), wake
+
+    def reconcile_limits(self) -> list[str]:
+        """Take back what features hold that are gone; the features whose cascade is to run now."""
+        answer: list[str] = self._run(
+            Call("reconcile", [self.keys.limits, self.keys.used], [self.keys.prefix])
+        )
+        return answer
+
+    def limits(self) -> list[Limit]:
+        """Every limit in force, with who holds it, by name."""
+        amounts = self.client.hgetall(self.keys.limits)
+        return [self._limit(str(name), str(amounts[name])) for name in sorted(amounts)]
+
+    def limit(self, name: str) -> Limit:
+        """A limit as it stands now; one that is not in force has none of anything."""
+        return self._limit(name, str(self.client.hget(self.keys.limits, name) or "0"))
+
+    def _limit(self, name: str, amount: str) -> Limit:
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hget(self.keys.used, name)
+        pipeline.hgetall(self.keys.holders(name))
+        pipeline.zrange(self.keys.waiting(name), 0, -1)
+        pipeline.hget(self.keys.full, name)
+        pipeline.time()
+        used, holders, queue, full, (seconds, micros) = pipeline.execute()
+        entries = [entry.split(" ", 1) for entry in queue]
+        waiting = self.client.pipeline(transaction=False)
+        for feature, kind in entries:
+            waiting.zcard(self.keys.feature(feature).waiting_of(kind))
+        next_token = None
+        if " " in amount:
+            interval, burst = amount.split()
+            earliest = float(full or 0) - (int(burst) - 1) * float(interval)
+            next_token = max(0.0, earliest / 1000 - seconds - micros / 1e6)
+        return Limit(
+            name=name,
+            amount=limits.written(amount),
+            in_use=int(used or 0),
+            waiting=sum(waiting.execute()) if entries else 0,
+            features=len({feature for feature, _ in entries}),
+            holders=tuple(
+                Holder(feature=feature, task=task, units=int(units))
+                for holder, units in sorted(holders.items())
+                for feature, task in [holder.split(":", 1)]
+            ),
+            next_token=next_token,
+        )
 
     # --- the end of what is over -------------------------------------------------------------------------
 
@@ -809,6 +913,7 @@ class Store:
                     keys.delayed,
                     keys.unassigned,
                     keys.states,
+                    keys.waiting,
                 ],
                 [",".join(COUNTED)],
             )
@@ -921,7 +1026,8 @@ class Store:
         pipeline.zrange(keys.delayed, 0, -1, withscores=True)
         pipeline.smembers(keys.unassigned)
         pipeline.hgetall(keys.waits)
-        *hashes, described, status, ready, slots, delayed, unassigned, waits = pipeline.execute()
+        pipeline.hgetall(keys.waiting)
+        *hashes, described, status, ready, slots, delayed, unassigned, waits, waiting = pipeline.execute()
         if status is None:
             raise errors.NoSuchFeature(feature=feature_id)
         members = _members(described, numbers)
@@ -938,6 +1044,8 @@ class Store:
         phases = dict.fromkeys(ready, "queued") | dict.fromkeys(slots, "launched")
         due = {task: moment / 1000 for task, moment in delayed}
         phases |= dict.fromkeys(due, "delayed") | dict.fromkeys(unassigned, "unassigned")
+        awaited = self._limits_of(keys, waiting)
+        phases |= dict.fromkeys(awaited, "limited")
         return [
             _state(
                 Task.model_validate_json(tasks[task]),
@@ -947,10 +1055,20 @@ class Store:
                 phases.get(task, "waiting"),
                 due.get(task),
                 int(waits.get(task, 0)),
+                awaited.get(task, ""),
                 status in (FeatureStatus.CANCELLED, FeatureStatus.FAILED),
             )
             for task, batch in members.items()
         ]
+
+    def _limits_of(self, keys: FeatureKeys, waiting: Mapping[str, str]) -> dict[str, str]:
+        """Each task that waits for a limit, with the limit."""
+        pipeline = self.client.pipeline(transaction=False)
+        for kind in waiting:
+            pipeline.zrange(keys.waiting_of(kind), 0, -1)
+        found = pipeline.execute() if waiting else []
+        names = [place.split(" ")[0] for place in waiting.values()]
+        return {task: limit for limit, tasks in zip(names, found, strict=True) for task in tasks}
 
     def state(self, feature_id: str, task_id: str) -> TaskState:
         """Where one task stands.
@@ -1079,6 +1197,7 @@ def _grown(decided: Growth, routes: Mapping[str, Route]) -> dict[str, Any]:
             "batches": len(decided.batches),
             "expected": decided.expected,
             "strategy": decided.strategy,
+            **({"resourced": 1} if any(task.resources for task in decided.added) else {}),
         },
         "events": events,
     }
@@ -1125,6 +1244,7 @@ def _state(
     phase: str,
     due: float | None,
     waits: int,
+    limit: str,
     is_cancelled: bool,
 ) -> TaskState:
     status = TaskStatus(state.get("status", TaskStatus.PENDING))
@@ -1147,6 +1267,7 @@ def _state(
         finished=_moment(state.get("finished")),
         due=due,
         waits=waits,
+        limit=limit,
         worker=state.get("worker", ""),
         percent=state.get("percent"),
         note=state.get("note") or "",
@@ -1178,6 +1299,7 @@ def _progress(feature_id: str, found: dict[str, Any]) -> Progress:
         queued=found["queued"],
         delayed=found["delayed"],
         unassigned=found["unassigned"],
+        limited=dict(found["limited"]),
         gates_failed=found.get("gates") or "",
         flow=meta["flow"],
         is_paused=meta.get("paused") == "1",
