@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,6 +178,7 @@ class Raw:
     states: Mapping[str, dict[str, Any]]
     counts: Mapping[str, int]
     ready: frozenset[str]
+    limited: frozenset[str]
     unassigned: frozenset[str]
     slots: Mapping[str, float]
     delayed: frozenset[str]
@@ -193,6 +194,11 @@ def read(run: Run) -> Raw:
         states={task: json.loads(text) for task, text in client.hgetall(keys.states).items()},
         counts={name: int(count) for name, count in client.hgetall(keys.counts).items()},
         ready=frozenset(client.zrange(keys.ready, 0, -1)),
+        limited=frozenset(
+            task
+            for kind in client.hkeys(keys.waiting)
+            for task in client.zrange(keys.waiting_of(kind), 0, -1)
+        ),
         unassigned=frozenset(client.smembers(keys.unassigned)),
         slots=dict(client.zrange(keys.slots, 0, -1, withscores=True)),
         delayed=frozenset(client.zrange(keys.delayed, 0, -1)),
@@ -225,7 +231,7 @@ def _resolved(raw: Raw, task: str) -> bool:
 def _check_places(run: Run, raw: Raw) -> None:
     """A task waits in one place at most, and only a task that is not over waits anywhere."""
     assert len(raw.slots) <= run.plan.cap, "more in flight than the cap allows"
-    places = Counter([*raw.ready, *raw.slots, *raw.delayed, *raw.unassigned])
+    places = Counter([*raw.ready, *raw.limited, *raw.slots, *raw.delayed, *raw.unassigned])
     assert all(count == 1 for count in places.values()), f"in two places: {places}"
     is_cancelled = raw.meta["status"] in (FeatureStatus.CANCELLED, FeatureStatus.FAILED)
     opened = int(raw.meta["batch"])
@@ -241,6 +247,7 @@ def _check_places(run: Run, raw: Raw) -> None:
             assert places[task] == 0, f"{task} is {status}, and still waits somewhere"
     if is_cancelled:
         assert not raw.ready, "cancelled, and something waits for a slot"
+        assert not raw.limited, "cancelled, and something waits for a limit"
         assert not raw.delayed, "cancelled, and something waits for a retry"
 
 
@@ -269,9 +276,9 @@ def _check_batches(run: Run, raw: Raw) -> None:
             elif batch.number > opened:
                 attempts = raw.states.get(task, {}).get("attempt", 0)
                 assert attempts == 0, f"{task} was launched before its batch"
-                assert task not in raw.ready, f"{task} is ready before its batch"
+                assert task not in raw.ready | raw.limited, f"{task} is ready before its batch"
             else:
-                known = {*raw.states, *raw.ready, *raw.unassigned}
+                known = {*raw.states, *raw.ready, *raw.limited, *raw.unassigned}
                 assert over or task in known, f"{task} of the open batch is lost"
 
 
@@ -282,7 +289,7 @@ def _check_feature(run: Run, raw: Raw) -> None:
     stopped = sum(statuses[status] for status in STOPPED)
     if status not in (FeatureStatus.CANCELLED, FeatureStatus.FAILED):
         is_complete = all(_resolved(raw, task.id) for task in run.plan.feature.tasks)
-        is_idle = not (raw.ready or raw.slots or raw.delayed)
+        is_idle = not (raw.ready or raw.limited or raw.slots or raw.delayed)
         assert (status == FeatureStatus.COMPLETED) == is_complete
         assert (status == FeatureStatus.BLOCKED) == (stopped > 0)
         assert raw.is_active == (not is_complete)
@@ -302,7 +309,48 @@ def _check_progress(run: Run, raw: Raw) -> None:
         len(raw.ready),
         len(raw.delayed),
     )
+    assert sum(progress.limited.values()) == len(raw.limited)
     counts = Counter(_status(raw, task.id) for task in run.plan.feature.tasks)
     del counts[TaskStatus.PENDING]
     assert progress.counts == dict(counts)
     assert progress.total == len(run.plan.feature.tasks)
+
+
+def check_limits(store: Store, runs: Sequence[Run]) -> None:
+    """What is in use is what is held, and what is held is what is in flight; nobody waits for what is free."""
+    client: Any = store.client
+    amounts = client.hgetall(store.keys.limits)
+    held = {limit: client.hgetall(store.keys.holders(limit)) for limit in amounts}
+    in_flight = {f"{run.id}:{task}": state for run in runs for task, state in _in_flight(run).items()}
+    for limit, amount in amounts.items():
+        if limit.startswith("rate:"):
+            continue
+        used = int(client.hget(store.keys.used, limit) or 0)
+        holders = {holder: int(units) for holder, units in held[limit].items()}
+        assert used == sum(holders.values()), f"{limit}: {used} in use, held by {holders}"
+        truth = {
+            holder: state["holds"][limit]
+            for holder, state in in_flight.items()
+            if limit in (state.get("holds") or {})
+        }
+        assert holders == truth, f"{limit} is held by {holders}, and should be by {truth}"
+        front = client.zrange(store.keys.waiting(limit), 0, 0, withscores=True)
+        if front:
+            (entry, place), (feature, _, kind) = front[0], front[0][0].partition(" ")
+            needs = dict(part.split("=") for part in kind.split(",")[1:])
+            units = int(needs.get(limit.removeprefix("resource:"), 1))
+            is_aside = place >= 9e12
+            assert is_aside or used + units > int(amount), f"{entry} waits for {limit}, of which there is some"
+    for run in runs:
+        waiting = client.hgetall(run.keys.waiting)
+        for kind, place in waiting.items():
+            assert client.zcard(run.keys.waiting_of(kind)), f"nothing of {kind} waits, and it is noted"
+            queued = client.zscore(store.keys.waiting(place.split(" ")[0]), f"{run.id} {kind}") is not None
+            meta = client.hgetall(run.keys.meta)
+            is_full = client.zcard(run.keys.slots) >= int(meta["cap"])
+            assert queued == (not is_full and meta.get("paused") != "1"), f"{run.id} {kind}: {queued}"
+
+
+def _in_flight(run: Run) -> dict[str, Any]:
+    raw = read(run)
+    return {task: raw.states[task] for task in raw.slots}
