@@ -19,6 +19,7 @@ from orchestrator import (
     feature_file,
     growth,
     lifecycle,
+    limits,
     planner,
     retention,
     routing,
@@ -29,6 +30,7 @@ from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.flows import FeatureEvent, Flow, TaskEvent
 from orchestrator.lifecycle import Facts
+from orchestrator.limits import Limit
 from orchestrator.models import (
     Completed,
     Event,
@@ -90,6 +92,7 @@ class Client:
         self.settings = self.app.settings
         self.store = connections.open_store(self.settings)
         self.dispatcher = Dispatcher(self.app, self.store, pooled=False)
+        self._knows_limits = False
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +138,7 @@ class Client:
         Raises:
             InvalidFeature, CircularDependency, NotParallel: It cannot be planned.
             UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
+            NoSuchResource, NotEnough: A task needs of a resource what there is not.
             FeatureExists: Another feature has its id.
             RedisUnreachable: Nothing was stored.
             BrokerUnreachable: It is stored, and starts when the broker answers a worker.
@@ -143,6 +147,7 @@ class Client:
         schedule = planner.schedule(feature, self.settings.parallelism.max_parallel_tasks)
         routes = routing.route(feature, self.settings, assign or {})
         check_work(feature, routes, self.settings)
+        self._make_limits_known()
         launch = self.settings.parallelism.auto_launch if auto_launch is None else auto_launch
         code, feature_id = self.store.enqueue(
             feature.id or make_id(feature.title),
@@ -214,6 +219,52 @@ class Client:
         if not dry_run:
             retention.remove(folders)
         return features, folders
+
+    @_translated
+    def limits(self) -> list[Limit]:
+        """The limits that hold over all features: how much there is, who holds it, how many tasks wait for it."""
+        self._make_limits_known()
+        return self.store.limits()
+
+    @_translated
+    def set_limit(self, name: str, amount: int | str) -> Limit:
+        """Change a limit at once, until it is configured differently. What runs goes on to its end.
+
+        Args:
+            name: total, specialist:NAME, rate:NAME, or the name of a resource.
+            amount: How much there is to be; for a rate 30/m or 30/m burst 5; none ends a limit.
+
+        Returns:
+            The limit as it stands now.
+
+        Raises:
+            NoSuchLimit: No specialist and no resource is called so.
+            BadLimit: There cannot be so much.
+
+        Example:
+            client.set_limit("specialist:writer", 5)
+        """
+        self._make_limits_known()
+        known = [limit.name for limit in self.store.limits()]
+        limit, stored = limits.change(name, str(amount), self.settings, known)
+        self._wake(self.store.set_limit(limit, stored))
+        return self.store.limit(limit)
+
+    @_translated
+    def reset_limits(self) -> list[Limit]:
+        """Let every limit be as it is configured."""
+        self._wake(self.store.configure(limits.configured(self.settings), anew=True))
+        return self.store.limits()
+
+    def _make_limits_known(self) -> None:
+        """Once; and not where none is configured here, for the workers may know some."""
+        configured = limits.configured(self.settings)
+        if configured and not self._knows_limits:
+            self._wake(self.store.configure(configured))
+        self._knows_limits = True
+
+    def _wake(self, features: Sequence[str]) -> None:
+        self.dispatcher.send([lifecycle.Wake(feature) for feature in features])
 
     def _follow_up(self, facts: Facts) -> None:
         self.dispatcher.send(lifecycle.follow_up(facts))
@@ -526,6 +577,7 @@ class Handle:
             InvalidFeature: An id is taken, a dependency is unknown, or the feature would be over a limit.
             CircularDependency: Some tasks would wait for each other.
             UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
+            NoSuchResource, NotEnough: A task needs of a resource what there is not.
             GrowthContested: The feature changed too fast.
         """
         self._client._grow(self.id, tasks, note=note)
@@ -603,7 +655,9 @@ def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -
     Raises:
         InlineCommandRefused: It brings a command of its own, and that is not allowed.
         NothingToDo: Neither it nor its specialist says what to do.
+        NoSuchResource, NotEnough: It needs of a resource what there is not.
     """
+    limits.check_resources(feature.tasks, settings)
     inline = [task.id for task in feature.tasks if task.run]
     if inline and not settings.inline_commands:
         raise errors.InlineCommandRefused(tasks=wording.some(inline, most=NAMED))

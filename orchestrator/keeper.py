@@ -11,9 +11,10 @@ import redis
 from celery import bootsteps, signals
 from celery.worker import state
 
-from orchestrator import doctor, durations, errors, lifecycle, notifier, retention, tasks
+from orchestrator import doctor, durations, errors, lifecycle, limits, notifier, retention, tasks
 from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
+from orchestrator.waker import Waker
 
 if TYPE_CHECKING:
     from celery.worker import WorkController
@@ -41,6 +42,8 @@ class Keeper(bootsteps.StartStopStep):
         self.shutdown = Shutdown(settings.recovery.grace, self._hand_back)
         self.cleaner = retention.Cleaner(settings, self.shell.store)
         self.forgets_at = 0.0
+        self.waker = Waker(self.shell.store, self.shell.dispatcher, settings.recovery.sweep)
+        self.knows_limits = False
         self.notifiers = notifier.open_notifiers(
             self.shell.store, settings.notifications, self.worker, pause=settings.recovery.sweep
         )
@@ -52,7 +55,9 @@ class Keeper(bootsteps.StartStopStep):
             SystemExit: Redis may throw work away, and the settings do not allow that.
         """
         self._look_at_redis()
+        self._make_limits_known()
         self.thread.start()
+        self.waker.start()
         self.cleaner.start()
         for each in self.notifiers:
             each.start()
@@ -83,6 +88,7 @@ class Keeper(bootsteps.StartStopStep):
     def terminate(self, parent: WorkController) -> None:
         """Stop at once."""
         self.stopped.set()
+        self.waker.stop()
         for each in self.notifiers:
             each.stop()
 
@@ -106,6 +112,14 @@ class Keeper(bootsteps.StartStopStep):
         for each in self.notifiers if leads else ():
             each.flush(max(0.0, deadline - time.monotonic()))
 
+    def _make_limits_known(self) -> None:
+        store = self.shell.store
+        try:
+            self._wake(store.configure(limits.configured(self.shell.settings)))
+            self.knows_limits = True
+        except redis.RedisError as error:
+            logger.warning("The Redis at %s does not know the limits yet: %s", store.url, error)
+
     def _run(self) -> None:
         recovery = self.shell.settings.recovery
         trouble = ""
@@ -113,8 +127,13 @@ class Keeper(bootsteps.StartStopStep):
             try:
                 self.shutdown.end(list(state.active_requests))
                 self._renew(recovery.lease)
-                if self._leads():
+                if not self.knows_limits:
+                    self._make_limits_known()
+                leads = self._leads()
+                self.waker.lead(leads)
+                if leads:
                     self._sweep()
+                    self._wake(self.shell.store.reconcile_limits())
                     self._forget()
                 trouble = ""
             except Exception as error:  # whatever it is, the next round may succeed, and must come
@@ -150,6 +169,9 @@ class Keeper(bootsteps.StartStopStep):
         if len(forgotten) < retention.PORTION:
             self.forgets_at = now + min(retention.LONGEST_PAUSE, age / 2)
 
+    def _wake(self, features: list[str]) -> None:
+        self.shell.dispatcher.send([lifecycle.Wake(feature) for feature in features])
+
     def _recover(self, feature_id: str) -> None:
         recovery = self.shell.settings.recovery
         facts, unpublished = self.shell.store.recover(
@@ -159,8 +181,7 @@ class Keeper(bootsteps.StartStopStep):
             lease=recovery.lease,
             overdue=self.shell.settings.error_handling.overdue_factor,
         )
-        if facts.launched:
-            self.shell.dispatcher.send([lifecycle.Publish(feature_id, facts.launched)])
+        self.shell.dispatcher.send(lifecycle.follow_up(facts))
         if unpublished:
             self.shell.dispatcher.publish(feature_id, unpublished)
 

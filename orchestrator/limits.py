@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator import errors
 from orchestrator.durations import UNITS
 from orchestrator.models import Model, Task
-from orchestrator.wording import count, some
+from orchestrator.wording import some
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings
@@ -28,17 +28,17 @@ _UNITS = {unit: UNITS[unit] for unit in "smhd"}
 class Rate(NamedTuple):
     """So many attempts in a time, and how many of them may begin at the same moment."""
 
-    count: int
+    number: int
     unit: str
     burst: int = 1
 
     @property
     def interval(self) -> float:
         """Milliseconds in which one more may begin."""
-        return _UNITS[self.unit] * 1000 / self.count
+        return _UNITS[self.unit] * 1000 / self.number
 
     def __str__(self) -> str:
-        return f"{self.count}/{self.unit}" + (f" burst {self.burst}" if self.burst > 1 else "")
+        return f"{self.number}/{self.unit}" + (f" burst {self.burst}" if self.burst > 1 else "")
 
 
 def parse_rate(text: object) -> Rate:
@@ -49,7 +49,7 @@ def parse_rate(text: object) -> Rate:
 
     Example:
         >>> parse_rate("30/m"), parse_rate("30/m burst 5").interval
-        (Rate(count=30, unit='m', burst=1), 2000.0)
+        (Rate(number=30, unit='m', burst=1), 2000.0)
     """
     found = _RATE.fullmatch(text.strip()) if isinstance(text, str) else None
     if not found or not int(found[1]) or found[3] == "0":
@@ -110,7 +110,7 @@ def stored(amount: str) -> str:
 
 
 def written(amount: str) -> str:
-    """The opposite of `stored`, for people; a rate in the largest unit in which it is a whole number or less than 1,000.
+    """The opposite of `stored`, for people.
 
     Example:
         >>> written("5"), written("2000 5"), written("100 1")
@@ -238,8 +238,22 @@ def usage(limit: Limit) -> str:
     return limit.amount if limit.is_rate else f"{limit.in_use:,} of {limit.amount} in use"
 
 
+def units(limit: str, task: Task) -> int:
+    """How much of a limit a task needs."""
+    return task.resources.get(limit.removeprefix("resource:"), 1) if limit.startswith("resource:") else 1
+
+
 def needed(task: Task, limit: str) -> str:
-    """How much of a limit a task needs, where that is worth saying."""
-    units: Mapping[str, int] = task.resources
-    number = units.get(limit.removeprefix("resource:"), 1) if limit.startswith("resource:") else 1
-    return f" (it needs {count(number, 'unit')})" if number > 1 else ""
+    """How much of a limit a task needs, where that is worth saying.
+
+    Example:
+        >>> needed(Task(id="T1", resources={"gpu": 2}), "resource:gpu")
+        ', and it needs 2'
+    """
+    number = units(limit, task)
+    return f", and it needs {number}" if number > 1 else ""
+
+
+def is_too_little(limit: Limit, task: Task) -> bool:
+    """There is less of it than the task needs, even where nobody holds any."""
+    return not limit.is_rate and int(limit.amount) < units(limit.name, task)

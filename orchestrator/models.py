@@ -573,7 +573,9 @@ class Progress(Model):
     queued: int = Field(description="ready, waiting for a slot")
     delayed: int = Field(description="waiting for a retry")
     unassigned: int = Field(default=0, description="waiting for a specialist")
-    limited: Mapping[str, int] = Field(default_factory=dict, description="tasks that wait for a limit, by limit")
+    limited: Mapping[str, int] = Field(
+        default_factory=dict, description="tasks that wait for a limit, by limit"
+    )
     gates_failed: str = Field(
         default="", description="@testing or @validating: the feature's gates that failed"
     )

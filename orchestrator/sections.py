@@ -83,7 +83,10 @@ class SpecialistSettings(Section):
         description="attempts that all workers together start, such as 30/m, or 30/m burst 5",
     )
     concurrency: int | None = Field(
-        default=None, ge=1, le=MOST, description="its tasks of all features together that run at the same time"
+        default=None,
+        ge=1,
+        le=MOST,
+        description="its tasks of all features together that run at the same time",
     )
     model_tier: str | None = Field(
         default=None, description="a hint for agents, such as standard or advanced"

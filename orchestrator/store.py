@@ -15,8 +15,8 @@ from orchestrator import errors, flows, graph, growth, lifecycle, limits, script
 from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
 from orchestrator.growth import Growth, Shape
 from orchestrator.keys import FeatureKeys, Keys
-from orchestrator.limits import Holder, Limit
 from orchestrator.lifecycle import Attempts, BatchTally, Facts, Launch, Move
+from orchestrator.limits import Holder, Limit
 from orchestrator.models import (
     OUTCOME,
     OVER,

@@ -7,6 +7,7 @@ import functools
 import logging
 import random
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.flows import Flow, TaskEvent
-from orchestrator.models import Completed, GateResult, Id, Outcome, RetryLater, Task, TaskStatus
+from orchestrator.models import Cancelled, Completed, GateResult, Id, Outcome, RetryLater, Task, TaskStatus
 from orchestrator.sections import Gate
 from orchestrator.store import Grant
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from orchestrator.celery import App
 
 logger = logging.getLogger("orchestrator")
+
+LOOK_SECONDS = 1.0
+"""Between two looks whether an attempt is cancelled that waits for its rate."""
 
 WHY_NOT = {
     "over": "its feature is cancelled",
@@ -155,7 +159,20 @@ class Shell:
             return Completed(summary="the gates of the feature")
         if run.grant.status == TaskStatus.TESTING:  # the work was done, and approved; only its gates are left
             return self._outcomes(run.feature_id, [run.task.id])[run.task.id]
+        if not self._await_its_rate(run):
+            return Cancelled()
         return perform(self._context(run), self.settings)
+
+    def _await_its_rate(self, run: Run) -> bool:
+        """Wait until the attempt may begin, where its specialist has a rate; False: it is cancelled meanwhile."""
+        begins = time.monotonic() + run.grant.wait
+        while (left := begins - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_SECONDS))
+            if left > LOOK_SECONDS:
+                with contextlib.suppress(errors.RedisUnreachable):
+                    if self._is_cancelled(run.feature_id, run.task.id, run.attempt):
+                        return False
+        return True
 
     def _pass_gates(self, run: Run, outcome: Outcome) -> tuple[Outcome, str]:
         """The outcome after the gates, and where the attempt stands then."""

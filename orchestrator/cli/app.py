@@ -10,7 +10,18 @@ from typer.core import TyperGroup
 
 import orchestrator
 from orchestrator import errors
-from orchestrator.cli import decisions, features, growing, machine, options, output, plans, retention, runs
+from orchestrator.cli import (
+    decisions,
+    features,
+    growing,
+    limits,
+    machine,
+    options,
+    output,
+    plans,
+    retention,
+    runs,
+)
 
 
 class Commands(TyperGroup):
@@ -70,3 +81,4 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
 for panel, commands in PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+app.add_typer(limits.app, name="limits", rich_help_panel="Steer")

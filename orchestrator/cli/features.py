@@ -138,6 +138,7 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: opt
             outcome=handle.outcome(task_id),
             route=route,
             listeners=_listeners(client) if state.phase == "launched" else None,
+            limit=client.store.limit(state.limit) if state.limit else None,
         )
     if as_json:
         output.write_json({**found.model_dump(mode="json"), "route": route and route.model_dump(mode="json")})

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator import durations
+from orchestrator import durations, limits
+from orchestrator.limits import Limit
 from orchestrator.models import Model, Outcome, Progress, Route, Task, TaskState, TaskStatus
 from orchestrator.report import remedies
 from orchestrator.report.standing import batch_line, is_stopped, note, reason, spent, why, word
@@ -38,6 +39,7 @@ def explain(
     outcome: Outcome | None = None,
     route: Route | None = None,
     listeners: Mapping[str, Sequence[str]] | None = None,
+    limit: Limit | None = None,
 ) -> Explanation:
     """Explain where a task stands.
 
@@ -50,11 +52,12 @@ def explain(
         outcome: How its last attempt ended.
         route: Where its work is sent, and why.
         listeners: Each queue with the workers that take from it; None where they were not asked.
+        limit: What it waits for, as it stands; None where it waits for none.
 
     Example:
         print(explain(task, state, progress, others=states, now=time.time()).answer)
     """
-    story = _Story(task, state, progress, others, now, outcome, route, listeners)
+    story = _Story(task, state, progress, others, now, outcome, route, listeners, limit)
     answer, details, commands = story.tell()
     return Explanation(
         feature=progress.id,
@@ -82,6 +85,7 @@ class _Story:
     outcome: Outcome | None
     route: Route | None
     listeners: Mapping[str, Sequence[str]] | None
+    limit: Limit | None
 
     @property
     def name(self) -> str:
@@ -125,6 +129,8 @@ class _Story:
         match self.state.phase:
             case "queued":
                 return self._queued()
+            case "limited":
+                return self._limited()
             case "launched":
                 return self._launched()
             case "delayed":
@@ -199,6 +205,28 @@ class _Story:
                 [],
             )
         return f"{self.name} is ready and waits for a slot: {slots}, {progress.queued} queued.", details, []
+
+    def _limited(self) -> Told:
+        limit = self.limit or Limit(name=self.state.limit)
+        if self.progress.is_paused:
+            resume = f"orchestrator resume {self.progress.id}"
+            return f"{self.name} waits for {limit.title}, and its feature is paused.", [], [resume]
+        needs = limits.needed(self.task, limit.name)
+        details = [f"Held by {one.task} of {one.feature}" for one in limit.holders[:SHOWN]]
+        if len(limit.holders) > SHOWN:
+            details.append(f"and by {count(len(limit.holders) - SHOWN, 'more task')}")
+        if limit.waiting > 1:
+            waiting = f"{count(limit.waiting, 'task')} of {count(limit.features, 'feature')}"
+            details.append(f"Waiting for it: {waiting}")
+        answer = f"{self.name} waits for {limit.title}: {limits.usage(limit)}{needs}."
+        if limit.next_token is not None:
+            due = f"in {durations.write(limit.next_token)}" if limit.next_token else "now"
+            answer = f"{self.name} waits for {limit.title}: {limit.amount}, the next is due {due}."
+        elif limits.is_too_little(limit, self.task):
+            more = f"orchestrator limits set {limit.name} N"
+            answer = f"{self.name} waits for {limit.title}: there is less of it than it needs"
+            return f"{answer} ({limits.usage(limit)}){needs}.", details, [more]
+        return answer, details, []
 
     def _delayed(self) -> Told:
         left = max(0.0, (self.state.due or self.now) - self.now)

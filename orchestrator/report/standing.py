@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator import durations
+from orchestrator import durations, limits
 from orchestrator.flows import STOPPED
 from orchestrator.lifecycle import BatchTally
 from orchestrator.models import (
@@ -38,6 +38,7 @@ def progress_line(progress: Progress) -> str:
     waiting = {
         "in flight": progress.in_flight,
         "queued": progress.queued,
+        "waiting for a limit": sum(progress.limited.values()),
         "waiting for a retry": progress.delayed,
         "waiting for a specialist": progress.unassigned,
         "in review": progress.counts.get(TaskStatus.IN_REVIEW, 0),
@@ -72,6 +73,7 @@ _PHASES = {
     "": "waiting",
     "waiting": "waiting",
     "queued": "queued",
+    "limited": "queued",
     "launched": "launched",
     "delayed": "retrying",
 }
@@ -127,6 +129,8 @@ def _waits_for(state: TaskState, progress: Progress, now: float) -> str:
     match state.phase:
         case "queued":
             return f"waiting for a slot ({progress.in_flight} of {progress.cap} in use)"
+        case "limited":
+            return f"waiting for {limits.title(state.limit)}"
         case "launched":
             return "waiting for a worker"
         case "unassigned":

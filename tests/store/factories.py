@@ -336,11 +336,14 @@ def check_limits(store: Store, runs: Sequence[Run]) -> None:
         assert holders == truth, f"{limit} is held by {holders}, and should be by {truth}"
         front = client.zrange(store.keys.waiting(limit), 0, 0, withscores=True)
         if front:
-            (entry, place), (feature, _, kind) = front[0], front[0][0].partition(" ")
+            entry, place = front[0]
+            kind = entry.split(" ")[1]
             needs = dict(part.split("=") for part in kind.split(",")[1:])
             units = int(needs.get(limit.removeprefix("resource:"), 1))
             is_aside = place >= 9e12
-            assert is_aside or used + units > int(amount), f"{entry} waits for {limit}, of which there is some"
+            assert is_aside or used + units > int(amount), (
+                f"{entry} waits for {limit}, of which there is some"
+            )
     for run in runs:
         waiting = client.hgetall(run.keys.waiting)
         for kind, place in waiting.items():

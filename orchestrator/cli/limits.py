@@ -1,0 +1,86 @@
+"""limits: what holds over all features, who holds it, and how to change it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from orchestrator import durations
+from orchestrator.cli import connection, options, output
+from orchestrator.limits import Limit
+from orchestrator.wording import count, some
+
+HOLDERS_SHOWN = 4
+
+app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+
+
+@app.callback()
+def limits(ctx: typer.Context, as_json: options.AsJson = False) -> None:
+    """Show what holds over all features: how much there is, who holds it, and how many tasks wait for it."""
+    if ctx.invoked_subcommand is not None:
+        return
+    with connection.client() as client:
+        found = client.limits()
+    _show(found, as_json=as_json)
+
+
+@app.command("set")
+def change(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="total, specialist:NAME, rate:NAME, or a resource.")
+    ],
+    amount: Annotated[
+        str, typer.Argument(metavar="AMOUNT", help="A number; for a rate 30/m, or '30/m burst 5'; or none.")
+    ],
+    as_json: options.AsJson = False,
+) -> None:
+    """Change a limit at once, until the configuration says otherwise. What runs goes on to its end."""
+    with connection.client() as client:
+        limit = client.set_limit(name, amount)
+    if as_json:
+        output.write_json(limit.model_dump(mode="json"))
+        return
+    output.say(f"{limit.title}: {'no limit' if amount == 'none' else limit.amount}.")
+
+
+@app.command()
+def reset(as_json: options.AsJson = False) -> None:
+    """Let every limit be as it is configured."""
+    with connection.client() as client:
+        found = client.reset_limits()
+    _show(found, as_json=as_json)
+
+
+def _show(found: Sequence[Limit], *, as_json: bool) -> None:
+    if as_json:
+        output.write_json([limit.model_dump(mode="json") for limit in found])
+    elif found:
+        output.show(_table(found))
+    else:
+        output.say(
+            "There is no limit over all features. See `resources`, `concurrency` and `rate` in the settings."
+        )
+
+
+def _table(found: Sequence[Limit]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("LIMIT", "THERE IS", "IN USE", "WAITING", "HELD BY"):
+        table.add_column(heading, overflow="fold")
+    for limit in found:
+        holders = [
+            f"{holder.task} of {holder.feature}" + (f" ({holder.units})" if holder.units > 1 else "")
+            for holder in limit.holders
+        ]
+        held = some(holders, most=HOLDERS_SHOWN)
+        if limit.next_token:
+            held = f"the next in {durations.write(limit.next_token)}"
+        waiting = (
+            f"{count(limit.waiting, 'task')} of {count(limit.features, 'feature')}" if limit.waiting else "-"
+        )
+        in_use = "-" if limit.is_rate else str(limit.in_use)
+        table.add_row(*map(output.inert, (limit.name, limit.amount, in_use, waiting, held or "-")))
+    return table
