@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -44,6 +45,7 @@ class Keeper(bootsteps.StartStopStep):
         self.forgets_at = 0.0
         self.waker = Waker(self.shell.store, self.shell.dispatcher, settings.recovery.sweep)
         self.knows_limits = False
+        self.trouble = ""
         self.notifiers = notifier.open_notifiers(
             self.shell.store, settings.notifications, self.worker, pause=settings.recovery.sweep
         )
@@ -122,27 +124,33 @@ class Keeper(bootsteps.StartStopStep):
 
     def _run(self) -> None:
         recovery = self.shell.settings.recovery
-        trouble = ""
+        self._try(self._leads)
         while not self.stopped.wait(recovery.sweep):
-            try:
-                self.shutdown.end(list(state.active_requests))
-                self._renew(recovery.lease)
-                if not self.knows_limits:
-                    self._make_limits_known()
-                leads = self._leads()
-                self.waker.lead(leads)
-                if leads:
-                    self._sweep()
-                    self._wake(self.shell.store.reconcile_limits())
-                    self._forget()
-                trouble = ""
-            except Exception as error:  # whatever it is, the next round may succeed, and must come
-                before, trouble = trouble, f"{type(error).__name__}: {error}"
-                if trouble != before:  # an outage is told once, not in every round
-                    logger.warning("The keeper of %s tries again until it succeeds: %s", self.worker, trouble)
+            self._try(self._look)
+
+    def _try(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+            self.trouble = ""
+        except Exception as error:  # whatever it is, the next round may succeed, and must come
+            before, self.trouble = self.trouble, f"{type(error).__name__}: {error}"
+            if self.trouble != before:  # an outage is told once, not in every round
+                logger.warning("The keeper of %s tries again until it succeeds: %s", self.worker, self.trouble)
+
+    def _look(self) -> None:
+        self.shutdown.end(list(state.active_requests))
+        self._renew(self.shell.settings.recovery.lease)
+        if not self.knows_limits:
+            self._make_limits_known()
+        if self._leads():
+            self._sweep()
+            self._wake(self.shell.store.reconcile_limits())
+            self._forget()
 
     def _leads(self) -> bool:
-        return self.shell.store.lead(self.worker, seconds=self.shell.settings.recovery.sweep * 3)
+        leads = self.shell.store.lead(self.worker, seconds=self.shell.settings.recovery.sweep * 3)
+        self.waker.lead(leads)
+        return leads
 
     def _renew(self, lease: float) -> None:
         self.shell.store.renew(
