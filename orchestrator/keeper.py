@@ -135,7 +135,9 @@ class Keeper(bootsteps.StartStopStep):
         except Exception as error:  # whatever it is, the next round may succeed, and must come
             before, self.trouble = self.trouble, f"{type(error).__name__}: {error}"
             if self.trouble != before:  # an outage is told once, not in every round
-                logger.warning("The keeper of %s tries again until it succeeds: %s", self.worker, self.trouble)
+                logger.warning(
+                    "The keeper of %s tries again until it succeeds: %s", self.worker, self.trouble
+                )
 
     def _look(self) -> None:
         self.shutdown.end(list(state.active_requests))

@@ -170,7 +170,7 @@ class Shell:
             time.sleep(min(left, LOOK_SECONDS))
             if left > LOOK_SECONDS:
                 with contextlib.suppress(errors.RedisUnreachable):
-                    if self._is_cancelled(run.feature_id, run.task.id, run.attempt):
+                    if self._is_cancelled(run):
                         return False
         return True
 
