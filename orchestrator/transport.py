@@ -71,8 +71,21 @@ class QoS(redis.QoS):
             super().reject(delivery_tag, requeue)
 
     def restore_unacked(self, client: Any = None) -> None:
-        """Put back what was handed out and not begun: another worker takes it at once."""
+        """Put back what was handed out and not begun: another worker takes it at once.
+
+        Where the broker is gone, it stays out until the sweep sends it again. An error would end the worker: Celery
+        expects none but those of a connection here (celery/worker/consumer/consumer.py, `ignore_errors`), and kombu has
+        others, such as an AttributeError where it has let go of the connection already.
+        """
         self._flush()
+        try:
+            self._put_back_transient(client)
+            super().restore_unacked(client)
+        except Exception as error:
+            logger.warning("The broker is gone; what it handed out will be sent again: %s", error)
+            self._delivered.clear()
+
+    def _put_back_transient(self, client: Any) -> None:
         kept = {tag: message for tag, message in self._delivered.items() if _is_transient(message)}
         with self.channel.conn_or_acquire(client) as connection:
             for tag, message in kept.items():
@@ -81,7 +94,6 @@ class QoS(redis.QoS):
                     message._raw, info["exchange"], info["routing_key"], connection, leftmost=False
                 )
                 del self._delivered[tag]
-        super().restore_unacked(client)
 
 
 class Channel(redis.Channel):
