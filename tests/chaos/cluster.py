@@ -204,12 +204,12 @@ class Cluster:
         self.names += 1
         name = f"w{place}-{self.names}"
         log = log or self.folder / "workers" / f"{name}.log"
-        command = ["-A", "orchestrator", "worker", "-n", f"{name}@chaos", "-c", "2", "--loglevel", "info"]
+        command = [*self.command(f"{name}@chaos"), "--without-mingle", "--without-gossip"]
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "celery", *command, "--without-mingle", "--without-gossip"],
+                [sys.executable, "-m", "celery", *command],
                 cwd=self.project,
-                env=self._environment(clock),
+                env=self.environment(clock),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -218,7 +218,12 @@ class Cluster:
         self.workers[place] = Worker(place, name, process, log)
         return self.workers[place]
 
-    def _environment(self, clock: int) -> dict[str, str]:
+    def command(self, node: str) -> list[str]:
+        """What starts a worker of this name."""
+        return ["-A", "orchestrator", "worker", "-n", node, "-c", "2", "--loglevel", "info"]
+
+    def environment(self, clock: int = 0) -> dict[str, str]:
+        """In which a worker runs."""
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         if clock:
             folder = self.folder / f"clock{clock:+}"

@@ -28,12 +28,14 @@ class Harm:
     Args:
         workers: The node names of those it touched.
         seconds: How long it lasts.
+        pids: The pool processes that it killed.
         feature: The feature that is the fault.
         note: More, for people.
     """
 
     workers: tuple[str, ...] = ()
     seconds: float = 0.0
+    pids: tuple[int, ...] = ()
     feature: str = ""
     note: str = ""
 
@@ -82,6 +84,7 @@ def strike(name: str, cluster: Cluster, random: Random) -> Strike | None:
         began=began,
         ended=time.time() + harm.seconds,
         workers=harm.workers,
+        pids=harm.pids,
         feature=harm.feature,
         note=harm.note,
     )
@@ -97,15 +100,16 @@ def kill_child(cluster: Cluster, random: Random) -> Harm | None:
     children = worker.children() if worker else []
     if not worker or not children:
         return None
-    os.kill(random.choice(children), signal.SIGKILL)
-    return Harm((worker.node,))
+    pid = random.choice(children)
+    os.kill(pid, signal.SIGKILL)
+    return Harm((worker.node,), pids=(pid,))
 
 
 @fault
 def kill_worker(cluster: Cluster, random: Random) -> Harm | None:
     """kill -9 of a worker with its pool."""
     worker = cluster.busiest()
-    return Harm(_kill([worker])) if worker else None
+    return _kill([worker]) if worker else None
 
 
 @fault
@@ -121,7 +125,7 @@ def kill_main_process(cluster: Cluster, random: Random) -> Harm | None:
 @fault
 def kill_all_workers(cluster: Cluster, random: Random) -> Harm | None:
     """kill -9 of every worker at once."""
-    return Harm(_kill(cluster.running())) if cluster.running() else None
+    return _kill(cluster.running()) if cluster.running() else None
 
 
 @fault
@@ -295,10 +299,11 @@ def _fullest_queue(cluster: Cluster, random: Random) -> tuple[str, int]:
     return queue, counted[queue]
 
 
-def _kill(workers: Sequence[Worker]) -> tuple[str, ...]:
+def _kill(workers: Sequence[Worker]) -> Harm:
+    pids = tuple(pid for worker in workers for pid in worker.children())
     for worker in workers:
         worker.signal_all(signal.SIGKILL)
-    return tuple(worker.node for worker in workers)
+    return Harm(tuple(worker.node for worker in workers), pids=pids)
 
 
 def _replace(cluster: Cluster, random: Random, *, clock: int = 0, log: Path | None = None) -> Harm | None:

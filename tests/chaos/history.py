@@ -30,6 +30,8 @@ class Strike(Model):
     ended: float
     workers: tuple[str, ...] = ()
     """The node names of those it touched, or EVERYONE."""
+    pids: tuple[int, ...] = ()
+    """The pool processes that it killed."""
     feature: str = ""
     """The feature that is the fault: its tasks end their own worker."""
     note: str = ""

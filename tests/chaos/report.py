@@ -52,13 +52,15 @@ class Report(Model):
     completed: int
     repeated: int
     """Executions beyond those that the scripts of the tasks, and people, asked for."""
-    stopped_as_lost: int
+    stopped_as_lost: int | None = None
     """Attempts that were taken from a worker."""
-    messages_found: int
+    messages_found: int | None = None
     """Launches that were published again."""
     lost: int
+    """Laws broken by which something is lost; of plain Celery, tasks that were not done in the end."""
     recovery: Recovery
-    violations: tuple[str, ...]
+    violations: tuple[str, ...] | None = None
+    """None: nobody looked for them."""
 
 
 def report(history: History, violations: Sequence[Violation]) -> Report:
@@ -139,7 +141,8 @@ def table(reports: Sequence[Report]) -> str:
     rows.append(("faults", *(str(sum(each.faults.values())) for each in reports)))
     kinds = sorted({kind for each in reports for kind in each.faults})
     rows += [(f"  {kind}", *(_shown(each.faults.get(kind, 0)) for each in reports)) for kind in kinds]
-    rows.append(("violations", *(str(len(each.violations)) for each in reports)))
+    broken = (None if each.violations is None else len(each.violations) for each in reports)
+    rows.append(("violations", *map(_shown, broken)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(

@@ -162,7 +162,7 @@ def record(cluster: Cluster, enqueued: Mapping[str, Errand], strikes: Sequence[S
         lease=cluster.settings.recovery.lease,
         enqueued=tuple(enqueued),
         stories=tuple(filter(None, stories)),
-        effects=tuple(effect for file in sorted(cluster.effects.iterdir()) for effect in _effects(file)),
+        effects=tuple(read_effects(cluster.effects)),
         strikes=tuple(strikes),
     )
 
@@ -199,6 +199,11 @@ def _events(client: Client, feature_id: str) -> list[Event]:
     while more := client.store.events(feature_id, after=found[-1].id if found else "-"):
         found += more
     return found
+
+
+def read_effects(folder: Path) -> list[Effect]:
+    """What the tasks wrote."""
+    return [effect for file in sorted(folder.iterdir()) for effect in _effects(file)]
 
 
 def _effects(file: Path) -> list[Effect]:
