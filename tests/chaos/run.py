@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -157,14 +158,43 @@ def settle(cluster: Cluster, people: People) -> None:
 def record(cluster: Cluster, enqueued: Mapping[str, Errand], strikes: Sequence[Strike], seed: int) -> History:
     """Read what happened out of Redis, and out of the files of the tasks."""
     stories = [_story(cluster.client, errand.feature) for errand in enqueued.values()]
+    effects = read_effects(cluster.effects)
     return History(
         seed=seed,
         lease=cluster.settings.recovery.lease,
         enqueued=tuple(enqueued),
         stories=tuple(filter(None, stories)),
-        effects=tuple(read_effects(cluster.effects)),
+        effects=tuple(effects),
         strikes=tuple(strikes),
+        leftover=forget_all(cluster),
     )
+
+
+def forget_all(cluster: Cluster) -> tuple[str, ...]:
+    """End what is left open, forget everything, and say what is left: keys, messages, folders."""
+    client, store = cluster.client, cluster.client.store
+    for feature in store.active():
+        with contextlib.suppress(errors.RefusedTransition):  # it is over, and is swept for the last time
+            client.feature(feature).cancel()
+
+    def all_is_gone() -> bool:
+        client.prune(0.0)
+        return not _left(cluster)
+
+    with contextlib.suppress(TimeoutError):
+        wait_until(all_is_gone, cluster.supervise)
+    return _left(cluster)
+
+
+def _left(cluster: Cluster) -> tuple[str, ...]:
+    store, settings = cluster.client.store, cluster.settings
+    keys = store.keys
+    of_no_feature = {keys.sweeper, keys.taken, keys.swept, keys.refused}
+    found = {str(key) for key in store.client.scan_iter(f"{settings.redis.prefix}:*")} - of_no_feature
+    queues = {settings.queue(specialist) for specialist in settings.specialists}
+    messages = {queue for queue in queues if store.client.exists(queue)}
+    folders = {str(path) for parent in (cluster.logs, settings.folder / "work") for path in parent.glob("*")}
+    return tuple(sorted(found | messages | folders))
 
 
 def _story(client: Client, feature: Feature) -> Story | None:
