@@ -11,10 +11,13 @@ from itertools import chain
 
 from orchestrator import lifecycle
 from orchestrator.flows import WORKING, FeatureEvent, FeatureFlow, Flow, TaskEvent
-from orchestrator.models import Event, FailureCause, FeatureStatus, Model, Strategy, TaskStatus
+from orchestrator.models import Event, FeatureStatus, Model, Strategy, TaskStatus
 from tests.chaos.history import Effect, History, Story
 
 STARTS = (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)
+
+TAKEN_BACK = ("worker-lost", "worker-ends")
+"""The causes of an attempt's end that is none of its own: its worker was silent for too long, or ends."""
 
 SLACK = 30.0
 """Seconds by which a machine under load may notice a loss late."""
@@ -152,6 +155,24 @@ def ends_or_waits(story: Story) -> Iterator[tuple[str, str]]:
                 yield state.id, f"is {state.status} in a feature that is {story.status}"
 
 
+def people_are_asked_first(story: Story) -> Iterator[tuple[str, str]]:
+    """A task that is not to run twice runs again only where a person said so."""
+    once = {task.id for task in story.feature.tasks if not task.idempotent}
+    in_doubt = set[str]()
+    for event in story.events:
+        if event.task not in once:
+            continue
+        if _is_taken_back(event):
+            in_doubt.add(event.task)
+        elif event.event == "task_launched" and event.task in in_doubt:
+            yield (
+                event.task,
+                f"was launched again at {event.id}, and nobody was asked whether it had been done",
+            )
+        elif event.target and not event.worker:
+            in_doubt.discard(event.task)
+
+
 def no_slot_leaks(story: Story) -> Iterator[tuple[str, str]]:
     """Nothing holds a slot when all has settled."""
     for task in story.slots:
@@ -196,6 +217,7 @@ STORY_LAWS: tuple[StoryLaw, ...] = (
     attempts_are_fenced,
     transitions_are_legal,
     ends_or_waits,
+    people_are_asked_first,
     no_slot_leaks,
     states_follow_events,
     counters_equal_states,
@@ -293,16 +315,20 @@ HISTORY_LAWS: tuple[HistoryLaw, ...] = (
 
 
 def losses(history: History) -> Iterator[tuple[Story, Event]]:
-    """Every attempt that was taken from a worker that was silent for too long."""
+    """Every attempt that was taken back from its worker."""
     for story in history.stories:
         for event in story.events:
-            if event.cause == FailureCause.WORKER_LOST and event.source in WORKING:
+            if _is_taken_back(event):
                 yield story, event
 
 
 def begun(history: History) -> list[Effect]:
     """Every execution."""
     return [effect for effect in history.effects if effect.moment == "began"]
+
+
+def _is_taken_back(event: Event) -> bool:
+    return event.source in WORKING and event.cause in TAKEN_BACK
 
 
 def _follow(in_flight: set[str], event: Event) -> None:

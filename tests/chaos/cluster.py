@@ -93,7 +93,7 @@ class Cluster:
     random: Random
     size: int = 3
     recovery: dict[str, Any] = field(
-        default_factory=lambda: {"lease": "2s", "sweep": "200ms", "patience": "2s"}
+        default_factory=lambda: {"lease": "2s", "sweep": "200ms", "patience": "2s", "grace": "2s"}
     )
     workers: dict[int, Worker] = field(default_factory=dict, init=False)
     names: int = field(default=0, init=False)

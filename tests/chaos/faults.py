@@ -142,13 +142,13 @@ def freeze_worker(cluster: Cluster, random: Random) -> Harm | None:
 
 @fault
 def terminate_worker(cluster: Cluster, random: Random) -> Harm | None:
-    """SIGTERM, as at every deployment, and SIGKILL where it does not end within five seconds."""
-    worker, patience = cluster.busiest(), 5.0
+    """SIGTERM, as at every deployment; then SIGKILL, to some before they could hand back what they hold."""
+    worker, patience = cluster.busiest(), random.choice([0.5, 8.0])
     if not worker:
         return None
     worker.process.terminate()
     cluster.later(patience, lambda: worker.signal_all(signal.SIGKILL) if worker.is_alive else None)
-    return Harm((worker.node,), patience)
+    return Harm((worker.node,), patience, note=f"SIGKILL after {patience:g} s")
 
 
 @fault

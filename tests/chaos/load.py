@@ -101,6 +101,7 @@ def _task(random: Random, task_id: str, earlier: list[str], strategy: Strategy) 
         tags=tuple(tags),
         depends_on=tuple(depends_on),
         retries=Retries(max=random.choice([0, 1, 2]), backoff=0.1),
+        idempotent=random.random() < 0.9,
         params={"seconds": seconds, "script": list(script), "gates": random.choice([[], ["gate"]])},
         **more,
     )

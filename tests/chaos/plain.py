@@ -7,8 +7,6 @@ killed is handed out again after the visibility timeout, an hour by default (Cel
 
 from __future__ import annotations
 
-import importlib
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,7 +15,7 @@ from pathlib import Path
 from random import Random
 from statistics import median
 
-from celery import chain, group
+from celery import Celery, chain, group
 
 from orchestrator import planner
 from orchestrator.lifecycle import Launch
@@ -42,13 +40,18 @@ class PlainCluster(Cluster):
 
     visibility: float | None = None
 
+    @property
+    def url(self) -> str:
+        """Celery's broker, and its result backend."""
+        return f"redis+socket://{self.socket}"
+
     def command(self, node: str) -> list[str]:
         """What starts a worker."""
         return ["-A", "tests.chaos.plain_app", "worker", "-n", node, "-c", "2", "--loglevel", "info"]
 
     def environment(self, clock: int = 0) -> dict[str, str]:
         """In which workers run."""
-        own = {plain_app.URL: f"redis+socket://{self.socket}"}
+        own = {plain_app.URL: self.url}
         visibility = {plain_app.VISIBILITY: str(self.visibility)} if self.visibility else {}
         return {**super().environment(clock), **own, **visibility}
 
@@ -75,8 +78,6 @@ def run(
     name = f"Celery, {visibility or 3600:g} s"
     with PlainCluster(folder, Random(f"{seed}:cluster"), weather.workers, visibility=visibility) as cluster:
         wait_until(lambda: all(worker.is_ready for worker in cluster.workers.values()))
-        os.environ.update(cluster.environment())
-        importlib.reload(plain_app)  # it reads where its broker is
         strikes, enqueued = _harm(cluster, seed, weather, say)
         _settle(cluster, sum(len(errand.feature.tasks) for errand in enqueued))
         return _report(name, seed, enqueued, strikes, read_effects(cluster.effects))
@@ -88,12 +89,13 @@ def _harm(
     """Enqueue the load and let the kills happen, each when it is due."""
     planned = faults.schedule(seed, weather.seconds, weather.every, weather.kinds)
     errands, enqueued, strikes = load.errands(seed), list[Errand](), list[Strike]()
+    app = plain_app.create(cluster.url, cluster.visibility)
     began = time.monotonic()
     while (now := time.monotonic() - began) < weather.seconds:
         cluster.supervise()
         if len(enqueued) * weather.feature_every <= now:
             enqueued.append(next(errands))
-            _enqueue(enqueued[-1])
+            _enqueue(app, enqueued[-1])
         if planned and planned[0][0] <= now:
             at, name = planned[0]
             strike = faults.strike(name, cluster, Random(f"{seed}:{at}:{name}"))
@@ -106,12 +108,16 @@ def _harm(
     return strikes, enqueued
 
 
-def _enqueue(errand: Errand) -> None:
+def _enqueue(app: Celery, errand: Errand) -> None:
     schedule = planner.schedule(errand.feature, 5)
     tasks = {task.id: task for task in errand.feature.tasks}
     batches = [
         group(
-            plain_app.sleep.si(str(errand.feature.id), task, tasks[task].params["seconds"])
+            app.signature(
+                plain_app.SLEEP,
+                (str(errand.feature.id), task, tasks[task].params["seconds"]),
+                immutable=True,
+            )
             for task in batch.tasks
         )
         for batch in schedule.batches

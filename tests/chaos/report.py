@@ -95,7 +95,7 @@ def recovery(history: History) -> Recovery:
                 continue
             end = next((e for e in story.events[place:] if e.task == event.task and _ends(e)), None)
             kill = _that_hit(kills, event.worker, event.time, end.time if end else None)
-            if not kill or not end or end.cause != "worker-lost":
+            if not kill or not end or end.cause not in checker.TAKEN_BACK:
                 continue
             held += 1
             noticed.append(end.time - kill.began)

@@ -115,28 +115,26 @@ def run(
 def harm(
     cluster: Cluster, people: People, weather: Weather, seed: int, say: Callable[[str], object]
 ) -> list[Strike]:
-    """Let the faults happen when they are due."""
+    """Let the faults happen when they are due. One that finds nothing to harm tries again for a while."""
     began, strikes = time.monotonic(), list[Strike]()
 
-    def until(condition: Callable[[], bool], moment: float) -> None:
-        while not condition() and time.monotonic() < moment:
+    def supervise(until: float) -> None:
+        while time.monotonic() < until:
             cluster.supervise()
             people.check()
             time.sleep(PAUSE)
 
     for number, (at, name) in enumerate(faults.schedule(seed, weather.seconds, weather.every, weather.kinds)):
-        until(lambda: False, began + at)
-        random, found = Random(f"{seed}:{number}:{name}"), list[Strike]()
-
-        def strikes_home(name: str = name, random: Random = random, found: list[Strike] = found) -> bool:
-            found += filter(None, [faults.strike(name, cluster, random)])
-            return bool(found)
-
-        until(strikes_home, time.monotonic() + FAULT_PATIENCE)
-        for strike in found:
+        random = Random(f"{seed}:{number}:{name}")
+        supervise(until=began + at)
+        strike, given_up = None, time.monotonic() + FAULT_PATIENCE
+        while not strike and time.monotonic() < given_up:
+            strike = faults.strike(name, cluster, random)
+            supervise(until=time.monotonic() + PAUSE)
+        if strike:
             say(f"{time.monotonic() - began:6.1f} s  {name}  {' '.join(strike.workers)}  {strike.note}")
-        strikes += found
-    until(lambda: False, began + weather.seconds)
+            strikes.append(strike)
+    supervise(until=began + weather.seconds)
     return strikes
 
 
