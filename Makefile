@@ -9,7 +9,11 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
 
-.PHONY: help run test check format bench clean
+# For `make chaos`: the same seed makes the same load and the same faults.
+SEED ?=
+MINUTES ?= 2
+
+.PHONY: help run test check format bench chaos clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +42,9 @@ format: $(READY)  ## let ruff mend what it can
 
 bench: $(READY)  ## measure it beside plain Celery; writes benchmarks/results (see docs/benchmarks.md)
 	$(BIN)/python -m benchmarks
+
+chaos: $(READY)  ## kill workers and Redis under a load, and check that nothing is lost (SEED=1 MINUTES=10)
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)
 
 clean:  ## remove what make and the tools made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

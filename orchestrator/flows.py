@@ -276,7 +276,7 @@ class FeatureFlow:
             E.FEATURE_GREW: _to(S.IN_DEVELOPMENT, (S.TESTING, S.VALIDATING, S.PENDING_REVIEW)),
             E.FEATURE_APPROVED: _to(self.final, (S.PENDING_REVIEW,)),
             E.FEATURE_PAUSED: _to(S.ON_HOLD, (*working, S.BLOCKED, S.ON_HOLD)),
-            E.FEATURE_RESUMED: _to(S.IN_DEVELOPMENT, (S.ON_HOLD,)),
+            E.FEATURE_RESUMED: _to(S.IN_DEVELOPMENT, (S.ON_HOLD, S.BLOCKED)),
             E.FEATURE_CANCELLED: _to(S.CANCELLED, open_),
             E.FEATURE_FAILED: _to(S.FAILED, open_),
         }

@@ -58,21 +58,43 @@ class QoS(redis.QoS):
 
     def ack(self, delivery_tag: str) -> None:
         """Forget a message that was acknowledged."""
-        if _is_transient(self._delivered.get(delivery_tag)):
+        if self._is_ours(delivery_tag):
             virtual.QoS.ack(self, delivery_tag)
         else:
             super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Forget a message that was refused. Whether its task is to run again, the store decides."""
-        if _is_transient(self._delivered.get(delivery_tag)):
+        if self._is_ours(delivery_tag):
             virtual.QoS.ack(self, delivery_tag)
         else:
             super().reject(delivery_tag, requeue)
 
+    def _is_ours(self, delivery_tag: str) -> bool:
+        """It is a transient message, or one that was put back when the connection broke.
+
+        The latter's task may end long after, and then kombu would go to the broker over a channel that is closed: the
+        AttributeError ends the worker.
+        """
+        message = self._delivered.get(delivery_tag)
+        return message is None or _is_transient(message)
+
     def restore_unacked(self, client: Any = None) -> None:
-        """Put back what was handed out and not begun: another worker takes it at once."""
+        """Put back what was handed out and not begun: another worker takes it at once.
+
+        Where the broker is gone, it stays out until the sweep sends it again. An error would end the worker: Celery
+        expects none but those of a connection here (celery/worker/consumer/consumer.py, `ignore_errors`), and kombu has
+        others, such as an AttributeError where it has let go of the connection already.
+        """
         self._flush()
+        try:
+            self._put_back_transient(client)
+            super().restore_unacked(client)
+        except Exception as error:
+            logger.warning("The broker is gone; what it handed out will be sent again: %s", error)
+            self._delivered.clear()
+
+    def _put_back_transient(self, client: Any) -> None:
         kept = {tag: message for tag, message in self._delivered.items() if _is_transient(message)}
         with self.channel.conn_or_acquire(client) as connection:
             for tag, message in kept.items():
@@ -81,7 +103,6 @@ class QoS(redis.QoS):
                     message._raw, info["exchange"], info["routing_key"], connection, leftmost=False
                 )
                 del self._delivered[tag]
-        super().restore_unacked(client)
 
 
 class Channel(redis.Channel):
@@ -130,7 +151,7 @@ def use(connection: Any) -> Any:
 
 
 def _is_transient(message: Any) -> bool:
-    return message is not None and message.properties.get("delivery_mode") == TRANSIENT
+    return bool(message.properties.get("delivery_mode") == TRANSIENT)
 
 
 def _is_message(message: Any) -> bool:

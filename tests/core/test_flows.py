@@ -150,7 +150,7 @@ def test_every_cascade_event_of_every_shipped_feature_flow(name: str) -> None:
         "person_awaited": dict.fromkeys(WORKING, "on-hold"),
         "all_resolved": dict.fromkeys(("blocked", "on-hold"), "in-development"),
         "feature_paused": dict.fromkeys((*WORKING, "blocked", "on-hold"), "on-hold"),
-        "feature_resumed": {"on-hold": "in-development"},
+        "feature_resumed": dict.fromkeys(("on-hold", "blocked"), "in-development"),
     }
     for event, status in product(drawn, FeatureStatus):
         assert table[FeatureEvent(event)].get(status) == drawn[event].get(status), f"{status} {event}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,21 @@ def test_what_was_handed_out_and_not_begun_is_put_back_at_the_end(url: str, serv
     tags = [json.loads(message)["properties"]["delivery_tag"] for message in left]
     assert sorted(tags) == ["one", "three", "two"]
     assert not server.exists("unacked", "unacked_index")
+
+
+def test_a_broker_that_is_gone_is_no_reason_to_end(tmp_path: Path) -> None:
+    # Given a worker that holds a message, and a broker that is killed
+    with serve(tmp_path) as url:
+        send(client_of(url), "one", 1)
+        connection = open_connection(url)
+        (message,) = take(connection, 1)
+    connection.transport.client = None  # as `Connection.collect` leaves it when the broker does not answer
+
+    # When Celery closes the connection, to open another, then it meets nothing that it does not know
+    with contextlib.suppress(*connection.connection_errors):
+        connection.close()
+    # nor when the message's task ends later
+    message.ack()
 
 
 @pytest.mark.parametrize("broker", ["amqp://guest@localhost//", "memory://", "sentinel://localhost:26379"])

@@ -312,6 +312,17 @@ def test_a_paused_feature_starts_nothing_until_it_is_resumed(store: Store) -> No
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
 
 
+def test_a_feature_that_is_blocked_while_it_is_paused_is_resumed_all_the_same(store: Store) -> None:
+    with launched(store, task("T1"), task("T2", "T1")) as run:
+        run.start("T1")
+        store.steer(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": 1})
+        run.end("T1", BLOCKED)
+        assert run.status() == FeatureStatus.BLOCKED
+        assert run.reopen("T1", UNBLOCK) == []
+        assert ids(store.steer(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0})) == ["T1"]
+        assert run.status() == FeatureStatus.IN_DEVELOPMENT
+
+
 def test_a_cap_holds_both_ways_for_what_starts_next(store: Store) -> None:
     with launched(store, *(task(f"T{number}") for number in range(6)), cap=2) as run:
         assert len(ids(store.steer(run.id, "cap_changed", {"cap": 4}))) == 2

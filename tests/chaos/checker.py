@@ -1,0 +1,373 @@
+"""Judges a run: which laws it broke. Pure: it reads a history, and knows neither Redis nor a clock.
+
+A law is a function that yields what breaks it; its name is the name of the violation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+from orchestrator import lifecycle
+from orchestrator.flows import WORKING, FeatureEvent, FeatureFlow, Flow, TaskEvent
+from orchestrator.models import Event, FeatureStatus, Model, Strategy, TaskStatus
+from tests.chaos.history import Effect, History, Story
+
+STARTS = (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)
+
+TAKEN_BACK = ("worker-lost", "worker-ends")
+"""The causes of an attempt's end that is none of its own: its worker was silent for too long, or ends."""
+
+SLACK = 30.0
+"""Seconds by which a machine under load may notice a loss late."""
+
+
+class Violation(Model):
+    """A law that was broken, and where."""
+
+    law: str
+    feature: str
+    task: str = ""
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.law}: {self.feature} {self.task}: {self.what}"
+
+
+StoryLaw = Callable[[Story], Iterator[tuple[str, str]]]
+HistoryLaw = Callable[[History], Iterator[tuple[str, str, str]]]
+
+
+def check(history: History) -> list[Violation]:
+    """Every violation in a history; none is what a run has to show."""
+    found = [
+        Violation(law=law.__name__, feature=story.id, task=task, what=what)
+        for story in history.stories
+        for law in STORY_LAWS
+        for task, what in law(story)
+    ]
+    return found + [
+        Violation(law=law.__name__, feature=feature, task=task, what=what)
+        for law in HISTORY_LAWS
+        for feature, task, what in law(history)
+    ]
+
+
+# --- laws of one feature: they yield a task and what is wrong with it ----------------------------------------
+
+
+def dependencies_come_first(story: Story) -> Iterator[tuple[str, str]]:
+    """A task is launched when all that it depends on is resolved."""
+    depends_on = {task.id: task.depends_on for task in story.feature.tasks}
+    for event, resolved in _with_resolved(story):
+        if event.event == "task_launched":
+            for dependency in depends_on.get(event.task, ()):
+                if dependency not in resolved:
+                    yield event.task, f"was launched at {event.id}, before {dependency} was resolved"
+
+
+def batches_wait(story: Story) -> Iterator[tuple[str, str]]:
+    """A batch starts when the one before it is closed; dataflow has no such barrier."""
+    if story.strategy is Strategy.DATAFLOW:
+        return
+    batch_of = {task: number for number, batch in enumerate(story.batches) for task in batch}
+    for event, resolved in _with_resolved(story):
+        if event.event == "task_launched" and event.task in batch_of:
+            before = chain.from_iterable(story.batches[: batch_of[event.task]])
+            unresolved = [task for task in before if task not in resolved]
+            if unresolved:
+                yield event.task, f"was launched at {event.id}, with {unresolved[0]} of a batch before open"
+
+
+def cap_holds(story: Story) -> Iterator[tuple[str, str]]:
+    """No task is launched into a slot that is not there."""
+    cap, in_flight = story.cap, set[str]()
+    for event in story.events:
+        if event.event == "cap_changed":
+            cap = int(event.note)
+        _follow(in_flight, event)
+        if event.event == "task_launched" and len(in_flight) > cap:
+            yield event.task, f"was launched at {event.id} as number {len(in_flight)} under a cap of {cap}"
+
+
+def completed_once(story: Story) -> Iterator[tuple[str, str]]:
+    """A completion is committed once."""
+    completions = Counter(e.task for e in story.events if e.task and e.target == TaskStatus.COMPLETED)
+    for task, times in completions.items():
+        if times > 1:
+            yield task, f"was completed {times} times"
+
+
+def attempts_are_fenced(story: Story) -> Iterator[tuple[str, str]]:
+    """An attempt starts once, and its worker ends it once, while it is its own."""
+    started, running = set[tuple[str, int | None]](), set[tuple[str, int | None]]()
+    for event in story.events:
+        attempt = (event.task, event.attempt)
+        if event.event in STARTS:
+            if attempt in started:
+                yield event.task, f"attempt {event.attempt} started twice"
+            started.add(attempt)
+            running.add(attempt)
+        elif event.task and event.source in WORKING and event.target not in ("", *WORKING):
+            # What has no worker was done by a person, who may take an attempt away, or approve what is not run.
+            if event.worker and attempt not in running:
+                yield (
+                    event.task,
+                    f"attempt {event.attempt} was ended at {event.id} by a worker whose it was not",
+                )
+            running.discard(attempt)
+
+
+def transitions_are_legal(story: Story) -> Iterator[tuple[str, str]]:
+    """Every transition is one of its flow's table, and begins where the one before ended."""
+    feature_table = FeatureFlow("of the story", story.feature_flow).table(story.gated)
+    now = dict[str, str]()
+    for event in story.events:
+        if not event.target:
+            continue
+        source = now.get(event.task, TaskStatus.PENDING if event.task else "")
+        now[event.task] = event.target
+        step = f"{event.event} at {event.id} led from {event.source or 'nothing'} to {event.target}"
+        if event.source != source:
+            yield event.task, f"{step}, but it stood in {source or 'nothing'}"
+        elif event.task:
+            if _flow_of(story, event.task).table.get(TaskEvent(event.event), {}).get(source) != event.target:
+                yield event.task, f"{step}, which its flow does not have"
+        elif event.event in list(FeatureEvent):
+            if feature_table.get(FeatureEvent(event.event), {}).get(source) != event.target:
+                yield "", f"{step}, which its flow does not have"
+        elif event.source and event.source != event.target:
+            yield "", f"{step}, and is no transition"
+
+
+def ends_or_waits(story: Story) -> Iterator[tuple[str, str]]:
+    """A feature comes to its end, or waits for somebody, and says for what."""
+    progress, is_waited_for = story.progress, _is_waited_for(story)
+    if not progress.is_settled:
+        doing = f"{progress.in_flight} in flight, {progress.queued} queued, {progress.delayed} delayed"
+        yield "", f"it stands in {story.status}, not settled ({doing})"
+    elif not story.status.is_over and not is_waited_for:
+        yield "", f"it stands in {story.status}, and nobody is awaited"
+    if story.status.is_success:
+        for state in story.states:
+            if not state.resolved:
+                yield state.id, f"is {state.status} in a feature that is {story.status}"
+
+
+def people_are_asked_first(story: Story) -> Iterator[tuple[str, str]]:
+    """A task that is not to run twice runs again only where a person said so."""
+    once = {task.id for task in story.feature.tasks if not task.idempotent}
+    in_doubt = set[str]()
+    for event in story.events:
+        if event.task not in once:
+            continue
+        if _is_taken_back(event):
+            in_doubt.add(event.task)
+        elif event.event == "task_launched" and event.task in in_doubt:
+            yield (
+                event.task,
+                f"was launched again at {event.id}, and nobody was asked whether it had been done",
+            )
+        elif event.target and not event.worker:
+            in_doubt.discard(event.task)
+
+
+def no_slot_leaks(story: Story) -> Iterator[tuple[str, str]]:
+    """Nothing holds a slot when all has settled."""
+    for task in story.slots:
+        yield task, "holds a slot for ever"
+
+
+def states_follow_events(story: Story) -> Iterator[tuple[str, str]]:
+    """A task stands where its last transition led, and so does the feature."""
+    last = {event.task: event.target for event in story.events if event.target}
+    if last.get("") != story.status:
+        yield "", f"it stands in {story.status}, but its last transition led to {last.get('')}"
+    for state in story.states:
+        expected = last.get(state.id, TaskStatus.PENDING)
+        given_up = story.status in (FeatureStatus.CANCELLED, FeatureStatus.FAILED)
+        if given_up and expected == TaskStatus.PENDING:
+            expected = TaskStatus.CANCELLED  # what never ran counts as cancelled with its feature
+        if state.status != expected:
+            yield state.id, f"stands in {state.status}, but its last transition led to {expected}"
+
+
+def counters_equal_states(story: Story) -> Iterator[tuple[str, str]]:
+    """The counters say what the states say, of the feature and of each batch."""
+    last = {event.task: event.target for event in story.events if event.target}
+    expected = Counter[str]()
+    for state in story.states:
+        # As it is stored: a pending task of a feature that was given up reads as cancelled, and counts as pending.
+        status = last.get(state.id, str(TaskStatus.PENDING))
+        names = [] if status == TaskStatus.PENDING else [status]
+        for name in [*names, *(["resolved"] if state.resolved else [])]:
+            expected.update([name, f"{state.batch}:{name}"])
+    found = {name: count for name, count in story.counts.items() if not name.endswith(":total")}
+    for name in sorted({*expected, *found}):
+        if expected[name] != found.get(name, 0):
+            yield "", f"the counter {name} is {found.get(name, 0)}, and {expected[name]} tasks are so"
+
+
+STORY_LAWS: tuple[StoryLaw, ...] = (
+    dependencies_come_first,
+    batches_wait,
+    cap_holds,
+    completed_once,
+    attempts_are_fenced,
+    transitions_are_legal,
+    ends_or_waits,
+    people_are_asked_first,
+    no_slot_leaks,
+    states_follow_events,
+    counters_equal_states,
+)
+
+
+# --- laws of the whole run: they yield a feature, a task and what is wrong with it ----------------------------
+
+
+def nothing_is_lost(history: History) -> Iterator[tuple[str, str, str]]:
+    """What was accepted is there."""
+    there = {story.id for story in history.stories}
+    for feature in history.enqueued:
+        if feature not in there:
+            yield feature, "", "was accepted, and is not there any more"
+
+
+def work_was_done(history: History) -> Iterator[tuple[str, str, str]]:
+    """What was committed as done was done, by the very attempt that was committed."""
+    done = {
+        (effect.feature, effect.task, effect.attempt) for effect in history.effects if effect.moment == "done"
+    }
+    for story in history.stories:
+        for event in story.events:
+            is_done = event.event == TaskEvent.IMPLEMENTATION_COMPLETE and not event.task.startswith("@")
+            if is_done and (story.id, event.task, event.attempt) not in done:
+                yield story.id, event.task, f"attempt {event.attempt} is committed, and left no trace"
+
+
+def attempts_run_once(history: History) -> Iterator[tuple[str, str, str]]:
+    """An attempt is carried out once at most, and only where it was started."""
+    begun = Counter((e.feature, e.task, e.attempt) for e in history.effects if e.moment == "began")
+    started = {
+        (story.id, event.task, event.attempt)
+        for story in history.stories
+        for event in story.events
+        if event.event in STARTS
+    }
+    for (feature, task, attempt), times in begun.items():
+        if times > 1:
+            yield feature, task, f"attempt {attempt} was carried out {times} times"
+        if (feature, task, attempt) not in started:
+            yield feature, task, f"attempt {attempt} was carried out, and never started"
+
+
+def losses_are_explained(history: History) -> Iterator[tuple[str, str, str]]:
+    """Work is taken from a worker only where a fault came upon it."""
+    for story, event in losses(history):
+        patience = history.lease + SLACK
+        if not any(strike.explains(story.id, event, patience) for strike in history.strikes):
+            yield (
+                story.id,
+                event.task,
+                f"attempt {event.attempt} was lost at {event.id}, and no fault explains it",
+            )
+
+
+def limits_hold(history: History) -> Iterator[tuple[str, str, str]]:
+    """No more tasks of a specialist run at once, in all features together, than its limit allows."""
+    running = {specialist: set[tuple[str, str]]() for specialist in history.limits}
+    timeline = sorted(
+        ((_moment(event), story, event) for story in history.stories for event in story.events),
+        key=lambda entry: entry[0],
+    )
+    for _, story, event in timeline:
+        specialist = story.specialists.get(event.task, "")
+        if specialist not in running:
+            continue
+        holders = running[specialist]
+        if event.event in STARTS:
+            holders.add((story.id, event.task))
+            if len(holders) > history.limits[specialist]:
+                yield story.id, event.task, f"started as number {len(holders)} of {specialist}"
+        elif event.target and event.target not in WORKING:
+            holders.discard((story.id, event.task))
+
+
+def nothing_is_left_behind(history: History) -> Iterator[tuple[str, str, str]]:
+    """No key outlives what it belonged to."""
+    for key in history.leftover or ():
+        yield key, "", "is left when everything is forgotten"
+
+
+HISTORY_LAWS: tuple[HistoryLaw, ...] = (
+    nothing_is_lost,
+    work_was_done,
+    attempts_run_once,
+    losses_are_explained,
+    limits_hold,
+    nothing_is_left_behind,
+)
+
+
+# --- what the laws, and the report, read out of a history ----------------------------------------------------
+
+
+def losses(history: History) -> Iterator[tuple[Story, Event]]:
+    """Every attempt that was taken back from its worker."""
+    for story in history.stories:
+        for event in story.events:
+            if _is_taken_back(event):
+                yield story, event
+
+
+def begun(history: History) -> list[Effect]:
+    """Every execution."""
+    return [effect for effect in history.effects if effect.moment == "began"]
+
+
+def _is_taken_back(event: Event) -> bool:
+    return event.source in WORKING and event.cause in TAKEN_BACK
+
+
+def _follow(in_flight: set[str], event: Event) -> None:
+    """A task holds a slot from its launch to the transition that leads out of work."""
+    if event.event == "task_launched":
+        in_flight.add(event.task)
+    elif event.task and event.target and event.target not in WORKING:
+        in_flight.discard(event.task)
+
+
+def _with_resolved(story: Story) -> Iterator[tuple[Event, set[str]]]:
+    """Each event, with the tasks that were resolved before it."""
+    resolved = set[str]()
+    for event in story.events:
+        yield event, resolved
+        if event.target == TaskStatus.COMPLETED or event.event == TaskEvent.TASK_SKIPPED:
+            resolved.add(event.task)
+
+
+def _flow_of(story: Story, task: str) -> Flow:
+    return lifecycle.GATES_FLOW if task.startswith("@") else Flow("of the story", story.flows[task])
+
+
+def _is_waited_for(story: Story) -> bool:
+    progress = story.progress
+    is_at_rest = any(
+        state.status not in (TaskStatus.PENDING, TaskStatus.COMPLETED) and not state.resolved
+        for state in story.states
+    )
+    return bool(
+        is_at_rest
+        or progress.gates_failed
+        or progress.awaits_launch
+        or progress.is_paused
+        or progress.unassigned
+        or story.status is FeatureStatus.PENDING_REVIEW
+    )
+
+
+def _moment(event: Event) -> tuple[int, int]:
+    milliseconds, _, number = event.id.partition("-")
+    return int(milliseconds), int(number)

@@ -1,0 +1,105 @@
+"""What the tasks of the load do. It runs inside workers, so it imports little.
+
+A task has a script: a word for each attempt, "ok" for all further ones. It writes a line when it begins and one when it
+is done, into a file of its own, so that it can be seen from outside what was really carried out.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from orchestrator.models import Blocked, Completed, Failed, Outcome, RetryLater
+from workers import Context
+
+EFFECTS = "CHAOS_EFFECTS"
+"""The environment variable that names the folder of the effects."""
+
+MEGABYTES = 64
+"""How much more memory a task that exhausts its own may take."""
+
+
+def write(folder: Path, feature: str, task: str, moment: str, attempt: int, pid: int) -> None:
+    """Write a line into the file of a task. One write, so that two writers do not mix theirs."""
+    # Not time.time(), which a fault shifts.
+    line = f"{moment} {time.clock_gettime(time.CLOCK_REALTIME):.3f} {attempt} {pid}\n"
+    with (folder / f"{feature}+{task}").open("ab", buffering=0) as file:
+        file.write(line.encode())
+
+
+def word(script: list[str], attempt: int) -> str:
+    """What an attempt is to do."""
+    return script[attempt - 1] if attempt <= len(script) else "ok"
+
+
+def work(context: Context) -> Outcome:
+    """Do what the script says for this attempt."""
+    params: dict[str, Any] = dict(context.task.params)
+    folder = Path(os.environ[EFFECTS])
+    write(folder, context.feature.id, context.task.id, "began", context.attempt, os.getpid())
+    time.sleep(params["seconds"])
+    match word(params["script"], context.attempt):
+        case "block":
+            return Blocked(reason="somebody has to decide")
+        case "fail":
+            return Failed(reason="the script says so")
+        case "later":
+            return RetryLater(after=0.3)
+        case "raise":
+            raise RuntimeError("the script says so")
+        case "exhaust":
+            exhaust_memory()
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+    write(folder, context.feature.id, context.task.id, "done", context.attempt, os.getpid())
+    return Completed(result={"attempt": context.attempt})
+
+
+def exhaust_memory() -> NoReturn:
+    """Take memory until there is no more, under a limit that is taken away again.
+
+    Raises:
+        MemoryError: Always.
+    """
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + MEGABYTES * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
+    try:
+        held = []
+        while True:
+            held.append(bytearray(2**20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def check(context: Context) -> bool:
+    """A gate of a task: fails at the attempts whose word is "gate"."""
+    params: dict[str, Any] = dict(context.task.params)
+    return word(params["gates"], context.attempt) != "gate"
+
+
+def check_feature(context: Context) -> bool:
+    """A gate of a feature: fails at the first attempt where the feature's description says so."""
+    return context.attempt > 1 or "gate" not in context.feature.description
+
+
+SHELL = r"""
+write() { printf '%s %s %s %s\n' "$1" "$(date +%s.%3N)" "$ORCHESTRATOR_ATTEMPT" "$$" \
+  >> "$CHAOS_EFFECTS/$ORCHESTRATOR_FEATURE_ID+$ORCHESTRATOR_TASK_ID"; }
+write began
+sleep "$1"
+if [ "$ORCHESTRATOR_ATTEMPT" -lt $# ]; then shift "$ORCHESTRATOR_ATTEMPT"; else shift $#; fi
+case "${1:-ok}" in
+  block) echo '{"status": "blocked", "reason": "somebody has to decide"}' > "$ORCHESTRATOR_OUTCOME_FILE"; exit 0 ;;
+  fail|raise) exit 1 ;;
+  later) echo '{"status": "retry-later", "after": 0.3}' > "$ORCHESTRATOR_OUTCOME_FILE"; exit 0 ;;
+  die|exhaust) kill -9 $$ ;;
+esac
+write done
+"""
+"""The same as a command, for `sh -c SHELL work SECONDS WORD…`."""
