@@ -23,7 +23,9 @@ def test_a_rate_is_an_interval_and_a_burst(text: str, interval: float, burst: in
     assert (rate.interval, rate.burst) == (interval, burst)
 
 
-@pytest.mark.parametrize("text", ["", "30", "0/m", "30/w", "30/m burst 0", "-1/m", "1.5/m", 30, None, "30/m burst"])
+@pytest.mark.parametrize(
+    "text", ["", "30", "0/m", "30/w", "30/m burst 0", "-1/m", "1.5/m", 30, None, "30/m burst"]
+)
 def test_what_is_no_rate_is_refused_with_what_one_looks_like(text: object) -> None:
     with pytest.raises(ValueError, match="30/m"):
         limits.parse_rate(text)
