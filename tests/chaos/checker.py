@@ -100,23 +100,24 @@ def completed_once(story: Story) -> Iterator[tuple[str, str]]:
 
 
 def attempts_are_fenced(story: Story) -> Iterator[tuple[str, str]]:
-    """An attempt starts once, and its worker ends it once, while it is its own."""
-    started, running = set[tuple[str, int | None]](), set[tuple[str, int | None]]()
+    """An attempt starts once, and ends once, by the worker that started it."""
+    started, holders = set[tuple[str, int | None]](), dict[tuple[str, int | None], str]()
     for event in story.events:
         attempt = (event.task, event.attempt)
         if event.event in STARTS:
             if attempt in started:
                 yield event.task, f"attempt {event.attempt} started twice"
             started.add(attempt)
-            running.add(attempt)
-        elif event.task and event.source in WORKING and event.target not in ("", *WORKING):
+            holders[attempt] = event.worker
+        elif event.task and event.source in WORKING and event.target:
             # What has no worker was done by a person, who may take an attempt away, or approve what is not run.
-            if event.worker and attempt not in running:
+            if event.worker and event.worker != holders.get(attempt):
                 yield (
                     event.task,
-                    f"attempt {event.attempt} was ended at {event.id} by a worker whose it was not",
+                    f"attempt {event.attempt} was moved at {event.id} by {event.worker}, not its holder",
                 )
-            running.discard(attempt)
+            if event.target not in WORKING:
+                holders.pop(attempt, None)
 
 
 def transitions_are_legal(story: Story) -> Iterator[tuple[str, str]]:

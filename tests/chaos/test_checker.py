@@ -262,6 +262,16 @@ def plant_an_end_by_a_worker_that_lost_it() -> History:
     return writer.history(KILL)
 
 
+def plant_an_end_by_another_worker() -> History:
+    writer = Writer({"T1": []})
+    writer.launch("T1")
+    writer.start("T1", worker=ONE)
+    writer.note("first_task_started", target="in-development")
+    writer.complete("T1", worker=TWO)
+    writer.end()
+    return writer.history()
+
+
 def plant_a_second_start() -> History:
     writer = Writer({"T1": []})
     writer.launch("T1")
@@ -398,6 +408,7 @@ PLANTED: list[tuple[Callable[[], History], str]] = [
     (plant_a_task_over_the_cap, "cap_holds"),
     (plant_a_second_completion, "completed_once"),
     (plant_an_end_by_a_worker_that_lost_it, "attempts_are_fenced"),
+    (plant_an_end_by_another_worker, "attempts_are_fenced"),
     (plant_a_second_start, "attempts_are_fenced"),
     (plant_a_step_that_the_flow_does_not_have, "transitions_are_legal"),
     (plant_a_step_from_where_it_did_not_stand, "transitions_are_legal"),
