@@ -2,7 +2,7 @@
 -- Where nobody has looked for more than half a lease, Redis was away, or all who look: then whoever holds an attempt could
 -- not renew its lease either, and nothing is taken back before all have had the time of a whole lease to do it.
 -- A message is taken for lost when a later one of its specialist was taken up, or when its queue is empty (or cannot be
--- seen) and it is not started: after the patience, then after twice, four times the patience, and so on.
+-- seen) and it is not started: after the patience, then after twice as long, up to 16 times.
 --
 -- KEYS  1 meta  2 states  3 counts  4 slots  5 ready  6 taken  7 outcomes  8 events  9 active  10 plan  11 batches
 --       12 tasks  13 swept  14 freed
@@ -78,7 +78,7 @@ local function look_for_message(task)
   local state = cjson.decode(redis.call('HGET', KEYS[2], task))
   local launched = -redis.call('ZSCORE', KEYS[4], task)
   local is_overtaken = tonumber(redis.call('HGET', KEYS[6], specialist) or 0) > launched
-  local is_silent = now - launched > tonumber(ARGV[3]) * 2 ^ (state.sent or 0)
+  local is_silent = now - launched > tonumber(ARGV[3]) * 2 ^ math.min(state.sent or 0, 4)
   if not is_overtaken and (not is_silent or is_queued(specialist)) then return end
   state.sent = (state.sent or 0) + 1
   redis.call('HSET', KEYS[2], task, cjson.encode(state))

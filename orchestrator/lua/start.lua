@@ -49,7 +49,8 @@ state.status, state.started, state.worker, state.finished = begins[2], now, ARGV
 state.percent, state.note, state.noted, state.delivery = nil, nil, nil, ARGV[9]
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[4]), ARGV[1])
-redis.call('HSET', KEYS[7], ARGV[8], -held)
+-- Not of one that was sent again: its first message may have stood in the queue all the while, and overtaken nobody.
+if not state.sent then redis.call('HSET', KEYS[7], ARGV[8], -held) end
 redis.call('HSETNX', KEYS[1], 'started', now)
 
 local function recount(status, by)
