@@ -20,6 +20,10 @@ class Call(NamedTuple):
     args: Sequence[str | int | float]
 
 
+PARTS = {"limits": "cascade"}
+"""Scripts that are no verb but a part of one, which calls them as a function."""
+
+
 @functools.cache
 def sources() -> Mapping[str, str]:
     """The source of every script, by its verb."""
@@ -38,12 +42,13 @@ def compose(verbs: tuple[str, ...]) -> str:
     A script is atomic by itself, and one command: as a transaction of several, the same takes redis-py and Redis about
     half as long again. The first arguments say how many keys and arguments each verb has.
     """
-    functions = [f"local function {verb}(KEYS, ARGV)\n{sources()[verb]}\nend" for verb in verbs]
+    parts = [part for part, user in PARTS.items() if user in verbs]
+    functions = [f"local function {verb}(KEYS, ARGV)\n{sources()[verb]}\nend" for verb in (*parts, *verbs)]
     runs = [f"answers[{place}] = {verb}(next_part()) or false" for place, verb in enumerate(verbs, start=1)]
-    return "\n".join([*functions, _PARTS.replace("VERBS", str(len(verbs))), *runs, "return answers"])
+    return "\n".join([*functions, _NEXT_PART.replace("VERBS", str(len(verbs))), *runs, "return answers"])
 
 
-_PARTS = """
+_NEXT_PART = """
 local answers, part, key, argument = {}, 0, 0, 2 * VERBS
 local function next_part()
   local keys, arguments = {}, {}

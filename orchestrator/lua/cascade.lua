@@ -21,16 +21,18 @@ local status = meta[1]
 if not status then return nil end
 
 local time = redis.call('TIME')
-local exact = time[1] * 1000 + time[2] / 1000
-local now = math.floor(exact)
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local batch, batches = tonumber(meta[3]), tonumber(meta[4])
 local paused = meta[9] == '1'
 local dataflow = meta[11] == 'dataflow'
 local launched, opened, fresh = {}, {}, {}
 local queues = ARGV[4] ~= '' and cjson.decode(ARGV[4])
-local places, waits, limits = {}, {}, {}
-local stored = redis.call('HGETALL', KEYS[16])
-for place = 1, #stored, 2 do limits[stored[place]] = stored[place + 1] end
+local places = {}
+local amounts, stored = {}, redis.call('HGETALL', KEYS[16])
+for place = 1, #stored, 2 do amounts[stored[place]] = stored[place + 1] end
+local has_limits = next(amounts) or meta[13] or meta[14]
+local limits = has_limits and limits({ KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[1], KEYS[5] },
+  { ARGV[1], ARGV[5], time[1] * 1000 + time[2] / 1000, amounts, meta[13], meta[14] })
 
 local function is_over()
   return string.find(',' .. ARGV[2] .. ',', ',' .. status .. ',', 1, true) ~= nil
@@ -132,7 +134,7 @@ local function hold_up(task)
   redis.call('HINCRBY', KEYS[12], task, 1)
   redis.call('ZREM', KEYS[5], task)
   redis.call('SREM', KEYS[9], task)
-  for class in pairs(waits) do redis.call('ZREM', KEYS[17] .. ':' .. class, task) end
+  if limits then limits.wait_no_more(task) end
 end
 
 local function update_dependents()
@@ -168,255 +170,19 @@ local function publish(task, state, specialist)
   }))
 end
 
--- Limits hold over all features: so many units of a limit are held at once, or so many tokens come in a time. A task
--- that lacks one holds none of the others. It waits in its class (the tasks of the feature that need the same: its
--- specialist, and its resources as "name=units"), and the class stands in the queue of one limit, the first that it
--- lacks: by priority, then by turn. Whoever is served goes to the back. Only the front of a queue is served.
-local ASIDE = 9e12 -- added to the place in a queue of what needs more than there is: it holds nobody up
-local used, rates, touched, wake = {}, {}, {}, {}
-
-local function shared(...)
-  return ARGV[5] .. ':' .. table.concat({ ... }, ':')
-end
-
-local function next_turn()
-  return redis.call('INCR', shared('turn'))
-end
-
-local function class_of(task)
-  local _, _, class = placed(task)
-  if not meta[14] then return class end
-  local stored, needed = redis.call('HGET', KEYS[19], task), {}
-  for name, units in pairs(stored and cjson.decode(stored).resources or {}) do
-    needed[#needed + 1] = string.format(',%s=%d', name, units)
-  end
-  table.sort(needed)
-  return class .. table.concat(needed)
-end
-
-local needs = {}
-local function needs_of(class)
-  if needs[class] then return needs[class] end
-  local specialist, found = string.match(class, '^[^,]*'), {}
-  local function need(limit, units)
-    if limits[limit] or units then found[#found + 1] = { limit, units or 1 } end
-  end
-  need('total')
-  need('specialist:' .. specialist)
-  for name, units in string.gmatch(class, ',([^=]+)=(%d+)') do need('resource:' .. name, tonumber(units)) end
-  need('rate:' .. specialist)
-  needs[class] = found
-  return found
-end
-
-local function rate_of(limit)
-  if rates[limit] == nil then
-    local interval, burst = string.match(limits[limit] or '', '^(%S+) (%d+)$')
-    rates[limit] = interval and { tonumber(interval), tonumber(burst) } or false
-  end
-  return rates[limit]
-end
-
--- GCRA (ATM Forum, "Traffic Management 4.0", 4.4.2): what is stored is the moment at which the bucket is full again.
-local function full_again(limit)
-  return tonumber(redis.call('HGET', shared('full'), limit) or 0)
-end
-
-local function next_token(limit)
-  local interval, burst = unpack(rate_of(limit))
-  return full_again(limit) - (burst - 1) * interval
-end
-
-local function is_too_much(limit, units)
-  return not rate_of(limit) and units > tonumber(limits[limit] or 0)
-end
-
-local function has_room(limit, units)
-  if rate_of(limit) then return exact >= next_token(limit) end
-  used[limit] = used[limit] or tonumber(redis.call('HGET', shared('used'), limit) or 0)
-  return used[limit] + units <= tonumber(limits[limit] or 0)
-end
-
-local function use(limit, units)
-  used[limit] = redis.call('HINCRBY', shared('used'), limit, units)
-end
-
-local function take(task, class)
-  local holds
-  for _, need in ipairs(needs_of(class)) do
-    local limit, units = unpack(need)
-    if rate_of(limit) then
-      local full = math.max(exact, full_again(limit)) + rate_of(limit)[1]
-      redis.call('HSET', shared('full'), limit, string.format('%.3f', full))
-    else
-      use(limit, units)
-      redis.call('HSET', shared('holders', limit), ARGV[1] .. ':' .. task, units)
-      holds = holds or {}
-      holds[limit] = units
-    end
-  end
-  return holds
-end
-
-local function give_back(task, holds)
-  for limit, units in pairs(holds) do
-    if redis.call('HDEL', shared('holders', limit), ARGV[1] .. ':' .. task) == 1 then
-      use(limit, -units)
-      touched[limit] = true
-    end
-  end
-end
-
-local function give_back_what_ended()
-  for _, entry in ipairs(redis.call('LRANGE', KEYS[18], 0, -1)) do give_back(unpack(cjson.decode(entry))) end
-  redis.call('DEL', KEYS[18])
-end
-
+-- A feature is over: what was launched and no worker has begun will not start.
 local function give_back_what_will_not_start()
   for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', 0)) do
     local state = state_of(task)
     if state.holds then
-      give_back(task, state.holds)
+      limits.give_back(task, state.holds)
       state.holds = nil
       redis.call('HSET', KEYS[2], task, cjson.encode(state))
     end
   end
 end
 
-local PRIORITIES = { high = 0, medium = 1, low = 2 }
-local function priority_of(task)
-  local stored = redis.call('HGET', KEYS[19], task)
-  return PRIORITIES[stored and cjson.decode(stored).priority or 'medium']
-end
-
-local function tasks_of(class)
-  return KEYS[17] .. ':' .. class
-end
-
-local function place_in(limit, class)
-  local first = redis.call('ZRANGE', tasks_of(class), 0, 0)[1]
-  local place = priority_of(first) * 1e12 + waits[class].turn
-  for _, need in ipairs(needs_of(class)) do
-    if need[1] == limit and is_too_much(unpack(need)) then place = place + ASIDE end
-  end
-  return place
-end
-
-local function leave_queue(class)
-  local limit = waits[class].limit
-  if redis.call('ZREM', shared('waiting', limit), ARGV[1] .. ' ' .. class) == 1 then touched[limit] = true end
-end
-
-local function join_queue(class)
-  local limit = waits[class].limit
-  redis.call('ZADD', shared('waiting', limit), string.format('%.0f', place_in(limit, class)), ARGV[1] .. ' ' .. class)
-  touched[limit] = true
-end
-
--- The class is in no queue while this is asked, so that it does not stand behind itself.
-local function lacks(class, place)
-  for _, need in ipairs(needs_of(class)) do
-    local limit = need[1]
-    if not has_room(unpack(need)) then return limit end
-    local front = redis.call('ZRANGE', shared('waiting', limit), 0, 0, 'WITHSCORES')
-    if front[1] and (place or place_in(limit, class)) > tonumber(front[2]) then return limit end
-  end
-end
-
-local function by_turn()
-  local order = {}
-  for class in pairs(waits) do order[#order + 1] = { class, place_in('', class) } end
-  table.sort(order, function(one, other) return one[2] < other[2] end)
-  return order
-end
-
--- The other classes of the feature that wait for the same go to the back with it, before it: all have one share.
-local function go_to_the_back(class)
-  for _, place in ipairs(by_turn()) do
-    local other = place[1]
-    for _, need in ipairs(other ~= class and needs_of(class) or {}) do
-      if waits[other].limit == need[1] then
-        waits[other].turn = next_turn()
-        if redis.call('ZSCORE', shared('waiting', need[1]), ARGV[1] .. ' ' .. other) then join_queue(other) end
-      end
-    end
-  end
-  waits[class].turn = next_turn()
-end
-
-local function look_at_waiting()
-  if not meta[13] then return end
-  local stored = redis.call('HGETALL', KEYS[17])
-  for place = 1, #stored, 2 do
-    local limit, turn = string.match(stored[place + 1], '^(%S+) (%d+)$')
-    waits[stored[place]] = { limit = limit, turn = tonumber(turn) }
-  end
-end
-
-local function drop_empty_classes()
-  for class in pairs(waits) do
-    if redis.call('EXISTS', tasks_of(class)) == 0 then
-      leave_queue(class)
-      redis.call('HDEL', KEYS[17], class)
-      waits[class] = nil
-    end
-  end
-end
-
-local function give_up_waiting()
-  for class in pairs(waits) do
-    leave_queue(class)
-    redis.call('DEL', tasks_of(class))
-    waits[class] = nil
-  end
-  redis.call('DEL', KEYS[17])
-end
-
--- Where no slot is free, or the feature is paused, its classes stand in no queue: they would hold others up.
-local function keep_waiting(may_launch)
-  drop_empty_classes()
-  for class, wait in pairs(waits) do
-    if may_launch then join_queue(class) else leave_queue(class) end
-    redis.call('HSET', KEYS[17], class, wait.limit .. ' ' .. string.format('%.0f', wait.turn))
-  end
-  if next(waits) then
-    redis.call('HSET', KEYS[1], 'limited', '1')
-  elseif meta[13] then
-    redis.call('HDEL', KEYS[1], 'limited')
-  end
-  meta[13] = next(waits) and '1'
-end
-
-local function wake_at_next_token(limit)
-  local moment = next_token(limit)
-  local is_new = redis.call('ZADD', shared('due'), string.format('%.3f', moment), limit) == 1
-  if is_new and redis.call('ZRANGE', shared('due'), 0, 0)[1] == limit then
-    redis.call('PUBLISH', shared('wake'), limit)
-  end
-end
-
-local function wake_front(limit)
-  local front = redis.call('ZRANGE', shared('waiting', limit), 0, 0, 'WITHSCORES')
-  if not front[1] then return end
-  local feature, class = string.match(front[1], '^(%S+) (.*)$')
-  if redis.call('EXISTS', ARGV[5] .. ':{' .. feature .. '}:meta') == 0 then
-    redis.call('ZREM', shared('waiting', limit), front[1])
-    return wake_front(limit)
-  end
-  local units = 0
-  for _, need in ipairs(needs_of(class)) do
-    if need[1] == limit then units = need[2] end
-  end
-  -- No units: the limit is no more.
-  local is_to_step_aside = is_too_much(limit, units) and tonumber(front[2]) < ASIDE
-  if units == 0 or is_to_step_aside or has_room(limit, units) then
-    wake[#wake + 1] = feature
-  elseif rate_of(limit) then
-    wake_at_next_token(limit)
-  end
-end
-
-local function launch(task, class)
+local function launch(task)
   local _, its_batch, specialist = placed(task)
   local state = fresh[task] ~= 'new' and (fresh[task] or state_of(task))
     or { status = 'pending', attempt = 0, retried = 0, lost = 0, batch = its_batch }
@@ -424,7 +190,7 @@ local function launch(task, class)
   if dataflow then state.dataflow = true end
   local queued = state.attempt == 0 and not fresh[task]
   state.attempt, state.sent = state.attempt + 1, nil
-  if class then state.holds = take(task, class) end
+  if limits then state.holds = limits.take(task, specialist) end
   redis.call('HSET', KEYS[2], task, cjson.encode(state))
   redis.call('ZADD', KEYS[6], -now, task)
   record('event', 'task_launched', 'task', task, 'attempt', state.attempt, 'batch', state.batch,
@@ -437,47 +203,13 @@ local function free_slots()
   return tonumber(meta[2]) - redis.call('ZCARD', KEYS[6])
 end
 
-local function serve(class)
-  leave_queue(class)
-  while free_slots() > 0 and redis.call('EXISTS', tasks_of(class)) == 1 do
-    local limit = lacks(class)
-    if limit then
-      waits[class].limit = limit
-      return join_queue(class)
-    end
-    launch(redis.call('ZPOPMIN', tasks_of(class))[1], class)
-    if redis.call('EXISTS', tasks_of(class)) == 1 then go_to_the_back(class) end
-  end
-end
-
-local function launch_or_wait(task, rank)
-  local class = class_of(task)
-  local limit = not waits[class] and lacks(class, priority_of(task) * 1e12 + ASIDE / 10)
-  if not limit and not waits[class] then return launch(task, class) end
-  redis.call('ZADD', tasks_of(class), rank, task)
-  waits[class] = waits[class] or { limit = limit, turn = next_turn() }
-end
-
-local function fill_slots_within_limits()
-  drop_empty_classes()
-  for _, place in ipairs(by_turn()) do serve(place[1]) end
-  while free_slots() > 0 do
-    local popped = redis.call('ZPOPMIN', KEYS[5], free_slots())
-    if #popped == 0 then break end
-    for place = 1, #popped, 2 do launch_or_wait(popped[place], popped[place + 1]) end
-  end
-  keep_waiting(free_slots() > 0)
-end
-
 local function fill_slots()
-  if next(limits) or meta[13] or meta[14] then
-    fill_slots_within_limits()
-  else
-    local free = free_slots()
-    if free > 0 then
-      local popped = redis.call('ZPOPMIN', KEYS[5], free)
-      for place = 1, #popped, 2 do launch(popped[place]) end
-    end
+  local free = free_slots()
+  if limits then
+    limits.fill(free_slots, launch, function(task) return select(3, placed(task)) end)
+  elseif free > 0 then
+    local popped = redis.call('ZPOPMIN', KEYS[5], free)
+    for place = 1, #popped, 2 do launch(popped[place]) end
   end
   local waiting = redis.call('ZCARD', KEYS[5])
   if #opened > 0 and waiting > 0 then
@@ -489,13 +221,7 @@ local function is_idle()
   for key = 5, 7 do
     if redis.call('ZCARD', KEYS[key]) > 0 then return false end
   end
-  return next(waits) == nil
-end
-
-local function waits_for_a_limit(task)
-  for class in pairs(waits) do
-    if redis.call('ZSCORE', tasks_of(class), task) then return true end
-  end
+  return not (limits and limits.any_wait())
 end
 
 local function what_is_awaited()
@@ -517,7 +243,7 @@ local function pass_feature_gates(stage, passed)
   for key = 5, 7 do
     if redis.call('ZSCORE', KEYS[key], gates) then return end
   end
-  if waits_for_a_limit(gates) then return end
+  if limits and limits.is_waiting(gates) then return end
   make_ready(gates)
   fill_slots()
 end
@@ -549,25 +275,25 @@ local function follow_tasks()
   end
 end
 
-look_at_waiting()
-if next(limits) then give_back_what_ended() end
+if limits then limits.give_back_what_ended() end
 if not is_over() then
   take_up_due_retries()
   if not paused then
     open_batches()
     if dataflow then update_dependents() end
     fill_slots()
-  elseif next(waits) then
-    keep_waiting(false)
+  elseif limits then
+    limits.keep_waiting(false)
   end
   follow_tasks()
 else
   -- An attempt that ends after the feature may ask for a retry; it gets none.
   redis.call('DEL', KEYS[5], KEYS[7], KEYS[9])
-  give_up_waiting()
-  if next(limits) then give_back_what_will_not_start() end
+  if limits then
+    limits.give_up()
+    give_back_what_will_not_start()
+  end
 end
 if dataflow and is_over() then redis.call('UNLINK', KEYS[12], KEYS[13], KEYS[14]) end
-for limit in pairs(touched) do wake_front(limit) end
 
-return cjson.encode({ status = status, launched = launched, opened = opened, wake = wake })
+return cjson.encode({ status = status, launched = launched, opened = opened, wake = limits and limits.wake() or {} })

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.limits import Holder, Limit
 from orchestrator.models import (
     Outcome,
     Progress,
@@ -40,6 +41,7 @@ def explain(
     depends_on: Sequence[str] = (),
     outcome: Outcome | None = None,
     listeners: Mapping[str, Sequence[str]] | None = None,
+    limit: Limit | None = None,
     **fields: Any,
 ) -> explanation.Explanation:
     return explanation.explain(
@@ -51,6 +53,7 @@ def explain(
         outcome=outcome,
         route=route(),
         listeners=listeners,
+        limit=limit,
     )
 
 
@@ -175,3 +178,55 @@ def test_in_dataflow_a_task_waits_for_its_dependencies_and_not_for_a_batch() -> 
     assert found.details[:2] == ("Depends on T3: failed", "Depends on T1: completed")
     assert "orchestrator retry login-1 T3" in found.next
     assert standing.why(waiting, flowing, NOW) == "waiting for 1 task it depends on"
+
+
+def test_a_task_that_waits_for_a_limit_names_it_and_who_holds_it() -> None:
+    # Given a task that needs two of three GPUs, of which another feature's task holds two
+    waiting = state("T5", phase="limited", limit="resource:gpu")
+    holders = (Holder(feature="other", task="T1", units=2),)
+    gpu = Limit(name="resource:gpu", amount="3", in_use=2, waiting=4, features=2, holders=holders)
+
+    # When
+    found = explain(waiting, limit=gpu, resources={"gpu": 2})
+
+    # Then
+    assert found.answer == "T5 waits for resource gpu: 2 of 3 in use, and it needs 2."
+    assert found.details[:2] == ("Held by T1 of other", "Waiting for it: 4 tasks of 2 features")
+    assert standing.why(waiting, progress(), NOW) == "waiting for resource gpu"
+    assert standing.word(waiting) == "queued"
+
+
+@pytest.mark.parametrize(
+    ("limit", "answer", "command"),
+    [
+        (
+            Limit(name="resource:gpu", amount="1"),
+            "T5 waits for resource gpu: there is less of it than it needs (0 of 1 in use), and it needs 2.",
+            "orchestrator limits set resource:gpu N",
+        ),
+        (
+            Limit(name="rate:writer", amount="30/m", next_token=1.5),
+            "T5 waits for the rate of writer: 30/m, the next is due in 1.5s.",
+            None,
+        ),
+        (
+            Limit(name="total", amount="5", in_use=5),
+            "T5 waits for max_parallel_total: 5 of 5 in use.",
+            None,
+        ),
+    ],
+)
+def test_each_limit_has_an_answer(limit: Limit, answer: str, command: str | None) -> None:
+    found = explain(state("T5", phase="limited", limit=limit.name), limit=limit, resources={"gpu": 2})
+    assert found.answer == answer
+    assert found.next == ((command,) if command else ())
+
+
+def test_a_paused_feature_says_so_before_its_limit() -> None:
+    paused = progress(is_paused=True, limited={"total": 1})
+    found = explain(
+        state("T5", phase="limited", limit="total"), of=paused, limit=Limit(name="total", amount="5")
+    )
+    assert found.answer == "T5 waits for max_parallel_total, and its feature is paused."
+    assert found.next == ("orchestrator resume login-1",)
+    assert "1 waiting for a limit" in standing.progress_line(paused)

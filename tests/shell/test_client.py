@@ -345,3 +345,49 @@ def test_some_of_many_are_named() -> None:
 def test_a_plan_stores_nothing(client: Client, server: redis.Redis, tmp_path: Path) -> None:
     assert len(client.plan(a_feature()).batches) == 2
     assert server.keys("*") == []
+
+
+# --- limits over all features --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def limited(url: str, server: redis.Redis) -> Iterator[Client]:
+    with Client(settings_on(url, resources={"gpu": 1}, specialists={"writer": {"concurrency": 2}})) as client:
+        yield client
+
+
+def test_whoever_enqueues_makes_the_limits_known(limited: Client) -> None:
+    handle = limited.enqueue(
+        Feature(title="Train", tasks=[task(f"T{n}", run=["true"], resources=["gpu"]) for n in range(3)])
+    )
+    assert handle.progress().in_flight == 1
+    assert handle.progress().limited == {"resource:gpu": 2}
+    assert {limit.name: limit.amount for limit in limited.limits()} == {
+        "resource:gpu": "1",
+        "specialist:writer": "2",
+    }
+
+
+def test_a_limit_that_is_changed_launches_who_waits(limited: Client) -> None:
+    handle = limited.enqueue(
+        Feature(title="Train", tasks=[task(f"T{n}", run=["true"], resources=["gpu"]) for n in range(3)])
+    )
+    assert limited.set_limit("gpu", 2).in_use == 2
+    assert handle.progress().in_flight == 2
+    (limit, _) = limited.reset_limits()
+    assert (limit.amount, limit.in_use) == ("1", 2), "what is in flight is not taken back"
+
+
+def test_a_client_that_configures_no_limit_leaves_those_there_are(limited: Client, client: Client) -> None:
+    limited.limits()
+    client.enqueue(a_feature())
+    assert len(client.limits()) == 2
+
+
+def test_what_a_task_needs_has_to_be_there(limited: Client) -> None:
+    with pytest.raises(errors.NotEnough, match="T1 needs 2 of the resource gpu"):
+        limited.enqueue(Feature(title="Train", tasks=[task("T1", run=["true"], resources={"gpu": 2})]))
+    handle = limited.enqueue(Feature(title="Train", tasks=[task("T1", run=["true"])]))
+    with pytest.raises(errors.NoSuchResource, match="T2 needs the resource tpu"):
+        handle.add_task(task("T2", run=["true"], resources=["tpu"]))
+    assert [state.id for state in handle.states()] == ["T1"]

@@ -12,10 +12,12 @@ import pytest
 from celery.worker import state
 
 from orchestrator import connections, planner, routing
+from orchestrator.dispatcher import Dispatcher
 from orchestrator.keeper import Keeper, _attempt
 from orchestrator.keys import Keys
 from orchestrator.sections import Recovery
 from orchestrator.store import Store
+from orchestrator.waker import Waker
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import app_with, messages
@@ -171,3 +173,49 @@ def test_a_warm_stop_goes_on_renewing(keeper: Keeper, store: Store) -> None:
     launch(keeper)
     lose(store)
     wait_until(lambda: store.state("auth", "T1").attempt == 2)
+
+
+# --- limits --------------------------------------------------------------------------------------------------
+
+
+def test_the_keeper_makes_the_limits_known_and_takes_back_what_is_held_by_none(store: Store) -> None:
+    # Given a worker with a limit in its settings
+    settings = {"recovery": RECOVERY, "resources": {"gpu": 2}}
+    parent: Any = SimpleNamespace(app=app_with("memory://", **settings), hostname="w1@here")
+    keeper = Keeper(parent)
+    keeper._make_limits_known()
+    assert [(limit.name, limit.amount) for limit in store.limits()] == [("resource:gpu", "2")]
+
+    # When a feature that is gone still holds some, and the keeper looks
+    client: Any = store.client
+    client.hset(store.keys.holders("resource:gpu"), "gone:T1", 2)
+    client.hset(store.keys.used, "resource:gpu", 2)
+    keeper._look()
+
+    # Then nobody holds any
+    assert store.limit("resource:gpu").holders == ()
+    assert store.limit("resource:gpu").in_use == 0
+
+
+def test_a_token_wakes_who_waits_when_it_is_due_and_not_at_the_next_look(store: Store) -> None:
+    # Given a waker that looks once in an hour, and a rate of which the next token is due in a moment
+    app = app_with("memory://", recovery=RECOVERY)
+    waker = Waker(store, Dispatcher(app, store, pooled=False), pause=3_600)
+    waker.start()
+    waker.lead(True)
+    try:
+        specialist = "implementation-specialist"
+        store.set_limit(f"rate:{specialist}", "50 1")
+        feature = factories.feature(*(task(f"T{number}") for number in range(4)))
+        store.enqueue("auth", planner.plan(feature), routing.route(feature, app.settings))
+
+        # When the first of its tasks is launched
+        store.cascade("auth")
+
+        # Then the others follow
+        wait_until(lambda: store.progress("auth").in_flight == 4)
+    finally:
+        waker.stop()
+        store.client.publish(store.keys.wake, "the end")
+        waker.thread.join(60)
+    assert not waker.thread.is_alive()
