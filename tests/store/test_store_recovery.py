@@ -49,13 +49,15 @@ def test_a_launch_that_others_have_overtaken_is_published_again(store: Store) ->
         assert run.recover(patience=50)[1] == ()
 
 
-def test_a_message_that_was_sent_again_overtakes_nobody(store: Store) -> None:
+def test_a_message_that_was_sent_again_overtakes_nobody(client: redis.Redis) -> None:
+    store = Store(client, Keys(), queues={})
     with launched(store, task("T1"), task("T2"), task("T3")) as run:
         # Given three that wait in a long queue, of which the last one was sent again too early
-        for place, name in enumerate(("T1", "T2", "T3")):
-            run.age_launch(name, 55_000 - 1_000 * place)
-        run.age_launch("T3", 10_000)
+        for name, milliseconds in (("T1", 55_000), ("T2", 54_000), ("T3", 63_000)):
+            run.age_launch(name, milliseconds)
+        waiting = client.rpop("builder", 3)
         assert [launch.task for launch in run.recover(patience=60)[1]] == ["T3"]
+        client.lpush("builder", *waiting)
         # When its first message is taken up
         run.start("T3")
         # Then the two before it are not taken for lost
