@@ -199,6 +199,37 @@ class TestCompose:
     def test_flower_is_open_to_this_machine_alone(self) -> None:
         assert load("compose.yaml")["services"]["flower"]["ports"] == ["127.0.0.1:5555:5555"]
 
+    @pytest.mark.skipif(not shutil.which("awk"), reason="there is no awk here")
+    def test_no_password_is_an_argument_and_the_users_file_has_them(self, tmp_path: Path) -> None:
+        # Given the command of its Redis, with its files elsewhere, and a redis-server that says how it was called
+        redis = load("compose.yaml")["services"]["redis"]
+        assert all("${" not in part for part in redis["command"])
+        script = (
+            redis["command"][2]
+            .replace(" /tmp/", f" {tmp_path}/")
+            .replace("/usr/local/etc/redis", str(DEPLOY))
+        )
+        (tmp_path / "redis-server").write_text('#!/bin/sh\necho "$*"\n', "utf-8")
+        (tmp_path / "redis-server").chmod(0o755)
+        environment = {
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "ORCHESTRATOR": "usersecret",
+            "ADMIN": "adminsecret",
+        }
+        # When it runs
+        done = subprocess.run(
+            ["sh", "-ec", script], env=environment, capture_output=True, text=True, check=True
+        )
+        # Then the passwords are in the users' file, which is private, and nowhere else
+        assert "secret" not in done.stdout
+        users = tmp_path / "users.acl"
+        assert users.stat().st_mode & 0o077 == 0
+        lines = users.read_text("utf-8").splitlines()
+        assert [line.split()[1] for line in lines] == ["default", "orchestrator", "admin"]
+        assert lines[0] == "user default off"
+        assert lines[1].startswith("user orchestrator on >usersecret resetkeys ")
+        assert lines[2].startswith("user admin on >adminsecret ")
+
     def test_what_is_mounted_exists(self) -> None:
         compose = load("compose.yaml")
         mounts = [
@@ -330,6 +361,20 @@ class TestKubernetes:
                 assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
                 assert container["resources"]["limits"]["memory"]
                 assert container["livenessProbe"]
+
+    def test_redis_is_reached_by_our_pods_alone_and_has_no_password_among_its_arguments(self) -> None:
+        policies = {
+            one["metadata"]["name"]: one["spec"] for one in load_all(DEPLOY / "k8s" / "networkpolicy.yaml")
+        }
+        redis, closed = policies["task-orchestrator-redis"], policies["task-orchestrator-closed"]
+        labels = [workload["spec"]["template"]["metadata"]["labels"] for workload in workloads()]
+        assert redis["podSelector"]["matchLabels"] in labels
+        assert redis["ingress"][0]["from"] == [{"podSelector": {"matchLabels": {"app": "task-orchestrator"}}}]
+        assert "ingress" not in closed
+        (named,) = closed["podSelector"]["matchExpressions"]
+        assert {one["component"] for one in labels} == {"redis", *named["values"]}
+        text = (DEPLOY / "k8s" / "redis.yaml").read_text("utf-8")
+        assert "$(REDIS_PASSWORD)" not in text
 
     def test_what_is_mounted_is_declared(self) -> None:
         for workload in workloads():
