@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import pytest
@@ -69,7 +70,12 @@ def test_a_signed_message_runs_and_others_are_refused(make_project: MakeProject,
     assert worker.poll() is None
     log = (project.folder / "one.log").read_text("utf-8")
     assert "Traceback" not in log
-    assert "pong" in project.run("celery", "-A", "orchestrator", "inspect", "ping").stdout
+    assert (
+        "pong"
+        in project.run(
+            "celery", "-A", "orchestrator", "inspect", "--timeout", "60", "-d", f"one@{gethostname()}", "ping"
+        ).stdout
+    )
 
 
 @pytest.mark.parametrize("wrong", ["missing", "empty", "swapped"])

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 import redis
@@ -103,7 +104,9 @@ def test_a_feature_runs_over_tls_with_the_least_rights(secured: tuple[Project, s
         ran = project.orchestrator(*command)
         assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "refused" not in ran.stdout.replace("refused messages", "").replace("have refused none", "")
-    ping = project.run("celery", "-A", "orchestrator", "inspect", "ping")
+    ping = project.run(
+        "celery", "-A", "orchestrator", "inspect", "--timeout", "60", "-d", f"one@{gethostname()}", "ping"
+    )
     assert "pong" in ping.stdout, ping.stdout + ping.stderr
     assert worker.poll() is None
 
