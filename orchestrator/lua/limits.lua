@@ -157,13 +157,14 @@ local function join_queue(class)
   touched[limit] = true
 end
 
--- The class is in no queue while this is asked, so that it does not stand behind itself.
+-- The class is in no queue while this is asked, so that it does not stand behind itself. `place` says where in the queue
+-- of a limit it would stand.
 local function lacks(class, place)
   for _, need in ipairs(needs_of(class)) do
     local limit = need[1]
     if not has_room(unpack(need)) then return limit end
     local front = redis.call('ZRANGE', shared('waiting', limit), 0, 0, 'WITHSCORES')
-    if front[1] and (place or place_in(limit, class)) > tonumber(front[2]) then return limit end
+    if front[1] and place(limit) > tonumber(front[2]) then return limit end
   end
 end
 
@@ -215,7 +216,7 @@ local function fill(free_slots, launch, specialist_of)
   local function serve(class)
     leave_queue(class)
     while free_slots() > 0 do
-      local limit = lacks(class)
+      local limit = lacks(class, function(limit) return place_in(limit, class) end)
       if limit then
         waits[class].limit = limit
         return join_queue(class)
@@ -228,10 +229,13 @@ local function fill(free_slots, launch, specialist_of)
 
   local function launch_or_wait(task, rank)
     local class = class_of(task, specialist_of(task))
-    local limit = not waits[class] and lacks(class, priority_of(task) * 1e12 + ASIDE / 10)
-    if not limit and not waits[class] then return launch(task) end
+    if not waits[class] then
+      -- It has no turn yet: all of its priority that wait go before it.
+      local limit = lacks(class, function() return priority_of(task) * 1e12 + ASIDE / 10 end)
+      if not limit then return launch(task) end
+      waits[class] = { limit = limit, turn = next_turn() }
+    end
     redis.call('ZADD', tasks_of(class), rank, task)
-    waits[class] = waits[class] or { limit = limit, turn = next_turn() }
   end
 
   drop_empty_classes()

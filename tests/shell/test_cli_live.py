@@ -353,6 +353,26 @@ def test_on_a_terminal_there_is_a_live_view(project: Project) -> None:
         assert part in text
 
 
+def test_limits_are_shown_and_changed(project: Project) -> None:
+    assert "There is no limit over all features" in project.type("limits").stdout
+
+    assert project.type("limits", "set", "specialist:nobody", "2").stdout == "the concurrency of nobody: 2.\n"
+    assert project.json("limits", "set", "rate:nobody", "30/m burst 5")["amount"] == "30/m burst 5"
+    shown = project.type("limits").stdout.splitlines()
+    assert [line.split()[:2] for line in shown] == [
+        ["LIMIT", "THERE"],
+        ["rate:nobody", "30/m"],
+        ["specialist:nobody", "2"],
+    ]
+
+    wrong = project.type("limits", "set", "gpu", "1")
+    assert wrong.returncode == 2
+    assert "No limit is called gpu." in wrong.stderr
+    assert project.json("limits", "set", "specialist:nobody", "many")["error"] == "BadLimit"
+
+    assert project.json("limits", "reset") == []
+
+
 def test_an_unknown_feature_or_task_is_told(project: Project) -> None:
     project.type("run", project.feature("known", task("T1")))
     assert project.json("explain", "known", "T9")["error"] == "NoSuchTask"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 import fakeredis
@@ -11,7 +12,7 @@ from orchestrator import errors, planner, routing
 from orchestrator.celery import App
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.keys import Keys
-from orchestrator.lifecycle import Announce, Facts, Publish
+from orchestrator.lifecycle import Announce, Facts, Publish, Wake
 from orchestrator.models import Feature
 from orchestrator.store import Store
 from tests.core import factories
@@ -110,3 +111,27 @@ def test_a_store_that_publishes_what_it_launches_leaves_nothing_to_publish() -> 
 
     assert messages() == []
     assert client.llen("implementation-specialist") == 1
+
+
+@pytest.mark.parametrize("broker", ["memory://", NOWHERE])
+def test_who_is_woken_wakes_the_next_whether_or_not_the_broker_answers(store: Store, broker: str) -> None:
+    # Given three features that wait for the same resource, of which there was none
+    app = app_with(broker, resources={"gpu": 3})
+    store.set_limit("resource:gpu", "0")
+    for name in ("one", "two", "three"):
+        launch(store, app, factories.feature(task("T1", resources=["gpu"])), name)
+
+    # When there is some, and the first of them is woken
+    woken = store.set_limit("resource:gpu", "3")
+    assert set(woken) == {"one", "two", "three"}, "each needs more than there was"
+    told = contextlib.nullcontext() if broker == "memory://" else pytest.raises(errors.BrokerUnreachable)
+    with told:
+        Dispatcher(app, store, pooled=False).send([Wake(name) for name in woken])
+
+    # Then all three have theirs
+    assert [store.progress(name).in_flight for name in ("one", "two", "three")] == [1, 1, 1]
+
+
+def test_waking_a_feature_that_is_gone_does_nothing(store: Store) -> None:
+    Dispatcher(app_with("memory://"), store, pooled=False).send([Wake("gone")])
+    assert messages() == []

@@ -293,7 +293,7 @@ def play(client: Any, examples: int) -> None:
 
 
 def test_features_share_limits_under_any_calls_on_the_fake() -> None:
-    play(None, examples=20)
+    play(None, examples=8)
 
 
 @pytest.mark.real
@@ -301,4 +301,4 @@ def test_features_share_limits_under_any_calls_on_a_real_redis(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     with serve(tmp_path_factory.mktemp("redis")) as url:
-        play(client_of(url), examples=30)
+        play(client_of(url), examples=15)
