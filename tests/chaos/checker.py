@@ -12,7 +12,7 @@ from itertools import chain
 from orchestrator import lifecycle
 from orchestrator.flows import WORKING, FeatureEvent, FeatureFlow, Flow, TaskEvent
 from orchestrator.models import Event, FeatureStatus, Model, Strategy, TaskStatus
-from tests.chaos.history import Effect, History, Story
+from tests.chaos.history import EVERYONE, Effect, History, Story
 
 STARTS = (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)
 
@@ -277,23 +277,22 @@ def losses_are_explained(history: History) -> Iterator[tuple[str, str, str]]:
 
 
 def limits_hold(history: History) -> Iterator[tuple[str, str, str]]:
-    """No more tasks of a specialist run at once, in all features together, than its limit allows."""
-    running = {specialist: set[tuple[str, str]]() for specialist in history.limits}
-    timeline = sorted(
-        ((_moment(event), story, event) for story in history.stories for event in story.events),
-        key=lambda entry: entry[0],
-    )
-    for _, story, event in timeline:
-        specialist = story.specialists.get(event.task, "")
-        if specialist not in running:
-            continue
-        holders = running[specialist]
-        if event.event in STARTS:
-            holders.add((story.id, event.task))
-            if len(holders) > history.limits[specialist]:
-                yield story.id, event.task, f"started as number {len(holders)} of {specialist}"
-        elif event.target and event.target not in WORKING:
-            holders.discard((story.id, event.task))
+    """No more tasks are in flight at once, in all features together, than a limit allows."""
+    for limit, most in history.limits.items():
+        in_flight = set[tuple[str, str]]()
+        for story, event in _timeline(history):
+            if limit not in (EVERYONE, story.specialists.get(event.task)):
+                continue
+            if event.event == "task_launched":
+                in_flight.add((story.id, event.task))
+                if len(in_flight) > most:
+                    yield (
+                        story.id,
+                        event.task,
+                        f"was launched at {event.id} as number {len(in_flight)} of {limit}",
+                    )
+            elif _frees(event):
+                in_flight.discard((story.id, event.task))
 
 
 def nothing_is_left_behind(history: History) -> Iterator[tuple[str, str, str]]:
@@ -336,8 +335,23 @@ def _follow(in_flight: set[str], event: Event) -> None:
     """A task holds a slot from its launch to the transition that leads out of work."""
     if event.event == "task_launched":
         in_flight.add(event.task)
-    elif event.task and event.target and event.target not in WORKING:
+    elif _frees(event):
         in_flight.discard(event.task)
+
+
+def _frees(event: Event) -> bool:
+    return bool(event.task and event.target and event.target not in WORKING)
+
+
+def _timeline(history: History) -> list[tuple[Story, Event]]:
+    """The events of the tasks of all features. Streams have no order within a millisecond; launches are last there."""
+    together = [
+        (story, event)
+        for story in history.stories
+        for event in story.events
+        if event.task and not event.task.startswith("@")
+    ]
+    return sorted(together, key=lambda entry: (entry[1].time, entry[1].event == "task_launched"))
 
 
 def _with_resolved(story: Story) -> Iterator[tuple[Event, set[str]]]:
@@ -367,8 +381,3 @@ def _is_waited_for(story: Story) -> bool:
         or progress.unassigned
         or story.status is FeatureStatus.PENDING_REVIEW
     )
-
-
-def _moment(event: Event) -> tuple[int, int]:
-    milliseconds, _, number = event.id.partition("-")
-    return int(milliseconds), int(number)

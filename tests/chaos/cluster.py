@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,14 @@ from tests.chaos import work
 from tests.chaos.load import Errand
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 180.0
+PATIENCE = 120.0
 """Seconds after which something that should come about soon is given up."""
 PAUSE = 0.05
+
+MOST_AT_ONCE = 12
+"""Tasks in flight, in all features together."""
+MASONS = 4
+"""Tasks of one specialist in flight."""
 
 SHIFTED_CLOCK = """
 import time
@@ -123,9 +128,11 @@ class Cluster:
             "trust": {"inline_commands": True},
             "recovery": self.recovery,
             "logs": str(self.logs),
+            "parallelism": {"max_parallel_total": MOST_AT_ONCE},
             "specialists": {
-                name: {"python": "tests.chaos.work:work"}
-                for name in ("builder", "mason", "implementation-specialist")
+                "builder": {"python": "tests.chaos.work:work"},
+                "mason": {"python": "tests.chaos.work:work", "concurrency": MASONS},
+                "implementation-specialist": {"python": "tests.chaos.work:work"},
             },
             "quality_gates": {
                 "enabled": True,
@@ -255,6 +262,17 @@ class Cluster:
                         launch = Launch(state.id, state.attempt, state.specialist)
                         found.append((state.worker, (feature, launch)))
         return found
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """All workers stand still inside the block, so that what is read of them belongs together."""
+        for worker in self.running():
+            worker.signal_all(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for worker in self.running():
+                worker.signal_all(signal.SIGCONT)
 
     # --- the supervisor ----------------------------------------------------------------------------------
 

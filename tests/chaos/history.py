@@ -8,7 +8,7 @@ from typing import Literal
 from orchestrator.models import Event, Feature, FeatureStatus, Model, Progress, Strategy, TaskState
 
 EVERYONE = "*"
-"""Stands for all workers, where a fault touches each of them."""
+"""Stands for all workers, where a fault touches each of them; and for all specialists."""
 
 
 class Effect(Model):
@@ -91,6 +91,6 @@ class History(Model):
     effects: tuple[Effect, ...]
     strikes: tuple[Strike, ...] = ()
     limits: Mapping[str, int] = {}
-    """Specialist → how many of its tasks may run at once, in all features together; empty: no such limits are set."""
+    """Specialist, or EVERYONE → how many tasks may be in flight at once, in all features together."""
     leftover: tuple[str, ...] | None = None
     """Keys that are left when all that is over was forgotten; None: it was not forgotten, so nobody looked."""

@@ -14,8 +14,8 @@ from orchestrator import errors, planner, routing
 from orchestrator.client import Client, gated_stages
 from orchestrator.models import Event, Feature
 from tests.chaos import faults, load
-from tests.chaos.cluster import PATIENCE, PAUSE, Cluster, wait_until
-from tests.chaos.history import Effect, History, Story, Strike
+from tests.chaos.cluster import MASONS, MOST_AT_ONCE, PATIENCE, PAUSE, Cluster, wait_until
+from tests.chaos.history import EVERYONE, Effect, History, Story, Strike
 from tests.chaos.load import Errand
 from tests.chaos.person import Person
 
@@ -139,24 +139,26 @@ def harm(
 
 
 def settle(cluster: Cluster, people: People) -> None:
-    """Wait until everything runs again, and all features are done with; if they never are, the history shows it."""
+    """Wait until everything runs again, and all features are done with; or until nothing moves for a good while.
 
-    def meanwhile() -> None:
-        cluster.supervise()
-        people.check()
-
+    What is not done with then is in the history, for the checker to find.
+    """
     people.person.is_moody = False
     people.has_more = False
-    try:
-        wait_until(lambda: cluster.is_whole and people.is_done, meanwhile)
-    except TimeoutError:
-        wait_until(lambda: cluster.is_whole, meanwhile)
+    begun, since = -1, time.monotonic()
+    while not (cluster.is_whole and people.is_done) and time.monotonic() < since + PATIENCE:
+        cluster.supervise()
+        people.check()
+        if (now := len(read_effects(cluster.effects))) != begun:
+            begun, since = now, time.monotonic()
+        time.sleep(PAUSE * 5)
 
 
 def record(cluster: Cluster, enqueued: Mapping[str, Errand], strikes: Sequence[Strike], seed: int) -> History:
     """Read what happened out of Redis, and out of the files of the tasks."""
-    stories = [_story(cluster.client, errand.feature) for errand in enqueued.values()]
-    effects = read_effects(cluster.effects)
+    with cluster.stopped():
+        stories = [_story(cluster.client, errand.feature) for errand in enqueued.values()]
+        effects = read_effects(cluster.effects)
     return History(
         seed=seed,
         lease=cluster.settings.recovery.lease,
@@ -164,12 +166,13 @@ def record(cluster: Cluster, enqueued: Mapping[str, Errand], strikes: Sequence[S
         stories=tuple(filter(None, stories)),
         effects=tuple(effects),
         strikes=tuple(strikes),
+        limits={EVERYONE: MOST_AT_ONCE, "mason": MASONS},
         leftover=forget_all(cluster),
     )
 
 
 def forget_all(cluster: Cluster) -> tuple[str, ...]:
-    """End what is left open, forget everything, and say what is left: keys, messages, folders."""
+    """End what is left open, forget everything, and say what is left: keys, units of limits, messages, folders."""
     client, store = cluster.client, cluster.client.store
     for feature in store.active():
         with contextlib.suppress(errors.RefusedTransition):  # it is over, and is swept for the last time
@@ -187,12 +190,23 @@ def forget_all(cluster: Cluster) -> tuple[str, ...]:
 def _left(cluster: Cluster) -> tuple[str, ...]:
     store, settings = cluster.client.store, cluster.settings
     keys = store.keys
-    of_no_feature = {keys.sweeper, keys.taken, keys.swept, keys.refused}
+    of_no_feature = {
+        keys.sweeper,
+        keys.taken,
+        keys.swept,
+        keys.refused,
+        keys.limits,
+        keys.configured,
+        keys.used,
+        keys.turn,
+    }
     found = {str(key) for key in store.client.scan_iter(f"{settings.redis.prefix}:*")} - of_no_feature
+    used: dict[str, str] = store.client.hgetall(keys.used)  # type: ignore[assignment]
+    units = {f"{count} of {limit}" for limit, count in used.items() if int(count)}
     queues = {settings.queue(specialist) for specialist in settings.specialists}
     messages = {queue for queue in queues if store.client.exists(queue)}
     folders = {str(path) for parent in (cluster.logs, settings.folder / "work") for path in parent.glob("*")}
-    return tuple(sorted(found | messages | folders))
+    return tuple(sorted(found | units | messages | folders))
 
 
 def _story(client: Client, feature: Feature) -> Story | None:

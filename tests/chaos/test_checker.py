@@ -196,6 +196,10 @@ def test_a_loss_that_a_fault_explains_breaks_no_law() -> None:
     assert check(writer.history(KILL)) == []
 
 
+def test_limits_that_hold_break_no_law() -> None:
+    assert check(well().history(limits={SPECIALIST: 1, EVERYONE: 1, "mason": 1})) == []
+
+
 def test_a_feature_that_waits_for_somebody_breaks_no_law() -> None:
     writer = Writer({"T1": [], "T2": ["T1"]})
     writer.launch("T1")
@@ -392,10 +396,16 @@ def plant_a_loss_by_a_worker_that_no_fault_touched() -> History:
 
 def plant_a_task_over_the_limit_of_its_specialist() -> History:
     writer = Writer({"T1": [], "T2": []})
-    for task in ("T1", "T2"):
-        writer.launch(task)
-        writer.start(task)
+    writer.launch("T1")
+    writer.launch("T2")
     return writer.history(limits={SPECIALIST: 1})
+
+
+def plant_a_task_over_the_limit_of_all() -> History:
+    writer = Writer({"T1": [], "T2": []})
+    writer.launch("T1")
+    writer.launch("T2")
+    return writer.history(limits={EVERYONE: 1})
 
 
 def plant_a_key_that_is_left() -> History:
@@ -428,6 +438,7 @@ PLANTED: list[tuple[Callable[[], History], str]] = [
     (plant_a_loss_without_a_fault, "losses_are_explained"),
     (plant_a_loss_by_a_worker_that_no_fault_touched, "losses_are_explained"),
     (plant_a_task_over_the_limit_of_its_specialist, "limits_hold"),
+    (plant_a_task_over_the_limit_of_all, "limits_hold"),
     (plant_a_key_that_is_left, "nothing_is_left_behind"),
 ]
 
