@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import redis
@@ -55,7 +56,7 @@ def test_a_message_that_was_sent_again_overtakes_nobody(client: redis.Redis) -> 
         # Given three that wait in a long queue, of which the last one was sent again too early
         for name, milliseconds in (("T1", 55_000), ("T2", 54_000), ("T3", 63_000)):
             run.age_launch(name, milliseconds)
-        waiting = client.rpop("builder", 3)
+        waiting: Any = client.rpop("builder", 3)
         assert [launch.task for launch in run.recover(patience=60)[1]] == ["T3"]
         client.lpush("builder", *waiting)
         # When its first message is taken up
