@@ -232,4 +232,9 @@ def test_what_is_over_is_forgotten_with_its_logs_and_folders(make_project: MakeP
     assert not [key for key in left if handle.id in key]
     # And what is left does not grow with the features
     assert {key.split(":")[0].split(".")[0] for key in left} <= {"to", "_kombu"}
-    assert {key for key in left if key.startswith("to:")} <= {"to:sweeper", "to:swept", "to:taken"}
+    assert {key for key in left if key.startswith("to:")} <= {
+        "to:sweeper",
+        "to:swept",
+        "to:taken",
+        "to:configured",
+    }
