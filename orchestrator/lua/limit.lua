@@ -23,10 +23,10 @@ end
 if ARGV[3] == 'set' then
   changes = wanted
 else
-  local configured = redis.call('GET', KEYS[2])
+  local configured = redis.call('GET', KEYS[2]) or '{}'
   if ARGV[3] == 'configure' and configured == ARGV[2] then return {} end
-  change(ARGV[3] == 'reset' and limits or cjson.decode(configured or '{}'))
-  redis.call('SET', KEYS[2], ARGV[2])
+  change(ARGV[3] == 'reset' and limits or cjson.decode(configured))
+  if next(wanted) then redis.call('SET', KEYS[2], ARGV[2]) else redis.call('DEL', KEYS[2]) end
 end
 
 local function is_over(keys)

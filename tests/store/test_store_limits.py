@@ -453,6 +453,8 @@ def test_what_is_set_survives_until_it_is_configured_differently(store: Store) -
     assert amounts(store) == {"total": "5", "resource:gpu": "3"}
     store.configure({"resource:gpu": "3"})
     assert amounts(store) == {"resource:gpu": "3"}
+    store.configure({})
+    assert store.client.keys("*") == []
 
 
 def amounts(store: Store) -> dict[str, str]:
