@@ -11,7 +11,7 @@ from itertools import chain
 
 from orchestrator import lifecycle
 from orchestrator.flows import WORKING, FeatureEvent, FeatureFlow, Flow, TaskEvent
-from orchestrator.models import Event, FeatureStatus, Model, Strategy, TaskStatus
+from orchestrator.models import OVER, Event, FeatureStatus, Model, Strategy, TaskStatus
 from tests.chaos.history import EVERYONE, Effect, History, Story
 
 STARTS = (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)
@@ -281,6 +281,11 @@ def limits_hold(history: History) -> Iterator[tuple[str, str, str]]:
     for limit, most in history.limits.items():
         in_flight = set[tuple[str, str]]()
         for story, event in _timeline(history):
+            if not event.task:
+                # What a feature that is over had launched is never started, and ends without an event.
+                if event.target in OVER:
+                    in_flight = {(feature, task) for feature, task in in_flight if feature != story.id}
+                continue
             if limit not in (EVERYONE, story.specialists.get(event.task)):
                 continue
             if event.event == "task_launched":
@@ -344,12 +349,12 @@ def _frees(event: Event) -> bool:
 
 
 def _timeline(history: History) -> list[tuple[Story, Event]]:
-    """The events of the tasks of all features. Streams have no order within a millisecond; launches are last there."""
+    """The events of all features. Streams have no order within a millisecond; launches are last there."""
     together = [
         (story, event)
         for story in history.stories
         for event in story.events
-        if event.task and not event.task.startswith("@")
+        if not event.task.startswith("@")
     ]
     return sorted(together, key=lambda entry: (entry[1].time, entry[1].event == "task_launched"))
 

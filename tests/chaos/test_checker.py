@@ -200,6 +200,22 @@ def test_limits_that_hold_break_no_law() -> None:
     assert check(well().history(limits={SPECIALIST: 1, EVERYONE: 1, "mason": 1})) == []
 
 
+def test_what_a_cancelled_feature_had_launched_counts_no_more() -> None:
+    cancelled = Writer({"T1": []})
+    cancelled.launch("T1")
+    cancelled.note("feature_cancelled", target="cancelled")
+    earlier = cancelled.story()
+    earlier = earlier.model_copy(
+        update={
+            "feature": earlier.feature.model_copy(update={"id": "f0"}),
+            "events": tuple(event.model_copy(update={"time": event.time - 100}) for event in earlier.events),
+        }
+    )
+    stories = (earlier, well().story())
+    history = well().history(limits={EVERYONE: 1}).model_copy(update={"stories": stories})
+    assert "limits_hold" not in laws(history)
+
+
 def test_a_feature_that_waits_for_somebody_breaks_no_law() -> None:
     writer = Writer({"T1": [], "T2": ["T1"]})
     writer.launch("T1")
