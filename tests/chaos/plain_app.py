@@ -13,6 +13,7 @@ from tests.chaos import work
 URL = "CHAOS_PLAIN_URL"
 VISIBILITY = "CHAOS_PLAIN_VISIBILITY"
 SLEEP = "plain.sleep"
+PASS = "plain.pass"
 
 
 def create(url: str, visibility: float | None) -> Celery:
@@ -31,6 +32,7 @@ def create(url: str, visibility: float | None) -> Celery:
         broker_transport_options={"visibility_timeout": visibility} if visibility else {},
     )
     app.task(name=SLEEP)(sleep)
+    app.task(name=PASS)(pass_on)
     return app
 
 
@@ -40,6 +42,10 @@ def sleep(feature: str, task: str, seconds: float) -> None:
     work.write(folder, feature, task, "began", 1, os.getpid())
     time.sleep(seconds)
     work.write(folder, feature, task, "done", 1, os.getpid())
+
+
+def pass_on() -> None:
+    """Do nothing, between two groups."""
 
 
 app = create(os.environ.get(URL, "redis://"), float(os.environ.get(VISIBILITY, 0)) or None)
