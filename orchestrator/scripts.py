@@ -20,8 +20,11 @@ class Call(NamedTuple):
     args: Sequence[str | int | float]
 
 
-PARTS = {"limits": "cascade"}
-"""Scripts that are no verb but a part of one, which calls them as a function."""
+PARTS: Mapping[str, frozenset[str]] = {
+    "limits": frozenset({"cascade"}),
+    "recount": frozenset({"finish", "hand_back", "move", "proceed", "recover", "start"}),
+}
+"""Scripts that are no verb but a part of some, which call them as a function."""
 
 
 @functools.cache
@@ -42,7 +45,7 @@ def compose(verbs: tuple[str, ...]) -> str:
     A script is atomic by itself, and one command: as a transaction of several, the same takes redis-py and Redis about
     half as long again. The first arguments say how many keys and arguments each verb has.
     """
-    parts = [part for part, user in PARTS.items() if user in verbs]
+    parts = [part for part, users in PARTS.items() if users.intersection(verbs)]
     functions = [f"local function {verb}(KEYS, ARGV)\n{sources()[verb]}\nend" for verb in (*parts, *verbs)]
     runs = [f"answers[{place}] = {verb}(next_part()) or false" for place, verb in enumerate(verbs, start=1)]
     return "\n".join([*functions, _NEXT_PART.replace("VERBS", str(len(verbs))), *runs, "return answers"])

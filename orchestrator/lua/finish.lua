@@ -49,16 +49,10 @@ redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(state))
 redis.call('HSET', KEYS[5], ARGV[1], ARGV[4])
 redis.call('ZREM', KEYS[3], ARGV[1])
 if ARGV[5] ~= '' then redis.call('ZADD', KEYS[4], now + tonumber(ARGV[5]), ARGV[1]) end
-
-local function recount(status, by)
-  if status == 'pending' or string.sub(ARGV[1], 1, 1) == '@' then return end
-  redis.call('HINCRBY', KEYS[2], status, by)
-  redis.call('HINCRBY', KEYS[2], state.batch .. ':' .. status, by)
-end
-recount(path[1], -1)
-recount(state.status, 1)
+recount({ KEYS[2] }, { ARGV[1], state.batch, path[1], -1 })
+recount({ KEYS[2] }, { ARGV[1], state.batch, state.status, 1 })
 if is_resolved then
-  recount('resolved', 1)
+  recount({ KEYS[2] }, { ARGV[1], state.batch, 'resolved', 1 })
   if dataflow then redis.call('RPUSH', KEYS[8], '+' .. ARGV[1]) end
 end
 local more = { 'worker', ARGV[10] }

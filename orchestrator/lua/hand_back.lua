@@ -36,14 +36,8 @@ if state.holds then redis.call('RPUSH', KEYS[10], cjson.encode({ ARGV[1], state.
 state.holds = nil
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZREM', KEYS[4], ARGV[1])
-
-local function recount(status, by)
-  if status == 'pending' or string.sub(ARGV[1], 1, 1) == '@' then return end
-  redis.call('HINCRBY', KEYS[3], status, by)
-  redis.call('HINCRBY', KEYS[3], state.batch .. ':' .. status, by)
-end
-recount(from, -1)
-recount(state.status, 1)
+recount({ KEYS[3] }, { ARGV[1], state.batch, from, -1 })
+recount({ KEYS[3] }, { ARGV[1], state.batch, state.status, 1 })
 redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[10], '*', 'event', event, 'task', ARGV[1], 'from', from,
   'to', state.status, 'attempt', state.attempt, 'cause', 'worker-ends', 'worker', ARGV[9])
 return {'handed_back', state.status}

@@ -59,20 +59,14 @@ if dataflow then is_open = tonumber(feature[2]) > 0 and redis.call('HEXISTS', KE
 if is_open and string.find(',' .. ARGV[5] .. ',', ',' .. state.status .. ',', 1, true) then
   if specialist == '' then redis.call('SADD', KEYS[8], ARGV[1]) else redis.call('ZADD', KEYS[4], rank, ARGV[1]) end
 end
-
-local function recount(status, by)
-  if status == 'pending' or string.sub(ARGV[1], 1, 1) == '@' then return end
-  redis.call('HINCRBY', KEYS[3], status, by)
-  redis.call('HINCRBY', KEYS[3], state.batch .. ':' .. status, by)
-end
-recount(path[1], -1)
-recount(state.status, 1)
+recount({ KEYS[3] }, { ARGV[1], state.batch, path[1], -1 })
+recount({ KEYS[3] }, { ARGV[1], state.batch, state.status, 1 })
 if state.resolved and not was_resolved then
-  recount('resolved', 1)
+  recount({ KEYS[3] }, { ARGV[1], state.batch, 'resolved', 1 })
   if dataflow then redis.call('RPUSH', KEYS[11], '+' .. ARGV[1]) end
 end
 if was_resolved and not state.resolved then
-  recount('resolved', -1)
+  recount({ KEYS[3] }, { ARGV[1], state.batch, 'resolved', -1 })
   if dataflow then redis.call('RPUSH', KEYS[11], '-' .. ARGV[1]) end
 end
 for place, step in ipairs(steps) do

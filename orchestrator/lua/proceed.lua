@@ -18,15 +18,10 @@ for _, step in ipairs(cjson.decode(ARGV[3])) do
   path[#path + 1] = target
 end
 
-local function recount(status, by)
-  if status == 'pending' or string.sub(ARGV[1], 1, 1) == '@' then return end
-  redis.call('HINCRBY', KEYS[2], status, by)
-  redis.call('HINCRBY', KEYS[2], state.batch .. ':' .. status, by)
-end
 state.status = path[#path]
 redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(state))
-recount(path[1], -1)
-recount(state.status, 1)
+recount({ KEYS[2] }, { ARGV[1], state.batch, path[1], -1 })
+recount({ KEYS[2] }, { ARGV[1], state.batch, state.status, 1 })
 for place, step in ipairs(cjson.decode(ARGV[3])) do
   redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[5], '*', 'event', step[1], 'task', ARGV[1], 'from', path[place],
     'to', path[place + 1], 'attempt', state.attempt, 'worker', ARGV[4])

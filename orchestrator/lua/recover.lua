@@ -1,4 +1,5 @@
--- Take back what a lost worker held (a task that is not to run twice is blocked: a person is asked), find launches whose message was lost, and notice a batch that is overdue.
+-- Take back what a lost worker held (a task that is not to run twice is blocked: a person is asked), find launches whose
+-- message was lost, and notice a batch that is overdue.
 -- Where nobody has looked for more than half a lease, Redis was away, or all who look: then whoever holds an attempt could
 -- not renew its lease either, and nothing is taken back before all have had the time of a whole lease to do it.
 -- A message is taken for lost when a later one of its specialist was taken up, or when its queue is empty (or cannot be
@@ -30,12 +31,6 @@ local function record(...)
   redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[11], '*', ...)
 end
 
-local function recount(task, state, name, by)
-  if name == 'pending' or string.sub(task, 1, 1) == '@' then return end
-  redis.call('HINCRBY', KEYS[3], name, by)
-  redis.call('HINCRBY', KEYS[3], state.batch .. ':' .. name, by)
-end
-
 local function may_run_twice(task)
   local described = redis.call('HGET', KEYS[12], task)
   return not described or cjson.decode(described).idempotent ~= false
@@ -59,8 +54,8 @@ local function lose(task)
   elseif not is_over then
     redis.call('ZADD', KEYS[5], string.match(redis.call('HGET', KEYS[10], task), '^%d+'), task)
   end
-  recount(task, state, from, -1)
-  recount(task, state, state.status, 1)
+  recount({ KEYS[3] }, { task, state.batch, from, -1 })
+  recount({ KEYS[3] }, { task, state.batch, state.status, 1 })
   redis.call('HSET', KEYS[2], task, cjson.encode(state))
   redis.call('ZREM', KEYS[4], task)
   record('event', event, 'task', task, 'from', from, 'to', state.status, 'attempt', state.attempt,

@@ -52,14 +52,8 @@ redis.call('ZADD', KEYS[4], now + tonumber(ARGV[4]), ARGV[1])
 -- Not of one that was sent again: its first message may have stood in the queue all the while, and overtaken nobody.
 if not state.sent then redis.call('HSET', KEYS[7], ARGV[8], -held) end
 redis.call('HSETNX', KEYS[1], 'started', now)
-
-local function recount(status, by)
-  if status == 'pending' or string.sub(ARGV[1], 1, 1) == '@' then return end
-  redis.call('HINCRBY', KEYS[3], status, by)
-  redis.call('HINCRBY', KEYS[3], state.batch .. ':' .. status, by)
-end
-recount(from, -1)
-recount(state.status, 1)
+recount({ KEYS[3] }, { ARGV[1], state.batch, from, -1 })
+recount({ KEYS[3] }, { ARGV[1], state.batch, state.status, 1 })
 redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[7], '*', 'event', event, 'task', ARGV[1], 'from', from,
   'to', state.status, 'attempt', state.attempt, 'worker', ARGV[5])
 return grant()
