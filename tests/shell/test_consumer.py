@@ -6,17 +6,15 @@ import json
 import logging
 from typing import Any, cast
 
-import fakeredis
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from kombu.transport import virtual
 from kombu.utils.json import loads
 
-from orchestrator import canvas, connections, lifecycle, transport
+from orchestrator import canvas, lifecycle, transport
 from orchestrator.admission import Reason
 from orchestrator.consumer import Consumer
-from orchestrator.keys import Keys
 from orchestrator.store import Store
 from tests import hostile
 from tests.shell.brokers import app_with
@@ -80,13 +78,6 @@ class Bench(Consumer):
         else:
             self.handle(message)
         return channel
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Store:
-    store = Store(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True), Keys())
-    monkeypatch.setattr(connections, "open_store", lambda settings: store)
-    return store
 
 
 @pytest.fixture

@@ -20,11 +20,6 @@ from tests.core.factories import task
 from tests.shell.brokers import NOWHERE, app_with, messages
 
 
-@pytest.fixture
-def store() -> Store:
-    return Store(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True), Keys())
-
-
 def launch(store: Store, app: App, feature: Feature, feature_id: str = "auth", cap: int = 5) -> Facts:
     store.enqueue(feature_id, planner.plan(feature, cap), routing.route(feature, app.settings))
     return store.cascade(feature_id)

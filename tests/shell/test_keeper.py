@@ -7,14 +7,12 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import fakeredis
 import pytest
 from celery.worker import state
 
-from orchestrator import connections, planner, routing
+from orchestrator import planner, routing
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.keeper import Keeper, _attempt
-from orchestrator.keys import Keys
 from orchestrator.sections import Recovery
 from orchestrator.store import Store
 from orchestrator.waker import Waker
@@ -23,13 +21,6 @@ from tests.core.factories import task
 from tests.shell.brokers import app_with, messages
 
 RECOVERY = Recovery(sweep=0.01, lease=60, patience=0.001, worker_lost_retries=1)
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Store:
-    store = Store(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True), Keys())
-    monkeypatch.setattr(connections, "open_store", lambda settings: store)
-    return store
 
 
 @pytest.fixture

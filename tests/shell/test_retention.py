@@ -6,15 +6,13 @@ import json
 import os
 from pathlib import Path
 
-import fakeredis
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import connections, errors, planner, routing
+from orchestrator import errors, planner, routing
 from orchestrator.cli.app import app
 from orchestrator.client import Client
 from orchestrator.config import FOLDER, Settings
-from orchestrator.keys import Keys
 from orchestrator.models import Completed
 from orchestrator.retention import folders_of, orphans
 from orchestrator.store import Store
@@ -26,12 +24,10 @@ DAY = 86_400.0
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
+def store(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
     (tmp_path / FOLDER).mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TASKORCHESTRATOR_REDIS__URL", "redis://nowhere:1/0")
-    store = Store(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True), Keys())
-    monkeypatch.setattr(connections, "open_store", lambda settings: store)
     return store
 
 

@@ -10,16 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import fakeredis
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from pydantic import ValidationError
 
-from orchestrator import connections, planner, routing, tasks
+from orchestrator import planner, routing, tasks
 from orchestrator.config import Settings
 from orchestrator.flows import FeatureEvent
-from orchestrator.keys import Keys
 from orchestrator.models import (
     Blocked,
     Completed,
@@ -44,9 +42,7 @@ WHO = "implementation-specialist"
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
-    store = Store(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True), Keys())
-    monkeypatch.setattr(connections, "open_store", lambda settings: store)
+def store(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
     monkeypatch.chdir(tmp_path)
     return store
 

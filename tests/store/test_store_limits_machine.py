@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-import fakeredis
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -15,7 +13,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from orchestrator import errors, growth, lifecycle
@@ -27,6 +24,7 @@ from orchestrator.store import Store
 from tests.core import factories
 from tests.redis_server import client_of, serve
 from tests.store.factories import FLOW, Run, check, check_limits, enqueue, read, routes_of
+from tests.store.machines import Redis, play
 
 NAMES = ("one", "two", "three")
 LIMITS = ("total", "specialist:builder", "resource:gpu", "resource:db")
@@ -58,19 +56,12 @@ def features(draw: st.DrawFn) -> Feature:
     return factories.feature(*tasks, strategy=draw(st.sampled_from([Strategy.BATCHED, Strategy.DATAFLOW])))
 
 
-class Redis:
-    """Where the machine's next run is stored."""
-
-    client: Any = None
-
-
 class Machine(RuleBasedStateMachine):
     """Three features that share a specialist, two resources and a total."""
 
     def __init__(self) -> None:
         super().__init__()
-        client = Redis.client or fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
-        client.flushall()
+        client = Redis.empty()
         self.store = Store(client, Keys("to"))
         self.runs: dict[str, Run] = {}
         self.begun: dict[tuple[str, str], tuple[int, int]] = {}
@@ -273,27 +264,8 @@ class Machine(RuleBasedStateMachine):
             assert (found.in_use, found.waiting, found.holders) == (0, 0, ())
 
 
-def play(client: Any, examples: int) -> None:
-    Redis.client = client
-    try:
-        run_state_machine_as_test(
-            Machine,
-            settings=settings(
-                max_examples=examples,
-                stateful_step_count=40,
-                deadline=None,
-                derandomize=True,
-                database=None,
-                phases=[Phase.generate],  # to shrink a failure takes minutes; add Phase.shrink to do it
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-    finally:
-        Redis.client = None
-
-
 def test_features_share_limits_under_any_calls_on_the_fake() -> None:
-    play(None, examples=8)
+    play(Machine, None, examples=8, steps=40)
 
 
 @pytest.mark.real
@@ -301,4 +273,4 @@ def test_features_share_limits_under_any_calls_on_a_real_redis(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     with serve(tmp_path_factory.mktemp("redis")) as url:
-        play(client_of(url), examples=15)
+        play(Machine, client_of(url), examples=15, steps=40)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import fakeredis
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -14,7 +10,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from orchestrator import errors, lifecycle
@@ -40,6 +35,7 @@ from orchestrator.store import Store
 from tests.core import factories
 from tests.redis_server import client_of, serve
 from tests.store.factories import FLOW, LEASE, Run, check, enqueue, read
+from tests.store.machines import Redis, play
 
 LOSSES = 2
 OUTCOMES: list[Outcome] = [
@@ -88,12 +84,6 @@ def features(draw: st.DrawFn) -> Feature:
     return factories.feature(*tasks, strategy=strategy)
 
 
-class Redis:
-    """Where the machine's next run is stored."""
-
-    client: Any = None
-
-
 class Machine(RuleBasedStateMachine):
     """One feature, two workers, a broker that repeats and forgets, a sweep, and people who ask for anything."""
 
@@ -101,8 +91,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        client = Redis.client or fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
-        client.flushall()
+        client = Redis.empty()
         self.store = Store(client, Keys("to"))
         self.messages: set[tuple[str, int]] = set()
         self.held: dict[tuple[str, int], int] = {}
@@ -325,30 +314,11 @@ class Machine(RuleBasedStateMachine):
         return bool(remedies.needs(progress, self.store.states(self.run.id)))
 
 
-def play(client: Any, examples: int) -> None:
-    Redis.client = client
-    try:
-        run_state_machine_as_test(
-            Machine,
-            settings=settings(
-                max_examples=examples,
-                stateful_step_count=30,
-                deadline=None,
-                derandomize=True,
-                database=None,
-                phases=[Phase.generate],  # to shrink a failure takes minutes; add Phase.shrink to do it
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-    finally:
-        Redis.client = None
-
-
 def test_any_feature_under_any_calls_on_the_fake() -> None:
-    play(None, examples=40)
+    play(Machine, None, examples=40, steps=30)
 
 
 @pytest.mark.real
 def test_any_feature_under_any_calls_on_a_real_redis(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serve(tmp_path_factory.mktemp("redis")) as url:
-        play(client_of(url), examples=20)
+        play(Machine, client_of(url), examples=20, steps=30)

@@ -1,0 +1,42 @@
+"""How the stateful tests of the store are played: on the fake, or on a Redis that is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fakeredis
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+
+class Redis:
+    """Where a machine's next run is stored."""
+
+    client: Any = None
+
+    @classmethod
+    def empty(cls) -> Any:
+        """It, with nothing in it; a new fake where none is given."""
+        client = cls.client or fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
+        client.flushall()
+        return client
+
+
+def play(machine: type[RuleBasedStateMachine], client: Any, *, examples: int, steps: int) -> None:
+    """Play a machine so many times, each of at most so many steps; without a client, on fakes."""
+    Redis.client = client
+    try:
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=steps,
+                deadline=None,
+                derandomize=True,
+                database=None,
+                phases=[Phase.generate],  # to shrink a failure takes minutes; add Phase.shrink to do it
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        Redis.client = None
