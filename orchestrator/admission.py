@@ -157,6 +157,26 @@ def check_standalone(headers: Mapping[str, Any], payload: Any) -> Refusal | None
     return None
 
 
+def check_barrier(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
+    """Refuse a barrier (see `canvas.chain_of_groups`) that is given anything to work on.
+
+    Args:
+        headers: As `check_headers` allows them.
+        payload: As `check_payload` allows it.
+
+    Example:
+        >>> check_barrier({"id": "4f1c"}, [[], {}, {"chain": None}])
+        >>> check_barrier({"id": "4f1c"}, [[1], {}, {}]).text
+        'it has 1 arguments and 0 by keyword, not none'
+    """
+    args, kwargs, _ = payload
+    if args or kwargs:
+        return Refusal(
+            Reason.ARGUMENTS, f"it has {len(args)} arguments and {len(kwargs)} by keyword, not none"
+        )
+    return None
+
+
 def is_id(value: object) -> bool:
     """A text that can be the id of a feature or a task."""
     return isinstance(value, str) and re.fullmatch(ID_PATTERN, value) is not None

@@ -36,6 +36,10 @@ def message_id(feature_id: str, launch: Launch) -> str:
     return f"{feature_id}:{launch.task}:{launch.attempt}"
 
 
+BARRIER = "orchestrator.barrier"
+"""The Celery task that does nothing, between two groups of `chain_of_groups`."""
+
+
 class Message(NamedTuple):
     """One member of a Celery group, ready to be sent."""
 
@@ -71,6 +75,9 @@ def group_of(app: App, feature_id: str, launches: Iterable[Launch]) -> list[Mess
 def chain_of_groups(plan: Plan, app: App | None = None) -> Signature[Any]:
     """A plan as plain Celery: a group for each batch, chained; a batch of one task is that task alone.
 
+    Between two groups stands a task that does nothing. Without it, Celery 5.7 hangs the third of three groups on every
+    member of the second, and so runs each of its tasks as often as the second has members (celery#5958).
+
     Args:
         plan: The plan.
         app: The app to run it on; the orchestrator's own where it is left out.
@@ -99,5 +106,13 @@ def chain_of_groups(plan: Plan, app: App | None = None) -> Signature[Any]:
             queue=route.queue,
         )
 
-    batches = [[signature(task) for task in batch.tasks] for batch in plan.batches]
-    return chain(*(members[0] if len(members) == 1 else group(members) for members in batches))
+    steps: list[Signature[Any]] = []
+    for batch in plan.batches:
+        members = [signature(task) for task in batch.tasks]
+        if len(members) == 1:
+            steps += members
+            continue
+        if steps and isinstance(steps[-1], group):
+            steps.append(app.signature(BARRIER, immutable=True, queue=routes[batch.tasks[0]].queue))
+        steps.append(group(members))
+    return chain(*steps)

@@ -36,6 +36,7 @@ def create(settings: Settings) -> App:
     app.add_defaults(lambda: configuration(settings))
     for specialist in settings.specialists:
         tasks.register(app, settings, specialist)
+    app.task(name=canvas.BARRIER, shared=False)(tasks.pass_on)
     app.steps["worker"].add(Keeper)
     return app
 

@@ -80,6 +80,7 @@ class Consumer(consumer.Consumer):
         return {
             **dict.fromkeys(map(canvas.celery_task, specialists), admission.check_attempt),
             **dict.fromkeys(map(canvas.standalone_task, specialists), admission.check_standalone),
+            canvas.BARRIER: admission.check_barrier,
         }
 
     def refuse(self, message: Any, refusal: Refusal) -> None:

@@ -79,6 +79,10 @@ def register(app: App, settings: Settings, specialist: str) -> None:
                 raise TaskStopped(f"{task['id']}: {outcome.status}: {outcome.reason}")
 
 
+def pass_on() -> None:
+    """Do nothing, between two groups (see `canvas.chain_of_groups`)."""
+
+
 class Shell:
     """What a worker process needs to carry out an attempt."""
 

@@ -210,6 +210,7 @@ def _forged_alone() -> Iterator[tuple[Reason, dict[str, Any]]]:
     args: Any
     for args in ([], [{}], [{}, {}, {}], ["auth", "T1"], [[], []]):
         yield Reason.ARGUMENTS, message(args, task="senior-engineer.standalone", headers={"id": "x"})
+    yield Reason.ARGUMENTS, message([[1]], task="orchestrator.barrier", headers={"id": "x"})
     yield Reason.ARGUMENTS, standalone(kwargs={"task": {"id": "T1"}})
     for wrong in ("../../../tmp/x", "a/b", "/tmp/x", "..", ".", "a:b", ""):
         yield Reason.HEADERS, standalone(headers={"id": wrong})

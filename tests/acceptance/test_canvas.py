@@ -71,6 +71,27 @@ def test_plain_celery_runs_a_plan_in_the_same_order(project: Project, app: App) 
     assert set(keys) <= {"to:sweeper", "to:configured"}, "nothing was written but what a worker itself leaves"
 
 
+def test_groups_that_follow_each_other_run_each_task_once(project: Project, app: App) -> None:
+    order = project.folder / "order"
+    layers = [[f"L{layer}-{place}" for place in range(2)] for layer in range(4)]
+    feature = Feature.model_validate(
+        {
+            "title": "Layers",
+            "tasks": [
+                {"id": task, "depends_on": before, "run": [sys.executable, "-c", APPEND, str(order), task]}
+                for before, layer in zip([[], *layers], layers, strict=False)
+                for task in layer
+            ],
+        }
+    )
+
+    result: Any = canvas.chain_of_groups(planner.plan(feature), app).apply_async()
+    result.get(timeout=PATIENCE, disable_sync_subtasks=False)
+
+    done = order.read_text().split()
+    assert [sorted(done[place : place + 2]) for place in range(0, len(done), 2)] == layers
+
+
 def test_a_failing_task_stops_the_plain_chain(project: Project, app: App) -> None:
     order = project.folder / "order"
 

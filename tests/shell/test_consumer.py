@@ -22,6 +22,7 @@ from tests.shell.brokers import app_with
 STRATEGIES = (
     "senior-engineer",
     "senior-engineer.standalone",
+    "orchestrator.barrier",
     "celery.starmap",
     "celery.chord_unlock",
     "own.task",
