@@ -96,13 +96,21 @@ def _write(rows: list[Row], facts: dict[str, Any], files: tuple[Path, Path], con
 def _curves(rows: list[Row]) -> dict[str, plot.Points]:
     """Seconds for each number of tasks, from the medians. A run that was given up is no point."""
     points = sorted((row for row in rows if row.tasks), key=lambda row: row.tasks)
-    ours = [(row.tasks, row.tasks / row.ours.median) for row in points if row.ours]
-    chained = [
-        (row.tasks, row.tasks / row.beside.median)
+    theirs = {
+        f"Celery, {label}": [
+            (row.tasks, row.tasks / row.beside.median)
+            for row in points
+            if row.beside and row.beside.label == label
+        ]
+        for label in (layers.CELERY, layers.BARRIER)
+    }
+    # Ours are measured beside both of Celery's; those beside the second have all widths.
+    ours = [
+        (row.tasks, row.tasks / row.ours.median)
         for row in points
-        if row.beside and row.beside.label == layers.CELERY
+        if row.ours and row.beside and row.beside.label == layers.BARRIER
     ]
-    return {OURS: ours, f"Celery, {layers.CELERY}": chained}
+    return {OURS: ours, **theirs}
 
 
 def _arguments() -> argparse.Namespace:

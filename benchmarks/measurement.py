@@ -104,11 +104,18 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def interleaved(runs: int, *sides: Callable[[], object]) -> list[tuple[float, ...]]:
+def interleaved(
+    runs: int, *sides: Callable[[], object], settle: Callable[[], object] = lambda: None
+) -> list[tuple[float, ...]]:
     """The seconds of each side, measured in turn, so that a disturbance of the machine meets all of them.
 
     Each side is run once before, which is not counted: connections are open then, and
     late imports are done.
+
+    Args:
+        runs: How often each side is measured.
+        sides: What is measured.
+        settle: Called after each run, and not measured: waits until nothing of it is left.
 
     Example:
         >>> [len(times) for times in interleaved(5, lambda: None, lambda: None)]
@@ -116,8 +123,15 @@ def interleaved(runs: int, *sides: Callable[[], object]) -> list[tuple[float, ..
     """
     for side in sides:
         side()
-    rounds = [[seconds(side) for side in sides] for _ in range(runs)]
+        settle()
+    rounds = [[_measured(side, settle) for side in sides] for _ in range(runs)]
     return [tuple(times) for times in zip(*rounds, strict=True)]
+
+
+def _measured(side: Callable[[], object], settle: Callable[[], object]) -> float:
+    time = seconds(side)
+    settle()
+    return time
 
 
 def per_second(tasks: int, times: Sequence[float]) -> tuple[float, ...]:

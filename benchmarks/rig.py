@@ -7,6 +7,7 @@ import gc
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +85,14 @@ class Rig:
         command = ["-A", "benchmarks.plain", "worker", "-n", "plain@%h", "-c", str(PROCESSES)]
         with supervisor.celery(self.settings, command, self.folder / "plain.log") as process:
             yield process
+
+    def settle(self) -> None:
+        """Wait until the worker of plain Celery has nothing more to do: it may repeat tasks after all are done."""
+        deadline = time.monotonic() + PATIENCE
+        while self.celery_redis.exists("celery", "unacked"):
+            if time.monotonic() > deadline:
+                raise Unfinished("The worker of plain Celery does not come to an end.")
+            time.sleep(0.01)
 
     def stop_celery(self) -> None:
         """End the worker of plain Celery before the rig ends, with all that waits for it."""
