@@ -1,40 +1,35 @@
-"""The truth, in Redis: one short method for each script of `lua/`, and the reads."""
+"""The truth, in Redis, and how it changes: one short method for each script of `lua/`. `records` reads it."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 
-from orchestrator import errors, flows, graph, growth, lifecycle, limits, scripts
+from orchestrator import encoding, errors, flows, growth, lifecycle, scripts
 from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
 from orchestrator.growth import Growth, Shape
 from orchestrator.keys import FeatureKeys, Keys
 from orchestrator.lifecycle import Attempts, BatchTally, Facts, Launch, Move
-from orchestrator.limits import Holder, Limit
 from orchestrator.models import (
-    OUTCOME,
     OVER,
-    Batch,
-    Event,
     Failed,
     FailureCause,
     Feature,
     FeatureStatus,
     Outcome,
-    Progress,
     Route,
     Schedule,
     Strategy,
     Task,
-    TaskState,
     TaskStatus,
 )
+from orchestrator.records import Records
 from orchestrator.scripts import Call
 
 IDEMPOTENCY_DAYS = 7
@@ -63,8 +58,6 @@ LOST = json.dumps(_ANY_FLOW.table[TaskEvent.WORKER_LOST])
 LOST_UNREPEATABLE = json.dumps(_ANY_FLOW.table[TaskEvent.BLOCKER_DETECTED])
 LOST_FOR_GOOD = json.dumps(_ANY_FLOW.table[TaskEvent.WORK_FAILED])
 
-COUNTED = [status for status in TaskStatus if status is not TaskStatus.PENDING]
-
 GROWTH_TRIES = 20
 """How often a growth is worked out anew because the feature went on meanwhile."""
 
@@ -92,8 +85,8 @@ class Grant:
         return Attempts(int(self.state.get("retried", 0)), bool(self.state.get("escalated")))
 
 
-class Store:
-    """All the state of all features.
+class Store(Records):
+    """All the state of all features, to read and to change.
 
     Args:
         client: A redis-py client that decodes responses. fakeredis' serves too.
@@ -113,16 +106,11 @@ class Store:
         url: str = "Redis",
         queues: Mapping[str, str] | None = None,
     ) -> None:
-        self.client = client
-        self.keys = keys
+        super().__init__(client, keys)
         self.events_kept = events_kept
         self.url = url
         self.publishes = queues is not None
         self._queues = json.dumps(dict(queues)) if queues is not None else ""
-
-    def _run(self, call: Call) -> Any:
-        (answer,) = scripts.run(self.client, call)
-        return answer
 
     # --- enqueue -----------------------------------------------------------------------------------------
 
@@ -219,19 +207,21 @@ class Store:
         self, keys: FeatureKeys, plan: Schedule, routes: Mapping[str, Route], gated: Mapping[str, str]
     ) -> dict[str, str]:
         """Write the big parts of a feature; returns their names and the keys they are at."""
-        batches, places, totals = describe(plan.batches, routes, plan.expected_seconds)
+        batches, places, totals = encoding.describe_batches(plan.batches, routes, plan.expected_seconds)
         if plan.strategy is Strategy.DATAFLOW:
-            places = {task: _ranked(rank, places[task]) for rank, task in enumerate(plan.order, start=1)}
+            places = {
+                task: encoding.ranked(rank, places[task]) for rank, task in enumerate(plan.order, start=1)
+            }
         for stage, specialist in gated.items():
             places[f"@{stage}"] = f"0:0:{specialist}"
         hashes: dict[str, Mapping[str, Any]] = {
-            "tasks": {task.id: _stored(task) for task in plan.feature.tasks},
+            "tasks": {task.id: encoding.describe_task(task) for task in plan.feature.tasks},
             "plan": places,
             "batches": batches,
             "counts": totals,
         }
         if plan.strategy is Strategy.DATAFLOW:
-            hashes |= _joins(plan)
+            hashes |= encoding.describe_joins(plan)
         staged = {part: getattr(keys, part) for part in hashes}
         pipeline = self.client.pipeline(transaction=False)
         for part, fields in hashes.items():
@@ -683,9 +673,9 @@ class Store:
             [
                 decided.shape.open,
                 decided.shape.grown,
-                json.dumps(_grown(decided, routes)),
+                json.dumps(encoding.describe_growth(decided, routes)),
                 ",".join(growth.OPEN_TO_DEPENDENCIES),
-                ",".join(["total", "resolved", *COUNTED]),
+                ",".join(["total", "resolved", *encoding.COUNTED]),
                 OVER_CSV,
                 FeatureEvent.FEATURE_GREW,
                 self.events_kept,
@@ -693,10 +683,6 @@ class Store:
         )
 
     # --- the sweep ---------------------------------------------------------------------------------------
-
-    def active(self) -> list[str]:
-        """The ids of the features that are not over."""
-        return sorted(map(str, self.client.smembers(self.keys.active)))
 
     def lead(self, worker: str, seconds: float) -> bool:
         """Be the one worker that sweeps, for so many seconds; asking again prolongs it."""
@@ -817,53 +803,7 @@ class Store:
         )
         return answer
 
-    def limits(self) -> list[Limit]:
-        """Every limit in force, with who holds it, by name."""
-        amounts = self.client.hgetall(self.keys.limits)
-        return [self._limit(str(name), str(amounts[name])) for name in sorted(amounts)]
-
-    def limit(self, name: str) -> Limit:
-        """A limit as it stands now; one that is not in force has none of anything."""
-        return self._limit(name, str(self.client.hget(self.keys.limits, name) or "0"))
-
-    def _limit(self, name: str, amount: str) -> Limit:
-        pipeline = self.client.pipeline(transaction=True)
-        pipeline.hget(self.keys.used, name)
-        pipeline.hgetall(self.keys.holders(name))
-        pipeline.zrange(self.keys.waiting(name), 0, -1)
-        pipeline.hget(self.keys.full, name)
-        pipeline.time()
-        used, holders, queue, full, (seconds, micros) = pipeline.execute()
-        entries = [entry.split(" ", 1) for entry in queue]
-        waiting = self.client.pipeline(transaction=False)
-        for feature, kind in entries:
-            waiting.zcard(self.keys.feature(feature).waiting_of(kind))
-        next_token = None
-        if " " in amount:
-            interval, burst = amount.split()
-            earliest = float(full or 0) - (int(burst) - 1) * float(interval)
-            next_token = max(0.0, earliest / 1000 - seconds - micros / 1e6)
-        return Limit(
-            name=name,
-            amount=limits.written(amount),
-            in_use=int(used or 0),
-            waiting=sum(waiting.execute()) if entries else 0,
-            features=len({feature for feature, _ in entries}),
-            holders=tuple(
-                Holder(feature=feature, task=task, units=int(units))
-                for holder, units in sorted(holders.items())
-                for feature, task in [holder.split(":", 1)]
-            ),
-            next_token=next_token,
-        )
-
     # --- the end of what is over -------------------------------------------------------------------------
-
-    def finished(self, older_than: float, most: int) -> list[str]:
-        """The ids of features that have been over for so many seconds, oldest first, as many at most."""
-        seconds, micros = self.client.time()
-        until = seconds * 1000 + micros // 1000 - round(older_than * 1000)
-        return [str(one) for one in self.client.zrangebyscore(self.keys.finished, "-inf", until, 0, most)]
 
     def forget(self, feature_id: str, older_than: float = 0.0) -> tuple[str, str]:
         """Forget a feature that has been over for so many seconds.
@@ -884,328 +824,6 @@ class Store:
         code, status = self._run(call)
         return code, status
 
-    def exists(self, feature_id: str) -> bool:
-        """Whether there is a feature of this id."""
-        return bool(self.client.exists(self.keys.feature(feature_id).meta))
-
-    # --- reads -------------------------------------------------------------------------------------------
-
-    def features(self, newest: int = 50) -> list[str]:
-        """The ids of the newest features, newest first."""
-        return [str(feature) for feature in self.client.zrevrange(self.keys.features, 0, newest - 1)]
-
-    def progress(self, feature_id: str) -> Progress:
-        """How far a feature is. The cost does not depend on its size.
-
-        Raises:
-            NoSuchFeature: There is none of this id.
-        """
-        keys = self.keys.feature(feature_id)
-        answer = self._run(
-            Call(
-                "progress",
-                [
-                    keys.meta,
-                    keys.counts,
-                    keys.batches,
-                    keys.ready,
-                    keys.slots,
-                    keys.delayed,
-                    keys.unassigned,
-                    keys.states,
-                    keys.waiting,
-                ],
-                [",".join(COUNTED)],
-            )
-        )
-        if answer is None:
-            raise errors.NoSuchFeature(feature=feature_id)
-        return _progress(feature_id, json.loads(answer))
-
-    def head(self, feature_id: str) -> dict[str, Any]:
-        """The feature without its tasks: id, title, description, tags.
-
-        Raises:
-            NoSuchFeature: There is none of this id.
-        """
-        head = self.client.hget(self.keys.feature(feature_id).meta, "head")
-        if head is None:
-            raise errors.NoSuchFeature(feature=feature_id)
-        found: dict[str, Any] = json.loads(head)
-        return found
-
-    def batch(self, feature_id: str, number: int) -> list[str]:
-        """The ids of the tasks of one batch, in launch order; empty where there is no such batch."""
-        found = self.client.hget(self.keys.feature(feature_id).batches, str(number))
-        return list(json.loads(found)["tasks"]) if found else []
-
-    def task(self, feature_id: str, task_id: str) -> Task:
-        """A task as it was enqueued.
-
-        Raises:
-            NoSuchFeature, NoSuchTask: There is none of this id.
-        """
-        found = self.client.hget(self.keys.feature(feature_id).tasks, task_id)
-        if found is None:
-            self.head(feature_id)
-            raise errors.NoSuchTask(feature=feature_id, task=task_id)
-        return Task.model_validate_json(found)
-
-    def tasks(self, feature_id: str) -> list[Task]:
-        """All the tasks as they were enqueued, by batch, in launch order.
-
-        Raises:
-            NoSuchFeature: There is none of this id.
-        """
-        self.head(feature_id)
-        keys = self.keys.feature(feature_id)
-        tasks = self.client.hgetall(keys.tasks)
-        return [Task.model_validate_json(tasks[task]) for task in self._order(keys)]
-
-    def shape(self, feature_id: str) -> Shape:
-        """All of a feature that its growth follows from, read at one moment.
-
-        Raises:
-            NoSuchFeature: There is none of this id.
-        """
-        keys = self.keys.feature(feature_id)
-        pipeline = self.client.pipeline(transaction=True)
-        pipeline.hmget(keys.meta, ["head", "status", "strategy", "cap", "batch", "grown"])
-        for key in (keys.tasks, keys.plan, keys.states, keys.batches):
-            pipeline.hgetall(key)
-        pipeline.zrange(keys.slots, 0, -1)
-        (head, status, strategy, cap, batch, grown), tasks, places, states, described, slots = (
-            pipeline.execute()
-        )
-        if head is None:
-            raise errors.NoSuchFeature(feature=feature_id)
-        numbers = _members(described, None)
-        found = {task: json.loads(state) for task, state in states.items() if task in numbers}
-        ordered = [Task.model_validate_json(tasks[task]) for task in numbers]
-        return Shape(
-            feature=Feature(**json.loads(head), tasks=tuple(ordered)),
-            status=status,
-            strategy=Strategy(strategy),
-            cap=int(cap),
-            open=int(batch),
-            grown=int(grown or 0),
-            batches=numbers,
-            ranks={task: int(places[task].split(":", 1)[0]) for task in numbers},
-            started={
-                task: state["status"]
-                for task, state in found.items()
-                if state["attempt"] or task in slots or state["status"] not in growth.OPEN_TO_DEPENDENCIES
-            },
-            resolved=frozenset(task for task, state in found.items() if state.get("resolved")),
-        )
-
-    def _order(self, keys: FeatureKeys) -> Iterator[str]:
-        batches = self.client.hgetall(keys.batches)
-        for number in sorted(batches, key=int):
-            yield from json.loads(batches[number])["tasks"]
-
-    def states(self, feature_id: str, batches: Iterable[int] | None = None) -> list[TaskState]:
-        """Where the tasks stand, by batch, in launch order: those of some batches, else all.
-
-        Raises:
-            NoSuchFeature: There is none of this id.
-        """
-        keys = self.keys.feature(feature_id)
-        numbers = None if batches is None else list(batches) or [0]  # HMGET wants one; no batch is 0
-        pipeline = self.client.pipeline(transaction=True)
-        for key in (keys.tasks, keys.states, keys.plan):
-            if numbers is None:
-                pipeline.hgetall(key)
-        if numbers is None:
-            pipeline.hgetall(keys.batches)
-        else:
-            pipeline.hmget(keys.batches, [str(number) for number in numbers])
-        pipeline.hget(keys.meta, "status")
-        pipeline.zrange(keys.ready, 0, -1)
-        pipeline.zrange(keys.slots, 0, -1)
-        pipeline.zrange(keys.delayed, 0, -1, withscores=True)
-        pipeline.smembers(keys.unassigned)
-        pipeline.hgetall(keys.waits)
-        pipeline.hgetall(keys.waiting)
-        *hashes, described, status, ready, slots, delayed, unassigned, waits, waiting = pipeline.execute()
-        if status is None:
-            raise errors.NoSuchFeature(feature=feature_id)
-        members = _members(described, numbers)
-        if numbers is None:
-            tasks, states, places = hashes
-        elif members:
-            ids = list(members)
-            read = self.client.pipeline(transaction=False)
-            for key in (keys.tasks, keys.states, keys.plan):
-                read.hmget(key, ids)
-            tasks, states, places = (dict(zip(ids, values, strict=True)) for values in read.execute())
-        else:
-            return []
-        phases = dict.fromkeys(ready, "queued") | dict.fromkeys(slots, "launched")
-        due = {task: moment / 1000 for task, moment in delayed}
-        phases |= dict.fromkeys(due, "delayed") | dict.fromkeys(unassigned, "unassigned")
-        awaited = self._limits_of(keys, waiting)
-        phases |= dict.fromkeys(awaited, "limited")
-        return [
-            _state(
-                Task.model_validate_json(tasks[task]),
-                json.loads(states.get(task) or "{}"),
-                (places.get(task) or "::").split(":", 2)[2],
-                batch,
-                phases.get(task, "waiting"),
-                due.get(task),
-                int(waits.get(task, 0)),
-                awaited.get(task, ""),
-                status in (FeatureStatus.CANCELLED, FeatureStatus.FAILED),
-            )
-            for task, batch in members.items()
-        ]
-
-    def _limits_of(self, keys: FeatureKeys, waiting: Mapping[str, str]) -> dict[str, str]:
-        """Each task that waits for a limit, with the limit."""
-        pipeline = self.client.pipeline(transaction=False)
-        for kind in waiting:
-            pipeline.zrange(keys.waiting_of(kind), 0, -1)
-        found = pipeline.execute() if waiting else []
-        names = [place.split(" ")[0] for place in waiting.values()]
-        return {task: limit for limit, tasks in zip(names, found, strict=True) for task in tasks}
-
-    def state(self, feature_id: str, task_id: str) -> TaskState:
-        """Where one task stands.
-
-        Raises:
-            NoSuchFeature, NoSuchTask: There is none of this id.
-        """
-        place = self.client.hget(self.keys.feature(feature_id).plan, task_id)
-        batches = [int(str(place).split(":")[1])] if place else []
-        for state in self.states(feature_id, batches):
-            if state.id == task_id:
-                return state
-        raise errors.NoSuchTask(feature=feature_id, task=task_id)
-
-    def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
-        """The outcomes of the last attempts of these tasks; a task that has none yet is left out."""
-        if not task_ids:
-            return {}
-        found = self.client.hmget(self.keys.feature(feature_id).outcomes, list(task_ids))
-        return {
-            task: OUTCOME.validate_json(outcome)
-            for task, outcome in zip(task_ids, found, strict=True)
-            if outcome is not None
-        }
-
-    def events(self, feature_id: str, after: str = "-", block: float | None = None) -> list[Event]:
-        """The events after a stream id ("-": from the oldest), at most 1,000.
-
-        Args:
-            feature_id: The feature.
-            after: The id of the last event known.
-            block: Wait up to so many seconds for one, if there is none.
-        """
-        stream = self.keys.feature(feature_id).events
-        if block is None:
-            start = after if after == "-" else f"({after}"
-            entries: Any = self.client.xrange(stream, min=start, count=1_000)
-        else:
-            start = "0" if after == "-" else after
-            answer = self.client.xread({stream: start}, count=1_000, block=max(1, round(block * 1000)))
-            entries = _entries(answer)
-        return [_event(entry, fields) for entry, fields in entries]
-
-    def last_event(self, feature_id: str) -> str:
-        """The id of the newest event, for `events(after=…)`; "-" where there is none."""
-        newest: Any = self.client.xrevrange(self.keys.feature(feature_id).events, count=1)
-        return str(newest[0][0]) if newest else "-"
-
-
-def describe(
-    batches: Iterable[Batch], routes: Mapping[str, Route], expected: float, rank: int = 0
-) -> tuple[dict[str, str], dict[str, str], dict[str, int]]:
-    """Batches as they are stored.
-
-    Args:
-        batches: In order.
-        routes: Who does each task.
-        expected: Expected seconds of all of them together.
-        rank: Where the launch order of the first one begins.
-
-    Returns:
-        The fields of the hashes batches, plan and counts.
-    """
-    described, places, totals = {}, {}, {}
-    for batch in batches:
-        adds = batch.expected if batch.adds is None else batch.adds
-        expected = max(0.0, expected - adds)
-        described[str(batch.number)] = _described(batch, expected)
-        totals[f"{batch.number}:total"] = len(batch.tasks)
-        for task in batch.tasks:
-            rank += 1
-            places[task] = f"{rank}:{batch.number}:{routes[task].specialist}"
-    return described, places, totals
-
-
-def _stored(task: Task) -> str:
-    # What was not given is the default; to compare it with the default takes half as long again.
-    return task.model_dump_json(exclude_unset=True)
-
-
-def _ranked(rank: int, place: str) -> str:
-    return f"{rank}:{place.split(':', 1)[1]}"
-
-
-def _joins(plan: Schedule) -> dict[str, dict[str, Any]]:
-    """What dataflow counts: for each task how much it waits for, and what waits for it; nothing where that is none."""
-    depends_on = {task.id: task.depends_on for task in plan.feature.tasks}
-    waits = {task: len(dependencies) for task, dependencies in depends_on.items() if dependencies}
-    dependents = {task: json.dumps(names) for task, names in graph.dependents(depends_on).items() if names}
-    return {"waits": waits, "dependents": dependents} if waits else {}
-
-
-def _described(batch: Batch, after: float) -> str:
-    adds = batch.expected if batch.adds is None else batch.adds
-    fields = {"tasks": batch.tasks, "expected": round(adds, 3), "after": round(after, 3)}
-    if batch.adds is not None:
-        fields["alone"] = round(batch.expected, 3)
-    return json.dumps(fields)
-
-
-def _grown(decided: Growth, routes: Mapping[str, Route]) -> dict[str, Any]:
-    """A growth as grow.lua reads it."""
-    described, totals, after = {}, {}, 0.0
-    for batch in reversed(decided.batches[max(0, decided.shape.open - 1) :]):
-        described[batch.number] = _described(batch, after)
-        totals[batch.number] = len(batch.tasks)
-        after += batch.expected
-    events = []
-    if decided.added:
-        single = decided.added[0].id if len(decided.added) == 1 else ""
-        events.append(_recorded("tasks_added", total=len(decided.added), task=single, note=decided.note))
-    for task in decided.changed:
-        waits_for = ", ".join(task.depends_on)
-        events.append(_recorded("dependencies_changed", task=task.id, cause=waits_for, note=decided.note))
-    return {
-        "unlaunched": decided.unlaunched,
-        "added": len(decided.added),
-        "tasks": {task.id: _stored(task) for task in (*decided.added, *decided.changed)},
-        "specialists": {task.id: routes[task.id].specialist for task in decided.added},
-        "moved": decided.moved,
-        "batches": described,
-        "totals": totals,
-        "ended": list(decided.ended),
-        "meta": {
-            "total": len(decided.feature.tasks),
-            "batches": len(decided.batches),
-            "expected": decided.expected,
-            "strategy": decided.strategy,
-            **({"resourced": 1} if any(task.resources for task in decided.added) else {}),
-        },
-        "events": events,
-    }
-
-
-def _recorded(event: str, **fields: str | int) -> list[str]:
-    return [str(part) for pair in {"event": event, **fields}.items() for part in pair]
-
 
 def _steps(move: Move) -> str:
     return json.dumps(move.steps)
@@ -1224,124 +842,4 @@ def _head(feature_id: str, feature: Feature) -> str:
             "description": feature.description,
             "tags": feature.tags,
         }
-    )
-
-
-def _members(described: Any, batches: Sequence[int] | None) -> dict[str, int]:
-    """Task id → batch number, in launch order."""
-    if batches is None:
-        rows = sorted((int(number), text) for number, text in described.items())
-    else:
-        rows = [(number, text) for number, text in zip(batches, described, strict=True) if text]
-    return {task: number for number, text in rows for task in json.loads(text)["tasks"]}
-
-
-def _state(
-    task: Task,
-    state: dict[str, Any],
-    route: str,
-    batch: int,
-    phase: str,
-    due: float | None,
-    waits: int,
-    limit: str,
-    is_cancelled: bool,
-) -> TaskState:
-    status = TaskStatus(state.get("status", TaskStatus.PENDING))
-    if status is TaskStatus.PENDING and is_cancelled:
-        status = TaskStatus.CANCELLED
-    return TaskState(
-        id=task.id,
-        title=task.name,
-        specialist=route,
-        status=status,
-        phase=phase if status is TaskStatus.PENDING else "",
-        attempt=state.get("attempt", 0),
-        batch=batch,
-        depends_on=task.depends_on,
-        retried=state.get("retried", 0),
-        lost=state.get("lost", 0),
-        resolved=bool(state.get("resolved")),
-        escalated=bool(state.get("escalated")),
-        started=_moment(state.get("started")),
-        finished=_moment(state.get("finished")),
-        due=due,
-        waits=waits,
-        limit=limit,
-        worker=state.get("worker", ""),
-        percent=state.get("percent"),
-        note=state.get("note") or "",
-        noted=_moment(state.get("noted")),
-    )
-
-
-def _moment(milliseconds: float | str | None) -> float | None:
-    return None if milliseconds is None else float(milliseconds) / 1000
-
-
-def _progress(feature_id: str, found: dict[str, Any]) -> Progress:
-    meta, batch = found["meta"], found["batch"]
-    status = FeatureStatus(meta["status"])
-    expected_end = None
-    if not status.is_over and meta.get("batch_started") and batch.get("expected") is not None:
-        left = float(meta["batch_started"]) / 1000 + batch["expected"] - found["now"] / 1000
-        expected_end = found["now"] / 1000 + max(0.0, left) + batch["after"]
-    return Progress(
-        id=feature_id,
-        title=meta["title"],
-        status=status,
-        strategy=meta["strategy"],
-        cap=meta["cap"],
-        auto_launch=meta["auto_launch"],
-        total=meta["total"],
-        counts=_without_zeros(found["counts"]),
-        in_flight=found["in_flight"],
-        queued=found["queued"],
-        delayed=found["delayed"],
-        unassigned=found["unassigned"],
-        limited=dict(found["limited"]),
-        gates_failed=found.get("gates") or "",
-        flow=meta["flow"],
-        is_paused=meta.get("paused") == "1",
-        stops=tuple(map(int, filter(None, meta.get("stops", "").split(",")))),
-        overdue=int(meta.get("overdue", 0)),
-        batch_started=_moment(meta.get("batch_started")),
-        batch_expected=batch.get("expected"),
-        batch=meta["batch"],
-        batches=meta["batches"],
-        batch_total=batch["total"],
-        batch_resolved=batch["resolved"],
-        batch_counts=_without_zeros(found["batch_counts"]),
-        created=float(meta["created"]) / 1000,
-        started=_moment(meta.get("started")),
-        finished=_moment(meta.get("finished")),
-        expected_end=expected_end,
-    )
-
-
-def _without_zeros(counts: Mapping[str, int]) -> Mapping[TaskStatus, int]:
-    return {TaskStatus(status): count for status, count in counts.items() if count}
-
-
-def _entries(answer: Any) -> list[tuple[str, dict[str, str]]]:
-    """The entries of one stream, from either shape that redis-py gives an XREAD answer (RESP 2 or 3)."""
-    if not answer:
-        return []
-    if isinstance(answer, dict):
-        (entries,) = answer.values()
-        return (
-            [entry for part in entries for entry in part]
-            if entries and isinstance(entries[0], list)
-            else entries
-        )
-    return list(answer[0][1])
-
-
-def _event(entry: str, fields: dict[str, str]) -> Event:
-    return Event(
-        id=entry,
-        time=int(entry.split("-")[0]) / 1000,
-        source=fields.get("from", ""),
-        target=fields.get("to", ""),
-        **{name: value for name, value in fields.items() if name not in ("from", "to")},
     )

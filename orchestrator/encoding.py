@@ -1,0 +1,268 @@
+"""How things are written in Redis' fields, and read back; `keys` says which key holds what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from orchestrator import graph
+from orchestrator.growth import Growth
+from orchestrator.models import (
+    Batch,
+    Event,
+    FeatureStatus,
+    Progress,
+    Route,
+    Schedule,
+    Task,
+    TaskState,
+    TaskStatus,
+)
+
+COUNTED = [status for status in TaskStatus if status is not TaskStatus.PENDING]
+"""The statuses that are counted; what is in none of them is pending."""
+
+
+class Place(NamedTuple):
+    """What the plan holds of a task: its place in the launch order, its batch, and who does it ("": nobody yet)."""
+
+    rank: int = 0
+    batch: int = 0
+    specialist: str = ""
+
+    @classmethod
+    def parse(cls, text: str | None) -> Place:
+        """Read a field of the plan; one that is not there is of no batch, which is 0.
+
+        Example:
+            >>> Place.parse("7:2:writer"), Place.parse(None).batch
+            (Place(rank=7, batch=2, specialist='writer'), 0)
+        """
+        if not text:
+            return cls()
+        rank, batch, specialist = text.split(":", 2)
+        return cls(int(rank), int(batch), specialist)
+
+
+def describe_task(task: Task) -> str:
+    """A task as it is stored."""
+    # What was not given is the default; to compare it with the default takes half as long again.
+    return task.model_dump_json(exclude_unset=True)
+
+
+def describe_batches(
+    batches: Iterable[Batch], routes: Mapping[str, Route], expected: float
+) -> tuple[dict[str, str], dict[str, str], dict[str, int]]:
+    """Batches as they are stored.
+
+    Args:
+        batches: In order.
+        routes: Who does each task.
+        expected: Expected seconds of all of them together.
+
+    Returns:
+        The fields of the hashes batches, plan and counts.
+    """
+    described, places, totals, rank = {}, {}, {}, 0
+    for batch in batches:
+        adds = batch.expected if batch.adds is None else batch.adds
+        expected = max(0.0, expected - adds)
+        described[str(batch.number)] = _described(batch, expected)
+        totals[f"{batch.number}:total"] = len(batch.tasks)
+        for task in batch.tasks:
+            rank += 1
+            places[task] = f"{rank}:{batch.number}:{routes[task].specialist}"
+    return described, places, totals
+
+
+def _described(batch: Batch, after: float) -> str:
+    adds = batch.expected if batch.adds is None else batch.adds
+    fields = {"tasks": batch.tasks, "expected": round(adds, 3), "after": round(after, 3)}
+    if batch.adds is not None:
+        fields["alone"] = round(batch.expected, 3)
+    return json.dumps(fields)
+
+
+def ranked(rank: int, place: str) -> str:
+    """A field of the plan, with another place in the launch order.
+
+    Example:
+        >>> ranked(1, "7:2:writer")
+        '1:2:writer'
+    """
+    return f"{rank}:{place.split(':', 1)[1]}"
+
+
+def describe_joins(plan: Schedule) -> dict[str, dict[str, Any]]:
+    """What dataflow counts: for each task how much it waits for, and what waits for it; nothing where that is none."""
+    depends_on = {task.id: task.depends_on for task in plan.feature.tasks}
+    waits = {task: len(dependencies) for task, dependencies in depends_on.items() if dependencies}
+    dependents = {task: json.dumps(names) for task, names in graph.dependents(depends_on).items() if names}
+    return {"waits": waits, "dependents": dependents} if waits else {}
+
+
+def describe_growth(decided: Growth, routes: Mapping[str, Route]) -> dict[str, Any]:
+    """A growth as grow.lua reads it."""
+    described, totals, after = {}, {}, 0.0
+    for batch in reversed(decided.batches[max(0, decided.shape.open - 1) :]):
+        described[batch.number] = _described(batch, after)
+        totals[batch.number] = len(batch.tasks)
+        after += batch.expected
+    events = []
+    if decided.added:
+        single = decided.added[0].id if len(decided.added) == 1 else ""
+        events.append(_recorded("tasks_added", total=len(decided.added), task=single, note=decided.note))
+    for task in decided.changed:
+        waits_for = ", ".join(task.depends_on)
+        events.append(_recorded("dependencies_changed", task=task.id, cause=waits_for, note=decided.note))
+    return {
+        "unlaunched": decided.unlaunched,
+        "added": len(decided.added),
+        "tasks": {task.id: describe_task(task) for task in (*decided.added, *decided.changed)},
+        "specialists": {task.id: routes[task.id].specialist for task in decided.added},
+        "moved": decided.moved,
+        "batches": described,
+        "totals": totals,
+        "ended": list(decided.ended),
+        "meta": {
+            "total": len(decided.feature.tasks),
+            "batches": len(decided.batches),
+            "expected": decided.expected,
+            "strategy": decided.strategy,
+            **({"resourced": 1} if any(task.resources for task in decided.added) else {}),
+        },
+        "events": events,
+    }
+
+
+def _recorded(event: str, **fields: str | int) -> list[str]:
+    return [str(part) for pair in {"event": event, **fields}.items() for part in pair]
+
+
+def parse_members(described: Any, batches: Sequence[int] | None = None) -> dict[str, int]:
+    """Task id → batch number, in launch order.
+
+    Args:
+        described: The fields of batches: a mapping by number of all of them, or a list of those of `batches`, with
+            None for one that is not there.
+        batches: Numbers.
+    """
+    if batches is None:
+        rows = sorted((int(number), text) for number, text in described.items())
+    else:
+        rows = [(number, text) for number, text in zip(batches, described, strict=True) if text]
+    return {task: number for number, text in rows for task in json.loads(text)["tasks"]}
+
+
+def parse_state(
+    task: Task,
+    state: Mapping[str, Any],
+    *,
+    specialist: str,
+    batch: int,
+    phase: str,
+    due: float | None,
+    waits: int,
+    limit: str,
+    is_cancelled: bool,
+) -> TaskState:
+    """Where a task stands.
+
+    Args:
+        task: As it was enqueued.
+        state: Its entry in states, empty where it has none.
+        specialist: Who does it.
+        batch: Its batch's number.
+        phase: What it waits for while it is pending.
+        due: When its next attempt is due, as a Unix time.
+        waits: How many of its dependencies are unresolved.
+        limit: The limit that it waits for.
+        is_cancelled: Its feature was cancelled or given up.
+    """
+    status = TaskStatus(state.get("status", TaskStatus.PENDING))
+    if status is TaskStatus.PENDING and is_cancelled:
+        status = TaskStatus.CANCELLED
+    return TaskState(
+        id=task.id,
+        title=task.name,
+        specialist=specialist,
+        status=status,
+        phase=phase if status is TaskStatus.PENDING else "",
+        attempt=state.get("attempt", 0),
+        batch=batch,
+        depends_on=task.depends_on,
+        retried=state.get("retried", 0),
+        lost=state.get("lost", 0),
+        resolved=bool(state.get("resolved")),
+        escalated=bool(state.get("escalated")),
+        started=_moment(state.get("started")),
+        finished=_moment(state.get("finished")),
+        due=due,
+        waits=waits,
+        limit=limit,
+        worker=state.get("worker", ""),
+        percent=state.get("percent"),
+        note=state.get("note") or "",
+        noted=_moment(state.get("noted")),
+    )
+
+
+def _moment(milliseconds: float | str | None) -> float | None:
+    return None if milliseconds is None else float(milliseconds) / 1000
+
+
+def parse_progress(feature_id: str, found: Mapping[str, Any]) -> Progress:
+    """How far a feature is, from the answer of progress.lua."""
+    meta, batch = found["meta"], found["batch"]
+    status = FeatureStatus(meta["status"])
+    expected_end = None
+    if not status.is_over and meta.get("batch_started") and batch.get("expected") is not None:
+        left = float(meta["batch_started"]) / 1000 + batch["expected"] - found["now"] / 1000
+        expected_end = found["now"] / 1000 + max(0.0, left) + batch["after"]
+    return Progress(
+        id=feature_id,
+        title=meta["title"],
+        status=status,
+        strategy=meta["strategy"],
+        cap=meta["cap"],
+        auto_launch=meta["auto_launch"],
+        total=meta["total"],
+        counts=_without_zeros(found["counts"]),
+        in_flight=found["in_flight"],
+        queued=found["queued"],
+        delayed=found["delayed"],
+        unassigned=found["unassigned"],
+        limited=dict(found["limited"]),
+        gates_failed=found.get("gates") or "",
+        flow=meta["flow"],
+        is_paused=meta.get("paused") == "1",
+        stops=tuple(map(int, filter(None, meta.get("stops", "").split(",")))),
+        overdue=int(meta.get("overdue", 0)),
+        batch_started=_moment(meta.get("batch_started")),
+        batch_expected=batch.get("expected"),
+        batch=meta["batch"],
+        batches=meta["batches"],
+        batch_total=batch["total"],
+        batch_resolved=batch["resolved"],
+        batch_counts=_without_zeros(found["batch_counts"]),
+        created=float(meta["created"]) / 1000,
+        started=_moment(meta.get("started")),
+        finished=_moment(meta.get("finished")),
+        expected_end=expected_end,
+    )
+
+
+def _without_zeros(counts: Mapping[str, int]) -> Mapping[TaskStatus, int]:
+    return {TaskStatus(status): count for status, count in counts.items() if count}
+
+
+def parse_event(entry: str, fields: Mapping[str, str]) -> Event:
+    """An entry of the stream of events."""
+    return Event(
+        id=entry,
+        time=int(entry.split("-")[0]) / 1000,
+        source=fields.get("from", ""),
+        target=fields.get("to", ""),
+        **{name: value for name, value in fields.items() if name not in ("from", "to")},
+    )

@@ -1,0 +1,337 @@
+"""What Redis holds, read: progress, states, outcomes, events, limits. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import redis
+
+from orchestrator import encoding, errors, growth, limits, scripts
+from orchestrator.encoding import COUNTED, Place
+from orchestrator.growth import Shape
+from orchestrator.keys import FeatureKeys, Keys
+from orchestrator.limits import Holder, Limit
+from orchestrator.models import (
+    OUTCOME,
+    Event,
+    Feature,
+    FeatureStatus,
+    Outcome,
+    Progress,
+    Strategy,
+    Task,
+    TaskState,
+)
+from orchestrator.scripts import Call
+
+
+class Records:
+    """What is known of all features.
+
+    Args:
+        client: A redis-py client that decodes responses. fakeredis' serves too.
+        keys: The key names.
+    """
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self.client = client
+        self.keys = keys
+
+    def _run(self, call: Call) -> Any:
+        (answer,) = scripts.run(self.client, call)
+        return answer
+
+    # --- which features there are ------------------------------------------------------------------------
+
+    def features(self, newest: int = 50) -> list[str]:
+        """The ids of the newest features, newest first."""
+        return [str(feature) for feature in self.client.zrevrange(self.keys.features, 0, newest - 1)]
+
+    def active(self) -> list[str]:
+        """The ids of the features that are not over."""
+        return sorted(map(str, self.client.smembers(self.keys.active)))
+
+    def finished(self, older_than: float, most: int) -> list[str]:
+        """The ids of features that have been over for so many seconds, oldest first, as many at most."""
+        seconds, micros = self.client.time()
+        until = seconds * 1000 + micros // 1000 - round(older_than * 1000)
+        return [str(one) for one in self.client.zrangebyscore(self.keys.finished, "-inf", until, 0, most)]
+
+    def exists(self, feature_id: str) -> bool:
+        """Whether there is a feature of this id."""
+        return bool(self.client.exists(self.keys.feature(feature_id).meta))
+
+    # --- one feature -------------------------------------------------------------------------------------
+
+    def progress(self, feature_id: str) -> Progress:
+        """How far a feature is. The cost does not depend on its size.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        keys = self.keys.feature(feature_id)
+        answer = self._run(
+            Call(
+                "progress",
+                [
+                    keys.meta,
+                    keys.counts,
+                    keys.batches,
+                    keys.ready,
+                    keys.slots,
+                    keys.delayed,
+                    keys.unassigned,
+                    keys.states,
+                    keys.waiting,
+                ],
+                [",".join(COUNTED)],
+            )
+        )
+        if answer is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        return encoding.parse_progress(feature_id, json.loads(answer))
+
+    def head(self, feature_id: str) -> dict[str, Any]:
+        """The feature without its tasks: id, title, description, tags.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        head = self.client.hget(self.keys.feature(feature_id).meta, "head")
+        if head is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        found: dict[str, Any] = json.loads(head)
+        return found
+
+    def batch(self, feature_id: str, number: int) -> list[str]:
+        """The ids of the tasks of one batch, in launch order; empty where there is no such batch."""
+        found = self.client.hget(self.keys.feature(feature_id).batches, str(number))
+        return list(json.loads(found)["tasks"]) if found else []
+
+    def task(self, feature_id: str, task_id: str) -> Task:
+        """A task as it was enqueued.
+
+        Raises:
+            NoSuchFeature, NoSuchTask: There is none of this id.
+        """
+        found = self.client.hget(self.keys.feature(feature_id).tasks, task_id)
+        if found is None:
+            self.head(feature_id)
+            raise errors.NoSuchTask(feature=feature_id, task=task_id)
+        return Task.model_validate_json(found)
+
+    def tasks(self, feature_id: str) -> list[Task]:
+        """All the tasks as they were enqueued, by batch, in launch order.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        self.head(feature_id)
+        keys = self.keys.feature(feature_id)
+        tasks, batches = self.client.hgetall(keys.tasks), self.client.hgetall(keys.batches)
+        return [Task.model_validate_json(tasks[task]) for task in encoding.parse_members(batches)]
+
+    def shape(self, feature_id: str) -> Shape:
+        """All of a feature that its growth follows from, read at one moment.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        keys = self.keys.feature(feature_id)
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hmget(keys.meta, ["head", "status", "strategy", "cap", "batch", "grown"])
+        for key in (keys.tasks, keys.plan, keys.states, keys.batches):
+            pipeline.hgetall(key)
+        pipeline.zrange(keys.slots, 0, -1)
+        (head, status, strategy, cap, batch, grown), tasks, places, states, described, slots = (
+            pipeline.execute()
+        )
+        if head is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        numbers = encoding.parse_members(described)
+        found = {task: json.loads(state) for task, state in states.items() if task in numbers}
+        ordered = [Task.model_validate_json(tasks[task]) for task in numbers]
+        return Shape(
+            feature=Feature(**json.loads(head), tasks=tuple(ordered)),
+            status=status,
+            strategy=Strategy(strategy),
+            cap=int(cap),
+            open=int(batch),
+            grown=int(grown or 0),
+            batches=numbers,
+            ranks={task: Place.parse(places[task]).rank for task in numbers},
+            started={
+                task: state["status"]
+                for task, state in found.items()
+                if state["attempt"] or task in slots or state["status"] not in growth.OPEN_TO_DEPENDENCIES
+            },
+            resolved=frozenset(task for task, state in found.items() if state.get("resolved")),
+        )
+
+    def states(self, feature_id: str, batches: Iterable[int] | None = None) -> list[TaskState]:
+        """Where the tasks stand, by batch, in launch order: those of some batches, else all.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        keys = self.keys.feature(feature_id)
+        numbers = None if batches is None else list(batches) or [0]  # HMGET wants one; no batch is 0
+        pipeline = self.client.pipeline(transaction=True)
+        if numbers is None:
+            for key in (keys.tasks, keys.states, keys.plan, keys.batches):
+                pipeline.hgetall(key)
+        else:
+            pipeline.hmget(keys.batches, [str(number) for number in numbers])
+        pipeline.hget(keys.meta, "status")
+        pipeline.zrange(keys.ready, 0, -1)
+        pipeline.zrange(keys.slots, 0, -1)
+        pipeline.zrange(keys.delayed, 0, -1, withscores=True)
+        pipeline.smembers(keys.unassigned)
+        pipeline.hgetall(keys.waits)
+        pipeline.hgetall(keys.waiting)
+        *hashes, described, status, ready, slots, delayed, unassigned, waits, waiting = pipeline.execute()
+        if status is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        members = encoding.parse_members(described, numbers)
+        if numbers is None:
+            tasks, states, places = hashes
+        elif members:
+            ids = list(members)
+            read = self.client.pipeline(transaction=False)
+            for key in (keys.tasks, keys.states, keys.plan):
+                read.hmget(key, ids)
+            tasks, states, places = (dict(zip(ids, values, strict=True)) for values in read.execute())
+        else:
+            return []
+        phases = dict.fromkeys(ready, "queued") | dict.fromkeys(slots, "launched")
+        due = {task: moment / 1000 for task, moment in delayed}
+        phases |= dict.fromkeys(due, "delayed") | dict.fromkeys(unassigned, "unassigned")
+        awaited = self._limits_of(keys, waiting)
+        phases |= dict.fromkeys(awaited, "limited")
+        return [
+            encoding.parse_state(
+                Task.model_validate_json(tasks[task]),
+                json.loads(states.get(task) or "{}"),
+                specialist=Place.parse(places.get(task)).specialist,
+                batch=batch,
+                phase=phases.get(task, "waiting"),
+                due=due.get(task),
+                waits=int(waits.get(task, 0)),
+                limit=awaited.get(task, ""),
+                is_cancelled=status in (FeatureStatus.CANCELLED, FeatureStatus.FAILED),
+            )
+            for task, batch in members.items()
+        ]
+
+    def _limits_of(self, keys: FeatureKeys, waiting: Mapping[str, str]) -> dict[str, str]:
+        """Each task that waits for a limit, with the limit."""
+        pipeline = self.client.pipeline(transaction=False)
+        for kind in waiting:
+            pipeline.zrange(keys.waiting_of(kind), 0, -1)
+        found = pipeline.execute() if waiting else []
+        names = [place.split(" ")[0] for place in waiting.values()]
+        return {task: limit for limit, tasks in zip(names, found, strict=True) for task in tasks}
+
+    def state(self, feature_id: str, task_id: str) -> TaskState:
+        """Where one task stands.
+
+        Raises:
+            NoSuchFeature, NoSuchTask: There is none of this id.
+        """
+        place: Any = self.client.hget(self.keys.feature(feature_id).plan, task_id)
+        for state in self.states(feature_id, [Place.parse(place).batch]):
+            if state.id == task_id:
+                return state
+        raise errors.NoSuchTask(feature=feature_id, task=task_id)
+
+    def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
+        """The outcomes of the last attempts of these tasks; a task that has none yet is left out."""
+        if not task_ids:
+            return {}
+        found = self.client.hmget(self.keys.feature(feature_id).outcomes, list(task_ids))
+        return {
+            task: OUTCOME.validate_json(outcome)
+            for task, outcome in zip(task_ids, found, strict=True)
+            if outcome is not None
+        }
+
+    def events(self, feature_id: str, after: str = "-", block: float | None = None) -> list[Event]:
+        """The events after a stream id ("-": from the oldest), at most 1,000.
+
+        Args:
+            feature_id: The feature.
+            after: The id of the last event known.
+            block: Wait up to so many seconds for one, if there is none.
+        """
+        stream = self.keys.feature(feature_id).events
+        if block is None:
+            start = after if after == "-" else f"({after}"
+            entries: Any = self.client.xrange(stream, min=start, count=1_000)
+        else:
+            start = "0" if after == "-" else after
+            answer = self.client.xread({stream: start}, count=1_000, block=max(1, round(block * 1000)))
+            entries = _entries(answer)
+        return [encoding.parse_event(entry, fields) for entry, fields in entries]
+
+    def last_event(self, feature_id: str) -> str:
+        """The id of the newest event, for `events(after=…)`; "-" where there is none."""
+        newest: Any = self.client.xrevrange(self.keys.feature(feature_id).events, count=1)
+        return str(newest[0][0]) if newest else "-"
+
+    # --- limits that hold over all features --------------------------------------------------------------
+
+    def limits(self) -> list[Limit]:
+        """Every limit in force, with who holds it, by name."""
+        amounts = self.client.hgetall(self.keys.limits)
+        return [self._limit(str(name), str(amounts[name])) for name in sorted(amounts)]
+
+    def limit(self, name: str) -> Limit:
+        """A limit as it stands now; one that is not in force has none of anything."""
+        return self._limit(name, str(self.client.hget(self.keys.limits, name) or "0"))
+
+    def _limit(self, name: str, amount: str) -> Limit:
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hget(self.keys.used, name)
+        pipeline.hgetall(self.keys.holders(name))
+        pipeline.zrange(self.keys.waiting(name), 0, -1)
+        pipeline.hget(self.keys.full, name)
+        pipeline.time()
+        used, holders, queue, full, (seconds, micros) = pipeline.execute()
+        entries = [entry.split(" ", 1) for entry in queue]
+        waiting = self.client.pipeline(transaction=False)
+        for feature, kind in entries:
+            waiting.zcard(self.keys.feature(feature).waiting_of(kind))
+        next_token = None
+        if " " in amount:
+            interval, burst = amount.split()
+            earliest = float(full or 0) - (int(burst) - 1) * float(interval)
+            next_token = max(0.0, earliest / 1000 - seconds - micros / 1e6)
+        return Limit(
+            name=name,
+            amount=limits.written(amount),
+            in_use=int(used or 0),
+            waiting=sum(waiting.execute()) if entries else 0,
+            features=len({feature for feature, _ in entries}),
+            holders=tuple(
+                Holder(feature=feature, task=task, units=int(units))
+                for holder, units in sorted(holders.items())
+                for feature, task in [holder.split(":", 1)]
+            ),
+            next_token=next_token,
+        )
+
+
+def _entries(answer: Any) -> list[tuple[str, dict[str, str]]]:
+    """The entries of one stream, from either shape that redis-py gives an XREAD answer (RESP 2 or 3)."""
+    if not answer:
+        return []
+    if isinstance(answer, dict):
+        (entries,) = answer.values()
+        return (
+            [entry for part in entries for entry in part]
+            if entries and isinstance(entries[0], list)
+            else entries
+        )
+    return list(answer[0][1])
