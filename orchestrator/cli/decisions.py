@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +15,38 @@ from orchestrator.report import standing
 
 if TYPE_CHECKING:
     from orchestrator.client import Handle
+
+
+@contextlib.contextmanager
+def decision(feature_id: str, text: str, *, as_json: bool) -> Iterator[Handle]:
+    """A feature about which the `with` decides something, which is told once it is done.
+
+    Args:
+        feature_id: The feature.
+        text: What is so then.
+        as_json: Tell it as JSON.
+
+    Raises:
+        NoSuchFeature: No feature has this id; and what `connection.client` raises.
+
+    Example:
+        with decision("auth", "T3 is on hold.", as_json=False) as handle:
+            handle.hold("T3")
+    """
+    with connection.feature(feature_id) as handle:
+        yield handle
+        tell(handle, text, as_json=as_json)
+
+
+def tell(handle: Handle, text: str, *, as_json: bool) -> None:
+    """Say what was done, and where the feature stands now."""
+    status = handle.status()
+    if as_json:
+        output.write_json({"id": handle.id, "status": status, "message": text})
+        return
+    output.say(text)
+    if not status.is_over:
+        output.tell(f"Next: orchestrator watch {handle.id}")
 
 
 def retry(
@@ -73,9 +107,8 @@ def unblock(
     as_json: options.AsJson = False,
 ) -> None:
     """Run a blocked task again, because its obstacle is gone."""
-    with connection.feature(feature_id) as handle:
+    with decision(feature_id, f"{task_id} runs again.", as_json=as_json) as handle:
         handle.unblock(task_id, note)
-        tell(handle, f"{task_id} runs again.", as_json=as_json)
 
 
 def skip(
@@ -85,9 +118,8 @@ def skip(
     as_json: options.AsJson = False,
 ) -> None:
     """Do without a task: it counts as resolved, and what depends on it may run."""
-    with connection.feature(feature_id) as handle:
+    with decision(feature_id, f"{task_id} is skipped.", as_json=as_json) as handle:
         handle.skip(task_id, because)
-        tell(handle, f"{task_id} is skipped.", as_json=as_json)
 
 
 def assign(
@@ -114,12 +146,11 @@ def approve(
     as_json: options.AsJson = False,
 ) -> None:
     """Approve a task that is in review, or a feature that waits for its review."""
-    with connection.feature(feature_id) as handle:
+    with decision(feature_id, f"{task_id or feature_id} is approved.", as_json=as_json) as handle:
         if task_id is None:
             handle.approve_feature(note)
         else:
             handle.approve(task_id, note)
-        tell(handle, f"{task_id or feature_id} is approved.", as_json=as_json)
 
 
 def request_changes(
@@ -129,9 +160,8 @@ def request_changes(
     as_json: options.AsJson = False,
 ) -> None:
     """Send a task that is in review back to its specialist."""
-    with connection.feature(feature_id) as handle:
+    with decision(feature_id, f"{task_id} goes back to its specialist.", as_json=as_json) as handle:
         handle.request_changes(task_id, note)
-        tell(handle, f"{task_id} goes back to its specialist.", as_json=as_json)
 
 
 def advance(
@@ -155,9 +185,8 @@ def hold(
     as_json: options.AsJson = False,
 ) -> None:
     """Put a task on hold; if it runs, its work is ended."""
-    with connection.feature(feature_id) as handle:
+    with decision(feature_id, f"{task_id} is on hold.", as_json=as_json) as handle:
         handle.hold(task_id, note)
-        tell(handle, f"{task_id} is on hold.", as_json=as_json)
 
 
 def resume(
@@ -167,12 +196,11 @@ def resume(
     as_json: options.AsJson = False,
 ) -> None:
     """Take up again a task that was on hold or deferred, or a feature that was paused."""
-    with connection.feature(feature_id) as handle:
+    with decision(feature_id, f"{task_id or feature_id} goes on.", as_json=as_json) as handle:
         if task_id is None:
             handle.resume(note)
         else:
             handle.resume_task(task_id, note)
-        tell(handle, f"{task_id or feature_id} goes on.", as_json=as_json)
 
 
 def defer(
@@ -182,9 +210,8 @@ def defer(
     as_json: options.AsJson = False,
 ) -> None:
     """Put a task off; what depends on it waits until it is resumed or skipped."""
-    with connection.feature(feature_id) as handle:
+    with decision(feature_id, f"{task_id} is deferred.", as_json=as_json) as handle:
         handle.defer(task_id, note)
-        tell(handle, f"{task_id} is deferred.", as_json=as_json)
 
 
 def cancel(
@@ -194,26 +221,23 @@ def cancel(
     as_json: options.AsJson = False,
 ) -> None:
     """Cancel a feature, or one task: nothing more of it starts, and what runs is ended within seconds."""
-    with connection.feature(feature_id) as handle:
+    with decision(feature_id, f"{task_id or feature_id} is cancelled.", as_json=as_json) as handle:
         if task_id is None:
             handle.cancel(note)
         else:
             handle.cancel_task(task_id, note)
-        tell(handle, f"{task_id or feature_id} is cancelled.", as_json=as_json)
 
 
 def fail(feature_id: options.FeatureId, because: options.Reason, as_json: options.AsJson = False) -> None:
     """Give a feature up: as cancel, and it counts as failed."""
-    with connection.feature(feature_id) as handle:
+    with decision(feature_id, f"{feature_id} is given up.", as_json=as_json) as handle:
         handle.fail(because)
-        tell(handle, f"{feature_id} is given up.", as_json=as_json)
 
 
 def pause(feature_id: options.FeatureId, note: options.Note = "", as_json: options.AsJson = False) -> None:
     """Start nothing more of a feature until `resume`; what runs goes on to its end."""
-    with connection.feature(feature_id) as handle:
+    with decision(feature_id, f"{feature_id} is paused.", as_json=as_json) as handle:
         handle.pause(note)
-        tell(handle, f"{feature_id} is paused.", as_json=as_json)
 
 
 def launch(feature_id: options.FeatureId, as_json: options.AsJson = False) -> None:
@@ -229,17 +253,7 @@ def cap(
     as_json: options.AsJson = False,
 ) -> None:
     """Change how many tasks of a feature may run at once, while it runs."""
-    with connection.feature(feature_id) as handle:
+    with decision(
+        feature_id, f"At most {wording.count(most, 'task')} of {feature_id} at once.", as_json=as_json
+    ) as handle:
         handle.set_cap(most)
-        tell(handle, f"At most {wording.count(most, 'task')} of {feature_id} at once.", as_json=as_json)
-
-
-def tell(handle: Handle, text: str, *, as_json: bool) -> None:
-    """Say what was done, and where the feature stands now."""
-    status = handle.status()
-    if as_json:
-        output.write_json({"id": handle.id, "status": status, "message": text})
-        return
-    output.say(text)
-    if not status.is_over:
-        output.tell(f"Next: orchestrator watch {handle.id}")

@@ -47,7 +47,7 @@ def status(
 def _list(client: Client, *, as_json: bool) -> None:
     features = _newest_and_active(client)
     if as_json:
-        output.write_json([progress.model_dump(mode="json") for progress in features])
+        output.write_json(features)
     elif features:
         output.show(views.feature_table(features, time.time()))
         _show_needs(client, features)
@@ -141,7 +141,7 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: opt
             limit=client.store.limit(state.limit) if state.limit else None,
         )
     if as_json:
-        output.write_json({**found.model_dump(mode="json"), "route": route and route.model_dump(mode="json")})
+        output.write_json({**found.model_dump(mode="json"), "route": route})
         return
     output.say(found.answer, "bold")
     for detail in found.details:
@@ -179,7 +179,7 @@ def events(
         handle = client.feature(feature_id)
         for event in handle.follow() if follow else _all_events(handle):
             if as_json:
-                output.write_json(event.model_dump(mode="json"), indent=None)
+                output.write_json(event, indent=None)
             else:
                 output.say(_event_line(event))
 

@@ -9,8 +9,8 @@ import typer
 from pydantic import ValidationError
 
 from orchestrator import errors, wording
-from orchestrator.cli import connection, options
-from orchestrator.cli.decisions import tell
+from orchestrator.cli import options
+from orchestrator.cli.decisions import decision
 from orchestrator.models import Task
 
 DependsOn = Annotated[
@@ -45,9 +45,8 @@ def add_task(
         "estimate": estimate,
     }
     task = make_task({"id": task_id, **{name: value for name, value in given.items() if value}})
-    with connection.feature(feature_id) as handle:
+    with decision(feature_id, f"{task_id} is added.", as_json=as_json) as handle:
         handle.add_task(task, note)
-        tell(handle, f"{task_id} is added.", as_json=as_json)
 
 
 def make_task(fields: dict[str, Any]) -> Task:
@@ -76,6 +75,5 @@ def depend(
     as_json: options.AsJson = False,
 ) -> None:
     """Let a task that has not started wait for others too. It is refused where it would close a circle."""
-    with connection.feature(feature_id) as handle:
+    with decision(feature_id, f"{task_id} waits for {', '.join(on)}.", as_json=as_json) as handle:
         handle.depend(task_id, on, note)
-        tell(handle, f"{task_id} waits for {', '.join(on)}.", as_json=as_json)

@@ -42,7 +42,7 @@ def change(
     with connection.client() as client:
         limit = client.set_limit(name, amount)
     if as_json:
-        output.write_json(limit.model_dump(mode="json"))
+        output.write_json(limit)
         return
     output.say(f"{limit.title}: {'no limit' if amount == 'none' else limit.amount}.")
 
@@ -57,7 +57,7 @@ def reset(as_json: options.AsJson = False) -> None:
 
 def _show(found: Sequence[Limit], *, as_json: bool) -> None:
     if as_json:
-        output.write_json([limit.model_dump(mode="json") for limit in found])
+        output.write_json(found)
     elif found:
         output.show(_table(found))
     else:

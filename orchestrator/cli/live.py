@@ -12,7 +12,7 @@ from rich.live import Live
 from orchestrator.cli import output, views
 from orchestrator.cli.log import Log
 from orchestrator.cli.snapshot import Reader
-from orchestrator.models import Event, Progress
+from orchestrator.models import Event
 
 if TYPE_CHECKING:
     from orchestrator.cli.workforce import Workforce
@@ -28,11 +28,6 @@ SHARE = 5
 """A drawing that takes t seconds is followed by a pause of at least SHARE * t, so that watching costs little."""
 
 
-def is_settled(progress: Progress) -> bool:
-    """Nothing more happens unless a person acts."""
-    return progress.is_settled
-
-
 def beats(handle: Handle, workforce: Workforce, after: str = "-") -> Iterator[list[Event]]:
     """The events of a feature as they come, or none after each second without, until it is settled.
 
@@ -40,7 +35,7 @@ def beats(handle: Handle, workforce: Workforce, after: str = "-") -> Iterator[li
         WorkerEnded: Nobody is left to do the work.
     """
     while True:
-        is_over = is_settled(handle.progress())  # read before the events, so that none is missed
+        is_over = handle.progress().is_settled  # read before the events, so that none is missed
         if not is_over:
             workforce.check()
         events = handle.events(after, block=None if is_over else BEAT_SECONDS)

@@ -86,7 +86,7 @@ def doctor(as_json: options.AsJson = False) -> None:
 
     findings = examiner.examine(configuration.load())
     if as_json:
-        output.write_json([finding.model_dump(mode="json") for finding in findings])
+        output.write_json(findings)
     else:
         _show_findings(findings)
     if any(finding.level is examiner.Level.PROBLEM for finding in findings):

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import IO, Any
 
+from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.text import Text
 
@@ -45,9 +46,13 @@ def tell(text: str, style: str = "") -> None:
 
 
 def write_json(value: Any, *, indent: int | None = 2) -> None:
-    """Write a value to standard output as JSON."""
-    sys.stdout.write(json.dumps(value, indent=indent, default=str) + "\n")
+    """Write a value to standard output as JSON; our models may be anywhere in it."""
+    sys.stdout.write(json.dumps(value, indent=indent, default=_plain) + "\n")
     sys.stdout.flush()
+
+
+def _plain(value: object) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
 
 
 def fail(error: errors.OrchestratorError, *, as_json: bool) -> None:

@@ -57,7 +57,7 @@ def _as_json(planned: Plan, routes: Mapping[str, Route]) -> dict[str, Any]:
         **planned.model_dump(mode="json", exclude={"feature"}),
         "saving_percent": planned.saving_percent,
         "is_guess": planned.is_guess,
-        "routes": {task: found.model_dump(mode="json") for task, found in routes.items()},
+        "routes": routes,
     }
 
 
@@ -67,7 +67,7 @@ def route(file: options.File, as_json: options.AsJson = False) -> None:
     feature = options.read_feature(file, settings)
     routes = routing.route(feature, settings)
     if as_json:
-        output.write_json({task: found.model_dump(mode="json") for task, found in routes.items()})
+        output.write_json(routes)
         return
     output.show(views.route_table(feature, routes))
 

@@ -60,7 +60,7 @@ def watch(feature_id: options.FeatureId, no_live: NoLive = False, as_json: optio
     with connection.client() as client:
         handle = client.feature(feature_id)
         after = client.store.last_event(feature_id)
-        if live.is_settled(handle.progress()):
+        if handle.progress().is_settled:
             _conclude(client, handle, as_json=as_json)
         with workforce.gather(client, handle.id, had_server=had_server) as workers:
             _see_through(client, handle, workers, after=after, is_live=not no_live, as_json=as_json)
@@ -84,7 +84,7 @@ def enqueue(
         handle = client.enqueue(feature, idempotency_key=key, stops=stop_before or (), assign=chosen)
         progress = handle.progress()
     if as_json:
-        output.write_json(progress.model_dump(mode="json"))
+        output.write_json(progress)
         return
     typer.echo(handle.id)
     output.tell(f"Next: orchestrator watch {handle.id}")
@@ -159,7 +159,7 @@ def _as_json(progress: Progress, found: list[Stopped]) -> dict[str, Any]:
     return {
         **progress.model_dump(mode="json"),
         "completed": progress.completed,
-        "stopped": [one.model_dump(mode="json") for one in found],
+        "stopped": found,
         "next": _next_steps(progress),
     }
 
