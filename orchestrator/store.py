@@ -437,8 +437,17 @@ class Store:
             )
         return scripts.run_each(self.client, calls) if calls else []
 
-    def hand_back(self, feature_id: str, task_id: str, attempt: int, *, worker: str) -> tuple[str, Facts]:
+    def hand_back(
+        self, feature_id: str, task_id: str, attempt: int, *, worker: str, delivery: str = ""
+    ) -> tuple[str, Facts]:
         """Take an attempt back from a worker that ends, and launch what follows from it: as a rule, the task anew.
+
+        Args:
+            feature_id: Its feature.
+            task_id: Its task.
+            attempt: Its number.
+            worker: Who hands it back; what another one has begun stays where it is.
+            delivery: The delivery that began it, where whoever asks knows it; that of any other one stays too.
 
         Returns:
             The code (see hand_back.lua), and what the cascade found.
@@ -472,6 +481,7 @@ class Store:
                 OVER_CSV,
                 worker,
                 self.events_kept,
+                delivery,
             ],
         )
         (code, _), answer = scripts.run(self.client, hand_back, self._cascade(feature_id))

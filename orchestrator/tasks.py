@@ -109,7 +109,7 @@ class Shell:
                 outcome, status = self._pass_gates(run, self._work(run))
                 self._conclude(run, outcome, status)
             except shutdown.WorkerEnds:
-                self.hand_back(feature_id, task_id, attempt, worker)
+                self.hand_back(feature_id, task_id, attempt, worker, run.delivery)
                 raise TaskStopped(f"{run.task.name}: handed back, for the worker ends") from None
         if isinstance(outcome, Completed):
             return f"{run.task.name}: completed"
@@ -145,9 +145,9 @@ class Shell:
         )
         return again.code == "started"
 
-    def hand_back(self, feature_id: str, task_id: str, attempt: int, worker: str) -> None:
+    def hand_back(self, feature_id: str, task_id: str, attempt: int, worker: str, delivery: str = "") -> None:
         """Give back an attempt that cannot be finished here, for another worker to take it up at once."""
-        code, facts = self.store.hand_back(feature_id, task_id, attempt, worker=worker)
+        code, facts = self.store.hand_back(feature_id, task_id, attempt, worker=worker, delivery=delivery)
         if code == "handed_back":
             logger.warning(
                 "[%s] %s attempt %s was handed back: this worker ends", feature_id, task_id, attempt

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from pydantic import ValidationError
 
-from orchestrator import planner, routing, tasks
+from orchestrator import planner, routing, shutdown, tasks
 from orchestrator.config import Settings
 from orchestrator.flows import FeatureEvent
 from orchestrator.models import (
@@ -205,6 +205,23 @@ def test_an_attempt_whose_start_was_forgotten_is_lost_where_another_worker_has_b
     work(outlive)
     shell.attempt(WHO, "auth", "T1", 1, "w1")
     assert store.state("auth", "T1").status is TaskStatus.IN_PROGRESS
+
+
+def test_an_attempt_that_another_delivery_began_meanwhile_is_not_handed_back(store: Store, work: Any) -> None:
+    shell = shell_on()
+    launch(shell)
+
+    def be_ended(context: Context) -> Outcome:
+        forget_the_start(store)
+        begun = store.start("auth", "T1", 1, specialist=WHO, worker="w1", lease=60, delivery="other")
+        assert begun.code == "started"
+        raise shutdown.WorkerEnds
+
+    work(be_ended)
+    with pytest.raises(TaskStopped, match="the worker ends"):
+        shell.attempt(WHO, "auth", "T1", 1, "w1")
+    state = store.state("auth", "T1")
+    assert (state.status, state.attempt) == (TaskStatus.IN_PROGRESS, 1)
 
 
 def test_an_attempt_says_how_far_it_is_and_learns_of_a_cancel(store: Store, work: Any) -> None:
