@@ -320,6 +320,7 @@ class Store:
                     self.keys.taken,
                     self.keys.limits,
                     self.keys.full,
+                    keys.plan,
                 ],
                 [
                     task_id,

@@ -41,7 +41,11 @@ WHY_NOT = {
     "stale": "this attempt has ended, or a later one exists",
     "held": "another worker holds it",
     "missing": "it is not stored here",
+    "misplaced": "another specialist is to do it",
 }
+
+REFUSED = {"missing": Reason.UNKNOWN_FEATURE, "misplaced": Reason.MISPLACED}
+"""Those of them that no message of ours meets."""
 
 
 class TaskStopped(Exception):
@@ -100,8 +104,8 @@ class Shell:
         grant = self._begin(specialist, feature_id, task_id, attempt, worker)
         if grant.code != "started":
             logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT[grant.code])
-            if grant.code == "missing":
-                self.store.refuse(Reason.UNKNOWN_FEATURE)
+            if grant.code in REFUSED:
+                self.store.refuse(REFUSED[grant.code])
             return f"not started: {WHY_NOT[grant.code]}"
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
         with shutdown.interruptible():

@@ -50,7 +50,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def lose(store: Store, feature_id: str = "auth") -> None:
     """A worker begins T1 and is gone."""
-    store.start(feature_id, "T1", 1, specialist="builder", worker="w9", lease=60)
+    begun = store.start(feature_id, "T1", 1, specialist="implementation-specialist", worker="w9", lease=60)
+    assert begun.code == "started"
     store.client.zadd(store.keys.feature(feature_id).slots, {"T1": 1})
 
 

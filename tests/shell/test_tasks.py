@@ -122,6 +122,17 @@ def test_a_feature_that_is_not_stored_is_counted_as_refused(store: Store) -> Non
     assert store.client.hgetall(store.keys.refused) == {"unknown-feature": "2"}
 
 
+def test_a_message_for_another_specialist_is_counted_as_refused(store: Store, work: Any) -> None:
+    shell = shell_on()
+    launch(shell)
+    work(lambda context: Completed())
+
+    assert shell.attempt("reviewer", "auth", "T1", 1, "w1") == "not started: another specialist is to do it"
+
+    assert store.client.hgetall(store.keys.refused) == {"misplaced": "1"}
+    assert shell.attempt(WHO, "auth", "T1", 1, "w1") == "T1: completed"
+
+
 def test_a_broker_that_is_gone_loses_nothing(
     store: Store, work: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
