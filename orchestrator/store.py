@@ -817,7 +817,7 @@ class Store:
         return answer
 
     def take_due(self) -> tuple[float | None, list[str]]:
-        """Seconds until the next token is due that somebody waits for, and the features that one is there for now."""
+        """Seconds until the next token or retry is due, and the features that one is there for now."""
         left, wake = self._run(Call("due", [self.keys.due], [self.keys.prefix]))
         return (float(left) / 1000 if left else None), wake
 
