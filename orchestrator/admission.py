@@ -41,6 +41,7 @@ class Reason(StrEnum):
     UNKNOWN_TASK = "unknown-task"
     ARGUMENTS = "arguments"
     UNKNOWN_FEATURE = "unknown-feature"
+    MISPLACED = "misplaced"
 
 
 class Refusal(NamedTuple):

@@ -16,6 +16,7 @@ class App(Celery):
     """A Celery app that knows the settings it was made from."""
 
     settings: Settings
+    control_cls = "orchestrator.remote:Control"
 
     def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
         """The connection by which a worker takes messages."""

@@ -6,7 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -20,6 +20,7 @@ from orchestrator import (
     growth,
     lifecycle,
     limits,
+    outage,
     planner,
     retention,
     routing,
@@ -405,10 +406,15 @@ class Handle:
         return self._client._events(self.id, after, block)
 
     def follow(self, after: str = "-") -> Iterator[Event]:
-        """Every event from the oldest, and those to come, until the feature is settled."""
+        """Every event from the oldest, and those to come, until the feature is settled.
+
+        Raises:
+            RedisUnreachable: Redis was away for longer than `recovery.outage`.
+        """
+        ask = self._patience(None)
         while True:
-            is_settled = self.progress().is_settled  # read before the events, so that none is missed
-            events = self.events(after, block=None if is_settled else WATCH_SECONDS)
+            is_settled = ask(self.progress).is_settled  # read before the events, so that none is missed
+            events = ask(partial(self.events, after, block=None if is_settled else WATCH_SECONDS))
             yield from events
             if events:
                 after = events[-1].id
@@ -423,10 +429,12 @@ class Handle:
 
         Raises:
             WaitTimeout: It is not settled by then. It goes on running.
+            RedisUnreachable: Redis is away then, or was away for longer than `recovery.outage`.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
+        ask = self._patience(deadline)
         after = "$"
-        while not (progress := self.progress()).is_settled:
+        while not (progress := ask(self.progress)).is_settled:
             left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
             if left <= 0:
                 raise errors.WaitTimeout(
@@ -435,11 +443,23 @@ class Handle:
                     status=progress.status,
                     progress=f"{progress.completed} of {progress.total} tasks complete",
                 )
-            events = self.events(after, block=left)
+            events = ask(partial(self.events, after, block=left))
             if events:
                 after = events[-1].id
                 time.sleep(LOOK_SECONDS)  # so that a stream of events costs a few looks, not one each
         return progress
+
+    def _patience(self, deadline: float | None) -> Callable[[Callable[[], R]], R]:
+        """Asks what outlasts an outage, by a moment of `time.monotonic` at the latest."""
+
+        def ask(read: Callable[[], R]) -> R:
+            longest = self._client.settings.recovery.outage
+            if deadline is not None:
+                longest = max(0.0, min(longest, deadline - time.monotonic()))
+            what = f"the wait for {self.id}"
+            return outage.outlast(read, what, longest=longest, retry=outage.WATCHING)
+
+        return ask
 
     def outcome(self, task_id: str) -> Outcome | None:
         """How the last attempt of a task ended; None where none has ended yet.

@@ -12,14 +12,12 @@ from kombu.exceptions import ContentDisallowed
 
 from orchestrator import admission, canvas, tasks
 from orchestrator.admission import Reason, Refusal
+from orchestrator.transport import ENCODINGS, UNUSABLE
 
 if TYPE_CHECKING:
     from orchestrator.celery import App
 
 logger = logging.getLogger("orchestrator")
-
-ENCODINGS = ("utf-8", "utf8")
-"""Any codec of Python's could be named, such as bz2, which makes gigabytes of a few letters."""
 
 
 class Consumer(consumer.Consumer):
@@ -33,6 +31,26 @@ class Consumer(consumer.Consumer):
     app: App
     strategies: Any  # what Celery keeps to itself is in no stubs
     connection_errors: Any
+    gossip: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._guard_gossip()
+
+    def _guard_gossip(self) -> None:
+        """Take no part in elections: whoever wins one sends what the event says. Drop events that cannot be used."""
+        gossip = self.gossip
+        gossip.event_handlers.clear()
+        take = gossip.on_message
+
+        def take_or_drop(prepare: Any, message: Any) -> None:
+            try:
+                take(prepare, message)
+            except UNUSABLE as error:
+                logger.warning("An event of another worker is dropped (%s)", type(error).__name__)
+                logger.debug("Dropped", exc_info=True)
+
+        gossip.on_message = take_or_drop
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """What is called with each message."""

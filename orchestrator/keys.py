@@ -213,12 +213,14 @@ class Keys:
 
     @property
     def due(self) -> str:
-        """Sorted set: rates that somebody waits for, by the moment of their next token in ms."""
+        """Sorted set: rates that somebody waits for, by the moment of their next token in ms; "retry:feature", by the
+        moment of its next retry.
+        """
         return f"{self.prefix}:due"
 
     @property
     def wake(self) -> str:
-        """Channel: tells the worker that sweeps of a token that is due before all others."""
+        """Channel: tells the worker that sweeps of a token or a retry that is due before all others."""
         return f"{self.prefix}:wake"
 
     @property

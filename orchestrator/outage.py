@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.retry import Retry
 
-from orchestrator import durations
+from orchestrator import durations, errors
 
 logger = logging.getLogger("orchestrator")
 
@@ -24,9 +25,12 @@ AWAY = (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse, ReadOn
 NOT_NOW = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "TRYAGAIN", "CLUSTERDOWN")
 """How other answers begin that will be different later (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
 
-_RETRY = Retry(
-    ExponentialWithJitterBackoff(base=0.1, cap=5.0), retries=-1, supported_errors=(redis.RedisError,)
-)
+ERRORS = (redis.RedisError, errors.RedisUnreachable)
+
+_RETRY = Retry(ExponentialWithJitterBackoff(base=0.1, cap=5.0), retries=-1, supported_errors=ERRORS)
+
+WATCHING = Retry(ExponentialWithJitterBackoff(base=0.1, cap=0.5), retries=-1, supported_errors=ERRORS)
+"""Of who watches: few do, and they want to know soon."""
 
 
 def is_away(error: Exception) -> bool:
@@ -36,21 +40,32 @@ def is_away(error: Exception) -> bool:
         >>> is_away(redis.ConnectionError("refused")), is_away(redis.ResponseError("WRONGTYPE …"))
         (True, False)
     """
-    return isinstance(error, AWAY) or str(error).startswith(NOT_NOW)
+    if isinstance(error, redis.RedisError):
+        return isinstance(error, AWAY) or str(error).startswith(NOT_NOW)
+    return isinstance(error, errors.RedisUnreachable)
 
 
-def outlast(ask: Callable[[], T], what: str, *, longest: float) -> T:
+def outlast(
+    ask: Callable[[], T],
+    what: str,
+    *,
+    longest: float,
+    retry: Retry | None = None,
+    tell: Callable[[str], object] | None = None,
+) -> T:
     """Ask Redis, and while it is away ask again, at growing intervals with jitter.
 
     What is asked must bear to be asked twice: the answer to the first time may have been lost on its way.
 
     Args:
-        ask: A call of the store.
+        ask: A call of the store, or of a handle.
         what: What waits for it, for the log.
         longest: Seconds after which it is given up.
+        retry: At which intervals.
+        tell: Is told, once each, that Redis is away, that it is back, that it is given up. The log, if left out.
 
     Raises:
-        RedisError: Redis was away for longer than that, or said something else.
+        RedisError, RedisUnreachable: Redis was away for longer than that, or said something else.
 
     Example:
         outlast(lambda: store.finish(…), "the outcome of T1", longest=300)
@@ -61,19 +76,36 @@ def outlast(ask: Callable[[], T], what: str, *, longest: float) -> T:
     def note(error: Exception, failures: int) -> None:
         nonlocal outages
         outages = failures
+        cause = error.cause if isinstance(error, errors.RedisUnreachable) else error
         if time.monotonic() - began > longest:
-            logger.error(
-                "Redis was away for %s, so %s is given up: %s", durations.write(longest), what, error
+            (tell or logger.error)(
+                f"Redis was away for {durations.write(longest)}, so {what} is given up: {cause}"
             )
             raise error
         if failures == 1:
-            logger.warning(
-                "Redis is away (%s); %s waits for it, for up to %s", error, what, durations.write(longest)
+            (tell or logger.warning)(
+                f"Redis is away ({cause}); {what} waits for it, for up to {durations.write(longest)}"
             )
 
-    answer = _RETRY.call_with_retry(ask, note, is_retryable=is_away, with_failure_count=True)
+    answer = (retry or _RETRY).call_with_retry(ask, note, is_retryable=is_away, with_failure_count=True)
     if outages:
-        logger.warning(
-            "Redis is back after %s; %s has reached it", durations.write(time.monotonic() - began), what
-        )
+        took = durations.write(time.monotonic() - began)
+        (tell or logger.warning)(f"Redis is back after {took}; {what} has reached it")
     return answer
+
+
+def patient(store: T, what: str, *, longest: float, tell: Callable[[str], object]) -> T:
+    """The same store for somebody who watches: each of its reads outlasts an outage. Arguments as of `outlast`."""
+    return cast("T", _Patient(store, what, longest, tell))
+
+
+class _Patient:
+    def __init__(self, store: object, what: str, longest: float, tell: Callable[[str], object]) -> None:
+        self._store = store
+        self._outlast = functools.partial(outlast, what=what, longest=longest, retry=WATCHING, tell=tell)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if not callable(found):
+            return found
+        return lambda *args, **named: self._outlast(functools.partial(found, *args, **named))

@@ -376,7 +376,8 @@ class Recovery(Section):
         description="a task whose message seems lost, for it has not started by then, gets another",
     )
     outage: Seconds = Field(
-        default=300.0, description="a worker keeps what it has to tell Redis for so long while that is away"
+        default=300.0,
+        description="while Redis is away, a worker keeps what it has to tell it for so long, and who watches waits",
     )
     grace: Seconds | None = Field(
         default=30.0,

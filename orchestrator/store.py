@@ -310,6 +310,7 @@ class Store(Records):
                     self.keys.taken,
                     self.keys.limits,
                     self.keys.full,
+                    keys.plan,
                 ],
                 [
                     task_id,
@@ -427,8 +428,17 @@ class Store(Records):
             )
         return scripts.run_each(self.client, calls) if calls else []
 
-    def hand_back(self, feature_id: str, task_id: str, attempt: int, *, worker: str) -> tuple[str, Facts]:
+    def hand_back(
+        self, feature_id: str, task_id: str, attempt: int, *, worker: str, delivery: str = ""
+    ) -> tuple[str, Facts]:
         """Take an attempt back from a worker that ends, and launch what follows from it: as a rule, the task anew.
+
+        Args:
+            feature_id: Its feature.
+            task_id: Its task.
+            attempt: Its number.
+            worker: Who hands it back; what another one has begun stays where it is.
+            delivery: The delivery that began it, where whoever asks knows it; that of any other one stays too.
 
         Returns:
             The code (see hand_back.lua), and what the cascade found.
@@ -462,6 +472,7 @@ class Store(Records):
                 OVER_CSV,
                 worker,
                 self.events_kept,
+                delivery,
             ],
         )
         (code, _), answer = scripts.run(self.client, hand_back, self._cascade(feature_id))
@@ -792,7 +803,7 @@ class Store(Records):
         return answer
 
     def take_due(self) -> tuple[float | None, list[str]]:
-        """Seconds until the next token is due that somebody waits for, and the features that one is there for now."""
+        """Seconds until the next token or retry is due, and the features that one is there for now."""
         left, wake = self._run(Call("due", [self.keys.due], [self.keys.prefix]))
         return (float(left) / 1000 if left else None), wake
 

@@ -41,7 +41,11 @@ WHY_NOT = {
     "stale": "this attempt has ended, or a later one exists",
     "held": "another worker holds it",
     "missing": "it is not stored here",
+    "misplaced": "another specialist is to do it",
 }
+
+REFUSED = {"missing": Reason.UNKNOWN_FEATURE, "misplaced": Reason.MISPLACED}
+"""Those of them that no message of ours meets."""
 
 
 class TaskStopped(Exception):
@@ -104,8 +108,8 @@ class Shell:
         grant = self._begin(specialist, feature_id, task_id, attempt, worker)
         if grant.code != "started":
             logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT[grant.code])
-            if grant.code == "missing":
-                self.store.refuse(Reason.UNKNOWN_FEATURE)
+            if grant.code in REFUSED:
+                self.store.refuse(REFUSED[grant.code])
             return f"not started: {WHY_NOT[grant.code]}"
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
         with shutdown.interruptible():
@@ -113,7 +117,7 @@ class Shell:
                 outcome, status = self._pass_gates(run, self._work(run))
                 self._conclude(run, outcome, status)
             except shutdown.WorkerEnds:
-                self.hand_back(feature_id, task_id, attempt, worker)
+                self.hand_back(feature_id, task_id, attempt, worker, run.delivery)
                 raise TaskStopped(f"{run.task.name}: handed back, for the worker ends") from None
         if isinstance(outcome, Completed):
             return f"{run.task.name}: completed"
@@ -149,9 +153,9 @@ class Shell:
         )
         return again.code == "started"
 
-    def hand_back(self, feature_id: str, task_id: str, attempt: int, worker: str) -> None:
+    def hand_back(self, feature_id: str, task_id: str, attempt: int, worker: str, delivery: str = "") -> None:
         """Give back an attempt that cannot be finished here, for another worker to take it up at once."""
-        code, facts = self.store.hand_back(feature_id, task_id, attempt, worker=worker)
+        code, facts = self.store.hand_back(feature_id, task_id, attempt, worker=worker, delivery=delivery)
         if code == "handed_back":
             logger.warning(
                 "[%s] %s attempt %s was handed back: this worker ends", feature_id, task_id, attempt

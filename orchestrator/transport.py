@@ -20,6 +20,10 @@ from typing import Any
 
 from kombu.exceptions import ContentDisallowed, SerializationError
 from kombu.transport import redis, virtual
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+
+from orchestrator.admission import quoted
 
 logger = logging.getLogger("orchestrator")
 
@@ -34,6 +38,12 @@ UNUSABLE = (
     ValueError,
 )
 """What reading a text that somebody else wrote may raise."""
+
+CONTENT_TYPES = ("application/json", "application/data")
+"""As it is, and signed."""
+
+ENCODINGS = ("utf-8", "utf8")
+"""Any codec of Python's could be named, such as bz2, which makes gigabytes of a few letters."""
 
 LONGEST = 1_000
 """Characters of a delivery tag or a routing key."""
@@ -119,6 +129,18 @@ class Channel(redis.Channel):
             self.connection._deliver(None, next(iter(self.active_queues)))
             return True
 
+    def _handle_message(self, client: Any, response: Any) -> Any:
+        """Called with what came on a channel. kombu tells of what it cannot read with a traceback."""
+        received: Any = super()._handle_message(client, response)  # type: ignore[misc]
+        is_message = bytes_to_str(received["type"]).endswith("message")
+        if is_message and not _is_readable(received["data"]):
+            logger.warning(
+                "A message on the channel %s is dropped: it is none of Celery's",
+                quoted(bytes_to_str(received["channel"])),
+            )
+            received["data"] = None
+        return received
+
     def _receive_one(self, client: Any) -> Any:
         try:
             return super()._receive_one(client)  # type: ignore[misc]
@@ -152,6 +174,19 @@ def use(connection: Any) -> Any:
 
 def _is_transient(message: Any) -> bool:
     return bool(message.properties.get("delivery_mode") == TRANSIENT)
+
+
+def _is_readable(text: Any) -> bool:
+    """It is a message as workers and remote control publish it."""
+    try:
+        message = loads(bytes_to_str(text))
+    except UNUSABLE:
+        return False
+    return (
+        _is_message(message)
+        and message.get("content-type") in CONTENT_TYPES
+        and message.get("content-encoding") in ENCODINGS
+    )
 
 
 def _is_message(message: Any) -> bool:

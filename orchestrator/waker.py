@@ -1,4 +1,4 @@
-"""Wakes features at the moment at which a rate lets them go on."""
+"""Wakes features at the moment at which a rate lets them go on, or a retry of theirs is due."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ logger = logging.getLogger("orchestrator")
 
 
 class Waker:
-    """A thread beside the keeper's, which sweeps: a long sweep must not make a token late.
+    """A thread beside the keeper's, which sweeps: a long sweep must not make a token or a retry late.
 
-    It waits for the next token to be due, or to be told of one that is due sooner. It is told on a channel, not by a
+    It waits for the next of them to be due, or to be told of one that is due sooner. It is told on a channel, not by a
     list, because a wait for a list ends when Redis looks at its clock, every 100 ms, and this one to the millisecond.
     What is told while nobody listens is no loss, for the moment is stored.
 
@@ -59,7 +59,9 @@ class Waker:
             try:
                 self._wake_as_told()
             except (redis.RedisError, OSError) as error:  # it may succeed in a moment, and must be tried
-                logger.warning("What waits for a rate waits longer: %s: %s", type(error).__name__, error)
+                logger.warning(
+                    "What waits for a rate or a retry waits longer: %s: %s", type(error).__name__, error
+                )
                 self.stopped.wait(self.pause)
 
     def _wake_as_told(self) -> None:
@@ -71,7 +73,7 @@ class Waker:
                 channel.get_message(timeout=self.pause if left is None else min(left, self.pause))
 
     def wake(self) -> float | None:
-        """Wake whoever a token is there for; seconds until the next one is due."""
+        """Wake whoever a token or a retry is there for; seconds until the next one is due."""
         left, features = self.store.take_due()
         try:
             self.dispatcher.send([Wake(feature) for feature in features])

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from orchestrator import embedded, errors
 
@@ -55,3 +61,52 @@ def serve(folder: Path, binary: str | None = None) -> Iterator[str]:
 def client_of(url: str) -> redis.Redis:
     """A client that answers in text."""
     return redis.Redis.from_url(url, decode_responses=True)
+
+
+@dataclass
+class KilledRedis:
+    """A redis-server that writes every change to its disk before it answers, and that can be killed."""
+
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its URL, whether it runs or not."""
+        return f"unix://{self.folder}/redis.sock"
+
+    def start(self) -> None:
+        """Start it, with all that it knew."""
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "redis.sock").unlink(missing_ok=True)
+        kept = ["--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        place = ["--port", "0", "--unixsocket", str(self.folder / "redis.sock")]
+        self.process = subprocess.Popen([find_binaries()[0], *kept, *place], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            assert time.monotonic() < deadline, "it does not start"
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0)).ping())
+        except redis.ConnectionError:
+            return False
+
+    def kill(self) -> None:
+        """Kill it; its socket stays, and answers nobody."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextlib.contextmanager
+def killable() -> Iterator[KilledRedis]:
+    """A redis-server that runs, and ends with the block at the latest."""
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:  # the path of a socket has to be short
+        server = KilledRedis(Path(folder) / "data")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()

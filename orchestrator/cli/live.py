@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -11,7 +13,7 @@ from rich.live import Live
 
 from orchestrator.cli import output, views
 from orchestrator.cli.log import Log
-from orchestrator.cli.snapshot import Reader
+from orchestrator.cli.snapshot import Reader, Snapshot
 from orchestrator.models import Event
 
 if TYPE_CHECKING:
@@ -46,11 +48,28 @@ def beats(handle: Handle, workforce: Workforce, after: str = "-") -> Iterator[li
             return
 
 
+@contextlib.contextmanager
+def patience(client: Client, handle: Handle, tell: Callable[[str], object] = output.tell) -> Iterator[None]:
+    """Let all that the client reads outlast an outage of `recovery.outage`, and tell of it, with the time of day."""
+    from orchestrator import outage
+
+    def tell_when(text: str) -> None:
+        tell(f"{time.strftime('%H:%M:%S')}  {text}")
+
+    store, longest = client.store, client.settings.recovery.outage
+    client.store = outage.patient(store, f"the watch over {handle.id}", longest=longest, tell=tell_when)
+    try:
+        yield
+    finally:
+        client.store = store
+
+
 def watch(client: Client, handle: Handle, workforce: Workforce, *, live: bool, after: str = "-") -> None:
     """Show a feature until it is settled: in a live view, else as lines from the event `after` on.
 
     Raises:
         WorkerEnded: Nobody is left to do the work.
+        RedisUnreachable: Redis was away for longer than `recovery.outage`.
     """
     if live and output.console().is_terminal:
         _draw(client, handle, workforce, after)
@@ -60,37 +79,43 @@ def watch(client: Client, handle: Handle, workforce: Workforce, *, live: bool, a
 
 def stay(client: Client, handle: Handle, workforce: Workforce) -> None:
     """Wait until it is settled, and show nothing. Raises as `watch`."""
-    for _ in beats(handle, workforce, client.store.last_event(handle.id)):
-        pass
+    with patience(client, handle):
+        for _ in beats(handle, workforce, client.store.last_event(handle.id)):
+            pass
 
 
 def _draw(client: Client, handle: Handle, workforce: Workforce, after: str) -> None:
     reader = Reader(client, handle)
     console = output.console()
 
-    def frame() -> Group:
-        lines = views.feature_lines(
-            reader.take(workforce.notice), time.time(), console.width, room=max(3, console.height - 1)
-        )
+    def frame(snapshot: Snapshot) -> Group:
+        lines = views.feature_lines(snapshot, time.time(), console.width, room=max(3, console.height - 1))
         return Group(*lines)
 
-    with Live(frame(), console=console, auto_refresh=False) as view:
+    shown = reader.take(workforce.notice)
+
+    def notice(text: str) -> None:
+        view.update(frame(dataclasses.replace(shown, notice=text)), refresh=True)
+
+    with Live(frame(shown), console=console, auto_refresh=False) as view, patience(client, handle, notice):
         rest_until = 0.0
         for events in beats(handle, workforce, after):
             begun = time.monotonic()
             if events and begun < rest_until:
                 continue
-            view.update(frame(), refresh=True)
+            shown = reader.take(workforce.notice)
+            view.update(frame(shown), refresh=True)
             rest_until = time.monotonic() + max(LEAST_SECONDS, SHARE * (time.monotonic() - begun))
-        view.update(frame(), refresh=True)
+        view.update(frame(reader.take(workforce.notice)), refresh=True)
 
 
 def _write(client: Client, handle: Handle, workforce: Workforce, after: str) -> None:
     log = Log(client, handle, output.say)
-    log.begin(from_start=after == "-")
     told = ""
-    for events in beats(handle, workforce, after):
-        log.add(events)
-        if workforce.notice != told:
-            told = workforce.notice
-            output.tell(told) if told else output.tell("Each queue has a worker now.")
+    with patience(client, handle):
+        log.begin(from_start=after == "-")
+        for events in beats(handle, workforce, after):
+            log.add(events)
+            if workforce.notice != told:
+                told = workforce.notice
+                output.tell(told) if told else output.tell("Each queue has a worker now.")

@@ -88,11 +88,21 @@ local function make_ready(task)
   end
 end
 
+-- So that a retry begins at its moment, and not at the sweep after it (see waker.py).
+local function be_woken_at(moment)
+  local due, entry = ARGV[5] .. ':due', 'retry:' .. ARGV[1]
+  local is_changed = redis.call('ZADD', due, 'CH', moment, entry) == 1
+  if is_changed and redis.call('ZRANGE', due, 0, 0)[1] == entry then redis.call('PUBLISH', ARGV[5] .. ':wake', entry) end
+end
+
 local function take_up_due_retries()
-  for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[7], '-inf', now)) do
-    redis.call('ZREM', KEYS[7], task)
-    make_ready(task)
+  local first = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
+  while first[1] and tonumber(first[2]) <= now do
+    redis.call('ZREM', KEYS[7], first[1])
+    make_ready(first[1])
+    first = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
   end
+  if first[1] then be_woken_at(first[2]) end
 end
 
 local function take_its_turn(task)

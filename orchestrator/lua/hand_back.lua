@@ -5,15 +5,18 @@
 --       10 freed
 -- ARGV  1 task  2 attempt  3 JSON {status: new status}, and its event in 4
 --       5 the same of a task that is not to run twice, its event in 6, its outcome in 7
---       8 statuses in which a feature is over, comma-separated  9 worker  10 events kept
+--       8 statuses in which a feature is over, comma-separated  9 worker, which has begun it
+--       10 events kept  11 the delivery that began it, as in start.lua ("": whichever of this worker)
 -- Output {code, status}
 --       "handed_back"  done; the cascade launches it
---       "stale"        the attempt is not held (any more); nothing was changed
+--       "stale"        the attempt is not held (any more), or not by this worker; nothing was changed
 local stored = redis.call('HGET', KEYS[2], ARGV[1])
 local held = redis.call('ZSCORE', KEYS[4], ARGV[1])
 if not stored or not held or tonumber(held) <= 0 then return {'stale', ''} end
 local state = cjson.decode(stored)
 if state.attempt ~= tonumber(ARGV[2]) then return {'stale', state.status} end
+if state.worker ~= ARGV[9] then return {'stale', state.status} end
+if ARGV[11] ~= '' and state.delivery ~= ARGV[11] then return {'stale', state.status} end
 
 local is_over = string.find(',' .. ARGV[8] .. ',', ',' .. redis.call('HGET', KEYS[1], 'status') .. ',', 1, true)
 local described = redis.call('HGET', KEYS[9], ARGV[1])

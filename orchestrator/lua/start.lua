@@ -1,6 +1,6 @@
 -- Begin an attempt: the worker that asks becomes its holder, with a lease.
 --
--- KEYS  1 meta  2 states  3 counts  4 slots  5 tasks  6 events  7 taken  8 limits  9 full
+-- KEYS  1 meta  2 states  3 counts  4 slots  5 tasks  6 events  7 taken  8 limits  9 full  10 plan
 -- ARGV  1 task  2 attempt  3 JSON {status: [event, new status]} of what can begin  4 lease in ms  5 worker
 --       6 statuses in which a feature is over, comma-separated  7 events kept  8 specialist
 --       9 a name for this delivery of the message, so that it may ask twice where the answer was lost
@@ -9,6 +9,7 @@
 --                   a queue since, and starts at that rate too
 --       "over"      the feature is over; the slot is free again
 --       "stale"     a later attempt exists, or this one has ended
+--       "misplaced" another specialist is to do it: its message was sent on to the caller by somebody else
 --       "held"      this attempt was started before: a duplicate delivery
 --       "missing"   no such feature or task
 local meta = redis.call('HMGET', KEYS[1], 'status', 'head')
@@ -18,6 +19,7 @@ if not meta[1] or not stored then return {'missing'} end
 local state = cjson.decode(stored)
 local held = redis.call('ZSCORE', KEYS[4], ARGV[1])
 if state.attempt ~= tonumber(ARGV[2]) or not held then return {'stale'} end
+if string.match(redis.call('HGET', KEYS[10], ARGV[1]) or '', '^%d+:%d+:(.*)$') ~= ARGV[8] then return {'misplaced'} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function grant()

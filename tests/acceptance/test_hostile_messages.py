@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import pytest
@@ -104,18 +105,42 @@ def test_a_message_with_a_command_in_it_obeys_the_operator(make_project: MakePro
     assert not target.exists()
 
 
-def test_noise_on_the_channels_of_events_and_of_control_ends_no_worker(make_project: MakeProject) -> None:
+def test_noise_on_the_channels_of_events_and_of_control_is_dropped_in_a_line_each(
+    make_project: MakeProject,
+) -> None:
     # Given a worker that listens to other workers and to remote control
     project = closed_project(make_project)
     worker = project.start_worker("one", "-c", "1")
     feature = Feature.model_validate({"title": "Good", "tasks": [{"id": "T1", "tags": ["bug"]}]})
     assert project.enqueue(feature).wait(PATIENCE).status is FeatureStatus.COMPLETED
     server = client_of(project.settings.redis.url.get_secret_value())  # type: ignore[union-attr]
-    channels = ["/0.celery.pidbox", "/0.celeryev/worker.heartbeat", "/0.celeryev/worker.online"]
-    wait_until(lambda: all(server.publish(channel, "x") for channel in channels))
+    channels = [
+        "/0.celery.pidbox",
+        "/0.celeryev/worker.heartbeat",
+        "/0.celeryev/worker.online",
+        "/0.celeryev/worker.elect",
+    ]
+    received = 0
+
+    def publish(channel: str, message: bytes) -> bool:
+        nonlocal received
+        receivers = int(server.publish(channel, message))
+        received += receivers
+        return receivers > 0
+
+    wait_until(lambda: all(publish(channel, b"x") for channel in channels))
 
     # When all sorts of things are published there
     bodies = ["", "null", "[]", "7", '{"type": "worker-heartbeat"}', '{"method": "shutdown", "arguments": 7}']
+    bodies += [
+        '{"method": "ping\\n\\u001b[31m"}',
+        '{"method": "rate_limit", "arguments": {"x": 1}}',
+        '{"method": ["ping"]}',
+        '{"method": "ping", "destination": 7}',
+        '{"method": "ping", "pattern": "(", "matcher": "pcre"}',
+        '{"method": "ping", "pattern": "(", "matcher": "none"}',
+        '{"method": "ping", "reply_to": "nowhere"}',
+    ]
     noise = [message for _, message in hostile.raw() if len(message) < 1_000]
     no_headers: list[dict[str, Any]] = [{}, {"hostname": {}}]
     noise += [
@@ -124,9 +149,20 @@ def test_noise_on_the_channels_of_events_and_of_control_ends_no_worker(make_proj
     noise += ["[" * 100_000]
     for channel in channels:
         for message in noise:
-            server.publish(channel, message.encode("utf-8", "surrogatepass"))
+            publish(channel, message.encode("utf-8", "surrogatepass"))
 
-    # Then the worker lives, and works
+    # Then the worker lives, works, and obeys
     assert project.enqueue(feature).wait(PATIENCE).status is FeatureStatus.COMPLETED
     assert worker.poll() is None
+    inspect = ("celery", "-A", "orchestrator", "inspect", "--timeout", "60", "-d", f"one@{gethostname()}")
+    assert "pong" in project.run(*inspect, "ping").stdout
     assert project.orchestrator("doctor").returncode == 0
+    # and has told of each in a line that does nothing to a terminal
+    log = project.folder / "one.log"
+    told = re.compile(r"is dropped|is refused|of remote control failed")
+    wait_until(lambda: len(told.findall(log.read_text("utf-8"))) >= received)
+    lines = log.read_text("utf-8").splitlines()
+    assert len([line for line in lines if told.search(line)]) == received
+    assert not [line for line in lines if "Traceback" in line]
+    assert max(map(len, lines)) < 1_000
+    assert all(line.replace("\t", "").isprintable() for line in lines)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from orchestrator.models import Feature, FeatureStatus, Task, TaskStatus
 from tests.acceptance.conftest import MakeProject, Project, all_events, wait_until
-from tests.redis_server import find_binaries
+from tests.redis_server import KilledRedis, killable
 
 pytestmark = pytest.mark.real
 
@@ -113,44 +108,10 @@ def test_what_cannot_finish_in_its_time_is_handed_back_and_goes_on_elsewhere(
     assert f"orchestrator unblock {handle.id} once" in explained.stdout
 
 
-@dataclass
-class KilledRedis:
-    """A redis-server that writes every change to its disk before it answers, and that can be killed."""
-
-    folder: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"unix://{self.folder}/redis.sock"
-
-    def start(self) -> None:
-        self.folder.mkdir(exist_ok=True)
-        (self.folder / "redis.sock").unlink(missing_ok=True)
-        kept = ["--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-        place = ["--port", "0", "--unixsocket", str(self.folder / "redis.sock")]
-        self.process = subprocess.Popen([find_binaries()[0], *kept, *place], stdout=subprocess.DEVNULL)
-        wait_until(self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            return bool(redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0)).ping())
-        except redis.ConnectionError:
-            return False
-
-    def kill(self) -> None:
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-
-
 @pytest.fixture
 def killed_redis() -> Iterator[KilledRedis]:
-    with tempfile.TemporaryDirectory(prefix="redis-") as folder:  # the path of a socket has to be short
-        server = KilledRedis(Path(folder) / "data")
-        server.start()
+    with killable() as server:
         yield server
-        server.kill()
 
 
 def test_a_redis_that_is_away_for_a_while_costs_nothing_but_time(

@@ -78,6 +78,33 @@ def test_a_signed_message_runs_and_others_are_refused(make_project: MakeProject,
     )
 
 
+def test_a_signed_message_that_is_sent_on_to_another_specialist_is_refused(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    # Given a signed message that somebody took from the queue
+    key, certificate = make_key(tmp_path / "accepted", "orchestrator")
+    signed = {"key": str(key), "certificate": str(certificate), "store": str(certificate)}
+    project = make_project(broker={"signing": signed})
+    server = client_of(project.settings.redis.url.get_secret_value())  # type: ignore[union-attr]
+    tasks = [{"id": "T1", "run": "echo 1"}]
+    handle = project.enqueue(Feature.model_validate({"title": "Login", "tasks": tasks}))
+    taken: Any = server.rpop("implementation-specialist")
+
+    # When it is sent on to another specialist, and later to the one that it is for
+    message = json.loads(taken)
+    message["headers"]["task"] = message["properties"]["delivery_info"]["routing_key"] = "senior-engineer"
+    server.lpush("senior-engineer", json.dumps(message))
+    project.start_worker("one", "-c", "1")
+    wait_until(lambda: server.hgetall(Keys().refused) == {"misplaced": "1"})
+    server.lpush("implementation-specialist", taken)
+
+    # Then its own does it, once
+    assert handle.wait(PATIENCE).status is FeatureStatus.COMPLETED
+    assert [state.attempt for state in handle.states()] == [1]
+    log = (project.folder / "one.log").read_text("utf-8")
+    assert log.count("T1 not started: another specialist is to do it") == 1
+
+
 @pytest.mark.parametrize("wrong", ["missing", "empty", "swapped"])
 def test_files_that_cannot_sign_are_named(tmp_path: Path, wrong: str) -> None:
     key, certificate = make_key(tmp_path, "orchestrator")

@@ -71,9 +71,8 @@ def work(handle: Handle, name: str, outcome: Outcome | None = None) -> None:
     """As a worker does."""
     store, outcome = handle._client.store, outcome or Completed(result={"rows": 3})
     attempt = store.state(handle.id, name).attempt
-    assert (
-        store.start(handle.id, name, attempt, specialist="builder", worker="w1", lease=60).code == "started"
-    )
+    who = "implementation-specialist"
+    assert store.start(handle.id, name, attempt, specialist=who, worker="w1", lease=60).code == "started"
     move = lifecycle.conclude(Flow("default", SHIPPED_FLOWS["default"]), outcome, Retries())
     store.finish(handle.id, name, attempt, outcome, move)
 

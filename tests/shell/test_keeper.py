@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery.worker import state
 
-from orchestrator import planner, routing
+from orchestrator import lifecycle, planner, routing
+from orchestrator.celery import App
 from orchestrator.dispatcher import Dispatcher
+from orchestrator.flows import SHIPPED_FLOWS, Flow
 from orchestrator.keeper import Keeper, _attempt
+from orchestrator.models import Retries, RetryLater
 from orchestrator.sections import Recovery
 from orchestrator.store import Store
 from orchestrator.waker import Waker
@@ -50,7 +54,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def lose(store: Store, feature_id: str = "auth") -> None:
     """A worker begins T1 and is gone."""
-    store.start(feature_id, "T1", 1, specialist="builder", worker="w9", lease=60)
+    begun = store.start(feature_id, "T1", 1, specialist="implementation-specialist", worker="w9", lease=60)
+    assert begun.code == "started"
     store.client.zadd(store.keys.feature(feature_id).slots, {"T1": 1})
 
 
@@ -188,13 +193,25 @@ def test_the_keeper_makes_the_limits_known_and_takes_back_what_is_held_by_none(s
     assert store.limit("resource:gpu").in_use == 0
 
 
-def test_a_token_wakes_who_waits_when_it_is_due_and_not_at_the_next_look(store: Store) -> None:
-    # Given a waker that looks once in an hour, and a rate of which the next token is due in a moment
-    app = app_with("memory://", recovery=RECOVERY)
+@contextlib.contextmanager
+def waking(app: App, store: Store) -> Iterator[None]:
+    """A waker that leads, and looks by itself once in an hour."""
     waker = Waker(store, Dispatcher(app, store, pooled=False), pause=3_600)
     waker.start()
     waker.lead(True)
     try:
+        yield
+    finally:
+        waker.stop()
+        store.client.publish(store.keys.wake, "the end")
+        waker.thread.join(60)
+    assert not waker.thread.is_alive()
+
+
+def test_a_token_wakes_who_waits_when_it_is_due_and_not_at_the_next_look(store: Store) -> None:
+    # Given a rate of which the next token is due in a moment
+    app = app_with("memory://", recovery=RECOVERY)
+    with waking(app, store):
         specialist = "implementation-specialist"
         store.set_limit(f"rate:{specialist}", "50 1")
         feature = factories.feature(*(task(f"T{number}") for number in range(4)))
@@ -205,8 +222,18 @@ def test_a_token_wakes_who_waits_when_it_is_due_and_not_at_the_next_look(store: 
 
         # Then the others follow
         wait_until(lambda: store.progress("auth").in_flight == 4)
-    finally:
-        waker.stop()
-        store.client.publish(store.keys.wake, "the end")
-        waker.thread.join(60)
-    assert not waker.thread.is_alive()
+
+
+def test_a_retry_begins_when_it_is_due_and_not_at_the_next_look(keeper: Keeper, store: Store) -> None:
+    with waking(app_with("memory://", recovery=RECOVERY), store):
+        # Given a feature with a retry in an hour, and then another with one in a moment
+        for feature, after in (("auth", 3_600), ("other", 0.05)):
+            launch(keeper, feature)
+            lose(store, feature)
+            later = RetryLater(after=after)
+            move = lifecycle.conclude(Flow("default", SHIPPED_FLOWS["default"]), later, Retries())
+            assert store.finish(feature, "T1", 1, later, move)[0] == "finished"
+
+        # When nobody but the waker looks, then the one is launched again, and not the other
+        wait_until(lambda: store.state("other", "T1").attempt == 2)
+        assert store.state("auth", "T1").attempt == 1

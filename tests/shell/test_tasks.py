@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from pydantic import ValidationError
 
-from orchestrator import planner, routing, tasks
+from orchestrator import planner, routing, shutdown, tasks
 from orchestrator.config import Settings
 from orchestrator.flows import FeatureEvent
 from orchestrator.models import (
@@ -122,6 +122,17 @@ def test_a_feature_that_is_not_stored_is_counted_as_refused(store: Store) -> Non
     assert store.client.hgetall(store.keys.refused) == {"unknown-feature": "2"}
 
 
+def test_a_message_for_another_specialist_is_counted_as_refused(store: Store, work: Any) -> None:
+    shell = shell_on()
+    launch(shell)
+    work(lambda context: Completed())
+
+    assert shell.attempt("reviewer", "auth", "T1", 1, "w1") == "not started: another specialist is to do it"
+
+    assert store.client.hgetall(store.keys.refused) == {"misplaced": "1"}
+    assert shell.attempt(WHO, "auth", "T1", 1, "w1") == "T1: completed"
+
+
 def test_a_broker_that_is_gone_loses_nothing(
     store: Store, work: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -205,6 +216,23 @@ def test_an_attempt_whose_start_was_forgotten_is_lost_where_another_worker_has_b
     work(outlive)
     shell.attempt(WHO, "auth", "T1", 1, "w1")
     assert store.state("auth", "T1").status is TaskStatus.IN_PROGRESS
+
+
+def test_an_attempt_that_another_delivery_began_meanwhile_is_not_handed_back(store: Store, work: Any) -> None:
+    shell = shell_on()
+    launch(shell)
+
+    def be_ended(context: Context) -> Outcome:
+        forget_the_start(store)
+        begun = store.start("auth", "T1", 1, specialist=WHO, worker="w1", lease=60, delivery="other")
+        assert begun.code == "started"
+        raise shutdown.WorkerEnds
+
+    work(be_ended)
+    with pytest.raises(TaskStopped, match="the worker ends"):
+        shell.attempt(WHO, "auth", "T1", 1, "w1")
+    state = store.state("auth", "T1")
+    assert (state.status, state.attempt) == (TaskStatus.IN_PROGRESS, 1)
 
 
 def test_an_attempt_says_how_far_it_is_and_learns_of_a_cancel(store: Store, work: Any) -> None:

@@ -19,6 +19,7 @@ from orchestrator.models import (
     FailureCause,
     FeatureStatus,
     Outcome,
+    Retries,
     RetryLater,
     TaskStatus,
 )
@@ -97,6 +98,28 @@ def test_an_attempt_of_a_cancelled_feature_is_over_and_frees_its_slot(store: Sto
 def test_what_was_never_launched_is_missing(store: Store, feature: str, name: str) -> None:
     launched(store)
     assert store.start(feature, name, 1, specialist="builder", worker="w1", lease=LEASE).code == "missing"
+
+
+def test_only_the_specialist_who_is_to_do_a_task_can_start_it(store: Store) -> None:
+    # Given a task that is launched for the builder
+    with launched(store, task("T1")) as run:
+        ask = partial(store.start, run.id, "T1", worker="w1", lease=LEASE)
+        before = read(run)
+
+        # When its message comes to another one, then nothing happens
+        assert ask(1, specialist="senior").code == "misplaced"
+        assert ask(1, specialist="build").code == "misplaced"
+        assert read(run) == before
+
+        # And where it is handed on, the next attempt is that one's, and the builder's no more
+        assert ask(1, specialist="builder").code == "started"
+        hard = Blocked(kind=BlockKind.TECHNICAL, reason="it is hard")
+        move = lifecycle.conclude(FLOW, hard, Retries(), chance=0, escalate_to="senior")
+        assert run.apply("T1", hard, move) == "finished"
+        run.cascade()
+        assert ask(1, specialist="senior").code == "stale"
+        assert ask(2, specialist="builder").code == "misplaced"
+        assert ask(2, specialist="senior").code == "started"
 
 
 def test_a_new_attempt_begins_without_the_progress_of_the_last(store: Store) -> None:

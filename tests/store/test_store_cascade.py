@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from orchestrator import errors
@@ -134,6 +136,45 @@ def test_a_due_retry_starts_again_and_one_that_is_not_waits(store: Store) -> Non
         assert run.cascade() == ["T2"]
         assert run.attempt("T2") == 2
         assert store.state(run.id, "T1").phase == "delayed"
+
+
+def test_the_moment_of_the_next_retry_is_known(store: Store) -> None:
+    client: Any = store.client
+    with launched(store, task("T1"), task("T2"), task("T3")) as run:
+        # Given two tasks that wait for a retry
+        for name, after in (("T1", 7_200), ("T2", 3_600)):
+            run.start(name)
+            run.end(name, RetryLater(after=after))
+        left, wake = store.take_due()
+        assert wake == []
+        assert left is not None
+        assert 3_600 - 60 < left <= 3_600
+
+        # When the first of them is due, then the feature is to be woken
+        run.make_due("T2")
+        client.zadd(store.keys.due, {f"retry:{run.id}": 1})
+        assert store.take_due() == (None, [run.id])
+
+        # And its cascade launches the task, and makes the moment of the other one known
+        assert run.cascade() == ["T2"]
+        left, wake = store.take_due()
+        assert wake == []
+        assert left is not None
+        assert 7_200 - 60 < left <= 7_200
+
+
+def test_a_retry_that_is_due_before_all_others_is_told(store: Store) -> None:
+    client: Any = store.client
+    listener = client.pubsub(ignore_subscribe_messages=True)
+    listener.subscribe(store.keys.wake)
+    listener.get_message(timeout=1)
+    with launched(store, task("T1"), task("T2"), task("T3")) as run:
+        for name, after in (("T1", 60), ("T2", 90), ("T3", 30)):
+            run.start(name)
+            run.end(name, RetryLater(after=after))
+        told = [listener.get_message(timeout=1) for _ in range(3)]
+    assert [message["data"] for message in told if message] == [f"retry:{run.id}"] * 2
+    listener.close()
 
 
 def test_without_auto_launch_each_batch_waits_to_be_launched(store: Store) -> None:

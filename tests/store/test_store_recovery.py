@@ -19,7 +19,7 @@ from orchestrator.models import Blocked, Failed, FailureCause, FeatureStatus, Ta
 from orchestrator.report import remedies
 from orchestrator.store import Store
 from tests.core.factories import task
-from tests.store.factories import check, enqueue, ids, launched
+from tests.store.factories import LEASE, check, enqueue, ids, launched, read
 
 
 def test_a_launch_that_does_not_start_is_published_again(store: Store) -> None:
@@ -225,6 +225,26 @@ def test_only_an_attempt_that_is_held_is_handed_back(store: Store) -> None:
         assert store.hand_back(run.id, "T9", 1, worker="w1")[0] == "stale"
         run.end("T1")
         assert store.hand_back(run.id, "T1", 1, worker="w1")[0] == "stale"
+
+
+def test_only_who_began_an_attempt_hands_it_back(store: Store) -> None:
+    # Given an attempt that one delivery of its message has begun: Redis has lost that an earlier one had
+    with launched(store, task("T1")) as run:
+        begun = store.start(
+            run.id, "T1", 1, specialist="builder", worker="w2", lease=LEASE, delivery="second"
+        )
+        assert begun.code == "started"
+        run.cascade()
+
+        # When others end that held it too, the worker of the earlier one or a process of the same worker
+        before = read(run)
+        assert store.hand_back(run.id, "T1", 1, worker="w1", delivery="first")[0] == "stale"
+        assert store.hand_back(run.id, "T1", 1, worker="w1")[0] == "stale"
+        assert store.hand_back(run.id, "T1", 1, worker="w2", delivery="first")[0] == "stale"
+
+        # Then it runs on, and its own worker may hand it back
+        assert read(run) == before
+        assert store.hand_back(run.id, "T1", 1, worker="w2", delivery="second")[0] == "handed_back"
 
 
 def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_it_is_handed_back(store: Store) -> None:
