@@ -189,6 +189,8 @@ class Keeper(bootsteps.StartStopStep):
             losses=recovery.worker_lost_retries,
             patience=recovery.patience,
             lease=recovery.lease,
+            # A worker that is well renews in every sweep, and asks an absent Redis about as often.
+            regain=max(recovery.lease / 2, 3 * recovery.sweep),
             overdue=self.shell.settings.error_handling.overdue_factor,
         )
         self.shell.dispatcher.send(lifecycle.follow_up(facts))

@@ -22,6 +22,7 @@ class Call(NamedTuple):
 
 PARTS: Mapping[str, frozenset[str]] = {
     "limits": frozenset({"cascade"}),
+    "publish": frozenset({"cascade", "recover"}),
     "recount": frozenset({"finish", "hand_back", "move", "proceed", "recover", "start"}),
 }
 """Scripts that are no verb but a part of some, which call them as a function."""

@@ -709,7 +709,14 @@ class Store(Records):
         self.client.hincrby(self.keys.refused, reason, 1)
 
     def recover(
-        self, feature_id: str, *, losses: int, patience: float, lease: float = 10.0, overdue: float = 1.5
+        self,
+        feature_id: str,
+        *,
+        losses: int,
+        patience: float,
+        lease: float = 10.0,
+        regain: float = 5.0,
+        overdue: float = 1.5,
     ) -> tuple[Facts, tuple[Launch, ...]]:
         """Take back what lost workers held, launch what may start now, and find launches whose message was lost.
 
@@ -717,11 +724,12 @@ class Store(Records):
             feature_id: An active feature; one that is gone leaves the list of active ones.
             losses: Attempts of a task that may be lost before it fails.
             patience: Seconds after which a launch that has not started is looked into.
-            lease: Seconds for which a lease is given; after an outage everybody has as long to renew.
+            lease: Seconds for which a lease is given.
+            regain: Seconds that everybody has to renew their leases after an outage.
             overdue: How many times its expected duration a batch may take before that is noticed.
 
         Returns:
-            What the cascade found, and what to publish again.
+            What the cascade found, and what to publish again, where the store does not do it.
 
         Raises:
             NoSuchFeature: There is none of this id any more.
@@ -764,6 +772,7 @@ class Store(Records):
                 TaskEvent.BLOCKER_DETECTED,
                 lifecycle.ask_whether_done("its worker was lost").model_dump_json(),
                 round(lease * 1000),
+                round(regain * 1000),
             ],
         )
         found, answer = scripts.run(self.client, recover, self._cascade(feature_id))

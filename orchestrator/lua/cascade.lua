@@ -3,8 +3,7 @@
 -- In dataflow a task is ready when all it depends on is resolved; batches are opened all the same, for reports.
 -- A function of the stored state alone, so that any number of repetitions does no harm.
 --
--- Where Celery's broker is this Redis, it also publishes what it launches: no crash can come in between. A message is
--- written as kombu's Redis transport writes it (Celery message protocol 2); all of a batch share a group id.
+-- Where Celery's broker is this Redis, it also publishes what it launches (publish.lua).
 --
 -- KEYS  1 meta  2 states  3 counts  4 batches  5 ready  6 slots  7 delayed  8 plan  9 unassigned
 --       10 events  11 active  12 waits  13 dependents  14 resolved (the last three: dataflow only)
@@ -158,30 +157,7 @@ local function update_dependents()
   redis.call('DEL', KEYS[14])
 end
 
-local function publish(task, state, specialist)
-  local attempt = string.format('%s:%s:%d', ARGV[1], task, state.attempt)
-  local queue = queues[specialist] or specialist
-  redis.call('LPUSH', queue, cjson.encode({
-    body = '[' .. cjson.encode({ ARGV[1], task, state.attempt }) .. ',{},{}]',
-    ['content-type'] = 'application/json',
-    ['content-encoding'] = 'utf-8',
-    headers = {
-      lang = 'py',
-      task = specialist,
-      id = attempt,
-      group = string.format('%s:%d', ARGV[1], state.batch),
-      argsrepr = string.format("('%s', '%s', %d)", ARGV[1], task, state.attempt),
-    },
-    properties = {
-      delivery_mode = 1,
-      delivery_tag = attempt .. ':' .. now,
-      delivery_info = { exchange = '', routing_key = queue },
-    },
-  }))
-end
-
--- A feature is over: what was launched and no worker has begun will not start.
-local function give_back_what_will_not_start()
+local function give_back_what_was_launched()
   for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', 0)) do
     local state = state_of(task)
     if state.holds then
@@ -206,7 +182,7 @@ local function launch(task)
   record('event', 'task_launched', 'task', task, 'attempt', state.attempt, 'batch', state.batch,
     unpack(queued and { 'cause', 'queued' } or {}))
   launched[#launched + 1] = { task, state.attempt, specialist }
-  if queues then publish(task, state, specialist) end
+  if queues then publish({ queues[specialist] or specialist }, { ARGV[1], task, state, specialist, now }) end
 end
 
 local function free_slots()
@@ -301,8 +277,10 @@ else
   redis.call('DEL', KEYS[5], KEYS[7], KEYS[9])
   if limits then
     limits.give_up()
-    give_back_what_will_not_start()
+    give_back_what_was_launched()
   end
+  -- No worker has begun it, and none will.
+  redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', 0)
 end
 if dataflow and is_over() then redis.call('UNLINK', KEYS[12], KEYS[13], KEYS[14]) end
 

@@ -1,5 +1,5 @@
--- Take a running attempt back from a worker that ends: its task is launched again at once, and no loss is counted. A
--- task that is not to run twice is blocked: a person is asked.
+-- Take a running attempt back from a worker that ends: its task is launched again at once, ahead of its queue, and no loss
+-- is counted. A task that is not to run twice is blocked: a person is asked.
 --
 -- KEYS  1 meta  2 states  3 counts  4 slots  5 ready  6 outcomes  7 events  8 plan  9 tasks
 --       10 freed
@@ -34,7 +34,7 @@ else
   redis.call('HSET', KEYS[6], ARGV[1], ARGV[7])
 end
 state.status = cjson.decode(arrow)[from] or from
-state.finished, state.note, state.percent = now, nil, nil
+state.finished, state.note, state.percent, state.ahead = now, nil, nil, true
 if state.holds then redis.call('RPUSH', KEYS[10], cjson.encode({ ARGV[1], state.holds })) end
 state.holds = nil
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))

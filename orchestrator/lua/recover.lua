@@ -1,7 +1,7 @@
 -- Take back what a lost worker held (a task that is not to run twice is blocked: a person is asked), find launches whose
 -- message was lost, and notice a batch that is overdue.
 -- Where nobody has looked for more than half a lease, Redis was away, or all who look: then whoever holds an attempt could
--- not renew its lease either, and nothing is taken back before all have had the time of a whole lease to do it.
+-- not renew its lease either, and nothing is taken back before all have had the time to do it.
 -- A message is taken for lost when a later one of its specialist was taken up, or when its queue is empty (or cannot be
 -- seen) and it is not started: after the patience, then after twice as long, up to 16 times.
 --
@@ -13,9 +13,9 @@
 --       10 statuses in which a feature is over, comma-separated  11 events kept
 --       12 JSON {specialist: its queue, where that is not its name}; "": the broker is another one
 --       13 JSON {status: new status} of the loss of a task that is not to run twice, its event in 14, its outcome in 15
---       16 lease in ms
--- Output JSON: lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …], to be published again;
---       or nil where there is no such feature
+--       16 lease in ms  17 time in ms that all are given to renew their leases
+-- Output JSON: lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …], for the caller to publish
+--       again, where the broker is another one; or nil where there is no such feature
 local meta = redis.call('HMGET', KEYS[1], 'status', 'batch', 'batch_started', 'overdue', 'paused')
 local status = meta[1]
 if not status then
@@ -39,7 +39,7 @@ end
 local function lose(task)
   local state = cjson.decode(redis.call('HGET', KEYS[2], task))
   local from, event, arrow = state.status, ARGV[5], ARGV[4]
-  state.lost, state.finished, state.note = state.lost + 1, now, nil
+  state.lost, state.finished, state.note, state.ahead = state.lost + 1, now, nil, true
   if state.holds then redis.call('RPUSH', KEYS[14], cjson.encode({ task, state.holds })) end
   state.holds = nil
   local outcome
@@ -63,9 +63,9 @@ local function lose(task)
   lost[#lost + 1] = { task, state.attempt, state.status }
 end
 
-local function is_queued(specialist)
-  if ARGV[12] == '' then return false end
-  return redis.call('LLEN', cjson.decode(ARGV[12])[specialist] or specialist) > 0
+local queues = ARGV[12] ~= '' and cjson.decode(ARGV[12])
+local function queue_of(specialist)
+  return queues[specialist] or specialist
 end
 
 local function look_for_message(task)
@@ -74,12 +74,17 @@ local function look_for_message(task)
   local launched = -redis.call('ZSCORE', KEYS[4], task)
   local is_overtaken = tonumber(redis.call('HGET', KEYS[6], specialist) or 0) > launched
   local is_silent = now - launched > tonumber(ARGV[3]) * 2 ^ math.min(state.sent or 0, 4)
-  if not is_overtaken and (not is_silent or is_queued(specialist)) then return end
+  local is_queued = queues and redis.call('LLEN', queue_of(specialist)) > 0
+  if not is_overtaken and (not is_silent or is_queued) then return end
   state.sent = (state.sent or 0) + 1
   redis.call('HSET', KEYS[2], task, cjson.encode(state))
   redis.call('ZADD', KEYS[4], -now, task)
   record('event', 'message_lost', 'task', task, 'attempt', state.attempt)
-  unpublished[#unpublished + 1] = { task, state.attempt, specialist }
+  if queues then
+    publish({ queue_of(specialist) }, { ARGV[1], task, state, specialist, now })
+  else
+    unpublished[#unpublished + 1] = { task, state.attempt, specialist }
+  end
 end
 
 local function notice_overdue_batch()
@@ -101,9 +106,8 @@ end
 
 local function may_take_back()
   local looked, patient = unpack(redis.call('HMGET', KEYS[13], 'looked', 'patient'))
-  local lease = tonumber(ARGV[16])
-  if looked and now - looked > lease / 2 then
-    patient = now + lease
+  if looked and now - looked > ARGV[16] / 2 then
+    patient = now + ARGV[17]
     redis.call('HSET', KEYS[13], 'patient', patient)
   end
   redis.call('HSET', KEYS[13], 'looked', now)

@@ -7,7 +7,7 @@
 -- Output {code, task JSON (nil: the gates of the feature), feature head JSON, state JSON, feature status, wait in ms}
 --       "started"   the caller holds the attempt, and begins after the wait: what was launched at a rate may have stood in
 --                   a queue since, and starts at that rate too
---       "over"      the feature is over; the slot is free again
+--       "over"      the feature is over, and this attempt was not begun
 --       "stale"     a later attempt exists, or this one has ended
 --       "misplaced" another specialist is to do it: its message was sent on to the caller by somebody else
 --       "held"      this attempt was started before: a duplicate delivery
@@ -18,7 +18,10 @@ if not meta[1] or not stored then return {'missing'} end
 
 local state = cjson.decode(stored)
 local held = redis.call('ZSCORE', KEYS[4], ARGV[1])
-if state.attempt ~= tonumber(ARGV[2]) or not held then return {'stale'} end
+local begins = cjson.decode(ARGV[3])[state.status]
+local is_over = string.find(',' .. ARGV[6] .. ',', ',' .. meta[1] .. ',', 1, true)
+if state.attempt ~= tonumber(ARGV[2]) then return {'stale'} end
+if not held then return {is_over and begins and 'over' or 'stale'} end
 if string.match(redis.call('HGET', KEYS[10], ARGV[1]) or '', '^%d+:%d+:(.*)$') ~= ARGV[8] then return {'misplaced'} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -27,11 +30,6 @@ local function grant()
   return {'started', redis.call('HGET', KEYS[5], ARGV[1]), meta[2], cjson.encode(state), meta[1], wait}
 end
 if tonumber(held) > 0 then return ARGV[9] ~= '' and state.delivery == ARGV[9] and grant() or {'held'} end
-if string.find(',' .. ARGV[6] .. ',', ',' .. meta[1] .. ',', 1, true) then
-  redis.call('ZREM', KEYS[4], ARGV[1])
-  return {'over'}
-end
-local begins = cjson.decode(ARGV[3])[state.status]
 if not begins then return {'stale'} end
 
 -- The rule of cascade.lua (GCRA), for the moments at which attempts begin.
@@ -45,14 +43,15 @@ local function begins_at_its_rate()
   return math.ceil(full - burst * interval)
 end
 
-local from, event = state.status, begins[1]
-state.begins = begins_at_its_rate()
+local from, event, in_turn = state.status, begins[1], not state.sent and not state.ahead
+state.begins, state.ahead = begins_at_its_rate(), nil
 state.status, state.started, state.worker, state.finished = begins[2], now, ARGV[5], nil
 state.percent, state.note, state.noted, state.delivery = nil, nil, nil, ARGV[9]
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[4]), ARGV[1])
--- Not of one that was sent again: its first message may have stood in the queue all the while, and overtaken nobody.
-if not state.sent then redis.call('HSET', KEYS[7], ARGV[8], -held) end
+-- Not of one that was sent again: its first message may have stood in the queue all the while, and overtaken nobody. Nor of
+-- one that was sent ahead of all that waits.
+if in_turn then redis.call('HSET', KEYS[7], ARGV[8], -held) end
 redis.call('HSETNX', KEYS[1], 'started', now)
 recount({ KEYS[3] }, { ARGV[1], state.batch, from, -1 })
 recount({ KEYS[3] }, { ARGV[1], state.batch, state.status, 1 })

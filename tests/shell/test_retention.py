@@ -38,7 +38,7 @@ def over(store: Store, feature_id: str, days: float) -> None:
     store.enqueue(feature_id, plan, routing.route(feature, Settings()))
     store.cascade(feature_id)
     run = Run(store, feature_id, plan)
-    run.start("T1")
+    run.start("T1", specialist=Settings().specialist_routing.default)
     run.end("T1", Completed())
     ended = float(str(store.client.hget(run.keys.meta, "finished"))) - days * DAY * 1000
     store.client.hset(run.keys.meta, "finished", ended)

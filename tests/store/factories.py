@@ -71,10 +71,12 @@ class Run:
         """The number of the task's latest attempt."""
         return self.store.state(self.id, task).attempt
 
-    def start(self, task: str, attempt: int | None = None, worker: str = "w1") -> Grant:
+    def start(
+        self, task: str, attempt: int | None = None, worker: str = "w1", specialist: str = "builder"
+    ) -> Grant:
         """A worker wants to begin the latest attempt, or the given one."""
         number = self.attempt(task) if attempt is None else attempt
-        return self.store.start(self.id, task, number, specialist="builder", worker=worker, lease=LEASE)
+        return self.store.start(self.id, task, number, specialist=specialist, worker=worker, lease=LEASE)
 
     def finish(
         self,

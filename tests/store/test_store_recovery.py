@@ -22,6 +22,12 @@ from tests.core.factories import task
 from tests.store.factories import LEASE, check, enqueue, ids, launched, read
 
 
+def queued(client: redis.Redis) -> list[str]:
+    """The tasks whose messages wait in the builder's queue, the next one first."""
+    messages: Any = client.lrange("builder", 0, -1)
+    return [json.loads(message)["headers"]["id"].split(":")[1] for message in reversed(messages)]
+
+
 def test_a_launch_that_does_not_start_is_published_again(store: Store) -> None:
     with launched(store, task("T1"), task("T2")) as run:
         # Given one launched long ago and one a moment ago
@@ -57,12 +63,14 @@ def test_a_message_that_was_sent_again_overtakes_nobody(client: redis.Redis) -> 
         for name, milliseconds in (("T1", 55_000), ("T2", 54_000), ("T3", 63_000)):
             run.age_launch(name, milliseconds)
         waiting: Any = client.rpop("builder", 3)
-        assert [launch.task for launch in run.recover(patience=60)[1]] == ["T3"]
+        run.recover(patience=60)
+        assert queued(client) == ["T3"]
         client.lpush("builder", *waiting)
         # When its first message is taken up
         run.start("T3")
         # Then the two before it are not taken for lost
-        assert run.recover(patience=50)[1] == ()
+        run.recover(patience=50)
+        assert queued(client) == ["T3", "T1", "T2", "T3"]
 
 
 def test_a_message_that_waits_in_its_queue_is_not_lost(client: redis.Redis) -> None:
@@ -70,10 +78,38 @@ def test_a_message_that_waits_in_its_queue_is_not_lost(client: redis.Redis) -> N
     store = Store(client, Keys(), queues={})
     with launched(store, task("T1")) as run:
         run.age_launch("T1")
-        assert run.recover(patience=60)[1] == ()
+        run.recover(patience=60)
+        assert queued(client) == ["T1"]
         # When the message is lost
         assert client.rpop("builder")
-        assert run.recover(patience=60)[1] == (Launch("T1", 1, "builder"),)
+        assert queued(client) == []
+        # Then it is sent again, by the store itself, and is as small as the first
+        assert run.recover(patience=60)[1] == ()
+        assert queued(client) == ["T1"]
+        (message,) = client.lrange("builder", 0, -1)
+        assert len(message) < 600
+
+
+def test_what_a_worker_lost_or_handed_back_goes_ahead_of_its_queue(client: redis.Redis) -> None:
+    store = Store(client, Keys(), queues={})
+    with launched(store, *(task(f"T{number}") for number in range(1, 6))) as run:
+        # Given two that run, of which one is lost and one handed back, while three wait
+        assert client.rpop("builder", 2)
+        for number in range(1, 6):
+            run.age_launch(f"T{number}", 50_000)
+        run.start("T1")
+        run.start("T2")
+        run.expire_lease("T1")
+        run.recover()
+        store.hand_back(run.id, "T2", 1, worker="w1")
+
+        # Then they are the next ones
+        assert queued(client) == ["T2", "T1", "T3", "T4", "T5"]
+        # And when they start, nothing that waits is taken for overtaken
+        run.start("T1", 2)
+        run.start("T2", 2)
+        run.recover(patience=40)
+        assert "message_lost" not in {event.event for event in store.events(run.id)}
 
 
 def test_what_is_launched_is_published_in_the_same_step(client: redis.Redis) -> None:
@@ -93,9 +129,7 @@ def test_what_is_launched_is_published_in_the_same_step(client: redis.Redis) -> 
         assert (message.delivery_info["routing_key"], len(raw) < 600) == ("site", True)
 
 
-def test_after_an_outage_everybody_has_the_time_of_a_lease_to_renew(
-    store: Store, client: redis.Redis
-) -> None:
+def test_after_an_outage_everybody_has_the_time_to_renew(store: Store, client: redis.Redis) -> None:
     with launched(store, task("T1"), task("T2")) as run:
         run.start("T1")
         run.start("T2")

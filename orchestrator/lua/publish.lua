@@ -1,0 +1,26 @@
+-- The part of the scripts that publish, where Celery's broker is this Redis: no crash can come between a launch and its
+-- message. A message is written as kombu's Redis transport writes it (Celery message protocol 2); all of a batch share a
+-- group id. Workers take from the right of a queue.
+--
+-- KEYS  1 queue
+-- ARGV  1 feature id  2 task  3 its state  4 specialist  5 now in ms
+-- Output nothing
+local feature, task, state, specialist, now = unpack(ARGV)
+local attempt = string.format('%s:%s:%d', feature, task, state.attempt)
+redis.call((state.ahead or state.sent) and 'RPUSH' or 'LPUSH', KEYS[1], cjson.encode({
+  body = '[' .. cjson.encode({ feature, task, state.attempt }) .. ',{},{}]',
+  ['content-type'] = 'application/json',
+  ['content-encoding'] = 'utf-8',
+  headers = {
+    lang = 'py',
+    task = specialist,
+    id = attempt,
+    group = string.format('%s:%d', feature, state.batch),
+    argsrepr = string.format("('%s', '%s', %d)", feature, task, state.attempt),
+  },
+  properties = {
+    delivery_mode = 1,
+    delivery_tag = attempt .. ':' .. now,
+    delivery_info = { exchange = '', routing_key = KEYS[1] },
+  },
+}))
