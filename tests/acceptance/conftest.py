@@ -23,7 +23,7 @@ from orchestrator.models import Event, Feature
 from tests.redis_server import serve
 
 BIN = Path(sys.executable).parent
-PATIENCE = 120.0
+PATIENCE = 30.0
 """Seconds after which a test gives up on something that should happen at once. No verdict depends on it otherwise."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -19,6 +20,7 @@ from pydantic import SecretStr
 from orchestrator import errors
 from orchestrator.models import Task
 from orchestrator.sections import Limits
+from tests.full_disk import fill, small_disk
 from tests.shell.contexts import a_context
 from workers import Blocked, Cancelled, Completed, Context, Failed, FailureCause, RetryLater
 from workers.runners import command
@@ -563,6 +565,55 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, place: str) ->
     assert outcome.cause is FailureCause.DEPENDENCY
     assert outcome.reason.startswith(f"cannot write into the folder {tmp_path / 'disk'}")
     assert not (tmp_path / "trace").exists()
+
+
+def test_a_disk_that_is_full_before_the_command_runs_is_named(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as disk:
+        # Given a folder for the attempt where nothing can be written
+        context = a_context(tmp_path, workdir=disk / "work")
+        context.workdir.mkdir()
+        fill(disk / "full")
+        # When the command is to run, then the attempt failed before it did anything
+        outcome = a_runner(f"open({str(tmp_path / 'trace')!r}, 'w')", tmp_path).perform(context)
+    assert isinstance(outcome, Failed)
+    assert outcome.cause is FailureCause.DEPENDENCY
+    assert outcome.reason == f"cannot write into the folder {context.workdir}: No space left on device"
+    assert not (tmp_path / "trace").exists()
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from tests.shell.test_command_runner import run
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+print(run(sys.argv[1], Path(sys.argv[2])).model_dump_json())
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "reason"),
+    [
+        (
+            "print('x' * 1_000_000)",
+            "failed",
+            r"exit code \d+.*; nothing more can be written into its log .*: File too",
+        ),
+        ("import sys; sys.exit('broken')", "failed", r"exit code 1: broken$"),
+        ("try: print('x' * 1_000_000, flush=True)\nexcept OSError: import os; os._exit(0)", "completed", ""),
+    ],
+)
+def test_a_failure_tells_of_a_log_that_takes_no_more(
+    tmp_path: Path, code: str, status: str, reason: str
+) -> None:
+    # Given a process whose files may not grow beyond a size, as on a disk that is full
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    outcome = json.loads(done.stdout)
+    assert outcome["status"] == status
+    assert re.search(reason, outcome.get("reason", ""), re.DOTALL)
+    # And nothing is in the log but what the command has written
+    assert b"\0" not in (tmp_path / "logs" / "T1.log").read_bytes()
 
 
 # How it is ended

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -39,6 +40,9 @@ SHORTEST_SECRET = 8
 """A shorter value of `env`, such as 1 or true, is no secret, and stands in too many texts to be hidden."""
 
 MASK = "**"
+BLOCK = 65_536
+"""Bytes that a log must have room for: more than a file system may have kept for it already."""
+
 CHUNK = 1_000_000
 """Bytes of a log that are looked through at a time."""
 
@@ -87,7 +91,8 @@ class CommandRunner:
         try:
             files = _Files.prepare(context, given)
         except OSError as error:
-            folder = Path(error.filename or context.log_file).parent
+            # An error of writing names no file, and nothing but the task file is written.
+            folder = Path(error.filename).parent if error.filename else context.workdir
             reason = f"cannot write into the folder {folder}: {error.strerror or error}"
             return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
         with files.log:
@@ -107,6 +112,8 @@ class CommandRunner:
                     files.mask(self._secrets)
             tail = files.tail(self.limits.tail)
             outcome = ended_early or self._judge(process.returncode, tail, files)
+            if isinstance(outcome, Failed) and (trouble := files.trouble()):
+                outcome = outcome.model_copy(update={"reason": f"{outcome.reason}; {trouble}"})
             outcome = masked(outcome.model_copy(update={"tail": outcome.tail or tail}), self._secrets)
             return within(outcome, self.limits)
 
@@ -282,6 +289,17 @@ class _Files:
         end = self.log.seek(0, os.SEEK_END)
         self.log.seek(max(self.start, end - 4 * limit))  # a character has at most four bytes in UTF-8
         return as_text(self.log.read(4 * limit).decode(errors="replace"), limit)
+
+    def trouble(self) -> str:
+        """Why nothing more can be written into the log; "" where it can. What has failed may have failed for it."""
+        end = self.log.seek(0, os.SEEK_END)
+        try:
+            written = os.write(self.log.fileno(), bytes(BLOCK))
+            why = "" if written == BLOCK else os.strerror(errno.ENOSPC)
+        except OSError as error:
+            why = error.strerror or str(error)
+        self.log.truncate(end)
+        return f"nothing more can be written into its log {self.path}: {why}" if why else ""
 
     def mask(self, secrets: Sequence[str]) -> None:
         """Write asterisks over each secret in this attempt's output, so that nothing moves for whoever reads along."""
