@@ -73,9 +73,12 @@ class Rig:
         return handle
 
     @contextlib.contextmanager
-    def worker(self, queue: str, processes: int = PROCESSES) -> Iterator[subprocess.Popen[bytes]]:
-        """A worker of ours for one queue."""
-        command = ["-A", "orchestrator", "worker", "-n", f"{queue}@%h", "-Q", queue, "-c", str(processes)]
+    def worker(
+        self, queue: str, processes: int = PROCESSES, *options: str
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker of ours for one queue, with options of `celery worker`."""
+        command = ["-A", "orchestrator", "worker", "-n", f"{queue}@%h", "-Q", queue]
+        command += ["-c", str(processes), *options]
         with supervisor.celery(self.settings, command, self.folder / f"{queue}.log") as process:
             yield process
 
@@ -136,6 +139,7 @@ def _settings(folder: Path, url: str) -> Settings:
         "redis": {"url": url},
         "specialists": {
             "noop": {"python": "benchmarks.noop:noop"},
+            "ahead": {"python": "benchmarks.noop:noop"},
             # No worker takes from this queue, so that what was published can be looked at.
             "idle": {"python": "benchmarks.noop:noop"},
             "sleep": {"python": "benchmarks.noop:sleep"},

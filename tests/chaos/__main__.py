@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.chaos import checker, faults, plain
+from tests.chaos.cluster import AS_SHIPPED, QUICK
 from tests.chaos.report import Report, report, table
 from tests.chaos.run import Weather, run
 
@@ -26,7 +27,12 @@ def main() -> int:
     seed = options.seed if options.seed is not None else random.randrange(10**6)
     again = f"SEED={seed} MINUTES={options.minutes:g}"
     print(f"seed {seed}, {options.minutes:g} minutes; the same again: make chaos {again}", flush=True)
-    weather = Weather(options.minutes * 60, options.every, kinds=options.fault)
+    weather = Weather(
+        options.minutes * 60,
+        options.every,
+        kinds=options.fault,
+        recovery=AS_SHIPPED if options.as_shipped else QUICK,
+    )
     if options.celery:
         weather = replace(weather, kinds=options.fault or PLAIN_FAULTS)
     reports = [_ours(seed, weather)]
@@ -81,6 +87,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--every", type=float, default=4.0, help="seconds from fault to fault, about")
     parser.add_argument(
         "--fault", action="append", default=[], choices=sorted(faults.FAULTS), help="only these"
+    )
+    parser.add_argument(
+        "--as-shipped", action="store_true", help="leases of 10 s, as they are configured; not 2 s"
     )
     parser.add_argument(
         "--celery", action="store_true", help="and plain Celery under the same kills, beside it"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -83,6 +83,12 @@ class Worker:
             os.killpg(self.process.pid, number)
 
 
+QUICK: Mapping[str, str] = {"lease": "2s", "sweep": "200ms", "patience": "2s", "grace": "2s"}
+"""The section `recovery` of the configuration, so that much happens in little time."""
+
+AS_SHIPPED: Mapping[str, str] = {}
+
+
 @dataclass
 class Cluster:
     """A Redis and some workers below a folder. As a context manager it ends with the block.
@@ -97,9 +103,7 @@ class Cluster:
     folder: Path
     random: Random
     size: int = 3
-    recovery: dict[str, Any] = field(
-        default_factory=lambda: {"lease": "2s", "sweep": "200ms", "patience": "2s", "grace": "2s"}
-    )
+    recovery: Mapping[str, str] = field(default_factory=lambda: QUICK)
     workers: dict[int, Worker] = field(default_factory=dict, init=False)
     names: int = field(default=0, init=False)
     is_supervised: bool = field(default=True, init=False)
@@ -126,7 +130,7 @@ class Cluster:
         return {
             "redis": {"url": f"unix://{self.socket}"},
             "trust": {"inline_commands": True},
-            "recovery": self.recovery,
+            "recovery": dict(self.recovery),
             "logs": str(self.logs),
             "parallelism": {"max_parallel_total": MOST_AT_ONCE},
             "specialists": {

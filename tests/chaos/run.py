@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -14,7 +14,7 @@ from orchestrator import errors, planner, routing
 from orchestrator.client import Client, gated_stages
 from orchestrator.models import Event, Feature
 from tests.chaos import faults, load
-from tests.chaos.cluster import MASONS, MOST_AT_ONCE, PATIENCE, PAUSE, Cluster, wait_until
+from tests.chaos.cluster import MASONS, MOST_AT_ONCE, PATIENCE, PAUSE, QUICK, Cluster, wait_until
 from tests.chaos.history import EVERYONE, Effect, History, Story, Strike
 from tests.chaos.load import Errand
 from tests.chaos.person import Person
@@ -33,6 +33,7 @@ class Weather:
         feature_every: Seconds from feature to feature.
         kinds: The faults; all of them where none is named.
         workers: How many there are.
+        recovery: The section of the configuration.
     """
 
     seconds: float
@@ -40,6 +41,7 @@ class Weather:
     feature_every: float = 1.0
     kinds: Sequence[str] = ()
     workers: int = 3
+    recovery: Mapping[str, str] = field(default_factory=lambda: QUICK)
 
 
 class People(threading.Thread):
@@ -99,7 +101,7 @@ def run(
         weather: How hard it is.
         say: Is told of each fault.
     """
-    with Cluster(folder, Random(f"{seed}:cluster"), weather.workers) as cluster:
+    with Cluster(folder, Random(f"{seed}:cluster"), weather.workers, weather.recovery) as cluster:
         wait_until(lambda: all(worker.is_ready for worker in cluster.workers.values()))
         people = People(cluster, seed, weather.feature_every)
         people.start()
