@@ -348,9 +348,11 @@ def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:
         if not isinstance(dependencies, list | tuple):
             continue
         for at, dependency in enumerate(dependencies):
-            where = ("tasks", place, "depends_on", at)
-            if not isinstance(dependency, str) or not re.fullmatch(ID_PATTERN, dependency):
+            if not isinstance(dependency, str) or (dependency in first and dependency != task_id):
                 continue
+            if not re.fullmatch(ID_PATTERN, dependency):
+                continue
+            where = ("tasks", place, "depends_on", at)
             if dependency == task_id:
                 yield _mistake("self_dependency", "a task cannot depend on itself", where, dependency)
             elif dependency not in first:
