@@ -1,6 +1,8 @@
 -- Answer "what may start now?" and launch it: retries that are due, the next batch when the one before it is
 -- resolved, then the ready tasks, in launch order, into the free slots. Last, the feature's status follows its tasks.
 -- In dataflow a task is ready when all it depends on is resolved; batches are opened all the same, for reports.
+-- A task is ready at its rank, in launch order; what a worker lost or handed back has had its turn, and is ready at a negative
+-- one: it goes before all others of its feature, and of its priority where it waits for a limit.
 -- A function of the stored state alone, so that any number of repetitions does no harm.
 --
 -- Where Celery's broker is this Redis, it also publishes what it launches (publish.lua).

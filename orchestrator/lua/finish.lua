@@ -23,12 +23,9 @@ if not held then return {'stale', state.status} end
 if tonumber(held) <= 0 then return {'refused', state.status} end
 if ARGV[12] ~= '' and state.delivery ~= ARGV[12] then return {'stale', state.status} end
 
-local steps, path = cjson.decode(ARGV[3]), { state.status }
-for _, step in ipairs(steps) do
-  local target = step[2][path[#path]]
-  if not target then return {'refused', state.status} end
-  path[#path + 1] = target
-end
+local steps = cjson.decode(ARGV[3])
+local path = walk({}, { state.status, steps })
+if not path then return {'refused', state.status} end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

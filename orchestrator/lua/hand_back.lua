@@ -28,7 +28,8 @@ local from, event, arrow = state.status, ARGV[4], ARGV[3]
 if is_over then
   -- Nothing of it runs again; the status of the feature says the rest.
 elseif may_run_twice then
-  redis.call('ZADD', KEYS[5], string.match(redis.call('HGET', KEYS[8], ARGV[1]), '^%d+'), ARGV[1])
+  -- Less than any rank (see cascade.lua).
+  redis.call('ZADD', KEYS[5], string.match(redis.call('HGET', KEYS[8], ARGV[1]), '^%d+') - 1e9, ARGV[1])
 else
   event, arrow = ARGV[6], ARGV[5]
   redis.call('HSET', KEYS[6], ARGV[1], ARGV[7])

@@ -175,6 +175,11 @@ local function by_turn()
   return order
 end
 
+local function is_ahead(class)
+  local first = redis.call('ZRANGE', tasks_of(class), 0, 0, 'WITHSCORES')
+  return first[1] and tonumber(first[2]) < 0
+end
+
 -- The other classes of the feature that wait for the same go to the back with it, before it: all have one share.
 local function go_to_the_back(class)
   for _, place in ipairs(by_turn()) do
@@ -186,7 +191,7 @@ local function go_to_the_back(class)
       end
     end
   end
-  waits[class].turn = next_turn()
+  waits[class].turn = is_ahead(class) and 0 or next_turn()
 end
 
 local function drop(class)
@@ -228,17 +233,25 @@ local function fill(free_slots, launch, specialist_of)
   end
 
   local function launch_or_wait(task, rank)
-    local class = class_of(task, specialist_of(task))
+    local class, turn = class_of(task, specialist_of(task)), tonumber(rank) < 0 and 0
     if not waits[class] then
-      -- It has no turn yet: all of its priority that wait go before it.
-      local limit = lacks(class, function() return priority_of(task) * 1e12 + ASIDE / 10 end)
+      -- Where it has no turn yet, all of its priority that wait go before it.
+      local limit = lacks(class, function() return priority_of(task) * 1e12 + (turn or ASIDE / 10) end)
       if not limit then return launch(task) end
-      waits[class] = { limit = limit, turn = next_turn() }
+      waits[class] = { limit = limit, turn = turn or next_turn() }
     end
+    waits[class].turn = turn or waits[class].turn
     redis.call('ZADD', tasks_of(class), rank, task)
   end
 
   drop_empty_classes()
+  for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', '(0')) do
+    if free_slots() > 0 then
+      local rank = redis.call('ZSCORE', KEYS[6], task)
+      redis.call('ZREM', KEYS[6], task)
+      launch_or_wait(task, rank)
+    end
+  end
   for _, place in ipairs(by_turn()) do serve(place[1]) end
   while free_slots() > 0 do
     local popped = redis.call('ZPOPMIN', KEYS[6], free_slots())

@@ -24,12 +24,9 @@ local state = stored and cjson.decode(stored)
   or { status = 'pending', attempt = 0, retried = 0, lost = 0, batch = batch }
 local dataflow = feature[3] == 'dataflow' and string.sub(ARGV[1], 1, 1) ~= '@'
 local held = redis.call('ZSCORE', KEYS[5], ARGV[1])
-local steps, path = cjson.decode(ARGV[2]), { state.status }
-for _, step in ipairs(steps) do
-  local target = step[2][path[#path]]
-  if not target then return {'refused', state.status, state.status} end
-  path[#path + 1] = target
-end
+local steps = cjson.decode(ARGV[2])
+local path = walk({}, { state.status, steps })
+if not path then return {'refused', state.status, state.status} end
 if held and ARGV[7] ~= '1' then return {'running', state.status, state.status} end
 
 local time = redis.call('TIME')

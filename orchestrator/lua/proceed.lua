@@ -11,18 +11,15 @@ if not stored or not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return {'stale'
 local state = cjson.decode(stored)
 if state.attempt ~= tonumber(ARGV[2]) then return {'stale', state.status} end
 
-local path = { state.status }
-for _, step in ipairs(cjson.decode(ARGV[3])) do
-  local target = step[2][path[#path]]
-  if not target then return {'refused', state.status} end
-  path[#path + 1] = target
-end
+local steps = cjson.decode(ARGV[3])
+local path = walk({}, { state.status, steps })
+if not path then return {'refused', state.status} end
 
 state.status = path[#path]
 redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(state))
 recount({ KEYS[2] }, { ARGV[1], state.batch, path[1], -1 })
 recount({ KEYS[2] }, { ARGV[1], state.batch, state.status, 1 })
-for place, step in ipairs(cjson.decode(ARGV[3])) do
+for place, step in ipairs(steps) do
   redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[5], '*', 'event', step[1], 'task', ARGV[1], 'from', path[place],
     'to', path[place + 1], 'attempt', state.attempt, 'worker', ARGV[4])
 end

@@ -52,7 +52,8 @@ local function lose(task)
   if outcome then
     redis.call('HSET', KEYS[7], task, outcome)
   elseif not is_over then
-    redis.call('ZADD', KEYS[5], string.match(redis.call('HGET', KEYS[10], task), '^%d+'), task)
+    -- Less than any rank (see cascade.lua).
+    redis.call('ZADD', KEYS[5], string.match(redis.call('HGET', KEYS[10], task), '^%d+') - 1e9, task)
   end
   recount({ KEYS[3] }, { task, state.batch, from, -1 })
   recount({ KEYS[3] }, { task, state.batch, state.status, 1 })

@@ -39,6 +39,8 @@ def main() -> int:
     if options.celery:
         reports += [_plain(seed, weather, None), _plain(seed, weather, options.visibility)]
     print(table(reports))
+    print("Those that waited longest, with all that happened, in seconds from the kill:")
+    print("\n".join(reports[0].recovery.slowest))
     if options.json:
         figures = [each.model_dump(mode="json") for each in reports]
         Path(options.json).write_text(json.dumps(figures, indent=2) + "\n", "utf-8")

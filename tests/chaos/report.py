@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from orchestrator.flows import WORKING
-from orchestrator.models import Model, TaskStatus
+from orchestrator.models import Event, Model, TaskStatus
 from tests.chaos import checker
 from tests.chaos.checker import STARTS, Violation
 from tests.chaos.history import History, Story, Strike
@@ -21,6 +21,9 @@ KILLS = (
     "full-disk-of-worker",
 )
 """The faults after which somebody else has to take up what a process held."""
+
+SLOWEST = 5
+"""Stories that a report tells."""
 
 LOSS_LAWS = ("nothing_is_lost", "ends_or_waits", "work_was_done", "no_slot_leaks")
 """What breaks one of these has lost something."""
@@ -38,6 +41,8 @@ class Recovery(Model):
     typical: float | None = None
     """Median, from the kill until the next attempt started."""
     worst: float | None = None
+    slowest: tuple[str, ...] = ()
+    """The stories of those that waited longest."""
 
 
 class Report(Model):
@@ -88,7 +93,7 @@ def report(history: History, violations: Sequence[Violation]) -> Report:
 def recovery(history: History) -> Recovery:
     """How long what was held by killed processes took to start again."""
     kills = [strike for strike in history.strikes if strike.fault in KILLS]
-    noticed, waits, held = list[float](), list[float](), 0
+    noticed, waits, held = list[float](), list[tuple[float, str]](), 0
     for story in history.stories:
         for place, event in enumerate(story.events):
             if event.event not in STARTS:
@@ -101,13 +106,16 @@ def recovery(history: History) -> Recovery:
             noticed.append(end.time - kill.began)
             again = _next_start(story, place, event.task)
             if end.target == TaskStatus.PENDING and again is not None:
-                waits.append(again - kill.began)
+                waits.append((again - kill.began, _tell(history, story, kill, end, again)))
+    waits.sort(reverse=True)
+    seconds = [wait for wait, _ in waits]
     return Recovery(
         held=held,
         restarted=len(waits),
         noticed=round(median(noticed), 3) if noticed else None,
-        typical=round(median(waits), 3) if waits else None,
-        worst=round(max(waits), 3) if waits else None,
+        typical=round(median(seconds), 3) if waits else None,
+        worst=round(max(seconds), 3) if waits else None,
+        slowest=tuple(text for _, text in waits[:SLOWEST]),
     )
 
 
@@ -171,6 +179,21 @@ def _that_hit(kills: Sequence[Strike], worker: str, started: float, ended: float
         ),
         None,
     )
+
+
+def _tell(history: History, story: Story, kill: Strike, end: Event, again: float) -> str:
+    """What happened from the kill until the next attempt started, in seconds from the kill."""
+    moments = [(end.time, "noticed"), (again, "started")]
+    moments += [
+        (event.time, "launched")
+        for event in story.events
+        if event.task == end.task and event.event == "task_launched" and end.time <= event.time <= again
+    ]
+    moments += [
+        (strike.began, strike.fault) for strike in history.strikes if kill.began < strike.began < again
+    ]
+    told = ", ".join(f"{what} {moment - kill.began:.1f}" for moment, what in sorted(moments))
+    return f"{story.id}:{end.task} {kill.fault}: {told}"
 
 
 def _next_start(story: Story, place: int, task: str) -> float | None:

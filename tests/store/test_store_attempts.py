@@ -222,10 +222,10 @@ def test_a_finish_of_an_earlier_attempt_is_stale(store: Store) -> None:
 
 def test_a_finish_of_a_lost_attempt_that_waits_for_a_slot_is_stale(store: Store) -> None:
     with launched(store, task("T1"), task("T2"), task("T3"), cap=1) as run:
-        # Given a lost attempt, whose slot went to a retry that was due before it
+        # Given a lost attempt, whose slot went to another one that was lost before it
         run.start("T1")
         run.expire_lease("T1")
-        store.client.zadd(run.keys.ready, {"T3": 0})
+        store.client.zadd(run.keys.ready, {"T3": -2e9})
         run.recover()
         assert store.state(run.id, "T1").phase == "queued"
 

@@ -193,27 +193,68 @@ def test_a_paused_feature_holds_nobody_up(cluster: Cluster) -> None:
 # --- what gives back -----------------------------------------------------------------------------------------
 
 
-def test_a_lost_attempt_gives_back_and_waits_again(cluster: Cluster) -> None:
+def test_a_lost_attempt_gives_back_and_goes_first(cluster: Cluster) -> None:
+    cluster.limit(specialist__builder="1")
+    one = cluster.enqueue("one", factories.task("T1"), factories.task("T2"))
+    cluster.enqueue("two", factories.task("T"))
+    cluster.begin("one", "T1")
+    one.expire_lease("T1")
+    cluster.take(one.recover()[0])
+    # It has had its turn, and so comes before the others of both features
+    assert cluster.in_flight() == [("one", "T1")]
+    cluster.check()
+    cluster.end("one", "T1")
+    assert cluster.in_flight() == [("two", "T")]
+
+
+def test_what_was_lost_goes_first_also_where_it_waits(cluster: Cluster) -> None:
+    # Given two that run, two of another feature that wait, and a limit that becomes smaller
+    cluster.limit(specialist__builder="2")
+    one = cluster.enqueue("one", *(factories.task(f"T{number}") for number in range(1, 4)))
+    cluster.enqueue("two", factories.task("T1"), factories.task("T2"))
+    for task in ("T1", "T2"):
+        cluster.begin("one", task)
+    cluster.limit(specialist__builder="1")
+
+    # When both are lost
+    for task in ("T1", "T2"):
+        one.expire_lease(task)
+    cluster.take(one.recover()[0])
+    assert cluster.in_flight() == [("one", "T1")]
+    cluster.check()
+
+    # Then the second one goes next, and after them all take turns again
+    cluster.end("one", "T1")
+    assert cluster.in_flight() == [("one", "T2")]
+    cluster.end("one", "T2")
+    assert cluster.in_flight() == [("two", "T1")]
+    cluster.end("two", "T1")
+    assert cluster.in_flight() == [("one", "T3")]
+    cluster.check()
+
+
+def test_what_was_lost_goes_first_of_its_priority_alone(cluster: Cluster) -> None:
     cluster.limit(specialist__builder="1")
     one = cluster.enqueue("one", factories.task("T"))
-    cluster.enqueue("two", factories.task("T"))
+    cluster.enqueue("two", factories.task("T", priority="high"))
     cluster.begin("one", "T")
     one.expire_lease("T")
     cluster.take(one.recover()[0])
     assert cluster.in_flight() == [("two", "T")]
-    cluster.check()
     cluster.end("two", "T")
     assert cluster.in_flight() == [("one", "T")]
 
 
-def test_an_attempt_handed_back_gives_back(cluster: Cluster) -> None:
+def test_an_attempt_handed_back_gives_back_and_goes_first(cluster: Cluster) -> None:
     cluster.limit(specialist__builder="1")
     cluster.enqueue("one", factories.task("T"))
     cluster.enqueue("two", factories.task("T"))
     cluster.begin("one", "T")
     cluster.take(cluster.store.hand_back("one", "T", 1, worker="w1")[1])
-    assert cluster.in_flight() == [("two", "T")]
+    assert cluster.in_flight() == [("one", "T")]
     cluster.check()
+    cluster.end("one", "T")
+    assert cluster.in_flight() == [("two", "T")]
 
 
 def test_a_retry_gives_back_while_it_is_delayed(cluster: Cluster) -> None:
