@@ -21,12 +21,13 @@ class Call(NamedTuple):
 
 
 PARTS: Mapping[str, frozenset[str]] = {
+    "take_token": frozenset({"cascade", "start"}),
     "limits": frozenset({"cascade"}),
     "publish": frozenset({"cascade", "recover"}),
     "recount": frozenset({"finish", "hand_back", "move", "proceed", "recover", "start"}),
     "walk": frozenset({"finish", "move", "proceed"}),
 }
-"""Scripts that are no verb but a part of some, which call them as a function."""
+"""Scripts that are no verb but a part of some, which call them as a function; each after those that it calls itself."""
 
 
 @functools.cache

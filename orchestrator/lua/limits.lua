@@ -72,7 +72,7 @@ local function rate_of(limit)
   return rates[limit]
 end
 
--- GCRA (ATM Forum, "Traffic Management 4.0", 4.4.2): what is stored is the moment at which all tokens are there again.
+-- As take_token.lua has it.
 local function full_again(limit)
   return tonumber(redis.call('HGET', shared('full'), limit) or 0)
 end
@@ -101,8 +101,7 @@ local function take(task, class)
   for _, need in ipairs(needs_of(class)) do
     local limit, units = unpack(need)
     if rate_of(limit) then
-      local full = math.max(exact, full_again(limit)) + rate_of(limit)[1]
-      redis.call('HSET', shared('full'), limit, string.format('%.3f', full))
+      take_token({ shared('full') }, { limit, rate_of(limit)[1], exact })
     else
       use(limit, units)
       redis.call('HSET', shared('holders', limit), ARGV[1] .. ':' .. task, units)

@@ -32,14 +32,11 @@ end
 if tonumber(held) > 0 then return ARGV[9] ~= '' and state.delivery == ARGV[9] and grant() or {'held'} end
 if not begins then return {'stale'} end
 
--- The rule of cascade.lua (GCRA), for the moments at which attempts begin.
 local function begins_at_its_rate()
   local rate = redis.call('HGET', KEYS[8], 'rate:' .. ARGV[8])
   if not rate then return nil end
   local interval, burst = string.match(rate, '^(%S+) (%d+)$')
-  local exact, name = time[1] * 1000 + time[2] / 1000, 'start:' .. ARGV[8]
-  local full = math.max(exact, tonumber(redis.call('HGET', KEYS[9], name) or 0)) + interval
-  redis.call('HSET', KEYS[9], name, string.format('%.3f', full))
+  local full = take_token({ KEYS[9] }, { 'start:' .. ARGV[8], interval, time[1] * 1000 + time[2] / 1000 })
   return math.ceil(full - burst * interval)
 end
 
