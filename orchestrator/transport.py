@@ -18,6 +18,7 @@ import uuid
 from queue import Empty
 from typing import Any
 
+from kombu import Connection
 from kombu.exceptions import ContentDisallowed, SerializationError
 from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
@@ -162,13 +163,18 @@ class Transport(redis.Transport):
             logger.debug("Dropped", exc_info=True)
 
 
+NAME = f"{Transport.__module__}:{Transport.__name__}"
+Connection.resolve_aliases[NAME] = "redis"
+"""What `celery inspect stats`, Flower and logs are told: a text that they know."""
+
+
 def use(connection: Any) -> Any:
     """Let a connection that is not open yet take its messages by this transport, if it is one to a Redis.
 
     The URL stays as it is: Flower and others read it.
     """
     if connection.transport_cls in ("redis", "rediss"):
-        connection.transport_cls = Transport
+        connection.transport_cls = NAME
     return connection
 
 

@@ -162,6 +162,7 @@ def test_no_secret_is_seen_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             ran = project.run("celery", "-A", "orchestrator", *tool)
             shown[f"celery {tool[-1]}"] = ran.stdout + ran.stderr
         assert "broker_url" in shown["celery conf"]
+        assert "max-concurrency" in shown["celery stats"]
         server_process.terminate()
         server_process.wait(30)
         wait_until(lambda: "Cannot connect to" in log.read_text("utf-8"))
