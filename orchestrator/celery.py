@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
 from kombu import Queue
 
-from orchestrator import canvas, config, connections, signing, tasks, transport
+from orchestrator import canvas, config, connections, errors, signing, tasks, transport
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 
@@ -94,4 +96,18 @@ def configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
-app = create(config.load())
+def _load() -> Settings:
+    """The settings of the working folder; where they cannot be used, the command `celery` ends with the reason alone.
+
+    Celery tells of an error in here after three others of its own (celery/app/utils.py, `find_app`).
+    """
+    try:
+        return config.load()
+    except errors.OrchestratorError as error:
+        if "celery" not in (Path(sys.argv[0]).name, Path(sys.argv[0]).parent.name):
+            raise
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+app = create(_load())

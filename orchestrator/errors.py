@@ -48,7 +48,7 @@ class InvalidFeature(UsageError):
 class InvalidConfiguration(UsageError):
     """{source} cannot be used: {count}.
     {mistakes}
-    `orchestrator config` shows the values in force; `orchestrator init` writes a file with every setting explained."""
+    `orchestrator init --print` shows every setting with what it is for, and writes nothing."""
 
 
 class CircularDependency(UsageError):
@@ -188,7 +188,7 @@ class NoLog(UsageError):
 
 class ConfigurationExists(UsageError):
     """{file} exists already, and was left as it is.
-    `orchestrator config` shows the values in force; `orchestrator init --force` overwrites the file."""
+    `orchestrator init --print` shows what it would hold; `orchestrator init --force` overwrites it."""
 
 
 class AttemptRuns(UsageError):
@@ -197,7 +197,7 @@ class AttemptRuns(UsageError):
 
 
 class FeatureOver(UsageError):
-    """The feature {feature} is {status}, so {event} cannot happen in it any more. Enqueue it anew to run it again."""
+    """The feature {feature} is {status}, so nothing in it changes any more. Enqueue it anew to run it again."""
 
 
 class NotOver(UsageError):
@@ -263,7 +263,7 @@ class NotDelivered(OrchestratorError):
 
 
 class NothingToRetry(UsageError):
-    """Nothing of {feature} has stopped {where}. `orchestrator status {feature}` shows what has."""
+    """Nothing of {feature} has stopped{where}. `orchestrator status {feature}` shows where each task stands."""
 
 
 class CannotRemember(UsageError):

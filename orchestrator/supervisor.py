@@ -16,6 +16,9 @@ from orchestrator.config import Settings
 WARM_SECONDS = 20.0
 """How long a worker has to finish what it runs, before it is told to stop at once."""
 
+COLD_SECONDS = 10.0
+"""How long it has then to end that, and to hand it back: a command has 5 s to obey."""
+
 
 @contextlib.contextmanager
 def worker(settings: Settings, *, name: str, log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
@@ -60,14 +63,24 @@ def celery(settings: Settings, command: list[str], log: Path | None) -> Iterator
             stop(process)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process: warm (it finishes what it runs), then at once, with all that belongs to it."""
-    for number, patience in ((signal.SIGTERM, WARM_SECONDS), (signal.SIGQUIT, 5.0)):
-        if process.poll() is not None:
-            break
-        process.send_signal(number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
+def stop(process: subprocess.Popen[bytes], *, at_once: bool = False) -> None:
+    """End a process: warm (it finishes what it runs), then cold (it hands that back), then with all that belongs to it.
+
+    Args:
+        process: The process.
+        at_once: Begin with cold.
+    """
+    steps = [(signal.SIGTERM, WARM_SECONDS), (signal.SIGQUIT, COLD_SECONDS)]
+    try:
+        for number, patience in steps[at_once:]:
+            if process.poll() is not None:
+                break
+            process.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(patience)
+    except KeyboardInterrupt:
+        if not at_once:
+            raise
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

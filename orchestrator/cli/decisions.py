@@ -75,13 +75,15 @@ def _to_retry(
 ) -> list[TaskState]:
     states = {state.id: state for state in handle.states()}
     stopped = [state for state in states.values() if standing.is_stopped(state)]
-    if from_batch is not None:
-        found = [state for state in stopped if state.batch >= from_batch]
+    if from_batch is not None or task_id is None:
+        found = [state for state in stopped if state.batch >= (from_batch or 0)]
+        gates = handle.progress().gates_failed
+        if gates and from_batch is None:
+            found.append(standing.gates_state(gates))
         if not found:
-            raise errors.NothingToRetry(feature=handle.id, where=f"from batch {from_batch} on")
+            where = f" from batch {from_batch} on" if from_batch else ""
+            raise errors.NothingToRetry(feature=handle.id, where=where)
         return found
-    if task_id is None:
-        raise errors.NothingToRetry(feature=handle.id, where="where no task is named")
     if task_id.startswith("@"):
         return [standing.gates_state(task_id)]
     if task_id not in states:

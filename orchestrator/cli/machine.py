@@ -106,8 +106,12 @@ def _show_findings(findings: list[Finding]) -> None:
 
 def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+    to_terminal: Annotated[bool, typer.Option("--print", help="Print it, and write no file.")] = False,
 ) -> None:
     """Write .taskorchestrator/config.yaml here: every setting, its default, and what it is for."""
+    if to_terminal:
+        typer.echo(template(), nl=False)
+        return
     folder = Path.cwd() / configuration.FOLDER
     file = folder / configuration.FILE
     if file.exists() and not force:

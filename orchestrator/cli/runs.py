@@ -108,12 +108,16 @@ def _see_through(
 
 def _take_leave(feature_id: str, workers: Workforce) -> None:
     output.tell(f"\nStopped watching. {feature_id} stays as it is:")
-    output.tell(f"  orchestrator watch {feature_id}    goes on")
-    output.tell("  orchestrator up    starts a worker that goes on without you")
-    output.tell(f"  orchestrator cancel {feature_id}    cancels it")
+    ways = {
+        f"watch {feature_id}": "goes on",
+        "up": "starts a worker that goes on without you",
+        f"cancel {feature_id}": "cancels it",
+    }
+    for command, what in ways.items():
+        output.tell(f"  orchestrator {command:<{max(map(len, ways))}}  {what}")
     if workers.own:
         output.tell(
-            "The worker of this run ends now; what it is at may take 20 s to finish. Ctrl-C again ends it at once."
+            "The worker of this run ends now; what it is at may take 20 s to finish. Ctrl-C again hands it back."
         )
 
 

@@ -174,7 +174,8 @@ def _head(snapshot: Snapshot, now: float, width: int) -> list[Text]:
         f"at most {wording.count(progress.cap, 'task')} at once",
         durations.write(max(0.0, end - started)),
     ]
-    if progress.expected_end and not progress.stopped and progress.expected_end > now:
+    is_moving = not (progress.stopped or progress.is_paused)
+    if progress.expected_end and is_moving and progress.expected_end > now:
         facts.append(f"ends in about {durations.write(progress.expected_end - now)}")
     status = Text(progress.status, style=FEATURE_STYLES.get(progress.status, "cyan"))
     lines = [title, Text.assemble(status, " · ", " · ".join(facts)), _bar(progress, width)]

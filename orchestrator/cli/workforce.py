@@ -160,14 +160,17 @@ def needed_queues(client: Client, feature_id: str) -> list[str]:
 @contextlib.contextmanager
 def hurried(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """End the process when the `with` ends: warm, and at once at a second Ctrl-C."""
+    is_second = False
     try:
         yield
+    except KeyboardInterrupt:  # the first one ends the watching, and does not come this far
+        is_second = True
+        raise
     finally:
         try:
-            supervisor.stop(process)
+            supervisor.stop(process, at_once=is_second)
         except KeyboardInterrupt:
-            process.kill()
-            supervisor.stop(process)
+            supervisor.stop(process, at_once=True)
 
 
 @contextlib.contextmanager

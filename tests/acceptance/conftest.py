@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -136,11 +135,3 @@ def moments(events: list[Event], name: str) -> dict[str, int]:
 def all_events(handle: Handle) -> list[Event]:
     """The whole stream of a settled feature."""
     return list(handle.follow())
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so; fail where it does not come about in all patience."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"{condition} did not come about"
-        time.sleep(0.02)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.models import TaskStatus
-from tests.acceptance.conftest import PATIENCE, Project, open_project, wait_until
+from tests.acceptance.conftest import PATIENCE, Project, open_project
+from tests.waiting import wait_until
 
 
 @dataclass

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.models import Failed, Feature, FeatureStatus, TaskStatus
-from tests.acceptance.conftest import PATIENCE, MakeProject, wait_until
+from tests.acceptance.conftest import PATIENCE, MakeProject
 from tests.full_disk import fill, small_disk
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
 

@@ -14,8 +14,9 @@ import pytest
 from orchestrator.keys import Keys
 from orchestrator.models import Feature, FeatureStatus
 from tests import hostile
-from tests.acceptance.conftest import PATIENCE, MakeProject, Project, wait_until
+from tests.acceptance.conftest import PATIENCE, MakeProject, Project
 from tests.redis_server import client_of
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
 

@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator.client import Handle
 from orchestrator.models import Event, Feature
-from tests.acceptance.conftest import PATIENCE, MakeProject, all_events, wait_until
+from tests.acceptance.conftest import PATIENCE, MakeProject, all_events
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
 

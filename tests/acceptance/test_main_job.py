@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from orchestrator.models import Feature, FeatureStatus, TaskStatus
-from tests.acceptance.conftest import PATIENCE, MakeProject, all_events, moments, most_in_flight, wait_until
+from tests.acceptance.conftest import PATIENCE, MakeProject, all_events, moments, most_in_flight
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
 

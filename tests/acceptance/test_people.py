@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from orchestrator.models import Completed, Failed, Feature, FeatureStatus, TaskStatus
-from tests.acceptance.conftest import PATIENCE, MakeProject, wait_until
+from tests.acceptance.conftest import PATIENCE, MakeProject
 from tests.acceptance.six_errors import hold, report, say
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
 

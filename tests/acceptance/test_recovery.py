@@ -12,8 +12,9 @@ import pytest
 import redis
 
 from orchestrator.models import Feature, FeatureStatus, Task, TaskStatus
-from tests.acceptance.conftest import MakeProject, Project, all_events, wait_until
+from tests.acceptance.conftest import MakeProject, Project, all_events
 from tests.redis_server import KilledRedis, killable
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
 

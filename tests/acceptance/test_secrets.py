@@ -15,8 +15,9 @@ import redis
 
 from orchestrator import supervisor
 from orchestrator.models import Feature
-from tests.acceptance.conftest import PATIENCE, open_project, wait_until
+from tests.acceptance.conftest import PATIENCE, open_project
 from tests.redis_tcp import free_port, serve_tcp
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
 

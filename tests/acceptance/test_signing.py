@@ -17,8 +17,9 @@ from orchestrator.keys import Keys
 from orchestrator.models import Feature, FeatureStatus
 from orchestrator.sections import Signing
 from tests import hostile
-from tests.acceptance.conftest import PATIENCE, MakeProject, wait_until
+from tests.acceptance.conftest import PATIENCE, MakeProject
 from tests.redis_server import client_of
+from tests.waiting import wait_until
 
 pytest.importorskip("cryptography")
 pytestmark = [

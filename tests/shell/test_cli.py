@@ -195,6 +195,9 @@ def test_init_overwrites_only_with_force(folder: Path) -> None:
     assert "exists already" in refused.stderr
     assert "max_parallel_tasks: 3" in file.read_text("utf-8")
     # And with --force it is written anew
+    printed = orchestrate("init", "--print")
+    assert printed.exit_code == 0
+    assert printed.stdout.startswith("#")
     assert orchestrate("init", "--force").exit_code == 0
     assert "max_parallel_tasks: 3" not in file.read_text("utf-8")
 
@@ -225,6 +228,12 @@ def test_a_configuration_with_a_mistake_is_told(folder: Path) -> None:
     result = orchestrate("config")
     assert result.exit_code == 2
     assert "did you mean max_parallel_tasks?" in result.stderr
+    # And by Celery's own command, without a traceback
+    command = [sys.executable, "-m", "celery", "-A", "orchestrator", "report"]
+    celery = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert celery.returncode == 2
+    assert "did you mean max_parallel_tasks?" in celery.stderr
+    assert "Traceback" not in celery.stderr
 
 
 # Starting up

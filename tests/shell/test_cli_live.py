@@ -21,6 +21,7 @@ import yaml
 from orchestrator import config, embedded, supervisor
 from orchestrator.sections import SHIPPED_SPECIALISTS
 from tests.redis_server import serve
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
 
@@ -229,6 +230,24 @@ def test_a_blocked_task_is_unblocked(project: Project) -> None:
     assert "note=key is there" in project.type("events", "blocks").stdout
 
 
+def test_retry_without_a_task_takes_all_that_stopped(project: Project) -> None:
+    # Given two tasks that failed, and one that did not
+    tasks = (task("T1", python(NEEDS_A_FILE.format("all-mended"))), task("T2", "/bin/false"), task("T3"))
+    assert project.type("run", project.feature("all", *tasks)).returncode == 1
+    # When
+    (project.folder / "all-mended").touch()
+    assert project.type("retry", "all").stdout == "T1, T2 run again.\n"
+    # Then both have run again
+    assert project.type("watch", "all").returncode == 1
+    states = {one["id"]: (one["status"], one["attempt"]) for one in project.json("status", "all")["tasks"]}
+    assert states == {"T1": ("completed", 2), "T2": ("failed", 2), "T3": ("completed", 1)}
+    # And where nothing has stopped, that is said
+    project.type("skip", "all", "T2", "--because", "it cannot")
+    project.type("run", project.feature("well", task("T1")))
+    refused = project.type("retry", "well")
+    assert (refused.returncode, refused.stderr.split(".")[0]) == (2, "Nothing of well has stopped")
+
+
 def test_retry_of_a_task_that_did_not_fail_is_refused(project: Project) -> None:
     project.type("run", project.feature("fine", task("T1")))
     refused = project.type("retry", "fine", "T1")
@@ -408,7 +427,7 @@ def test_ctrl_c_leaves_the_feature_and_watch_goes_on(private: Project) -> None:
         until(process.stdout, "T1: started")
         process.send_signal(signal.SIGINT)
         assert process.stderr
-        told = until(process.stderr, "Ctrl-C again ends it at once")
+        told = until(process.stderr, "Ctrl-C again hands it back")
         (private.folder / "go").touch()
         process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
@@ -418,6 +437,28 @@ def test_ctrl_c_leaves_the_feature_and_watch_goes_on(private: Project) -> None:
     # Then
     assert watched.returncode == 0, watched.stdout + watched.stderr
     assert "Paused (paused) is completed: 2 tasks" in watched.stdout
+
+
+def test_a_second_ctrl_c_hands_back_what_runs(private: Project) -> None:
+    # Given a run that is interrupted twice while its task runs
+    file = private.feature("hasty", task("T1", python(WAITS_FOR_A_FILE.format("go"))))
+    with ended(private.start("run", file)) as process:
+        assert process.stdout
+        assert process.stderr
+        until(process.stdout, "T1: started")
+        process.send_signal(signal.SIGINT)
+        until(process.stderr, "Ctrl-C again hands it back")
+        log = private.folder / config.FOLDER / "logs" / "worker.log"
+        wait_until(lambda: "Warm shutdown" in log.read_text("utf-8"))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    # Then its task is nobody's, and no loss
+    state = private.json("status", "hasty")["tasks"][0]
+    assert (state["status"], state["attempt"]) == ("pending", 2)
+    happened = private.type("events", "hasty").stdout
+    assert "work_handed_back" in happened
+    assert "worker_lost" not in happened
 
 
 def test_a_worker_that_dies_is_told_and_nothing_hangs(private: Project) -> None:

@@ -6,10 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
+from tests.waiting import wait_until
 from workers.runners import guard
 
 RUN = """
@@ -25,13 +24,6 @@ for _ in range(3):  # ended ones are forgotten
     CommandRunner(("true",), Limits(), project=folder).perform(a_context(folder))
 CommandRunner(("sh", "-c", script), Limits(), project=folder).perform(a_context(folder))
 """
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def is_running(pid: int) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +22,7 @@ from orchestrator.waker import Waker
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import app_with, messages
+from tests.waiting import wait_until
 
 RECOVERY = Recovery(sweep=0.01, lease=60, patience=0.001, worker_lost_retries=1)
 
@@ -43,13 +43,6 @@ def launch(keeper: Keeper, feature_id: str = "auth") -> None:
     store = keeper.shell.store
     store.enqueue(feature_id, planner.plan(feature), routing.route(feature, keeper.shell.settings))
     store.cascade(feature_id)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
 
 
 def lose(store: Store, feature_id: str = "auth") -> None:

@@ -7,8 +7,7 @@ import os
 import pty
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from orchestrator.sections import Recovery
 from tests.redis_server import KilledRedis, client_of, find_binaries, killable
 from tests.shell.test_cli_live import PATIENCE, Project, ended, until
 from tests.shell.test_client import a_feature, settings_on, work
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.real,
@@ -46,13 +46,6 @@ def enqueued(server: KilledRedis, **settings: Any) -> Iterator[Handle]:
 def handle(server: KilledRedis) -> Iterator[Handle]:
     with enqueued(server) as handle:
         yield handle
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def wait_for_a_watcher(server: KilledRedis) -> None:

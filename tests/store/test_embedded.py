@@ -12,8 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from orchestrator import embedded, errors
 from orchestrator.config import FOLDER, Settings
 from orchestrator.sections import RedisSettings
 from tests.redis_server import client_of, find_binaries, name_of, serve
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
 
@@ -87,13 +87,6 @@ def end(user: subprocess.Popen[str]) -> None:
     assert user.stdin is not None
     user.stdin.close()
     assert user.wait(60) == 0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def test_the_first_use_starts_a_server(settings: Settings) -> None:

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +27,7 @@ from orchestrator.store import Store
 from orchestrator.targets import Command, Webhook
 from tests.core import factories as features
 from tests.store import factories
+from tests.waiting import wait_until
 
 PATIENCE = 60.0
 """Seconds after which a test gives up. No verdict depends on it otherwise."""
@@ -89,14 +90,6 @@ def pass_a_moment(store: Store) -> None:
 
 def _ms(moment: Any) -> int:
     return int(moment[0] * 1000 + moment[1] // 1000)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        pause.wait(0.005)
 
 
 def make(

@@ -164,8 +164,7 @@ class CommandRunner:
         elif "/" in program:
             hint = f"; a relative path is looked for from {folder}"
         else:
-            path = self.env["PATH"].get_secret_value() if "PATH" in self.env else os.environ.get("PATH", "")
-            hint = f"; install it where the worker runs, or add its folder to the worker's PATH ({path})"
+            hint = "; install it where the worker runs, or add its folder to the worker's PATH"
         reason = f"cannot start {program}: {cause}{hint}"
         return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
 
