@@ -91,6 +91,7 @@ def test_a_worker_lives_whose_own_log_is_on_a_full_disk(
         )
         wait_until(lambda: handle.progress().counts.get(TaskStatus.IN_PROGRESS) == 1)
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(PATIENCE) == 0
+        # 120: of Python itself, which cannot write what its standard output still holds (`sys.exit`)
+        assert worker.wait(PATIENCE) in (0, 120)
         (state,) = handle.states()
         assert (state.status, state.attempt, state.lost) == (TaskStatus.PENDING, 2, 0)
