@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 from redis.backoff import EqualJitterBackoff
+from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 
 from orchestrator import embedded, errors
@@ -19,6 +21,19 @@ from orchestrator.store import Store
 CONNECT_SECONDS = 2.0
 RETRY = Retry(EqualJitterBackoff(cap=0.5, base=0.1), retries=2)
 """Enough for a connection that a restart has cut. Who can wait for longer does it by itself (see `outage`)."""
+
+
+class Packer(HiredisRespSerializer):
+    """Writes commands, with numbers as texts.
+
+    hiredis 3.5 ends the process (SIGSEGV) where the handler of a signal raises while it writes a number, as Ctrl-C
+    does, and SIGTERM in a process of a pool: Python looks for signals there (`SIGCHECK` in `Objects/longobject.c`).
+    """
+
+    def pack(self, *args: Any) -> Any:
+        """The bytes of a command."""
+        texts: Any = [str(arg) if isinstance(arg, int | float) else arg for arg in args]
+        return super().pack(*texts)
 
 
 def redis_url(settings: Settings) -> str:
@@ -72,6 +87,7 @@ def open_store(settings: Settings) -> Store:
         socket_connect_timeout=CONNECT_SECONDS,
         health_check_interval=30,
         retry=RETRY,
+        command_packer=Packer(),
     )
     return Store(
         client,
