@@ -128,6 +128,30 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
+@contextlib.contextmanager
+def on_terminal(
+    project: Project, *command: str, columns: int
+) -> Iterator[tuple[subprocess.Popen[str], list[bytes]]]:
+    """A command on a terminal of its own, and the pieces of what it draws, whole when the `with` has ended."""
+    ours, theirs = pty.openpty()
+    written: list[bytes] = []
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # the end of a terminal is an error to its reader
+            while piece := os.read(ours, 65_536):
+                written.append(piece)
+
+    reader = threading.Thread(target=read)
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "LINES": "30"}
+    process = project.start(*command, stdout=theirs, env=environment)
+    os.close(theirs)
+    reader.start()
+    with ended(process):
+        yield process, written
+    reader.join(PATIENCE)
+    os.close(ours)
+
+
 def until(stream: IO[str], text: str) -> str:
     """Read lines until one has the text; returns all of them."""
     read = ""
@@ -345,26 +369,10 @@ def test_a_graph_of_a_feature_shows_where_its_tasks_stand(project: Project) -> N
 
 
 def test_on_a_terminal_there_is_a_live_view(project: Project) -> None:
-    # Given a terminal
-    ours, theirs = pty.openpty()
-    written: list[bytes] = []
-
-    def read() -> None:
-        with contextlib.suppress(OSError):  # the end of a terminal is an error to its reader
-            while piece := os.read(ours, 65_536):
-                written.append(piece)
-
-    reader = threading.Thread(target=read)
-    # When
     file = project.feature("seen", task("T1", title="Create [bold]schema"), task("T2", "/bin/true", "T1"))
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
-    process = project.start("run", file, stdout=theirs, env=environment)
-    os.close(theirs)
-    reader.start()
-    with ended(process):
+    # When
+    with on_terminal(project, "run", file, columns=100) as (process, written):
         process.communicate(timeout=PATIENCE)
-    reader.join(PATIENCE)
-    os.close(ours)
     # Then
     text = b"".join(written).decode()
     assert process.returncode == 0

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import pty
-import subprocess
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +16,7 @@ from orchestrator.client import Client, Handle
 from orchestrator.models import FeatureStatus
 from orchestrator.sections import Recovery
 from tests.redis_server import KilledRedis, client_of, find_binaries, killable
-from tests.shell.test_cli_live import PATIENCE, Project, ended, until
+from tests.shell.test_cli_live import PATIENCE, Project, ended, on_terminal, until
 from tests.shell.test_client import a_feature, settings_on, work
 from tests.waiting import wait_until
 
@@ -160,22 +156,8 @@ def test_watch_ends_at_once_where_there_is_no_redis(server: KilledRedis, tmp_pat
 
 def test_the_live_view_says_that_redis_is_away(server: KilledRedis, handle: Handle, tmp_path: Path) -> None:
     # Given a feature that is watched on a terminal
-    ours, theirs = pty.openpty()
-    written: list[bytes] = []
-
-    def read() -> None:
-        with contextlib.suppress(OSError):  # the end of a terminal is an error to its reader
-            while piece := os.read(ours, 65_536):
-                written.append(piece)
-
-    reader = threading.Thread(target=read)
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "30"}
-    process: subprocess.Popen[str] = project_on(server, tmp_path).start(
-        "watch", "auth", stdout=theirs, env=environment
-    )
-    os.close(theirs)
-    reader.start()
-    with ended(process):
+    project = project_on(server, tmp_path)
+    with on_terminal(project, "watch", "auth", columns=200) as (process, written):
         wait_for_a_watcher(server)
 
         # When Redis is away for a while
@@ -184,8 +166,6 @@ def test_the_live_view_says_that_redis_is_away(server: KilledRedis, handle: Hand
         server.start()
         complete(handle)
         process.communicate(timeout=PATIENCE)
-    reader.join(PATIENCE)
-    os.close(ours)
 
     # Then the view says so below what it showed last, and goes on when it is back
     text = b"".join(written).decode()
