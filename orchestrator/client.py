@@ -259,8 +259,10 @@ class Client:
 
     def _make_limits_known(self) -> None:
         """Once; and not where none is configured here, for the workers may know some."""
+        if self._knows_limits:
+            return
         configured = limits.configured(self.settings)
-        if configured and not self._knows_limits:
+        if configured:
             self._wake(self.store.configure(configured))
         self._knows_limits = True
 

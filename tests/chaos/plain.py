@@ -123,7 +123,7 @@ def _enqueue(app: Celery, errand: Errand) -> None:
     steps = list[Any]()
     for batch in batches:
         if steps and len(batch) > 1:
-            # Where three groups follow each other, Celery 5.7 runs the third several times, by itself (celery#8180).
+            # Where three groups follow each other, Celery 5.7 runs the third several times, by itself (celery#5958).
             steps.append(app.signature(plain_app.PASS, immutable=True))
         steps.append(batch[0] if len(batch) == 1 else group(batch))
     chain(*steps).apply_async()
