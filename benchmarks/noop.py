@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from workers import Context
+from orchestrator import Context
 
 
 def noop(context: Context) -> None:

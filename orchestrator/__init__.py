@@ -9,6 +9,7 @@ Example:
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.models import (
@@ -38,6 +39,7 @@ from orchestrator.planner import plan
 
 if TYPE_CHECKING:
     from orchestrator.client import Client, Handle, enqueue
+    from orchestrator.specialists import Context, FeatureHead, specialist
 
 __version__ = "0.1.0"
 
@@ -48,10 +50,12 @@ __all__ = [
     "Cancelled",
     "Client",
     "Completed",
+    "Context",
     "Event",
     "Failed",
     "FailureCause",
     "Feature",
+    "FeatureHead",
     "FeatureStatus",
     "Handle",
     "Outcome",
@@ -67,13 +71,22 @@ __all__ = [
     "TaskStatus",
     "enqueue",
     "plan",
+    "specialist",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # The client brings Celery and Redis with it; whoever only plans does not pay for them.
-    if name in ("Client", "Handle", "enqueue"):
-        from orchestrator import client
+_LOADED_WHEN_ASKED_FOR = {
+    "Client": "client",
+    "Handle": "client",
+    "enqueue": "client",
+    "Context": "specialists",
+    "FeatureHead": "specialists",
+    "specialist": "specialists",
+}
+"""The client imports Celery and Redis, and the specialists import the settings: only planning needs neither."""
 
-        return getattr(client, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name not in _LOADED_WHEN_ASKED_FOR:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"orchestrator.{_LOADED_WHEN_ASKED_FOR[name]}"), name)

@@ -693,7 +693,7 @@ def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -
 
 
 def _has_work(specialist: str, settings: Settings) -> bool:
-    from workers import has_work
+    from orchestrator.specialists import has_work
 
     try:
         return has_work(specialist, settings)

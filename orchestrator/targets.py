@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from orchestrator import notification, wording
 from orchestrator.sections import Notification
-from workers.runners.command import KEPT_BACK, end_group
+from orchestrator.specialists.command import KEPT_BACK, end_group
 
 logger = logging.getLogger("orchestrator")
 

@@ -18,8 +18,7 @@ from celery import Task as CeleryTask
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import TypeAdapter, ValidationError
 
-import workers
-from orchestrator import canvas, connections, errors, lifecycle, outage, retention, shutdown
+from orchestrator import canvas, connections, errors, lifecycle, outage, retention, shutdown, specialists
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
@@ -195,8 +194,8 @@ class Shell:
                 )
                 self.outlast(proceed, f"the testing of {run.task.id}")
                 status = TaskStatus.TESTING
-            results += workers.gates.check(gates, stage, self._context(run), self.settings)
-            failed = workers.gates.failure(results)
+            results += specialists.gates.check(gates, stage, self._context(run), self.settings)
+            failed = specialists.gates.failure(results)
             if failed:
                 return failed, status
         return outcome.model_copy(update={"gates": (*outcome.gates, *results)}), status
@@ -211,11 +210,11 @@ class Shell:
             gates = [(stage, self.settings.task_gates(stage, run.task.tags)) for stage in stages]
         return [(stage, some) for stage, some in gates if some]
 
-    def _context(self, run: Run) -> workers.Context:
+    def _context(self, run: Run) -> specialists.Context:
         files = Files(self.settings, run.feature_id, run.task.id, run.attempt)
-        return workers.Context(
+        return specialists.Context(
             task=run.task,
-            feature=workers.FeatureHead.model_validate(run.grant.head),
+            feature=specialists.FeatureHead.model_validate(run.grant.head),
             attempt=run.attempt,
             specialist=run.specialist,
             title=self.settings.title(run.specialist),
@@ -372,9 +371,9 @@ def work_alone(settings: Settings, specialist: str, feature: object, task: objec
     Raises:
         ValidationError: One of them is not what it should be.
     """
-    head, task = workers.FeatureHead.model_validate(feature), Task.model_validate(task)
+    head, task = specialists.FeatureHead.model_validate(feature), Task.model_validate(task)
     files = Files(settings, head.id, task.id, _AN_ID.validate_python(attempt))
-    context = workers.Context(
+    context = specialists.Context(
         task=task,
         feature=head,
         attempt=1,
@@ -386,9 +385,9 @@ def work_alone(settings: Settings, specialist: str, feature: object, task: objec
     return perform(context, settings)
 
 
-def perform(context: workers.Context, settings: Settings) -> Outcome:
+def perform(context: specialists.Context, settings: Settings) -> Outcome:
     """Do the work of an attempt. Celery's own soft time limit, where an operator set one, counts as a timeout."""
-    return workers.perform(context, settings, timeouts=(TimeoutError, SoftTimeLimitExceeded))
+    return specialists.perform(context, settings, timeouts=(TimeoutError, SoftTimeLimitExceeded))
 
 
 _AN_ID: TypeAdapter[str] = TypeAdapter(Id)

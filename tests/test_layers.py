@@ -27,8 +27,8 @@ CLOCKS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 OVERRIDES = {"Settings.settings_customise_sources"}
 """What a library calls by a name that it documents itself."""
 
-SHELL_OF_WORKERS = {"models", "errors", "config", "sections", "durations"}
-"""All that workers/ may know of orchestrator/."""
+KNOWN_TO_SPECIALISTS = {"models", "errors", "config", "sections", "durations", "specialists"}
+"""All that specialists/ may know of orchestrator/."""
 
 
 def modules(package: str) -> list[Path]:
@@ -89,7 +89,6 @@ def test_the_core_knows_nothing_of_the_shell(file: Path) -> None:
     found = set(imports(tree_of(file)))
     allowed = {name for name in found if (file.stem, name) in MAY_CALL_CELERY_LAZILY}
     shell = {name for name in found - allowed if part_of_orchestrator(name) not in (None, *CORE)}
-    shell |= {name for name in found if name.split(".")[0] == "workers"}
     assert not shell
 
 
@@ -100,11 +99,11 @@ def test_the_core_reads_no_clock(file: Path) -> None:
     assert not {name for name in named if name.endswith(CLOCKS)}
 
 
-@pytest.mark.parametrize("file", modules("workers"), ids=path)
-def test_workers_know_neither_redis_nor_celery_nor_the_shell(file: Path) -> None:
+@pytest.mark.parametrize("file", modules("orchestrator/specialists"), ids=path)
+def test_specialists_know_neither_redis_nor_celery_nor_the_shell(file: Path) -> None:
     found = set(imports(tree_of(file)))
     assert not {name for name in found if name.split(".")[0] in ("redis", "celery", "kombu")}
-    assert {part for name in found if (part := part_of_orchestrator(name))} <= SHELL_OF_WORKERS
+    assert {part for name in found if (part := part_of_orchestrator(name))} <= KNOWN_TO_SPECIALISTS
 
 
 @pytest.mark.parametrize("statement", ["import orchestrator", "from orchestrator import Feature, plan"])
@@ -160,7 +159,7 @@ def is_overload(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> 
     return any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list)
 
 
-@pytest.mark.parametrize("file", modules("orchestrator") + modules("workers"), ids=path)
+@pytest.mark.parametrize("file", modules("orchestrator"), ids=path)
 def test_every_public_name_says_what_it_is(file: Path) -> None:
     tree = tree_of(file)
     assert ast.get_docstring(tree), "the module itself"

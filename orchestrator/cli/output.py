@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from orchestrator import errors
-from workers.runners import as_text
+from orchestrator.specialists.text import as_text
 
 PIPE_WIDTH = 200
 """Columns of a table that goes into a pipe or a file."""

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from orchestrator import Context
 from orchestrator.models import Blocked, Completed, Failed, Outcome, RetryLater
-from workers import Context
 
 EFFECTS = "CHAOS_EFFECTS"
 """The environment variable that names the folder of the effects."""

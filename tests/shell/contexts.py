@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.models import Task
-from workers import Context, FeatureHead
+from orchestrator.specialists import Context, FeatureHead
 
 
 def a_context(folder: Path, task: Task | None = None, **given: Any) -> Context:

@@ -20,11 +20,19 @@ from pydantic import SecretStr
 from orchestrator import errors
 from orchestrator.models import Task
 from orchestrator.sections import Limits
+from orchestrator.specialists import (
+    Blocked,
+    Cancelled,
+    Completed,
+    Context,
+    Failed,
+    FailureCause,
+    RetryLater,
+    command,
+)
+from orchestrator.specialists.command import CommandRunner, by_exit_code
 from tests.full_disk import fill, small_disk
 from tests.shell.contexts import a_context
-from workers import Blocked, Cancelled, Completed, Context, Failed, FailureCause, RetryLater
-from workers.runners import command
-from workers.runners.command import CommandRunner, by_exit_code
 
 PATIENCE = 60.0
 """Seconds after which a condition that should have come true is given up."""

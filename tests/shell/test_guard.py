@@ -8,15 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from orchestrator.specialists import guard
 from tests.waiting import wait_until
-from workers.runners import guard
 
 RUN = """
 import sys
 from pathlib import Path
 from orchestrator.sections import Limits
 from tests.shell.contexts import a_context
-from workers.runners.command import CommandRunner
+from orchestrator.specialists.command import CommandRunner
 
 folder = Path(sys.argv[1])
 script = f"sleep 600 & echo $! > {folder}/child; mv {folder}/child {folder}/is-there; wait"

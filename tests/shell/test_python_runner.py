@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from orchestrator.sections import Limits
+from orchestrator.specialists import Blocked, Cancelled, Completed, Context, Failed, FailureCause, RetryLater
+from orchestrator.specialists.python import PythonRunner, outcome_of
 from tests.shell.contexts import a_context
-from workers import Blocked, Cancelled, Completed, Context, Failed, FailureCause, RetryLater
-from workers.runners.python import PythonRunner, outcome_of
 
 SMALL = Limits(result=200, tail=100)
 

@@ -12,21 +12,21 @@ import pytest
 from orchestrator import errors
 from orchestrator.config import Settings
 from orchestrator.models import Task
-from tests.shell.contexts import a_context
-from workers import (
+from orchestrator.specialists import (
     Completed,
     Context,
     Failed,
     FailureCause,
     Specialist,
-    base,
     has_work,
     perform,
+    registry,
     resolve,
     specialist,
     time_limit,
 )
-from workers.runners.command import CommandRunner
+from orchestrator.specialists.command import CommandRunner
+from tests.shell.contexts import a_context
 
 TASK = Task(id="T1")
 URL = "redis://localhost:6379/0"
@@ -35,14 +35,14 @@ URL = "redis://localhost:6379/0"
 @pytest.fixture(autouse=True)
 def _a_project_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty registry, an empty project folder, and nothing imported from it afterwards."""
-    monkeypatch.setattr(base, "_registered", {})
+    monkeypatch.setattr(registry, "_registered", {})
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".taskorchestrator").mkdir()
     modules = set(sys.modules)
-    base._offered.cache_clear()
+    registry._offered.cache_clear()
     yield
-    base._offered.cache_clear()
+    registry._offered.cache_clear()
     for name in set(sys.modules) - modules:
         del sys.modules[name]
 
@@ -106,7 +106,7 @@ def test_a_name_is_given_once() -> None:
 def test_the_same_function_may_be_registered_again(tmp_path: Path) -> None:
     # Given a module with a specialist
     (tmp_path / "again.py").write_text(
-        "from workers import specialist\n@specialist\ndef reviewer(context): return 'again'\n"
+        "from orchestrator.specialists import specialist\n@specialist\ndef reviewer(context): return 'again'\n"
     )
     chosen = settings(imports=["again"])
     assert has_work("reviewer", chosen)

@@ -29,14 +29,14 @@ from orchestrator.models import (
     TaskStatus,
 )
 from orchestrator.sections import RedisSettings, SpecialistSettings
+from orchestrator.specialists import Context
+from orchestrator.specialists.python import alarm
 from orchestrator.store import Store
 from orchestrator.tasks import Dependencies, Shell, TaskStopped
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import NOWHERE, app_with, messages
 from tests.shell.contexts import a_context
-from workers import Context
-from workers.runners.python import alarm
 
 WHO = "implementation-specialist"
 

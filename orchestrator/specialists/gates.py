@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from orchestrator.config import Settings
 from orchestrator.models import Completed, Failed, FailureCause, GateResult, Outcome
 from orchestrator.sections import Gate, SpecialistSettings
-from workers import base
-from workers.base import Context
+from orchestrator.specialists import registry
+from orchestrator.specialists.context import Context
 
 
 def check(gates: Iterable[Gate], stage: str, context: Context, settings: Settings) -> list[GateResult]:
@@ -63,4 +63,4 @@ def _run(gate: Gate, context: Context, settings: Settings) -> Outcome:
         log_file=context.log_file.with_name(f"{context.log_file.stem}.gate-{gate.name}.log"),
     )
     own = settings.model_copy(update={"specialists": {**settings.specialists, name: hook}})
-    return base.perform(gated, own)
+    return registry.perform(gated, own)

@@ -22,11 +22,12 @@ from orchestrator import errors
 from orchestrator.config import ENV_PREFIX
 from orchestrator.models import OUTCOME, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
 from orchestrator.sections import Limits
-from workers.runners import as_text, guard, last_line, shorten, within
-from workers.runners.python import outcome_of
+from orchestrator.specialists import guard
+from orchestrator.specialists.python import outcome_of
+from orchestrator.specialists.text import as_text, last_line, shorten, within
 
 if TYPE_CHECKING:
-    from workers.base import Context
+    from orchestrator.specialists.context import Context
 
 KEPT_BACK = (ENV_PREFIX, "CELERY_", "FLOWER_", "REDIS_PASSWORD", "_MP_", "FORKED_BY_MULTIPROCESSING")
 """Variables of the worker that a command does not get: its passwords, and the marks of a worker process."""

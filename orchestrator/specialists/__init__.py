@@ -2,7 +2,7 @@
 
 A specialist in Python is a function of a `Context`:
 
-    from workers import Blocked, Context, specialist
+    from orchestrator import Blocked, Context, specialist
 
     @specialist("reviewer")
     def review(context: Context) -> str | Blocked:
@@ -12,8 +12,9 @@ A specialist in Python is a function of a `Context`:
 """
 
 from orchestrator.models import Blocked, BlockKind, Cancelled, Completed, Failed, FailureCause, RetryLater
-from workers import gates
-from workers.base import Context, FeatureHead, Specialist, has_work, perform, resolve, specialist, time_limit
+from orchestrator.specialists import gates
+from orchestrator.specialists.context import Context, FeatureHead
+from orchestrator.specialists.registry import Specialist, has_work, perform, resolve, specialist, time_limit
 
 __all__ = [
     "BlockKind",

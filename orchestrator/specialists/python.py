@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.models import Blocked, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
 from orchestrator.sections import Limits
-from workers.runners import as_text, shorten, within
+from orchestrator.specialists.text import as_text, shorten, within
 
 if TYPE_CHECKING:
-    from workers.base import Context
+    from orchestrator.specialists.context import Context
 
 
 @dataclass(frozen=True)
