@@ -192,6 +192,7 @@ class Keeper(bootsteps.StartStopStep):
             # A worker that is well renews in every sweep, and asks an absent Redis about as often.
             regain=max(recovery.lease / 2, 3 * recovery.sweep),
             overdue=self.shell.settings.error_handling.overdue_factor,
+            overdue_least=self.shell.settings.error_handling.overdue_least,
         )
         self.shell.dispatcher.send(lifecycle.follow_up(facts))
         if unpublished:

@@ -279,6 +279,9 @@ class ErrorHandling(Section):
     overdue_factor: float = Field(
         default=1.5, ge=1, le=100, description="a batch is overdue at so many times its expected duration"
     )
+    overdue_least: Seconds = Field(
+        default=60.0, description="and not before it is this much over it: short tasks vary by seconds"
+    )
 
 
 class Notification(Section):

@@ -207,7 +207,9 @@ class Store(Records):
         self, keys: FeatureKeys, plan: Schedule, routes: Mapping[str, Route], gated: Mapping[str, str]
     ) -> dict[str, str]:
         """Write the big parts of a feature; returns their names and the keys they are at."""
-        batches, places, totals = encoding.describe_batches(plan.batches, routes, plan.expected_seconds)
+        batches, places, totals = encoding.describe_batches(
+            plan.batches, routes, plan.expected_seconds, plan.cap
+        )
         if plan.strategy is Strategy.DATAFLOW:
             places = {
                 task: encoding.ranked(rank, places[task]) for rank, task in enumerate(plan.order, start=1)
@@ -717,6 +719,7 @@ class Store(Records):
         lease: float = 10.0,
         regain: float = 5.0,
         overdue: float = 1.5,
+        overdue_least: float = 60.0,
     ) -> tuple[Facts, tuple[Launch, ...]]:
         """Take back what lost workers held, launch what may start now, and find launches whose message was lost.
 
@@ -727,6 +730,7 @@ class Store(Records):
             lease: Seconds for which a lease is given.
             regain: Seconds that everybody has to renew their leases after an outage.
             overdue: How many times its expected duration a batch may take before that is noticed.
+            overdue_least: Seconds that it may take longer in any case.
 
         Returns:
             What the cascade found, and what to publish again, where the store does not do it.
@@ -754,6 +758,8 @@ class Store(Records):
                 keys.tasks,
                 self.keys.swept,
                 keys.freed,
+                keys.delayed,
+                keys.waiting,
             ],
             [
                 feature_id,
@@ -773,6 +779,7 @@ class Store(Records):
                 lifecycle.ask_whether_done("its worker was lost").model_dump_json(),
                 round(lease * 1000),
                 round(regain * 1000),
+                round(overdue_least * 1000),
             ],
         )
         found, answer = scripts.run(self.client, recover, self._cascade(feature_id))

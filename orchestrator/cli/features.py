@@ -57,7 +57,7 @@ def _list(client: Client, *, as_json: bool) -> None:
 
 def _show_needs(client: Client, features: Sequence[Progress]) -> None:
     """What waits for a person, over all features, with the command that answers it."""
-    waiting = [progress for progress in features if progress.status in views.WAITING or progress.overdue]
+    waiting = [progress for progress in features if progress.status in views.WAITING or progress.is_overdue]
     for progress in waiting[:NEEDS_SHOWN]:
         for need in remedies.needs(progress, client.feature(progress.id).unsettled())[:NEEDS_SHOWN]:
             output.say(f"{progress.id}: {need.what}. Next: {need.command}")

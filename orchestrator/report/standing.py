@@ -196,9 +196,9 @@ def overdue_lines(
         now: On the clock of the moments.
         output_ages: Seconds since a task last wrote something, where that is known.
     """
-    if not progress.overdue or not progress.batch_started or not progress.batch_expected:
+    if not progress.is_overdue or not progress.batch_due:
         return []
-    lines = [overdue_line(progress.batch, now - progress.batch_started, progress.batch_expected)]
+    lines = [overdue_line(progress.batch, progress.batch_ran, progress.batch_due)]
     for state in states:
         if state.resolved or state.status is TaskStatus.COMPLETED:
             continue
