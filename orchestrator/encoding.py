@@ -231,6 +231,7 @@ def parse_progress(feature_id: str, found: Mapping[str, Any]) -> Progress:
         total=meta["total"],
         counts=_without_zeros(found["counts"]),
         in_flight=found["in_flight"],
+        launched=found["launched"],
         queued=found["queued"],
         delayed=found["delayed"],
         unassigned=found["unassigned"],

@@ -577,6 +577,7 @@ class Progress(Model):
     total: int = Field(description="tasks")
     counts: Mapping[TaskStatus, int] = Field(description="tasks by status, without the pending ones")
     in_flight: int = Field(description="published and unfinished: the slots taken")
+    launched: int = Field(default=0, description="of those in flight: not begun by a worker yet")
     queued: int = Field(description="ready, waiting for a slot")
     delayed: int = Field(description="waiting for a retry")
     unassigned: int = Field(default=0, description="waiting for a specialist")

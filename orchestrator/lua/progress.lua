@@ -3,7 +3,7 @@
 -- KEYS  1 meta  2 counts  3 batches  4 ready  5 slots  6 delayed  7 unassigned  8 states  9 waiting
 -- ARGV  1 the statuses to count, comma-separated
 -- Output JSON: meta {field: text}, counts {status: n}, batch_counts {status: n}, batch {expected, after, due,
---       cap, total, resolved}, in_flight, queued, delayed, unassigned, limited {limit: tasks that wait for it}, gates
+--       cap, total, resolved}, in_flight, launched, queued, delayed, unassigned, limited {limit: tasks that wait for it}, gates
 --       ("@testing" or "@validating" where the gates of the feature failed), now (ms); or nil where there is no such feature
 local fields = redis.call('HGETALL', KEYS[1])
 if #fields == 0 then return nil end
@@ -45,6 +45,7 @@ return cjson.encode({
   batch_counts = batch_counts,
   batch = batch,
   in_flight = redis.call('ZCARD', KEYS[5]),
+  launched = redis.call('ZCOUNT', KEYS[5], '-inf', 0),
   queued = redis.call('ZCARD', KEYS[4]),
   delayed = redis.call('ZCARD', KEYS[6]),
   unassigned = redis.call('SCARD', KEYS[7]),

@@ -17,7 +17,8 @@
 --       12 JSON {specialist: its queue, where that is not its name}; "": the broker is another one
 --       13 JSON {status: new status} of the loss of a task that is not to run twice, its event in 14, its outcome in 15
 --       16 lease in ms  17 time in ms that all are given to renew their leases
---       18 how much longer a batch may take than expected in any case, in ms
+--       18 JSON {queue: true}: the queues that had messages when the sweep began, before it sent any
+--       19 how much longer a batch may take than expected in any case, in ms
 -- Output JSON: lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …], for the caller to publish
 --       again, where the broker is another one; or nil where there is no such feature
 local meta = redis.call('HMGET', KEYS[1], 'status', 'batch', 'batch_started', 'overdue', 'paused', 'ran', 'watched', 'cap')
@@ -33,6 +34,10 @@ local lost, unpublished = {}, {}
 
 local function record(...)
   redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[11], '*', ...)
+end
+
+local function rank_of(task)
+  return tonumber(string.match(redis.call('HGET', KEYS[10], task), '^%d+'))
 end
 
 local function may_run_twice(task)
@@ -57,7 +62,7 @@ local function lose(task)
     redis.call('HSET', KEYS[7], task, outcome)
   elseif not is_over then
     -- Less than any rank (see cascade.lua).
-    redis.call('ZADD', KEYS[5], string.match(redis.call('HGET', KEYS[10], task), '^%d+') - 1e9, task)
+    redis.call('ZADD', KEYS[5], rank_of(task) - 1e9, task)
   end
   recount({ KEYS[3] }, { task, state.batch, from, -1 })
   recount({ KEYS[3] }, { task, state.batch, state.status, 1 })
@@ -73,13 +78,14 @@ local function queue_of(specialist)
   return queues[specialist] or specialist
 end
 
+local queued = cjson.decode(ARGV[18])
 local function look_for_message(task)
   local specialist = string.match(redis.call('HGET', KEYS[10], task), '^%d+:%d+:(.*)$')
   local state = cjson.decode(redis.call('HGET', KEYS[2], task))
   local launched = -redis.call('ZSCORE', KEYS[4], task)
   local is_overtaken = tonumber(redis.call('HGET', KEYS[6], specialist) or 0) > launched
   local is_silent = now - launched > tonumber(ARGV[3]) * 2 ^ math.min(state.sent or 0, 4)
-  local is_queued = queues and redis.call('LLEN', queue_of(specialist)) > 0
+  local is_queued = queues and queued[queue_of(specialist)]
   if not is_overtaken and (not is_silent or is_queued) then return end
   state.sent = (state.sent or 0) + 1
   redis.call('HSET', KEYS[2], task, cjson.encode(state))
@@ -123,7 +129,7 @@ local function notice_overdue_batch()
   -- A cap that is lower than planned makes it longer, at most by this.
   local expected = batch.due * 1000 * math.max(1, batch.cap / tonumber(meta[8]))
   -- Said again each time that it has taken half as long again.
-  local late = math.max(expected * tonumber(ARGV[9]), expected + tonumber(ARGV[18]))
+  local late = math.max(expected * tonumber(ARGV[9]), expected + tonumber(ARGV[19]))
   if ran < late * 1.5 ^ tonumber(meta[4] or 0) then return end
   redis.call('HINCRBY', KEYS[1], 'overdue', 1)
   record('event', 'batch_overdue', 'batch', meta[2], 'ran', ran, 'expected', math.floor(expected))
@@ -144,7 +150,15 @@ if may_take_back() then
 end
 
 local patience = tonumber(ARGV[3])
-for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. patience - now, '0')) do look_for_message(task) end
+-- The last launched first: what is sent again goes ahead of its queue, so the one sent last is the next to be taken.
+local function last_launched_first(one, other)
+  local first, second = redis.call('ZSCORE', KEYS[4], one), redis.call('ZSCORE', KEYS[4], other)
+  if first ~= second then return tonumber(first) < tonumber(second) end
+  return rank_of(one) > rank_of(other)
+end
+local unstarted = redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. patience - now, '0')
+table.sort(unstarted, last_launched_first)
+for _, task in ipairs(unstarted) do look_for_message(task) end
 
 if is_over then
   if redis.call('ZCARD', KEYS[4]) == 0 then redis.call('SREM', KEYS[9], ARGV[1]) end
