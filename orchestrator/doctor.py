@@ -23,6 +23,7 @@ from orchestrator.config import Settings
 from orchestrator.connections import safe_url
 from orchestrator.keys import Keys
 from orchestrator.models import Model
+from orchestrator.wording import count
 from orchestrator.workers import Worker, Workers, processes
 
 PATIENCE = 3
@@ -371,11 +372,11 @@ def _processes(settings: Settings, client: redis.Redis, present: Sequence[Worker
     if not there or not widest:
         return
     if caps[widest] <= there:
-        yield _ok("processes", f"the workers run {there} tasks at once, as many as any cap allows")
+        yield _ok("processes", f"the workers run {count(there, 'task')} at once, as many as any cap allows")
     else:
         yield _warning(
             "processes",
-            f"the workers run {there} tasks at once, and {widest} has a cap of {caps[widest]}: its other tasks wait "
+            f"the workers run {count(there, 'task')} at once, and {widest} has a cap of {caps[widest]}: its other tasks wait "
             "for a process",
             f"Start more: celery -A orchestrator worker --concurrency {caps[widest] - there}",
         )
