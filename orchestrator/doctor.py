@@ -376,8 +376,8 @@ def _processes(settings: Settings, client: redis.Redis, present: Sequence[Worker
     else:
         yield _warning(
             "processes",
-            f"the workers run {count(there, 'task')} at once, and {widest} has a cap of {caps[widest]}: its other tasks wait "
-            "for a process",
+            f"the workers run {count(there, 'task')} at once, and {widest} has a cap of {caps[widest]}: "
+            "its other tasks wait for a process",
             f"Start more: celery -A orchestrator worker --concurrency {caps[widest] - there}",
         )
 
