@@ -129,7 +129,7 @@ def _servers(settings: Settings) -> Iterator[Finding]:
         yield from _redis_and_all_behind_it(settings, settings.redis.url.get_secret_value())
     elif settings.folder.is_dir():
         try:
-            with embedded.Server(settings.folder, settings.redis.redis_server) as server:
+            with embedded.Server(settings.folder, settings.redis_server) as server:
                 yield from _redis_and_all_behind_it(settings, server.url)
         except (errors.NoRedisServer, errors.RedisDidNotStart) as error:
             yield _from_error("redis", error)
@@ -139,7 +139,7 @@ def _servers(settings: Settings) -> Iterator[Finding]:
 
 def _binary(settings: Settings) -> Finding:
     try:
-        binary = embedded.find_binary(settings.redis.redis_server)
+        binary = embedded.find_binary(settings.redis_server)
     except errors.NoRedisServer as error:
         return _from_error("redis", error)
     version = embedded.version_of(binary)
