@@ -224,6 +224,11 @@ class Keys:
         return f"{self.prefix}:wake"
 
     @property
+    def replicated(self) -> str:
+        """String: written after what has to be on a replica, to be waited for."""
+        return f"{self.prefix}:replicated"
+
+    @property
     def refused(self) -> str:
         """Hash: reason → how many messages workers refused for it (see admission.py)."""
         return f"{self.prefix}:refused"

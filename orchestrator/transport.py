@@ -149,6 +149,10 @@ class Channel(redis.Channel):
             raise Empty from None
 
 
+class SentinelChannel(Channel, redis.SentinelChannel):
+    """A channel to the master that sentinels name."""
+
+
 class Transport(redis.Transport):
     """The transport."""
 
@@ -163,8 +167,16 @@ class Transport(redis.Transport):
             logger.debug("Dropped", exc_info=True)
 
 
+class SentinelTransport(Transport, redis.SentinelTransport):
+    """The same, behind sentinels."""
+
+    Channel = SentinelChannel
+
+
 NAME = f"{Transport.__module__}:{Transport.__name__}"
-Connection.resolve_aliases[NAME] = "redis"
+SENTINEL_NAME = f"{SentinelTransport.__module__}:{SentinelTransport.__name__}"
+NAMES = {"redis": NAME, "rediss": NAME, "sentinel": SENTINEL_NAME}
+Connection.resolve_aliases.update({NAME: "redis", SENTINEL_NAME: "sentinel"})
 """What `celery inspect stats`, Flower and logs are told: a text that they know."""
 
 
@@ -173,8 +185,11 @@ def use(connection: Any) -> Any:
 
     The URL stays as it is: Flower and others read it.
     """
-    if connection.transport_cls in ("redis", "rediss"):
-        connection.transport_cls = NAME
+    if connection.transport_cls in NAMES:
+        connection.transport_cls = NAMES[connection.transport_cls]
+        connection.cycle = (
+            None  # to go on to the next sentinel by itself would bring kombu's own transport back
+        )
     return connection
 
 
