@@ -134,6 +134,20 @@ class Cluster:
             assert time.monotonic() < deadline, text
             time.sleep(0.05)
 
+    def in_step(self) -> bool:
+        """The replica has all that the master wrote."""
+        with self.client("one") as one, self.client("two") as two:
+            ours, theirs = one.info("replication"), two.info("replication")
+        return bool(ours["master_repl_offset"] == theirs["slave_repl_offset"])
+
+    def cut_off(self, name: str) -> None:
+        """Let a replica get nothing any more, though the sentinels still reach it."""
+        with self.client(name) as client:
+            client.config_set("masterauth", "another")
+        with self.client("one") as master:
+            master.execute_command("CLIENT", "KILL", "TYPE", "replica")
+            self._wait(lambda: master.info("replication")["connected_slaves"] == 0, "the replica stays")
+
     def kill(self, name: str) -> None:
         """Kill one process."""
         self.processes[name].kill()

@@ -146,7 +146,7 @@ def test_a_command_that_is_renamed_away(serve: Enter, command: str) -> None:
 @pytest.mark.real
 def test_hello_renamed_away_is_named(serve: Enter) -> None:
     serve('rename-command HELLO ""')
-    by_default = redis.Connection().protocol
+    by_default = redis.Connection().protocol  # type: ignore[no-untyped-call]
     if str(by_default) != "3":
         pytest.skip("this redis-py says no HELLO by itself")
 
