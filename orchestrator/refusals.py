@@ -108,7 +108,8 @@ _OF_A_SCRIPT = re.compile(
     r"^(?:ERR )?Error running script \(call to \w+\): @user_script:\s*\d+: *(?:@\w+: *\d+: *)?-?"
 )
 _WITH_WHAT = re.compile(
-    r",? with args beginning with:.*| script: [0-9a-f]{40}.*|, on @user_script.*", re.DOTALL
+    r",? with args beginning with:.*| script: [0-9a-f]{40}.*|, on @user_script.*| : <redis\.client\..*",
+    re.DOTALL,
 )
 _OF_A_PIPELINE = re.compile(r"^.* of pipeline caused error: ", re.DOTALL)
 

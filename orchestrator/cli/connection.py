@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def client() -> Iterator[Client]:
-    """A client of the settings in force, with connection errors turned into ours.
+    """A client of the settings in force, with redis-py's errors turned into ours.
 
     Raises:
-        InvalidConfiguration, NoRedisServer, RedisDidNotStart, RedisUnreachable: As they say.
+        InvalidConfiguration, NoRedisServer, RedisDidNotStart, RedisUnreachable, RedisRefuses: As they
+            say.
     """
     from orchestrator import connections
     from orchestrator.client import Client
@@ -32,7 +33,8 @@ def feature(feature_id: str) -> Iterator[Handle]:
 
     Raises:
         NoSuchFeature: No feature has this id.
-        InvalidConfiguration, NoRedisServer, RedisDidNotStart, RedisUnreachable: As they say.
+        InvalidConfiguration, NoRedisServer, RedisDidNotStart, RedisUnreachable, RedisRefuses: As they
+            say.
     """
     with client() as opened:
         yield opened.feature(feature_id)

@@ -14,6 +14,7 @@ import redis
 import yaml
 from pydantic import SecretStr
 from redis import exceptions
+from redis.sentinel import MasterNotFoundError
 from typer.testing import CliRunner
 
 from orchestrator import config, doctor, errors, outage, refusals, rights
@@ -256,6 +257,18 @@ def test_one_translation_for_all(error: redis.RedisError, code: str, is_outage: 
     assert isinstance(told, errors.RedisRefuses)
     assert SECRET not in str(told)
     assert json.dumps(str(told))
+
+
+def test_sentinels_that_know_no_master_are_told_in_a_line() -> None:
+    error = MasterNotFoundError(
+        "No master found for 'm' : <redis.client.Redis(…password=hunter2…)> - refused"
+    )
+
+    told = refusals.translate(error, "sentinel://a/m/0")
+
+    assert isinstance(told, errors.RedisUnreachable)
+    assert told.cause == "No master found for 'm'"
+    assert refusals.passes(error)
 
 
 def test_who_waits_outlasts_what_passes_in_either_form(monkeypatch: pytest.MonkeyPatch) -> None:
