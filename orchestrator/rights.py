@@ -42,6 +42,7 @@ def _trials(key: str) -> Iterator[tuple[str, Sequence[Any]]]:
     yield "HSET", (table, "field", "1")
     yield "HSETNX", (table, "field", "1")
     yield "HGET", (table, "field")
+    yield "HLEN", (table,)
     yield "HMGET", (table, "field")
     yield "HGETALL", (table,)
     yield "HKEYS", (table,)
@@ -81,7 +82,16 @@ def _trials(key: str) -> Iterator[tuple[str, Sequence[Any]]]:
 
 COMMANDS = frozenset(
     {name for name, _ in _trials("")}
-    | {"SCRIPT LOAD", "EVALSHA", "PUBLISH", "SUBSCRIBE", "PSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE"}
+    | {
+        "SCRIPT LOAD",
+        "SCRIPT EXISTS",
+        "EVALSHA",
+        "PUBLISH",
+        "SUBSCRIBE",
+        "PSUBSCRIBE",
+        "UNSUBSCRIBE",
+        "PUNSUBSCRIBE",
+    }
 )
 """All that is tried. WAIT is, where `redis.replicas` asks for it."""
 
@@ -131,11 +141,9 @@ def _denied(asked: Any) -> Iterator[Missing]:
 
 def _scripts(client: redis.Redis) -> Iterator[tuple[str, Any]]:
     digest = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db"  # of "return 1"
-    for name, command in (
-        ("SCRIPT LOAD", ("SCRIPT", "LOAD", "return 1")),
-        ("EVALSHA", ("EVALSHA", digest, 0)),
-    ):
-        yield name, _answer(client, *command)
+    yield "SCRIPT LOAD", _answer(client, "SCRIPT", "LOAD", "return 1")
+    yield "SCRIPT EXISTS", _answer(client, "SCRIPT", "EXISTS", digest)
+    yield "EVALSHA", _answer(client, "EVALSHA", digest, 0)
 
 
 def _channels(client: redis.Redis, channel: str) -> Iterator[tuple[str, Any]]:

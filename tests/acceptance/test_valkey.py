@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import rights
 from orchestrator.models import Feature, FeatureStatus
 from tests.acceptance.conftest import PATIENCE, open_project
-from tests.redis_server import find_valkey, serve
+from tests.redis_server import client_of, find_valkey, serve
 
 pytestmark = pytest.mark.real
+
+NOT_NEEDED = {"INFO", "CONFIG GET", "CLIENT SETINFO", "HELLO", "AUTH", "SELECT"}
+"""What connections begin with, and what `doctor` and the worker's start look at where they may."""
 
 
 def test_a_feature_runs_on_valkey(tmp_path: Path) -> None:
@@ -29,6 +33,13 @@ def test_a_feature_runs_on_valkey(tmp_path: Path) -> None:
         for strategy in ("batched", "dataflow"):
             feature = Feature.model_validate({"title": "Login", "strategy": strategy, "tasks": tasks})
             assert project.enqueue(feature).wait(PATIENCE).status is FeatureStatus.COMPLETED
+
+        with client_of(url) as client:
+            used = {
+                name.removeprefix("cmdstat_").upper().replace("|", " ")
+                for name in client.info("commandstats")
+            }
+        assert used - NOT_NEEDED <= rights.COMMANDS
 
         found = project.orchestrator("doctor")
 

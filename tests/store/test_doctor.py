@@ -78,7 +78,8 @@ def test_a_server_as_it_should_be_is_well(url: str, binary: str) -> None:
 
     redis = findings["redis"]
     assert redis.level is Level.OK
-    assert redis.text == f"{url} answers (Redis {'.'.join(map(str, embedded.version_of(binary)))})"
+    product = "Valkey" if "valkey" in binary else "Redis"
+    assert redis.text == f"{url} answers ({product} {'.'.join(map(str, embedded.version_of(binary)))})"
     for name in ("eviction", "persistence", "clock", "broker"):
         assert findings[name].level is Level.OK, name
 
@@ -249,7 +250,7 @@ def test_a_queue_without_a_worker_is_a_warning(url: str, workers: dict[str, list
 
     # Then all is well
     findings = found(settings)
-    assert findings["workers"].text == "2 answered: w1@host, w2@host"
+    assert findings["workers"].text == "2 there: w1@host, w2@host"
     assert findings["queues"].level is Level.OK
 
 
