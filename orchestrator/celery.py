@@ -84,6 +84,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": 1_000,  # tries come soon (transport.RECONNECT): this is above an hour
         "broker_transport_options": {
             "fanout_prefix": True,
             "fanout_patterns": True,

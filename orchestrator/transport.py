@@ -13,8 +13,10 @@ place, which the consumer refuses as it refuses others.
 from __future__ import annotations
 
 import base64
+import functools
 import logging
 import uuid
+from collections.abc import Mapping
 from queue import Empty
 from typing import Any
 
@@ -48,6 +50,9 @@ ENCODINGS = ("utf-8", "utf8")
 
 LONGEST = 1_000
 """Characters of a delivery tag or a routing key."""
+
+RECONNECT: Mapping[str, float] = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5.0}
+"""Seconds between two tries of a worker to reach its broker again. Celery's own are 2, 4, … 30: late after a failover."""
 
 TRANSIENT = 1
 """AMQP's `delivery_mode` of a message that the broker may lose."""
@@ -187,9 +192,9 @@ def use(connection: Any) -> Any:
     """
     if connection.transport_cls in NAMES:
         connection.transport_cls = NAMES[connection.transport_cls]
-        connection.cycle = (
-            None  # to go on to the next sentinel by itself would bring kombu's own transport back
-        )
+        connection.ensure_connection = functools.partial(connection.ensure_connection, **RECONNECT)
+        # kombu would go on to the next URL of a list, and come back to its own transport with it.
+        connection.cycle = None
     return connection
 
 
