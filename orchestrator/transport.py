@@ -52,7 +52,7 @@ LONGEST = 1_000
 """Characters of a delivery tag or a routing key."""
 
 RECONNECT: Mapping[str, float] = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5.0}
-"""Seconds between two tries of a worker to reach its broker again. Celery's own are 2, 4, … 30: late after a failover."""
+"""Seconds between two tries of a worker to reach its broker. Celery's own are 2, 4, … 30: late after a failover."""
 
 TRANSIENT = 1
 """AMQP's `delivery_mode` of a message that the broker may lose."""

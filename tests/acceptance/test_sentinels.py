@@ -103,6 +103,7 @@ def test_an_outcome_that_no_replica_has(tmp_path: Path, replicas: int, runs: int
             wait_until(lambda: handle.progress().completed == 1)
         cluster.kill("one")
         cluster.wait_for_master("two")
+        cluster.start_server("one", None)  # the sentinels make it a replica
 
         # Then the worker that still holds the outcome tells it again; one that does not hold it runs the task again
         assert handle.wait(LONG).status is FeatureStatus.COMPLETED
