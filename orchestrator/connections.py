@@ -128,5 +128,7 @@ def translated(url: str) -> Iterator[None]:
     """
     try:
         yield
+    except redis.DataError:  # it was not asked at all
+        raise
     except redis.RedisError as error:
         raise refusals.translate(error, url) from None
