@@ -17,7 +17,7 @@ from redis import Redis
 
 from benchmarks import plain
 from benchmarks.graphs import layered
-from orchestrator import config, connections, embedded, supervisor
+from orchestrator import broker, config, embedded, supervisor, urls
 from orchestrator.client import Client, Handle
 from orchestrator.config import Settings
 from orchestrator.models import Feature, FeatureStatus
@@ -110,7 +110,7 @@ def rig() -> Iterator[Rig]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
         server = stack.enter_context(embedded.Server(folder / "server"))
         settings = _settings(folder, server.url)
-        celery_url = connections.for_celery(f"{server.url}?db=1")
+        celery_url = broker.address(urls.read(f"{server.url}?db=1")).url
         stack.enter_context(_environment(PYTHONPATH=str(REPOSITORY), **{plain.URL: celery_url}))
         plain.app.conf.update(broker_url=celery_url, result_backend=celery_url)
         client = stack.enter_context(Client(settings))

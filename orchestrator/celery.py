@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
-from orchestrator import canvas, config, connections, errors, monitor, signing, tasks, transport
+from orchestrator import broker, canvas, config, connections, errors, monitor, signing, tasks, transport
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 
@@ -52,11 +52,13 @@ def configuration(settings: Settings) -> dict[str, Any]:
         CannotSign: Messages are to be signed, and cannot be.
     """
     serializer = signing.prepare(settings.broker.signing) if settings.broker.signing else "json"
+    messages = connections.broker_address(settings)
+    state = broker.address(connections.redis_url(settings))
     queues = dict.fromkeys(settings.queue(specialist) for specialist in settings.specialists)
     return {
-        "broker_url": connections.broker_url(settings),
+        **broker.settings_of_the_broker(messages),
         # Only Plan.canvas() needs results: a chord does not exist without a backend.
-        "result_backend": connections.for_celery(connections.redis_url(settings)),
+        **broker.settings_of_the_results(state),
         "task_ignore_result": True,
         "result_expires": 86_400,
         "task_serializer": serializer,
@@ -82,6 +84,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": 1_000,  # tries come soon (transport.RECONNECT): this is above an hour
         "broker_transport_options": {
             "fanout_prefix": True,
             "fanout_patterns": True,
@@ -91,6 +94,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
             # sweep publishes later. A worker that takes messages waits as long as broker_connection_max_retries says.
             "max_retries": 1,
             "interval_start": 0.2,
+            **messages.transport,
         },
         "worker_cancel_long_running_tasks_on_connection_loss": False,
     }

@@ -59,7 +59,7 @@ R = TypeVar("R")
 
 
 def _translated(method: Callable[Concatenate[Client, P], R]) -> Callable[Concatenate[Client, P], R]:
-    """Turn connection errors of a method into RedisUnreachable."""
+    """Turn what redis-py raises in a method into RedisUnreachable or RedisRefuses."""
 
     @wraps(method)
     def translating(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
-from redis.backoff import EqualJitterBackoff
+from redis.backoff import EqualJitterBackoff, NoBackoff
 from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
-from orchestrator import embedded, errors
+from orchestrator import broker, embedded, refusals, urls
 from orchestrator.config import Settings
 from orchestrator.keys import Keys
 from orchestrator.store import Store
+from orchestrator.urls import RedisUrl
 
 CONNECT_SECONDS = 2.0
 RETRY = Retry(EqualJitterBackoff(cap=0.5, base=0.1), retries=2)
@@ -36,42 +36,61 @@ class Packer(HiredisRespSerializer):
         return super().pack(*texts)
 
 
-def redis_url(settings: Settings) -> str:
-    """The URL of the Redis that holds the state. Where none is configured the folder's own is started.
+def redis_url(settings: Settings) -> RedisUrl:
+    """The Redis that holds the state. Where none is configured the folder's own is started.
 
     Raises:
         NoRedisServer, RedisDidNotStart: There is no way to run one here.
     """
-    url = settings.redis.url
-    return url.get_secret_value() if url else embedded.connect(settings)
+    return settings.redis.server or urls.read(embedded.connect(settings))
 
 
-def broker_url(settings: Settings) -> str:
-    """The URL of Celery's broker, as kombu writes it: the Redis of the state, unless another one is configured."""
+def broker_address(settings: Settings) -> broker.Address:
+    """Celery's broker: the Redis of the state, unless another one is configured."""
     url = settings.broker.url
-    return url.get_secret_value() if url else for_celery(redis_url(settings))
+    if url is None:
+        return broker.address(redis_url(settings))
+    server = settings.broker.server
+    return broker.address(server) if server else broker.Address(url.get_secret_value())
 
 
-def for_celery(url: str) -> str:
-    """A redis-py URL as Celery wants it, for a broker and for a result backend.
+def open_client(server: RedisUrl, **options: Any) -> redis.Redis:
+    """A client of a Redis. Its connections are opened when they are needed; those to a master that is one no more end.
+
+    Args:
+        server: Where it is.
+        options: What goes before the options of its URL, as redis-py's connections take them.
 
     Example:
-        >>> for_celery("unix:///run/redis.sock")
-        'redis+socket:///run/redis.sock'
-        >>> for_celery("rediss://cache:6380/0")
-        'rediss://cache:6380/0?ssl_cert_reqs=required'
+        client = open_client(urls.read("sentinel://a,b,c/mymaster"))
     """
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query))
-    if parts.scheme == "unix":
-        parts = parts._replace(scheme="redis+socket")
-        if "db" in query:
-            query["virtual_host"] = query.pop("db")
-    if parts.scheme == "rediss":
-        # Celery refuses a TLS URL that does not say how certificates are checked; redis-py checks them by default.
-        query.setdefault("ssl_cert_reqs", "required")
-    # Not urlunsplit: it writes "redis+socket:/path", with one slash, which Celery does not take for a URL.
-    return f"{parts.scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(query)}" if query else "")
+    given: dict[str, Any] = {
+        "decode_responses": True,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "health_check_interval": 30,
+        "retry": RETRY,
+        "command_packer": Packer(),
+        "db": server.db,
+        **server.account,
+        **server.options,
+        **server.tls,
+        **options,
+    }
+    most = {"max_connections": given.pop("max_connections")} if "max_connections" in given else {}
+    if server.has_sentinels:
+        sentinels: Any = Sentinel(  # type: ignore[no-untyped-call]
+            server.hosts,
+            min_other_sentinels=server.sentinels.get("min_other_sentinels", 0),
+            sentinel_kwargs={**broker.sentinel_options(server), "retry": Retry(NoBackoff(), 0)},
+        )
+        found: redis.Redis = sentinels.master_for(server.service, ssl=server.has_tls, **given, **most)
+        return found
+    if server.path:
+        given |= {"connection_class": redis.UnixDomainSocketConnection, "path": server.path}
+    else:
+        ((given["host"], given["port"]),) = server.hosts
+        given["connection_class"] = redis.SSLConnection if server.has_tls else redis.Connection
+    return redis.Redis.from_pool(redis.ConnectionPool(**given, **most))
 
 
 def open_store(settings: Settings) -> Store:
@@ -80,21 +99,14 @@ def open_store(settings: Settings) -> Store:
     Raises:
         NoRedisServer, RedisDidNotStart: There is no way to run one here.
     """
-    url = redis_url(settings)
-    client = redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_connect_timeout=CONNECT_SECONDS,
-        health_check_interval=30,
-        retry=RETRY,
-        command_packer=Packer(),
-    )
+    server = redis_url(settings)
     return Store(
-        client,
+        open_client(server),
         Keys(settings.redis.prefix),
         events_kept=settings.limits.events,
-        url=safe_url(url),
+        url=server.shown,
         queues=settings.queues if is_broker(settings) else None,
+        replicas=settings.redis.replicas,
     )
 
 
@@ -106,29 +118,17 @@ def is_broker(settings: Settings) -> bool:
     return settings.broker.url is None and settings.broker.signing is None
 
 
-def safe_url(url: str) -> str:
-    """The URL as it may be shown: the password hidden, options left out.
-
-    kombu's `sanitize_url` raises on a list of URLs, and shows passwords with a "/" that is not quoted.
-
-    Example:
-        >>> safe_url("redis://user:secret@localhost:6379/0?timeout=5")
-        'redis://user:**@localhost:6379/0'
-    """
-    return ";".join(
-        re.sub(r"://([^:/?#@]*).*@", r"://\1:**@", one, flags=re.DOTALL).split("?")[0]
-        for one in re.split(r";(?=[a-z+]+://)", url)
-    )
-
-
 @contextlib.contextmanager
 def translated(url: str) -> Iterator[None]:
-    """Turn redis-py's connection errors into ours.
+    """Turn redis-py's errors into ours.
 
     Raises:
         RedisUnreachable: Redis did not answer.
+        RedisRefuses: It answered that it does not do what was asked of it.
     """
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse) as error:
-        raise errors.RedisUnreachable(url=url, cause=error) from None
+    except redis.DataError:  # it was not asked at all
+        raise
+    except redis.RedisError as error:
+        raise refusals.translate(error, url) from None

@@ -7,8 +7,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from celery.app.utils import filter_hidden_settings
 from celery.worker import consumer
+from celery.worker.consumer import connection
 from kombu.exceptions import ContentDisallowed
+from kombu.utils.url import maybe_sanitize_url
 
 from orchestrator import admission, canvas, tasks
 from orchestrator.admission import Reason, Refusal
@@ -32,10 +35,31 @@ class Consumer(consumer.Consumer):
     strategies: Any  # what Celery keeps to itself is in no stubs
     connection_errors: Any
     gossip: Any
+    blueprint: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._guard_gossip()
+        self._keep_passwords()
+
+    def _keep_passwords(self) -> None:
+        """Tell `inspect stats`, and so Flower, of the connection without the passwords in it.
+
+        Celery's own leaves out one field (celery/worker/consumer/connection.py, `info`): the password of a unix socket
+        is a part of the host's name, and that of sentinels an option of the transport.
+        """
+        step: Any = next(step for step in self.blueprint.order if isinstance(step, connection.Connection))
+        told = step.info
+
+        def info(parent: Any) -> dict[str, Any]:
+            shown: dict[str, Any] = told(parent)
+            of_broker = shown.get("broker")
+            if isinstance(of_broker, dict):
+                host = maybe_sanitize_url(of_broker.get("hostname") or "")
+                shown["broker"] = {**filter_hidden_settings(of_broker), "hostname": host}
+            return shown
+
+        step.info = info
 
     def _guard_gossip(self) -> None:
         """Take no part in elections: whoever wins one sends what the event says. Drop events that cannot be used."""

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+import redis
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
-from orchestrator import canvas, errors, transport
-from orchestrator.connections import safe_url
+from orchestrator import canvas, errors, refusals, transport, urls
 from orchestrator.lifecycle import Announce, Command, Launch, Publish, Wake, follow_up
 from orchestrator.store import Store
 
@@ -79,9 +79,9 @@ class Dispatcher:
                         delivery_mode=transport.TRANSIENT,
                         retry=False,
                     )
-        except (OperationalError, OSError) as error:
-            url = safe_url(self.app.conf.broker_url)
-            raise errors.BrokerUnreachable(url=url, cause=error, feature=feature_id) from None
+        except (OperationalError, OSError, redis.RedisError) as error:
+            url = urls.safe_url(self.app.conf.broker_url)
+            raise errors.BrokerUnreachable(url=url, cause=refusals.said(error), feature=feature_id) from None
 
     @contextlib.contextmanager
     def _producer(self) -> Iterator[Producer]:

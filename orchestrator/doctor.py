@@ -18,11 +18,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from orchestrator import config, embedded, errors, monitor
+from orchestrator import config, connections, embedded, errors, monitor, refusals, rights, urls
 from orchestrator.config import Settings
-from orchestrator.connections import safe_url
 from orchestrator.keys import Keys
 from orchestrator.models import Model
+from orchestrator.urls import RedisUrl, safe_url
 from orchestrator.wording import count
 from orchestrator.workers import Worker, Workers, processes
 
@@ -125,12 +125,12 @@ def _flower(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _servers(settings: Settings) -> Iterator[Finding]:
-    if settings.redis.url:
-        yield from _redis_and_all_behind_it(settings, settings.redis.url.get_secret_value())
+    if settings.redis.server:
+        yield from _redis_and_all_behind_it(settings, settings.redis.server)
     elif settings.folder.is_dir():
         try:
             with embedded.Server(settings.folder, settings.redis_server) as server:
-                yield from _redis_and_all_behind_it(settings, server.url)
+                yield from _redis_and_all_behind_it(settings, urls.read(server.url))
         except (errors.NoRedisServer, errors.RedisDidNotStart) as error:
             yield _from_error("redis", error)
     else:
@@ -152,34 +152,30 @@ def _from_error(name: str, error: errors.OrchestratorError) -> Finding:
     return _problem(name, text, remedy)
 
 
-def _redis_and_all_behind_it(settings: Settings, url: str) -> Iterator[Finding]:
-    try:
-        client = redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=PATIENCE,
-            socket_connect_timeout=PATIENCE,
-            retry=Retry(NoBackoff(), 0),
-        )
-    except ValueError:  # its message may quote a part of a password
-        yield _problem("redis", f"{safe_url(url)} is no URL that can be read", _URL_REMEDY)
-        return
-    with client:
+def _redis_and_all_behind_it(settings: Settings, server: RedisUrl) -> Iterator[Finding]:
+    never = Retry(NoBackoff(), 0)
+    with connections.open_client(
+        server, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=never
+    ) as client:
         try:
             client.ping()
+            yield from _redis(client, settings, server.shown)
         except redis.RedisError as error:
-            yield _problem("redis", f"{safe_url(url)} does not answer: {error}", _URL_REMEDY)
+            yield _no_answer(error, server.shown)
             return
-        yield from _redis(client, settings, safe_url(url))
         broker = _broker(settings)
         yield broker
         if broker.level is not Level.PROBLEM:
             yield from _workers(settings, client)
 
 
-_URL_REMEDY = (
-    "Start it, or set redis.url to one that runs (percent-encode special characters in its password)."
-)
+def _no_answer(error: redis.RedisError, url: str) -> Finding:
+    told = refusals.translate(error, url)
+    if isinstance(told, errors.RedisRefuses):
+        return _problem("redis", f"{url} refuses what was asked of it: {told.cause}", told.remedy)
+    return _problem(
+        "redis", f"{url} does not answer: {told.cause}", "Start it, or set redis.url to one that runs."
+    )
 
 
 def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Finding]:
@@ -187,6 +183,7 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
     info = _ask(client.info)
     if not info:
         yield _ok("redis", f"{url} answers")
+        yield _commands(client, settings)
         yield _unreadable("redis version", "INFO")
         yield clock
         return
@@ -197,10 +194,63 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
     text = f"{url} answers ({product}{program})"
     version = tuple(int(part) for part in re.findall(r"\d+", str(info["redis_version"]))[:2])
     yield _ok("redis", text) if version >= OLDEST_REDIS else _too_old(text)
+    yield _commands(client, settings)
     yield _eviction(info, settings)
     yield _persistence(info, client)
+    yield from _replication(info, settings)
     yield clock
     yield _refused(_ask(lambda: client.hgetall(Keys(settings.redis.prefix).refused)))
+
+
+def _commands(client: redis.Redis, settings: Settings) -> Finding:
+    """Each command that is needed is tried."""
+    keys = Keys(settings.redis.prefix)
+    queues = (
+        sorted({settings.queue(name) for name in settings.specialists}) if not settings.broker.url else []
+    )
+    lacking = rights.missing(
+        client, keys.prefix, channel=keys.wake, queues=queues, replicas=settings.redis.replicas
+    )
+    if not lacking:
+        return _ok("commands", f"all {len(rights.COMMANDS)} that are needed can be used")
+    renamed = [one.name for one in lacking if one.is_unknown]
+    denied = [one.name for one in lacking if not one.is_unknown]
+    text = "; ".join(
+        [
+            *([f"Redis does not know {', '.join(renamed)}"] if renamed else []),
+            *([f"the user has no right to {', '.join(denied)}"] if denied else []),
+        ]
+    )
+    remedies = [
+        *(["Give them back (rename-command), or use another Redis."] if renamed else []),
+        *(["Give the user in redis.url these rights: deploy/users.acl has all."] if denied else []),
+    ]
+    return _problem("commands", text, " ".join(remedies))
+
+
+def _replication(info: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
+    name = "replication"
+    if info.get("cluster_enabled"):
+        yield _problem(
+            name,
+            "it is a Redis Cluster, and one script of ours touches keys of several slots",
+            "Use a single Redis, or one behind sentinels: sentinel://host:26379/mymaster.",
+        )
+    if info.get("role") in ("slave", "replica"):
+        yield _problem(name, "it is a replica, which takes no writes", refusals.REFUSALS["READONLY"].remedy)
+        return
+    there, wanted = int(info.get("connected_slaves", 0)), settings.redis.replicas
+    if there < wanted:
+        yield _problem(
+            name,
+            f"{there} of {wanted} replicas are there (redis.replicas): outcomes wait for them",
+            "Bring them back, or lower redis.replicas.",
+        )
+    elif there:
+        waits = (
+            f"outcomes wait for {wanted} of them" if wanted else "no outcome waits for them (redis.replicas)"
+        )
+        yield _ok(name, f"{there} connected; {waits}")
 
 
 def look_at_keeping(client: redis.Redis, settings: Settings) -> list[Finding]:
@@ -317,19 +367,26 @@ def _refused(counts: Mapping[str, str] | None) -> Finding:
 def _broker(settings: Settings) -> Finding:
     if not settings.broker.url:
         return _ok("broker", "the same Redis")
-    url = settings.broker.url.get_secret_value()
+    address = connections.broker_address(settings)
+    url = address.url
+    shown = settings.broker.server.shown if settings.broker.server else safe_url(url)
     remedy = "Start it, or set broker.url to one that runs, or leave it out: then Redis is the broker."
     patience = (
-        {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE} if url.startswith("redis") else {}
+        {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE} if settings.broker.server else {}
     )
     try:
-        with kombu.Connection(url, connect_timeout=PATIENCE, transport_options=patience) as connection:
+        with kombu.Connection(
+            url,
+            connect_timeout=PATIENCE,
+            ssl=dict(address.tls) if address.tls else False,
+            transport_options={**address.transport, **patience},
+        ) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE)
     except kombu.exceptions.OperationalError as error:
-        return _problem("broker", f"{safe_url(url)} does not answer: {error}", remedy)
+        return _problem("broker", f"{shown} does not answer: {refusals.said(error)}", remedy)
     except Exception as error:  # a transport may raise anything; its message may quote a part of a password
-        return _problem("broker", f"{safe_url(url)} cannot be used ({type(error).__name__})", remedy)
-    return _ok("broker", f"{safe_url(url)} answers")
+        return _problem("broker", f"{shown} cannot be used ({type(error).__name__})", remedy)
+    return _ok("broker", f"{shown} answers")
 
 
 def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:

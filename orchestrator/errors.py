@@ -125,6 +125,20 @@ class RedisUnreachable(OrchestratorError):
     exit_code = 3
 
 
+class RedisRefuses(OrchestratorError):
+    """The Redis at {url} refuses what was asked of it: {cause}.
+    {remedy}"""
+
+    exit_code = 3
+
+
+class NotReplicated(OrchestratorError):
+    """The Redis at {url} has it, but {there} of {wanted} replicas have it too (redis.replicas): a failover may lose it.
+    Bring the replicas back, and ask again; a feature with the same idempotency key is not stored twice."""
+
+    exit_code = 3
+
+
 class RedisForgets(OrchestratorError):
     """The worker does not start, for its work could be lost: {cause}.
     {remedy}"""

@@ -15,7 +15,18 @@ import redis
 from celery import bootsteps, signals
 from celery.worker import state
 
-from orchestrator import __version__, doctor, durations, errors, lifecycle, limits, notifier, retention, tasks
+from orchestrator import (
+    __version__,
+    doctor,
+    durations,
+    errors,
+    lifecycle,
+    limits,
+    notifier,
+    refusals,
+    retention,
+    tasks,
+)
 from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
 from orchestrator.waker import Waker
@@ -79,7 +90,9 @@ class Keeper(bootsteps.StartStopStep):
             findings = doctor.look_at_keeping(store.client, self.shell.settings)
         except redis.RedisError as error:
             logger.warning(
-                "Could not check whether the Redis at %s keeps what it is given: %s", store.url, error
+                "Could not check whether the Redis at %s keeps what it is given: %s",
+                store.url,
+                refusals.said(error),
             )
             return
         for finding in findings:
@@ -129,7 +142,9 @@ class Keeper(bootsteps.StartStopStep):
             self._wake(store.configure(limits.configured(self.shell.settings)))
             self.knows_limits = True
         except redis.RedisError as error:
-            logger.warning("The Redis at %s does not know the limits yet: %s", store.url, error)
+            logger.warning(
+                "The Redis at %s does not know the limits yet: %s", store.url, refusals.said(error)
+            )
 
     def _announce(self) -> None:
         """Say what this worker takes now: Celery can change its queues and processes while it runs."""
@@ -157,7 +172,7 @@ class Keeper(bootsteps.StartStopStep):
             step()
             self.trouble = ""
         except Exception as error:  # whatever it is, the next round may succeed, and must come
-            before, self.trouble = self.trouble, f"{type(error).__name__}: {error}"
+            before, self.trouble = self.trouble, f"{type(error).__name__}: {refusals.said(error)}"
             if self.trouble != before:  # an outage is told once, not in every round
                 logger.warning(
                     "The keeper of %s tries again until it succeeds: %s", self.worker, self.trouble
@@ -194,7 +209,7 @@ class Keeper(bootsteps.StartStopStep):
             except errors.NoSuchFeature:
                 continue
             except redis.ResponseError as error:  # what is wrong with one feature must not hold up the others
-                logger.warning("[%s] cannot be swept: %s", feature_id, error)
+                logger.warning("[%s] cannot be swept: %s", feature_id, refusals.said(error))
 
     def _forget(self) -> None:
         """Forget a portion of what has been over for long; where there was more of it, again in the next round."""

@@ -12,7 +12,7 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("resolved", "freed"), "list"),
-    **dict.fromkeys(("sweeper", "configured", "turn"), "string"),
+    **dict.fromkeys(("sweeper", "configured", "turn", "replicated"), "string"),
     "events": "stream",
 }
 """The Redis type of each key, by the last part of its name (Redis: TYPE)."""
@@ -240,6 +240,11 @@ class Keys:
     def wake(self) -> str:
         """Channel: tells the worker that sweeps of a token or a retry that is due before all others."""
         return f"{self.prefix}:wake"
+
+    @property
+    def replicated(self) -> str:
+        """String: written after what has to be on a replica, to be waited for."""
+        return f"{self.prefix}:replicated"
 
     @property
     def refused(self) -> str:

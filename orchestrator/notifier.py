@@ -20,7 +20,7 @@ from typing import Any
 
 import redis
 
-from orchestrator import errors, notification, scripts, targets, wording
+from orchestrator import errors, notification, refusals, scripts, targets, wording
 from orchestrator.models import Event, Retries
 from orchestrator.scripts import Call
 from orchestrator.sections import Notification
@@ -219,7 +219,7 @@ class Notifier:
                     "Notifications to %s will be tried again: %s: %s",
                     self.target.name,
                     type(error).__name__,
-                    error,
+                    refusals.said(error),
                 )
             if was_asked:
                 self.looked.set()

@@ -10,39 +10,20 @@ from typing import Any, TypeVar, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.retry import Retry
 
-from orchestrator import durations, errors
+from orchestrator import durations, errors, refusals
 
 logger = logging.getLogger("orchestrator")
 
 T = TypeVar("T")
 
-AWAY = (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse, ReadOnlyError, OutOfMemoryError)
-"""No answer, one of a proxy, or one that says "not now": of a server that reads its data in, is a replica, or full."""
-
-NOT_NOW = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "TRYAGAIN", "CLUSTERDOWN")
-"""How other answers begin that will be different later (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
-
-ERRORS = (redis.RedisError, errors.RedisUnreachable)
+ERRORS = (redis.RedisError, errors.RedisUnreachable, errors.RedisRefuses, errors.NotReplicated)
 
 _RETRY = Retry(ExponentialWithJitterBackoff(base=0.1, cap=5.0), retries=-1, supported_errors=ERRORS)
 
 WATCHING = Retry(ExponentialWithJitterBackoff(base=0.1, cap=0.5), retries=-1, supported_errors=ERRORS)
 """Of who watches: few do, and they want to know soon."""
-
-
-def is_away(error: Exception) -> bool:
-    """The error is one of an outage: the same will be answered when Redis is back.
-
-    Example:
-        >>> is_away(redis.ConnectionError("refused")), is_away(redis.ResponseError("WRONGTYPE …"))
-        (True, False)
-    """
-    if isinstance(error, redis.RedisError):
-        return isinstance(error, AWAY) or str(error).startswith(NOT_NOW)
-    return isinstance(error, errors.RedisUnreachable)
 
 
 def outlast(
@@ -65,7 +46,8 @@ def outlast(
         tell: Is told, once each, that Redis is away, that it is back, that it is given up. The log, if left out.
 
     Raises:
-        RedisError, RedisUnreachable: Redis was away for longer than that, or said something else.
+        RedisError, RedisUnreachable, RedisRefuses, NotReplicated: Redis was away for longer than that, or said
+            something else.
 
     Example:
         outlast(lambda: store.finish(…), "the outcome of T1", longest=300)
@@ -76,7 +58,7 @@ def outlast(
     def note(error: Exception, failures: int) -> None:
         nonlocal outages
         outages = failures
-        cause = error.cause if isinstance(error, errors.RedisUnreachable) else error
+        cause = _cause(error)
         if time.monotonic() - began > longest:
             (tell or logger.error)(
                 f"Redis was away for {durations.write(longest)}, so {what} is given up: {cause}"
@@ -87,11 +69,19 @@ def outlast(
                 f"Redis is away ({cause}); {what} waits for it, for up to {durations.write(longest)}"
             )
 
-    answer = (retry or _RETRY).call_with_retry(ask, note, is_retryable=is_away, with_failure_count=True)
+    answer = (retry or _RETRY).call_with_retry(
+        ask, note, is_retryable=refusals.passes, with_failure_count=True
+    )
     if outages:
         took = durations.write(time.monotonic() - began)
         (tell or logger.warning)(f"Redis is back after {took}; {what} has reached it")
     return answer
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, errors.NotReplicated):
+        return f"{error.there} of {error.wanted} replicas have it"
+    return str(error.cause) if isinstance(error, errors.OrchestratorError) else refusals.said(error)
 
 
 def patient(store: T, what: str, *, longest: float, tell: Callable[[str], object]) -> T:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from orchestrator import refusals
 from orchestrator.config import Settings
 from orchestrator.models import ID_PATTERN
 from orchestrator.store import Store
@@ -112,4 +113,4 @@ class Cleaner:
             try:
                 remove(orphans(self.settings, self.store, age, PORTION))
             except Exception as error:  # Redis is away, or a folder is not ours; the next look may succeed
-                logger.warning("Old folders stay for now: %s: %s", type(error).__name__, error)
+                logger.warning("Old folders stay for now: %s: %s", type(error).__name__, refusals.said(error))

@@ -13,6 +13,9 @@ from redis.exceptions import NoScriptError
 
 from orchestrator import keys
 
+WAIT_MS = 1_000
+"""So long is a write waited for on its way to the replicas; who can wait for longer asks again (see `outage`)."""
+
 
 class Call(NamedTuple):
     """One call of a script: its verb, the keys it touches, its arguments."""
@@ -96,16 +99,53 @@ def run(client: redis.Redis, *calls: Call) -> list[Any]:
 
     redis-py's own Script objects ask SCRIPT EXISTS before every pipeline, which costs a second round trip.
     """
-    verbs = tuple(call.verb for call in calls)
+    asked = _arguments(calls)
+    try:
+        answers: list[Any] = client.evalsha(*asked)
+    except NoScriptError:
+        client.script_load(compose(_verbs(calls)))
+        answers = client.evalsha(*asked)
+    return answers
+
+
+def _verbs(calls: Sequence[Call]) -> tuple[str, ...]:
+    return tuple(call.verb for call in calls)
+
+
+def _arguments(calls: Sequence[Call]) -> tuple[Any, ...]:
+    """What EVALSHA is given."""
     sizes = [size for call in calls for size in (len(call.keys), len(call.args))]
     touched = [key for call in calls for key in call.keys]
     arguments = [argument for call in calls for argument in call.args]
+    return (digest(_verbs(calls)), len(touched), *touched, *sizes, *arguments)
+
+
+def run_replicated(client: redis.Redis, *calls: Call, mark: str, replicas: int) -> tuple[list[Any], int]:
+    """Run scripts as `run` does, and wait until so many replicas have what they wrote.
+
+    Redis waits for the last write of a connection, so all goes over one, and the mark is a write in any case: a script
+    that is asked for the second time may have nothing to write any more.
+
+    Returns:
+        The scripts' answers, and how many replicas have it now: fewer, where they do not catch up in time.
+    """
     try:
-        answers: list[Any] = client.evalsha(digest(verbs), len(touched), *touched, *sizes, *arguments)
+        return _run_replicated(client, calls, mark, replicas)
     except NoScriptError:
-        client.script_load(compose(verbs))
-        answers = client.evalsha(digest(verbs), len(touched), *touched, *sizes, *arguments)
-    return answers
+        client.script_load(compose(_verbs(calls)))
+        return _run_replicated(client, calls, mark, replicas)
+
+
+def _run_replicated(
+    client: redis.Redis, calls: Sequence[Call], mark: str, replicas: int
+) -> tuple[list[Any], int]:
+    pipeline = client.pipeline(transaction=False)
+    if calls:
+        pipeline.evalsha(*_arguments(calls))
+    pipeline.set(mark, 1)
+    pipeline.wait(replicas, WAIT_MS)
+    *answers, _, there = pipeline.execute()
+    return (answers[0] if answers else []), int(there)
 
 
 def run_each(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:

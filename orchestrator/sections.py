@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from orchestrator import flows
+from orchestrator import flows, urls
 from orchestrator.limits import MOST, check_rate
 from orchestrator.models import Seconds, Tag
+from orchestrator.urls import RedisUrl
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9\-]{0,62}$"
 PYTHON_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
@@ -312,16 +312,29 @@ class Notification(Section):
     def _one_way(self) -> Notification:
         if sum(map(bool, (self.log, self.command, self.webhook))) != 1:
             raise ValueError("needs exactly one of log, command and webhook")
-        if self.webhook and not re.match(r"^https?://.+", self.webhook.get_secret_value()):
-            raise ValueError("webhook is no http or https URL")
         return self
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_a_web_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            urls.check(value.get_secret_value(), schemes=("https", "http"))
+        return value
 
 
 class RedisSettings(Section):
     """Where the state is kept. Without a url a private redis-server runs for this folder."""
 
     url: SecretStr | None = Field(
-        default=None, description="where it is: redis://host:6379/0, rediss://… or unix:///path; never shown"
+        default=None,
+        description="where it is: redis://host:6379/0, rediss://…, unix:///path, sentinel://host:26379/mymaster; "
+        "never shown",
+    )
+    replicas: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="replicas that have an outcome, and a new feature, before it counts (WAIT)",
     )
     prefix: str = Field(
         default="to", pattern=r"^[A-Za-z0-9_.\-]{1,32}$", description="the first part of every key"
@@ -336,11 +349,20 @@ class RedisSettings(Section):
     @field_validator("url")
     @classmethod
     def _is_a_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not re.match(r"^(redis|rediss|unix)://.+", value.get_secret_value()):
-            raise ValueError(
-                "is no Redis URL; write redis://host:6379/0, rediss://… for TLS, or unix:///path"
-            )
+        if value is not None:
+            urls.read(value.get_secret_value())
         return value
+
+    @model_validator(mode="after")
+    def _has_replicas(self) -> RedisSettings:
+        if self.replicas and self.url is None:
+            raise ValueError("replicas is set, but the private Redis has none; set url too")
+        return self
+
+    @property
+    def server(self) -> RedisUrl | None:
+        """The url, read."""
+        return urls.read(self.url.get_secret_value()) if self.url else None
 
 
 class Signing(Section):
@@ -354,10 +376,26 @@ class Signing(Section):
 class BrokerSettings(Section):
     """Where Celery's messages go: the same Redis as the state, unless a url says otherwise."""
 
-    url: SecretStr | None = Field(default=None, description="any broker URL that Celery knows; never shown")
+    url: SecretStr | None = Field(
+        default=None, description="a Redis as in redis.url, or any broker URL that Celery knows; never shown"
+    )
     signing: Signing | None = Field(
         default=None, description="key, certificate and store: messages are signed, and others refused"
     )
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            text = value.get_secret_value()
+            urls.read(text) if urls.is_redis(text) else urls.check(text)
+        return value
+
+    @property
+    def server(self) -> RedisUrl | None:
+        """The url, read, where it is that of a Redis."""
+        text = self.url.get_secret_value() if self.url else ""
+        return urls.read(text) if urls.is_redis(text) else None
 
 
 class Limits(Section):

@@ -96,6 +96,7 @@ class Store(Records):
         url: Where the client connects to, for messages, without a password.
         queues: Where this Redis is Celery's broker too: the queues of the specialists whose queue is not called as they
             are. What is launched is published in the same step then. None: the dispatcher publishes it.
+        replicas: So many replicas have an outcome, or a new feature, before it counts.
     """
 
     def __init__(
@@ -106,13 +107,30 @@ class Store(Records):
         events_kept: int = 200_000,
         url: str = "Redis",
         queues: Mapping[str, str] | None = None,
+        replicas: int = 0,
     ) -> None:
         super().__init__(client, keys)
+        self.replicas = replicas
         self.events_kept = events_kept
         self.url = url
         self.workers = Workers(client, keys)
         self.publishes = queues is not None
         self._queues = json.dumps(dict(queues)) if queues is not None else ""
+
+    def _run_safely(self, *calls: Call) -> list[Any]:
+        """Run scripts whose writes have to outlast a failover; with none, ask whether all writes so far do.
+
+        Raises:
+            NotReplicated: They are run, but too few replicas have it.
+        """
+        if not self.replicas:
+            return scripts.run(self.client, *calls) if calls else []
+        answers, there = scripts.run_replicated(
+            self.client, *calls, mark=self.keys.replicated, replicas=self.replicas
+        )
+        if there < self.replicas:
+            raise errors.NotReplicated(url=self.url, there=there, wanted=self.replicas)
+        return answers
 
     # --- enqueue -----------------------------------------------------------------------------------------
 
@@ -148,6 +166,7 @@ class Store(Records):
         Raises:
             FeatureExists: Another feature has this id.
             NoBarrier: The strategy is dataflow, and batches are to wait for launch.
+            NotReplicated: It is stored, but too few replicas have it. To be asked again.
         """
         if plan.strategy is Strategy.DATAFLOW and (stops or not auto_launch):
             asked = "stops" if stops else "auto_launch: false"
@@ -157,6 +176,7 @@ class Store(Records):
         if idempotency_key:
             earlier = self.client.get(self.keys.idempotency(idempotency_key))
             if earlier:
+                self._run_safely()
                 return "repeated", str(earlier)
         if exists:
             raise errors.FeatureExists(feature=feature_id)
@@ -182,7 +202,7 @@ class Store(Records):
         if idempotency_key:
             meta["idempotency"] = idempotency_key
         idempotency = self.keys.idempotency(idempotency_key) if idempotency_key else keys.meta
-        code, found = self._run(
+        ((code, found),) = self._run_safely(
             Call(
                 "enqueue",
                 [
@@ -373,6 +393,7 @@ class Store(Records):
 
         Raises:
             NoSuchFeature: There is none of this id.
+            NotReplicated: It is committed, but too few replicas have it. To be asked again.
         """
         keys = self.keys.feature(feature_id)
         finish = Call(
@@ -403,7 +424,7 @@ class Store(Records):
                 delivery,
             ],
         )
-        (code, status, *tally), answer = scripts.run(self.client, finish, self._cascade(feature_id))
+        (code, status, *tally), answer = self._run_safely(finish, self._cascade(feature_id))
         finished = BatchTally(*tally) if tally and tally[1] else None
         return code, status, self._facts(feature_id, answer, finished)
 

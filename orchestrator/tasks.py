@@ -18,7 +18,17 @@ from celery import Task as CeleryTask
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator import canvas, connections, errors, lifecycle, outage, retention, shutdown, specialists
+from orchestrator import (
+    canvas,
+    connections,
+    errors,
+    lifecycle,
+    outage,
+    refusals,
+    retention,
+    shutdown,
+    specialists,
+)
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
@@ -282,10 +292,13 @@ class Shell:
         try:
             self.store.note(feature_id, task_id, attempt, percent, note)
         except redis.RedisError as error:
-            if not outage.is_away(error):
+            if not refusals.passes(error):
                 raise
             logger.warning(
-                "[%s] %s: its progress is not noted, for Redis is away: %s", feature_id, task_id, error
+                "[%s] %s: its progress is not noted, for Redis is away: %s",
+                feature_id,
+                task_id,
+                refusals.said(error),
             )
 
     def _is_cancelled(self, run: Run) -> bool:

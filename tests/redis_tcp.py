@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import redis
+
+from tests.redis_server import find_binaries
 
 PATIENCE = 60.0
 
@@ -34,7 +35,7 @@ def serve_tcp(folder: Path, *lines: str, ready: str, **options: object) -> Itera
         ready: The URL at which it is asked whether it is there.
         options: How redis-py is to connect, such as ssl_ca_certs.
     """
-    binary = shutil.which("redis-server")
+    binary = next(iter(find_binaries()), None)
     if not binary:
         pytest.skip("there is no redis-server here")
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def client(*, looks: bool = False) -> Iterator[Client]:
-    """A client of the settings in force, with connection errors turned into ours.
+    """A client of the settings in force, with redis-py's errors turned into ours.
 
     Args:
         looks: The command only looks, so it starts no program that the folder's own configuration names.
 
     Raises:
-        InvalidConfiguration, NoRedisServer, RedisDidNotStart, RedisUnreachable: As they say.
+        InvalidConfiguration, NoRedisServer, RedisDidNotStart, RedisUnreachable, RedisRefuses: As they
+            say.
     """
     from orchestrator import connections
     from orchestrator.client import Client
@@ -39,7 +40,8 @@ def feature(feature_id: str) -> Iterator[Handle]:
 
     Raises:
         NoSuchFeature: No feature has this id.
-        InvalidConfiguration, NoRedisServer, RedisDidNotStart, RedisUnreachable: As they say.
+        InvalidConfiguration, NoRedisServer, RedisDidNotStart, RedisUnreachable, RedisRefuses: As they
+            say.
     """
     with client() as opened:
         yield opened.feature(feature_id)

@@ -38,7 +38,7 @@ def up(
     output.tell_what_starts(settings)
     url = connections.redis_url(settings)
     with workforce.ended_by_signals(), contextlib.ExitStack() as stack:
-        output.say(f"Redis: {connections.safe_url(url)}")
+        output.say(f"Redis: {url.shown}")
         children: dict[str, subprocess.Popen[bytes]] = {}
         children["The worker"] = stack.enter_context(supervisor.worker(settings, name=f"up-{os.getpid()}"))
         stack.enter_context(workforce.hurried(children["The worker"]))
