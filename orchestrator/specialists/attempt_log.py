@@ -32,7 +32,7 @@ class AttemptLog:
 
     Example:
         with AttemptLog.open(context.log_file) as log:
-            subprocess.run(command, stdout=log)
+            subprocess.run(command, stdout=log.file)
             print(log.tail(4_000))
     """
 

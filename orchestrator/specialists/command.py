@@ -120,7 +120,7 @@ class CommandRunner:
             cwd=self._folder(context),
             env=self._environment(context, files),
             stdin=subprocess.DEVNULL,
-            stdout=files.log,
+            stdout=files.log.file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
