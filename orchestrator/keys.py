@@ -106,6 +106,11 @@ class FeatureKeys:
         """Stream: every transition, oldest first, trimmed."""
         return self._key("events")
 
+    @property
+    def gone(self) -> str:
+        """Number: the oldest events that were trimmed (see record.lua)."""
+        return f"{self.events}:gone"
+
     def staged(self, token: str) -> FeatureKeys:
         """The keys under which a feature is written before it becomes visible; `token` tells writers apart."""
         return FeatureKeys(f"{self.prefix}:staged:{token}", self.feature)
@@ -130,6 +135,7 @@ class FeatureKeys:
             self.delayed,
             self.outcomes,
             self.events,
+            self.gone,
         )
 
 

@@ -275,6 +275,10 @@ class Records:
             entries = _entries(answer)
         return [encoding.parse_event(entry, fields) for entry, fields in entries]
 
+    def events_gone(self, feature_id: str) -> int:
+        """How many of a feature's oldest events are gone, for it has had more than are kept."""
+        return int(self.client.get(self.keys.feature(feature_id).gone) or 0)
+
     def last_event(self, feature_id: str) -> str:
         """The id of the newest event, for `events(after=…)`; "-" where there is none."""
         newest: Any = self.client.xrevrange(self.keys.feature(feature_id).events, count=1)

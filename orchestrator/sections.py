@@ -363,7 +363,11 @@ class Limits(Section):
     file: int = Field(default=64_000_000, ge=1_000, description="bytes of a feature file")
     result: int = Field(default=1_000_000, ge=100, description="characters of a result, as JSON")
     tail: int = Field(default=4_000, ge=100, description="characters of output kept in an outcome")
-    events: int = Field(default=200_000, ge=100, description="events kept for each feature, about")
+    events: int = Field(
+        default=1_000_000,
+        ge=100,
+        description="events kept for each feature, about; a task has three or more",
+    )
 
 
 class Recovery(Section):

@@ -102,7 +102,7 @@ class Store(Records):
         client: redis.Redis,
         keys: Keys,
         *,
-        events_kept: int = 200_000,
+        events_kept: int = 1_000_000,
         url: str = "Redis",
         queues: Mapping[str, str] | None = None,
     ) -> None:

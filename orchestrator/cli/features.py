@@ -17,7 +17,7 @@ from orchestrator.cli import connection, options, output, views
 from orchestrator.cli.snapshot import Reader
 from orchestrator.models import Event, Progress, Route, Task, TaskState
 from orchestrator.report import explanation, remedies, standing
-from orchestrator.report.events import event_line
+from orchestrator.report.events import event_line, gone_line
 
 if TYPE_CHECKING:
     from orchestrator.client import Client, Handle
@@ -177,6 +177,8 @@ def events(
     """Print every event of a feature, oldest first."""
     with connection.client() as client:
         handle = client.feature(feature_id)
+        if gone := handle.events_gone():
+            output.tell(gone_line(gone, client.settings.limits.events))
         for event in handle.follow() if follow else _all_events(handle):
             if as_json:
                 output.write_json(event, indent=None)

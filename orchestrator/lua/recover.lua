@@ -27,8 +27,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lost, unpublished = {}, {}
 
-local function record(...)
-  redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[11], '*', ...)
+local function tell(...)
+  record({ KEYS[8] }, { ARGV[11], ... })
 end
 
 local function may_run_twice(task)
@@ -59,7 +59,7 @@ local function lose(task)
   recount({ KEYS[3] }, { task, state.batch, state.status, 1 })
   redis.call('HSET', KEYS[2], task, cjson.encode(state))
   redis.call('ZREM', KEYS[4], task)
-  record('event', event, 'task', task, 'from', from, 'to', state.status, 'attempt', state.attempt,
+  tell('event', event, 'task', task, 'from', from, 'to', state.status, 'attempt', state.attempt,
     'cause', 'worker-lost', 'worker', state.worker)
   lost[#lost + 1] = { task, state.attempt, state.status }
 end
@@ -80,7 +80,7 @@ local function look_for_message(task)
   state.sent = (state.sent or 0) + 1
   redis.call('HSET', KEYS[2], task, cjson.encode(state))
   redis.call('ZADD', KEYS[4], -now, task)
-  record('event', 'message_lost', 'task', task, 'attempt', state.attempt)
+  tell('event', 'message_lost', 'task', task, 'attempt', state.attempt)
   if queues then
     publish({ queue_of(specialist) }, { ARGV[1], task, state, specialist, now })
   else
@@ -102,7 +102,7 @@ local function notice_overdue_batch()
   local said = tonumber(meta[4] or 0)
   if ran < expected * tonumber(ARGV[9]) * 1.5 ^ said then return end
   redis.call('HINCRBY', KEYS[1], 'overdue', 1)
-  record('event', 'batch_overdue', 'batch', meta[2], 'ran', ran, 'expected', math.floor(expected))
+  tell('event', 'batch_overdue', 'batch', meta[2], 'ran', ran, 'expected', math.floor(expected))
 end
 
 local function may_take_back()
