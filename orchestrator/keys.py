@@ -107,6 +107,11 @@ class FeatureKeys:
         return self._key("events")
 
     @property
+    def tails(self) -> str:
+        """Hash: task → the end of what its running attempt has put out (see keep_tail.lua)."""
+        return self._key("tails")
+
+    @property
     def gone(self) -> str:
         """Number: the oldest events that were trimmed (see record.lua)."""
         return f"{self.events}:gone"
@@ -136,6 +141,7 @@ class FeatureKeys:
             self.outcomes,
             self.events,
             self.gone,
+            self.tails,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -409,6 +410,20 @@ class Retention(Section):
         default=30 * 86_400.0,
         description="a feature that has been over for so long is forgotten, with its logs and folders; null: never",
     )
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter(
+        "ignore", UserWarning
+    )  # pydantic has a method of this name, which it calls outdated
+
+    class Logging(Section):
+        """How a worker writes its log."""
+
+        json: bool = Field(  # type: ignore[assignment]
+            default=False,
+            description="a line of JSON for each record, with feature, task and attempt as fields",
+        )
 
 
 class Trust(Section):

@@ -18,7 +18,17 @@ from celery import Task as CeleryTask
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator import canvas, connections, errors, lifecycle, outage, retention, shutdown, specialists
+from orchestrator import (
+    canvas,
+    connections,
+    errors,
+    lifecycle,
+    outage,
+    retention,
+    shutdown,
+    specialists,
+    tails,
+)
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
@@ -353,8 +363,8 @@ class Files:
     """Where an attempt keeps its files on this machine."""
 
     def __init__(self, settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> None:
-        logs, work = retention.folders_of(settings, feature_id)
-        self.log: Path = logs / f"{task_id}.{attempt}.log"
+        _, work = retention.folders_of(settings, feature_id)
+        self.log: Path = tails.log_file(settings, feature_id, task_id, attempt)
         self.workdir: Path = work / f"{task_id}.{attempt}"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from orchestrator.config import Settings
 from orchestrator.models import Outcome
 from orchestrator.specialists.text import as_text
 
@@ -33,6 +34,11 @@ def texts_of(values: Iterable[SecretStr]) -> tuple[str, ...]:
         for text in (whole, *(line.strip() for line in whole.splitlines())):
             found |= {text, as_text(text)}
     return tuple(sorted((text for text in found if len(text) >= SHORTEST), key=_longest_first))
+
+
+def texts_of_all(settings: Settings) -> tuple[str, ...]:
+    """The texts that no specialist may show, where it is not known whose output it is, or that can see all settings."""
+    return texts_of(value for given in settings.specialists.values() for value in given.env.values())
 
 
 def _longest_first(text: str) -> tuple[int, str]:

@@ -214,7 +214,7 @@ def perform(
         return _failed(FailureCause.DEPENDENCY, str(error), error, settings)
     if not isinstance(worker, PythonRunner):
         return _carry_out(worker, context, settings, timeouts)
-    secrets = masking.texts_of(_given(context.specialist, settings).env.values())
+    secrets = masking.texts_of_all(settings)
     with output.captured(context.log_file, secrets) as said:
         outcome = _carry_out(worker, context, settings, timeouts)
         if outcome.tail:  # the story of an error, or what the specialist says itself
