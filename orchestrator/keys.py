@@ -113,7 +113,7 @@ class FeatureKeys:
 
     @property
     def gone(self) -> str:
-        """Number: the oldest events that were trimmed (see record.lua)."""
+        """Number: the oldest events that were trimmed (see tell.lua)."""
         return f"{self.events}:gone"
 
     def staged(self, token: str) -> FeatureKeys:
@@ -179,6 +179,11 @@ class Keys:
     def sweeper(self) -> str:
         """String: the worker that sweeps, with an expiry."""
         return f"{self.prefix}:sweeper"
+
+    @property
+    def workers(self) -> str:
+        """Hash: start of a worker → what it announced of itself last (see workers.py), JSON."""
+        return f"{self.prefix}:workers"
 
     @property
     def swept(self) -> str:

@@ -21,7 +21,7 @@ class Call(NamedTuple):
 
 
 PARTS: Mapping[str, frozenset[str]] = {
-    "record": frozenset(
+    "tell": frozenset(
         {"assign", "cascade", "enqueue", "finish", "grow", "hand_back"}
         | {"move", "note", "proceed", "recover", "start", "steer"}
     ),

@@ -14,7 +14,7 @@ import pytest
 HOUSE = Path(__file__).parent.parent
 CORE = (
     "models", "graph", "planner", "simulation", "routing", "flows", "growth", "lifecycle", "notification", "report",
-    "durations", "drawing", "encoding", "errors", "keys", "wording", "limits",
+    "durations", "drawing", "encoding", "errors", "keys", "wording", "limits", "workers",
 )  # fmt: skip
 MAY_CALL_CELERY_LAZILY = {("models", "orchestrator.canvas")}
 """Plan.canvas(): the one door from the core to Celery, opened only when asked for."""
@@ -141,6 +141,11 @@ def test_a_script_names_every_code_it_returns(script: Path) -> None:
     }
     told = "\n".join(header(script))
     assert not {code for code in returned if f'"{code}"' not in told}
+
+
+def test_events_are_written_in_one_place() -> None:
+    # What is trimmed is counted there, too
+    assert [script.name for script in SCRIPTS if "'XADD'" in script.read_text("utf-8")] == ["tell.lua"]
 
 
 def undocumented(body: list[ast.stmt], place: str) -> Iterator[str]:

@@ -17,5 +17,5 @@ for _, class in ipairs(redis.call('HKEYS', KEYS[6])) do
   is_ready = redis.call('ZREM', KEYS[6] .. ':' .. class, ARGV[1]) == 1 or is_ready
 end
 if is_ready then redis.call('ZADD', KEYS[3], rank, ARGV[1]) end
-record({ KEYS[5] }, { ARGV[4], 'event', 'specialist_assigned', 'task', ARGV[1], 'cause', ARGV[2], 'note', ARGV[3] })
+tell({ KEYS[5] }, { ARGV[4], 'event', 'specialist_assigned', 'task', ARGV[1], 'cause', ARGV[2], 'note', ARGV[3] })
 return {'assigned'}

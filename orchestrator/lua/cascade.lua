@@ -39,8 +39,8 @@ local function is_over()
   return string.find(',' .. ARGV[2] .. ',', ',' .. status .. ',', 1, true) ~= nil
 end
 
-local function tell(...)
-  record({ KEYS[10] }, { ARGV[3], ... })
+local function record(...)
+  tell({ KEYS[10] }, { ARGV[3], ... })
 end
 
 local function counts(...)
@@ -59,7 +59,7 @@ local function happen(event, cause)
   local arrow = string.match(meta[8], '"' .. event .. '": (%b{})')
   local target = arrow and cjson.decode(arrow)[status]
   if not target then return end
-  tell('event', event, 'from', status, 'to', target, 'cause', cause or '')
+  record('event', event, 'from', status, 'to', target, 'cause', cause or '')
   status = target
   redis.call('HSET', KEYS[1], 'status', status)
   if is_over() then
@@ -83,7 +83,7 @@ end
 local function make_ready(task)
   local rank, _, specialist = placed(task)
   if specialist == '' then
-    if redis.call('SADD', KEYS[9], task) == 1 then tell('event', 'specialist_awaited', 'task', task) end
+    if redis.call('SADD', KEYS[9], task) == 1 then record('event', 'specialist_awaited', 'task', task) end
   else
     redis.call('ZADD', KEYS[5], rank, task)
   end
@@ -129,8 +129,10 @@ local function open_batches()
     if batch == 1 or not dataflow then
       for _, task in ipairs(cjson.decode(redis.call('HGET', KEYS[4], batch)).tasks) do take_its_turn(task) end
     end
-    redis.call('HSET', KEYS[1], 'batch', batch, 'batch_started', now, 'overdue', 0)
-    tell('event', 'batch_opened', 'batch', batch, 'total', (counts(batch .. ':total')))
+    redis.call('HSET', KEYS[1], 'batch', batch, 'batch_started', now)
+    -- In dataflow a batch is held against the time since the start of the feature (see recover.lua).
+    if not dataflow then redis.call('HSET', KEYS[1], 'overdue', 0, 'ran', 0) end
+    record('event', 'batch_opened', 'batch', batch, 'total', (counts(batch .. ':total')))
   end
 end
 
@@ -181,7 +183,7 @@ local function launch(task)
   if limits then state.holds = limits.take(task, specialist) end
   redis.call('HSET', KEYS[2], task, cjson.encode(state))
   redis.call('ZADD', KEYS[6], -now, task)
-  tell('event', 'task_launched', 'task', task, 'attempt', state.attempt, 'batch', state.batch,
+  record('event', 'task_launched', 'task', task, 'attempt', state.attempt, 'batch', state.batch,
     unpack(queued and { 'cause', 'queued' } or {}))
   launched[#launched + 1] = { task, state.attempt, specialist }
   if queues then publish({ queues[specialist] or specialist }, { ARGV[1], task, state, specialist, now }) end
@@ -201,7 +203,7 @@ local function fill_slots()
   end
   local waiting = redis.call('ZCARD', KEYS[5])
   if #opened > 0 and waiting > 0 then
-    tell('event', 'at_capacity', 'batch', batch, 'in_flight', redis.call('ZCARD', KEYS[6]), 'waiting', waiting)
+    record('event', 'at_capacity', 'batch', batch, 'in_flight', redis.call('ZCARD', KEYS[6]), 'waiting', waiting)
   end
 end
 

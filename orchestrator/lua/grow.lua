@@ -18,8 +18,8 @@ local function has(list, name)
   return string.find(',' .. list .. ',', ',' .. name .. ',', 1, true) ~= nil
 end
 
-local function tell(...)
-  record({ KEYS[10] }, { ARGV[8], ... })
+local function record(...)
+  tell({ KEYS[10] }, { ARGV[8], ... })
 end
 
 local function state_of(task)
@@ -50,7 +50,7 @@ local function make_ready(task, rank, specialist)
   if specialist ~= '' then
     redis.call('ZADD', KEYS[5], rank, task)
   elseif redis.call('SADD', KEYS[9], task) == 1 then
-    tell('event', 'specialist_awaited', 'task', task)
+    record('event', 'specialist_awaited', 'task', task)
   end
 end
 
@@ -108,7 +108,7 @@ local function follow()
   local target = (cjson.decode(meta[4])[ARGV[7]] or {})[meta[1]]
   if not target then return end
   redis.call('HSET', KEYS[1], 'status', target)
-  tell('event', ARGV[7], 'from', meta[1], 'to', target)
+  record('event', ARGV[7], 'from', meta[1], 'to', target)
 end
 
 if not is_as_it_was() then return 'changed' end
@@ -120,7 +120,7 @@ for number, total in pairs(growth.totals) do redis.call('HSET', KEYS[3], number 
 for _, number in ipairs(growth.ended) do end_batch(number) end
 for field, value in pairs(growth.meta) do redis.call('HSET', KEYS[1], field, value) end
 redis.call('HINCRBY', KEYS[1], 'grown', 1)
-for _, event in ipairs(growth.events) do tell(unpack(event)) end
+for _, event in ipairs(growth.events) do record(unpack(event)) end
 if growth.added > 0 then
   withdraw_gates()
   follow()

@@ -68,7 +68,7 @@ if was_resolved and not state.resolved then
   if dataflow then redis.call('RPUSH', KEYS[11], '-' .. ARGV[1]) end
 end
 for place, step in ipairs(steps) do
-  record({ KEYS[9] }, { ARGV[9], 'event', step[1], 'task', ARGV[1], 'from', path[place],
+  tell({ KEYS[9] }, { ARGV[9], 'event', step[1], 'task', ARGV[1], 'from', path[place],
     'to', path[place + 1], 'attempt', state.attempt, 'note', ARGV[3] })
 end
 return {'moved', state.status, path[1]}

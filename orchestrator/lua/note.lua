@@ -19,6 +19,6 @@ if is_told then state.told = told + 1 end
 state.noted, state.percent, state.note = now, tonumber(ARGV[3]), ARGV[4]
 redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(state))
 if is_told then
-  record({ KEYS[3] }, { ARGV[5], 'event', 'progress', 'task', ARGV[1], 'attempt', ARGV[2], 'percent', ARGV[3], 'note', ARGV[4] })
+  tell({ KEYS[3] }, { ARGV[5], 'event', 'progress', 'task', ARGV[1], 'attempt', ARGV[2], 'percent', ARGV[3], 'note', ARGV[4] })
 end
 return 'noted'

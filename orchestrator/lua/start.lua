@@ -52,6 +52,6 @@ if in_turn then redis.call('HSET', KEYS[7], ARGV[8], -held) end
 redis.call('HSETNX', KEYS[1], 'started', now)
 recount({ KEYS[3] }, { ARGV[1], state.batch, from, -1 })
 recount({ KEYS[3] }, { ARGV[1], state.batch, state.status, 1 })
-record({ KEYS[6] }, { ARGV[7], 'event', event, 'task', ARGV[1], 'from', from,
+tell({ KEYS[6] }, { ARGV[7], 'event', event, 'task', ARGV[1], 'from', from,
   'to', state.status, 'attempt', state.attempt, 'worker', ARGV[5] })
 return grant()

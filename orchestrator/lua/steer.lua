@@ -37,5 +37,5 @@ if is_over(target) then
   redis.call('DEL', KEYS[4], KEYS[5], KEYS[6])
   if redis.call('ZCARD', KEYS[7]) == 0 then redis.call('SREM', KEYS[3], ARGV[1]) end
 end
-record({ KEYS[2] }, { ARGV[7], 'event', ARGV[2], 'from', status, 'to', target, 'note', ARGV[5] })
+tell({ KEYS[2] }, { ARGV[7], 'event', ARGV[2], 'from', status, 'to', target, 'note', ARGV[5] })
 return {'steered', target}
