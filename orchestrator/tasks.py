@@ -35,6 +35,7 @@ from orchestrator.dispatcher import Dispatcher
 from orchestrator.flows import Flow, TaskEvent
 from orchestrator.models import Cancelled, Completed, GateResult, Id, Outcome, RetryLater, Task, TaskStatus
 from orchestrator.sections import Gate
+from orchestrator.specialists import masking
 from orchestrator.store import Grant
 
 if TYPE_CHECKING:
@@ -289,6 +290,7 @@ class Shell:
     def _note(
         self, feature_id: str, task_id: str, attempt: int, percent: float | None = None, note: str = ""
     ) -> None:
+        note = masking.hide(note, masking.texts_of_all(self.settings))
         try:
             self.store.note(feature_id, task_id, attempt, percent, note)
         except redis.RedisError as error:
