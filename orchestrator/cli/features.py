@@ -35,7 +35,7 @@ def status(
     as_json: options.AsJson = False,
 ) -> None:
     """Show where features stand, or one feature with its batches and tasks."""
-    with connection.client() as client:
+    with connection.client(looks=True) as client:
         if feature_id is None:
             _list(client, as_json=as_json)
         else:
@@ -134,7 +134,7 @@ def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -
 
 def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: options.AsJson = False) -> None:
     """Say why a task stands where it stands: what it waits for, or what went wrong, and what to do."""
-    with connection.client() as client:
+    with connection.client(looks=True) as client:
         handle = client.feature(feature_id)
         task = client.store.task(feature_id, task_id)
         states = {state.id: state for state in handle.states()}
@@ -186,7 +186,7 @@ def events(
     as_json: options.AsJson = False,
 ) -> None:
     """Print every event of a feature, oldest first."""
-    with connection.client() as client:
+    with connection.client(looks=True) as client:
         handle = client.feature(feature_id)
         if gone := handle.events_gone():
             output.tell(gone_line(gone, client.settings.limits.events))

@@ -39,7 +39,7 @@ def logs(
     ] = False,
 ) -> None:
     """Print the output of a task's attempt: all of it on the machine where it ran, its end on any other."""
-    with connection.client() as client:
+    with connection.client(looks=True) as client:
         client.store.task(feature_id, task_id)
         handle = client.feature(feature_id)
         if follow:
