@@ -21,6 +21,18 @@ def celery_task(specialist: str) -> str:
     return specialist
 
 
+def attempt_of(message_id: str) -> tuple[str, str, int] | None:
+    """The (feature, task, attempt) that the id of a message names; None for a message of another kind.
+
+    Example:
+        >>> attempt_of("auth:T1:2"), attempt_of("7e0c3a9e")
+        (('auth', 'T1', 2), None)
+    """
+    parts = message_id.split(":")
+    is_ours = len(parts) == 3 and parts[2].isdecimal()
+    return (parts[0], parts[1], int(parts[2])) if is_ours else None
+
+
 def standalone_task(specialist: str) -> str:
     """The name of the Celery task by which a specialist works from its own arguments, without our state."""
     return f"{specialist}.standalone"

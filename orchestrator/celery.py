@@ -19,6 +19,7 @@ class App(Celery):
 
     settings: Settings
     control_cls = "orchestrator.remote:Control"
+    log_cls = "orchestrator.worker_log:Logging"
 
     def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
         """The connection by which a worker takes messages."""

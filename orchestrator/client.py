@@ -296,6 +296,10 @@ class Client:
         return self.store.events(feature_id, after, block)
 
     @_translated
+    def _events_gone(self, feature_id: str) -> int:
+        return self.store.events_gone(feature_id)
+
+    @_translated
     def _outcome(self, feature_id: str, task_id: str) -> Outcome | None:
         self.store.task(feature_id, task_id)
         return self.store.outcomes(feature_id, [task_id]).get(task_id)
@@ -330,7 +334,8 @@ class Client:
             # With gates, a worker takes the task up in testing and runs them; without any, it passes at once.
             if not any(self.settings.task_gates(stage, task.tags) for stage in stages):
                 events += lifecycle.path_to_rest(flow, "testing")
-        self._move(feature_id, task_id, *events, note=note, resolve="if-completed")
+        move = lifecycle.at_once(flow, "in-review", *events)
+        self._follow_up(self.store.move(feature_id, task_id, flow, move, note, resolve="if-completed"))
 
     @_translated
     def _assign(self, feature_id: str, task_id: str, specialist: str, note: str) -> None:
@@ -406,6 +411,10 @@ class Handle:
     def events(self, after: str = "-", block: float | None = None) -> list[Event]:
         """The events after the one with this id, at most 1,000; `block` waits so many seconds for one."""
         return self._client._events(self.id, after, block)
+
+    def events_gone(self) -> int:
+        """How many of its oldest events are gone: of each feature about `limits.events` are kept."""
+        return self._client._events_gone(self.id)
 
     def follow(self, after: str = "-") -> Iterator[Event]:
         """Every event from the oldest, and those to come, until the feature is settled.

@@ -27,6 +27,7 @@ from orchestrator.sections import (
     FlowMapping,
     Gate,
     Limits,
+    Logging,
     Notification,
     Parallelism,
     QualityGates,
@@ -84,6 +85,7 @@ class Settings(BaseSettings):
     error_handling: ErrorHandling = ErrorHandling()
     notifications: tuple[Notification, ...] = Field(default=(), description="Who is told of what.")
     trust: Trust = Trust()
+    logging: Logging = Logging()
     imports: tuple[str, ...] = Field(default=(), description="Python modules that workers import at start")
     logs: Path | None = Field(default=None, description="folder of the output logs; else logs in this one")
 

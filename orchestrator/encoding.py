@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from orchestrator.models import (
     Progress,
     Route,
     Schedule,
+    Tail,
     Task,
     TaskState,
     TaskStatus,
@@ -274,3 +276,19 @@ def parse_event(entry: str, fields: Mapping[str, str]) -> Event:
         target=fields.get("to", ""),
         **{name: value for name, value in fields.items() if name not in ("from", "to")},
     )
+
+
+def describe_tail(tail: Tail) -> str:
+    """The end of an attempt's output as it is stored: half a character may be at its beginning, so in base64."""
+    return f"{tail.attempt} {tail.end} {base64.b64encode(tail.data).decode()}"
+
+
+def parse_tail(text: str) -> Tail:
+    """Read what `describe_tail` has written.
+
+    Example:
+        >>> parse_tail(describe_tail(Tail(attempt=2, end=700, data=b"the end")))
+        Tail(attempt=2, end=700, data=b'the end')
+    """
+    attempt, end, data = text.split(" ")
+    return Tail(int(attempt), int(end), base64.b64decode(data))

@@ -17,6 +17,7 @@ from celery.worker import state
 
 from orchestrator import (
     __version__,
+    canvas,
     doctor,
     durations,
     errors,
@@ -29,6 +30,7 @@ from orchestrator import (
 )
 from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
+from orchestrator.tails import Tails
 from orchestrator.waker import Waker
 from orchestrator.workers import Worker
 
@@ -59,6 +61,7 @@ class Keeper(bootsteps.StartStopStep):
         self.thread = threading.Thread(target=self._run, name="orchestrator-keeper", daemon=True)
         settings = self.shell.settings
         self.shutdown = Shutdown(settings.recovery.grace, self._hand_back)
+        self.tails = Tails(settings, self.shell.store)
         self.cleaner = retention.Cleaner(settings, self.shell.store)
         self.forgets_at = 0.0
         self.waker = Waker(self.shell.store, self.shell.dispatcher, settings.recovery.sweep)
@@ -189,6 +192,7 @@ class Keeper(bootsteps.StartStopStep):
             self._wake(self.shell.store.reconcile_limits())
             self._forget()
             self.shell.store.workers.forget_gone()
+        self.tails.look(filter(None, map(_attempt, list(state.active_requests))))
 
     def _leads(self) -> bool:
         leads = self.shell.store.lead(self.id, seconds=self.shell.settings.recovery.sweep * 3)
@@ -245,6 +249,4 @@ class Keeper(bootsteps.StartStopStep):
 
 def _attempt(request: Any) -> tuple[str, str, int] | None:
     """The (feature, task, attempt) of a running Celery request, read from its id; None for a task of another kind."""
-    parts = str(request.id).split(":")
-    is_ours = len(parts) == 3 and parts[2].isdecimal()
-    return (parts[0], parts[1], int(parts[2])) if is_ours else None
+    return canvas.attempt_of(str(request.id))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 TYPES: Mapping[str, str] = {
     **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
     **dict.fromkeys(("waiting", "outcomes", "limits", "used", "taken", "full", "swept", "refused"), "hash"),
-    **dict.fromkeys(("workers",), "hash"),
+    **dict.fromkeys(("workers", "tails"), "hash"),
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("resolved", "freed"), "list"),
-    **dict.fromkeys(("sweeper", "configured", "turn", "replicated"), "string"),
+    **dict.fromkeys(("sweeper", "configured", "turn", "replicated", "gone"), "string"),
     "events": "stream",
 }
 """The Redis type of each key, by the last part of its name (Redis: TYPE)."""
@@ -119,6 +119,16 @@ class FeatureKeys:
         """Stream: every transition, oldest first, trimmed."""
         return self._key("events")
 
+    @property
+    def tails(self) -> str:
+        """Hash: task → the end of what its running attempt has put out (see keep_tail.lua)."""
+        return self._key("tails")
+
+    @property
+    def gone(self) -> str:
+        """Number: the oldest events that were trimmed (see tell.lua)."""
+        return f"{self.events}:gone"
+
     def staged(self, token: str) -> FeatureKeys:
         """The keys under which a feature is written before it becomes visible; `token` tells writers apart."""
         return FeatureKeys(f"{self.prefix}:staged:{token}", self.feature)
@@ -143,6 +153,8 @@ class FeatureKeys:
             self.delayed,
             self.outcomes,
             self.events,
+            self.gone,
+            self.tails,
         )
 
 

@@ -77,6 +77,19 @@ def move(flow: Flow, *events: TaskEvent, wait: float | None = None, cause: str =
     return Move(tuple((event, flow.table.get(event, {})) for event in events), wait, cause, route)
 
 
+def at_once(flow: Flow, status: str, *events: TaskEvent) -> Move:
+    """The move of what passes a stage without a stop, such as testing where there are no gates: the first event alone.
+
+    Example:
+        >>> from orchestrator.flows import Flow, SHIPPED_FLOWS
+        >>> flow = Flow("default", SHIPPED_FLOWS["default"])
+        >>> at_once(flow, "in-progress", TaskEvent.IMPLEMENTATION_COMPLETE, TaskEvent.TESTS_PASSED).steps
+        ((<TaskEvent.IMPLEMENTATION_COMPLETE: 'implementation_complete'>, {'in-progress': 'completed'}),)
+    """
+    target = move(flow, *events).target(status)
+    return Move(((events[0], {} if target is None else {status: target}),))
+
+
 @dataclass(frozen=True)
 class Attempts:
     """What is known of a task's attempts when one ends.
@@ -119,7 +132,7 @@ def conclude(
     """
     match outcome:
         case Completed():
-            return move(flow, *path_to_rest(flow, status))
+            return at_once(flow, status, *path_to_rest(flow, status))
         case Blocked(kind=BlockKind.TECHNICAL) if escalate_to and not attempts.escalated:
             return move(
                 flow, TaskEvent.TASK_ESCALATED, wait=0.0, cause=BlockKind.TECHNICAL, route=escalate_to

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -688,6 +688,16 @@ class TaskState(Model):
     def label(self) -> str:
         """How a list names it: id and title, or the id where there is no other title."""
         return wording.named(self.id, self.title)
+
+
+class Tail(NamedTuple):
+    """The end of what an attempt has put out so far."""
+
+    attempt: int
+    end: int
+    """How many bytes of it there are."""
+    data: bytes
+    """The last of them."""
 
 
 class Event(Model):

@@ -21,6 +21,7 @@ from orchestrator.models import (
     Outcome,
     Progress,
     Strategy,
+    Tail,
     Task,
     TaskState,
 )
@@ -274,6 +275,15 @@ class Records:
             answer = self.client.xread({stream: start}, count=1_000, block=max(1, round(block * 1000)))
             entries = _entries(answer)
         return [encoding.parse_event(entry, fields) for entry, fields in entries]
+
+    def tail(self, feature_id: str, task_id: str) -> Tail | None:
+        """The end of what the running attempt of a task has put out; None where nothing is known of it."""
+        kept: Any = self.client.hget(self.keys.feature(feature_id).tails, task_id)
+        return encoding.parse_tail(kept) if kept else None
+
+    def events_gone(self, feature_id: str) -> int:
+        """How many of a feature's oldest events are gone, for it has had more than are kept."""
+        return int(self.client.get(self.keys.feature(feature_id).gone) or 0)
 
     def last_event(self, feature_id: str) -> str:
         """The id of the newest event, for `events(after=…)`; "-" where there is none."""

@@ -26,6 +26,10 @@ class Call(NamedTuple):
 
 
 PARTS: Mapping[str, frozenset[str]] = {
+    "tell": frozenset(
+        {"assign", "cascade", "enqueue", "finish", "grow", "hand_back"}
+        | {"move", "note", "proceed", "recover", "start", "steer"}
+    ),
     "take_token": frozenset({"cascade", "start"}),
     "limits": frozenset({"cascade"}),
     "publish": frozenset({"cascade", "recover"}),

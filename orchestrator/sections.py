@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -410,7 +411,11 @@ class Limits(Section):
     file: int = Field(default=64_000_000, ge=1_000, description="bytes of a feature file")
     result: int = Field(default=1_000_000, ge=100, description="characters of a result, as JSON")
     tail: int = Field(default=4_000, ge=100, description="characters of output kept in an outcome")
-    events: int = Field(default=200_000, ge=100, description="events kept for each feature, about")
+    events: int = Field(
+        default=1_000_000,
+        ge=100,
+        description="events kept for each feature, about; a task has three or more",
+    )
 
 
 class Recovery(Section):
@@ -452,6 +457,20 @@ class Retention(Section):
         default=30 * 86_400.0,
         description="a feature that has been over for so long is forgotten, with its logs and folders; null: never",
     )
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter(
+        "ignore", UserWarning
+    )  # pydantic has a method of this name, which it calls outdated
+
+    class Logging(Section):
+        """How a worker writes its log."""
+
+        json: bool = Field(  # type: ignore[assignment]
+            default=False,
+            description="a line of JSON for each record, with feature, task and attempt as fields",
+        )
 
 
 class Trust(Section):

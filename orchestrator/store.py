@@ -26,6 +26,7 @@ from orchestrator.models import (
     Route,
     Schedule,
     Strategy,
+    Tail,
     Task,
     TaskStatus,
 )
@@ -104,7 +105,7 @@ class Store(Records):
         client: redis.Redis,
         keys: Keys,
         *,
-        events_kept: int = 200_000,
+        events_kept: int = 1_000_000,
         url: str = "Redis",
         queues: Mapping[str, str] | None = None,
         replicas: int = 0,
@@ -514,6 +515,22 @@ class Store(Records):
             )
         )
         return answer
+
+    def keep_tails(self, tails: Mapping[tuple[str, str, int], Tail | None]) -> list[str]:
+        """Keep the ends of what running attempts have put out, in one round trip; None: drop what is kept of one.
+
+        Args:
+            tails: By (feature, task, attempt).
+
+        Returns:
+            For each: "kept", "dropped" or "stale" (see keep_tail.lua).
+        """
+        calls = []
+        for (feature_id, task_id, attempt), tail in tails.items():
+            keys = self.keys.feature(feature_id)
+            text = encoding.describe_tail(tail) if tail else ""
+            calls.append(Call("keep_tail", [keys.states, keys.slots, keys.tails], [task_id, attempt, text]))
+        return scripts.run_each(self.client, calls) if calls else []
 
     # --- what people ask for -----------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from orchestrator import (
     retention,
     shutdown,
     specialists,
+    tails,
 )
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
@@ -35,6 +36,7 @@ from orchestrator.dispatcher import Dispatcher
 from orchestrator.flows import Flow, TaskEvent
 from orchestrator.models import Cancelled, Completed, GateResult, Id, Outcome, RetryLater, Task, TaskStatus
 from orchestrator.sections import Gate
+from orchestrator.specialists import masking
 from orchestrator.store import Grant
 
 if TYPE_CHECKING:
@@ -289,6 +291,7 @@ class Shell:
     def _note(
         self, feature_id: str, task_id: str, attempt: int, percent: float | None = None, note: str = ""
     ) -> None:
+        note = masking.hide(note, masking.texts_of_all(self.settings))
         try:
             self.store.note(feature_id, task_id, attempt, percent, note)
         except redis.RedisError as error:
@@ -365,8 +368,8 @@ class Files:
     """Where an attempt keeps its files on this machine."""
 
     def __init__(self, settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> None:
-        logs, work = retention.folders_of(settings, feature_id)
-        self.log: Path = logs / f"{task_id}.{attempt}.log"
+        _, work = retention.folders_of(settings, feature_id)
+        self.log: Path = tails.log_file(settings, feature_id, task_id, attempt)
         self.workdir: Path = work / f"{task_id}.{attempt}"
 
 

@@ -15,6 +15,7 @@ from orchestrator.cli import (
     features,
     growing,
     limits,
+    logs,
     machine,
     options,
     output,
@@ -64,7 +65,7 @@ def start(
 PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Before a run": (plans.plan, plans.route, plans.graph),
     "Run": (runs.run, runs.enqueue, runs.watch),
-    "See": (features.status, features.explain, features.events, features.logs),
+    "See": (features.status, features.explain, features.events, logs.logs),
     "Answer what stopped": (decisions.retry, decisions.unblock, decisions.skip, decisions.assign),
     "Review": (decisions.approve, decisions.request_changes, decisions.advance),
     "Hold and give up": (

@@ -1,13 +1,10 @@
-"""status, explain, events, logs: what is known of enqueued features."""
+"""status, explain, events: what is known of enqueued features."""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +14,7 @@ from orchestrator.cli import connection, options, output, views
 from orchestrator.cli.snapshot import Reader
 from orchestrator.models import Event, Progress, Route, Task, TaskState
 from orchestrator.report import explanation, remedies, standing
-from orchestrator.report.events import event_line
+from orchestrator.report.events import event_line, gone_line
 from orchestrator.workers import Worker
 
 if TYPE_CHECKING:
@@ -191,6 +188,8 @@ def events(
     """Print every event of a feature, oldest first."""
     with connection.client(looks=True) as client:
         handle = client.feature(feature_id)
+        if gone := handle.events_gone():
+            output.tell(gone_line(gone, client.settings.limits.events))
         for event in handle.follow() if follow else _all_events(handle):
             if as_json:
                 output.write_json(event, indent=None)
@@ -220,45 +219,3 @@ def _event_line(event: Event) -> str:
         return f"{moment}  {event.event:<24}  {event_line(event)}"
     told = "  ".join(f"{name}={wording.one_line(str(value))}" for name, value in facts.items() if value)
     return f"{moment}  {event.event:<24}  {event.task:<8}  {arrow:<26}  {told}".rstrip()
-
-
-def logs(
-    feature_id: options.FeatureId,
-    task_id: options.TaskId,
-    attempt: Annotated[
-        int | None, typer.Option("--attempt", min=1, help="Which attempt; else the last.")
-    ] = None,
-) -> None:
-    """Print the whole output of a task's attempt."""
-    from orchestrator.tasks import Files
-
-    with connection.client(looks=True) as client:
-        client.store.task(feature_id, task_id)
-        state = next(state for state in client.feature(feature_id).states() if state.id == task_id)
-        started = state.attempt - (state.phase == "launched")
-        number = attempt or max(1, started)
-        if number > started:
-            reason = (
-                f"it has had {wording.count(started, 'attempt')}" if started else "no attempt has started yet"
-            )
-            raise errors.NoLog(feature=feature_id, task=task_id, attempt=number, reason=reason)
-        file = Files(client.settings, feature_id, task_id, number).log
-        if file.is_file():
-            _print_file(file)
-            return
-        outcome = client.store.outcomes(feature_id, [task_id]).get(task_id)
-        if outcome is None or number != state.attempt or not outcome.tail:
-            reason = f"there is no {file}; it ran on {state.worker or 'a worker'}, or said nothing"
-            raise errors.NoLog(feature=feature_id, task=task_id, attempt=number, reason=reason)
-        output.tell(f"The whole log is not on this machine (it ran on {state.worker}). Its last lines:")
-        output.say(outcome.tail)
-
-
-def _print_file(file: Path) -> None:
-    """As it is into a pipe; on a terminal without what would act on it."""
-    with file.open("rb") as source:
-        if sys.stdout.isatty():
-            for line in source:
-                output.say(line.decode("utf-8", "replace").rstrip("\n"))
-        else:
-            shutil.copyfileobj(source, sys.stdout.buffer)

@@ -11,7 +11,7 @@ from orchestrator import durations
 from orchestrator.flows import STOPPED
 from orchestrator.models import Event, Outcome, Progress, TaskState
 from orchestrator.report import standing
-from orchestrator.report.events import event_line
+from orchestrator.report.events import event_line, gone_line
 
 if TYPE_CHECKING:
     from orchestrator.client import Client, Handle
@@ -60,6 +60,8 @@ class Log:
         self.line(time.time(), f"{progress.title} ({progress.id}): {standing.progress_line(progress)}")
         if progress.batch:
             self._learn(progress.batch)
+        if from_start and (gone := self.handle.events_gone()):
+            self.write(gone_line(gone, self.client.settings.limits.events))
         if not from_start:
             self.retries.update({state.id: state.retried for state in self.tasks.values()})
 

@@ -40,7 +40,7 @@ local function is_over()
 end
 
 local function record(...)
-  redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[3], '*', ...)
+  tell({ KEYS[10] }, { ARGV[3], ... })
 end
 
 local function counts(...)

@@ -32,5 +32,5 @@ end
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 redis.call('SADD', KEYS[3], ARGV[1])
 if ttl > 0 then redis.call('SET', KEYS[5], ARGV[1], 'PX', ttl) end
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[3], '*', 'event', 'feature_enqueued', 'to', 'planning')
+tell({ KEYS[4] }, { ARGV[3], 'event', 'feature_enqueued', 'to', 'planning' })
 return {'enqueued', ARGV[1]}

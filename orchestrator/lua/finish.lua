@@ -56,8 +56,8 @@ local more = { 'worker', ARGV[10] }
 if ARGV[8] ~= '' then more = { 'cause', ARGV[8], unpack(more) } end
 if ARGV[5] ~= '' then more = { 'wait', ARGV[5], unpack(more) } end
 for place, step in ipairs(steps) do
-  redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[11], '*', 'event', step[1], 'task', ARGV[1], 'from', path[place],
-    'to', path[place + 1], 'attempt', state.attempt, unpack(more))
+  tell({ KEYS[6] }, { ARGV[11], 'event', step[1], 'task', ARGV[1], 'from', path[place],
+    'to', path[place + 1], 'attempt', state.attempt, unpack(more) })
 end
 
 local of = state.batch .. ':'

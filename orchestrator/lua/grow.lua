@@ -19,7 +19,7 @@ local function has(list, name)
 end
 
 local function record(...)
-  redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[8], '*', ...)
+  tell({ KEYS[10] }, { ARGV[8], ... })
 end
 
 local function state_of(task)

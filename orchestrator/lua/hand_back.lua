@@ -42,6 +42,6 @@ redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZREM', KEYS[4], ARGV[1])
 recount({ KEYS[3] }, { ARGV[1], state.batch, from, -1 })
 recount({ KEYS[3] }, { ARGV[1], state.batch, state.status, 1 })
-redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[10], '*', 'event', event, 'task', ARGV[1], 'from', from,
-  'to', state.status, 'attempt', state.attempt, 'cause', 'worker-ends', 'worker', ARGV[9])
+tell({ KEYS[7] }, { ARGV[10], 'event', event, 'task', ARGV[1], 'from', from,
+  'to', state.status, 'attempt', state.attempt, 'cause', 'worker-ends', 'worker', ARGV[9] })
 return {'handed_back', state.status}

@@ -7,7 +7,7 @@
 --       6 "resolve": the task counts as resolved after this; "if-completed": where it is completed; "never"
 --       7 "1" where a running attempt may be taken away  8 "1" where the retries begin anew  9 events kept
 -- Output {code, status, status before}
---       "moved"     done; the cascade launches what follows from it
+--       "moved"     done, or it is so already; the cascade launches what follows from it
 --       "refused"   the status does not allow a step; nothing was changed
 --       "running"   an attempt runs and may not be taken away; nothing was changed
 --       "over"      the feature is over; nothing was changed
@@ -28,6 +28,7 @@ local steps = cjson.decode(ARGV[2])
 local path = walk({}, { state.status, steps })
 if not path then return {'refused', state.status, state.status} end
 if held and ARGV[7] ~= '1' then return {'running', state.status, state.status} end
+if ARGV[6] == 'resolve' and state.resolved and path[#path] == state.status then return {'moved', state.status, state.status} end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -67,7 +68,7 @@ if was_resolved and not state.resolved then
   if dataflow then redis.call('RPUSH', KEYS[11], '-' .. ARGV[1]) end
 end
 for place, step in ipairs(steps) do
-  redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[9], '*', 'event', step[1], 'task', ARGV[1], 'from', path[place],
-    'to', path[place + 1], 'attempt', state.attempt, 'note', ARGV[3])
+  tell({ KEYS[9] }, { ARGV[9], 'event', step[1], 'task', ARGV[1], 'from', path[place],
+    'to', path[place + 1], 'attempt', state.attempt, 'note', ARGV[3] })
 end
 return {'moved', state.status, path[1]}

@@ -20,7 +20,7 @@ redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(state))
 recount({ KEYS[2] }, { ARGV[1], state.batch, path[1], -1 })
 recount({ KEYS[2] }, { ARGV[1], state.batch, state.status, 1 })
 for place, step in ipairs(steps) do
-  redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[5], '*', 'event', step[1], 'task', ARGV[1], 'from', path[place],
-    'to', path[place + 1], 'attempt', state.attempt, 'worker', ARGV[4])
+  tell({ KEYS[4] }, { ARGV[5], 'event', step[1], 'task', ARGV[1], 'from', path[place],
+    'to', path[place + 1], 'attempt', state.attempt, 'worker', ARGV[4] })
 end
 return {'proceeded', state.status}

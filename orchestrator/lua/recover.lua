@@ -33,7 +33,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lost, unpublished = {}, {}
 
 local function record(...)
-  redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[11], '*', ...)
+  tell({ KEYS[8] }, { ARGV[11], ... })
 end
 
 local function rank_of(task)

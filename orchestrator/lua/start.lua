@@ -43,7 +43,7 @@ end
 local from, event, in_turn = state.status, begins[1], not state.sent and not state.ahead
 state.begins, state.ahead = begins_at_its_rate(), nil
 state.status, state.started, state.worker, state.finished = begins[2], now, ARGV[5], nil
-state.percent, state.note, state.noted, state.delivery = nil, nil, nil, ARGV[9]
+state.percent, state.note, state.noted, state.told, state.delivery = nil, nil, nil, nil, ARGV[9]
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[4]), ARGV[1])
 -- Not of one that was sent again: its first message may have stood in the queue all the while, and overtaken nobody. Nor of
@@ -52,6 +52,6 @@ if in_turn then redis.call('HSET', KEYS[7], ARGV[8], -held) end
 redis.call('HSETNX', KEYS[1], 'started', now)
 recount({ KEYS[3] }, { ARGV[1], state.batch, from, -1 })
 recount({ KEYS[3] }, { ARGV[1], state.batch, state.status, 1 })
-redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[7], '*', 'event', event, 'task', ARGV[1], 'from', from,
-  'to', state.status, 'attempt', state.attempt, 'worker', ARGV[5])
+tell({ KEYS[6] }, { ARGV[7], 'event', event, 'task', ARGV[1], 'from', from,
+  'to', state.status, 'attempt', state.attempt, 'worker', ARGV[5] })
 return grant()

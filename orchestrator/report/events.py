@@ -97,6 +97,17 @@ def event_line(
     return lines.get(event.event)
 
 
+def gone_line(gone: int, kept: int) -> str:
+    """That the beginning of a story is missing.
+
+    Example:
+        >>> gone_line(12_345, 1_000_000)
+        'The oldest 12,345 events are gone: about 1,000,000 of a feature are kept (limits.events).'
+    """
+    events = "event is" if gone == 1 else f"{gone:,} events are"
+    return f"The oldest {events} gone: about {kept:,} of a feature are kept (limits.events)."
+
+
 def _moved_on(name: str, event: Event, how: str) -> str | None:
     match event.target:
         case TaskStatus.COMPLETED:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr, ValidationError
 from pydantic_core import from_json
@@ -22,7 +22,8 @@ from orchestrator import errors
 from orchestrator.config import ENV_PREFIX
 from orchestrator.models import OUTCOME, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
 from orchestrator.sections import Limits
-from orchestrator.specialists import guard
+from orchestrator.specialists import guard, masking
+from orchestrator.specialists.attempt_log import AttemptLog, open_private
 from orchestrator.specialists.python import outcome_of
 from orchestrator.specialists.text import as_text, last_line, shorten, within
 
@@ -36,16 +37,6 @@ SAYABLE = ("completed", "blocked", "failed", "retry-later")
 """The statuses that a command may write into its outcome file."""
 
 RETRY_AFTER = 60.0
-
-SHORTEST_SECRET = 8
-"""A shorter value of `env`, such as 1 or true, is no secret, and stands in too many texts to be hidden."""
-
-MASK = "**"
-BLOCK = 65_536
-"""Bytes that a log must have room for: more than a file system may have kept for it already."""
-
-CHUNK = 1_000_000
-"""Bytes of a log that are looked through at a time."""
 
 # The summaries of pytest ("== 3 failed, 1 passed in 0.2s ==", without == for -q) and of unittest.
 _FAILING_TESTS = re.compile(
@@ -110,21 +101,18 @@ class CommandRunner:
                     ended_early = self._timed_out()  # the shell keeps the time too, and was first by a moment
                 finally:
                     end_group(process, self.grace)
-                    files.mask(self._secrets)
-            tail = files.tail(self.limits.tail)
+                    files.log.mask(self._secrets)
+            tail = masking.hide(files.log.tail(self.limits.tail), self._secrets)
             outcome = ended_early or self._judge(process.returncode, tail, files)
-            if isinstance(outcome, Failed) and (trouble := files.trouble()):
+            if isinstance(outcome, Failed) and (trouble := files.log.trouble()):
                 outcome = outcome.model_copy(update={"reason": f"{outcome.reason}; {trouble}"})
-            outcome = masked(outcome.model_copy(update={"tail": outcome.tail or tail}), self._secrets)
-            return within(outcome, self.limits)
+            outcome = masking.masked(outcome.model_copy(update={"tail": outcome.tail or tail}), self._secrets)
+            # Again, for what hides a secret from a search, such as a colour in it, is taken out.
+            return masking.masked(within(outcome, self.limits), self._secrets)
 
-    @property
+    @cached_property
     def _secrets(self) -> tuple[str, ...]:
-        """The values of `env` that no output may show; of two of which one holds the other, the longer one first."""
-        values = {value.get_secret_value() for value in self.env.values()}
-        return tuple(
-            sorted((value for value in values if len(value) >= SHORTEST_SECRET), key=len, reverse=True)
-        )
+        return masking.texts_of(self.env.values())
 
     def _start(self, context: Context, files: _Files) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -132,7 +120,7 @@ class CommandRunner:
             cwd=self._folder(context),
             env=self._environment(context, files),
             stdin=subprocess.DEVNULL,
-            stdout=files.log,
+            stdout=files.log.file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
@@ -191,7 +179,8 @@ class CommandRunner:
         try:
             written = files.written(self.limits)
         except ValueError as error:
-            wrong = shorten(f"the outcome file cannot be used: {error}", 1_000)
+            said = masking.hide(str(error), self._secrets)
+            wrong = shorten(f"the outcome file cannot be used: {said}", 1_000)
             because = f"; the command ended with {_ending(code)}" if code else ""
             return Failed(cause=FailureCause.CODE, reason=as_text(wrong + because))
         if written is None:
@@ -202,33 +191,6 @@ class CommandRunner:
                 update={"reason": f"{failed.reason}; yet its outcome file says completed"}
             )
         return written
-
-
-def masked(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
-    """The outcome with `**` for each secret in its texts and in the texts of its result.
-
-    What a command changes before it shows it (base64, a part of it) is not found.
-
-    Example:
-        >>> masked(Failed(reason="401 for s3cr3t!"), ["s3cr3t!"]).reason
-        '401 for **'
-    """
-    fields = ("summary", "reason", "result", "tail")
-    return outcome.model_copy(
-        update={name: _without(getattr(outcome, name), secrets) for name in fields if hasattr(outcome, name)}
-    )
-
-
-def _without(value: Any, secrets: Sequence[str]) -> Any:
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, MASK)
-        return value
-    if isinstance(value, list):
-        return [_without(each, secrets) for each in value]
-    if isinstance(value, dict):
-        return {_without(name, secrets): _without(each, secrets) for name, each in value.items()}
-    return value
 
 
 def _given(context: Context) -> bytes:
@@ -266,11 +228,7 @@ class _Files:
 
     task: Path
     outcome: Path
-    log: IO[bytes]
-    path: Path
-    """Of the log."""
-    start: int
-    """Where this attempt's output begins: a log that is there already is added to."""
+    log: AttemptLog
 
     @classmethod
     def prepare(cls, context: Context, given: bytes) -> _Files:
@@ -278,47 +236,9 @@ class _Files:
         context.workdir.chmod(0o700)
         task, outcome = context.workdir.absolute() / "task.json", context.workdir.absolute() / "outcome.json"
         outcome.unlink(missing_ok=True)  # of an attempt before, where a message came twice
-        with _open_private(task, os.O_WRONLY | os.O_TRUNC, "wb") as file:
+        with open_private(task, os.O_WRONLY | os.O_TRUNC, "wb") as file:
             file.write(given)
-        context.log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        log = _open_private(context.log_file, os.O_RDWR | os.O_APPEND, "a+b")
-        return cls(task, outcome, log, context.log_file, start=log.seek(0, os.SEEK_END))
-
-    def tail(self, limit: int) -> str:
-        """The last `limit` characters of the output."""
-        end = self.log.seek(0, os.SEEK_END)
-        self.log.seek(max(self.start, end - 4 * limit))  # a character has at most four bytes in UTF-8
-        return as_text(self.log.read(4 * limit).decode(errors="replace"), limit)
-
-    def trouble(self) -> str:
-        """Why nothing more can be written into the log; "" where it can. What has failed may have failed for it."""
-        end = self.log.seek(0, os.SEEK_END)
-        try:
-            written = os.write(self.log.fileno(), bytes(BLOCK))
-            why = "" if written == BLOCK else os.strerror(errno.ENOSPC)
-        except OSError as error:
-            why = error.strerror or str(error)
-        self.log.truncate(end)
-        return f"nothing more can be written into its log {self.path}: {why}" if why else ""
-
-    def mask(self, secrets: Sequence[str]) -> None:
-        """Write asterisks over each secret in this attempt's output, so that nothing moves for whoever reads along."""
-        hidden = [secret.encode() for secret in secrets]
-        if not hidden:
-            return
-        longest = max(map(len, hidden))
-        with self.path.open("r+b") as log:  # the other one appends, wherever it is told to write
-            start, end = self.start, log.seek(0, os.SEEK_END)
-            while start < end:
-                log.seek(start)
-                found = log.read(CHUNK)
-                clean = found
-                for secret in hidden:
-                    clean = clean.replace(secret, b"*" * len(secret))
-                if clean != found:
-                    log.seek(start)
-                    log.write(clean)
-                start += max(1, len(found) - longest + 1) if start + len(found) < end else len(found)
+        return cls(task, outcome, AttemptLog.open(context.log_file))
 
     def written(self, limits: Limits) -> Outcome | None:
         """The outcome that the command wrote, or None.
@@ -344,12 +264,6 @@ class _Files:
             return OUTCOME.validate_python(value)
         except ValidationError as error:
             raise ValueError(_mistakes(error)) from None
-
-
-def _open_private(file: Path, flags: int, mode: str) -> IO[bytes]:
-    number = os.open(file, flags | os.O_CREAT, 0o600)
-    os.fchmod(number, 0o600)  # the file may be there already, open to others
-    return os.fdopen(number, mode)
 
 
 def _mistakes(error: ValidationError) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.models import Completed, Id, Model, Tag, Task
+from orchestrator.specialists import output
 
 
 class FeatureHead(Model):
@@ -48,7 +49,7 @@ class Context:
         specialist: The name of the specialist that the task was routed to.
         title: That name as people read it.
         workdir: A folder for this attempt alone. It may not exist yet.
-        log_file: Where the full output of a command goes.
+        log_file: Where its full output goes.
         remarks: What people said of the attempts before: changes requested, blockers resolved, newest last.
         dependencies: The outcomes of the tasks it depends on, by id. May be read from the store when asked for.
         progress: Tells whoever watches how far the work is.
@@ -77,13 +78,23 @@ class Context:
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """Writes log lines that say which feature, task and attempt they are about, in text and as attributes."""
+        """Writes log lines that say which feature, task and attempt they are about, in text and as attributes.
+
+        They go into the log of the attempt from INFO on, and into the worker's as its --loglevel says.
+        """
         facts = {"feature": self.feature.id, "task": self.task.id, "attempt": self.attempt}
         return _TaskLogger(logging.getLogger(f"orchestrator.specialists.{self.specialist}"), facts)
 
 
 class _TaskLogger(logging.LoggerAdapter[logging.Logger]):
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        if not self.isEnabledFor(level) and level >= logging.INFO:  # too little for the worker's log
+            text, given = self.process(msg, {})
+            name, extra = self.logger.name, given["extra"]
+            output.write_record(self.logger.makeRecord(name, level, "", 0, text, args, None, extra=extra))
+        super().log(level, msg, *args, **kwargs)
+
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         facts = self.extra or {}
         kwargs["extra"] = {**(kwargs.get("extra") or {}), **facts}
-        return f"[{facts['feature']}/{facts['task']} attempt {facts['attempt']}] {msg}", kwargs
+        return f"{output.prefix(dict(facts))}{msg}", kwargs

@@ -16,6 +16,7 @@ from orchestrator import errors
 from orchestrator.config import Settings
 from orchestrator.models import Failed, FailureCause, Outcome, Task
 from orchestrator.sections import NAME_PATTERN, SpecialistSettings
+from orchestrator.specialists import masking, output
 from orchestrator.specialists.command import CommandRunner
 from orchestrator.specialists.context import Context
 from orchestrator.specialists.python import PythonRunner
@@ -211,6 +212,22 @@ def perform(
         worker = resolve(context.specialist, context.task, settings)
     except errors.OrchestratorError as error:
         return _failed(FailureCause.DEPENDENCY, str(error), error, settings)
+    if not isinstance(worker, PythonRunner):
+        return _carry_out(worker, context, settings, timeouts)
+    secrets = masking.texts_of_all(settings)
+    with output.captured(context.log_file, secrets) as said:
+        outcome = _carry_out(worker, context, settings, timeouts)
+        if outcome.tail:  # the story of an error, or what the specialist says itself
+            said.stream.write(outcome.tail.rstrip("\n") + "\n")
+        tail = said.tail(settings.limits.tail) or outcome.tail
+        if said.trouble:
+            context.logger.warning("%s", said.trouble)
+    return masking.masked(outcome.model_copy(update={"tail": tail}), secrets)
+
+
+def _carry_out(
+    worker: Specialist, context: Context, settings: Settings, timeouts: tuple[type[BaseException], ...]
+) -> Outcome:
     try:
         return worker.perform(context)
     except timeouts as error:

@@ -12,8 +12,9 @@ from orchestrator.sections import Limits
 SHORT = 200
 """Characters of a line that stands for a whole output."""
 
-# ECMA-48 control sequences (colours, cursor moves), then operating system commands (titles, links).
-_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+# ECMA-48, and ECMA-35 for the last: control sequences (colours, cursor moves), control strings (titles, links),
+# and all other escape sequences (character sets, modes of the keyboard).
+_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 # Control characters, text direction overrides (CVE-2021-42574) and half characters that UTF-8 cannot write.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 

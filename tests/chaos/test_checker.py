@@ -68,8 +68,7 @@ class Writer:
         """Commit that it is done."""
         self.leave("done", task, attempt)
         given = {"attempt": attempt, "worker": worker}
-        self.note("implementation_complete", task, target="testing", **given)
-        self.note("tests_passed", task, target="completed", **given)
+        self.note("implementation_complete", task, target="completed", **given)
 
     def lose(self, task: str, attempt: int = 1, worker: str = ONE) -> None:
         """Take it from a worker that was silent for too long."""
@@ -266,7 +265,7 @@ def plant_a_task_over_the_cap() -> History:
 
 def plant_a_second_completion() -> History:
     writer = well()
-    writer.note("tests_passed", "T1", source="testing", target="completed", attempt=1)
+    writer.note("implementation_complete", "T1", source="in-progress", target="completed", attempt=1)
     return writer.history()
 
 
@@ -311,7 +310,7 @@ def plant_a_step_that_the_flow_does_not_have() -> History:
 def plant_a_step_from_where_it_did_not_stand() -> History:
     writer = Writer({"T1": []})
     writer.launch("T1")
-    writer.note("implementation_complete", "T1", source="in-progress", target="testing", attempt=1)
+    writer.note("implementation_complete", "T1", source="in-progress", target="completed", attempt=1)
     return writer.history()
 
 

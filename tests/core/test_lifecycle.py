@@ -39,7 +39,7 @@ STEADY = Retries(max=2, backoff=10, factor=3, longest=20, jitter=False)
 @pytest.mark.parametrize(
     ("outcome", "retried", "event", "wait", "cause"),
     [
-        (Completed(), 0, "tests_passed", None, ""),
+        (Completed(), 0, "implementation_complete", None, ""),
         (Blocked(kind=BlockKind.INFORMATION, reason="?"), 0, "blocker_detected", None, "missing-information"),
         (Cancelled(), 0, "task_cancelled", None, ""),
         (RetryLater(after=7), 2, "retry_scheduled", 7.0, "retry-later"),

@@ -28,6 +28,7 @@ from orchestrator.specialists import (
     Failed,
     FailureCause,
     RetryLater,
+    attempt_log,
     command,
 )
 from orchestrator.specialists.command import CommandRunner, by_exit_code
@@ -180,11 +181,44 @@ def test_what_a_command_shows_of_its_secrets_is_masked(tmp_path: Path) -> None:
     assert result == {"rows": [1, {"**": "a **"}]}
 
 
+KEY = "-----BEGIN KEY-----\nMIIEpAIBAAKCAQEAsecret1\nMIIEpAIBAAKCAQEAsecret2\nend\n"
+SEVERAL_LINES = {"TOKEN": SecretStr("abcdefgh-token-1234567\n"), "PEM": SecretStr(KEY)}
+SHOWN = {
+    "without its last line break": """print("Bearer " + os.environ["TOKEN"].strip() + ";")""",
+    "as it is": """print(os.environ["TOKEN"], os.environ["PEM"])""",
+    "line by line": """print("\\n".join("  " + line for line in os.environ["PEM"].splitlines()))""",
+    "one line of it": """print(os.environ["PEM"].splitlines()[1])""",
+    "in its reason": """print(); sys.exit("401 for " + os.environ["PEM"].splitlines()[2])""",
+    "in the last line, and long": """print("." * 190 + os.environ["TOKEN"].strip())""",
+    "in what is no outcome, where it is cut": """open(os.environ["ORCHESTRATOR_OUTCOME_FILE"], "w").write(
+        json.dumps({"status": "." * 940 + os.environ["TOKEN"].strip()}))""",
+    "in a colour": """open(os.environ["ORCHESTRATOR_OUTCOME_FILE"], "w").write(
+        json.dumps({"status": "failed", "reason": "abcdefgh-\\x1b[31mtoken-1234567"}))""",
+}
+
+
+@pytest.mark.parametrize("shows", SHOWN.values(), ids=SHOWN)
+def test_a_secret_of_several_lines_is_masked_however_it_is_shown(tmp_path: Path, shows: str) -> None:
+    # Given secrets that end with a line break or have several lines, when a command shows them
+    outcome = run("import json, os, sys\n" + shows, tmp_path, env=SEVERAL_LINES)
+    # Then neither the log nor the outcome has a line of them
+    shown = a_context(tmp_path).log_file.read_text("utf-8") + outcome.model_dump_json()
+    assert [text for text in ("abcdefgh", "token-12", "BEGIN", "secret1", "secret2") if text in shown] == []
+    # And something was hidden
+    assert "*" in shown
+
+
+def test_what_is_masked_in_a_log_keeps_its_lines(tmp_path: Path) -> None:
+    run("import os; print('key:', os.environ['PEM'], 'done')", tmp_path, env=SEVERAL_LINES)
+    log = a_context(tmp_path).log_file.read_text("utf-8")
+    assert log.splitlines() == ["key: " + "*" * 19, "*" * 23, "*" * 23, "***", " done"]
+
+
 def test_a_secret_is_found_wherever_it_stands_in_a_large_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a log that is looked through in small parts, and a secret at every place of them
-    monkeypatch.setattr(command, "CHUNK", 64)
+    monkeypatch.setattr(attempt_log, "CHUNK", 64)
     code = "print(''.join('.' * n + 's3cr3t-one' for n in range(90)))"
 
     ended = run(code, tmp_path, env={"A": SecretStr("s3cr3t-one")})

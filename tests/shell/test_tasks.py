@@ -252,6 +252,19 @@ def test_an_attempt_says_how_far_it_is_and_learns_of_a_cancel(store: Store, work
     assert store.progress("auth").is_settled
 
 
+def test_what_an_attempt_says_of_its_progress_shows_no_secret(store: Store, work: Any) -> None:
+    shell = Shell(app_with("memory://", specialists={WHO: {"env": {"KEY": "first-line\nsecond-line\n"}}}))
+    launch(shell)
+
+    def tell(context: Context) -> Outcome:
+        context.progress(50, "with second-line")
+        return Completed()
+
+    work(tell)
+    shell.attempt(WHO, "auth", "T1", 1, "w1")
+    assert [event.note for event in store.events("auth") if event.event == "progress"] == ["with **"]
+
+
 def test_an_attempt_sees_the_outcomes_of_its_dependencies(store: Store, work: Any) -> None:
     shell = shell_on()
     launch(shell)

@@ -135,7 +135,7 @@ def test_a_new_attempt_begins_without_the_progress_of_the_last(store: Store) -> 
 # --- finish ---------------------------------------------------------------------------------------------
 
 ENDS: list[tuple[Outcome, TaskStatus, str]] = [
-    (Completed(summary="done", result={"rows": 3}), TaskStatus.COMPLETED, "tests_passed"),
+    (Completed(summary="done", result={"rows": 3}), TaskStatus.COMPLETED, "implementation_complete"),
     (Failed(cause=FailureCause.TESTS, reason="2 of 9 fail"), TaskStatus.FAILED, "work_failed"),
     (Blocked(kind=BlockKind.EXTERNAL, reason="no API key"), TaskStatus.BLOCKED, "blocker_detected"),
     (RetryLater(after=30), TaskStatus.PENDING, "retry_scheduled"),
@@ -157,10 +157,9 @@ def test_a_finish_commits_the_outcome_and_frees_the_slot(
         assert store.outcomes(run.id, ["T1"]) == {"T1": outcome}
         assert "T1" not in read(run).slots
         last = [entry for entry in store.events(run.id) if entry.task == "T1"][-1]
-        source = "testing" if event == "tests_passed" else "in-progress"
         assert (last.event, last.source, last.target, last.attempt, last.worker) == (
             event,
-            source,
+            "in-progress",
             status,
             1,
             "w1",

@@ -1,0 +1,192 @@
+"""logs: what a task's attempt has put out, from this machine's file or from Redis."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator import errors, wording
+from orchestrator.cli import connection, live, options, output
+from orchestrator.flows import WORKING
+from orchestrator.models import TaskState
+from orchestrator.specialists.text import as_text
+
+if TYPE_CHECKING:
+    from orchestrator.client import Client, Handle
+
+LOOK_SECONDS = 0.5
+"""Between two looks for more output."""
+
+REMEMBERED = 8_192
+"""Characters of what was printed that are looked for in the tail of the outcome."""
+
+
+def logs(
+    feature_id: options.FeatureId,
+    task_id: options.TaskId,
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", min=1, help="Which attempt; else the last.")
+    ] = None,
+    tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only the last so many lines.")] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", "-f", help="Go on until the attempt has ended, and wait for its start."),
+    ] = False,
+) -> None:
+    """Print the output of a task's attempt: all of it on the machine where it ran, its end on any other."""
+    with connection.client(looks=True) as client:
+        client.store.task(feature_id, task_id)
+        handle = client.feature(feature_id)
+        if follow:
+            with live.patience(client, handle):
+                number = attempt or _await_start(client, handle, task_id)
+                _follow(client, handle, Shown(client, feature_id, task_id, number), tail)
+            return
+        state = client.store.state(feature_id, task_id)
+        number = attempt or max(1, _started(state))
+        if number > _started(state):
+            raise _not_started(feature_id, state, number)
+        _print(client, Shown(client, feature_id, task_id, number), state, tail)
+
+
+def _started(state: TaskState) -> int:
+    """How many attempts have started."""
+    return state.attempt - (state.phase == "launched")
+
+
+def _not_started(feature_id: str, state: TaskState, number: int) -> errors.NoLog:
+    started = _started(state)
+    reason = f"it has had {wording.count(started, 'attempt')}" if started else "no attempt has started yet"
+    return errors.NoLog(feature=feature_id, task=state.id, attempt=number, reason=reason)
+
+
+def _runs(state: TaskState, number: int) -> bool:
+    return state.attempt == number and state.status in WORKING
+
+
+@dataclass
+class Shown:
+    """How much of an attempt's output was printed."""
+
+    client: Client
+    feature_id: str
+    task_id: str
+    number: int
+    end: int = 0
+    """Bytes of the log that were looked at."""
+    last: str = field(default="", repr=False)
+    """The end of what was printed, as text."""
+    begun: bytes = b""
+    """A line that is not whole yet."""
+
+    def __post_init__(self) -> None:
+        from orchestrator.tails import log_file
+
+        self.file = log_file(self.client.settings, self.feature_id, self.task_id, self.number)
+
+    def news(self) -> bytes:
+        """What is new since the last look: from the file where it is here, else from Redis."""
+        if self.file.is_file():
+            with self.file.open("rb") as log:
+                log.seek(self.end)
+                found = log.read()
+            self.end += len(found)
+            return found
+        kept = self.client.store.tail(self.feature_id, self.task_id)
+        if kept is None or kept.attempt != self.number or kept.end <= self.end:
+            return b""
+        missed = kept.end - len(kept.data) - self.end
+        if missed > 0 and self.end:
+            output.tell(f"… {missed:,} bytes are not shown: so much came at once …")
+        fresh, self.end = kept.data[max(0, -missed) :], kept.end
+        return fresh
+
+    def rest(self) -> str:
+        """What the outcome has of the output after what was printed, where the log is on another machine."""
+        outcome = self.client.store.outcomes(self.feature_id, [self.task_id]).get(self.task_id)
+        state = self.client.store.state(self.feature_id, self.task_id)
+        if self.file.is_file() or outcome is None or _started(state) != self.number:
+            return ""
+        return after(self.last, outcome.tail)
+
+    def write(self, found: bytes, *, is_all: bool = False) -> None:
+        """Print it: as it is into a pipe, on a terminal line by line, without what would act on it."""
+        self.last = as_text(self.last + found[-REMEMBERED:].decode("utf-8", "replace"), REMEMBERED)
+        if not sys.stdout.isatty():
+            sys.stdout.buffer.write(found)
+            sys.stdout.buffer.flush()
+            return
+        *lines, self.begun = (self.begun + found).split(b"\n")
+        for line in [*lines, self.begun] if is_all and self.begun else lines:
+            output.say(line.decode("utf-8", "replace").rstrip("\r"))
+
+
+def after(shown: str, tail: str) -> str:
+    """What a tail has after that which was shown; all of it where the two have nothing in common.
+
+    Example:
+        >>> after("one\\ntwo\\n", "two\\nthree\\n")
+        'three\\n'
+    """
+    lengths = range(min(len(shown), len(tail)), 0, -1)
+    return tail[next((length for length in lengths if shown.endswith(tail[:length])), 0) :]
+
+
+def last_lines(found: bytes, lines: int | None) -> bytes:
+    """The last lines of some output; None: all of it.
+
+    Example:
+        >>> last_lines(b"one\\ntwo\\nthree\\n", 2)
+        b'two\\nthree\\n'
+    """
+    if lines is None:
+        return found
+    return b"".join(found.splitlines(keepends=True)[-lines:]) if lines else b""
+
+
+def _print(client: Client, shown: Shown, state: TaskState, tail: int | None) -> None:
+    if shown.file.is_file():
+        if tail is None and not sys.stdout.isatty():
+            with shown.file.open("rb") as log:
+                shutil.copyfileobj(log, sys.stdout.buffer)
+        else:
+            shown.write(last_lines(shown.news(), tail), is_all=True)
+        return
+    found, where = shown.news() or shown.rest().encode(), state.worker or "a worker"
+    if not found:
+        reason = f"there is no {shown.file}; it ran on {where}, or said nothing"
+        raise errors.NoLog(feature=shown.feature_id, task=shown.task_id, attempt=shown.number, reason=reason)
+    output.tell(f"The whole log is not on this machine (it ran on {where}). Its last lines:")
+    shown.write(last_lines(found, tail), is_all=True)
+
+
+def _follow(client: Client, handle: Handle, shown: Shown, tail: int | None) -> None:
+    first = True
+    while True:
+        state = client.store.state(handle.id, shown.task_id)  # before the output, so that none is missed
+        found = shown.news()
+        if not _runs(state, shown.number):
+            shown.write(last_lines(found, tail if first else None))
+            rest = shown.rest().encode()
+            shown.write(last_lines(rest, tail if first and not found else None), is_all=True)
+            return
+        shown.write(last_lines(found, tail if first else None))
+        first = first and not found
+        time.sleep(LOOK_SECONDS)
+
+
+def _await_start(client: Client, handle: Handle, task_id: str) -> int:
+    """The number of the task's last attempt, or of its first one once that has started."""
+    while True:
+        is_settled = handle.progress().is_settled
+        state = client.store.state(handle.id, task_id)
+        if started := _started(state):
+            return started
+        if is_settled:
+            raise _not_started(handle.id, state, 1)
+        time.sleep(LOOK_SECONDS)
