@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
 
-from orchestrator import canvas, config, connections, errors, signing, tasks, transport
+from orchestrator import canvas, config, connections, errors, queues, signing, tasks, transport
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
+from orchestrator.keys import Keys
 
 
 class App(Celery):
@@ -19,6 +19,7 @@ class App(Celery):
 
     settings: Settings
     control_cls = "orchestrator.remote:Control"
+    amqp_cls = "orchestrator.queues:AMQP"
 
     def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
         """The connection by which a worker takes messages."""
@@ -52,8 +53,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         CannotSign: Messages are to be signed, and cannot be.
     """
     serializer = signing.prepare(settings.broker.signing) if settings.broker.signing else "json"
-    queues = dict.fromkeys(settings.queue(specialist) for specialist in settings.specialists)
     return {
+        **queues.configuration(settings),
         "broker_url": connections.broker_url(settings),
         # Only Plan.canvas() needs results: a chord does not exist without a backend.
         "result_backend": connections.for_celery(connections.redis_url(settings)),
@@ -64,8 +65,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "event_serializer": "json",
         "accept_content": [serializer],
         "result_accept_content": ["json"],
-        "task_queues": [Queue(queue, routing_key=queue) for queue in queues],
-        "task_default_exchange": "orchestrator",
         "task_default_queue": settings.queue(settings.specialist_routing.default),
         "task_routes": {
             name(specialist): {"queue": settings.queue(specialist)}
@@ -83,6 +82,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         "broker_connection_retry_on_startup": True,
         "broker_transport_options": {
+            "global_keyprefix": Keys(settings.redis.prefix).celery,
             "fanout_prefix": True,
             "fanout_patterns": True,
             # A peer that is gone without a word (a failover, a cable) is noticed in the end.

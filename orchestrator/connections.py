@@ -52,6 +52,12 @@ def broker_url(settings: Settings) -> str:
     return url.get_secret_value() if url else for_celery(redis_url(settings))
 
 
+def has_redis_broker(settings: Settings) -> bool:
+    """Whether Celery's broker is a Redis: that of the state, or another one."""
+    url = settings.broker.url
+    return url is None or url.get_secret_value().startswith(("redis", "sentinel"))
+
+
 def for_celery(url: str) -> str:
     """A redis-py URL as Celery wants it, for a broker and for a result backend.
 

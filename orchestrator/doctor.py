@@ -309,6 +309,8 @@ def _broker(settings: Settings) -> Finding:
 
 
 def _workers(settings: Settings) -> Iterator[Finding]:
+    from orchestrator import queues  # late: it brings all of Celery
+
     try:
         answers = _ask_the_workers()
     except errors.OrchestratorError as error:
@@ -327,7 +329,7 @@ def _workers(settings: Settings) -> Iterator[Finding]:
         )
         return
     yield _ok("workers", f"{len(answers)} answered: {', '.join(sorted(answers))}")
-    served = {str(queue["name"]) for queues in answers.values() for queue in queues}
+    served = {name for found in answers.values() for name in queues.readable(found)}
     missing = sorted({settings.queue(name) for name in settings.specialists} - served)
     if missing:
         yield _warning(

@@ -149,6 +149,15 @@ class Keys:
         return FeatureKeys(self.prefix, feature)
 
     @property
+    def celery(self) -> str:
+        """What every key and channel of Celery and kombu begins with: queues, bindings, events, control, results."""
+        return f"{self.prefix}:celery:"
+
+    def queue(self, name: str) -> str:
+        """List: the messages of a queue, where this Redis is the broker."""
+        return f"{self.celery}{name}"
+
+    @property
     def features(self) -> str:
         """Sorted set: every feature, by the moment of its enqueue in ms."""
         return f"{self.prefix}:features"

@@ -773,6 +773,7 @@ class Store(Records):
                 lifecycle.ask_whether_done("its worker was lost").model_dump_json(),
                 round(lease * 1000),
                 round(regain * 1000),
+                self.keys.prefix,
             ],
         )
         found, answer = scripts.run(self.client, recover, self._cascade(feature_id))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 from celery import Task as CeleryTask
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator import canvas, connections, errors, lifecycle, outage, retention, shutdown, specialists
@@ -45,6 +45,9 @@ WHY_NOT = {
 
 REFUSED = {"missing": Reason.UNKNOWN_FEATURE, "misplaced": Reason.MISPLACED}
 """Those of them that no message of ours meets."""
+
+REPEATED = ("stale", "held")
+"""Those of them that say that the message came twice, or late."""
 
 
 class TaskStopped(Exception):
@@ -103,13 +106,11 @@ class Shell:
 
         Raises:
             TaskStopped: The task did not complete.
+            Ignore: The message is a repetition.
         """
         grant = self._begin(specialist, feature_id, task_id, attempt, worker)
         if grant.code != "started":
-            logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT[grant.code])
-            if grant.code in REFUSED:
-                self.store.refuse(REFUSED[grant.code])
-            return f"not started: {WHY_NOT[grant.code]}"
+            raise self._not_started(grant.code, feature_id, task_id)
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
         with shutdown.interruptible():
             try:
@@ -121,6 +122,15 @@ class Shell:
         if isinstance(outcome, Completed):
             return f"{run.task.name}: completed"
         raise TaskStopped(f"{run.task.name}: {outcome.status}: {outcome.reason}")
+
+    def _not_started(self, code: str, feature_id: str, task_id: str) -> TaskStopped | Ignore:
+        """How Celery is told of a message that begins nothing: it must not call that a success."""
+        logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT[code])
+        if code in REFUSED:
+            self.store.refuse(REFUSED[code])
+        # What is told of a repeated message would be told of the attempt, which has the same id.
+        kind = Ignore if code in REPEATED else TaskStopped
+        return kind(f"not started: {WHY_NOT[code]}")
 
     def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
         start = functools.partial(

@@ -35,11 +35,13 @@ def listeners(app: App, *, limit: int | None = None) -> Mapping[str, Sequence[st
     Example:
         {"senior-engineer": ["worker@host"]}
     """
+    from orchestrator import queues  # late: it brings all of Celery
+
     found: dict[str, list[str]] = {}
     answers = app.control.inspect(timeout=ANSWER_SECONDS, limit=limit).active_queues() or {}
-    for worker, queues in sorted(answers.items()):
-        for queue in queues:
-            found.setdefault(str(queue["name"]), []).append(worker)
+    for worker, taken in sorted(answers.items()):
+        for queue in queues.readable(taken):
+            found.setdefault(queue, []).append(worker)
     return found
 
 

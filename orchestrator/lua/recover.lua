@@ -13,7 +13,7 @@
 --       10 statuses in which a feature is over, comma-separated  11 events kept
 --       12 JSON {specialist: its queue, where that is not its name}; "": the broker is another one
 --       13 JSON {status: new status} of the loss of a task that is not to run twice, its event in 14, its outcome in 15
---       16 lease in ms  17 time in ms that all are given to renew their leases
+--       16 lease in ms  17 time in ms that all are given to renew their leases  18 prefix of the keys that all features share
 -- Output JSON: lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …], for the caller to publish
 --       again, where the broker is another one; or nil where there is no such feature
 local meta = redis.call('HMGET', KEYS[1], 'status', 'batch', 'batch_started', 'overdue', 'paused')
@@ -66,7 +66,8 @@ end
 
 local queues = ARGV[12] ~= '' and cjson.decode(ARGV[12])
 local function queue_of(specialist)
-  return queues[specialist] or specialist
+  local name = queues[specialist] or specialist
+  return ARGV[18] .. ':celery:' .. name, name
 end
 
 local function look_for_message(task)
@@ -75,14 +76,15 @@ local function look_for_message(task)
   local launched = -redis.call('ZSCORE', KEYS[4], task)
   local is_overtaken = tonumber(redis.call('HGET', KEYS[6], specialist) or 0) > launched
   local is_silent = now - launched > tonumber(ARGV[3]) * 2 ^ math.min(state.sent or 0, 4)
-  local is_queued = queues and redis.call('LLEN', queue_of(specialist)) > 0
+  local is_queued = queues and redis.call('LLEN', (queue_of(specialist))) > 0
   if not is_overtaken and (not is_silent or is_queued) then return end
   state.sent = (state.sent or 0) + 1
   redis.call('HSET', KEYS[2], task, cjson.encode(state))
   redis.call('ZADD', KEYS[4], -now, task)
   record('event', 'message_lost', 'task', task, 'attempt', state.attempt)
   if queues then
-    publish({ queue_of(specialist) }, { ARGV[1], task, state, specialist, now })
+    local key, queue = queue_of(specialist)
+    publish({ key }, { ARGV[1], task, state, specialist, now, queue })
   else
     unpublished[#unpublished + 1] = { task, state.attempt, specialist }
   end

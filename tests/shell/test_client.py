@@ -19,6 +19,7 @@ from orchestrator import errors, feature_file, lifecycle, wording
 from orchestrator.client import NAMED, Client, Handle, make_id
 from orchestrator.config import Settings
 from orchestrator.flows import SHIPPED_FLOWS, Flow
+from orchestrator.keys import Keys
 from orchestrator.models import Blocked, Completed, Failed, Feature, FeatureStatus, Outcome, Retries, Strategy
 from orchestrator.sections import Limits, RedisSettings, Trust
 from tests.core import factories
@@ -110,7 +111,7 @@ def test_no_text_of_a_feature_reaches_a_message(client: Client, server: redis.Re
     client.enqueue(a_feature(marked, id="auth", title="MARK", description="MARK"))
 
     # Then its message, which Celery logs and Flower shows, holds ids alone
-    (message,) = server.lrange("senior-engineer", 0, -1)
+    (message,) = server.lrange(Keys().queue("senior-engineer"), 0, -1)
     assert "mark" not in message.lower()
     assert json.loads(json.loads(message)["body"]) == [["auth", "T1", 1], {}, {}]
 
@@ -120,7 +121,7 @@ def test_an_enqueued_feature_is_stored_and_on_its_way(client: Client, server: re
 
     assert handle.id.startswith("user-login-")
     assert handle.progress().in_flight == 1
-    assert server.llen("implementation-specialist") == 1
+    assert server.llen(Keys().queue("implementation-specialist")) == 1
     assert [progress.id for progress in client.features()] == [handle.id]
     assert client.feature(handle.id).status() is FeatureStatus.PLANNING
 
@@ -155,7 +156,7 @@ def test_an_id_that_exists_stores_nothing_more(client: Client, server: redis.Red
     with pytest.raises(errors.FeatureExists):
         client.enqueue(a_feature(id="auth"))
     assert sorted(map(str, server.keys("*"))) == before
-    assert server.llen("implementation-specialist") == 1
+    assert server.llen(Keys().queue("implementation-specialist")) == 1
 
 
 def test_an_idempotency_key_enqueues_once(client: Client, server: redis.Redis) -> None:
@@ -163,7 +164,7 @@ def test_an_idempotency_key_enqueues_once(client: Client, server: redis.Redis) -
 
     assert first.id == again.id
     assert len(client.features()) == 1
-    assert server.llen("implementation-specialist") == 1
+    assert server.llen(Keys().queue("implementation-specialist")) == 1
     assert client.enqueue(a_feature(), idempotency_key="order-8").id != first.id
 
 
@@ -235,7 +236,7 @@ def test_enqueue_works_from_within_a_celery_task(settings: Settings, server: red
     feature_id = release.apply().get()
 
     # Then the feature is on its way, and nothing of theirs has changed
-    assert server.llen("implementation-specialist") == 1
+    assert server.llen(Keys().queue("implementation-specialist")) == 1
     assert are_closed(server, before)
     with Client(settings) as client:
         assert client.feature(feature_id).progress().total == 2
