@@ -125,6 +125,7 @@ class Store(Records):
         auto_launch: bool = True,
         stops: Sequence[int] = (),
         idempotency_key: str | None = None,
+        content: Mapping[str, str] | None = None,
     ) -> tuple[str, str]:
         """Store a planned feature: stage all of it, then make it visible in one step.
 
@@ -139,6 +140,7 @@ class Store(Records):
             auto_launch: False: after each batch the feature waits for launch.
             stops: Numbers of batches that wait for launch in any case.
             idempotency_key: A name for this enqueue.
+            content: What is asked for under that name (see `repetition.content`).
 
         Returns:
             ("enqueued", its id), or ("repeated", the id that the idempotency key stands for).
@@ -179,6 +181,7 @@ class Store(Records):
             meta["resourced"] = 1
         if idempotency_key:
             meta["idempotency"] = idempotency_key
+            meta["content"] = json.dumps(dict(content or {}))
         idempotency = self.keys.idempotency(idempotency_key) if idempotency_key else keys.meta
         code, found = self._run(
             Call(

@@ -165,7 +165,30 @@ def test_an_idempotency_key_enqueues_once(client: Client, server: redis.Redis) -
     assert first.id == again.id
     assert len(client.features()) == 1
     assert server.llen(Keys().queue("implementation-specialist")) == 1
+    assert (first.repeated, again.repeated) == (False, True)
     assert client.enqueue(a_feature(), idempotency_key="order-8").id != first.id
+
+
+def test_an_idempotency_key_stands_for_its_content(client: Client, server: redis.Redis) -> None:
+    # Given a feature that was enqueued under a key, and has grown since
+    first = client.enqueue(a_feature(title="Order"), idempotency_key="order-7")
+    first.add_tasks([runs("T9")])
+    assert client.enqueue(a_feature(title="Order"), idempotency_key="order-7").repeated
+    before = sorted(map(str, server.keys("*")))
+
+    # When the same key comes with other content, then it is refused, with what differs
+    def refused(feature: Feature, **given: Any) -> str:
+        with pytest.raises(errors.KeyTaken) as told:
+            client.enqueue(feature, idempotency_key="order-7", **given)
+        assert (told.value.key, told.value.feature) == ("order-7", first.id)
+        return str(told.value.differences)
+
+    other = a_feature(runs("T1", run="other"), runs("T5"), title="Other", strategy="dataflow")
+    assert refused(other) == "strategy, tasks (T5 is new, T2, T9 are gone, T1 is changed), title"
+    assert refused(a_feature(title="Order", id="another")) == "id (another)"
+    assert refused(a_feature(title="Order"), stops=[2]) == "stops"
+    assert refused(a_feature(title="Order"), auto_launch=False) == "auto_launch"
+    assert sorted(map(str, server.keys("*"))) == before
 
 
 def test_a_feature_is_stored_where_only_the_broker_is_down(url: str, server: redis.Redis) -> None:
