@@ -59,7 +59,7 @@ def _of_tasks(tasks: Iterable[Task], stored: Iterable[Task]) -> str:
     new, old = ({task.id: task for task in some} for some in (tasks, stored))
     found = {
         "new": [task for task in new if task not in old],
-        "gone": [task for task in old if task not in new],
+        "gone": sorted(old.keys() - new.keys()),
         "changed": [task for task in new if task in old and new[task] != old[task]],
     }
     told = [
