@@ -20,6 +20,7 @@ class App(Celery):
     settings: Settings
     control_cls = "orchestrator.remote:Control"
     amqp_cls = "orchestrator.queues:AMQP"
+    loader_cls = "orchestrator.loader:Loader"
 
     def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
         """The connection by which a worker takes messages."""

@@ -46,6 +46,7 @@ def run(
         chosen = choices.ask(feature, settings, remember=remember)
         handle = client.enqueue(feature, idempotency_key=key, stops=stop_before or (), assign=chosen)
         _tell_repetition(handle, key)
+        workforce.tell_outdated(client)
         with workforce.gather(client, handle.id, had_server=had_server) as workers:
             _see_through(client, handle, workers, after="-", is_live=not no_live, as_json=as_json)
 
@@ -63,6 +64,7 @@ def watch(feature_id: options.FeatureId, no_live: NoLive = False, as_json: optio
         after = client.store.last_event(feature_id)
         if handle.progress().is_settled:
             _conclude(client, handle, as_json=as_json)
+        workforce.tell_outdated(client)
         with workforce.gather(client, handle.id, had_server=had_server) as workers:
             _see_through(client, handle, workers, after=after, is_live=not no_live, as_json=as_json)
 
