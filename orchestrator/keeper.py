@@ -83,7 +83,7 @@ class Keeper(bootsteps.StartStopStep):
         for each in self.notifiers:
             each.start()
         signals.worker_shutting_down.connect(self._shut_down)
-        signals.worker_shutdown.connect(self._tell_the_rest)
+        signals.worker_shutdown.connect(self._take_leave)
 
     def _look_at_redis(self) -> None:
         store = self.shell.store
@@ -124,8 +124,15 @@ class Keeper(bootsteps.StartStopStep):
         if attempt:
             self.shell.hand_back(*attempt, self.worker)
 
-    def _tell_the_rest(self, **_: Any) -> None:
-        """The pool has ended. Tell what it did, for there may be no other worker to tell it soon."""
+    def _take_leave(self, **_: Any) -> None:
+        """The pool has ended."""
+        self._tell_the_rest()
+        self.stopped.set()
+        with contextlib.suppress(redis.RedisError):
+            self.shell.store.workers.leave(self.id)
+
+    def _tell_the_rest(self) -> None:
+        """Tell what it did, for there may be no other worker to tell it soon."""
         try:
             leads = bool(self.notifiers) and self._leads()
         except Exception as error:  # Redis is gone; the next worker tells it
