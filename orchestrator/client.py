@@ -210,6 +210,7 @@ class Client:
             NotOver: It goes on, or waits for a person.
             StillRuns: An attempt of it has not ended yet.
         """
+        folders = retention.removable(self.settings, self.store, feature_id)
         code, status = self.store.forget(feature_id)
         match code:
             case "missing":
@@ -218,7 +219,7 @@ class Client:
                 raise errors.NotOver(feature=feature_id, status=status)
             case "running":
                 raise errors.StillRuns(feature=feature_id, status=status)
-        retention.remove(retention.folders_of(self.settings, feature_id))
+        retention.remove(folders)
 
     @_translated
     def prune(self, older_than: float, *, dry_run: bool = False) -> tuple[list[str], list[Path]]:
@@ -237,7 +238,7 @@ class Client:
             features = []
             while portion := retention.forget_old(self.store, older_than):
                 features += portion
-        own = [path for one in features for path in retention.folders_of(self.settings, one) if path.is_dir()]
+        own = [path for one in features for path in retention.removable(self.settings, self.store, one)]
         folders = list(dict.fromkeys([*own, *retention.orphans(self.settings, self.store, older_than)]))
         if not dry_run:
             retention.remove(folders)

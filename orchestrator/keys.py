@@ -158,6 +158,11 @@ class Keys:
         return f"{self.celery}{name}"
 
     @property
+    def identity(self) -> str:
+        """String: a random name of this state, by which folders on machines are told from those of another."""
+        return f"{self.prefix}:identity"
+
+    @property
     def features(self) -> str:
         """Sorted set: every feature, by the moment of its enqueue in ms."""
         return f"{self.prefix}:features"

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import redis
@@ -718,6 +719,12 @@ class Store(Records):
         for name in names:
             pipeline.llen(self.keys.queue(name))
         return {name for name, length in zip(names, pipeline.execute(), strict=True) if length}
+
+    @cached_property
+    def identity(self) -> str:
+        """The name of this state; given to it when it is first asked for."""
+        self.client.set(self.keys.identity, uuid.uuid4().hex, nx=True)
+        return str(self.client.get(self.keys.identity))
 
     def refuse(self, reason: str) -> None:
         """Count a message that a worker refused."""

@@ -75,6 +75,7 @@ def register(app: App, settings: Settings, specialist: str) -> None:
         except ValidationError:
             count_refusal(app, Reason.ARGUMENTS)
             raise TaskStopped("refused: its arguments are no head of a feature and no task") from None
+        retention.mark(settings, shell(app).store, feature["id"])
         match outcome:
             case Completed():
                 return outcome.model_dump(mode="json")
@@ -113,7 +114,7 @@ class Shell:
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
         with shutdown.interruptible():
             try:
-                outcome, status = self._pass_gates(run, self._work(run))
+                outcome, status = self._do(run)
                 self._conclude(run, outcome, status)
             except shutdown.WorkerEnds:
                 self.hand_back(feature_id, task_id, attempt, worker, run.delivery)
@@ -121,6 +122,13 @@ class Shell:
         if isinstance(outcome, Completed):
             return f"{run.task.name}: completed"
         raise TaskStopped(f"{run.task.name}: {outcome.status}: {outcome.reason}")
+
+    def _do(self, run: Run) -> tuple[Outcome, str]:
+        """The work and its gates: the outcome, and where the attempt stands then."""
+        try:
+            return self._pass_gates(run, self._work(run))
+        finally:
+            retention.mark(self.settings, self.store, run.feature_id)
 
     def _not_started(self, code: str, feature_id: str, task_id: str) -> TaskStopped | Ignore:
         """How Celery is told of a message that begins nothing: it must not call that a success."""
