@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import platform
 import re
+import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any
 
 import kombu
@@ -65,7 +69,7 @@ def examine(settings: Settings) -> list[Finding]:
     Example:
         unwell = any(finding.level is Level.PROBLEM for finding in examine(settings))
     """
-    return [_configuration(settings), _versions(), _logs(settings), *_servers(settings)]
+    return [_configuration(settings), _versions(), *_hidden(settings), _logs(settings), *_servers(settings)]
 
 
 def _ok(name: str, text: str) -> Finding:
@@ -90,6 +94,20 @@ def _configuration(settings: Settings) -> Finding:
 def _versions() -> Finding:
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     return _ok("versions", f"Python {platform.python_version()}, {packages}")
+
+
+def _hidden(settings: Settings) -> Iterator[Finding]:
+    """Files of the project that Python finds before a package, where a worker is started with `celery -A`."""
+    project = settings.folder.parent
+    for name in ("orchestrator", "celery", "kombu", "redis", "pydantic", "yaml"):
+        there = PathFinder.find_spec(name, [str(project)])
+        installed = sys.modules.get(name) or importlib.import_module(name)
+        if there and there.origin and Path(there.origin).resolve() != Path(str(installed.__file__)).resolve():
+            yield _problem(
+                "names",
+                f"{there.origin} hides the installed package {name} from `celery -A orchestrator` in {project}",
+                "Give it another name, or start workers in another folder, with TASKORCHESTRATOR_CONFIG set.",
+            )
 
 
 def _logs(settings: Settings) -> Finding:

@@ -1,7 +1,7 @@
 """What is over is kept for a while and then forgotten: features in Redis, their logs and folders on each machine.
 
-A folder may hold the logs of several projects, or of one on several Redises, and other things beside them. So each folder
-of a feature carries a mark with the identity of the state that it belongs to, and no other is ever removed.
+A folder may hold the logs of several projects, or of one on several Redises, and other things beside them. So each
+folder of a feature carries a mark with the identity of the state that it belongs to, and no other is ever removed.
 """
 
 from __future__ import annotations
