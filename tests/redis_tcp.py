@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import redis
+
+from tests.redis_server import find_binaries
 
 PATIENCE = 60.0
 
@@ -34,14 +35,14 @@ def serve_tcp(folder: Path, *lines: str, ready: str, **options: object) -> Itera
         ready: The URL at which it is asked whether it is there.
         options: How redis-py is to connect, such as ssl_ca_certs.
     """
-    binary = shutil.which("redis-server")
-    if not binary:
+    binaries = find_binaries()
+    if not binaries:
         pytest.skip("there is no redis-server here")
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "redis.conf"
     configuration.write_text("\n".join(["bind 127.0.0.1", f"dir {folder}", *lines]) + "\n", "utf-8")
     with (folder / "redis.log").open("wb") as log:
-        process = subprocess.Popen([binary, str(configuration)], stdout=log, stderr=log)
+        process = subprocess.Popen([binaries[0], str(configuration)], stdout=log, stderr=log)
     try:
         _wait_for(process, ready, options, folder / "redis.log")
         yield process

@@ -13,15 +13,17 @@ import pytest
 import redis
 import yaml
 
-from orchestrator import canvas, config, planner
+from orchestrator import canvas, config, embedded, planner
 from orchestrator.celery import create
 from orchestrator.models import Feature, FeatureStatus
 from tests.acceptance.conftest import PATIENCE, Project
-from tests.redis_server import client_of, serve
+from tests.redis_server import client_of, find_binaries
+from tests.redis_tcp import free_port, serve_tcp
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
 
+USERS = Path(__file__).parents[2] / "deploy" / "users.acl"
 PREFIXES = ("shop", "bank")
 
 
@@ -39,13 +41,28 @@ def project_on(url: str, folder: Path, prefix: str, stack: ExitStack) -> Project
 
 @pytest.fixture
 def projects(tmp_path: Path) -> Iterator[tuple[list[Project], redis.Redis]]:
-    """Two projects with a worker each, on one database, and a client of it."""
+    """Two projects with a worker each, on one database, each as a user of its own, and a client that may do all."""
+    (line,) = [one for one in USERS.read_text("utf-8").splitlines() if one.startswith("user orchestrator ")]
+    if embedded.version_of(find_binaries()[0]) < (7,):
+        line = line.replace(" -function", "")  # an older one does not know it
+    own = [
+        line.replace("orchestrator", prefix).replace("to:", f"{prefix}:").replace("CHANGE-ME", prefix)
+        for prefix in PREFIXES
+    ]
+    (tmp_path / "users.acl").write_text(
+        "\n".join(["user default off", *own, "user admin on >admin ~* &* +@all", ""])
+    )
+    port = free_port()
+    admin = f"redis://admin:admin@127.0.0.1:{port}"
     with ExitStack() as stack:
-        url = stack.enter_context(serve(tmp_path / "redis"))
-        found = [project_on(url, tmp_path / prefix, prefix, stack) for prefix in PREFIXES]
-        for project in found:
-            project.start_worker("one", "-E")
-        yield found, client_of(url)
+        lines = (f"port {port}", "appendonly yes", f"aclfile {tmp_path / 'users.acl'}")
+        stack.enter_context(serve_tcp(tmp_path / "redis", *lines, ready=admin))
+        found = []
+        for prefix in PREFIXES:
+            url = f"redis://{prefix}:{prefix}@127.0.0.1:{port}/0"
+            found.append(project_on(url, tmp_path / prefix, prefix, stack))
+            found[-1].start_worker("one", "-E")
+        yield found, client_of(admin)
 
 
 @contextmanager
@@ -120,11 +137,35 @@ def test_two_projects_on_one_database_keep_apart(projects: tuple[list[Project], 
         )
         assert bank.workers[0].poll() is None
 
+    # And the user of neither asked for what is not its own
+    refused = [(entry["reason"], entry["object"]) for entry in client.acl_log()]
+    assert [one for one in refused if one[0] in ("key", "channel")] == []
+
     # And there is no key and no channel outside of their prefixes
     prefixes = tuple(f"{prefix}:" for prefix in PREFIXES)
     assert [key for key in client.scan_iter() if not key.startswith(prefixes)] == []
     assert channels
     assert [channel for channel in channels if not channel.startswith(prefixes)] == []
+
+
+def test_the_user_of_one_project_reaches_nothing_of_another(
+    projects: tuple[list[Project], redis.Redis],
+) -> None:
+    both, client = projects
+    client.lpush("bank:celery:implementation-specialist", "theirs")
+    mine: Any = both[0].client().store.client
+
+    for command in (
+        ("GET", "bank:sweeper"),
+        ("RPOP", "bank:celery:implementation-specialist"),
+        ("LPUSH", "bank:celery:implementation-specialist", "forged"),
+        ("PUBLISH", "bank:celery:/0.celery.pidbox", "{}"),
+        ("PUBLISH", "bank:wake", "x"),
+        ("EVAL", "return redis.call('GET', KEYS[1])", 1, "bank:sweeper"),
+        ("HGETALL", "bank:workers"),
+    ):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            mine.execute_command(*command)
 
 
 def test_a_message_that_is_not_stored_here_is_no_success(projects: tuple[list[Project], redis.Redis]) -> None:
