@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import Celery
 
-from orchestrator import canvas, config, connections, errors, queues, signing, tasks, transport
+from orchestrator import canvas, config, connections, errors, monitor, queues, signing, tasks, transport
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 from orchestrator.keys import Keys
@@ -112,3 +112,4 @@ def _load() -> Settings:
 
 
 app = create(_load())
+monitor.prepare(app.settings)
