@@ -83,7 +83,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         "broker_connection_retry_on_startup": True,
         "broker_transport_options": {
-            "global_keyprefix": Keys(settings.redis.prefix).celery,
+            "global_keyprefix": Keys(settings.redis.prefix).celery(),
             "fanout_prefix": True,
             "fanout_patterns": True,
             # A peer that is gone without a word (a failover, a cable) is noticed in the end.

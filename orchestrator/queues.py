@@ -44,7 +44,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "event_exchange": f"{begins}celeryev",
         "event_queue_prefix": f"{begins}celeryev",
         "control_exchange": f"{begins}celery",
-        "result_backend_transport_options": {"global_keyprefix": keys.celery},
+        "result_backend_transport_options": {"global_keyprefix": keys.celery()},
     }
 
 
