@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 
 run: $(READY)  ## run examples/self_check.yaml, a real feature, through real workers on the embedded Redis
 	@mkdir -p .taskorchestrator
-	$(BIN)/orchestrator run examples/self_check.yaml
+	TASKORCHESTRATOR_CONFIG=workers/config.yaml $(BIN)/orchestrator run examples/self_check.yaml
 
 test: $(READY)  ## run all the tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal

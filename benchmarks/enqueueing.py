@@ -13,6 +13,7 @@ from benchmarks.measurement import Figure, Row, Target, interleaved
 from benchmarks.options import Options
 from benchmarks.rig import Rig
 from orchestrator.client import Handle
+from orchestrator.keys import Keys
 from orchestrator.models import Feature
 from orchestrator.store import CHUNK
 
@@ -30,9 +31,9 @@ def rows(rig: Rig, options: Options) -> Iterator[Row]:
     def enqueue() -> None:
         handles.append(rig.client.enqueue(Feature.model_validate(data)))
 
-    rig.redis.delete(QUEUE)
+    rig.redis.delete(Keys().queue(QUEUE))
     enqueue()
-    keys = (*rig.client.store.keys.feature(handles[0].id).all(), QUEUE)
+    keys = (*rig.client.store.keys.feature(handles[0].id).all(), Keys().queue(QUEUE))
     writes = [(key, *write) for key in keys for write in _writes(rig.redis, key)]
     copies = itertools.count()
 
@@ -46,7 +47,7 @@ def rows(rig: Rig, options: Options) -> Iterator[Row]:
     ours, raw = interleaved(options.runs, enqueue, pipelined)
     for handle in handles:
         handle.cancel()
-    rig.redis.delete(QUEUE, *rig.redis.scan_iter("copy:*", count=1_000))
+    rig.redis.delete(Keys().queue(QUEUE), *rig.redis.scan_iter("copy:*", count=1_000))
     yield Row(
         f"enqueue of {TASKS:,} tasks",
         Figure("Client.enqueue", ours, "s"),

@@ -13,6 +13,7 @@ from benchmarks.graphs import layered
 from benchmarks.measurement import Figure, Row, Target
 from benchmarks.options import Options
 from benchmarks.rig import REPOSITORY, Rig
+from orchestrator.keys import Keys
 
 SHAPES = ((1, 1), (10, 10), (100, 1), (10, 100), (1, 1_000), (100, 100))
 QUEUE = "idle"
@@ -20,8 +21,9 @@ QUEUE = "idle"
 
 def rows(rig: Rig, options: Options) -> Iterator[Row]:
     """The largest message of each graph; the figures of the table are those of 10 x 100."""
-    ours = {shape: _largest(rig.redis, lambda shape=shape: _enqueue(rig, *shape)) for shape in SHAPES}
-    theirs = _largest(rig.celery_redis, _publish_chain_of_groups)
+    key = Keys().queue(QUEUE)
+    ours = {shape: _largest(rig.redis, key, lambda shape=shape: _enqueue(rig, *shape)) for shape in SHAPES}
+    theirs = _largest(rig.celery_redis, QUEUE, _publish_chain_of_groups)
     sizes = ", ".join(f"{layers} x {width}: {ours[layers, width]:,}" for layers, width in SHAPES)
     yield Row(
         "message size, largest of 10 x 100",
@@ -43,9 +45,9 @@ def _publish_chain_of_groups() -> None:
     subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True)
 
 
-def _largest(client: redis.Redis, publish: Any) -> int:
-    client.delete(QUEUE)
+def _largest(client: redis.Redis, queue: str, publish: Any) -> int:
+    client.delete(queue)
     publish()
-    messages: Any = client.lrange(QUEUE, 0, -1)
-    client.delete(QUEUE)
+    messages: Any = client.lrange(queue, 0, -1)
+    client.delete(queue)
     return max(map(len, messages))

@@ -80,8 +80,8 @@ def settings_of_the_broker(broker: Address) -> dict[str, Any]:
     return {"broker_url": broker.url, **({"broker_use_ssl": dict(broker.tls)} if broker.tls else {})}
 
 
-def settings_of_the_results(state: Address) -> dict[str, Any]:
-    """Celery's settings for a result backend."""
+def settings_of_the_results(state: Address, prefix: str) -> dict[str, Any]:
+    """Celery's settings for a result backend, whose keys all begin with the prefix."""
     of_sentinels = ("master_name", "min_other_sentinels", "sentinel_kwargs")
     transport = {name: value for name, value in state.transport.items() if name in of_sentinels}
     options = {
@@ -93,5 +93,5 @@ def settings_of_the_results(state: Address) -> dict[str, Any]:
         "result_backend": state.url,
         **options,
         **({"redis_backend_use_ssl": dict(state.tls)} if state.tls else {}),
-        **({"result_backend_transport_options": transport} if transport else {}),
+        "result_backend_transport_options": {"global_keyprefix": prefix, **transport},
     }

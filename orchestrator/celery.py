@@ -7,11 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
 
-from orchestrator import broker, canvas, config, connections, errors, monitor, signing, tasks, transport
+from orchestrator import (
+    broker,
+    canvas,
+    config,
+    connections,
+    errors,
+    monitor,
+    queues,
+    signing,
+    tasks,
+    transport,
+)
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
+from orchestrator.keys import Keys
 
 
 class App(Celery):
@@ -20,6 +31,8 @@ class App(Celery):
     settings: Settings
     control_cls = "orchestrator.remote:Control"
     log_cls = "orchestrator.worker_log:Logging"
+    amqp_cls = "orchestrator.queues:AMQP"
+    loader_cls = "orchestrator.loader:Loader"
 
     def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
         """The connection by which a worker takes messages."""
@@ -55,11 +68,12 @@ def configuration(settings: Settings) -> dict[str, Any]:
     serializer = signing.prepare(settings.broker.signing) if settings.broker.signing else "json"
     messages = connections.broker_address(settings)
     state = broker.address(connections.redis_url(settings))
-    queues = dict.fromkeys(settings.queue(specialist) for specialist in settings.specialists)
+    prefix = Keys(settings.redis.prefix).celery()
     return {
+        **queues.configuration(settings),
         **broker.settings_of_the_broker(messages),
         # Only Plan.canvas() needs results: a chord does not exist without a backend.
-        **broker.settings_of_the_results(state),
+        **broker.settings_of_the_results(state, prefix),
         "task_ignore_result": True,
         "result_expires": 86_400,
         "task_serializer": serializer,
@@ -67,8 +81,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "event_serializer": "json",
         "accept_content": [serializer],
         "result_accept_content": ["json"],
-        "task_queues": [Queue(queue, routing_key=queue) for queue in queues],
-        "task_default_exchange": "orchestrator",
         "task_default_queue": settings.queue(settings.specialist_routing.default),
         "task_routes": {
             name(specialist): {"queue": settings.queue(specialist)}
@@ -87,6 +99,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": 1_000,  # tries come soon (transport.RECONNECT): this is above an hour
         "broker_transport_options": {
+            "global_keyprefix": prefix,
             "fanout_prefix": True,
             "fanout_patterns": True,
             # A peer that is gone without a word (a failover, a cable) is noticed in the end.

@@ -22,6 +22,7 @@ from orchestrator import (
     limits,
     outage,
     planner,
+    repetition,
     retention,
     routing,
     wording,
@@ -130,7 +131,7 @@ class Client:
         Args:
             feature: What to run.
             idempotency_key: A name for this enqueue. Asked for again with the same key within a week, the feature of
-                the first time is returned and nothing new is stored.
+                the first time is returned and nothing new is stored (`Handle.repeated` says so).
             auto_launch: False: after each batch the feature waits for `launch`. None: as configured.
             stops: Numbers of batches before which it waits for `launch` in any case.
             assign: Specialists for tasks that no tag routes, by task id. Where the fallback is ask_user, a task that
@@ -141,6 +142,7 @@ class Client:
             UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
             NoSuchResource, NotEnough: A task needs of a resource what there is not.
             FeatureExists: Another feature has its id.
+            KeyTaken: The idempotency key stands for a feature of other content.
             RedisUnreachable: Nothing was stored.
             BrokerUnreachable: It is stored, and starts when the broker answers a worker.
         """
@@ -150,6 +152,11 @@ class Client:
         check_work(feature, routes, self.settings)
         self._make_limits_known()
         launch = self.settings.parallelism.auto_launch if auto_launch is None else auto_launch
+        content = (
+            repetition.content(feature, auto_launch=auto_launch, stops=stops, assign=assign)
+            if idempotency_key
+            else {}
+        )
         code, feature_id = self.store.enqueue(
             feature.id or make_id(feature.title),
             schedule,
@@ -159,10 +166,25 @@ class Client:
             auto_launch=launch,
             stops=stops,
             idempotency_key=idempotency_key,
+            content=content,
         )
         if code == "enqueued":
             self._follow_up(self.store.cascade(feature_id))
-        return Handle(feature_id, self)
+        else:
+            self._check_repetition(str(idempotency_key), feature, content, feature_id)
+        return Handle(feature_id, self, repeated=code == "repeated")
+
+    def _check_repetition(
+        self, key: str, feature: Feature, content: Mapping[str, str], feature_id: str
+    ) -> None:
+        """Refuse what asks under a key for something else than the feature that the key stands for."""
+        earlier = self.store.content(feature_id)
+        differ = [f"id ({feature.id})"] if feature.id not in (None, feature_id) else []
+        if earlier is not None and earlier != content:
+            stored = self.store.tasks(feature_id)
+            differ += repetition.differences(content, earlier, feature.tasks, stored)
+        if differ:
+            raise errors.KeyTaken(key=key, feature=feature_id, differences=", ".join(differ))
 
     @_translated
     def feature(self, feature_id: str) -> Handle:
@@ -188,6 +210,7 @@ class Client:
             NotOver: It goes on, or waits for a person.
             StillRuns: An attempt of it has not ended yet.
         """
+        folders = retention.removable(self.settings, self.store, feature_id)
         code, status = self.store.forget(feature_id)
         match code:
             case "missing":
@@ -196,7 +219,7 @@ class Client:
                 raise errors.NotOver(feature=feature_id, status=status)
             case "running":
                 raise errors.StillRuns(feature=feature_id, status=status)
-        retention.remove(retention.folders_of(self.settings, feature_id))
+        retention.remove(folders)
 
     @_translated
     def prune(self, older_than: float, *, dry_run: bool = False) -> tuple[list[str], list[Path]]:
@@ -215,7 +238,7 @@ class Client:
             features = []
             while portion := retention.forget_old(self.store, older_than):
                 features += portion
-        own = [path for one in features for path in retention.folders_of(self.settings, one) if path.is_dir()]
+        own = [path for one in features for path in retention.removable(self.settings, self.store, one)]
         folders = list(dict.fromkeys([*own, *retention.orphans(self.settings, self.store, older_than)]))
         if not dry_run:
             retention.remove(folders)
@@ -376,8 +399,10 @@ class Client:
 class Handle:
     """A feature that was enqueued. It holds an id and a client, and reads everything anew when asked."""
 
-    def __init__(self, feature_id: str, client: Client) -> None:
+    def __init__(self, feature_id: str, client: Client, *, repeated: bool = False) -> None:
         self.id = feature_id
+        self.repeated = repeated
+        """It was enqueued before, under the same idempotency key."""
         self._client = client
 
     def __repr__(self) -> str:

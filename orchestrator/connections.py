@@ -54,6 +54,12 @@ def broker_address(settings: Settings) -> broker.Address:
     return broker.address(server) if server else broker.Address(url.get_secret_value())
 
 
+def has_redis_broker(settings: Settings) -> bool:
+    """Whether Celery's broker is a Redis: that of the state, or another one."""
+    url = settings.broker.url
+    return url is None or url.get_secret_value().startswith(("redis", "sentinel"))
+
+
 def open_client(server: RedisUrl, **options: Any) -> redis.Redis:
     """A client of a Redis. Its connections are opened when they are needed; those to a master that is one no more end.
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import platform
 import re
+import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any
 
 import kombu
@@ -18,7 +22,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from orchestrator import config, connections, embedded, errors, monitor, refusals, rights, urls
+from orchestrator import config, connections, embedded, errors, fingerprint, monitor, refusals, rights, urls
 from orchestrator.config import Settings
 from orchestrator.keys import Keys
 from orchestrator.models import Model
@@ -65,7 +69,7 @@ def examine(settings: Settings) -> list[Finding]:
     Example:
         unwell = any(finding.level is Level.PROBLEM for finding in examine(settings))
     """
-    looks = [_configuration(settings), _versions(), _logs(settings), *_flower(os.environ)]
+    looks = [_configuration(settings), _versions(), *_hidden(settings), _logs(settings), *_flower(os.environ)]
     return [*looks, *_servers(settings)]
 
 
@@ -91,6 +95,20 @@ def _configuration(settings: Settings) -> Finding:
 def _versions() -> Finding:
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     return _ok("versions", f"Python {platform.python_version()}, {packages}")
+
+
+def _hidden(settings: Settings) -> Iterator[Finding]:
+    """Files of the project that Python finds before a package, where a worker is started with `celery -A`."""
+    project = settings.folder.parent
+    for name in ("orchestrator", "celery", "kombu", "redis", "pydantic", "yaml"):
+        there = PathFinder.find_spec(name, [str(project)])
+        installed = sys.modules.get(name) or importlib.import_module(name)
+        if there and there.origin and Path(there.origin).resolve() != Path(str(installed.__file__)).resolve():
+            yield _problem(
+                "names",
+                f"{there.origin} hides the installed package {name} from `celery -A orchestrator` in {project}",
+                "Give it another name, or start workers in another folder, with TASKORCHESTRATOR_CONFIG set.",
+            )
 
 
 def _logs(settings: Settings) -> Finding:
@@ -390,6 +408,8 @@ def _broker(settings: Settings) -> Finding:
 
 
 def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
+    from orchestrator import queues  # late: it brings all of Celery
+
     keys = Keys(settings.redis.prefix)
     present = _ask(Workers(client, keys).present) or []
     try:
@@ -412,7 +432,9 @@ def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
         return
     yield _ok("workers", f"{len(names)} there: {', '.join(sorted(names))}")
     yield from _names(present)
-    served = {str(queue["name"]) for queues in answers.values() for queue in queues}
+    for text in fingerprint.outdated(settings, present).values():
+        yield _warning("worker settings", text, fingerprint.REMEDY)
+    served = {name for found in answers.values() for name in queues.readable(found)}
     served |= {queue for worker in present for queue in worker.queues}
     missing = sorted({settings.queue(name) for name in settings.specialists} - served)
     if missing:

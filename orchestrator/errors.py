@@ -117,6 +117,11 @@ class FeatureExists(UsageError):
     or give an idempotency key if the same enqueue may come twice."""
 
 
+class KeyTaken(UsageError):
+    """The key {key} stands for {feature}, which was enqueued with other content. What differs: {differences}.
+    Nothing was stored. Choose another key to run this one (`orchestrator status {feature}` shows the earlier one)."""
+
+
 class RedisUnreachable(OrchestratorError):
     """Cannot reach Redis at {url}: {cause}.
     Start it, or set redis.url in .taskorchestrator/config.yaml (or TASKORCHESTRATOR_REDIS__URL) to one that runs.

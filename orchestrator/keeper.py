@@ -21,6 +21,7 @@ from orchestrator import (
     doctor,
     durations,
     errors,
+    fingerprint,
     lifecycle,
     limits,
     notifier,
@@ -57,6 +58,7 @@ class Keeper(bootsteps.StartStopStep):
         self.parent = parent
         # Two workers may have been given one name. Only one of them leads.
         self.id = f"{self.worker}/{secrets.token_hex(4)}"
+        self.settings = fingerprint.of(parent.app.settings)
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._run, name="orchestrator-keeper", daemon=True)
         settings = self.shell.settings
@@ -85,7 +87,7 @@ class Keeper(bootsteps.StartStopStep):
         for each in self.notifiers:
             each.start()
         signals.worker_shutting_down.connect(self._shut_down)
-        signals.worker_shutdown.connect(self._tell_the_rest)
+        signals.worker_shutdown.connect(self._take_leave)
 
     def _look_at_redis(self) -> None:
         store = self.shell.store
@@ -128,8 +130,15 @@ class Keeper(bootsteps.StartStopStep):
         if attempt:
             self.shell.hand_back(*attempt, self.worker)
 
-    def _tell_the_rest(self, **_: Any) -> None:
-        """The pool has ended. Tell what it did, for there may be no other worker to tell it soon."""
+    def _take_leave(self, **_: Any) -> None:
+        """The pool has ended."""
+        self._tell_the_rest()
+        self.stopped.set()
+        with contextlib.suppress(redis.RedisError):
+            self.shell.store.workers.leave(self.id)
+
+    def _tell_the_rest(self) -> None:
+        """Tell what it did, for there may be no other worker to tell it soon."""
         try:
             leads = bool(self.notifiers) and self._leads()
         except Exception as error:  # Redis is gone; the next worker tells it
@@ -158,7 +167,10 @@ class Keeper(bootsteps.StartStopStep):
                 pid=os.getpid(),
                 pool=type(self.parent.pool).__module__.rpartition(".")[2],
                 processes=int(getattr(self.parent.pool, "num_processes", 0) or 0),
-                queues=tuple(self.parent.app.amqp.queues.consume_from),
+                queues=tuple(
+                    queue.alias or name for name, queue in self.parent.app.amqp.queues.consume_from.items()
+                ),
+                settings=self.settings,
                 version=__version__,
             )
         )

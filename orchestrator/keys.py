@@ -12,7 +12,7 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("resolved", "freed"), "list"),
-    **dict.fromkeys(("sweeper", "configured", "turn", "replicated", "gone"), "string"),
+    **dict.fromkeys(("sweeper", "configured", "turn", "replicated", "gone", "identity"), "string"),
     "events": "stream",
 }
 """The Redis type of each key, by the last part of its name (Redis: TYPE)."""
@@ -172,6 +172,19 @@ class Keys:
     def feature(self, feature: str) -> FeatureKeys:
         """The keys of one feature."""
         return FeatureKeys(self.prefix, feature)
+
+    def celery(self) -> str:
+        """What every key and channel of Celery and kombu begins with: queues, bindings, events, control, results."""
+        return f"{self.prefix}:celery:"
+
+    def queue(self, name: str) -> str:
+        """List: the messages of a queue, where this Redis is the broker."""
+        return f"{self.celery()}{name}"
+
+    @property
+    def identity(self) -> str:
+        """String: a random name of this state, by which folders on machines are told from those of another."""
+        return f"{self.prefix}:identity"
 
     @property
     def features(self) -> str:

@@ -106,6 +106,11 @@ class Records:
         found: dict[str, Any] = json.loads(head)
         return found
 
+    def content(self, feature_id: str) -> dict[str, str] | None:
+        """What was asked for when it was enqueued under an idempotency key; None where that is not known."""
+        found = self.client.hget(self.keys.feature(feature_id).meta, "content")
+        return dict(json.loads(found)) if found else None
+
     def batch(self, feature_id: str, number: int) -> list[str]:
         """The ids of the tasks of one batch, in launch order; empty where there is no such batch."""
         found = self.client.hget(self.keys.feature(feature_id).batches, str(number))

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import redis
@@ -146,6 +147,7 @@ class Store(Records):
         auto_launch: bool = True,
         stops: Sequence[int] = (),
         idempotency_key: str | None = None,
+        content: Mapping[str, str] | None = None,
     ) -> tuple[str, str]:
         """Store a planned feature: stage all of it, then make it visible in one step.
 
@@ -160,6 +162,7 @@ class Store(Records):
             auto_launch: False: after each batch the feature waits for launch.
             stops: Numbers of batches that wait for launch in any case.
             idempotency_key: A name for this enqueue.
+            content: What is asked for under that name (see `repetition.content`).
 
         Returns:
             ("enqueued", its id), or ("repeated", the id that the idempotency key stands for).
@@ -202,6 +205,7 @@ class Store(Records):
             meta["resourced"] = 1
         if idempotency_key:
             meta["idempotency"] = idempotency_key
+            meta["content"] = json.dumps(dict(content or {}))
         idempotency = self.keys.idempotency(idempotency_key) if idempotency_key else keys.meta
         ((code, found),) = self._run_safely(
             Call(
@@ -751,8 +755,14 @@ class Store(Records):
         names = list(queues) if self.publishes else []
         pipeline = self.client.pipeline(transaction=False)
         for name in names:
-            pipeline.llen(name)
+            pipeline.llen(self.keys.queue(name))
         return {name for name, length in zip(names, pipeline.execute(), strict=True) if length}
+
+    @cached_property
+    def identity(self) -> str:
+        """The name of this state; given to it when it is first asked for."""
+        self.client.set(self.keys.identity, uuid.uuid4().hex, nx=True)
+        return str(self.client.get(self.keys.identity))
 
     def refuse(self, reason: str) -> None:
         """Count a message that a worker refused."""
@@ -832,6 +842,7 @@ class Store(Records):
                 round(regain * 1000),
                 json.dumps(dict.fromkeys(queued, True)),
                 round(overdue_least * 1000),
+                self.keys.prefix,
             ],
         )
         found, answer = scripts.run(self.client, recover, self._cascade(feature_id))

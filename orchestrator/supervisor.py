@@ -50,10 +50,15 @@ def flower(settings: Settings, *, port: int, log: Path | None = None) -> Iterato
 
 @contextlib.contextmanager
 def celery(settings: Settings, command: list[str], log: Path | None) -> Iterator[subprocess.Popen[bytes]]:
-    """A celery command that runs as long as the `with` lasts, in the folder that the settings belong to."""
-    with _output(log) as output:
+    """A celery command that runs as long as the `with` lasts, in the folder that the settings belong to.
+
+    It ends too where this process is killed: nobody writes to the pipe, and its end is that of this process.
+    """
+    with _output(log) as output, _pipe() as lifeline:
         process = subprocess.Popen(
-            [sys.executable, "-m", "celery", *command],
+            # -P: what lies in the folder, such as an orchestrator.py, hides nothing that is installed.
+            [sys.executable, "-P", "-m", "orchestrator.lifeline", str(lifeline), *command],
+            pass_fds=[lifeline],
             cwd=settings.folder.parent,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -88,6 +93,17 @@ def stop(process: subprocess.Popen[bytes], *, at_once: bool = False) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+@contextlib.contextmanager
+def _pipe() -> Iterator[int]:
+    """A pipe that is open as long as the `with` lasts: its end for reading. The other is for this process alone."""
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 @contextlib.contextmanager

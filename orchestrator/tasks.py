@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 from celery import Task as CeleryTask
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator import (
@@ -58,6 +58,9 @@ WHY_NOT = {
 REFUSED = {"missing": Reason.UNKNOWN_FEATURE, "misplaced": Reason.MISPLACED}
 """Those of them that no message of ours meets."""
 
+REPEATED = ("stale", "held")
+"""Those of them that say that the message came twice, or late."""
+
 
 class TaskStopped(Exception):
     """How Celery (and Flower) is told that a task did not complete. Our own state knows why."""
@@ -84,6 +87,7 @@ def register(app: App, settings: Settings, specialist: str) -> None:
         except ValidationError:
             count_refusal(app, Reason.ARGUMENTS)
             raise TaskStopped("refused: its arguments are no head of a feature and no task") from None
+        retention.mark(settings, shell(app).store, feature["id"])
         match outcome:
             case Completed():
                 return outcome.model_dump(mode="json")
@@ -114,17 +118,15 @@ class Shell:
 
         Raises:
             TaskStopped: The task did not complete.
+            Ignore: The message is a repetition.
         """
         grant = self._begin(specialist, feature_id, task_id, attempt, worker)
         if grant.code != "started":
-            logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT[grant.code])
-            if grant.code in REFUSED:
-                self.store.refuse(REFUSED[grant.code])
-            return f"not started: {WHY_NOT[grant.code]}"
+            raise self._not_started(grant.code, feature_id, task_id)
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
         with shutdown.interruptible():
             try:
-                outcome, status = self._pass_gates(run, self._work(run))
+                outcome, status = self._do(run)
                 self._conclude(run, outcome, status)
             except shutdown.WorkerEnds:
                 self.hand_back(feature_id, task_id, attempt, worker, run.delivery)
@@ -132,6 +134,22 @@ class Shell:
         if isinstance(outcome, Completed):
             return f"{run.task.name}: completed"
         raise TaskStopped(f"{run.task.name}: {outcome.status}: {outcome.reason}")
+
+    def _do(self, run: Run) -> tuple[Outcome, str]:
+        """The work and its gates: the outcome, and where the attempt stands then."""
+        try:
+            return self._pass_gates(run, self._work(run))
+        finally:
+            retention.mark(self.settings, self.store, run.feature_id)
+
+    def _not_started(self, code: str, feature_id: str, task_id: str) -> TaskStopped | Ignore:
+        """How Celery is told of a message that begins nothing: it must not call that a success."""
+        logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT[code])
+        if code in REFUSED:
+            self.store.refuse(REFUSED[code])
+        # What is told of a repeated message would be told of the attempt, which has the same id.
+        kind = Ignore if code in REPEATED else TaskStopped
+        return kind(f"not started: {WHY_NOT[code]}")
 
     def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
         start = functools.partial(

@@ -37,6 +37,8 @@ class Worker(Model):
     """Tasks that it runs at once."""
     queues: tuple[str, ...] = ()
     version: str = ""
+    settings: Mapping[str, str] = {}
+    """The configuration that it was started with, as `fingerprint.of` gives it."""
     seen: float = 0.0
     """Seconds since the epoch, by the clock of Redis."""
 

@@ -35,11 +35,14 @@ def status(
     as_json: options.AsJson = False,
 ) -> None:
     """Show where features stand, or one feature with its batches and tasks."""
+    from orchestrator.cli import workforce
+
     with connection.client(looks=True) as client:
         if feature_id is None:
             _list(client, as_json=as_json)
         else:
             _show(client, client.feature(feature_id), whole=whole, as_json=as_json)
+        workforce.tell_outdated(client)
 
 
 def _list(client: Client, *, as_json: bool) -> None:

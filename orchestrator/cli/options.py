@@ -38,7 +38,9 @@ Cap = Annotated[
 NewId = Annotated[str | None, typer.Option("--id", help="Id of the feature; made up where it is left out.")]
 Key = Annotated[
     str | None,
-    typer.Option("--key", help="Idempotency key: the same key within a week gives the same feature again."),
+    typer.Option(
+        "--key", help="Idempotency key: the same key and content within a week give the same feature again."
+    ),
 ]
 StopBefore = Annotated[
     list[int] | None,

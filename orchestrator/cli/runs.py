@@ -46,6 +46,8 @@ def run(
     with connection.client() as client:
         chosen = choices.ask(feature, settings, remember=remember)
         handle = client.enqueue(feature, idempotency_key=key, stops=stop_before or (), assign=chosen)
+        _tell_repetition(handle, key)
+        workforce.tell_outdated(client)
         with workforce.gather(client, handle.id, had_server=had_server) as workers:
             _see_through(client, handle, workers, after="-", is_live=not no_live, as_json=as_json)
 
@@ -65,6 +67,7 @@ def watch(feature_id: options.FeatureId, no_live: NoLive = False, as_json: optio
         after = client.store.last_event(feature_id)
         if handle.progress().is_settled:
             _conclude(client, handle, as_json=as_json)
+        workforce.tell_outdated(client)
         with workforce.gather(client, handle.id, had_server=had_server) as workers:
             _see_through(client, handle, workers, after=after, is_live=not no_live, as_json=as_json)
 
@@ -88,12 +91,18 @@ def enqueue(
         handle = client.enqueue(feature, idempotency_key=key, stops=stop_before or (), assign=chosen)
         progress = handle.progress()
     if as_json:
-        output.write_json(progress)
+        output.write_json({**progress.model_dump(mode="json"), "repeated": handle.repeated})
         return
     typer.echo(handle.id)
+    _tell_repetition(handle, key)
     output.tell(f"Next: orchestrator watch {handle.id}")
     if settings.is_embedded:
         output.tell("It runs while a worker does: `orchestrator up` starts one, and `watch` brings its own.")
+
+
+def _tell_repetition(handle: Handle, key: str | None) -> None:
+    if handle.repeated:
+        output.tell(f"Repeated: {handle.id} was enqueued before under the key {key}, with the same content.")
 
 
 def _see_through(

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from orchestrator import embedded, errors, supervisor, wording, workers
+from orchestrator import embedded, errors, fingerprint, supervisor, wording, workers
+from orchestrator.cli import output
 from orchestrator.workers import Worker
 
 if TYPE_CHECKING:
@@ -52,14 +53,25 @@ def pinged(app: App) -> dict[str, list[Worker]]:
     """Each queue with the workers that take from it, as they answer themselves within a second."""
     from celery.app.control import DuplicateNodenameWarning  # type: ignore[attr-defined]
 
+    from orchestrator import queues  # late: it brings all of Celery
+
     with warnings.catch_warnings():
         # Two of one name is a finding of `orchestrator doctor`, and no line in every report.
         warnings.simplefilter("ignore", DuplicateNodenameWarning)
         answers = app.control.inspect(timeout=ANSWER_SECONDS).active_queues() or {}
     return workers.by_queue(
-        Worker(id=name, name=name, queues=tuple(str(queue["name"]) for queue in queues))
-        for name, queues in sorted(answers.items())
+        Worker(id=name, name=name, queues=tuple(queues.readable(taken)))
+        for name, taken in sorted(answers.items())
     )
+
+
+def tell_outdated(client: Client) -> None:
+    """Say which workers were started with another configuration than the folder has now."""
+    present = client.store.workers.present()
+    if client.settings.is_embedded:
+        present = [worker for worker in present if is_running(worker.pid)]
+    for text in fingerprint.outdated(client.settings, present).values():
+        output.tell(f"{text}. {fingerprint.REMEDY}", style="yellow")
 
 
 def is_running(pid: int) -> bool:

@@ -186,7 +186,10 @@ local function launch(task)
   record('event', 'task_launched', 'task', task, 'attempt', state.attempt, 'batch', state.batch,
     unpack(queued and { 'cause', 'queued' } or {}))
   launched[#launched + 1] = { task, state.attempt, specialist }
-  if queues then publish({ queues[specialist] or specialist }, { ARGV[1], task, state, specialist, now }) end
+  if queues then
+    local queue = queues[specialist] or specialist
+    publish({ ARGV[5] .. ':celery:' .. queue }, { ARGV[1], task, state, specialist, now, queue })
+  end
 end
 
 local function free_slots()

@@ -2,10 +2,10 @@
 -- message. A message is written as kombu's Redis transport writes it (Celery message protocol 2); all of a batch share a
 -- group id. Workers take from the right of a queue.
 --
--- KEYS  1 queue
--- ARGV  1 feature id  2 task  3 its state  4 specialist  5 now in ms
+-- KEYS  1 messages of the queue
+-- ARGV  1 feature id  2 task  3 its state  4 specialist  5 now in ms  6 queue
 -- Output nothing
-local feature, task, state, specialist, now = unpack(ARGV)
+local feature, task, state, specialist, now, queue = unpack(ARGV)
 local attempt = string.format('%s:%s:%d', feature, task, state.attempt)
 redis.call((state.ahead or state.sent) and 'RPUSH' or 'LPUSH', KEYS[1], cjson.encode({
   body = '[' .. cjson.encode({ feature, task, state.attempt }) .. ',{},{}]',
@@ -21,6 +21,6 @@ redis.call((state.ahead or state.sent) and 'RPUSH' or 'LPUSH', KEYS[1], cjson.en
   properties = {
     delivery_mode = 1,
     delivery_tag = attempt .. ':' .. now,
-    delivery_info = { exchange = '', routing_key = KEYS[1] },
+    delivery_info = { exchange = '', routing_key = queue },
   },
 }))

@@ -18,7 +18,7 @@
 --       13 JSON {status: new status} of the loss of a task that is not to run twice, its event in 14, its outcome in 15
 --       16 lease in ms  17 time in ms that all are given to renew their leases
 --       18 JSON {queue: true}: the queues that had messages when the sweep began, before it sent any
---       19 how much longer a batch may take than expected in any case, in ms
+--       19 how much longer a batch may take than expected in any case, in ms  20 prefix of the keys that all features share
 -- Output JSON: lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …], for the caller to publish
 --       again, where the broker is another one; or nil where there is no such feature
 local meta = redis.call('HMGET', KEYS[1], 'status', 'batch', 'batch_started', 'overdue', 'paused', 'ran', 'watched', 'cap')
@@ -92,7 +92,8 @@ local function look_for_message(task)
   redis.call('ZADD', KEYS[4], -now, task)
   record('event', 'message_lost', 'task', task, 'attempt', state.attempt)
   if queues then
-    publish({ queue_of(specialist) }, { ARGV[1], task, state, specialist, now })
+    local queue = queue_of(specialist)
+    publish({ ARGV[20] .. ':celery:' .. queue }, { ARGV[1], task, state, specialist, now, queue })
   else
     unpublished[#unpublished + 1] = { task, state.attempt, specialist }
   end

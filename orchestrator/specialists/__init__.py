@@ -14,7 +14,15 @@ A specialist in Python is a function of a `Context`:
 from orchestrator.models import Blocked, BlockKind, Cancelled, Completed, Failed, FailureCause, RetryLater
 from orchestrator.specialists import gates
 from orchestrator.specialists.context import Context, FeatureHead
-from orchestrator.specialists.registry import Specialist, has_work, perform, resolve, specialist, time_limit
+from orchestrator.specialists.registry import (
+    Specialist,
+    has_work,
+    import_all,
+    perform,
+    resolve,
+    specialist,
+    time_limit,
+)
 
 __all__ = [
     "BlockKind",
@@ -29,6 +37,7 @@ __all__ = [
     "Specialist",
     "gates",
     "has_work",
+    "import_all",
     "perform",
     "resolve",
     "specialist",

@@ -8,8 +8,10 @@ import sys
 import traceback
 from collections.abc import Callable
 from functools import cache
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, Protocol, TypeVar, overload
 
 from orchestrator import errors
@@ -114,7 +116,7 @@ def has_work(name: str, settings: Settings) -> bool:
     given = _given(name, settings)
     if given.command or given.python:
         return True
-    _import_all(settings)
+    import_all(settings)
     return name in _registered or name in _offered()
 
 
@@ -141,7 +143,7 @@ def _command(
 
 
 def _callable(name: str, settings: Settings) -> Callable[[Context], Any] | None:
-    _import_all(settings)
+    import_all(settings)
     function: Callable[[Context], Any] | None = _registered.get(name)
     if reference := _given(name, settings).python:
         function = _load(reference, f"specialists.{name}.python", settings)
@@ -150,7 +152,12 @@ def _callable(name: str, settings: Settings) -> Callable[[Context], Any] | None:
     return function
 
 
-def _import_all(settings: Settings) -> None:
+def import_all(settings: Settings) -> None:
+    """Import the modules of `imports`, in which functions register themselves as specialists.
+
+    Raises:
+        CannotImport: One of them is not there, or breaks when imported.
+    """
     for module in settings.imports:
         _load(module, "imports", settings)
 
@@ -168,9 +175,22 @@ def _load(reference: str, setting: str, settings: Settings) -> Any:
             raise TypeError(f"{attribute} is a {type(loaded).__name__}, which cannot be called")
     except Exception as error:
         raise errors.CannotImport(
-            reference=reference, setting=setting, cause=said(error), project=project
+            reference=reference,
+            setting=setting,
+            cause=said(error) + _hidden(module, project),
+            project=project,
         ) from error
     return loaded
+
+
+def _hidden(module: str, project: Path) -> str:
+    """Says so where the project has a module of this name, and another one was found in its place."""
+    top = module.partition(".")[0]
+    theirs = PathFinder.find_spec(top, [str(project)])
+    found = getattr(sys.modules.get(top), "__file__", None)
+    if not theirs or not theirs.origin or not found or Path(found).resolve() == Path(theirs.origin).resolve():
+        return ""
+    return f" ({found} hides {theirs.origin}: give that another name)"
 
 
 @cache  # a scan of everything that is installed takes milliseconds, and does not change under a running worker

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from orchestrator.client import Client
+from orchestrator.keys import Keys
 from orchestrator.models import Feature
 from tests.acceptance.conftest import PATIENCE, MakeProject, Project
 from tests.redis_server import client_of
@@ -81,7 +82,7 @@ def server(project: Project) -> redis.Redis:
 
 def messages(server: redis.Redis) -> list[str]:
     """What waits in the specialist's queue."""
-    found: Any = server.lrange(QUEUE, 0, -1)
+    found: Any = server.lrange(Keys().queue(QUEUE), 0, -1)
     return list(found)
 
 
@@ -111,7 +112,7 @@ def test_a_message_does_not_grow_with_the_graph(project: Project, server: redis.
         # When each is enqueued
         client.enqueue(layered(layers, 3).model_copy(update={"id": name}))
         sizes.append(max(map(len, messages(server))))
-        server.delete(QUEUE)
+        server.delete(Keys().queue(QUEUE))
 
     # Then their messages have the same size to the byte
     assert sizes[0] == sizes[1]
@@ -164,7 +165,7 @@ def run(client: Client, server: redis.Redis, feature: Feature) -> None:
         events = handle.events(after, block=1.0)
         after = events[-1].id if events else after
         is_over = is_over or any(event.target == "completed" and not event.task for event in events)
-        if is_over and not server.hlen("unacked"):
+        if is_over and not server.hlen("to:celery:unacked"):
             return
     raise AssertionError(f"{feature.title} did not come to its end")
 

@@ -21,6 +21,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.real
 
 QUEUE = "senior-engineer"
+KEY = Keys().queue(QUEUE)
 
 
 def peak(pid: int) -> int:
@@ -53,7 +54,7 @@ def test_hostile_messages_are_refused_and_counted_and_the_worker_goes_on(
     assert len(messages) > 200
     server = client_of(project.settings.redis.url.get_secret_value())  # type: ignore[union-attr]
     for _, message in messages:
-        server.lpush(QUEUE, message.encode("utf-8", "surrogatepass"))
+        server.lpush(KEY, message.encode("utf-8", "surrogatepass"))
     good = project.enqueue(feature)
 
     # Then the feature completes, and each message is counted once, by its reason
@@ -64,9 +65,11 @@ def test_hostile_messages_are_refused_and_counted_and_the_worker_goes_on(
     wait_until(lambda: sum(map(int, server.hvals(Keys().refused))) >= len(messages))
     assert server.hgetall(Keys().refused) == expected
     # and nothing of them is left: no message to come again, no result, no feature, no file
-    assert server.llen(QUEUE) == server.hlen("unacked") == server.zcard("unacked_index") == 0
+    assert (
+        server.llen(KEY) == server.hlen("to:celery:unacked") == server.zcard("to:celery:unacked_index") == 0
+    )
     assert server.zcard(Keys().features) == 2
-    assert set(server.keys("celery-task-meta-*")) <= {"celery-task-meta-4f1c"}
+    assert set(server.keys("to:celery:celery-task-meta-*")) <= {"to:celery:celery-task-meta-4f1c"}
     outside = {path.name for path in project.folder.parent.iterdir()}
     assert outside == {"project", "redis"}
     assert {path.name for path in (project.settings.folder / "work").iterdir()} == {
@@ -98,11 +101,11 @@ def test_a_message_with_a_command_in_it_obeys_the_operator(make_project: MakePro
 
     # When a forged message of the task that takes its work from its arguments brings a command
     task = {"id": "T1", "run": ["/usr/bin/touch", str(target)]}
-    server.lpush(QUEUE, json.dumps(hostile.standalone(task=task)))
+    server.lpush(KEY, json.dumps(hostile.standalone(task=task)))
 
     # Then it is not run, and the reason is told
-    wait_until(lambda: "FAILURE" in str(server.get("celery-task-meta-4f1c")))
-    assert "trust.inline_commands" in str(server.get("celery-task-meta-4f1c"))
+    wait_until(lambda: "FAILURE" in str(server.get("to:celery:celery-task-meta-4f1c")))
+    assert "trust.inline_commands" in str(server.get("to:celery:celery-task-meta-4f1c"))
     assert not target.exists()
 
 
@@ -116,10 +119,10 @@ def test_noise_on_the_channels_of_events_and_of_control_is_dropped_in_a_line_eac
     assert project.enqueue(feature).wait(PATIENCE).status is FeatureStatus.COMPLETED
     server = client_of(project.settings.redis.url.get_secret_value())  # type: ignore[union-attr]
     channels = [
-        "/0.celery.pidbox",
-        "/0.celeryev/worker.heartbeat",
-        "/0.celeryev/worker.online",
-        "/0.celeryev/worker.elect",
+        "to:celery:/0.celery.pidbox",
+        "to:celery:/0.celeryev/worker.heartbeat",
+        "to:celery:/0.celeryev/worker.online",
+        "to:celery:/0.celeryev/worker.elect",
     ]
     received = 0
 

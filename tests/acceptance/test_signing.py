@@ -61,7 +61,7 @@ def test_a_signed_message_runs_and_others_are_refused(make_project: MakeProject,
         hostile.message(content_type="application/data", body=forger.serialize([["auth", "T1", 1], {}, {}])),
     ]
     for message in forged:
-        server.lpush("implementation-specialist", json.dumps(message))
+        server.lpush(Keys().queue("implementation-specialist"), json.dumps(message))
     tasks = [{"id": "T1", "run": "echo 1"}, {"id": "T2", "run": "echo 2", "depends_on": ["T1"]}]
     handle = project.enqueue(Feature.model_validate({"title": "Login", "tasks": tasks}))
 
@@ -89,15 +89,15 @@ def test_a_signed_message_that_is_sent_on_to_another_specialist_is_refused(
     server = client_of(project.settings.redis.url.get_secret_value())  # type: ignore[union-attr]
     tasks = [{"id": "T1", "run": "echo 1"}]
     handle = project.enqueue(Feature.model_validate({"title": "Login", "tasks": tasks}))
-    taken: Any = server.rpop("implementation-specialist")
+    taken: Any = server.rpop(Keys().queue("implementation-specialist"))
 
     # When it is sent on to another specialist, and later to the one that it is for
     message = json.loads(taken)
     message["headers"]["task"] = message["properties"]["delivery_info"]["routing_key"] = "senior-engineer"
-    server.lpush("senior-engineer", json.dumps(message))
+    server.lpush(Keys().queue("senior-engineer"), json.dumps(message))
     project.start_worker("one", "-c", "1")
     wait_until(lambda: server.hgetall(Keys().refused) == {"misplaced": "1"})
-    server.lpush("implementation-specialist", taken)
+    server.lpush(Keys().queue("implementation-specialist"), taken)
 
     # Then its own does it, once
     assert handle.wait(PATIENCE).status is FeatureStatus.COMPLETED

@@ -13,6 +13,7 @@ from random import Random
 
 import redis
 
+from orchestrator.keys import Keys
 from orchestrator.lifecycle import Launch
 from tests.chaos import load
 from tests.chaos.cluster import Cluster, Worker
@@ -223,9 +224,9 @@ def duplicate_message(cluster: Cluster, random: Random) -> Harm | None:
     """A message comes twice: one that waits, or one whose task runs already."""
     queue, count = _fullest_queue(cluster, random)
     if count and random.random() < 0.5:
-        message = cluster.redis.lindex(queue, random.randrange(-count, 0))
+        message = cluster.redis.lindex(Keys().queue(queue), random.randrange(-count, 0))
         if message:
-            cluster.redis.lpush(queue, str(message))
+            cluster.redis.lpush(Keys().queue(queue), str(message))
             return Harm(note="one that waits")
     held = cluster.held()
     if not held:
@@ -252,7 +253,8 @@ def stale_message(cluster: Cluster, random: Random) -> Harm | None:
 def drop_message(cluster: Cluster, random: Random) -> Harm | None:
     """A message is lost on its way."""
     queue, count = _fullest_queue(cluster, random)
-    dropped = cluster.redis.lpop(queue) if random.random() < 0.5 else cluster.redis.rpop(queue)
+    key = Keys().queue(queue)
+    dropped = cluster.redis.lpop(key) if random.random() < 0.5 else cluster.redis.rpop(key)
     return Harm(note=queue) if count and dropped else None
 
 
@@ -261,7 +263,7 @@ def poison_message(cluster: Cluster, random: Random) -> Harm | None:
     """A message that nobody can read, or that asks for what there is not."""
     queue = random.choice(load.SPECIALISTS)
     name, poison = random.choice(list(poisons(queue).items()))
-    cluster.redis.lpush(queue, poison)
+    cluster.redis.lpush(Keys().queue(queue), poison)
     return Harm((EVERYONE,), note=name)
 
 
@@ -294,7 +296,7 @@ def _message(task: str, arguments: tuple[object, ...], queue: str) -> str:
 
 
 def _fullest_queue(cluster: Cluster, random: Random) -> tuple[str, int]:
-    counted = {queue: int(cluster.redis.llen(queue)) for queue in load.SPECIALISTS}
+    counted = {queue: int(cluster.redis.llen(Keys().queue(queue))) for queue in load.SPECIALISTS}
     queue = max(counted, key=lambda name: (counted[name], random.random()))
     return queue, counted[queue]
 

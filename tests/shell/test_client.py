@@ -19,6 +19,7 @@ from orchestrator import errors, feature_file, lifecycle, wording
 from orchestrator.client import NAMED, Client, Handle, make_id
 from orchestrator.config import Settings
 from orchestrator.flows import SHIPPED_FLOWS, Flow
+from orchestrator.keys import Keys
 from orchestrator.models import Blocked, Completed, Failed, Feature, FeatureStatus, Outcome, Retries, Strategy
 from orchestrator.sections import Limits, RedisSettings, Trust
 from tests.core import factories
@@ -110,7 +111,7 @@ def test_no_text_of_a_feature_reaches_a_message(client: Client, server: redis.Re
     client.enqueue(a_feature(marked, id="auth", title="MARK", description="MARK"))
 
     # Then its message, which Celery logs and Flower shows, holds ids alone
-    (message,) = server.lrange("senior-engineer", 0, -1)
+    (message,) = server.lrange(Keys().queue("senior-engineer"), 0, -1)
     assert "mark" not in message.lower()
     assert json.loads(json.loads(message)["body"]) == [["auth", "T1", 1], {}, {}]
 
@@ -120,7 +121,7 @@ def test_an_enqueued_feature_is_stored_and_on_its_way(client: Client, server: re
 
     assert handle.id.startswith("user-login-")
     assert handle.progress().in_flight == 1
-    assert server.llen("implementation-specialist") == 1
+    assert server.llen(Keys().queue("implementation-specialist")) == 1
     assert [progress.id for progress in client.features()] == [handle.id]
     assert client.feature(handle.id).status() is FeatureStatus.PLANNING
 
@@ -155,7 +156,7 @@ def test_an_id_that_exists_stores_nothing_more(client: Client, server: redis.Red
     with pytest.raises(errors.FeatureExists):
         client.enqueue(a_feature(id="auth"))
     assert sorted(map(str, server.keys("*"))) == before
-    assert server.llen("implementation-specialist") == 1
+    assert server.llen(Keys().queue("implementation-specialist")) == 1
 
 
 def test_an_idempotency_key_enqueues_once(client: Client, server: redis.Redis) -> None:
@@ -163,8 +164,31 @@ def test_an_idempotency_key_enqueues_once(client: Client, server: redis.Redis) -
 
     assert first.id == again.id
     assert len(client.features()) == 1
-    assert server.llen("implementation-specialist") == 1
+    assert server.llen(Keys().queue("implementation-specialist")) == 1
+    assert (first.repeated, again.repeated) == (False, True)
     assert client.enqueue(a_feature(), idempotency_key="order-8").id != first.id
+
+
+def test_an_idempotency_key_stands_for_its_content(client: Client, server: redis.Redis) -> None:
+    # Given a feature that was enqueued under a key, and has grown since
+    first = client.enqueue(a_feature(title="Order"), idempotency_key="order-7")
+    first.add_tasks([runs("T9")])
+    assert client.enqueue(a_feature(title="Order"), idempotency_key="order-7").repeated
+    before = sorted(map(str, server.keys("*")))
+
+    # When the same key comes with other content, then it is refused, with what differs
+    def refused(feature: Feature, **given: Any) -> str:
+        with pytest.raises(errors.KeyTaken) as told:
+            client.enqueue(feature, idempotency_key="order-7", **given)
+        assert (told.value.key, told.value.feature) == ("order-7", first.id)
+        return str(told.value.differences)
+
+    other = a_feature(runs("T1", run="other"), runs("T5"), title="Other", strategy="dataflow")
+    assert refused(other) == "strategy, tasks (T5 is new, T2, T9 are gone, T1 is changed), title"
+    assert refused(a_feature(title="Order", id="another")) == "id (another)"
+    assert refused(a_feature(title="Order"), stops=[2]) == "stops"
+    assert refused(a_feature(title="Order"), auto_launch=False) == "auto_launch"
+    assert sorted(map(str, server.keys("*"))) == before
 
 
 def test_a_feature_is_stored_where_only_the_broker_is_down(url: str, server: redis.Redis) -> None:
@@ -235,7 +259,7 @@ def test_enqueue_works_from_within_a_celery_task(settings: Settings, server: red
     feature_id = release.apply().get()
 
     # Then the feature is on its way, and nothing of theirs has changed
-    assert server.llen("implementation-specialist") == 1
+    assert server.llen(Keys().queue("implementation-specialist")) == 1
     assert are_closed(server, before)
     with Client(settings) as client:
         assert client.feature(feature_id).progress().total == 2

@@ -37,8 +37,8 @@ def test_each_launch_is_one_message_to_the_queue_of_its_specialist(store: Store,
     # Then each is in its queue, with its three words and nothing else
     sent = sorted(messages(), key=lambda message: str(message.headers["id"]))
     assert [(message.queue, message.headers["id"], message.body[:2]) for message in sent] == [
-        ("implementation-specialist", "auth:T1:1", [["auth", "T1", 1], {}]),
-        ("senior-engineer", "auth:T2:1", [["auth", "T2", 1], {}]),
+        ("to.implementation-specialist", "auth:T1:1", [["auth", "T1", 1], {}]),
+        ("to.senior-engineer", "auth:T2:1", [["auth", "T2", 1], {}]),
     ]
     assert [message.body[2] for message in sent] == [
         {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
@@ -105,7 +105,7 @@ def test_a_store_that_publishes_what_it_launches_leaves_nothing_to_publish() -> 
     Dispatcher(app, store, pooled=False).send([Publish("auth", facts.launched)])
 
     assert messages() == []
-    assert client.llen("implementation-specialist") == 1
+    assert client.llen(Keys().queue("implementation-specialist")) == 1
 
 
 @pytest.mark.parametrize("broker", ["memory://", NOWHERE])

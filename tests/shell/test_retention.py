@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import fakeredis
 import pytest
 from typer.testing import CliRunner
 
@@ -13,8 +14,9 @@ from orchestrator import errors, planner, routing
 from orchestrator.cli.app import app
 from orchestrator.client import Client
 from orchestrator.config import FOLDER, Settings
+from orchestrator.keys import Keys
 from orchestrator.models import Completed
-from orchestrator.retention import folders_of, orphans
+from orchestrator.retention import folders_of, mark, orphans
 from orchestrator.store import Store
 from tests.core import factories
 from tests.core.factories import task
@@ -43,12 +45,16 @@ def over(store: Store, feature_id: str, days: float) -> None:
     ended = float(str(store.client.hget(run.keys.meta, "finished"))) - days * DAY * 1000
     store.client.hset(run.keys.meta, "finished", ended)
     store.client.zadd(store.keys.finished, {feature_id: ended})
-    write(feature_id, days)
+    write(store, feature_id, days)
 
 
-def write(feature_id: str, days: float) -> None:
+def write(store: Store | None, feature_id: str, days: float) -> None:
+    """The folders of a feature as its attempts left them; without a store, nobody's."""
     for folder in folders_of(Settings(), feature_id):
         (folder / "T1.1").mkdir(parents=True)
+    if store:
+        mark(Settings(), store, feature_id)
+    for folder in folders_of(Settings(), feature_id):
         moment = folder.stat().st_mtime - days * DAY
         os.utime(folder, (moment, moment))
 
@@ -59,8 +65,8 @@ def left() -> list[str]:
 
 def test_only_old_folders_of_features_that_are_gone_are_orphans(store: Store) -> None:
     over(store, "stored", days=40)
-    write("gone", days=40)
-    write("gone-lately", days=1)
+    write(store, "gone", days=40)
+    write(store, "gone-lately", days=1)
     (Path(FOLDER) / "logs" / "flower.log").write_text("")
     (Path(FOLDER) / "logs" / "elsewhere").symlink_to(Path(FOLDER) / "logs" / "gone")
 
@@ -75,7 +81,7 @@ def test_only_old_folders_of_features_that_are_gone_are_orphans(store: Store) ->
 def test_prune_says_first_and_forgets_then(store: Store) -> None:
     over(store, "old", days=8)
     over(store, "new", days=6)
-    write("gone", days=8)
+    write(store, "gone", days=8)
 
     said = CliRunner().invoke(app, ["prune", "--older-than", "7d", "--dry-run", "--json"])
     assert said.exit_code == 0, said.output
@@ -108,3 +114,48 @@ def test_forget_takes_one_feature_that_is_over(store: Store) -> None:
 
     assert CliRunner().invoke(app, ["forget", "auth"]).output == "auth is forgotten.\n"
     assert (store.features(), left()) == (["open"], [])
+
+
+def test_what_another_redis_knows_or_nobody_made_stays(store: Store) -> None:
+    # Given a folder of logs that holds those of a feature on another Redis, and what is no feature's
+    other = Store(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True), Keys())
+    over(store, "old", days=40)
+    over(other, "elsewhere", days=40)
+    write(other, "gone-elsewhere", days=40)
+    write(None, "nginx", days=40)
+
+    # When what is old is pruned, first only to see
+    said = CliRunner().invoke(app, ["prune", "--older-than", "7d", "--dry-run", "--json"])
+    done = CliRunner().invoke(app, ["prune", "--older-than", "7d", "--json"])
+
+    # Then only our own went, as it was said
+    assert {**json.loads(said.stdout), "dry_run": False} == json.loads(done.stdout)
+    assert {Path(folder).name for folder in json.loads(done.stdout)["folders"]} == {"old"}
+    assert left() == ["elsewhere", "gone-elsewhere", "nginx"]
+
+
+def test_a_feature_of_one_name_on_two_redises_keeps_its_folders_where_they_are_not_ours(store: Store) -> None:
+    other = Store(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True), Keys())
+    write(other, "nightly", days=40)
+    feature = factories.feature(task("T1"))
+    plan = planner.plan(feature)
+    store.enqueue("nightly", plan, routing.route(feature, Settings()))
+    store.steer("nightly", "feature_cancelled")
+
+    Client(Settings()).forget("nightly")
+
+    assert (store.features(), left()) == ([], ["nightly"])
+
+
+def test_an_id_from_redis_leads_nowhere_else(store: Store, tmp_path: Path) -> None:
+    # Given somebody who writes a feature into Redis that is called as a folder is
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / ".state").write_text(store.identity)
+    for name in (str(victim), "../../../victim"):
+        store.client.hset(store.keys.feature(name).meta, "status", "completed")
+        store.client.zadd(store.keys.finished, {name: 1})
+
+    CliRunner().invoke(app, ["prune", "--older-than", "0"])
+
+    assert victim.is_dir()

@@ -24,7 +24,7 @@ from tests.store.factories import LEASE, check, enqueue, ids, launched, read
 
 def queued(client: redis.Redis) -> list[str]:
     """The tasks whose messages wait in the builder's queue, the next one first."""
-    messages: Any = client.lrange("builder", 0, -1)
+    messages: Any = client.lrange(Keys().queue("builder"), 0, -1)
     return [json.loads(message)["headers"]["id"].split(":")[1] for message in reversed(messages)]
 
 
@@ -62,10 +62,10 @@ def test_a_message_that_was_sent_again_overtakes_nobody(client: redis.Redis) -> 
         # Given three that wait in a long queue, of which the last one was sent again too early
         for name, milliseconds in (("T1", 55_000), ("T2", 54_000), ("T3", 63_000)):
             run.age_launch(name, milliseconds)
-        waiting: Any = client.rpop("builder", 3)
+        waiting: Any = client.rpop(Keys().queue("builder"), 3)
         run.recover(patience=60)
         assert queued(client) == ["T3"]
-        client.lpush("builder", *waiting)
+        client.lpush(Keys().queue("builder"), *waiting)
         # When its first message is taken up
         run.start("T3")
         # Then the two before it are not taken for lost
@@ -81,12 +81,12 @@ def test_a_message_that_waits_in_its_queue_is_not_lost(client: redis.Redis) -> N
         run.recover(patience=60)
         assert queued(client) == ["T1"]
         # When the message is lost
-        assert client.rpop("builder")
+        assert client.rpop(Keys().queue("builder"))
         assert queued(client) == []
         # Then it is sent again, by the store itself, and is as small as the first
         assert run.recover(patience=60)[1] == ()
         assert queued(client) == ["T1"]
-        (message,) = client.lrange("builder", 0, -1)
+        (message,) = client.lrange(Keys().queue("builder"), 0, -1)
         assert len(message) < 600
 
 
@@ -104,7 +104,7 @@ def test_what_a_worker_lost_or_handed_back_goes_ahead_of_its_queue(client: redis
     store = Store(client, Keys(), queues={})
     with launched(store, *(task(f"T{number}") for number in range(1, 6))) as run:
         # Given two that run, of which one is lost and one handed back, while three wait
-        assert client.rpop("builder", 2)
+        assert client.rpop(Keys().queue("builder"), 2)
         for number in range(1, 6):
             run.age_launch(f"T{number}", 50_000)
         run.start("T1")
@@ -130,7 +130,7 @@ def test_what_is_launched_is_published_in_the_same_step(client: redis.Redis) -> 
         assert run.cascade() == ["T1"]
 
         # Then its message is in the queue, as Celery reads it
-        (raw,) = client.lrange("site", 0, -1)
+        (raw,) = client.lrange(Keys().queue("site"), 0, -1)
         message = Message(json.loads(raw), virtual.Channel(Connection("memory://").connection))
         assert message.headers["id"] == "auth:T1:1"
         assert message.headers["task"] == "builder"

@@ -1,4 +1,8 @@
-"""Write what the tasks before this one found into a Markdown file."""
+"""A specialist that is a command: writes what the tasks before it found into a Markdown file.
+
+specialists:
+  report-writer: {command: [python, workers/write_report.py, report.md], workdir: project}
+"""
 
 from __future__ import annotations
 
