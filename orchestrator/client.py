@@ -17,6 +17,7 @@ from orchestrator import (
     connections,
     errors,
     feature_file,
+    folders,
     growth,
     lifecycle,
     limits,
@@ -210,7 +211,7 @@ class Client:
             NotOver: It goes on, or waits for a person.
             StillRuns: An attempt of it has not ended yet.
         """
-        folders = retention.removable(self.settings, self.store, feature_id)
+        found = folders.removable(self.settings, self.store, feature_id)
         code, status = self.store.forget(feature_id)
         match code:
             case "missing":
@@ -219,7 +220,7 @@ class Client:
                 raise errors.NotOver(feature=feature_id, status=status)
             case "running":
                 raise errors.StillRuns(feature=feature_id, status=status)
-        retention.remove(folders)
+        folders.remove(self.settings, self.store, found)
 
     @_translated
     def prune(self, older_than: float, *, dry_run: bool = False) -> tuple[list[str], list[Path]]:
@@ -238,11 +239,11 @@ class Client:
             features = []
             while portion := retention.forget_old(self.store, older_than):
                 features += portion
-        own = [path for one in features for path in retention.removable(self.settings, self.store, one)]
-        folders = list(dict.fromkeys([*own, *retention.orphans(self.settings, self.store, older_than)]))
+        own = [path for one in features for path in folders.removable(self.settings, self.store, one)]
+        found = list(dict.fromkeys([*own, *folders.orphans(self.settings, self.store, older_than)]))
         if not dry_run:
-            retention.remove(folders)
-        return features, folders
+            folders.remove(self.settings, self.store, found)
+        return features, found
 
     @_translated
     def limits(self) -> list[Limit]:

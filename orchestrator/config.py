@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_valid
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from orchestrator import errors, flows, notification, wording
+from orchestrator import errors, flows, notification, private, wording
 from orchestrator.flows import FeatureFlow, Flow, Rules
 from orchestrator.limits import MOST
 from orchestrator.models import Resource
@@ -466,8 +466,10 @@ def remember(tags: Iterable[str], specialist: str, settings: Settings) -> None:
             reason=f"{file} has a mapping that is not written line by line",
             line=f"`{wanted}` under specialist_routing.mapping",
         )
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    file.write_text(changed, "utf-8")
+    private.make_folder(file.parent)
+    number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, private.FILE_MODE)
+    with os.fdopen(number, "w", encoding="utf-8") as opened:
+        opened.write(changed)
 
 
 def _with_mapping(text: str, lines: list[str]) -> str:

@@ -104,6 +104,11 @@ class InlineCommandRefused(UsageError):
     trust.inline_commands: true."""
 
 
+class InvalidId(UsageError):
+    """{id!r} is no id, so it becomes no part of a path: an id starts with a letter or digit and goes on with letters,
+    digits, _ . or -, at most 64 characters."""
+
+
 class NoSuchFeature(UsageError):
     """No feature has the id {feature}. `orchestrator status` lists those there are."""
 

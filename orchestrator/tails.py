@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from orchestrator import retention
+from orchestrator import folders, private
 from orchestrator.config import Settings
 from orchestrator.models import Tail
 from orchestrator.specialists import masking
@@ -54,8 +54,13 @@ class Tails:
 
 
 def log_file(settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> Path:
-    """Where this machine keeps what an attempt puts out."""
-    logs, _ = retention.folders_of(settings, feature_id)
+    """Where this machine keeps what an attempt puts out.
+
+    Raises:
+        InvalidId: One of the ids is none, so it does not become a part of a path.
+    """
+    logs, _ = folders.of(settings, feature_id)
+    folders.check_id(task_id.removeprefix("@"))  # the gates of a feature are no task of it
     return logs / f"{task_id}.{attempt}.log"
 
 
@@ -66,7 +71,9 @@ def read(path: Path, attempt: int, secrets: tuple[str, ...], most: int = KEPT) -
         OSError: It cannot be read.
     """
     longest = max((len(secret.encode()) for secret in secrets), default=0)
-    with path.open("rb") as log:
+    with private.opened(path.parent) as within:
+        number = private.open_to_read(path.name, within)
+    with os.fdopen(number, "rb") as log:
         end = log.seek(0, os.SEEK_END)
         start = log.seek(max(0, end - most - longest))
         found = masking.overwrite(log.read(end - start), secrets)
@@ -76,6 +83,6 @@ def read(path: Path, attempt: int, secrets: tuple[str, ...], most: int = KEPT) -
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return path.lstat().st_size
     except OSError:
         return 0

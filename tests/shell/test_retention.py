@@ -10,13 +10,13 @@ import fakeredis
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import errors, planner, routing
+from orchestrator import errors, folders, planner, routing
 from orchestrator.cli.app import app
 from orchestrator.client import Client
 from orchestrator.config import FOLDER, Settings
+from orchestrator.folders import mark, orphans
 from orchestrator.keys import Keys
 from orchestrator.models import Completed
-from orchestrator.retention import folders_of, mark, orphans
 from orchestrator.store import Store
 from tests.core import factories
 from tests.core.factories import task
@@ -50,11 +50,11 @@ def over(store: Store, feature_id: str, days: float) -> None:
 
 def write(store: Store | None, feature_id: str, days: float) -> None:
     """The folders of a feature as its attempts left them; without a store, nobody's."""
-    for folder in folders_of(Settings(), feature_id):
+    for folder in folders.of(Settings(), feature_id):
         (folder / "T1.1").mkdir(parents=True)
     if store:
         mark(Settings(), store, feature_id)
-    for folder in folders_of(Settings(), feature_id):
+    for folder in folders.of(Settings(), feature_id):
         moment = folder.stat().st_mtime - days * DAY
         os.utime(folder, (moment, moment))
 
