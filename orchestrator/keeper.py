@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +14,7 @@ import redis
 from celery import bootsteps, signals
 from celery.worker import state
 
-from orchestrator import doctor, durations, errors, lifecycle, limits, notifier, retention, tasks
+from orchestrator import doctor, durations, errors, lifecycle, limits, notifier, retention, schema, tasks
 from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
 from orchestrator.waker import Waker
@@ -46,6 +48,8 @@ class Keeper(bootsteps.StartStopStep):
         self.waker = Waker(self.shell.store, self.shell.dispatcher, settings.recovery.sweep)
         self.knows_limits = False
         self.trouble = ""
+        self.left: set[str] = set()
+        self.is_outdated = False
         self.notifiers = notifier.open_notifiers(
             self.shell.store, settings.notifications, self.worker, pause=settings.recovery.sweep
         )
@@ -54,9 +58,11 @@ class Keeper(bootsteps.StartStopStep):
         """Begin keeping.
 
         Raises:
-            SystemExit: Redis may throw work away, and the settings do not allow that.
+            SystemExit: Redis may throw work away, and the settings do not allow that; or this worker is too old for
+                what is stored there.
         """
         self._look_at_redis()
+        self._look_at_versions()
         self._make_limits_known()
         self.thread.start()
         self.waker.start()
@@ -83,6 +89,30 @@ class Keeper(bootsteps.StartStopStep):
                 logger.warning(
                     "The Redis at %s: %s: %s. %s", store.url, finding.name, finding.text, finding.remedy
                 )
+
+    def _look_at_versions(self) -> None:
+        store = self.shell.store
+        try:
+            minimum = store.require(schema.OLDEST_BESIDE)
+        except redis.RedisError as error:
+            logger.warning(
+                "Could not check whether the Redis at %s needs newer workers: %s", store.url, error
+            )
+            return
+        if minimum > schema.VERSION:
+            logger.critical("%s", self._outdated(minimum))
+            raise SystemExit(errors.Outdated.exit_code)
+
+    def _outdated(self, minimum: int) -> errors.Outdated:
+        return errors.Outdated(prefix=self.shell.settings.redis.prefix, minimum=minimum, known=schema.VERSION)
+
+    def _end_if_outdated(self) -> None:
+        """A newer version asks for newer workers since this one began: end it as SIGTERM does."""
+        if self.is_outdated or (minimum := self.shell.store.minimum()) <= schema.VERSION:
+            return
+        self.is_outdated = True
+        logger.critical("%s\nThis worker ends.", self._outdated(minimum))
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def stop(self, parent: WorkController) -> None:
         """Stop keeping. The leases of what still runs are renewed until the pool has ended."""
@@ -142,7 +172,8 @@ class Keeper(bootsteps.StartStopStep):
     def _look(self) -> None:
         self.shutdown.end(list(state.active_requests))
         self._renew(self.shell.settings.recovery.lease)
-        if not self.knows_limits:
+        self._end_if_outdated()
+        if not self.knows_limits and not self.is_outdated:
             self._make_limits_known()
         if self._leads():
             self._sweep()
@@ -165,8 +196,15 @@ class Keeper(bootsteps.StartStopStep):
                 self._recover(feature_id)
             except errors.NoSuchFeature:
                 continue
+            except errors.UnreadableFeature as error:
+                self._leave(feature_id, error)
             except redis.ResponseError as error:  # what is wrong with one feature must not hold up the others
                 logger.warning("[%s] cannot be swept: %s", feature_id, error)
+
+    def _leave(self, feature_id: str, error: errors.UnreadableFeature) -> None:
+        if feature_id not in self.left:  # told once, not in every round
+            self.left.add(feature_id)
+            logger.warning("[%s] is not swept: %s", feature_id, error)
 
     def _forget(self) -> None:
         """Forget a portion of what has been over for long; where there was more of it, again in the next round."""

@@ -17,7 +17,7 @@ class FeatureKeys:
 
     @property
     def meta(self) -> str:
-        """Hash: title, status, cap, current batch, times."""
+        """Hash: schema, title, status, cap, current batch, times."""
         return self._key("meta")
 
     @property
@@ -167,6 +167,16 @@ class Keys:
     def sweeper(self) -> str:
         """String: the worker that sweeps, with an expiry."""
         return f"{self.prefix}:sweeper"
+
+    @property
+    def sweeper_schema(self) -> str:
+        """String: the schema that the worker that sweeps knows, with the same expiry; gone where it knows of none."""
+        return f"{self.prefix}:sweeper:schema"
+
+    @property
+    def minimum(self) -> str:
+        """String: the oldest schema whose workers may work under this prefix (see schema.py)."""
+        return f"{self.prefix}:minimum"
 
     @property
     def swept(self) -> str:

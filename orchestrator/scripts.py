@@ -50,9 +50,18 @@ def compose(verbs: tuple[str, ...]) -> str:
     """
     parts = [part for part, users in PARTS.items() if users.intersection(verbs)]
     functions = [f"local function {verb}(KEYS, ARGV)\n{sources()[verb]}\nend" for verb in (*parts, *verbs)]
-    runs = [f"answers[{place}] = {verb}(next_part()) or false" for place, verb in enumerate(verbs, start=1)]
+    runs = [
+        _RUN_GUARD if verb == GUARD else f"answers[#answers + 1] = {verb}(next_part()) or false"
+        for verb in verbs
+    ]
     return "\n".join([*functions, _NEXT_PART.replace("VERBS", str(len(verbs))), *runs, "return answers"])
 
+
+GUARD = "guard"
+"""A verb that has no answer: it lets the verbs after it run, or ends the script with an error."""
+
+_RUN_GUARD = """local refused = guard(next_part())
+if refused then return refused end"""
 
 _NEXT_PART = """
 local answers, part, key, argument = {}, 0, 0, 2 * VERBS

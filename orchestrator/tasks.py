@@ -104,7 +104,10 @@ class Shell:
         Raises:
             TaskStopped: The task did not complete.
         """
-        grant = self._begin(specialist, feature_id, task_id, attempt, worker)
+        try:
+            grant = self._begin(specialist, feature_id, task_id, attempt, worker)
+        except (errors.UnreadableFeature, errors.Outdated) as error:
+            return self._leave(feature_id, task_id, error)
         if grant.code != "started":
             logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT[grant.code])
             if grant.code in REFUSED:
@@ -121,6 +124,13 @@ class Shell:
         if isinstance(outcome, Completed):
             return f"{run.task.name}: completed"
         raise TaskStopped(f"{run.task.name}: {outcome.status}: {outcome.reason}")
+
+    def _leave(self, feature_id: str, task_id: str, error: errors.OrchestratorError) -> str:
+        """Leave an attempt to a worker that can read it: the sweep of a newer worker sends its message again."""
+        reason = str(error).splitlines()[0]
+        logger.warning("[%s] %s is left to a newer worker: %s", feature_id, task_id, error)
+        self.store.refuse(Reason.NEWER)
+        return f"not started: {reason}"
 
     def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
         start = functools.partial(
