@@ -16,11 +16,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from orchestrator import config, embedded, errors
+from orchestrator import config, embedded, errors, schema, wording
 from orchestrator.config import Settings
 from orchestrator.connections import safe_url
 from orchestrator.keys import Keys
 from orchestrator.models import Model
+from orchestrator.records import Records
 
 PATIENCE = 3
 """Seconds that a server has to answer."""
@@ -176,6 +177,7 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
     yield _eviction(info, settings)
     yield _persistence(info, client)
     yield clock
+    yield _schema(client, settings)
     yield _refused(_ask(lambda: client.hgetall(Keys(settings.redis.prefix).refused)))
 
 
@@ -273,6 +275,25 @@ def _persistence(info: Mapping[str, Any], client: redis.Redis) -> Finding:
         "Redis keeps everything in memory only: a restart of it loses all features",
         "Set it: redis-cli CONFIG SET appendonly yes (and in redis.conf, to stay).",
     )
+
+
+def _schema(client: redis.Redis, settings: Settings) -> Finding:
+    """Whether this version can read what is stored, and may work there."""
+    records = Records(client, Keys(settings.redis.prefix))
+    minimum, newer = _ask(records.minimum), _ask(records.newer)
+    if minimum is None or newer is None:
+        return _unreadable("schema", "GET or HGET")
+    if minimum > schema.VERSION:
+        error = errors.Outdated(prefix=settings.redis.prefix, minimum=minimum, known=schema.VERSION)
+        return _from_error("schema", error)
+    if newer:
+        return _warning(
+            "schema",
+            f"a newer version wrote {wording.some(newer, most=5)}; this one reads up to schema {schema.VERSION}, and "
+            "leaves the rest alone",
+            "Install here the version that the other workers run.",
+        )
+    return _ok("schema", f"this version reads up to schema {schema.VERSION}, and nothing here is newer")
 
 
 def _refused(counts: Mapping[str, str] | None) -> Finding:

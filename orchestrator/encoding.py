@@ -13,10 +13,15 @@ from orchestrator.growth import Growth
 from orchestrator.models import (
     OUTCOME,
     Batch,
+    Blocked,
+    Cancelled,
+    Completed,
     Event,
+    Failed,
     FeatureStatus,
     Outcome,
     Progress,
+    RetryLater,
     Route,
     Schedule,
     Strategy,
@@ -33,6 +38,9 @@ HEAD = ("id", "title", "description", "tags")
 """What a feature is without its tasks."""
 
 _TASK = TypeAdapter(Task)
+_OUTCOMES = tuple(
+    kind.model_fields["status"].default for kind in (Completed, Blocked, Failed, RetryLater, Cancelled)
+)
 
 
 class Place(NamedTuple):
@@ -74,9 +82,10 @@ def parse_task(text: str | bytes) -> Task:
     return schema.read(_TASK, text)
 
 
-def parse_outcome(text: str | bytes) -> Outcome:
-    """How an attempt ended."""
-    return schema.read(OUTCOME, text)
+def parse_outcome(text: str | bytes) -> Outcome | None:
+    """How an attempt ended; None where it ended in a way that this version does not know."""
+    is_known = json.loads(text)["status"] in _OUTCOMES
+    return schema.read(OUTCOME, text) if is_known else None
 
 
 def parse_head(text: str | bytes) -> dict[str, Any]:

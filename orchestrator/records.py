@@ -76,14 +76,14 @@ class Records:
         """
         if exists is None:
             raise errors.NoSuchFeature(feature=feature_id)
-        if int(written or 1) > schema.VERSION:
-            raise errors.NewerFeature(feature=feature_id, schema=written, known=schema.VERSION)
+        if schema.number(written) > schema.VERSION:
+            raise errors.NewerFeature(feature=feature_id, schema=schema.number(written), known=schema.VERSION)
 
     # --- the versions under the prefix -------------------------------------------------------------------
 
     def minimum(self) -> int:
         """The oldest schema whose workers may work under this prefix; 0 where none is asked for."""
-        return int(self.client.get(self.keys.minimum) or 0)
+        return schema.number(self.client.get(self.keys.minimum), nothing=0)
 
     def newer(self) -> list[str]:
         """The ids of the features that are not over, and that newer versions wrote."""
@@ -92,11 +92,8 @@ class Records:
         for feature in active:
             pipeline.hget(self.keys.feature(feature).meta, "schema")
         written = pipeline.execute() if active else []
-        return [
-            feature
-            for feature, number in zip(active, written, strict=True)
-            if int(number or 1) > schema.VERSION
-        ]
+        numbers = map(schema.number, written)
+        return [feature for feature, number in zip(active, numbers, strict=True) if number > schema.VERSION]
 
     # --- which features there are ------------------------------------------------------------------------
 
@@ -329,15 +326,17 @@ class Records:
         raise errors.NoSuchTask(feature=feature_id, task=task_id)
 
     def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
-        """The outcomes of the last attempts of these tasks; a task that has none yet is left out."""
+        """The outcomes of the last attempts of these tasks; a task that has none, or none that this version knows, is
+        left out.
+        """
         if not task_ids:
             return {}
         found = self.client.hmget(self.keys.feature(feature_id).outcomes, list(task_ids))
         with _readable(feature_id):
             return {
-                task: encoding.parse_outcome(outcome)
-                for task, outcome in zip(task_ids, found, strict=True)
-                if outcome is not None
+                task: outcome
+                for task, stored in zip(task_ids, found, strict=True)
+                if stored is not None and (outcome := encoding.parse_outcome(stored)) is not None
             }
 
     def events(self, feature_id: str, after: str = "-", block: float | None = None) -> list[Event]:

@@ -35,6 +35,16 @@ _WORDS: Mapping[str, type[StrEnum]] = {
 """Fields whose value is one of some words."""
 
 
+def number(stored: str | bytes | None, nothing: int = 1) -> int:
+    """The number of a schema as it is stored; `nothing` where there is none.
+
+    Example:
+        >>> number("3"), number(None)
+        (3, 1)
+    """
+    return int(stored) if stored and stored.isdigit() else nothing
+
+
 def word(kind: type[E], text: str) -> E:
     """A status, a strategy or another word, as it is stored. One that this version does not know stays as it is.
 
@@ -67,7 +77,8 @@ def read(adapter: TypeAdapter[T], text: str | bytes) -> T:
     except ValidationError as error:
         value = json.loads(text)
         for mistake in error.errors(include_url=False, include_context=False, include_input=False):
-            _pass_over(value, mistake["type"], mistake["loc"])
+            if mistake["loc"]:
+                _pass_over(value, mistake["type"], mistake["loc"])
         return adapter.validate_python(value)
 
 
