@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from orchestrator import connections, doctor, embedded, errors
+from orchestrator import connections, doctor, embedded, errors, schema
 from orchestrator.config import FOLDER, Settings
 from orchestrator.doctor import Finding, Level
 from orchestrator.keys import Keys
@@ -339,3 +339,20 @@ def test_eviction_that_is_allowed_is_a_warning(url: str) -> None:
     client_of(url).config_set("maxmemory", "1gb")
     allowed = Settings(redis=RedisSettings(url=SecretStr(url), allow_eviction=True))
     assert found(allowed)["eviction"].level is Level.WARNING
+
+
+@pytest.mark.real
+def test_what_a_newer_version_wrote_is_a_warning_and_what_it_asks_for_a_problem(url: str) -> None:
+    client, keys = client_of(url), Keys("to")
+    assert found(settings_for(url))["schema"].level is Level.OK
+
+    client.sadd(keys.active, "auth")
+    client.hset(keys.feature("auth").meta, "schema", schema.VERSION + 1)
+    newer = found(settings_for(url))["schema"]
+    assert newer.level is Level.WARNING
+    assert "a newer version wrote auth" in newer.text
+
+    Store(client, keys).require(schema.VERSION + 1)
+    outdated = found(settings_for(url))["schema"]
+    assert outdated.level is Level.PROBLEM
+    assert "too old for what is stored under the prefix to" in outdated.text
