@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator import cli, errors, planner, routing, schema
+from orchestrator import cli, errors, planner, retention, routing, schema
+from orchestrator.flows import FeatureEvent
 from orchestrator.keeper import Keeper
 from orchestrator.models import Feature
 from orchestrator.sections import Recovery
@@ -56,6 +57,14 @@ def test_an_attempt_of_a_newer_version_is_left_alone_and_counted(
     store: Any = shell.store.client
     assert store.hgetall(shell.store.keys.refused) == {"newer": "1"}
     assert store.zscore(shell.store.keys.feature("auth").slots, "T1") < 0, "it is launched, as it was"
+
+
+def test_what_a_newer_version_left_finished_holds_up_no_other_from_being_forgotten(shell: Shell) -> None:
+    for feature_id in ("a-newer", "sound"):
+        launch(shell, feature_id)
+        shell.store.steer(feature_id, FeatureEvent.FEATURE_CANCELLED)
+    shell.store.client.hset(shell.store.keys.feature("a-newer").meta, "schema", NEXT)
+    assert retention.forget_old(shell.store, older_than=0) == ["sound"]
 
 
 @pytest.fixture
