@@ -158,7 +158,6 @@ def test_a_queue_is_served_by_the_worker_that_names_it(make_project: MakeProject
     assert workers == {"T1": "senior", "T2": "others"}
 
 
-@pytest.mark.bounds
 def test_cancel_ends_a_running_command(make_project: MakeProject) -> None:
     # Given a command that would run for an hour
     project = make_project()
