@@ -140,7 +140,7 @@ class Records:
             ],
             [",".join(COUNTED)],
         )
-        with _readable(feature_id):
+        with readable(feature_id):
             (answer,) = self._run_on(feature_id, progress, ends=True)
             if answer is None:
                 raise errors.NoSuchFeature(feature=feature_id)
@@ -193,7 +193,7 @@ class Records:
         if found is None:
             self.head(feature_id)
             raise errors.NoSuchTask(feature=feature_id, task=task_id)
-        with _readable(feature_id):
+        with readable(feature_id):
             return encoding.parse_task(found)
 
     def tasks(self, feature_id: str) -> list[Task]:
@@ -205,7 +205,7 @@ class Records:
         keys = self.keys.feature(feature_id)
         self._check(feature_id, *self.client.hmget(keys.meta, ["head", "schema"]))
         tasks, batches = self.client.hgetall(keys.tasks), self.client.hgetall(keys.batches)
-        with _readable(feature_id):
+        with readable(feature_id):
             return [encoding.parse_task(tasks[task]) for task in encoding.parse_members(batches)]
 
     def shape(self, feature_id: str) -> Shape:
@@ -226,7 +226,7 @@ class Records:
         self._check(feature_id, head, written)
         numbers = encoding.parse_members(described)
         found = {task: json.loads(state) for task, state in states.items() if task in numbers}
-        with _readable(feature_id):
+        with readable(feature_id):
             feature = Feature(
                 **encoding.parse_head(head), tasks=tuple(encoding.parse_task(tasks[task]) for task in numbers)
             )
@@ -288,7 +288,7 @@ class Records:
         phases |= dict.fromkeys(due, "delayed") | dict.fromkeys(unassigned, "unassigned")
         awaited = self._limits_of(keys, waiting)
         phases |= dict.fromkeys(awaited, "limited")
-        with _readable(feature_id):
+        with readable(feature_id):
             return [
                 encoding.parse_state(
                     encoding.parse_task(tasks[task]),
@@ -332,7 +332,7 @@ class Records:
         if not task_ids:
             return {}
         found = self.client.hmget(self.keys.feature(feature_id).outcomes, list(task_ids))
-        with _readable(feature_id):
+        with readable(feature_id):
             return {
                 task: outcome
                 for task, stored in zip(task_ids, found, strict=True)
@@ -410,7 +410,7 @@ _REFUSED = re.compile(r"\b(?P<code>NEWER|OUTDATED) (?P<schema>\d+)")
 
 
 @contextlib.contextmanager
-def _readable(feature_id: str) -> Iterator[None]:
+def readable(feature_id: str) -> Iterator[None]:
     """Say of a feature that it cannot be read, where something in it is not what it should be.
 
     Raises:

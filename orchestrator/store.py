@@ -29,7 +29,7 @@ from orchestrator.models import (
     Task,
     TaskStatus,
 )
-from orchestrator.records import Records
+from orchestrator.records import Records, readable
 from orchestrator.scripts import Call
 from orchestrator.workers import Workers
 
@@ -332,14 +332,15 @@ class Store(Records):
         if code != "started":
             return Grant(code)
         task, head, state, status, wait = rest
-        return Grant(
-            code,
-            encoding.parse_task(task) if task else None,
-            encoding.parse_head(head),
-            json.loads(state),
-            status,
-            int(wait) / 1000,
-        )
+        with readable(feature_id):
+            return Grant(
+                code,
+                encoding.parse_task(task) if task else None,
+                encoding.parse_head(head),
+                json.loads(state),
+                status,
+                int(wait) / 1000,
+            )
 
     def proceed(self, feature_id: str, task_id: str, attempt: int, move: Move, *, worker: str) -> str:
         """Move a running attempt on to its next status: "proceeded", or why not (see proceed.lua)."""

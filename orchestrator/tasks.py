@@ -23,7 +23,17 @@ from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.flows import Flow, TaskEvent
-from orchestrator.models import Cancelled, Completed, GateResult, Id, Outcome, RetryLater, Task, TaskStatus
+from orchestrator.models import (
+    Cancelled,
+    Completed,
+    Failed,
+    GateResult,
+    Id,
+    Outcome,
+    RetryLater,
+    Task,
+    TaskStatus,
+)
 from orchestrator.sections import Gate
 from orchestrator.store import Grant
 
@@ -105,8 +115,11 @@ class Shell:
         """
         try:
             grant = self._begin(specialist, feature_id, task_id, attempt, worker)
-        except (errors.UnreadableFeature, errors.Outdated) as error:
+        except (errors.NewerFeature, errors.Outdated) as error:
             return self._leave(feature_id, task_id, error)
+        except errors.UnreadableFeature as error:
+            self._give_up(feature_id, task_id, attempt, worker, error)
+            raise TaskStopped(f"{task_id}: failed: {error.cause}") from None
         if grant.code != "started":
             logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT[grant.code])
             if grant.code in REFUSED:
@@ -130,6 +143,19 @@ class Shell:
         logger.warning("[%s] %s is left to a newer worker: %s", feature_id, task_id, error)
         self.store.refuse(Reason.NEWER)
         return f"not started: {reason}"
+
+    def _give_up(
+        self, feature_id: str, task_id: str, attempt: int, worker: str, error: errors.UnreadableFeature
+    ) -> None:
+        """End an attempt that was begun, and whose task cannot be read: a person is to see it, not the next worker."""
+        outcome = Failed(reason=str(error).splitlines()[0])
+        # How work fails is the same in every flow.
+        move = lifecycle.move(lifecycle.GATES_FLOW, TaskEvent.WORK_FAILED, cause=outcome.cause)
+        finish = functools.partial(
+            self.store.finish, feature_id, task_id, attempt, outcome, move, worker=worker
+        )
+        _, _, facts = self.outlast(finish, f"the outcome of {task_id} (failed)")
+        self._follow_up(facts)
 
     def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
         start = functools.partial(

@@ -16,7 +16,7 @@ from orchestrator.keeper import Keeper
 from orchestrator.models import Feature
 from orchestrator.sections import Recovery
 from orchestrator.store import Store
-from orchestrator.tasks import Shell
+from orchestrator.tasks import Shell, TaskStopped
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import app_with
@@ -57,6 +57,22 @@ def test_an_attempt_of_a_newer_version_is_left_alone_and_counted(
     store: Any = shell.store.client
     assert store.hgetall(shell.store.keys.refused) == {"newer": "1"}
     assert store.zscore(shell.store.keys.feature("auth").slots, "T1") < 0, "it is launched, as it was"
+
+
+def test_a_task_that_cannot_be_read_fails_once_and_waits_for_a_person(shell: Shell) -> None:
+    launch(shell)
+    keys, store = shell.store.keys.feature("auth"), shell.store.client
+    store.hset(keys.tasks, "T1", json.dumps({"id": "T1", "complexity": "huge"}))
+
+    with pytest.raises(TaskStopped, match="complexity"):
+        shell.attempt(WHO, "auth", "T1", 1, "w1")
+
+    state: Any = store.hget(keys.states, "T1")
+    assert (json.loads(state)["status"], json.loads(state)["attempt"]) == ("failed", 1)
+    assert store.zcard(keys.slots) == 0
+    outcome = shell.store.outcomes("auth", ["T1"])["T1"]
+    assert outcome.status == "failed"
+    assert "complexity" in outcome.reason
 
 
 def test_what_a_newer_version_left_finished_holds_up_no_other_from_being_forgotten(shell: Shell) -> None:
