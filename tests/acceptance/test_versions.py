@@ -70,7 +70,7 @@ class Version:
             env=dict(self.environment),
             capture_output=True,
             text=True,
-            timeout=PATIENCE * 2,
+            timeout=PATIENCE,
         )
 
     def enqueue(self, feature_id: str, **fields: object) -> None:
@@ -132,7 +132,7 @@ def check(project: Project, *feature_ids: str) -> None:
     client = project.client()
     for feature_id in feature_ids:
         handle = client.feature(feature_id)
-        assert handle.wait(timeout=PATIENCE * 2).status is FeatureStatus.COMPLETED, feature_id
+        assert handle.wait(timeout=PATIENCE).status is FeatureStatus.COMPLETED, feature_id
         committed = Counter(e.task for e in all_events(handle) if e.target == "completed" and e.task)
         assert committed == Counter(list(TASKS)), feature_id
     ran = Counter((project.folder / "ran").read_text("utf-8").split())
