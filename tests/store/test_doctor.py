@@ -357,3 +357,18 @@ def test_what_a_newer_version_wrote_is_a_warning_and_what_it_asks_for_a_problem(
     outdated = found(settings_for(url))["schema"]
     assert outdated.level is Level.PROBLEM
     assert "too old for what is stored under the prefix to" in outdated.text
+
+
+@pytest.mark.parametrize(
+    ("environment", "warnings"),
+    [
+        ({}, 0),
+        ({"FLOWER_ADDRESS": "127.0.0.1"}, 0),
+        ({"FLOWER_ADDRESS": "0.0.0.0"}, 1),
+        ({"FLOWER_UNAUTHENTICATED_API": "true"}, 1),
+        ({"FLOWER_ADDRESS": "0.0.0.0", "FLOWER_BASIC_AUTH": "me:secret"}, 0),
+    ],
+)
+def test_a_flower_that_is_open_to_others_is_a_warning(environment: dict[str, str], warnings: int) -> None:
+    found = list(doctor._flower(environment))
+    assert [finding.level for finding in found] == [Level.WARNING] * warnings
