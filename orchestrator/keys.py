@@ -12,7 +12,7 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("resolved", "freed"), "list"),
-    **dict.fromkeys(("sweeper", "configured", "turn"), "string"),
+    **dict.fromkeys(("sweeper", "configured", "turn", "minimum"), "string"),
     "events": "stream",
 }
 """The Redis type of each key, by the last part of its name (Redis: TYPE)."""
