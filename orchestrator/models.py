@@ -656,6 +656,15 @@ class Progress(Model):
         return is_waiting and self.in_flight + queued + self.delayed == 0
 
 
+class Unreadable(Model):
+    """A feature in a list, of which no more can be read than this."""
+
+    id: str
+    title: str = ""
+    status: str = Field(default="", description="as it is written")
+    unreadable: str = Field(description="why")
+
+
 class TaskState(Model):
     """Where a task of an enqueued feature stands."""
 

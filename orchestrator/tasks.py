@@ -34,7 +34,17 @@ from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.flows import Flow, TaskEvent
-from orchestrator.models import Cancelled, Completed, GateResult, Id, Outcome, RetryLater, Task, TaskStatus
+from orchestrator.models import (
+    Cancelled,
+    Completed,
+    Failed,
+    GateResult,
+    Id,
+    Outcome,
+    RetryLater,
+    Task,
+    TaskStatus,
+)
 from orchestrator.sections import Gate
 from orchestrator.specialists import masking
 from orchestrator.store import Grant
@@ -120,7 +130,13 @@ class Shell:
             TaskStopped: The task did not complete.
             Ignore: The message is a repetition.
         """
-        grant = self._begin(specialist, feature_id, task_id, attempt, worker)
+        try:
+            grant = self._begin(specialist, feature_id, task_id, attempt, worker)
+        except (errors.NewerFeature, errors.Outdated) as error:
+            raise self._leave(feature_id, task_id, error) from None
+        except errors.UnreadableFeature as error:
+            self._give_up(feature_id, task_id, attempt, worker, error)
+            raise TaskStopped(f"{task_id}: failed: {error.cause}") from None
         if grant.code != "started":
             raise self._not_started(grant.code, feature_id, task_id)
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
@@ -150,6 +166,26 @@ class Shell:
         # What is told of a repeated message would be told of the attempt, which has the same id.
         kind = Ignore if code in REPEATED else TaskStopped
         return kind(f"not started: {WHY_NOT[code]}")
+
+    def _leave(self, feature_id: str, task_id: str, error: errors.OrchestratorError) -> TaskStopped:
+        """Leave an attempt to a worker that can read it: the sweep of a newer worker sends its message again."""
+        reason = str(error).splitlines()[0]
+        logger.warning("[%s] %s is left to a newer worker: %s", feature_id, task_id, error)
+        self.store.refuse(Reason.NEWER)
+        return TaskStopped(f"not started: {reason}")
+
+    def _give_up(
+        self, feature_id: str, task_id: str, attempt: int, worker: str, error: errors.UnreadableFeature
+    ) -> None:
+        """End an attempt that was begun, and whose task cannot be read: a person is to see it, not the next worker."""
+        outcome = Failed(reason=str(error).splitlines()[0])
+        # How work fails is the same in every flow.
+        move = lifecycle.move(lifecycle.GATES_FLOW, TaskEvent.WORK_FAILED, cause=outcome.cause)
+        finish = functools.partial(
+            self.store.finish, feature_id, task_id, attempt, outcome, move, worker=worker
+        )
+        _, _, facts = self.outlast(finish, f"the outcome of {task_id} (failed)")
+        self._follow_up(facts)
 
     def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
         start = functools.partial(
