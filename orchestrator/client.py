@@ -24,6 +24,7 @@ from orchestrator import (
     planner,
     retention,
     routing,
+    tracing,
     wording,
 )
 from orchestrator.celery import App, create
@@ -150,8 +151,9 @@ class Client:
         check_work(feature, routes, self.settings)
         self._make_limits_known()
         launch = self.settings.parallelism.auto_launch if auto_launch is None else auto_launch
-        code, feature_id = self.store.enqueue(
-            feature.id or make_id(feature.title),
+        store = partial(
+            self.store.enqueue,
+            feature_id := feature.id or make_id(feature.title),
             schedule,
             routes,
             flow=self.settings.feature_flow_for(feature.tags),
@@ -160,6 +162,7 @@ class Client:
             stops=stops,
             idempotency_key=idempotency_key,
         )
+        code, feature_id = tracing.published(self.app, feature_id, lambda trace: store(trace=trace))
         if code == "enqueued":
             self._follow_up(self.store.cascade(feature_id))
         return Handle(feature_id, self)

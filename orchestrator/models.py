@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     JsonValue,
     ModelWrapValidatorHandler,
+    PrivateAttr,
     StringConstraints,
     TypeAdapter,
     ValidationError,
@@ -536,6 +537,17 @@ class Failed(Model):
     gates: tuple[GateResult, ...] = Field(
         default=(), description="the quality gates that judged, where it came so far"
     )
+    _error: BaseException | None = PrivateAttr(default=None)
+
+    @property
+    def error(self) -> BaseException | None:
+        """What was raised, in the process that did the work; it is stored nowhere."""
+        return self._error
+
+    def because_of(self, error: BaseException) -> Self:
+        """The same failure, with what was raised."""
+        self._error = error
+        return self
 
 
 class RetryLater(Model):

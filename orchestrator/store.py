@@ -125,6 +125,7 @@ class Store(Records):
         auto_launch: bool = True,
         stops: Sequence[int] = (),
         idempotency_key: str | None = None,
+        trace: Mapping[str, Any] | None = None,
     ) -> tuple[str, str]:
         """Store a planned feature: stage all of it, then make it visible in one step.
 
@@ -139,6 +140,7 @@ class Store(Records):
             auto_launch: False: after each batch the feature waits for launch.
             stops: Numbers of batches that wait for launch in any case.
             idempotency_key: A name for this enqueue.
+            trace: Headers that each of its messages is to have.
 
         Returns:
             ("enqueued", its id), or ("repeated", the id that the idempotency key stands for).
@@ -177,6 +179,8 @@ class Store(Records):
         }
         if any(task.resources for task in plan.feature.tasks):
             meta["resourced"] = 1
+        if trace:
+            meta["trace"] = json.dumps(trace)
         if idempotency_key:
             meta["idempotency"] = idempotency_key
         idempotency = self.keys.idempotency(idempotency_key) if idempotency_key else keys.meta
@@ -240,6 +244,12 @@ class Store(Records):
             NoSuchFeature: There is none of this id.
         """
         return self._facts(feature_id, self._run(self._cascade(feature_id)))
+
+    def trace(self, feature_id: str) -> dict[str, Any]:
+        """The headers that each message of a feature is to have."""
+        stored = self.client.hget(self.keys.feature(feature_id).meta, "trace")
+        found: dict[str, Any] = json.loads(str(stored)) if stored else {}
+        return found
 
     def _cascade(self, feature_id: str) -> Call:
         keys = self.keys.feature(feature_id)

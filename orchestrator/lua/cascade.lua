@@ -17,7 +17,7 @@
 -- Output JSON: status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …] (whose cascade is
 --       to run now, for a limit lets it go on); or nil where there is no such feature
 local meta = redis.call('HMGET', KEYS[1], 'status', 'cap', 'batch', 'batches', 'auto_launch', 'released', 'total',
-  'table', 'paused', 'stops', 'strategy', 'started', 'limited', 'resourced')
+  'table', 'paused', 'stops', 'strategy', 'started', 'limited', 'resourced', 'trace')
 local status = meta[1]
 if not status then return nil end
 
@@ -184,7 +184,7 @@ local function launch(task)
   record('event', 'task_launched', 'task', task, 'attempt', state.attempt, 'batch', state.batch,
     unpack(queued and { 'cause', 'queued' } or {}))
   launched[#launched + 1] = { task, state.attempt, specialist }
-  if queues then publish({ queues[specialist] or specialist }, { ARGV[1], task, state, specialist, now }) end
+  if queues then publish({ queues[specialist] or specialist }, { ARGV[1], task, state, specialist, now, meta[15] }) end
 end
 
 local function free_slots()

@@ -16,7 +16,7 @@
 --       16 lease in ms  17 time in ms that all are given to renew their leases
 -- Output JSON: lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …], for the caller to publish
 --       again, where the broker is another one; or nil where there is no such feature
-local meta = redis.call('HMGET', KEYS[1], 'status', 'batch', 'batch_started', 'overdue', 'paused')
+local meta = redis.call('HMGET', KEYS[1], 'status', 'batch', 'batch_started', 'overdue', 'paused', 'trace')
 local status = meta[1]
 if not status then
   redis.call('SREM', KEYS[9], ARGV[1])
@@ -82,7 +82,7 @@ local function look_for_message(task)
   redis.call('ZADD', KEYS[4], -now, task)
   record('event', 'message_lost', 'task', task, 'attempt', state.attempt)
   if queues then
-    publish({ queue_of(specialist) }, { ARGV[1], task, state, specialist, now })
+    publish({ queue_of(specialist) }, { ARGV[1], task, state, specialist, now, meta[6] })
   else
     unpublished[#unpublished + 1] = { task, state.attempt, specialist }
   end
