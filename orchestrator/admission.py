@@ -188,7 +188,9 @@ def check_barrier(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
             Reason.ARGUMENTS, f"it has {len(args)} arguments and {len(kwargs)} by keyword, not 1 or 3 and 0"
         )
     for names in args[1:]:
-        if not (isinstance(names, list) and all(name == "" or is_id(name) for name in names)):
+        if names is not None and not (
+            isinstance(names, list) and all(name == "" or is_id(name) for name in names)
+        ):
             return Refusal(Reason.ARGUMENTS, f"its names are {quoted(names)}, which are no ids")
     return None
 

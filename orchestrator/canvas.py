@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery import Signature, chain, group
@@ -116,32 +116,35 @@ def chain_of_groups(plan: Plan, app: App | None = None) -> Signature[Any]:
         raise errors.NotInACanvas(title=plan.feature.title, lost="\n".join(f"  - {line}" for line in lost))
     parts = list(_parts(plan))
     needed = _needed_after(plan, parts)
+    order = [task for part in parts for task in part]
     steps: list[Signature[Any]] = []
     for number, part in enumerate(parts):
         queue = routes[part[0]].queue
         before = needed[number - 1] if number else frozenset()
         members = [_work(app, plan, task, routes[task], is_first=not number) for task in part]
-        handed_on = sorted(needed[number] & before)
+        handed_on = needed[number] & before
         if handed_on:
             members.insert(0, _gather(app, queue))
         steps.append(group(members) if len(members) > 1 else members[0])
+        names = ["", *part] if handed_on else list(part)
         if number + 1 < len(parts):
-            names = ["", *part] if handed_on else list(part)
-            steps.append(_gather(app, queue, names, sorted(needed[number])))
+            steps.append(_gather(app, queue, names, [task for task in order if task in needed[number]]))
+        elif handed_on:
+            steps.append(_gather(app, queue, names, None))
         elif len(members) > 1:
             steps.append(_gather(app, queue))
     return chain(*steps)
 
 
 def gather(
-    results: Any, names: Sequence[str] | None = None, needed: Collection[str] = ()
+    results: Any, names: Sequence[str] | None = None, needed: Sequence[str] | None = None
 ) -> dict[str, Any] | list[Any]:
     """What the Celery task between two groups does.
 
     Args:
         results: What the step before returned: that of each member, or of the one task that it is.
         names: The task of each result; "": it is what an earlier step gathered. None: the results stay as they are.
-        needed: The tasks whose outcomes later ones ask for.
+        needed: The tasks whose outcomes later ones ask for. None: nothing comes later, and whoever waits gets them all.
 
     Example:
         >>> gather([{"T1": "one"}, "two"], ["", "T2"], ["T1", "T2"])
@@ -152,7 +155,7 @@ def gather(
     known: dict[str, Any] = {}
     for name, result in zip(names, results if isinstance(results, list) else [results], strict=True):
         known.update({name: result} if name else result)
-    return {task: known[task] for task in needed}
+    return list(known.values()) if needed is None else {task: known[task] for task in needed}
 
 
 def _work(app: App, plan: Plan, task_id: str, route: Route, *, is_first: bool) -> Signature[Any]:
@@ -178,10 +181,10 @@ def _parts(plan: Plan) -> Iterator[tuple[str, ...]]:
 
 
 def _needed_after(plan: Plan, parts: Sequence[Sequence[str]]) -> list[frozenset[str]]:
-    """For each part: the tasks up to it whose outcomes later parts ask for."""
+    """For each part: the tasks up to it whose outcomes later parts ask for, or who waits for the last batch."""
     depends_on = {task.id: task.depends_on for task in plan.feature.tasks}
     needed: list[frozenset[str]] = []
-    asked: frozenset[str] = frozenset()
+    asked = frozenset(plan.batches[-1].tasks).difference(parts[-1])
     for part in reversed(parts):
         needed.append(asked)
         asked = (asked - frozenset(part)).union(*(depends_on[task] for task in part))
