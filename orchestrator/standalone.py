@@ -43,9 +43,9 @@ def register(app: App, settings: Settings, specialist: str) -> None:
             return outcome.model_dump(mode="json")
         move = alone.conclude(outcome)
         if move.wait is not None:
-            error = cast("Exception | None", outcome.error) if isinstance(outcome, Failed) else None
+            error = outcome.error if isinstance(outcome, Failed) else None
             counted = {"retried": retried + move.retried}
-            raise self.retry(kwargs=counted, countdown=move.wait, max_retries=None, exc=error)
+            raise self.retry(kwargs=counted, countdown=move.wait, max_retries=None, exc=cast("Any", error))
         end(outcome, alone.task.id, CanvasStopped)
         raise AssertionError(outcome.status)
 

@@ -8,6 +8,7 @@ exception itself does not leave it either: the main process could not load a cla
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, cast
 
 from billiard import einfo
@@ -71,13 +72,24 @@ def end(outcome: Outcome, name: str, stopped: type[CanvasStopped] | type[TaskSto
             _show(f"{name}: failed: {cause}")
             # Celery takes its own predicates for a wish of the task's, and not for a failure of it.
             if isinstance(error, Exception) and not isinstance(error, exceptions.TaskPredicate):
-                raise error
+                raise kept_whole(error)
             raise TaskFailed(f"{name}: failed: {reason}") from error
         case RetryLater(after=after, reason=reason):
             _show(f"{name}: {outcome.status}")
             raise exceptions.Retry(reason, when=cast("Any", after))
         case _:
             raise stopped(f"{name}: {outcome.status}: {outcome.reason}", outcome.status)
+
+
+def kept_whole(error: Exception) -> Exception:
+    """An exception that Celery gives to its signals and its log as it is.
+
+    What cannot be pickled and read again (a class whose `__init__` takes other arguments than its `args`) Celery
+    replaces, to send it to the main process (celery/utils/serialization.py, `get_pickleable_exception`). We send none.
+    """
+    with contextlib.suppress(Exception):  # one that can have no attributes
+        cast("Any", error).__reduce_ex__ = lambda _: (TaskFailed, ())
+    return error
 
 
 def _show(text: str) -> None:
@@ -101,8 +113,8 @@ class SpecialistTask(CeleryTask[Any, Any]):
             einfo.tb, einfo.traceback = None, ""
 
     def on_retry(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """As `on_failure`."""
-        self.request.told = einfo
+        """As `on_failure`; the signal tells its reason beside this, and nothing is called after it."""
+        conceal(einfo, self.request.get("shown"))
 
     def after_return(
         self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any

@@ -122,8 +122,13 @@ def adding(make_project: MakeProject) -> Iterator[tuple[Project, App]]:
     project = make_project(specialists={"adder": {"python": "adder:work"}})
     (project.folder / "adder.py").write_text(SPECIALIST, "utf-8")
     project.start_worker("one", "-c", "2")
-    yield project, create(project.settings)
+    app = create(project.settings)
+    yield project, app
     gc.collect()
+    backend: Any = app.backend
+    backend.result_consumer._pubsub = (
+        None  # a result that an error holds unsubscribes later, when Redis is gone
+    )
 
 
 def ran(project: Project, name: str) -> list[str]:
