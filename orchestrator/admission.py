@@ -203,7 +203,7 @@ def shown(headers: Mapping[str, Any]) -> dict[str, str]:
         {'argsrepr': "('a\\\\n', '\\\\x1b[2J')"}
     """
     found = {name: headers[name] for name in SHOWN if isinstance(headers.get(name), str)}
-    return {name: ascii(text[:LONGEST_SHOWN])[1:-1] for name, text in found.items()}
+    return {name: ascii(text)[1:-1][:LONGEST_SHOWN] for name, text in found.items()}
 
 
 def is_id(value: object) -> bool:

@@ -430,9 +430,9 @@ class TestFlowerConfig:
         identity = canvas.message_id("auth", lifecycle.Launch("T2", 3, "senior-engineer"))
         assert formatted(uuid=identity).args == "auth → T2 (attempt 3)"
 
-    def test_why_a_task_stopped_stands_where_its_result_would(self) -> None:
-        shown = formatted(uuid="auth:T2:1", exception="TaskStopped('T2: failed: exit code 3')")
-        assert shown.result == "T2: failed: exit code 3"
+    def test_why_a_task_failed_stands_where_its_result_would(self) -> None:
+        shown = formatted(uuid="auth:T2:1", exception="TaskFailed('T2: failed: code-error')")
+        assert shown.result == "T2: failed: code-error"
 
     def test_a_result_is_shown_without_its_quotation_marks(self) -> None:
         assert formatted(uuid="auth:T2:1", result="'T2: completed'").result == "T2: completed"
