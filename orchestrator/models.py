@@ -462,8 +462,13 @@ class Plan(Schedule):
     def canvas(self) -> Signature[Any]:
         """The plan as a plain Celery chain of groups, executable as it is, without the orchestrator's state.
 
-        Each task runs its specialist from its own arguments; a failing task stops the chain by Celery's own
-        means. It needs a result backend, as every Celery chord does.
+        Each task runs its specialist from its own arguments and the outcomes of what it depends on, and is retried
+        as it says; one that fails stops the chain, and whoever waits for the result gets its error. The result is
+        the outcome of the last batch: of its one task, or a list. No more tasks than the cap run side by side.
+
+        Raises:
+            NotInACanvas: The plan relies on something that only an enqueued feature has, such as a quality gate.
+            NoSpecialist, UnknownSpecialist: A task has nobody to do it.
 
         Example:
             result = plan(feature).canvas().apply_async()
