@@ -28,7 +28,7 @@ def register(app: App, settings: Settings, specialist: str) -> None:
         ignore_result=False,
         shows_result=False,
         throws=(CanvasStopped,),
-        **tasks.celery_options(settings, specialist),
+        **tasks.CELERY_OPTIONS,
     )
     def standalone(self: CeleryTask[Any, Any], *given: Any, retried: int = 0) -> dict[str, Any]:
         before, feature, task = given if len(given) == 3 else ({}, *given)

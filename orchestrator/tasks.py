@@ -55,22 +55,20 @@ REFUSED = {"missing": Reason.UNKNOWN_FEATURE, "misplaced": Reason.MISPLACED}
 """Those of them that no message of ours meets."""
 
 
+CELERY_OPTIONS: dict[str, Any] = {
+    "bind": True,
+    "base": SpecialistTask,
+    "shared": False,  # one process may hold apps of several settings
+}
+"""What Celery has to know of the tasks of specialists."""
+
+
 def register(app: App, settings: Settings, specialist: str) -> None:
     """Give a specialist its Celery task for enqueued features."""
 
-    @app.task(name=canvas.celery_task(specialist), **celery_options(settings, specialist))
+    @app.task(name=canvas.celery_task(specialist), **CELERY_OPTIONS)
     def run(self: CeleryTask[Any, Any], feature_id: str, task_id: str, attempt: int) -> str:
         return shell(app).attempt(specialist, feature_id, task_id, attempt, self.request.hostname or "")
-
-
-def celery_options(settings: Settings, specialist: str) -> dict[str, Any]:
-    """What Celery has to know of the tasks of a specialist."""
-    return {
-        "bind": True,
-        "base": SpecialistTask,
-        "shared": False,  # one process may hold apps of several settings
-        "rate_limit": settings.specialists[specialist].rate_limit,
-    }
 
 
 class Shell:
