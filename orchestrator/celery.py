@@ -9,7 +9,18 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
-from orchestrator import canvas, config, connections, errors, signing, standalone, tasks, tracing, transport
+from orchestrator import (
+    canvas,
+    config,
+    connections,
+    errors,
+    monitor,
+    signing,
+    standalone,
+    tasks,
+    tracing,
+    transport,
+)
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 from orchestrator.visibility import SpecialistTask
@@ -116,3 +127,4 @@ def _load() -> Settings:
 
 
 app = create(_load())
+monitor.prepare(app.settings)

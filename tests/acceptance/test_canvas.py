@@ -68,7 +68,9 @@ def test_plain_celery_runs_a_plan_in_the_same_order(project: Project, app: App) 
     done = order.read_text().split()
     assert [set(done[:2]), set(done[2:3]), set(done[3:])] == [{"T1", "T3"}, {"T2"}, {"T4", "T5"}]
     keys = client_of(project.settings.redis.url.get_secret_value()).keys("to:*")  # type: ignore[union-attr]
-    assert set(keys) <= {"to:sweeper", "to:configured", "to:workers"}, "nothing was written but what a worker itself leaves"
+    assert set(keys) <= {"to:sweeper", "to:configured", "to:workers"}, (
+        "nothing was written but what a worker itself leaves"
+    )
 
 
 def test_groups_that_follow_each_other_run_each_task_once(project: Project, app: App) -> None:
