@@ -26,6 +26,7 @@ from orchestrator import (
     repetition,
     retention,
     routing,
+    tracing,
     wording,
 )
 from orchestrator.celery import App, create
@@ -45,6 +46,7 @@ from orchestrator.models import (
     Route,
     Task,
     TaskState,
+    Unreadable,
 )
 
 WATCH_SECONDS = 1.0
@@ -158,8 +160,9 @@ class Client:
             if idempotency_key
             else {}
         )
-        code, feature_id = self.store.enqueue(
-            feature.id or make_id(feature.title),
+        store = partial(
+            self.store.enqueue,
+            feature_id := feature.id or make_id(feature.title),
             schedule,
             routes,
             flow=self.settings.feature_flow_for(feature.tags),
@@ -169,6 +172,7 @@ class Client:
             idempotency_key=idempotency_key,
             content=content,
         )
+        code, feature_id = tracing.published(self.app, feature_id, lambda trace: store(trace=trace))
         if code == "enqueued":
             self._follow_up(self.store.cascade(feature_id))
         else:
@@ -199,8 +203,22 @@ class Client:
 
     @_translated
     def features(self, newest: int = 50) -> list[Progress]:
-        """The progress of the newest features, newest first."""
-        return [self.store.progress(feature_id) for feature_id in self.store.features(newest)]
+        """The progress of the newest features, newest first. What cannot be read is left out (see `overview`)."""
+        return [found for found in self.overview(newest) if isinstance(found, Progress)]
+
+    @_translated
+    def overview(self, newest: int = 50, *, active: bool = False) -> list[Progress | Unreadable]:
+        """The newest features, newest first, with those that cannot be read: as a rule a newer version wrote them.
+
+        Args:
+            newest: So many at most.
+            active: After them, those that are older and not over.
+        """
+        ids = self.store.features(newest)
+        older = sorted(set(self.store.active()) - set(ids)) if active else []
+        found = self.store.overview(older)
+        found.sort(key=lambda one: -one.created if isinstance(one, Progress) else 0)
+        return [*self.store.overview(ids), *found]
 
     @_translated
     def forget(self, feature_id: str) -> None:
@@ -233,12 +251,7 @@ class Client:
         Returns:
             The ids of the features, and the folders on this machine.
         """
-        if dry_run:
-            features = self.store.finished(older_than, -1)
-        else:
-            features = []
-            while portion := retention.forget_old(self.store, older_than):
-                features += portion
+        features = retention.forget_old(self.store, older_than, portion=None, dry_run=dry_run)
         own = [path for one in features for path in folders.removable(self.settings, self.store, one)]
         found = list(dict.fromkeys([*own, *folders.orphans(self.settings, self.store, older_than)]))
         if not dry_run:

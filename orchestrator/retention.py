@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
+from collections.abc import Iterator
 
-from orchestrator import folders, refusals
+import redis
+
+from orchestrator import errors, folders, refusals
 from orchestrator.config import Settings
 from orchestrator.store import Store
 
@@ -18,15 +22,48 @@ LONGEST_PAUSE = 600.0
 """Seconds between two looks for what is old enough."""
 
 
-def forget_old(store: Store, older_than: float, portion: int = PORTION) -> list[str]:
-    """Forget features that have been over for so many seconds; the ids of a portion of them, oldest first.
+def forget_old(
+    store: Store, older_than: float, portion: int | None = PORTION, *, dry_run: bool = False
+) -> list[str]:
+    """Forget features that have been over for so many seconds, oldest first.
+
+    Args:
+        store: Knows the features.
+        older_than: Seconds.
+        portion: As many at most; None: all.
+        dry_run: Only say which would be forgotten.
+
+    Returns:
+        Their ids.
 
     Example:
-        while forget_old(store, older_than=30 * 86_400):
-            pass
+        gone = forget_old(store, older_than=30 * 86_400, portion=None)
     """
-    old = store.finished(older_than, portion)
-    return [feature for feature in old if store.forget(feature, older_than)[0] in ("forgotten", "missing")]
+    return list(itertools.islice(_forgotten(store, older_than, dry_run), portion))
+
+
+def _forgotten(store: Store, older_than: float, dry_run: bool) -> Iterator[str]:
+    staying = 0
+    while old := store.finished(older_than, PORTION, staying):
+        for feature_id in old:
+            is_forgotten = _forget(store, feature_id, older_than, dry_run)
+            staying += dry_run or not is_forgotten
+            if is_forgotten:
+                yield feature_id
+
+
+def _forget(store: Store, feature_id: str, older_than: float, dry_run: bool) -> bool:
+    try:
+        code, _ = store.forget(feature_id, older_than, dry_run=dry_run)
+    except errors.UnreadableFeature:  # a newer version forgets it
+        return False
+    except redis.ResponseError as error:
+        if not str(error).startswith("WRONGTYPE"):
+            raise
+        # One feature whose keys somebody has overwritten must not keep the others.
+        logger.debug("[%s] cannot be forgotten: %s", feature_id, refusals.said(error))
+        return False
+    return code in ("forgotten", "missing")
 
 
 class Cleaner:
