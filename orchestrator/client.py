@@ -133,8 +133,9 @@ class Client:
 
         Args:
             feature: What to run.
-            idempotency_key: A name for this enqueue. Asked for again with the same key within a week, the feature of
-                the first time is returned and nothing new is stored (`Handle.repeated` says so).
+            idempotency_key: A name for it, of 1 to 200 printable characters. Asked for again with the same key
+                within a week, the feature of the first time is returned and nothing new is stored (`Handle.repeated`
+                says so).
             auto_launch: False: after each batch the feature waits for `launch`. None: as configured.
             stops: Numbers of batches before which it waits for `launch` in any case.
             assign: Specialists for tasks that no tag routes, by task id. Where the fallback is ask_user, a task that
@@ -145,10 +146,13 @@ class Client:
             UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
             NoSuchResource, NotEnough: A task needs of a resource what there is not.
             FeatureExists: Another feature has its id.
+            BadKey: The idempotency key is empty, too long, or cannot be printed.
             KeyTaken: The idempotency key stands for a feature of other content.
             RedisUnreachable: Nothing was stored.
             BrokerUnreachable: It is stored, and starts when the broker answers a worker.
         """
+        if idempotency_key is not None:
+            repetition.check_key(idempotency_key)
         feature_file.check(feature, self.settings.limits)
         schedule = planner.schedule(feature, self.settings.parallelism.max_parallel_tasks)
         routes = routing.route(feature, self.settings, assign or {})

@@ -114,7 +114,7 @@ class Records:
         return sorted(map(str, self.client.smembers(self.keys.active)))
 
     def finished(self, older_than: float, most: int, start: int = 0) -> list[str]:
-        """The ids of features that have been over for so many seconds, oldest first: as many at most, from `start` on."""
+        """Ids of features that have been over for so many seconds, oldest first: from `start` on, so many at most."""
         seconds, micros = self.client.time()
         until = seconds * 1000 + micros // 1000 - round(older_than * 1000)
         return [str(one) for one in self.client.zrangebyscore(self.keys.finished, "-inf", until, start, most)]
