@@ -63,6 +63,9 @@ Arrow = Mapping[str, str]
 WORKING = (TaskStatus.IN_PROGRESS, TaskStatus.TESTING)
 """A worker may hold the task."""
 
+TAKEN_UP = (TaskStatus.PENDING, TaskStatus.CHANGES_REQUESTED, TaskStatus.TESTING)
+"""Statuses in which a task that no worker holds is launched when a slot is free; in testing, for its gates alone."""
+
 OFF_FLOW = frozenset(
     {
         TaskStatus.CHANGES_REQUESTED,

@@ -43,7 +43,7 @@ def test_every_interleaving_keeps_the_invariants_and_has_a_way_to_an_end(
     ("verb", "rule", "broken"),
     [
         ("finish", "if state.attempt ~= tonumber(ARGV[2]) then", "if false then"),
-        ("start", "if state.attempt ~= tonumber(ARGV[2]) then", "if false then"),
+        ("start", "if state.attempt ~= tonumber(ARGV[2]) or state.ending then", "if false then"),
         ("cascade", "(batch == 0 or is_resolved(batch))", "true"),
         ("cascade", "tonumber(meta[2]) - redis.call('ZCARD', KEYS[6])", "9"),
         ("recover", "redis.call('ZADD', KEYS[5], string.match", "local _ = (string.match"),
