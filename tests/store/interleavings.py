@@ -273,7 +273,9 @@ class Explorer:
         for task, attempt, _ in world.held:
             if (task, attempt) not in world.lapsed:
                 assert task in leases, f"the slot of {task} was given away, and attempt {attempt} of it lives"
-                assert attempt == _attempt(world, task), f"attempt {attempt} of {task} lives, and is not its last"
+                assert attempt == _attempt(world, task), (
+                    f"attempt {attempt} of {task} lives, and is not its last"
+                )
 
     # --- Redis --------------------------------------------------------------------------------------------
 
