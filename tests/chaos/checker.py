@@ -310,20 +310,20 @@ def processes_end_first(history: History) -> Iterator[tuple[str, str, str]]:
     for story in history.stories:
         slots = Slots()
         for event in story.events:
-            attempt = (story.id, event.task, event.attempt)
+            attempt = (story.id, event.task, event.attempt or 0)
             is_given_away = slots.follow(story, event) and not _is_taken_back(event)
             late = ended.get(attempt, event.time) - event.time
             if is_given_away and late > TICK:
                 yield story.id, event.task, f"attempt {event.attempt} lived {late:.2f} s after {event.id}"
     began = {(e.feature, e.task, e.attempt): e.time for e in begun(history)}
     taken_back = {(story.id, event.task, event.attempt) for story, event in losses(history)}
-    for (feature, task, attempt), moment in ended.items():
-        following = began.get((feature, task, attempt + 1))
-        if following and following < moment - TICK and (feature, task, attempt) not in taken_back:
+    for (feature, task, number), moment in ended.items():
+        following = began.get((feature, task, number + 1))
+        if following and following < moment - TICK and (feature, task, number) not in taken_back:
             yield (
                 feature,
                 task,
-                f"attempt {attempt + 1} began {moment - following:.1f} s before {attempt} ended",
+                f"attempt {number + 1} began {moment - following:.1f} s before {number} ended",
             )
 
 
