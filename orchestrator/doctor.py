@@ -7,6 +7,8 @@ import os
 import platform
 import re
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
@@ -16,11 +18,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from orchestrator import config, embedded, errors
+from orchestrator import config, embedded, errors, monitor
 from orchestrator.config import Settings
 from orchestrator.connections import safe_url
 from orchestrator.keys import Keys
 from orchestrator.models import Model
+from orchestrator.wording import count
+from orchestrator.workers import Worker, Workers, processes
 
 PATIENCE = 3
 """Seconds that a server has to answer."""
@@ -61,7 +65,8 @@ def examine(settings: Settings) -> list[Finding]:
     Example:
         unwell = any(finding.level is Level.PROBLEM for finding in examine(settings))
     """
-    return [_configuration(settings), _versions(), _logs(settings), *_servers(settings)]
+    looks = [_configuration(settings), _versions(), _logs(settings), *_flower(os.environ)]
+    return [*looks, *_servers(settings)]
 
 
 def _ok(name: str, text: str) -> Finding:
@@ -100,12 +105,31 @@ def _logs(settings: Settings) -> Finding:
     )
 
 
+def _flower(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """What the environment makes of Flower, where it is started in it."""
+    if environment.get("FLOWER_BASIC_AUTH") or environment.get("FLOWER_AUTH"):
+        return
+    address = environment.get("FLOWER_ADDRESS", "127.0.0.1")
+    if not monitor.is_loopback(address):
+        yield _warning(
+            "flower",
+            f"FLOWER_ADDRESS is {address}, and there is no password: who reaches Flower can stop workers and tasks",
+            "Set FLOWER_BASIC_AUTH=user:password, or unset FLOWER_ADDRESS.",
+        )
+    if environment.get(monitor.OPEN_API, "").lower() in monitor.YES:
+        yield _warning(
+            "flower",
+            f"{monitor.OPEN_API} is set, and there is no password: a web page can start tasks through Flower",
+            f"Set FLOWER_BASIC_AUTH=user:password, or unset {monitor.OPEN_API}.",
+        )
+
+
 def _servers(settings: Settings) -> Iterator[Finding]:
     if settings.redis.url:
         yield from _redis_and_all_behind_it(settings, settings.redis.url.get_secret_value())
     elif settings.folder.is_dir():
         try:
-            with embedded.Server(settings.folder, settings.redis.redis_server) as server:
+            with embedded.Server(settings.folder, settings.redis_server) as server:
                 yield from _redis_and_all_behind_it(settings, server.url)
         except (errors.NoRedisServer, errors.RedisDidNotStart) as error:
             yield _from_error("redis", error)
@@ -115,7 +139,7 @@ def _servers(settings: Settings) -> Iterator[Finding]:
 
 def _binary(settings: Settings) -> Finding:
     try:
-        binary = embedded.find_binary(settings.redis.redis_server)
+        binary = embedded.find_binary(settings.redis_server)
     except errors.NoRedisServer as error:
         return _from_error("redis", error)
     version = embedded.version_of(binary)
@@ -147,10 +171,10 @@ def _redis_and_all_behind_it(settings: Settings, url: str) -> Iterator[Finding]:
             yield _problem("redis", f"{safe_url(url)} does not answer: {error}", _URL_REMEDY)
             return
         yield from _redis(client, settings, safe_url(url))
-    broker = _broker(settings)
-    yield broker
-    if broker.level is not Level.PROBLEM:
-        yield from _workers(settings)
+        broker = _broker(settings)
+        yield broker
+        if broker.level is not Level.PROBLEM:
+            yield from _workers(settings, client)
 
 
 _URL_REMEDY = (
@@ -308,7 +332,9 @@ def _broker(settings: Settings) -> Finding:
     return _ok("broker", f"{safe_url(url)} answers")
 
 
-def _workers(settings: Settings) -> Iterator[Finding]:
+def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
+    keys = Keys(settings.redis.prefix)
+    present = _ask(Workers(client, keys).present) or []
     try:
         answers = _ask_the_workers()
     except errors.OrchestratorError as error:
@@ -319,15 +345,18 @@ def _workers(settings: Settings) -> Iterator[Finding]:
             "workers", f"they cannot be asked: {error}", "See what is said of Redis and the broker."
         )
         return
-    if not answers:
+    names = {*answers, *(worker.name for worker in present)}
+    if not names:
         yield _warning(
             "workers",
-            "no worker answers, so nothing is worked on",
+            "there is no worker, so nothing is worked on",
             "Start one: celery -A orchestrator worker. (`orchestrator run` brings its own.)",
         )
         return
-    yield _ok("workers", f"{len(answers)} answered: {', '.join(sorted(answers))}")
+    yield _ok("workers", f"{len(names)} there: {', '.join(sorted(names))}")
+    yield from _names(present)
     served = {str(queue["name"]) for queues in answers.values() for queue in queues}
+    served |= {queue for worker in present for queue in worker.queues}
     missing = sorted({settings.queue(name) for name in settings.specialists} - served)
     if missing:
         yield _warning(
@@ -337,9 +366,53 @@ def _workers(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield _ok("queues", "each specialist's queue has a worker")
+    yield from _processes(settings, client, present)
+
+
+def _names(present: Sequence[Worker]) -> Iterator[Finding]:
+    counted = Counter(worker.name for worker in present)
+    twice = sorted(name for name, number in counted.items() if number > 1)
+    if twice:
+        yield _warning(
+            "worker names",
+            f"more than one worker is called {', '.join(twice)}: Celery's commands and Flower cannot tell them apart",
+            "Start each with a name of its own: celery -A orchestrator worker -n NAME@%h",
+        )
+
+
+def _processes(settings: Settings, client: redis.Redis, present: Sequence[Worker]) -> Iterator[Finding]:
+    """Whether the workers run as many tasks at once as the caps allow."""
+    there = processes(present)
+    keys = Keys(settings.redis.prefix)
+    caps = {
+        feature: _cap(client, keys, feature)
+        for feature in sorted(_ask(lambda: client.smembers(keys.active)) or ())
+    }
+    widest = max(caps, key=lambda feature: caps[feature], default="")
+    if not there or not widest:
+        return
+    if caps[widest] <= there:
+        yield _ok("processes", f"the workers run {count(there, 'task')} at once, as many as any cap allows")
+    else:
+        yield _warning(
+            "processes",
+            f"the workers run {count(there, 'task')} at once, and {widest} has a cap of {caps[widest]}: "
+            "its other tasks wait for a process",
+            f"Start more: celery -A orchestrator worker --concurrency {caps[widest] - there}",
+        )
+
+
+def _cap(client: redis.Redis, keys: Keys, feature: str) -> int:
+    """At most so many tasks of the feature run at once."""
+    cap, total = client.hmget(keys.feature(feature).meta, "cap", "total")
+    return min(int(cap or 0), int(total or 0))
 
 
 def _ask_the_workers() -> Mapping[str, Sequence[Mapping[str, object]]]:
+    from celery.app.control import DuplicateNodenameWarning  # type: ignore[attr-defined]
+
     from orchestrator.celery import app  # late: it brings all of Celery, and reads the settings
 
-    return app.control.inspect(timeout=1.0).active_queues() or {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DuplicateNodenameWarning)  # it is a finding of its own
+        return app.control.inspect(timeout=1.0).active_queues() or {}

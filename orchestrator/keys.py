@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+TYPES: Mapping[str, str] = {
+    **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
+    **dict.fromkeys(("waiting", "outcomes", "limits", "used", "taken", "full", "swept", "refused"), "hash"),
+    **dict.fromkeys(("workers",), "hash"),
+    **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
+    **dict.fromkeys(("active", "unassigned"), "set"),
+    **dict.fromkeys(("resolved", "freed"), "list"),
+    **dict.fromkeys(("sweeper", "configured", "turn"), "string"),
+    "events": "stream",
+}
+"""The Redis type of each key, by the last part of its name (Redis: TYPE)."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +180,11 @@ class Keys:
     def sweeper(self) -> str:
         """String: the worker that sweeps, with an expiry."""
         return f"{self.prefix}:sweeper"
+
+    @property
+    def workers(self) -> str:
+        """Hash: start of a worker → what it announced of itself last (see workers.py), JSON."""
+        return f"{self.prefix}:workers"
 
     @property
     def swept(self) -> str:
