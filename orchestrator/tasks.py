@@ -77,7 +77,11 @@ def register(app: App, settings: Settings, specialist: str) -> None:
             case Completed():
                 return outcome.model_dump(mode="json")
             case RetryLater(after=after):
-                raise self.retry(countdown=after, max_retries=None)
+                raise self.retry(
+                    countdown=after,
+                    max_retries=Task.model_validate(task).retries.later,
+                    exc=TaskStopped(f"{task['id']}: asked too often to be tried again later"),
+                )
             case _:
                 raise TaskStopped(f"{task['id']}: {outcome.status}: {outcome.reason}")
 
@@ -154,7 +158,14 @@ class Shell:
 
     def hand_back(self, feature_id: str, task_id: str, attempt: int, worker: str, delivery: str = "") -> None:
         """Give back an attempt that cannot be finished here, for another worker to take it up at once."""
-        code, facts = self.store.hand_back(feature_id, task_id, attempt, worker=worker, delivery=delivery)
+        code, facts = self.store.hand_back(
+            feature_id,
+            task_id,
+            attempt,
+            worker=worker,
+            delivery=delivery,
+            most=self.settings.recovery.hand_backs,
+        )
         if code == "handed_back":
             logger.warning(
                 "[%s] %s attempt %s was handed back: this worker ends", feature_id, task_id, attempt
@@ -232,6 +243,7 @@ class Shell:
 
     def _conclude(self, run: Run, outcome: Outcome, status: str) -> None:
         flow = run.flow(self.settings)
+        outcome = lifecycle.bounded(outcome, run.task.retries, run.grant.attempts)
         escalate_to = self.settings.error_handling.escalate_technical_to
         move = lifecycle.conclude(
             flow,
