@@ -15,6 +15,7 @@ from celery.worker import state
 from orchestrator import doctor, durations, errors, lifecycle, limits, notifier, retention, tasks
 from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
+from orchestrator.tasks import attempt_of
 from orchestrator.waker import Waker
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Keeper(bootsteps.StartStopStep):
         self.shutdown.begin()
 
     def _hand_back(self, request: Any) -> None:
-        attempt = _attempt(request)
+        attempt = attempt_of(request)
         if attempt:
             self.shell.hand_back(*attempt, self.worker)
 
@@ -156,7 +157,7 @@ class Keeper(bootsteps.StartStopStep):
 
     def _renew(self, lease: float) -> None:
         self.shell.store.renew(
-            [attempt for attempt in map(_attempt, list(state.active_requests)) if attempt], lease=lease
+            [attempt for attempt in map(attempt_of, list(state.active_requests)) if attempt], lease=lease
         )
 
     def _sweep(self) -> None:
@@ -196,10 +197,3 @@ class Keeper(bootsteps.StartStopStep):
         self.shell.dispatcher.send(lifecycle.follow_up(facts))
         if unpublished:
             self.shell.dispatcher.publish(feature_id, unpublished)
-
-
-def _attempt(request: Any) -> tuple[str, str, int] | None:
-    """The (feature, task, attempt) of a running Celery request, read from its id; None for a task of another kind."""
-    parts = str(request.id).split(":")
-    is_ours = len(parts) == 3 and parts[2].isdecimal()
-    return (parts[0], parts[1], int(parts[2])) if is_ours else None

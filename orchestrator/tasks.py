@@ -22,8 +22,18 @@ from orchestrator import canvas, connections, errors, lifecycle, outage, retenti
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
-from orchestrator.flows import Flow, TaskEvent
-from orchestrator.models import Cancelled, Completed, GateResult, Id, Outcome, RetryLater, Task, TaskStatus
+from orchestrator.flows import WORKING, Flow, TaskEvent
+from orchestrator.models import (
+    Cancelled,
+    Completed,
+    Failed,
+    GateResult,
+    Id,
+    Outcome,
+    RetryLater,
+    Task,
+    TaskStatus,
+)
 from orchestrator.sections import Gate
 from orchestrator.store import Grant
 
@@ -47,6 +57,10 @@ REFUSED = {"missing": Reason.UNKNOWN_FEATURE, "misplaced": Reason.MISPLACED}
 """Those of them that no message of ours meets."""
 
 
+Attempt = tuple[str, str, int]
+"""Feature, task, number."""
+
+
 class TaskStopped(Exception):
     """How Celery (and Flower) is told that a task did not complete. Our own state knows why."""
 
@@ -58,6 +72,7 @@ def register(app: App, settings: Settings, specialist: str) -> None:
         "shared": False,  # one process may hold apps of several settings
         "rate_limit": settings.specialists[specialist].rate_limit,
         "throws": (TaskStopped,),
+        "Request": "orchestrator.request:Request",
     }
 
     @app.task(name=canvas.celery_task(specialist), **options)
@@ -171,6 +186,32 @@ class Shell:
                 "[%s] %s attempt %s was handed back: this worker ends", feature_id, task_id, attempt
             )
         self._follow_up(facts)
+
+    def stop(self, feature_id: str, task_id: str, attempt: int, *, note: str, running: bool) -> None:
+        """Cancel a task as a person does, where its latest attempt is this one.
+
+        Args:
+            feature_id, task_id, attempt: The attempt.
+            note: Why.
+            running: It is one that a worker has begun; False: it was launched, and waits for its worker.
+
+        Raises:
+            OrchestratorError: It cannot be cancelled.
+        """
+        known = self.store.attempt(feature_id, task_id)
+        is_latest = known.get("attempt") == attempt != known.get("ended")
+        if not is_latest or (known["status"] in WORKING) is not running:
+            return
+        flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
+        move = lifecycle.move(flow, TaskEvent.TASK_CANCELLED)
+        self._follow_up(self.store.move(feature_id, task_id, flow, move, note, revoke=True))
+
+    def fail(self, feature_id: str, task_id: str, attempt: int, worker: str, outcome: Failed) -> None:
+        """Commit the failure of an attempt whose process cannot do it."""
+        is_gates = task_id.startswith("@")
+        task = _gates_task(task_id) if is_gates else self.store.task(feature_id, task_id)
+        grant = Grant("started", task=task, state=self.store.attempt(feature_id, task_id))
+        self._conclude(Run(feature_id, task, attempt, "", worker, grant), outcome, grant.status)
 
     def _work(self, run: Run) -> Outcome:
         if run.is_feature_gates:
@@ -400,6 +441,13 @@ def work_alone(settings: Settings, specialist: str, feature: object, task: objec
 def perform(context: specialists.Context, settings: Settings) -> Outcome:
     """Do the work of an attempt. Celery's own soft time limit, where an operator set one, counts as a timeout."""
     return specialists.perform(context, settings, timeouts=(TimeoutError, SoftTimeLimitExceeded))
+
+
+def attempt_of(request: Any) -> Attempt | None:
+    """The attempt that a Celery request is for, read from its id; None for a task of another kind."""
+    parts = str(request.id).split(":")
+    is_ours = len(parts) == 3 and parts[2].isdecimal()
+    return (parts[0], parts[1], int(parts[2])) if is_ours else None
 
 
 _AN_ID: TypeAdapter[str] = TypeAdapter(Id)

@@ -16,8 +16,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-import psutil
-
 from orchestrator.specialists import guard
 
 logger = logging.getLogger("orchestrator")
@@ -181,6 +179,8 @@ class _Guard:
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
+            import psutil  # here, so that whoever only enqueues does not wait for it
+
             packages = str(Path(psutil.__file__).parents[1])
             # A process that has ended is waited for by subprocess when it starts the next one.
             self.process = subprocess.Popen(
