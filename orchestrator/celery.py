@@ -12,6 +12,7 @@ from kombu import Queue
 from orchestrator import canvas, config, connections, errors, signing, tasks, transport
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
+from orchestrator.respawn import Respawn
 
 
 class App(Celery):
@@ -40,7 +41,7 @@ def create(settings: Settings) -> App:
     for specialist in settings.specialists:
         tasks.register(app, settings, specialist)
     app.task(name=canvas.BARRIER, shared=False)(tasks.pass_on)
-    app.steps["worker"].add(Keeper)
+    app.steps["worker"].update((Keeper, Respawn))
     return app
 
 
