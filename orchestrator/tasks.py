@@ -35,6 +35,7 @@ from orchestrator.models import (
     TaskStatus,
 )
 from orchestrator.sections import Gate
+from orchestrator.specialists import processes
 from orchestrator.store import Grant
 
 if TYPE_CHECKING:
@@ -131,10 +132,14 @@ class Shell:
             return f"not started: {WHY_NOT[grant.code]}"
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
         with shutdown.interruptible():
+            begun = processes.moment()
             try:
                 outcome, status = self._pass_gates(run, self._work(run))
+                if not isinstance(outcome, Completed):
+                    _end_children(begun)
                 self._conclude(run, outcome, status)
             except shutdown.WorkerEnds:
+                _end_children(begun)
                 self.hand_back(feature_id, task_id, attempt, worker, run.delivery)
                 raise TaskStopped(f"{run.task.name}: handed back, for the worker ends") from None
         if isinstance(outcome, Completed):
@@ -373,6 +378,16 @@ class Run:
     def flow(self, settings: Settings) -> Flow:
         """The flow that the task takes."""
         return lifecycle.GATES_FLOW if self.is_feature_gates else settings.flow_for(self.task.tags)
+
+
+def _end_children(since: float) -> None:
+    """End what Python code has started since, where it is alone in its process: it has not ended as it wanted to."""
+    if shutdown.is_pool_process():
+        from orchestrator.specialists import (
+            remains,  # here, so that whoever only enqueues does not wait for psutil
+        )
+
+        remains.end_children(since)
 
 
 def _gates_task(task_id: str) -> Task:

@@ -24,6 +24,14 @@ TRIES = 2
 """A guard may have been killed since it was last used; another one is started once."""
 
 
+IS_SINCE_BOOT = hasattr(time, "CLOCK_BOOTTIME")
+
+
+def moment() -> float:
+    """Now, by the clock by which the kernel notes when a process started: where it can be, not that of the wall."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if IS_SINCE_BOOT else time.time()
+
+
 class Tree:
     """A command that runs, with everything that it started, however far that went from it.
 

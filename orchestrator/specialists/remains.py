@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import psutil
 
-from orchestrator.specialists import guard
+from orchestrator.specialists import guard, processes
+
+TICK = 0.02
+"""Seconds by which the kernel's moment of a start may be rounded down."""
 
 
 class Remains:
@@ -37,6 +41,19 @@ class Remains:
             with contextlib.suppress(psutil.Error):
                 started.kill()
         return not any(map(_lives, self._started))
+
+
+def end_children(since: float) -> None:
+    """Kill what this process has started since a moment of `processes.moment`, but for its guard."""
+    remains, zero = Remains(), psutil.boot_time() if processes.IS_SINCE_BOOT else 0.0
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            is_ours = child.create_time() - zero >= since - TICK
+            if is_ours and guard.__file__ not in child.cmdline():
+                remains._started += [child, *child.children(recursive=True)]
+    deadline = time.monotonic() + guard.PATIENCE
+    while not remains.are_gone() and time.monotonic() < deadline:
+        time.sleep(guard.PAUSE)
 
 
 def _lives(process: psutil.Process) -> bool:
