@@ -30,7 +30,11 @@ RECOVERY = Recovery(sweep=0.01, lease=60, patience=0.001, worker_lost_retries=1)
 
 @pytest.fixture
 def keeper(store: Store) -> Any:
-    parent: Any = SimpleNamespace(app=app_with("memory://", recovery=RECOVERY), hostname="w1@here")
+    parent: Any = SimpleNamespace(
+        app=app_with("memory://", recovery=RECOVERY),
+        hostname="w1@here",
+        pool=SimpleNamespace(num_processes=3),
+    )
     keeper = Keeper(parent)
     yield keeper
     keeper.terminate(parent)
@@ -84,6 +88,26 @@ def test_the_leases_of_what_runs_here_are_renewed(
 
     store.recover("auth", losses=1, patience=60)
     assert store.state("auth", "T1").attempt == 1
+
+
+def test_a_worker_announces_what_it_takes_until_it_ends(keeper: Keeper, store: Store) -> None:
+    keeper._announce()
+    (worker,) = store.workers.present()
+    assert (worker.name, worker.processes) == ("w1@here", 3)
+    assert "senior-engineer" in worker.queues
+
+    keeper.parent.app.amqp.queues.deselect("senior-engineer")
+    keeper._announce()
+    (worker,) = store.workers.present()
+    assert "senior-engineer" not in worker.queues
+
+    keeper.terminate(keeper.parent)
+    assert store.workers.present() == []
+
+
+def test_of_two_workers_of_one_name_one_leads(keeper: Keeper, store: Store) -> None:
+    twin = Keeper(keeper.parent)
+    assert [keeper._leads(), twin._leads()] == [True, False]
 
 
 def test_a_sweep_publishes_what_was_lost_and_what_never_was_published(keeper: Keeper, store: Store) -> None:
@@ -171,7 +195,8 @@ def test_a_warm_stop_goes_on_renewing(keeper: Keeper, store: Store) -> None:
 def test_the_keeper_makes_the_limits_known_and_takes_back_what_is_held_by_none(store: Store) -> None:
     # Given a worker with a limit in its settings
     settings = {"recovery": RECOVERY, "resources": {"gpu": 2}}
-    parent: Any = SimpleNamespace(app=app_with("memory://", **settings), hostname="w1@here")
+    pool = SimpleNamespace(num_processes=3)
+    parent: Any = SimpleNamespace(app=app_with("memory://", **settings), hostname="w1@here", pool=pool)
     keeper = Keeper(parent)
     keeper._make_limits_known()
     assert [(limit.name, limit.amount) for limit in store.limits()] == [("resource:gpu", "2")]
