@@ -107,8 +107,10 @@ class Request(request.Request):
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Called by the pool: it raised, or its process was lost."""
-        lost, attempt, remains = isinstance(exc_info.exception, GONE), tasks.attempt_of(self), self._remains
-        if lost and attempt and remains:
+        # As a rule it comes wrapped (billiard.einfo).
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        attempt, remains = tasks.attempt_of(self), self._remains
+        if isinstance(error, GONE) and attempt and remains:
             self._remains = None
             self._later(attempt, remains, lambda: self._shell.hand_back(*attempt, str(self.hostname)))
         return super().on_failure(exc_info, *args, **kwargs)

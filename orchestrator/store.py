@@ -27,7 +27,6 @@ from orchestrator.models import (
     Schedule,
     Strategy,
     Task,
-    TaskStatus,
 )
 from orchestrator.records import Records
 from orchestrator.scripts import Call
@@ -39,9 +38,6 @@ CHUNK = 1_000
 """Fields written by one command of a staged feature: large enough to be fast, small enough not to block Redis."""
 
 OVER_CSV = ",".join(OVER)
-
-TAKEN_UP = (TaskStatus.PENDING, TaskStatus.CHANGES_REQUESTED, TaskStatus.TESTING)
-"""Statuses in which a task that no worker holds is launched when a slot is free; in testing, for its gates alone."""
 
 DEFAULT_FLOW = FeatureFlow("default", flows.SHIPPED_FEATURE_FLOWS["default"])
 
@@ -273,7 +269,14 @@ class Store(Records):
                 keys.freed,
                 keys.tasks,
             ],
-            [feature_id, OVER_CSV, self.events_kept, self._queues, self.keys.prefix],
+            [
+                feature_id,
+                OVER_CSV,
+                self.events_kept,
+                self._queues,
+                self.keys.prefix,
+                ",".join(flows.TAKEN_UP),
+            ],
         )
 
     def _facts(self, feature_id: str, answer: str | None, finished: BatchTally | None = None) -> Facts:
@@ -475,6 +478,8 @@ class Store(Records):
                 keys.plan,
                 keys.tasks,
                 keys.freed,
+                keys.delayed,
+                keys.resolved,
             ],
             [
                 task_id,
@@ -567,7 +572,7 @@ class Store(Records):
                 _steps(move),
                 note,
                 OVER_CSV,
-                ",".join(TAKEN_UP),
+                ",".join(flows.TAKEN_UP),
                 resolve,
                 int(revoke),
                 int(anew),
@@ -792,6 +797,7 @@ class Store(Records):
                 keys.freed,
                 keys.delayed,
                 keys.waiting,
+                keys.resolved,
             ],
             [
                 feature_id,

@@ -72,10 +72,10 @@ def test_what_somebody_terminates_is_stopped(make_project: MakeProject, signal: 
     # When somebody terminates it by Celery's means, as Flower does
     create(project.settings).control.revoke(f"{handle.id}:T1:1", terminate=True, signal=signal)
 
-    # Then it is cancelled, and says by whom; it has ended, and starts nowhere again
+    # Then it is cancelled, and says by whom; its slot is free when all of it has ended, and it starts nowhere again
     wait_until(lambda: handle.progress().is_settled)
     wait_until(lambda: handle.progress().in_flight == 0)
-    wait_until(lambda: living(file) == [])
+    assert living(file) == []
     (state,) = handle.states()
     assert (state.status, state.attempt) == ("cancelled", 1)
     assert [e.note for e in all_events(handle) if e.event == "task_cancelled"] == [
