@@ -441,6 +441,7 @@ def test_a_real_ending_is_an_outcome(
             1,
             Failed(cause=FailureCause.TESTS, reason="2"),
         ),
+        ('{"status": "failed", "reason": "no", "retry": false}', 1, Failed(reason="no", retry=False)),
         ('{"status": "retry-later", "after": "5m"}', 0, RetryLater(after=300)),
     ],
 )
