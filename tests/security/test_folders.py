@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import fakeredis
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import config, connections, errors, folders, planner, private, routing
+from orchestrator import config, connections, embedded, errors, folders, planner, private, routing
 from orchestrator.cli.app import app
 from orchestrator.client import Client
 from orchestrator.config import FOLDER, Settings
@@ -29,6 +31,7 @@ from orchestrator.store import Store
 from orchestrator.tails import Tails, log_file, read
 from tests.core import factories
 from tests.core.factories import task
+from tests.redis_server import find_binaries
 
 SECRET = "what nobody else may read or lose\n"
 ANOTHER_USER = 12_345
@@ -243,10 +246,13 @@ def test_what_is_deep_or_read_only_is_removed_and_nothing_above_it(
         folder.chmod(0o500)
     is_over(store, "f1")
 
-    prune()
+    try:
+        prune()
 
-    assert not work.exists()
-    assert work.parent.is_dir()
+        assert not work.exists()
+        assert work.parent.is_dir()
+    finally:
+        subprocess.run(["rm", "-rf", work], check=True)  # pytest itself cannot remove what is so deep
 
 
 def test_each_removal_is_told_in_the_log(
@@ -480,3 +486,55 @@ def test_a_log_that_was_open_to_others_is_closed_to_them(tmp_path: Path) -> None
     log.chmod(0o666)
     with AttemptLog.open(log):
         assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("runtime", ["none", "another user's"])
+def test_nobody_can_take_the_place_of_a_socket_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+) -> None:
+    """Where a folder's path is too long for a socket, it is in a folder of a name that nobody can know before."""
+    binaries = find_binaries()
+    if not binaries:
+        pytest.skip("needs a redis-server")
+    folder = tmp_path / ("long" * 40) / FOLDER
+    server = embedded.Server(folder, str(binaries[0]))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        # Given somebody who knows how the folder is called that is needed, and has made it first
+        taken = Path(tempfile.gettempdir()) / server._short_name
+        taken.touch()
+        if runtime != "none":
+            monkeypatch.setenv("XDG_RUNTIME_DIR", elsewhere)
+            if os.geteuid() == 0:
+                os.chown(elsewhere, ANOTHER_USER, ANOTHER_USER)
+        try:
+            # When the server is used, then it runs, and another process finds it
+            with server:
+                socket = server.socket.parent
+                assert embedded.Server(folder).running() == server.url
+                assert stat.S_IMODE(socket.stat().st_mode) == 0o700
+                assert socket != taken
+                if os.geteuid() == 0:
+                    assert socket.parent != Path(elsewhere)
+            assert not socket.exists()
+        finally:
+            taken.unlink()
+
+
+@pytest.mark.real
+def test_a_server_that_was_killed_leaves_no_second_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a kill the socket is in the same folder again."""
+    binaries = find_binaries()
+    if not binaries:
+        pytest.skip("needs a redis-server")
+    with tempfile.TemporaryDirectory() as elsewhere:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", elsewhere)
+        with embedded.Server(tmp_path / ("long" * 40) / FOLDER, str(binaries[0])) as server:
+            first = server.socket
+            os.kill(int((server.home / "redis.pid").read_text()), signal.SIGKILL)
+            server.use()
+            assert server.socket == first
+            assert [first.parent] == list(Path(elsewhere).iterdir())
