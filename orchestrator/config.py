@@ -46,6 +46,8 @@ FOLDER = ".taskorchestrator"
 FILE = "config.yaml"
 ENV_PREFIX = "TASKORCHESTRATOR_"
 
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
 MOST_SHOWN = 100
 """So many unknown settings are named; for each of them a near one is looked for."""
 
@@ -330,7 +332,7 @@ def check_private(folder: Path) -> None:
             mode = path.stat().st_mode
         except OSError:  # it is not there
             continue
-        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if mode & OTHERS_WRITE:
             raise errors.OpenToOthers(path=path, mode=stat.filemode(mode), folder=folder)
 
 

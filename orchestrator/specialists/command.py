@@ -234,7 +234,7 @@ class _Files:
     def prepare(cls, context: Context, given: bytes) -> _Files:
         task, outcome = context.workdir.absolute() / "task.json", context.workdir.absolute() / "outcome.json"
         private.make_folder(context.workdir)
-        with private.opened(context.workdir) as within:
+        with private.opened(context.workdir, any_owner=True) as within:
             os.fchmod(within, private.FOLDER_MODE)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(outcome.name, dir_fd=within)  # of an attempt before, where a message came twice
