@@ -17,6 +17,7 @@ import re
 import secrets
 import stat
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("orchestrator.folders")
 logger.setLevel(logging.INFO)  # each removal is told, also by a worker that is started without --loglevel
+
+LONGEST_MARK = 10_000
+"""Characters of a mark that are read."""
 
 IDENTITY_PATTERN = r"[0-9a-f]{32}"
 
@@ -65,34 +69,34 @@ def check_id(text: str) -> None:
 
 
 def mark(settings: Settings, store: Store, feature_id: str) -> None:
-    """Write the identity of this state into the marks of a feature's folders, where an attempt has made them."""
+    """Write the identity of this state into the marks of a feature's folders, where an attempt has made them.
+
+    Where a feature of the same id of another state has written into the folder too, both identities stand there, and
+    neither state removes it.
+    """
     for folder in of(settings, feature_id):
-        # Most attempts make none, or are not the first: then no question to Redis.
-        if folder.is_dir() and _needs_mark(settings, folder):
+        if folder.is_dir() and _may_mark(settings, folder):  # most attempts make none
             # Where Redis or the disk is away, the next attempt marks it; without its identity it stays.
             with contextlib.suppress(OSError, redis.RedisError):
                 _write_mark(settings, folder, store)
 
 
-def _needs_mark(settings: Settings, folder: Path) -> bool:
-    size = _size(folder / MARK)
-    # Nobody else's folders are in a folder of our own; in a shared one, who made it has left an empty mark.
-    return size == 0 or (size is None and not _is_shared(settings, folder.parent))
+def _may_mark(settings: Settings, folder: Path) -> bool:
+    # Nobody else's folders are in a folder of our own; in a shared one, who made it has left a mark.
+    return not _is_shared(settings, folder.parent) or os.path.lexists(folder / MARK)
 
 
 def _write_mark(settings: Settings, folder: Path, store: Store) -> None:
-    identity = _identity(store)
+    if store not in _known:  # asked for once: it is needed after each attempt
+        _known[store] = _identity(store)
     with _opened(settings, folder) as within:
-        number = private.open_file(MARK, os.O_WRONLY | os.O_CREAT, within)
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.write(identity)
+        if _known[store] and _known[store] not in _marks(within):
+            number = private.open_file(MARK, os.O_WRONLY | os.O_CREAT | os.O_APPEND, within)
+            with os.fdopen(number, "w", encoding="utf-8") as file:
+                file.write(f"{_known[store]}\n")
 
 
-def _size(file: Path) -> int | None:
-    try:
-        return file.lstat().st_size
-    except OSError:
-        return None
+_known: weakref.WeakKeyDictionary[Store, str] = weakref.WeakKeyDictionary()
 
 
 def _identity(store: Store) -> str:
@@ -199,11 +203,16 @@ def _is_ours(settings: Settings, folder: Path, identity: str) -> bool:
 
 
 def _has_mark(within: int, identity: str) -> bool:
+    return bool(identity) and _marks(within) == [identity]
+
+
+def _marks(within: int) -> list[str]:
+    """The identities in the mark of an open folder."""
     try:
-        with os.fdopen(private.open_to_read(MARK, within), "rb") as file:
-            return bool(identity) and file.read(len(identity) + 1) == identity.encode()
+        with os.fdopen(private.open_to_read(MARK, within), encoding="utf-8", errors="replace") as file:
+            return file.read(LONGEST_MARK).split()
     except FileNotFoundError:
-        return False
+        return []
 
 
 def _touched(folder: Path) -> float:

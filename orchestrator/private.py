@@ -15,12 +15,19 @@ from pathlib import Path
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 
-MARK = ".state"
+MARK = ".task-orchestrator"
 """The file in a feature's folder that says which state it belongs to (see folders.py)."""
 
 IS_LINK = "it is a link, or no folder"
 IS_STRANGE = "it is a link, or no ordinary file"
 IS_OTHERS = "it belongs to another user"
+
+
+class NotOurs(PermissionError):
+    """Somebody has laid something in the place of a file or folder of ours. `filename` is its path."""
+
+    def __init__(self, cause: str, path: Path | str) -> None:
+        super().__init__(errno.EPERM, cause, str(path))
 
 
 def make_folder(folder: Path) -> bool:
@@ -67,18 +74,19 @@ def opened(
         any_owner: It may belong to another user.
 
     Raises:
-        OSError: It is not there, is a link, or belongs to another user.
+        NotOurs: It is a link, no folder, or belongs to another user.
+        OSError: It cannot be opened.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | (0 if follow else os.O_NOFOLLOW)
     try:
         number = os.open(folder, flags, dir_fd=within)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise OSError(error.errno, IS_LINK, str(folder)) from None
+            raise NotOurs(IS_LINK, folder) from None
         raise
     try:
         if not any_owner and os.fstat(number).st_uid != os.geteuid():
-            raise PermissionError(errno.EPERM, IS_OTHERS, str(folder))
+            raise NotOurs(IS_OTHERS, folder)
         yield number
     finally:
         os.close(number)
@@ -88,17 +96,18 @@ def open_file(file: Path | str, flags: int, within: int | None = None) -> int:
     """Open a file that is to be written, and see to it that only its user may read it; its number.
 
     Args:
-        file: Its path, or its name in the folder that is open as `within`.
+        file: Its path. Of that only the name counts where its folder is open as `within`.
         flags: Those of os.open; with O_CREAT it is made where it is not there.
         within: The number of an open folder.
 
     Raises:
-        OSError: It cannot be opened, is a link, no ordinary file, or belongs to another user.
+        NotOurs: It is a link, no ordinary file, or belongs to another user.
+        OSError: It cannot be opened.
     """
     number = _open_ordinary(file, flags, within)
     try:
         if os.fstat(number).st_uid != os.geteuid():
-            raise PermissionError(errno.EPERM, IS_OTHERS, str(file))
+            raise NotOurs(IS_OTHERS, file)
         os.fchmod(number, FILE_MODE)  # it may be there already, open to others
     except BaseException:
         os.close(number)
@@ -110,7 +119,8 @@ def open_to_read(file: Path | str, within: int | None = None) -> int:
     """Open a file that is to be read, whoever it belongs to; its number.
 
     Raises:
-        OSError: It cannot be opened, is a link, or no ordinary file.
+        NotOurs: It is a link, or no ordinary file.
+        OSError: It cannot be opened.
     """
     return _open_ordinary(file, os.O_RDONLY, within)
 
@@ -118,12 +128,13 @@ def open_to_read(file: Path | str, within: int | None = None) -> int:
 def _open_ordinary(file: Path | str, flags: int, within: int | None) -> int:
     try:
         # O_NONBLOCK: a pipe would wait for somebody at its other end. To ordinary files it says nothing.
-        number = os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK, FILE_MODE, dir_fd=within)
+        name = file if within is None else os.path.basename(file)  # noqa: PTH119 (a text or a path)
+        number = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, FILE_MODE, dir_fd=within)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise OSError(error.errno, IS_STRANGE, str(file)) from None
+            raise NotOurs(IS_STRANGE, file) from None
         raise
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise OSError(errno.EINVAL, IS_STRANGE, str(file))
+        raise NotOurs(IS_STRANGE, file)
     return number

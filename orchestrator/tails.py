@@ -72,7 +72,7 @@ def read(path: Path, attempt: int, secrets: tuple[str, ...], most: int = KEPT) -
     """
     longest = max((len(secret.encode()) for secret in secrets), default=0)
     with private.opened(path.parent) as within:
-        number = private.open_to_read(path.name, within)
+        number = private.open_to_read(path, within)
     with os.fdopen(number, "rb") as log:
         end = log.seek(0, os.SEEK_END)
         start = log.seek(max(0, end - most - longest))

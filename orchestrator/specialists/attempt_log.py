@@ -44,7 +44,7 @@ class AttemptLog:
         """
         private.make_marked_folder(path.parent)
         with private.opened(path.parent) as within:
-            number = private.open_file(path.name, os.O_RDWR | os.O_APPEND | os.O_CREAT, within)
+            number = private.open_file(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, within)
         file = os.fdopen(number, "a+b")
         return cls(file, path, start=file.seek(0, os.SEEK_END))
 
@@ -80,9 +80,12 @@ class AttemptLog:
         if not secrets:
             return
         longest = max(len(secret.encode()) for secret in secrets)
-        # The other one appends, wherever it is told to write.
-        with private.opened(self.path.parent) as within:
-            number = private.open_file(self.path.name, os.O_RDWR, within)
+        try:
+            # The other one appends, wherever it is told to write.
+            with private.opened(self.path.parent) as within:
+                number = private.open_file(self.path, os.O_RDWR, within)
+        except (FileNotFoundError, private.NotOurs):  # it was moved away: what lies there is another file
+            return
         with os.fdopen(number, "r+b") as log:
             start, end = self.start, log.seek(0, os.SEEK_END)
             while start < end:

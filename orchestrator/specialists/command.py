@@ -83,6 +83,9 @@ class CommandRunner:
         given = _given(context)
         try:
             files = _Files.prepare(context, given)
+        except private.NotOurs as error:
+            reason = f"cannot write {error.filename}: {error.strerror}"
+            return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
         except OSError as error:
             # An error of writing names no file, and nothing but the task file is written.
             folder = Path(error.filename).parent if error.filename else context.workdir
@@ -238,7 +241,7 @@ class _Files:
             os.fchmod(within, private.FOLDER_MODE)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(outcome.name, dir_fd=within)  # of an attempt before, where a message came twice
-            number = private.open_file(task.name, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, within)
+            number = private.open_file(task, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, within)
             with os.fdopen(number, "wb") as file:
                 file.write(given)
         return cls(task, outcome, AttemptLog.open(context.log_file))

@@ -151,7 +151,7 @@ def test_an_id_from_redis_leads_nowhere_else(store: Store, tmp_path: Path) -> No
     # Given somebody who writes a feature into Redis that is called as a folder is
     victim = tmp_path / "victim"
     victim.mkdir()
-    (victim / ".state").write_text(store.identity)
+    (victim / folders.MARK).write_text(store.identity)
     for name in (str(victim), "../../../victim"):
         store.client.hset(store.keys.feature(name).meta, "status", "completed")
         store.client.zadd(store.keys.finished, {name: 1})
