@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from redis.backoff import EqualJitterBackoff
 from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 
-from orchestrator import embedded, errors
+from orchestrator import embedded, errors, forks
 from orchestrator.config import Settings
 from orchestrator.keys import Keys
 from orchestrator.store import Store
@@ -81,7 +82,8 @@ def open_store(settings: Settings) -> Store:
         NoRedisServer, RedisDidNotStart: There is no way to run one here.
     """
     url = redis_url(settings)
-    client = redis.Redis.from_url(
+    make_pool = functools.partial(
+        redis.ConnectionPool.from_url,
         url,
         decode_responses=True,
         socket_connect_timeout=CONNECT_SECONDS,
@@ -89,6 +91,8 @@ def open_store(settings: Settings) -> Store:
         retry=RETRY,
         command_packer=Packer(),
     )
+    client = redis.Redis.from_pool(make_pool())
+    forks.own_pool_in_children(client, make_pool)
     return Store(
         client,
         Keys(settings.redis.prefix),

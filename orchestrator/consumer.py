@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from celery.worker import consumer
 from kombu.exceptions import ContentDisallowed
 
-from orchestrator import admission, canvas, tasks
+from orchestrator import admission, canvas, pools, tasks
 from orchestrator.admission import Reason, Refusal
 from orchestrator.transport import ENCODINGS, UNUSABLE
 
@@ -32,6 +32,7 @@ class Consumer(consumer.Consumer):
     strategies: Any  # what Celery keeps to itself is in no stubs
     connection_errors: Any
     gossip: Any
+    pool: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,6 +52,20 @@ class Consumer(consumer.Consumer):
                 logger.debug("Dropped", exc_info=True)
 
         gossip.on_message = take_or_drop
+
+    def on_close(self) -> None:
+        """Called by Celery when nothing more is taken up: at the end, and before a new connection."""
+        pools.keep_what_was_taken(self.pool)
+        super().on_close()
+
+    def cancel_active_requests(self) -> None:
+        """Called by Celery at a cold shutdown, in the handler of a signal.
+
+        Celery's own ends each task by the process that it runs in, and raises where there is none. Those that run in
+        the main process are ended by the keeper, which is told of every shutdown (see `shutdown`).
+        """
+        if pools.has_processes(type(self.pool)):
+            super().cancel_active_requests()
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """What is called with each message."""

@@ -228,6 +228,11 @@ class Keys:
         """Hash: reason → how many messages workers refused for it (see admission.py)."""
         return f"{self.prefix}:refused"
 
+    @property
+    def replaced(self) -> str:
+        """Hash: worker → how many of its processes were replaced, because they began nothing (see watchdog.py)."""
+        return f"{self.prefix}:replaced"
+
     def notified(self, notification: str) -> str:
         """Hash: feature → the last event that a notification told of; "@seen" → how far it knows `features`, in ms."""
         return f"{self.prefix}:notified:{notification}"

@@ -20,7 +20,7 @@ from typing import Any
 
 import redis
 
-from orchestrator import errors, notification, scripts, targets, wording
+from orchestrator import errors, forks, notification, scripts, targets, wording
 from orchestrator.models import Event, Retries
 from orchestrator.scripts import Call
 from orchestrator.sections import Notification
@@ -212,7 +212,7 @@ class Notifier:
             was_asked = self.asked.is_set()
             self.asked.clear()
             try:
-                while self.tell() and not self.stopped.is_set():
+                while self._tell_safely() and not self.stopped.is_set():
                     pass
             except Exception as error:  # whatever it is, the next round may succeed, and must come
                 logger.warning(
@@ -225,6 +225,10 @@ class Notifier:
                 self.looked.set()
             self.asked.wait(self.pause)
 
+    def _tell_safely(self) -> bool:
+        with forks.held_off():
+            return self.tell()
+
     def tell(self) -> bool:
         """One round: tell what is new of every feature. True where something was, so that another round may pay."""
         if not self._leads():
@@ -234,6 +238,7 @@ class Notifier:
         news = self.cursors.with_news(reading)
         has_moved = False
         for feature in sorted(news):
+            forks.let_one_through()
             try:
                 has_moved |= self._is_due(feature) and self._tell(feature, reading)
             except (redis.ResponseError, ValueError) as error:  # one feature must not hold up the others
@@ -297,7 +302,8 @@ class Notifier:
 
     def _settle(self, feature_id: str, event: Event, body: Mapping[str, Any]) -> bool:
         """Tell one event, or give it up; False where it is to be tried again later."""
-        cause = self.target.send(body)
+        with forks.let_through():
+            cause = self.target.send(body)
         wait = self.waits.pop(feature_id, None)
         if cause is None:
             return True

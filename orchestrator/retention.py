@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from orchestrator import forks
 from orchestrator.config import Settings
 from orchestrator.models import ID_PATTERN
 from orchestrator.store import Store
@@ -61,6 +62,7 @@ def orphans(settings: Settings, store: Store, older_than: float, most: int | Non
     for folder in _feature_folders(settings):
         if len(found) == most:
             break
+        forks.let_one_through()
         if _touched(folder) <= before and not store.exists(folder.name):
             found.append(folder)
     return found
@@ -110,6 +112,8 @@ class Cleaner:
         age = self.settings.retention.finished or 0.0
         while not self.stopped.wait(min(LONGEST_PAUSE, age / 2)):
             try:
-                remove(orphans(self.settings, self.store, age, PORTION))
+                with forks.held_off():
+                    old = orphans(self.settings, self.store, age, PORTION)
+                remove(old)
             except Exception as error:  # Redis is away, or a folder is not ours; the next look may succeed
                 logger.warning("Old folders stay for now: %s: %s", type(error).__name__, error)

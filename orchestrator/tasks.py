@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import random
 import secrets
 import time
@@ -18,7 +19,17 @@ from celery import Task as CeleryTask
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator import canvas, connections, errors, lifecycle, outage, retention, shutdown, specialists
+from orchestrator import (
+    canvas,
+    connections,
+    errors,
+    lifecycle,
+    outage,
+    retention,
+    shutdown,
+    specialists,
+    watchdog,
+)
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
@@ -111,8 +122,10 @@ class Shell:
                 self.store.refuse(REFUSED[grant.code])
             return f"not started: {WHY_NOT[grant.code]}"
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
-        with shutdown.interruptible():
+        with contextlib.ExitStack() as stack:
             try:
+                id = canvas.message_id(feature_id, lifecycle.Launch(task_id, attempt, specialist))
+                stack.enter_context(shutdown.interruptible(id))
                 outcome, status = self._pass_gates(run, self._work(run))
                 self._conclude(run, outcome, status)
             except shutdown.WorkerEnds:
@@ -123,9 +136,8 @@ class Shell:
         raise TaskStopped(f"{run.task.name}: {outcome.status}: {outcome.reason}")
 
     def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
-        start = functools.partial(
-            self._start, feature_id, task_id, attempt, specialist, worker, secrets.token_hex(4)
-        )
+        delivery = watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
+        start = functools.partial(self._start, feature_id, task_id, attempt, specialist, worker, delivery)
         grant = self.outlast(start, f"the start of {task_id}")
         if grant.feature_status == "planning":
             cascade = functools.partial(self.store.cascade, feature_id)

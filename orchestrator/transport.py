@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import threading
 import uuid
 from queue import Empty
 from typing import Any
@@ -53,6 +54,32 @@ TRANSIENT = 1
 """AMQP's `delivery_mode` of a message that the broker may lose."""
 
 
+CREDIT_SECONDS = 0.5
+"""A worker that may take no message now looks at its other channels after so long."""
+
+
+class Poller(redis.MultiChannelPoller):
+    """Waits for messages.
+
+    kombu's own, where it may take none because of the prefetch count, waits on to the end of its 2 s, whatever is
+    acknowledged meanwhile (celery/worker/loops.py, `synloop`, which the pools gevent and eventlet use).
+    """
+
+    _channels: Any  # what kombu keeps to itself is in no stubs
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.credit = threading.Event()
+
+    def get(self, callback: Any, timeout: float | None = None) -> Any:
+        """Take what is there, or wait for it."""
+        self.credit.clear()
+        if all(channel.qos.can_consume() for channel in self._channels):
+            return super().get(callback, timeout)
+        self.credit.wait(CREDIT_SECONDS if timeout is None else min(timeout, CREDIT_SECONDS))
+        return super().get(callback, timeout=0)
+
+
 class QoS(redis.QoS):
     """Keeps transient messages in mind, for the prefetch count and an orderly end, and nowhere else."""
 
@@ -73,6 +100,7 @@ class QoS(redis.QoS):
             virtual.QoS.ack(self, delivery_tag)
         else:
             super().ack(delivery_tag)
+        self._tell_of_credit()
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Forget a message that was refused. Whether its task is to run again, the store decides."""
@@ -80,6 +108,11 @@ class QoS(redis.QoS):
             virtual.QoS.ack(self, delivery_tag)
         else:
             super().reject(delivery_tag, requeue)
+        self._tell_of_credit()
+
+    def _tell_of_credit(self) -> None:
+        if self.channel.connection:
+            self.channel.connection.cycle.credit.set()
 
     def _is_ours(self, delivery_tag: str) -> bool:
         """It is a transient message, or one that was put back when the connection broke.
@@ -153,6 +186,10 @@ class Transport(redis.Transport):
     """The transport."""
 
     Channel = Channel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = Poller()
 
     def _deliver(self, message: Any, queue: str | None) -> None:
         given = message if _is_message(message) else _nothing(queue)

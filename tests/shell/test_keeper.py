@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 
 from orchestrator import lifecycle, planner, routing
@@ -27,9 +28,14 @@ from tests.waiting import wait_until
 RECOVERY = Recovery(sweep=0.01, lease=60, patience=0.001, worker_lost_retries=1)
 
 
+PARENT: Any = SimpleNamespace(pool_cls=TaskPool)
+
+
 @pytest.fixture
 def keeper(store: Store) -> Any:
-    parent: Any = SimpleNamespace(app=app_with("memory://", recovery=RECOVERY), hostname="w1@here")
+    parent: Any = SimpleNamespace(
+        app=app_with("memory://", recovery=RECOVERY), hostname="w1@here", pool_cls=TaskPool
+    )
     keeper = Keeper(parent)
     yield keeper
     keeper.terminate(parent)
@@ -130,7 +136,7 @@ def test_it_goes_on_after_an_error(keeper: Keeper, store: Store, monkeypatch: py
         return lead(worker, seconds)
 
     monkeypatch.setattr(store, "lead", troubled)
-    keeper.start(None)  # type: ignore[arg-type]
+    keeper.start(PARENT)
 
     wait_until(lambda: store.state("auth", "T1").attempt == 2)
 
@@ -150,15 +156,15 @@ def test_who_does_not_lead_does_not_sweep(
 
     monkeypatch.setattr(store, "lead", note_it)
 
-    keeper.start(None)  # type: ignore[arg-type]
+    keeper.start(PARENT)
     wait_until(lambda: len(asked) > 3)
 
     assert store.state("auth", "T1").attempt == 1
 
 
 def test_a_warm_stop_goes_on_renewing(keeper: Keeper, store: Store) -> None:
-    keeper.start(None)  # type: ignore[arg-type]
-    keeper.stop(None)  # type: ignore[arg-type]
+    keeper.start(PARENT)
+    keeper.stop(PARENT)
     launch(keeper)
     lose(store)
     wait_until(lambda: store.state("auth", "T1").attempt == 2)
@@ -170,7 +176,9 @@ def test_a_warm_stop_goes_on_renewing(keeper: Keeper, store: Store) -> None:
 def test_the_keeper_makes_the_limits_known_and_takes_back_what_is_held_by_none(store: Store) -> None:
     # Given a worker with a limit in its settings
     settings = {"recovery": RECOVERY, "resources": {"gpu": 2}}
-    parent: Any = SimpleNamespace(app=app_with("memory://", **settings), hostname="w1@here")
+    parent: Any = SimpleNamespace(
+        app=app_with("memory://", **settings), hostname="w1@here", pool_cls=TaskPool
+    )
     keeper = Keeper(parent)
     keeper._make_limits_known()
     assert [(limit.name, limit.amount) for limit in store.limits()] == [("resource:gpu", "2")]

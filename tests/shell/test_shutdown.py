@@ -80,7 +80,7 @@ def test_a_pool_process_is_interrupted_once_and_may_hand_back_in_peace(
     monkeypatch.setattr(billiard, "current_process", lambda: SimpleNamespace(name="ForkPoolWorker-1"))
     before = signal.getsignal(signal.SIGTERM)
     told: list[str] = []
-    with interruptible():
+    with interruptible("auth:T1:1"):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             threading.Event().wait(60)
@@ -93,5 +93,5 @@ def test_a_pool_process_is_interrupted_once_and_may_hand_back_in_peace(
 
 def test_the_main_process_keeps_its_own_way_to_end() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with interruptible():
+    with interruptible("auth:T1:1"):
         assert signal.getsignal(signal.SIGTERM) == before
