@@ -12,6 +12,7 @@ from kombu.exceptions import ContentDisallowed
 
 from orchestrator import admission, canvas, pools, tasks
 from orchestrator.admission import Reason, Refusal
+from orchestrator.shutdown import residents
 from orchestrator.transport import ENCODINGS, UNUSABLE
 
 if TYPE_CHECKING:
@@ -61,17 +62,23 @@ class Consumer(consumer.Consumer):
     def cancel_active_requests(self) -> None:
         """Called by Celery at a cold shutdown, in the handler of a signal.
 
-        Celery's own ends each task by the process that it runs in, and raises where there is none. Those that run in
-        the main process are ended by the keeper, which is told of every shutdown (see `shutdown`).
+        Celery's own ends each task by the process that it runs in, and raises where there is none. Then it waits in
+        the handler for the pool, which cannot be where tasks run in threads, and must not be where they are greenlets.
         """
         if pools.has_processes(type(self.pool)):
             super().cancel_active_requests()
+        else:
+            residents.close()  # the keeper sees to the rest
+            self.pool = None
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """What is called with each message."""
         handle = super().create_task_handler(*args, **kwargs)
 
         def admit(message: Any) -> None:
+            if residents.is_closed:  # this worker ends, and took it before Celery knew
+                message.reject_log_error(logger, self.connection_errors, requeue=True)
+                return
             refusal = self._judge(message)
             if refusal is None:
                 try:

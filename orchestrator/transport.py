@@ -13,9 +13,11 @@ place, which the consumer refuses as it refuses others.
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import threading
 import uuid
+from collections.abc import Iterator
 from queue import Empty
 from typing import Any
 
@@ -103,8 +105,13 @@ class QoS(redis.QoS):
         self._tell_of_credit()
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Forget a message that was refused. Whether its task is to run again, the store decides."""
+        """Forget a message that was refused, or put it back: it came when this worker took nothing any more, or its
+        process was lost. Where its task runs already, or is to run no more, the store says so to whoever takes it.
+        """
         if self._is_ours(delivery_tag):
+            if requeue:
+                with self._at_best():
+                    self._put_back([delivery_tag])
             virtual.QoS.ack(self, delivery_tag)
         else:
             super().reject(delivery_tag, requeue)
@@ -131,22 +138,29 @@ class QoS(redis.QoS):
         others, such as an AttributeError where it has let go of the connection already.
         """
         self._flush()
-        try:
-            self._put_back_transient(client)
+        with self._at_best():
+            self._put_back(
+                [tag for tag, message in self._delivered.items() if _is_transient(message)], client
+            )
             super().restore_unacked(client)
+        self._delivered.clear()
+
+    @contextlib.contextmanager
+    def _at_best(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             logger.warning("The broker is gone; what it handed out will be sent again: %s", error)
-            self._delivered.clear()
 
-    def _put_back_transient(self, client: Any) -> None:
-        kept = {tag: message for tag, message in self._delivered.items() if _is_transient(message)}
+    def _put_back(self, tags: list[str], client: Any = None) -> None:
         with self.channel.conn_or_acquire(client) as connection:
-            for tag, message in kept.items():
-                info = message.delivery_info
-                self.channel._do_restore_message(
-                    message._raw, info["exchange"], info["routing_key"], connection, leftmost=False
-                )
-                del self._delivered[tag]
+            for tag in tags:
+                message = self._delivered.pop(tag, None)
+                if message is not None:  # else it was put back when the connection broke
+                    info = message.delivery_info
+                    self.channel._do_restore_message(
+                        message._raw, info["exchange"], info["routing_key"], connection, leftmost=False
+                    )
 
 
 class Channel(redis.Channel):

@@ -156,7 +156,7 @@ def test_a_pool_hands_back_what_runs_warm_and_cold_when_it_has_ended(project: Pr
     if pool == "solo":
         first.send_signal(signal.SIGTERM)
     else:
-        project.run("celery", "-A", "orchestrator", "control", "shutdown", "-d", hostname(project, "w1"))
+        project.client().app.control.shutdown(destination=[hostname(project, "w1")])
 
     # Then the grace is kept, what runs is ended and handed back, and begun there
     assert first.wait(60) == 0

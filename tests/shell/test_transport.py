@@ -87,8 +87,19 @@ def test_a_transient_message_that_is_refused_is_gone(url: str, server: redis.Red
     send(server, "one", 1)
     with open_connection(url) as connection:
         (message,) = take(connection, 1)
-        message.requeue()  # as Celery does when a pool process is lost: what becomes of its task, the sweep says
+        message.reject()
     assert server.llen("work") == 0
+
+
+def test_a_transient_message_that_comes_too_late_is_put_back(url: str, server: redis.Redis) -> None:
+    send(server, "one", 1)
+    send(server, "two", 1)
+    with open_connection(url) as connection:
+        one, two = take(connection, 2)
+        two.requeue()  # as kombu does where the consumer takes nothing any more, and Celery when a process is lost
+        assert server.llen("work") == 1
+        one.ack()
+    assert server.llen("work") == 1
 
 
 def test_what_was_handed_out_and_not_begun_is_put_back_at_the_end(url: str, server: redis.Redis) -> None:
