@@ -7,6 +7,8 @@ import os
 import platform
 import re
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
@@ -21,6 +23,8 @@ from orchestrator.config import Settings
 from orchestrator.connections import safe_url
 from orchestrator.keys import Keys
 from orchestrator.models import Model
+from orchestrator.wording import count
+from orchestrator.workers import Worker, Workers, processes
 
 PATIENCE = 3
 """Seconds that a server has to answer."""
@@ -147,10 +151,10 @@ def _redis_and_all_behind_it(settings: Settings, url: str) -> Iterator[Finding]:
             yield _problem("redis", f"{safe_url(url)} does not answer: {error}", _URL_REMEDY)
             return
         yield from _redis(client, settings, safe_url(url))
-    broker = _broker(settings)
-    yield broker
-    if broker.level is not Level.PROBLEM:
-        yield from _workers(settings)
+        broker = _broker(settings)
+        yield broker
+        if broker.level is not Level.PROBLEM:
+            yield from _workers(settings, client)
 
 
 _URL_REMEDY = (
@@ -326,7 +330,9 @@ def _broker(settings: Settings) -> Finding:
     return _ok("broker", f"{safe_url(url)} answers")
 
 
-def _workers(settings: Settings) -> Iterator[Finding]:
+def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
+    keys = Keys(settings.redis.prefix)
+    present = _ask(Workers(client, keys).present) or []
     try:
         answers = _ask_the_workers()
     except errors.OrchestratorError as error:
@@ -337,15 +343,18 @@ def _workers(settings: Settings) -> Iterator[Finding]:
             "workers", f"they cannot be asked: {error}", "See what is said of Redis and the broker."
         )
         return
-    if not answers:
+    names = {*answers, *(worker.name for worker in present)}
+    if not names:
         yield _warning(
             "workers",
-            "no worker answers, so nothing is worked on",
+            "there is no worker, so nothing is worked on",
             "Start one: celery -A orchestrator worker. (`orchestrator run` brings its own.)",
         )
         return
-    yield _ok("workers", f"{len(answers)} answered: {', '.join(sorted(answers))}")
+    yield _ok("workers", f"{len(names)} there: {', '.join(sorted(names))}")
+    yield from _names(present)
     served = {str(queue["name"]) for queues in answers.values() for queue in queues}
+    served |= {queue for worker in present for queue in worker.queues}
     missing = sorted({settings.queue(name) for name in settings.specialists} - served)
     if missing:
         yield _warning(
@@ -355,9 +364,53 @@ def _workers(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield _ok("queues", "each specialist's queue has a worker")
+    yield from _processes(settings, client, present)
+
+
+def _names(present: Sequence[Worker]) -> Iterator[Finding]:
+    counted = Counter(worker.name for worker in present)
+    twice = sorted(name for name, number in counted.items() if number > 1)
+    if twice:
+        yield _warning(
+            "worker names",
+            f"more than one worker is called {', '.join(twice)}: Celery's commands and Flower cannot tell them apart",
+            "Start each with a name of its own: celery -A orchestrator worker -n NAME@%h",
+        )
+
+
+def _processes(settings: Settings, client: redis.Redis, present: Sequence[Worker]) -> Iterator[Finding]:
+    """Whether the workers run as many tasks at once as the caps allow."""
+    there = processes(present)
+    keys = Keys(settings.redis.prefix)
+    caps = {
+        feature: _cap(client, keys, feature)
+        for feature in sorted(_ask(lambda: client.smembers(keys.active)) or ())
+    }
+    widest = max(caps, key=lambda feature: caps[feature], default="")
+    if not there or not widest:
+        return
+    if caps[widest] <= there:
+        yield _ok("processes", f"the workers run {count(there, 'task')} at once, as many as any cap allows")
+    else:
+        yield _warning(
+            "processes",
+            f"the workers run {count(there, 'task')} at once, and {widest} has a cap of {caps[widest]}: "
+            "its other tasks wait for a process",
+            f"Start more: celery -A orchestrator worker --concurrency {caps[widest] - there}",
+        )
+
+
+def _cap(client: redis.Redis, keys: Keys, feature: str) -> int:
+    """At most so many tasks of the feature run at once."""
+    cap, total = client.hmget(keys.feature(feature).meta, "cap", "total")
+    return min(int(cap or 0), int(total or 0))
 
 
 def _ask_the_workers() -> Mapping[str, Sequence[Mapping[str, object]]]:
+    from celery.app.control import DuplicateNodenameWarning  # type: ignore[attr-defined]
+
     from orchestrator.celery import app  # late: it brings all of Celery, and reads the settings
 
-    return app.control.inspect(timeout=1.0).active_queues() or {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DuplicateNodenameWarning)  # it is a finding of its own
+        return app.control.inspect(timeout=1.0).active_queues() or {}

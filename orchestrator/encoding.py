@@ -52,7 +52,7 @@ def describe_task(task: Task) -> str:
 
 
 def describe_batches(
-    batches: Iterable[Batch], routes: Mapping[str, Route], expected: float
+    batches: Iterable[Batch], routes: Mapping[str, Route], expected: float, cap: int
 ) -> tuple[dict[str, str], dict[str, str], dict[str, int]]:
     """Batches as they are stored.
 
@@ -60,6 +60,7 @@ def describe_batches(
         batches: In order.
         routes: Who does each task.
         expected: Expected seconds of all of them together.
+        cap: The cap that they are expected to run under.
 
     Returns:
         The fields of the hashes batches, plan and counts.
@@ -68,7 +69,7 @@ def describe_batches(
     for batch in batches:
         adds = batch.expected if batch.adds is None else batch.adds
         expected = max(0.0, expected - adds)
-        described[str(batch.number)] = _described(batch, expected)
+        described[str(batch.number)] = _described(batch, expected, cap)
         totals[f"{batch.number}:total"] = len(batch.tasks)
         for task in batch.tasks:
             rank += 1
@@ -76,11 +77,11 @@ def describe_batches(
     return described, places, totals
 
 
-def _described(batch: Batch, after: float) -> str:
+def _described(batch: Batch, after: float, cap: int) -> str:
     adds = batch.expected if batch.adds is None else batch.adds
     fields = {"tasks": batch.tasks, "expected": round(adds, 3), "after": round(after, 3)}
-    if batch.adds is not None:
-        fields["alone"] = round(batch.expected, 3)
+    if batch.due is not None:
+        fields |= {"due": round(batch.due, 3), "cap": cap}
     return json.dumps(fields)
 
 
@@ -106,7 +107,7 @@ def describe_growth(decided: Growth, routes: Mapping[str, Route]) -> dict[str, A
     """A growth as grow.lua reads it."""
     described, totals, after = {}, {}, 0.0
     for batch in reversed(decided.batches[max(0, decided.shape.open - 1) :]):
-        described[batch.number] = _described(batch, after)
+        described[batch.number] = _described(batch, after, decided.shape.cap)
         totals[batch.number] = len(batch.tasks)
         after += batch.expected
     events = []
@@ -230,6 +231,7 @@ def parse_progress(feature_id: str, found: Mapping[str, Any]) -> Progress:
         total=meta["total"],
         counts=_without_zeros(found["counts"]),
         in_flight=found["in_flight"],
+        launched=found["launched"],
         queued=found["queued"],
         delayed=found["delayed"],
         unassigned=found["unassigned"],
@@ -240,7 +242,8 @@ def parse_progress(feature_id: str, found: Mapping[str, Any]) -> Progress:
         stops=tuple(map(int, filter(None, meta.get("stops", "").split(",")))),
         overdue=int(meta.get("overdue", 0)),
         batch_started=_moment(meta.get("batch_started")),
-        batch_expected=batch.get("expected"),
+        batch_ran=float(meta.get("ran", 0)) / 1000,
+        batch_due=_due(batch, int(meta["cap"])),
         batch=meta["batch"],
         batches=meta["batches"],
         batch_total=batch["total"],
@@ -251,6 +254,11 @@ def parse_progress(feature_id: str, found: Mapping[str, Any]) -> Progress:
         finished=_moment(meta.get("finished")),
         expected_end=expected_end,
     )
+
+
+def _due(batch: Mapping[str, Any], cap: int) -> float | None:
+    """When the open batch should have ended: later where the cap is lower now than planned (see recover.lua)."""
+    return batch["due"] * max(1.0, batch["cap"] / cap) if "due" in batch else None
 
 
 def _without_zeros(counts: Mapping[str, int]) -> Mapping[TaskStatus, int]:

@@ -278,7 +278,7 @@ def _batches(work: Work, shape: Shape, numbers: Mapping[str, int]) -> Iterator[B
         newcomers = sorted(came[number], key=work.preference.__getitem__)
         launch = tuple(heapq.merge(stayed[number], newcomers, key=work.preference.__getitem__))
         expected = makespan([work.weights[task] for task in launch], shape.cap)
-        yield Batch(number=number, tasks=launch, expected=expected)
+        yield Batch(number=number, tasks=launch, expected=expected, due=work.due(expected, launch))
 
 
 def _ranks(batches: Iterable[Batch], shape: Shape) -> Iterator[tuple[str, int]]:

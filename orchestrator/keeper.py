@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -13,6 +16,7 @@ from celery import bootsteps, signals
 from celery.worker import state
 
 from orchestrator import (
+    __version__,
     doctor,
     durations,
     errors,
@@ -28,6 +32,7 @@ from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
 from orchestrator.waker import Waker
 from orchestrator.watchdog import Watchdog
+from orchestrator.workers import Worker
 
 if TYPE_CHECKING:
     from celery.worker import WorkController
@@ -52,6 +57,9 @@ class Keeper(bootsteps.StartStopStep):
     def __init__(self, parent: WorkController, **_: Any) -> None:
         self.shell = tasks.shell(parent.app)
         self.worker = str(getattr(parent, "hostname", ""))
+        self.parent = parent
+        # Two workers may have been given one name. Only one of them leads.
+        self.id = f"{self.worker}/{secrets.token_hex(4)}"
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._run, name="orchestrator-keeper", daemon=True)
         settings = self.shell.settings
@@ -65,7 +73,7 @@ class Keeper(bootsteps.StartStopStep):
         self.knows_limits = False
         self.trouble = ""
         self.notifiers = notifier.open_notifiers(
-            self.shell.store, settings.notifications, self.worker, pause=settings.recovery.sweep
+            self.shell.store, settings.notifications, self.id, pause=settings.recovery.sweep
         )
 
     def start(self, parent: WorkController) -> None:
@@ -119,6 +127,8 @@ class Keeper(bootsteps.StartStopStep):
         if not self.has_processes:
             self._end_residents()
         self.stopped.set()
+        with contextlib.suppress(redis.RedisError):
+            self.shell.store.workers.leave(self.id)
         self.waker.stop()
         for each in self.notifiers:
             each.stop()
@@ -161,8 +171,23 @@ class Keeper(bootsteps.StartStopStep):
         except redis.RedisError as error:
             logger.warning("The Redis at %s does not know the limits yet: %s", store.url, error)
 
+    def _announce(self) -> None:
+        """Say what this worker takes now: Celery can change its queues and processes while it runs."""
+        self.shell.store.workers.announce(
+            Worker(
+                id=self.id,
+                name=self.worker,
+                pid=os.getpid(),
+                pool=type(self.parent.pool).__module__.rpartition(".")[2],
+                processes=int(getattr(self.parent.pool, "num_processes", 0) or 0),
+                queues=tuple(self.parent.app.amqp.queues.consume_from),
+                version=__version__,
+            )
+        )
+
     def _run(self) -> None:
         recovery = self.shell.settings.recovery
+        self._try(self._announce)
         self._try(self._leads)
         while not self.stopped.wait(recovery.sweep):
             self._try(self._look)
@@ -184,15 +209,17 @@ class Keeper(bootsteps.StartStopStep):
         self._renew(self.shell.settings.recovery.lease)
         if self.has_processes:
             self.watchdog.look(self._running())
+        self._announce()
         if not self.knows_limits:
             self._make_limits_known()
         if self._leads():
             self._sweep()
             self._wake(self.shell.store.reconcile_limits())
             self._forget()
+            self.shell.store.workers.forget_gone()
 
     def _leads(self) -> bool:
-        leads = self.shell.store.lead(self.worker, seconds=self.shell.settings.recovery.sweep * 3)
+        leads = self.shell.store.lead(self.id, seconds=self.shell.settings.recovery.sweep * 3)
         self.waker.lead(leads)
         return leads
 
@@ -202,10 +229,12 @@ class Keeper(bootsteps.StartStopStep):
         )
 
     def _sweep(self) -> None:
+        settings = self.shell.settings
+        queued = self.shell.store.queued({settings.queue(name) for name in settings.specialists})
         for feature_id in self.shell.store.active():
             forks.let_one_through()
             try:
-                self._recover(feature_id)
+                self._recover(feature_id, queued)
             except errors.NoSuchFeature:
                 continue
             except redis.ResponseError as error:  # what is wrong with one feature must not hold up the others
@@ -225,7 +254,7 @@ class Keeper(bootsteps.StartStopStep):
     def _wake(self, features: list[str]) -> None:
         self.shell.dispatcher.send([lifecycle.Wake(feature) for feature in features])
 
-    def _recover(self, feature_id: str) -> None:
+    def _recover(self, feature_id: str, queued: Collection[str]) -> None:
         recovery = self.shell.settings.recovery
         facts, unpublished = self.shell.store.recover(
             feature_id,
@@ -235,6 +264,8 @@ class Keeper(bootsteps.StartStopStep):
             # A worker that is well renews in every sweep, and asks an absent Redis about as often.
             regain=max(recovery.lease / 2, 3 * recovery.sweep),
             overdue=self.shell.settings.error_handling.overdue_factor,
+            queued=queued,
+            overdue_least=self.shell.settings.error_handling.overdue_least,
         )
         self.shell.dispatcher.send(lifecycle.follow_up(facts))
         if unpublished:

@@ -169,6 +169,11 @@ class Keys:
         return f"{self.prefix}:sweeper"
 
     @property
+    def workers(self) -> str:
+        """Hash: start of a worker → what it announced of itself last (see workers.py), JSON."""
+        return f"{self.prefix}:workers"
+
+    @property
     def swept(self) -> str:
         """Hash: "looked": when the sweep looked last; "patient": until when it takes nothing back, both in ms."""
         return f"{self.prefix}:swept"

@@ -396,6 +396,11 @@ class Batch(Model):
         default=None,
         description="dataflow: expected seconds from the end of all batches before to its own; 0: it ends first",
     )
+    due: float | None = Field(
+        default=None,
+        description="seconds from its opening (dataflow: from the feature's start) to its expected end; "
+        "absent where a task has no estimate",
+    )
     sub_batches: tuple[SubBatch, ...] = ()
 
     @property
@@ -572,6 +577,7 @@ class Progress(Model):
     total: int = Field(description="tasks")
     counts: Mapping[TaskStatus, int] = Field(description="tasks by status, without the pending ones")
     in_flight: int = Field(description="published and unfinished: the slots taken")
+    launched: int = Field(default=0, description="of those in flight: not begun by a worker yet")
     queued: int = Field(description="ready, waiting for a slot")
     delayed: int = Field(description="waiting for a retry")
     unassigned: int = Field(default=0, description="waiting for a specialist")
@@ -586,7 +592,13 @@ class Progress(Model):
     stops: tuple[int, ...] = Field(default=(), description="batches that wait for launch")
     overdue: int = Field(default=0, description="how often the open batch was reported as overdue")
     batch_started: float | None = None
-    batch_expected: float | None = Field(default=None, description="expected seconds of the open batch")
+    batch_ran: float = Field(
+        default=0.0,
+        description="seconds in which the open batch (dataflow: the feature) could go on; compare with batch_due",
+    )
+    batch_due: float | None = Field(
+        default=None, description="seconds after which it should have ended; absent without estimates"
+    )
     batch: int = Field(description="number of the batch that is open; 0 before the first")
     batches: int
     batch_total: int
@@ -596,6 +608,11 @@ class Progress(Model):
     started: float | None = None
     finished: float | None = None
     expected_end: float | None = None
+
+    @property
+    def is_overdue(self) -> bool:
+        """It was reported that the open batch takes too long, and it is over its time still."""
+        return self.overdue > 0 and self.batch_due is not None and self.batch_ran > self.batch_due
 
     @property
     def completed(self) -> int:

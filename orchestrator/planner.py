@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -154,6 +154,16 @@ class Work:
         """Expected seconds of the whole where a task starts once all it depends on has ended and a slot is free."""
         return max(self.ends.values())
 
+    @cached_property
+    def guessed(self) -> frozenset[str]:
+        """The tasks without an estimate."""
+        return frozenset(task.id for task in self.feature.tasks if task.estimate is None)
+
+    def due(self, expected: float, tasks: Iterable[str] | None = None) -> float | None:
+        """The expected seconds, where each of the tasks (None: of all) has an estimate; else None: nobody knows."""
+        is_guess = self.guessed if tasks is None else not self.guessed.isdisjoint(tasks)
+        return None if is_guess else expected
+
     def expected(self, tasks: Sequence[str]) -> float:
         """Expected seconds of tasks that are launched in this order and wait for nothing but a slot."""
         return simulation.makespan([self.weights[task] for task in tasks], self.cap)
@@ -201,11 +211,13 @@ def _batches(work: Work, strategy: Strategy) -> Iterator[Batch]:
         if strategy is Strategy.DATAFLOW:
             closed = max(before, *(work.ends[task] for task in tasks))
             parts, adds = iter(()), closed - before
+        expected = work.expected(tasks)
         yield Batch(
             number=number,
             tasks=tuple(tasks),
-            expected=work.expected(tasks),
+            expected=expected,
             adds=adds,
+            due=work.due(closed) if strategy is Strategy.DATAFLOW else work.due(expected, tasks),
             sub_batches=tuple(parts),
         )
 

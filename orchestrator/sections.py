@@ -73,14 +73,9 @@ class SpecialistSettings(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$",
         description="Celery queue of its tasks; else its name",
     )
-    rate_limit: str | None = Field(
-        default=None,
-        pattern=r"^\d+(\.\d+)?(/[smh])?$",
-        description="attempts that each single worker starts, such as 10/m; Celery's own, see rate",
-    )
     rate: Annotated[str, AfterValidator(check_rate)] | None = Field(
         default=None,
-        description="attempts that all workers together start, such as 30/m, or 30/m burst 5",
+        description="attempts that all workers together start, such as 30/m, or 30/m burst 5; also as rate_limit",
     )
     concurrency: int | None = Field(
         default=None,
@@ -91,6 +86,17 @@ class SpecialistSettings(Section):
     model_tier: str | None = Field(
         default=None, description="a hint for agents, such as standard or advanced"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_limit_is_rate(cls, value: object) -> object:
+        """Celery's name for it means the same. Celery's own limit would hold up all other tasks of the worker too."""
+        if not isinstance(value, Mapping) or "rate_limit" not in value:
+            return value
+        if value.get("rate") not in (None, value["rate_limit"]):
+            raise ValueError("has both rate and rate_limit, which mean the same; keep one of them")
+        rest = {name: given for name, given in value.items() if name != "rate_limit"}
+        return {**rest, "rate": value["rate_limit"]}
 
     @model_validator(mode="after")
     def _one_way_to_work(self) -> SpecialistSettings:
@@ -278,6 +284,9 @@ class ErrorHandling(Section):
     )
     overdue_factor: float = Field(
         default=1.5, ge=1, le=100, description="a batch is overdue at so many times its expected duration"
+    )
+    overdue_least: Seconds = Field(
+        default=60.0, description="and not before it is this much over it: short tasks vary by seconds"
     )
 
 

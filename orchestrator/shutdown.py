@@ -110,6 +110,7 @@ class Shutdown:
         grace: Seconds that it may go on; None: to its own end.
         hand_back: Hands back the attempt of a Celery request that cannot do it itself.
         has_processes: Whether attempts run in processes of the pool, or in this one.
+        here: Those that run in this one.
         leave: Ends this process at once, with all that runs in it.
     """
 
@@ -118,11 +119,13 @@ class Shutdown:
         grace: float | None,
         hand_back: Callable[[Any], None],
         has_processes: bool = True,
+        here: Residents = residents,
         leave: Callable[[], None] = lambda: os._exit(os.EX_OK),
     ) -> None:
         self.grace = grace
         self.hand_back = hand_back
         self.has_processes = has_processes
+        self.here = here
         self.leave = leave
         self.deadline = float("inf")
         self._told: set[str] = set()
@@ -148,7 +151,7 @@ class Shutdown:
             for request in requests:
                 self._end_process(request, is_late)
             return
-        residents.close()
+        self.here.close()
         if is_late and (stubborn := list(requests)):
             for request in stubborn:
                 logger.error("%s does not end: this process does, at once", request.id)

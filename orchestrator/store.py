@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ from orchestrator.models import (
 )
 from orchestrator.records import Records
 from orchestrator.scripts import Call
+from orchestrator.workers import Workers
 
 IDEMPOTENCY_DAYS = 7
 STAGED_SECONDS = 3_600
@@ -112,6 +113,7 @@ class Store(Records):
         super().__init__(client, keys)
         self.events_kept = events_kept
         self.url = url
+        self.workers = Workers(client, keys)
         self.publishes = queues is not None
         self._queues = json.dumps(dict(queues)) if queues is not None else ""
 
@@ -210,7 +212,9 @@ class Store(Records):
         self, keys: FeatureKeys, plan: Schedule, routes: Mapping[str, Route], gated: Mapping[str, str]
     ) -> dict[str, str]:
         """Write the big parts of a feature; returns their names and the keys they are at."""
-        batches, places, totals = encoding.describe_batches(plan.batches, routes, plan.expected_seconds)
+        batches, places, totals = encoding.describe_batches(
+            plan.batches, routes, plan.expected_seconds, plan.cap
+        )
         if plan.strategy is Strategy.DATAFLOW:
             places = {
                 task: encoding.ranked(rank, places[task]) for rank, task in enumerate(plan.order, start=1)
@@ -707,6 +711,14 @@ class Store(Records):
             return False
         return bool(self.client.pexpire(self.keys.sweeper, ttl))
 
+    def queued(self, queues: Iterable[str]) -> set[str]:
+        """Those of the queues that have messages, where this Redis is the broker."""
+        names = list(queues) if self.publishes else []
+        pipeline = self.client.pipeline(transaction=False)
+        for name in names:
+            pipeline.llen(name)
+        return {name for name, length in zip(names, pipeline.execute(), strict=True) if length}
+
     def refuse(self, reason: str) -> None:
         """Count a message that a worker refused."""
         self.client.hincrby(self.keys.refused, reason, 1)
@@ -727,6 +739,8 @@ class Store(Records):
         lease: float = 10.0,
         regain: float = 5.0,
         overdue: float = 1.5,
+        overdue_least: float = 60.0,
+        queued: Collection[str] = (),
     ) -> tuple[Facts, tuple[Launch, ...]]:
         """Take back what lost workers held, launch what may start now, and find launches whose message was lost.
 
@@ -737,6 +751,9 @@ class Store(Records):
             lease: Seconds for which a lease is given.
             regain: Seconds that everybody has to renew their leases after an outage.
             overdue: How many times its expected duration a batch may take before that is noticed.
+            overdue_least: Seconds that it may take longer in any case.
+            queued: The queues that had messages when the sweep began, as `queued` gives them. A message that the sweep
+                sends again must not keep it from sending the next.
 
         Returns:
             What the cascade found, and what to publish again, where the store does not do it.
@@ -764,6 +781,8 @@ class Store(Records):
                 keys.tasks,
                 self.keys.swept,
                 keys.freed,
+                keys.delayed,
+                keys.waiting,
             ],
             [
                 feature_id,
@@ -783,6 +802,8 @@ class Store(Records):
                 lifecycle.ask_whether_done("its worker was lost").model_dump_json(),
                 round(lease * 1000),
                 round(regain * 1000),
+                json.dumps(dict.fromkeys(queued, True)),
+                round(overdue_least * 1000),
             ],
         )
         found, answer = scripts.run(self.client, recover, self._cascade(feature_id))

@@ -21,17 +21,21 @@ COLD_SECONDS = 10.0
 
 
 @contextlib.contextmanager
-def worker(settings: Settings, *, name: str, log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def worker(
+    settings: Settings, *, name: str, log: Path | None = None, processes: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A Celery worker that runs as long as the `with` lasts.
 
     Args:
         settings: The settings; the worker reads the same from the same folder.
         name: The first part of the worker's node name.
         log: Where its output goes; the terminal where it is left out.
+        processes: Tasks that it runs at once; as configured where it is left out.
     """
     # It is alone, or does not mind: without looking for neighbours it is ready a second sooner.
     alone = ["--without-mingle", "--without-gossip"]
     command = ["-A", "orchestrator", "worker", "-n", f"{name}@%h", "--loglevel", "info", *alone]
+    command += ["--concurrency", str(processes)] if processes else []
     with celery(settings, command, log) as process:
         yield process
 

@@ -67,7 +67,6 @@ def register(app: App, settings: Settings, specialist: str) -> None:
     options: dict[str, Any] = {
         "bind": True,
         "shared": False,  # one process may hold apps of several settings
-        "rate_limit": settings.specialists[specialist].rate_limit,
         "throws": (TaskStopped,),
     }
 

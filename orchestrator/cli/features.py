@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, routing, wording
+from orchestrator import errors, routing, wording, workers
 from orchestrator.cli import connection, options, output, views
 from orchestrator.cli.snapshot import Reader
 from orchestrator.models import Event, Progress, Route, Task, TaskState
 from orchestrator.report import explanation, remedies, standing
 from orchestrator.report.events import event_line
+from orchestrator.workers import Worker
 
 if TYPE_CHECKING:
     from orchestrator.client import Client, Handle
@@ -57,7 +58,7 @@ def _list(client: Client, *, as_json: bool) -> None:
 
 def _show_needs(client: Client, features: Sequence[Progress]) -> None:
     """What waits for a person, over all features, with the command that answers it."""
-    waiting = [progress for progress in features if progress.status in views.WAITING or progress.overdue]
+    waiting = [progress for progress in features if progress.status in views.WAITING or progress.is_overdue]
     for progress in waiting[:NEEDS_SHOWN]:
         for need in remedies.needs(progress, client.feature(progress.id).unsettled())[:NEEDS_SHOWN]:
             output.say(f"{progress.id}: {need.what}. Next: {need.command}")
@@ -100,12 +101,25 @@ def _show(client: Client, handle: Handle, *, whole: bool, as_json: bool) -> None
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
     batch = snapshot.of_batch(progress.batch)
+    if short := standing.process_line(progress, _processes(client, progress)):
+        output.say(f"{short}. More: celery -A orchestrator worker --concurrency {progress.cap}")
     for late in standing.overdue_lines(
         progress, batch, time.time(), _output_ages(client, progress.id, batch)
     ):
         output.say(late)
     for need in remedies.needs(progress, handle.unsettled())[:NEEDS_SHOWN]:
         output.say(f"{need.what}. Next: {need.command}")
+
+
+def _processes(client: Client, progress: Progress) -> int:
+    """How many tasks of the feature the workers run at once."""
+    from orchestrator.cli import workforce
+
+    if not progress.launched:
+        return 0
+    queues = set(workforce.needed_queues(client, progress.id))
+    present = client.store.workers.present()
+    return workers.processes(worker for worker in present if queues & set(worker.queues))
 
 
 def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -> dict[str, float]:
@@ -137,7 +151,7 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: opt
             now=time.time(),
             outcome=handle.outcome(task_id),
             route=route,
-            listeners=_listeners(client) if state.phase == "launched" else None,
+            listeners=_listeners(client, route) if state.phase == "launched" else None,
             limit=client.store.limit(state.limit) if state.limit else None,
         )
     if as_json:
@@ -158,13 +172,13 @@ def _route(client: Client, task: Task) -> Route | None:
         return None
 
 
-def _listeners(client: Client) -> Mapping[str, Sequence[str]] | None:
+def _listeners(client: Client, route: Route | None) -> Mapping[str, Sequence[Worker]] | None:
     from kombu.exceptions import OperationalError
 
     from orchestrator.cli import workforce
 
     try:
-        return workforce.listeners(client.app)
+        return workforce.listeners(client, [route.queue] if route else [])
     except OperationalError:
         return None
 

@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from orchestrator import embedded, errors, supervisor, wording
+from orchestrator import embedded, errors, supervisor, wording, workers
+from orchestrator.workers import Worker
 
 if TYPE_CHECKING:
     from orchestrator.celery import App
@@ -26,21 +28,49 @@ LOOK_SECONDS = 2.0
 CALM_SECONDS = 15.0
 """Time between two questions, while a queue has no worker, and while each has one."""
 
+MOST_PROCESSES = 64
+"""A worker that is brought has no more processes than this, or than is configured: each takes some 50 MB."""
+
 LAST_LINES = 15
 
 
-def listeners(app: App, *, limit: int | None = None) -> Mapping[str, Sequence[str]]:
-    """Each queue with the workers that take from it; `limit` ends the asking after so many answers.
+def listeners(client: Client, queues: Iterable[str] = ()) -> Mapping[str, Sequence[Worker]]:
+    """Each queue with the workers that take from it.
 
-    Example:
-        {"senior-engineer": ["worker@host"]}
+    Workers announce themselves in Redis, also while they are too busy to answer a ping (Celery's pool `solo`). Only
+    where one of `queues` has none, or there is none at all, are they pinged as well: they may be of an older version.
     """
-    found: dict[str, list[str]] = {}
-    answers = app.control.inspect(timeout=ANSWER_SECONDS, limit=limit).active_queues() or {}
-    for worker, queues in sorted(answers.items()):
-        for queue in queues:
-            found.setdefault(str(queue["name"]), []).append(worker)
-    return found
+    present = client.store.workers.present()
+    if client.settings.is_embedded:  # all of them run on this machine
+        present = [worker for worker in present if is_running(worker.pid)]
+    found = workers.by_queue(present)
+    is_covered = all(queue in found for queue in queues)
+    return found if found and is_covered else {**pinged(client.app), **found}
+
+
+def pinged(app: App) -> dict[str, list[Worker]]:
+    """Each queue with the workers that take from it, as they answer themselves within a second."""
+    from celery.app.control import DuplicateNodenameWarning  # type: ignore[attr-defined]
+
+    with warnings.catch_warnings():
+        # Two of one name is a finding of `orchestrator doctor`, and no line in every report.
+        warnings.simplefilter("ignore", DuplicateNodenameWarning)
+        answers = app.control.inspect(timeout=ANSWER_SECONDS).active_queues() or {}
+    return workers.by_queue(
+        Worker(id=name, name=name, queues=tuple(str(queue["name"]) for queue in queues))
+        for name, queues in sorted(answers.items())
+    )
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this machine runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 class Workforce:
@@ -95,9 +125,20 @@ class Workforce:
         """Start a worker of our own."""
         self.over.set()
         self.log_start = self.log.stat().st_size if self.log.exists() else 0
-        worker = supervisor.worker(self.client.settings, name=f"run-{os.getpid()}", log=self.log)
+        worker = supervisor.worker(
+            self.client.settings,
+            name=f"run-{os.getpid()}",
+            log=self.log,
+            processes=self._processes(),
+        )
         self.own = self.stack.enter_context(worker)
         self.stack.enter_context(hurried(self.own))
+
+    def _processes(self) -> int:
+        """As many as the feature may use: its cap may be higher than the one that is configured."""
+        progress = self.client.store.progress(self.feature_id)
+        configured = self.client.settings.parallelism.max_parallel_tasks
+        return max(configured, min(progress.cap, progress.total, MOST_PROCESSES))
 
     def look_out(self) -> None:
         """Ask in the background, again and again, whether the queues that the feature needs have workers."""
@@ -109,7 +150,7 @@ class Workforce:
         while not self.over.wait(pause):
             pause = LOOK_SECONDS
             try:
-                served = listeners(self.client.app)
+                served = listeners(self.client, queues)
             except Exception:  # an unreachable broker is told by whoever needs it; this is only a hint
                 continue
             self.missing = [queue for queue in queues if queue not in served]
@@ -127,7 +168,7 @@ def gather(client: Client, feature_id: str, *, had_server: bool) -> Iterator[Wor
     """
     with ended_by_signals(), contextlib.ExitStack() as stack:
         workforce = Workforce(client, feature_id, stack)
-        if client.settings.is_embedded and (not had_server or not listeners(client.app, limit=1)):
+        if client.settings.is_embedded and (not had_server or not listeners(client)):
             workforce.bring()
         else:
             workforce.look_out()

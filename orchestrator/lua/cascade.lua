@@ -129,7 +129,9 @@ local function open_batches()
     if batch == 1 or not dataflow then
       for _, task in ipairs(cjson.decode(redis.call('HGET', KEYS[4], batch)).tasks) do take_its_turn(task) end
     end
-    redis.call('HSET', KEYS[1], 'batch', batch, 'batch_started', now, 'overdue', 0)
+    redis.call('HSET', KEYS[1], 'batch', batch, 'batch_started', now)
+    -- In dataflow a batch is held against the time since the start of the feature (see recover.lua).
+    if not dataflow then redis.call('HSET', KEYS[1], 'overdue', 0, 'ran', 0) end
     record('event', 'batch_opened', 'batch', batch, 'total', (counts(batch .. ':total')))
   end
 end

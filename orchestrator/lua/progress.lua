@@ -2,8 +2,8 @@
 --
 -- KEYS  1 meta  2 counts  3 batches  4 ready  5 slots  6 delayed  7 unassigned  8 states  9 waiting
 -- ARGV  1 the statuses to count, comma-separated
--- Output JSON: meta {field: text}, counts {status: n}, batch_counts {status: n}, batch {expected, after, total,
---       resolved}, in_flight, queued, delayed, unassigned, limited {limit: tasks that wait for it}, gates
+-- Output JSON: meta {field: text}, counts {status: n}, batch_counts {status: n}, batch {expected, after, due,
+--       cap, total, resolved}, in_flight, launched, queued, delayed, unassigned, limited {limit: tasks that wait for it}, gates
 --       ("@testing" or "@validating" where the gates of the feature failed), now (ms); or nil where there is no such feature
 local fields = redis.call('HGETALL', KEYS[1])
 if #fields == 0 then return nil end
@@ -23,7 +23,7 @@ local batch = { total = count(meta.batch .. ':total'), resolved = count(meta.bat
 local described = redis.call('HGET', KEYS[3], meta.batch)
 if described then
   local decoded = cjson.decode(described)
-  batch.expected, batch.after = decoded.expected, decoded.after
+  batch.expected, batch.after, batch.due, batch.cap = decoded.expected, decoded.after, decoded.due, decoded.cap
 end
 local gates
 for _, name in ipairs({ '@testing', '@validating' }) do
@@ -45,6 +45,7 @@ return cjson.encode({
   batch_counts = batch_counts,
   batch = batch,
   in_flight = redis.call('ZCARD', KEYS[5]),
+  launched = redis.call('ZCOUNT', KEYS[5], '-inf', 0),
   queued = redis.call('ZCARD', KEYS[4]),
   delayed = redis.call('ZCARD', KEYS[6]),
   unassigned = redis.call('SCARD', KEYS[7]),

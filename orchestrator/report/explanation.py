@@ -9,8 +9,9 @@ from orchestrator import durations, limits
 from orchestrator.limits import Limit
 from orchestrator.models import Model, Outcome, Progress, Route, Task, TaskState, TaskStatus
 from orchestrator.report import remedies
-from orchestrator.report.standing import batch_line, is_stopped, note, reason, spent, why, word
+from orchestrator.report.standing import batch_line, is_stopped, note, process_line, reason, spent, why, word
 from orchestrator.wording import SHOWN, count, one_line, some
+from orchestrator.workers import Worker, processes
 
 SHOWN_HOLDERS = 3
 """Of so many tasks that hold a batch open, the commands are given."""
@@ -38,7 +39,7 @@ def explain(
     now: float,
     outcome: Outcome | None = None,
     route: Route | None = None,
-    listeners: Mapping[str, Sequence[str]] | None = None,
+    listeners: Mapping[str, Sequence[Worker]] | None = None,
     limit: Limit | None = None,
 ) -> Explanation:
     """Explain where a task stands.
@@ -84,7 +85,7 @@ class _Story:
     now: float
     outcome: Outcome | None
     route: Route | None
-    listeners: Mapping[str, Sequence[str]] | None
+    listeners: Mapping[str, Sequence[Worker]] | None
     limit: Limit | None
 
     @property
@@ -245,13 +246,19 @@ class _Story:
                 [],
                 ["orchestrator up", f"celery -A orchestrator worker -Q {queue}"],
             )
-        workers = (self.listeners or {}).get(queue, ())
-        details = [f"Workers on {queue}: {some(workers)}; they are busy with other work"] if workers else []
         return (
             f"{self.name} has its slot, was {sent}, and waits for a worker (attempt {self.state.attempt}).",
-            details,
+            self._busy_workers((self.listeners or {}).get(queue, ()), queue),
             [],
         )
+
+    def _busy_workers(self, takers: Sequence[Worker], queue: str) -> list[str]:
+        if not takers:
+            return []
+        names = some([worker.name for worker in takers])
+        if short := process_line(self.progress, processes(takers)):
+            return [f"Workers on {queue}: {names}", short]
+        return [f"Workers on {queue}: {names}; they are busy with other work"]
 
     def _running(self) -> Told:
         since = durations.write(spent(self.state, self.now) or 0)

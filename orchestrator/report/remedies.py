@@ -146,7 +146,7 @@ def needs(progress: Progress, states: Sequence[TaskState] = ()) -> list[Need]:
     elif progress.awaits_launch:
         following = f"batch {progress.batch + 1} waits to be launched"
         found.append(Need(what=following, command=f"orchestrator launch {progress.id}"))
-    if progress.overdue and progress.in_flight:
+    if progress.is_overdue and progress.in_flight:
         late = f"batch {progress.batch} is overdue"
         found.append(Need(what=late, command=f"orchestrator status {progress.id}"))
     return found

@@ -49,6 +49,20 @@ def progress_line(progress: Progress) -> str:
     return ", ".join(parts)
 
 
+def process_line(progress: Progress, processes: int) -> str:
+    """That launched tasks wait because the workers run fewer at once than the cap allows; "" where that is not so.
+
+    Parameters:
+        processes: How many tasks the workers of their queues run at once.
+    """
+    if not processes or not progress.launched or processes >= progress.in_flight:
+        return ""
+    return (
+        f"{progress.launched:,} of {count(progress.in_flight, 'launched task')} wait for a process: "
+        f"the workers run {processes:,} at once, and the cap is {progress.cap:,}"
+    )
+
+
 def batch_line(progress: Progress, number: int, total: int) -> str:
     """How far one batch is; `total` is how many tasks it has.
 
@@ -196,9 +210,9 @@ def overdue_lines(
         now: On the clock of the moments.
         output_ages: Seconds since a task last wrote something, where that is known.
     """
-    if not progress.overdue or not progress.batch_started or not progress.batch_expected:
+    if not progress.is_overdue or not progress.batch_due:
         return []
-    lines = [overdue_line(progress.batch, now - progress.batch_started, progress.batch_expected)]
+    lines = [overdue_line(progress.batch, progress.batch_ran, progress.batch_due)]
     for state in states:
         if state.resolved or state.status is TaskStatus.COMPLETED:
             continue

@@ -239,7 +239,7 @@ SCENES: dict[Callable[[Project], Scene], dict[str, Any]] = {
     at_capacity: {},
     no_specialist: {"specialist_routing": {"fallback": "ask_user"}},
     circular: {},
-    overdue: {},
+    overdue: {"error_handling": {"overdue_least": "100ms"}},
 }
 """Each of the six, with the settings it happens under."""
 

@@ -15,7 +15,7 @@ ROUTES = {
     for batch in BATCHES
     for task in batch.tasks
 }
-DESCRIBED, PLACES, _ = encoding.describe_batches(BATCHES, ROUTES, 11 * 60.0)
+DESCRIBED, PLACES, _ = encoding.describe_batches(BATCHES, ROUTES, 11 * 60.0, cap=2)
 
 
 def test_all_batches_keep_their_order_and_that_of_their_tasks() -> None:

@@ -16,7 +16,10 @@ from orchestrator.models import (
     TaskState,
 )
 from orchestrator.report import explanation, standing
+from orchestrator.workers import Worker
 from tests.core.factories import NOW, TESTS_FAIL, failed, progress, running, state, task
+
+W1 = Worker(id="w1@host/1", name="w1@host", processes=5, queues=("hard-work",))
 
 
 def route(**fields: Any) -> Route:
@@ -40,7 +43,7 @@ def explain(
     of: Progress | None = None,
     depends_on: Sequence[str] = (),
     outcome: Outcome | None = None,
-    listeners: Mapping[str, Sequence[str]] | None = None,
+    listeners: Mapping[str, Sequence[Worker]] | None = None,
     limit: Limit | None = None,
     **fields: Any,
 ) -> explanation.Explanation:
@@ -91,19 +94,34 @@ def test_a_queued_task_names_who_has_the_slots() -> None:
 
 
 def test_a_task_in_a_queue_that_no_worker_takes_from_says_so() -> None:
-    found = explain(state("T5", phase="launched", attempt=1), listeners={"other": ["w1@host"]})
+    found = explain(state("T5", phase="launched", attempt=1), listeners={"other": [W1]})
     assert "no worker takes from that queue" in found.answer
     assert "celery -A orchestrator worker -Q hard-work" in found.next
 
 
-@pytest.mark.parametrize("listeners", [None, {"hard-work": ["w1@host"]}])
-def test_a_launched_task_waits_for_a_worker(listeners: Mapping[str, Sequence[str]] | None) -> None:
+@pytest.mark.parametrize("listeners", [None, {"hard-work": [W1]}])
+def test_a_launched_task_waits_for_a_worker(listeners: Mapping[str, Sequence[Worker]] | None) -> None:
     found = explain(state("T5", phase="launched", attempt=1), listeners=listeners)
     assert (
         found.answer
         == "T5 has its slot, was sent to the queue hard-work, and waits for a worker (attempt 1)."
     )
     assert found.next == ()
+
+
+def test_a_launched_task_waits_for_a_process_where_the_cap_is_wider_than_the_workers() -> None:
+    wide = progress(cap=10, in_flight=10, launched=5)
+    found = explain(state("T5", phase="launched", attempt=1), of=wide, listeners={"hard-work": [W1]})
+    assert (
+        "5 of 10 launched tasks wait for a process: the workers run 5 at once, and the cap is 10"
+        in found.details
+    )
+
+
+def test_a_launched_task_waits_behind_other_work_where_the_workers_are_wide_enough() -> None:
+    narrow = progress(cap=2, in_flight=2, launched=1)
+    found = explain(state("T5", phase="launched", attempt=1), of=narrow, listeners={"hard-work": [W1]})
+    assert "Workers on hard-work: w1@host; they are busy with other work" in found.details
 
 
 def test_a_delayed_retry_says_when_it_is_due_and_what_went_wrong() -> None:

@@ -40,7 +40,7 @@ def test_all_that_needs_a_person_is_named_with_its_command() -> None:
         state("T5", status="on-hold"),
         running("T6"),
     ]
-    found = remedies.needs(progress(status="blocked", overdue=1), states)
+    found = remedies.needs(progress(status="blocked", overdue=1, batch_ran=45, batch_due=30), states)
     assert [(need.what, need.command) for need in found] == [
         ("T1: failed", "orchestrator retry login-1 T1"),
         ("T2: blocked", 'orchestrator unblock login-1 T2 --note "…"'),
@@ -50,6 +50,10 @@ def test_all_that_needs_a_person_is_named_with_its_command() -> None:
         ("batch 1 is overdue", "orchestrator status login-1"),
     ]
     assert remedies.needs(progress(status="completed"), states) == []
+
+
+def test_a_batch_that_is_back_on_time_is_not_called_overdue() -> None:
+    assert remedies.needs(progress(overdue=1, batch_ran=20, batch_due=30)) == []
 
 
 def test_a_feature_that_waits_names_its_own_command() -> None:

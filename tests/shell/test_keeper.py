@@ -28,13 +28,13 @@ from tests.waiting import wait_until
 RECOVERY = Recovery(sweep=0.01, lease=60, patience=0.001, worker_lost_retries=1)
 
 
-PARENT: Any = SimpleNamespace(pool_cls=TaskPool)
-
-
 @pytest.fixture
 def keeper(store: Store) -> Any:
     parent: Any = SimpleNamespace(
-        app=app_with("memory://", recovery=RECOVERY), hostname="w1@here", pool_cls=TaskPool
+        app=app_with("memory://", recovery=RECOVERY),
+        hostname="w1@here",
+        pool=SimpleNamespace(num_processes=3),
+        pool_cls=TaskPool,
     )
     keeper = Keeper(parent)
     yield keeper
@@ -91,6 +91,26 @@ def test_the_leases_of_what_runs_here_are_renewed(
     assert store.state("auth", "T1").attempt == 1
 
 
+def test_a_worker_announces_what_it_takes_until_it_ends(keeper: Keeper, store: Store) -> None:
+    keeper._announce()
+    (worker,) = store.workers.present()
+    assert (worker.name, worker.processes) == ("w1@here", 3)
+    assert "senior-engineer" in worker.queues
+
+    keeper.parent.app.amqp.queues.deselect("senior-engineer")
+    keeper._announce()
+    (worker,) = store.workers.present()
+    assert "senior-engineer" not in worker.queues
+
+    keeper.terminate(keeper.parent)
+    assert store.workers.present() == []
+
+
+def test_of_two_workers_of_one_name_one_leads(keeper: Keeper, store: Store) -> None:
+    twin = Keeper(keeper.parent)
+    assert [keeper._leads(), twin._leads()] == [True, False]
+
+
 def test_a_sweep_publishes_what_was_lost_and_what_never_was_published(keeper: Keeper, store: Store) -> None:
     launch(keeper, "lost")
     lose(store, "lost")
@@ -136,7 +156,7 @@ def test_it_goes_on_after_an_error(keeper: Keeper, store: Store, monkeypatch: py
         return lead(worker, seconds)
 
     monkeypatch.setattr(store, "lead", troubled)
-    keeper.start(PARENT)
+    keeper.start(None)  # type: ignore[arg-type]
 
     wait_until(lambda: store.state("auth", "T1").attempt == 2)
 
@@ -156,15 +176,15 @@ def test_who_does_not_lead_does_not_sweep(
 
     monkeypatch.setattr(store, "lead", note_it)
 
-    keeper.start(PARENT)
+    keeper.start(None)  # type: ignore[arg-type]
     wait_until(lambda: len(asked) > 3)
 
     assert store.state("auth", "T1").attempt == 1
 
 
 def test_a_warm_stop_goes_on_renewing(keeper: Keeper, store: Store) -> None:
-    keeper.start(PARENT)
-    keeper.stop(PARENT)
+    keeper.start(None)  # type: ignore[arg-type]
+    keeper.stop(None)  # type: ignore[arg-type]
     launch(keeper)
     lose(store)
     wait_until(lambda: store.state("auth", "T1").attempt == 2)
@@ -176,8 +196,9 @@ def test_a_warm_stop_goes_on_renewing(keeper: Keeper, store: Store) -> None:
 def test_the_keeper_makes_the_limits_known_and_takes_back_what_is_held_by_none(store: Store) -> None:
     # Given a worker with a limit in its settings
     settings = {"recovery": RECOVERY, "resources": {"gpu": 2}}
+    pool = SimpleNamespace(num_processes=3)
     parent: Any = SimpleNamespace(
-        app=app_with("memory://", **settings), hostname="w1@here", pool_cls=TaskPool
+        app=app_with("memory://", **settings), hostname="w1@here", pool=pool, pool_cls=TaskPool
     )
     keeper = Keeper(parent)
     keeper._make_limits_known()

@@ -132,7 +132,8 @@ class Run:
 
     def recover(self, patience: float = 60.0) -> tuple[Facts, tuple[lifecycle.Launch, ...]]:
         """The sweep looks after the feature."""
-        return self.store.recover(self.id, losses=self.losses, patience=patience)
+        queued = self.store.queued(["builder"])
+        return self.store.recover(self.id, losses=self.losses, patience=patience, queued=queued)
 
     def status(self, task: str | None = None) -> str:
         """Where the feature stands, or one of its tasks."""

@@ -42,7 +42,18 @@ GOOD, BAD = Completed(), Failed(reason="broken")
 
 HASHES = ("meta", "counts", "states", "waits", "dependents")
 CHANGING = (*HASHES, "ready", "slots", "delayed", "unassigned", "resolved")
-TIMES = {"created", "started", "finished", "batch_started", "overdue", "noted", "sent", "worker"}
+TIMES = {
+    "created",
+    "started",
+    "finished",
+    "batch_started",
+    "overdue",
+    "ran",
+    "watched",
+    "noted",
+    "sent",
+    "worker",
+}
 """What differs between two states that are the same."""
 
 Message = tuple[str, int]

@@ -256,7 +256,7 @@ def test_a_queue_without_a_worker_is_a_warning(url: str, workers: dict[str, list
 
     # Then all is well
     findings = found(settings)
-    assert findings["workers"].text == "2 answered: w1@host, w2@host"
+    assert findings["workers"].text == "2 there: w1@host, w2@host"
     assert findings["queues"].level is Level.OK
 
 

@@ -90,6 +90,16 @@ def test_a_message_that_waits_in_its_queue_is_not_lost(client: redis.Redis) -> N
         assert len(message) < 600
 
 
+def test_all_messages_of_a_queue_that_was_purged_are_sent_again_at_once(client: redis.Redis) -> None:
+    store = Store(client, Keys(), queues={})
+    with launched(store, *(task(f"T{number}") for number in range(1, 5))) as run:
+        for number in range(1, 5):
+            run.age_launch(f"T{number}")
+        client.delete("builder")
+        run.recover(patience=60)
+        assert queued(client) == ["T1", "T2", "T3", "T4"]
+
+
 def test_what_a_worker_lost_or_handed_back_goes_ahead_of_its_queue(client: redis.Redis) -> None:
     store = Store(client, Keys(), queues={})
     with launched(store, *(task(f"T{number}") for number in range(1, 6))) as run:
