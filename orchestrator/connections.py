@@ -75,15 +75,8 @@ def for_celery(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(query)}" if query else "")
 
 
-def open_store(settings: Settings) -> Store:
-    """A store on the Redis in force. Its connections are opened when they are needed.
-
-    Raises:
-        NoRedisServer, RedisDidNotStart: There is no way to run one here.
-    """
-    url = redis_url(settings)
-    make_pool = functools.partial(
-        redis.ConnectionPool.from_url,
+def _open_client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
         url,
         decode_responses=True,
         socket_connect_timeout=CONNECT_SECONDS,
@@ -91,8 +84,18 @@ def open_store(settings: Settings) -> Store:
         retry=RETRY,
         command_packer=Packer(),
     )
-    client = redis.Redis.from_pool(make_pool())
-    forks.own_pool_in_children(client, make_pool)
+
+
+def open_store(settings: Settings) -> Store:
+    """A store on the Redis in force. Its connections are opened when they are needed.
+
+    Raises:
+        NoRedisServer, RedisDidNotStart: There is no way to run one here.
+    """
+    url = redis_url(settings)
+    make_client = functools.partial(_open_client, url)
+    client = make_client()
+    forks.own_connections_in_children(client, make_client)
     return Store(
         client,
         Keys(settings.redis.prefix),

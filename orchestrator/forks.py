@@ -2,7 +2,7 @@
 
 Two rules keep that from happening. The threads that run beside a worker's main thread work inside `held_off`, and a
 fork waits until none of them is inside. And a process opens its own connections: a forked child gets a new pool for
-each client of `own_pool_in_children`, so that it meets neither a socket of its parent nor a lock of the old pool.
+each client of `own_connections_in_children`: it meets neither a socket of its parent nor a lock of the old pool.
 """
 
 from __future__ import annotations
@@ -109,21 +109,23 @@ def let_one_through() -> None:
         pass
 
 
-def own_pool_in_children(client: Any, make_pool: Callable[[], Any]) -> None:
-    """Give a redis-py client a new connection pool in each process that is forked from this one.
+def own_connections_in_children(client: Any, make_client: Callable[[], Any]) -> None:
+    """Let a redis-py client open connections of its own in each process that is forked from this one.
 
     Args:
         client: The client. It is forgotten when nobody else knows it.
-        make_pool: Makes a pool that has opened nothing yet.
+        make_client: Makes another one like it that has opened nothing yet.
     """
-    _clients[client] = make_pool
+    _clients[client] = make_client
 
 
 def _begin_child() -> None:
     global _gate
     _gate = Gate()
-    for client, make_pool in list(_clients.items()):
-        client.connection_pool = make_pool()
+    for client, make_client in list(_clients.items()):
+        fresh = make_client()
+        fresh.auto_close_connection_pool = False
+        client.connection_pool = fresh.connection_pool
 
 
 os.register_at_fork(

@@ -27,6 +27,7 @@ from orchestrator import (
     pools,
     retention,
     tasks,
+    watchdog,
 )
 from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
@@ -66,7 +67,7 @@ class Keeper(bootsteps.StartStopStep):
         self.pool: Any = getattr(parent, "pool_cls")  # noqa: B009 (Celery keeps it to itself)
         self.has_processes = pools.has_processes(self.pool)
         self.shutdown = Shutdown(settings.recovery.grace, self._hand_back, self.has_processes)
-        self.watchdog = Watchdog(self.shell.store, self.worker, _attempt)
+        self.watchdog = Watchdog(self.shell.store, self.worker, _attempt, watchdog.PATIENCE)
         self.cleaner = retention.Cleaner(settings, self.shell.store)
         self.forgets_at = 0.0
         self.waker = Waker(self.shell.store, self.shell.dispatcher, settings.recovery.sweep)
@@ -208,7 +209,7 @@ class Keeper(bootsteps.StartStopStep):
         self.shutdown.end(self._running())
         self._renew(self.shell.settings.recovery.lease)
         if self.has_processes:
-            self.watchdog.look(self._running())
+            self.watchdog.look(list({*state.active_requests, *state.reserved_requests}))
         self._announce()
         if not self.knows_limits:
             self._make_limits_known()

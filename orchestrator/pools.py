@@ -71,3 +71,12 @@ def keep_what_was_taken(pool: Any) -> None:
     for job in tuple(getattr(getattr(pool, "_pool", None), "_cache", {}).values()):
         if getattr(job, "_write_to", None) is not None:
             job._accepted = True
+
+
+def process_of(request: Any) -> int | None:
+    """The process of a pool that took a request, or that was given it and did not say yet that it took it."""
+    if request.worker_pid is not None:
+        return int(request.worker_pid)
+    job = request._apply_result() if request._apply_result else None
+    process = getattr(job, "_write_to", None)
+    return process.pid if process else None

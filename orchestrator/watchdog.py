@@ -13,9 +13,10 @@ import os
 import signal
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from orchestrator import pools
 from orchestrator.store import Store
 
 logger = logging.getLogger("orchestrator")
@@ -24,6 +25,9 @@ PATIENCE = 10.0
 """Seconds that a process has to begin what it took, while Redis answers. One that waited for Redis asks it again within
 half of that (see `outage`).
 """
+
+
+Attempt = tuple[str, str, int]
 
 
 def delivery_of(process: int, token: str) -> str:
@@ -45,8 +49,8 @@ class Watchdog:
         self,
         store: Store,
         worker: str,
-        attempt_of: Callable[[Any], tuple[str, str, int] | None],
-        patience: float = PATIENCE,
+        attempt_of: Callable[[Any], Attempt | None],
+        patience: float,
     ) -> None:
         self.store = store
         self.worker = worker
@@ -55,35 +59,44 @@ class Watchdog:
         self._since: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
         self._settled: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def look(self, requests: Iterable[Any]) -> None:
-        """See which of the running requests have begun, and replace the processes of those that wait for too long."""
-        waiting = [
-            request
-            for request in requests
-            if request not in self._settled
-            and request.worker_pid not in (None, os.getpid())
-            and self.attempt_of(request)
-        ]
+    def look(self, requests: Sequence[Any]) -> None:
+        """See which requests have begun, and replace the processes of those that wait for too long.
+
+        Args:
+            requests: What processes have taken, or were given.
+        """
+        waiting = self._waiting(requests)
         try:
-            begun = self.store.deliveries([self.attempt_of(request) or ("", "", 0) for request in waiting])
+            begun = self.store.deliveries([attempt for _, _, attempt in waiting])
         except Exception:
             self._since.clear()  # Redis is away: nobody can begin anything
             raise
         now = time.monotonic()
-        for request, (worker, delivery) in zip(waiting, begun, strict=True):
-            if worker == self.worker and delivery.startswith(delivery_of(request.worker_pid, "")):
+        for (request, process, _), (worker, delivery) in zip(waiting, begun, strict=True):
+            if worker == self.worker and delivery.startswith(delivery_of(process, "")):
                 self._settled.add(request)
             elif now - self._since.setdefault(request, now) > self.patience:
                 self._settled.add(request)
-                self._replace(request)
+                self._replace(request, process)
 
-    def _replace(self, request: Any) -> None:
+    def _waiting(self, requests: Sequence[Any]) -> list[tuple[Any, int, Attempt]]:
+        """The requests that may not have begun, each with its process and its attempt."""
+        at_work = {request.worker_pid for request in requests}
+        found = []
+        for request in requests:
+            process, attempt = pools.process_of(request), self.attempt_of(request)
+            is_next = request.worker_pid is None and process in at_work  # it waits for its turn
+            if process and attempt and not is_next and request not in self._settled:
+                found.append((request, process, attempt))
+        return found
+
+    def _replace(self, request: Any, process: int) -> None:
         logger.error(
-            "Process %s took %s and did not begin it within %.0f s: it is replaced, and the task is sent again",
-            request.worker_pid,
+            "Process %s has %s and did not begin it within %.0f s: it is replaced, and the task is sent again",
+            process,
             request.id,
             self.patience,
         )
         with contextlib.suppress(ProcessLookupError):
-            os.kill(request.worker_pid, signal.SIGKILL)
+            os.kill(process, signal.SIGKILL)
         self.store.note_replaced(self.worker)

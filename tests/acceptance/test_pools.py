@@ -62,11 +62,10 @@ def project(make_project: MakeProject) -> Project:
     return project
 
 
-def start(project: Project, name: str, pool: str) -> subprocess.Popen[bytes]:
+def start(project: Project, name: str, pool: str, *options: str) -> subprocess.Popen[bytes]:
     size = "1" if pool == "solo" else "4"
-    worker = project.start_worker(
-        name, "--pool", pool, "-c", size, "--without-mingle", "--without-gossip", "--without-heartbeat"
-    )
+    quiet = ("--without-mingle", "--without-gossip", "--without-heartbeat")
+    worker = project.start_worker(name, "--pool", pool, "-c", size, *quiet, *options)
     wait_until(lambda: " ready." in (project.folder / f"{name}.log").read_text("utf-8"))
     return worker
 
@@ -177,3 +176,77 @@ def hostname(project: Project, name: str) -> str:
     """The node name of a worker, as its log has it."""
     words = (project.folder / f"{name}.log").read_text("utf-8").split()
     return next(word for word in words if word.startswith(f"{name}@"))
+
+
+SLOW_TO_HEAR = """
+# The main process does not come to read that a process took a task, before it is told to end.
+import time
+
+from celery.worker import state
+
+before = state.maybe_shutdown
+
+
+def maybe_shutdown():
+    while state.should_stop is None and any(was_given(request) for request in list(state.reserved_requests)):
+        time.sleep(0.01)
+    before()
+
+
+def was_given(request):
+    job = request._apply_result and request._apply_result()
+    writer = job and job._writer and job._writer()
+    is_written = job is not None and job._write_to is not None and not (writer and writer.gi_frame)
+    return is_written and request not in state.active_requests
+
+
+state.maybe_shutdown = maybe_shutdown
+"""
+
+
+def test_what_a_process_took_unheard_is_ended_and_handed_back_too(project: Project) -> None:
+    # Given a worker that is told to end at the moment at which a task begins
+    (project.folder / "slow.py").write_text(SLOW_TO_HEAR, "utf-8")
+    worker = start(project, "w1", "prefork", "-I", "slow")
+    handle = enqueue(project, {"id": "T1", "run": ["sleep", "600"]})
+    wait_until(partial(runs, handle, 1))
+    worker.terminate()
+
+    # Then it does not wait for the task to its end
+    assert worker.wait(60) == 0
+    (state,) = handle.states()
+    assert (state.status, state.attempt, state.lost) == (TaskStatus.PENDING, 2, 0)
+
+
+STUCK = """
+import time
+from pathlib import Path
+
+from celery import signals
+
+from orchestrator import watchdog
+
+watchdog.PATIENCE = 0.3
+
+
+@signals.task_prerun.connect
+def hang_once(**_):
+    if Path("hang").exists():
+        Path("hang").rename("hangs")
+        time.sleep(600)
+"""
+
+
+def test_a_process_that_took_a_task_and_does_not_begin_it_is_replaced(project: Project) -> None:
+    # Given a process that hangs before its task begins
+    (project.folder / "stuck.py").write_text(STUCK, "utf-8")
+    (project.folder / "hang").touch()
+    start(project, "w1", "prefork", "-c", "1", "-I", "stuck")
+
+    # When it has a task, then another process does that, at once, and it is counted
+    handle = enqueue(project, {"id": "T1", "run": ["true"]})
+    wait_until(partial(is_settled, handle))
+    (state,) = handle.states()
+    assert (state.status, state.attempt, state.lost) == (TaskStatus.COMPLETED, 1, 0)
+    store = project.client().store
+    assert list(store.client.hgetall(store.keys.replaced).values()) == ["1"]
