@@ -195,8 +195,8 @@ def maybe_shutdown():
 
 def was_given(request):
     job = request._apply_result and request._apply_result()
-    writer = job and job._writer and job._writer()
-    is_written = job is not None and job._write_to is not None and not (writer and writer.gi_frame)
+    writer = getattr(job, "_writer", None)
+    is_written = writer is not None and not (writer() and writer().gi_frame)
     return is_written and request not in state.active_requests
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import pytest
@@ -145,3 +147,23 @@ def test_another_broker_keeps_its_transport(broker: str) -> None:
     connection = Connection(broker)
     before = connection.transport_cls
     assert transport.use(connection).transport_cls == before
+
+
+def test_who_may_take_nothing_goes_on_when_something_is_acknowledged(url: str, server: redis.Redis) -> None:
+    # Given somebody who may take one message at a time, and waits for two
+    for tag in ("one", "two"):
+        send(server, tag, 1)
+    with open_connection(url) as connection:
+        (message,) = take(connection, 1)
+
+        # When the first is acknowledged meanwhile, then the wait for credit is over, and not only when its time is up
+        poller = connection.transport.cycle
+        told: list[bool] = []
+        wait = poller.credit.wait
+        poller.credit.wait = lambda _: told.append(wait(120))
+        timer = threading.Timer(0.05, message.ack)
+        timer.start()
+        with pytest.raises(Empty):
+            poller.get(connection.transport._deliver, timeout=2)
+        timer.join()
+    assert told == [True]
