@@ -212,22 +212,20 @@ class Notifier:
             was_asked = self.asked.is_set()
             self.asked.clear()
             try:
-                while self._tell_safely() and not self.stopped.is_set():
-                    pass
+                with forks.held_off():
+                    while self.tell() and not self.stopped.is_set():
+                        forks.let_one_through()
             except Exception as error:  # whatever it is, the next round may succeed, and must come
-                logger.warning(
-                    "Notifications to %s will be tried again: %s: %s",
-                    self.target.name,
-                    type(error).__name__,
-                    error,
-                )
+                with forks.held_off():
+                    logger.warning(
+                        "Notifications to %s will be tried again: %s: %s",
+                        self.target.name,
+                        type(error).__name__,
+                        error,
+                    )
             if was_asked:
                 self.looked.set()
             self.asked.wait(self.pause)
-
-    def _tell_safely(self) -> bool:
-        with forks.held_off():
-            return self.tell()
 
     def tell(self) -> bool:
         """One round: tell what is new of every feature. True where something was, so that another round may pay."""

@@ -116,4 +116,5 @@ class Cleaner:
                     old = orphans(self.settings, self.store, age, PORTION)
                 remove(old)
             except Exception as error:  # Redis is away, or a folder is not ours; the next look may succeed
-                logger.warning("Old folders stay for now: %s: %s", type(error).__name__, error)
+                with forks.held_off():
+                    logger.warning("Old folders stay for now: %s: %s", type(error).__name__, error)

@@ -59,9 +59,10 @@ class Waker:
             try:
                 self._wake_as_told()
             except (redis.RedisError, OSError) as error:  # it may succeed in a moment, and must be tried
-                logger.warning(
-                    "What waits for a rate or a retry waits longer: %s: %s", type(error).__name__, error
-                )
+                with forks.held_off():
+                    logger.warning(
+                        "What waits for a rate or a retry waits longer: %s: %s", type(error).__name__, error
+                    )
                 self.stopped.wait(self.pause)
 
     def _wake_as_told(self) -> None:
