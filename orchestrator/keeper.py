@@ -31,6 +31,7 @@ from orchestrator import (
 )
 from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
+from orchestrator.tasks import attempt_of
 from orchestrator.waker import Waker
 from orchestrator.watchdog import Watchdog
 from orchestrator.workers import Worker
@@ -67,7 +68,7 @@ class Keeper(bootsteps.StartStopStep):
         self.pool: Any = getattr(parent, "pool_cls")  # noqa: B009 (Celery keeps it to itself)
         self.has_processes = pools.has_processes(self.pool)
         self.shutdown = Shutdown(settings.recovery.grace, self._hand_back, self.has_processes)
-        self.watchdog = Watchdog(self.shell.store, self.worker, _attempt, watchdog.PATIENCE)
+        self.watchdog = Watchdog(self.shell.store, self.worker, attempt_of, watchdog.PATIENCE)
         self.cleaner = retention.Cleaner(settings, self.shell.store)
         self.forgets_at = 0.0
         self.waker = Waker(self.shell.store, self.shell.dispatcher, settings.recovery.sweep)
@@ -142,14 +143,14 @@ class Keeper(bootsteps.StartStopStep):
             time.sleep(LOOK_SECONDS)
 
     def _running(self) -> list[Any]:
-        return [request for request in list(state.active_requests) if _attempt(request)]
+        return [request for request in list(state.active_requests) if attempt_of(request)]
 
     def _shut_down(self, how: str = "", **_: Any) -> None:
         """The worker was told to end: warm (SIGTERM, Ctrl-C), or cold (SIGQUIT, a second Ctrl-C)."""
         self.shutdown.begin(at_once=how == "Cold" and not self.has_processes)
 
     def _hand_back(self, request: Any) -> None:
-        attempt = _attempt(request)
+        attempt = attempt_of(request)
         if attempt:
             self.shell.hand_back(*attempt, self.worker)
 
@@ -226,7 +227,7 @@ class Keeper(bootsteps.StartStopStep):
 
     def _renew(self, lease: float) -> None:
         self.shell.store.renew(
-            [attempt for attempt in map(_attempt, self._running()) if attempt], lease=lease
+            [attempt for attempt in map(attempt_of, self._running()) if attempt], lease=lease
         )
 
     def _sweep(self) -> None:
@@ -271,10 +272,3 @@ class Keeper(bootsteps.StartStopStep):
         self.shell.dispatcher.send(lifecycle.follow_up(facts))
         if unpublished:
             self.shell.dispatcher.publish(feature_id, unpublished)
-
-
-def _attempt(request: Any) -> tuple[str, str, int] | None:
-    """The (feature, task, attempt) of a running Celery request, read from its id; None for a task of another kind."""
-    parts = str(request.id).split(":")
-    is_ours = len(parts) == 3 and parts[2].isdecimal()
-    return (parts[0], parts[1], int(parts[2])) if is_ours else None

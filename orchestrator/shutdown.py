@@ -33,6 +33,11 @@ class WorkerEnds(BaseException):
     """The attempt is to end now, for its worker does. A specialist's `except Exception` does not stop it."""
 
 
+def is_pool_process() -> bool:
+    """This process was started by a pool, and runs one attempt at a time."""
+    return bool(billiard.current_process().name != "MainProcess")
+
+
 @dataclass
 class Residents:
     """The attempts that run in this very process, by the ids of their messages, each with what interrupts it."""
@@ -86,8 +91,7 @@ def interruptible(id: str) -> Iterator[None]:
         with interruptible("auth:T1:1"):
             outcome = perform(context)
     """
-    is_pool_process = billiard.current_process().name != "MainProcess"
-    if not is_pool_process or threading.current_thread() is not threading.main_thread():
+    if not is_pool_process() or threading.current_thread() is not threading.main_thread():
         with residents.hold(id):
             yield
         return

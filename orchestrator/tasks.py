@@ -58,6 +58,10 @@ REFUSED = {"missing": Reason.UNKNOWN_FEATURE, "misplaced": Reason.MISPLACED}
 """Those of them that no message of ours meets."""
 
 
+Attempt = tuple[str, str, int]
+"""Feature, task, number."""
+
+
 class TaskStopped(Exception):
     """How Celery (and Flower) is told that a task did not complete. Our own state knows why."""
 
@@ -399,6 +403,13 @@ def work_alone(settings: Settings, specialist: str, feature: object, task: objec
 def perform(context: specialists.Context, settings: Settings) -> Outcome:
     """Do the work of an attempt. Celery's own soft time limit, where an operator set one, counts as a timeout."""
     return specialists.perform(context, settings, timeouts=(TimeoutError, SoftTimeLimitExceeded))
+
+
+def attempt_of(request: Any) -> Attempt | None:
+    """The attempt that a Celery request is for, read from its id; None for a task of another kind."""
+    parts = str(request.id).split(":")
+    is_ours = len(parts) == 3 and parts[2].isdecimal()
+    return (parts[0], parts[1], int(parts[2])) if is_ours else None
 
 
 _AN_ID: TypeAdapter[str] = TypeAdapter(Id)

@@ -14,8 +14,8 @@ import redis
 
 from orchestrator import planner, routing
 from orchestrator.config import Settings
-from orchestrator.keeper import _attempt
 from orchestrator.store import Store
+from orchestrator.tasks import attempt_of
 from orchestrator.watchdog import Watchdog, delivery_of
 from tests.core import factories
 from tests.core.factories import task
@@ -34,7 +34,7 @@ def watchdog(store: Store) -> Watchdog:
     feature = factories.feature(task("T1"))
     store.enqueue("auth", planner.plan(feature), routing.route(feature, Settings()))
     store.cascade("auth")
-    return Watchdog(store, "w1", _attempt, patience=0.0)
+    return Watchdog(store, "w1", attempt_of, patience=0.0)
 
 
 @dataclass(eq=False)
