@@ -61,7 +61,8 @@ def test_a_child_asks_redis_though_a_thread_of_its_parent_is_inside_the_lock_of_
     assert store.active() == []
 
 
-def test_a_fork_waits_for_threads_that_are_inside_a_lock() -> None:
+def test_a_fork_waits_for_threads_that_are_inside_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "PATIENCE", 120.0)
     # Given a thread that goes in and out, with a lock that it holds inside
     lock, stopped = threading.Lock(), threading.Event()
 
