@@ -68,7 +68,9 @@ class Keeper(bootsteps.StartStopStep):
         self.pool: Any = getattr(parent, "pool_cls")  # noqa: B009 (Celery keeps it to itself)
         self.has_processes = pools.has_processes(self.pool)
         self.shutdown = Shutdown(settings.recovery.grace, self._hand_back, self.has_processes)
-        self.watchdog = Watchdog(self.shell.store, self.worker, attempt_of, watchdog.PATIENCE)
+        self.watchdog = Watchdog(
+            self.shell.store, self.worker, attempt_of, lambda: pools.processes(parent.pool), watchdog.PATIENCE
+        )
         self.cleaner = retention.Cleaner(settings, self.shell.store)
         self.forgets_at = 0.0
         self.waker = Waker(self.shell.store, self.shell.dispatcher, settings.recovery.sweep)

@@ -80,3 +80,12 @@ def process_of(request: Any) -> int | None:
     job = request._apply_result() if request._apply_result else None
     process = getattr(job, "_write_to", None)
     return process.pid if process else None
+
+
+def processes(pool: Any) -> set[int]:
+    """The processes of a pool that live."""
+    return {
+        process.pid
+        for process in list(getattr(getattr(pool, "_pool", None), "_pool", ()))
+        if process._is_alive()
+    }

@@ -13,7 +13,7 @@ import os
 import signal
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from orchestrator import pools
@@ -42,6 +42,7 @@ class Watchdog:
         store: Knows who began what.
         worker: The worker whose pool it is.
         attempt_of: The (feature, task, attempt) of a Celery request; None for a task of another kind.
+        processes: Those of the pool that live: Celery itself sees to what one had that has ended.
         patience: Seconds from taking to beginning.
     """
 
@@ -50,11 +51,13 @@ class Watchdog:
         store: Store,
         worker: str,
         attempt_of: Callable[[Any], Attempt | None],
+        processes: Callable[[], Collection[int]],
         patience: float,
     ) -> None:
         self.store = store
         self.worker = worker
         self.attempt_of = attempt_of
+        self.processes = processes
         self.patience = patience
         self._since: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
         self._settled: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -81,12 +84,12 @@ class Watchdog:
 
     def _waiting(self, requests: Sequence[Any]) -> list[tuple[Any, int, Attempt]]:
         """The requests that may not have begun, each with its process and its attempt."""
-        at_work = {request.worker_pid for request in requests}
+        at_work, living = {request.worker_pid for request in requests}, self.processes()
         found = []
         for request in requests:
-            process, attempt = pools.process_of(request), self.attempt_of(request)
+            process, attempt = pools.process_of(request) or 0, self.attempt_of(request)
             is_next = request.worker_pid is None and process in at_work  # it waits for its turn
-            if process and attempt and not is_next and request not in self._settled:
+            if process in living and attempt and not is_next and request not in self._settled:
                 found.append((request, process, attempt))
         return found
 

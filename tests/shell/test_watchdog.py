@@ -29,12 +29,12 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def watchdog(store: Store) -> Watchdog:
+def watchdog(store: Store, process: subprocess.Popen[bytes]) -> Watchdog:
     """One without patience: the second look is too late."""
     feature = factories.feature(task("T1"))
     store.enqueue("auth", planner.plan(feature), routing.route(feature, Settings()))
     store.cascade("auth")
-    return Watchdog(store, "w1", attempt_of, patience=0.0)
+    return Watchdog(store, "w1", attempt_of, lambda: {process.pid}, patience=0.0)
 
 
 @dataclass(eq=False)
@@ -132,4 +132,14 @@ def test_tasks_of_other_kinds_are_not_watched(watchdog: Watchdog, process: subpr
     request = taken_by(process, id="4f1c")
     for _ in range(3):
         watchdog.look([request])
+    assert process.poll() is None
+
+
+def test_a_number_that_was_a_process_of_the_pool_is_not_killed(
+    watchdog: Watchdog, process: subprocess.Popen[bytes]
+) -> None:
+    # Given a process that ended and left its request behind; another program may have its number by now
+    watchdog.processes = set
+    for _ in range(3):
+        watchdog.look([taken_by(process)])
     assert process.poll() is None
