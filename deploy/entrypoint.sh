@@ -10,7 +10,7 @@ case "${1:-worker}" in
         ;;
     flower)
         shift
-        exec celery -A orchestrator flower --conf="${FLOWER_CONF:-/etc/task-orchestrator/flowerconfig.py}" "$@"
+        exec celery -A orchestrator flower "$@"
         ;;
     inspect | control | celery)
         [ "$1" = celery ] && shift

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
-from orchestrator import canvas, config, connections, errors, signing, tasks, transport
+from orchestrator import canvas, config, connections, errors, monitor, signing, tasks, transport
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 
@@ -111,3 +111,4 @@ def _load() -> Settings:
 
 
 app = create(_load())
+monitor.prepare(app.settings)

@@ -185,6 +185,36 @@ class Settings(BaseSettings):
         return self.redis.url is None
 
     @property
+    def _is_of_the_folder(self) -> bool:
+        """The configuration is the folder's own file, which may have come with somebody else's repository."""
+        return not os.environ.get(f"{ENV_PREFIX}CONFIG") and (self.folder / FILE).is_file()
+
+    @property
+    def redis_server(self) -> str | None:
+        """The redis-server to run, where one is named; a relative path starts at the project's folder."""
+        named = self.redis.redis_server
+        return str(self.folder.parent / named) if named and "/" in named else named
+
+    def for_looking(self) -> Settings:
+        """The settings for commands that only look: they start no program that the folder's own file names."""
+        if not self._is_of_the_folder or f"{ENV_PREFIX}REDIS__REDIS_SERVER" in os.environ:
+            return self
+        return self.model_copy(update={"redis": self.redis.model_copy(update={"redis_server": None})})
+
+    @property
+    def starts(self) -> str:
+        """What the folder's own file makes a command import or start, in a few words; "" where that is nothing."""
+        if not self._is_of_the_folder:
+            return ""
+        named = [f"starts {self.redis_server}"] if self.redis_server and self.is_embedded else []
+        modules = {given.python.split(":")[0] for given in self.specialists.values() if given.python}
+        imported = sorted({*self.imports, *modules})
+        commands = sorted({given.command[0] for given in self.specialists.values() if given.command})
+        named += [f"imports {', '.join(imported)}"] if imported else []
+        named += [f"runs {', '.join(commands)}"] if commands else []
+        return "; ".join(named)
+
+    @property
     def inline_commands(self) -> bool:
         """A feature may bring commands of its own."""
         allowed = self.trust.inline_commands

@@ -18,7 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from orchestrator import config, embedded, errors
+from orchestrator import config, embedded, errors, monitor
 from orchestrator.config import Settings
 from orchestrator.connections import safe_url
 from orchestrator.keys import Keys
@@ -65,7 +65,8 @@ def examine(settings: Settings) -> list[Finding]:
     Example:
         unwell = any(finding.level is Level.PROBLEM for finding in examine(settings))
     """
-    return [_configuration(settings), _versions(), _logs(settings), *_servers(settings)]
+    looks = [_configuration(settings), _versions(), _logs(settings), *_flower(os.environ)]
+    return [*looks, *_servers(settings)]
 
 
 def _ok(name: str, text: str) -> Finding:
@@ -104,12 +105,31 @@ def _logs(settings: Settings) -> Finding:
     )
 
 
+def _flower(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """What the environment makes of Flower, where it is started in it."""
+    if environment.get("FLOWER_BASIC_AUTH") or environment.get("FLOWER_AUTH"):
+        return
+    address = environment.get("FLOWER_ADDRESS", "127.0.0.1")
+    if not monitor.is_loopback(address):
+        yield _warning(
+            "flower",
+            f"FLOWER_ADDRESS is {address}, and there is no password: who reaches Flower can stop workers and tasks",
+            "Set FLOWER_BASIC_AUTH=user:password, or unset FLOWER_ADDRESS.",
+        )
+    if environment.get(monitor.OPEN_API, "").lower() in monitor.YES:
+        yield _warning(
+            "flower",
+            f"{monitor.OPEN_API} is set, and there is no password: a web page can start tasks through Flower",
+            f"Set FLOWER_BASIC_AUTH=user:password, or unset {monitor.OPEN_API}.",
+        )
+
+
 def _servers(settings: Settings) -> Iterator[Finding]:
     if settings.redis.url:
         yield from _redis_and_all_behind_it(settings, settings.redis.url.get_secret_value())
     elif settings.folder.is_dir():
         try:
-            with embedded.Server(settings.folder, settings.redis.redis_server) as server:
+            with embedded.Server(settings.folder, settings.redis_server) as server:
                 yield from _redis_and_all_behind_it(settings, server.url)
         except (errors.NoRedisServer, errors.RedisDidNotStart) as error:
             yield _from_error("redis", error)
@@ -119,7 +139,7 @@ def _servers(settings: Settings) -> Iterator[Finding]:
 
 def _binary(settings: Settings) -> Finding:
     try:
-        binary = embedded.find_binary(settings.redis.redis_server)
+        binary = embedded.find_binary(settings.redis_server)
     except errors.NoRedisServer as error:
         return _from_error("redis", error)
     version = embedded.version_of(binary)

@@ -8,6 +8,7 @@ UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 LONGEST = 366 * UNITS["d"]
 
 _PART = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*(ms|d|h|m|s)", re.ASCII)
+_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,6})?", re.ASCII)
 _WHOLE = re.compile(rf"(?:{_PART.pattern}\s*)+", re.ASCII)
 
 
@@ -21,9 +22,11 @@ def parse(value: object) -> float:
         ValueError: The value is no duration; the message says what one looks like.
 
     Example:
-        >>> parse("1h30m"), parse("250ms"), parse(45)
-        (5400.0, 0.25, 45.0)
+        >>> parse("1h30m"), parse("250ms"), parse(45), parse("45")
+        (5400.0, 0.25, 45.0, 45.0)
     """
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)  # a variable of the environment is a text, whatever it says
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         seconds = sum(float(number) * UNITS[unit] for number, unit in _PART.findall(value))
     elif isinstance(value, int | float) and not isinstance(value, bool):

@@ -65,7 +65,7 @@ def connect(settings: Settings) -> str:
     Example:
         client = redis.Redis.from_url(embedded.connect(settings))
     """
-    server = Server(settings.folder, settings.redis.redis_server)
+    server = Server(settings.folder, settings.redis_server)
     return _servers.setdefault(server.folder, server).use()
 
 

@@ -186,6 +186,11 @@ class ProcessEnded(OrchestratorError):
     """{process} ended by itself ({cause}), so the rest was stopped too. {remedy}"""
 
 
+class UnsafeFlower(UsageError):
+    """Flower does not start: {variable} is set, and there is no password. Each web page that you visit could then send
+    tasks to this folder's workers, which run commands. Unset it, or set FLOWER_BASIC_AUTH=user:password."""
+
+
 class NoLog(UsageError):
     """There is no output of attempt {attempt} of {task} of {feature} on this machine: {reason}.
     `orchestrator explain {feature} {task}` says where the task stands."""

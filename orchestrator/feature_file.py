@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json as json_format
+import os
 import re
+import select
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
@@ -36,6 +39,10 @@ MOST_SHOWN = 100
 """So many mistakes stand in the text of an error; its fact `lines` has more of them."""
 
 
+PIPE_SECONDS = 10.0
+"""Somebody has to write into a pipe that is read by then."""
+
+
 def read(path: Path, limits: Limits) -> Feature:
     """Read a feature file: JSON where the name ends in .json, else YAML.
 
@@ -46,11 +53,26 @@ def read(path: Path, limits: Limits) -> Feature:
         feature = feature_file.read(Path("login.yaml"), Settings().limits)
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(limits.file + 1)
+        data = _read(path, limits.file + 1)
     except (OSError, ValueError) as error:
         _refuse(path, [Mistake((), _explain_open(error))])
     return parse(data, limits, source=str(path), json=path.suffix.lower() == ".json")
+
+
+def _read(path: Path, most: int) -> bytes:
+    """At most so many bytes of a file or of a pipe.
+
+    Raises:
+        OSError: It cannot be read, or is a pipe into which nobody writes.
+    """
+    # A pipe is opened without waiting for somebody to write into it: that may never happen.
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(number, "rb") as file:
+        if stat.S_ISFIFO(os.fstat(number).st_mode):
+            if not select.select([number], [], [], PIPE_SECONDS)[0]:
+                raise OSError("it is a pipe, and nobody writes into it")
+            os.set_blocking(number, True)
+        return file.read(most)
 
 
 def parse(text: str | bytes, limits: Limits, source: str = "The text", json: bool = False) -> Feature:

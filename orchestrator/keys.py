@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+TYPES: Mapping[str, str] = {
+    **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
+    **dict.fromkeys(("waiting", "outcomes", "limits", "used", "taken", "full", "swept", "refused"), "hash"),
+    **dict.fromkeys(("workers",), "hash"),
+    **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
+    **dict.fromkeys(("active", "unassigned"), "set"),
+    **dict.fromkeys(("resolved", "freed"), "list"),
+    **dict.fromkeys(("sweeper", "configured", "turn"), "string"),
+    "events": "stream",
+}
+"""The Redis type of each key, by the last part of its name (Redis: TYPE)."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import redis
 from redis.exceptions import NoScriptError
 
+from orchestrator import keys
+
 
 class Call(NamedTuple):
     """One call of a script: its verb, the keys it touches, its arguments."""
@@ -48,11 +50,26 @@ def compose(verbs: tuple[str, ...]) -> str:
     A script is atomic by itself, and one command: as a transaction of several, the same takes redis-py and Redis about
     half as long again. The first arguments say how many keys and arguments each verb has.
     """
+    types = ", ".join(f"{name} = '{kind}'" for name, kind in sorted(keys.TYPES.items()))
     parts = [part for part, users in PARTS.items() if users.intersection(verbs)]
     functions = [f"local function {verb}(KEYS, ARGV)\n{sources()[verb]}\nend" for verb in (*parts, *verbs)]
     runs = [f"answers[{place}] = {verb}(next_part()) or false" for place, verb in enumerate(verbs, start=1)]
-    return "\n".join([*functions, _NEXT_PART.replace("VERBS", str(len(verbs))), *runs, "return answers"])
+    check = "" if verbs == ("forget",) else _CHECK_TYPES.replace("TYPES", types)
+    step = _NEXT_PART.replace("VERBS", str(len(verbs)))
+    return "\n".join([check, *functions, step, *runs, "return answers"])
 
+
+# Redis does not undo what a script wrote before it failed (Redis documentation, "Scripting with Lua"), so a key of a
+# wrong type must be found before the first write. What forgets a feature removes its keys whatever they hold.
+_CHECK_TYPES = """
+local types = { TYPES }
+for _, key in ipairs(KEYS) do
+  local wanted = types[string.match(key, '^[^:]+:{.*}:(%a+)$') or string.match(key, '^[^:]+:(%a+)$')]
+  local found = wanted and redis.call('TYPE', key).ok
+  if wanted and found ~= 'none' and found ~= wanted then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', and should be a ' .. wanted)
+  end
+end"""
 
 _NEXT_PART = """
 local answers, part, key, argument = {}, 0, 0, 2 * VERBS
@@ -81,13 +98,13 @@ def run(client: redis.Redis, *calls: Call) -> list[Any]:
     """
     verbs = tuple(call.verb for call in calls)
     sizes = [size for call in calls for size in (len(call.keys), len(call.args))]
-    keys = [key for call in calls for key in call.keys]
+    touched = [key for call in calls for key in call.keys]
     arguments = [argument for call in calls for argument in call.args]
     try:
-        answers: list[Any] = client.evalsha(digest(verbs), len(keys), *keys, *sizes, *arguments)
+        answers: list[Any] = client.evalsha(digest(verbs), len(touched), *touched, *sizes, *arguments)
     except NoScriptError:
         client.script_load(compose(verbs))
-        answers = client.evalsha(digest(verbs), len(keys), *keys, *sizes, *arguments)
+        answers = client.evalsha(digest(verbs), len(touched), *touched, *sizes, *arguments)
     return answers
 
 

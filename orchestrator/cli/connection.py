@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def client() -> Iterator[Client]:
+def client(*, looks: bool = False) -> Iterator[Client]:
     """A client of the settings in force, with connection errors turned into ours.
+
+    Args:
+        looks: The command only looks, so it starts no program that the folder's own configuration names.
 
     Raises:
         InvalidConfiguration, NoRedisServer, RedisDidNotStart, RedisUnreachable: As they say.
@@ -22,7 +25,11 @@ def client() -> Iterator[Client]:
     from orchestrator import connections
     from orchestrator.client import Client
 
-    with Client(config.load()) as opened, connections.translated(opened.store.url):
+    settings = config.load()
+    with (
+        Client(settings.for_looking() if looks else settings) as opened,
+        connections.translated(opened.store.url),
+    ):
         yield opened
 
 

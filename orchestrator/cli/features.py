@@ -38,7 +38,7 @@ def status(
     as_json: options.AsJson = False,
 ) -> None:
     """Show where features stand, or one feature with its batches and tasks."""
-    with connection.client() as client:
+    with connection.client(looks=True) as client:
         if feature_id is None:
             _list(client, as_json=as_json)
         else:
@@ -137,7 +137,7 @@ def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -
 
 def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: options.AsJson = False) -> None:
     """Say why a task stands where it stands: what it waits for, or what went wrong, and what to do."""
-    with connection.client() as client:
+    with connection.client(looks=True) as client:
         handle = client.feature(feature_id)
         task = client.store.task(feature_id, task_id)
         states = {state.id: state for state in handle.states()}
@@ -189,7 +189,7 @@ def events(
     as_json: options.AsJson = False,
 ) -> None:
     """Print every event of a feature, oldest first."""
-    with connection.client() as client:
+    with connection.client(looks=True) as client:
         handle = client.feature(feature_id)
         for event in handle.follow() if follow else _all_events(handle):
             if as_json:
@@ -232,7 +232,7 @@ def logs(
     """Print the whole output of a task's attempt."""
     from orchestrator.tasks import Files
 
-    with connection.client() as client:
+    with connection.client(looks=True) as client:
         client.store.task(feature_id, task_id)
         state = next(state for state in client.feature(feature_id).states() if state.id == task_id)
         started = state.attempt - (state.phase == "launched")

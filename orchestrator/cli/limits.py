@@ -23,7 +23,7 @@ def limits(ctx: typer.Context, as_json: options.AsJson = False) -> None:
     """Show what holds over all features: how much there is, who holds it, and how many tasks wait for it."""
     if ctx.invoked_subcommand is not None:
         return
-    with connection.client() as client:
+    with connection.client(looks=True) as client:
         found = client.limits()
     _show(found, as_json=as_json)
 

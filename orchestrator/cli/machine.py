@@ -35,6 +35,7 @@ def up(
     from orchestrator.cli import workforce
 
     settings = configuration.load()
+    output.tell_what_starts(settings)
     url = connections.redis_url(settings)
     with workforce.ended_by_signals(), contextlib.ExitStack() as stack:
         output.say(f"Redis: {connections.safe_url(url)}")
@@ -84,7 +85,7 @@ def doctor(as_json: options.AsJson = False) -> None:
     """Check all that a feature needs to run: settings, Redis, broker, workers, folders. Exit code 1: a problem."""
     from orchestrator import doctor as examiner
 
-    findings = examiner.examine(configuration.load())
+    findings = examiner.examine(configuration.load().for_looking())
     if as_json:
         output.write_json(findings)
     else:

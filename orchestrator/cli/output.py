@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from orchestrator import errors
+from orchestrator.config import Settings
 from orchestrator.specialists.text import as_text
 
 PIPE_WIDTH = 200
@@ -43,6 +44,12 @@ def say(text: str | Text = "", style: str = "") -> None:
 def tell(text: str, style: str = "") -> None:
     """Write a line to standard error: what is for people beside the output."""
     console(sys.stderr).print(inert(text, style), soft_wrap=True)
+
+
+def tell_what_starts(settings: Settings) -> None:
+    """Say what the folder's own configuration makes this command import or start: it may be somebody else's."""
+    if settings.starts:
+        tell(f"The configuration of this folder {settings.starts}.")
 
 
 def write_json(value: Any, *, indent: int | None = 2) -> None:

@@ -24,6 +24,9 @@ class Format(StrEnum):
     SVG = "svg"
 
 
+SUFFIXES = {".svg": Format.SVG, ".dot": Format.DOT, ".gv": Format.DOT, ".mmd": Format.MERMAID}
+
+
 def plan(
     file: options.File,
     strategy: options.StrategyOption = None,
@@ -76,13 +79,17 @@ def graph(
     name: Annotated[
         str, typer.Argument(metavar="FILE|ID", help="Feature file, or id of an enqueued feature.")
     ],
-    format: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.MERMAID,
+    format: Annotated[
+        Format | None,
+        typer.Option("--format", help="What to write; else as the output file is named, else Mermaid."),
+    ] = None,
     file: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
 ) -> None:
     """Draw the dependency graph; of an enqueued feature, with where its tasks stand."""
     feature, states = _find(name)
-    draw = {Format.MERMAID: drawing.mermaid, Format.DOT: drawing.dot, Format.SVG: drawing.svg}[format]
-    picture = draw(feature, make_plan(feature, config.load()), states)
+    kind = format or SUFFIXES.get(file.suffix.lower() if file else "", Format.MERMAID)
+    draw = {Format.MERMAID: drawing.mermaid, Format.DOT: drawing.dot, Format.SVG: drawing.svg}
+    picture = draw[kind](feature, make_plan(feature, config.load()), states)
     if file:
         file.write_text(picture, "utf-8")
         output.tell(f"Wrote {file}")
@@ -94,7 +101,7 @@ def _find(name: str) -> tuple[Feature, Mapping[str, TaskStatus] | None]:
     looks_like_a_file = "/" in name or Path(name).suffix.lower() in (".yaml", ".yml", ".json")
     if name == "-" or looks_like_a_file or Path(name).is_file():
         return options.read_feature(name, config.load()), None
-    with connection.client() as client:
+    with connection.client(looks=True) as client:
         handle = client.feature(name)
         progress = handle.progress()
         feature = Feature(

@@ -40,6 +40,7 @@ def run(
     from orchestrator.cli import workforce
 
     settings = config.load()
+    output.tell_what_starts(settings)
     feature = options.read_feature(file, settings, strategy, cap, feature_id)
     had_server = workforce.has_server(settings)
     with connection.client() as client:
@@ -56,7 +57,9 @@ def watch(feature_id: options.FeatureId, no_live: NoLive = False, as_json: optio
     """
     from orchestrator.cli import workforce
 
-    had_server = workforce.has_server(config.load())
+    settings = config.load()
+    output.tell_what_starts(settings)
+    had_server = workforce.has_server(settings)
     with connection.client() as client:
         handle = client.feature(feature_id)
         after = client.store.last_event(feature_id)
@@ -78,6 +81,7 @@ def enqueue(
 ) -> None:
     """Enqueue a feature and print its id. It runs where workers are."""
     settings = config.load()
+    output.tell_what_starts(settings)
     feature = options.read_feature(file, settings, strategy, cap, feature_id)
     with connection.client() as client:
         chosen = choices.ask(feature, settings, remember=remember)

@@ -23,6 +23,7 @@ from orchestrator import durations
         ("1.5h", 5400),
         ("366d", durations.LONGEST),
         (45, 45),
+        ("45", 45),
         (0.5, 0.5),
     ],
 )
@@ -33,7 +34,7 @@ def test_a_duration_is_read(written: object, seconds: float) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        *["", " ", "9", "9x", "m", "-5m", "1h30", "5 minutes", "٣m", "1e3s", "0s", "367d", "9" * 400 + "d"],
+        *["", " ", "9x", "m", "-5m", "1h30", "5 minutes", "٣m", "1e3s", "0s", "367d", "9" * 400 + "d"],
         *[0, -1, math.inf, math.nan, True, None, [], {}, 10**400],
     ],
 )

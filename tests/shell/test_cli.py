@@ -118,6 +118,12 @@ def test_a_graph_is_mermaid_dot_or_svg() -> None:
     assert orchestrate("graph", "login.yaml", "--format", "svg").stdout.startswith("<svg")
 
 
+@pytest.mark.parametrize(("name", "start"), [("x.svg", "<svg"), ("x.dot", "digraph"), ("x.mmd", "flowchart")])
+def test_a_graph_is_written_as_its_file_is_named(folder: Path, name: str, start: str) -> None:
+    orchestrate("graph", "login.yaml", "-o", name)
+    assert (folder / name).read_text().startswith(start)
+
+
 def test_a_graph_can_go_into_a_file(folder: Path) -> None:
     result = orchestrate("graph", "login.yaml", "-o", "login.mmd")
     assert result.stdout == ""
@@ -281,3 +287,80 @@ def test_without_a_command_the_help_lists_them() -> None:
     help = orchestrate("--help").stdout
     for command in ("plan", "run", "watch", "explain", "retry", "unblock", "up", "doctor", "init"):
         assert f" {command} " in help
+
+
+# what is read and started
+
+
+def test_a_pipe_is_read_and_one_that_nobody_writes_into_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo("pipe.yaml")
+    monkeypatch.setattr("orchestrator.feature_file.PIPE_SECONDS", 0.1)
+    result = orchestrate("plan", "pipe.yaml")
+    assert result.exit_code == 2
+    assert "nobody writes into it" in result.stderr
+
+    monkeypatch.setattr("orchestrator.feature_file.PIPE_SECONDS", 60)
+    writer = subprocess.Popen(["sh", "-c", "cat login.yaml > pipe.yaml"])
+    assert "Create schema" in orchestrate("plan", "pipe.yaml").stdout
+    writer.wait(60)
+
+
+EVIL = "#!/bin/sh\ntouch started\nexit 1\n"
+
+
+@pytest.fixture
+def clone(folder: Path) -> Path:
+    """A folder whose configuration names a program as the redis-server, as somebody else's repository may."""
+    program = folder / "x" / "evil.sh"
+    program.parent.mkdir()
+    program.write_text(EVIL)
+    program.chmod(0o755)
+    (folder / ".taskorchestrator").mkdir(mode=0o700)
+    (folder / ".taskorchestrator" / "config.yaml").write_text(
+        "redis: {redis_server: x/evil.sh}\nimports: [evil]\nspecialists: {reviewer: {command: [x/review.sh]}}\n"
+    )
+    return folder
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "command",
+    [
+        "status",
+        "doctor",
+        "explain f T1",
+        "events f",
+        "logs f T1",
+        "graph f",
+        "limits",
+        "plan login.yaml",
+        "config",
+    ],
+)
+def test_a_command_that_only_looks_starts_no_program_of_the_folder(clone: Path, command: str) -> None:
+    orchestrate(*command.split())
+    assert not (clone / "started").exists()
+
+
+def test_a_command_that_runs_says_what_the_folder_makes_it_start(clone: Path) -> None:
+    subfolder = clone / "below"
+    subfolder.mkdir()
+    os.chdir(subfolder)  # a relative path starts at the project's folder, wherever the command is typed
+    result = orchestrate("enqueue", str(clone / "login.yaml"))
+    assert (
+        f"The configuration of this folder starts {clone}/x/evil.sh; imports evil; runs x/review.sh."
+        in result.stderr
+    )
+    assert any(
+        (place / "started").exists() for place in (clone, subfolder, clone / ".taskorchestrator/redis")
+    )
+
+
+@pytest.mark.real
+def test_a_configuration_that_the_user_names_is_the_users_own(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKORCHESTRATOR_CONFIG", str(clone / ".taskorchestrator" / "config.yaml"))
+    assert "evil.sh" in orchestrate("status").stderr

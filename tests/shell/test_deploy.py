@@ -14,7 +14,6 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ import yaml
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from orchestrator import canvas, config, doctor, lifecycle
+from orchestrator import config, doctor
 from orchestrator.config import Settings
 from tests.redis_server import find_binaries, name_of
 
@@ -104,7 +103,7 @@ class TestDockerfile:
         # Given what is copied from the repository
         copies = [shlex.split(rest) for kind, rest in instructions() if kind == "COPY"]
         sources = [source for copy in copies if not copy[0].startswith("--from") for source in copy[:-1]]
-        assert len(sources) >= 6
+        assert len(sources) >= 5
         # Then it exists, and the ignore file lets it through
         let_through = [
             line[1:]
@@ -146,7 +145,7 @@ class TestEntrypoint:
             ([], "celery -A orchestrator worker --loglevel info"),
             (["worker"], "celery -A orchestrator worker --loglevel info"),
             (["worker", "-Q", "a,b"], "celery -A orchestrator worker --loglevel info -Q a,b"),
-            (["flower"], "celery -A orchestrator flower --conf=/etc/task-orchestrator/flowerconfig.py"),
+            (["flower"], "celery -A orchestrator flower"),
             (["inspect", "ping"], "celery -A orchestrator inspect ping"),
             (["celery", "report"], "celery -A orchestrator report"),
             (["status", "auth"], "orchestrator status auth"),
@@ -417,71 +416,3 @@ def workloads() -> list[dict[str, Any]]:
     ]
     assert len(found) == 3
     return found
-
-
-class TestFlowerConfig:
-    def test_a_task_shows_its_feature_and_its_name(self) -> None:
-        # Given a task of Flower's with the id that a launch gets
-        identity = canvas.message_id("auth", lifecycle.Launch("T2", 1, "senior-engineer"))
-        # When it is formatted, then feature and task stand where the arguments were
-        assert formatted(uuid=identity).args == "auth → T2"
-
-    def test_a_later_attempt_is_named(self) -> None:
-        identity = canvas.message_id("auth", lifecycle.Launch("T2", 3, "senior-engineer"))
-        assert formatted(uuid=identity).args == "auth → T2 (attempt 3)"
-
-    def test_why_a_task_stopped_stands_where_its_result_would(self) -> None:
-        shown = formatted(uuid="auth:T2:1", exception="TaskStopped('T2: failed: exit code 3')")
-        assert shown.result == "T2: failed: exit code 3"
-
-    def test_a_result_is_shown_without_its_quotation_marks(self) -> None:
-        assert formatted(uuid="auth:T2:1", result="'T2: completed'").result == "T2: completed"
-
-    def test_a_task_of_another_kind_is_left_as_it_is(self) -> None:
-        shown = formatted(uuid="1b4e28ba-2fa1-11d2-883f-0016d3cca427", args="({'id': 'auth'},)")
-        assert (shown.args, shown.result) == ("({'id': 'auth'},)", None)
-
-    def test_the_task_that_flower_keeps_is_not_changed(self) -> None:
-        task = flower_task(uuid="auth:T2:1")
-        flower_options()["format_task"](task)
-        assert task.args == "('auth', 'T2', 1)"
-
-    def test_a_container_may_open_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("FLOWER_ADDRESS", "0.0.0.0")
-        assert flower_options()["address"] == "0.0.0.0"
-
-    def test_flower_takes_every_option_and_listens_to_this_machine(self) -> None:
-        # Given Flower itself, in a process of its own: its options are global
-        code = (
-            "from tornado.options import options; import flower.options;"
-            f"options.parse_config_file({str(DEPLOY / 'flowerconfig.py')!r}, final=False);"
-            "from flower.views.tasks import visible_task_columns as visible;"
-            "print(options.address, options.format_task.__name__, options.basic_auth,"
-            " *[name for name, _ in visible(options.tasks_columns)])"
-        )
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-        )
-        # Then each option has arrived, and no password came from the file
-        assert done.stdout.split() == [
-            "127.0.0.1",
-            "format_task",
-            "[]",
-            *flower_options()["tasks_columns"].split(","),
-        ]
-
-
-def flower_options() -> dict[str, Any]:
-    """The names of flowerconfig.py, run as Flower runs it."""
-    names: dict[str, Any] = {}
-    exec((DEPLOY / "flowerconfig.py").read_text("utf-8"), names)
-    return names
-
-
-def flower_task(**given: Any) -> SimpleNamespace:
-    return SimpleNamespace(**{"args": "('auth', 'T2', 1)", "result": None, "exception": None, **given})
-
-
-def formatted(**given: Any) -> Any:
-    return flower_options()["format_task"](flower_task(**given))

@@ -339,3 +339,18 @@ def test_eviction_that_is_allowed_is_a_warning(url: str) -> None:
     client_of(url).config_set("maxmemory", "1gb")
     allowed = Settings(redis=RedisSettings(url=SecretStr(url), allow_eviction=True))
     assert found(allowed)["eviction"].level is Level.WARNING
+
+
+@pytest.mark.parametrize(
+    ("environment", "warnings"),
+    [
+        ({}, 0),
+        ({"FLOWER_ADDRESS": "127.0.0.1"}, 0),
+        ({"FLOWER_ADDRESS": "0.0.0.0"}, 1),
+        ({"FLOWER_UNAUTHENTICATED_API": "true"}, 1),
+        ({"FLOWER_ADDRESS": "0.0.0.0", "FLOWER_BASIC_AUTH": "me:secret"}, 0),
+    ],
+)
+def test_a_flower_that_is_open_to_others_is_a_warning(environment: dict[str, str], warnings: int) -> None:
+    found = list(doctor._flower(environment))
+    assert [finding.level for finding in found] == [Level.WARNING] * warnings

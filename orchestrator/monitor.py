@@ -1,0 +1,147 @@
+"""Flower as `celery -A orchestrator flower` starts it: for this machine alone, with columns that say what is done."""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import logging
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from orchestrator import errors
+
+if TYPE_CHECKING:
+    from orchestrator.config import Settings
+
+logger = logging.getLogger("orchestrator")
+
+OPEN_API = "FLOWER_UNAUTHENTICATED_API"
+YES = ("y", "yes", "t", "true", "on", "1")
+
+
+def format_task(task: Any) -> Any:
+    """Show feature and task, and why a task stopped, where Flower shows arguments and results.
+
+    Args:
+        task: A `celery.events.state.Task`. Its uuid is `FEATURE:TASK:ATTEMPT` (`orchestrator.canvas.message_id`).
+
+    Returns:
+        A copy to be shown; the API goes on to give the task as it is.
+
+    Example:
+        A task with the uuid "auth:T2:1" is shown with the arguments "auth → T2"; at its second attempt
+        "auth → T2 (attempt 2)".
+    """
+    shown = copy.copy(task)
+    parts = str(task.uuid).split(":")
+    if len(parts) == 3:
+        feature, name, attempt = parts
+        shown.args = f"{feature} → {name}" + (f" (attempt {attempt})" if attempt != "1" else "")
+    stopped = re.match(r"""TaskStopped\((['"])(.*)\1\)$""", task.exception or "", re.DOTALL)
+    if stopped:
+        shown.result = stopped[2]
+    elif isinstance(task.result, str):
+        shown.result = task.result.strip("'\"")
+    return shown
+
+
+DEFAULTS: Mapping[str, Any] = {
+    # Flower's own default is every interface of the machine, with whatever password there is, or none.
+    "address": "127.0.0.1",
+    "tasks_columns": "name,args,state,result,received,runtime,worker,uuid",
+    # Workers that were replaced leave the list after this many seconds, not at Flower's next restart.
+    "purge_offline_workers": 600,
+    "format_task": format_task,
+}
+"""Flower's options (flower/options.py). Its environment, configuration file and command line go before them."""
+
+
+def prepare(settings: Settings) -> None:
+    """Set Flower's defaults, and have it refuse what is unsafe, in a process in which Celery has loaded its command.
+
+    Celery loads the commands of its plugins before the app, and runs them after it: what is set here is the default.
+    """
+    command = sys.modules.get("flower.command")
+    if command is None:
+        return
+    from tornado.options import options
+
+    for name, value in DEFAULTS.items():
+        setattr(options, name, value)
+    vars(command)["Flower"] = _flower(settings)
+
+
+def _flower(settings: Settings) -> type[Any]:
+    from flower.app import Flower
+    from tornado.web import ErrorHandler
+
+    class CarefulFlower(Flower):  # type: ignore[misc]
+        def __init__(self, *args: Any, options: Any, **kwargs: Any) -> None:
+            try:
+                check(options, settings, os.environ)
+            except errors.UnsafeFlower as error:
+                print(error, file=sys.stderr)
+                raise SystemExit(error.exit_code) from None
+            super().__init__(*args, options=options, **kwargs)
+
+        def find_handler(self, request: Any, **kwargs: Any) -> Any:
+            if is_strange(request.host, self.options):
+                return self.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
+            return super().find_handler(request, **kwargs)
+
+    return CarefulFlower
+
+
+def check(options: Any, settings: Settings, environment: Mapping[str, str]) -> None:
+    """Refuse to let everybody start and stop tasks; warn where everybody can read.
+
+    Raises:
+        UnsafeFlower: Its API is open to any web page that this machine's user visits, and starts commands.
+    """
+    is_protected = _is_protected(options)
+    is_open = environment.get(OPEN_API, "").lower() in YES
+    if is_open and not is_protected and settings.is_embedded:
+        raise errors.UnsafeFlower(variable=OPEN_API)
+    if not is_protected and not options.unix_socket and not is_loopback(options.address):
+        logger.warning(
+            "Flower listens on %s without a password: who reaches it can stop workers and tasks. "
+            "Set FLOWER_BASIC_AUTH=user:password, or leave out --address.",
+            options.address or "every interface",
+        )
+
+
+def is_strange(host: str, options: Any) -> bool:
+    """Whether a request asks for a host that this Flower is not: a page that rebinds its name to this machine does.
+
+    A Flower with a password is safe from it, and one behind a proxy has names that only the proxy knows.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> options = SimpleNamespace(address="127.0.0.1", basic_auth=[], auth="", unix_socket="")
+        >>> is_strange("localhost:5555", options), is_strange("evil.example:5555", options)
+        (False, True)
+    """
+    if _is_protected(options) or options.unix_socket or not is_loopback(options.address):
+        return False
+    return not is_loopback(urlsplit(f"//{host}").hostname or "")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches the address.
+
+    Example:
+        >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("::1"), is_loopback("")
+        (True, True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _is_protected(options: Any) -> bool:
+    return bool(options.basic_auth or options.auth)

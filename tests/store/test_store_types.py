@@ -1,0 +1,109 @@
+"""A script that meets a key of a wrong type has written nothing, and names the key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import redis
+
+from orchestrator import keys, lifecycle, scripts
+from orchestrator.flows import FeatureEvent, TaskEvent
+from orchestrator.keys import FeatureKeys, Keys
+from orchestrator.store import Store
+from tests.core.factories import task
+from tests.store.factories import FLOW, Run, launched
+
+WORDS = {"hash": "Hash", "zset": "Sorted set", "set": "Set", "list": "List", "stream": "Stream"}
+
+
+def described(owner: type) -> dict[str, str]:
+    """Each key with the Redis type that its docstring begins with."""
+    docs = {name: str(value.__doc__) for name, value in vars(owner).items() if isinstance(value, property)}
+    return {name: re.split("[:,]", doc, maxsplit=1)[0] for name, doc in docs.items()}
+
+
+@pytest.mark.parametrize("owner", [FeatureKeys, Keys])
+def test_each_key_has_the_type_that_it_is_described_with(owner: type) -> None:
+    for name, word in described(owner).items():
+        if word != "Channel":
+            assert WORDS.get(keys.TYPES[name], word) == word, name
+
+
+HOLD = lifecycle.move(FLOW, TaskEvent.TASK_HELD)
+
+CALLS: dict[str, Callable[[Run], object]] = {
+    "cascade": lambda run: run.cascade(),
+    "start": lambda run: run.start("T2", 1),
+    "finish": lambda run: run.finish("T1", attempt=1),
+    "hand_back": lambda run: run.store.hand_back(run.id, "T1", 1, worker="w1"),
+    "renew": lambda run: run.store.renew([(run.id, "T1", 1)], lease=60),
+    "note": lambda run: run.store.note(run.id, "T1", 1, 50, "half"),
+    "move": lambda run: run.store.move(run.id, "T3", FLOW, HOLD, ""),
+    "steer": lambda run: run.store.steer(run.id, FeatureEvent.FEATURE_CANCELLED),
+    "recover": lambda run: run.recover(),
+    "progress": lambda run: run.store.progress(run.id),
+}
+
+
+READS: dict[str, Callable[[Any, str], Any]] = {
+    "hash": lambda client, key: client.hgetall(key),
+    "zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
+    "set": lambda client, key: client.smembers(key),
+    "list": lambda client, key: client.lrange(key, 0, -1),
+    "stream": lambda client, key: client.xrange(key),
+    "string": lambda client, key: client.get(key),
+}
+
+
+def everything(client: Any) -> dict[str, Any]:
+    """All that is stored."""
+    return {key: READS[client.type(key)](client, key) for key in client.keys("*")}
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """What Redis says where it refuses; "" where it does not."""
+    try:
+        call()
+    except redis.ResponseError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("verb", CALLS)
+@pytest.mark.parametrize("part", sorted(vars(FeatureKeys).keys() & keys.TYPES.keys()))
+def test_a_script_that_meets_a_key_of_a_wrong_type_has_written_nothing(
+    store: Store, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, verb: str, part: str
+) -> None:
+    run = launched(store, task("T1"), task("T2"), task("T3", "T1"))
+    run.start("T1")
+    # Given one key of the feature that somebody else has written
+    key = getattr(run.keys, part)
+    client.delete(key)
+    client.set(key, "x")
+    before, touched = everything(client), set[str]()
+    make = scripts.Call
+
+    def spy(verb: str, keys: Sequence[str], args: Sequence[Any]) -> scripts.Call:
+        touched.update(keys)
+        return make(verb, keys, args)
+
+    monkeypatch.setattr("orchestrator.store.Call", spy)
+    monkeypatch.setattr("orchestrator.records.Call", spy)
+    # When
+    said = refusal(lambda: CALLS[verb](run))
+    # Then a script that is given the key says so
+    assert (key in said) == (key in touched)
+    assert not said or everything(client) == before
+
+
+@pytest.mark.parametrize("part", ["states", "events", "outcomes"])
+def test_a_broken_feature_can_be_forgotten(store: Store, client: redis.Redis, part: str) -> None:
+    run = launched(store, task("T1"))
+    run.complete("T1")
+    client.delete(getattr(run.keys, part))
+    client.set(getattr(run.keys, part), "x")
+    store.forget(run.id)
+    assert not [key for key in everything(client) if "auth" in key]
