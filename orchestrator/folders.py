@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from orchestrator import errors, private
+from orchestrator import errors, forks, private
 from orchestrator.models import ID_PATTERN
 from orchestrator.private import MARK
 
@@ -129,6 +129,7 @@ def orphans(settings: Settings, store: Store, older_than: float, most: int | Non
     for folder in _feature_folders(settings):
         if len(found) == most:
             break
+        forks.let_one_through()
         is_old = _touched(folder) <= before
         if is_old and _is_ours(settings, folder, identity) and not store.exists(folder.name):
             found.append(folder)
@@ -140,7 +141,8 @@ def remove(settings: Settings, store: Store, folders: Sequence[Path]) -> None:
 
     What cannot be removed keeps its mark, and is tried again at the next look.
     """
-    identity = _identity(store)
+    with forks.held_off():
+        identity = _identity(store)
     for folder in folders:
         try:
             if _remove(settings, folder, identity):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import redis
 
-from orchestrator import errors, folders, refusals
+from orchestrator import errors, folders, forks, refusals
 from orchestrator.config import Settings
 from orchestrator.store import Store
 
@@ -89,7 +89,11 @@ class Cleaner:
         age = self.settings.retention.finished or 0.0
         while not self.stopped.wait(min(LONGEST_PAUSE, age / 2)):
             try:
-                old = folders.orphans(self.settings, self.store, age, PORTION)
+                with forks.held_off():
+                    old = folders.orphans(self.settings, self.store, age, PORTION)
                 folders.remove(self.settings, self.store, old)
             except Exception as error:  # Redis is away, or a folder is not ours; the next look may succeed
-                logger.warning("Old folders stay for now: %s: %s", type(error).__name__, refusals.said(error))
+                with forks.held_off():
+                    logger.warning(
+                        "Old folders stay for now: %s: %s", type(error).__name__, refusals.said(error)
+                    )

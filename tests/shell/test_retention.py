@@ -10,7 +10,7 @@ import fakeredis
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import errors, folders, planner, routing
+from orchestrator import errors, folders, planner, private, routing
 from orchestrator.cli.app import app
 from orchestrator.client import Client
 from orchestrator.config import FOLDER, Settings
@@ -151,7 +151,7 @@ def test_an_id_from_redis_leads_nowhere_else(store: Store, tmp_path: Path) -> No
     # Given somebody who writes a feature into Redis that is called as a folder is
     victim = tmp_path / "victim"
     victim.mkdir()
-    (victim / folders.MARK).write_text(store.identity)
+    (victim / private.MARK).write_text(store.identity)
     for name in (str(victim), "../../../victim"):
         store.client.hset(store.keys.feature(name).meta, "status", "completed")
         store.client.zadd(store.keys.finished, {name: 1})
