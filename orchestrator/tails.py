@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from orchestrator import folders, private
+from orchestrator import errors, folders, private
 from orchestrator.config import Settings
 from orchestrator.models import Tail
 from orchestrator.specialists import masking
@@ -43,7 +43,10 @@ class Tails:
 
     def look(self, running: Iterable[Attempt]) -> None:
         """Keep what is new of the logs of these attempts, and drop what is kept of those that run no more."""
-        sizes = {attempt: _size(log_file(self.settings, *attempt)) for attempt in running}
+        sizes: dict[Attempt, int] = {}
+        for attempt in running:
+            with contextlib.suppress(errors.InvalidId):  # they come with messages
+                sizes[attempt] = _size(log_file(self.settings, *attempt))
         news: dict[Attempt, Tail | None] = dict.fromkeys(self.sizes.keys() - sizes.keys())
         for attempt, size in sizes.items():
             if size != self.sizes.get(attempt, 0):

@@ -115,6 +115,10 @@ def test_an_id_becomes_no_part_of_a_path_before_it_is_checked(store: Store, vict
     for ids in ((feature_id, "T1"), ("f1", feature_id), ("f1", f"@{feature_id}")):
         with pytest.raises(errors.InvalidId):
             log_file(config.load(), *ids, attempt=1)
+    (victim / "precious.1.log").write_text(SECRET)
+    ids = ("f1", f"{victim}/precious")
+    Tails(config.load(), store).look([(*ids, 1)])
+    assert store.tail(*ids) is None
 
 
 def test_a_folder_that_no_attempt_has_made_is_not_removed(
