@@ -93,11 +93,12 @@ class Shown:
     @property
     def is_here(self) -> bool:
         """The log is on this machine."""
-        return self.file.is_file() and not self.file.is_symlink()
+        return self.file.is_file() and not any(path.is_symlink() for path in (self.file, self.file.parent))
 
     def opened(self) -> IO[bytes]:
         """The log, where it is on this machine; in a shared folder somebody else may have laid a link there."""
-        return os.fdopen(private.open_to_read(self.file), "rb")
+        with private.opened(self.file.parent, any_owner=True) as within:
+            return os.fdopen(private.open_to_read(self.file, within), "rb")
 
     def news(self) -> bytes:
         """What is new since the last look: from the file where it is here, else from Redis."""

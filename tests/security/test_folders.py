@@ -32,6 +32,7 @@ from orchestrator.tails import Tails, log_file, read
 from tests.core import factories
 from tests.core.factories import task
 from tests.redis_server import find_binaries
+from tests.store.factories import launched
 
 SECRET = "what nobody else may read or lose\n"
 ANOTHER_USER = 12_345
@@ -451,6 +452,28 @@ def test_a_log_is_not_written_through_a_link(
     assert store.tail("f1", "T1") is None
     with pytest.raises(OSError, match="it is a link"):
         read(log, 1, ())
+
+
+@pytest.mark.parametrize("place", ["the folder", "the log"])
+def test_a_log_is_not_shown_through_a_link(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: Path, place: str
+) -> None:
+    """`orchestrator logs` shows a file of a folder of logs, and none that a link leads to."""
+    settings = shared(monkeypatch, tmp_path / "logs")
+    run = launched(store, task("T1"), feature_id="f1")
+    run.start("T1")
+    log = log_file(settings, "f1", "T1", 1)
+    (victim / log.name).write_text(SECRET)
+    if place == "the folder":
+        log.parent.symlink_to(victim)
+    else:
+        log.parent.mkdir()
+        log.symlink_to(victim / log.name)
+
+    shown = CliRunner().invoke(app, ["logs", "f1", "T1"])
+
+    assert SECRET not in shown.output
+    assert "There is no output of attempt 1" in shown.output
 
 
 def test_an_outcome_is_not_read_through_a_link(
