@@ -29,6 +29,7 @@ from orchestrator import (
     shutdown,
     specialists,
     tails,
+    texts,
 )
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
@@ -345,7 +346,8 @@ class Shell:
     def _note(
         self, feature_id: str, task_id: str, attempt: int, percent: float | None = None, note: str = ""
     ) -> None:
-        note = masking.hide(note, masking.texts_of_all(self.settings))
+        # Plain first, so that nothing hides a secret from the search.
+        note = masking.hide(texts.as_line(note), masking.texts_of_all(self.settings))
         try:
             self.store.note(feature_id, task_id, attempt, percent, note)
         except redis.RedisError as error:
