@@ -25,6 +25,7 @@ from orchestrator import (
     repetition,
     retention,
     routing,
+    tracing,
     wording,
 )
 from orchestrator.celery import App, create
@@ -158,8 +159,9 @@ class Client:
             if idempotency_key
             else {}
         )
-        code, feature_id = self.store.enqueue(
-            feature.id or make_id(feature.title),
+        store = partial(
+            self.store.enqueue,
+            feature_id := feature.id or make_id(feature.title),
             schedule,
             routes,
             flow=self.settings.feature_flow_for(feature.tags),
@@ -169,6 +171,7 @@ class Client:
             idempotency_key=idempotency_key,
             content=content,
         )
+        code, feature_id = tracing.published(self.app, feature_id, lambda trace: store(trace=trace))
         if code == "enqueued":
             self._follow_up(self.store.cascade(feature_id))
         else:

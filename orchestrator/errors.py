@@ -78,6 +78,12 @@ class NothingToDo(UsageError):
     Give the task a `run:` command, or set specialists.{specialist}.command (or .python) in the configuration."""
 
 
+class NotInACanvas(UsageError):
+    """{title} cannot be a canvas as it is, for a canvas has no state that could keep this:
+    {lost}
+    Enqueue the feature instead (`enqueue(feature)`), or leave these out."""
+
+
 class InvalidSpecialistName(UsageError):
     """{name!r} cannot be the name of a specialist ({source}): a name has small letters, digits and hyphens.
     Give it one that has: @specialist("code-reviewer")."""

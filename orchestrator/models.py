@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     JsonValue,
     ModelWrapValidatorHandler,
+    PrivateAttr,
     StringConstraints,
     TypeAdapter,
     ValidationError,
@@ -466,8 +467,13 @@ class Plan(Schedule):
     def canvas(self) -> Signature[Any]:
         """The plan as a plain Celery chain of groups, executable as it is, without the orchestrator's state.
 
-        Each task runs its specialist from its own arguments; a failing task stops the chain by Celery's own
-        means. It needs a result backend, as every Celery chord does.
+        Each task runs its specialist from its own arguments and the outcomes of what it depends on, and is retried
+        as it says; one that fails stops the chain, and whoever waits for the result gets its error. The result is
+        the outcome of the last batch: of its one task, or a list. No more tasks than the cap run side by side.
+
+        Raises:
+            NotInACanvas: The plan relies on something that only an enqueued feature has, such as a quality gate.
+            NoSpecialist, UnknownSpecialist: A task has nobody to do it.
 
         Example:
             result = plan(feature).canvas().apply_async()
@@ -541,6 +547,17 @@ class Failed(Model):
     gates: tuple[GateResult, ...] = Field(
         default=(), description="the quality gates that judged, where it came so far"
     )
+    _error: BaseException | None = PrivateAttr(default=None)
+
+    @property
+    def error(self) -> BaseException | None:
+        """What was raised, in the process that did the work; it is stored nowhere."""
+        return self._error
+
+    def because_of(self, error: BaseException) -> Self:
+        """The same failure, with what was raised."""
+        self._error = error
+        return self
 
 
 class RetryLater(Model):

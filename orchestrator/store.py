@@ -148,6 +148,7 @@ class Store(Records):
         stops: Sequence[int] = (),
         idempotency_key: str | None = None,
         content: Mapping[str, str] | None = None,
+        trace: Mapping[str, Any] | None = None,
     ) -> tuple[str, str]:
         """Store a planned feature: stage all of it, then make it visible in one step.
 
@@ -163,6 +164,7 @@ class Store(Records):
             stops: Numbers of batches that wait for launch in any case.
             idempotency_key: A name for this enqueue.
             content: What is asked for under that name (see `repetition.content`).
+            trace: Headers that each of its messages is to have.
 
         Returns:
             ("enqueued", its id), or ("repeated", the id that the idempotency key stands for).
@@ -204,6 +206,8 @@ class Store(Records):
         }
         if any(task.resources for task in plan.feature.tasks):
             meta["resourced"] = 1
+        if trace:
+            meta["trace"] = json.dumps(trace)
         if idempotency_key:
             meta["idempotency"] = idempotency_key
             meta["content"] = json.dumps(dict(content or {}))
@@ -270,6 +274,12 @@ class Store(Records):
         """
         (answer,) = self._run_on(feature_id, self._cascade(feature_id))
         return self._facts(feature_id, answer)
+
+    def trace(self, feature_id: str) -> dict[str, Any]:
+        """The headers that each message of a feature is to have."""
+        stored = self.client.hget(self.keys.feature(feature_id).meta, "trace")
+        found: dict[str, Any] = json.loads(str(stored)) if stored else {}
+        return found
 
     def _cascade(self, feature_id: str) -> Call:
         keys = self.keys.feature(feature_id)

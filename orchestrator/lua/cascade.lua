@@ -17,7 +17,7 @@
 -- Output JSON: status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …] (whose cascade is
 --       to run now, for a limit lets it go on); or nil where there is no such feature
 local meta = redis.call('HMGET', KEYS[1], 'status', 'cap', 'batch', 'batches', 'auto_launch', 'released', 'total',
-  'table', 'paused', 'stops', 'strategy', 'started', 'limited', 'resourced')
+  'table', 'paused', 'stops', 'strategy', 'started', 'limited', 'resourced', 'trace')
 local status = meta[1]
 if not status then return nil end
 
@@ -188,7 +188,7 @@ local function launch(task)
   launched[#launched + 1] = { task, state.attempt, specialist }
   if queues then
     local queue = queues[specialist] or specialist
-    publish({ ARGV[5] .. ':celery:' .. queue }, { ARGV[1], task, state, specialist, now, queue })
+    publish({ ARGV[5] .. ':celery:' .. queue }, { ARGV[1], task, state, specialist, now, queue, meta[15] })
   end
 end
 

@@ -21,7 +21,8 @@
 --       19 how much longer a batch may take than expected in any case, in ms  20 prefix of the keys that all features share
 -- Output JSON: lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …], for the caller to publish
 --       again, where the broker is another one; or nil where there is no such feature
-local meta = redis.call('HMGET', KEYS[1], 'status', 'batch', 'batch_started', 'overdue', 'paused', 'ran', 'watched', 'cap')
+local meta = redis.call('HMGET', KEYS[1], 'status', 'batch', 'batch_started', 'overdue', 'paused', 'ran', 'watched', 'cap',
+  'trace')
 local status = meta[1]
 if not status then
   redis.call('SREM', KEYS[9], ARGV[1])
@@ -93,7 +94,7 @@ local function look_for_message(task)
   record('event', 'message_lost', 'task', task, 'attempt', state.attempt)
   if queues then
     local queue = queue_of(specialist)
-    publish({ ARGV[20] .. ':celery:' .. queue }, { ARGV[1], task, state, specialist, now, queue })
+    publish({ ARGV[20] .. ':celery:' .. queue }, { ARGV[1], task, state, specialist, now, queue, meta[9] })
   else
     unpublished[#unpublished + 1] = { task, state.attempt, specialist }
   end

@@ -16,7 +16,8 @@ from orchestrator.keeper import Keeper
 from orchestrator.models import Feature
 from orchestrator.sections import Recovery
 from orchestrator.store import Store
-from orchestrator.tasks import Shell, TaskStopped
+from orchestrator.tasks import Shell
+from orchestrator.visibility import TaskFailed, TaskStopped
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import app_with
@@ -64,7 +65,7 @@ def test_a_task_that_cannot_be_read_fails_once_and_waits_for_a_person(shell: She
     keys, store = shell.store.keys.feature("auth"), shell.store.client
     store.hset(keys.tasks, "T1", json.dumps({"id": "T1", "complexity": "huge"}))
 
-    with pytest.raises(TaskStopped, match="complexity"):
+    with pytest.raises(TaskFailed, match="complexity"):
         shell.attempt(WHO, "auth", "T1", 1, "w1")
 
     state: Any = store.hget(keys.states, "T1")
