@@ -34,6 +34,7 @@ from orchestrator import (
 from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
 from orchestrator.tails import Tails
+from orchestrator.threads import Thread
 from orchestrator.waker import Waker
 from orchestrator.workers import Worker
 
@@ -62,7 +63,7 @@ class Keeper(bootsteps.StartStopStep):
         self.id = f"{self.worker}/{secrets.token_hex(4)}"
         self.settings = fingerprint.of(parent.app.settings)
         self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="orchestrator-keeper", daemon=True)
+        self.thread = Thread(self._run, "keeper", self.stopped)
         settings = self.shell.settings
         self.shutdown = Shutdown(settings.recovery.grace, self._hand_back)
         self.tails = Tails(settings, self.shell.store)
@@ -202,8 +203,15 @@ class Keeper(bootsteps.StartStopStep):
                 ),
                 settings=self.settings,
                 version=__version__,
+                trouble=self._deaths(),
             )
         )
+
+    def _deaths(self) -> tuple[str, ...]:
+        """What threads of this worker died of, as often as they did."""
+        others = [each.thread for each in (self.waker, self.cleaner)]
+        threads = [self.thread, *others, *(each.thread for each in self.notifiers)]
+        return tuple(thread.trouble for thread in threads if thread.trouble)
 
     def _run(self) -> None:
         recovery = self.shell.settings.recovery

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -149,8 +149,8 @@ class Webhook:
         timeout: Seconds.
     """
 
-    url: str
-    secret: str | None
+    url: str = field(repr=False)
+    secret: str | None = field(repr=False)
     timeout: float
 
     @property
