@@ -290,7 +290,8 @@ class Unresolved(UsageError):
 
 
 class CannotAdvance(UsageError):
-    """A task that is {status} cannot be advanced to {to}: in the flow {flow} the next status is {following}.
+    """A task that is {status} cannot be advanced to {to}: in the flow {flow} the next status is {following}
+    (only a worker puts a task in progress).
     status_validation.enforce_sequential: false allows a person to skip statuses."""
 
 

@@ -8,9 +8,11 @@ commands.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
 
-from orchestrator import errors
+from orchestrator import errors, wording
 from orchestrator.flows import FORWARD, Arrow, FeatureEvent, Flow, TaskEvent
 from orchestrator.models import (
     Blocked,
@@ -42,14 +44,14 @@ class Move:
         wait: Seconds until the task may start again, for a move that starts it again later.
         cause: Why, in a word.
         route: The specialist that gets the task next, where another one does.
-        retried: The move uses up one retry.
+        counts: What the move uses up one of: "retried" (a retry) or "later" (a retry-later); "": neither.
     """
 
     steps: tuple[Step, ...]
     wait: float | None = None
     cause: str = ""
     route: str = ""
-    retried: bool = False
+    counts: Literal["", "retried", "later"] = ""
 
     @property
     def event(self) -> TaskEvent:
@@ -96,11 +98,13 @@ class Attempts:
 
     Args:
         retried: Failed attempts that were tried again.
+        later: Attempts that asked to be tried again later.
         escalated: A blocker was handed on to another specialist before.
     """
 
     retried: int = 0
     escalated: bool = False
+    later: int = 0
 
 
 def conclude(
@@ -140,17 +144,34 @@ def conclude(
         case Blocked(kind=kind):
             return move(flow, TaskEvent.BLOCKER_DETECTED, cause=kind)
         case RetryLater(after=after):
-            return move(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later")
+            later = move(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later")
+            return replace(later, counts="later")
         case Cancelled():
             return move(flow, TaskEvent.TASK_CANCELLED)
-        case Failed(cause=cause):
-            may_retry = attempts.retried < retries.max and retries.covers(cause)
+        case Failed(cause=cause, retry=makes_sense):
+            is_wanted = retries.covers(cause) if makes_sense is None else makes_sense
+            may_retry = is_wanted and attempts.retried < retries.max
             if may_retry and flow.target(TaskEvent.RETRY_SCHEDULED, status):
                 wait = retries.wait(attempts.retried + 1, chance)
                 step = (TaskEvent.RETRY_SCHEDULED, flow.table[TaskEvent.RETRY_SCHEDULED])
-                return Move((step,), wait, cause, retried=True)
+                return Move((step,), wait, cause, counts="retried")
             failed = status == TaskStatus.TESTING or cause is FailureCause.GATE
             return move(flow, TaskEvent.TESTS_FAILED if failed else TaskEvent.WORK_FAILED, cause=cause)
+
+
+def bounded(outcome: Outcome, retries: Retries, attempts: Attempts) -> Outcome:
+    """The outcome, or the failure that it amounts to: a task may not ask for another time without end.
+
+    Example:
+        >>> bounded(RetryLater(reason="no licence"), Retries(later=2), Attempts(later=2)).reason
+        'asked 3 times to be tried again later, and its limit is 2 (retries.later): no licence'
+    """
+    if not isinstance(outcome, RetryLater) or retries.later is None or attempts.later < retries.later:
+        return outcome
+    why = f": {outcome.reason}" if outcome.reason else ""
+    times = wording.count(attempts.later + 1, "time")
+    reason = f"asked {times} to be tried again later, and its limit is {retries.later} (retries.later){why}"
+    return Failed(reason=reason, tail=outcome.tail, retry=False)
 
 
 def ask_whether_done(happened: str) -> Blocked:
@@ -184,9 +205,11 @@ def path_to_rest(flow: Flow, status: str) -> list[TaskEvent]:
 
 
 def path_forward(flow: Flow, status: str, to: str | None = None) -> list[TaskEvent]:
-    """The events by which a person moves a task on: one step, or all those that lead to the status `to`.
+    """The events by which a person moves a task on: to the next status, or all those that lead to the status `to`.
 
-    A step that the flow does not have is in the list all the same, for the store to refuse it.
+    Only a worker puts a task in progress. Who moves a task on that has not started says that its work is done, so it
+    passes through that status to the one behind it. A step that the flow does not have is in the list all the same,
+    for the store to refuse it.
 
     Raises:
         CannotAdvance: `to` is not the next status, and the rules enforce the sequence; or nothing leads there.
@@ -194,14 +217,16 @@ def path_forward(flow: Flow, status: str, to: str | None = None) -> list[TaskEve
     Example:
         >>> from orchestrator.flows import Flow, SHIPPED_FLOWS
         >>> path_forward(Flow("hotfix", SHIPPED_FLOWS["hotfix"]), "pending")
-        [<TaskEvent.WORK_STARTED: 'work_started'>]
+        [<TaskEvent.WORK_STARTED: 'work_started'>, <TaskEvent.IMPLEMENTATION_COMPLETE: 'implementation_complete'>]
     """
-    event = FORWARD.get(TaskStatus(status), TaskEvent.TASK_RESUMED)
-    events, following = [event], flow.target(event, status)
-    while to and following and following != to and not flow.rules.enforce_sequential:
-        event = FORWARD.get(TaskStatus(following), TaskEvent.TASK_RESUMED)
-        events.append(event)
-        following = flow.target(event, following)
+    events, following = list[TaskEvent](), str(status) or None
+    is_there = False
+    while following and not is_there:
+        events.append(FORWARD.get(TaskStatus(following), TaskEvent.TASK_RESUMED))
+        following = flow.target(events[-1], following)
+        is_there = following != TaskStatus.IN_PROGRESS and (
+            flow.rules.enforce_sequential or to is None or following == to
+        )
     if to and following != to:
         raise errors.CannotAdvance(status=status, to=to, flow=flow.name, following=following or "none")
     return events
@@ -226,6 +251,17 @@ def stages_ahead(flow: Flow, status: str) -> list[str]:
 
 GATES_FLOW = Flow("gates", ("pending", "in-progress", "completed"))
 """How the gates of a feature run: as an attempt of a task of their own."""
+
+
+class _Asked(Flow):
+    @cached_property
+    def table(self) -> Mapping[TaskEvent, Arrow]:
+        asked = (TaskEvent.RETRY_REQUESTED, TaskEvent.BLOCKER_RESOLVED)
+        return {event: GATES_FLOW.table[event] for event in asked}
+
+
+ASKED_OF_GATES = _Asked(GATES_FLOW.name, GATES_FLOW.statuses)
+"""What a person may ask of the gates of a feature: to run again. Nothing goes on behind gates that were put aside."""
 
 
 def refuse(

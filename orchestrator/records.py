@@ -276,7 +276,7 @@ class Records:
             pipeline.hmget(keys.batches, [str(number) for number in numbers])
         pipeline.hmget(keys.meta, ["status", "schema"])
         pipeline.zrange(keys.ready, 0, -1)
-        pipeline.zrange(keys.slots, 0, -1)
+        pipeline.zrange(keys.slots, 0, -1, withscores=True)
         pipeline.zrange(keys.delayed, 0, -1, withscores=True)
         pipeline.smembers(keys.unassigned)
         pipeline.hgetall(keys.waits)
@@ -296,7 +296,8 @@ class Records:
             tasks, states, places = (dict(zip(ids, values, strict=True)) for values in read.execute())
         else:
             return []
-        phases = dict.fromkeys(ready, "queued") | dict.fromkeys(slots, "launched")
+        phases = dict.fromkeys(ready, "queued")
+        phases |= {task: "launched" if leased <= 0 else "" for task, leased in slots}
         due = {task: moment / 1000 for task, moment in delayed}
         phases |= dict.fromkeys(due, "delayed") | dict.fromkeys(unassigned, "unassigned")
         awaited = self._limits_of(keys, waiting)
@@ -337,6 +338,12 @@ class Records:
             if state.id == task_id:
                 return state
         raise errors.NoSuchTask(feature=feature_id, task=task_id)
+
+    def attempt(self, feature_id: str, task_id: str) -> Mapping[str, Any]:
+        """What is kept of the latest attempt at a task, or at the gates of a feature; empty where there was none."""
+        stored: Any = self.client.hget(self.keys.feature(feature_id).states, task_id)
+        state: Mapping[str, Any] = json.loads(stored or "{}")
+        return state
 
     def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
         """The outcomes of the last attempts of these tasks; a task that has none, or none that this version knows, is

@@ -29,7 +29,6 @@ from orchestrator.models import (
     Strategy,
     Tail,
     Task,
-    TaskStatus,
 )
 from orchestrator.records import Records, readable
 from orchestrator.scripts import Call
@@ -41,9 +40,6 @@ CHUNK = 1_000
 """Fields written by one command of a staged feature: large enough to be fast, small enough not to block Redis."""
 
 OVER_CSV = ",".join(OVER)
-
-TAKEN_UP = (TaskStatus.PENDING, TaskStatus.CHANGES_REQUESTED, TaskStatus.TESTING)
-"""Statuses in which a task that no worker holds is launched when a slot is free; in testing, for its gates alone."""
 
 DEFAULT_FLOW = FeatureFlow("default", flows.SHIPPED_FEATURE_FLOWS["default"])
 
@@ -85,7 +81,10 @@ class Grant:
     @property
     def attempts(self) -> Attempts:
         """What came before this attempt."""
-        return Attempts(int(self.state.get("retried", 0)), bool(self.state.get("escalated")))
+        state = self.state
+        return Attempts(
+            int(state.get("retried", 0)), bool(state.get("escalated")), int(state.get("later", 0))
+        )
 
 
 class Store(Records):
@@ -306,7 +305,14 @@ class Store(Records):
                 keys.freed,
                 keys.tasks,
             ],
-            [feature_id, OVER_CSV, self.events_kept, self._queues, self.keys.prefix],
+            [
+                feature_id,
+                OVER_CSV,
+                self.events_kept,
+                self._queues,
+                self.keys.prefix,
+                ",".join(flows.TAKEN_UP),
+            ],
         )
 
     def _facts(self, feature_id: str, answer: str | None, finished: BatchTally | None = None) -> Facts:
@@ -430,7 +436,7 @@ class Store(Records):
                 _steps(move),
                 outcome.model_dump_json(),
                 "" if move.wait is None else round(move.wait * 1000),
-                int(move.retried),
+                move.counts,
                 ",".join(lifecycle.RESOLVED),
                 move.cause,
                 move.route,
@@ -471,7 +477,14 @@ class Store(Records):
         return scripts.run_each(self.client, calls) if calls else []
 
     def hand_back(
-        self, feature_id: str, task_id: str, attempt: int, *, worker: str, delivery: str = ""
+        self,
+        feature_id: str,
+        task_id: str,
+        attempt: int,
+        *,
+        worker: str,
+        delivery: str = "",
+        most: int = 20,
     ) -> tuple[str, Facts]:
         """Take an attempt back from a worker that ends, and launch what follows from it: as a rule, the task anew.
 
@@ -481,6 +494,7 @@ class Store(Records):
             attempt: Its number.
             worker: Who hands it back; what another one has begun stays where it is.
             delivery: The delivery that began it, where whoever asks knows it; that of any other one stays too.
+            most: Attempts of a task that may be handed back before it fails.
 
         Returns:
             The code (see hand_back.lua), and what the cascade found.
@@ -502,6 +516,8 @@ class Store(Records):
                 keys.plan,
                 keys.tasks,
                 keys.freed,
+                keys.delayed,
+                keys.resolved,
             ],
             [
                 task_id,
@@ -515,6 +531,14 @@ class Store(Records):
                 worker,
                 self.events_kept,
                 delivery,
+                most,
+                LOST_FOR_GOOD,
+                TaskEvent.WORK_FAILED,
+                Failed(
+                    cause=FailureCause.WORKER_ENDS,
+                    reason=f"its workers ended {most + 1} times before it was finished; give it a worker that runs "
+                    "for long enough, or a longer recovery.grace",
+                ).model_dump_json(),
             ],
         )
         (code, _), answer = self._run_on(feature_id, hand_back, self._cascade(feature_id), ends=True)
@@ -601,7 +625,7 @@ class Store(Records):
                 _steps(move),
                 texts.as_text(note),
                 OVER_CSV,
-                ",".join(TAKEN_UP),
+                ",".join(flows.TAKEN_UP),
                 resolve,
                 int(revoke),
                 int(anew),
@@ -848,6 +872,7 @@ class Store(Records):
                 keys.freed,
                 keys.delayed,
                 keys.waiting,
+                keys.resolved,
             ],
             [
                 feature_id,

@@ -86,6 +86,8 @@ def commands(feature: str, state: TaskState) -> tuple[str, ...]:
         return (f"orchestrator retry {where}",)
     logs, skip = f"orchestrator logs {where}", f'orchestrator skip {where} --because "…"'
     match state.status:
+        case TaskStatus.CANCELLED if state.resolved or state.phase == "ending":
+            return ()  # it may be skipped already, and counts as resolved when the attempt has ended
         case TaskStatus.FAILED:
             return (f"orchestrator retry {where}", logs, skip)
         case TaskStatus.BLOCKED:
@@ -94,7 +96,7 @@ def commands(feature: str, state: TaskState) -> tuple[str, ...]:
             return (f"orchestrator approve {where}", f'orchestrator request-changes {where} --note "…"')
         case TaskStatus.ON_HOLD | TaskStatus.DEFERRED:
             return (f"orchestrator resume {where}", skip)
-        case TaskStatus.CANCELLED if not state.resolved:
+        case TaskStatus.CANCELLED:
             return (skip,)
         case TaskStatus.PENDING if state.phase == "unassigned":
             return (f'orchestrator assign {where} "SPECIALIST"',)
@@ -110,6 +112,8 @@ SUGGESTIONS: Mapping[str, str] = {
     "failing-tests": "Mend what the tests found, and retry.",
     "dependency": "Install or configure what is missing where the worker runs, and retry.",
     "timeout": "Give it a longer timeout, or split the task, and retry.",
+    "worker-ends": "Raise recovery.grace or recovery.hand_backs, or split the task, and retry.",
+    "reported": "Read what it says and the last lines of output, and retry when it can succeed.",
     "worker-lost": "Look at the worker's machine (memory, restarts) before it runs again.",
     "out-of-memory": "Give the worker more memory, or let the task use less, and retry.",
     "gate": "Mend what the gate found, and retry.",

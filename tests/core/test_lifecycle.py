@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+
 import pytest
 
 from orchestrator import errors, flows, lifecycle
@@ -68,10 +71,43 @@ def test_jitter_is_between_half_of_the_wait_and_the_whole(chance: float, wait: f
 
 def test_only_the_named_causes_are_tried_again() -> None:
     retries = Retries(max=3, on=(FailureCause.TIMEOUT,))
-    assert lifecycle.conclude(FLOW, Failed(cause=FailureCause.TIMEOUT, reason="!"), retries).retried
+    assert (
+        lifecycle.conclude(FLOW, Failed(cause=FailureCause.TIMEOUT, reason="!"), retries).counts == "retried"
+    )
     assert (
         lifecycle.conclude(FLOW, Failed(cause=FailureCause.CODE, reason="!"), retries).event == "work_failed"
     )
+
+
+@pytest.mark.parametrize(
+    ("retry", "on", "retried", "event"),
+    [
+        (None, (), 0, "retry_scheduled"),
+        (False, (), 0, "work_failed"),
+        (None, (FailureCause.TIMEOUT,), 0, "work_failed"),
+        (True, (FailureCause.TIMEOUT,), 0, "retry_scheduled"),
+        (True, (), 2, "work_failed"),
+    ],
+)
+def test_a_failure_may_say_whether_a_retry_makes_sense(
+    retry: bool | None, on: tuple[FailureCause, ...], retried: int, event: str
+) -> None:
+    failed = Failed(reason="no such account", retry=retry)
+    assert lifecycle.conclude(FLOW, failed, Retries(max=2, on=on), Attempts(retried)).event == event
+
+
+def test_what_asks_to_be_tried_later_without_end_fails() -> None:
+    retries, asks = Retries(max=5, later=2), RetryLater(reason="no licence", tail="no licence\n")
+    assert lifecycle.bounded(asks, retries, Attempts(later=1)) is asks
+    assert lifecycle.conclude(FLOW, asks, retries).counts == "later"
+    failed = lifecycle.bounded(asks, retries, Attempts(later=2))
+    assert failed == Failed(
+        reason="asked 3 times to be tried again later, and its limit is 2 (retries.later): no licence",
+        tail="no licence\n",
+        retry=False,
+    )
+    assert lifecycle.conclude(FLOW, failed, retries, Attempts(later=2)).event == "work_failed"
+    assert lifecycle.bounded(asks, Retries(later=None), Attempts(later=10**6)) is asks
 
 
 def test_failed_gates_send_a_task_back_while_it_has_retries() -> None:
@@ -113,10 +149,28 @@ def test_completed_work_rests_in_review_where_its_flow_has_one() -> None:
 
 
 def test_a_person_goes_one_step_and_skips_none() -> None:
-    assert lifecycle.path_forward(FLOW, "pending") == ["work_started"]
+    assert lifecycle.path_forward(FLOW, "pending") == ["work_started", "implementation_complete"]
+    assert lifecycle.path_forward(FLOW, "testing") == ["tests_passed"]
     assert lifecycle.path_forward(FLOW, "in-progress", "testing") == ["implementation_complete"]
-    with pytest.raises(errors.CannotAdvance, match="the next status is in-progress"):
+    with pytest.raises(errors.CannotAdvance, match="the next status is testing"):
         lifecycle.path_forward(FLOW, "pending", "completed")
+
+
+@pytest.mark.parametrize("name", SHIPPED_FLOWS)
+@pytest.mark.parametrize("is_strict", [True, False])
+def test_a_person_never_puts_a_task_in_progress(name: str, is_strict: bool) -> None:
+    flow = Flow(name, SHIPPED_FLOWS[name], Rules(enforce_sequential=is_strict))
+    for status, to in itertools.product(flow.everywhere, [None, *flow.everywhere]):
+        with contextlib.suppress(errors.CannotAdvance):
+            move = lifecycle.move(flow, *lifecycle.path_forward(flow, status, to))
+            assert move.target(status) != TaskStatus.IN_PROGRESS
+            assert to in (None, move.target(status))
+    with pytest.raises(errors.CannotAdvance, match="only a worker puts a task in progress"):
+        lifecycle.path_forward(flow, "pending", "in-progress")
+
+
+def test_of_the_gates_of_a_feature_a_person_asks_only_that_they_run_again() -> None:
+    assert set(lifecycle.ASKED_OF_GATES.table) == {"retry_requested", "blocker_resolved"}
 
 
 def test_a_person_may_skip_statuses_where_the_rules_say_so() -> None:
