@@ -18,6 +18,7 @@ from celery.worker import state
 
 from orchestrator import (
     __version__,
+    celery_settings,
     doctor,
     durations,
     errors,
@@ -85,6 +86,7 @@ class Keeper(bootsteps.StartStopStep):
             SystemExit: Redis may throw work away, and the settings do not allow that; or this worker is too old for
                 what is stored there.
         """
+        self._look_at_environment()
         self._look_at_redis()
         self._look_at_versions()
         self._make_limits_known()
@@ -95,6 +97,16 @@ class Keeper(bootsteps.StartStopStep):
             each.start()
         signals.worker_shutting_down.connect(self._shut_down)
         signals.worker_shutdown.connect(self._take_leave)
+
+    def _look_at_environment(self) -> None:
+        others = list(celery_settings.passed_over(self.parent.app.conf, os.environ))
+        if others:
+            logger.warning(
+                "%s in the environment is not used: this worker's broker is the one of its configuration (%s). "
+                "To use another one, set TASKORCHESTRATOR_BROKER__URL.",
+                ", ".join(others),
+                self.parent.app.connection_for_read().as_uri(),
+            )
 
     def _look_at_redis(self) -> None:
         store = self.shell.store
