@@ -102,7 +102,7 @@ class Keeper(bootsteps.StartStopStep):
         others = list(celery_settings.passed_over(self.parent.app.conf, os.environ))
         if others:
             logger.warning(
-                "%s in the environment is not used: this worker's broker is the one of its configuration (%s). "
+                "This worker does not use %s of its environment: its broker is the one of its configuration (%s). "
                 "To use another one, set TASKORCHESTRATOR_BROKER__URL.",
                 ", ".join(others),
                 self.parent.app.connection_for_read().as_uri(),

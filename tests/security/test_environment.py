@@ -263,3 +263,27 @@ def test_another_apps_broker_takes_no_worker_elsewhere(name: str, monkeypatch: p
     assert app.conf.result_backend == "redis://ours:6379/3"
     (named,) = celery_settings.passed_over(app.conf, os.environ)
     assert named == f"{name} (redis://…)"
+
+
+@pytest.mark.parametrize(
+    ("unit", "needs"),
+    [
+        ("task-orchestrator-worker@.service", set()),
+        ("task-orchestrator-flower.service", {"FLOWER_BASIC_AUTH"}),
+    ],
+)
+def test_a_unit_keeps_no_password_that_its_process_does_not_need(unit: str, needs: set[str]) -> None:
+    """The systemd units hand the worker and Flower no password but the one in the URL; Redis's administrator has
+    another."""
+    deploy = Path(__file__).parents[2] / "deploy"
+    text = (deploy / "systemd" / unit).read_text("utf-8")
+    (unset,) = [line for line in text.splitlines() if line.startswith("UnsetEnvironment=")]
+    example = (deploy / "env.example").read_text("utf-8").splitlines()
+    secrets = {
+        line.partition("=")[0]
+        for line in example
+        if not line.startswith("#")
+        and any(word in line.partition("=")[0] for word in ("PASSWORD", "AUTH", "SECRET"))
+    }
+    assert "REDIS_ADMIN_PASSWORD" in secrets
+    assert secrets - needs == set(unset.removeprefix("UnsetEnvironment=").split())
