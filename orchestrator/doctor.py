@@ -506,6 +506,7 @@ def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
         return
     yield _ok("workers", f"{len(names)} there: {', '.join(sorted(names))}")
     yield from _names(present)
+    yield from _threads(present)
     for text in fingerprint.outdated(settings, present).values():
         yield _warning("worker settings", text, fingerprint.REMEDY)
     served = {name for found in answers.values() for name in queues.readable(found)}
@@ -520,6 +521,17 @@ def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
     else:
         yield _ok("queues", "each specialist's queue has a worker")
     yield from _processes(settings, client, present)
+
+
+def _threads(present: Sequence[Worker]) -> Iterator[Finding]:
+    for worker in present:
+        if worker.trouble:
+            yield _warning(
+                "worker threads",
+                f"{worker.name}: {'; '.join(worker.trouble)}",
+                "It was started again each time, and the worker's log says when. This is a mistake in the program: "
+                "report it with that line of the log, and restart the worker.",
+            )
 
 
 def _names(present: Sequence[Worker]) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ from orchestrator import (
     shutdown,
     specialists,
     tails,
+    texts,
     watchdog,
 )
 from orchestrator.admission import Reason
@@ -373,7 +374,8 @@ class Shell:
     def _note(
         self, feature_id: str, task_id: str, attempt: int, percent: float | None = None, note: str = ""
     ) -> None:
-        note = masking.hide(note, masking.texts_of_all(self.settings))
+        # Plain first, so that nothing hides a secret from the search.
+        note = masking.hide(texts.as_line(note), masking.texts_of_all(self.settings))
         try:
             self.store.note(feature_id, task_id, attempt, percent, note)
         except redis.RedisError as error:
