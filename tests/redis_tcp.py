@@ -26,16 +26,19 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serve_tcp(folder: Path, *lines: str, ready: str, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+def serve_tcp(
+    folder: Path, *lines: str, ready: str, binary: str | None = None, **options: object
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a redis-server inside the block.
 
     Args:
         folder: Its data and its log.
         lines: Its configuration. It is read from a file, so that no password stands in its arguments.
         ready: The URL at which it is asked whether it is there.
+        binary: The redis-server to run; None takes the first one found.
         options: How redis-py is to connect, such as ssl_ca_certs.
     """
-    binary = next(iter(find_binaries()), None)
+    binary = binary or next(iter(find_binaries()), None)
     if not binary:
         pytest.skip("there is no redis-server here")
     folder.mkdir(parents=True, exist_ok=True)
