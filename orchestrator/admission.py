@@ -18,7 +18,10 @@ GATES = ("@testing", "@validating")
 """The tasks as which the gates of a feature run (see cascade.lua)."""
 
 MOST_ATTEMPTS = 1_000_000_000
-LONGEST_HEADER = 1_000
+LONGEST_HEADER = 8_192
+"""Characters; as many as a `baggage` may have (W3C Baggage, 3.3.2)."""
+
+LONGEST_SHOWN = 1_000
 MOST_IN_HEADER = 50
 DEEPEST_HEADER = 4
 
@@ -29,6 +32,10 @@ CELERYS_OWN = "celery."
 
 ASKS_FOR_MORE = ("eta", "expires", "shadow", "reply_to", "stamps", "stamped_headers")
 """Headers that ask for a delay, another name, an answer. A launch has none of them."""
+
+
+SHOWN = ("argsrepr", "kwargsrepr")
+"""Headers that say how logs and monitors are to show the arguments."""
 
 
 class Reason(StrEnum):
@@ -42,6 +49,7 @@ class Reason(StrEnum):
     ARGUMENTS = "arguments"
     UNKNOWN_FEATURE = "unknown-feature"
     MISPLACED = "misplaced"
+    NEWER = "newer"
 
 
 class Refusal(NamedTuple):
@@ -84,7 +92,9 @@ def check_headers(headers: Mapping[str, Any]) -> Refusal | None:
     if not isinstance(headers.get("id"), str):
         return Refusal(Reason.HEADERS, f"its id is {quoted(headers.get('id'))}, which is no text")
     for name, value in headers.items():
-        if not (_is_plain(name, 0) and _is_plain(value, DEEPEST_HEADER)):
+        if name in SHOWN and isinstance(value, str):
+            continue  # any text, for nobody reads it: see `shown`
+        if not (is_plain(name, 0) and is_plain(value)):
             return Refusal(Reason.HEADERS, f"its header {quoted(name)} is no short plain value")
     limits = headers.get("timelimit")
     if limits and not (isinstance(limits, list) and len(limits) == 2 and all(map(_is_limit, limits))):
@@ -137,7 +147,8 @@ def check_attempt(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
 
 
 def check_standalone(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
-    """Refuse what is not the head of a feature and one task of it, as `Plan.canvas()` sends them.
+    """Refuse what is not the head of a feature and one task of it, as `Plan.canvas()` sends them, after the outcomes of
+    tasks before it, where there are any.
 
     What they hold is checked by the models where the task is done. The id becomes the name of files.
 
@@ -151,31 +162,49 @@ def check_standalone(headers: Mapping[str, Any], payload: Any) -> Refusal | None
         "its id is '../4f1c', which cannot name a file"
     """
     args, kwargs, _ = payload
-    if kwargs or len(args) != 2 or not all(isinstance(part, dict) for part in args):
+    if len(args) not in (2, 3) or not all(isinstance(part, dict) for part in args):
         return Refusal(Reason.ARGUMENTS, "its arguments are not the head of a feature and one task")
+    if kwargs and not (list(kwargs) == ["retried"] and _is_count(kwargs["retried"])):
+        return Refusal(Reason.ARGUMENTS, "its arguments by keyword are not how often it was retried")
     if not is_id(headers["id"]):
         return Refusal(Reason.HEADERS, f"its id is {quoted(headers['id'])}, which cannot name a file")
     return None
 
 
 def check_barrier(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
-    """Refuse a barrier (see `canvas.chain_of_groups`) that is given anything to work on.
+    """Refuse what is not the results of a group, their names, and the names that are needed (see `canvas.gather`).
 
     Args:
         headers: As `check_headers` allows them.
         payload: As `check_payload` allows it.
 
     Example:
-        >>> check_barrier({"id": "4f1c"}, [[], {}, {"chain": None}])
-        >>> check_barrier({"id": "4f1c"}, [[1], {}, {}]).text
-        'it has 1 arguments and 0 by keyword, not none'
+        >>> check_barrier({"id": "4f1c"}, [[[{}, {}], ["T1", "T2"], ["T2"]], {}, {"chain": None}])
+        >>> check_barrier({"id": "4f1c"}, [[], {}, {}]).text
+        'it has 0 arguments and 0 by keyword, not 1 or 3 and 0'
     """
     args, kwargs, _ = payload
-    if args or kwargs:
+    if kwargs or len(args) not in (1, 3):
         return Refusal(
-            Reason.ARGUMENTS, f"it has {len(args)} arguments and {len(kwargs)} by keyword, not none"
+            Reason.ARGUMENTS, f"it has {len(args)} arguments and {len(kwargs)} by keyword, not 1 or 3 and 0"
         )
+    for names in args[1:]:
+        if names is not None and not (
+            isinstance(names, list) and all(name == "" or is_id(name) for name in names)
+        ):
+            return Refusal(Reason.ARGUMENTS, f"its names are {quoted(names)}, which are no ids")
     return None
+
+
+def shown(headers: Mapping[str, Any]) -> dict[str, str]:
+    """How the arguments of a task that is none of ours are shown: as its sender says, made plain.
+
+    Example:
+        >>> shown({"id": "4f1c", "argsrepr": "('a\\n', '\\x1b[2J')"})
+        {'argsrepr': "('a\\\\n', '\\\\x1b[2J')"}
+    """
+    found = {name: headers[name] for name in SHOWN if isinstance(headers.get(name), str)}
+    return {name: ascii(text)[1:-1][:LONGEST_SHOWN] for name, text in found.items()}
 
 
 def is_id(value: object) -> bool:
@@ -183,7 +212,8 @@ def is_id(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(ID_PATTERN, value) is not None
 
 
-def _is_plain(value: object, depth: int) -> bool:
+def is_plain(value: object, depth: int = DEEPEST_HEADER) -> bool:
+    """A value that a header may have."""
     if isinstance(value, str):
         return len(value) <= LONGEST_HEADER and value.isprintable()
     if value is None or isinstance(value, bool):
@@ -193,7 +223,7 @@ def _is_plain(value: object, depth: int) -> bool:
     if not isinstance(value, list | dict) or not depth or len(value) > MOST_IN_HEADER:
         return False
     inner = [*value, *value.values()] if isinstance(value, dict) else value
-    return all(_is_plain(each, depth - 1) for each in inner)
+    return all(is_plain(each, depth - 1) for each in inner)
 
 
 def _is_limit(value: object) -> bool:

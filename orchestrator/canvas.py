@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery import Signature, chain, group
 
-from orchestrator import routing
+from orchestrator import errors, limits, routing, wording
 from orchestrator.lifecycle import Launch
-from orchestrator.models import Plan
+from orchestrator.models import Plan, Route
 
 if TYPE_CHECKING:
     from orchestrator.celery import App
+    from orchestrator.config import Settings
 
 
 def celery_task(specialist: str) -> str:
@@ -49,7 +50,20 @@ def message_id(feature_id: str, launch: Launch) -> str:
 
 
 BARRIER = "orchestrator.barrier"
-"""The Celery task that does nothing, between two groups of `chain_of_groups`."""
+"""The Celery task after each group of `chain_of_groups` (see `gather`)."""
+
+MOST_NAMED = 8
+"""A refusal names so many tasks."""
+
+
+def shown(*ids: str | int) -> str:
+    """How logs and monitors show the arguments of a message: the ids alone, as Python writes a tuple of them.
+
+    Example:
+        >>> shown("auth", "T1", 1)
+        "('auth', 'T1', 1)"
+    """
+    return repr(ids)
 
 
 class Message(NamedTuple):
@@ -85,10 +99,12 @@ def group_of(app: App, feature_id: str, launches: Iterable[Launch]) -> list[Mess
 
 
 def chain_of_groups(plan: Plan, app: App | None = None) -> Signature[Any]:
-    """A plan as plain Celery: a group for each batch, chained; a batch of one task is that task alone.
+    """A plan as plain Celery: a group for each batch (for each sub-batch, where it is wider than the cap), chained.
 
-    Between two groups stands a task that does nothing. Without it, Celery 5.7 hangs the third of three groups on every
-    member of the second, and so runs each of its tasks as often as the second has members (celery#5958).
+    After each group stands a task that gathers: it gives the outcomes that are still needed to all that come next, as
+    the first argument. Without such a task, Celery 5.7 hangs the third of three groups on every member of the second,
+    and so runs each of its tasks as often as the second has members (celery#5958); and whoever waits for a chain that
+    ends in a group waits for ever where a task before it fails (celery#4004). So a last group is gathered, too.
 
     Args:
         plan: The plan.
@@ -96,6 +112,7 @@ def chain_of_groups(plan: Plan, app: App | None = None) -> Signature[Any]:
 
     Raises:
         NoSpecialist, UnknownSpecialist: A task has nobody to do it.
+        NotInACanvas: The plan relies on something that only an enqueued feature has.
     """
     if app is None:
         from orchestrator.celery import app as own  # the app imports this module
@@ -103,28 +120,109 @@ def chain_of_groups(plan: Plan, app: App | None = None) -> Signature[Any]:
         app = own
     settings = app.settings
     routes = routing.route(plan.feature, settings)
+    unrouted = [task for task in plan.feature.tasks if not routes[task.id].specialist]
+    if unrouted:
+        raise routing.no_specialist(unrouted, settings)
+    lost = list(what_is_lost(plan, routes, settings))
+    if lost:
+        raise errors.NotInACanvas(title=plan.feature.title, lost="\n".join(f"  - {line}" for line in lost))
+    parts = list(_parts(plan))
+    needed = _needed_after(plan, parts)
+    order = [task for part in parts for task in part]
+    steps: list[Signature[Any]] = []
+    for number, part in enumerate(parts):
+        queue = routes[part[0]].queue
+        before = needed[number - 1] if number else frozenset()
+        members = [_work(app, plan, task, routes[task], is_first=not number) for task in part]
+        handed_on = needed[number] & before
+        if handed_on:
+            members.insert(0, _gather(app, queue))
+        steps.append(group(members) if len(members) > 1 else members[0])
+        names = ["", *part] if handed_on else list(part)
+        if number + 1 < len(parts):
+            steps.append(_gather(app, queue, names, [task for task in order if task in needed[number]]))
+        elif handed_on:
+            steps.append(_gather(app, queue, names, None))
+        elif len(members) > 1:
+            steps.append(_gather(app, queue))
+    return chain(*steps)
+
+
+def gather(
+    results: Any, names: Sequence[str] | None = None, needed: Sequence[str] | None = None
+) -> dict[str, Any] | list[Any]:
+    """What the Celery task between two groups does.
+
+    Args:
+        results: What the step before returned: that of each member, or of the one task that it is.
+        names: The task of each result; "": it is what an earlier step gathered. None: the results stay as they are.
+        needed: The tasks whose outcomes later ones ask for. None: nothing comes later, and whoever waits gets them all.
+
+    Example:
+        >>> gather([{"T1": "one"}, "two"], ["", "T2"], ["T1", "T2"])
+        {'T1': 'one', 'T2': 'two'}
+    """
+    if names is None:
+        return results  # type: ignore[no-any-return]
+    known: dict[str, Any] = {}
+    for name, result in zip(names, results if isinstance(results, list) else [results], strict=True):
+        known.update({name: result} if name else result)
+    return list(known.values()) if needed is None else {task: known[task] for task in needed}
+
+
+def _work(app: App, plan: Plan, task_id: str, route: Route, *, is_first: bool) -> Signature[Any]:
     head = plan.feature.model_dump(mode="json", include={"title", "description", "tags"})
     head["id"] = plan.feature.id or "standalone"
+    return app.signature(
+        standalone_task(route.specialist),
+        args=(head, plan.feature.task(task_id).model_dump(mode="json", exclude_defaults=True)),
+        immutable=is_first,
+        queue=route.queue,
+        argsrepr=shown(head["id"], task_id),
+    )
 
-    def signature(task_id: str) -> Signature[Any]:
-        task = plan.feature.task(task_id)
-        route = routes[task_id]
-        if not route.specialist:
-            raise routing.no_specialist([task], settings)
-        return app.signature(
-            standalone_task(route.specialist),
-            args=(head, task.model_dump(mode="json", exclude_defaults=True)),
-            immutable=True,
-            queue=route.queue,
-        )
 
-    steps: list[Signature[Any]] = []
+def _gather(app: App, queue: str, *args: Any) -> Signature[Any]:
+    return app.signature(BARRIER, args=args, queue=queue, argsrepr=shown())
+
+
+def _parts(plan: Plan) -> Iterator[tuple[str, ...]]:
+    """The tasks that may run side by side: never more than the cap."""
     for batch in plan.batches:
-        members = [signature(task) for task in batch.tasks]
-        if len(members) == 1:
-            steps += members
-            continue
-        if steps and isinstance(steps[-1], group):
-            steps.append(app.signature(BARRIER, immutable=True, queue=routes[batch.tasks[0]].queue))
-        steps.append(group(members))
-    return chain(*steps)
+        yield from (batch.tasks[start : start + plan.cap] for start in range(0, len(batch.tasks), plan.cap))
+
+
+def _needed_after(plan: Plan, parts: Sequence[Sequence[str]]) -> list[frozenset[str]]:
+    """For each part: the tasks up to it whose outcomes later parts ask for, or who waits for the last batch."""
+    depends_on = {task.id: task.depends_on for task in plan.feature.tasks}
+    needed: list[frozenset[str]] = []
+    asked = frozenset(plan.batches[-1].tasks).difference(parts[-1])
+    for part in reversed(parts):
+        needed.append(asked)
+        asked = (asked - frozenset(part)).union(*(depends_on[task] for task in part))
+    return needed[::-1]
+
+
+def what_is_lost(plan: Plan, routes: Mapping[str, Route], settings: Settings) -> Iterator[str]:
+    """What a plan relies on that a canvas cannot carry: it needs the state that only an enqueued feature has."""
+    tasks = plan.feature.tasks
+    told: dict[str, list[str]] = {
+        "resources": [task.id for task in tasks if task.resources],
+        "idempotent: false": [task.id for task in tasks if not task.idempotent],
+        "a review": [task.id for task in tasks if settings.flow_for(task.tags).has("in-review")],
+        "quality gates": [
+            task.id
+            for task in tasks
+            if any(settings.task_gates(stage, task.tags) for stage in ("testing", "completion"))
+        ],
+    }
+    for what, found in told.items():
+        if found:
+            yield f"{what}: {wording.some(found, MOST_NAMED)}"
+    if any(settings.feature_gates(stage, plan.feature.tags) for stage in ("testing", "completion")):
+        yield "quality gates of the feature"
+    if not settings.parallelism.auto_launch:
+        yield "parallelism.auto_launch: false"
+    names = {route.specialist for route in routes.values()}
+    known = {limits.TOTAL, *map(limits.specialist, names), *map(limits.rate, names)}
+    yield from (f"the limit {limit}" for limit in limits.configured(settings) if limit in known)

@@ -17,12 +17,15 @@ from orchestrator import (
     monitor,
     queues,
     signing,
+    standalone,
     tasks,
+    tracing,
     transport,
 )
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 from orchestrator.keys import Keys
+from orchestrator.visibility import SpecialistTask
 
 
 class App(Celery):
@@ -53,7 +56,11 @@ def create(settings: Settings) -> App:
     app.add_defaults(lambda: configuration(settings))
     for specialist in settings.specialists:
         tasks.register(app, settings, specialist)
-    app.task(name=canvas.BARRIER, shared=False)(tasks.pass_on)
+        standalone.register(app, settings, specialist)
+    app.task(name=canvas.BARRIER, base=SpecialistTask, shared=False, ignore_result=False, shows_result=False)(
+        canvas.gather
+    )
+    app.task(name=tracing.ENQUEUE, base=tracing.Enqueue, shared=False)(tracing.nobody_runs_this)
     app.steps["worker"].add(Keeper)
     return app
 

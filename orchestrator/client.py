@@ -25,6 +25,7 @@ from orchestrator import (
     repetition,
     retention,
     routing,
+    tracing,
     wording,
 )
 from orchestrator.celery import App, create
@@ -44,6 +45,7 @@ from orchestrator.models import (
     Route,
     Task,
     TaskState,
+    Unreadable,
 )
 
 WATCH_SECONDS = 1.0
@@ -157,8 +159,9 @@ class Client:
             if idempotency_key
             else {}
         )
-        code, feature_id = self.store.enqueue(
-            feature.id or make_id(feature.title),
+        store = partial(
+            self.store.enqueue,
+            feature_id := feature.id or make_id(feature.title),
             schedule,
             routes,
             flow=self.settings.feature_flow_for(feature.tags),
@@ -168,6 +171,7 @@ class Client:
             idempotency_key=idempotency_key,
             content=content,
         )
+        code, feature_id = tracing.published(self.app, feature_id, lambda trace: store(trace=trace))
         if code == "enqueued":
             self._follow_up(self.store.cascade(feature_id))
         else:
@@ -198,8 +202,22 @@ class Client:
 
     @_translated
     def features(self, newest: int = 50) -> list[Progress]:
-        """The progress of the newest features, newest first."""
-        return [self.store.progress(feature_id) for feature_id in self.store.features(newest)]
+        """The progress of the newest features, newest first. What cannot be read is left out (see `overview`)."""
+        return [found for found in self.overview(newest) if isinstance(found, Progress)]
+
+    @_translated
+    def overview(self, newest: int = 50, *, active: bool = False) -> list[Progress | Unreadable]:
+        """The newest features, newest first, with those that cannot be read: as a rule a newer version wrote them.
+
+        Args:
+            newest: So many at most.
+            active: After them, those that are older and not over.
+        """
+        ids = self.store.features(newest)
+        older = sorted(set(self.store.active()) - set(ids)) if active else []
+        found = self.store.overview(older)
+        found.sort(key=lambda one: -one.created if isinstance(one, Progress) else 0)
+        return [*self.store.overview(ids), *found]
 
     @_translated
     def forget(self, feature_id: str) -> None:
@@ -335,12 +353,12 @@ class Client:
 
     def _flow(self, feature_id: str, task_id: str) -> Flow:
         if task_id.startswith("@"):
-            return lifecycle.GATES_FLOW
+            return lifecycle.ASKED_OF_GATES
         return self.settings.flow_for(self.store.task(feature_id, task_id).tags)
 
     @_translated
     def _advance(self, feature_id: str, task_id: str, to: str | None, note: str) -> None:
-        flow = self._flow(feature_id, task_id)
+        flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
         states = {state.id: state for state in self.store.states(feature_id)}
         if flow.rules.validate_prerequisites:
             check_prerequisites(feature_id, states[task_id], states)
@@ -570,19 +588,19 @@ class Handle:
         self._client._move(self.id, task_id, TaskEvent.BLOCKER_RESOLVED, note=note, anew=True)
 
     def block(self, task_id: str, note: str) -> None:
-        """Say that a task cannot go on; a running attempt is taken away from its worker."""
+        """Say that a task cannot go on; a running attempt is ended, and holds its slot until it has ended."""
         self._client._move(self.id, task_id, TaskEvent.BLOCKER_DETECTED, note=note, revoke=True)
 
     def skip(self, task_id: str, because: str) -> None:
-        """Do without a task: it counts as resolved, and what depends on it may run."""
+        """Do without a task: it counts as resolved once its last attempt has ended, and what depends on it may run."""
         self._client._move(self.id, task_id, TaskEvent.TASK_SKIPPED, note=because, resolve="resolve")
 
     def hold(self, task_id: str, note: str = "") -> None:
-        """Put a task on hold; a running attempt is taken away from its worker."""
+        """Put a task on hold; a running attempt is ended, and holds its slot until it has ended."""
         self._client._move(self.id, task_id, TaskEvent.TASK_HELD, note=note, revoke=True)
 
     def resume_task(self, task_id: str, note: str = "") -> None:
-        """Take a task up again that was on hold or deferred."""
+        """Take a task up again that was on hold or deferred, once its last attempt has ended."""
         self._client._move(self.id, task_id, TaskEvent.TASK_RESUMED, note=note, anew=True)
 
     def defer(self, task_id: str, note: str = "") -> None:
@@ -603,6 +621,8 @@ class Handle:
 
     def advance(self, task_id: str, to: str | None = None, note: str = "") -> None:
         """Move a task on by hand: to the next status of its flow, or to a later one where the rules allow it.
+
+        Of a task that has not started it says that its work was done: only a worker puts a task in progress.
 
         Raises:
             RefusedTransition, CannotAdvance, AttemptRuns: It cannot be moved from where it stands.

@@ -13,7 +13,7 @@ from celery.worker.consumer import connection
 from kombu.exceptions import ContentDisallowed
 from kombu.utils.url import maybe_sanitize_url
 
-from orchestrator import admission, canvas, tasks
+from orchestrator import admission, canvas, tasks, tracing
 from orchestrator.admission import Reason, Refusal
 from orchestrator.transport import ENCODINGS, UNUSABLE
 
@@ -83,6 +83,7 @@ class Consumer(consumer.Consumer):
         def admit(message: Any) -> None:
             refusal = self._judge(message)
             if refusal is None:
+                message.headers.update(self._shown(message))
                 try:
                     handle(message)
                 except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
@@ -93,6 +94,11 @@ class Consumer(consumer.Consumer):
                 self.refuse(message, refusal)
 
         return admit
+
+    def update_strategies(self) -> None:
+        """Called by Celery at the start: how the messages of each task are taken up."""
+        super().update_strategies()
+        del self.strategies[tracing.ENQUEUE]
 
     def _judge(self, message: Any) -> Refusal | None:
         wanted = "application/data" if self.app.conf.task_serializer == "auth" else "application/json"
@@ -114,6 +120,21 @@ class Consumer(consumer.Consumer):
         refusal = admission.check_payload(payload)
         check = self._checks.get(message.headers["task"])
         return refusal or (check(message.headers, payload) if check else None)
+
+    def _shown(self, message: Any) -> dict[str, str]:
+        """How Celery's log and events, and so Flower, are to show the arguments. The sender is not asked."""
+        name, args = message.headers["task"], message.payload[0]
+        match self._checks.get(name):
+            case admission.check_attempt:
+                ids = args
+            case admission.check_standalone:
+                head, task = args[-2:]
+                ids = [part["id"] for part in (head, task) if admission.is_id(part.get("id"))]
+            case admission.check_barrier:
+                ids = []
+            case _:
+                return admission.shown(message.headers)
+        return {"argsrepr": canvas.shown(*ids), "kwargsrepr": "{}"}
 
     @functools.cached_property
     def _checks(self) -> Mapping[str, Callable[[Any, Any], Refusal | None]]:

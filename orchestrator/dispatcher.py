@@ -12,7 +12,7 @@ import redis
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
-from orchestrator import canvas, errors, refusals, transport, urls
+from orchestrator import canvas, errors, refusals, tracing, transport, urls
 from orchestrator.lifecycle import Announce, Command, Launch, Publish, Wake, follow_up
 from orchestrator.store import Store
 
@@ -56,7 +56,8 @@ class Dispatcher:
                 case Announce(feature, text):
                     logger.info("[%s] %s", feature, text)
                 case Wake(feature):
-                    with contextlib.suppress(errors.NoSuchFeature):
+                    # What this version cannot read is left to workers that can.
+                    with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature, errors.Outdated):
                         to_do.extend(follow_up(self.store.cascade(feature)))
         if unreachable:
             raise unreachable
@@ -68,14 +69,16 @@ class Dispatcher:
             BrokerUnreachable: The broker does not take messages. The sweep publishes them when it does.
         """
         messages = canvas.group_of(self.app, feature_id, launches)
+        trace = self.store.trace(feature_id)
         try:
-            with self._producer() as producer:
+            with tracing.as_current(self.app), self._producer() as producer:
                 for message in messages:
                     self.app.amqp.send_task_message(
                         producer,
                         message.name,
                         message.content,
                         queue=message.queue,
+                        headers=trace,
                         delivery_mode=transport.TRANSIENT,
                         retry=False,
                     )

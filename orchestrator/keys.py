@@ -12,7 +12,7 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("resolved", "freed"), "list"),
-    **dict.fromkeys(("sweeper", "configured", "turn", "replicated", "gone", "identity"), "string"),
+    **dict.fromkeys(("sweeper", "configured", "turn", "replicated", "gone", "identity", "minimum"), "string"),
     "events": "stream",
 }
 """The Redis type of each key, by the last part of its name (Redis: TYPE)."""
@@ -30,7 +30,7 @@ class FeatureKeys:
 
     @property
     def meta(self) -> str:
-        """Hash: title, status, cap, current batch, times."""
+        """Hash: schema, title, status, cap, current batch, times."""
         return self._key("meta")
 
     @property
@@ -205,6 +205,16 @@ class Keys:
     def sweeper(self) -> str:
         """String: the worker that sweeps, with an expiry."""
         return f"{self.prefix}:sweeper"
+
+    @property
+    def sweeper_schema(self) -> str:
+        """String: the schema that the worker that sweeps knows, with the same expiry; gone where it knows of none."""
+        return f"{self.prefix}:sweeper:schema"
+
+    @property
+    def minimum(self) -> str:
+        """String: the oldest schema whose workers may work under this prefix (see schema.py)."""
+        return f"{self.prefix}:minimum"
 
     @property
     def workers(self) -> str:

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     JsonValue,
     ModelWrapValidatorHandler,
+    PrivateAttr,
     StringConstraints,
     TypeAdapter,
     ValidationError,
@@ -466,8 +467,13 @@ class Plan(Schedule):
     def canvas(self) -> Signature[Any]:
         """The plan as a plain Celery chain of groups, executable as it is, without the orchestrator's state.
 
-        Each task runs its specialist from its own arguments; a failing task stops the chain by Celery's own
-        means. It needs a result backend, as every Celery chord does.
+        Each task runs its specialist from its own arguments and the outcomes of what it depends on, and is retried
+        as it says; one that fails stops the chain, and whoever waits for the result gets its error. The result is
+        the outcome of the last batch: of its one task, or a list. No more tasks than the cap run side by side.
+
+        Raises:
+            NotInACanvas: The plan relies on something that only an enqueued feature has, such as a quality gate.
+            NoSpecialist, UnknownSpecialist: A task has nobody to do it.
 
         Example:
             result = plan(feature).canvas().apply_async()
@@ -541,6 +547,17 @@ class Failed(Model):
     gates: tuple[GateResult, ...] = Field(
         default=(), description="the quality gates that judged, where it came so far"
     )
+    _error: BaseException | None = PrivateAttr(default=None)
+
+    @property
+    def error(self) -> BaseException | None:
+        """What was raised, in the process that did the work; it is stored nowhere."""
+        return self._error
+
+    def because_of(self, error: BaseException) -> Self:
+        """The same failure, with what was raised."""
+        self._error = error
+        return self
 
 
 class RetryLater(Model):
@@ -656,6 +673,15 @@ class Progress(Model):
         return is_waiting and self.in_flight + queued + self.delayed == 0
 
 
+class Unreadable(Model):
+    """A feature in a list, of which no more can be read than this."""
+
+    id: str
+    title: str = ""
+    status: str = Field(default="", description="as it is written")
+    unreadable: str = Field(description="why")
+
+
 class TaskState(Model):
     """Where a task of an enqueued feature stands."""
 
@@ -663,9 +689,10 @@ class TaskState(Model):
     title: str
     specialist: str = Field(description="its title")
     status: TaskStatus = TaskStatus.PENDING
-    phase: Literal["", "waiting", "queued", "limited", "launched", "delayed", "unassigned"] = Field(
+    phase: Literal["", "waiting", "queued", "limited", "launched", "delayed", "unassigned", "ending"] = Field(
         default="",
-        description="of a pending task: behind a batch, for a slot, a limit, a worker, a retry, a specialist",
+        description="what a task waits for that a worker is to take up: a batch, a slot, a limit, a worker, a "
+        "retry, a specialist; of any task: ending, where a person took its attempt away and it has not ended yet",
     )
     limit: str = Field(default="", description="the limit that it waits for, such as resource:gpu")
     attempt: int = 0

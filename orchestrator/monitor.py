@@ -24,7 +24,7 @@ YES = ("y", "yes", "t", "true", "on", "1")
 
 
 def format_task(task: Any) -> Any:
-    """Show feature and task, and why a task stopped, where Flower shows arguments and results.
+    """Show feature and task, and why a task failed, where Flower shows arguments and results.
 
     Args:
         task: A `celery.events.state.Task`. Its uuid is `FEATURE:TASK:ATTEMPT` (`orchestrator.canvas.message_id`).
@@ -41,9 +41,9 @@ def format_task(task: Any) -> Any:
     if len(parts) == 3:
         feature, name, attempt = parts
         shown.args = f"{feature} → {name}" + (f" (attempt {attempt})" if attempt != "1" else "")
-    stopped = re.match(r"""TaskStopped\((['"])(.*)\1\)$""", task.exception or "", re.DOTALL)
-    if stopped:
-        shown.result = stopped[2]
+    failed = re.match(r"""TaskFailed\((['"])(.*)\1\)$""", task.exception or "", re.DOTALL)
+    if failed:
+        shown.result = failed[2]
     elif isinstance(task.result, str):
         shown.result = task.result.strip("'\"")
     return shown

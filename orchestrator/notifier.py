@@ -292,7 +292,7 @@ class Notifier:
             return ""
         try:
             return self.store.task(feature_id, task_id).name
-        except (errors.NoSuchFeature, errors.NoSuchTask):
+        except (errors.NoSuchFeature, errors.NoSuchTask, errors.UnreadableFeature):
             return ""
 
     def _settle(self, feature_id: str, event: Event, body: Mapping[str, Any]) -> bool:

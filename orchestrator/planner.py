@@ -137,7 +137,10 @@ class Work:
     def preference(self) -> dict[str, tuple[int, float]]:
         """What is least goes first: priority, then the longest remaining path; ties stay in the feature's order."""
         ranks = {priority: priority.rank for priority in Priority}
-        return {task.id: (ranks[task.priority], -self.left[task.id]) for task in self.feature.tasks}
+        medium = Priority.MEDIUM.rank  # of a newer version's priorities nothing is known
+        return {
+            task.id: (ranks.get(task.priority, medium), -self.left[task.id]) for task in self.feature.tasks
+        }
 
     @cached_property
     def preferred(self) -> list[str]:

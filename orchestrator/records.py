@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import redis
 
-from orchestrator import encoding, errors, growth, limits, scripts
+from orchestrator import encoding, errors, growth, limits, refusals, schema, scripts, wording
 from orchestrator.encoding import COUNTED, Place
 from orchestrator.growth import Shape
 from orchestrator.keys import FeatureKeys, Keys
 from orchestrator.limits import Holder, Limit
 from orchestrator.models import (
-    OUTCOME,
     Event,
     Feature,
     FeatureStatus,
@@ -24,6 +25,7 @@ from orchestrator.models import (
     Tail,
     Task,
     TaskState,
+    Unreadable,
 )
 from orchestrator.scripts import Call
 
@@ -43,6 +45,63 @@ class Records:
     def _run(self, call: Call) -> Any:
         (answer,) = scripts.run(self.client, call)
         return answer
+
+    def _run_on(
+        self,
+        feature_id: str,
+        *calls: Call,
+        ends: bool = False,
+        run: Callable[..., list[Any]] | None = None,
+    ) -> list[Any]:
+        """Run scripts on one feature, as one, unless a newer version wrote it (see guard.lua).
+
+        Args:
+            feature_id: The feature.
+            calls: What is to be run.
+            ends: They change nothing, or end what was begun: they run whatever is asked for under the prefix.
+            run: Runs them, such as one that waits for replicas; else they are run and no more.
+        """
+        minimum = [] if ends else [self.keys.minimum]
+        guard = Call(scripts.GUARD, [self.keys.feature(feature_id).meta, *minimum], [schema.VERSION])
+        try:
+            return run(guard, *calls) if run else scripts.run(self.client, guard, *calls)
+        except redis.ResponseError as error:
+            refused = _REFUSED.search(str(error))
+            if refused is None:
+                raise
+            met = int(refused["schema"])
+        if refused["code"] == "NEWER":
+            raise errors.NewerFeature(feature=feature_id, schema=met, known=schema.VERSION)
+        raise errors.Outdated(prefix=self.keys.prefix, minimum=met, known=schema.VERSION)
+
+    def _check(self, feature_id: str, exists: object, written: str | bytes | None) -> None:
+        """Refuse a feature that there is not, and one that a newer version wrote.
+
+        Args:
+            feature_id: Its id.
+            exists: A field of its meta that every feature has.
+            written: The schema that it was written in.
+        """
+        if exists is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        if schema.number(written) > schema.VERSION:
+            raise errors.NewerFeature(feature=feature_id, schema=schema.number(written), known=schema.VERSION)
+
+    # --- the versions under the prefix -------------------------------------------------------------------
+
+    def minimum(self) -> int:
+        """The oldest schema whose workers may work under this prefix; 0 where none is asked for."""
+        return schema.number(self.client.get(self.keys.minimum), nothing=0)
+
+    def newer(self) -> list[str]:
+        """The ids of the features that are not over, and that newer versions wrote."""
+        active = self.active()
+        pipeline = self.client.pipeline(transaction=False)
+        for feature in active:
+            pipeline.hget(self.keys.feature(feature).meta, "schema")
+        written = pipeline.execute() if active else []
+        numbers = map(schema.number, written)
+        return [feature for feature, number in zip(active, numbers, strict=True) if number > schema.VERSION]
 
     # --- which features there are ------------------------------------------------------------------------
 
@@ -71,28 +130,50 @@ class Records:
 
         Raises:
             NoSuchFeature: There is none of this id.
+            UnreadableFeature: It cannot be read; NewerFeature, where a newer version wrote it.
         """
         keys = self.keys.feature(feature_id)
-        answer = self._run(
-            Call(
-                "progress",
-                [
-                    keys.meta,
-                    keys.counts,
-                    keys.batches,
-                    keys.ready,
-                    keys.slots,
-                    keys.delayed,
-                    keys.unassigned,
-                    keys.states,
-                    keys.waiting,
-                ],
-                [",".join(COUNTED)],
-            )
+        progress = Call(
+            "progress",
+            [
+                keys.meta,
+                keys.counts,
+                keys.batches,
+                keys.ready,
+                keys.slots,
+                keys.delayed,
+                keys.unassigned,
+                keys.states,
+                keys.waiting,
+            ],
+            [",".join(COUNTED)],
         )
-        if answer is None:
-            raise errors.NoSuchFeature(feature=feature_id)
-        return encoding.parse_progress(feature_id, json.loads(answer))
+        with readable(feature_id):
+            (answer,) = self._run_on(feature_id, progress, ends=True)
+            if answer is None:
+                raise errors.NoSuchFeature(feature=feature_id)
+            return encoding.parse_progress(feature_id, json.loads(answer))
+
+    def overview(self, feature_ids: Iterable[str]) -> list[Progress | Unreadable]:
+        """How far features are, in their order. One that cannot be read is no reason not to show the others."""
+        found: list[Progress | Unreadable] = []
+        for feature_id in feature_ids:
+            try:
+                found.append(self.progress(feature_id))
+            except errors.NoSuchFeature:  # it was forgotten meanwhile
+                continue
+            except errors.UnreadableFeature as error:
+                found.append(self._unreadable(feature_id, error))
+        return found
+
+    def _unreadable(self, feature_id: str, error: errors.UnreadableFeature) -> Unreadable:
+        reason = str(error).splitlines()[0]
+        if isinstance(error, errors.NewerFeature):
+            reason = f"a newer version wrote it (schema {error.schema}; this one reads up to {error.known})"
+        title = status = None
+        with contextlib.suppress(redis.ResponseError):  # it is no hash
+            title, status = self.client.hmget(self.keys.feature(feature_id).meta, ["title", "status"])
+        return Unreadable(id=feature_id, title=title or "", status=status or "", unreadable=reason)
 
     def head(self, feature_id: str) -> dict[str, Any]:
         """The feature without its tasks: id, title, description, tags.
@@ -103,8 +184,7 @@ class Records:
         head = self.client.hget(self.keys.feature(feature_id).meta, "head")
         if head is None:
             raise errors.NoSuchFeature(feature=feature_id)
-        found: dict[str, Any] = json.loads(head)
-        return found
+        return encoding.parse_head(head)
 
     def content(self, feature_id: str) -> dict[str, str] | None:
         """What was asked for when it was enqueued under an idempotency key; None where that is not known."""
@@ -126,7 +206,8 @@ class Records:
         if found is None:
             self.head(feature_id)
             raise errors.NoSuchTask(feature=feature_id, task=task_id)
-        return Task.model_validate_json(found)
+        with readable(feature_id):
+            return encoding.parse_task(found)
 
     def tasks(self, feature_id: str) -> list[Task]:
         """All the tasks as they were enqueued, by batch, in launch order.
@@ -134,10 +215,11 @@ class Records:
         Raises:
             NoSuchFeature: There is none of this id.
         """
-        self.head(feature_id)
         keys = self.keys.feature(feature_id)
+        self._check(feature_id, *self.client.hmget(keys.meta, ["head", "schema"]))
         tasks, batches = self.client.hgetall(keys.tasks), self.client.hgetall(keys.batches)
-        return [Task.model_validate_json(tasks[task]) for task in encoding.parse_members(batches)]
+        with readable(feature_id):
+            return [encoding.parse_task(tasks[task]) for task in encoding.parse_members(batches)]
 
     def shape(self, feature_id: str) -> Shape:
         """All of a feature that its growth follows from, read at one moment.
@@ -147,22 +229,24 @@ class Records:
         """
         keys = self.keys.feature(feature_id)
         pipeline = self.client.pipeline(transaction=True)
-        pipeline.hmget(keys.meta, ["head", "status", "strategy", "cap", "batch", "grown"])
+        pipeline.hmget(keys.meta, ["head", "status", "strategy", "cap", "batch", "grown", "schema"])
         for key in (keys.tasks, keys.plan, keys.states, keys.batches):
             pipeline.hgetall(key)
         pipeline.zrange(keys.slots, 0, -1)
-        (head, status, strategy, cap, batch, grown), tasks, places, states, described, slots = (
+        (head, status, strategy, cap, batch, grown, written), tasks, places, states, described, slots = (
             pipeline.execute()
         )
-        if head is None:
-            raise errors.NoSuchFeature(feature=feature_id)
+        self._check(feature_id, head, written)
         numbers = encoding.parse_members(described)
         found = {task: json.loads(state) for task, state in states.items() if task in numbers}
-        ordered = [Task.model_validate_json(tasks[task]) for task in numbers]
+        with readable(feature_id):
+            feature = Feature(
+                **encoding.parse_head(head), tasks=tuple(encoding.parse_task(tasks[task]) for task in numbers)
+            )
         return Shape(
-            feature=Feature(**json.loads(head), tasks=tuple(ordered)),
+            feature=feature,
             status=status,
-            strategy=Strategy(strategy),
+            strategy=schema.word(Strategy, strategy),
             cap=int(cap),
             open=int(batch),
             grown=int(grown or 0),
@@ -190,16 +274,17 @@ class Records:
                 pipeline.hgetall(key)
         else:
             pipeline.hmget(keys.batches, [str(number) for number in numbers])
-        pipeline.hget(keys.meta, "status")
+        pipeline.hmget(keys.meta, ["status", "schema"])
         pipeline.zrange(keys.ready, 0, -1)
-        pipeline.zrange(keys.slots, 0, -1)
+        pipeline.zrange(keys.slots, 0, -1, withscores=True)
         pipeline.zrange(keys.delayed, 0, -1, withscores=True)
         pipeline.smembers(keys.unassigned)
         pipeline.hgetall(keys.waits)
         pipeline.hgetall(keys.waiting)
-        *hashes, described, status, ready, slots, delayed, unassigned, waits, waiting = pipeline.execute()
-        if status is None:
-            raise errors.NoSuchFeature(feature=feature_id)
+        *hashes, described, (status, written), ready, slots, delayed, unassigned, waits, waiting = (
+            pipeline.execute()
+        )
+        self._check(feature_id, status, written)
         members = encoding.parse_members(described, numbers)
         if numbers is None:
             tasks, states, places = hashes
@@ -211,25 +296,27 @@ class Records:
             tasks, states, places = (dict(zip(ids, values, strict=True)) for values in read.execute())
         else:
             return []
-        phases = dict.fromkeys(ready, "queued") | dict.fromkeys(slots, "launched")
+        phases = dict.fromkeys(ready, "queued")
+        phases |= {task: "launched" if leased <= 0 else "" for task, leased in slots}
         due = {task: moment / 1000 for task, moment in delayed}
         phases |= dict.fromkeys(due, "delayed") | dict.fromkeys(unassigned, "unassigned")
         awaited = self._limits_of(keys, waiting)
         phases |= dict.fromkeys(awaited, "limited")
-        return [
-            encoding.parse_state(
-                Task.model_validate_json(tasks[task]),
-                json.loads(states.get(task) or "{}"),
-                specialist=Place.parse(places.get(task)).specialist,
-                batch=batch,
-                phase=phases.get(task, "waiting"),
-                due=due.get(task),
-                waits=int(waits.get(task, 0)),
-                limit=awaited.get(task, ""),
-                is_cancelled=status in (FeatureStatus.CANCELLED, FeatureStatus.FAILED),
-            )
-            for task, batch in members.items()
-        ]
+        with readable(feature_id):
+            return [
+                encoding.parse_state(
+                    encoding.parse_task(tasks[task]),
+                    json.loads(states.get(task) or "{}"),
+                    specialist=Place.parse(places.get(task)).specialist,
+                    batch=batch,
+                    phase=phases.get(task, "waiting"),
+                    due=due.get(task),
+                    waits=int(waits.get(task, 0)),
+                    limit=awaited.get(task, ""),
+                    is_cancelled=status in (FeatureStatus.CANCELLED, FeatureStatus.FAILED),
+                )
+                for task, batch in members.items()
+            ]
 
     def _limits_of(self, keys: FeatureKeys, waiting: Mapping[str, str]) -> dict[str, str]:
         """Each task that waits for a limit, with the limit."""
@@ -253,15 +340,18 @@ class Records:
         raise errors.NoSuchTask(feature=feature_id, task=task_id)
 
     def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
-        """The outcomes of the last attempts of these tasks; a task that has none yet is left out."""
+        """The outcomes of the last attempts of these tasks; a task that has none, or none that this version knows, is
+        left out.
+        """
         if not task_ids:
             return {}
         found = self.client.hmget(self.keys.feature(feature_id).outcomes, list(task_ids))
-        return {
-            task: OUTCOME.validate_json(outcome)
-            for task, outcome in zip(task_ids, found, strict=True)
-            if outcome is not None
-        }
+        with readable(feature_id):
+            return {
+                task: outcome
+                for task, stored in zip(task_ids, found, strict=True)
+                if stored is not None and (outcome := encoding.parse_outcome(stored)) is not None
+            }
 
     def events(self, feature_id: str, after: str = "-", block: float | None = None) -> list[Event]:
         """The events after a stream id ("-": from the oldest), at most 1,000.
@@ -336,6 +426,28 @@ class Records:
             ),
             next_token=next_token,
         )
+
+
+_REFUSED = re.compile(r"\b(?P<code>NEWER|OUTDATED) (?P<schema>\d+)")
+"""What guard.lua ends a script with."""
+
+
+@contextlib.contextmanager
+def readable(feature_id: str) -> Iterator[None]:
+    """Say of a feature that it cannot be read, where something in it is not what it should be.
+
+    Raises:
+        UnreadableFeature: It is so.
+    """
+    try:
+        yield
+    except redis.ResponseError as error:
+        if refusals.passes(error):
+            raise
+        raise errors.UnreadableFeature(feature=feature_id, cause=wording.one_line(str(error))) from error
+    except (LookupError, TypeError, ValueError) as error:
+        cause = f"{type(error).__name__}: {wording.one_line(str(error))}"
+        raise errors.UnreadableFeature(feature=feature_id, cause=cause) from error
 
 
 def _entries(answer: Any) -> list[tuple[str, dict[str, str]]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import redis
 
-from orchestrator import refusals
+from orchestrator import errors, refusals
 from orchestrator.config import Settings
 from orchestrator.models import ID_PATTERN
 from orchestrator.store import Store
@@ -43,8 +43,15 @@ def forget_old(store: Store, older_than: float, portion: int = PORTION) -> list[
         while forget_old(store, older_than=30 * 86_400):
             pass
     """
-    old = store.finished(older_than, portion)
-    return [feature for feature in old if store.forget(feature, older_than)[0] in ("forgotten", "missing")]
+    return [one for one in store.finished(older_than, portion) if _forget(store, one, older_than)]
+
+
+def _forget(store: Store, feature_id: str, older_than: float) -> bool:
+    try:
+        code, _ = store.forget(feature_id, older_than)
+    except errors.UnreadableFeature:  # a newer version forgets it
+        return False
+    return code in ("forgotten", "missing")
 
 
 def folders_of(settings: Settings, feature_id: str) -> tuple[Path, Path]:

@@ -34,6 +34,7 @@ PARTS: Mapping[str, frozenset[str]] = {
     "limits": frozenset({"cascade"}),
     "publish": frozenset({"cascade", "recover"}),
     "recount": frozenset({"finish", "hand_back", "move", "proceed", "recover", "start"}),
+    "retire": frozenset({"finish", "hand_back", "recover"}),
     "walk": frozenset({"finish", "move", "proceed"}),
 }
 """Scripts that are no verb but a part of some, which call them as a function; each after those that it calls itself."""
@@ -60,11 +61,20 @@ def compose(verbs: tuple[str, ...]) -> str:
     types = ", ".join(f"{name} = '{kind}'" for name, kind in sorted(keys.TYPES.items()))
     parts = [part for part, users in PARTS.items() if users.intersection(verbs)]
     functions = [f"local function {verb}(KEYS, ARGV)\n{sources()[verb]}\nend" for verb in (*parts, *verbs)]
-    runs = [f"answers[{place}] = {verb}(next_part()) or false" for place, verb in enumerate(verbs, start=1)]
-    check = "" if verbs == ("forget",) else _CHECK_TYPES.replace("TYPES", types)
+    runs = [
+        _RUN_GUARD if verb == GUARD else f"answers[#answers + 1] = {verb}(next_part()) or false"
+        for verb in verbs
+    ]
+    check = "" if "forget" in verbs else _CHECK_TYPES.replace("TYPES", types)
     step = _NEXT_PART.replace("VERBS", str(len(verbs)))
     return "\n".join([check, *functions, step, *runs, "return answers"])
 
+
+GUARD = "guard"
+"""A verb that has no answer: it lets the verbs after it run, or ends the script with an error."""
+
+_RUN_GUARD = """local refused = guard(next_part())
+if refused then return refused end"""
 
 # Redis does not undo what a script wrote before it failed (Redis documentation, "Scripting with Lua"), so a key of a
 # wrong type must be found before the first write. What forgets a feature removes its keys whatever they hold.

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from orchestrator import encoding, errors, flows, growth, lifecycle, scripts
+from orchestrator import encoding, errors, flows, growth, lifecycle, schema, scripts
 from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
 from orchestrator.growth import Growth, Shape
 from orchestrator.keys import FeatureKeys, Keys
@@ -29,9 +29,8 @@ from orchestrator.models import (
     Strategy,
     Tail,
     Task,
-    TaskStatus,
 )
-from orchestrator.records import Records
+from orchestrator.records import Records, readable
 from orchestrator.scripts import Call
 from orchestrator.workers import Workers
 
@@ -41,9 +40,6 @@ CHUNK = 1_000
 """Fields written by one command of a staged feature: large enough to be fast, small enough not to block Redis."""
 
 OVER_CSV = ",".join(OVER)
-
-TAKEN_UP = (TaskStatus.PENDING, TaskStatus.CHANGES_REQUESTED, TaskStatus.TESTING)
-"""Statuses in which a task that no worker holds is launched when a slot is free; in testing, for its gates alone."""
 
 DEFAULT_FLOW = FeatureFlow("default", flows.SHIPPED_FEATURE_FLOWS["default"])
 
@@ -148,6 +144,7 @@ class Store(Records):
         stops: Sequence[int] = (),
         idempotency_key: str | None = None,
         content: Mapping[str, str] | None = None,
+        trace: Mapping[str, Any] | None = None,
     ) -> tuple[str, str]:
         """Store a planned feature: stage all of it, then make it visible in one step.
 
@@ -163,6 +160,7 @@ class Store(Records):
             stops: Numbers of batches that wait for launch in any case.
             idempotency_key: A name for this enqueue.
             content: What is asked for under that name (see `repetition.content`).
+            trace: Headers that each of its messages is to have.
 
         Returns:
             ("enqueued", its id), or ("repeated", the id that the idempotency key stands for).
@@ -186,6 +184,7 @@ class Store(Records):
             raise errors.FeatureExists(feature=feature_id)
         staged = self._stage(keys.staged(uuid.uuid4().hex), plan, routes, gated or {})
         meta: dict[str, str | int | float] = {
+            "schema": schema.VERSION,
             "title": plan.feature.title,
             "head": _head(feature_id, plan.feature),
             "status": FeatureStatus.PLANNING,
@@ -203,29 +202,30 @@ class Store(Records):
         }
         if any(task.resources for task in plan.feature.tasks):
             meta["resourced"] = 1
+        if trace:
+            meta["trace"] = json.dumps(trace)
         if idempotency_key:
             meta["idempotency"] = idempotency_key
             meta["content"] = json.dumps(dict(content or {}))
         idempotency = self.keys.idempotency(idempotency_key) if idempotency_key else keys.meta
-        ((code, found),) = self._run_safely(
-            Call(
-                "enqueue",
-                [
-                    keys.meta,
-                    self.keys.features,
-                    self.keys.active,
-                    keys.events,
-                    idempotency,
-                    *(key for part in staged for key in (staged[part], getattr(keys, part))),
-                ],
-                [
-                    feature_id,
-                    IDEMPOTENCY_DAYS * 86_400_000 if idempotency_key else 0,
-                    self.events_kept,
-                    *itertools.chain.from_iterable(meta.items()),
-                ],
-            )
+        enqueue = Call(
+            "enqueue",
+            [
+                keys.meta,
+                self.keys.features,
+                self.keys.active,
+                keys.events,
+                idempotency,
+                *(key for part in staged for key in (staged[part], getattr(keys, part))),
+            ],
+            [
+                feature_id,
+                IDEMPOTENCY_DAYS * 86_400_000 if idempotency_key else 0,
+                self.events_kept,
+                *itertools.chain.from_iterable(meta.items()),
+            ],
         )
+        ((code, found),) = self._run_on(feature_id, enqueue, run=self._run_safely)
         if code == "exists":
             raise errors.FeatureExists(feature=feature_id)
         return code, found
@@ -268,7 +268,14 @@ class Store(Records):
         Raises:
             NoSuchFeature: There is none of this id.
         """
-        return self._facts(feature_id, self._run(self._cascade(feature_id)))
+        (answer,) = self._run_on(feature_id, self._cascade(feature_id))
+        return self._facts(feature_id, answer)
+
+    def trace(self, feature_id: str) -> dict[str, Any]:
+        """The headers that each message of a feature is to have."""
+        stored = self.client.hget(self.keys.feature(feature_id).meta, "trace")
+        found: dict[str, Any] = json.loads(str(stored)) if stored else {}
+        return found
 
     def _cascade(self, feature_id: str) -> Call:
         keys = self.keys.feature(feature_id)
@@ -295,7 +302,14 @@ class Store(Records):
                 keys.freed,
                 keys.tasks,
             ],
-            [feature_id, OVER_CSV, self.events_kept, self._queues, self.keys.prefix],
+            [
+                feature_id,
+                OVER_CSV,
+                self.events_kept,
+                self._queues,
+                self.keys.prefix,
+                ",".join(flows.TAKEN_UP),
+            ],
         )
 
     def _facts(self, feature_id: str, answer: str | None, finished: BatchTally | None = None) -> Facts:
@@ -304,7 +318,7 @@ class Store(Records):
         found = json.loads(answer)
         return Facts(
             feature=feature_id,
-            status=FeatureStatus(found["status"]),
+            status=schema.word(FeatureStatus, found["status"]),
             launched=tuple(Launch(*launch) for launch in found["launched"]),
             opened=tuple(found["opened"]),
             finished=finished,
@@ -326,56 +340,55 @@ class Store(Records):
     ) -> Grant:
         """Begin an attempt, with a lease of so many seconds; the same delivery of its message may ask twice."""
         keys = self.keys.feature(feature_id)
-        code, *rest = self._run(
-            Call(
-                "start",
-                [
-                    keys.meta,
-                    keys.states,
-                    keys.counts,
-                    keys.slots,
-                    keys.tasks,
-                    keys.events,
-                    self.keys.taken,
-                    self.keys.limits,
-                    self.keys.full,
-                    keys.plan,
-                ],
-                [
-                    task_id,
-                    attempt,
-                    BEGINS,
-                    round(lease * 1000),
-                    worker,
-                    OVER_CSV,
-                    self.events_kept,
-                    specialist,
-                    delivery,
-                ],
-            )
+        start = Call(
+            "start",
+            [
+                keys.meta,
+                keys.states,
+                keys.counts,
+                keys.slots,
+                keys.tasks,
+                keys.events,
+                self.keys.taken,
+                self.keys.limits,
+                self.keys.full,
+                keys.plan,
+            ],
+            [
+                task_id,
+                attempt,
+                BEGINS,
+                round(lease * 1000),
+                worker,
+                OVER_CSV,
+                self.events_kept,
+                specialist,
+                delivery,
+            ],
         )
+        ((code, *rest),) = self._run_on(feature_id, start)
         if code != "started":
             return Grant(code)
         task, head, state, status, wait = rest
-        return Grant(
-            code,
-            Task.model_validate_json(task) if task else None,
-            json.loads(head),
-            json.loads(state),
-            status,
-            int(wait) / 1000,
-        )
+        with readable(feature_id):
+            return Grant(
+                code,
+                encoding.parse_task(task) if task else None,
+                encoding.parse_head(head),
+                json.loads(state),
+                status,
+                int(wait) / 1000,
+            )
 
     def proceed(self, feature_id: str, task_id: str, attempt: int, move: Move, *, worker: str) -> str:
         """Move a running attempt on to its next status: "proceeded", or why not (see proceed.lua)."""
         keys = self.keys.feature(feature_id)
-        code, _ = self._run(
-            Call(
-                "proceed",
-                [keys.states, keys.counts, keys.slots, keys.events],
-                [task_id, attempt, _steps(move), worker, self.events_kept],
-            )
+        proceed = Call(
+            "proceed",
+            [keys.states, keys.counts, keys.slots, keys.events],
+            [task_id, attempt, _steps(move), worker, self.events_kept],
         )
+        ((code, _),) = self._run_on(feature_id, proceed, ends=True)
         return str(code)
 
     def finish(
@@ -429,7 +442,9 @@ class Store(Records):
                 delivery,
             ],
         )
-        (code, status, *tally), answer = self._run_safely(finish, self._cascade(feature_id))
+        (code, status, *tally), answer = self._run_on(
+            feature_id, finish, self._cascade(feature_id), ends=True, run=self._run_safely
+        )
         finished = BatchTally(*tally) if tally and tally[1] else None
         return code, status, self._facts(feature_id, answer, finished)
 
@@ -490,6 +505,8 @@ class Store(Records):
                 keys.plan,
                 keys.tasks,
                 keys.freed,
+                keys.delayed,
+                keys.resolved,
             ],
             [
                 task_id,
@@ -505,20 +522,19 @@ class Store(Records):
                 delivery,
             ],
         )
-        (code, _), answer = scripts.run(self.client, hand_back, self._cascade(feature_id))
+        (code, _), answer = self._run_on(feature_id, hand_back, self._cascade(feature_id), ends=True)
         return code, self._facts(feature_id, answer)
 
     def note(self, feature_id: str, task_id: str, attempt: int, percent: float | None, note: str) -> str:
         """Keep what a running attempt says about its progress: "noted", or "stale" if it does not run any more."""
         keys = self.keys.feature(feature_id)
-        answer: str = self._run(
-            Call(
-                "note",
-                [keys.states, keys.slots, keys.events],
-                [task_id, attempt, "" if percent is None else percent, note, self.events_kept],
-            )
+        call = Call(
+            "note",
+            [keys.states, keys.slots, keys.events],
+            [task_id, attempt, "" if percent is None else percent, note, self.events_kept],
         )
-        return answer
+        (answer,) = self._run_on(feature_id, call, ends=True)
+        return str(answer)
 
     def keep_tails(self, tails: Mapping[tuple[str, str, int], Tail | None]) -> list[str]:
         """Keep the ends of what running attempts have put out, in one round trip; None: drop what is kept of one.
@@ -590,14 +606,14 @@ class Store(Records):
                 _steps(move),
                 note,
                 OVER_CSV,
-                ",".join(TAKEN_UP),
+                ",".join(flows.TAKEN_UP),
                 resolve,
                 int(revoke),
                 int(anew),
                 self.events_kept,
             ],
         )
-        (code, status, _), answer = scripts.run(self.client, call, self._cascade(feature_id))
+        (code, status, _), answer = self._run_on(feature_id, call, self._cascade(feature_id))
         facts = self._facts(feature_id, answer)
         match code:
             case "missing":
@@ -624,7 +640,7 @@ class Store(Records):
             [keys.plan, keys.unassigned, keys.ready, keys.slots, keys.events, keys.waiting],
             [task_id, specialist, note, self.events_kept],
         )
-        (code, *_), answer = scripts.run(self.client, call, self._cascade(feature_id))
+        (code, *_), answer = self._run_on(feature_id, call, self._cascade(feature_id))
         facts = self._facts(feature_id, answer)
         if code == "missing":
             raise errors.NoSuchTask(feature=feature_id, task=task_id)
@@ -667,7 +683,7 @@ class Store(Records):
             ],
             [feature_id, event, arrow, json.dumps(dict(changes or {})), note, OVER_CSV, self.events_kept],
         )
-        (code, status), answer = scripts.run(self.client, call, self._cascade(feature_id))
+        (code, status), answer = self._run_on(feature_id, call, self._cascade(feature_id))
         if code == "missing":
             raise errors.NoSuchFeature(feature=feature_id)
         if code == "refused":
@@ -703,7 +719,7 @@ class Store(Records):
             if not decided.added and not decided.changed:
                 return self.cascade(feature_id)
             grow = self._grow(feature_id, decided, route(decided.added))
-            code, answer = scripts.run(self.client, grow, self._cascade(feature_id))
+            code, answer = self._run_on(feature_id, grow, self._cascade(feature_id))
             if code == "grown":
                 return self._facts(feature_id, answer)
         raise errors.GrowthContested(feature=feature_id, tries=GROWTH_TRIES)
@@ -730,7 +746,7 @@ class Store(Records):
             [
                 decided.shape.open,
                 decided.shape.grown,
-                json.dumps(encoding.describe_growth(decided, routes)),
+                json.dumps(encoding.describe_growth(decided, routes, self._stored(keys, decided.changed))),
                 ",".join(growth.OPEN_TO_DEPENDENCIES),
                 ",".join(["total", "resolved", *encoding.COUNTED]),
                 OVER_CSV,
@@ -739,16 +755,24 @@ class Store(Records):
             ],
         )
 
+    def _stored(self, keys: FeatureKeys, tasks: Sequence[Task]) -> dict[str, Any]:
+        ids = [task.id for task in tasks]
+        return dict(zip(ids, self.client.hmget(keys.tasks, ids), strict=True)) if ids else {}
+
     # --- the sweep ---------------------------------------------------------------------------------------
 
     def lead(self, worker: str, seconds: float) -> bool:
-        """Be the one worker that sweeps, for so many seconds; asking again prolongs it."""
-        ttl = round(seconds * 1000)
-        if self.client.set(self.keys.sweeper, worker, nx=True, px=ttl):
-            return True
-        if self.client.get(self.keys.sweeper) != worker:
-            return False
-        return bool(self.client.pexpire(self.keys.sweeper, ttl))
+        """Be the one worker that sweeps, for so many seconds; asking again prolongs it.
+
+        A worker takes the lead from one that knows only an older schema.
+        """
+        keys = [self.keys.sweeper, self.keys.sweeper_schema, self.keys.minimum]
+        answer = self._run(Call("lead", keys, [worker, round(seconds * 1000), schema.VERSION]))
+        return bool(answer == "leads")
+
+    def require(self, oldest: int) -> int:
+        """Ask for the oldest schema whose workers may work under this prefix; the one that is in force now."""
+        return int(self._run(Call("require", [self.keys.minimum], [oldest])))
 
     def queued(self, queues: Iterable[str]) -> set[str]:
         """Those of the queues that have messages, where this Redis is the broker."""
@@ -821,6 +845,7 @@ class Store(Records):
                 keys.freed,
                 keys.delayed,
                 keys.waiting,
+                keys.resolved,
             ],
             [
                 feature_id,
@@ -845,7 +870,7 @@ class Store(Records):
                 self.keys.prefix,
             ],
         )
-        found, answer = scripts.run(self.client, recover, self._cascade(feature_id))
+        found, answer = self._run_on(feature_id, recover, self._cascade(feature_id))
         facts = self._facts(feature_id, answer)
         return facts, tuple(Launch(*launch) for launch in json.loads(found)["unpublished"])
 
@@ -911,7 +936,7 @@ class Store(Records):
             [keys.meta, keys.slots, *indexes, idempotency, *others],
             [feature_id, OVER_CSV, round(older_than * 1000)],
         )
-        code, status = self._run(call)
+        ((code, status),) = self._run_on(feature_id, call)
         return code, status
 
 

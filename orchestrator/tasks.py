@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import redis
 from celery import Task as CeleryTask
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
-from pydantic import TypeAdapter, ValidationError
 
 from orchestrator import (
     canvas,
@@ -34,10 +33,20 @@ from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.flows import Flow, TaskEvent
-from orchestrator.models import Cancelled, Completed, GateResult, Id, Outcome, RetryLater, Task, TaskStatus
+from orchestrator.models import (
+    Blocked,
+    Cancelled,
+    Completed,
+    Failed,
+    GateResult,
+    Outcome,
+    Task,
+    TaskStatus,
+)
 from orchestrator.sections import Gate
 from orchestrator.specialists import masking
 from orchestrator.store import Grant
+from orchestrator.visibility import SpecialistTask, TaskStopped, end
 
 if TYPE_CHECKING:
     from orchestrator.celery import App
@@ -62,43 +71,20 @@ REPEATED = ("stale", "held")
 """Those of them that say that the message came twice, or late."""
 
 
-class TaskStopped(Exception):
-    """How Celery (and Flower) is told that a task did not complete. Our own state knows why."""
+CELERY_OPTIONS: dict[str, Any] = {
+    "bind": True,
+    "base": SpecialistTask,
+    "shared": False,  # one process may hold apps of several settings
+}
+"""What Celery has to know of the tasks of specialists."""
 
 
 def register(app: App, settings: Settings, specialist: str) -> None:
-    """Give a specialist its two Celery tasks: for enqueued features, and for `Plan.canvas()`."""
-    options: dict[str, Any] = {
-        "bind": True,
-        "shared": False,  # one process may hold apps of several settings
-        "throws": (TaskStopped,),
-    }
+    """Give a specialist its Celery task for enqueued features."""
 
-    @app.task(name=canvas.celery_task(specialist), **options)
+    @app.task(name=canvas.celery_task(specialist), **CELERY_OPTIONS)
     def run(self: CeleryTask[Any, Any], feature_id: str, task_id: str, attempt: int) -> str:
         return shell(app).attempt(specialist, feature_id, task_id, attempt, self.request.hostname or "")
-
-    @app.task(name=canvas.standalone_task(specialist), ignore_result=False, **options)
-    def standalone(
-        self: CeleryTask[Any, Any], feature: dict[str, Any], task: dict[str, Any]
-    ) -> dict[str, Any]:
-        try:
-            outcome = work_alone(settings, specialist, feature, task, self.request.id or "once")
-        except ValidationError:
-            count_refusal(app, Reason.ARGUMENTS)
-            raise TaskStopped("refused: its arguments are no head of a feature and no task") from None
-        retention.mark(settings, shell(app).store, feature["id"])
-        match outcome:
-            case Completed():
-                return outcome.model_dump(mode="json")
-            case RetryLater(after=after):
-                raise self.retry(countdown=after, max_retries=None)
-            case _:
-                raise TaskStopped(f"{task['id']}: {outcome.status}: {outcome.reason}")
-
-
-def pass_on() -> None:
-    """Do nothing, between two groups (see `canvas.chain_of_groups`)."""
 
 
 class Shell:
@@ -117,10 +103,15 @@ class Shell:
             A line for Celery's log and Flower.
 
         Raises:
-            TaskStopped: The task did not complete.
+            Exception: The task did not complete (see `visibility.end`).
             Ignore: The message is a repetition.
         """
-        grant = self._begin(specialist, feature_id, task_id, attempt, worker)
+        try:
+            grant = self._begin(specialist, feature_id, task_id, attempt, worker)
+        except (errors.NewerFeature, errors.Outdated) as error:
+            raise self._leave(feature_id, task_id, error) from None
+        except errors.UnreadableFeature as error:
+            return end(self._give_up(feature_id, task_id, attempt, worker, error), task_id)
         if grant.code != "started":
             raise self._not_started(grant.code, feature_id, task_id)
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
@@ -130,10 +121,10 @@ class Shell:
                 self._conclude(run, outcome, status)
             except shutdown.WorkerEnds:
                 self.hand_back(feature_id, task_id, attempt, worker, run.delivery)
-                raise TaskStopped(f"{run.task.name}: handed back, for the worker ends") from None
-        if isinstance(outcome, Completed):
-            return f"{run.task.name}: completed"
-        raise TaskStopped(f"{run.task.name}: {outcome.status}: {outcome.reason}")
+                raise TaskStopped(f"{task_id}: handed back, for the worker ends", "handed-back") from None
+        if isinstance(outcome, Blocked):
+            logger.warning("[%s] %s attempt %s is blocked: %s", feature_id, task_id, attempt, outcome.reason)
+        return end(outcome, task_id)
 
     def _do(self, run: Run) -> tuple[Outcome, str]:
         """The work and its gates: the outcome, and where the attempt stands then."""
@@ -147,9 +138,30 @@ class Shell:
         logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT[code])
         if code in REFUSED:
             self.store.refuse(REFUSED[code])
+        said = f"not started: {WHY_NOT[code]}"
         # What is told of a repeated message would be told of the attempt, which has the same id.
-        kind = Ignore if code in REPEATED else TaskStopped
-        return kind(f"not started: {WHY_NOT[code]}")
+        return Ignore(said) if code in REPEATED else TaskStopped(said, "not-started")
+
+    def _leave(self, feature_id: str, task_id: str, error: errors.OrchestratorError) -> TaskStopped:
+        """Leave an attempt to a worker that can read it: the sweep of a newer worker sends its message again."""
+        reason = str(error).splitlines()[0]
+        logger.warning("[%s] %s is left to a newer worker: %s", feature_id, task_id, error)
+        self.store.refuse(Reason.NEWER)
+        return TaskStopped(f"not started: {reason}", "not-started")
+
+    def _give_up(
+        self, feature_id: str, task_id: str, attempt: int, worker: str, error: errors.UnreadableFeature
+    ) -> Failed:
+        """End an attempt that was begun, and whose task cannot be read: a person is to see it, not the next worker."""
+        outcome = Failed(reason=str(error).splitlines()[0])
+        # How work fails is the same in every flow.
+        move = lifecycle.move(lifecycle.GATES_FLOW, TaskEvent.WORK_FAILED, cause=outcome.cause)
+        finish = functools.partial(
+            self.store.finish, feature_id, task_id, attempt, outcome, move, worker=worker
+        )
+        _, _, facts = self.outlast(finish, f"the outcome of {task_id} (failed)")
+        self._follow_up(facts)
+        return outcome
 
     def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
         start = functools.partial(
@@ -194,7 +206,8 @@ class Shell:
         if run.is_feature_gates:
             return Completed(summary="the gates of the feature")
         if run.grant.status == TaskStatus.TESTING:  # the work was done, and approved; only its gates are left
-            return self._outcomes(run.feature_id, [run.task.id])[run.task.id]
+            before = self._outcomes(run.feature_id, [run.task.id]).get(run.task.id)
+            return before if isinstance(before, Completed) else Completed(summary="moved on by a person")
         if not self._await_its_rate(run):
             return Cancelled()
         return perform(self._context(run), self.settings)
@@ -292,6 +305,13 @@ class Shell:
                 run.task.id,
                 run.attempt,
                 outcome.status,
+            )
+        elif code == "ended":
+            logger.info(
+                "[%s] %s attempt %s, which a person took away, has ended",
+                run.feature_id,
+                run.task.id,
+                run.attempt,
             )
         elif code in ("refused", "missing"):
             raise lifecycle.refuse(
@@ -391,39 +411,9 @@ class Files:
         self.workdir: Path = work / f"{task_id}.{attempt}"
 
 
-def work_alone(settings: Settings, specialist: str, feature: object, task: object, attempt: str) -> Outcome:
-    """Do a task's work from its arguments alone, with no state kept.
-
-    Args:
-        settings: The settings: they decide whether a `run` of the task is run.
-        specialist: Who does it.
-        feature: The head of a feature, as it came in the message.
-        task: A task of it, as it came in the message.
-        attempt: The id of the message. Like the other two ids it becomes a part of file names.
-
-    Raises:
-        ValidationError: One of them is not what it should be.
-    """
-    head, task = specialists.FeatureHead.model_validate(feature), Task.model_validate(task)
-    files = Files(settings, head.id, task.id, _AN_ID.validate_python(attempt))
-    context = specialists.Context(
-        task=task,
-        feature=head,
-        attempt=1,
-        specialist=specialist,
-        title=settings.title(specialist),
-        workdir=files.workdir,
-        log_file=files.log,
-    )
-    return perform(context, settings)
-
-
 def perform(context: specialists.Context, settings: Settings) -> Outcome:
     """Do the work of an attempt. Celery's own soft time limit, where an operator set one, counts as a timeout."""
     return specialists.perform(context, settings, timeouts=(TimeoutError, SoftTimeLimitExceeded))
-
-
-_AN_ID: TypeAdapter[str] = TypeAdapter(Id)
 
 
 def count_refusal(app: App, reason: Reason) -> None:

@@ -185,7 +185,10 @@ def _forged() -> Iterator[tuple[Reason, dict[str, Any]]]:
     yield Reason.ARGUMENTS, message(kwargs={"attempt": 1})
     yield Reason.ARGUMENTS, message([], {"feature_id": "auth", "task_id": "T1", "attempt": 1})
 
-    for name in ("id", "root_id", "parent_id", "group", "argsrepr", "kwargsrepr", "origin", "another"):
+    for name in ("argsrepr", "kwargsrepr"):
+        for wrong in (10**30, [[[[[[]]]]]], list(range(1_000))):
+            yield Reason.HEADERS, message(headers={name: wrong})
+    for name in ("id", "root_id", "parent_id", "group", "origin", "another"):
         for wrong in ("a\nb", "\x1b[31m", "x" * MEGABYTE, 10**30, [[[[[[]]]]]], list(range(1_000))):
             yield Reason.HEADERS, message(headers={name: wrong})
     for wrong in (None, 1, [], {}, "auth:T1:2", "x"):
@@ -208,9 +211,13 @@ def _forged() -> Iterator[tuple[Reason, dict[str, Any]]]:
 def _forged_alone() -> Iterator[tuple[Reason, dict[str, Any]]]:
     wrong: Any
     args: Any
-    for args in ([], [{}], [{}, {}, {}], ["auth", "T1"], [[], []]):
+    for args in ([], [{}], [{}] * 4, [[], {}, {}], ["auth", "T1"], [[], []]):
         yield Reason.ARGUMENTS, message(args, task="senior-engineer.standalone", headers={"id": "x"})
-    yield Reason.ARGUMENTS, message([[1]], task="orchestrator.barrier", headers={"id": "x"})
+    for args in ([], [[1], ["T1"]], [[1], "T1", []], [[1], ["../x"], []], [[1], ["T1"], [7]]):
+        yield Reason.ARGUMENTS, message(args, task="orchestrator.barrier", headers={"id": "x"})
+    for kwargs in ({"retried": -1}, {"retried": "2"}, {"retried": 1, "x": 1}):
+        yield Reason.ARGUMENTS, standalone(kwargs=kwargs)
+    yield Reason.UNKNOWN_TASK, message(["auth"], task="orchestrator.enqueue", headers={"id": "auth"})
     yield Reason.ARGUMENTS, standalone(kwargs={"task": {"id": "T1"}})
     for wrong in ("../../../tmp/x", "a/b", "/tmp/x", "..", ".", "a:b", ""):
         yield Reason.HEADERS, standalone(headers={"id": wrong})

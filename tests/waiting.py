@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE = 40.0
+PATIENCE = 120.0
 """Seconds after which a condition is taken for one that never comes about, on however slow a machine."""
 
 

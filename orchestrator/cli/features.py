@@ -12,7 +12,7 @@ import typer
 from orchestrator import errors, routing, wording, workers
 from orchestrator.cli import connection, options, output, views
 from orchestrator.cli.snapshot import Reader
-from orchestrator.models import Event, Progress, Route, Task, TaskState
+from orchestrator.models import Event, Progress, Route, Task, TaskState, Unreadable
 from orchestrator.report import explanation, remedies, standing
 from orchestrator.report.events import event_line, gone_line
 from orchestrator.workers import Worker
@@ -46,11 +46,16 @@ def status(
 
 
 def _list(client: Client, *, as_json: bool) -> None:
-    features = _newest_and_active(client)
+    found = client.overview(active=True)
+    features = [one for one in found if isinstance(one, Progress)]
     if as_json:
-        output.write_json(features)
-    elif features:
-        output.show(views.feature_table(features, time.time()))
+        output.write_json(found)
+    elif found:
+        if features:
+            output.show(views.feature_table(features, time.time()))
+        for one in found:
+            if isinstance(one, Unreadable):
+                output.say(views.unreadable_line(one))
         _show_needs(client, features)
     else:
         output.say("There is no feature yet. `orchestrator run FILE` runs one.")
@@ -60,20 +65,9 @@ def _show_needs(client: Client, features: Sequence[Progress]) -> None:
     """What waits for a person, over all features, with the command that answers it."""
     waiting = [progress for progress in features if progress.status in views.WAITING or progress.is_overdue]
     for progress in waiting[:NEEDS_SHOWN]:
-        for need in remedies.needs(progress, client.feature(progress.id).unsettled())[:NEEDS_SHOWN]:
-            output.say(f"{progress.id}: {need.what}. Next: {need.command}")
-
-
-def _newest_and_active(client: Client) -> list[Progress]:
-    """The newest features, and those that are not over however old they are."""
-    features = client.features()
-    known = {progress.id for progress in features}
-    older = []
-    for feature_id in client.store.active():
-        if feature_id not in known:
-            with contextlib.suppress(errors.NoSuchFeature):
-                older.append(client.store.progress(feature_id))
-    return features + sorted(older, key=lambda progress: -progress.created)
+        with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature):
+            for need in remedies.needs(progress, client.feature(progress.id).unsettled())[:NEEDS_SHOWN]:
+                output.say(f"{progress.id}: {need.what}. Next: {need.command}")
 
 
 def _show(client: Client, handle: Handle, *, whole: bool, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 from orchestrator import durations, wording
 from orchestrator.cli.output import inert
 from orchestrator.cli.snapshot import Snapshot
-from orchestrator.models import Feature, FeatureStatus, Progress, Route, TaskState
+from orchestrator.models import Feature, FeatureStatus, Progress, Route, TaskState, Unreadable
 from orchestrator.report import remedies, standing
 
 ROUTES_SHOWN = 50
@@ -141,6 +141,13 @@ def feature_table(features: Iterable[Progress], now: float) -> Table:
     return made
 
 
+def unreadable_line(feature: Unreadable) -> Text:
+    """A feature of which no more can be said."""
+    title = f"  {feature.title}" if feature.title else ""
+    status = f"  {feature.status}" if feature.status else ""
+    return inert(f"{feature.id}{title}{status}: cannot be read: {feature.unreadable}", "bold yellow")
+
+
 def _urgency(progress: Progress) -> int:
     if remedies.needs(progress) or progress.stopped or progress.status in WAITING:
         return 0
@@ -217,16 +224,21 @@ def _open_batch(snapshot: Snapshot, now: float, width: int, room: int) -> list[T
         shown = _most_interesting(states, max(0, left - 1))
         rows = _rows(shown, snapshot, now, width)
         hidden = Counter(standing.word(state) for state in states) - Counter(map(standing.word, shown))
-        counts = ", ".join(f"{hidden[name]:,} {name}" for name in INTEREST if hidden[name])
+        counts = ", ".join(f"{hidden[name]:,} {name}" for name in sorted(hidden, key=_place))
         rows += [Text(f"    and {sum(hidden.values()):,} more: {counts}", style="dim")][: left - len(rows)]
     return [*before, _heading(snapshot, number), *rows, *after]
 
 
 def _most_interesting(states: Sequence[TaskState], most: int) -> list[TaskState]:
     """What stopped and what is under way, and of the others a few."""
-    ordered = sorted(states, key=lambda state: INTEREST.index(standing.word(state)))
+    ordered = sorted(states, key=lambda state: _place(standing.word(state)))
     first_calm = next((at for at, state in enumerate(ordered) if standing.word(state) in CALM), len(ordered))
     return ordered[: min(most, first_calm + CALM_SHOWN)]
+
+
+def _place(word: str) -> int:
+    """How far down a task of this word is; first of all what this version does not know."""
+    return INTEREST.index(word) if word in INTEREST else -1
 
 
 def _earlier(snapshot: Snapshot, number: int, most: int) -> list[Text]:

@@ -129,7 +129,7 @@ end
 -- Who is next ------------------------------------------------------------------------------------------------
 
 local function priority_of(task)
-  return PRIORITIES[described(task).priority or 'medium']
+  return PRIORITIES[described(task).priority] or PRIORITIES.medium
 end
 
 local function place_in(limit, class)

@@ -3,21 +3,19 @@
 -- group id. Workers take from the right of a queue.
 --
 -- KEYS  1 messages of the queue
--- ARGV  1 feature id  2 task  3 its state  4 specialist  5 now in ms  6 queue
+-- ARGV  1 feature id  2 task  3 its state  4 specialist  5 now in ms  6 queue  7 JSON headers of the feature's trace, or false
 -- Output nothing
-local feature, task, state, specialist, now, queue = unpack(ARGV)
+local feature, task, state, specialist, now, queue, trace = unpack(ARGV)
 local attempt = string.format('%s:%s:%d', feature, task, state.attempt)
+local headers = trace and cjson.decode(trace) or {}
+headers.lang, headers.task, headers.id = 'py', specialist, attempt
+headers.group = string.format('%s:%d', feature, state.batch)
+headers.argsrepr = string.format("('%s', '%s', %d)", feature, task, state.attempt)
 redis.call((state.ahead or state.sent) and 'RPUSH' or 'LPUSH', KEYS[1], cjson.encode({
   body = '[' .. cjson.encode({ feature, task, state.attempt }) .. ',{},{}]',
   ['content-type'] = 'application/json',
   ['content-encoding'] = 'utf-8',
-  headers = {
-    lang = 'py',
-    task = specialist,
-    id = attempt,
-    group = string.format('%s:%d', feature, state.batch),
-    argsrepr = string.format("('%s', '%s', %d)", feature, task, state.attempt),
-  },
+  headers = headers,
   properties = {
     delivery_mode = 1,
     delivery_tag = attempt .. ':' .. now,

@@ -262,7 +262,8 @@ def _carry_out(
 
 def _failed(cause: FailureCause, reason: str, error: BaseException, settings: Settings) -> Failed:
     story = "".join(traceback.format_exception(error))
-    return Failed(cause=cause, reason=as_text(reason), tail=as_text(story, settings.limits.tail))
+    failed = Failed(cause=cause, reason=as_text(reason), tail=as_text(story, settings.limits.tail))
+    return failed.because_of(error)
 
 
 def said(error: BaseException) -> str:

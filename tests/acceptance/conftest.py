@@ -22,7 +22,7 @@ from orchestrator.models import Event, Feature
 from tests.redis_server import serve
 
 BIN = Path(sys.executable).parent
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds after which a test gives up on something that should happen at once. No verdict depends on it otherwise."""
 
 

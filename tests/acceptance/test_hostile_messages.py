@@ -83,7 +83,7 @@ def test_hostile_messages_are_refused_and_counted_and_the_worker_goes_on(
     lines = log.splitlines()
     assert max(map(len, lines)) < 1_000
     assert all(line.replace("\t", "").isprintable() for line in lines)
-    told = re.compile(r"is refused \(|TaskStopped\('refused: |\] \S+ not started: it is not stored here")
+    told = re.compile(r"is refused \(|CanvasStopped\('refused: |\] \S+ not started: it is not stored here")
     assert len([line for line in lines if told.search(line)]) == len(messages)
     # and the doctor tells of them
     findings = json.loads(project.orchestrator("doctor", "--json").stdout)

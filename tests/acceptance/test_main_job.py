@@ -49,6 +49,7 @@ def mixed_feature(**fields: Any) -> dict[str, Any]:
     return {"title": "Mixed work", "max_parallel_tasks": 5, "tasks": tasks, **fields}
 
 
+@pytest.mark.bounds
 def test_two_workers_keep_the_cap_and_the_order_of_a_60_task_feature(make_project: MakeProject) -> None:
     # Given two workers on one Redis
     project = make_project()
@@ -101,6 +102,7 @@ def test_a_failing_task_in_batch_2_keeps_batch_3_from_starting(make_project: Mak
     assert most_in_flight(all_events(handle)) <= 5
 
 
+@pytest.mark.bounds
 def test_run_exits_zero_when_everything_is_completed(make_project: MakeProject) -> None:
     project = make_project()
     project.start_worker("one", "-c", "2")
@@ -191,6 +193,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+@pytest.mark.bounds
 def test_a_killed_worker_loses_nothing(make_project: MakeProject) -> None:
     # Given a worker that runs a command which hangs at the first attempt, and succeeds at the second
     project = make_project()

@@ -36,6 +36,7 @@ def make_key(folder: Path, name: str) -> tuple[Path, Path]:
     return folder / f"{name}.key", folder / f"{name}.crt"
 
 
+@pytest.mark.bounds
 def test_a_signed_message_runs_and_others_are_refused(make_project: MakeProject, tmp_path: Path) -> None:
     # Given a worker that accepts what is signed by one key, and a stranger with a key of his own
     key, certificate = make_key(tmp_path / "accepted", "orchestrator")
@@ -85,7 +86,7 @@ def test_a_signed_message_that_is_sent_on_to_another_specialist_is_refused(
     # Given a signed message that somebody took from the queue
     key, certificate = make_key(tmp_path / "accepted", "orchestrator")
     signed = {"key": str(key), "certificate": str(certificate), "store": str(certificate)}
-    project = make_project(broker={"signing": signed})
+    project = make_project(broker={"signing": signed}, recovery={"patience": "1h"})
     server = client_of(project.settings.redis.url.get_secret_value())  # type: ignore[union-attr]
     tasks = [{"id": "T1", "run": "echo 1"}]
     handle = project.enqueue(Feature.model_validate({"title": "Login", "tasks": tasks}))

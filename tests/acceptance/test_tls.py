@@ -15,7 +15,7 @@ import redis
 
 from orchestrator.models import Feature, FeatureStatus
 from tests.acceptance.conftest import PATIENCE, Project, open_project
-from tests.redis_tcp import free_port, serve_tcp
+from tests.redis_tcp import NoTLS, free_port, serve_tcp, tls_in_front
 
 pytestmark = [
     pytest.mark.real,
@@ -60,18 +60,23 @@ def secured(tmp_path: Path) -> Iterator[tuple[Project, str, str]]:
     port = free_port()
     end = f"127.0.0.1:{port}/0?ssl_ca_certs={keys / 'ca.crt'}"
     user, admin = f"rediss://orchestrator:user-password@{end}", f"rediss://admin:admin-password@{end}"
-    configuration = [
+    tls = [
         "port 0",
         f"tls-port {port}",
         f"tls-cert-file {keys / 'redis.crt'}",
         f"tls-key-file {keys / 'redis.key'}",
         f"tls-ca-cert-file {keys / 'ca.crt'}",
         "tls-auth-clients no",
-        "appendonly yes",
-        f"aclfile {tmp_path / 'users.acl'}",
     ]
+    configuration = ["appendonly yes", f"aclfile {tmp_path / 'users.acl'}"]
     with ExitStack() as stack:
-        stack.enter_context(serve_tcp(tmp_path / "server", *configuration, ready=admin))
+        try:
+            stack.enter_context(serve_tcp(tmp_path / "server", *tls, *configuration, ready=admin))
+        except NoTLS:
+            behind = free_port()
+            ready = f"redis://admin:admin-password@127.0.0.1:{behind}/0"
+            stack.enter_context(serve_tcp(tmp_path / "plain", f"port {behind}", *configuration, ready=ready))
+            stack.enter_context(tls_in_front(port, behind, keys / "redis.crt", keys / "redis.key"))
         yield stack.enter_context(open_project(tmp_path, redis={"url": user})), user, admin
 
 

@@ -15,6 +15,8 @@ from orchestrator.config import Settings
 from orchestrator.config_template import template
 from orchestrator.sections import SHIPPED_SPECIALISTS, Section, SpecialistSettings
 
+pytestmark = pytest.mark.bounds
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from orchestrator import models
 from orchestrator.models import OUTCOME, Blocked, Completed, Feature, Priority, Retries, Strategy, Task
 
+pytestmark = pytest.mark.bounds
+
 
 def mistakes(**data: Any) -> list[tuple[tuple[int | str, ...], str]]:
     with pytest.raises(ValidationError) as caught:

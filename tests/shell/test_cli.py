@@ -112,6 +112,7 @@ def test_route_tells_specialist_queue_tier_and_reason() -> None:
     assert "T2 Mend sign-in" in orchestrate("route", "login.yaml").stdout
 
 
+@pytest.mark.bounds
 def test_a_graph_is_mermaid_dot_or_svg() -> None:
     assert orchestrate("graph", "login.yaml").stdout.startswith("flowchart")
     assert orchestrate("graph", "login.yaml", "--format", "dot").stdout.startswith("digraph")
@@ -164,6 +165,7 @@ def test_a_wrong_id_is_refused_before_anything_is_started(folder: Path) -> None:
     assert not (folder / ".taskorchestrator").exists()
 
 
+@pytest.mark.bounds
 def test_a_wrong_option_is_a_usage_error() -> None:
     assert orchestrate("plan", "login.yaml", "--cap", "0").exit_code == 2
     assert orchestrate("plan", "login.yaml", "--strategy", "fastest").exit_code == 2
@@ -283,6 +285,7 @@ def test_a_terminal_without_unicode_gets_question_marks_not_a_traceback() -> Non
     assert "Critical path: T1 ? T2" in done.stdout
 
 
+@pytest.mark.bounds
 def test_without_a_command_the_help_lists_them() -> None:
     help = orchestrate("--help").stdout
     for command in ("plan", "run", "watch", "explain", "retry", "unblock", "up", "doctor", "init"):

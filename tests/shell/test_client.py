@@ -12,6 +12,7 @@ import celery
 import hypothesis
 import pytest
 import redis
+from celery import signals
 from hypothesis import HealthCheck, given
 
 import orchestrator
@@ -114,6 +115,34 @@ def test_no_text_of_a_feature_reaches_a_message(client: Client, server: redis.Re
     (message,) = server.lrange(Keys().queue("senior-engineer"), 0, -1)
     assert "mark" not in message.lower()
     assert json.loads(json.loads(message)["body"]) == [["auth", "T1", 1], {}, {}]
+
+
+def test_every_message_of_a_feature_has_the_trace_of_its_enqueue(client: Client, server: redis.Redis) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    def headers(raw: str | bytes) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(raw)["headers"]
+        return found
+
+    # Given something that instruments Celery
+    def instrument(headers: dict[str, Any], **_: Any) -> None:
+        headers.update({"traceparent": trace, "sent": 1764.2})
+
+    signals.before_task_publish.connect(instrument)
+    # When a feature is enqueued
+    handle = client.enqueue(a_feature(runs("T1", tags=["bug"])))
+    signals.before_task_publish.disconnect(instrument)
+
+    # Then its messages have the trace, and little else more
+    (first,) = server.lrange(Keys().queue("senior-engineer"), 0, -1)
+    assert headers(first)["traceparent"] == trace
+    assert "sent" not in headers(first)
+    assert len(first) < 600 + len(trace) + len("traceparent") + 10
+    # And so has one that is sent again
+    server.delete(Keys().queue("senior-engineer"))
+    client.store.recover(handle.id, losses=1, patience=-1)
+    (again,) = server.lrange(Keys().queue("senior-engineer"), 0, -1)
+    assert headers(again)["traceparent"] == trace
 
 
 def test_an_enqueued_feature_is_stored_and_on_its_way(client: Client, server: redis.Redis) -> None:

@@ -105,6 +105,20 @@ def test_what_the_cascade_and_the_dispatcher_send_is_taken_up(bench: Bench, stor
     assert refused(store) == {}
 
 
+@pytest.mark.parametrize("text", ["x" * 5_000, "two\nlines", "a no-break\N{NO-BREAK SPACE}space", "\x1b[2J"])
+def test_how_a_message_shows_its_arguments_is_no_reason_to_refuse_it(bench: Bench, text: str) -> None:
+    shown = {"argsrepr": text, "kwargsrepr": text}
+    bench.receive(json.dumps(hostile.message(headers=shown)))
+    bench.receive(json.dumps(hostile.standalone(headers=shown)))
+    bench.receive(json.dumps(hostile.message([1], task="own.task", headers={"id": "7", **shown})))
+
+    attempt, alone, own = (message.headers for message in bench.taken)
+    assert (attempt["argsrepr"], attempt["kwargsrepr"]) == ("('auth', 'T1', 1)", "{}")
+    assert (alone["argsrepr"], alone["kwargsrepr"]) == ("('auth', 'T1')", "{}")
+    assert own["argsrepr"].isprintable()
+    assert len(own["argsrepr"]) <= 1_000
+
+
 @pytest.mark.parametrize(
     ("reason", "raw"),
     [

@@ -31,8 +31,8 @@ def test_a_task_shows_its_feature_and_its_name(attempt: int, shown: str) -> None
 
 
 def test_why_a_task_stopped_stands_where_its_result_would() -> None:
-    shown = format_task(flower_task(uuid="auth:T2:1", exception="TaskStopped('T2: failed: exit code 3')"))
-    assert shown.result == "T2: failed: exit code 3"
+    shown = format_task(flower_task(uuid="auth:T2:1", exception="TaskFailed('T2: failed: code-error')"))
+    assert shown.result == "T2: failed: code-error"
 
 
 def test_a_result_is_shown_without_its_quotation_marks() -> None:

@@ -32,8 +32,10 @@ from orchestrator.models import (
 from orchestrator.sections import RedisSettings, SpecialistSettings
 from orchestrator.specialists import Context
 from orchestrator.specialists.python import alarm
+from orchestrator.standalone import Alone
 from orchestrator.store import Store
-from orchestrator.tasks import Dependencies, Shell, TaskStopped
+from orchestrator.tasks import Dependencies, Shell
+from orchestrator.visibility import TaskFailed, TaskStopped
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import NOWHERE, app_with, messages
@@ -81,13 +83,18 @@ def test_an_attempt_ends_with_what_follows_on_its_way(store: Store, work: Any) -
     assert [message.body[0] for message in messages()] == [["auth", "T2", 1]]
 
 
-@pytest.mark.parametrize("outcome", [Failed(reason="2 of 9 fail"), Blocked(reason="no key")])
-def test_celery_is_told_what_did_not_complete(store: Store, work: Any, outcome: Failed | Blocked) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [(Failed(reason="2 of 9 fail"), TaskFailed), (Blocked(reason="no key"), TaskStopped)],
+)
+def test_celery_is_told_what_did_not_complete(
+    store: Store, work: Any, outcome: Failed | Blocked, told: type[Exception]
+) -> None:
     shell = shell_on()
     launch(shell)
     work(lambda context: outcome)
 
-    with pytest.raises(TaskStopped, match=f"T1: {outcome.status}: {outcome.reason}"):
+    with pytest.raises(told, match=f"T1: {outcome.status}: {outcome.reason}"):
         shell.attempt(WHO, "auth", "T1", 1, "w1")
 
     assert store.state("auth", "T1").status == outcome.status
@@ -318,7 +325,7 @@ def test_what_a_message_names_stays_in_its_folders(
 
     # When they come in a message
     try:
-        outcome = tasks.work_alone(given, WHO, head, task, attempt)
+        outcome = Alone(given, WHO, head, task, {}, attempt).work()
     except ValidationError:
         return
 

@@ -16,6 +16,7 @@ from orchestrator import broker, transport, urls
 from tests.redis_server import client_of, find_binaries, serve
 
 pytestmark = [
+    pytest.mark.bounds,
     pytest.mark.real,
     pytest.mark.skipif(not find_binaries(), reason="there is no redis-server here"),
 ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from orchestrator import doctor, embedded, errors, urls
+from orchestrator import doctor, embedded, errors, schema, urls
 from orchestrator.config import FOLDER, Settings
 from orchestrator.doctor import Finding, Level
 from orchestrator.keys import Keys
@@ -78,7 +78,7 @@ def test_a_server_as_it_should_be_is_well(url: str, binary: str) -> None:
 
     redis = findings["redis"]
     assert redis.level is Level.OK
-    product = "Valkey" if "valkey" in binary else "Redis"
+    product = "Valkey" if "valkey" in name_of(binary) else "Redis"
     assert redis.text == f"{url} answers ({product} {'.'.join(map(str, embedded.version_of(binary)))})"
     for name in ("eviction", "persistence", "clock", "broker"):
         assert findings[name].level is Level.OK, name
@@ -333,6 +333,23 @@ def test_eviction_that_is_allowed_is_a_warning(url: str) -> None:
     client_of(url).config_set("maxmemory", "1gb")
     allowed = Settings(redis=RedisSettings(url=SecretStr(url), allow_eviction=True))
     assert found(allowed)["eviction"].level is Level.WARNING
+
+
+@pytest.mark.real
+def test_what_a_newer_version_wrote_is_a_warning_and_what_it_asks_for_a_problem(url: str) -> None:
+    client, keys = client_of(url), Keys("to")
+    assert found(settings_for(url))["schema"].level is Level.OK
+
+    client.sadd(keys.active, "auth")
+    client.hset(keys.feature("auth").meta, "schema", schema.VERSION + 1)
+    newer = found(settings_for(url))["schema"]
+    assert newer.level is Level.WARNING
+    assert "a newer version wrote auth" in newer.text
+
+    Store(client, keys).require(schema.VERSION + 1)
+    outdated = found(settings_for(url))["schema"]
+    assert outdated.level is Level.PROBLEM
+    assert "too old for what is stored under the prefix to" in outdated.text
 
 
 @pytest.mark.parametrize(

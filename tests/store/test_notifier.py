@@ -252,7 +252,7 @@ def test_a_feature_that_cannot_be_read_holds_up_no_other(
     begin(led, "sound")
     broken = led.keys.feature("a-broken").events
     if damage == "event":
-        led.client.xadd(broken, {"event": "progress", "unheard-of": "1"})
+        led.client.xadd(broken, {"event": "progress", "attempt": "unheard-of"})
     elif isinstance(led.client, fakeredis.FakeRedis):
         pytest.skip("fakeredis answers XREAD of another type with an error of its own")
     else:

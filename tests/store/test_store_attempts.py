@@ -27,6 +27,8 @@ from orchestrator.store import Store
 from tests.core.factories import task
 from tests.store.factories import FLOW, LEASE, Run, check, launched, read
 
+pytestmark = pytest.mark.bounds
+
 # --- start ----------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from orchestrator import keys, lifecycle, scripts
+from orchestrator import errors, keys, lifecycle, scripts
 from orchestrator.flows import FeatureEvent, TaskEvent
 from orchestrator.keys import FeatureKeys, Keys
 from orchestrator.store import Store
@@ -28,7 +28,9 @@ def described(owner: type) -> dict[str, str]:
 @pytest.mark.parametrize("owner", [FeatureKeys, Keys])
 def test_each_key_has_the_type_that_it_is_described_with(owner: type) -> None:
     for name, word in described(owner).items():
-        if word != "Channel":
+        if (
+            word != "Channel" and "_" not in name
+        ):  # a key of two parts is none that a script is given by its name
             assert WORDS.get(keys.TYPES[name], word) == word, name
 
 
@@ -67,7 +69,7 @@ def refusal(call: Callable[[], object]) -> str:
     """What Redis says where it refuses; "" where it does not."""
     try:
         call()
-    except redis.ResponseError as error:
+    except (redis.ResponseError, errors.UnreadableFeature) as error:
         return str(error)
     return ""
 

@@ -1,0 +1,112 @@
+"""A task of a canvas: its work done from the arguments of its message alone, with no state kept."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from celery import Task as CeleryTask
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator import canvas, lifecycle, retention, specialists, tasks
+from orchestrator.admission import Reason
+from orchestrator.config import Settings
+from orchestrator.lifecycle import Attempts
+from orchestrator.models import Completed, Failed, Id, Outcome, Task
+from orchestrator.visibility import CanvasStopped, end
+
+if TYPE_CHECKING:
+    from orchestrator.celery import App
+
+
+def register(app: App, settings: Settings, specialist: str) -> None:
+    """Give a specialist its Celery task for `Plan.canvas()`."""
+
+    @app.task(
+        name=canvas.standalone_task(specialist),
+        ignore_result=False,
+        shows_result=False,
+        throws=(CanvasStopped,),
+        **tasks.CELERY_OPTIONS,
+    )
+    def standalone(self: CeleryTask[Any, Any], *given: Any, retried: int = 0) -> dict[str, Any]:
+        before, feature, task = given if len(given) == 3 else ({}, *given)
+        try:
+            alone = Alone(settings, specialist, feature, task, before, self.request.id or "once", retried)
+        except ValidationError:
+            tasks.count_refusal(app, Reason.ARGUMENTS)
+            refused = "refused: its arguments are no head of a feature and no task"
+            raise CanvasStopped(refused, "refused") from None
+        outcome = alone.work()
+        retention.mark(settings, tasks.shell(app).store, alone.context.feature.id)
+        if isinstance(outcome, Completed):
+            return outcome.model_dump(mode="json")
+        move = alone.conclude(outcome)
+        if move.wait is not None:
+            error = outcome.error if isinstance(outcome, Failed) else None
+            counted = {"retried": retried + move.retried}
+            raise self.retry(kwargs=counted, countdown=move.wait, max_retries=None, exc=cast("Any", error))
+        end(outcome, alone.task.id, CanvasStopped)
+        raise AssertionError(outcome.status)
+
+
+class Alone:
+    """One attempt of one task of a canvas.
+
+    Args:
+        settings: The settings: they decide whether a `run` of the task is run.
+        specialist: Who does it.
+        feature: The head of a feature, as it came in the message.
+        task: A task of it, as it came in the message.
+        before: The outcomes of earlier tasks, by id, as they came in the message.
+        message: The id of the message. Like the other two ids it becomes a part of file names.
+        retried: How often it has failed before.
+
+    Raises:
+        ValidationError: One of them is not what it should be.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        specialist: str,
+        feature: object,
+        task: object,
+        before: object,
+        message: str,
+        retried: int = 0,
+    ) -> None:
+        head, self.task = specialists.FeatureHead.model_validate(feature), Task.model_validate(task)
+        self.settings = settings
+        self.retried = retried
+        name = _AN_ID.validate_python(message)
+        files = tasks.Files(settings, head.id, self.task.id, f"{name}.{retried + 1}" if retried else name)
+        self.context = specialists.Context(
+            task=self.task,
+            feature=head,
+            attempt=retried + 1,
+            specialist=specialist,
+            title=settings.title(specialist),
+            workdir=files.workdir,
+            log_file=files.log,
+            dependencies=_depended_on(self.task, _OUTCOMES.validate_python(before)),
+        )
+
+    def work(self) -> Outcome:
+        """Do the work, and say how it ended."""
+        return tasks.perform(self.context, self.settings)
+
+    def conclude(self, outcome: Outcome) -> lifecycle.Move:
+        """What the end asks for, by the same rules as of an enqueued task: as a rule a retry, or none."""
+        flow = self.settings.flow_for(self.task.tags)
+        attempts = Attempts(self.retried)
+        return lifecycle.conclude(flow, outcome, self.task.retries, attempts, chance=random.random())
+
+
+def _depended_on(task: Task, before: Mapping[str, Completed]) -> dict[str, Completed]:
+    return {name: before[name] for name in task.depends_on if name in before}
+
+
+_AN_ID: TypeAdapter[str] = TypeAdapter(Id)
+_OUTCOMES: TypeAdapter[dict[str, Completed]] = TypeAdapter(dict[str, Completed])

@@ -1,0 +1,48 @@
+"""Other versions of this package, to run beside this one: the one before, and one that is to come."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+BEFORE = "9337a78016c760de6717d1f32ee6a8225cfc2f91"
+"""The last commit of schema 1, which knew nothing of schemas."""
+
+NEXT = """
+from orchestrator import schema
+
+schema.VERSION += 1
+
+from orchestrator.celery import app
+from orchestrator.cli import main
+
+if __name__ == "__main__":
+    main()
+"""
+"""A version that is to come: this one, but that it writes and reads one schema more."""
+
+HOUSE = Path(__file__).parent.parent
+
+
+def unpack_the_one_before(folder: Path) -> dict[str, str]:
+    """Take the version before out of the history of this repository; the environment in which it is imported.
+
+    Where there is no history (in a source distribution, or a shallow clone) the test is skipped.
+    """
+    archive = ["git", "-C", str(HOUSE), "archive", BEFORE, "orchestrator", "workers"]
+    try:
+        packed = subprocess.run(archive, capture_output=True, check=True).stdout
+    except FileNotFoundError:
+        pytest.skip("there is no git to take the version before out of the history")
+    except subprocess.CalledProcessError as error:
+        pytest.skip(
+            f"the version before ({BEFORE[:7]}) is not in the history here: {error.stderr.decode().strip()}"
+        )
+    with tarfile.open(fileobj=io.BytesIO(packed)) as files:
+        files.extractall(folder, filter="data")
+    return {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200"}
