@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -24,7 +25,8 @@ from orchestrator import config, embedded, errors, rights
 from orchestrator.cli.app import app as commands
 from orchestrator.client import Client
 from orchestrator.models import Feature
-from tests.acceptance.conftest import BIN, PATIENCE, Project, tools
+from orchestrator.scripts import sources
+from tests.acceptance.conftest import BIN, Project, tools
 from tests.redis_server import client_of, find_binaries, find_valkey
 from tests.redis_tcp import free_port, serve_tcp
 from tests.waiting import wait_until
@@ -34,8 +36,10 @@ pytestmark = pytest.mark.real
 USERS = Path(__file__).parents[2] / "deploy" / "users.acl"
 CANVAS = """
 from orchestrator import Feature, Task, plan
-tasks = [Task(id="a", run="echo 1"), Task(id="b", run="echo 2"), Task(id="c", run="echo 3", depends_on=["a", "b"])]
+given = {"run": "echo 1", "specialist": "feature-architect"}
+tasks = [Task(id="a", **given), Task(id="b", **given), Task(id="c", depends_on=["a", "b"], **given)]
 print(plan(Feature(title="Login", tasks=tasks)).canvas().apply_async().get(timeout=60)["status"])
+print(len(plan(Feature(title="Two", tasks=tasks[:2])).canvas().apply_async().get(timeout=60)))
 """
 SETTINGS: dict[str, Any] = {
     "specialists": {
@@ -43,7 +47,6 @@ SETTINGS: dict[str, Any] = {
         "senior-engineer": {"command": ["sh", "-c", "echo begun; sleep 600"], "concurrency": 9},
         "planning-specialist": {"command": ["false"]},
     },
-    "parallelism": {"max_parallel_total": 20},
     "recovery": {"lease": "3s", "sweep": "200ms", "grace": "100ms", "worker_lost_retries": 3},
     "notifications": [{"events": ["*"], "log": True}],
     "trust": {"inline_commands": True},
@@ -68,8 +71,16 @@ class Secured:
         return [(entry["reason"], entry["object"]) for entry in self.admin.acl_log()]
 
 
-OURS = {"config|resetstat", "acl|log", "acl|getuser", "auth", "acl", "config"}
-"""What the test itself asks as the administrator. AUTH needs no right."""
+OURS = {"config|resetstat", "acl|log", "auth", "hello"}
+"""What the test itself asks as the administrator. AUTH and HELLO need no right."""
+
+RARELY = {
+    "unwatch": "redis-py, where a transaction is cut off by an error",
+    "mget": "Celery, where who waits for results has lost its connection",
+    "pexpire": "kombu, for the queue of who waits long for the answers of remote control",
+    "zrevrangebyscore": "kombu before 5.7, for messages whose worker was silent",
+}
+"""What is needed where things go wrong that a test cannot bring about at will, and who asks it."""
 
 
 def line_of(user: str) -> str:
@@ -125,7 +136,12 @@ def run_everything(secured: Secured) -> None:
     one = project.start_worker("one", "-c", "9", "-E")
 
     def waits(feature_id: str, status: str, task: str = "T1") -> None:
-        wait_until(lambda: {str(state.status) for state in client.feature(feature_id).states() if state.id == task} == {status})
+        wait_until(
+            lambda: (
+                {str(state.status) for state in client.feature(feature_id).states() if state.id == task}
+                == {status}
+            )
+        )
 
     # Before a run, and features that run to their end
     after = {"id": "T2", "tags": ["backend"], "depends_on": ["T1"]}
@@ -136,7 +152,13 @@ def run_everything(secured: Secured) -> None:
     orchestrate("run", feature("flow", BUILT, after, strategy="dataflow"))
     orchestrate("enqueue", feature("again", {**FAILS, "retries": {"max": 1, "backoff": "100ms"}}, after))
     orchestrate("watch", "again", code=1)
-    for look in (("status",), ("status", "plain"), ("explain", "again", "T1"), ("events", "plain"), ("graph", "plain")):
+    for look in (
+        ("status",),
+        ("status", "plain"),
+        ("explain", "again", "T1"),
+        ("events", "plain"),
+        ("graph", "plain"),
+    ):
         orchestrate(*look)
     orchestrate("logs", "plain", "T1")
 
@@ -185,9 +207,16 @@ def run_everything(secured: Secured) -> None:
     project.start_worker("three", "-c", "9", "-E")
     wait_until(lambda: client.feature("handed").states()[0].attempt > 2)
 
+    # A message whose worker said nothing for an hour
+    keys = client.store.keys
+    unacked = json.dumps([{"body": "", "headers": {}, "properties": {}}, "to", "implementation-specialist"])
+    secured.admin.hset(f"{keys.celery()}unacked", "silent", unacked)
+    secured.admin.zadd(f"{keys.celery()}unacked_index", {"silent": 1})
+    wait_until(lambda: not secured.admin.hexists(f"{keys.celery()}unacked", "silent"))
+
     # A canvas, remote control, Flower
     ran = project.run("python", "-c", CANVAS)
-    assert ran.stdout.strip() == "completed", ran.stderr
+    assert ran.stdout.split() == ["completed", "2"], ran.stderr
     there = ("--timeout", "60", "--destination", f"three@{gethostname()}")
     for order in (("inspect", "active_queues"), ("control", "rate_limit", "senior-engineer", "9/m")):
         project.run("celery", "-A", "orchestrator", order[0], *there, *order[1:], check=True)
@@ -216,12 +245,17 @@ def look_at_flower(project: Project) -> None:
     port = free_port()
     flower = [BIN / "celery", "-A", "orchestrator", "flower", f"--port={port}"]
     log = project.folder / "flower.log"
-    with log.open("wb") as output, subprocess.Popen(
-        flower, cwd=project.folder, env=tools(), stdout=output, stderr=output
-    ) as process:
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(flower, cwd=project.folder, env=tools(), stdout=output, stderr=output) as process,
+    ):
         try:
+
             def answers(page: str) -> bool:
-                with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}") as found:
+                with (
+                    contextlib.suppress(OSError),
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}") as found,
+                ):
                     return found.status == 200
                 return False
 
@@ -241,7 +275,7 @@ def newest() -> str | None:
 def test_the_user_of_a_project_has_what_the_commands_need_and_no_right_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """"The user `orchestrator` has the commands that the product needs, and none more." """
+    """ "The user `orchestrator` has the commands that the product needs, and none more." """
     binary = newest()
     if not binary:
         pytest.skip("there is no server here that counts subcommands")
@@ -250,20 +284,28 @@ def test_the_user_of_a_project_has_what_the_commands_need_and_no_right_more(
     with secured(tmp_path, binary) as found:
         monkeypatch.chdir(found.project.folder)
         found.admin.config_resetstat()
-        # When everything runs that there is
+        # When everything runs that there is; the doctor comes later, for it tries each command
         run_everything(found)
-        used = found.used()
-        # And the doctor, which tries each command, looks on at the end
-        Path("/tmp/deploy_used").write_text(repr(sorted(used)) + repr(found.refused())+CliRunner().invoke(commands, ["doctor"]).output+repr(found.refused()))
+        needed = found.used() | in_scripts() | RARELY.keys()
 
         # Then nothing was refused, and each right was of use
         assert found.refused() == []
-        assert granted() - used == set(), "rights that nothing used"
-        assert used - granted() == set(), "these were used"
-    # And the doctor tries nothing that nothing uses
+        assert granted() - needed == set(), "rights of no use"
+        assert needed - granted() == set(), "rights that are missing"
+
+        # And the doctor tries nothing else, and misses nothing
+        assert "that are needed can be used" in orchestrate("doctor")
+        assert found.refused() == []
     assert {name.lower().replace(" ", "|") for name in rights.COMMANDS} - granted() == set()
 
 
-def test_a_category_is_no_right(tmp_path: Path) -> None:
-    """Rights are named one by one: a category would grow with the next version of Redis."""
+def in_scripts() -> set[str]:
+    """The commands of our scripts, also where no run of theirs has come to them."""
+    texts = "".join(sources().values())
+    return {name.lower() for name in re.findall(r"redis\.p?call\('([A-Z]+)'", texts)}
+
+
+def test_rights_are_named_one_by_one() -> None:
+    """ "Each right is named: a category would grow with the next version of Redis." """
+    assert "-@all" in line_of("orchestrator").split()
     assert not re.search(r"\+@", line_of("orchestrator"))
