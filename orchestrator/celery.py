@@ -25,6 +25,7 @@ from orchestrator import (
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 from orchestrator.keys import Keys
+from orchestrator.respawn import Respawn
 from orchestrator.visibility import SpecialistTask
 
 
@@ -61,7 +62,7 @@ def create(settings: Settings) -> App:
         canvas.gather
     )
     app.task(name=tracing.ENQUEUE, base=tracing.Enqueue, shared=False)(tracing.nobody_runs_this)
-    app.steps["worker"].add(Keeper)
+    app.steps["worker"].update((Keeper, Respawn))
     return app
 
 
