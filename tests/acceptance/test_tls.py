@@ -122,6 +122,7 @@ def test_a_feature_runs_over_tls_with_the_least_rights(secured: tuple[Project, s
 
 
 def test_that_user_may_not_do_more(secured: tuple[Project, str, str]) -> None:
+    """It cannot list the keys of others, read the server's configuration, run a script by `EVAL`, change or stop it."""
     _, user, _ = secured
     with redis.Redis.from_url(user) as server:
         server.set("to:x", "1")

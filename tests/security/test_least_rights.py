@@ -275,7 +275,7 @@ def newest() -> str | None:
 def test_the_user_of_a_project_has_what_the_commands_need_and_no_right_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ "The user `orchestrator` has the commands that the product needs, and none more." """
+    """The user `orchestrator` has each command that the product uses by its name, none more."""
     binary = newest()
     if not binary:
         pytest.skip("there is no server here that counts subcommands")
@@ -306,6 +306,6 @@ def in_scripts() -> set[str]:
 
 
 def test_rights_are_named_one_by_one() -> None:
-    """ "Each right is named: a category would grow with the next version of Redis." """
+    """Each command is given by its name: a category would grow with the next version of Redis."""
     assert "-@all" in line_of("orchestrator").split()
     assert not re.search(r"\+@", line_of("orchestrator"))

@@ -35,7 +35,7 @@ def test_the_holes_of_a_version(
 
 @pytest.mark.real
 def test_doctor_names_a_redis_with_known_holes_in_lua_where_others_can_use_it(tmp_path: Path) -> None:
-    """ "`doctor` names a Redis or Valkey whose Lua has known holes, where it is not the private one." """
+    """`doctor` names a Redis or Valkey whose Lua has known holes, where others can use it too."""
     # Given a Redis with a URL, whose version says what it says
     with serve(tmp_path) as url, client_of(url) as client:
         settings = Settings(redis=RedisSettings(url=SecretStr(url)))
