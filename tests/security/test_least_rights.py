@@ -68,7 +68,7 @@ class Secured:
 
     def refused(self) -> list[tuple[str, str]]:
         """What the user asked for beyond its rights."""
-        return [(entry["reason"], entry["object"]) for entry in self.admin.acl_log()]
+        return [(str(entry["reason"]), str(entry["object"])) for entry in self.admin.acl_log()]
 
 
 OURS = {"config|resetstat", "acl|log", "auth", "hello"}
@@ -143,23 +143,23 @@ def run_everything(secured: Secured) -> None:
             )
         )
 
+    def begins_again(feature_id: str) -> None:
+        wait_until(lambda: client.feature(feature_id).states()[0].attempt > 1)
+        wait_until(lambda: "begun" in CliRunner().invoke(commands, ["logs", feature_id, "T1"]).output)
+
     # Before a run, and features that run to their end
     after = {"id": "T2", "tags": ["backend"], "depends_on": ["T1"]}
     plain = feature("plain", BUILT, after, strategy="batched")
-    for look in (("plan", plain), ("route", plain), ("graph", plain)):
-        orchestrate(*look)
+    for command in ("plan", "route", "graph"):
+        orchestrate(command, plain)
     orchestrate("run", plain, "--key", "once")
     orchestrate("run", feature("flow", BUILT, after, strategy="dataflow"))
     orchestrate("enqueue", feature("again", {**FAILS, "retries": {"max": 1, "backoff": "100ms"}}, after))
     orchestrate("watch", "again", code=1)
-    for look in (
-        ("status",),
-        ("status", "plain"),
-        ("explain", "again", "T1"),
-        ("events", "plain"),
-        ("graph", "plain"),
-    ):
-        orchestrate(*look)
+    orchestrate("status")
+    for command in ("status", "events", "graph"):
+        orchestrate(command, "plain")
+    orchestrate("explain", "again", "T1")
     orchestrate("logs", "plain", "T1")
 
     # What stopped, and what a person decides
@@ -200,8 +200,7 @@ def run_everything(secured: Secured) -> None:
     wait_until(lambda: "ready" in (project.folder / "two.log").read_text("utf-8"))
     os.killpg(one.pid, signal.SIGKILL)
     for name in ("lost", "handed", "held"):
-        wait_until(lambda name=name: client.feature(name).states()[0].attempt > 1)
-        wait_until(lambda name=name: "begun" in CliRunner().invoke(commands, ["logs", name, "T1"]).output)
+        begins_again(name)
     two.terminate()
     wait_until(lambda: two.poll() is not None)
     project.start_worker("three", "-c", "9", "-E")
@@ -243,7 +242,7 @@ def run_everything(secured: Secured) -> None:
 def look_at_flower(project: Project) -> None:
     """Start Flower, ask for its pages, and end it."""
     port = free_port()
-    flower = [BIN / "celery", "-A", "orchestrator", "flower", f"--port={port}"]
+    flower = [str(BIN / "celery"), "-A", "orchestrator", "flower", f"--port={port}"]
     log = project.folder / "flower.log"
     with (
         log.open("wb") as output,
@@ -256,7 +255,7 @@ def look_at_flower(project: Project) -> None:
                     contextlib.suppress(OSError),
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}") as found,
                 ):
-                    return found.status == 200
+                    return bool(found.status == 200)
                 return False
 
             wait_until(lambda: answers("healthcheck"))

@@ -271,7 +271,7 @@ def redis_of(where: str) -> tuple[str, set[str]]:
 def bytes_of(size: str) -> int:
     """Bytes of 1gb (Redis), 1536m (compose) and 1536Mi (Kubernetes), which mean the same powers of two."""
     number, unit = re.fullmatch(r"(\d+)(\w+)", size).groups()  # type: ignore[union-attr]
-    return int(number) * 1024 ** {"k": 1, "m": 2, "g": 3}[unit[0].lower()]
+    return int(int(number) * 1024 ** {"k": 1, "m": 2, "g": 3}[unit[0].lower()])
 
 
 def test_full_memory_is_met_by_redis_before_the_limit_of_its_container() -> None:
