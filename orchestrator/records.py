@@ -38,6 +38,18 @@ _REFUSED = re.compile(r"\b(?P<code>NEWER|OUTDATED) (?P<schema>\d+)")
 """What guard.lua ends a script with."""
 
 
+NONSENSE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    redis.DataError,  # what was read, and is to be asked for, is no text
+)
+"""What reading may raise, where what is stored is not what we store."""
+
+
 @contextlib.contextmanager
 def readable(feature_id: str) -> Iterator[None]:
     """Say of a feature that it cannot be read, where something in it is not what it should be.
@@ -51,7 +63,7 @@ def readable(feature_id: str) -> Iterator[None]:
         if refusals.passes(error):
             raise
         raise errors.UnreadableFeature(feature=feature_id, cause=wording.one_line(str(error))) from error
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except NONSENSE as error:
         cause = f"{type(error).__name__}: {wording.one_line(str(error))}"
         raise errors.UnreadableFeature(feature=feature_id, cause=cause) from error
 

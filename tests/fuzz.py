@@ -38,8 +38,8 @@ from tests.store import factories
 
 JUNK: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, 0.5, float("nan"), float("-inf"), "", " ", "0", "-1", "null",
-    "[]", "{}", "T1", "../..", "/etc", "a:b:c", "\x00", "\x1b[31m", "\u202e", "\ud800", "é" * 40, "x" * 70_000, [], [[]],
-    {}, {"": ""}, {"id": {}}, [None], ["T1", 1, {}], {"$ref": "#"}, "!!python/object:os.system", "{" * 300,
+    "[]", "{}", "T1", "../..", "/etc", "a:b:c", "\x00", "\x1b[31m", "\u202e", "\ud800", "é" * 40, "x" * 70_000, [],
+    [[]], {}, {"": ""}, {"id": {}}, [None], ["T1", 1, {}], {"$ref": "#"}, "!!python/object:os.system", "{" * 300,
     "[" * 3_000,
 )  # fmt: skip
 

@@ -103,7 +103,7 @@ def is_about(said: str, claim: str) -> bool:
 
 
 @cache
-def tests() -> dict[str, list[str]]:
+def quoted() -> dict[str, list[str]]:
     """The name of each test → the sentences of its docstring."""
     found = {}
     for file in TESTS.rglob("test_*.py"):
@@ -116,8 +116,8 @@ def tests() -> dict[str, list[str]]:
 
 def shown_by(claim: str) -> list[str]:
     """The tests that show a sentence."""
-    quoted = [name for name, sentences in tests().items() if any(is_about(one, claim) for one in sentences)]
-    return quoted + [name for said, name in ELSEWHERE.items() if is_about(said, claim) and name in tests()]
+    quoting = [name for name, sentences in quoted().items() if any(is_about(one, claim) for one in sentences)]
+    return quoting + [name for said, name in ELSEWHERE.items() if is_about(said, claim) and name in quoted()]
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ def test_a_sentence_without_a_test_is_found() -> None:
 
 
 def test_a_test_that_is_named_is_there() -> None:
-    assert {name for name in ELSEWHERE.values() if name not in tests()} == set()
+    assert {name for name in ELSEWHERE.values() if name not in quoted()} == set()
