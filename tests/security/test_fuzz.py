@@ -12,7 +12,7 @@ import pytest
 from orchestrator import config
 from tests import fuzz
 
-CASES = 25
+CASES = 15
 
 
 @pytest.mark.parametrize("reader", sorted(fuzz.READERS))

@@ -121,7 +121,7 @@ def shown_by(claim: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "claim", claims(PAGE.read_text("utf-8")), ids=lambda claim: "-".join(words(claim))[:60]
+    "claim", list(claims(PAGE.read_text("utf-8"))), ids=lambda claim: "-".join(words(claim))[:60]
 )
 def test_a_sentence_that_is_marked_has_a_test(claim: str) -> None:
     assert shown_by(claim), f'no docstring of a test quotes: "{claim}"'
