@@ -325,7 +325,7 @@ class Shell:
             outcome,
             run.task.retries,
             run.grant.attempts,
-            chance=random.random(),
+            chance=random.random(),  # nosec B311  # it spreads retries
             status=status,
             escalate_to=None if escalate_to == run.specialist else escalate_to,
         )
