@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import stat
 import subprocess
 import time
 from collections.abc import Mapping
@@ -20,12 +19,12 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr, ValidationError
 from pydantic_core import from_json
 
-from orchestrator import errors
+from orchestrator import errors, private
 from orchestrator.models import OUTCOME, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
 from orchestrator.sections import Limits
 from orchestrator.specialists import environment, masking
 from orchestrator.specialists.account import Account
-from orchestrator.specialists.attempt_log import AttemptLog, open_private
+from orchestrator.specialists.attempt_log import AttemptLog
 from orchestrator.specialists.processes import Tree
 from orchestrator.specialists.python import outcome_of
 from orchestrator.specialists.text import as_text, last_line, shorten, within
@@ -98,6 +97,9 @@ class CommandRunner:
         given = _given(context)
         try:
             files = _Files.prepare(context, given, account)
+        except private.NotOurs as error:
+            reason = f"cannot write {error.filename}: {error.strerror}"
+            return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
         except OSError as error:
             return _cannot_write(error, context)
         with files.log:
@@ -251,12 +253,15 @@ class _Files:
 
     @classmethod
     def prepare(cls, context: Context, given: bytes, account: Account | None) -> _Files:
-        context.workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        context.workdir.chmod(0o700)
         task, outcome = context.workdir.absolute() / "task.json", context.workdir.absolute() / "outcome.json"
-        outcome.unlink(missing_ok=True)  # of an attempt before, where a message came twice
-        with open_private(task, os.O_WRONLY | os.O_TRUNC, "wb") as file:
-            file.write(given)
+        private.make_folder(context.workdir)
+        with private.opened(context.workdir, any_owner=True) as within:
+            os.fchmod(within, private.FOLDER_MODE)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(outcome.name, dir_fd=within)  # of an attempt before, where a message came twice
+            number = private.open_file(task, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, within)
+            with os.fdopen(number, "wb") as file:
+                file.write(given)
         log = AttemptLog.open(context.log_file)
         if account:
             account.give(task, context.workdir)
@@ -268,13 +273,14 @@ class _Files:
         Raises:
             ValueError: It is no outcome; the message says why.
         """
+        most = 4 * (limits.result + limits.tail)
         try:
-            found = self._read(4 * (limits.result + limits.tail))
+            found = self._read(most)
         except OSError as error:
             raise ValueError(error.strerror or error) from None
         if found is None:
             return None
-        if len(found) > 4 * (limits.result + limits.tail):
+        if len(found) > most:
             raise ValueError(f"it is over limits.result ({limits.result:,} characters)")
         value = from_json(found, allow_inf_nan=False)
         if not isinstance(value, dict) or "status" not in value:
@@ -294,16 +300,11 @@ class _Files:
             ValueError: It is no file of the command's own. (A link may lead to what the worker alone may read.)
         """
         try:
-            number = os.open(
-                self.outcome, os.O_RDONLY | os.O_NONBLOCK | (os.O_NOFOLLOW if self.account else 0)
-            )
+            number = private.open_to_read(self.outcome)
         except FileNotFoundError:
             return None
         with os.fdopen(number, "rb") as file:
-            about = os.fstat(number)
-            if not stat.S_ISREG(about.st_mode):
-                raise ValueError("it is no file")
-            if self.account and about.st_uid != self.account.uid:
+            if self.account and os.fstat(number).st_uid != self.account.uid:
                 raise ValueError(f"it does not belong to {self.account.name}")
             return file.read(most + 1)
 
