@@ -95,7 +95,9 @@ ELSEWHERE = {
     "A task whose message is revoked is cancelled, and says so": (
         "test_what_is_revoked_before_it_starts_is_cancelled"
     ),
-    "The id of a message is `FEATURE:TASK:ATTEMPT:RANDOM`": "test_each_message_of_an_attempt_has_an_id_of_its_own",
+    "The id of a message is `FEATURE:TASK:ATTEMPT:RANDOM`, with another random text for each batch that is launched": (
+        "test_each_message_of_an_attempt_has_an_id_of_its_own"
+    ),
     "find the worker's variables in its own environment": "test_a_command_gets_an_allow_list_of_variables",
     "with a `user` of its own, reach the worker at all": (
         "test_a_command_of_another_user_has_its_files_and_nothing_of_the_workers"
