@@ -29,7 +29,7 @@ PYTHON_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$")]
 
-PASS_ENV = "variables of the worker that the command gets, beside PATH, HOME, LANG, LC_*, TZ, TMPDIR; PIP_* is all such"
+PASS_ENV = "variables of the worker that the command gets, beside PATH, HOME, LANG, LC_*, TZ, TMPDIR; PIP_* is all such"  # nosec B105  # it is no password, but what pass_env is for
 
 
 class Section(BaseModel):

@@ -26,6 +26,7 @@ from orchestrator.cli.app import app as commands
 from orchestrator.client import Client
 from orchestrator.models import Feature
 from orchestrator.scripts import sources
+from orchestrator.sections import Trust
 from tests.acceptance.conftest import BIN, Project, tools
 from tests.redis_server import client_of, find_binaries, find_valkey
 from tests.redis_tcp import free_port, serve_tcp
@@ -49,7 +50,7 @@ SETTINGS: dict[str, Any] = {
     },
     "recovery": {"lease": "3s", "sweep": "200ms", "grace": "100ms", "worker_lost_retries": 3},
     "notifications": [{"events": ["*"], "log": True}],
-    "trust": {"inline_commands": True},
+    "trust": {"inline_commands": True, **({"canvas": True} if "canvas" in Trust.model_fields else {})},
 }
 
 

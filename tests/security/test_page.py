@@ -79,6 +79,40 @@ ELSEWHERE = {
     "The password is in no message of ours, nor in Celery's, or Flower, in any form of URL": (
         "test_a_url_works_everywhere"
     ),
+    "start a task of a canvas, unless `trust.canvas` allows it": "test_canvases_are_off",
+    "with `broker.signing` do anything with messages, but lose or delay them": (
+        "test_a_recorded_message_of_a_canvas_runs_nothing"
+    ),
+    "One that comes to another queue, with another header, or by a key that is not accepted, is refused": (
+        "test_a_recorded_message_of_a_canvas_runs_nothing"
+    ),
+    "A message of a canvas begins once, and within a day; the Redis of the state remembers its nonce": (
+        "test_a_recorded_message_of_a_canvas_runs_nothing"
+    ),
+    "Of a canvas it holds what tasks returned or raised, for whoever waits, for a day": (
+        "test_the_result_backend_holds_the_outcomes_of_canvases_alone"
+    ),
+    "A task whose message is revoked is cancelled, and says so": (
+        "test_what_is_revoked_before_it_starts_is_cancelled"
+    ),
+    "The id of a message is `FEATURE:TASK:ATTEMPT:RANDOM`, with another random text for each batch that is launched": (
+        "test_each_message_of_an_attempt_has_an_id_of_its_own"
+    ),
+    "find the worker's variables in its own environment": "test_a_command_gets_an_allow_list_of_variables",
+    "with a `user` of its own, reach the worker at all": (
+        "test_a_command_of_another_user_has_its_files_and_nothing_of_the_workers"
+    ),
+    "`specialists.NAME.user`: the commands of the specialist, its gates and inline commands run as that user": (
+        "test_a_command_of_another_user_has_its_files_and_nothing_of_the_workers"
+    ),
+    "Its outcome must be a file of its own: the worker follows no link to it": (
+        "test_the_outcome_of_another_user_is_a_file_of_its_own"
+    ),
+    "Titles, tags and descriptions that hold one are refused": "test_a_text_is_refused_that_is_not_plain",
+    "The joiners that emoji and scripts such as Persian need stay": "test_a_text_that_is_plain_stays_as_it_is",
+    "one that belongs to another user, or lies behind a link of another user, is passed over": (
+        "test_the_folder_of_another_user_is_not_ours_behind_a_link_either"
+    ),
 }
 """Sentence → the test that shows it, where it is older than its sentence or shows several."""
 
@@ -135,4 +169,7 @@ def test_a_sentence_without_a_test_is_found() -> None:
 
 
 def test_a_test_that_is_named_is_there() -> None:
-    assert {name for name in ELSEWHERE.values() if name not in quoted()} == set()
+    page = list(claims(PAGE.read_text("utf-8")))
+    meant = {name for said, name in ELSEWHERE.items() if any(is_about(said, claim) for claim in page)}
+    assert len(meant) > 10
+    assert meant - quoted().keys() == set()
