@@ -120,8 +120,8 @@ def check_attempt(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
         payload: As `check_payload` allows it.
 
     Example:
-        >>> check_attempt({"id": "auth:T1:1"}, [["auth", "T1", 1], {}, {}])
-        >>> check_attempt({"id": "auth:T1:1"}, [["auth", "T1", -1], {}, {}]).text
+        >>> check_attempt({"id": "auth:T1:1:0f3a9c5e71d2"}, [["auth", "T1", 1], {}, {}])
+        >>> check_attempt({"id": "auth:T1:1:0f3a9c5e71d2"}, [["auth", "T1", -1], {}, {}]).text
         'its attempt is -1, which is no number from 1'
     """
     args, kwargs, follows = payload
@@ -136,7 +136,7 @@ def check_attempt(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
         return Refusal(Reason.ARGUMENTS, f"its task is {quoted(task)}, which is no id")
     if not _is_count(attempt) or not 1 <= attempt <= MOST_ATTEMPTS:
         return Refusal(Reason.ARGUMENTS, f"its attempt is {quoted(attempt)}, which is no number from 1")
-    if headers["id"] != f"{feature}:{task}:{attempt}":
+    if not re.fullmatch(rf"{re.escape(f'{feature}:{task}:{attempt}:')}[0-9a-f]{{12}}", headers["id"]):
         return Refusal(Reason.HEADERS, f"its id {quoted(headers['id'])} is not that of its arguments")
     if any((follows or {}).values()):
         return Refusal(Reason.HEADERS, "it says what is to follow, which the store decides")

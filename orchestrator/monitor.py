@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from orchestrator import errors
+from orchestrator import canvas, errors
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings
@@ -27,20 +27,20 @@ def format_task(task: Any) -> Any:
     """Show feature and task, and why a task failed, where Flower shows arguments and results.
 
     Args:
-        task: A `celery.events.state.Task`. Its uuid is `FEATURE:TASK:ATTEMPT` (`orchestrator.canvas.message_id`).
+        task: A `celery.events.state.Task`. Its uuid is that of `orchestrator.canvas.message_id`.
 
     Returns:
         A copy to be shown; the API goes on to give the task as it is.
 
     Example:
-        A task with the uuid "auth:T2:1" is shown with the arguments "auth → T2"; at its second attempt
+        A task with the uuid "auth:T2:1:0f3a9c5e71d2" is shown with the arguments "auth → T2"; at its second attempt
         "auth → T2 (attempt 2)".
     """
     shown = copy.copy(task)
-    parts = str(task.uuid).split(":")
-    if len(parts) == 3:
-        feature, name, attempt = parts
-        shown.args = f"{feature} → {name}" + (f" (attempt {attempt})" if attempt != "1" else "")
+    attempt = canvas.attempt_of(str(task.uuid))
+    if attempt:
+        feature, name, number = attempt
+        shown.args = f"{feature} → {name}" + (f" (attempt {number})" if number != 1 else "")
     failed = re.match(r"""TaskFailed\((['"])(.*)\1\)$""", task.exception or "", re.DOTALL)
     if failed:
         shown.result = failed[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import secrets
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -306,7 +307,7 @@ class Store(Records):
                 keys.freed,
                 keys.tasks,
             ],
-            [feature_id, OVER_CSV, self.events_kept, self._queues, self.keys.prefix],
+            [feature_id, OVER_CSV, self.events_kept, self._queues, self.keys.prefix, secrets.token_hex(6)],
         )
 
     def _facts(self, feature_id: str, answer: str | None, finished: BatchTally | None = None) -> Facts:
@@ -862,6 +863,7 @@ class Store(Records):
                 json.dumps(dict.fromkeys(queued, True)),
                 round(overdue_least * 1000),
                 self.keys.prefix,
+                secrets.token_hex(6),
             ],
         )
         found, answer = self._run_on(feature_id, recover, self._cascade(feature_id))

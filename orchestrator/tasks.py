@@ -139,7 +139,7 @@ class Shell:
         if code in REFUSED:
             self.store.refuse(REFUSED[code])
         said = f"not started: {WHY_NOT[code]}"
-        # What is told of a repeated message would be told of the attempt, which has the same id.
+        # What is told of a repeated message could be told of the attempt, whose id it may have.
         return Ignore(said) if code in REPEATED else TaskStopped(said, "not-started")
 
     def _leave(self, feature_id: str, task_id: str, error: errors.OrchestratorError) -> TaskStopped:

@@ -154,9 +154,7 @@ class Seen:
 
     def signals(self, name: str) -> list[str]:
         """The attempts, without their feature, for which a signal came."""
-        return sorted(
-            (note["id"] or "?").removeprefix("shop:") for note in self.of("signal") if note["name"] == name
-        )
+        return sorted(short(note["id"] or "?") for note in self.of("signal") if note["name"] == name)
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +190,11 @@ def listening(project: Project, events: list[dict[str, Any]]) -> Iterator[None]:
         yield
         receiver.should_stop = True
         thread.join()
+
+
+def short(id: str) -> str:
+    """What everybody knows of the id of a message: task and attempt."""
+    return ":".join(id.removeprefix("shop:").split(":")[:2])
 
 
 def ended(events: list[dict[str, Any]]) -> list[str]:
@@ -241,11 +244,11 @@ def test_celerys_signals_fire(seen: Seen) -> None:
 
 def test_the_log_has_the_error_and_the_frames(seen: Seen) -> None:
     log = (seen.project.folder / "one.log").read_text()
-    found = re.findall(r"ERROR/\S+\] Task \S+\[shop:(\S+)\] raised unexpected: (\w+)", log)
+    found = re.findall(r"ERROR/\S+\] Task \S+\[shop:(\S+:\d+):\w+\] raised unexpected: (\w+)", log)
     assert sorted(task for task, _ in found) == ["command:1", "fails:1", "fails:2", "memory:1"]
     assert log.count('shop.py", line') >= 2 * 2 + 1
     assert log.count("in look") == 2
-    (command,) = re.findall(r"\[shop:command:1\] raised unexpected: (.*?)\n\[2", log, re.DOTALL)
+    (command,) = re.findall(r"\[shop:command:1:\w+\] raised unexpected: (.*?)\n\[2", log, re.DOTALL)
     assert "File" not in command
     assert re.search(r"WARNING/\S+\] \[shop\] blocked attempt 1 is blocked: no key", log)
     assert "ERROR/MainProcess" not in log
@@ -255,7 +258,7 @@ def test_monitors_show_what_became_of_each_attempt_and_nothing_else(seen: Seen) 
     state = State()
     for event in seen.events:
         state.event(dict(event))
-    shown = {task.uuid.removeprefix("shop:"): task for _, task in state.tasks_by_timestamp()}
+    shown = {short(task.uuid): task for _, task in state.tasks_by_timestamp()}
     assert {name: task.state for name, task in shown.items()} == {
         "ok:1": states.SUCCESS,
         "late:1": states.RETRY,

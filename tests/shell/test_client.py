@@ -139,7 +139,7 @@ def test_every_message_of_a_feature_has_the_trace_of_its_enqueue(client: Client,
     assert "sent" not in headers(first)
     assert len(first) < 600 + len(trace) + len("traceparent") + 10
     # And so has one that is sent again
-    server.delete("senior-engineer")
+    server.delete(Keys().queue("senior-engineer"))
     client.store.recover(handle.id, losses=1, patience=-1)
     (again,) = server.lrange(Keys().queue("senior-engineer"), 0, -1)
     assert headers(again)["traceparent"] == trace

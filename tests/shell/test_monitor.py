@@ -31,12 +31,17 @@ def test_a_task_shows_its_feature_and_its_name(attempt: int, shown: str) -> None
 
 
 def test_why_a_task_stopped_stands_where_its_result_would() -> None:
-    shown = format_task(flower_task(uuid="auth:T2:1", exception="TaskFailed('T2: failed: code-error')"))
+    shown = format_task(
+        flower_task(uuid="auth:T2:1:0f3a9c5e71d2", exception="TaskFailed('T2: failed: code-error')")
+    )
     assert shown.result == "T2: failed: code-error"
 
 
 def test_a_result_is_shown_without_its_quotation_marks() -> None:
-    assert format_task(flower_task(uuid="auth:T2:1", result="'T2: completed'")).result == "T2: completed"
+    assert (
+        format_task(flower_task(uuid="auth:T2:1:0f3a9c5e71d2", result="'T2: completed'")).result
+        == "T2: completed"
+    )
 
 
 def test_a_task_of_another_kind_is_left_as_it_is() -> None:
@@ -45,7 +50,7 @@ def test_a_task_of_another_kind_is_left_as_it_is() -> None:
 
 
 def test_the_task_that_flower_keeps_is_not_changed() -> None:
-    task = flower_task(uuid="auth:T2:1")
+    task = flower_task(uuid="auth:T2:1:0f3a9c5e71d2")
     format_task(task)
     assert task.args == "('auth', 'T2', 1)"
 

@@ -24,7 +24,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def request(process: subprocess.Popen[bytes] | None, id: str = "auth:T1:1") -> Any:
+def request(process: subprocess.Popen[bytes] | None, id: str = "auth:T1:1:0f3a9c5e71d2") -> Any:
     return SimpleNamespace(id=id, worker_pid=process.pid if process else os.getpid())
 
 
@@ -55,7 +55,7 @@ def test_what_does_not_obey_is_killed_and_handed_back(
     end.begin()
     end.end([request(process)])
     assert process.wait(60) == -signal.SIGKILL
-    assert [one.id for one in handed] == ["auth:T1:1"]
+    assert [one.id for one in handed] == ["auth:T1:1:0f3a9c5e71d2"]
 
 
 def test_what_runs_in_the_main_process_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_what_runs_in_the_main_process_is_handed_back(monkeypatch: pytest.Monkey
     end.begin()
     end.end([request(None)])
     end.end([request(None)])
-    assert [one.id for one in handed] == ["auth:T1:1"]
+    assert [one.id for one in handed] == ["auth:T1:1:0f3a9c5e71d2"]
 
 
 def test_without_a_grace_what_runs_goes_on_to_its_end(process: subprocess.Popen[bytes]) -> None:
