@@ -49,6 +49,7 @@ class Reason(StrEnum):
     ARGUMENTS = "arguments"
     UNKNOWN_FEATURE = "unknown-feature"
     MISPLACED = "misplaced"
+    REPEATED = "repeated"
     NEWER = "newer"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ class App(Celery):
     log_cls = "orchestrator.worker_log:Logging"
     amqp_cls = "orchestrator.queues:AMQP"
     loader_cls = "orchestrator.loader:Loader"
+
+    @functools.cached_property
+    def signer(self) -> signing.Signer | None:
+        """What signs messages and checks their signatures; None: they are not signed."""
+        return signing.Signer(self.settings.broker.signing) if self.settings.broker.signing else None
 
     def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
         """The connection by which a worker takes messages."""
@@ -72,7 +78,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         NoRedisServer, RedisDidNotStart: No Redis is configured, and there is no way to run one here.
         CannotSign: Messages are to be signed, and cannot be.
     """
-    serializer = signing.prepare(settings.broker.signing) if settings.broker.signing else "json"
     messages = connections.broker_address(settings)
     state = broker.address(connections.redis_url(settings))
     prefix = Keys(settings.redis.prefix).celery()
@@ -83,10 +88,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
         **broker.settings_of_the_results(state, prefix),
         "task_ignore_result": True,
         "result_expires": 86_400,
-        "task_serializer": serializer,
+        "task_serializer": "json",
         "result_serializer": "json",
         "event_serializer": "json",
-        "accept_content": [serializer],
+        # What is signed becomes JSON in the consumer; nothing unsigned gets as far as that (see consumer, remote).
+        "accept_content": [signing.NAME, "json"] if settings.broker.signing else ["json"],
         "result_accept_content": ["json"],
         "task_default_queue": settings.queue(settings.specialist_routing.default),
         "task_routes": {
