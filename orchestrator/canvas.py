@@ -116,6 +116,7 @@ def chain_of_groups(plan: Plan, app: App | None = None) -> Signature[Any]:
 
     Raises:
         NoSpecialist, UnknownSpecialist: A task has nobody to do it.
+        CanvasesAreOff: The configuration has not turned them on.
         NotInACanvas: The plan relies on something that only an enqueued feature has.
     """
     if app is None:
@@ -123,6 +124,8 @@ def chain_of_groups(plan: Plan, app: App | None = None) -> Signature[Any]:
 
         app = own
     settings = app.settings
+    if not settings.takes_canvases:
+        raise errors.CanvasesAreOff(title=plan.feature.title)
     routes = routing.route(plan.feature, settings)
     unrouted = [task for task in plan.feature.tasks if not routes[task.id].specialist]
     if unrouted:

@@ -26,7 +26,6 @@ from orchestrator import (
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 from orchestrator.keys import Keys
-from orchestrator.visibility import SpecialistTask
 
 
 class App(Celery):
@@ -63,7 +62,7 @@ def create(settings: Settings) -> App:
     for specialist in settings.specialists:
         tasks.register(app, settings, specialist)
         standalone.register(app, settings, specialist)
-    app.task(name=canvas.BARRIER, base=SpecialistTask, shared=False, ignore_result=False, shows_result=False)(
+    app.task(name=canvas.BARRIER, base=standalone.CanvasTask, shared=False, ignore_result=False)(
         canvas.gather
     )
     app.task(name=tracing.ENQUEUE, base=tracing.Enqueue, shared=False)(tracing.nobody_runs_this)

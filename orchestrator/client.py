@@ -353,12 +353,12 @@ class Client:
 
     def _flow(self, feature_id: str, task_id: str) -> Flow:
         if task_id.startswith("@"):
-            return lifecycle.GATES_FLOW
+            return lifecycle.ASKED_OF_GATES
         return self.settings.flow_for(self.store.task(feature_id, task_id).tags)
 
     @_translated
     def _advance(self, feature_id: str, task_id: str, to: str | None, note: str) -> None:
-        flow = self._flow(feature_id, task_id)
+        flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
         states = {state.id: state for state in self.store.states(feature_id)}
         if flow.rules.validate_prerequisites:
             check_prerequisites(feature_id, states[task_id], states)
@@ -588,19 +588,19 @@ class Handle:
         self._client._move(self.id, task_id, TaskEvent.BLOCKER_RESOLVED, note=note, anew=True)
 
     def block(self, task_id: str, note: str) -> None:
-        """Say that a task cannot go on; a running attempt is taken away from its worker."""
+        """Say that a task cannot go on; a running attempt is ended, and holds its slot until it has ended."""
         self._client._move(self.id, task_id, TaskEvent.BLOCKER_DETECTED, note=note, revoke=True)
 
     def skip(self, task_id: str, because: str) -> None:
-        """Do without a task: it counts as resolved, and what depends on it may run."""
+        """Do without a task: it counts as resolved once its last attempt has ended, and what depends on it may run."""
         self._client._move(self.id, task_id, TaskEvent.TASK_SKIPPED, note=because, resolve="resolve")
 
     def hold(self, task_id: str, note: str = "") -> None:
-        """Put a task on hold; a running attempt is taken away from its worker."""
+        """Put a task on hold; a running attempt is ended, and holds its slot until it has ended."""
         self._client._move(self.id, task_id, TaskEvent.TASK_HELD, note=note, revoke=True)
 
     def resume_task(self, task_id: str, note: str = "") -> None:
-        """Take a task up again that was on hold or deferred."""
+        """Take a task up again that was on hold or deferred, once its last attempt has ended."""
         self._client._move(self.id, task_id, TaskEvent.TASK_RESUMED, note=note, anew=True)
 
     def defer(self, task_id: str, note: str = "") -> None:
@@ -621,6 +621,8 @@ class Handle:
 
     def advance(self, task_id: str, to: str | None = None, note: str = "") -> None:
         """Move a task on by hand: to the next status of its flow, or to a later one where the rules allow it.
+
+        Of a task that has not started it says that its work was done: only a worker puts a task in progress.
 
         Raises:
             RefusedTransition, CannotAdvance, AttemptRuns: It cannot be moved from where it stands.

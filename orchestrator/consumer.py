@@ -125,7 +125,12 @@ class Consumer(consumer.Consumer):
             return Refusal(Reason.MALFORMED, f"its body cannot be read ({type(error).__name__})")
         refusal = admission.check_payload(payload)
         check = self._checks.get(message.headers["task"])
-        return refusal or (check(message.headers, payload) if check else None)
+        if refusal or not check:
+            return refusal
+        refusal = check(message.headers, payload)
+        if refusal or check is admission.check_attempt:
+            return refusal
+        return admission.check_route(message.delivery_info or {}, payload)
 
     def _unseal(self, message: Any, signer: signing.Signer) -> None:
         """Make of a signed message the one that was signed, and nothing that came beside it.
@@ -139,7 +144,9 @@ class Consumer(consumer.Consumer):
             if info.get(place, opened.about["queue"]) != opened.about["queue"]:
                 raise signing.Unsigned("it was signed for another queue")
         if changed := [name for name in headers if message.headers.get(name) != headers[name]]:
-            raise signing.Unsigned(f"its header {admission.quoted(changed[0])} is not the one that was signed")
+            raise signing.Unsigned(
+                f"its header {admission.quoted(changed[0])} is not the one that was signed"
+            )
         if self._checks.get(headers.get("task")) != admission.check_attempt:
             # An attempt starts once, whenever its message comes. Of others the nonce is remembered (`standalone`).
             headers["nonce"] = opened.nonce
@@ -166,11 +173,12 @@ class Consumer(consumer.Consumer):
     @functools.cached_property
     def _checks(self) -> Mapping[str, Callable[[Any, Any], Refusal | None]]:
         """What each of our tasks asks of its messages. Tasks that an operator adds look after themselves."""
-        specialists = list(self.app.settings.specialists)
+        specialists, is_on = list(self.app.settings.specialists), self.app.settings.takes_canvases
+        work = admission.check_standalone if is_on else admission.refuse_canvas
         return {
             **dict.fromkeys(map(canvas.celery_task, specialists), admission.check_attempt),
-            **dict.fromkeys(map(canvas.standalone_task, specialists), admission.check_standalone),
-            canvas.BARRIER: admission.check_barrier,
+            **dict.fromkeys(map(canvas.standalone_task, specialists), work),
+            canvas.BARRIER: admission.check_barrier if is_on else admission.refuse_canvas,
         }
 
     def refuse(self, message: Any, refusal: Refusal) -> None:

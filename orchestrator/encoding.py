@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 
 from orchestrator import graph, schema
+from orchestrator.flows import TAKEN_UP
 from orchestrator.growth import Growth
 from orchestrator.models import (
     OUTCOME,
@@ -231,7 +232,7 @@ def parse_state(
         state: Its entry in states, empty where it has none.
         specialist: Who does it.
         batch: Its batch's number.
-        phase: What it waits for while it is pending.
+        phase: What it waits for while no worker holds it.
         due: When its next attempt is due, as a Unix time.
         waits: How many of its dependencies are unresolved.
         limit: The limit that it waits for.
@@ -245,7 +246,7 @@ def parse_state(
         title=task.name,
         specialist=specialist,
         status=status,
-        phase=phase if status is TaskStatus.PENDING else "",
+        phase="ending" if state.get("ending") else phase if status in TAKEN_UP else "",
         attempt=state.get("attempt", 0),
         batch=batch,
         depends_on=task.depends_on,

@@ -63,6 +63,9 @@ Arrow = Mapping[str, str]
 WORKING = (TaskStatus.IN_PROGRESS, TaskStatus.TESTING)
 """A worker may hold the task."""
 
+TAKEN_UP = (TaskStatus.PENDING, TaskStatus.CHANGES_REQUESTED, TaskStatus.TESTING)
+"""Statuses in which a task that no worker holds is launched when a slot is free; in testing, for its gates alone."""
+
 OFF_FLOW = frozenset(
     {
         TaskStatus.CHANGES_REQUESTED,
@@ -268,7 +271,7 @@ class FeatureFlow:
         arrows: dict[FeatureEvent, list[tuple[str, str]]] = {
             E.FIRST_TASK_STARTED: _to(S.IN_DEVELOPMENT, (S.DRAFT, S.PLANNING)),
             E.TASK_STOPPED: _to(S.BLOCKED, (*working, S.ON_HOLD, S.TESTING, S.VALIDATING)),
-            E.PERSON_AWAITED: _to(S.ON_HOLD, working),
+            E.PERSON_AWAITED: _to(S.ON_HOLD, (*working, S.BLOCKED)),
             E.ALL_RESOLVED: _to(S.IN_DEVELOPMENT, (S.BLOCKED, S.ON_HOLD)),
             E.ALL_TASKS_COMPLETE: _to(complete, (*working, S.BLOCKED, S.ON_HOLD)),
             E.FEATURE_TESTS_PASSED: _to(validating, (S.TESTING,)),

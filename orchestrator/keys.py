@@ -286,6 +286,10 @@ class Keys:
         """Hash: reason → how many messages workers refused for it (see admission.py)."""
         return f"{self.prefix}:refused"
 
+    def nonce(self, nonce: str) -> str:
+        """String: there while a signed message of a canvas, which was taken up once, could come again."""
+        return f"{self.prefix}:nonce:{nonce}"
+
     def notified(self, notification: str) -> str:
         """Hash: feature → the last event that a notification told of; "@seen" → how far it knows `features`, in ms."""
         return f"{self.prefix}:notified:{notification}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from orchestrator import errors
 from orchestrator.flows import FORWARD, Arrow, FeatureEvent, Flow, TaskEvent
@@ -184,9 +185,11 @@ def path_to_rest(flow: Flow, status: str) -> list[TaskEvent]:
 
 
 def path_forward(flow: Flow, status: str, to: str | None = None) -> list[TaskEvent]:
-    """The events by which a person moves a task on: one step, or all those that lead to the status `to`.
+    """The events by which a person moves a task on: to the next status, or all those that lead to the status `to`.
 
-    A step that the flow does not have is in the list all the same, for the store to refuse it.
+    Only a worker puts a task in progress. Who moves a task on that has not started says that its work is done, so it
+    passes through that status to the one behind it. A step that the flow does not have is in the list all the same,
+    for the store to refuse it.
 
     Raises:
         CannotAdvance: `to` is not the next status, and the rules enforce the sequence; or nothing leads there.
@@ -194,14 +197,16 @@ def path_forward(flow: Flow, status: str, to: str | None = None) -> list[TaskEve
     Example:
         >>> from orchestrator.flows import Flow, SHIPPED_FLOWS
         >>> path_forward(Flow("hotfix", SHIPPED_FLOWS["hotfix"]), "pending")
-        [<TaskEvent.WORK_STARTED: 'work_started'>]
+        [<TaskEvent.WORK_STARTED: 'work_started'>, <TaskEvent.IMPLEMENTATION_COMPLETE: 'implementation_complete'>]
     """
-    event = FORWARD.get(TaskStatus(status), TaskEvent.TASK_RESUMED)
-    events, following = [event], flow.target(event, status)
-    while to and following and following != to and not flow.rules.enforce_sequential:
-        event = FORWARD.get(TaskStatus(following), TaskEvent.TASK_RESUMED)
-        events.append(event)
-        following = flow.target(event, following)
+    events, following = list[TaskEvent](), str(status) or None
+    is_there = False
+    while following and not is_there:
+        events.append(FORWARD.get(TaskStatus(following), TaskEvent.TASK_RESUMED))
+        following = flow.target(events[-1], following)
+        is_there = following != TaskStatus.IN_PROGRESS and (
+            flow.rules.enforce_sequential or to is None or following == to
+        )
     if to and following != to:
         raise errors.CannotAdvance(status=status, to=to, flow=flow.name, following=following or "none")
     return events
@@ -226,6 +231,17 @@ def stages_ahead(flow: Flow, status: str) -> list[str]:
 
 GATES_FLOW = Flow("gates", ("pending", "in-progress", "completed"))
 """How the gates of a feature run: as an attempt of a task of their own."""
+
+
+class _Asked(Flow):
+    @cached_property
+    def table(self) -> Mapping[TaskEvent, Arrow]:
+        asked = (TaskEvent.RETRY_REQUESTED, TaskEvent.BLOCKER_RESOLVED)
+        return {event: GATES_FLOW.table[event] for event in asked}
+
+
+ASKED_OF_GATES = _Asked(GATES_FLOW.name, GATES_FLOW.statuses)
+"""What a person may ask of the gates of a feature: to run again. Nothing goes on behind gates that were put aside."""
 
 
 def refuse(

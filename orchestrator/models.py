@@ -689,9 +689,10 @@ class TaskState(Model):
     title: str
     specialist: str = Field(description="its title")
     status: TaskStatus = TaskStatus.PENDING
-    phase: Literal["", "waiting", "queued", "limited", "launched", "delayed", "unassigned"] = Field(
+    phase: Literal["", "waiting", "queued", "limited", "launched", "delayed", "unassigned", "ending"] = Field(
         default="",
-        description="of a pending task: behind a batch, for a slot, a limit, a worker, a retry, a specialist",
+        description="what a task waits for that a worker is to take up: a batch, a slot, a limit, a worker, a "
+        "retry, a specialist; of any task: ending, where a person took its attempt away and it has not ended yet",
     )
     limit: str = Field(default="", description="the limit that it waits for, such as resource:gpu")
     attempt: int = 0

@@ -24,6 +24,7 @@ RECORDED = (
     "batch_overdue",
     "progress",
     "message_lost",
+    "attempt_ended",
     "launch_requested",
     "cap_changed",
     "dependencies_changed",

@@ -276,7 +276,7 @@ class Records:
             pipeline.hmget(keys.batches, [str(number) for number in numbers])
         pipeline.hmget(keys.meta, ["status", "schema"])
         pipeline.zrange(keys.ready, 0, -1)
-        pipeline.zrange(keys.slots, 0, -1)
+        pipeline.zrange(keys.slots, 0, -1, withscores=True)
         pipeline.zrange(keys.delayed, 0, -1, withscores=True)
         pipeline.smembers(keys.unassigned)
         pipeline.hgetall(keys.waits)
@@ -296,7 +296,8 @@ class Records:
             tasks, states, places = (dict(zip(ids, values, strict=True)) for values in read.execute())
         else:
             return []
-        phases = dict.fromkeys(ready, "queued") | dict.fromkeys(slots, "launched")
+        phases = dict.fromkeys(ready, "queued")
+        phases |= {task: "launched" if leased <= 0 else "" for task, leased in slots}
         due = {task: moment / 1000 for task, moment in delayed}
         phases |= dict.fromkeys(due, "delayed") | dict.fromkeys(unassigned, "unassigned")
         awaited = self._limits_of(keys, waiting)

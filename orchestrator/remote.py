@@ -32,6 +32,8 @@ class Node(pidbox.Node):
     sent meanwhile is lost (celery/worker/pidbox.py, `on_message`).
     """
 
+    mailbox: Any  # what kombu keeps to itself is in no stubs
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._memory = signing.Memory(signing.CONTROL_SECONDS)
@@ -83,13 +85,13 @@ class Mailbox(pidbox.Mailbox):
 
     node_cls = Node
     app: App
-    exchange: Any  # what kombu keeps to itself is in no stubs
+    exchange: Any
 
     @contextlib.contextmanager
     def producer_or_acquire(self, producer: Any = None, channel: Any = None) -> Iterator[Any]:
         """The producer of commands, and of the answers to them."""
         signer = self.app.signer
-        with super().producer_or_acquire(producer, channel) as found:  # type: ignore[misc]
+        with super().producer_or_acquire(producer, channel) as found:
             yield signing.Producer(found, signer, self._about) if signer else found
 
     def _about(self, headers: Mapping[str, Any], routing_key: str) -> Mapping[str, Any]:
@@ -123,6 +125,7 @@ class Control(control.Control):
     """The app's remote control."""
 
     Mailbox = Mailbox
+    mailbox: Any
 
     def __init__(self, app: App) -> None:
         super().__init__(app)

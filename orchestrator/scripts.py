@@ -34,6 +34,7 @@ PARTS: Mapping[str, frozenset[str]] = {
     "limits": frozenset({"cascade"}),
     "publish": frozenset({"cascade", "recover"}),
     "recount": frozenset({"finish", "hand_back", "move", "proceed", "recover", "start"}),
+    "retire": frozenset({"finish", "hand_back", "recover"}),
     "walk": frozenset({"finish", "move", "proceed"}),
 }
 """Scripts that are no verb but a part of some, which call them as a function; each after those that it calls itself."""

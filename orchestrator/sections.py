@@ -480,6 +480,10 @@ class Trust(Section):
         default=None,
         description="may bring `run:` commands; null: only where Redis is the private one",
     )
+    canvas: bool | None = Field(
+        default=None,
+        description="workers take up what Plan.canvas() sends; null: only where messages are signed",
+    )
     inline_workdir: Literal["task", "project"] = Field(
         default="project", description="where inline commands run: see specialists.NAME.workdir"
     )

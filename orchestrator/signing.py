@@ -1,8 +1,8 @@
 """Signed messages: who sent one, what it asks for, of whom, and when, under one signature.
 
-Signed is all that decides what a message does: the body, and beside it the name of the task, its id, the queue, the time
-and a nonce. A message is one text of JSON, whatever its sender says of its type: no serializer is chosen by a message.
-The signature is over the letters that were sent, so that there is one way to read them.
+Signed is all that decides what a message does: its body and its headers (so the task, and its id), the queue, the time and
+a nonce. A message is one text of JSON, whatever its sender says of its type: no serializer is chosen by a message. The
+signature is over the letters that were sent, so that there is one way to read them.
 """
 
 from __future__ import annotations
@@ -84,9 +84,8 @@ class Signer:
         try:
             key = load_pem_private_key(signing.key.read_bytes(), password=None)
             own = load_pem_x509_certificate(signing.certificate.read_bytes())
-            accepted = [
-                load_pem_x509_certificate(Path(file).read_bytes()) for file in sorted(glob.glob(signing.store))
-            ]
+            files = glob.glob(signing.store)  # noqa: PTH207 - as a rule it begins at the root
+            accepted = [load_pem_x509_certificate(Path(file).read_bytes()) for file in sorted(files)]
             if not isinstance(key, rsa.RSAPrivateKey) or key.public_key() != own.public_key():
                 raise ValueError("not a key and its certificate")
             if not all(isinstance(one.public_key(), rsa.RSAPublicKey) for one in accepted):
@@ -165,7 +164,10 @@ class Producer:
     """
 
     def __init__(
-        self, producer: Any, signer: Signer, about: Callable[[Mapping[str, Any], str], Mapping[str, Any] | None]
+        self,
+        producer: Any,
+        signer: Signer,
+        about: Callable[[Mapping[str, Any], str], Mapping[str, Any] | None],
     ) -> None:
         self._producer = producer
         self._signer = signer

@@ -30,7 +30,6 @@ from orchestrator.models import (
     Strategy,
     Tail,
     Task,
-    TaskStatus,
 )
 from orchestrator.records import Records, readable
 from orchestrator.scripts import Call
@@ -42,9 +41,6 @@ CHUNK = 1_000
 """Fields written by one command of a staged feature: large enough to be fast, small enough not to block Redis."""
 
 OVER_CSV = ",".join(OVER)
-
-TAKEN_UP = (TaskStatus.PENDING, TaskStatus.CHANGES_REQUESTED, TaskStatus.TESTING)
-"""Statuses in which a task that no worker holds is launched when a slot is free; in testing, for its gates alone."""
 
 DEFAULT_FLOW = FeatureFlow("default", flows.SHIPPED_FEATURE_FLOWS["default"])
 
@@ -307,7 +303,15 @@ class Store(Records):
                 keys.freed,
                 keys.tasks,
             ],
-            [feature_id, OVER_CSV, self.events_kept, self._queues, self.keys.prefix, secrets.token_hex(6)],
+            [
+                feature_id,
+                OVER_CSV,
+                self.events_kept,
+                self._queues,
+                self.keys.prefix,
+                ",".join(flows.TAKEN_UP),
+                secrets.token_hex(6),
+            ],
         )
 
     def _facts(self, feature_id: str, answer: str | None, finished: BatchTally | None = None) -> Facts:
@@ -503,6 +507,8 @@ class Store(Records):
                 keys.plan,
                 keys.tasks,
                 keys.freed,
+                keys.delayed,
+                keys.resolved,
             ],
             [
                 task_id,
@@ -602,7 +608,7 @@ class Store(Records):
                 _steps(move),
                 note,
                 OVER_CSV,
-                ",".join(TAKEN_UP),
+                ",".join(flows.TAKEN_UP),
                 resolve,
                 int(revoke),
                 int(anew),
@@ -788,6 +794,10 @@ class Store(Records):
         """Count a message that a worker refused."""
         self.client.hincrby(self.keys.refused, reason, 1)
 
+    def take(self, nonce: str, *, seconds: float) -> bool:
+        """Take note of a message of a canvas; False: it was taken before."""
+        return bool(self.client.set(self.keys.nonce(nonce), 1, nx=True, px=round(seconds * 1000)))
+
     def recover(
         self,
         feature_id: str,
@@ -841,6 +851,7 @@ class Store(Records):
                 keys.freed,
                 keys.delayed,
                 keys.waiting,
+                keys.resolved,
             ],
             [
                 feature_id,

@@ -206,7 +206,8 @@ class Shell:
         if run.is_feature_gates:
             return Completed(summary="the gates of the feature")
         if run.grant.status == TaskStatus.TESTING:  # the work was done, and approved; only its gates are left
-            return self._outcomes(run.feature_id, [run.task.id])[run.task.id]
+            before = self._outcomes(run.feature_id, [run.task.id]).get(run.task.id)
+            return before if isinstance(before, Completed) else Completed(summary="moved on by a person")
         if not self._await_its_rate(run):
             return Cancelled()
         return perform(self._context(run), self.settings)
@@ -304,6 +305,13 @@ class Shell:
                 run.task.id,
                 run.attempt,
                 outcome.status,
+            )
+        elif code == "ended":
+            logger.info(
+                "[%s] %s attempt %s, which a person took away, has ended",
+                run.feature_id,
+                run.task.id,
+                run.attempt,
             )
         elif code in ("refused", "missing"):
             raise lifecycle.refuse(

@@ -12,7 +12,8 @@
 --       15 finished  16 limits  17 waiting  18 freed  19 tasks
 -- ARGV  1 feature id  2 statuses in which a feature is over, comma-separated  3 events kept
 --       4 JSON {specialist: its queue, where that is not its name}; "": the caller publishes what was launched
---       5 prefix of the keys that all features share  6 random text, with which the ids of messages end
+--       5 prefix of the keys that all features share  6 statuses from which a worker takes a task up, comma-separated
+--       7 random text, with which the ids of messages end
 -- The cause of person_awaited is "review", "specialist", "launch" or "decision".
 -- Output JSON: status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …] (whose cascade is
 --       to run now, for a limit lets it go on); or nil where there is no such feature
@@ -100,16 +101,17 @@ local function take_up_due_retries()
   local first = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
   while first[1] and tonumber(first[2]) <= now do
     redis.call('ZREM', KEYS[7], first[1])
-    make_ready(first[1])
+    -- What has to wait for a dependency again is released by it.
+    if not dataflow or redis.call('HEXISTS', KEYS[12], first[1]) == 0 then make_ready(first[1]) end
     first = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
   end
   if first[1] then be_woken_at(first[2]) end
 end
 
 local function take_its_turn(task)
-  -- A task that a person held, deferred, cancelled or skipped before its turn has a state already.
+  -- A task that a person held, deferred, cancelled, skipped or moved on before its turn has a state already.
   local state = state_of(task)
-  if not state or state.status == 'pending' then
+  if not state or string.find(',' .. ARGV[6] .. ',', ',' .. state.status .. ',', 1, true) then
     fresh[task] = state or 'new'
     make_ready(task)
   end
@@ -188,7 +190,7 @@ local function launch(task)
   launched[#launched + 1] = { task, state.attempt, specialist }
   if queues then
     local queue = queues[specialist] or specialist
-    publish({ ARGV[5] .. ':celery:' .. queue }, { ARGV[1], task, state, specialist, now, queue, meta[15], ARGV[6] })
+    publish({ ARGV[5] .. ':celery:' .. queue }, { ARGV[1], task, state, specialist, now, queue, meta[15], ARGV[7] })
   end
 end
 

@@ -1,4 +1,5 @@
--- End an attempt: commit its outcome, free its slot, count the task where it stands now.
+-- End an attempt: commit its outcome, free its slot, count the task where it stands now. One that a person took away
+-- frees its slot, and no more: what became of it does not count.
 --
 -- KEYS  1 states  2 counts  3 slots  4 delayed  5 outcomes  6 events  7 plan  8 resolved  9 freed
 -- ARGV  1 task  2 attempt  3 JSON [[event, {status: new status}], …]  4 outcome JSON
@@ -8,6 +9,7 @@
 -- Output {code, status, batch, its tasks, resolved, blocked, failed of them}; code and status alone where nothing was
 --       changed
 --       "finished"  committed
+--       "ended"     a person took the attempt away before; it frees what it held, and its task stays where it stands
 --       "repeated"  this attempt was committed before; nothing was changed
 --       "stale"     a later attempt exists, or somebody else ended this one; nothing was changed
 --       "refused"   the attempt was not started, or the status does not allow a step; nothing was changed
@@ -23,12 +25,17 @@ if not held then return {'stale', state.status} end
 if tonumber(held) <= 0 then return {'refused', state.status} end
 if ARGV[12] ~= '' and state.delivery ~= ARGV[12] then return {'stale', state.status} end
 
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if state.ending then
+  retire({ KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[8], KEYS[9], KEYS[6] }, { ARGV[1], state, now, '', ARGV[10], ARGV[11] })
+  return {'ended', state.status}
+end
+
 local steps = cjson.decode(ARGV[3])
 local path = walk({}, { state.status, steps })
 if not path then return {'refused', state.status} end
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local is_resolved = string.find(',' .. ARGV[7] .. ',', ',' .. path[#path] .. ',', 1, true)
 local dataflow = state.dataflow
 state.status, state.finished, state.ended, state.note, state.percent = path[#path], now, state.attempt, nil, nil

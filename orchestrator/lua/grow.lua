@@ -94,10 +94,16 @@ local function withdraw_gates()
   for _, gates in ipairs({ '@testing', '@validating' }) do
     local state = state_of(gates)
     if state then
-      for key = 5, 7 do redis.call('ZREM', KEYS[key], gates) end
       stop_waiting(gates)
-      if state.holds then redis.call('RPUSH', KEYS[13], cjson.encode({ gates, state.holds })) end
-      state.holds = nil
+      redis.call('ZREM', KEYS[5], gates)
+      redis.call('ZREM', KEYS[7], gates)
+      if tonumber(redis.call('ZSCORE', KEYS[6], gates) or 0) > 0 then
+        state.ending = true -- as in move.lua
+      else
+        redis.call('ZREM', KEYS[6], gates)
+        if state.holds then redis.call('RPUSH', KEYS[13], cjson.encode({ gates, state.holds })) end
+        state.holds = nil
+      end
       state.status = 'pending'
       redis.call('HSET', KEYS[2], gates, cjson.encode(state))
     end

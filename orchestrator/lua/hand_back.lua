@@ -2,13 +2,14 @@
 -- is counted. A task that is not to run twice is blocked: a person is asked.
 --
 -- KEYS  1 meta  2 states  3 counts  4 slots  5 ready  6 outcomes  7 events  8 plan  9 tasks
---       10 freed
+--       10 freed  11 delayed  12 resolved
 -- ARGV  1 task  2 attempt  3 JSON {status: new status}, and its event in 4
 --       5 the same of a task that is not to run twice, its event in 6, its outcome in 7
 --       8 statuses in which a feature is over, comma-separated  9 worker, which has begun it
 --       10 events kept  11 the delivery that began it, as in start.lua ("": whichever of this worker)
 -- Output {code, status}
 --       "handed_back"  done; the cascade launches it
+--       "ended"        a person took it away before: it frees what it held, and its task stays where it stands
 --       "stale"        the attempt is not held (any more), or not by this worker; nothing was changed
 local stored = redis.call('HGET', KEYS[2], ARGV[1])
 local held = redis.call('ZSCORE', KEYS[4], ARGV[1])
@@ -18,11 +19,17 @@ if state.attempt ~= tonumber(ARGV[2]) then return {'stale', state.status} end
 if state.worker ~= ARGV[9] then return {'stale', state.status} end
 if ARGV[11] ~= '' and state.delivery ~= ARGV[11] then return {'stale', state.status} end
 
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if state.ending then
+  retire({ KEYS[2], KEYS[3], KEYS[4], KEYS[11], KEYS[12], KEYS[10], KEYS[7] },
+    { ARGV[1], state, now, 'worker-ends', ARGV[9], ARGV[10] })
+  return {'ended', state.status}
+end
+
 local is_over = string.find(',' .. ARGV[8] .. ',', ',' .. redis.call('HGET', KEYS[1], 'status') .. ',', 1, true)
 local described = redis.call('HGET', KEYS[9], ARGV[1])
 local may_run_twice = not described or cjson.decode(described).idempotent ~= false
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local from, event, arrow = state.status, ARGV[4], ARGV[3]
 
 if is_over then

@@ -1,4 +1,6 @@
--- Move a task because a person asked for it. An attempt that runs is taken away from its worker.
+-- Move a task because a person asked for it. An attempt that runs is taken away from its worker: the task stands
+-- elsewhere at once, and the attempt is ending. It keeps its slot, its lease and all that it holds until it has ended, or
+-- its lease has (retire.lua). What was launched, and no worker has begun, has nothing to end.
 --
 -- KEYS  1 meta  2 states  3 counts  4 ready  5 slots  6 delayed  7 plan  8 unassigned  9 events
 --       10 waits  11 resolved (both: dataflow only)  12 waiting  13 freed
@@ -9,7 +11,8 @@
 -- Output {code, status, status before}
 --       "moved"     done, or it is so already; the cascade launches what follows from it
 --       "refused"   the status does not allow a step; nothing was changed
---       "running"   an attempt runs and may not be taken away; nothing was changed
+--       "running"   an attempt runs and may not be taken away, or is ending and is to have ended before this; nothing
+--                   was changed
 --       "over"      the feature is over; nothing was changed
 --       "missing"   no such feature or task
 local feature = redis.call('HMGET', KEYS[1], 'status', 'batch', 'strategy')
@@ -27,7 +30,9 @@ local held = redis.call('ZSCORE', KEYS[5], ARGV[1])
 local steps = cjson.decode(ARGV[2])
 local path = walk({}, { state.status, steps })
 if not path then return {'refused', state.status, state.status} end
-if held and ARGV[7] ~= '1' then return {'running', state.status, state.status} end
+if held and ARGV[7] ~= '1' and (not state.ending or ARGV[6] == 'if-completed') then
+  return {'running', state.status, state.status}
+end
 if ARGV[6] == 'resolve' and state.resolved and path[#path] == state.status then return {'moved', state.status, state.status} end
 
 local time = redis.call('TIME')
@@ -35,8 +40,10 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local was_resolved = state.resolved == true
 state.status = path[#path]
 state.resolved = ARGV[6] == 'resolve' or (ARGV[6] == 'if-completed' and state.status == 'completed') or nil
-if held then
-  state.finished = now
+if held and tonumber(held) > 0 then
+  state.ending, state.note, state.percent = true, nil, nil
+  state.resolves, state.resolved = state.resolved, nil
+elseif held then
   redis.call('ZREM', KEYS[5], ARGV[1])
   if state.holds then redis.call('RPUSH', KEYS[13], cjson.encode({ ARGV[1], state.holds })) end
   state.holds = nil
@@ -46,7 +53,7 @@ if ARGV[3] ~= '' then
   state.remarks[#state.remarks + 1] = ARGV[3]
 end
 if ARGV[8] == '1' then state.retried, state.lost = 0, 0 end
-if state.status == 'completed' or state.status == 'cancelled' then state.finished = now end
+if not state.ending and (state.status == 'completed' or state.status == 'cancelled') then state.finished = now end
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
@@ -54,7 +61,7 @@ for _, class in ipairs(redis.call('HKEYS', KEYS[12])) do redis.call('ZREM', KEYS
 redis.call('SREM', KEYS[8], ARGV[1])
 local is_open = batch <= tonumber(feature[2]) or string.sub(ARGV[1], 1, 1) == '@'
 if dataflow then is_open = tonumber(feature[2]) > 0 and redis.call('HEXISTS', KEYS[10], ARGV[1]) == 0 end
-if is_open and string.find(',' .. ARGV[5] .. ',', ',' .. state.status .. ',', 1, true) then
+if is_open and not state.ending and string.find(',' .. ARGV[5] .. ',', ',' .. state.status .. ',', 1, true) then
   if specialist == '' then redis.call('SADD', KEYS[8], ARGV[1]) else redis.call('ZADD', KEYS[4], rank, ARGV[1]) end
 end
 recount({ KEYS[3] }, { ARGV[1], state.batch, path[1], -1 })

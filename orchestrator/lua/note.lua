@@ -8,7 +8,9 @@ local stored = redis.call('HGET', KEYS[1], ARGV[1])
 if not stored then return 'stale' end
 local state = cjson.decode(stored)
 local held = redis.call('ZSCORE', KEYS[2], ARGV[1])
-if state.attempt ~= tonumber(ARGV[2]) or not held or tonumber(held) <= 0 then return 'stale' end
+if state.attempt ~= tonumber(ARGV[2]) or not held or tonumber(held) <= 0 or state.ending then
+  return 'stale'
+end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -9,7 +9,7 @@
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
 if not stored or not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return {'stale', ''} end
 local state = cjson.decode(stored)
-if state.attempt ~= tonumber(ARGV[2]) then return {'stale', state.status} end
+if state.attempt ~= tonumber(ARGV[2]) or state.ending then return {'stale', state.status} end
 
 local steps = cjson.decode(ARGV[3])
 local path = walk({}, { state.status, steps })

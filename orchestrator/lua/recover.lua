@@ -9,7 +9,7 @@
 -- paused, while persons hold up all that is left of it, while its tasks wait for limits, or while nobody looked.
 --
 -- KEYS  1 meta  2 states  3 counts  4 slots  5 ready  6 taken  7 outcomes  8 events  9 active  10 plan  11 batches
---       12 tasks  13 swept  14 freed  15 delayed  16 waiting
+--       12 tasks  13 swept  14 freed  15 delayed  16 waiting  17 resolved
 -- ARGV  1 feature id  2 attempts that may be lost before the task fails  3 patience with a message in ms
 --       4 JSON {status: new status} of a loss, and its event in 5  6 the same of the last loss, and its event in 7
 --       8 outcome JSON of the last loss  9 how many times its expected duration a batch may take
@@ -49,6 +49,10 @@ end
 
 local function lose(task)
   local state = cjson.decode(redis.call('HGET', KEYS[2], task))
+  if state.ending then
+    return retire({ KEYS[2], KEYS[3], KEYS[4], KEYS[15], KEYS[17], KEYS[14], KEYS[8] },
+      { task, state, now, 'worker-lost', state.worker, ARGV[11] })
+  end
   local from, event, arrow = state.status, ARGV[5], ARGV[4]
   state.lost, state.finished, state.note, state.ahead = state.lost + 1, now, nil, true
   if state.holds then redis.call('RPUSH', KEYS[14], cjson.encode({ task, state.holds })) end

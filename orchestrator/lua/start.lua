@@ -20,7 +20,7 @@ local state = cjson.decode(stored)
 local held = redis.call('ZSCORE', KEYS[4], ARGV[1])
 local begins = cjson.decode(ARGV[3])[state.status]
 local is_over = string.find(',' .. ARGV[6] .. ',', ',' .. meta[1] .. ',', 1, true)
-if state.attempt ~= tonumber(ARGV[2]) then return {'stale'} end
+if state.attempt ~= tonumber(ARGV[2]) or state.ending then return {'stale'} end
 if not held then return {is_over and begins and 'over' or 'stale'} end
 if string.match(redis.call('HGET', KEYS[10], ARGV[1]) or '', '^%d+:%d+:(.*)$') ~= ARGV[8] then return {'misplaced'} end
 local time = redis.call('TIME')

@@ -60,6 +60,7 @@ def event_line(
         "at_capacity": _at_capacity(event),
         "task_launched": f"Launched queued task: {name}" if event.cause == "queued" and name else None,
         "batch_overdue": _overdue(event),
+        "attempt_ended": f"{name}: attempt {event.attempt}, which was taken from its worker, has ended",
         "message_lost": f"{name}: its message seems lost; it was sent again",
         "specialist_awaited": f"{name}: no specialist matches its tags; it waits for one",
         "specialist_assigned": f"{name}: assigned to {event.cause}{comment}",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator import durations, limits
+from orchestrator.flows import WORKING
 from orchestrator.limits import Limit
 from orchestrator.models import Model, Outcome, Progress, Route, Task, TaskState, TaskStatus
 from orchestrator.report import remedies
@@ -93,6 +94,15 @@ class _Story:
         return self.state.label
 
     def tell(self) -> Told:
+        answer, details, commands = self._tell()
+        if self.state.phase == "ending" and self.state.status is not TaskStatus.PENDING:
+            details = [f"{self._ending()}; it holds its slot until then", *details]
+        return answer, details, commands
+
+    def _ending(self) -> str:
+        return f"Attempt {self.state.attempt} was taken from {self.state.worker}, and has not ended yet"
+
+    def _tell(self) -> Told:
         match self.state.status:
             case TaskStatus.PENDING:
                 return self._pending()
@@ -111,6 +121,9 @@ class _Story:
                 return self._running()
             case TaskStatus.ON_HOLD | TaskStatus.DEFERRED:
                 return f"{self.name} is {self.state.status} until somebody resumes it.", [], self._commands()
+            case TaskStatus.CANCELLED if self.state.phase == "ending":
+                waits = "What depends on it waits at least until its attempt has ended."
+                return f"{self.name} is cancelled. {waits}", [], []
             case TaskStatus.CANCELLED if self.state.resolved:
                 return f"{self.name} was skipped; it counts as resolved.", [], []
             case TaskStatus.CANCELLED if not self.progress.status.is_over:
@@ -136,6 +149,11 @@ class _Story:
                 return self._launched()
             case "delayed":
                 return self._delayed()
+            case "ending":
+                waits = (
+                    f"{self.name} waits until attempt {self.state.attempt} has ended, and starts again then."
+                )
+                return waits, [self._ending()], []
         if self.state.phase == "unassigned":
             return f"{self.name} waits for a specialist: none matches its tags.", [], self._commands()
         if self.progress.is_paused:
@@ -195,7 +213,7 @@ class _Story:
         holders = [
             other
             for other in self.others.values()
-            if other.status is TaskStatus.IN_PROGRESS or other.phase == "launched"
+            if other.status in WORKING or other.phase in ("launched", "ending")
         ]
         details = self._listed("Has a slot", holders)
         slots = f"{progress.in_flight} of {count(progress.cap, 'slot')} in use"

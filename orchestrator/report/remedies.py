@@ -86,6 +86,8 @@ def commands(feature: str, state: TaskState) -> tuple[str, ...]:
         return (f"orchestrator retry {where}",)
     logs, skip = f"orchestrator logs {where}", f'orchestrator skip {where} --because "…"'
     match state.status:
+        case TaskStatus.CANCELLED if state.resolved or state.phase == "ending":
+            return ()  # it may be skipped already, and counts as resolved when the attempt has ended
         case TaskStatus.FAILED:
             return (f"orchestrator retry {where}", logs, skip)
         case TaskStatus.BLOCKED:
@@ -94,7 +96,7 @@ def commands(feature: str, state: TaskState) -> tuple[str, ...]:
             return (f"orchestrator approve {where}", f'orchestrator request-changes {where} --note "…"')
         case TaskStatus.ON_HOLD | TaskStatus.DEFERRED:
             return (f"orchestrator resume {where}", skip)
-        case TaskStatus.CANCELLED if not state.resolved:
+        case TaskStatus.CANCELLED:
             return (skip,)
         case TaskStatus.PENDING if state.phase == "unassigned":
             return (f'orchestrator assign {where} "SPECIALIST"',)

@@ -90,6 +90,7 @@ _PHASES = {
     "limited": "queued",
     "launched": "launched",
     "delayed": "retrying",
+    "ending": "waiting",
 }
 
 
@@ -111,7 +112,8 @@ def spent(state: TaskState, now: float) -> float | None:
     """Seconds that the attempt has taken, so far or in all; None where none has started."""
     if state.started is None or state.status is TaskStatus.PENDING:
         return None
-    end = now if state.status is TaskStatus.IN_PROGRESS else state.finished
+    is_running = state.status is TaskStatus.IN_PROGRESS or state.phase == "ending"
+    end = now if is_running else state.finished
     return None if end is None else max(0.0, end - state.started)
 
 
@@ -134,7 +136,9 @@ def reason(outcome: Outcome | None) -> str:
 
 def why(state: TaskState, progress: Progress, now: float, said: str = "") -> str:
     """What a task waits for, or says, or how it ended (`said`), in a few words; "" where its status says it all."""
-    if state.status is TaskStatus.PENDING:
+    if state.phase == "ending" and state.status is not TaskStatus.PENDING:
+        return f"attempt {state.attempt} is ending"
+    if state.status is TaskStatus.PENDING or state.phase:
         return _waits_for(state, progress, now)
     return note(state) if state.status is TaskStatus.IN_PROGRESS else said
 
@@ -147,6 +151,8 @@ def _waits_for(state: TaskState, progress: Progress, now: float) -> str:
             return f"waiting for {limits.title(state.limit)}"
         case "launched":
             return "waiting for a worker"
+        case "ending":
+            return f"waiting until attempt {state.attempt} has ended"
         case "unassigned":
             return "no specialist matches: assign one"
         case "delayed":

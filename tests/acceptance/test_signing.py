@@ -117,7 +117,7 @@ def test_files_that_cannot_sign_are_named(tmp_path: Path, wrong: str) -> None:
     else:
         key, certificate = certificate, key
     with pytest.raises(errors.CannotSign, match=r"broker\.signing is set, but messages cannot be signed: "):
-        signing.prepare(Signing(key=key, certificate=certificate, store=str(tmp_path / "*.crt")))
+        signing.Signer(Signing(key=key, certificate=certificate, store=str(tmp_path / "*.crt")))
 
 
 def test_nothing_is_signed_unless_it_is_asked_for() -> None:

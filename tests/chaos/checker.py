@@ -19,6 +19,12 @@ STARTS = (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)
 TAKEN_BACK = ("worker-lost", "worker-ends")
 """The causes of an attempt's end that is none of its own: its worker was silent for too long, or ends."""
 
+ENDED = "attempt_ended"
+"""An attempt has ended that a person had taken from its worker."""
+
+TICK = 0.005
+"""Seconds by which two moments may differ that are the same."""
+
 SLACK = 30.0
 """Seconds by which a machine under load may notice a loss late."""
 
@@ -82,13 +88,22 @@ def batches_wait(story: Story) -> Iterator[tuple[str, str]]:
 
 def cap_holds(story: Story) -> Iterator[tuple[str, str]]:
     """No task is launched into a slot that is not there."""
-    cap, in_flight = story.cap, set[str]()
+    cap, slots = story.cap, Slots()
     for event in story.events:
         if event.event == "cap_changed":
             cap = int(event.note)
-        _follow(in_flight, event)
-        if event.event == "task_launched" and len(in_flight) > cap:
-            yield event.task, f"was launched at {event.id} as number {len(in_flight)} under a cap of {cap}"
+        slots.follow(story, event)
+        if event.event == "task_launched" and len(slots) > cap:
+            yield event.task, f"was launched at {event.id} as number {len(slots)} under a cap of {cap}"
+
+
+def attempts_follow_each_other(story: Story) -> Iterator[tuple[str, str]]:
+    """A task is launched again when its attempt before has ended."""
+    slots = Slots()
+    for event in story.events:
+        if event.event == "task_launched" and slots.holds(story, event):
+            yield event.task, f"was launched at {event.id}, and the attempt before had not ended"
+        slots.follow(story, event)
 
 
 def completed_once(story: Story) -> Iterator[tuple[str, str]]:
@@ -214,6 +229,7 @@ STORY_LAWS: tuple[StoryLaw, ...] = (
     dependencies_come_first,
     batches_wait,
     cap_holds,
+    attempts_follow_each_other,
     completed_once,
     attempts_are_fenced,
     transitions_are_legal,
@@ -279,25 +295,36 @@ def losses_are_explained(history: History) -> Iterator[tuple[str, str, str]]:
 def limits_hold(history: History) -> Iterator[tuple[str, str, str]]:
     """No more tasks are in flight at once, in all features together, than a limit allows."""
     for limit, most in history.limits.items():
-        in_flight = set[tuple[str, str]]()
+        slots = Slots()
         for story, event in _timeline(history):
-            if not event.task:
-                # What a feature that is over had launched is never started, and ends without an event.
-                if event.target in OVER:
-                    in_flight = {(feature, task) for feature, task in in_flight if feature != story.id}
+            if event.task and limit not in (EVERYONE, story.specialists.get(event.task)):
                 continue
-            if limit not in (EVERYONE, story.specialists.get(event.task)):
-                continue
-            if event.event == "task_launched":
-                in_flight.add((story.id, event.task))
-                if len(in_flight) > most:
-                    yield (
-                        story.id,
-                        event.task,
-                        f"was launched at {event.id} as number {len(in_flight)} of {limit}",
-                    )
-            elif _frees(event):
-                in_flight.discard((story.id, event.task))
+            slots.follow(story, event)
+            if event.event == "task_launched" and len(slots) > most:
+                yield story.id, event.task, f"was launched at {event.id} as number {len(slots)} of {limit}"
+
+
+def processes_end_first(history: History) -> Iterator[tuple[str, str, str]]:
+    """Nothing of an attempt is given away while its process lives, unless it was taken back from a silent worker."""
+    ended = {(e.feature, e.task, e.attempt): e.time for e in history.effects if e.moment == "ended"}
+    for story in history.stories:
+        slots = Slots()
+        for event in story.events:
+            attempt = (story.id, event.task, event.attempt or 0)
+            is_given_away = slots.follow(story, event) and not _is_taken_back(event)
+            late = ended.get(attempt, event.time) - event.time
+            if is_given_away and late > TICK:
+                yield story.id, event.task, f"attempt {event.attempt} lived {late:.2f} s after {event.id}"
+    began = {(e.feature, e.task, e.attempt): e.time for e in begun(history)}
+    taken_back = {(story.id, event.task, event.attempt) for story, event in losses(history)}
+    for (feature, task, number), moment in ended.items():
+        following = began.get((feature, task, number + 1))
+        if following and following < moment - TICK and (feature, task, number) not in taken_back:
+            yield (
+                feature,
+                task,
+                f"attempt {number + 1} began {moment - following:.1f} s before {number} ended",
+            )
 
 
 def nothing_is_left_behind(history: History) -> Iterator[tuple[str, str, str]]:
@@ -312,6 +339,7 @@ HISTORY_LAWS: tuple[HistoryLaw, ...] = (
     attempts_run_once,
     losses_are_explained,
     limits_hold,
+    processes_end_first,
     nothing_is_left_behind,
 )
 
@@ -320,7 +348,7 @@ HISTORY_LAWS: tuple[HistoryLaw, ...] = (
 
 
 def losses(history: History) -> Iterator[tuple[Story, Event]]:
-    """Every attempt that was taken back from its worker."""
+    """Every attempt that was taken back from its worker, and some of them in the midst of their end."""
     for story in history.stories:
         for event in story.events:
             if _is_taken_back(event):
@@ -333,19 +361,45 @@ def begun(history: History) -> list[Effect]:
 
 
 def _is_taken_back(event: Event) -> bool:
-    return event.source in WORKING and event.cause in TAKEN_BACK
+    return (event.source in WORKING or event.event == ENDED) and event.cause in TAKEN_BACK
 
 
-def _follow(in_flight: set[str], event: Event) -> None:
-    """A task holds a slot from its launch to the transition that leads out of work."""
-    if event.event == "task_launched":
-        in_flight.add(event.task)
-    elif _frees(event):
-        in_flight.discard(event.task)
+class Slots:
+    """Who holds a slot: a task, from its launch until the attempt has ended.
 
+    A worker ends its attempt with the transition that leads out of work. A person moves the task as well, and the
+    attempt that runs then ends later, with an event of its own.
+    """
 
-def _frees(event: Event) -> bool:
-    return bool(event.task and event.target and event.target not in WORKING)
+    def __init__(self) -> None:
+        self.launched: set[tuple[str, str]] = set()
+        self.begun: set[tuple[str, str]] = set()
+
+    def __len__(self) -> int:
+        return len(self.launched | self.begun)
+
+    def holds(self, story: Story, event: Event) -> bool:
+        """The task of the event holds one."""
+        return (story.id, event.task) in self.launched | self.begun
+
+    def follow(self, story: Story, event: Event) -> bool:
+        """Take in an event; True where an attempt that was begun gives its slot away."""
+        one = (story.id, event.task)
+        if event.event == "task_launched":
+            self.launched.add(one)
+        elif event.event in STARTS:
+            if one in self.launched:
+                self.launched.discard(one)
+                self.begun.add(one)
+        elif not event.task and event.target in OVER:
+            # What no worker has begun is never begun, and ends without an event.
+            self.launched = {(feature, task) for feature, task in self.launched if feature != story.id}
+        elif event.event == ENDED or (event.task and event.target and event.target not in WORKING):
+            self.launched.discard(one)
+            if one in self.begun and (event.worker or event.event == ENDED):
+                self.begun.discard(one)
+                return True
+        return False
 
 
 def _timeline(history: History) -> list[tuple[Story, Event]]:
@@ -361,10 +415,16 @@ def _timeline(history: History) -> list[tuple[Story, Event]]:
 
 def _with_resolved(story: Story) -> Iterator[tuple[Event, set[str]]]:
     """Each event, with the tasks that were resolved before it."""
-    resolved = set[str]()
+    resolved, skipped, slots = set[str](), set[str](), Slots()
     for event in story.events:
         yield event, resolved
-        if event.target == TaskStatus.COMPLETED or event.event == TaskEvent.TASK_SKIPPED:
+        slots.follow(story, event)
+        if event.event == TaskEvent.TASK_SKIPPED:
+            skipped.add(event.task)
+        elif event.event in (TaskEvent.TASK_RESUMED, "task_launched"):
+            skipped.discard(event.task)
+        is_skipped = event.task in skipped and not slots.holds(story, event)
+        if event.target == TaskStatus.COMPLETED or is_skipped:
             resolved.add(event.task)
 
 

@@ -16,7 +16,7 @@ class Effect(Model):
 
     feature: str
     task: str
-    moment: Literal["began", "done"]
+    moment: Literal["began", "done", "ended"]
     time: float
     attempt: int
     pid: int

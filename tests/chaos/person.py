@@ -7,6 +7,7 @@ from random import Random
 
 from orchestrator import errors
 from orchestrator.client import Client, Handle
+from orchestrator.flows import WORKING
 from orchestrator.models import FeatureStatus, Progress, TaskState, TaskStatus
 from tests.chaos.load import Errand
 
@@ -109,7 +110,10 @@ class Person:
             handle.pause()
         elif chance < 0.03:
             handle.set_cap(self.random.randint(1, 5))
-        elif chance < 0.04:
-            task = self.random.choice(handle.unsettled()).id
+        elif chance < 0.08:
+            # Mostly of one that runs: it is resumed, or skipped, in the next round, while it ends.
+            states = handle.unsettled()
+            running = [state for state in states if state.status in WORKING]
+            task = self.random.choice(running if running and self.random.random() < 0.8 else states).id
             act = self.random.choice([handle.hold, handle.defer, handle.cancel_task])
             act(task)

@@ -201,6 +201,7 @@ def _left(cluster: Cluster) -> tuple[str, ...]:
         keys.configured,
         keys.used,
         keys.turn,
+        keys.workers,
     }
     found = {str(key) for key in store.client.scan_iter(f"{settings.redis.prefix}:*")} - of_no_feature
     used: dict[str, str] = store.client.hgetall(keys.used)  # type: ignore[assignment]

@@ -18,6 +18,7 @@ from tests.chaos.report import recovery, report
 ONE, TWO = "w0@chaos", "w1@chaos"
 FLOW = Flow("default", SHIPPED_FLOWS["default"])
 SPECIALIST = "builder"
+NEIGHBOURS = {"attempts_follow_each_other", "processes_end_first", "attempts_are_fenced", "attempts_run_once"}
 
 
 class Writer:
@@ -61,7 +62,8 @@ class Writer:
 
     def leave(self, moment: str, task: str, attempt: int = 1) -> None:
         """Write a line into the task's file."""
-        line = {"feature": "f1", "task": task, "moment": moment, "time": 0.0, "attempt": attempt, "pid": 7}
+        now = float(len(self.events))
+        line = {"feature": "f1", "task": task, "moment": moment, "time": now, "attempt": attempt, "pid": 7}
         self.effects.append(Effect.model_validate(line))
 
     def complete(self, task: str, attempt: int = 1, worker: str = ONE) -> None:
@@ -73,6 +75,15 @@ class Writer:
     def lose(self, task: str, attempt: int = 1, worker: str = ONE) -> None:
         """Take it from a worker that was silent for too long."""
         self.note("worker_lost", task, target="pending", attempt=attempt, worker=worker, cause="worker-lost")
+
+    def hold(self, task: str, attempt: int = 1) -> None:
+        """A person puts it on hold."""
+        self.note("task_held", task, target="on-hold", attempt=attempt)
+
+    def let_end(self, task: str, attempt: int = 1, worker: str = ONE) -> None:
+        """The attempt that a person took away has ended."""
+        self.leave("ended", task, attempt)
+        self.note("attempt_ended", task, attempt=attempt, worker=worker)
 
     def run(self, *tasks: str) -> None:
         """Run tasks one after the other."""
@@ -215,6 +226,23 @@ def test_what_a_cancelled_feature_had_launched_counts_no_more() -> None:
     assert "limits_hold" not in laws(history)
 
 
+def test_what_a_person_takes_away_and_what_goes_on_when_it_has_ended_breaks_no_law() -> None:
+    writer = Writer({"T1": [], "T2": ["T1"], "T3": []}, cap=1, strategy="dataflow")
+    writer.launch("T1")
+    writer.start("T1")
+    writer.note("first_task_started", target="in-development")
+    writer.hold("T1")
+    writer.note("task_resumed", "T1", target="pending", attempt=1)
+    writer.let_end("T1")
+    writer.launch("T1", 2)
+    writer.start("T1", 2)
+    writer.note("task_held", "T1", target="on-hold", attempt=2)
+    writer.note("task_skipped", "T1", target="cancelled", attempt=2)
+    writer.let_end("T1", 2)
+    writer.run("T2", "T3")
+    assert not {"cap_holds", "dependencies_come_first", *NEIGHBOURS} & laws(writer.history())
+
+
 def test_a_feature_that_waits_for_somebody_breaks_no_law() -> None:
     writer = Writer({"T1": [], "T2": ["T1"]})
     writer.launch("T1")
@@ -260,6 +288,63 @@ def plant_a_task_over_the_cap() -> History:
     writer = Writer({"T1": [], "T2": [], "T3": []}, cap=2)
     for task in ("T1", "T2", "T3"):
         writer.launch(task)
+    return writer.history()
+
+
+def plant_a_slot_given_away_before_its_attempt_has_ended() -> History:
+    """As a move did that freed the slot at once."""
+    writer = Writer({"T1": [], "T2": []}, cap=1)
+    writer.launch("T1")
+    writer.start("T1")
+    writer.hold("T1")
+    writer.launch("T2")
+    return writer.history()
+
+
+def plant_a_unit_of_a_limit_given_away_before_its_attempt_has_ended() -> History:
+    history = plant_a_slot_given_away_before_its_attempt_has_ended()
+    return history.model_copy(update={"limits": {SPECIALIST: 1}})
+
+
+def plant_a_second_attempt_beside_the_first() -> History:
+    writer = Writer({"T1": []})
+    writer.launch("T1")
+    writer.start("T1")
+    writer.hold("T1")
+    writer.note("task_resumed", "T1", target="pending", attempt=1)
+    writer.launch("T1", 2)
+    return writer.history()
+
+
+def plant_a_skip_that_does_not_wait() -> History:
+    writer = Writer({"T1": [], "T2": ["T1"]}, strategy="dataflow")
+    writer.launch("T1")
+    writer.start("T1")
+    writer.note("task_cancelled", "T1", target="cancelled", attempt=1)
+    writer.note("task_skipped", "T1", target="cancelled", attempt=1)
+    writer.launch("T2")
+    return writer.history()
+
+
+def plant_a_process_that_outlives_its_slot() -> History:
+    writer = Writer({"T1": []})
+    writer.launch("T1")
+    writer.start("T1")
+    writer.hold("T1")
+    writer.note("attempt_ended", "T1", attempt=1, worker=ONE)
+    writer.note("task_resumed", "T1", target="pending", attempt=1)
+    writer.leave("ended", "T1")
+    return writer.history()
+
+
+def plant_an_attempt_that_begins_before_the_last_process_has_ended() -> History:
+    writer = Writer({"T1": []})
+    writer.launch("T1")
+    writer.start("T1")
+    writer.launch("T1", 2)
+    writer.start("T1", 2)
+    writer.launch("T1", 3)
+    writer.leave("ended", "T1")
     return writer.history()
 
 
@@ -431,6 +516,12 @@ PLANTED: list[tuple[Callable[[], History], str]] = [
     (plant_a_task_before_its_dependency, "dependencies_come_first"),
     (plant_a_batch_before_the_one_before_it_closed, "batches_wait"),
     (plant_a_task_over_the_cap, "cap_holds"),
+    (plant_a_slot_given_away_before_its_attempt_has_ended, "cap_holds"),
+    (plant_a_unit_of_a_limit_given_away_before_its_attempt_has_ended, "limits_hold"),
+    (plant_a_second_attempt_beside_the_first, "attempts_follow_each_other"),
+    (plant_a_skip_that_does_not_wait, "dependencies_come_first"),
+    (plant_a_process_that_outlives_its_slot, "processes_end_first"),
+    (plant_an_attempt_that_begins_before_the_last_process_has_ended, "processes_end_first"),
     (plant_a_second_completion, "completed_once"),
     (plant_an_end_by_a_worker_that_lost_it, "attempts_are_fenced"),
     (plant_an_end_by_another_worker, "attempts_are_fenced"),

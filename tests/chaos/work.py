@@ -6,6 +6,7 @@ is done, into a file of its own, so that it can be seen from outside what was re
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -13,11 +14,14 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from orchestrator import Context
-from orchestrator.models import Blocked, Completed, Failed, Outcome, RetryLater
+from orchestrator import Context, errors
+from orchestrator.models import Blocked, Cancelled, Completed, Failed, Outcome, RetryLater
 
 EFFECTS = "CHAOS_EFFECTS"
 """The environment variable that names the folder of the effects."""
+
+LAST_SECONDS = 0.4
+"""How long an attempt goes on that is told to end."""
 
 MEGABYTES = 64
 """How much more memory a task that exhausts its own may take."""
@@ -41,7 +45,16 @@ def work(context: Context) -> Outcome:
     params: dict[str, Any] = dict(context.task.params)
     folder = Path(os.environ[EFFECTS])
     write(folder, context.feature.id, context.task.id, "began", context.attempt, os.getpid())
-    time.sleep(params["seconds"])
+    try:
+        return _carry_out(context, params, folder)
+    finally:
+        write(folder, context.feature.id, context.task.id, "ended", context.attempt, os.getpid())
+
+
+def _carry_out(context: Context, params: dict[str, Any], folder: Path) -> Outcome:
+    if not _take_time(context, params["seconds"]):
+        time.sleep(LAST_SECONDS)
+        return Cancelled()
     match word(params["script"], context.attempt):
         case "block":
             return Blocked(reason="somebody has to decide")
@@ -57,6 +70,17 @@ def work(context: Context) -> Outcome:
             os.kill(os.getpid(), signal.SIGKILL)
     write(folder, context.feature.id, context.task.id, "done", context.attempt, os.getpid())
     return Completed(result={"attempt": context.attempt})
+
+
+def _take_time(context: Context, seconds: float) -> bool:
+    """Sleep; False where the work is not wanted any more."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, 0.5))
+        with contextlib.suppress(errors.OrchestratorError):
+            if left > 0.5 and context.is_cancelled():
+                return False
+    return True
 
 
 def exhaust_memory() -> NoReturn:
@@ -91,6 +115,8 @@ def check_feature(context: Context) -> bool:
 SHELL = r"""
 write() { printf '%s %s %s %s\n' "$1" "$(date +%s.%3N)" "$ORCHESTRATOR_ATTEMPT" "$$" \
   >> "$CHAOS_EFFECTS/$ORCHESTRATOR_FEATURE_ID+$ORCHESTRATOR_TASK_ID"; }
+trap 'write ended' EXIT
+trap 'sleep 0.4; exit 143' TERM
 write began
 sleep "$1"
 if [ "$ORCHESTRATOR_ATTEMPT" -lt $# ]; then shift "$ORCHESTRATOR_ATTEMPT"; else shift $#; fi

@@ -147,7 +147,7 @@ def test_every_cascade_event_of_every_shipped_feature_flow(name: str) -> None:
     drawn = {
         "first_task_started": dict.fromkeys(("draft", "planning"), "in-development"),
         "task_stopped": dict.fromkeys((*WORKING, "on-hold", "testing", "validating"), "blocked"),
-        "person_awaited": dict.fromkeys(WORKING, "on-hold"),
+        "person_awaited": dict.fromkeys((*WORKING, "blocked"), "on-hold"),
         "all_resolved": dict.fromkeys(("blocked", "on-hold"), "in-development"),
         "feature_paused": dict.fromkeys((*WORKING, "blocked", "on-hold"), "on-hold"),
         "feature_resumed": dict.fromkeys(("on-hold", "blocked"), "in-development"),

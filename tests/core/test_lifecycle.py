@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+
 import pytest
 
 from orchestrator import errors, flows, lifecycle
@@ -113,10 +116,28 @@ def test_completed_work_rests_in_review_where_its_flow_has_one() -> None:
 
 
 def test_a_person_goes_one_step_and_skips_none() -> None:
-    assert lifecycle.path_forward(FLOW, "pending") == ["work_started"]
+    assert lifecycle.path_forward(FLOW, "pending") == ["work_started", "implementation_complete"]
+    assert lifecycle.path_forward(FLOW, "testing") == ["tests_passed"]
     assert lifecycle.path_forward(FLOW, "in-progress", "testing") == ["implementation_complete"]
-    with pytest.raises(errors.CannotAdvance, match="the next status is in-progress"):
+    with pytest.raises(errors.CannotAdvance, match="the next status is testing"):
         lifecycle.path_forward(FLOW, "pending", "completed")
+
+
+@pytest.mark.parametrize("name", SHIPPED_FLOWS)
+@pytest.mark.parametrize("is_strict", [True, False])
+def test_a_person_never_puts_a_task_in_progress(name: str, is_strict: bool) -> None:
+    flow = Flow(name, SHIPPED_FLOWS[name], Rules(enforce_sequential=is_strict))
+    for status, to in itertools.product(flow.everywhere, [None, *flow.everywhere]):
+        with contextlib.suppress(errors.CannotAdvance):
+            move = lifecycle.move(flow, *lifecycle.path_forward(flow, status, to))
+            assert move.target(status) != TaskStatus.IN_PROGRESS
+            assert to in (None, move.target(status))
+    with pytest.raises(errors.CannotAdvance, match="only a worker puts a task in progress"):
+        lifecycle.path_forward(flow, "pending", "in-progress")
+
+
+def test_of_the_gates_of_a_feature_a_person_asks_only_that_they_run_again() -> None:
+    assert set(lifecycle.ASKED_OF_GATES.table) == {"retry_requested", "blocker_resolved"}
 
 
 def test_a_person_may_skip_statuses_where_the_rules_say_so() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator import lifecycle, planner
-from orchestrator.flows import SHIPPED_FLOWS, FeatureEvent, Flow, TaskEvent
+from orchestrator.flows import SHIPPED_FLOWS, WORKING, FeatureEvent, Flow, TaskEvent
 from orchestrator.lifecycle import Attempts, Facts, Move
 from orchestrator.models import Completed, Feature, FeatureStatus, Outcome, Plan, Retries, Route, TaskStatus
 from orchestrator.store import Grant, Store
@@ -240,7 +240,12 @@ def _check_places(run: Run, raw: Raw) -> None:
     opened = int(raw.meta["batch"])
     for task, state in raw.states.items():
         status = state["status"]
-        if status == TaskStatus.IN_PROGRESS:
+        if state.get("ending"):
+            assert status not in WORKING, f"{task} is {status}, and its attempt is ending"
+            assert raw.slots.get(task, 0) > 0, f"an attempt of {task} is ending without a lease"
+            assert places[task] == 1, f"an attempt of {task} has not ended, and it waits for the next"
+            assert not state.get("resolved"), f"{task} is resolved before its attempt has ended"
+        elif status == TaskStatus.IN_PROGRESS:
             assert raw.slots.get(task, 0) > 0, f"{task} runs without a lease"
         elif status in TAKEN_UP and state["batch"] <= opened:
             assert is_cancelled or places[task] == 1, f"{task} is {status} and forgotten"

