@@ -1,6 +1,6 @@
 """Signed messages: who sent one, what it asks for, of whom, and when, under one signature.
 
-Signed is all that decides what a message does: its body and its headers (so the task, and its id), the queue, the time and
+Signed is all that decides what a message does: its body, its headers (with the task and its id), the queue, the time and
 a nonce. A message is one text of JSON, whatever its sender says of its type: no serializer is chosen by a message. The
 signature is over the letters that were sent, so that there is one way to read them.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu import serialization
+from kombu.utils.encoding import bytes_to_str
 
 from orchestrator import errors
 
@@ -29,7 +30,7 @@ NAME = "signed"
 """The serializer, as Celery's `accept_content` names it. It leaves a text as it is: what it says is checked later, by
 those who know what it should be (`consumer`, `remote`)."""
 
-serialization.register(NAME, str, str, content_type=CONTENT_TYPE, content_encoding="utf-8")
+serialization.register(NAME, str, bytes_to_str, content_type=CONTENT_TYPE, content_encoding="utf-8")
 
 CONTROL_SECONDS = 60.0
 """A message of remote control, or an answer to one, is of use for so long; as much may clocks differ."""

@@ -1,0 +1,1 @@
+"""Each test shows that a sentence of docs/security.md is true; the sentence stands in its docstring."""
