@@ -175,8 +175,8 @@ def check_standalone(headers: Mapping[str, Any], payload: Any) -> Refusal | None
     args, kwargs, _ = payload
     if len(args) not in (2, 3) or not all(isinstance(part, dict) for part in args):
         return Refusal(Reason.ARGUMENTS, "its arguments are not the head of a feature and one task")
-    if kwargs and not (list(kwargs) == ["retried"] and _is_count(kwargs["retried"])):
-        return Refusal(Reason.ARGUMENTS, "its arguments by keyword are not how often it was retried")
+    if not (set(kwargs) <= {"retried", "later"} and all(map(_is_count, kwargs.values()))):
+        return Refusal(Reason.ARGUMENTS, "its arguments by keyword are not how often it was tried before")
     if not is_id(headers["id"]):
         return Refusal(Reason.HEADERS, f"its id is {quoted(headers['id'])}, which cannot name a file")
     return None

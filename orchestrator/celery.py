@@ -26,6 +26,7 @@ from orchestrator import (
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 from orchestrator.keys import Keys
+from orchestrator.respawn import Respawn
 
 
 class App(Celery):
@@ -66,7 +67,7 @@ def create(settings: Settings) -> App:
         canvas.gather
     )
     app.task(name=tracing.ENQUEUE, base=tracing.Enqueue, shared=False)(tracing.nobody_runs_this)
-    app.steps["worker"].add(Keeper)
+    app.steps["worker"].update((Keeper, Respawn))
     return app
 
 

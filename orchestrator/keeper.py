@@ -18,7 +18,6 @@ from celery.worker import state
 
 from orchestrator import (
     __version__,
-    canvas,
     doctor,
     durations,
     errors,
@@ -34,6 +33,7 @@ from orchestrator import (
 from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
 from orchestrator.tails import Tails
+from orchestrator.tasks import attempt_of
 from orchestrator.waker import Waker
 from orchestrator.workers import Worker
 
@@ -156,7 +156,7 @@ class Keeper(bootsteps.StartStopStep):
         self.shutdown.begin()
 
     def _hand_back(self, request: Any) -> None:
-        attempt = _attempt(request)
+        attempt = attempt_of(request)
         if attempt:
             self.shell.hand_back(*attempt, self.worker)
 
@@ -235,7 +235,7 @@ class Keeper(bootsteps.StartStopStep):
             self._wake(self.shell.store.reconcile_limits())
             self._forget()
             self.shell.store.workers.forget_gone()
-        self.tails.look(filter(None, map(_attempt, list(state.active_requests))))
+        self.tails.look(filter(None, map(attempt_of, list(state.active_requests))))
 
     def _leads(self) -> bool:
         leads = self.shell.store.lead(self.id, seconds=self.shell.settings.recovery.sweep * 3)
@@ -244,7 +244,7 @@ class Keeper(bootsteps.StartStopStep):
 
     def _renew(self, lease: float) -> None:
         self.shell.store.renew(
-            [attempt for attempt in map(_attempt, list(state.active_requests)) if attempt], lease=lease
+            [attempt for attempt in map(attempt_of, list(state.active_requests)) if attempt], lease=lease
         )
 
     def _sweep(self) -> None:
@@ -295,8 +295,3 @@ class Keeper(bootsteps.StartStopStep):
         self.shell.dispatcher.send(lifecycle.follow_up(facts))
         if unpublished:
             self.shell.dispatcher.publish(feature_id, unpublished)
-
-
-def _attempt(request: Any) -> tuple[str, str, int] | None:
-    """The (feature, task, attempt) of a running Celery request, read from its id; None for a task of another kind."""
-    return canvas.attempt_of(str(request.id))

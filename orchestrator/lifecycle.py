@@ -8,10 +8,11 @@ commands.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
-from orchestrator import errors
+from orchestrator import errors, wording
 from orchestrator.flows import FORWARD, Arrow, FeatureEvent, Flow, TaskEvent
 from orchestrator.models import (
     Blocked,
@@ -43,14 +44,14 @@ class Move:
         wait: Seconds until the task may start again, for a move that starts it again later.
         cause: Why, in a word.
         route: The specialist that gets the task next, where another one does.
-        retried: The move uses up one retry.
+        counts: What the move uses up one of: "retried" (a retry) or "later" (a retry-later); "": neither.
     """
 
     steps: tuple[Step, ...]
     wait: float | None = None
     cause: str = ""
     route: str = ""
-    retried: bool = False
+    counts: Literal["", "retried", "later"] = ""
 
     @property
     def event(self) -> TaskEvent:
@@ -97,11 +98,13 @@ class Attempts:
 
     Args:
         retried: Failed attempts that were tried again.
+        later: Attempts that asked to be tried again later.
         escalated: A blocker was handed on to another specialist before.
     """
 
     retried: int = 0
     escalated: bool = False
+    later: int = 0
 
 
 def conclude(
@@ -141,17 +144,34 @@ def conclude(
         case Blocked(kind=kind):
             return move(flow, TaskEvent.BLOCKER_DETECTED, cause=kind)
         case RetryLater(after=after):
-            return move(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later")
+            later = move(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later")
+            return replace(later, counts="later")
         case Cancelled():
             return move(flow, TaskEvent.TASK_CANCELLED)
-        case Failed(cause=cause):
-            may_retry = attempts.retried < retries.max and retries.covers(cause)
+        case Failed(cause=cause, retry=makes_sense):
+            is_wanted = retries.covers(cause) if makes_sense is None else makes_sense
+            may_retry = is_wanted and attempts.retried < retries.max
             if may_retry and flow.target(TaskEvent.RETRY_SCHEDULED, status):
                 wait = retries.wait(attempts.retried + 1, chance)
                 step = (TaskEvent.RETRY_SCHEDULED, flow.table[TaskEvent.RETRY_SCHEDULED])
-                return Move((step,), wait, cause, retried=True)
+                return Move((step,), wait, cause, counts="retried")
             failed = status == TaskStatus.TESTING or cause is FailureCause.GATE
             return move(flow, TaskEvent.TESTS_FAILED if failed else TaskEvent.WORK_FAILED, cause=cause)
+
+
+def bounded(outcome: Outcome, retries: Retries, attempts: Attempts) -> Outcome:
+    """The outcome, or the failure that it amounts to: a task may not ask for another time without end.
+
+    Example:
+        >>> bounded(RetryLater(reason="no licence"), Retries(later=2), Attempts(later=2)).reason
+        'asked 3 times to be tried again later, and its limit is 2 (retries.later): no licence'
+    """
+    if not isinstance(outcome, RetryLater) or retries.later is None or attempts.later < retries.later:
+        return outcome
+    why = f": {outcome.reason}" if outcome.reason else ""
+    times = wording.count(attempts.later + 1, "time")
+    reason = f"asked {times} to be tried again later, and its limit is {retries.later} (retries.later){why}"
+    return Failed(reason=reason, tail=outcome.tail, retry=False)
 
 
 def ask_whether_done(happened: str) -> Blocked:

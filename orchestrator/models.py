@@ -169,6 +169,7 @@ class FailureCause(StrEnum):
     OUT_OF_MEMORY = "out-of-memory"
     GATE = "gate"
     REPORTED = "reported"
+    WORKER_ENDS = "worker-ends"
 
 
 class Retries(Model):
@@ -184,6 +185,11 @@ class Retries(Model):
     factor: float = Field(default=2.0, ge=1, le=10, description="growth of the wait from retry to retry")
     longest: Seconds = Field(default=300.0, description="no wait is longer than this")
     jitter: bool = True
+    later: int | None = Field(
+        default=100,
+        ge=0,
+        description="how often it may say retry-later (exit code 75) before that is a failure; null: without end",
+    )
     on: tuple[FailureCause, ...] = Field(default=(), description="causes that are tried again; none: all")
 
     def covers(self, cause: FailureCause) -> bool:
@@ -543,6 +549,10 @@ class Failed(Model):
     status: Literal["failed"] = "failed"
     cause: FailureCause = FailureCause.REPORTED
     reason: str
+    retry: bool | None = Field(
+        default=None,
+        description="whether another attempt makes sense, within retries.max; null: as retries.on has it",
+    )
     tail: str = ""
     gates: tuple[GateResult, ...] = Field(
         default=(), description="the quality gates that judged, where it came so far"

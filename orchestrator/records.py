@@ -339,6 +339,12 @@ class Records:
                 return state
         raise errors.NoSuchTask(feature=feature_id, task=task_id)
 
+    def attempt(self, feature_id: str, task_id: str) -> Mapping[str, Any]:
+        """What is kept of the latest attempt at a task, or at the gates of a feature; empty where there was none."""
+        stored: Any = self.client.hget(self.keys.feature(feature_id).states, task_id)
+        state: Mapping[str, Any] = json.loads(stored or "{}")
+        return state
+
     def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
         """The outcomes of the last attempts of these tasks; a task that has none, or none that this version knows, is
         left out.

@@ -439,6 +439,9 @@ class Recovery(Section):
     worker_lost_retries: int = Field(
         default=2, ge=0, description="attempts that may be lost with their worker"
     )
+    hand_backs: int = Field(
+        default=20, ge=0, description="attempts of a task that workers may hand back when they end"
+    )
 
     @model_validator(mode="after")
     def _can_be_renewed(self) -> Recovery:

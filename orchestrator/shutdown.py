@@ -26,6 +26,11 @@ class WorkerEnds(BaseException):
     """The attempt is to end now, for its worker does. A specialist's `except Exception` does not stop it."""
 
 
+def is_pool_process() -> bool:
+    """This process was started by a pool, and runs one attempt at a time."""
+    return bool(billiard.current_process().name != "MainProcess")
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Let SIGTERM raise WorkerEnds, once, in what runs in a process of a pool.
@@ -36,8 +41,7 @@ def interruptible() -> Iterator[None]:
         with interruptible():
             outcome = perform(context)
     """
-    is_pool_process = billiard.current_process().name != "MainProcess"
-    if not is_pool_process or threading.current_thread() is not threading.main_thread():
+    if not is_pool_process() or threading.current_thread() is not threading.main_thread():
         yield
         return
 

@@ -1,7 +1,7 @@
 """Signed messages: who sent one, what it asks for, of whom, and when, under one signature.
 
-Signed is all that decides what a message does: its body, its headers (with the task and its id), the queue, the time and
-a nonce. A message is one text of JSON, whatever its sender says of its type: no serializer is chosen by a message. The
+Signed is all that decides what a message does: its body, its headers (the task and its id among them), the queue, the
+time and a nonce. A message is one text of JSON, whatever its sender says of its type: no serializer is chosen by a message. The
 signature is over the letters that were sent, so that there is one way to read them.
 """
 

@@ -33,10 +33,13 @@ def register(app: App, settings: Settings, specialist: str) -> None:
         throws=(CanvasStopped,),
         **{**tasks.CELERY_OPTIONS, "base": CanvasTask},
     )
-    def standalone(self: CeleryTask[Any, Any], *given: Any, retried: int = 0) -> dict[str, Any]:
+    def standalone(
+        self: CeleryTask[Any, Any], *given: Any, retried: int = 0, later: int = 0
+    ) -> dict[str, Any]:
         before, feature, task = given if len(given) == 3 else ({}, *given)
+        attempts = Attempts(retried=retried, later=later)
         try:
-            alone = Alone(settings, specialist, feature, task, before, self.request.id or "once", retried)
+            alone = Alone(settings, specialist, feature, task, before, self.request.id or "once", attempts)
         except ValidationError:
             tasks.count_refusal(app, Reason.ARGUMENTS)
             refused = "refused: its arguments are no head of a feature and no task"
@@ -48,7 +51,10 @@ def register(app: App, settings: Settings, specialist: str) -> None:
         move = alone.conclude(outcome)
         if move.wait is not None:
             error = outcome.error if isinstance(outcome, Failed) else None
-            counted = {"retried": retried + move.retried}
+            counted = {
+                "retried": retried + (move.counts == "retried"),
+                "later": later + (move.counts == "later"),
+            }
             raise self.retry(kwargs=counted, countdown=move.wait, max_retries=None, exc=cast("Any", error))
         end(outcome, alone.task.id, CanvasStopped)
         raise AssertionError(outcome.status)
@@ -87,7 +93,7 @@ class Alone:
         task: A task of it, as it came in the message.
         before: The outcomes of earlier tasks, by id, as they came in the message.
         message: The id of the message. Like the other two ids it becomes a part of file names.
-        retried: How often it has failed before.
+        attempts: What came before.
 
     Raises:
         ValidationError: One of them is not what it should be.
@@ -101,17 +107,18 @@ class Alone:
         task: object,
         before: object,
         message: str,
-        retried: int = 0,
+        attempts: Attempts,
     ) -> None:
         head, self.task = specialists.FeatureHead.model_validate(feature), Task.model_validate(task)
         self.settings = settings
-        self.retried = retried
+        self.attempts = attempts
+        number = attempts.retried + attempts.later + 1
         name = _AN_ID.validate_python(message)
-        files = tasks.Files(settings, head.id, self.task.id, f"{name}.{retried + 1}" if retried else name)
+        files = tasks.Files(settings, head.id, self.task.id, f"{name}.{number}" if number > 1 else name)
         self.context = specialists.Context(
             task=self.task,
             feature=head,
-            attempt=retried + 1,
+            attempt=number,
             specialist=specialist,
             title=settings.title(specialist),
             workdir=files.workdir,
@@ -121,13 +128,13 @@ class Alone:
 
     def work(self) -> Outcome:
         """Do the work, and say how it ended."""
-        return tasks.perform(self.context, self.settings)
+        outcome = tasks.perform(self.context, self.settings)
+        return lifecycle.bounded(outcome, self.task.retries, self.attempts)
 
     def conclude(self, outcome: Outcome) -> lifecycle.Move:
         """What the end asks for, by the same rules as of an enqueued task: as a rule a retry, or none."""
         flow = self.settings.flow_for(self.task.tags)
-        attempts = Attempts(self.retried)
-        return lifecycle.conclude(flow, outcome, self.task.retries, attempts, chance=random.random())
+        return lifecycle.conclude(flow, outcome, self.task.retries, self.attempts, chance=random.random())
 
 
 def _depended_on(task: Task, before: Mapping[str, Completed]) -> dict[str, Completed]:

@@ -82,7 +82,10 @@ class Grant:
     @property
     def attempts(self) -> Attempts:
         """What came before this attempt."""
-        return Attempts(int(self.state.get("retried", 0)), bool(self.state.get("escalated")))
+        state = self.state
+        return Attempts(
+            int(state.get("retried", 0)), bool(state.get("escalated")), int(state.get("later", 0))
+        )
 
 
 class Store(Records):
@@ -435,7 +438,7 @@ class Store(Records):
                 _steps(move),
                 outcome.model_dump_json(),
                 "" if move.wait is None else round(move.wait * 1000),
-                int(move.retried),
+                move.counts,
                 ",".join(lifecycle.RESOLVED),
                 move.cause,
                 move.route,
@@ -476,7 +479,14 @@ class Store(Records):
         return scripts.run_each(self.client, calls) if calls else []
 
     def hand_back(
-        self, feature_id: str, task_id: str, attempt: int, *, worker: str, delivery: str = ""
+        self,
+        feature_id: str,
+        task_id: str,
+        attempt: int,
+        *,
+        worker: str,
+        delivery: str = "",
+        most: int = 20,
     ) -> tuple[str, Facts]:
         """Take an attempt back from a worker that ends, and launch what follows from it: as a rule, the task anew.
 
@@ -486,6 +496,7 @@ class Store(Records):
             attempt: Its number.
             worker: Who hands it back; what another one has begun stays where it is.
             delivery: The delivery that began it, where whoever asks knows it; that of any other one stays too.
+            most: Attempts of a task that may be handed back before it fails.
 
         Returns:
             The code (see hand_back.lua), and what the cascade found.
@@ -522,6 +533,14 @@ class Store(Records):
                 worker,
                 self.events_kept,
                 delivery,
+                most,
+                LOST_FOR_GOOD,
+                TaskEvent.WORK_FAILED,
+                Failed(
+                    cause=FailureCause.WORKER_ENDS,
+                    reason=f"its workers ended {most + 1} times before it was finished; give it a worker that runs "
+                    "for long enough, or a longer recovery.grace",
+                ).model_dump_json(),
             ],
         )
         (code, _), answer = self._run_on(feature_id, hand_back, self._cascade(feature_id), ends=True)

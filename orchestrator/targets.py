@@ -21,7 +21,8 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from orchestrator import notification, wording
 from orchestrator.sections import Notification
-from orchestrator.specialists.command import KEPT_BACK, end_group
+from orchestrator.specialists.command import KEPT_BACK
+from orchestrator.specialists.processes import Tree
 
 logger = logging.getLogger("orchestrator")
 
@@ -79,7 +80,7 @@ class Log:
 class Command:
     """A command that gets the event as JSON on its input. Exit code 0: it knows now.
 
-    It runs in a process group of its own, which is ended when it takes too long. It gets the worker's environment but
+    It is ended with all that it started, at the latest when it takes too long. It gets the worker's environment but
     for what specialists do not get either.
 
     Args:
@@ -103,31 +104,34 @@ class Command:
     def send(self, message: Mapping[str, Any]) -> str | None:
         """Run it to its end."""
         # Files, not pipes: a pool process that is forked meanwhile would hold the other end of a pipe open.
-        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
+        with (
+            tempfile.TemporaryFile() as given,
+            Path(os.devnull).open("wb") as nowhere,
+            tempfile.TemporaryFile() as said,
+        ):
             given.write(_body(message))
             given.seek(0)
             try:
-                process = subprocess.Popen(
+                tree = Tree(
                     self.command,
+                    cwd=Path.cwd(),
                     stdin=given,
-                    stdout=subprocess.DEVNULL,
+                    stdout=nowhere,
                     stderr=said,
                     env={
                         name: value
                         for name, value in os.environ.items()
                         if not name.upper().startswith(KEPT_BACK)
                     },
-                    start_new_session=True,
                 )
             except (OSError, ValueError) as error:
                 return f"it cannot be started: {getattr(error, 'strerror', None) or type(error).__name__}"
             try:
-                code = process.wait(self.timeout)
+                code = tree.wait(self.timeout)
             except subprocess.TimeoutExpired:
                 return f"no end within {self.timeout:g} s"
             finally:
-                end_group(process, GRACE)
-                process.wait()
+                tree.end(GRACE)
             return None if code == 0 else f"exit code {code}{_last_line(said)}"
 
 

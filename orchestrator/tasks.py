@@ -32,7 +32,7 @@ from orchestrator import (
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.dispatcher import Dispatcher
-from orchestrator.flows import Flow, TaskEvent
+from orchestrator.flows import WORKING, Flow, TaskEvent
 from orchestrator.models import (
     Blocked,
     Cancelled,
@@ -44,7 +44,7 @@ from orchestrator.models import (
     TaskStatus,
 )
 from orchestrator.sections import Gate
-from orchestrator.specialists import masking
+from orchestrator.specialists import masking, processes
 from orchestrator.store import Grant
 from orchestrator.visibility import SpecialistTask, TaskStopped, end
 
@@ -70,6 +70,9 @@ REFUSED = {"missing": Reason.UNKNOWN_FEATURE, "misplaced": Reason.MISPLACED}
 REPEATED = ("stale", "held")
 """Those of them that say that the message came twice, or late."""
 
+
+Attempt = tuple[str, str, int]
+"""Feature, task, number."""
 
 CELERY_OPTIONS: dict[str, Any] = {
     "bind": True,
@@ -116,10 +119,14 @@ class Shell:
             raise self._not_started(grant.code, feature_id, task_id)
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
         with shutdown.interruptible():
+            begun = processes.moment()
             try:
                 outcome, status = self._do(run)
+                if not isinstance(outcome, Completed):
+                    _end_children(begun)
                 self._conclude(run, outcome, status)
             except shutdown.WorkerEnds:
+                _end_children(begun)
                 self.hand_back(feature_id, task_id, attempt, worker, run.delivery)
                 raise TaskStopped(f"{task_id}: handed back, for the worker ends", "handed-back") from None
         if isinstance(outcome, Blocked):
@@ -195,12 +202,45 @@ class Shell:
 
     def hand_back(self, feature_id: str, task_id: str, attempt: int, worker: str, delivery: str = "") -> None:
         """Give back an attempt that cannot be finished here, for another worker to take it up at once."""
-        code, facts = self.store.hand_back(feature_id, task_id, attempt, worker=worker, delivery=delivery)
+        code, facts = self.store.hand_back(
+            feature_id,
+            task_id,
+            attempt,
+            worker=worker,
+            delivery=delivery,
+            most=self.settings.recovery.hand_backs,
+        )
         if code == "handed_back":
             logger.warning(
                 "[%s] %s attempt %s was handed back: this worker ends", feature_id, task_id, attempt
             )
         self._follow_up(facts)
+
+    def stop(self, feature_id: str, task_id: str, attempt: int, *, note: str, running: bool) -> None:
+        """Cancel a task as a person does, where its latest attempt is this one.
+
+        Args:
+            feature_id, task_id, attempt: The attempt.
+            note: Why.
+            running: It is one that a worker has begun; False: it was launched, and waits for its worker.
+
+        Raises:
+            OrchestratorError: It cannot be cancelled.
+        """
+        known = self.store.attempt(feature_id, task_id)
+        is_latest = known.get("attempt") == attempt != known.get("ended")
+        if not is_latest or (known["status"] in WORKING) is not running:
+            return
+        flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
+        move = lifecycle.move(flow, TaskEvent.TASK_CANCELLED)
+        self._follow_up(self.store.move(feature_id, task_id, flow, move, note, revoke=True))
+
+    def fail(self, feature_id: str, task_id: str, attempt: int, worker: str, outcome: Failed) -> None:
+        """Commit the failure of an attempt whose process cannot do it."""
+        is_gates = task_id.startswith("@")
+        task = _gates_task(task_id) if is_gates else self.store.task(feature_id, task_id)
+        grant = Grant("started", task=task, state=self.store.attempt(feature_id, task_id))
+        self._conclude(Run(feature_id, task, attempt, "", worker, grant), outcome, grant.status)
 
     def _work(self, run: Run) -> Outcome:
         if run.is_feature_gates:
@@ -274,6 +314,7 @@ class Shell:
 
     def _conclude(self, run: Run, outcome: Outcome, status: str) -> None:
         flow = run.flow(self.settings)
+        outcome = lifecycle.bounded(outcome, run.task.retries, run.grant.attempts)
         escalate_to = self.settings.error_handling.escalate_technical_to
         move = lifecycle.conclude(
             flow,
@@ -375,6 +416,16 @@ class Run:
         return lifecycle.GATES_FLOW if self.is_feature_gates else settings.flow_for(self.task.tags)
 
 
+def _end_children(since: float) -> None:
+    """End what Python code has started since, where it is alone in its process: it has not ended as it wanted to."""
+    if shutdown.is_pool_process():
+        from orchestrator.specialists import (
+            remains,  # here, so that whoever only enqueues does not wait for psutil
+        )
+
+        remains.end_children(since)
+
+
 def _gates_task(task_id: str) -> Task:
     """The task as which the gates of a feature run. Its id is none that a task of a feature can have."""
     return Task.model_construct(id=task_id, title=f"The feature's gates ({task_id.removeprefix('@')})")
@@ -414,6 +465,11 @@ class Files:
 def perform(context: specialists.Context, settings: Settings) -> Outcome:
     """Do the work of an attempt. Celery's own soft time limit, where an operator set one, counts as a timeout."""
     return specialists.perform(context, settings, timeouts=(TimeoutError, SoftTimeLimitExceeded))
+
+
+def attempt_of(request: Any) -> Attempt | None:
+    """The attempt that a Celery request is for, read from its id; None for a task of another kind."""
+    return canvas.attempt_of(str(request.id))
 
 
 def count_refusal(app: App, reason: Reason) -> None:

@@ -102,7 +102,7 @@ class SpecialistTask(CeleryTask[Any, Any]):
     """A Celery task by which a specialist works."""
 
     request: Any  # that of the message, with what is noted in it here
-    Request = f"{__name__}:Request"
+    Request = "orchestrator.request:Request"
     shows_result = True
     """False: what it returns is for whoever asks the result backend, and for nobody else."""
 

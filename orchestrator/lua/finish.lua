@@ -3,7 +3,7 @@
 --
 -- KEYS  1 states  2 counts  3 slots  4 delayed  5 outcomes  6 events  7 plan  8 resolved  9 freed
 -- ARGV  1 task  2 attempt  3 JSON [[event, {status: new status}], …]  4 outcome JSON
---       5 wait before the next attempt in ms ("": no next attempt)  6 "1" where this uses up a retry
+--       5 wait before the next attempt in ms ("": no next attempt)  6 the count of which this uses up one, "retried" or "later" ("": none)
 --       7 statuses that resolve a task, comma-separated  8 cause  9 specialist that gets the task next ("": the same)
 --       10 worker  11 events kept  12 the delivery that began it, as in start.lua ("": whichever did)
 -- Output {code, status, batch, its tasks, resolved, blocked, failed of them}; code and status alone where nothing was
@@ -42,7 +42,7 @@ state.status, state.finished, state.ended, state.note, state.percent = path[#pat
 state.dataflow, state.delivery = nil, nil
 if state.holds then redis.call('RPUSH', KEYS[9], cjson.encode({ ARGV[1], state.holds })) end
 state.holds = nil
-if ARGV[6] == '1' then state.retried = state.retried + 1 end
+if ARGV[6] ~= '' then state[ARGV[6]] = (state[ARGV[6]] or 0) + 1 end
 if is_resolved then state.resolved = true end
 if ARGV[9] ~= '' then
   state.escalated = true

@@ -1,5 +1,5 @@
 -- Take a running attempt back from a worker that ends: its task is launched again at once, ahead of its queue, and no loss
--- is counted. A task that is not to run twice is blocked: a person is asked.
+-- is counted. A task that is not to run twice is blocked: a person is asked. One that was handed back too often fails.
 --
 -- KEYS  1 meta  2 states  3 counts  4 slots  5 ready  6 outcomes  7 events  8 plan  9 tasks
 --       10 freed  11 delayed  12 resolved
@@ -7,6 +7,7 @@
 --       5 the same of a task that is not to run twice, its event in 6, its outcome in 7
 --       8 statuses in which a feature is over, comma-separated  9 worker, which has begun it
 --       10 events kept  11 the delivery that began it, as in start.lua ("": whichever of this worker)
+--       12 how often a task may be handed back  13 the same of one time more, its event in 14, its outcome in 15
 -- Output {code, status}
 --       "handed_back"  done; the cascade launches it
 --       "ended"        a person took it away before: it frees what it held, and its task stays where it stands
@@ -32,8 +33,12 @@ local described = redis.call('HGET', KEYS[9], ARGV[1])
 local may_run_twice = not described or cjson.decode(described).idempotent ~= false
 local from, event, arrow = state.status, ARGV[4], ARGV[3]
 
+state.handed = (state.handed or 0) + 1
 if is_over then
   -- Nothing of it runs again; the status of the feature says the rest.
+elseif may_run_twice and state.handed > tonumber(ARGV[12]) then
+  event, arrow = ARGV[14], ARGV[13]
+  redis.call('HSET', KEYS[6], ARGV[1], ARGV[15])
 elseif may_run_twice then
   -- Less than any rank (see cascade.lua).
   redis.call('ZADD', KEYS[5], string.match(redis.call('HGET', KEYS[8], ARGV[1]), '^%d+') - 1e9, ARGV[1])

@@ -52,7 +52,7 @@ if ARGV[3] ~= '' then
   state.remarks = state.remarks or {}
   state.remarks[#state.remarks + 1] = ARGV[3]
 end
-if ARGV[8] == '1' then state.retried, state.lost = 0, 0 end
+if ARGV[8] == '1' then state.retried, state.lost, state.later, state.handed = 0, 0, nil, nil end
 if not state.ending and (state.status == 'completed' or state.status == 'cancelled') then state.finished = now end
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(state))
 redis.call('ZREM', KEYS[4], ARGV[1])

@@ -112,6 +112,8 @@ SUGGESTIONS: Mapping[str, str] = {
     "failing-tests": "Mend what the tests found, and retry.",
     "dependency": "Install or configure what is missing where the worker runs, and retry.",
     "timeout": "Give it a longer timeout, or split the task, and retry.",
+    "worker-ends": "Raise recovery.grace or recovery.hand_backs, or split the task, and retry.",
+    "reported": "Read what it says and the last lines of output, and retry when it can succeed.",
     "worker-lost": "Look at the worker's machine (memory, restarts) before it runs again.",
     "out-of-memory": "Give the worker more memory, or let the task use less, and retry.",
     "gate": "Mend what the gate found, and retry.",

@@ -1,4 +1,4 @@
-"""Runs a command: an argument list, never a shell, in a process group that is gone when the task is over."""
+"""Runs a command: an argument list, never a shell. All that it started is gone when the attempt is over."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from orchestrator import errors
 from orchestrator.config import ENV_PREFIX
 from orchestrator.models import OUTCOME, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
 from orchestrator.sections import Limits
-from orchestrator.specialists import guard, masking
+from orchestrator.specialists import masking
 from orchestrator.specialists.attempt_log import AttemptLog, open_private
+from orchestrator.specialists.processes import Tree
 from orchestrator.specialists.python import outcome_of
 from orchestrator.specialists.text import as_text, last_line, shorten, within
 
@@ -61,7 +62,7 @@ class CommandRunner:
         in_project: Run in the project's folder, not in the task's own.
         env: The specialist's variables. Their values are masked in the output once the command has ended.
         timeout: Seconds after which the command is ended; None for never.
-        grace: Seconds between asking the process group to end (SIGTERM) and ending it (SIGKILL).
+        grace: Seconds between asking what it started to end (SIGTERM) and ending it (SIGKILL).
         poll: Seconds between two questions whether the attempt is cancelled.
 
     Example:
@@ -89,21 +90,20 @@ class CommandRunner:
             return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
         with files.log:
             try:
-                process = self._start(context, files)
+                tree = self._start(context, files)
             except (OSError, ValueError) as error:
                 return self._could_not_start(error, context)
-            with guard.watched(process.pid):
-                try:
-                    ended_early = self._wait(process, context)
-                except TimeoutError:
-                    if not self.timeout:
-                        raise
-                    ended_early = self._timed_out()  # the shell keeps the time too, and was first by a moment
-                finally:
-                    end_group(process, self.grace)
-                    files.log.mask(self._secrets)
+            try:
+                ended_early = self._wait(tree, context)
+            except TimeoutError:
+                if not self.timeout:
+                    raise
+                ended_early = self._timed_out()  # the shell keeps the time too, and was first by a moment
+            finally:
+                tree.end(self.grace)
+                files.log.mask(self._secrets)
             tail = masking.hide(files.log.tail(self.limits.tail), self._secrets)
-            outcome = ended_early or self._judge(process.returncode, tail, files)
+            outcome = ended_early or self._judge(tree.wait(), tail, files)
             if isinstance(outcome, Failed) and (trouble := files.log.trouble()):
                 outcome = outcome.model_copy(update={"reason": f"{outcome.reason}; {trouble}"})
             outcome = masking.masked(outcome.model_copy(update={"tail": outcome.tail or tail}), self._secrets)
@@ -114,16 +114,16 @@ class CommandRunner:
     def _secrets(self) -> tuple[str, ...]:
         return masking.texts_of(self.env.values())
 
-    def _start(self, context: Context, files: _Files) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            self.command,
-            cwd=self._folder(context),
-            env=self._environment(context, files),
-            stdin=subprocess.DEVNULL,
-            stdout=files.log.file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    def _start(self, context: Context, files: _Files) -> Tree:
+        with Path(os.devnull).open("rb") as nothing:
+            return Tree(
+                self.command,
+                cwd=self._folder(context),
+                env=self._environment(context, files),
+                stdin=nothing,
+                stdout=files.log.file,
+                stderr=files.log.file,
+            )
 
     def _folder(self, context: Context) -> Path:
         return self.project if self.in_project else context.workdir
@@ -157,13 +157,13 @@ class CommandRunner:
         reason = f"cannot start {program}: {cause}{hint}"
         return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
 
-    def _wait(self, process: subprocess.Popen[bytes], context: Context) -> Outcome | None:
+    def _wait(self, tree: Tree, context: Context) -> Outcome | None:
         """Wait for the command; the outcome of an attempt that has to be ended before it ends by itself."""
         deadline = time.monotonic() + self.timeout if self.timeout else float("inf")
         is_cancelled: bool | None = False
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=max(0.0, min(self.poll, deadline - time.monotonic())))
+                tree.wait(timeout=max(0.0, min(self.poll, deadline - time.monotonic())))
                 return None
             if time.monotonic() >= deadline:
                 return self._timed_out()
@@ -310,51 +310,3 @@ def _ending(code: int) -> str:
         return f"killed by signal {-code} ({signal.Signals(-code).name})"
     except ValueError:  # a real-time signal has no name
         return f"killed by signal {-code}"
-
-
-def end_group(process: subprocess.Popen[bytes], grace: float) -> None:
-    """End whatever is left of a command's process group, and return when it is gone.
-
-    SIGTERM first, and SIGKILL for what is still there after `grace` seconds, or at once where the waiting itself
-    is interrupted. A process that gave itself a session of its own (a daemon) is not in the group any more.
-    """
-    if not _signal(process, signal.SIGTERM):
-        return
-    try:
-        _wait_until_gone(process, grace)
-    finally:
-        if _signal(process, signal.SIGKILL):
-            _wait_until_gone(process, 1.0)
-
-
-def _wait_until_gone(process: subprocess.Popen[bytes], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while _signal(process, 0) and not _is_all_zombies(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-
-
-def _is_all_zombies(group: int) -> bool:
-    """Whether the group has members that have all ended, and only wait for process 1 to notice.
-
-    In a container without an init it never does. Reads /proc (proc_pid_stat(5)); False where there is none.
-    """
-    states = []
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # ended between the listing and the reading
-            # The name before the bracket may hold anything; behind it come the state, the parent, the group.
-            state, _, member_of = file.read_text(errors="replace").rpartition(")")[2].split()[:3]
-            states += [state] if int(member_of) == group else []
-    return bool(states) and set(states) <= {"Z", "X"}
-
-
-def _signal(process: subprocess.Popen[bytes], number: int) -> bool:
-    """Signal the group; False where nobody is left in it who can be signalled.
-
-    While a group has a member, the kernel gives its number to no other process.
-    """
-    process.poll()  # a leader that has ended stays in its group until it is waited for
-    try:
-        os.killpg(process.pid, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

@@ -19,6 +19,12 @@ STARTS = (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)
 TAKEN_BACK = ("worker-lost", "worker-ends")
 """The causes of an attempt's end that is none of its own: its worker was silent for too long, or ends."""
 
+KILLS = ("kill-child", "kill-worker", "kill-main-process", "kill-all-workers")
+"""Faults after which nothing of a worker's work can run on."""
+
+MOMENT = 0.05
+"""Seconds from the reading of a clock by a process to the writing of what it read."""
+
 ENDED = "attempt_ended"
 """An attempt has ended that a person had taken from its worker."""
 
@@ -280,6 +286,19 @@ def attempts_run_once(history: History) -> Iterator[tuple[str, str, str]]:
             yield feature, task, f"attempt {attempt} was carried out, and never started"
 
 
+def nothing_outlives_its_attempt(history: History) -> Iterator[tuple[str, str, str]]:
+    """No process of an attempt lives when what the attempt held is given away."""
+    last = dict[tuple[str, str, int], float]()
+    for effect in history.effects:
+        attempt = (effect.feature, effect.task, effect.attempt)
+        last[attempt] = max(effect.time, last.get(attempt, 0.0))
+    for story in history.stories:
+        for (task, number), event in _given_away(story).items():
+            late = last.get((story.id, task, number), 0.0) - event.time
+            if late > MOMENT and not _runs_on(history, event):
+                yield story.id, task, f"a process of attempt {number} lived {late:.2f} s after {event.id}"
+
+
 def losses_are_explained(history: History) -> Iterator[tuple[str, str, str]]:
     """Work is taken from a worker only where a fault came upon it."""
     for story, event in losses(history):
@@ -320,11 +339,8 @@ def processes_end_first(history: History) -> Iterator[tuple[str, str, str]]:
     for (feature, task, number), moment in ended.items():
         following = began.get((feature, task, number + 1))
         if following and following < moment - TICK and (feature, task, number) not in taken_back:
-            yield (
-                feature,
-                task,
-                f"attempt {number + 1} began {moment - following:.1f} s before {number} ended",
-            )
+            early = moment - following
+            yield feature, task, f"attempt {number + 1} began {early:.1f} s before {number} ended"
 
 
 def nothing_is_left_behind(history: History) -> Iterator[tuple[str, str, str]]:
@@ -337,6 +353,7 @@ HISTORY_LAWS: tuple[HistoryLaw, ...] = (
     nothing_is_lost,
     work_was_done,
     attempts_run_once,
+    nothing_outlives_its_attempt,
     losses_are_explained,
     limits_hold,
     processes_end_first,
@@ -358,6 +375,24 @@ def losses(history: History) -> Iterator[tuple[Story, Event]]:
 def begun(history: History) -> list[Effect]:
     """Every execution."""
     return [effect for effect in history.effects if effect.moment == "began"]
+
+
+def _given_away(story: Story) -> dict[tuple[str, int], Event]:
+    """When each attempt gave away what it held, by its end or by a person's word."""
+    found = dict[tuple[str, int], Event]()
+    for event in story.events:
+        is_end = event.event == ENDED or (event.source in WORKING and event.target not in ("", *WORKING))
+        if is_end and event.attempt is not None:
+            found[event.task, event.attempt] = event
+    return found
+
+
+def _runs_on(history: History, event: Event) -> bool:
+    """A lease may end under a worker that stands still or is cut off: its commands run on (docs/reliability.md)."""
+    return event.cause == "worker-lost" and any(
+        strike.fault not in KILLS and strike.touches(event.worker) and strike.began <= event.time
+        for strike in history.strikes
+    )
 
 
 def _is_taken_back(event: Event) -> bool:

@@ -189,6 +189,18 @@ def exhaust_memory(cluster: Cluster, random: Random) -> Harm | None:
     return Harm(feature=str(errand.feature.id))
 
 
+@fault
+def terminate_attempt(cluster: Cluster, random: Random) -> Harm | None:
+    """Somebody presses Terminate in Flower, or sends SIGKILL by the same means."""
+    held = cluster.held()
+    if not held:
+        return None
+    worker, (feature, launch) = random.choice(held)
+    attempt, signal_name = f"{feature}:{launch.task}:{launch.attempt}", random.choice(["SIGTERM", "SIGKILL"])
+    cluster.client.dispatcher.app.control.revoke(attempt, terminate=True, signal=signal_name)
+    return Harm((worker,), note=f"{attempt} {signal_name}")
+
+
 # --- Redis ---------------------------------------------------------------------------------------------------
 
 

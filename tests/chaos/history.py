@@ -16,7 +16,8 @@ class Effect(Model):
 
     feature: str
     task: str
-    moment: Literal["began", "done", "ended"]
+    moment: Literal["began", "lives", "done", "ended"]
+    """"lives": a process that it left in the background says so, again and again."""
     time: float
     attempt: int
     pid: int

@@ -94,7 +94,7 @@ def _task(random: Random, task_id: str, earlier: list[str], strategy: Strategy) 
     tags = _some(random, {"gated": 0.15, "needs-review": 0.08, "bug": 0.1})
     more: dict[str, Any] = {}
     if random.random() < 0.3:
-        more["run"] = ("/bin/sh", "-c", work.SHELL, "work", str(seconds), *script)
+        more["run"] = ("/bin/sh", "-c", work.SHELL, random.choice(work.DAEMONS), str(seconds), *script)
     return Task(
         id=task_id,
         specialist=random.choice(SPECIALISTS),

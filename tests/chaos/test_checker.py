@@ -259,6 +259,18 @@ def test_dataflow_has_no_barrier() -> None:
     assert check(writer.history()) == []
 
 
+def test_what_is_ending_may_live_until_it_has_ended() -> None:
+    writer = a_daemon_that_outlives_its_attempt()
+    writer.note("attempt_ended", "T1", attempt=1)
+    assert "nothing_outlives_its_attempt" not in laws(writer.history())
+
+
+def test_what_runs_on_while_its_worker_stands_still_breaks_no_law() -> None:
+    writer = a_daemon_that_outlives_its_attempt(cause="worker-lost", worker=ONE)
+    frozen = Strike(fault="freeze-worker", began=3.5, ended=9.0, workers=(ONE,))
+    assert "nothing_outlives_its_attempt" not in laws(writer.history(frozen))
+
+
 def test_a_cap_that_is_raised_makes_room() -> None:
     writer = Writer({"T1": [], "T2": []}, cap=1)
     writer.launch("T1")
@@ -508,6 +520,27 @@ def plant_a_task_over_the_limit_of_all() -> History:
     return writer.history(limits={EVERYONE: 1})
 
 
+def a_daemon_that_outlives_its_attempt(**changes: Any) -> Writer:
+    writer = Writer({"T1": []})
+    writer.launch("T1")
+    writer.start("T1")
+    writer.note("first_task_started", target="in-development")
+    writer.note("task_cancelled", "T1", target="cancelled", attempt=1, **changes)
+    writer.note("task_skipped", "T1", target="cancelled", attempt=1)
+    lives = {"feature": "f1", "task": "T1", "moment": "lives", "time": 5.5, "attempt": 1, "pid": 8}
+    writer.effects.append(Effect.model_validate(lives))
+    return writer
+
+
+def plant_a_daemon_of_an_ended_attempt() -> History:
+    return a_daemon_that_outlives_its_attempt().history()
+
+
+def plant_a_daemon_of_a_killed_worker() -> History:
+    lost = {"cause": "worker-lost", "worker": ONE}
+    return a_daemon_that_outlives_its_attempt(**lost).history(KILL)
+
+
 def plant_a_key_that_is_left() -> History:
     return well().history(leftover=("to:{f1}:slots",))
 
@@ -541,6 +574,8 @@ PLANTED: list[tuple[Callable[[], History], str]] = [
     (plant_a_completion_without_work, "work_was_done"),
     (plant_an_attempt_carried_out_twice, "attempts_run_once"),
     (plant_an_attempt_that_nobody_started, "attempts_run_once"),
+    (plant_a_daemon_of_an_ended_attempt, "nothing_outlives_its_attempt"),
+    (plant_a_daemon_of_a_killed_worker, "nothing_outlives_its_attempt"),
     (plant_a_loss_without_a_fault, "losses_are_explained"),
     (plant_a_loss_by_a_worker_that_no_fault_touched, "losses_are_explained"),
     (plant_a_task_over_the_limit_of_its_specialist, "limits_hold"),

@@ -112,12 +112,22 @@ def check_feature(context: Context) -> bool:
     return context.attempt > 1 or "gate" not in context.feature.description
 
 
+DAEMONS = ("none", "none", "setsid", "job-control", "timeout")
+"""How a command starts a process that goes its own way (see SHELL)."""
+
 SHELL = r"""
 write() { printf '%s %s %s %s\n' "$1" "$(date +%s.%3N)" "$ORCHESTRATOR_ATTEMPT" "$$" \
   >> "$CHAOS_EFFECTS/$ORCHESTRATOR_FEATURE_ID+$ORCHESTRATOR_TASK_ID"; }
+lives='while sleep 0.2; do printf "lives %s %s %s\n" "$(date +%s.%3N)" "$ORCHESTRATOR_ATTEMPT" "$$" \
+  >> "$CHAOS_EFFECTS/$ORCHESTRATOR_FEATURE_ID+$ORCHESTRATOR_TASK_ID"; done'
 trap 'write ended' EXIT
 trap 'sleep 0.4; exit 143' TERM
 write began
+case "$0" in
+  setsid) (setsid /bin/sh -c "$lives" &) ;;
+  job-control) set -m; (/bin/sh -c "$lives" &); set +m ;;
+  timeout) (timeout 60 /bin/sh -c "trap '' TERM; $lives" &) ;;
+esac
 sleep "$1"
 if [ "$ORCHESTRATOR_ATTEMPT" -lt $# ]; then shift "$ORCHESTRATOR_ATTEMPT"; else shift $#; fi
 case "${1:-ok}" in
@@ -128,4 +138,4 @@ case "${1:-ok}" in
 esac
 write done
 """
-"""The same as a command, for `sh -c SHELL work SECONDS WORD…`."""
+"""The same as a command, for `sh -c SHELL DAEMON SECONDS WORD…`."""

@@ -71,10 +71,43 @@ def test_jitter_is_between_half_of_the_wait_and_the_whole(chance: float, wait: f
 
 def test_only_the_named_causes_are_tried_again() -> None:
     retries = Retries(max=3, on=(FailureCause.TIMEOUT,))
-    assert lifecycle.conclude(FLOW, Failed(cause=FailureCause.TIMEOUT, reason="!"), retries).retried
+    assert (
+        lifecycle.conclude(FLOW, Failed(cause=FailureCause.TIMEOUT, reason="!"), retries).counts == "retried"
+    )
     assert (
         lifecycle.conclude(FLOW, Failed(cause=FailureCause.CODE, reason="!"), retries).event == "work_failed"
     )
+
+
+@pytest.mark.parametrize(
+    ("retry", "on", "retried", "event"),
+    [
+        (None, (), 0, "retry_scheduled"),
+        (False, (), 0, "work_failed"),
+        (None, (FailureCause.TIMEOUT,), 0, "work_failed"),
+        (True, (FailureCause.TIMEOUT,), 0, "retry_scheduled"),
+        (True, (), 2, "work_failed"),
+    ],
+)
+def test_a_failure_may_say_whether_a_retry_makes_sense(
+    retry: bool | None, on: tuple[FailureCause, ...], retried: int, event: str
+) -> None:
+    failed = Failed(reason="no such account", retry=retry)
+    assert lifecycle.conclude(FLOW, failed, Retries(max=2, on=on), Attempts(retried)).event == event
+
+
+def test_what_asks_to_be_tried_later_without_end_fails() -> None:
+    retries, asks = Retries(max=5, later=2), RetryLater(reason="no licence", tail="no licence\n")
+    assert lifecycle.bounded(asks, retries, Attempts(later=1)) is asks
+    assert lifecycle.conclude(FLOW, asks, retries).counts == "later"
+    failed = lifecycle.bounded(asks, retries, Attempts(later=2))
+    assert failed == Failed(
+        reason="asked 3 times to be tried again later, and its limit is 2 (retries.later): no licence",
+        tail="no licence\n",
+        retry=False,
+    )
+    assert lifecycle.conclude(FLOW, failed, retries, Attempts(later=2)).event == "work_failed"
+    assert lifecycle.bounded(asks, Retries(later=None), Attempts(later=10**6)) is asks
 
 
 def test_failed_gates_send_a_task_back_while_it_has_retries() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
@@ -96,9 +97,8 @@ def test_a_recorded_command_of_remote_control_does_nothing(project: Project, bro
     # Given a worker that was shut down by remote control, and somebody who has recorded it
     name, app = f"two@{gethostname()}", create(project.settings)
     first = project.start_worker("two", "-c", "1")
-    wait_until(lambda: app.control.ping(destination=[name], timeout=1))
-    with broker.pubsub() as channel:
-        channel.psubscribe("*")
+    wait_until(lambda: bool(app.control.ping(destination=[name], timeout=1)))
+    with listening(broker) as channel:
         app.control.rate_limit(QUEUE, "7/s", destination=[name])
         app.control.shutdown(destination=[name])
         assert first.wait(PATIENCE) == 0
@@ -107,7 +107,7 @@ def test_a_recorded_command_of_remote_control_does_nothing(project: Project, bro
 
     # When it is sent again to a worker of that name that starts later
     again = project.start_worker("two", "-c", "1")
-    wait_until(lambda: app.control.ping(destination=[name], timeout=1))
+    wait_until(lambda: bool(app.control.ping(destination=[name], timeout=1)))
     for place, data in recorded:
         broker.publish(place, data)
 
@@ -118,13 +118,21 @@ def test_a_recorded_command_of_remote_control_does_nothing(project: Project, bro
     assert app.control.ping(destination=[name], timeout=PATIENCE)
     assert again.poll() is None
     # And a command that is sent twice counts once
-    with broker.pubsub() as channel:
-        channel.psubscribe("*")
+    with listening(broker) as channel:
         app.control.rate_limit(QUEUE, "5/s", destination=[name])
         wait_until(lambda: "5/s" in log.read_text("utf-8") or "rate limit" in log.read_text("utf-8"))
         ((place, data),) = [(one["channel"], one["data"]) for one in heard(channel)]
     broker.publish(place, data)
     wait_until(lambda: "is refused (unsigned): it has come before" in log.read_text("utf-8"))
+
+
+@contextlib.contextmanager
+def listening(broker: Any) -> Iterator[Any]:
+    """Hear all that is published from here on."""
+    with broker.pubsub() as channel:
+        channel.psubscribe("*")
+        assert channel.get_message(timeout=PATIENCE)["type"] == "psubscribe"
+        yield channel
 
 
 def heard(channel: Any) -> Iterator[dict[str, Any]]:

@@ -29,7 +29,7 @@ from orchestrator.specialists import (
     FailureCause,
     RetryLater,
     attempt_log,
-    command,
+    processes,
 )
 from orchestrator.specialists.command import CommandRunner, by_exit_code
 from tests.full_disk import fill, small_disk
@@ -474,6 +474,7 @@ def test_a_real_ending_is_an_outcome(
             1,
             Failed(cause=FailureCause.TESTS, reason="2"),
         ),
+        ('{"status": "failed", "reason": "no", "retry": false}', 1, Failed(reason="no", retry=False)),
         ('{"status": "retry-later", "after": "5m"}', 0, RetryLater(after=300)),
     ],
 )
@@ -661,26 +662,19 @@ def test_a_failure_tells_of_a_log_that_takes_no_more(
 # How it is ended
 
 
-def test_a_command_over_its_time_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given a command that never ends
-    started: list[subprocess.Popen[bytes]] = []
-
-    class Watched(subprocess.Popen[bytes]):
-        def __init__(self, *args: Any, **given: Any) -> None:
-            super().__init__(*args, **given)
-            started.append(self)
-
-    monkeypatch.setattr(subprocess, "Popen", Watched)
-    try:
-        # When its time is over
-        outcome = run("import signal; signal.pause()", tmp_path, timeout=0.1)
-        # Then it is ended, and the outcome says so
-        assert outcome == Failed(cause=FailureCause.TIMEOUT, reason="timed out after 0.1 s")
-        assert started[0].returncode == -signal.SIGTERM
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
+def test_a_command_over_its_time_is_ended(tmp_path: Path) -> None:
+    # Given a command that never ends, and says by what it is ended
+    code = """import os, signal
+def tell(number, _):
+    print(signal.Signals(number).name, flush=True)
+    os._exit(0)
+signal.signal(signal.SIGTERM, tell)
+open("is-there", "w")
+while True: signal.pause()"""
+    # When its time is over, then it is ended, and the outcome says so
+    outcome = run(code, tmp_path, timeout=1)
+    reached = "SIGTERM\n" if list(tmp_path.rglob("is-there")) else ""
+    assert outcome == Failed(cause=FailureCause.TIMEOUT, reason="timed out after 1 s", tail=reached)
 
 
 def test_a_time_limit_that_the_shell_keeps_is_the_same_timeout(
@@ -777,18 +771,18 @@ def test_a_second_interruption_kills_at_once(
 ) -> None:
     # Given a family that does not listen, and a worker that is interrupted while it waits for it
     family = a_family(IGNORES, IGNORES)
-    real = command._wait_until_gone
+    listen = processes.Tree._listen_to_end
 
-    def interrupted(process: subprocess.Popen[bytes], seconds: float) -> None:
-        if seconds == PATIENCE:
+    def interrupted(tree: processes.Tree, patience: float) -> None:
+        if patience > PATIENCE:
             raise KeyboardInterrupt
-        real(process, seconds)
+        listen(tree, patience)
 
-    monkeypatch.setattr(command, "_wait_until_gone", interrupted)
+    monkeypatch.setattr(processes.Tree, "_listen_to_end", interrupted)
     # When it is cancelled, then the interruption passes on, and the family is gone nevertheless
     with pytest.raises(KeyboardInterrupt):
         a_runner(family.code, tmp_path).perform(a_context(tmp_path, is_cancelled=family.is_ready))
-    assert family.is_gone()
+    assert not any(is_running(pid) for pid in family.pids)
 
 
 def test_a_store_that_does_not_answer_does_not_end_the_work(

@@ -14,10 +14,11 @@ from orchestrator import lifecycle, planner, routing
 from orchestrator.celery import App
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.flows import SHIPPED_FLOWS, Flow
-from orchestrator.keeper import Keeper, _attempt
+from orchestrator.keeper import Keeper
 from orchestrator.models import Retries, RetryLater
 from orchestrator.sections import Recovery
 from orchestrator.store import Store
+from orchestrator.tasks import attempt_of
 from orchestrator.waker import Waker
 from tests.core import factories
 from tests.core.factories import task
@@ -71,7 +72,7 @@ def bodies() -> list[Any]:
     ],
 )
 def test_what_runs_is_told_by_its_id(id: str, attempt: tuple[str, str, int] | None) -> None:
-    assert _attempt(SimpleNamespace(id=id)) == attempt
+    assert attempt_of(SimpleNamespace(id=id)) == attempt
 
 
 def test_the_leases_of_what_runs_here_are_renewed(

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from orchestrator import planner, routing, shutdown, tasks
 from orchestrator.config import Settings
 from orchestrator.flows import FeatureEvent
+from orchestrator.lifecycle import Attempts
 from orchestrator.models import (
     Blocked,
     Completed,
@@ -325,7 +326,7 @@ def test_what_a_message_names_stays_in_its_folders(
 
     # When they come in a message
     try:
-        outcome = Alone(given, WHO, head, task, {}, attempt).work()
+        outcome = Alone(given, WHO, head, task, {}, attempt, Attempts()).work()
     except ValidationError:
         return
 

@@ -279,6 +279,13 @@ def test_to_try_later_is_no_failure(store: Store) -> None:
         run.end("T1", RetryLater(after=60))
         assert store.state(run.id, "T1").retried == 0
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
+        # But it is counted, until a person begins again
+        run.make_due("T1")
+        run.cascade()
+        assert run.start("T1").attempts.later == 1
+        run.end("T1", Failed(reason="!"))
+        run.ask("T1", TaskEvent.RETRY_REQUESTED, anew=True)
+        assert run.start("T1").attempts.later == 0
 
 
 def test_the_wait_of_a_retry_is_kept(store: Store, client: redis.Redis) -> None:

@@ -262,6 +262,25 @@ def test_an_attempt_is_handed_back_and_launched_again_without_a_loss(store: Stor
         assert run.complete("T1") == ["T2"]
 
 
+def test_a_task_that_is_handed_back_too_often_fails(store: Store) -> None:
+    with launched(store, task("T1"), task("T2", "T1")) as run:
+        for attempt in (1, 2):
+            run.start("T1", worker="w1")
+            assert store.hand_back(run.id, "T1", attempt, worker="w1", most=2)[0] == "handed_back"
+        run.start("T1", worker="w1")
+        assert store.hand_back(run.id, "T1", 3, worker="w1", most=2)[0] == "handed_back"
+        assert run.status("T1") == TaskStatus.FAILED
+        (outcome,) = store.outcomes(run.id, ["T1"]).values()
+        assert isinstance(outcome, Failed)
+        assert (outcome.cause, outcome.reason[:23]) == (FailureCause.WORKER_ENDS, "its workers ended 3 tim")
+        check(run)
+        # A person's retry begins again
+        assert run.ask("T1", TaskEvent.RETRY_REQUESTED, anew=True) == ["T1"]
+        run.start("T1", worker="w1")
+        assert store.hand_back(run.id, "T1", 4, worker="w1", most=2)[0] == "handed_back"
+        assert run.complete("T1") == ["T2"]
+
+
 def test_only_an_attempt_that_is_held_is_handed_back(store: Store) -> None:
     with launched(store, task("T1")) as run:
         assert store.hand_back(run.id, "T1", 1, worker="w1")[0] == "stale"

@@ -1,0 +1,227 @@
+"""A command and all processes that it starts: begun, awaited and ended as one. How that works is in `guard`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from orchestrator.specialists import guard
+
+logger = logging.getLogger("orchestrator")
+
+TRIES = 2
+"""A guard may have been killed since it was last used; another one is started once."""
+
+
+IS_SINCE_BOOT = hasattr(time, "CLOCK_BOOTTIME")
+
+
+def moment() -> float:
+    """Now, by the clock by which the kernel notes when a process started: where it can be, not that of the wall."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if IS_SINCE_BOOT else time.time()
+
+
+class Tree:
+    """A command that runs, with everything that it started, however far that went from it.
+
+    When this process ends, in whatever way, or the tree is dropped, everything is killed.
+
+    Args:
+        command: The argument list.
+        cwd: Where it runs.
+        env: Its environment.
+        stdin, stdout, stderr: Files.
+
+    Raises:
+        OSError, ValueError: It cannot be started; as subprocess.Popen has it.
+
+    Example:
+        tree = Tree(("make", "test"), cwd=folder, env=dict(os.environ), stdin=empty, stdout=log, stderr=log)
+        try:
+            code = tree.wait(60)
+        finally:
+            tree.end(grace=5)
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: IO[bytes],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+    ) -> None:
+        order = {"command": list(command), "cwd": str(cwd.absolute()), "env": dict(env)}
+        text = json.dumps(order).encode() + b"\n"
+        self.command = tuple(command)
+        self.pid = 0
+        self.returncode: int | None = None
+        self._left: list[str] | None = None
+        self._read = b""
+        self._socket = _hand_over([file.fileno() for file in (stdin, stdout, stderr)])
+        _open.add(self)
+        with contextlib.suppress(BrokenPipeError):
+            self._socket.sendall(text)
+        while not self.pid:
+            if not self._listen(None):
+                raise OSError(None, "the process that was to run it was killed")
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code of the command, as of subprocess.Popen.wait.
+
+        Raises:
+            subprocess.TimeoutExpired: It still runs.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.returncode is None:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                if not self._listen(left):
+                    self.returncode = -9  # its reaper was killed, and the guard killed the rest
+            except TimeoutError:
+                raise subprocess.TimeoutExpired(self.command, timeout or 0.0) from None
+        return self.returncode
+
+    def end(self, grace: float) -> None:
+        """End whatever is left of it, and return when that is gone.
+
+        SIGTERM first, and SIGKILL for what is still there after `grace` seconds, or at once where the waiting itself is
+        interrupted. What cannot be ended is logged.
+        """
+        if self._socket.fileno() < 0:
+            return
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                self._socket.sendall(f"{grace}\n".encode())
+            self._listen_to_end(grace + 2 * guard.PATIENCE)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+                self._listen_to_end(2 * guard.PATIENCE)
+            raise
+        finally:
+            self.abandon()
+        if self._left:
+            logger.warning("Of the command %s these do not end: %s", self.command[0], ", ".join(self._left))
+
+    def abandon(self) -> None:
+        """Have nothing to do with it any more. It is killed, unless another process holds it."""
+        self._socket.close()
+
+    def _listen_to_end(self, patience: float) -> None:
+        deadline = time.monotonic() + patience
+        try:
+            while self._left is None and self._listen(max(0.0, deadline - time.monotonic())):
+                pass
+        except TimeoutError:
+            self._left = [f"{self.pid} and what it started, for their reaper does not answer"]
+
+    def _listen(self, timeout: float | None) -> bool:
+        """Take in what the reaper says; False at the end of it.
+
+        Raises:
+            TimeoutError: It says nothing.
+            OSError, ValueError: The command cannot be started.
+        """
+        # A timeout of 0 would make the socket one that does not wait at all, and raises another error.
+        self._socket.settimeout(None if timeout is None else max(timeout, 0.000_001))
+        try:
+            said = self._socket.recv(65_536)
+        except ConnectionResetError:
+            return False
+        *lines, self._read = (self._read + said).split(b"\n")
+        for line in lines:
+            match json.loads(line):
+                case {"pid": int(pid)}:
+                    self.pid = pid
+                case {"code": int(code)}:
+                    self.returncode = code
+                case {"left": list(left)}:
+                    self._left = left
+                case {"error": [None, str(text)]}:
+                    raise ValueError(text)
+                case {"error": [int(number), str(text)]}:
+                    raise OSError(number, text)
+        return bool(said)
+
+
+class _Guard:
+    """The guard of this process, started when it is first needed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.control: socket.socket | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def hand_over(self, files: Sequence[int]) -> None:
+        with self.lock:
+            for left in reversed(range(TRIES)):
+                if self.control is None:
+                    self.control = self._start()
+                try:
+                    socket.send_fds(self.control, [b"."], files)
+                    return
+                except (BrokenPipeError, ConnectionResetError):
+                    self.close()
+                    if not left:
+                        raise
+
+    def close(self) -> None:
+        if self.control is not None:
+            self.control.close()
+        self.control = None
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            import psutil  # here, so that whoever only enqueues does not wait for it
+
+            packages = str(Path(psutil.__file__).parents[1])
+            # A process that has ended is waited for by subprocess when it starts the next one.
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-S", guard.__file__, str(theirs.fileno()), packages],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                pass_fds=[theirs.fileno()],
+                # A session of its own: what kills the worker's group does not kill the guard.
+                start_new_session=True,
+            )
+        return ours
+
+
+def _hand_over(files: Sequence[int]) -> socket.socket:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        _guard.hand_over([theirs.fileno(), *files])
+    return ours
+
+
+_guard = _Guard()
+_open: weakref.WeakSet[Tree] = weakref.WeakSet()
+
+
+def _leave_to_the_parent() -> None:
+    """A forked child has a guard of its own, and does not keep the commands of its parent alive."""
+    global _guard
+    _guard.close()
+    for tree in list(_open):
+        tree.abandon()
+    _guard = _Guard()
+
+
+os.register_at_fork(after_in_child=_leave_to_the_parent)
