@@ -1,8 +1,8 @@
 """Signed messages: who sent one, what it asks for, of whom, and when, under one signature.
 
 Signed is all that decides what a message does: its body, its headers (the task and its id among them), the queue, the
-time and a nonce. A message is one text of JSON, whatever its sender says of its type: no serializer is chosen by a message. The
-signature is over the letters that were sent, so that there is one way to read them.
+time and a nonce. A message is one text of JSON, whatever its sender says of its type: no serializer is chosen by it.
+The signature is over the letters that were sent, so that there is one way to read them.
 """
 
 from __future__ import annotations
