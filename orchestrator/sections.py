@@ -383,6 +383,9 @@ class BrokerSettings(Section):
     signing: Signing | None = Field(
         default=None, description="key, certificate and store: messages are signed, and others refused"
     )
+    show: Literal["ids", "titles"] = Field(
+        default="ids", description="how Celery's log, Flower and other monitors name a task that ended"
+    )
 
     @field_validator("url")
     @classmethod

@@ -16,7 +16,7 @@ from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.lifecycle import Attempts
 from orchestrator.models import Completed, Failed, Id, Outcome, Task
-from orchestrator.visibility import CanvasStopped, SpecialistTask, end
+from orchestrator.visibility import CanvasStopped, SpecialistTask, end, shown_as
 
 if TYPE_CHECKING:
     from orchestrator.celery import App
@@ -56,7 +56,7 @@ def register(app: App, settings: Settings, specialist: str) -> None:
                 "later": later + (move.counts == "later"),
             }
             raise self.retry(kwargs=counted, countdown=move.wait, max_retries=None, exc=cast("Any", error))
-        end(outcome, alone.task.id, CanvasStopped)
+        end(outcome, shown_as(alone.task, settings), CanvasStopped)
         raise AssertionError(outcome.status)
 
 

@@ -46,7 +46,7 @@ from orchestrator.models import (
 from orchestrator.sections import Gate
 from orchestrator.specialists import masking, processes
 from orchestrator.store import Grant
-from orchestrator.visibility import SpecialistTask, TaskStopped, end
+from orchestrator.visibility import SpecialistTask, TaskStopped, end, shown_as
 
 if TYPE_CHECKING:
     from orchestrator.celery import App
@@ -131,7 +131,7 @@ class Shell:
                 raise TaskStopped(f"{task_id}: handed back, for the worker ends", "handed-back") from None
         if isinstance(outcome, Blocked):
             logger.warning("[%s] %s attempt %s is blocked: %s", feature_id, task_id, attempt, outcome.reason)
-        return end(outcome, task_id)
+        return end(outcome, shown_as(run.task, self.settings))
 
     def _do(self, run: Run) -> tuple[Outcome, str]:
         """The work and its gates: the outcome, and where the attempt stands then."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +14,9 @@ from celery import states
 from celery.events.state import State
 
 from orchestrator import supervisor
-from orchestrator.celery import create
 from orchestrator.models import Feature
 from tests.acceptance.conftest import Project, open_project
+from tests.events import listening
 from tests.waiting import wait_until
 
 pytest.importorskip("sentry_sdk")
@@ -167,7 +165,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         (project.folder / "enqueue.py").write_text(ENQUEUE)
         (project.folder / "wrap.py").write_text("import instrumented\nfrom orchestrator.celery import app\n")
         seen = Seen(project)
-        with listening(project, seen.events):
+        with listening(project.settings, seen.events):
             command = ["-A", "wrap", "worker", "-n", "one@%h", "-c", "2", "-E", "--loglevel", "info"]
             with supervisor.celery(project.settings, command, project.folder / "one.log"):
                 project.run(sys.executable, "enqueue.py", FEATURE.model_dump_json(), check=True)
@@ -175,21 +173,6 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
                 wait_until(lambda: seen.signals("task_postrun") == ATTEMPTS)
                 wait_until(lambda: len(ended(seen.events)) == len(ATTEMPTS))
         yield seen
-
-
-@contextlib.contextmanager
-def listening(project: Project, events: list[dict[str, Any]]) -> Iterator[None]:
-    """Listen to Celery's events as Flower does, while the block runs."""
-    app, listens = create(project.settings), threading.Event()
-    with app.connection_for_write() as connection:
-        receiver: Any = app.events.Receiver(connection, handlers={"*": events.append})
-        receiver.on_consume_ready = lambda *_, **__: listens.set()
-        thread = threading.Thread(target=receiver.capture, kwargs={"limit": None, "wakeup": False})
-        thread.start()
-        listens.wait()
-        yield
-        receiver.should_stop = True
-        thread.join()
 
 
 def short(id: str) -> str:
