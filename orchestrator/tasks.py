@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import random
 import secrets
 import time
@@ -28,6 +29,7 @@ from orchestrator import (
     shutdown,
     specialists,
     tails,
+    watchdog,
 )
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
@@ -87,7 +89,8 @@ def register(app: App, settings: Settings, specialist: str) -> None:
 
     @app.task(name=canvas.celery_task(specialist), **CELERY_OPTIONS)
     def run(self: CeleryTask[Any, Any], feature_id: str, task_id: str, attempt: int) -> str:
-        return shell(app).attempt(specialist, feature_id, task_id, attempt, self.request.hostname or "")
+        worker, message = self.request.hostname or "", self.request.id or ""
+        return shell(app).attempt(specialist, feature_id, task_id, attempt, worker, message)
 
 
 class Shell:
@@ -99,8 +102,16 @@ class Shell:
         self.dispatcher = Dispatcher(app, self.store, pooled=True)
         self.outlast = functools.partial(outage.outlast, longest=settings.recovery.outage)
 
-    def attempt(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> str:
+    def attempt(
+        self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str, message: str = ""
+    ) -> str:
         """Begin an attempt, do its work, pass its gates, commit the outcome, launch what follows.
+
+        Args:
+            specialist: Who does it.
+            feature_id, task_id, attempt: The attempt.
+            worker: The worker that does it.
+            message: The id of its message, by which it can be ended.
 
         Returns:
             A line for Celery's log and Flower.
@@ -118,9 +129,10 @@ class Shell:
         if grant.code != "started":
             raise self._not_started(grant.code, feature_id, task_id)
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
-        with shutdown.interruptible():
-            begun = processes.moment()
+        begun = processes.moment()
+        with contextlib.ExitStack() as stack:
             try:
+                stack.enter_context(shutdown.interruptible(message))
                 outcome, status = self._do(run)
                 if not isinstance(outcome, Completed):
                     _end_children(begun)
@@ -171,9 +183,8 @@ class Shell:
         return outcome
 
     def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
-        start = functools.partial(
-            self._start, feature_id, task_id, attempt, specialist, worker, secrets.token_hex(4)
-        )
+        delivery = watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
+        start = functools.partial(self._start, feature_id, task_id, attempt, specialist, worker, delivery)
         grant = self.outlast(start, f"the start of {task_id}")
         if grant.feature_status == "planning":
             cascade = functools.partial(self.store.cascade, feature_id)

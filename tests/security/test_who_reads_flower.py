@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gc
 import json
@@ -27,7 +28,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
 
-GIVEN: tuple[type[BaseModel], ...] = (Feature, Task)
+PASSWORD = "ops:secret"
 TOLD: tuple[type[BaseModel], ...] = (Completed, Failed, Blocked, Cancelled, RetryLater)
 
 MEANT = {"Feature.id", "Task.id", "Task.depends_on", "Task.specialist"}
@@ -107,7 +108,8 @@ class Seen:
 
 def ask(port: int, path: str, data: bytes | None = None) -> str:
     """What Flower answers."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data)
+    basic = {"Authorization": f"Basic {base64.b64encode(PASSWORD.encode()).decode()}"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, basic)
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return str(answer.read().decode())
@@ -137,10 +139,14 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         "resources": {sentinel("Task.resources"): 9},
     }
     port, events = free_port(), list[dict[str, Any]]()
-    with open_project(tmp_path_factory.mktemp("flower"), **sections) as project:
+    with (
+        pytest.MonkeyPatch.context() as given,
+        open_project(tmp_path_factory.mktemp("flower"), **sections) as project,
+    ):
         (project.folder / "teller.py").write_text(TELLER)
         (project.folder / "told.json").write_text(json.dumps({**endings, **texts}))
         seen = Seen(project)
+        given.setenv("FLOWER_BASIC_AUTH", PASSWORD)
         with (
             listening(project.settings, events),
             supervisor.flower(project.settings, port=port, log=project.folder / "flower.log"),
