@@ -236,6 +236,19 @@ def _forged_alone() -> Iterator[tuple[Reason, dict[str, Any]]]:
         yield Reason.HEADERS, standalone(headers={"id": wrong})
         yield Reason.ARGUMENTS, standalone({"id": wrong, "title": "x"})
         yield Reason.ARGUMENTS, standalone(task={"id": wrong})
+    for queue in ("{auth}:meta", "unacked", "_kombu.binding.celery", "celery-task-meta-1", "a b", 7):
+        step = {"task": "senior-engineer.standalone", "args": [], "kwargs": {}, "options": {"queue": queue}}
+        yield Reason.HEADERS, standalone(embed={"chain": [step]})
+        yield Reason.HEADERS, standalone(embed={"callbacks": [{**step, "options": {"routing_key": queue}}]})
+        yield (
+            Reason.HEADERS,
+            standalone(embed={"chain": [{"task": "celery.group", "kwargs": {"tasks": [step]}}]}),
+        )
+        yield Reason.HEADERS, standalone(embed={"chord": {**step, "options": {"link": [step]}}})
+        if isinstance(queue, str) and queue.isascii():
+            route = {"delivery_info": {"exchange": "", "routing_key": queue}}
+            yield Reason.HEADERS, standalone(properties=route)
+    yield Reason.HEADERS, standalone(embed={"chain": [{"options": "x"}]})
     for task in (
         {},
         {"id": "T1", "run": 5},

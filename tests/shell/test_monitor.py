@@ -121,11 +121,11 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Compl
     )
 
 
-def answer(port: int, host: str) -> int:
+def answer(port: int, host: str, path: str = "/healthcheck", method: str = "GET") -> int:
     """The status with which it answers a request for a host."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request("GET", "/healthcheck", headers={"Host": host})
+        connection.request(method, path, headers={"Host": host})
         return connection.getresponse().status
     except OSError:
         return 0
@@ -146,6 +146,8 @@ def test_flower_answers_to_this_machine_alone(tmp_path: Path, monkeypatch: pytes
         wait_until(lambda: flower.poll() is not None or answer(port, "localhost") == 200)
         assert answer(port, "localhost") == 200
         assert answer(port, "evil.example") == 403
+        for way in monitor.STARTS:
+            assert answer(port, "localhost", f"/api/task/{way}/reviewer.standalone", "POST") == 403
         listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()]
         assert f"0100007F:{port:04X}" in listening
         assert f"00000000:{port:04X}" not in listening
