@@ -1,1 +1,1 @@
-"""Each test shows that a sentence of docs/security.md is true; the sentence stands in its docstring."""
+"""One test for each sentence of docs/security.md that is marked (test), named after it."""
