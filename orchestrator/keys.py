@@ -290,6 +290,10 @@ class Keys:
         """Hash: reason → how many messages workers refused for it (see admission.py)."""
         return f"{self.prefix}:refused"
 
+    def nonce(self, nonce: str) -> str:
+        """String: there while a signed message of a canvas, which was taken up once, could come again."""
+        return f"{self.prefix}:nonce:{nonce}"
+
     @property
     def replaced(self) -> str:
         """Hash: worker → how many of its processes were replaced, because they began nothing (see watchdog.py)."""

@@ -409,6 +409,9 @@ class BrokerSettings(Section):
     signing: Signing | None = Field(
         default=None, description="key, certificate and store: messages are signed, and others refused"
     )
+    show: Literal["ids", "titles"] = Field(
+        default="ids", description="how Celery's log, Flower and other monitors name a task that ended"
+    )
 
     @field_validator("url")
     @classmethod
@@ -508,6 +511,10 @@ class Trust(Section):
     inline_commands: bool | None = Field(
         default=None,
         description="may bring `run:` commands; null: only where Redis is the private one",
+    )
+    canvas: bool | None = Field(
+        default=None,
+        description="workers take up what Plan.canvas() sends; null: only where messages are signed",
     )
     inline_workdir: Literal["task", "project"] = Field(
         default="project", description="where inline commands run: see specialists.NAME.workdir"

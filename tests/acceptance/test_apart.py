@@ -172,7 +172,7 @@ def test_a_message_that_is_not_stored_here_is_no_success(projects: tuple[list[Pr
     shop = both[0]
     specialist = "implementation-specialist"
     app = create(shop.settings)
-    app.send_task(specialist, ("nowhere", "t1", 1), task_id="nowhere:t1:1", queue=specialist)
+    app.send_task(specialist, ("nowhere", "t1", 1), task_id="nowhere:t1:1:0f3a9c5e71d2", queue=specialist)
     store = shop.client().store
 
     # When a worker meets it
