@@ -13,8 +13,9 @@ from rich.text import Text
 from orchestrator import durations, wording
 from orchestrator.cli.output import inert
 from orchestrator.cli.snapshot import Snapshot
+from orchestrator.contract import needs
 from orchestrator.models import Feature, FeatureStatus, Progress, Route, TaskState, Unreadable
-from orchestrator.report import remedies, standing
+from orchestrator.report import standing
 
 ROUTES_SHOWN = 50
 TASKS_SHOWN = 40
@@ -149,7 +150,7 @@ def unreadable_line(feature: Unreadable) -> Text:
 
 
 def _urgency(progress: Progress) -> int:
-    if remedies.needs(progress) or progress.stopped or progress.status in WAITING:
+    if needs.of_feature(progress) or progress.stopped or progress.status in WAITING:
         return 0
     return 2 if progress.status.is_over else 1
 
