@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -17,7 +18,7 @@ def schema(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Print the JSON Schema of an answer; `schema codes` lists the codes of errors; without a name, what there is."""
+    """Print the JSON Schema of an answer; `codes` lists the codes of errors, `all` prints the whole contract."""
     if name is None:
         if as_json:
             typer.echo(compact.write({"schemas": list(ANSWERS)}))
@@ -31,5 +32,7 @@ def schema(
             return
         for code in found.codes:
             output.say(f"{code.code:<28} exit {code.exit_code}  {' '.join(code.message.split())}")
+    elif name == "all":
+        typer.echo(json.dumps(schemas.everything(), indent=1))
     else:
         typer.echo(compact.write(schemas.schema(name)))

@@ -16,7 +16,7 @@ from orchestrator.contract import needs
 from orchestrator.contract import views as contracts
 from orchestrator.contract.shapes import Features, Need
 from orchestrator.models import Progress, Route, Task, TaskState, Unreadable
-from orchestrator.report import explanation, remedies, standing
+from orchestrator.report import explanation, plain, remedies, standing
 from orchestrator.workers import Worker
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def progress(
     if as_json:
         output.answer(contracts.standing_of(found), fields)
     else:
-        output.say(standing.progress_line(found))
+        output.say(plain.short_line(found))
 
 
 def _features(client: Client, limit: int, after: str) -> Features:
@@ -108,10 +108,15 @@ def _show_needs(client: Client, features: Sequence[Progress]) -> None:
 def _show(client: Client, handle: Handle, *, whole: bool) -> None:
     snapshot = Reader(client, handle, whole=whole).take()
     progress = snapshot.progress
-    for line in views.feature_lines(snapshot, time.time(), output.console().width):
-        output.say(line)
-    output.say()
-    output.say(standing.progress_line(progress))
+    if output.console().is_terminal:
+        for drawn in views.feature_lines(snapshot, time.time(), output.console().width):
+            output.say(drawn)
+        output.say()
+        output.say(standing.progress_line(progress))
+    else:
+        known = (progress, snapshot.states, time.time(), snapshot.said, snapshot.sizes)
+        for line in plain.feature_lines(*known, whole=whole):
+            output.say(line)
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
     batch = snapshot.of_batch(progress.batch)

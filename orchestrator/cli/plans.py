@@ -11,11 +11,11 @@ import typer
 
 from orchestrator import config, drawing, feature_file, planner, routing
 from orchestrator.cli import connection, options, output
-from orchestrator.cli import views as drawn
 from orchestrator.config import Settings
 from orchestrator.contract import views
 from orchestrator.models import Feature, Plan, TaskStatus
 from orchestrator.report.plans import plan_lines
+from orchestrator.report.routes import route_lines, share_lines
 
 
 class Format(StrEnum):
@@ -49,7 +49,8 @@ def plan(
     for line in plan_lines(planned):
         output.say(line)
     output.say()
-    output.show(drawn.route_summary(feature, routes))
+    for line in share_lines(views.routes(feature, routes, limit)):
+        output.say(line)
 
 
 def make_plan(feature: Feature, settings: Settings) -> Plan:
@@ -72,7 +73,9 @@ def route(
     if as_json:
         output.answer(views.routes(feature, routes, limit, after), fields)
         return
-    output.show(drawn.route_table(feature, routes))
+    groups = views.routes(feature, routes, limit, after)
+    for line in route_lines(groups):
+        output.say(line)
 
 
 def graph(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import PurePath
 from typing import Any
 
 from pydantic import JsonValue
@@ -107,8 +106,6 @@ def _plain(value: Any) -> JsonValue:
             return [line.strip() for line in value.splitlines()]
         case None | bool() | int() | float() | str():
             return str(value) if isinstance(value, str) else value
-        case PurePath():
-            return str(value)
         case Mapping():
             return {str(name): _plain(inner) for name, inner in value.items()}
         case list() | tuple() | set() | frozenset():

@@ -140,7 +140,7 @@ def in_the_way(
 SHOWN_BEHIND = 5
 """So many of the tasks that wait behind one are named."""
 
-SHOWN_TAIL = 10
+SHOWN_TAIL = 6
 """So many lines of output stand in an answer; `task ID TASK --part log` has more."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator import errors
-from orchestrator.contract import VERSION
+from orchestrator.contract import VERSION, catalogue
 from orchestrator.contract.shapes import ANSWERS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -28,6 +28,15 @@ def schema(name: str) -> dict[str, Any]:
         raise errors.NoSuchSchema(name=name, names=", ".join(ANSWERS))
     found = ANSWERS[name].model_json_schema(mode="serialization")
     return {"$schema": DIALECT, "$id": f"orchestrator:v{VERSION}:{name}", **_bare(found)}
+
+
+def everything() -> dict[str, Any]:
+    """The contract as one value: its version, the schema of each answer, the codes of errors."""
+    return {
+        "version": VERSION,
+        "schemas": {name: schema(name) for name in ANSWERS},
+        "codes": [code.model_dump() for code in catalogue.codes().codes],
+    }
 
 
 def _bare(value: Any) -> Any:

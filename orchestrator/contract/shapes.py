@@ -173,11 +173,12 @@ class FeatureAnswer(Answer):
 class Standing(Answer):
     """Of `progress`: how far a feature is."""
 
-    rare: ClassVar = frozenset({"feature"})
+    rare: ClassVar = frozenset({"feature", "batch", "batches", "in_flight"})
 
     feature: str
     status: str
     batch: int = 0
+    batches: int = 0
     completed: int
     total: int
     in_flight: int = 0

@@ -9,7 +9,7 @@ from orchestrator.contract.shapes import Need
 from orchestrator.models import Blocked, Failed, Model, Outcome, TaskState, TaskStatus
 from orchestrator.wording import count, named, some
 
-SHOWN_TAIL = 10
+SHOWN_TAIL = needs.SHOWN_TAIL
 """Lines of a stopped task's output that stand in a report; the log has the rest."""
 
 
