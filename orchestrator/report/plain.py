@@ -110,4 +110,7 @@ def _rows(
         took = spent(state, now)
         time = "" if took is None else f" {durations.write(max(1, round(took)))}"
         reason = why(state, progress, now, said.get(state.id, ""))
-        yield f"{state.label}: {word(state)}{time}" + (f", {reason}" if reason else "")
+        known = f"{word(state)}{time}"
+        yield f"{state.label}: " + (
+            reason if reason.startswith(known) else ", ".join(filter(None, [known, reason]))
+        )

@@ -86,11 +86,11 @@ def test_a_feature_can_come_from_standard_input() -> None:
     assert as_json("plan", "-", stdin=yaml.safe_dump(LOGIN))["title"] == "Login"
 
 
-def test_a_large_plan_names_the_first_routes_and_counts_the_others() -> None:
+def test_a_large_plan_counts_the_tasks_of_each_route() -> None:
     write("large.yaml", {"title": "Large", "tasks": [{"id": f"T{number}"} for number in range(500)]})
     result = orchestrate("plan", "large.yaml")
-    assert "and 450 more" in result.stdout
-    assert len(result.stdout.splitlines()) < 100
+    assert "Implementation Specialist: 500 tasks (" in result.stdout
+    assert len(result.stdout.splitlines()) < 20
 
 
 def test_a_title_cannot_colour_the_output_or_swallow_text() -> None:
@@ -112,7 +112,10 @@ def test_route_tells_specialist_queue_tier_and_reason() -> None:
     assert route["specialist"] == {"name": "senior-engineer", "title": "Senior Engineer"}
     assert route["model_tier"] == "advanced"
     assert route["tag"] == "bug"
-    assert "T2 Mend sign-in" in orchestrate("route", "login.yaml").stdout
+    assert (
+        "Senior Engineer (tag bug → Senior Engineer (before backend)): T2"
+        in orchestrate("route", "login.yaml").stdout
+    )
 
 
 @pytest.mark.bounds
