@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import stat
 import sys
 import time
 import warnings
@@ -23,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from orchestrator import (
+    advisories,
     config,
     connections,
     embedded,
@@ -82,7 +84,8 @@ def examine(settings: Settings) -> list[Finding]:
     Example:
         unwell = any(finding.level is Level.PROBLEM for finding in examine(settings))
     """
-    looks = [_configuration(settings), _versions(), *_hidden(settings), _logs(settings), *_flower(os.environ)]
+    folders = [_logs(settings), *_roots(settings)]
+    looks = [_configuration(settings), _versions(), *_hidden(settings), *folders, *_flower(os.environ)]
     return [*looks, *_servers(settings)]
 
 
@@ -100,6 +103,9 @@ def _problem(name: str, text: str, remedy: str) -> Finding:
 
 def _configuration(settings: Settings) -> Finding:
     file = config.find_file()
+    if file and file.is_file() and file.stat().st_mode & config.OTHERS_WRITE:
+        text = f"{file} is in force, and others can write it: they could choose what workers run"
+        return _warning("configuration", text, f"See whether all in it is yours, then: chmod go-w {file}")
     if file:
         return _ok("configuration", f"{file} is in force")
     return _ok("configuration", f"the defaults are in force; there is no {settings.folder / config.FILE}")
@@ -134,6 +140,24 @@ def _logs(settings: Settings) -> Finding:
         f"{folder} cannot be written ({there})",
         "Make it writable, or set `logs` to a folder that is.",
     )
+
+
+def _roots(settings: Settings) -> Iterator[Finding]:
+    """Folders of which nothing is removed, or in which others can be in the way."""
+    logs, work = settings.log_folder, settings.folder / "work"
+    for root in (work,) if settings.logs else (logs, work):
+        if root.is_symlink():
+            yield _warning(
+                f"folder {root.name}",
+                f"{root} is a link, so nothing behind it is ever removed",
+                "Make it a folder; where logs go elsewhere, name that place in `logs`.",
+            )
+    if logs.is_dir() and logs.stat().st_mode & stat.S_IWOTH:
+        yield _warning(
+            "shared logs",
+            f"others can write {logs}: they can keep a log from being written, by making its folder first",
+            "Give the user of the workers a folder of its own in it, and name that in `logs`.",
+        )
 
 
 def _flower(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -218,13 +242,14 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
         yield _unreadable("redis version", "INFO")
         yield clock
         return
-    product = (
-        f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"
-    )
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    product = f"{name} {info[f'{name.lower()}_version']}"
     program = f", {info['executable']}" if settings.is_embedded and info.get("executable") else ""
     text = f"{url} answers ({product}{program})"
     version = tuple(int(part) for part in re.findall(r"\d+", str(info["redis_version"]))[:2])
     yield _ok("redis", text) if version >= OLDEST_REDIS else _too_old(text)
+    if not settings.is_embedded:
+        yield from _holes(name, product)
     yield _commands(client, settings)
     yield _eviction(info, settings)
     yield _persistence(info, client)
@@ -236,14 +261,27 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
     yield _replaced(_ask(lambda: client.hgetall(keys.replaced)))
 
 
+def _holes(name: str, product: str) -> Iterator[Finding]:
+    """Whether its Lua has holes: on a Redis that others can use too, a script of theirs reads and writes all of it."""
+    found, mended = advisories.holes(name, [int(part) for part in re.findall(r"\d+", product)])
+    if found:
+        yield _warning(
+            "lua",
+            f"{product} has known holes ({', '.join(found)}): whoever may run scripts there can run programs as Redis",
+            f"Use {name} {mended} or newer, or a package whose distributor says that it is mended.",
+        )
+
+
 def _commands(client: redis.Redis, settings: Settings) -> Finding:
     """Each command that is needed is tried."""
     keys = Keys(settings.redis.prefix)
-    queues = (
-        sorted({settings.queue(name) for name in settings.specialists}) if not settings.broker.url else []
-    )
+    is_broker = not settings.broker.url
     lacking = rights.missing(
-        client, keys.prefix, channel=keys.wake, queues=queues, replicas=settings.redis.replicas
+        client,
+        keys,
+        queues=sorted({settings.queue(name) for name in settings.specialists}) if is_broker else [],
+        database=(settings.redis.server.db if settings.redis.server else 0) if is_broker else None,
+        replicas=settings.redis.replicas,
     )
     if not lacking:
         return _ok("commands", f"all {len(rights.COMMANDS)} that are needed can be used")
@@ -373,7 +411,12 @@ def _persistence(info: Mapping[str, Any], client: redis.Redis) -> Finding:
         return _ok(name, "Redis writes every change to its disk (appendonly yes)")
     saves = _ask(lambda: client.config_get("save"))
     if saves is None:
-        return _unreadable(name, "CONFIG GET")
+        return _warning(
+            name,
+            "could not read it: CONFIG GET was refused",
+            "Set appendonly yes in its redis.conf, or look by hand. (CONFIG GET shows passwords too: the users of "
+            "deploy/users.acl have no right to it.)",
+        )
     if saves.get("save"):
         return _ok(name, f"Redis writes its data to its disk now and then (save {saves['save']})")
     return _warning(
@@ -483,6 +526,7 @@ def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
         return
     yield _ok("workers", f"{len(names)} there: {', '.join(sorted(names))}")
     yield from _names(present)
+    yield from _threads(present)
     for text in fingerprint.outdated(settings, present).values():
         yield _warning("worker settings", text, fingerprint.REMEDY)
     served = {name for found in answers.values() for name in queues.readable(found)}
@@ -497,6 +541,17 @@ def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
     else:
         yield _ok("queues", "each specialist's queue has a worker")
     yield from _processes(settings, client, present)
+
+
+def _threads(present: Sequence[Worker]) -> Iterator[Finding]:
+    for worker in present:
+        if worker.trouble:
+            yield _warning(
+                "worker threads",
+                f"{worker.name}: {'; '.join(worker.trouble)}",
+                "It was started again each time, and the worker's log says when. This is a mistake in the program: "
+                "report it with that line of the log, and restart the worker.",
+            )
 
 
 def _names(present: Sequence[Worker]) -> Iterator[Finding]:

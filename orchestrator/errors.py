@@ -69,6 +69,11 @@ class InvalidConfiguration(UsageError):
     told = ("count",)
 
 
+class OpenToOthers(UsageError):
+    """{path} can be written by others ({mode}), who could choose what your workers run. Nothing was started.
+    See whether all in it is yours, then: chmod -R go-w {folder}"""
+
+
 class CircularDependency(UsageError):
     """{title} cannot be planned: {count}.
     {cycles}
@@ -96,6 +101,11 @@ class UnknownSpecialist(UsageError):
 class NothingToDo(UsageError):
     """{tasks} would do nothing: {specialist} has no command and no Python callable, and the task has no `run`.
     Give the task a `run:` command, or set specialists.{specialist}.command (or .python) in the configuration."""
+
+
+class RunsInTheWorker(UsageError):
+    """The specialist {specialist} is a Python callable: it runs in the worker itself, and cannot run as {user}.
+    Make it a command (specialists.{specialist}.command), or take specialists.{specialist}.user away."""
 
 
 class NotInACanvas(UsageError):
@@ -128,6 +138,11 @@ class InlineCommandRefused(UsageError):
     """{tasks} would run a command written in the feature, which this configuration does not allow.
     Put the command in the configuration under `specialists:`, or, if you trust whoever writes features, set
     trust.inline_commands: true."""
+
+
+class InvalidId(UsageError):
+    """{id!r} is no id, so it becomes no part of a path: an id starts with a letter or digit and goes on with letters,
+    digits, _ . or -, at most 64 characters."""
 
 
 class NoSuchFeature(UsageError):
@@ -171,6 +186,11 @@ class NoSuchTask(UsageError):
 class FeatureExists(UsageError):
     """A feature with the id {feature} exists already. Choose another id (or leave it out, and one is made up),
     or give an idempotency key if the same enqueue may come twice."""
+
+
+class BadKey(UsageError):
+    """An idempotency key has 1 to {most} printable characters, and this one {found}. Nothing was stored.
+    Take a shorter name for this enqueue; of something long, a digest such as its SHA-256."""
 
 
 class KeyTaken(UsageError):

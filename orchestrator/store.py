@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from orchestrator import encoding, errors, flows, growth, lifecycle, schema, scripts
+from orchestrator import encoding, errors, flows, growth, lifecycle, schema, scripts, texts
 from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
 from orchestrator.growth import Growth, Shape
 from orchestrator.keys import FeatureKeys, Keys
@@ -553,7 +553,7 @@ class Store(Records):
         call = Call(
             "note",
             [keys.states, keys.slots, keys.events],
-            [task_id, attempt, "" if percent is None else percent, note, self.events_kept],
+            [task_id, attempt, "" if percent is None else percent, texts.as_line(note), self.events_kept],
         )
         (answer,) = self._run_on(feature_id, call, ends=True)
         return str(answer)
@@ -626,7 +626,7 @@ class Store(Records):
             [
                 task_id,
                 _steps(move),
-                note,
+                texts.as_text(note),
                 OVER_CSV,
                 ",".join(flows.TAKEN_UP),
                 resolve,
@@ -660,7 +660,7 @@ class Store(Records):
         call = Call(
             "assign",
             [keys.plan, keys.unassigned, keys.ready, keys.slots, keys.events, keys.waiting],
-            [task_id, specialist, note, self.events_kept],
+            [task_id, specialist, texts.as_text(note), self.events_kept],
         )
         (code, *_), answer = self._run_on(feature_id, call, self._cascade(feature_id))
         facts = self._facts(feature_id, answer)
@@ -703,7 +703,15 @@ class Store(Records):
                 keys.slots,
                 self.keys.finished,
             ],
-            [feature_id, event, arrow, json.dumps(dict(changes or {})), note, OVER_CSV, self.events_kept],
+            [
+                feature_id,
+                event,
+                arrow,
+                json.dumps(dict(changes or {})),
+                texts.as_text(note),
+                OVER_CSV,
+                self.events_kept,
+            ],
         )
         (code, status), answer = self._run_on(feature_id, call, self._cascade(feature_id))
         if code == "missing":
@@ -949,8 +957,8 @@ class Store(Records):
 
     # --- the end of what is over -------------------------------------------------------------------------
 
-    def forget(self, feature_id: str, older_than: float = 0.0) -> tuple[str, str]:
-        """Forget a feature that has been over for so many seconds.
+    def forget(self, feature_id: str, older_than: float = 0.0, *, dry_run: bool = False) -> tuple[str, str]:
+        """Forget a feature that has been over for so many seconds; with `dry_run`, only say what would become of it.
 
         Returns:
             The code (see forget.lua), and its status.
@@ -963,7 +971,7 @@ class Store(Records):
         call = Call(
             "forget",
             [keys.meta, keys.slots, *indexes, idempotency, *others],
-            [feature_id, OVER_CSV, round(older_than * 1000)],
+            [feature_id, OVER_CSV, round(older_than * 1000), int(dry_run)],
         )
         ((code, status),) = self._run_on(feature_id, call)
         return code, status

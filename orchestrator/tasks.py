@@ -22,13 +22,14 @@ from orchestrator import (
     canvas,
     connections,
     errors,
+    folders,
     lifecycle,
     outage,
     refusals,
-    retention,
     shutdown,
     specialists,
     tails,
+    texts,
     watchdog,
 )
 from orchestrator.admission import Reason
@@ -142,7 +143,7 @@ class Shell:
         try:
             return self._pass_gates(run, self._work(run))
         finally:
-            retention.mark(self.settings, self.store, run.feature_id)
+            folders.mark(self.settings, self.store, run.feature_id)
 
     def _not_started(self, code: str, feature_id: str, task_id: str) -> TaskStopped | Ignore:
         """How Celery is told of a message that begins nothing: it must not call that a success."""
@@ -324,7 +325,7 @@ class Shell:
             outcome,
             run.task.retries,
             run.grant.attempts,
-            chance=random.random(),
+            chance=random.random(),  # nosec B311  # it spreads retries
             status=status,
             escalate_to=None if escalate_to == run.specialist else escalate_to,
         )
@@ -373,7 +374,8 @@ class Shell:
     def _note(
         self, feature_id: str, task_id: str, attempt: int, percent: float | None = None, note: str = ""
     ) -> None:
-        note = masking.hide(note, masking.texts_of_all(self.settings))
+        # Plain first, so that nothing hides a secret from the search.
+        note = masking.hide(texts.as_line(note), masking.texts_of_all(self.settings))
         try:
             self.store.note(feature_id, task_id, attempt, percent, note)
         except redis.RedisError as error:
@@ -460,7 +462,7 @@ class Files:
     """Where an attempt keeps its files on this machine."""
 
     def __init__(self, settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> None:
-        _, work = retention.folders_of(settings, feature_id)
+        _, work = folders.of(settings, feature_id)
         self.log: Path = tails.log_file(settings, feature_id, task_id, attempt)
         self.workdir: Path = work / f"{task_id}.{attempt}"
 

@@ -102,7 +102,7 @@ class Workforce:
         self.feature_id = feature_id
         self.stack = stack
         self.own: subprocess.Popen[bytes] | None = None
-        self.log = client.settings.log_folder / "worker.log"
+        self.log = client.settings.folder / "logs" / "worker.log"  # never in a folder that others share
         self.log_start = 0
         self.missing: list[str] = []
         self.over = threading.Event()
@@ -163,7 +163,7 @@ class Workforce:
             pause = LOOK_SECONDS
             try:
                 served = listeners(self.client, queues)
-            except Exception:  # an unreachable broker is told by whoever needs it; this is only a hint
+            except Exception:  # nosec B112  # an unreachable broker is told by who needs it; this is only a hint
                 continue
             self.missing = [queue for queue in queues if queue not in served]
             pause = LOOK_SECONDS if self.missing else CALM_SECONDS
