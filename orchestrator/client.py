@@ -591,6 +591,10 @@ class Handle:
         """Say that a task cannot go on; a running attempt is ended, and holds its slot until it has ended."""
         self._client._move(self.id, task_id, TaskEvent.BLOCKER_DETECTED, note=note, revoke=True)
 
+    def fail_task(self, task_id: str, note: str = "") -> None:
+        """Say that a task has failed; a running attempt is ended, and holds its slot until it has ended."""
+        self._client._move(self.id, task_id, TaskEvent.WORK_FAILED, note=note, revoke=True)
+
     def skip(self, task_id: str, because: str) -> None:
         """Do without a task: it counts as resolved once its last attempt has ended, and what depends on it may run."""
         self._client._move(self.id, task_id, TaskEvent.TASK_SKIPPED, note=because, resolve="resolve")

@@ -7,6 +7,7 @@ attributes: `raise NoSuchFeature(feature="auth")` reads "No feature has the id a
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -15,9 +16,20 @@ class OrchestratorError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, **facts: Any) -> None:
+    told: ClassVar[tuple[str, ...]] = ()
+    """Facts that are text for the message alone: a program has them as data."""
+
+    def __init__(self, *, actions: Sequence[Mapping[str, Any]] = (), **facts: Any) -> None:
         self.facts = facts
+        self.actions = tuple(actions)
+        """The ways out as data, where there are others than the commands that the text names."""
         super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**facts))
+
+    @property
+    def summary(self) -> str:
+        """What is wrong, for a program: the message, without what is data beside it."""
+        text = str(self)
+        return text.split("\n", 1)[0].rstrip(":") if self.told else text
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -26,11 +38,13 @@ class OrchestratorError(Exception):
             raise AttributeError(name) from None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.facts)
+        return _rebuild, (type(self), self.facts, self.actions)
 
 
-def _rebuild(kind: type[OrchestratorError], facts: dict[str, Any]) -> OrchestratorError:
-    return kind(**facts)
+def _rebuild(
+    kind: type[OrchestratorError], facts: dict[str, Any], actions: Sequence[Mapping[str, Any]] = ()
+) -> OrchestratorError:
+    return kind(actions=actions, **facts)
 
 
 class UsageError(OrchestratorError):
@@ -44,11 +58,15 @@ class InvalidFeature(UsageError):
     {mistakes}
     Nothing was stored. Mend {them} and try again."""
 
+    told = ("count", "them")
+
 
 class InvalidConfiguration(UsageError):
     """{source} cannot be used: {count}.
     {mistakes}
     `orchestrator init --print` shows every setting with what it is for, and writes nothing."""
+
+    told = ("count",)
 
 
 class OpenToOthers(UsageError):
@@ -60,6 +78,8 @@ class CircularDependency(UsageError):
     """{title} cannot be planned: {count}.
     {cycles}
     {remedies}"""
+
+    told = ("title", "count", "cycles", "remedies")
 
 
 class NotParallel(UsageError):
@@ -150,6 +170,19 @@ class Outdated(OrchestratorError):
     """This version of task-orchestrator is too old for what is stored under the prefix {prefix}: schema {minimum} is
     asked for there, and it knows schema {known}. Nothing was changed.
     Install here the version that the other workers run."""
+
+
+class NoSuchField(UsageError):
+    """The answer has no field {field}. It has {fields}."""
+
+
+class NoSuchSchema(UsageError):
+    """There is no schema {name}. There are {names}."""
+
+
+class BadTask(UsageError):
+    """{source} cannot be read as a task: {cause}.
+    A task is a mapping with the fields that it has in a feature file. Nothing was added."""
 
 
 class NoSuchTask(UsageError):

@@ -324,6 +324,13 @@ class Feature(Model):
         assert feature is not None  # nosec B101  # for mypy: there would be mistakes
         return feature
 
+    def __repr__(self) -> str:
+        name = f"{self.title!r}, id={self.id!r}" if self.id else f"{self.title!r}"
+        return f"Feature({wording.one_line(name)}, {wording.count(len(self.tasks), 'task')})"
+
+    def __str__(self) -> str:
+        return repr(self)
+
     def task(self, task_id: str) -> Task:
         """The task of that id.
 
@@ -435,6 +442,15 @@ class Schedule(Model):
         description="all tasks, in launch order: of those that may start, the first does"
     )
     expected_seconds: float = Field(description="the whole, under the cap")
+
+    def __repr__(self) -> str:
+        title = wording.one_line(self.feature.title)
+        tasks = wording.count(len(self.feature.tasks), "task")
+        batches = wording.count(len(self.batches), "batch", "batches")
+        return f"{type(self).__name__}({title!r}, {tasks} in {batches}, {self.strategy}, cap={self.cap})"
+
+    def __str__(self) -> str:
+        return repr(self)
 
 
 class Plan(Schedule):

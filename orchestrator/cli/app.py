@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from typer.core import TyperGroup
 import orchestrator
 from orchestrator import errors
 from orchestrator.cli import (
+    contracts,
     decisions,
     features,
     growing,
@@ -22,7 +24,14 @@ from orchestrator.cli import (
     plans,
     retention,
     runs,
+    story,
+    tasks,
+    waiting,
 )
+from orchestrator.contract import catalogue
+
+Usage: Any = typer.BadParameter.__mro__[2]
+"""The error of a command that was typed wrongly (ClickException); Typer names only its children."""
 
 
 class Commands(TyperGroup):
@@ -35,6 +44,21 @@ class Commands(TyperGroup):
         except errors.OrchestratorError as error:
             output.fail(error, as_json=bool(ctx.meta.get(options.JSON_ASKED)))
             raise typer.Exit(error.exit_code) from None
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
+        """Run a command. With --json, a mistake in how it was typed is an object on standard output, too."""
+        typed = list(sys.argv[1:] if args is None else args)
+        if "--json" not in typed or not options.get("standalone_mode", True):
+            return super().main(args, *more, **options)
+        try:
+            sys.exit(super().main(args, *more, **{**options, "standalone_mode": False}) or 0)
+        except typer.Abort:
+            sys.exit(1)
+        except Usage as error:
+            context = getattr(error, "ctx", None)
+            name = context.info_name if context is not None and context.parent is not None else ""
+            output.answer(catalogue.usage(error.format_message(), name or ""))
+            sys.exit(error.exit_code)
 
 
 app = typer.Typer(
@@ -63,13 +87,14 @@ def start(
 
 
 PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
-    "Before a run": (plans.plan, plans.route, plans.graph),
-    "Run": (runs.run, runs.enqueue, runs.watch),
-    "See": (features.status, features.explain, features.events, logs.logs),
+    "Before a run": (plans.plan, plans.route, plans.graph, tasks.specialists),
+    "Run": (runs.run, runs.enqueue, runs.watch, waiting.wait),
+    "See": (features.status, features.progress, features.explain, tasks.task, story.events, logs.logs),
     "Answer what stopped": (decisions.retry, decisions.unblock, decisions.skip, decisions.assign),
     "Review": (decisions.approve, decisions.request_changes, decisions.advance),
     "Hold and give up": (
         decisions.hold,
+        decisions.block,
         decisions.resume,
         decisions.defer,
         decisions.cancel,
@@ -78,6 +103,7 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Steer": (decisions.pause, decisions.launch, decisions.cap, growing.add_task, growing.depend),
     "Tidy up": (retention.prune, retention.forget),
     "This machine": (machine.up, machine.doctor, machine.init, machine.config),
+    "For programs": (contracts.schema,),
 }
 for panel, commands in PANELS.items():
     for command in commands:

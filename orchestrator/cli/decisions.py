@@ -9,43 +9,44 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator import errors, graph, wording
-from orchestrator.cli import choices, connection, options, output
+from orchestrator.cli import answers, choices, connection, options, output
 from orchestrator.models import TaskState, TaskStatus
 from orchestrator.report import standing
 
 if TYPE_CHECKING:
-    from orchestrator.client import Handle
+    from orchestrator.client import Client, Handle
 
 
 @contextlib.contextmanager
-def decision(feature_id: str, text: str, *, as_json: bool) -> Iterator[Handle]:
+def decision(feature_id: str, text: str, *tasks: str | None, as_json: bool) -> Iterator[Handle]:
     """A feature about which the `with` decides something, which is told once it is done.
 
     Args:
         feature_id: The feature.
         text: What is so then.
+        tasks: The tasks that it is about.
         as_json: Tell it as JSON.
 
     Raises:
         NoSuchFeature: No feature has this id; and what `connection.client` raises.
 
     Example:
-        with decision("auth", "T3 is on hold.", as_json=False) as handle:
+        with decision("auth", "T3 is on hold.", "T3", as_json=False) as handle:
             handle.hold("T3")
     """
-    with connection.feature(feature_id) as handle:
+    with connection.client() as client:
+        handle = client.feature(feature_id)
         yield handle
-        tell(handle, text, as_json=as_json)
+        tell(client, handle, text, *tasks, as_json=as_json)
 
 
-def tell(handle: Handle, text: str, *, as_json: bool) -> None:
-    """Say what was done, and where the feature stands now."""
-    status = handle.status()
+def tell(client: Client, handle: Handle, text: str, *tasks: str | None, as_json: bool) -> None:
+    """Say what was done, and where the feature stands now, and the tasks that it was about."""
     if as_json:
-        output.write_json({"id": handle.id, "status": status, "message": text})
+        output.answer(answers.decision(client, handle, text, [task for task in tasks if task]))
         return
     output.say(text)
-    if not status.is_over:
+    if not handle.status().is_over:
         output.tell(f"Next: orchestrator watch {handle.id}")
 
 
@@ -62,12 +63,14 @@ def retry(
     as_json: options.AsJson = False,
 ) -> None:
     """Run what failed again. What is completed is never run again."""
-    with connection.feature(feature_id) as handle:
+    with connection.client() as client:
+        handle = client.feature(feature_id)
         wanted = _to_retry(handle, task_id, with_dependents=with_dependents, from_batch=from_batch)
         for state in wanted:
             _take_up(handle, state, note)
-        names = wording.some([state.id for state in wanted])
-        tell(handle, f"{names} {'runs' if len(wanted) == 1 else 'run'} again.", as_json=as_json)
+        names = [state.id for state in wanted]
+        verb = "runs" if len(wanted) == 1 else "run"
+        tell(client, handle, f"{wording.some(names)} {verb} again.", *names, as_json=as_json)
 
 
 def _to_retry(
@@ -109,7 +112,7 @@ def unblock(
     as_json: options.AsJson = False,
 ) -> None:
     """Run a blocked task again, because its obstacle is gone."""
-    with decision(feature_id, f"{task_id} runs again.", as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} runs again.", task_id, as_json=as_json) as handle:
         handle.unblock(task_id, note)
 
 
@@ -120,7 +123,7 @@ def skip(
     as_json: options.AsJson = False,
 ) -> None:
     """Do without a task: it counts as resolved, and what depends on it may run."""
-    with decision(feature_id, f"{task_id} is skipped.", as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} is skipped.", task_id, as_json=as_json) as handle:
         handle.skip(task_id, because)
 
 
@@ -138,7 +141,7 @@ def assign(
         handle.assign(task_id, specialist, note)
         if remember:
             choices.remember_tag(client.store.task(feature_id, task_id), specialist, client.settings)
-        tell(handle, f"{task_id} goes to {specialist}.", as_json=as_json)
+        tell(client, handle, f"{task_id} goes to {specialist}.", task_id, as_json=as_json)
 
 
 def approve(
@@ -148,7 +151,7 @@ def approve(
     as_json: options.AsJson = False,
 ) -> None:
     """Approve a task that is in review, or a feature that waits for its review."""
-    with decision(feature_id, f"{task_id or feature_id} is approved.", as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id or feature_id} is approved.", task_id, as_json=as_json) as handle:
         if task_id is None:
             handle.approve_feature(note)
         else:
@@ -162,7 +165,7 @@ def request_changes(
     as_json: options.AsJson = False,
 ) -> None:
     """Send a task that is in review back to its specialist."""
-    with decision(feature_id, f"{task_id} goes back to its specialist.", as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} goes back to its specialist.", task_id, as_json=as_json) as handle:
         handle.request_changes(task_id, note)
 
 
@@ -177,7 +180,8 @@ def advance(
     with connection.client() as client:
         handle = client.feature(feature_id)
         handle.advance(task_id, to, note)
-        tell(handle, f"{task_id} is {client.store.state(feature_id, task_id).status}.", as_json=as_json)
+        status = client.store.state(feature_id, task_id).status
+        tell(client, handle, f"{task_id} is {status}.", task_id, as_json=as_json)
 
 
 def hold(
@@ -187,7 +191,7 @@ def hold(
     as_json: options.AsJson = False,
 ) -> None:
     """Put a task on hold; if it runs, its work is ended."""
-    with decision(feature_id, f"{task_id} is on hold.", as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} is on hold.", task_id, as_json=as_json) as handle:
         handle.hold(task_id, note)
 
 
@@ -198,7 +202,7 @@ def resume(
     as_json: options.AsJson = False,
 ) -> None:
     """Take up again a task that was on hold or deferred, or a feature that was paused."""
-    with decision(feature_id, f"{task_id or feature_id} goes on.", as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id or feature_id} goes on.", task_id, as_json=as_json) as handle:
         if task_id is None:
             handle.resume(note)
         else:
@@ -212,7 +216,7 @@ def defer(
     as_json: options.AsJson = False,
 ) -> None:
     """Put a task off; what depends on it waits until it is resumed or skipped."""
-    with decision(feature_id, f"{task_id} is deferred.", as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} is deferred.", task_id, as_json=as_json) as handle:
         handle.defer(task_id, note)
 
 
@@ -223,17 +227,39 @@ def cancel(
     as_json: options.AsJson = False,
 ) -> None:
     """Cancel a feature, or one task: nothing more of it starts, and what runs is ended within seconds."""
-    with decision(feature_id, f"{task_id or feature_id} is cancelled.", as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id or feature_id} is cancelled.", task_id, as_json=as_json) as handle:
         if task_id is None:
             handle.cancel(note)
         else:
             handle.cancel_task(task_id, note)
 
 
-def fail(feature_id: options.FeatureId, because: options.Reason, as_json: options.AsJson = False) -> None:
-    """Give a feature up: as cancel, and it counts as failed."""
-    with decision(feature_id, f"{feature_id} is given up.", as_json=as_json) as handle:
-        handle.fail(because)
+def block(
+    feature_id: options.FeatureId,
+    task_id: options.TaskId,
+    because: options.Reason,
+    as_json: options.AsJson = False,
+) -> None:
+    """Say that a task cannot go on; if it runs, its work is ended. `unblock` lets it run again."""
+    with decision(feature_id, f"{task_id} is blocked.", task_id, as_json=as_json) as handle:
+        handle.block(task_id, because)
+
+
+def fail(
+    feature_id: options.FeatureId,
+    task_id: options.MaybeTask = None,
+    because: Annotated[
+        str, typer.Option("--because", "--note", help="Why; kept in the feature's events.")
+    ] = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Give a feature up: as cancel, and it counts as failed. Or one task: if it runs, its work is ended."""
+    text = f"{task_id} has failed." if task_id else f"{feature_id} is given up."
+    with decision(feature_id, text, task_id, as_json=as_json) as handle:
+        if task_id is None:
+            handle.fail(because)
+        else:
+            handle.fail_task(task_id, because)
 
 
 def pause(feature_id: options.FeatureId, note: options.Note = "", as_json: options.AsJson = False) -> None:
@@ -244,9 +270,10 @@ def pause(feature_id: options.FeatureId, note: options.Note = "", as_json: optio
 
 def launch(feature_id: options.FeatureId, as_json: options.AsJson = False) -> None:
     """Start the next batch of a feature that waits for it."""
-    with connection.feature(feature_id) as handle:
+    with connection.client() as client:
+        handle = client.feature(feature_id)
         handle.launch()
-        tell(handle, f"Batch {handle.progress().batch} is launched.", as_json=as_json)
+        tell(client, handle, f"Batch {handle.progress().batch} is launched.", as_json=as_json)
 
 
 def cap(

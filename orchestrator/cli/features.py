@@ -1,20 +1,22 @@
-"""status, explain, events: what is known of enqueued features."""
+"""status, progress, explain: what is known of enqueued features."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, routing, wording, workers
-from orchestrator.cli import connection, options, output, views
+from orchestrator import errors, routing, workers
+from orchestrator.cli import answers, connection, options, output, views
 from orchestrator.cli.snapshot import Reader
-from orchestrator.models import Event, Progress, Route, Task, TaskState, Unreadable
-from orchestrator.report import explanation, remedies, standing
-from orchestrator.report.events import event_line, gone_line
+from orchestrator.contract import needs
+from orchestrator.contract import views as contracts
+from orchestrator.contract.shapes import Features, Need
+from orchestrator.models import Progress, Route, Task, TaskState, Unreadable
+from orchestrator.report import explanation, plain, remedies, standing
 from orchestrator.workers import Worker
 
 if TYPE_CHECKING:
@@ -33,24 +35,57 @@ def status(
         bool, typer.Option("--all", help="Every batch and task, also of a large feature.")
     ] = False,
     as_json: options.AsJson = False,
+    fields: options.Fields = None,
+    limit: options.Limit = contracts.LIMIT,
+    after: options.After = "",
 ) -> None:
     """Show where features stand, or one feature with its batches and tasks."""
     from orchestrator.cli import workforce
 
     with connection.client(looks=True) as client:
-        if feature_id is None:
-            _list(client, as_json=as_json)
+        if feature_id is not None:
+            handle = client.feature(feature_id)
+            if as_json:
+                output.answer(answers.feature(client, handle, whole=whole, limit=limit, after=after), fields)
+            else:
+                _show(client, handle, whole=whole)
+        elif as_json:
+            output.answer(_features(client, limit, after), fields)
         else:
-            _show(client, client.feature(feature_id), whole=whole, as_json=as_json)
+            _list(client)
         workforce.tell_outdated(client)
 
 
-def _list(client: Client, *, as_json: bool) -> None:
+def progress(
+    feature_id: options.FeatureId, as_json: options.AsJson = False, fields: options.Fields = None
+) -> None:
+    """Say in one line how far a feature is."""
+    with connection.client(looks=True) as client:
+        found = client.feature(feature_id).progress()
+    if as_json:
+        output.answer(contracts.standing_of(found), fields)
+    else:
+        output.say(plain.short_line(found))
+
+
+def _features(client: Client, limit: int, after: str) -> Features:
+    part, left, cursor = contracts.page(client.overview(active=True), limit, after, lambda one: one.id)
+    lines = []
+    for one in part:
+        found: list[Need] = []
+        if isinstance(one, Progress) and (one.status in views.WAITING or one.is_overdue):
+            with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature):
+                found = needs.of_feature(
+                    one, client.feature(one.id).unsettled(), specialists=client.settings.specialists
+                )
+        lines.append(contracts.feature_line(one, found[:limit]))
+    return Features(features=tuple(lines), left_out=contracts.left_out(features=left), after=cursor)
+
+
+def _list(client: Client) -> None:
     found = client.overview(active=True)
     features = [one for one in found if isinstance(one, Progress)]
-    if as_json:
-        output.write_json(found)
-    elif found:
+    if found:
         if features:
             output.show(views.feature_table(features, time.time()))
         for one in found:
@@ -66,32 +101,22 @@ def _show_needs(client: Client, features: Sequence[Progress]) -> None:
     waiting = [progress for progress in features if progress.status in views.WAITING or progress.is_overdue]
     for progress in waiting[:NEEDS_SHOWN]:
         with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature):
-            for need in remedies.needs(progress, client.feature(progress.id).unsettled())[:NEEDS_SHOWN]:
-                output.say(f"{progress.id}: {need.what}. Next: {need.command}")
+            for need in needs.of_feature(progress, client.feature(progress.id).unsettled())[:NEEDS_SHOWN]:
+                output.say(f"{progress.id}: {remedies.need_line(need)}")
 
 
-def _show(client: Client, handle: Handle, *, whole: bool, as_json: bool) -> None:
+def _show(client: Client, handle: Handle, *, whole: bool) -> None:
     snapshot = Reader(client, handle, whole=whole).take()
     progress = snapshot.progress
-    if as_json:
-        sizes = snapshot.sizes
-        output.write_json(
-            {
-                **progress.model_dump(mode="json"),
-                "percent": progress.percent,
-                "batch_sizes": {str(number): size for number, size in sizes.items()},
-                "is_whole": snapshot.is_whole,
-                "tasks": [
-                    {**state.model_dump(mode="json"), "said": snapshot.said.get(state.id, "")}
-                    for state in snapshot.states
-                ],
-            }
-        )
-        return
-    for line in views.feature_lines(snapshot, time.time(), output.console().width):
-        output.say(line)
-    output.say()
-    output.say(standing.progress_line(progress))
+    if output.console().is_terminal:
+        for drawn in views.feature_lines(snapshot, time.time(), output.console().width):
+            output.say(drawn)
+        output.say()
+        output.say(standing.progress_line(progress))
+    else:
+        known = (progress, snapshot.states, time.time(), snapshot.said, snapshot.sizes)
+        for line in plain.feature_lines(*known, whole=whole):
+            output.say(line)
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
     batch = snapshot.of_batch(progress.batch)
@@ -101,8 +126,9 @@ def _show(client: Client, handle: Handle, *, whole: bool, as_json: bool) -> None
         progress, batch, time.time(), _output_ages(client, progress.id, batch)
     ):
         output.say(late)
-    for need in remedies.needs(progress, handle.unsettled())[:NEEDS_SHOWN]:
-        output.say(f"{need.what}. Next: {need.command}")
+    for need in needs.of_feature(progress, handle.unsettled())[:NEEDS_SHOWN]:
+        if need.need != "overdue":  # the lines above say it, and this is the command that it names
+            output.say(remedies.need_line(need))
 
 
 def _processes(client: Client, progress: Progress) -> int:
@@ -129,7 +155,12 @@ def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -
     return ages
 
 
-def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: options.AsJson = False) -> None:
+def explain(
+    feature_id: options.FeatureId,
+    task_id: options.TaskId,
+    as_json: options.AsJson = False,
+    fields: options.Fields = None,
+) -> None:
     """Say why a task stands where it stands: what it waits for, or what went wrong, and what to do."""
     with connection.client(looks=True) as client:
         handle = client.feature(feature_id)
@@ -137,10 +168,11 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: opt
         states = {state.id: state for state in handle.states()}
         state = states[task_id]
         route = _route(client, task)
+        progress = handle.progress()
         found = explanation.explain(
             task,
             state,
-            handle.progress(),
+            progress,
             others=states,
             now=time.time(),
             outcome=handle.outcome(task_id),
@@ -148,9 +180,12 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: opt
             listeners=_listeners(client, route) if state.phase == "launched" else None,
             limit=client.store.limit(state.limit) if state.limit else None,
         )
-    if as_json:
-        output.write_json({**found.model_dump(mode="json"), "route": route})
-        return
+        if as_json:
+            waits = answers.find_needs(
+                client, handle, progress, needs.in_the_way(task, state, progress, states)
+            )
+            output.answer(contracts.explained(found, waits, route), fields)
+            return
     output.say(found.answer, "bold")
     for detail in found.details:
         output.say(f"  {detail}")
@@ -175,44 +210,3 @@ def _listeners(client: Client, route: Route | None) -> Mapping[str, Sequence[Wor
         return workforce.listeners(client, [route.queue] if route else [])
     except OperationalError:
         return None
-
-
-def events(
-    feature_id: options.FeatureId,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until nothing more happens.")] = False,
-    as_json: options.AsJson = False,
-) -> None:
-    """Print every event of a feature, oldest first."""
-    with connection.client(looks=True) as client:
-        handle = client.feature(feature_id)
-        if gone := handle.events_gone():
-            output.tell(gone_line(gone, client.settings.limits.events))
-        for event in handle.follow() if follow else _all_events(handle):
-            if as_json:
-                output.write_json(event, indent=None)
-            else:
-                output.say(_event_line(event))
-
-
-def _all_events(handle: Handle) -> Iterator[Event]:
-    after = "-"
-    while found := handle.events(after):
-        yield from found
-        after = found[-1].id
-
-
-def _event_line(event: Event) -> str:
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.time))
-    facts = {
-        "batch": event.batch,
-        "attempt": event.attempt,
-        "cause": event.cause,
-        "percent": event.percent,
-        "note": event.note,
-        "worker": event.worker,
-    }
-    arrow = f"{event.source} → {event.target}" if event.source and event.target else event.target
-    if event.event in ("batch_overdue", "at_capacity"):
-        return f"{moment}  {event.event:<24}  {event_line(event)}"
-    told = "  ".join(f"{name}={wording.one_line(str(value))}" for name, value in facts.items() if value)
-    return f"{moment}  {event.event:<24}  {event.task:<8}  {arrow:<26}  {told}".rstrip()

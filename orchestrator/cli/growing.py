@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
-from orchestrator import errors, wording
+from orchestrator import config, documents, errors, wording
 from orchestrator.cli import options
 from orchestrator.cli.decisions import decision
-from orchestrator.models import Task
+from orchestrator.models import Priority, Task
 
 DependsOn = Annotated[
     list[str] | None,
@@ -21,32 +24,127 @@ DependsOn = Annotated[
 
 def add_task(
     feature_id: options.FeatureId,
-    task_id: options.TaskId,
-    title: Annotated[str, typer.Option("--title", help="One line.")] = "",
+    task_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[TASK]", help="Id of the task; with --file, its own where left out."),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            "--file", help="YAML or JSON: a task, or a list of tasks; - is standard input. Options go before."
+        ),
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="One line.")] = None,
+    description: Annotated[str | None, typer.Option("--description", help="What it is about.")] = None,
     tags: Annotated[
         list[str] | None, typer.Option("--tag", help="Routes it; may be given several times.")
     ] = None,
     depends_on: DependsOn = None,
-    run: Annotated[str | None, typer.Option("--run", help="Inline command, where they are allowed.")] = None,
-    specialist: Annotated[str | None, typer.Option("--specialist", help="Overrides the routing.")] = None,
+    priority: Annotated[Priority | None, typer.Option("--priority", help="Goes first, or last.")] = None,
+    complexity: Annotated[int | None, typer.Option("--complexity", min=1, max=10, help="1 to 10.")] = None,
     estimate: Annotated[
         str | None, typer.Option("--estimate", help="Expected duration, such as 25m.")
+    ] = None,
+    timeout: Annotated[str | None, typer.Option("--timeout", help="It is ended after this.")] = None,
+    retries: Annotated[int | None, typer.Option("--retries", min=0, max=100, help="After the first.")] = None,
+    idempotent: Annotated[
+        bool | None,
+        typer.Option(
+            "--idempotent/--not-idempotent", help="Not: a person is asked before a lost attempt runs again."
+        ),
+    ] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Inline command, where they are allowed.")] = None,
+    specialist: Annotated[str | None, typer.Option("--specialist", help="Overrides the routing.")] = None,
+    resources: Annotated[
+        list[str] | None, typer.Option("--resource", metavar="NAME[=N]", help="May be given several times.")
+    ] = None,
+    params: Annotated[
+        list[str] | None,
+        typer.Option("--param", metavar="NAME=VALUE", help="Data for the specialist; JSON, else a text."),
     ] = None,
     note: options.Note = "",
     as_json: options.AsJson = False,
 ) -> None:
-    """Add a task to a feature that runs. It is refused where it would close a circle."""
+    """Add a task to a feature that runs, or several from a file. It is refused where it would close a circle."""
     given = {
+        "id": task_id,
         "title": title,
+        "description": description,
         "tags": tags,
         "depends_on": depends_on,
-        "run": shlex.split(run) if run else None,
-        "specialist": specialist,
+        "priority": priority,
+        "complexity": complexity,
         "estimate": estimate,
+        "timeout": timeout,
+        "retries": retries,
+        "idempotent": idempotent,
+        "run": run,
+        "specialist": specialist,
+        "resources": _pairs(resources, int, "1"),
+        "params": _pairs(params, _value),
     }
-    task = make_task({"id": task_id, **{name: value for name, value in given.items() if value}})
-    with decision(feature_id, f"{task_id} is added.", as_json=as_json) as handle:
-        handle.add_task(task, note)
+    own = {name: value for name, value in given.items() if value not in (None, [], {})}
+    written = _read(file) if file else [{}]
+    if len(written) != 1 and own:
+        raise typer.BadParameter(
+            "there are several tasks in it, and options are for one", param_hint="--file"
+        )
+    tasks = [make_task({**fields, **own}) for fields in written]
+    names = [task.id for task in tasks]
+    verb = "is" if len(names) == 1 else "are"
+    with decision(feature_id, f"{wording.some(names)} {verb} added.", *names, as_json=as_json) as handle:
+        handle.add_tasks(tasks, note)
+
+
+def _pairs(texts: list[str] | None, read: Callable[[str], Any], missing: str | None = None) -> dict[str, Any]:
+    """NAME=VALUE, each read; without a value it is `missing`, where that is allowed."""
+    pairs = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals and missing is None:
+            raise typer.BadParameter(f"{text} has no value; write {name}=VALUE", param_hint="--param")
+        try:
+            pairs[name] = read(value if equals else missing or "")
+        except ValueError:
+            raise typer.BadParameter(
+                f"{value} is no number; write {name}=1", param_hint="--resource"
+            ) from None
+    return pairs
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _read(file: str) -> list[dict[str, Any]]:
+    """The tasks of a file.
+
+    Raises:
+        BadTask: It cannot be read, or holds no task.
+    """
+    settings = config.load()
+    source = "Standard input" if file == "-" else file
+    if file == "-":
+        data = sys.stdin.buffer.read(settings.limits.file + 1)
+    else:
+        try:
+            with Path(file).open("rb") as opened:
+                data = opened.read(settings.limits.file + 1)
+        except OSError as error:
+            raise errors.BadTask(source=source, cause=error.strerror or str(error)) from None
+    try:
+        document = documents.YamlDocument(documents.decode(data, settings.limits), settings.limits)
+    except documents.Unreadable as error:
+        raise errors.BadTask(source=source, cause=error.mistake.message) from None
+    if document.mistakes:
+        raise errors.BadTask(source=source, cause=document.mistakes[0].message)
+    found = document.value if isinstance(document.value, list) else [document.value]
+    if not found or not all(isinstance(one, dict) for one in found):
+        raise errors.BadTask(source=source, cause="it is neither a mapping nor a list of mappings")
+    return found
 
 
 def make_task(fields: dict[str, Any]) -> Task:
@@ -75,5 +173,5 @@ def depend(
     as_json: options.AsJson = False,
 ) -> None:
     """Let a task that has not started wait for others too. It is refused where it would close a circle."""
-    with decision(feature_id, f"{task_id} waits for {', '.join(on)}.", as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} waits for {', '.join(on)}.", task_id, as_json=as_json) as handle:
         handle.depend(task_id, on, note)

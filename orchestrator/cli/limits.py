@@ -10,6 +10,8 @@ from rich.table import Table
 
 from orchestrator import durations
 from orchestrator.cli import connection, options, output
+from orchestrator.contract import views
+from orchestrator.contract.shapes import Limits
 from orchestrator.limits import Limit
 from orchestrator.wording import count, some
 
@@ -19,13 +21,19 @@ app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
 
 
 @app.callback()
-def limits(ctx: typer.Context, as_json: options.AsJson = False) -> None:
+def limits(
+    ctx: typer.Context,
+    as_json: options.AsJson = False,
+    fields: options.Fields = None,
+    limit: options.Limit = 50,
+    after: options.After = "",
+) -> None:
     """Show what holds over all features: how much there is, who holds it, and how many tasks wait for it."""
     if ctx.invoked_subcommand is not None:
         return
     with connection.client(looks=True) as client:
         found = client.limits()
-    _show(found, as_json=as_json)
+    _show(found, as_json=as_json, fields=fields, limit=limit, after=after)
 
 
 @app.command("set")
@@ -42,7 +50,7 @@ def change(
     with connection.client() as client:
         limit = client.set_limit(name, amount)
     if as_json:
-        output.write_json(limit)
+        output.answer(views.limit_line(limit))
         return
     output.say(f"{limit.title}: {'no limit' if amount == 'none' else limit.amount}.")
 
@@ -55,9 +63,13 @@ def reset(as_json: options.AsJson = False) -> None:
     _show(found, as_json=as_json)
 
 
-def _show(found: Sequence[Limit], *, as_json: bool) -> None:
+def _show(
+    found: Sequence[Limit], *, as_json: bool, fields: str | None = None, limit: int = 50, after: str = ""
+) -> None:
     if as_json:
-        output.write_json(found)
+        part, left, cursor = views.page(found, limit, after, lambda one: one.name)
+        lines = tuple(views.limit_line(one) for one in part)
+        output.answer(Limits(limits=lines, left_out=views.left_out(limits=left), after=cursor), fields)
     elif found:
         output.show(_table(found))
     else:

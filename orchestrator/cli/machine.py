@@ -18,6 +18,8 @@ from orchestrator import errors, private
 from orchestrator.cli import options, output, views
 from orchestrator.config import Settings
 from orchestrator.config_template import template
+from orchestrator.contract import views as contracts
+from orchestrator.contract.shapes import FindingLine, Findings, Setting, SettingsAnswer
 
 if TYPE_CHECKING:
     from orchestrator.doctor import Finding
@@ -81,13 +83,23 @@ def _attend(settings: Settings, children: Mapping[str, subprocess.Popen[bytes]],
         time.sleep(POLL_SECONDS)
 
 
-def doctor(as_json: options.AsJson = False) -> None:
+def doctor(
+    as_json: options.AsJson = False,
+    fields: options.Fields = None,
+    limit: options.Limit = 50,
+    after: options.After = "",
+) -> None:
     """Check all that a feature needs to run: settings, Redis, broker, workers, folders. Exit code 1: a problem."""
     from orchestrator import doctor as examiner
 
     findings = examiner.examine(configuration.load().for_looking())
     if as_json:
-        output.write_json(findings)
+        part, left, cursor = contracts.page(findings, limit, after, lambda one: one.name)
+        lines = [
+            FindingLine(finding=one.name, level=one.level, text=one.text, remedy=one.remedy) for one in part
+        ]
+        left_out = contracts.left_out(findings=left)
+        output.answer(Findings(findings=tuple(lines), left_out=left_out, after=cursor), fields)
     else:
         _show_findings(findings)
     if any(finding.level is examiner.Level.PROBLEM for finding in findings):
@@ -126,7 +138,12 @@ def init(
     output.tell("Next: orchestrator doctor")
 
 
-def config(as_json: options.AsJson = False) -> None:
+def config(
+    as_json: options.AsJson = False,
+    fields: options.Fields = None,
+    limit: options.Limit = 50,
+    after: options.After = "",
+) -> None:
     """Show every setting in force and where it came from: environment, file or default. Secrets are hidden."""
     file = configuration.find_file()
     settings = configuration.load()
@@ -136,7 +153,18 @@ def config(as_json: options.AsJson = False) -> None:
         for path, value in _leaves(settings.model_dump(mode="json"))
     ]
     if as_json:
-        output.write_json({"file": file, "folder": settings.folder, "settings": rows})
+        part, left, cursor = contracts.page(rows, limit, after, lambda row: row["setting"])
+        lines = [Setting(setting=row["setting"], value=row["value"], origin=row["from"]) for row in part]
+        output.answer(
+            SettingsAnswer(
+                file=str(file or ""),
+                folder=str(settings.folder),
+                settings=tuple(lines),
+                left_out=contracts.left_out(settings=left),
+                after=cursor,
+            ),
+            fields,
+        )
         return
     output.say(
         f"File: {file}"

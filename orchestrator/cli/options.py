@@ -28,6 +28,19 @@ TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Write JSON to standard output, and nothing else.", callback=_remember)
 ]
+Fields = Annotated[
+    str | None,
+    typer.Option(
+        "--fields", metavar="A,B", help="With --json: only these, such as status,tasks.task; or all."
+    ),
+]
+Limit = Annotated[
+    int,
+    typer.Option("--limit", min=1, max=100_000, help="At most so much of each list; the rest is counted."),
+]
+After = Annotated[
+    str, typer.Option("--after", metavar="CURSOR", help="Go on after what an answer ended with.")
+]
 StrategyOption = Annotated[
     Strategy | None, typer.Option("--strategy", help="Goes before the strategy of the file.")
 ]

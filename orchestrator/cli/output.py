@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from typing import IO, Any
+from typing import IO
 
-from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from orchestrator import errors
 from orchestrator.config import Settings
+from orchestrator.contract import catalogue, compact
+from orchestrator.contract.shapes import Answer
 from orchestrator.specialists.text import as_text
 
 PIPE_WIDTH = 200
@@ -52,20 +52,16 @@ def tell_what_starts(settings: Settings) -> None:
         tell(f"The configuration of this folder {settings.starts}.")
 
 
-def write_json(value: Any, *, indent: int | None = 2) -> None:
-    """Write a value to standard output as JSON; our models may be anywhere in it."""
-    sys.stdout.write(json.dumps(value, indent=indent, default=_plain) + "\n")
+def answer(found: Answer, fields: str | None = None) -> None:
+    """Write an answer to standard output as JSON on one line: its fields of these names, or those of the rule."""
+    sys.stdout.write(compact.write(compact.select(found, fields)) + "\n")
     sys.stdout.flush()
-
-
-def _plain(value: object) -> Any:
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
 
 
 def fail(error: errors.OrchestratorError, *, as_json: bool) -> None:
     """Write an error: its message to standard error, or with --json its facts to standard output."""
     if as_json:
-        write_json({"error": type(error).__name__, "message": str(error), "facts": error.facts})
+        answer(catalogue.of(error))
         return
     if sys.stderr.isatty():
         console(sys.stderr).print(Text("error:", style="bold red"), end=" ")

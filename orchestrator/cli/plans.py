@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from orchestrator import config, drawing, feature_file, planner, routing
-from orchestrator.cli import connection, options, output, views
+from orchestrator.cli import connection, options, output
 from orchestrator.config import Settings
-from orchestrator.models import Feature, Plan, Route, TaskStatus
+from orchestrator.contract import views
+from orchestrator.models import Feature, Plan, TaskStatus
 from orchestrator.report.plans import plan_lines
+from orchestrator.report.routes import route_lines, share_lines
 
 
 class Format(StrEnum):
@@ -32,6 +34,9 @@ def plan(
     strategy: options.StrategyOption = None,
     cap: options.Cap = None,
     as_json: options.AsJson = False,
+    fields: options.Fields = None,
+    limit: options.Limit = views.LIMIT,
+    after: options.After = "",
 ) -> None:
     """Show what would run when, and who would do it. Nothing is stored."""
     settings = config.load()
@@ -39,12 +44,13 @@ def plan(
     planned = make_plan(feature, settings)
     routes = routing.route(feature, settings)
     if as_json:
-        output.write_json(_as_json(planned, routes))
+        output.answer(views.plan(planned, routes, limit, after), fields)
         return
     for line in plan_lines(planned):
         output.say(line)
     output.say()
-    output.show(views.route_summary(feature, routes))
+    for line in share_lines(views.routes(feature, routes, limit)):
+        output.say(line)
 
 
 def make_plan(feature: Feature, settings: Settings) -> Plan:
@@ -53,26 +59,23 @@ def make_plan(feature: Feature, settings: Settings) -> Plan:
     return planner.plan(feature, settings.parallelism.max_parallel_tasks)
 
 
-def _as_json(planned: Plan, routes: Mapping[str, Route]) -> dict[str, Any]:
-    return {
-        "title": planned.feature.title,
-        "tasks": len(planned.feature.tasks),
-        **planned.model_dump(mode="json", exclude={"feature"}),
-        "saving_percent": planned.saving_percent,
-        "is_guess": planned.is_guess,
-        "routes": routes,
-    }
-
-
-def route(file: options.File, as_json: options.AsJson = False) -> None:
+def route(
+    file: options.File,
+    as_json: options.AsJson = False,
+    fields: options.Fields = None,
+    limit: options.Limit = views.LIMIT,
+    after: options.After = "",
+) -> None:
     """Show which specialist gets each task, and why."""
     settings = config.load()
     feature = options.read_feature(file, settings)
     routes = routing.route(feature, settings)
     if as_json:
-        output.write_json(routes)
+        output.answer(views.routes(feature, routes, limit, after), fields)
         return
-    output.show(views.route_table(feature, routes))
+    groups = views.routes(feature, routes, limit, after)
+    for line in route_lines(groups):
+        output.say(line)
 
 
 def graph(

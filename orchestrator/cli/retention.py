@@ -9,6 +9,11 @@ import typer
 from orchestrator import config as configuration
 from orchestrator import durations, wording
 from orchestrator.cli import connection, options, output
+from orchestrator.contract import views
+from orchestrator.contract.shapes import Forgotten
+
+MOST = 100
+"""So many names of each sort are in an answer; the others are counted."""
 
 
 def _seconds(text: str | None) -> str | None:
@@ -40,8 +45,15 @@ def prune(
     with connection.client() as client:
         features, folders = client.prune(age, dry_run=dry_run)
     if as_json:
-        output.write_json(
-            {"features": features, "folders": [str(path) for path in folders], "dry_run": dry_run}
+        output.answer(
+            Forgotten(
+                features=tuple(features[:MOST]),
+                folders=tuple(str(path) for path in folders[:MOST]),
+                dry_run=dry_run,
+                left_out=views.left_out(
+                    features=max(0, len(features) - MOST), folders=max(0, len(folders) - MOST)
+                ),
+            )
         )
         return
     for line in (*features, *folders):
@@ -56,6 +68,6 @@ def forget(feature_id: options.FeatureId, as_json: options.AsJson = False) -> No
     with connection.client() as client:
         client.forget(feature_id)
     if as_json:
-        output.write_json({"id": feature_id, "message": f"{feature_id} is forgotten."})
+        output.answer(Forgotten(features=(feature_id,)))
     else:
         output.say(f"{feature_id} is forgotten.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator import config, durations, graph, wording
-from orchestrator.cli import choices, connection, live, options, output
+from orchestrator.cli import answers, choices, connection, live, options, output
+from orchestrator.contract import needs
 from orchestrator.models import Progress
 from orchestrator.report import remedies, standing
 from orchestrator.report.remedies import Stopped
@@ -32,6 +33,7 @@ def run(
     remember: options.Remember = False,
     no_live: NoLive = False,
     as_json: options.AsJson = False,
+    fields: options.Fields = None,
 ) -> None:
     """Enqueue a feature and watch it to its end. On the private Redis it brings a worker, where none runs.
 
@@ -49,10 +51,17 @@ def run(
         _tell_repetition(handle, key)
         workforce.tell_outdated(client)
         with workforce.gather(client, handle.id, had_server=had_server) as workers:
-            _see_through(client, handle, workers, after="-", is_live=not no_live, as_json=as_json)
+            _see_through(
+                client, handle, workers, after="-", is_live=not no_live, as_json=as_json, fields=fields
+            )
 
 
-def watch(feature_id: options.FeatureId, no_live: NoLive = False, as_json: options.AsJson = False) -> None:
+def watch(
+    feature_id: options.FeatureId,
+    no_live: NoLive = False,
+    as_json: options.AsJson = False,
+    fields: options.Fields = None,
+) -> None:
     """Watch an enqueued feature to its end. On the private Redis it brings a worker, where none runs.
 
     Exit code: as of run.
@@ -66,10 +75,12 @@ def watch(feature_id: options.FeatureId, no_live: NoLive = False, as_json: optio
         handle = client.feature(feature_id)
         after = client.store.last_event(feature_id)
         if handle.progress().is_settled:
-            _conclude(client, handle, as_json=as_json)
+            _conclude(client, handle, as_json=as_json, fields=fields)
         workforce.tell_outdated(client)
         with workforce.gather(client, handle.id, had_server=had_server) as workers:
-            _see_through(client, handle, workers, after=after, is_live=not no_live, as_json=as_json)
+            _see_through(
+                client, handle, workers, after=after, is_live=not no_live, as_json=as_json, fields=fields
+            )
 
 
 def enqueue(
@@ -81,6 +92,7 @@ def enqueue(
     stop_before: options.StopBefore = None,
     remember: options.Remember = False,
     as_json: options.AsJson = False,
+    fields: options.Fields = None,
 ) -> None:
     """Enqueue a feature and print its id. It runs where workers are."""
     settings = config.load()
@@ -89,10 +101,9 @@ def enqueue(
     with connection.client() as client:
         chosen = choices.ask(feature, settings, remember=remember)
         handle = client.enqueue(feature, idempotency_key=key, stops=stop_before or (), assign=chosen)
-        progress = handle.progress()
-    if as_json:
-        output.write_json({**progress.model_dump(mode="json"), "repeated": handle.repeated})
-        return
+        if as_json:
+            output.answer(answers.concluded(client, handle, repeated=handle.repeated), fields)
+            return
     typer.echo(handle.id)
     _tell_repetition(handle, key)
     output.tell(f"Next: orchestrator watch {handle.id}")
@@ -106,7 +117,14 @@ def _tell_repetition(handle: Handle, key: str | None) -> None:
 
 
 def _see_through(
-    client: Client, handle: Handle, workers: Workforce, *, after: str, is_live: bool, as_json: bool
+    client: Client,
+    handle: Handle,
+    workers: Workforce,
+    *,
+    after: str,
+    is_live: bool,
+    as_json: bool,
+    fields: str | None,
 ) -> None:
     try:
         if as_json:
@@ -116,7 +134,7 @@ def _see_through(
     except KeyboardInterrupt:
         _take_leave(handle.id, workers)
         raise typer.Exit(130) from None
-    _conclude(client, handle, as_json=as_json)
+    _conclude(client, handle, as_json=as_json, fields=fields)
 
 
 def _take_leave(feature_id: str, workers: Workforce) -> None:
@@ -134,13 +152,13 @@ def _take_leave(feature_id: str, workers: Workforce) -> None:
         )
 
 
-def _conclude(client: Client, handle: Handle, *, as_json: bool) -> None:
+def _conclude(client: Client, handle: Handle, *, as_json: bool, fields: str | None) -> None:
     """Say how it ended, and exit: 0 where it is completed, else 1."""
     progress = handle.progress()
-    found, more = _stopped(client, handle, progress)
     if as_json:
-        output.write_json(_as_json(progress, found))
+        output.answer(answers.concluded(client, handle), fields)
     else:
+        found, more = _stopped(client, handle, progress)
         _tell_end(progress, found, more)
         _tell_needs(progress, handle, {one.task for one in found})
     raise typer.Exit(0 if progress.status.is_success else 1)
@@ -172,15 +190,6 @@ def _behind(task_id: str, followers: graph.Graph) -> list[str]:
     return graph.behind(task_id, followers) if task_id in followers else []
 
 
-def _as_json(progress: Progress, found: list[Stopped]) -> dict[str, Any]:
-    return {
-        **progress.model_dump(mode="json"),
-        "completed": progress.completed,
-        "stopped": found,
-        "next": _next_steps(progress),
-    }
-
-
 def _tell_end(progress: Progress, found: list[Stopped], more: int) -> None:
     name = f"{progress.title} ({progress.id})"
     output.say()
@@ -202,8 +211,8 @@ def _tell_end(progress: Progress, found: list[Stopped], more: int) -> None:
 def _tell_needs(progress: Progress, handle: Handle, reported: set[str]) -> None:
     """What else waits for a person, with the command that answers it."""
     states = [state for state in handle.unsettled() if state.id not in reported]
-    for need in remedies.needs(progress.model_copy(update={"gates_failed": ""}), states):
-        output.say(f"{need.what}. Next: {need.command}")
+    for need in needs.of_feature(progress.model_copy(update={"gates_failed": ""}), states):
+        output.say(remedies.need_line(need))
 
 
 def _next_steps(progress: Progress) -> list[str]:

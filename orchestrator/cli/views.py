@@ -13,10 +13,10 @@ from rich.text import Text
 from orchestrator import durations, wording
 from orchestrator.cli.output import inert
 from orchestrator.cli.snapshot import Snapshot
-from orchestrator.models import Feature, FeatureStatus, Progress, Route, TaskState, Unreadable
-from orchestrator.report import remedies, standing
+from orchestrator.contract import needs
+from orchestrator.models import FeatureStatus, Progress, TaskState, Unreadable
+from orchestrator.report import standing
 
-ROUTES_SHOWN = 50
 TASKS_SHOWN = 40
 """Of the open batch of a large feature, where the height of no terminal sets the limit."""
 
@@ -84,43 +84,6 @@ def table(*columns: str) -> Table:
     return made
 
 
-# Routes
-
-
-def route_table(feature: Feature, routes: Mapping[str, Route]) -> Table:
-    """Who gets each task, and why."""
-    made = table("Task", "Tags", "Specialist", "Queue", "Model tier", "Why")
-    for task in feature.tasks:
-        route = routes[task.id]
-        made.add_row(
-            inert(task.label),
-            inert(", ".join(task.tags)),
-            inert(route.title),
-            route.queue,
-            inert(route.model_tier or ""),
-            inert(_reason(route)),
-        )
-    return made
-
-
-def route_summary(feature: Feature, routes: Mapping[str, Route]) -> Table:
-    """Who gets each task, in short; of many tasks the first."""
-    made = table("Task", "Specialist", "Why")
-    for task in feature.tasks[:ROUTES_SHOWN]:
-        route = routes[task.id]
-        made.add_row(inert(task.label), inert(route.title), inert(_reason(route)))
-    more = len(feature.tasks) - ROUTES_SHOWN
-    if more > 0:
-        made.add_row(f"and {more:,} more", "", "`orchestrator route FILE` shows all")
-    return made
-
-
-def _reason(route: Route) -> str:
-    if not route.suggestions:
-        return route.reason
-    return f"{route.reason}; tags that route: {wording.some(route.suggestions, most=4)}"
-
-
 # Features
 
 
@@ -149,7 +112,7 @@ def unreadable_line(feature: Unreadable) -> Text:
 
 
 def _urgency(progress: Progress) -> int:
-    if remedies.needs(progress) or progress.stopped or progress.status in WAITING:
+    if needs.of_feature(progress) or progress.stopped or progress.status in WAITING:
         return 0
     return 2 if progress.status.is_over else 1
 

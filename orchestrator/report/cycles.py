@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from orchestrator import errors, graph
 from orchestrator.models import Feature, Task
@@ -28,6 +29,10 @@ def circular(feature: Feature, dependencies: graph.Graph) -> errors.CircularDepe
     first_cut = cuts[0][0]
     order = reordered(found, first_cut)
     return errors.CircularDependency(
+        actions=[
+            *_removal_actions(cuts),
+            *({"action": "split", "task": task} for task, _ in splits[:SHOWN_SPLITS]),
+        ],
         title=feature.title,
         count=_how_many(found, dependencies),
         cycles="\n".join(_cycle_lines(found, names)),
@@ -83,6 +88,12 @@ def _removals(cuts: Sequence[tuple[graph.Edge, int]], cycles: int) -> Iterator[s
         yield f'  - {start} "depends_on: {dependency}" from {task}: breaks {share}'
     if len(cuts) == graph.MOST_CUTS:
         yield "  - and plan again: there may be more to remove"
+
+
+def _removal_actions(cuts: Sequence[tuple[graph.Edge, int]]) -> Iterator[dict[str, Any]]:
+    for (task, dependency), _ in cuts[:SHOWN_CYCLES]:
+        on = {"type": "string", "choices": (dependency,)}
+        yield {"action": "remove-dependency", "task": task, "arguments": {"depends_on": on}}
 
 
 def _splits(splits: Sequence[tuple[str, int]], found: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -9,6 +9,8 @@ from orchestrator.models import Batch, Plan, Strategy
 from orchestrator.wording import SHOWN, count, some
 
 SHOWN_BATCHES = 40
+SHOWN_PARTS = 3
+"""Of the sub-batches of a batch."""
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -20,7 +22,7 @@ def plan_lines(plan: Plan) -> list[str]:
         >>> print("\\n".join(plan_lines(plan(login))))
         Login: 2 tasks in 1 batch, strategy batched, at most 5 tasks at once
         <BLANKLINE>
-        Batch 1: T1, T2  (parallel, 5m)
+        Batch 1: T1, T2 (parallel, 5m)
         <BLANKLINE>
         Critical path: T1 (5m)
         Expected 5m against 10m one after the other: 50% less
@@ -35,7 +37,7 @@ def plan_lines(plan: Plan) -> list[str]:
         _critical_path(plan),
         _times(plan),
         *_barrier(plan),
-        *_bottlenecks(plan, names),
+        *_bottlenecks(plan),
         _opportunities(plan),
     ]
 
@@ -72,12 +74,12 @@ def _one_batch(batch: Batch, names: Mapping[str, str]) -> Iterator[str]:
     time = durations.write(batch.expected)
     how = f"parallel, {time}" if batch.parallel else time
     if not batch.sub_batches:
-        yield f"Batch {batch.number}: {_named(batch.tasks, names)}  ({how})"
+        yield f"Batch {batch.number}: {_named(batch.tasks, names)} ({how})"
         return
-    yield f"Batch {batch.number}: {count(len(batch.tasks), 'task')} in {len(batch.sub_batches):,} sub-batches  ({how})"
-    for part in batch.sub_batches[:SHOWN]:
+    yield f"Batch {batch.number}: {count(len(batch.tasks), 'task')} in {len(batch.sub_batches):,} sub-batches ({how})"
+    for part in batch.sub_batches[:SHOWN_PARTS]:
         yield f"  {part.label}: {_named(part.tasks, names)}"
-    more = len(batch.sub_batches) - SHOWN
+    more = len(batch.sub_batches) - SHOWN_PARTS
     if more > 0:
         yield f"  and {more:,} more"
 
@@ -100,18 +102,18 @@ def _times(plan: Plan) -> str:
 
 def _barrier(plan: Plan) -> Iterator[str]:
     """What a batch that waits for the one before it costs, where there is more than one."""
-    if not any(task.depends_on for task in plan.feature.tasks):
+    if not any(task.depends_on for task in plan.feature.tasks) or not plan.barrier_percent:
         return
     batched, dataflow = durations.write(plan.expected_batched), durations.write(plan.expected_dataflow)
     about = "≈ " if plan.is_guess else ""
     percent = plan.barrier_percent
-    cost = f"costs {percent}%" if percent > 0 else f"saves {-percent}%" if percent < 0 else "costs nothing"
+    cost = f"costs {percent}%" if percent > 0 else f"saves {-percent}%"
     yield f"Batched {about}{batched}, dataflow {about}{dataflow}: the barrier between batches {cost}"
 
 
-def _bottlenecks(plan: Plan, names: Mapping[str, str]) -> Iterator[str]:
+def _bottlenecks(plan: Plan) -> Iterator[str]:
     if plan.bottlenecks:
-        blocking = [f"{names[found.task]} blocks {found.blocks:,}" for found in plan.bottlenecks]
+        blocking = [f"{found.task} blocks {found.blocks:,}" for found in plan.bottlenecks]
         yield f"Bottlenecks: {', '.join(blocking)}"
 
 

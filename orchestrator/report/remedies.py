@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.models import (
-    Blocked,
-    Failed,
-    FeatureStatus,
-    Model,
-    Outcome,
-    Progress,
-    TaskState,
-    TaskStatus,
-)
+from orchestrator.contract import needs
+from orchestrator.contract.shapes import Need
+from orchestrator.models import Blocked, Failed, Model, Outcome, TaskState, TaskStatus
 from orchestrator.wording import count, named, some
 
-SHOWN_TAIL = 10
+SHOWN_TAIL = needs.SHOWN_TAIL
 """Lines of a stopped task's output that stand in a report; the log has the rest."""
 
 
@@ -81,27 +74,7 @@ def commands(feature: str, state: TaskState) -> tuple[str, ...]:
     Example:
         ('orchestrator retry login-1 T3', 'orchestrator logs login-1 T3')
     """
-    where = f"{feature} {state.id}"
-    if state.id.startswith("@"):
-        return (f"orchestrator retry {where}",)
-    logs, skip = f"orchestrator logs {where}", f'orchestrator skip {where} --because "…"'
-    match state.status:
-        case TaskStatus.CANCELLED if state.resolved or state.phase == "ending":
-            return ()  # it may be skipped already, and counts as resolved when the attempt has ended
-        case TaskStatus.FAILED:
-            return (f"orchestrator retry {where}", logs, skip)
-        case TaskStatus.BLOCKED:
-            return (f'orchestrator unblock {where} --note "…"', logs, skip)
-        case TaskStatus.IN_REVIEW:
-            return (f"orchestrator approve {where}", f'orchestrator request-changes {where} --note "…"')
-        case TaskStatus.ON_HOLD | TaskStatus.DEFERRED:
-            return (f"orchestrator resume {where}", skip)
-        case TaskStatus.CANCELLED:
-            return (skip,)
-        case TaskStatus.PENDING if state.phase == "unassigned":
-            return (f'orchestrator assign {where} "SPECIALIST"',)
-        case _:
-            return ()
+    return tuple(action.command for action in needs.of_task(feature, state))
 
 
 SUGGESTIONS: Mapping[str, str] = {
@@ -121,46 +94,29 @@ SUGGESTIONS: Mapping[str, str] = {
 """What to do about a stopped task, by the kind of its obstacle or the cause of its failure."""
 
 
-class Need(Model):
-    """Something that waits for a person, and the command that answers it."""
+def need_line(need: Need) -> str:
+    """What waits for a person, and the command that answers it.
 
-    what: str
-    command: str
-
-
-def needs(progress: Progress, states: Sequence[TaskState] = ()) -> list[Need]:
-    """All of a feature that waits for a person; `states` are those of its open batch, or all."""
-    if progress.status.is_over:
-        return []
-    found = [
-        Need(what=f"{state.label}: {_needs(state)}", command=typed[0])
-        for state in states
-        if (typed := commands(progress.id, state))
-    ]
-    if progress.gates_failed:
-        stage = progress.gates_failed.removeprefix("@")
-        retry = f"orchestrator retry {progress.id} {progress.gates_failed}"
-        found.append(Need(what=f"the feature's gates ({stage}) did not pass", command=retry))
-    if progress.status is FeatureStatus.PENDING_REVIEW:
-        found.append(
-            Need(what="the feature waits for its review", command=f"orchestrator approve {progress.id}")
-        )
-    if progress.is_paused:
-        found.append(Need(what="the feature is paused", command=f"orchestrator resume {progress.id}"))
-    elif progress.awaits_launch:
-        following = f"batch {progress.batch + 1} waits to be launched"
-        found.append(Need(what=following, command=f"orchestrator launch {progress.id}"))
-    if progress.is_overdue and progress.in_flight:
-        late = f"batch {progress.batch} is overdue"
-        found.append(Need(what=late, command=f"orchestrator status {progress.id}"))
-    return found
+    Example:
+        >>> waits = TaskState(id="T3", title="", specialist="", batch=1, status="in-review")
+        >>> need_line(needs.of_state("login-1", waits))
+        'T3: waits for a review. Next: orchestrator approve login-1 T3'
+    """
+    return f"{need_text(need)}. Next: {need.actions[0].command}"
 
 
-def _needs(state: TaskState) -> str:
-    match state.status:
-        case TaskStatus.IN_REVIEW:
-            return "waits for a review"
-        case TaskStatus.PENDING:
-            return "waits for a specialist"
-        case _:
-            return str(state.status)
+def need_text(need: Need) -> str:
+    """What waits for a person, in a few words."""
+    match need.need:
+        case "gates":
+            return f"the feature's gates ({need.task.removeprefix('@')}) did not pass"
+        case "feature-review":
+            return "the feature waits for its review"
+        case "paused":
+            return "the feature is paused"
+        case "launch":
+            return f"batch {need.batch} waits to be launched"
+        case "overdue":
+            return f"batch {need.batch} is overdue"
+    said = {"review": "waits for a review", "specialist": "waits for a specialist"}.get(need.need, need.need)
+    return f"{named(need.task, need.title)}: {said}"

@@ -86,8 +86,8 @@ def test_hostile_messages_are_refused_and_counted_and_the_worker_goes_on(
     told = re.compile(r"is refused \(|CanvasStopped\('refused: |\] \S+ not started: it is not stored here")
     assert len([line for line in lines if told.search(line)]) == len(messages)
     # and the doctor tells of them
-    findings = json.loads(project.orchestrator("doctor", "--json").stdout)
-    (found,) = [finding for finding in findings if finding["name"] == "refused messages"]
+    findings = json.loads(project.orchestrator("doctor", "--json").stdout)["findings"]
+    (found,) = [finding for finding in findings if finding["finding"] == "refused messages"]
     assert found["level"] == "warning"
     assert f"{len(messages)} so far" in found["text"]
 

@@ -103,12 +103,14 @@ def test_an_operator_sees_who_holds_a_limit_and_changes_it(make_project: MakePro
 
     # When somebody asks why the others wait
     told = project.orchestrator("explain", "training", "T2").stdout
-    shown = json.loads(project.orchestrator("limits", "--json").stdout)
+    shown = json.loads(project.orchestrator("limits", "--json").stdout)["limits"]
 
     # Then it says for what, and who has it
     assert "T2 waits for resource gpu: 1 of 1 in use." in told
     assert "Held by T1 of training" in told
-    assert [(limit["name"], limit["in_use"], limit["waiting"]) for limit in shown] == [("resource:gpu", 1, 2)]
+    assert [(limit["limit"], limit["in_use"], limit["waiting"]) for limit in shown] == [
+        ("resource:gpu", 1, 2)
+    ]
 
     # and two more of them let the others go on at once
     changed = project.orchestrator("limits", "set", "gpu", "3")

@@ -161,9 +161,9 @@ def test_what_one_version_enqueues_the_other_one_finishes(
     for reader in (before, this):
         listed = reader.run("status", "--json")
         assert listed.returncode == 0, listed.stderr
-        assert {one["id"]: one["status"] for one in json.loads(listed.stdout)} == dict.fromkeys(
-            ids, "completed"
-        )
+        assert {
+            one["feature"]: one["status"] for one in json.loads(listed.stdout)["features"]
+        } == dict.fromkeys(ids, "completed")
 
 
 def test_an_upgrade_and_the_way_back_under_load_lose_and_repeat_nothing(

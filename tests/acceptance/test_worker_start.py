@@ -93,8 +93,8 @@ def test_a_worker_with_another_configuration_than_the_folder_is_told(make_projec
     # Then all who look say so, and what differs
     feature = project.write("one.yaml", {"title": "One", "tasks": [{"id": "T1", "run": "true"}]})
     said = [project.orchestrator("status").stderr, project.orchestrator("run", feature).stderr]
-    findings = json.loads(project.orchestrator("doctor", "--json").stdout)
-    said += [finding["text"] for finding in findings if finding["name"] == "worker settings"]
+    findings = json.loads(project.orchestrator("doctor", "--json").stdout)["findings"]
+    said += [finding["text"] for finding in findings if finding["finding"] == "worker settings"]
     assert len(said) == 3
     for text in said:
         assert f"(process {pid}) was started with another configuration" in text

@@ -18,14 +18,14 @@ def test_a_plan_reads_from_batches_to_what_runs_in_parallel() -> None:
     assert text(authentication()).splitlines() == [
         "User authentication: 5 tasks in 3 batches, strategy batched, at most 5 tasks at once",
         "",
-        "Batch 1: T1 Create schema, T3 Build UI  (parallel, 25m)",
-        "Batch 2: T2 Implement API  (40m)",
-        "Batch 3: T4 Write tests, T5 Write docs  (parallel, 20m)",
+        "Batch 1: T1 Create schema, T3 Build UI (parallel, 25m)",
+        "Batch 2: T2 Implement API (40m)",
+        "Batch 3: T4 Write tests, T5 Write docs (parallel, 20m)",
         "",
         "Critical path: T1 → T2 → T4 (1h 15m)",
         "Expected 1h 25m against 1h 50m one after the other: 23% less",
         "Batched 1h 25m, dataflow 1h 15m: the barrier between batches costs 13%",
-        "Bottlenecks: T1 Create schema blocks 3, T2 Implement API blocks 2",
+        "Bottlenecks: T1 blocks 3, T2 blocks 2",
         "Parallel: batch 1 runs 2 side by side, batch 3 runs 2 side by side",
     ]
 
@@ -33,7 +33,7 @@ def test_a_plan_reads_from_batches_to_what_runs_in_parallel() -> None:
 def test_a_batch_over_the_cap_shows_its_sub_batches_and_never_more_side_by_side_than_the_cap() -> None:
     shown = text(feature(task("T1"), task("T2"), task("T3")), cap=2)
 
-    assert "Batch 1: 3 tasks in 2 sub-batches  (parallel, 20m)\n  1a: T1, T2\n  1b: T3\n" in shown
+    assert "Batch 1: 3 tasks in 2 sub-batches (parallel, 20m)\n  1a: T1, T2\n  1b: T3\n" in shown
     assert "Parallel: batch 1 runs 2 side by side" in shown
 
 
@@ -62,7 +62,6 @@ def test_what_auto_chose_is_explained(given_feature: Feature, reason: str) -> No
     ("batched", "dataflow", "said"),
     [
         (660, 600, "Batched 11m, dataflow 10m: the barrier between batches costs 10%"),
-        (600, 600, "Batched 10m, dataflow 10m: the barrier between batches costs nothing"),
         (540, 600, "Batched 9m, dataflow 10m: the barrier between batches saves 10%"),
     ],
 )
@@ -104,10 +103,10 @@ def test_a_huge_plan_stays_readable() -> None:
     wide, narrow = (text(feature(*layers), cap) for cap in (100, 2))
 
     # Then what is left out is counted
-    assert "T0-11 and 88 more  (parallel, 10m)" in wide
+    assert "T0-11 and 88 more (parallel, 10m)" in wide
     assert "and 60 more batches" in wide
     assert "T11-0 and 88 more (16h 40m)" in wide
-    assert "  1l: " in narrow
-    assert "  and 38 more" in narrow
+    assert "  1c: " in narrow
+    assert "  and 47 more" in narrow
     assert len(wide.splitlines()) < 60
     assert max(map(len, narrow.splitlines())) < 1_000

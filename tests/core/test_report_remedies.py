@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator import graph
+from orchestrator.contract import needs
 from orchestrator.report import remedies
 from tests.core.factories import TESTS_FAIL, authentication, failed, progress, running, state
 
@@ -40,8 +41,8 @@ def test_all_that_needs_a_person_is_named_with_its_command() -> None:
         state("T5", status="on-hold"),
         running("T6"),
     ]
-    found = remedies.needs(progress(status="blocked", overdue=1, batch_ran=45, batch_due=30), states)
-    assert [(need.what, need.command) for need in found] == [
+    found = needs.of_feature(progress(status="blocked", overdue=1, batch_ran=45, batch_due=30), states)
+    assert [(remedies.need_text(need), need.actions[0].command) for need in found] == [
         ("T1: failed", "orchestrator retry login-1 T1"),
         ("T2: blocked", 'orchestrator unblock login-1 T2 --note "…"'),
         ("T3: waits for a review", "orchestrator approve login-1 T3"),
@@ -49,15 +50,18 @@ def test_all_that_needs_a_person_is_named_with_its_command() -> None:
         ("T5: on-hold", "orchestrator resume login-1 T5"),
         ("batch 1 is overdue", "orchestrator status login-1"),
     ]
-    assert remedies.needs(progress(status="completed"), states) == []
+    assert needs.of_feature(progress(status="completed"), states) == []
 
 
 def test_a_batch_that_is_back_on_time_is_not_called_overdue() -> None:
-    assert remedies.needs(progress(overdue=1, batch_ran=20, batch_due=30)) == []
+    assert needs.of_feature(progress(overdue=1, batch_ran=20, batch_due=30)) == []
 
 
 def test_a_feature_that_waits_names_its_own_command() -> None:
-    assert remedies.needs(progress(is_paused=True))[0].command == "orchestrator resume login-1"
-    assert remedies.needs(progress(status="pending-review"))[0].command == "orchestrator approve login-1"
+    assert needs.of_feature(progress(is_paused=True))[0].actions[0].command == "orchestrator resume login-1"
+    assert (
+        needs.of_feature(progress(status="pending-review"))[0].actions[0].command
+        == "orchestrator approve login-1"
+    )
     waiting = progress(status="on-hold", batch_resolved=5, in_flight=0, queued=0)
-    assert remedies.needs(waiting)[0].command == "orchestrator launch login-1"
+    assert needs.of_feature(waiting)[0].actions[0].command == "orchestrator launch login-1"

@@ -211,18 +211,18 @@ def test_a_mended_task_is_retried_and_the_feature_goes_on_from_there(project: Pr
     )
     stopped = project.json("run", file)
     assert stopped["status"] == "blocked"
-    assert [one["task"] for one in stopped["stopped"]] == ["T2"]
-    assert stopped["stopped"][0]["waiting"] == ["T3"]
+    assert [one["task"] for one in stopped["needs"]] == ["T2"]
+    assert stopped["needs"][0]["waiting"] == ["T3"]
     # And what the tasks behind and before it say
     behind = project.json("explain", "mend", "T3")
     assert behind["answer"] == "T3 is in batch 2, which opens when batch 1 is complete."
-    assert behind["next"][0] == "orchestrator retry mend T2"
+    assert behind["needs"][0]["actions"][0]["command"] == "orchestrator retry mend T2"
     assert "T1 is completed" in project.type("explain", "mend", "T1").stdout
     # And the log is there
     assert project.type("logs", "mend", "T2").stdout == "looking for mended\n"
     # When it is mended
     (project.folder / "mended").touch()
-    retried = project.type(*stopped["stopped"][0]["next"][0].split()[1:])
+    retried = project.type(*stopped["needs"][0]["actions"][0]["command"].split()[1:])
     assert retried.stdout == "T2 runs again.\n"
     watched = project.type("watch", "mend")
     # Then
@@ -245,7 +245,7 @@ def test_a_blocked_task_is_unblocked(project: Project) -> None:
         "        json.dump({'status': 'blocked', 'reason': 'no key'}, file)\n"
     )
     stopped = project.json("run", project.feature("blocks", task("T1", python(code))))
-    assert (stopped["stopped"][0]["status"], stopped["stopped"][0]["reason"]) == ("blocked", "no key")
+    assert (stopped["needs"][0]["need"], stopped["needs"][0]["reason"]) == ("blocked", "no key")
     # When
     (project.folder / "key").touch()
     project.type("unblock", "blocks", "T1", "--note", "key is there")
@@ -263,7 +263,9 @@ def test_retry_without_a_task_takes_all_that_stopped(project: Project) -> None:
     assert project.type("retry", "all").stdout == "T1, T2 run again.\n"
     # Then both have run again
     assert project.type("watch", "all").returncode == 1
-    states = {one["id"]: (one["status"], one["attempt"]) for one in project.json("status", "all")["tasks"]}
+    states = {
+        one["task"]: (one["status"], one.get("attempt", 1)) for one in project.json("status", "all")["tasks"]
+    }
     assert states == {"T1": ("completed", 2), "T2": ("failed", 2), "T3": ("completed", 1)}
     # And where nothing has stopped, that is said
     project.type("skip", "all", "T2", "--because", "it cannot")
@@ -289,7 +291,7 @@ def test_the_same_key_gives_the_same_feature(project: Project) -> None:
     assert "\nNext: orchestrator watch once-" in first.stderr
     # And to run it again shows how it ended
     ran = [project.json("run", file, "--key", "k1") for _ in range(2)]
-    assert [(one["id"], one["status"]) for one in ran] == [(first.stdout.strip(), "completed")] * 2
+    assert [(one["feature"], one["status"]) for one in ran] == [(first.stdout.strip(), "completed")] * 2
 
 
 def test_a_feature_that_nobody_launches_says_what_to_type(project: Project) -> None:
@@ -343,7 +345,7 @@ def test_what_runs_and_what_is_queued_can_be_explained(project: Project) -> None
         assert running["answer"].startswith("T1 has been running for ")
         assert queued["answer"] == "T2 is ready and waits for a slot: 1 of 1 slot in use, 1 queued."
         assert queued["details"][0].startswith("Has a slot: T1: running")
-        assert {one["id"]: one["status"] for one in status["tasks"]} == {
+        assert {one["task"]: one["status"] for one in status["tasks"]} == {
             "T1": "in-progress",
             "T2": "pending",
         }
@@ -356,7 +358,7 @@ def test_what_runs_and_what_is_queued_can_be_explained(project: Project) -> None
 
 def test_events_come_as_lines_of_json(project: Project) -> None:
     project.type("run", project.feature("told", task("T1")))
-    events = [json.loads(line) for line in project.type("events", "told", "--json").stdout.splitlines()]
+    events = project.json("events", "told")["events"]
     assert events[0]["event"] == "feature_enqueued"
     assert [event["task"] for event in events if event["event"] == "implementation_complete"] == ["T1"]
     # And following them ends with the feature
@@ -395,14 +397,14 @@ def test_limits_are_shown_and_changed(project: Project) -> None:
     wrong = project.type("limits", "set", "gpu", "1")
     assert wrong.returncode == 2
     assert "No limit is called gpu." in wrong.stderr
-    assert project.json("limits", "set", "specialist:nobody", "many")["error"] == "BadLimit"
+    assert project.json("limits", "set", "specialist:nobody", "many")["code"] == "bad-limit"
 
-    assert project.json("limits", "reset") == []
+    assert project.json("limits", "reset") == {}
 
 
 def test_an_unknown_feature_or_task_is_told(project: Project) -> None:
     project.type("run", project.feature("known", task("T1")))
-    assert project.json("explain", "known", "T9")["error"] == "NoSuchTask"
+    assert project.json("explain", "known", "T9")["code"] == "no-such-task"
     for command in (["watch"], ["status"], ["events"], ["cancel"], ["launch"], ["graph"]):
         refused = project.type(*command, "unknown")
         assert refused.returncode == 2
@@ -410,7 +412,7 @@ def test_an_unknown_feature_or_task_is_told(project: Project) -> None:
 
 
 def test_the_doctor_finds_the_worker(project: Project) -> None:
-    findings = {finding["name"]: finding for finding in project.json("doctor")}
+    findings = {finding["finding"]: finding for finding in project.json("doctor")["findings"]}
     assert findings["redis"]["level"] == "ok"
     assert findings["workers"]["level"] == "ok"
     assert "unserved" in findings["queues"]["text"]

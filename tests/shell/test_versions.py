@@ -173,7 +173,7 @@ def test_a_list_shows_what_cannot_be_read_as_one_line(shell: Shell, orchestrator
     assert "0/2" in lines["sound"]
 
     _, out, _ = orchestrator("status", "--json")
-    found = {one["id"]: one for one in json.loads(out)}
+    found = {one["feature"]: one for one in json.loads(out)["features"]}
     assert found["sound"]["total"] == 2
     assert found["newer"]["unreadable"].startswith("a newer version wrote it")
 

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from orchestrator import errors, lifecycle
 from orchestrator.client import Client, Handle
 from orchestrator.config import Settings
+from orchestrator.contract import needs
 from orchestrator.keys import Keys
 from orchestrator.models import (
     Blocked,
@@ -25,7 +26,6 @@ from orchestrator.models import (
     Task,
     TaskStatus,
 )
-from orchestrator.report import remedies
 from orchestrator.sections import RedisSettings, SpecialistSettings, Trust
 from orchestrator.store import Store
 from tests.chaos import checker
@@ -270,7 +270,7 @@ class Machine(RuleBasedStateMachine):
         """What is settled says whom it waits for, and what is not settled has something that goes on."""
         progress = story.progress
         if progress.is_settled:
-            assert progress.status.is_over or remedies.needs(progress, story.states), progress
+            assert progress.status.is_over or needs.of_feature(progress, story.states), progress
         elif not progress.status.is_over and not progress.is_paused:
             limited = sum(progress.limited.values())
             assert progress.in_flight + progress.queued + progress.delayed + limited, progress

@@ -13,6 +13,7 @@ from hypothesis.stateful import (
 )
 
 from orchestrator import errors, lifecycle
+from orchestrator.contract import needs
 from orchestrator.flows import FeatureEvent, TaskEvent
 from orchestrator.keys import Keys
 from orchestrator.lifecycle import Attempts, Launch
@@ -30,7 +31,6 @@ from orchestrator.models import (
     Strategy,
     TaskStatus,
 )
-from orchestrator.report import remedies
 from orchestrator.store import Store
 from tests.core import factories
 from tests.redis_server import client_of, serve
@@ -331,7 +331,7 @@ class Machine(RuleBasedStateMachine):
 
     def _awaits_a_decision(self, progress: Progress) -> bool:
         """There is a reason to be idle, and it is named with the command that answers it."""
-        return bool(remedies.needs(progress, self.store.states(self.run.id)))
+        return bool(needs.of_feature(progress, self.store.states(self.run.id)))
 
 
 def test_any_feature_under_any_calls_on_the_fake() -> None:

@@ -1,0 +1,127 @@
+"""What the answers of several commands are made from: read here, and shaped by `contract.views`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import flows, graph
+from orchestrator.cli.snapshot import Reader
+from orchestrator.contract import needs, views
+from orchestrator.contract.shapes import Decision, FeatureAnswer, Need
+from orchestrator.models import Outcome, Progress, TaskState
+from orchestrator.report import standing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.client import Client, Handle
+
+INTEREST = (
+    "failed", "blocked", "in-review", "unassigned", "on-hold", "deferred", "running", "testing", "changes-requested",
+    "retrying", "launched", "queued", "waiting", "completed", "cancelled", "skipped",
+)  # fmt: skip
+"""Words of tasks, those that need a look first."""
+
+
+def titles(client: Client) -> Mapping[str, str]:
+    """The title of each specialist that is configured."""
+    return {name: client.settings.title(name) for name in client.settings.specialists}
+
+
+def find_needs(
+    client: Client, handle: Handle, progress: Progress, states: Sequence[TaskState] | None = None
+) -> list[Need]:
+    """What a feature waits for, with what is known of each task that stopped.
+
+    Args:
+        client: Whose settings and store are used.
+        handle: The feature.
+        progress: Where it stands.
+        states: Only of these tasks; else of all that may need somebody.
+    """
+    if progress.status.is_over:
+        return []
+    found = [
+        state
+        for state in (handle.unsettled() if states is None else states)
+        if needs.of_task(handle.id, state)
+    ]
+    stopped = [state.id for state in found if state.status in flows.STOPPED]
+    wanted = [*stopped[: views.LIMIT], *([progress.gates_failed] if progress.gates_failed else [])]
+    outcomes: Mapping[str, Outcome] = client.store.outcomes(handle.id, wanted) if wanted else {}
+    return needs.of_feature(
+        progress,
+        found,
+        outcomes=outcomes,
+        behind=_behind(handle, stopped),
+        specialists=client.settings.specialists,
+    )
+
+
+def _behind(handle: Handle, stopped: Sequence[str]) -> dict[str, list[str]]:
+    """The tasks that wait behind each of the first that stopped."""
+    if not stopped:
+        return {}
+    followers = graph.dependents({state.id: state.depends_on for state in handle.states()})
+    return {task: graph.behind(task, followers) for task in stopped[: views.LIMIT] if task in followers}
+
+
+def feature(
+    client: Client,
+    handle: Handle,
+    *,
+    whole: bool = False,
+    limit: int = views.LIMIT,
+    after: str = "",
+    **more: Any,
+) -> FeatureAnswer:
+    """Where a feature stands: its tasks (of a large one those of the open batch), and what it waits for."""
+    snapshot = Reader(client, handle, whole=whole).take()
+    states = snapshot.states
+    if len(states) > limit:
+        states = tuple(sorted(states, key=lambda state: _place(standing.word(state))))
+    return views.feature(
+        snapshot.progress,
+        time.time(),
+        states=states,
+        hidden=snapshot.progress.total - len(states),
+        needs=find_needs(client, handle, snapshot.progress),
+        said=snapshot.said,
+        titles=titles(client),
+        limit=limit,
+        after=after,
+        cursor=client.store.last_event(handle.id),
+        **more,
+    )
+
+
+def _place(word: str) -> int:
+    """How far down a task of this word is; first of all what this version does not know."""
+    return INTEREST.index(word) if word in INTEREST else -1
+
+
+def concluded(client: Client, handle: Handle, **more: Any) -> FeatureAnswer:
+    """Where a feature stands, without its tasks: what `run`, `watch` and `enqueue` say at the end."""
+    progress = handle.progress()
+    return views.feature(
+        progress,
+        time.time(),
+        needs=find_needs(client, handle, progress),
+        cursor=client.store.last_event(handle.id),
+        **more,
+    )
+
+
+def decision(client: Client, handle: Handle, message: str, tasks: Sequence[str]) -> Decision:
+    """What was decided, with the tasks that it was about and where they stand now."""
+    progress = handle.progress()
+    shown = [task for task in tasks if not task.startswith("@")][: views.LIMIT]
+    states = [client.store.state(handle.id, task) for task in shown]
+    return Decision(
+        feature=handle.id,
+        status=str(progress.status),
+        message=message,
+        tasks=tuple(views.task_line(state, progress.batch, time.time()) for state in states),
+        left_out=views.left_out(tasks=len(tasks) - len(shown) - sum(task.startswith("@") for task in tasks)),
+    )

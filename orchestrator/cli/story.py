@@ -1,0 +1,117 @@
+"""events: what happened to a feature."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator import wording
+from orchestrator.cli import connection, options, output
+from orchestrator.contract import views
+from orchestrator.contract.shapes import Events
+from orchestrator.models import Event
+from orchestrator.report.events import event_line, gone_line
+
+if TYPE_CHECKING:
+    from orchestrator.client import Handle
+
+SHOWN = 60
+"""So many events are in an answer, where --limit does not say how many."""
+
+
+def events(
+    feature_id: options.FeatureId,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", "-f", help="Go on until nothing more happens; with --json, a line for each."
+        ),
+    ] = False,
+    task: Annotated[str | None, typer.Option("--task", help="Only those of this task.")] = None,
+    last: Annotated[int | None, typer.Option("--last", min=1, help="Only the last so many.")] = None,
+    after: Annotated[str, typer.Option("--after", metavar="CURSOR", help="Only those after this one.")] = "",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="At most so many; the rest is counted. With --json 60."),
+    ] = None,
+    as_json: options.AsJson = False,
+    fields: options.Fields = None,
+) -> None:
+    """Print the events of a feature, oldest first."""
+    with connection.client(looks=True) as client:
+        handle = client.feature(feature_id)
+        gone = handle.events_gone()
+        if gone and not as_json:
+            output.tell(gone_line(gone, client.settings.limits.events))
+        found = handle.follow(after or "-") if follow else read(handle, after)
+        if task is not None:
+            client.store.task(feature_id, task)
+            found = (event for event in found if event.task == task)
+        if as_json and not follow:
+            output.answer(answer(feature_id, found, last=last, limit=limit or SHOWN, gone=gone), fields)
+        elif as_json:
+            for event in found:
+                output.answer(
+                    views.event_line(event), fields or "id,time,event,task,status,attempt,cause,note,batch"
+                )
+        else:
+            _tell(found, last=last, limit=limit)
+
+
+def read(handle: Handle, after: str = "") -> Iterator[Event]:
+    """Every event of a feature after one, oldest first."""
+    after = after or "-"
+    while found := handle.events(after):
+        yield from found
+        after = found[-1].id
+
+
+def answer(
+    feature_id: str, found: Iterator[Event], *, last: int | None = None, limit: int = SHOWN, gone: int = 0
+) -> Events:
+    """Some events, how many more there are, and where they go on."""
+    events = list(deque(found, last) if last else itertools.islice(found, limit))
+    left = 0 if last else sum(1 for _ in found)
+    return Events(
+        feature=feature_id,
+        events=tuple(views.event_line(event) for event in events[-limit:]),
+        gone=gone,
+        left_out=views.left_out(events=left + max(0, len(events) - limit)),
+        after=events[-1].id if events else "",
+    )
+
+
+def _tell(found: Iterator[Event], *, last: int | None, limit: int | None) -> None:
+    if last:
+        found = iter(deque(found, last))
+    day = ""
+    for event in itertools.islice(found, limit):
+        if (today := time.strftime("%Y-%m-%d", time.localtime(event.time))) != day:
+            output.say(day := today)
+        output.say(line(event))
+    if left := sum(1 for _ in found) if limit else 0:
+        output.tell(f"and {wording.count(left, 'more event')}")
+
+
+def line(event: Event) -> str:
+    """An event on one line, with its time of day."""
+    moment = time.strftime("%H:%M:%S", time.localtime(event.time))
+    if event.event in ("batch_overdue", "at_capacity"):
+        return f"{moment} {event.event} {event_line(event)}"
+    shown = views.event_line(event)
+    facts = {
+        "batch": shown.batch,
+        "attempt": shown.attempt if shown.attempt > 1 else 0,
+        "cause": shown.cause,
+        "percent": shown.percent,
+        "note": shown.note,
+        "worker": shown.worker,
+    }
+    told = [f"{name}={wording.one_line(str(value))}" for name, value in facts.items() if value]
+    where = [f"→ {shown.status}"] if shown.status else []
+    return " ".join(filter(None, [moment, event.event, event.task, *where, *told]))

@@ -1,0 +1,187 @@
+"""task, specialists: one task, and who there is to do it."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator import config, durations
+from orchestrator.cli import answers, connection, options, output, story
+from orchestrator.contract import views
+from orchestrator.contract.shapes import SpecialistLine, Specialists, TaskAnswer
+from orchestrator.models import TaskStatus
+from orchestrator.report import remedies, standing
+from orchestrator.wording import one_line
+
+if TYPE_CHECKING:
+    from orchestrator.client import Client, Handle
+    from orchestrator.config import Settings
+
+LOG_LINES = 20
+"""So many of the last lines of output are shown."""
+
+LONGEST = 2_000
+"""Characters of a description that are shown; --fields all has it whole."""
+
+
+class Part(StrEnum):
+    """What is known of a task, in parts."""
+
+    BRIEF = "brief"
+    OUTCOME = "outcome"
+    LOG = "log"
+    EVENTS = "events"
+
+
+def task(
+    feature_id: options.FeatureId,
+    task_id: options.TaskId,
+    part: Annotated[
+        Part | None,
+        typer.Option("--part", help="What it was asked, how it ended, its output, or its events."),
+    ] = None,
+    as_json: options.AsJson = False,
+    fields: options.Fields = None,
+    limit: options.Limit = LOG_LINES,
+    after: options.After = "",
+) -> None:
+    """Show one task: where it stands, and with --part one part of what is known of it."""
+    with connection.client(looks=True) as client:
+        found = _find(client, client.feature(feature_id), task_id, part, limit, after)
+    if as_json:
+        output.answer(found, fields)
+        return
+    for line in _lines(found, part):
+        output.say(line)
+
+
+def _find(
+    client: Client, handle: Handle, task_id: str, part: Part | None, limit: int, after: str
+) -> TaskAnswer:
+    task = client.store.task(handle.id, task_id)
+    state = client.store.state(handle.id, task_id)
+    progress = handle.progress()
+    last = handle.outcome(task_id)
+    line = views.task_line(state, progress.batch, time.time(), titles=answers.titles(client))
+    ended = state.status in (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.COMPLETED)
+    more: dict[str, Any] = {}
+    match part:
+        case Part.BRIEF:
+            brief = views.brief(task)
+            cut = max(0, len(brief.description) - LONGEST)
+            more["brief"] = brief.model_copy(update={"description": brief.description[:LONGEST]})
+            more["left_out"] = views.left_out(characters=cut)
+        case Part.OUTCOME:
+            more["outcome"] = views.outcome(last)
+        case Part.LOG:
+            lines = _output(client, handle, task_id, state.attempt, last).splitlines()
+            more["log"] = "\n".join(lines[-limit:])
+            more["left_out"] = views.left_out(log=max(0, len(lines) - limit))
+        case Part.EVENTS:
+            own = (event for event in story.read(handle, after) if event.task == task_id)
+            told = story.answer(handle.id, own, limit=limit)
+            more |= {"events": told.events, "left_out": told.left_out, "after": told.after}
+    is_whole = part is None
+    return TaskAnswer(
+        feature=handle.id,
+        task=task_id,
+        title=line.title,
+        status=line.status,
+        phase=line.phase,
+        batch=state.batch,
+        attempt=state.attempt,
+        specialist=line.specialist,
+        worker=line.worker if is_whole else "",
+        seconds=line.seconds,
+        percent=line.percent,
+        note=line.note,
+        said=standing.reason(last) if is_whole and ended else "",
+        needs=tuple(answers.find_needs(client, handle, progress, [state])) if is_whole else (),
+        **more,
+    )
+
+
+def _output(client: Client, handle: Handle, task_id: str, attempt: int, last: Any) -> str:
+    """The end of the last attempt's output: of the file where it is here, else of what Redis has of it."""
+    from orchestrator import tails
+    from orchestrator.specialists.text import as_text
+
+    file = tails.log_file(client.settings, handle.id, task_id, attempt)
+    if file.is_file():
+        return as_text(file.read_bytes()[-client.settings.limits.tail :].decode("utf-8", "replace"))
+    kept = client.store.tail(handle.id, task_id)
+    if kept is not None and kept.attempt == attempt:
+        return as_text(kept.data.decode("utf-8", "replace"))
+    return as_text(last.tail) if last is not None else ""
+
+
+def _lines(found: TaskAnswer, part: Part | None) -> list[str]:
+    name = f"{found.task} {found.title}".strip()
+    took = f" for {durations.write(found.seconds)}" if found.seconds is not None else ""
+    head = [f"{name}: {found.status}{took}"]
+    match part:
+        case Part.BRIEF if found.brief:
+            told = found.brief.model_dump(mode="json", exclude_defaults=True)
+            return [*head, *(f"  {key}: {value}" for key, value in told.items())]
+        case Part.OUTCOME:
+            if found.outcome is None:
+                return [*head, "  no attempt has ended yet"]
+            told = found.outcome.model_dump(mode="json", exclude_defaults=True)
+            tail = told.pop("tail", "")
+            rest = [f"  | {line}" for line in tail.splitlines()[-remedies.SHOWN_TAIL :]]
+            return [*head, *(f"  {key}: {one_line(str(value))}" for key, value in told.items()), *rest]
+        case Part.LOG:
+            return found.log.splitlines() or [*head, "  no output"]
+        case Part.EVENTS:
+            return [
+                f"{event.time} {event.event} {event.status} {event.cause}".rstrip() for event in found.events
+            ]
+    who = found.specialist.title if found.specialist else "nobody"
+    where = f" on {found.worker}" if found.worker else ""
+    facts = [f"  {who}, batch {found.batch}, attempt {found.attempt}{where}"]
+    facts += [f"  {text}" for text in (found.said, found.note) if text]
+    return [*head, *facts, *(remedies.need_line(need) for need in found.needs)]
+
+
+def specialists(
+    as_json: options.AsJson = False,
+    fields: options.Fields = None,
+    limit: options.Limit = 50,
+    after: options.After = "",
+) -> None:
+    """List the specialists: what each is for, and the tags that route to it."""
+    settings = config.load()
+    part, left, cursor = views.page(list(settings.specialists), limit, after, str)
+    found = Specialists(
+        specialists=tuple(_line(name, settings) for name in part),
+        left_out=views.left_out(specialists=left),
+        after=cursor,
+    )
+    if as_json:
+        output.answer(found, fields)
+        return
+    for one in found.specialists:
+        tags = ", ".join(one.tags) or "no tag"
+        default = "; the default" if one.default else ""
+        output.say(f"{one.name} ({one.title}): {tags}{default}")
+    if left:
+        output.say(f"and {left:,} more")
+
+
+def _line(name: str, settings: Settings) -> SpecialistLine:
+    own = settings.specialists[name]
+    queue = settings.queue(name)
+    mapping = settings.specialist_routing.mapping
+    return SpecialistLine(
+        name=name,
+        title=settings.title(name),
+        description=own.description,
+        queue="" if queue == name else queue,
+        model_tier=own.model_tier or "",
+        tags=tuple(tag for tag, who in mapping.items() if who == name),
+        work="command" if own.command else "python" if own.python else "",
+        default=settings.specialist_routing.default == name,
+    )

@@ -1,0 +1,177 @@
+"""What a feature waits for that somebody has to do, and what may be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from orchestrator import flows
+from orchestrator.contract.shapes import Action, Argument, Need, NeedKind
+from orchestrator.models import Blocked, Failed, FeatureStatus, Outcome, Progress, Task, TaskState, TaskStatus
+
+TEXT = Argument(type="string")
+MAYBE_TEXT = Argument(type="string", required=False)
+
+KINDS: Mapping[TaskStatus, NeedKind] = {
+    TaskStatus.FAILED: "failed",
+    TaskStatus.BLOCKED: "blocked",
+    TaskStatus.IN_REVIEW: "review",
+    TaskStatus.ON_HOLD: "on-hold",
+    TaskStatus.DEFERRED: "deferred",
+    TaskStatus.CANCELLED: "cancelled",
+    TaskStatus.PENDING: "specialist",
+}
+"""What a task needs, by its status; a pending one where it has no specialist."""
+
+STOPPED = frozenset({"failed", "blocked", "cancelled", "gates"})
+"""Needs after which the feature does not go on as it was planned; the others are a person's turn."""
+
+
+def action(name: str, feature: str, task: str = "", *, given: Mapping[str, Argument] | None = None) -> Action:
+    """An action, with the command as it is typed.
+
+    Args:
+        name: The command.
+        feature: The feature's id.
+        task: The task's id; "": the whole feature.
+        given: What it takes beside: the specialist is typed by itself, the others as options.
+
+    Example:
+        >>> action("skip", "login-1", "T3", given={"because": TEXT}).command
+        'orchestrator skip login-1 T3 --because "…"'
+    """
+    arguments = given or {}
+    typed = ['"SPECIALIST"' if argument == "specialist" else f'--{argument} "…"' for argument in arguments]
+    command = " ".join(["orchestrator", name, feature, *([task] if task else []), *typed])
+    return Action(action=name, task=task, arguments=arguments, command=command)
+
+
+def of_task(feature: str, state: TaskState, specialists: Iterable[str] = ()) -> tuple[Action, ...]:
+    """What may be done about a task that is stopped or waits for a person; the likeliest first."""
+    where = (feature, state.id)
+    if state.id.startswith("@"):
+        return (action("retry", *where),)
+    logs, skip = action("logs", *where), action("skip", *where, given={"because": TEXT})
+    match state.status:
+        case TaskStatus.CANCELLED if state.resolved or state.phase == "ending":
+            return ()  # it may be skipped already, and counts as resolved when the attempt has ended
+        case TaskStatus.FAILED:
+            return action("retry", *where), logs, skip
+        case TaskStatus.BLOCKED:
+            return action("unblock", *where, given={"note": MAYBE_TEXT}), logs, skip
+        case TaskStatus.IN_REVIEW:
+            return action("approve", *where), action("request-changes", *where, given={"note": TEXT})
+        case TaskStatus.ON_HOLD | TaskStatus.DEFERRED:
+            return action("resume", *where), skip
+        case TaskStatus.CANCELLED:
+            return (skip,)
+        case TaskStatus.PENDING if state.phase == "unassigned":
+            choice = Argument(type="string", choices=tuple(specialists))
+            return (action("assign", *where, given={"specialist": choice}),)
+        case _:
+            return ()
+
+
+def of_feature(
+    progress: Progress,
+    states: Sequence[TaskState] = (),
+    *,
+    outcomes: Mapping[str, Outcome] | None = None,
+    behind: Mapping[str, Sequence[str]] | None = None,
+    specialists: Iterable[str] = (),
+) -> list[Need]:
+    """All of a feature that waits for somebody.
+
+    Args:
+        progress: Where it stands.
+        states: Its tasks that may need somebody: those of the open batch, or all.
+        outcomes: How the last attempts of stopped tasks ended, where that is to be said.
+        behind: The tasks that wait behind a stopped one, where that is to be said.
+        specialists: Whom a task may be assigned to.
+
+    Example:
+        [need.actions[0].command for need in of_feature(progress, states)]
+    """
+    if progress.status.is_over:
+        return []
+    names = tuple(specialists)
+    found = [
+        of_state(progress.id, state, (outcomes or {}).get(state.id), (behind or {}).get(state.id, ()), names)
+        for state in states
+        if of_task(progress.id, state)
+    ]
+    return [*found, *_of_the_whole(progress, (outcomes or {}).get(progress.gates_failed))]
+
+
+def of_state(
+    feature: str,
+    state: TaskState,
+    outcome: Outcome | None = None,
+    behind: Sequence[str] = (),
+    specialists: Iterable[str] = (),
+) -> Need:
+    """What a task needs; of one that stopped, with what is known of it."""
+    is_stopped = state.status in flows.STOPPED
+    return Need(
+        need="gates" if state.id.startswith("@") else KINDS[state.status],
+        task=state.id,
+        title="" if state.title == state.id else state.title,
+        attempt=max(1, state.attempt) if is_stopped else 1,
+        behind=len(behind),
+        waiting=tuple(behind[:SHOWN_BEHIND]),
+        actions=of_task(feature, state, specialists),
+        **(_told(outcome) if is_stopped else {}),
+    )
+
+
+def in_the_way(
+    task: Task, state: TaskState, progress: Progress, others: Mapping[str, TaskState]
+) -> list[TaskState]:
+    """The tasks that somebody has to do something about before a task goes on: itself, what it depends on, or what
+    holds an earlier batch open."""
+    if of_task(progress.id, state):
+        return [state]
+    if state.status is not TaskStatus.PENDING or state.phase not in ("", "waiting"):
+        return []
+    before = [other for other in others.values() if 0 < other.batch <= progress.batch < state.batch]
+    found = [*(others[one] for one in task.depends_on if one in others), *before]
+    return [other for other in dict.fromkeys(found) if not other.resolved]
+
+
+SHOWN_BEHIND = 5
+"""So many of the tasks that wait behind one are named."""
+
+SHOWN_TAIL = 6
+"""So many lines of output stand in an answer; `task ID TASK --part log` has more."""
+
+
+def _told(outcome: Outcome | None) -> dict[str, str]:
+    cause = ""
+    match outcome:
+        case Failed(cause=why):
+            cause = str(why)
+        case Blocked(kind=kind):
+            cause = str(kind)
+    lines = [line for line in getattr(outcome, "tail", "").splitlines() if line.strip()]
+    return {
+        "cause": cause,
+        "reason": getattr(outcome, "reason", "") if cause else "",
+        "tail": "\n".join(lines[-SHOWN_TAIL:]),
+    }
+
+
+def _of_the_whole(progress: Progress, gates: Outcome | None) -> list[Need]:
+    found = []
+    if progress.gates_failed:
+        retry = action("retry", progress.id, progress.gates_failed)
+        found.append(Need(need="gates", task=progress.gates_failed, actions=(retry,), **_told(gates)))
+    if progress.status is FeatureStatus.PENDING_REVIEW:
+        found.append(Need(need="feature-review", actions=(action("approve", progress.id),)))
+    if progress.is_paused:
+        found.append(Need(need="paused", actions=(action("resume", progress.id),)))
+    elif progress.awaits_launch:
+        launch = action("launch", progress.id)
+        found.append(Need(need="launch", batch=progress.batch + 1, actions=(launch,)))
+    if progress.is_overdue and progress.in_flight:
+        look = action("status", progress.id)
+        found.append(Need(need="overdue", batch=progress.batch, actions=(look,)))
+    return found

@@ -1,0 +1,50 @@
+"""The JSON Schema of each answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator import errors
+from orchestrator.contract import VERSION, catalogue
+from orchestrator.contract.shapes import ANSWERS
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The schema of an answer.
+
+    Args:
+        name: One of `shapes.ANSWERS`.
+
+    Raises:
+        NoSuchSchema: There is none of that name.
+
+    Example:
+        >>> schema("progress")["$id"]
+        'orchestrator:v1:progress'
+    """
+    if name not in ANSWERS:
+        raise errors.NoSuchSchema(name=name, names=", ".join(ANSWERS))
+    found = ANSWERS[name].model_json_schema(mode="serialization")
+    return {"$schema": DIALECT, "$id": f"orchestrator:v{VERSION}:{name}", **_bare(found)}
+
+
+def everything() -> dict[str, Any]:
+    """The contract as one value: its version, the schema of each answer, the codes of errors."""
+    return {
+        "version": VERSION,
+        "schemas": {name: schema(name) for name in ANSWERS},
+        "codes": [code.model_dump() for code in catalogue.codes().codes],
+    }
+
+
+def _bare(value: Any) -> Any:
+    """A schema as a reader needs it. What is not required may be absent, whatever pydantic says of defaults."""
+    if isinstance(value, dict):
+        return {
+            name: _bare(inner)
+            for name, inner in value.items()
+            if name != "title" or not isinstance(inner, str)
+        }
+    return [_bare(inner) for inner in value] if isinstance(value, list) else value
