@@ -23,6 +23,10 @@ from orchestrator import admission
 if TYPE_CHECKING:
     from orchestrator.celery import App
 
+    PlainTask = CeleryTask[Any, Any]
+else:
+    PlainTask = CeleryTask  # Celery 5.6 knows no type arguments when it runs
+
 logger = logging.getLogger("orchestrator")
 
 ENQUEUE = "orchestrator.enqueue"
@@ -34,7 +38,7 @@ LONGEST = 4_000
 T = TypeVar("T")
 
 
-class Enqueue(CeleryTask[Any, Any]):
+class Enqueue(PlainTask):
     """The Celery task of an enqueue."""
 
     def AsyncResult(self, task_id: str, **_: object) -> Any:

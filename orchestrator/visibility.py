@@ -21,6 +21,10 @@ from orchestrator.models import Completed, Failed, Outcome, RetryLater, Task
 if TYPE_CHECKING:
     from orchestrator.config import Settings
 
+    PlainTask = CeleryTask[Any, Any]
+else:
+    PlainTask = CeleryTask  # Celery 5.6 knows no type arguments when it runs
+
 _einfo: Any = einfo  # what it keeps to itself is in no stubs
 
 
@@ -113,7 +117,7 @@ def _show(text: str) -> None:
         cast("Any", current_task).request.shown = text
 
 
-class SpecialistTask(CeleryTask[Any, Any]):
+class SpecialistTask(PlainTask):
     """A Celery task by which a specialist works."""
 
     request: Any  # that of the message, with what is noted in it here
