@@ -47,8 +47,8 @@ def message_id(feature_id: str, launch: Launch) -> str:
     revoked is in nobody's way.
 
     Example:
-        >>> message_id("auth", Launch("T2", 1, "senior-engineer"))
-        'auth:T2:1:0f3a9c5e71d2'
+        >>> message_id("auth", Launch("T2", 1, "senior-engineer")).rpartition(":")[0]
+        'auth:T2:1'
     """
     return f"{feature_id}:{launch.task}:{launch.attempt}:{secrets.token_hex(6)}"
 

@@ -240,7 +240,11 @@ class Notifier:
             forks.let_one_through()
             try:
                 has_moved |= self._is_due(feature) and self._tell(feature, reading)
-            except (redis.ResponseError, ValueError) as error:  # one feature must not hold up the others
+            except (
+                redis.ResponseError,
+                ValueError,
+                errors.UnreadableFeature,
+            ) as error:  # one feature must not hold up the others
                 cause = wording.one_line(str(error))
                 logger.warning("[%s] cannot be told to %s: %s", feature, self.target.name, cause)
         self.cursors.leave(reading, reading.told.keys() - news - reading.active)

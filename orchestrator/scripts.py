@@ -80,8 +80,11 @@ if refused then return refused end"""
 # wrong type must be found before the first write. What forgets a feature removes its keys whatever they hold.
 _CHECK_TYPES = """
 local types = { TYPES }
+local looked_at = {}
 for _, key in ipairs(KEYS) do
-  local wanted = types[string.match(key, '^[^:]+:{.*}:(%a+)$') or string.match(key, '^[^:]+:(%a+)$')]
+  local part = string.match(key, '^[^:]+:{.*}:(%a+)$') or string.match(key, '^[^:]+:(%a+)$')
+  local wanted = part and not looked_at[key] and types[part]
+  looked_at[key] = true
   local found = wanted and redis.call('TYPE', key).ok
   if wanted and found ~= 'none' and found ~= wanted then
     return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', and should be a ' .. wanted)

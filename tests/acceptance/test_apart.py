@@ -34,6 +34,7 @@ def project_on(url: str, folder: Path, prefix: str, stack: ExitStack) -> Project
         "redis": {"url": url, "prefix": prefix},
         "specialists": {"implementation-specialist": {"command": ["echo", prefix]}},
         "recovery": {"lease": "3s", "sweep": "200ms"},
+        "trust": {"canvas": True},
     }
     (folder / config.FOLDER / config.FILE).write_text(yaml.safe_dump(settings), "utf-8")
     return Project(folder, config.load(folder), stack)

@@ -34,7 +34,8 @@ def peak(pid: int) -> int:
 def closed_project(make_project: MakeProject) -> Project:
     """Where features may not bring commands, as on any Redis that is shared."""
     return make_project(
-        trust={"inline_commands": False}, specialists={QUEUE: {"command": ["/bin/echo", "done"]}}
+        trust={"inline_commands": False, "canvas": True},
+        specialists={QUEUE: {"command": ["/bin/echo", "done"]}},
     )
 
 

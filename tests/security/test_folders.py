@@ -107,7 +107,7 @@ def test_an_id_becomes_no_part_of_a_path_before_it_is_checked(store: Store, vict
     is_over(store, feature_id)
 
     # When an operator prunes, or forgets it by its name; or a worker cleans up
-    assert prune("--dry-run")["folders"] == prune()["folders"] == []
+    assert prune("--dry-run").get("folders", []) == prune().get("folders", []) == []
     is_over(store, feature_id)
     Client(config.load()).forget(feature_id)
 
@@ -136,11 +136,12 @@ def test_a_folder_that_no_attempt_has_made_is_not_removed(
         is_over(store, name)
 
     # When their features are forgotten, and a worker removes what is left
-    assert prune("--dry-run") | {"dry_run": False} == (done := prune())
+    said, done = prune("--dry-run"), prune()
+    assert {name: value for name, value in said.items() if name != "dry_run"} == done
     folders.remove(settings, store, folders.orphans(settings, store, -1.0))
 
     # Then only what the attempts have made in the project's own folder is gone
-    assert {Path(folder).parent.name for folder in done["folders"]} == {"work"}
+    assert {Path(folder).parent.name for folder in done.get("folders", [])} == {"work"}
     assert all(is_safe(logs / name) for name in ("nginx", "postgresql", "journal"))
 
 
@@ -154,7 +155,7 @@ def test_two_projects_with_one_folder_of_logs_leave_each_other_alone(
     for name in ("mine", "theirs"):
         is_over(store, name)  # whoever writes to our Redis may well know of their feature
 
-    assert str(mine) in prune()["folders"]
+    assert str(mine) in prune().get("folders", [])
     assert not mine.exists()
     assert theirs.is_dir()
 
@@ -169,7 +170,7 @@ def test_a_folder_of_two_projects_with_features_of_one_id_stays(
     worked(settings, store, "nightly")
     is_over(store, "nightly")
 
-    assert prune()["folders"] == []
+    assert prune().get("folders", []) == []
     assert [folders.removable(settings, one, "nightly") for one in (store, other)] == [[], []]
     assert logs.is_dir()
     assert work.is_dir()
@@ -188,7 +189,7 @@ def test_no_identity_from_redis_makes_other_folders_ours(
     is_over(store, "theirs")
     store.client.set(store.keys.identity, identity)
 
-    assert prune()["folders"] == []
+    assert prune().get("folders", []) == []
     assert folders.removable(settings, store, "theirs") == []
     assert theirs.is_dir()
 
@@ -334,9 +335,9 @@ def test_a_dry_run_says_what_the_run_does(store: Store) -> None:
 
     said, done = prune("--dry-run"), prune()
 
-    assert said | {"dry_run": False} == done
+    assert {name: value for name, value in said.items() if name != "dry_run"} == done
     assert done["features"] == ["old", "older"]
-    assert {Path(folder).name for folder in done["folders"]} == {"old", "older"}
+    assert {Path(folder).name for folder in done.get("folders", [])} == {"old", "older"}
 
 
 EVERY_FOLDER_AND_FILE = """

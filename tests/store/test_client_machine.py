@@ -45,6 +45,7 @@ Act = Callable[[Handle, str], Any]
 ON_TASKS: dict[str, tuple[Act, tuple[TaskStatus, ...]]] = {
     "retry": (lambda handle, task: handle.retry(task), (S.FAILED,)),
     "unblock": (lambda handle, task: handle.unblock(task, "it is there"), (S.BLOCKED,)),
+    "fail_task": (lambda handle, task: handle.fail_task(task, "no use"), (S.IN_PROGRESS,)),
     "block": (lambda handle, task: handle.block(task, "not yet"), (S.IN_PROGRESS, S.PENDING)),
     "skip": (lambda handle, task: handle.skip(task, "no need"), (S.FAILED, S.CANCELLED, S.ON_HOLD)),
     "hold": (lambda handle, task: handle.hold(task), (S.IN_PROGRESS, S.FAILED)),
