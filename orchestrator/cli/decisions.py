@@ -73,6 +73,8 @@ def retry(
 def _to_retry(
     handle: Handle, task_id: str | None, *, with_dependents: bool, from_batch: int | None
 ) -> list[TaskState]:
+    if task_id is not None and from_batch is None and not with_dependents:
+        return [standing.gates_state(task_id) if task_id.startswith("@") else handle.around(task_id)[0]]
     states = {state.id: state for state in handle.states()}
     stopped = [state for state in states.values() if standing.is_stopped(state)]
     if from_batch is not None or task_id is None:
@@ -88,8 +90,6 @@ def _to_retry(
         return [standing.gates_state(task_id)]
     if task_id not in states:
         raise errors.NoSuchTask(feature=handle.id, task=task_id)
-    if not with_dependents:
-        return [states[task_id]]
     followers = graph.dependents({state.id: state.depends_on for state in states.values()})
     behind = set(graph.behind(task_id, followers))
     return [states[task_id], *(state for state in stopped if state.id in behind)]
@@ -134,10 +134,10 @@ def assign(
 ) -> None:
     """Give a task that has not started to a specialist."""
     with connection.client() as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         handle.assign(task_id, specialist, note)
         if remember:
-            choices.remember_tag(client.store.task(feature_id, task_id), specialist, client.settings)
+            choices.remember_tag(client.store.task(handle.id, task_id), specialist, client.settings)
         tell(handle, f"{task_id} goes to {specialist}.", as_json=as_json)
 
 
@@ -175,9 +175,9 @@ def advance(
 ) -> None:
     """Move a task on by hand, as if its work had been done elsewhere."""
     with connection.client() as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         handle.advance(task_id, to, note)
-        tell(handle, f"{task_id} is {client.store.state(feature_id, task_id).status}.", as_json=as_json)
+        tell(handle, f"{task_id} is {client.store.state(handle.id, task_id).status}.", as_json=as_json)
 
 
 def hold(

@@ -41,7 +41,7 @@ def status(
         if feature_id is None:
             _list(client, as_json=as_json)
         else:
-            _show(client, client.feature(feature_id), whole=whole, as_json=as_json)
+            _show(client, connection.find(client, feature_id), whole=whole, as_json=as_json)
         workforce.tell_outdated(client)
 
 
@@ -97,9 +97,8 @@ def _show(client: Client, handle: Handle, *, whole: bool, as_json: bool) -> None
     batch = snapshot.of_batch(progress.batch)
     if short := standing.process_line(progress, _processes(client, progress)):
         output.say(f"{short}. More: celery -A orchestrator worker --concurrency {progress.cap}")
-    for late in standing.overdue_lines(
-        progress, batch, time.time(), _output_ages(client, progress.id, batch)
-    ):
+    ages = _output_ages(client, progress.id, standing.running_longest(batch)[: wording.SHOWN])
+    for late in standing.overdue_lines(progress, batch, time.time(), ages):
         output.say(late)
     for need in remedies.needs(progress, handle.unsettled())[:NEEDS_SHOWN]:
         output.say(f"{need.what}. Next: {need.command}")
@@ -132,9 +131,9 @@ def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -
 def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: options.AsJson = False) -> None:
     """Say why a task stands where it stands: what it waits for, or what went wrong, and what to do."""
     with connection.client(looks=True) as client:
-        handle = client.feature(feature_id)
-        task = client.store.task(feature_id, task_id)
-        states = {state.id: state for state in handle.states()}
+        handle = connection.find(client, feature_id)
+        task = client.store.task(handle.id, task_id)
+        states = {state.id: state for state in handle.around(task_id)}
         state = states[task_id]
         route = _route(client, task)
         found = explanation.explain(
@@ -147,6 +146,7 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: opt
             route=route,
             listeners=_listeners(client, route) if state.phase == "launched" else None,
             limit=client.store.limit(state.limit) if state.limit else None,
+            before=client.store.before(handle.id, task_id),
         )
     if as_json:
         output.write_json({**found.model_dump(mode="json"), "route": route})
@@ -184,7 +184,7 @@ def events(
 ) -> None:
     """Print every event of a feature, oldest first."""
     with connection.client(looks=True) as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         if gone := handle.events_gone():
             output.tell(gone_line(gone, client.settings.limits.events))
         for event in handle.follow() if follow else _all_events(handle):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from orchestrator import config, drawing, feature_file, planner, routing
 from orchestrator.cli import connection, options, output, views
 from orchestrator.config import Settings
 from orchestrator.models import Feature, Plan, Route, TaskStatus
-from orchestrator.report.plans import plan_lines
+from orchestrator.report.plans import plan_facts, plan_lines
 
 
 class Format(StrEnum):
@@ -31,20 +31,28 @@ def plan(
     file: options.File,
     strategy: options.StrategyOption = None,
     cap: options.Cap = None,
+    whole: Annotated[
+        bool, typer.Option("--all", help="With --json: every batch and task, also of a large feature.")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show what would run when, and who would do it. Nothing is stored."""
+    """Show what would run when, and who would do it. Nothing is stored.
+
+    How long a task takes is its estimate, else the median of its earlier runs, where Redis runs and knows of some.
+    """
     settings = config.load()
     feature = options.read_feature(file, settings, strategy, cap)
-    planned = make_plan(feature, settings)
+    feature_file.check(feature, settings.limits)
     routes = routing.route(feature, settings)
+    learned = _learned(feature, routes, settings)
+    planned = planner.plan(feature, settings.parallelism.max_parallel_tasks, learned=learned)
     if as_json:
-        output.write_json(_as_json(planned, routes))
+        output.write_json(plan_facts(planned, routes, whole=whole))
         return
     for line in plan_lines(planned):
         output.say(line)
     output.say()
-    output.show(views.route_summary(feature, routes))
+    output.show(views.route_summary(routes))
 
 
 def make_plan(feature: Feature, settings: Settings) -> Plan:
@@ -53,15 +61,14 @@ def make_plan(feature: Feature, settings: Settings) -> Plan:
     return planner.plan(feature, settings.parallelism.max_parallel_tasks)
 
 
-def _as_json(planned: Plan, routes: Mapping[str, Route]) -> dict[str, Any]:
-    return {
-        "title": planned.feature.title,
-        "tasks": len(planned.feature.tasks),
-        **planned.model_dump(mode="json", exclude={"feature"}),
-        "saving_percent": planned.saving_percent,
-        "is_guess": planned.is_guess,
-        "routes": routes,
-    }
+def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) -> dict[str, float]:
+    """How long tasks without an estimate took before; Redis is asked only where it may know of some."""
+    may_know = not settings.is_embedded or (settings.folder / "redis").exists()
+    if not may_know or all(task.estimate is not None for task in feature.tasks):
+        return {}
+    from orchestrator import connections
+
+    return connections.learned(settings, feature, routes)
 
 
 def route(file: options.File, as_json: options.AsJson = False) -> None:
@@ -102,10 +109,10 @@ def _find(name: str) -> tuple[Feature, Mapping[str, TaskStatus] | None]:
     if name == "-" or looks_like_a_file or Path(name).is_file():
         return options.read_feature(name, config.load()), None
     with connection.client(looks=True) as client:
-        handle = client.feature(name)
+        handle = connection.find(client, name)
         progress = handle.progress()
         feature = Feature(
-            **client.store.head(name),
+            **client.store.head(handle.id),
             strategy=progress.strategy,
             max_parallel_tasks=progress.cap,
             tasks=tuple(handle.tasks()),

@@ -63,8 +63,8 @@ def watch(feature_id: options.FeatureId, no_live: NoLive = False, as_json: optio
     output.tell_what_starts(settings)
     had_server = workforce.has_server(settings)
     with connection.client() as client:
-        handle = client.feature(feature_id)
-        after = client.store.last_event(feature_id)
+        handle = connection.find(client, feature_id)
+        after = client.store.last_event(handle.id)
         if handle.progress().is_settled:
             _conclude(client, handle, as_json=as_json)
         workforce.tell_outdated(client)

@@ -10,13 +10,16 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator import durations, wording
+from orchestrator import durations, routing, wording
 from orchestrator.cli.output import inert
 from orchestrator.cli.snapshot import Snapshot
 from orchestrator.models import Feature, FeatureStatus, Progress, Route, TaskState, Unreadable
 from orchestrator.report import remedies, standing
 
-ROUTES_SHOWN = 50
+ROUTES_SHOWN = 20
+TASKS_NAMED = 5
+"""So many of the tasks that have the same route."""
+
 TASKS_SHOWN = 40
 """Of the open batch of a large feature, where the height of no terminal sets the limit."""
 
@@ -103,13 +106,14 @@ def route_table(feature: Feature, routes: Mapping[str, Route]) -> Table:
     return made
 
 
-def route_summary(feature: Feature, routes: Mapping[str, Route]) -> Table:
-    """Who gets each task, in short; of many tasks the first."""
-    made = table("Task", "Specialist", "Why")
-    for task in feature.tasks[:ROUTES_SHOWN]:
-        route = routes[task.id]
-        made.add_row(inert(task.label), inert(route.title), inert(_reason(route)))
-    more = len(feature.tasks) - ROUTES_SHOWN
+def route_summary(routes: Mapping[str, Route]) -> Table:
+    """Who gets which tasks, and why: a line for each reason."""
+    made = table("Specialist", "Tasks", "Why")
+    groups = routing.grouped(routes)
+    for route, tasks in groups[:ROUTES_SHOWN]:
+        names = f"{len(tasks):,}: {wording.some(tasks, most=TASKS_NAMED)}" if len(tasks) > 1 else tasks[0]
+        made.add_row(inert(route.title), inert(names), inert(_reason(route)))
+    more = len(groups) - ROUTES_SHOWN
     if more > 0:
         made.add_row(f"and {more:,} more", "", "`orchestrator route FILE` shows all")
     return made
@@ -181,8 +185,7 @@ def _head(snapshot: Snapshot, now: float, width: int) -> list[Text]:
         f"at most {wording.count(progress.cap, 'task')} at once",
         durations.write(max(0.0, end - started)),
     ]
-    is_moving = not (progress.stopped or progress.is_paused)
-    if progress.expected_end and is_moving and progress.expected_end > now:
+    if progress.expected_end and progress.expected_end > now:
         facts.append(f"ends in about {durations.write(progress.expected_end - now)}")
     status = Text(progress.status, style=FEATURE_STYLES.get(progress.status, "cyan"))
     lines = [title, Text.assemble(status, " · ", " · ".join(facts)), _bar(progress, width)]
@@ -190,9 +193,10 @@ def _head(snapshot: Snapshot, now: float, width: int) -> list[Text]:
 
 
 def _bar(progress: Progress, width: int) -> Text:
-    text = f" {progress.completed:,}/{progress.total:,} tasks ({progress.percent}%)"
+    skipped = f", {progress.skipped:,} skipped" if progress.skipped else ""
+    text = f" {progress.completed:,}/{progress.total:,} tasks{skipped} ({progress.percent}%)"
     length = max(4, min(60, width - len(text) - 1))
-    done = length * progress.completed // progress.total
+    done = length * max(progress.completed, progress.resolved) // progress.total
     return Text.assemble(("━" * done, "green"), ("─" * (length - done), "dim"), text)
 
 

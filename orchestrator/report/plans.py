@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from orchestrator import durations
-from orchestrator.models import Batch, Plan, Strategy
+from orchestrator import durations, routing
+from orchestrator.models import Batch, Plan, Route, Strategy
 from orchestrator.wording import SHOWN, count, some
 
 SHOWN_BATCHES = 40
+LISTED = 50
+"""So many names stand in a list for programs, where not all of a plan is asked for."""
 
 
 def plan_lines(plan: Plan) -> list[str]:
     """A plan as a person reads it: batches, critical path, times, bottlenecks, what runs in parallel.
+
+    Times stand only where it is known how long each task takes: from its estimate, or from earlier runs.
 
     Example:
         >>> from orchestrator import Feature, Task, plan
@@ -33,11 +38,72 @@ def plan_lines(plan: Plan) -> list[str]:
         *_batch_lines(plan, names),
         "",
         _critical_path(plan),
-        _times(plan),
+        *_times(plan),
         *_barrier(plan),
         *_bottlenecks(plan, names),
         _opportunities(plan),
     ]
+
+
+def plan_facts(plan: Plan, routes: Mapping[str, Route], *, whole: bool = False) -> dict[str, Any]:
+    """A plan for programs: as much of it as a person reads too, with what is left out counted; all of it with `whole`.
+
+    Seconds stand only where it is known how long each task takes.
+    """
+    known = _known(plan)
+    batches = plan.batches if whole else plan.batches[:SHOWN_BATCHES]
+    path = plan.critical_path if whole else plan.critical_path[:LISTED]
+    seconds = {
+        "expected_seconds": plan.expected_seconds,
+        "total_seconds": plan.total_seconds,
+        "critical_seconds": plan.critical_seconds,
+        "saving_percent": plan.saving_percent,
+        "expected_batched": plan.expected_batched,
+        "expected_dataflow": plan.expected_dataflow,
+    }
+    return {
+        "title": plan.feature.title,
+        "tasks": len(plan.feature.tasks),
+        "requested": plan.requested,
+        "strategy": plan.strategy,
+        "cap": plan.cap,
+        **({} if plan.is_guess else seconds),
+        "sources": {"written": plan.written, "learned": len(plan.learned), "unknown": plan.unknown},
+        "batches": [
+            {
+                "number": batch.number,
+                **_listed(batch.tasks, whole=whole),
+                **({"expected": batch.expected} if known.issuperset(batch.tasks) else {}),
+            }
+            for batch in batches
+        ],
+        **_more("batches", len(plan.batches) - len(batches)),
+        **({"order": plan.order} if whole else {}),
+        "critical_path": path,
+        **_more("critical_path", len(plan.critical_path) - len(path)),
+        "bottlenecks": [{"task": found.task, "blocks": found.blocks} for found in plan.bottlenecks],
+        "routes": [
+            {
+                "specialist": route.specialist,
+                "title": route.title,
+                "queue": route.queue,
+                **({"model_tier": route.model_tier} if route.model_tier else {}),
+                "reason": route.reason,
+                **_listed(tasks, whole=whole),
+            }
+            for route, tasks in routing.grouped(routes)[: None if whole else LISTED]
+        ],
+    }
+
+
+def _listed(tasks: Sequence[str], *, whole: bool) -> dict[str, Any]:
+    shown = tasks if whole else tasks[:LISTED]
+    return {"tasks": list(shown), **_more("tasks", len(tasks) - len(shown))}
+
+
+def _more(what: str, number: int) -> dict[str, int]:
+    """How many of something are left out."""
+    return {f"more_{what}": number} if number > 0 else {}
 
 
 def _heading(plan: Plan) -> str:
@@ -61,20 +127,27 @@ def _strategy(plan: Plan) -> str:
 
 
 def _batch_lines(plan: Plan, names: Mapping[str, str]) -> Iterator[str]:
+    known = _known(plan)
     for batch in plan.batches[:SHOWN_BATCHES]:
-        yield from _one_batch(batch, names)
+        is_timed = known.issuperset(batch.tasks)
+        how = ["parallel"] if batch.parallel and plan.cap > 1 else []
+        how += [durations.write(batch.expected)] if is_timed else []
+        yield from _one_batch(batch, names, f"  ({', '.join(how)})" if how else "")
     more = len(plan.batches) - SHOWN_BATCHES
     if more > 0:
         yield f"and {count(more, 'more batch', 'more batches')}"
 
 
-def _one_batch(batch: Batch, names: Mapping[str, str]) -> Iterator[str]:
-    time = durations.write(batch.expected)
-    how = f"parallel, {time}" if batch.parallel else time
+def _known(plan: Plan) -> set[str]:
+    """The tasks of which it is known how long they take."""
+    return {task.id for task in plan.feature.tasks if task.estimate is not None} | plan.learned.keys()
+
+
+def _one_batch(batch: Batch, names: Mapping[str, str], how: str) -> Iterator[str]:
     if not batch.sub_batches:
-        yield f"Batch {batch.number}: {_named(batch.tasks, names)}  ({how})"
+        yield f"Batch {batch.number}: {_named(batch.tasks, names)}{how}"
         return
-    yield f"Batch {batch.number}: {count(len(batch.tasks), 'task')} in {len(batch.sub_batches):,} sub-batches  ({how})"
+    yield f"Batch {batch.number}: {count(len(batch.tasks), 'task')} in {len(batch.sub_batches):,} sub-batches{how}"
     for part in batch.sub_batches[:SHOWN]:
         yield f"  {part.label}: {_named(part.tasks, names)}"
     more = len(batch.sub_batches) - SHOWN
@@ -87,26 +160,54 @@ def _named(tasks: Sequence[str], names: Mapping[str, str]) -> str:
 
 
 def _critical_path(plan: Plan) -> str:
-    return f"Critical path: {some(plan.critical_path, separator=' → ')} ({durations.write(plan.critical_seconds)})"
+    path = some(plan.critical_path, separator=" → ")
+    if plan.is_guess:
+        return f"Critical path, by complexity: {path}"
+    return f"Critical path: {path} ({durations.write(plan.critical_seconds)})"
 
 
-def _times(plan: Plan) -> str:
+def _times(plan: Plan) -> Iterator[str]:
+    if plan.is_guess:
+        yield f"How long it takes is not known: {sources(plan)}"
+        return
     total, expected = durations.write(plan.total_seconds), durations.write(plan.expected_seconds)
-    about = "≈ " if plan.is_guess else ""
-    text = f"Expected {about}{expected} against {about}{total} one after the other: "
-    text += f"{plan.saving_percent}% less" if plan.saving_percent else "no time saved"
-    return text + (" (tasks without an estimate are guessed from their complexity)" if plan.is_guess else "")
+    saved = f"{plan.saving_percent}% less" if plan.saving_percent else "no time saved"
+    yield f"Expected {expected} against {total} one after the other: {saved}"
+    if plan.learned:
+        yield f"Where that is from: {sources(plan)}"
+
+
+def sources(plan: Plan) -> str:
+    """Where the times of a plan come from.
+
+    Example:
+        >>> from orchestrator import Feature, Task, plan
+        >>> tasks = [Task(id="T1", estimate="5m"), Task(id="T2"), Task(id="T3")]
+        >>> sources(plan(Feature(title="Login", tasks=tasks)))
+        '1 task has an estimate, 2 tasks have none and were never completed before'
+    """
+    parts = [
+        (plan.written, "has an estimate", "have an estimate"),
+        (len(plan.learned), "takes the median of its earlier runs", "take the median of their earlier runs"),
+        (
+            plan.unknown,
+            "has none and was never completed before",
+            "have none and were never completed before",
+        ),
+    ]
+    return ", ".join(
+        f"{count(number, 'task')} {one if number == 1 else more}" for number, one, more in parts if number
+    )
 
 
 def _barrier(plan: Plan) -> Iterator[str]:
     """What a batch that waits for the one before it costs, where there is more than one."""
-    if not any(task.depends_on for task in plan.feature.tasks):
+    if plan.is_guess or not any(task.depends_on for task in plan.feature.tasks):
         return
     batched, dataflow = durations.write(plan.expected_batched), durations.write(plan.expected_dataflow)
-    about = "≈ " if plan.is_guess else ""
     percent = plan.barrier_percent
     cost = f"costs {percent}%" if percent > 0 else f"saves {-percent}%" if percent < 0 else "costs nothing"
-    yield f"Batched {about}{batched}, dataflow {about}{dataflow}: the barrier between batches {cost}"
+    yield f"Batched {batched}, dataflow {dataflow}: the barrier between batches {cost}"
 
 
 def _bottlenecks(plan: Plan, names: Mapping[str, str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from orchestrator.models import (
     TaskState,
     TaskStatus,
 )
+from orchestrator.report.standing import running_longest
 from orchestrator.wording import count, named, some
 
 SHOWN_TAIL = 10
@@ -152,7 +153,11 @@ def needs(progress: Progress, states: Sequence[TaskState] = ()) -> list[Need]:
         found.append(Need(what=following, command=f"orchestrator launch {progress.id}"))
     if progress.is_overdue and progress.in_flight:
         late = f"batch {progress.batch} is overdue"
-        found.append(Need(what=late, command=f"orchestrator status {progress.id}"))
+        longest = running_longest(states)
+        command = (
+            f"orchestrator {f'logs {progress.id} {longest[0].id}' if longest else f'watch {progress.id}'}"
+        )
+        found.append(Need(what=late, command=command))
     return found
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given
