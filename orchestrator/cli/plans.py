@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestrator import config, drawing, feature_file, planner, routing
+from orchestrator import config, drawing, errors, feature_file, picture, planner, routing
 from orchestrator.cli import connection, options, output, views
 from orchestrator.config import Settings
 from orchestrator.models import Feature, Plan, Route, TaskStatus
+from orchestrator.picture import Picture
 from orchestrator.report.plans import plan_facts, plan_lines
 
 
@@ -91,17 +92,65 @@ def graph(
         typer.Option("--format", help="What to write; else as the output file is named, else Mermaid."),
     ] = None,
     file: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
+    around: Annotated[
+        str | None, typer.Option("--around", metavar="TASK", help="This task, and what is near it.")
+    ] = None,
+    depth: Annotated[int, typer.Option("--depth", min=1, max=100, help="How near, for --around.")] = 1,
+    critical: Annotated[
+        bool, typer.Option("--critical", help="The critical path, and what is beside it.")
+    ] = False,
+    batches: Annotated[bool, typer.Option("--batches", help="A box for each batch.")] = False,
+    whole: Annotated[bool, typer.Option("--all", help="Fold nothing, however large it gets.")] = False,
 ) -> None:
-    """Draw the dependency graph; of an enqueued feature, with where its tasks stand."""
+    """Draw the dependency graph; of an enqueued feature, with where its tasks stand.
+
+    Of a large graph, wide batches are folded to a box with a count. Of one with cycles, these are red.
+    """
+    if sum((around is not None, critical, batches)) > 1:
+        raise typer.BadParameter("choose one of --around, --critical and --batches")
     feature, states = _find(name)
     kind = format or SUFFIXES.get(file.suffix.lower() if file else "", Format.MERMAID)
-    draw = {Format.MERMAID: drawing.mermaid, Format.DOT: drawing.dot, Format.SVG: drawing.svg}
-    picture = draw[kind](feature, make_plan(feature, config.load()), states)
+    found, keep = _picture(feature, states, around, depth, critical=critical, batches=batches)
+    found = found if whole else picture.folded(found, keep=keep)
+    text = {
+        Format.MERMAID: lambda: drawing.mermaid(found, keep, whole=whole),
+        Format.DOT: lambda: drawing.dot(found),
+        Format.SVG: lambda: drawing.svg(found),
+    }[kind]()
+    for note in found.notes:
+        output.tell(f"{note}.")
     if file:
-        file.write_text(picture, "utf-8")
+        file.write_text(text, "utf-8")
         output.tell(f"Wrote {file}")
     else:
-        typer.echo(picture, nl=False)
+        typer.echo(text, nl=False)
+
+
+def _picture(
+    feature: Feature,
+    states: Mapping[str, TaskStatus] | None,
+    around: str | None,
+    depth: int,
+    *,
+    critical: bool,
+    batches: bool,
+) -> tuple[Picture, Collection[str]]:
+    """What is asked for, and what of it is not folded."""
+    try:
+        planned = make_plan(feature, config.load())
+    except errors.CircularDependency:
+        return picture.cyclic(feature), ()
+    levels = [batch.tasks for batch in planned.batches]
+    if around is not None:
+        try:
+            return picture.around(feature, levels, around, depth, states), [around]
+        except KeyError:
+            raise errors.NoSuchTask(feature=feature.id or feature.title, task=around) from None
+    if critical:
+        return picture.critical(planned, states), planned.critical_path
+    if batches:
+        return picture.by_batches(planned, states), ()
+    return picture.whole(feature, levels, states), ()
 
 
 def _find(name: str) -> tuple[Feature, Mapping[str, TaskStatus] | None]:
