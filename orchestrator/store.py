@@ -37,6 +37,9 @@ from orchestrator.workers import Workers
 
 IDEMPOTENCY_DAYS = 7
 STAGED_SECONDS = 3_600
+REPLACED_SECONDS = 7 * 86_400
+"""For so long after the last one it is known which workers had to replace processes."""
+
 CHUNK = 1_000
 """Fields written by one command of a staged feature: large enough to be fast, small enough not to block Redis."""
 
@@ -818,6 +821,13 @@ class Store(Records):
         """Count a message that a worker refused."""
         self.client.hincrby(self.keys.refused, reason, 1)
 
+    def note_replaced(self, worker: str) -> None:
+        """Count a process of this worker that was replaced, because it did not begin what it took."""
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hincrby(self.keys.replaced, worker, 1)
+        pipeline.expire(self.keys.replaced, REPLACED_SECONDS)
+        pipeline.execute()
+
     def recover(
         self,
         feature_id: str,
@@ -946,8 +956,8 @@ class Store(Records):
 
     # --- the end of what is over -------------------------------------------------------------------------
 
-    def forget(self, feature_id: str, older_than: float = 0.0) -> tuple[str, str]:
-        """Forget a feature that has been over for so many seconds.
+    def forget(self, feature_id: str, older_than: float = 0.0, *, dry_run: bool = False) -> tuple[str, str]:
+        """Forget a feature that has been over for so many seconds; with `dry_run`, only say what would become of it.
 
         Returns:
             The code (see forget.lua), and its status.
@@ -960,7 +970,7 @@ class Store(Records):
         call = Call(
             "forget",
             [keys.meta, keys.slots, *indexes, idempotency, *others],
-            [feature_id, OVER_CSV, round(older_than * 1000)],
+            [feature_id, OVER_CSV, round(older_than * 1000), int(dry_run)],
         )
         ((code, status),) = self._run_on(feature_id, call)
         return code, status
