@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery import Signature, chain, group
 
-from orchestrator import errors, limits, routing, wording
+from orchestrator import errors, identifiers, limits, routing, wording
 from orchestrator.lifecycle import Launch
 from orchestrator.models import Plan, Route
 
@@ -22,31 +22,19 @@ def celery_task(specialist: str) -> str:
     return specialist
 
 
-def attempt_of(message_id: str) -> tuple[str, str, int] | None:
-    """The (feature, task, attempt) that the id of a message names; None for a message of another kind.
-
-    Example:
-        >>> attempt_of("auth:T1:2"), attempt_of("7e0c3a9e")
-        (('auth', 'T1', 2), None)
-    """
-    parts = message_id.split(":")
-    is_ours = len(parts) == 3 and parts[2].isdecimal()
-    return (parts[0], parts[1], int(parts[2])) if is_ours else None
-
-
 def standalone_task(specialist: str) -> str:
     """The name of the Celery task by which a specialist works from its own arguments, without our state."""
     return f"{specialist}.standalone"
 
 
 def message_id(feature_id: str, launch: Launch) -> str:
-    """The Celery id of a launch: what Flower shows, and the same at every redelivery.
+    """The Celery id of a launch: what Flower shows, and the same at every redelivery. Each part of it is encoded.
 
     Example:
         >>> message_id("auth", Launch("T2", 1, "senior-engineer"))
         'auth:T2:1'
     """
-    return f"{feature_id}:{launch.task}:{launch.attempt}"
+    return identifiers.of_attempt(feature_id, launch.task, launch.attempt)
 
 
 BARRIER = "orchestrator.barrier"

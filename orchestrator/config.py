@@ -16,9 +16,10 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from orchestrator import errors, flows, notification, wording
+from orchestrator.documents import FOR_ANCHORS, PlainLoader
 from orchestrator.flows import FeatureFlow, Flow, Rules
 from orchestrator.limits import MOST
-from orchestrator.models import Resource
+from orchestrator.models import Resource, Whole
 from orchestrator.sections import (
     NAME_PATTERN,
     SHIPPED_SPECIALISTS,
@@ -70,7 +71,7 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Who does the work. What is set here is laid over the four that ship.",
     )
-    resources: Mapping[Resource, Annotated[int, Field(ge=0, le=MOST)]] = Field(
+    resources: Mapping[Resource, Annotated[Whole, Field(ge=0, le=MOST)]] = Field(
         default_factory=dict,
         description="How much there is of what tasks take while they run, such as gpu: 2.",
     )
@@ -332,7 +333,7 @@ def read(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        data = yaml.safe_load(file.read_text("utf-8"))
+        data = yaml.load(file.read_text("utf-8"), PlainLoader)
     except yaml.MarkedYAMLError as error:  # its own text quotes the line, which may hold a password
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise _unreadable(file, f"{place}{error.problem}") from None
@@ -344,7 +345,11 @@ def read(file: Path | None) -> dict[str, Any]:
         raise errors.InvalidConfiguration(
             source=file, count="it is no mapping", mistakes="  Write `section:` and its settings below it."
         )
-    return {str(key): value for key, value in (data or {}).items() if value is not None}
+    return {
+        str(key): value
+        for key, value in (data or {}).items()
+        if value is not None and not str(key).startswith(FOR_ANCHORS)
+    }
 
 
 def _unreadable(file: Path, cause: str) -> errors.InvalidConfiguration:
@@ -451,12 +456,12 @@ def remember(tags: Iterable[str], specialist: str, settings: Settings) -> None:
     text = file.read_text("utf-8") if file.is_file() else ""
     lines = [f"    {tag}: {specialist}" for tag in tags]
     changed = _with_mapping(text, lines)
-    wanted_data = yaml.safe_load(text) or {}
+    wanted_data = yaml.load(text, PlainLoader) or {}
     section = wanted_data.setdefault("specialist_routing", {}) or {}
     section["mapping"] = {**(section.get("mapping") or {}), **dict.fromkeys(tags, specialist)}
     wanted_data["specialist_routing"] = section
     try:
-        is_kept = yaml.safe_load(changed) == wanted_data
+        is_kept = yaml.load(changed, PlainLoader) == wanted_data
     except yaml.YAMLError:
         is_kept = False
     if not is_kept:

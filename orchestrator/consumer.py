@@ -13,7 +13,7 @@ from celery.worker.consumer import connection
 from kombu.exceptions import ContentDisallowed
 from kombu.utils.url import maybe_sanitize_url
 
-from orchestrator import admission, canvas, tasks, tracing
+from orchestrator import admission, canvas, identifiers, tasks, tracing
 from orchestrator.admission import Reason, Refusal
 from orchestrator.transport import ENCODINGS, UNUSABLE
 
@@ -129,7 +129,7 @@ class Consumer(consumer.Consumer):
                 ids = args
             case admission.check_standalone:
                 head, task = args[-2:]
-                ids = [part["id"] for part in (head, task) if admission.is_id(part.get("id"))]
+                ids = [part["id"] for part in (head, task) if identifiers.is_id(part.get("id"))]
             case admission.check_barrier:
                 ids = []
             case _:

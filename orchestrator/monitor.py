@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from orchestrator import errors
+from orchestrator import errors, identifiers
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings
@@ -27,7 +27,7 @@ def format_task(task: Any) -> Any:
     """Show feature and task, and why a task failed, where Flower shows arguments and results.
 
     Args:
-        task: A `celery.events.state.Task`. Its uuid is `FEATURE:TASK:ATTEMPT` (`orchestrator.canvas.message_id`).
+        task: A `celery.events.state.Task`. Its uuid is `FEATURE:TASK:ATTEMPT` (`orchestrator.identifiers.of_attempt`).
 
     Returns:
         A copy to be shown; the API goes on to give the task as it is.
@@ -37,10 +37,10 @@ def format_task(task: Any) -> Any:
         "auth → T2 (attempt 2)".
     """
     shown = copy.copy(task)
-    parts = str(task.uuid).split(":")
-    if len(parts) == 3:
-        feature, name, attempt = parts
-        shown.args = f"{feature} → {name}" + (f" (attempt {attempt})" if attempt != "1" else "")
+    found = identifiers.attempt_of(str(task.uuid))
+    if found:
+        feature, name, attempt = found
+        shown.args = f"{feature} → {name}" + (f" (attempt {attempt})" if attempt != 1 else "")
     failed = re.match(r"""TaskFailed\((['"])(.*)\1\)$""", task.exception or "", re.DOTALL)
     if failed:
         shown.result = failed[2]

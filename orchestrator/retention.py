@@ -10,7 +10,6 @@ import contextlib
 import functools
 import logging
 import os
-import re
 import shutil
 import threading
 import time
@@ -19,9 +18,8 @@ from pathlib import Path
 
 import redis
 
-from orchestrator import errors, refusals
+from orchestrator import errors, identifiers, refusals
 from orchestrator.config import Settings
-from orchestrator.models import ID_PATTERN
 from orchestrator.store import Store
 
 logger = logging.getLogger("orchestrator")
@@ -63,7 +61,8 @@ def folders_of(settings: Settings, feature_id: str) -> tuple[Path, Path]:
     maxsize=256
 )  # asked for with each attempt; to join paths takes a sixth of its Python time
 def _folders(logs: Path, folder: Path, feature_id: str) -> tuple[Path, Path]:
-    return logs / feature_id, folder / "work" / feature_id
+    name = identifiers.file_name(feature_id)
+    return logs / name, folder / "work" / name
 
 
 def mark(settings: Settings, store: Store, feature_id: str) -> None:
@@ -81,8 +80,6 @@ def mark(settings: Settings, store: Store, feature_id: str) -> None:
 
 def removable(settings: Settings, store: Store, feature_id: str) -> list[Path]:
     """The folders of a feature on this machine that are marked as those of this state."""
-    if not re.fullmatch(ID_PATTERN, feature_id):  # it comes from Redis, and would become a part of a path
-        return []
     return [folder for folder in folders_of(settings, feature_id) if _is_ours(folder, store)]
 
 
@@ -110,16 +107,24 @@ def orphans(settings: Settings, store: Store, older_than: float, most: int | Non
     for folder in _feature_folders(settings):
         if len(found) == most:
             break
-        if _touched(folder) <= before and _is_ours(folder, store) and not store.exists(folder.name):
+        if _touched(folder) <= before and _is_ours(folder, store) and not _is_stored(store, folder.name):
             found.append(folder)
     return found
+
+
+def _is_stored(store: Store, name: str) -> bool:
+    """Some feature is stored whose folder has this name."""
+    try:
+        return store.exists(identifiers.decode(name))
+    except ValueError:  # the name of a long id is cut, and 0 stands for all
+        return any(identifiers.file_name(feature_id) == name for feature_id in store.features(newest=0))
 
 
 def _feature_folders(settings: Settings) -> Iterator[Path]:
     for parent in (settings.log_folder, settings.folder / "work"):
         if parent.is_dir():
             for folder in parent.iterdir():
-                if re.fullmatch(ID_PATTERN, folder.name) and folder.is_dir() and not folder.is_symlink():
+                if not folder.name.startswith(".") and folder.is_dir() and not folder.is_symlink():
                     yield folder
 
 

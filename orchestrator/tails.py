@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from orchestrator import retention
+from orchestrator import identifiers, retention
 from orchestrator.config import Settings
 from orchestrator.models import Tail
 from orchestrator.specialists import masking
@@ -56,7 +56,7 @@ class Tails:
 def log_file(settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> Path:
     """Where this machine keeps what an attempt puts out."""
     logs, _ = retention.folders_of(settings, feature_id)
-    return logs / f"{task_id}.{attempt}.log"
+    return logs / f"{identifiers.file_name(task_id)}.{attempt}.log"
 
 
 def read(path: Path, attempt: int, secrets: tuple[str, ...], most: int = KEPT) -> Tail:

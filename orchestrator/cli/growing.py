@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated, Any
 
 import typer
@@ -40,7 +39,7 @@ def add_task(
         "title": title,
         "tags": tags,
         "depends_on": depends_on,
-        "run": shlex.split(run) if run else None,
+        "run": run,
         "specialist": specialist,
         "estimate": estimate,
     }

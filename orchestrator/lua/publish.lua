@@ -6,10 +6,17 @@
 -- ARGV  1 feature id  2 task  3 its state  4 specialist  5 now in ms  6 queue  7 JSON headers of the feature's trace, or false
 -- Output nothing
 local feature, task, state, specialist, now, queue, trace = unpack(ARGV)
-local attempt = string.format('%s:%s:%d', feature, task, state.attempt)
+
+-- As identifiers.encode does; the gates of the feature stay as they are called.
+local function encoded(id)
+  if id == '@testing' or id == '@validating' then return id end
+  return (string.gsub(id, '[^A-Za-z0-9_.-]', function(sign) return string.format('~%02X', string.byte(sign)) end))
+end
+
+local attempt = string.format('%s:%s:%d', encoded(feature), encoded(task), state.attempt)
 local headers = trace and cjson.decode(trace) or {}
 headers.lang, headers.task, headers.id = 'py', specialist, attempt
-headers.group = string.format('%s:%d', feature, state.batch)
+headers.group = string.format('%s:%d', encoded(feature), state.batch)
 headers.argsrepr = string.format("('%s', '%s', %d)", feature, task, state.attempt)
 redis.call((state.ahead or state.sent) and 'RPUSH' or 'LPUSH', KEYS[1], cjson.encode({
   body = '[' .. cjson.encode({ feature, task, state.attempt }) .. ',{},{}]',
@@ -18,7 +25,7 @@ redis.call((state.ahead or state.sent) and 'RPUSH' or 'LPUSH', KEYS[1], cjson.en
   headers = headers,
   properties = {
     delivery_mode = 1,
-    delivery_tag = attempt .. ':' .. now,
+    delivery_tag = (#attempt < 500 and attempt or redis.sha1hex(attempt)) .. ':' .. now,
     delivery_info = { exchange = '', routing_key = queue },
   },
 }))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from orchestrator import identifiers
 from orchestrator.models import (
     Blocked,
     Failed,
@@ -82,7 +83,7 @@ def commands(feature: str, state: TaskState) -> tuple[str, ...]:
         ('orchestrator retry login-1 T3', 'orchestrator logs login-1 T3')
     """
     where = f"{feature} {state.id}"
-    if state.id.startswith("@"):
+    if identifiers.is_gates(state.id):
         return (f"orchestrator retry {where}",)
     logs, skip = f"orchestrator logs {where}", f'orchestrator skip {where} --because "…"'
     match state.status:

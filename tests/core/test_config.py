@@ -55,6 +55,24 @@ def test_without_a_file_everything_is_at_its_default() -> None:
     assert settings.inline_commands
 
 
+@pytest.mark.parametrize("number", ["true", "1_0", "1:30"])
+def test_what_is_no_number_in_yaml_1_2_is_none_in_the_configuration(number: str) -> None:
+    assert mistakes(f"parallelism: {{max_parallel_tasks: {number}}}")[0].startswith(
+        "parallelism.max_parallel_tasks"
+    )
+
+
+def test_numbers_anchors_and_merges_of_the_configuration_are_those_of_a_feature_file() -> None:
+    write(
+        "x-gpu: &gpu {timeout: 010}\nx-slow: &slow {timeout: 1h, concurrency: 2}\n"
+        "specialists:\n  reviewer: {<<: *gpu, <<: *slow}\n"
+    )
+
+    reviewer = config.load().specialists["reviewer"]
+
+    assert (reviewer.timeout, reviewer.concurrency) == (10, 2)
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n", "parallelism:\nredis:\nspecialists:\n"])
 def test_an_empty_file_changes_nothing(text: str) -> None:
     write(text)
