@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from orchestrator import broker, embedded, refusals, urls
+from orchestrator import broker, embedded, forks, refusals, urls
 from orchestrator.config import Settings
 from orchestrator.keys import Keys
 from orchestrator.store import Store
@@ -106,8 +107,11 @@ def open_store(settings: Settings) -> Store:
         NoRedisServer, RedisDidNotStart: There is no way to run one here.
     """
     server = redis_url(settings)
+    make_client = functools.partial(open_client, server)
+    client = make_client()
+    forks.own_connections_in_children(client, make_client)
     return Store(
-        open_client(server),
+        client,
         Keys(settings.redis.prefix),
         events_kept=settings.limits.events,
         url=server.shown,

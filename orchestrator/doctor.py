@@ -231,7 +231,9 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
     yield from _replication(info, settings)
     yield clock
     yield _schema(client, settings)
-    yield _refused(_ask(lambda: client.hgetall(Keys(settings.redis.prefix).refused)))
+    keys = Keys(settings.redis.prefix)
+    yield _refused(_ask(lambda: client.hgetall(keys.refused)))
+    yield _replaced(_ask(lambda: client.hgetall(keys.replaced)))
 
 
 def _commands(client: redis.Redis, settings: Settings) -> Finding:
@@ -412,6 +414,22 @@ def _refused(counts: Mapping[str, str] | None) -> Finding:
         f"{sum(int(times) for times in counts.values() if times.isdecimal())} so far ({reasons})",
         "Somebody else writes to these queues, or runs another version. The workers' logs have a line for each; see "
         "docs/security.md.",
+    )
+
+
+def _replaced(counts: Mapping[str, str] | None) -> Finding:
+    name = "pool processes"
+    if counts is None:
+        return _unreadable(name, "HGETALL")
+    if not counts:
+        return _ok(name, "none was replaced in the last seven days")
+    workers = ", ".join(f"{worker} {times}" for worker, times in sorted(counts.items()))
+    total = sum(int(times) for times in counts.values() if times.isdecimal())
+    return _warning(
+        name,
+        f"{total} took a task, did not begin it and {'was' if total == 1 else 'were'} replaced ({workers})",
+        "Their tasks were sent again. Each worker's log says when: look for what stopped a process then, such as a "
+        "debugger, or a lock that a thread of yours held while Celery forked.",
     )
 
 

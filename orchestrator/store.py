@@ -36,6 +36,9 @@ from orchestrator.workers import Workers
 
 IDEMPOTENCY_DAYS = 7
 STAGED_SECONDS = 3_600
+REPLACED_SECONDS = 7 * 86_400
+"""For so long after the last one it is known which workers had to replace processes."""
+
 CHUNK = 1_000
 """Fields written by one command of a staged feature: large enough to be fast, small enough not to block Redis."""
 
@@ -810,6 +813,13 @@ class Store(Records):
     def refuse(self, reason: str) -> None:
         """Count a message that a worker refused."""
         self.client.hincrby(self.keys.refused, reason, 1)
+
+    def note_replaced(self, worker: str) -> None:
+        """Count a process of this worker that was replaced, because it did not begin what it took."""
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hincrby(self.keys.replaced, worker, 1)
+        pipeline.expire(self.keys.replaced, REPLACED_SECONDS)
+        pipeline.execute()
 
     def recover(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import random
 import secrets
 import time
@@ -29,6 +30,7 @@ from orchestrator import (
     shutdown,
     specialists,
     tails,
+    watchdog,
 )
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
@@ -119,9 +121,11 @@ class Shell:
         if grant.code != "started":
             raise self._not_started(grant.code, feature_id, task_id)
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
-        with shutdown.interruptible():
-            begun = processes.moment()
+        begun = processes.moment()
+        with contextlib.ExitStack() as stack:
             try:
+                id = canvas.message_id(feature_id, lifecycle.Launch(task_id, attempt, specialist))
+                stack.enter_context(shutdown.interruptible(id))
                 outcome, status = self._do(run)
                 if not isinstance(outcome, Completed):
                     _end_children(begun)
@@ -172,9 +176,8 @@ class Shell:
         return outcome
 
     def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
-        start = functools.partial(
-            self._start, feature_id, task_id, attempt, specialist, worker, secrets.token_hex(4)
-        )
+        delivery = watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
+        start = functools.partial(self._start, feature_id, task_id, attempt, specialist, worker, delivery)
         grant = self.outlast(start, f"the start of {task_id}")
         if grant.feature_status == "planning":
             cascade = functools.partial(self.store.cascade, feature_id)
