@@ -302,7 +302,10 @@ def _did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def find_folder(start: Path | None = None) -> Path:
     """The nearest `.taskorchestrator` folder of this user, from `start` (else the working folder) upwards."""
-    here = (start or Path.cwd()).resolve()
+    try:
+        here = (start or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise errors.NoWorkingFolder from None
     found = (place / FOLDER for place in [here, *here.parents] if _is_own_folder(place / FOLDER))
     return next(found, here / FOLDER)
 

@@ -99,6 +99,16 @@ class SpecialistExists(UsageError):
     Give one of them another name, or say which one is meant with specialists.{specialist}.python: "module:name"."""
 
 
+class CannotUseFile(OrchestratorError):
+    """{file} cannot be used: {cause}.
+    Check that it is there, and that you may read and write it."""
+
+
+class NoWorkingFolder(UsageError):
+    """The folder that you are in is not there any more.
+    Go into another one (cd), and try again."""
+
+
 class CannotImport(OrchestratorError):
     """{reference}, which {setting} names, cannot be imported: {cause}.
     Install it where the worker runs, or mend {setting}. Modules are looked for in {project} too."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
@@ -219,6 +219,20 @@ class Retries(Model):
     )
     on: tuple[FailureCause, ...] = Field(default=(), description="causes that are tried again; none: all")
 
+    if TYPE_CHECKING:  # what may be given is more than what is kept
+
+        def __init__(
+            self,
+            *,
+            max: int = 0,
+            backoff: float | str = 1.0,
+            factor: float = 2.0,
+            longest: float | str = 300.0,
+            jitter: bool = True,
+            later: int | None = 100,
+            on: Iterable[FailureCause | str] = (),
+        ) -> None: ...
+
     def covers(self, cause: FailureCause) -> bool:
         """A failure of this cause is tried again."""
         return not self.on or cause in self.on
@@ -264,6 +278,28 @@ class Task(Model):
     run: tuple[Argument, ...] | None = Field(
         default=None, min_length=1, description="inline command: an argument list, or a text split into one"
     )
+
+    if TYPE_CHECKING:  # what may be given is more than what is kept
+
+        def __init__(
+            self,
+            *,
+            id: str,
+            title: str = "",
+            description: str = "",
+            tags: Iterable[str] = (),
+            depends_on: Iterable[str] = (),
+            priority: Priority | str = Priority.MEDIUM,
+            complexity: int = 5,
+            estimate: float | str | None = None,
+            timeout: float | str | None = None,
+            retries: Retries | Mapping[str, Any] | int = 0,
+            idempotent: bool = True,
+            specialist: str | None = None,
+            resources: Mapping[str, int] | Iterable[str] = (),
+            params: Mapping[str, Any] = {},
+            run: Iterable[str] | None = None,
+        ) -> None: ...
 
     @field_validator("retries", mode="before")
     @classmethod
@@ -322,6 +358,20 @@ class Feature(Model):
     strategy: Strategy = Strategy.BATCHED
     max_parallel_tasks: Whole | None = Field(default=None, ge=1, le=10_000, description="cap of this feature")
     tasks: tuple[Task, ...] = Field(min_length=1)
+
+    if TYPE_CHECKING:  # what may be given is more than what is kept
+
+        def __init__(
+            self,
+            *,
+            id: str | None = None,
+            title: str,
+            description: str = "",
+            tags: Iterable[str] = (),
+            strategy: Strategy | str = Strategy.BATCHED,
+            max_parallel_tasks: int | None = None,
+            tasks: Iterable[Task],
+        ) -> None: ...
 
     @model_validator(mode="wrap")
     @classmethod

@@ -173,6 +173,11 @@ def _load(reference: str, setting: str, settings: Settings) -> Any:
         loaded = attrgetter(attribute)(found) if attribute else found
         if attribute and not callable(loaded):
             raise TypeError(f"{attribute} is a {type(loaded).__name__}, which cannot be called")
+        if attribute and _is_celery_task(loaded):
+            raise TypeError(
+                f"{attribute} is a Celery task, which takes arguments of its own and no Context; "
+                "name a function of a Context, which may call it"
+            )
     except Exception as error:
         raise errors.CannotImport(
             reference=reference,
@@ -181,6 +186,12 @@ def _load(reference: str, setting: str, settings: Settings) -> Any:
             project=project,
         ) from error
     return loaded
+
+
+def _is_celery_task(loaded: object) -> bool:
+    """Also one that `shared_task` made, which says so only when asked for its class."""
+    module = sys.modules.get("celery.app.task")
+    return module is not None and isinstance(loaded, module.Task)
 
 
 def _hidden(module: str, project: Path) -> str:
