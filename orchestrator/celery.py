@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 from orchestrator.keys import Keys
 from orchestrator.respawn import Respawn
+from orchestrator.results import Result
 from orchestrator.visibility import SpecialistTask
 
 
@@ -37,6 +39,11 @@ class App(Celery):
     log_cls = "orchestrator.worker_log:Logging"
     amqp_cls = "orchestrator.queues:AMQP"
     loader_cls = "orchestrator.loader:Loader"
+
+    @cached_property
+    def AsyncResult(self) -> Any:
+        """The class of results (see `results`)."""
+        return self.subclass_with_self(Result, reverse="AsyncResult")
 
     def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
         """The connection by which a worker takes messages."""

@@ -114,6 +114,11 @@ class CannotImport(OrchestratorError):
     Install it where the worker runs, or mend {setting}. Modules are looked for in {project} too."""
 
 
+class IsCeleryTask(OrchestratorError):
+    """{reference}, which {setting} names, is a Celery task: it takes arguments of its own, and no Context.
+    Name a function of a Context instead; it may call the task."""
+
+
 class InlineCommandRefused(UsageError):
     """{tasks} would run a command written in the feature, which this configuration does not allow.
     Put the command in the configuration under `specialists:`, or, if you trust whoever writes features, set

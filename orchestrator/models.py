@@ -620,6 +620,12 @@ class Blocked(Model):
     reason: str
     tail: str = ""
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, *, kind: BlockKind | str = BlockKind.TECHNICAL, reason: str, tail: str = ""
+        ) -> None: ...
+
 
 class Failed(Model):
     """The attempt went wrong."""
@@ -636,6 +642,18 @@ class Failed(Model):
         default=(), description="the quality gates that judged, where it came so far"
     )
     _error: BaseException | None = PrivateAttr(default=None)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            cause: FailureCause | str = FailureCause.REPORTED,
+            reason: str,
+            retry: bool | None = None,
+            tail: str = "",
+            gates: Iterable[GateResult] = (),
+        ) -> None: ...
 
     @property
     def error(self) -> BaseException | None:
@@ -655,6 +673,10 @@ class RetryLater(Model):
     after: Seconds = 60.0
     reason: str = ""
     tail: str = ""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *, after: float | str = 60.0, reason: str = "", tail: str = "") -> None: ...
 
 
 class Cancelled(Model):

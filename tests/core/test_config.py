@@ -10,9 +10,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+import orchestrator
 from orchestrator import config, errors
 from orchestrator.config import Settings
 from orchestrator.config_template import template
+from orchestrator.models import Feature, Task
 from orchestrator.sections import SHIPPED_SPECIALISTS, Section, SpecialistSettings
 
 pytestmark = pytest.mark.bounds
@@ -460,3 +462,13 @@ def test_a_mapping_that_is_not_written_in_lines_is_left_alone() -> None:
     with pytest.raises(errors.CannotRemember, match="logo: senior-engineer"):
         config.remember(["logo"], "senior-engineer", config.load())
     assert file.read_text("utf-8") == "specialist_routing: {mapping: {art: feature-architect}}"
+
+
+def test_a_plan_from_python_uses_the_configuration() -> None:
+    write("parallelism: {max_parallel_tasks: 3}\nlimits: {tasks: 2}\n")
+    tasks = [Task(id=f"T{number}") for number in range(3)]
+
+    assert orchestrator.plan(Feature(title="x", tasks=tasks[:2])).cap == 3
+    assert orchestrator.plan(Feature(title="x", tasks=tasks[:2]), cap=1).cap == 1
+    with pytest.raises(errors.InvalidFeature, match="at most 2 are allowed"):
+        orchestrator.plan(Feature(title="x", tasks=tasks))
