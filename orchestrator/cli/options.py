@@ -22,9 +22,13 @@ def _remember(ctx: typer.Context, value: bool) -> bool:
     return value
 
 
+def _normal(value: str | None) -> str | None:
+    return value if value is None else identifiers.normal(value)
+
+
 File = Annotated[str, typer.Argument(metavar="FILE", help="Feature file, YAML or JSON; - is standard input.")]
-FeatureId = Annotated[str, typer.Argument(metavar="ID", help="Id of an enqueued feature.")]
-TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such as T3.")]
+FeatureId = Annotated[str, typer.Argument(metavar="ID", help="Id of an enqueued feature.", callback=_normal)]
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such as T3.", callback=_normal)]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Write JSON to standard output, and nothing else.", callback=_remember)
 ]
@@ -53,7 +57,8 @@ Remember = Annotated[
     typer.Option("--remember", help="Write the specialist that was chosen for a tag into the configuration."),
 ]
 MaybeTask = Annotated[
-    str | None, typer.Argument(metavar="[TASK]", help="Id of a task; without it, the whole feature.")
+    str | None,
+    typer.Argument(metavar="[TASK]", help="Id of a task; without it, the whole feature.", callback=_normal),
 ]
 Reason = Annotated[str, typer.Option("--because", help="Why; kept in the feature's events.")]
 Note = Annotated[
