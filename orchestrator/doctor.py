@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import stat
 import sys
 import time
 import warnings
@@ -82,7 +83,8 @@ def examine(settings: Settings) -> list[Finding]:
     Example:
         unwell = any(finding.level is Level.PROBLEM for finding in examine(settings))
     """
-    looks = [_configuration(settings), _versions(), *_hidden(settings), _logs(settings), *_flower(os.environ)]
+    folders = [_logs(settings), *_roots(settings)]
+    looks = [_configuration(settings), _versions(), *_hidden(settings), *folders, *_flower(os.environ)]
     return [*looks, *_servers(settings)]
 
 
@@ -100,6 +102,9 @@ def _problem(name: str, text: str, remedy: str) -> Finding:
 
 def _configuration(settings: Settings) -> Finding:
     file = config.find_file()
+    if file and file.is_file() and file.stat().st_mode & config.OTHERS_WRITE:
+        text = f"{file} is in force, and others can write it: they could choose what workers run"
+        return _warning("configuration", text, f"See whether all in it is yours, then: chmod go-w {file}")
     if file:
         return _ok("configuration", f"{file} is in force")
     return _ok("configuration", f"the defaults are in force; there is no {settings.folder / config.FILE}")
@@ -134,6 +139,24 @@ def _logs(settings: Settings) -> Finding:
         f"{folder} cannot be written ({there})",
         "Make it writable, or set `logs` to a folder that is.",
     )
+
+
+def _roots(settings: Settings) -> Iterator[Finding]:
+    """Folders of which nothing is removed, or in which others can be in the way."""
+    logs, work = settings.log_folder, settings.folder / "work"
+    for root in (work,) if settings.logs else (logs, work):
+        if root.is_symlink():
+            yield _warning(
+                f"folder {root.name}",
+                f"{root} is a link, so nothing behind it is ever removed",
+                "Make it a folder; where logs go elsewhere, name that place in `logs`.",
+            )
+    if logs.is_dir() and logs.stat().st_mode & stat.S_IWOTH:
+        yield _warning(
+            "shared logs",
+            f"others can write {logs}: they can keep a log from being written, by making its folder first",
+            "Give the user of the workers a folder of its own in it, and name that in `logs`.",
+        )
 
 
 def _flower(environment: Mapping[str, str]) -> Iterator[Finding]:

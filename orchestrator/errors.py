@@ -51,6 +51,11 @@ class InvalidConfiguration(UsageError):
     `orchestrator init --print` shows every setting with what it is for, and writes nothing."""
 
 
+class OpenToOthers(UsageError):
+    """{path} can be written by others ({mode}), who could choose what your workers run. Nothing was started.
+    See whether all in it is yours, then: chmod -R go-w {folder}"""
+
+
 class CircularDependency(UsageError):
     """{title} cannot be planned: {count}.
     {cycles}
@@ -125,6 +130,10 @@ class InlineCommandRefused(UsageError):
     trust.inline_commands: true."""
 
 
+class InvalidId(UsageError):
+    """{id!r} is no id, so it becomes no part of a path: {rule}."""
+
+
 class NoSuchFeature(UsageError):
     """No feature has the id {feature}. `orchestrator status` lists those there are."""
 
@@ -153,6 +162,11 @@ class NoSuchTask(UsageError):
 class FeatureExists(UsageError):
     """A feature with the id {feature} exists already. Choose another id (or leave it out, and one is made up),
     or give an idempotency key if the same enqueue may come twice."""
+
+
+class BadKey(UsageError):
+    """An idempotency key has 1 to {most} printable characters, and this one {found}. Nothing was stored.
+    Take a shorter name for this enqueue; of something long, a digest such as its SHA-256."""
 
 
 class KeyTaken(UsageError):

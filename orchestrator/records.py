@@ -113,11 +113,11 @@ class Records:
         """The ids of the features that are not over."""
         return sorted(map(str, self.client.smembers(self.keys.active)))
 
-    def finished(self, older_than: float, most: int) -> list[str]:
-        """The ids of features that have been over for so many seconds, oldest first, as many at most."""
+    def finished(self, older_than: float, most: int, start: int = 0) -> list[str]:
+        """Ids of features that have been over for so many seconds, oldest first: from `start` on, so many at most."""
         seconds, micros = self.client.time()
         until = seconds * 1000 + micros // 1000 - round(older_than * 1000)
-        return [str(one) for one in self.client.zrangebyscore(self.keys.finished, "-inf", until, 0, most)]
+        return [str(one) for one in self.client.zrangebyscore(self.keys.finished, "-inf", until, start, most)]
 
     def exists(self, feature_id: str) -> bool:
         """Whether there is a feature of this id."""

@@ -949,8 +949,8 @@ class Store(Records):
 
     # --- the end of what is over -------------------------------------------------------------------------
 
-    def forget(self, feature_id: str, older_than: float = 0.0) -> tuple[str, str]:
-        """Forget a feature that has been over for so many seconds.
+    def forget(self, feature_id: str, older_than: float = 0.0, *, dry_run: bool = False) -> tuple[str, str]:
+        """Forget a feature that has been over for so many seconds; with `dry_run`, only say what would become of it.
 
         Returns:
             The code (see forget.lua), and its status.
@@ -963,7 +963,7 @@ class Store(Records):
         call = Call(
             "forget",
             [keys.meta, keys.slots, *indexes, idempotency, *others],
-            [feature_id, OVER_CSV, round(older_than * 1000)],
+            [feature_id, OVER_CSV, round(older_than * 1000), int(dry_run)],
         )
         ((code, status),) = self._run_on(feature_id, call)
         return code, status

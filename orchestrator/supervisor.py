@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from orchestrator import private
 from orchestrator.config import Settings
 
 LIFELINE = Path(__file__).with_name("lifeline.py")
@@ -114,7 +115,7 @@ def _output(log: Path | None) -> Iterator[IO[bytes] | None]:
     if log is None:
         yield None
         return
-    log.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    private.make_folder(log.parent)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, private.FILE_MODE)
     with os.fdopen(descriptor, "ab") as file:
         yield file

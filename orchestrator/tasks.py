@@ -22,11 +22,11 @@ from orchestrator import (
     canvas,
     connections,
     errors,
+    folders,
     identifiers,
     lifecycle,
     outage,
     refusals,
-    retention,
     shutdown,
     specialists,
     tails,
@@ -143,7 +143,7 @@ class Shell:
         try:
             return self._pass_gates(run, self._work(run))
         finally:
-            retention.mark(self.settings, self.store, run.feature_id)
+            folders.mark(self.settings, self.store, run.feature_id)
 
     def _not_started(self, code: str, feature_id: str, task_id: str) -> TaskStopped | Ignore:
         """How Celery is told of a message that begins nothing: it must not call that a success."""
@@ -461,7 +461,7 @@ class Files:
     """Where an attempt keeps its files on this machine."""
 
     def __init__(self, settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> None:
-        _, work = retention.folders_of(settings, feature_id)
+        _, work = folders.of(settings, feature_id)
         self.log: Path = tails.log_file(settings, feature_id, task_id, attempt)
         self.workdir: Path = work / f"{identifiers.file_name(task_id)}.{attempt}"
 

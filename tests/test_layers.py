@@ -28,7 +28,7 @@ CLOCKS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 OVERRIDES = {"Settings.settings_customise_sources"}
 """What a library calls by a name that it documents itself."""
 
-KNOWN_TO_SPECIALISTS = {"models", "errors", "config", "sections", "durations", "specialists"}
+KNOWN_TO_SPECIALISTS = {"models", "errors", "config", "sections", "durations", "private", "specialists"}
 """All that specialists/ may know of orchestrator/."""
 
 

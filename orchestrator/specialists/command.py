@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr, ValidationError
 from pydantic_core import from_json
 
-from orchestrator import errors
+from orchestrator import errors, private
 from orchestrator.config import ENV_PREFIX
 from orchestrator.models import OUTCOME, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
 from orchestrator.sections import Limits
 from orchestrator.specialists import masking
-from orchestrator.specialists.attempt_log import AttemptLog, open_private
+from orchestrator.specialists.attempt_log import AttemptLog
 from orchestrator.specialists.processes import Tree
 from orchestrator.specialists.python import outcome_of
 from orchestrator.specialists.text import as_text, last_line, shorten, within
@@ -85,6 +85,9 @@ class CommandRunner:
         given = _given(context)
         try:
             files = _Files.prepare(context, given)
+        except private.NotOurs as error:
+            reason = f"cannot write {error.filename}: {error.strerror}"
+            return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
         except OSError as error:
             # An error of writing names no file, and nothing but the task file is written.
             folder = Path(error.filename).parent if error.filename else context.workdir
@@ -256,12 +259,15 @@ class _Files:
 
     @classmethod
     def prepare(cls, context: Context, given: bytes) -> _Files:
-        context.workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        context.workdir.chmod(0o700)
         task, outcome = context.workdir.absolute() / "task.json", context.workdir.absolute() / "outcome.json"
-        outcome.unlink(missing_ok=True)  # of an attempt before, where a message came twice
-        with open_private(task, os.O_WRONLY | os.O_TRUNC, "wb") as file:
-            file.write(given)
+        private.make_folder(context.workdir)
+        with private.opened(context.workdir, any_owner=True) as within:
+            os.fchmod(within, private.FOLDER_MODE)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(outcome.name, dir_fd=within)  # of an attempt before, where a message came twice
+            number = private.open_file(task, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, within)
+            with os.fdopen(number, "wb") as file:
+                file.write(given)
         return cls(task, outcome, AttemptLog.open(context.log_file))
 
     def written(self, limits: Limits) -> Outcome | None:
@@ -270,16 +276,17 @@ class _Files:
         Raises:
             ValueError: It is no outcome; the message says why.
         """
-        if not self.outcome.exists():
-            return None
-        if not self.outcome.is_file():
-            raise ValueError("it is no file")
-        if self.outcome.stat().st_size > 4 * (limits.result + limits.tail):
-            raise ValueError(f"it is over limits.result ({limits.result:,} characters)")
+        most = 4 * (limits.result + limits.tail)
         try:
-            value = from_json(self.outcome.read_bytes(), allow_inf_nan=False)
+            with os.fdopen(private.open_to_read(self.outcome), "rb") as file:
+                found = file.read(most + 1)
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise ValueError(error.strerror or error) from None
+        if len(found) > most:
+            raise ValueError(f"it is over limits.result ({limits.result:,} characters)")
+        value = from_json(found, allow_inf_nan=False)
         if not isinstance(value, dict) or "status" not in value:
             return outcome_of(Completed(result=value), limits)
         if value["status"] not in SAYABLE:
