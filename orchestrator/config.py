@@ -17,7 +17,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from orchestrator import errors, flows, notification, private, wording
-from orchestrator.documents import FOR_ANCHORS, PlainLoader
+from orchestrator.documents import FOR_ANCHORS, load_yaml
 from orchestrator.flows import FeatureFlow, Flow, Rules
 from orchestrator.limits import MOST
 from orchestrator.models import Resource, Whole
@@ -358,7 +358,7 @@ def read(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        data = yaml.load(file.read_text("utf-8"), PlainLoader)
+        data = load_yaml(file.read_text("utf-8"))
     except yaml.MarkedYAMLError as error:  # its own text quotes the line, which may hold a password
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise _unreadable(file, f"{place}{error.problem}") from None
@@ -484,12 +484,12 @@ def remember(tags: Iterable[str], specialist: str, settings: Settings) -> None:
     text = file.read_text("utf-8") if file.is_file() else ""
     lines = [f"    {tag}: {specialist}" for tag in tags]
     changed = _with_mapping(text, lines)
-    wanted_data = yaml.load(text, PlainLoader) or {}
+    wanted_data = load_yaml(text) or {}
     section = wanted_data.setdefault("specialist_routing", {}) or {}
     section["mapping"] = {**(section.get("mapping") or {}), **dict.fromkeys(tags, specialist)}
     wanted_data["specialist_routing"] = section
     try:
-        is_kept = yaml.load(changed, PlainLoader) == wanted_data
+        is_kept = load_yaml(changed) == wanted_data
     except yaml.YAMLError:
         is_kept = False
     if not is_kept:

@@ -57,8 +57,7 @@ def broker_address(settings: Settings) -> broker.Address:
 
 def has_redis_broker(settings: Settings) -> bool:
     """Whether Celery's broker is a Redis: that of the state, or another one."""
-    url = settings.broker.url
-    return url is None or url.get_secret_value().startswith(("redis", "sentinel"))
+    return settings.broker.url is None or settings.broker.server is not None
 
 
 def open_client(server: RedisUrl, **options: Any) -> redis.Redis:

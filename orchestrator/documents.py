@@ -76,6 +76,16 @@ Loader = _as_yaml_1_2(getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 PlainLoader = _as_yaml_1_2(yaml.SafeLoader)
 """For short files: it names the line of a mistake where libyaml names the one after it."""
 
+
+def load_yaml(text: str) -> Any:
+    """The value of a short YAML text, such as a configuration.
+
+    Raises:
+        yaml.YAMLError: It is none.
+    """
+    return yaml.load(text, PlainLoader)  # nosec B506: it is a SafeLoader
+
+
 DEEPEST = 64
 """Lists and mappings may be nested so deep; what reads them later recurses."""
 
@@ -132,7 +142,7 @@ def decode(text: str | bytes, limits: Limits) -> str:
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        assert isinstance(text, bytes)
+        assert isinstance(text, bytes)  # nosec B101  # for mypy: only bytes are decoded
         raise Unreadable("this is not UTF-8 text; save it as UTF-8", _line_at(text, error.start)) from None
     wrong = re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", decoded)
     if wrong:

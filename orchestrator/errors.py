@@ -83,6 +83,11 @@ class NothingToDo(UsageError):
     Give the task a `run:` command, or set specialists.{specialist}.command (or .python) in the configuration."""
 
 
+class RunsInTheWorker(UsageError):
+    """The specialist {specialist} is a Python callable: it runs in the worker itself, and cannot run as {user}.
+    Make it a command (specialists.{specialist}.command), or take specialists.{specialist}.user away."""
+
+
 class NotInACanvas(UsageError):
     """{title} cannot be a canvas as it is, for a canvas has no state that could keep this:
     {lost}

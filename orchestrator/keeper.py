@@ -18,6 +18,7 @@ from celery.worker import state
 
 from orchestrator import (
     __version__,
+    celery_settings,
     doctor,
     durations,
     errors,
@@ -37,6 +38,7 @@ from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
 from orchestrator.tails import Tails
 from orchestrator.tasks import attempt_of
+from orchestrator.threads import Thread
 from orchestrator.waker import Waker
 from orchestrator.watchdog import Watchdog
 from orchestrator.workers import Worker
@@ -69,7 +71,7 @@ class Keeper(bootsteps.StartStopStep):
         self.id = f"{self.worker}/{secrets.token_hex(4)}"
         self.settings = fingerprint.of(parent.app.settings)
         self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="orchestrator-keeper", daemon=True)
+        self.thread = Thread(self._run, "keeper", self.stopped)
         settings = self.shell.settings
         self.tails = Tails(settings, self.shell.store)
         self.pool: Any = getattr(parent, "pool_cls")  # noqa: B009 (Celery keeps it to itself)
@@ -96,6 +98,7 @@ class Keeper(bootsteps.StartStopStep):
             SystemExit: Redis may throw work away, and the settings do not allow that; or the pool cannot keep promises;
                 or this worker is too old for what is stored there.
         """
+        self._look_at_environment()
         self._look_at_pool()
         self._look_at_redis()
         self._look_at_versions()
@@ -114,6 +117,16 @@ class Keeper(bootsteps.StartStopStep):
         except errors.PoolRefused as error:
             logger.critical("%s", error)
             raise SystemExit(error.exit_code) from None
+
+    def _look_at_environment(self) -> None:
+        others = list(celery_settings.passed_over(self.parent.app.conf, os.environ))
+        if others:
+            logger.warning(
+                "This worker does not use %s of its environment: its broker is the one of its configuration (%s). "
+                "To use another one, set TASKORCHESTRATOR_BROKER__URL.",
+                ", ".join(others),
+                self.parent.app.connection_for_read().as_uri(),
+            )
 
     def _look_at_redis(self) -> None:
         store = self.shell.store
@@ -235,8 +248,15 @@ class Keeper(bootsteps.StartStopStep):
                 ),
                 settings=self.settings,
                 version=__version__,
+                trouble=self._deaths(),
             )
         )
+
+    def _deaths(self) -> tuple[str, ...]:
+        """What threads of this worker died of, as often as they did."""
+        others = [each.thread for each in (self.waker, self.cleaner)]
+        threads = [self.thread, *others, *(each.thread for each in self.notifiers)]
+        return tuple(thread.trouble for thread in threads if thread.trouble)
 
     def _run(self) -> None:
         recovery = self.shell.settings.recovery

@@ -181,6 +181,10 @@ class Keys:
         """List: the messages of a queue, where this Redis is the broker."""
         return f"{self.celery()}{name}"
 
+    def control(self, database: int) -> str:
+        """Channel: Celery's remote control, where this Redis is the broker."""
+        return f"{self.celery()}/{database}.celery.pidbox"
+
     @property
     def identity(self) -> str:
         """String: a random name of this state, by which folders on machines are told from those of another."""

@@ -26,6 +26,7 @@ from orchestrator.scripts import Call
 from orchestrator.sections import Notification
 from orchestrator.store import Store
 from orchestrator.targets import Target
+from orchestrator.threads import Thread
 
 logger = logging.getLogger("orchestrator")
 
@@ -190,7 +191,7 @@ class Notifier:
         self.stopped = threading.Event()
         self.asked = threading.Event()
         self.looked = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="orchestrator-notifier", daemon=True)
+        self.thread = Thread(self._run, "notifier", self.stopped)
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
@@ -307,7 +308,8 @@ class Notifier:
             return True
         tries = 1 + (wait.tries if wait and wait.event == event.id else 0)
         if tries < self.tries:
-            due = time.monotonic() + self.retries.wait(tries, random.random())
+            chance = random.random()  # nosec B311  # it spreads retries
+            due = time.monotonic() + self.retries.wait(tries, chance)
             self.waits[feature_id] = Wait(event.id, tries, due)
             return False
         logger.error(

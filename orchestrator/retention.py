@@ -12,6 +12,7 @@ import redis
 from orchestrator import errors, folders, forks, refusals
 from orchestrator.config import Settings
 from orchestrator.store import Store
+from orchestrator.threads import Thread
 
 logger = logging.getLogger("orchestrator")
 
@@ -78,7 +79,7 @@ class Cleaner:
         self.settings = settings
         self.store = store
         self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="orchestrator-cleaner", daemon=True)
+        self.thread = Thread(self._run, "cleaner", self.stopped)
 
     def start(self) -> None:
         """Begin, where there is anything to do."""

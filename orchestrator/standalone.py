@@ -108,7 +108,8 @@ class Alone:
     def conclude(self, outcome: Outcome) -> lifecycle.Move:
         """What the end asks for, by the same rules as of an enqueued task: as a rule a retry, or none."""
         flow = self.settings.flow_for(self.task.tags)
-        return lifecycle.conclude(flow, outcome, self.task.retries, self.attempts, chance=random.random())
+        chance = random.random()  # nosec B311  # it spreads retries
+        return lifecycle.conclude(flow, outcome, self.task.retries, self.attempts, chance=chance)
 
 
 def _depended_on(task: Task, before: Mapping[str, Completed]) -> dict[str, Completed]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from orchestrator import encoding, errors, flows, growth, lifecycle, schema, scripts
+from orchestrator import encoding, errors, flows, growth, lifecycle, schema, scripts, texts
 from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
 from orchestrator.growth import Growth, Shape
 from orchestrator.keys import FeatureKeys, Keys
@@ -553,7 +553,7 @@ class Store(Records):
         call = Call(
             "note",
             [keys.states, keys.slots, keys.events],
-            [task_id, attempt, "" if percent is None else percent, note, self.events_kept],
+            [task_id, attempt, "" if percent is None else percent, texts.as_line(note), self.events_kept],
         )
         (answer,) = self._run_on(feature_id, call, ends=True)
         return str(answer)
@@ -626,7 +626,7 @@ class Store(Records):
             [
                 task_id,
                 _steps(move),
-                note,
+                texts.as_text(note),
                 OVER_CSV,
                 ",".join(flows.TAKEN_UP),
                 resolve,
@@ -660,7 +660,7 @@ class Store(Records):
         call = Call(
             "assign",
             [keys.plan, keys.unassigned, keys.ready, keys.slots, keys.events, keys.waiting],
-            [task_id, specialist, note, self.events_kept],
+            [task_id, specialist, texts.as_text(note), self.events_kept],
         )
         (code, *_), answer = self._run_on(feature_id, call, self._cascade(feature_id))
         facts = self._facts(feature_id, answer)
@@ -703,7 +703,15 @@ class Store(Records):
                 keys.slots,
                 self.keys.finished,
             ],
-            [feature_id, event, arrow, json.dumps(dict(changes or {})), note, OVER_CSV, self.events_kept],
+            [
+                feature_id,
+                event,
+                arrow,
+                json.dumps(dict(changes or {})),
+                texts.as_text(note),
+                OVER_CSV,
+                self.events_kept,
+            ],
         )
         (code, status), answer = self._run_on(feature_id, call, self._cascade(feature_id))
         if code == "missing":

@@ -12,6 +12,7 @@ from orchestrator import errors, forks, refusals
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.lifecycle import Wake
 from orchestrator.store import Store
+from orchestrator.threads import Thread
 
 logger = logging.getLogger("orchestrator")
 
@@ -35,7 +36,7 @@ class Waker:
         self.pause = pause
         self.stopped = threading.Event()
         self.leads = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="orchestrator-waker", daemon=True)
+        self.thread = Thread(self._run, "waker", self.stopped)
 
     def start(self) -> None:
         """Begin; it does nothing until this worker leads."""

@@ -15,7 +15,7 @@ HOUSE = Path(__file__).parent.parent
 CORE = (
     "models", "graph", "planner", "simulation", "routing", "flows", "growth", "lifecycle", "notification", "report",
     "command_line", "durations", "drawing", "encoding", "errors", "identifiers", "keys", "wording", "limits", "workers",
-    "urls", "repetition", "schema",
+    "urls", "repetition", "schema", "texts",
 )  # fmt: skip
 MAY_CALL_CELERY_LAZILY = {("models", "orchestrator.canvas")}
 """Plan.canvas(): the one door from the core to Celery, opened only when asked for."""
@@ -28,7 +28,9 @@ CLOCKS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 OVERRIDES = {"Settings.settings_customise_sources"}
 """What a library calls by a name that it documents itself."""
 
-KNOWN_TO_SPECIALISTS = {"models", "errors", "config", "sections", "durations", "private", "specialists"}
+KNOWN_TO_SPECIALISTS = {
+    "models", "errors", "config", "sections", "durations", "private", "specialists", "texts",
+}  # fmt: skip
 """All that specialists/ may know of orchestrator/."""
 
 

@@ -92,6 +92,7 @@ def resolve(name: str, task: Task, settings: Settings) -> Specialist:
         CannotImport: What the configuration or an entry point names is not there, or breaks when imported.
         IsCeleryTask: It is a Celery task, and no function of a Context.
         SpecialistExists: Two callables claim the name.
+        RunsInTheWorker: A user is set for what is no command.
     """
     given = _given(name, settings)
     if task.run:
@@ -103,6 +104,8 @@ def resolve(name: str, task: Task, settings: Settings) -> Specialist:
     function = _callable(name, settings)
     if function is None:
         raise errors.NothingToDo(tasks=f"Task {task.id}", specialist=name)
+    if given.user:
+        raise errors.RunsInTheWorker(specialist=name, user=given.user)
     return PythonRunner(function, settings.limits, time_limit(name, task, settings))
 
 
@@ -139,6 +142,8 @@ def _command(
         project=settings.folder.parent,
         in_project=workdir == "project",
         env=_given(name, settings).env,
+        pass_env=_given(name, settings).pass_env,
+        user=_given(name, settings).user,
         timeout=time_limit(name, task, settings),
     )
 

@@ -13,11 +13,11 @@ import pytest
 import redis
 import yaml
 
-from orchestrator import canvas, config, embedded, planner
+from orchestrator import canvas, config, planner
 from orchestrator.celery import create
 from orchestrator.models import Feature, FeatureStatus
 from tests.acceptance.conftest import PATIENCE, Project
-from tests.redis_server import client_of, find_binaries
+from tests.redis_server import client_of
 from tests.redis_tcp import free_port, serve_tcp
 from tests.waiting import wait_until
 
@@ -43,8 +43,6 @@ def project_on(url: str, folder: Path, prefix: str, stack: ExitStack) -> Project
 def projects(tmp_path: Path) -> Iterator[tuple[list[Project], redis.Redis]]:
     """Two projects with a worker each, on one database, each as a user of its own, and a client that may do all."""
     (line,) = [one for one in USERS.read_text("utf-8").splitlines() if one.startswith("user orchestrator ")]
-    if embedded.version_of(find_binaries()[0]) < (7,):
-        line = line.replace(" -function", "")  # an older one does not know it
     own = [
         line.replace("orchestrator", prefix).replace("to:", f"{prefix}:").replace("CHANGE-ME", prefix)
         for prefix in PREFIXES

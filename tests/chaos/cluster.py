@@ -140,9 +140,13 @@ class Cluster:
             "logs": str(self.logs),
             "parallelism": {"max_parallel_total": MOST_AT_ONCE},
             "specialists": {
-                "builder": {"python": "tests.chaos.work:work"},
-                "mason": {"python": "tests.chaos.work:work", "concurrency": MASONS},
-                "implementation-specialist": {"python": "tests.chaos.work:work"},
+                "builder": {"python": "tests.chaos.work:work", "pass_env": [work.EFFECTS]},
+                "mason": {
+                    "python": "tests.chaos.work:work",
+                    "pass_env": [work.EFFECTS],
+                    "concurrency": MASONS,
+                },
+                "implementation-specialist": {"python": "tests.chaos.work:work", "pass_env": [work.EFFECTS]},
             },
             "quality_gates": {
                 "enabled": True,

@@ -154,7 +154,7 @@ def test_a_command_is_told_about_its_task(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("COLOUR", "green")
     monkeypatch.setenv("SHAPE", "round")
     # When a command is run
-    seen = told(tmp_path, env={"SHAPE": SecretStr("square")})
+    seen = told(tmp_path, env={"SHAPE": SecretStr("square")}, pass_env=("COLOUR", "SHAPE"))
     # Then it has both, the specialist's first, and knows its task
     assert (seen["env"]["COLOUR"], seen["env"]["SHAPE"]) == ("green", "square")
     assert seen["env"]["ORCHESTRATOR_FEATURE_ID"] == "auth"
