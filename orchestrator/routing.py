@@ -84,19 +84,11 @@ def _match(task: Task, settings: Settings) -> Route | None:
 
 
 def _by_name(task: Task, wanted: str, settings: Settings) -> Route:
-    name = _find(wanted, settings)
+    name = settings.find_specialist(wanted)
     if name is None:
         known = ", ".join(settings.specialists)
         raise errors.UnknownSpecialist(task=task.id, specialist=wanted, known=known)
     return _route(name, settings, rule="task", reason=f"the task asks for {settings.title(name)}")
-
-
-def _find(wanted: str, settings: Settings) -> str | None:
-    """The specialist of that name, else of that title, in small or capital letters."""
-    folded = wanted.strip().casefold()
-    if folded in settings.specialists:
-        return folded
-    return next((name for name in settings.specialists if settings.title(name).casefold() == folded), None)
 
 
 def _matching_tags(task: Task, settings: Settings) -> list[str]:

@@ -107,7 +107,7 @@ def test_a_title_cannot_colour_the_output_or_swallow_text() -> None:
 def test_route_tells_specialist_queue_tier_and_reason() -> None:
     route = as_json("route", "login.yaml")["T2"]
     assert route["queue"] == "senior-engineer"
-    assert route["model_tier"] == "advanced"
+    assert route["model_tier"] == "sonnet"
     assert route["rule"] == "tag"
     assert "T2 Mend sign-in" in orchestrate("route", "login.yaml").stdout
 
