@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -189,6 +189,33 @@ class Client:
             differ += repetition.differences(content, earlier, feature.tasks, stored)
         if differ:
             raise errors.KeyTaken(key=key, feature=feature_id, differences=", ".join(differ))
+
+    @_translated
+    def recommend(
+        self, feature_id: str | None = None, task_id: str | None = None, *, tags: Iterable[str] | None = None
+    ) -> Route:
+        """Which specialist gets one task, and why.
+
+        Args:
+            feature_id, task_id: An enqueued task: who does it, also where a person or an escalation changed that.
+            tags: Of a task that is not enqueued: who would do it.
+
+        Raises:
+            NoTaskNamed: Neither is given, or both.
+            BadTags: These cannot be tags.
+            NoSuchFeature, NoSuchTask: There is none of this id.
+
+        Example:
+            client.recommend(tags=["backend", "bug"]).specialist
+        """
+        if tags is not None and feature_id is task_id is None:
+            return routing.by_tags(tags, self.settings)
+        if feature_id is None or task_id is None or tags is not None:
+            raise errors.NoTaskNamed
+        task = self.store.task(feature_id, task_id)
+        stands_with = self.store.specialist(feature_id, task_id)
+        escalated = bool(self.store.attempt(feature_id, task_id).get("escalated"))
+        return routing.standing(task, stands_with, self.settings, escalated=escalated)
 
     @_translated
     def feature(self, feature_id: str) -> Handle:

@@ -497,7 +497,7 @@ class Route(Model):
     queue: str
     model_tier: str | None = None
     tag: str | None = Field(default=None, description="the tag that matched")
-    rule: Literal["task", "tag", "default", "nobody"]
+    rule: Literal["task", "tag", "default", "nobody", "escalated", "assigned"]
     reason: str
     suggestions: tuple[str, ...] = Field(default=(), description="tags that would have matched")
 
@@ -749,6 +749,7 @@ class Event(Model):
     attempt: int | None = None
     batch: int | None = None
     worker: str = ""
+    specialist: str = Field(default="", description="who begins the attempt, or who is handed the task")
     cause: str = ""
     percent: str = ""
     note: str = ""

@@ -339,6 +339,17 @@ class Records:
                 return state
         raise errors.NoSuchTask(feature=feature_id, task=task_id)
 
+    def specialist(self, feature_id: str, task_id: str) -> str:
+        """Who does a task: as it was routed, or as a person or an escalation has changed it; "" where nobody does yet.
+
+        Raises:
+            NoSuchTask: There is no such task.
+        """
+        place: Any = self.client.hget(self.keys.feature(feature_id).plan, task_id)
+        if place is None:
+            raise errors.NoSuchTask(feature=feature_id, task=task_id)
+        return Place.parse(place).specialist
+
     def attempt(self, feature_id: str, task_id: str) -> Mapping[str, Any]:
         """What is kept of the latest attempt at a task, or at the gates of a feature; empty where there was none."""
         stored: Any = self.client.hget(self.keys.feature(feature_id).states, task_id)

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 import orchestrator
 from orchestrator import errors
 from orchestrator.cli import (
+    advice,
     decisions,
     features,
     growing,
@@ -63,7 +64,7 @@ def start(
 
 
 PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
-    "Before a run": (plans.plan, plans.route, plans.graph),
+    "Before a run": (plans.plan, plans.route, advice.recommend, plans.graph),
     "Run": (runs.run, runs.enqueue, runs.watch),
     "See": (features.status, features.explain, features.events, logs.logs),
     "Answer what stopped": (decisions.retry, decisions.unblock, decisions.skip, decisions.assign),

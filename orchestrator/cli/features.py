@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, routing, wording, workers
+from orchestrator import errors, wording, workers
 from orchestrator.cli import connection, options, output, views
 from orchestrator.cli.snapshot import Reader
-from orchestrator.models import Event, Progress, Route, Task, TaskState, Unreadable
+from orchestrator.models import Event, Progress, Route, TaskState, Unreadable
 from orchestrator.report import explanation, remedies, standing
 from orchestrator.report.events import event_line, gone_line
 from orchestrator.workers import Worker
@@ -136,7 +136,7 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: opt
         task = client.store.task(feature_id, task_id)
         states = {state.id: state for state in handle.states()}
         state = states[task_id]
-        route = _route(client, task)
+        route = client.recommend(feature_id, task_id)
         found = explanation.explain(
             task,
             state,
@@ -158,21 +158,13 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, as_json: opt
         output.say(f"{'Next:' if place == 0 else '     '} {command}")
 
 
-def _route(client: Client, task: Task) -> Route | None:
-    """The route by the settings of today; None where they have none for it."""
-    try:
-        return routing.recommend(task, client.settings)
-    except (errors.NoSpecialist, errors.UnknownSpecialist):
-        return None
-
-
-def _listeners(client: Client, route: Route | None) -> Mapping[str, Sequence[Worker]] | None:
+def _listeners(client: Client, route: Route) -> Mapping[str, Sequence[Worker]] | None:
     from kombu.exceptions import OperationalError
 
     from orchestrator.cli import workforce
 
     try:
-        return workforce.listeners(client, [route.queue] if route else [])
+        return workforce.listeners(client, [route.queue])
     except OperationalError:
         return None
 
@@ -209,6 +201,7 @@ def _event_line(event: Event) -> str:
         "cause": event.cause,
         "percent": event.percent,
         "note": event.note,
+        "specialist": event.specialist,
         "worker": event.worker,
     }
     arrow = f"{event.source} → {event.target}" if event.source and event.target else event.target

@@ -62,6 +62,7 @@ end
 local more = { 'worker', ARGV[10] }
 if ARGV[8] ~= '' then more = { 'cause', ARGV[8], unpack(more) } end
 if ARGV[5] ~= '' then more = { 'wait', ARGV[5], unpack(more) } end
+if ARGV[9] ~= '' then more = { 'specialist', ARGV[9], unpack(more) } end
 for place, step in ipairs(steps) do
   tell({ KEYS[6] }, { ARGV[11], 'event', step[1], 'task', ARGV[1], 'from', path[place],
     'to', path[place + 1], 'attempt', state.attempt, unpack(more) })
