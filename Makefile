@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 run: $(READY)  ## run examples/self_check.yaml, a real feature, through real workers on the embedded Redis
-	@mkdir -p .taskorchestrator
+	@mkdir -p -m 700 .taskorchestrator && chmod go-w .taskorchestrator
 	TASKORCHESTRATOR_CONFIG=workers/config.yaml $(BIN)/orchestrator run examples/self_check.yaml
 
 test: $(READY)  ## run all the tests, on two processes

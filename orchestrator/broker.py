@@ -33,7 +33,7 @@ class Address:
         tls: How TLS is used; None: not.
     """
 
-    url: str
+    url: str = field(repr=False)
     transport: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tls: Mapping[str, Any] | None = field(default=None, repr=False)
 

@@ -22,6 +22,7 @@ from orchestrator import (
     tracing,
     transport,
 )
+from orchestrator.celery_settings import CelerySettings
 from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 from orchestrator.keys import Keys
@@ -37,6 +38,10 @@ class App(Celery):
     log_cls = "orchestrator.worker_log:Logging"
     amqp_cls = "orchestrator.queues:AMQP"
     loader_cls = "orchestrator.loader:Loader"
+
+    def on_init(self) -> None:
+        """Called by Celery: the settings are not those of another app's environment."""
+        object.__setattr__(self.conf, "__class__", CelerySettings)  # its own would make a setting of it
 
     def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
         """The connection by which a worker takes messages."""

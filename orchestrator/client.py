@@ -17,6 +17,7 @@ from orchestrator import (
     connections,
     errors,
     feature_file,
+    folders,
     growth,
     lifecycle,
     limits,
@@ -132,8 +133,9 @@ class Client:
 
         Args:
             feature: What to run.
-            idempotency_key: A name for this enqueue. Asked for again with the same key within a week, the feature of
-                the first time is returned and nothing new is stored (`Handle.repeated` says so).
+            idempotency_key: A name for it, of 1 to 200 printable characters. Asked for again with the same key
+                within a week, the feature of the first time is returned and nothing new is stored (`Handle.repeated`
+                says so).
             auto_launch: False: after each batch the feature waits for `launch`. None: as configured.
             stops: Numbers of batches before which it waits for `launch` in any case.
             assign: Specialists for tasks that no tag routes, by task id. Where the fallback is ask_user, a task that
@@ -144,10 +146,13 @@ class Client:
             UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
             NoSuchResource, NotEnough: A task needs of a resource what there is not.
             FeatureExists: Another feature has its id.
+            BadKey: The idempotency key is empty, too long, or cannot be printed.
             KeyTaken: The idempotency key stands for a feature of other content.
             RedisUnreachable: Nothing was stored.
             BrokerUnreachable: It is stored, and starts when the broker answers a worker.
         """
+        if idempotency_key is not None:
+            repetition.check_key(idempotency_key)
         feature_file.check(feature, self.settings.limits)
         schedule = planner.schedule(feature, self.settings.parallelism.max_parallel_tasks)
         routes = routing.route(feature, self.settings, assign or {})
@@ -255,7 +260,7 @@ class Client:
             NotOver: It goes on, or waits for a person.
             StillRuns: An attempt of it has not ended yet.
         """
-        folders = retention.removable(self.settings, self.store, feature_id)
+        found = folders.removable(self.settings, self.store, feature_id)
         code, status = self.store.forget(feature_id)
         match code:
             case "missing":
@@ -264,7 +269,7 @@ class Client:
                 raise errors.NotOver(feature=feature_id, status=status)
             case "running":
                 raise errors.StillRuns(feature=feature_id, status=status)
-        retention.remove(folders)
+        folders.remove(self.settings, self.store, found)
 
     @_translated
     def prune(self, older_than: float, *, dry_run: bool = False) -> tuple[list[str], list[Path]]:
@@ -277,17 +282,12 @@ class Client:
         Returns:
             The ids of the features, and the folders on this machine.
         """
-        if dry_run:
-            features = self.store.finished(older_than, -1)
-        else:
-            features = []
-            while portion := retention.forget_old(self.store, older_than):
-                features += portion
-        own = [path for one in features for path in retention.removable(self.settings, self.store, one)]
-        folders = list(dict.fromkeys([*own, *retention.orphans(self.settings, self.store, older_than)]))
+        features = retention.forget_old(self.store, older_than, portion=None, dry_run=dry_run)
+        own = [path for one in features for path in folders.removable(self.settings, self.store, one)]
+        found = list(dict.fromkeys([*own, *folders.orphans(self.settings, self.store, older_than)]))
         if not dry_run:
-            retention.remove(folders)
-        return features, folders
+            folders.remove(self.settings, self.store, found)
+        return features, found
 
     @_translated
     def limits(self) -> list[Limit]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_valid
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from orchestrator import agent_mapping, errors, flows, notification, spelling, wording
+from orchestrator import agent_mapping, errors, flows, notification, private, spelling, wording
 from orchestrator.flows import FeatureFlow, Flow, Rules
 from orchestrator.limits import MOST
 from orchestrator.models import Resource
@@ -46,6 +47,11 @@ from orchestrator.sections import (
 FOLDER = ".taskorchestrator"
 FILE = "config.yaml"
 ENV_PREFIX = "TASKORCHESTRATOR_"
+
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+MOST_SHOWN = 100
+"""So many unknown settings are named; for each of them a near one is looked for."""
 
 
 class Settings(BaseSettings):
@@ -371,9 +377,25 @@ def find_folder(start: Path | None = None) -> Path:
 def _is_own_folder(folder: Path) -> bool:
     """It is there, and ours: a folder that another user put above ours does not say what our workers run."""
     try:
-        return folder.is_dir() and folder.stat().st_uid == os.geteuid()
+        # Of a link: its owner too, for another user's could lead to any folder of ours.
+        return folder.is_dir() and {folder.stat().st_uid, folder.lstat().st_uid} == {os.geteuid()}
     except OSError:
         return False
+
+
+def check_private(folder: Path) -> None:
+    """Refuse a folder, or a configuration file in it, that others can write: they would say what our workers run.
+
+    Raises:
+        OpenToOthers: They can.
+    """
+    for path in (folder, folder / FILE):
+        try:
+            mode = path.stat().st_mode
+        except OSError:  # it is not there
+            continue
+        if mode & OTHERS_WRITE:
+            raise errors.OpenToOthers(path=path, mode=stat.filemode(mode), folder=folder)
 
 
 def find_file(start: Path | None = None) -> Path | None:
@@ -435,12 +457,15 @@ def load(start: Path | None = None) -> Settings:
 
     Raises:
         InvalidConfiguration: A value is refused; every mistake is named with its place and what would be right.
+        OpenToOthers: Others can write the folder in force.
     """
+    check_private(find_folder(start))
     file = find_file(start)
     data = written(file, start)
     # Not all names can be keyword arguments of Settings: `_env_file` in a file would be an order to pydantic.
     known = {name: value for name, value in data.items() if name in Settings.model_fields}
-    lines = [f"{name}: {_unknown_setting(name, Settings)}" for name in data if name not in known]
+    unknown = [name for name in data if name not in known]
+    lines = [f"{name}: {_unknown_setting(name, Settings)}" for name in unknown[:MOST_SHOWN]]
     try:
         settings = Settings(**known)
     except ValidationError as error:
@@ -454,7 +479,7 @@ def load(start: Path | None = None) -> Settings:
             return settings
     raise errors.InvalidConfiguration(
         source=file or "The environment",
-        count=wording.count(len(lines), "mistake"),
+        count=("at least " if len(unknown) > MOST_SHOWN else "") + wording.count(len(lines), "mistake"),
         mistakes="\n".join(f"  {line}" for line in lines),
     )
 
@@ -549,8 +574,10 @@ def remember(tags: Iterable[str], specialist: str, settings: Settings) -> None:
             reason=f"{file} has a mapping that is not written line by line",
             line=f"`{wanted}` under specialist_routing.mapping",
         )
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    file.write_text(changed, "utf-8")
+    private.make_folder(file.parent)
+    number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, private.FILE_MODE)
+    with os.fdopen(number, "w", encoding="utf-8") as opened:
+        opened.write(changed)
 
 
 def _with_mapping(text: str, lines: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from orchestrator import broker, embedded, refusals, urls
+from orchestrator import broker, embedded, forks, refusals, urls
 from orchestrator.config import Settings
 from orchestrator.keys import Keys
 from orchestrator.store import Store
@@ -56,8 +57,7 @@ def broker_address(settings: Settings) -> broker.Address:
 
 def has_redis_broker(settings: Settings) -> bool:
     """Whether Celery's broker is a Redis: that of the state, or another one."""
-    url = settings.broker.url
-    return url is None or url.get_secret_value().startswith(("redis", "sentinel"))
+    return settings.broker.url is None or settings.broker.server is not None
 
 
 def open_client(server: RedisUrl, **options: Any) -> redis.Redis:
@@ -106,8 +106,11 @@ def open_store(settings: Settings) -> Store:
         NoRedisServer, RedisDidNotStart: There is no way to run one here.
     """
     server = redis_url(settings)
+    make_client = functools.partial(open_client, server)
+    client = make_client()
+    forks.own_connections_in_children(client, make_client)
     return Store(
-        open_client(server),
+        client,
         Keys(settings.redis.prefix),
         events_kept=settings.limits.events,
         url=server.shown,

@@ -13,8 +13,9 @@ from celery.worker.consumer import connection
 from kombu.exceptions import ContentDisallowed
 from kombu.utils.url import maybe_sanitize_url
 
-from orchestrator import admission, canvas, tasks, tracing
+from orchestrator import admission, canvas, pools, tasks, tracing
 from orchestrator.admission import Reason, Refusal
+from orchestrator.shutdown import residents
 from orchestrator.transport import ENCODINGS, UNUSABLE
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Consumer(consumer.Consumer):
     connection_errors: Any
     gossip: Any
     blueprint: Any
+    pool: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -76,11 +78,31 @@ class Consumer(consumer.Consumer):
 
         gossip.on_message = take_or_drop
 
+    def on_close(self) -> None:
+        """Called by Celery when nothing more is taken up: at the end, and before a new connection."""
+        pools.keep_what_was_taken(self.pool)
+        super().on_close()
+
+    def cancel_active_requests(self) -> None:
+        """Called by Celery at a cold shutdown, in the handler of a signal.
+
+        Celery's own ends each task by the process that it runs in, and raises where there is none. Then it waits in
+        the handler for the pool, which cannot be where tasks run in threads, and must not be where they are greenlets.
+        """
+        if pools.has_processes(type(self.pool)):
+            super().cancel_active_requests()
+        else:
+            residents.close()  # the keeper sees to the rest
+            self.pool = None
+
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """What is called with each message."""
         handle = super().create_task_handler(*args, **kwargs)
 
         def admit(message: Any) -> None:
+            if residents.is_closed:  # this worker ends, and took it before Celery knew
+                message.reject_log_error(logger, self.connection_errors, requeue=True)
+                return
             refusal = self._judge(message)
             if refusal is None:
                 message.headers.update(self._shown(message))

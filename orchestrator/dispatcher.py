@@ -12,7 +12,7 @@ import redis
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
-from orchestrator import canvas, errors, refusals, tracing, transport, urls
+from orchestrator import canvas, errors, forks, refusals, tracing, transport, urls
 from orchestrator.lifecycle import Announce, Command, Launch, Publish, Wake, follow_up
 from orchestrator.store import Store
 
@@ -46,6 +46,7 @@ class Dispatcher:
         """
         to_do, unreachable = deque(commands), None
         while to_do:
+            forks.let_one_through()
             match to_do.popleft():
                 case Publish(feature, launches):
                     if not self.store.publishes:

@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import stat
 import sys
 import time
 import warnings
@@ -82,7 +83,8 @@ def examine(settings: Settings) -> list[Finding]:
     Example:
         unwell = any(finding.level is Level.PROBLEM for finding in examine(settings))
     """
-    looks = [_configuration(settings), _versions(), *_hidden(settings), _logs(settings), *_flower(os.environ)]
+    folders = [_logs(settings), *_roots(settings)]
+    looks = [_configuration(settings), _versions(), *_hidden(settings), *folders, *_flower(os.environ)]
     return [*looks, *_servers(settings)]
 
 
@@ -100,6 +102,9 @@ def _problem(name: str, text: str, remedy: str) -> Finding:
 
 def _configuration(settings: Settings) -> Finding:
     file = config.find_file()
+    if file and file.is_file() and file.stat().st_mode & config.OTHERS_WRITE:
+        text = f"{file} is in force, and others can write it: they could choose what workers run"
+        return _warning("configuration", text, f"See whether all in it is yours, then: chmod go-w {file}")
     if file:
         return _ok("configuration", f"{file} is in force")
     return _ok("configuration", f"the defaults are in force; there is no {settings.folder / config.FILE}")
@@ -134,6 +139,24 @@ def _logs(settings: Settings) -> Finding:
         f"{folder} cannot be written ({there})",
         "Make it writable, or set `logs` to a folder that is.",
     )
+
+
+def _roots(settings: Settings) -> Iterator[Finding]:
+    """Folders of which nothing is removed, or in which others can be in the way."""
+    logs, work = settings.log_folder, settings.folder / "work"
+    for root in (work,) if settings.logs else (logs, work):
+        if root.is_symlink():
+            yield _warning(
+                f"folder {root.name}",
+                f"{root} is a link, so nothing behind it is ever removed",
+                "Make it a folder; where logs go elsewhere, name that place in `logs`.",
+            )
+    if logs.is_dir() and logs.stat().st_mode & stat.S_IWOTH:
+        yield _warning(
+            "shared logs",
+            f"others can write {logs}: they can keep a log from being written, by making its folder first",
+            "Give the user of the workers a folder of its own in it, and name that in `logs`.",
+        )
 
 
 def _flower(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -231,7 +254,9 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
     yield from _replication(info, settings)
     yield clock
     yield _schema(client, settings)
-    yield _refused(_ask(lambda: client.hgetall(Keys(settings.redis.prefix).refused)))
+    keys = Keys(settings.redis.prefix)
+    yield _refused(_ask(lambda: client.hgetall(keys.refused)))
+    yield _replaced(_ask(lambda: client.hgetall(keys.replaced)))
 
 
 def _commands(client: redis.Redis, settings: Settings) -> Finding:
@@ -415,6 +440,22 @@ def _refused(counts: Mapping[str, str] | None) -> Finding:
     )
 
 
+def _replaced(counts: Mapping[str, str] | None) -> Finding:
+    name = "pool processes"
+    if counts is None:
+        return _unreadable(name, "HGETALL")
+    if not counts:
+        return _ok(name, "none was replaced in the last seven days")
+    workers = ", ".join(f"{worker} {times}" for worker, times in sorted(counts.items()))
+    total = sum(int(times) for times in counts.values() if times.isdecimal())
+    return _warning(
+        name,
+        f"{total} took a task, did not begin it and {'was' if total == 1 else 'were'} replaced ({workers})",
+        "Their tasks were sent again. Each worker's log says when: look for what stopped a process then, such as a "
+        "debugger, or a lock that a thread of yours held while Celery forked.",
+    )
+
+
 def _broker(settings: Settings) -> Finding:
     if not settings.broker.url:
         return _ok("broker", "the same Redis")
@@ -465,6 +506,7 @@ def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
         return
     yield _ok("workers", f"{len(names)} there: {', '.join(sorted(names))}")
     yield from _names(present)
+    yield from _threads(present)
     for text in fingerprint.outdated(settings, present).values():
         yield _warning("worker settings", text, fingerprint.REMEDY)
     served = {name for found in answers.values() for name in queues.readable(found)}
@@ -479,6 +521,17 @@ def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
     else:
         yield _ok("queues", "each specialist's queue has a worker")
     yield from _processes(settings, client, present)
+
+
+def _threads(present: Sequence[Worker]) -> Iterator[Finding]:
+    for worker in present:
+        if worker.trouble:
+            yield _warning(
+                "worker threads",
+                f"{worker.name}: {'; '.join(worker.trouble)}",
+                "It was started again each time, and the worker's log says when. This is a mistake in the program: "
+                "report it with that line of the log, and restart the worker.",
+            )
 
 
 def _names(present: Sequence[Worker]) -> Iterator[Finding]:

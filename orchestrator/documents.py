@@ -91,6 +91,15 @@ def _line_at(data: bytes, offset: int) -> int:
     return data.count(b"\n", 0, offset) + 1
 
 
+MOST_KEYS = 1_000
+TOO_MANY_KEYS = f"has more than {MOST_KEYS:,} keys; a feature and a task have some twenty at most"
+
+
+def has_few_keys(place: Place) -> bool:
+    """What stands there is the feature, a task, or the retries of one; of data that tasks get, the keys are free."""
+    return not place or (place[0] == "tasks" and (len(place) == 2 or place[2:] == ("retries",)))
+
+
 # YAML
 
 
@@ -106,9 +115,15 @@ class YamlDocument:
 
     def spots(self, places: Iterable[Place]) -> dict[Place, Spot]:
         """Where these places are in the text. A place that an alias brought in is where the alias is."""
-        wanted = {place[:end]: place for place in places for end in range(len(place) + 1)}
-        found = _Reader(self._text, self._limits, frozenset(wanted)).spots
-        return {place: _nearest(place, found) for place in places}
+        return _find(self._text, self._limits, places, is_clear=not self.mistakes)
+
+
+def _find(text: str, limits: Limits, places: Iterable[Place], *, is_clear: bool) -> dict[Place, Spot]:
+    """Where these places are in a YAML text. Where it has each key once (`is_clear`), no more is read than has them."""
+    places = list(places)
+    wanted = frozenset(place[:end] for place in places for end in range(len(place) + 1))
+    found = _Reader(text, limits, wanted, stops=is_clear).spots
+    return {place: _nearest(place, found) for place in places}
 
 
 def most_values(limits: Limits) -> int:
@@ -123,6 +138,10 @@ def _nearest(place: Place, found: dict[Place, Spot]) -> Spot:
     return next((Spot(found[outer].line) for outer in around if outer in found), Spot())
 
 
+class _AllFound(Exception):
+    """No more has to be read."""
+
+
 class _Reader:
     """Reads one document from PyYAML's events, with a bound on depth and size, and no tree of nodes in between.
 
@@ -130,11 +149,14 @@ class _Reader:
     because the garbage collector goes through its nodes again and again.
     """
 
-    def __init__(self, text: str, limits: Limits, wanted: frozenset[Place] = frozenset()) -> None:
+    def __init__(
+        self, text: str, limits: Limits, wanted: frozenset[Place] = frozenset(), *, stops: bool = False
+    ) -> None:
         self.mistakes: list[Mistake] = []
         self.spots: dict[Place, Spot] = {}
         self._limits = limits
         self._wanted = wanted
+        self._unseen = set(wanted) if stops else None
         self._most = most_values(limits)
         self._values = 0
         self._characters = 0
@@ -144,6 +166,8 @@ class _Reader:
         self._events: Iterator[yaml.Event] = iter(yaml.parse(text, Loader))
         try:
             self.value = self._document()
+        except _AllFound:
+            self.value = None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
@@ -186,6 +210,10 @@ class _Reader:
         if place in self._wanted:
             line = self.spots[place].line if place in self.spots else _line_of(event)
             self.spots[place] = Spot(line, event.value if isinstance(event, yaml.ScalarEvent) else None)
+            if self._unseen is not None:
+                self._unseen.discard(place)
+                if not self._unseen:
+                    raise _AllFound
 
     def _count(self, event: Any, values: int, characters: int) -> None:
         self._values += values
@@ -261,6 +289,8 @@ class _Reader:
             if inner in self._wanted:
                 self.spots[inner] = Spot(line)
             lines.setdefault(name, line)
+            if len(lines) > MOST_KEYS and has_few_keys(place):
+                raise Unreadable(TOO_MANY_KEYS, line, place=place)
             own[name] = self._value(next(self._events), inner, depth)
         return {**merged, **own}
 
@@ -335,7 +365,7 @@ class JsonDocument:
         # No tab stands inside a JSON string; YAML knows no surrogate pairs. Neither moves a line.
         text = re.sub(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}", r"\\u0020", self._text.replace("\t", " "))
         try:
-            found = YamlDocument(text, self._limits).spots(places)
+            found = _find(text, self._limits, places, is_clear=not self.mistakes)
         except Unreadable:
             return {}
         return {place: Spot(spot.line) for place, spot in found.items()}
@@ -355,6 +385,8 @@ class JsonDocument:
             place, value = waiting.pop()
             if not isinstance(value, dict | list):
                 continue
+            if len(value) > MOST_KEYS and isinstance(value, dict) and has_few_keys(place):
+                raise Unreadable(TOO_MANY_KEYS, place=place)
             if len(place) >= DEEPEST:
                 raise Unreadable(f"lists and objects are nested deeper than {DEEPEST}", place=place[:6])
             _, names = self._twice.get(id(value), (None, []))

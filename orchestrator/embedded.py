@@ -34,7 +34,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from orchestrator import errors
+from orchestrator import errors, private
 from orchestrator.config import Settings
 
 PATIENCE = 30.0
@@ -96,7 +96,7 @@ class Server:
 
     folder: Path
     binary: str | None = None
-    _users: IO[str] | None = field(default=None, init=False)
+    _users: IO[bytes] | None = field(default=None, init=False)
     _user: int = field(default=0, init=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -129,7 +129,7 @@ class Server:
         with contextlib.suppress(OSError):
             target = path.readlink()
             # Another name: this is a copy of a folder, and the link leads to the original's server.
-            if target.parent.name == self._short_name and target.parent.stat().st_uid == os.geteuid():
+            if target.parent.name.startswith(self._short_name) and _is_own_folder(target.parent):
                 return target
         return path
 
@@ -172,7 +172,7 @@ class Server:
         if self._users and self._user == os.getpid():
             return
         # A child forked by a user gets a lock of its own: the one it inherited is also its parent's.
-        users = (self.home / "users.lock").open("a")
+        users = _open_own(self.home / "users.lock")
         fcntl.flock(users, fcntl.LOCK_SH)
         if self._users:
             self._users.close()
@@ -189,7 +189,7 @@ class Server:
 
     def _nobody_uses_it(self) -> bool:
         # Asked with a file opened anew: an upgrade of our own lock would not see the children that share it.
-        with (self.home / "users.lock").open("a") as users:
+        with _open_own(self.home / "users.lock") as users:
             return _try_lock(users)
 
     def _start_if_needed(self) -> None:
@@ -212,11 +212,11 @@ class Server:
             time.sleep(PAUSE)
 
     def _is_dead(self) -> bool:
-        with (self.home / "server.lock").open("a") as lock:
+        with _open_own(self.home / "server.lock") as lock:
             return _try_lock(lock)
 
     def _spawn(self) -> subprocess.Popen[bytes] | None:
-        with (self.home / "server.lock").open("a") as lock, self.log.open("ab") as log:
+        with _open_own(self.home / "server.lock") as lock, _open_own(self.log) as log:
             if not _try_lock(lock):
                 # Held by a server whose starter was killed before it answered, or by a last child of a killed
                 # server, writing a file nobody will read. The one will answer, the other will end.
@@ -233,6 +233,7 @@ class Server:
                 stderr=log,
                 cwd=self.home,
                 pass_fds=[lock.fileno()],
+                umask=0o077,
                 start_new_session=True,
             )
             return self._process
@@ -261,19 +262,24 @@ class Server:
     def _short_name(self) -> str:
         return "taskorchestrator-" + hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
 
-    def _short_socket(self) -> Path:
-        places = [os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"]
-        paths = [Path(place) / self._short_name / "redis.sock" for place in places if place]
-        return next(path for path in paths if _fits(path) and path.parent.parent.is_dir())
+    def _make_short_socket(self) -> Path:
+        """A place for the socket that another user can neither know before nor take."""
+        run = os.environ.get("XDG_RUNTIME_DIR")
+        own = [run] if run and _is_own_folder(Path(run)) else []
+        for place in (*own, tempfile.gettempdir(), "/tmp"):
+            if _fits(Path(place) / f"{self._short_name}-12345678" / "redis.sock") and Path(place).is_dir():
+                return Path(tempfile.mkdtemp(prefix=f"{self._short_name}-", dir=place)) / "redis.sock"
+        raise self._did_not_start(f"no folder for temporary files is short enough for a socket ({place})")
 
     def _prepare_socket(self) -> Path:
-        path = self.home / "redis.sock"
+        path, before = self.home / "redis.sock", self.socket
+        if before != path:
+            before.unlink(missing_ok=True)
         path.unlink(missing_ok=True)  # left by a server that was killed
         if _fits(path):
             return path
-        target = self._short_socket()
-        _make_private(target.parent, self)
-        # The link tells the place to processes whose XDG_RUNTIME_DIR or TMPDIR is another.
+        target = before if before != path else self._make_short_socket()
+        # The link tells the place to the other processes.
         path.symlink_to(target)
         return target
 
@@ -393,16 +399,27 @@ def _fits(path: Path) -> bool:
 
 
 def _make_private(folder: Path, server: Server) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    private.make_folder(folder)
+    if not _is_own_folder(folder):
         raise server._did_not_start(f"{folder} is not a folder of the user who runs it")
-    folder.chmod(0o700)
+    folder.chmod(private.FOLDER_MODE)
+
+
+def _is_own_folder(folder: Path) -> bool:
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def _open_own(file: Path) -> IO[bytes]:
+    return os.fdopen(private.open_file(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
+    with _open_own(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
             yield
@@ -412,7 +429,7 @@ def _locked(path: Path) -> Iterator[None]:
             )  # closing is not enough: a child forked meanwhile has it open too
 
 
-def _try_lock(file: IO[str]) -> bool:
+def _try_lock(file: IO[bytes]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

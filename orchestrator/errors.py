@@ -51,6 +51,11 @@ class InvalidConfiguration(UsageError):
     `orchestrator init --print` shows every setting with what it is for, and writes nothing."""
 
 
+class OpenToOthers(UsageError):
+    """{path} can be written by others ({mode}), who could choose what your workers run. Nothing was started.
+    See whether all in it is yours, then: chmod -R go-w {folder}"""
+
+
 class CircularDependency(UsageError):
     """{title} cannot be planned: {count}.
     {cycles}
@@ -88,6 +93,11 @@ class NothingToDo(UsageError):
     Give the task a `run:` command, or set specialists.{specialist}.command (or .python) in the configuration."""
 
 
+class RunsInTheWorker(UsageError):
+    """The specialist {specialist} is a Python callable: it runs in the worker itself, and cannot run as {user}.
+    Make it a command (specialists.{specialist}.command), or take specialists.{specialist}.user away."""
+
+
 class NotInACanvas(UsageError):
     """{title} cannot be a canvas as it is, for a canvas has no state that could keep this:
     {lost}
@@ -120,6 +130,11 @@ class InlineCommandRefused(UsageError):
     trust.inline_commands: true."""
 
 
+class InvalidId(UsageError):
+    """{id!r} is no id, so it becomes no part of a path: an id starts with a letter or digit and goes on with letters,
+    digits, _ . or -, at most 64 characters."""
+
+
 class NoSuchFeature(UsageError):
     """No feature has the id {feature}. `orchestrator status` lists those there are."""
 
@@ -148,6 +163,11 @@ class NoSuchTask(UsageError):
 class FeatureExists(UsageError):
     """A feature with the id {feature} exists already. Choose another id (or leave it out, and one is made up),
     or give an idempotency key if the same enqueue may come twice."""
+
+
+class BadKey(UsageError):
+    """An idempotency key has 1 to {most} printable characters, and this one {found}. Nothing was stored.
+    Take a shorter name for this enqueue; of something long, a digest such as its SHA-256."""
 
 
 class KeyTaken(UsageError):
@@ -180,6 +200,11 @@ class NotReplicated(OrchestratorError):
 class RedisForgets(OrchestratorError):
     """The worker does not start, for its work could be lost: {cause}.
     {remedy}"""
+
+
+class PoolRefused(OrchestratorError):
+    """The worker does not start with the pool {pool}: {cause}.
+    Start it with another one (celery -A orchestrator worker --pool prefork); see docs/reliability.md, "Pools"."""
 
 
 class NoRedisServer(OrchestratorError):

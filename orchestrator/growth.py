@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator import errors, graph, wording
+from orchestrator import errors, graph, texts, wording
 from orchestrator.flows import FeatureEvent
 from orchestrator.models import OVER, Batch, Feature, Strategy, Task, TaskStatus
 from orchestrator.planner import Work
@@ -166,7 +166,7 @@ def grow(
         strategy=_strategy(shape.strategy, batches),
         batches=batches,
         ranks=dict(_ranks(batches, shape)),
-        note=note,
+        note=texts.as_text(note),
     )
 
 

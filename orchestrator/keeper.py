@@ -18,23 +18,29 @@ from celery.worker import state
 
 from orchestrator import (
     __version__,
+    celery_settings,
     doctor,
     durations,
     errors,
     fingerprint,
+    forks,
     lifecycle,
     limits,
     notifier,
+    pools,
     refusals,
     retention,
     schema,
     tasks,
+    watchdog,
 )
 from orchestrator.doctor import Level
 from orchestrator.shutdown import Shutdown
 from orchestrator.tails import Tails
 from orchestrator.tasks import attempt_of
+from orchestrator.threads import Thread
 from orchestrator.waker import Waker
+from orchestrator.watchdog import Watchdog
 from orchestrator.workers import Worker
 
 if TYPE_CHECKING:
@@ -44,6 +50,9 @@ logger = logging.getLogger("orchestrator")
 
 LAST_SECONDS = 3.0
 """A worker that ends takes no longer to tell of the last events."""
+
+LOOK_SECONDS = 0.05
+"""Between two looks whether what runs in this process has ended."""
 
 
 class Keeper(bootsteps.StartStopStep):
@@ -62,10 +71,15 @@ class Keeper(bootsteps.StartStopStep):
         self.id = f"{self.worker}/{secrets.token_hex(4)}"
         self.settings = fingerprint.of(parent.app.settings)
         self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="orchestrator-keeper", daemon=True)
+        self.thread = Thread(self._run, "keeper", self.stopped)
         settings = self.shell.settings
-        self.shutdown = Shutdown(settings.recovery.grace, self._hand_back)
         self.tails = Tails(settings, self.shell.store)
+        self.pool: Any = getattr(parent, "pool_cls")  # noqa: B009 (Celery keeps it to itself)
+        self.has_processes = pools.has_processes(self.pool)
+        self.shutdown = Shutdown(settings.recovery.grace, self._hand_back, self.has_processes)
+        self.watchdog = Watchdog(
+            self.shell.store, self.worker, attempt_of, lambda: pools.processes(parent.pool), watchdog.PATIENCE
+        )
         self.cleaner = retention.Cleaner(settings, self.shell.store)
         self.forgets_at = 0.0
         self.waker = Waker(self.shell.store, self.shell.dispatcher, settings.recovery.sweep)
@@ -81,9 +95,11 @@ class Keeper(bootsteps.StartStopStep):
         """Begin keeping.
 
         Raises:
-            SystemExit: Redis may throw work away, and the settings do not allow that; or this worker is too old for
-                what is stored there.
+            SystemExit: Redis may throw work away, and the settings do not allow that; or the pool cannot keep promises;
+                or this worker is too old for what is stored there.
         """
+        self._look_at_environment()
+        self._look_at_pool()
         self._look_at_redis()
         self._look_at_versions()
         self._make_limits_known()
@@ -94,6 +110,23 @@ class Keeper(bootsteps.StartStopStep):
             each.start()
         signals.worker_shutting_down.connect(self._shut_down)
         signals.worker_shutdown.connect(self._take_leave)
+
+    def _look_at_pool(self) -> None:
+        try:
+            pools.check(self.pool)
+        except errors.PoolRefused as error:
+            logger.critical("%s", error)
+            raise SystemExit(error.exit_code) from None
+
+    def _look_at_environment(self) -> None:
+        others = list(celery_settings.passed_over(self.parent.app.conf, os.environ))
+        if others:
+            logger.warning(
+                "This worker does not use %s of its environment: its broker is the one of its configuration (%s). "
+                "To use another one, set TASKORCHESTRATOR_BROKER__URL.",
+                ", ".join(others),
+                self.parent.app.connection_for_read().as_uri(),
+            )
 
     def _look_at_redis(self) -> None:
         store = self.shell.store
@@ -140,10 +173,13 @@ class Keeper(bootsteps.StartStopStep):
         os.kill(os.getpid(), signal.SIGTERM)
 
     def stop(self, parent: WorkController) -> None:
-        """Stop keeping. The leases of what still runs are renewed until the pool has ended."""
+        """A warm stop, whoever asked for it. The leases of what still runs are renewed until the pool has ended."""
+        self.shutdown.begin()
 
     def terminate(self, parent: WorkController) -> None:
-        """Stop at once."""
+        """Stop at once. What runs in this process is ended first; the pool ends what runs in its own."""
+        if not self.has_processes:
+            self._end_residents()
         self.stopped.set()
         with contextlib.suppress(redis.RedisError):
             self.shell.store.workers.leave(self.id)
@@ -151,9 +187,19 @@ class Keeper(bootsteps.StartStopStep):
         for each in self.notifiers:
             each.stop()
 
-    def _shut_down(self, **_: Any) -> None:
-        """The worker was told to end (SIGTERM, SIGQUIT, Ctrl-C)."""
-        self.shutdown.begin()
+    def _end_residents(self) -> None:
+        """End what runs in this process, and wait for it: when it has ended it has handed itself back."""
+        self.shutdown.begin(at_once=True)
+        while running := self._running():
+            self.shutdown.end(running)
+            time.sleep(LOOK_SECONDS)
+
+    def _running(self) -> list[Any]:
+        return [request for request in list(state.active_requests) if attempt_of(request)]
+
+    def _shut_down(self, how: str = "", **_: Any) -> None:
+        """The worker was told to end: warm (SIGTERM, Ctrl-C), or cold (SIGQUIT, a second Ctrl-C)."""
+        self.shutdown.begin(at_once=how == "Cold" and not self.has_processes)
 
     def _hand_back(self, request: Any) -> None:
         attempt = attempt_of(request)
@@ -202,8 +248,15 @@ class Keeper(bootsteps.StartStopStep):
                 ),
                 settings=self.settings,
                 version=__version__,
+                trouble=self._deaths(),
             )
         )
+
+    def _deaths(self) -> tuple[str, ...]:
+        """What threads of this worker died of, as often as they did."""
+        others = [each.thread for each in (self.waker, self.cleaner)]
+        threads = [self.thread, *others, *(each.thread for each in self.notifiers)]
+        return tuple(thread.trouble for thread in threads if thread.trouble)
 
     def _run(self) -> None:
         recovery = self.shell.settings.recovery
@@ -213,19 +266,22 @@ class Keeper(bootsteps.StartStopStep):
             self._try(self._look)
 
     def _try(self, step: Callable[[], object]) -> None:
-        try:
-            step()
-            self.trouble = ""
-        except Exception as error:  # whatever it is, the next round may succeed, and must come
-            before, self.trouble = self.trouble, f"{type(error).__name__}: {refusals.said(error)}"
-            if self.trouble != before:  # an outage is told once, not in every round
-                logger.warning(
-                    "The keeper of %s tries again until it succeeds: %s", self.worker, self.trouble
-                )
+        with forks.held_off():
+            try:
+                step()
+                self.trouble = ""
+            except Exception as error:  # whatever it is, the next round may succeed, and must come
+                before, self.trouble = self.trouble, f"{type(error).__name__}: {refusals.said(error)}"
+                if self.trouble != before:  # an outage is told once, not in every round
+                    logger.warning(
+                        "The keeper of %s tries again until it succeeds: %s", self.worker, self.trouble
+                    )
 
     def _look(self) -> None:
-        self.shutdown.end(list(state.active_requests))
+        self.shutdown.end(self._running())
         self._renew(self.shell.settings.recovery.lease)
+        if self.has_processes:
+            self.watchdog.look(list({*state.active_requests, *state.reserved_requests}))
         self._announce()
         self._end_if_outdated()
         if not self.knows_limits and not self.is_outdated:
@@ -244,13 +300,14 @@ class Keeper(bootsteps.StartStopStep):
 
     def _renew(self, lease: float) -> None:
         self.shell.store.renew(
-            [attempt for attempt in map(attempt_of, list(state.active_requests)) if attempt], lease=lease
+            [attempt for attempt in map(attempt_of, self._running()) if attempt], lease=lease
         )
 
     def _sweep(self) -> None:
         settings = self.shell.settings
         queued = self.shell.store.queued({settings.queue(name) for name in settings.specialists})
         for feature_id in self.shell.store.active():
+            forks.let_one_through()
             try:
                 self._recover(feature_id, queued)
             except errors.NoSuchFeature:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 TYPES: Mapping[str, str] = {
     **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
     **dict.fromkeys(("waiting", "outcomes", "limits", "used", "taken", "full", "swept", "refused"), "hash"),
-    **dict.fromkeys(("workers", "tails"), "hash"),
+    **dict.fromkeys(("workers", "tails", "replaced"), "hash"),
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("resolved", "freed"), "list"),
@@ -285,6 +285,11 @@ class Keys:
     def refused(self) -> str:
         """Hash: reason → how many messages workers refused for it (see admission.py)."""
         return f"{self.prefix}:refused"
+
+    @property
+    def replaced(self) -> str:
+        """Hash: worker → how many of its processes were replaced, because they began nothing (see watchdog.py)."""
+        return f"{self.prefix}:replaced"
 
     def notified(self, notification: str) -> str:
         """Hash: feature → the last event that a notification told of; "@seen" → how far it knows `features`, in ms."""

@@ -1,6 +1,6 @@
 """Runs a celery command that ends when the process that started it is gone, however that went.
 
-    python -m orchestrator.lifeline DESCRIPTOR COMMAND…
+    python lifeline.py DESCRIPTOR COMMAND…
 
 The descriptor is the end for reading of a pipe. That process holds the other end, which the kernel closes at its death.
 """

@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from orchestrator import durations, wording
+from orchestrator import durations, texts, wording
 
 if TYPE_CHECKING:
     from celery import Signature
@@ -41,23 +41,23 @@ SUGGESTIONS = 20
 NAMED = 8
 """Where there is nothing near, so many of the ids are named."""
 
-# The last two ranges turn the direction of the text after them, so that it reads as what it is not (CVE-2021-42574).
-_NOT_ON_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_NOT_PRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
 MOST_MISTAKES = 1_000
 """So many mistakes of a feature are told; a text of a few megabytes can hold millions."""
 
 
 def _one_line(text: str) -> str:
-    if _NOT_ON_ONE_LINE.search(text):
-        raise ValueError("has a line break or another control character; write plain text on one line")
+    if unwanted := texts.unwanted(text, breaks=False):
+        raise ValueError(
+            f"has a line break or another control character ({unwanted}); write plain text on one line"
+        )
     return text
 
 
 def _printable(text: str) -> str:
-    if _NOT_PRINTABLE.search(text):
-        raise ValueError("has a control character; only line breaks and tabs may stand between the letters")
+    if unwanted := texts.unwanted(text, breaks=True):
+        raise ValueError(
+            f"has a control character ({unwanted}); only line breaks and tabs may stand between the letters"
+        )
     return text
 
 

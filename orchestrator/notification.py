@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator import durations, wording
+from orchestrator import durations, texts, wording
 from orchestrator.flows import FeatureEvent, TaskEvent
 from orchestrator.models import OVER, Event, FeatureStatus, TaskStatus
 
@@ -103,16 +103,16 @@ def message(feature_id: str, title: str, event: Event, task_title: str = "") -> 
     name = f"{event.task} {task_title}" if task_title not in ("", event.task) else event.task
     return {
         "feature": feature_id,
-        "title": title,
+        "title": texts.as_line(title),
         "event": event.event,
         "task": event.task,
-        "task_title": task_title,
+        "task_title": texts.as_line(task_title),
         "batch": event.batch,
         "from": event.source,
         "to": event.target,
         "attempt": event.attempt,
-        "cause": event.cause,
-        "note": event.note,
+        "cause": texts.as_line(event.cause),
+        "note": texts.as_line(event.note),
         "time": datetime.fromtimestamp(event.time, UTC).isoformat(timespec="milliseconds"),
         "id": event.id,
         "groups": list(groups(event)),

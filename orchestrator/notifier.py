@@ -20,12 +20,13 @@ from typing import Any
 
 import redis
 
-from orchestrator import errors, notification, refusals, scripts, targets, wording
+from orchestrator import errors, forks, notification, refusals, scripts, targets, wording
 from orchestrator.models import Event, Retries
 from orchestrator.scripts import Call
 from orchestrator.sections import Notification
 from orchestrator.store import Store
 from orchestrator.targets import Target
+from orchestrator.threads import Thread
 
 logger = logging.getLogger("orchestrator")
 
@@ -190,7 +191,7 @@ class Notifier:
         self.stopped = threading.Event()
         self.asked = threading.Event()
         self.looked = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="orchestrator-notifier", daemon=True)
+        self.thread = Thread(self._run, "notifier", self.stopped)
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
@@ -212,15 +213,17 @@ class Notifier:
             was_asked = self.asked.is_set()
             self.asked.clear()
             try:
-                while self.tell() and not self.stopped.is_set():
-                    pass
+                with forks.held_off():
+                    while self.tell() and not self.stopped.is_set():
+                        forks.let_one_through()
             except Exception as error:  # whatever it is, the next round may succeed, and must come
-                logger.warning(
-                    "Notifications to %s will be tried again: %s: %s",
-                    self.target.name,
-                    type(error).__name__,
-                    refusals.said(error),
-                )
+                with forks.held_off():
+                    logger.warning(
+                        "Notifications to %s will be tried again: %s: %s",
+                        self.target.name,
+                        type(error).__name__,
+                        refusals.said(error),
+                    )
             if was_asked:
                 self.looked.set()
             self.asked.wait(self.pause)
@@ -234,6 +237,7 @@ class Notifier:
         news = self.cursors.with_news(reading)
         has_moved = False
         for feature in sorted(news):
+            forks.let_one_through()
             try:
                 has_moved |= self._is_due(feature) and self._tell(feature, reading)
             except (redis.ResponseError, ValueError) as error:  # one feature must not hold up the others
@@ -297,7 +301,8 @@ class Notifier:
 
     def _settle(self, feature_id: str, event: Event, body: Mapping[str, Any]) -> bool:
         """Tell one event, or give it up; False where it is to be tried again later."""
-        cause = self.target.send(body)
+        with forks.let_through():
+            cause = self.target.send(body)
         wait = self.waits.pop(feature_id, None)
         if cause is None:
             return True

@@ -113,11 +113,11 @@ class Records:
         """The ids of the features that are not over."""
         return sorted(map(str, self.client.smembers(self.keys.active)))
 
-    def finished(self, older_than: float, most: int) -> list[str]:
-        """The ids of features that have been over for so many seconds, oldest first, as many at most."""
+    def finished(self, older_than: float, most: int, start: int = 0) -> list[str]:
+        """Ids of features that have been over for so many seconds, oldest first: from `start` on, so many at most."""
         seconds, micros = self.client.time()
         until = seconds * 1000 + micros // 1000 - round(older_than * 1000)
-        return [str(one) for one in self.client.zrangebyscore(self.keys.finished, "-inf", until, 0, most)]
+        return [str(one) for one in self.client.zrangebyscore(self.keys.finished, "-inf", until, start, most)]
 
     def exists(self, feature_id: str) -> bool:
         """Whether there is a feature of this id."""
@@ -355,6 +355,19 @@ class Records:
         stored: Any = self.client.hget(self.keys.feature(feature_id).states, task_id)
         state: Mapping[str, Any] = json.loads(stored or "{}")
         return state
+
+    def deliveries(self, attempts: Sequence[tuple[str, str, int]]) -> list[tuple[str, str]]:
+        """Who began these (feature, task, attempt)s: the worker and the delivery of each, or two empty texts."""
+        pipeline = self.client.pipeline(transaction=False)
+        for feature_id, task_id, _ in attempts:
+            pipeline.hget(self.keys.feature(feature_id).states, task_id)
+        found = [json.loads(state or "{}") for state in pipeline.execute()]
+        return [
+            (str(state.get("worker") or ""), str(state.get("delivery") or ""))
+            if state.get("attempt") == attempt
+            else ("", "")
+            for state, (_, _, attempt) in zip(found, attempts, strict=True)
+        ]
 
     def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
         """The outcomes of the last attempts of these tasks; a task that has none, or none that this version knows, is

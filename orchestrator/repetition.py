@@ -7,8 +7,29 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from orchestrator import wording
+from orchestrator import errors, wording
 from orchestrator.models import Feature, Task
+
+LONGEST_KEY = 200
+"""Characters of an idempotency key: it becomes a part of a Redis key, and stands in messages for people."""
+
+
+def check_key(key: object) -> None:
+    """Refuse what cannot be an idempotency key.
+
+    Raises:
+        BadKey: It is empty, too long, or has characters that cannot be shown.
+
+    Example:
+        >>> check_key("nightly 2026-11-24")
+    """
+    if not isinstance(key, str):
+        raise errors.BadKey(most=LONGEST_KEY, found=f"is of the type {type(key).__name__}")
+    if not key or len(key) > LONGEST_KEY:
+        raise errors.BadKey(most=LONGEST_KEY, found=f"has {len(key):,}")
+    for letter in key:
+        if not letter.isprintable():
+            raise errors.BadKey(most=LONGEST_KEY, found=f"has {letter!a}")
 
 
 def content(

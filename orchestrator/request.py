@@ -22,9 +22,9 @@ from billiard.exceptions import Terminated, WorkerLostError
 from celery.platforms import signals
 from celery.worker import state
 
-from orchestrator import errors, tasks, visibility
+from orchestrator import errors, forks, tasks, visibility
 from orchestrator.models import Failed, FailureCause
-from orchestrator.shutdown import OBEDIENCE
+from orchestrator.shutdown import OBEDIENCE, residents
 from orchestrator.specialists import guard
 from orchestrator.specialists.remains import Remains
 
@@ -58,8 +58,7 @@ class Request(visibility.Request):
     def terminate(self, pool: Any, signal: Any = None) -> None:
         """Called by Celery's remote control: stop the attempt for good.
 
-        An attempt in the main process (the pools solo, threads, gevent and eventlet) learns of it when it asks whether
-        it is cancelled, as a command does each second.
+        An attempt in the main process (the pools solo, threads, gevent and eventlet) is interrupted there.
         """
         attempt = tasks.attempt_of(self)
         if attempt is None:
@@ -83,6 +82,7 @@ class Request(visibility.Request):
         logger.warning("[%s] %s is %s", feature_id, task_id, TERMINATED)
         self.send_event("task-revoked", terminated=True, signum=number, expired=False)
         if pid is None:
+            residents.interrupt(str(self.id))
             return
         self._remains = Remains(pid)
         with contextlib.suppress(ProcessLookupError):
@@ -131,11 +131,12 @@ class Request(visibility.Request):
         def bury() -> None:
             deadline = time.monotonic() + 2 * guard.PATIENCE
             while not remains.are_gone() and time.monotonic() < deadline:
-                with contextlib.suppress(*UNREACHABLE):
+                with contextlib.suppress(*UNREACHABLE), forks.held_off():
                     self._shell.store.renew([attempt], lease=lease)
                 time.sleep(PAUSE)
             try:
-                commit()
+                with forks.held_off():
+                    commit()
             except UNREACHABLE as error:  # its lease ends
                 logger.error("[%s] the end of %s is not told: %s", attempt[0], attempt[1], error)
 

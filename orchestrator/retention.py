@@ -1,33 +1,20 @@
-"""What is over is kept for a while and then forgotten: features in Redis, their logs and folders on each machine.
-
-A folder may hold the logs of several projects, or of one on several Redises, and other things beside them. So each
-folder of a feature carries a mark with the identity of the state that it belongs to, and no other is ever removed.
-"""
+"""What is over is kept for a while and then forgotten: features in Redis, their logs and folders on each machine."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
+import itertools
 import logging
-import os
-import re
-import shutil
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import redis
 
-from orchestrator import errors, refusals
+from orchestrator import errors, folders, forks, refusals
 from orchestrator.config import Settings
-from orchestrator.models import ID_PATTERN
 from orchestrator.store import Store
+from orchestrator.threads import Thread
 
 logger = logging.getLogger("orchestrator")
-
-MARK = ".state"
-"""The file in a feature's folder that says which state it belongs to."""
 
 PORTION = 50
 """Features that one round forgets, so that no round is long."""
@@ -36,105 +23,48 @@ LONGEST_PAUSE = 600.0
 """Seconds between two looks for what is old enough."""
 
 
-def forget_old(store: Store, older_than: float, portion: int = PORTION) -> list[str]:
-    """Forget features that have been over for so many seconds; the ids of a portion of them, oldest first.
-
-    Example:
-        while forget_old(store, older_than=30 * 86_400):
-            pass
-    """
-    return [one for one in store.finished(older_than, portion) if _forget(store, one, older_than)]
-
-
-def _forget(store: Store, feature_id: str, older_than: float) -> bool:
-    try:
-        code, _ = store.forget(feature_id, older_than)
-    except errors.UnreadableFeature:  # a newer version forgets it
-        return False
-    return code in ("forgotten", "missing")
-
-
-def folders_of(settings: Settings, feature_id: str) -> tuple[Path, Path]:
-    """Where this machine keeps what the attempts of a feature wrote: logs, and work folders."""
-    return _folders(settings.log_folder, settings.folder, feature_id)
-
-
-@functools.lru_cache(
-    maxsize=256
-)  # asked for with each attempt; to join paths takes a sixth of its Python time
-def _folders(logs: Path, folder: Path, feature_id: str) -> tuple[Path, Path]:
-    return logs / feature_id, folder / "work" / feature_id
-
-
-def mark(settings: Settings, store: Store, feature_id: str) -> None:
-    """Mark the folders of a feature as those of this state, where an attempt has made them."""
-    for folder in folders_of(settings, feature_id):
-        # Most attempts make none, or are not the first: then no question to Redis.
-        if folder.is_dir() and not os.path.lexists(folder / MARK):
-            # Where Redis or the disk is away, the next attempt marks it; unmarked, it stays.
-            with contextlib.suppress(OSError, redis.RedisError):
-                identity = store.identity
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-                with os.fdopen(os.open(folder / MARK, flags, 0o600), "w", encoding="utf-8") as file:
-                    file.write(identity)
-
-
-def removable(settings: Settings, store: Store, feature_id: str) -> list[Path]:
-    """The folders of a feature on this machine that are marked as those of this state."""
-    if not re.fullmatch(ID_PATTERN, feature_id):  # it comes from Redis, and would become a part of a path
-        return []
-    return [folder for folder in folders_of(settings, feature_id) if _is_ours(folder, store)]
-
-
-def _is_ours(folder: Path, store: Store) -> bool:
-    if folder.is_symlink() or not folder.is_dir():
-        return False
-    try:
-        with os.fdopen(os.open(folder / MARK, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8") as file:
-            return file.read(100) == store.identity
-    except (OSError, ValueError):
-        return False
-
-
-def orphans(settings: Settings, store: Store, older_than: float, most: int | None = None) -> list[Path]:
-    """Folders of this state's features that are stored no more, in which nothing was begun for so many seconds.
+def forget_old(
+    store: Store, older_than: float, portion: int | None = PORTION, *, dry_run: bool = False
+) -> list[str]:
+    """Forget features that have been over for so many seconds, oldest first.
 
     Args:
-        settings: Say where the folders are.
         store: Knows the features.
         older_than: Seconds.
-        most: As many at most.
+        portion: As many at most; None: all.
+        dry_run: Only say which would be forgotten.
+
+    Returns:
+        Their ids.
+
+    Example:
+        gone = forget_old(store, older_than=30 * 86_400, portion=None)
     """
-    before = time.time() - older_than
-    found: list[Path] = []
-    for folder in _feature_folders(settings):
-        if len(found) == most:
-            break
-        if _touched(folder) <= before and _is_ours(folder, store) and not store.exists(folder.name):
-            found.append(folder)
-    return found
+    return list(itertools.islice(_forgotten(store, older_than, dry_run), portion))
 
 
-def _feature_folders(settings: Settings) -> Iterator[Path]:
-    for parent in (settings.log_folder, settings.folder / "work"):
-        if parent.is_dir():
-            for folder in parent.iterdir():
-                if re.fullmatch(ID_PATTERN, folder.name) and folder.is_dir() and not folder.is_symlink():
-                    yield folder
+def _forgotten(store: Store, older_than: float, dry_run: bool) -> Iterator[str]:
+    staying = 0
+    while old := store.finished(older_than, PORTION, staying):
+        for feature_id in old:
+            is_forgotten = _forget(store, feature_id, older_than, dry_run)
+            staying += dry_run or not is_forgotten
+            if is_forgotten:
+                yield feature_id
 
 
-def _touched(folder: Path) -> float:
+def _forget(store: Store, feature_id: str, older_than: float, dry_run: bool) -> bool:
     try:
-        return folder.stat().st_mtime  # each attempt makes an entry of its own in it
-    except OSError:  # another worker of this machine was first
-        return float("inf")
-
-
-def remove(folders: Sequence[Path]) -> None:
-    """Remove folders with all that is in them; what cannot be removed stays, and is tried again at the next look."""
-    for folder in folders:
-        logger.info("%s is removed: its feature is forgotten", folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        code, _ = store.forget(feature_id, older_than, dry_run=dry_run)
+    except errors.UnreadableFeature:  # a newer version forgets it
+        return False
+    except redis.ResponseError as error:
+        if not str(error).startswith("WRONGTYPE"):
+            raise
+        # One feature whose keys somebody has overwritten must not keep the others.
+        logger.debug("[%s] cannot be forgotten: %s", feature_id, refusals.said(error))
+        return False
+    return code in ("forgotten", "missing")
 
 
 class Cleaner:
@@ -149,7 +79,7 @@ class Cleaner:
         self.settings = settings
         self.store = store
         self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="orchestrator-cleaner", daemon=True)
+        self.thread = Thread(self._run, "cleaner", self.stopped)
 
     def start(self) -> None:
         """Begin, where there is anything to do."""
@@ -160,6 +90,11 @@ class Cleaner:
         age = self.settings.retention.finished or 0.0
         while not self.stopped.wait(min(LONGEST_PAUSE, age / 2)):
             try:
-                remove(orphans(self.settings, self.store, age, PORTION))
+                with forks.held_off():
+                    old = folders.orphans(self.settings, self.store, age, PORTION)
+                folders.remove(self.settings, self.store, old)
             except Exception as error:  # Redis is away, or a folder is not ours; the next look may succeed
-                logger.warning("Old folders stay for now: %s: %s", type(error).__name__, refusals.said(error))
+                with forks.held_off():
+                    logger.warning(
+                        "Old folders stay for now: %s: %s", type(error).__name__, refusals.said(error)
+                    )

@@ -192,7 +192,7 @@ def _by_default(task: Task, settings: Settings) -> Route:
 
 
 def _suggestions(tags: Iterable[str], settings: Settings) -> tuple[str, ...]:
-    """Mapped tags spelt much like the task's, else all that are mapped: the DOMAINS first, then those of the default."""
+    """Mapped tags spelt much like the task's, else all: the DOMAINS first, then those of the default."""
     routing = settings.specialist_routing
     others = sorted(routing.mapping, key=lambda tag: routing.mapping[tag] != routing.default)
     return near(tags, settings) or tuple(dict.fromkeys((*domains(settings), *others)))

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator import flows, spelling, urls
 from orchestrator.limits import MOST, check_rate
@@ -16,6 +25,11 @@ from orchestrator.spelling import NAME_PATTERN as NAME_PATTERN
 from orchestrator.urls import RedisUrl
 
 PYTHON_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
+
+
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$")]
+
+PASS_ENV = "variables of the worker that the command gets, beside PATH, HOME, LANG, LC_*, TZ, TMPDIR; PIP_* is all such"
 
 
 class Section(BaseModel):
@@ -65,6 +79,12 @@ class SpecialistSettings(Section):
     env: Mapping[str, SecretStr] = Field(
         default_factory=dict, description="environment variables of the command; never shown"
     )
+    pass_env: tuple[Variable, ...] = Field(default=(), description=PASS_ENV)
+    user: str | None = Field(
+        default=None,
+        pattern=r"^[a-z_][a-z0-9_\-]{0,31}$",
+        description="user of this machine that its commands run as; only where the worker is root",
+    )
     timeout: Seconds | None = Field(default=None, description="an attempt is ended after this, such as 30m")
     workdir: Literal["task", "project"] = Field(
         default="task", description="where the command runs: a folder of the task's own, or the project's"
@@ -98,6 +118,10 @@ class SpecialistSettings(Section):
     def _one_way_to_work(self) -> SpecialistSettings:
         if self.command and self.python:
             raise ValueError("has both a command and a python callable; keep one of them")
+        if self.user and self.python:
+            raise ValueError(
+                "has a user and a python callable, which runs in the worker; make it a command, or leave user out"
+            )
         return self
 
 
@@ -284,6 +308,7 @@ class Gate(Section):
         default=None, pattern=PYTHON_PATTERN, description='callable "package.module:name" to call'
     )
     required: bool = Field(default=True, description="false: a failure warns, and lets the task through")
+    pass_env: tuple[Variable, ...] = Field(default=(), description=PASS_ENV)
     timeout: Seconds = Field(default=600.0, description="a gate that takes longer has failed")
     tags: tuple[Tag, ...] = Field(default=(), description="applies to tasks with one of these; none: to all")
 
@@ -373,6 +398,7 @@ class Notification(Section):
     command: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="argument list to run; it gets the event as JSON on its input"
     )
+    pass_env: tuple[Variable, ...] = Field(default=(), description=PASS_ENV)
     webhook: SecretStr | None = Field(default=None, description="URL that gets the event as JSON by POST")
     secret: SecretStr | None = Field(default=None, description="key of the webhook's signature; never shown")
     timeout: Seconds = Field(default=10.0, description="a try takes no longer")

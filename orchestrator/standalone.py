@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from celery import Task as CeleryTask
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator import canvas, lifecycle, retention, specialists, tasks
+from orchestrator import canvas, folders, lifecycle, specialists, tasks
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.lifecycle import Attempts
@@ -42,7 +42,7 @@ def register(app: App, settings: Settings, specialist: str) -> None:
             refused = "refused: its arguments are no head of a feature and no task"
             raise CanvasStopped(refused, "refused") from None
         outcome = alone.work()
-        retention.mark(settings, tasks.shell(app).store, alone.context.feature.id)
+        folders.mark(settings, tasks.shell(app).store, alone.context.feature.id)
         if isinstance(outcome, Completed):
             return outcome.model_dump(mode="json")
         move = alone.conclude(outcome)

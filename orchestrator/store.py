@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from orchestrator import encoding, errors, flows, growth, lifecycle, schema, scripts
+from orchestrator import encoding, errors, flows, growth, lifecycle, schema, scripts, texts
 from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
 from orchestrator.growth import Growth, Shape
 from orchestrator.keys import FeatureKeys, Keys
@@ -36,6 +36,9 @@ from orchestrator.workers import Workers
 
 IDEMPOTENCY_DAYS = 7
 STAGED_SECONDS = 3_600
+REPLACED_SECONDS = 7 * 86_400
+"""For so long after the last one it is known which workers had to replace processes."""
+
 CHUNK = 1_000
 """Fields written by one command of a staged feature: large enough to be fast, small enough not to block Redis."""
 
@@ -550,7 +553,7 @@ class Store(Records):
         call = Call(
             "note",
             [keys.states, keys.slots, keys.events],
-            [task_id, attempt, "" if percent is None else percent, note, self.events_kept],
+            [task_id, attempt, "" if percent is None else percent, texts.as_line(note), self.events_kept],
         )
         (answer,) = self._run_on(feature_id, call, ends=True)
         return str(answer)
@@ -623,7 +626,7 @@ class Store(Records):
             [
                 task_id,
                 _steps(move),
-                note,
+                texts.as_text(note),
                 OVER_CSV,
                 ",".join(flows.TAKEN_UP),
                 resolve,
@@ -657,7 +660,7 @@ class Store(Records):
         call = Call(
             "assign",
             [keys.plan, keys.unassigned, keys.ready, keys.slots, keys.events, keys.waiting],
-            [task_id, specialist, note, self.events_kept],
+            [task_id, specialist, texts.as_text(note), self.events_kept],
         )
         (code, *_), answer = self._run_on(feature_id, call, self._cascade(feature_id))
         facts = self._facts(feature_id, answer)
@@ -700,7 +703,15 @@ class Store(Records):
                 keys.slots,
                 self.keys.finished,
             ],
-            [feature_id, event, arrow, json.dumps(dict(changes or {})), note, OVER_CSV, self.events_kept],
+            [
+                feature_id,
+                event,
+                arrow,
+                json.dumps(dict(changes or {})),
+                texts.as_text(note),
+                OVER_CSV,
+                self.events_kept,
+            ],
         )
         (code, status), answer = self._run_on(feature_id, call, self._cascade(feature_id))
         if code == "missing":
@@ -810,6 +821,13 @@ class Store(Records):
     def refuse(self, reason: str) -> None:
         """Count a message that a worker refused."""
         self.client.hincrby(self.keys.refused, reason, 1)
+
+    def note_replaced(self, worker: str) -> None:
+        """Count a process of this worker that was replaced, because it did not begin what it took."""
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hincrby(self.keys.replaced, worker, 1)
+        pipeline.expire(self.keys.replaced, REPLACED_SECONDS)
+        pipeline.execute()
 
     def recover(
         self,
@@ -939,8 +957,8 @@ class Store(Records):
 
     # --- the end of what is over -------------------------------------------------------------------------
 
-    def forget(self, feature_id: str, older_than: float = 0.0) -> tuple[str, str]:
-        """Forget a feature that has been over for so many seconds.
+    def forget(self, feature_id: str, older_than: float = 0.0, *, dry_run: bool = False) -> tuple[str, str]:
+        """Forget a feature that has been over for so many seconds; with `dry_run`, only say what would become of it.
 
         Returns:
             The code (see forget.lua), and its status.
@@ -953,7 +971,7 @@ class Store(Records):
         call = Call(
             "forget",
             [keys.meta, keys.slots, *indexes, idempotency, *others],
-            [feature_id, OVER_CSV, round(older_than * 1000)],
+            [feature_id, OVER_CSV, round(older_than * 1000), int(dry_run)],
         )
         ((code, status),) = self._run_on(feature_id, call)
         return code, status

@@ -11,7 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from orchestrator import private
 from orchestrator.config import Settings
+
+LIFELINE = Path(__file__).with_name("lifeline.py")
+"""Run as a file: to name it as a module would import all of this package, before Celery prepares gevent or eventlet."""
 
 WARM_SECONDS = 20.0
 """How long a worker has to finish what it runs, before it is told to stop at once."""
@@ -57,7 +61,7 @@ def celery(settings: Settings, command: list[str], log: Path | None) -> Iterator
     with _output(log) as output, _pipe() as lifeline:
         process = subprocess.Popen(
             # -P: what lies in the folder, such as an orchestrator.py, hides nothing that is installed.
-            [sys.executable, "-P", "-m", "orchestrator.lifeline", str(lifeline), *command],
+            [sys.executable, "-P", LIFELINE, str(lifeline), *command],
             pass_fds=[lifeline],
             cwd=settings.folder.parent,
             stdin=subprocess.DEVNULL,
@@ -111,7 +115,7 @@ def _output(log: Path | None) -> Iterator[IO[bytes] | None]:
     if log is None:
         yield None
         return
-    log.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    private.make_folder(log.parent)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, private.FILE_MODE)
     with os.fdopen(descriptor, "ab") as file:
         yield file

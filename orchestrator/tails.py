@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from orchestrator import retention
+from orchestrator import errors, folders, private
 from orchestrator.config import Settings
 from orchestrator.models import Tail
 from orchestrator.specialists import masking
@@ -43,7 +43,10 @@ class Tails:
 
     def look(self, running: Iterable[Attempt]) -> None:
         """Keep what is new of the logs of these attempts, and drop what is kept of those that run no more."""
-        sizes = {attempt: _size(log_file(self.settings, *attempt)) for attempt in running}
+        sizes: dict[Attempt, int] = {}
+        for attempt in running:
+            with contextlib.suppress(errors.InvalidId):  # they come with messages
+                sizes[attempt] = _size(log_file(self.settings, *attempt))
         news: dict[Attempt, Tail | None] = dict.fromkeys(self.sizes.keys() - sizes.keys())
         for attempt, size in sizes.items():
             if size != self.sizes.get(attempt, 0):
@@ -54,8 +57,13 @@ class Tails:
 
 
 def log_file(settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> Path:
-    """Where this machine keeps what an attempt puts out."""
-    logs, _ = retention.folders_of(settings, feature_id)
+    """Where this machine keeps what an attempt puts out.
+
+    Raises:
+        InvalidId: One of the ids is none, so it does not become a part of a path.
+    """
+    logs, _ = folders.of(settings, feature_id)
+    folders.check_id(task_id.removeprefix("@"))  # the gates of a feature are no task of it
     return logs / f"{task_id}.{attempt}.log"
 
 
@@ -66,7 +74,9 @@ def read(path: Path, attempt: int, secrets: tuple[str, ...], most: int = KEPT) -
         OSError: It cannot be read.
     """
     longest = max((len(secret.encode()) for secret in secrets), default=0)
-    with path.open("rb") as log:
+    with private.opened(path.parent) as within:
+        number = private.open_to_read(path, within)
+    with os.fdopen(number, "rb") as log:
         end = log.seek(0, os.SEEK_END)
         start = log.seek(max(0, end - most - longest))
         found = masking.overwrite(log.read(end - start), secrets)
@@ -76,6 +86,6 @@ def read(path: Path, attempt: int, secrets: tuple[str, ...], most: int = KEPT) -
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return path.lstat().st_size
     except OSError:
         return 0

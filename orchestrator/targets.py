@@ -14,14 +14,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from orchestrator import notification, wording
 from orchestrator.sections import Notification
-from orchestrator.specialists.command import KEPT_BACK
+from orchestrator.specialists import environment
 from orchestrator.specialists.processes import Tree
 
 logger = logging.getLogger("orchestrator")
@@ -48,7 +48,7 @@ class Target(Protocol):
 def open_target(told: Notification) -> Target:
     """The target that a notification of the settings names."""
     if told.command:
-        return Command(told.command, told.timeout)
+        return Command(told.command, told.timeout, told.pass_env)
     if told.webhook:
         secret = told.secret.get_secret_value() if told.secret else None
         return Webhook(told.webhook.get_secret_value(), secret, told.timeout)
@@ -80,16 +80,18 @@ class Log:
 class Command:
     """A command that gets the event as JSON on its input. Exit code 0: it knows now.
 
-    It is ended with all that it started, at the latest when it takes too long. It gets the worker's environment but
-    for what specialists do not get either.
+    It is ended with all that it started, at the latest when it takes too long. Of the worker's environment it gets
+    what specialists get.
 
     Args:
         command: Argument list; no shell.
         timeout: Seconds.
+        pass_env: Names of variables of the worker that it gets too.
     """
 
     command: tuple[str, ...]
     timeout: float
+    pass_env: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -118,11 +120,7 @@ class Command:
                     stdin=given,
                     stdout=nowhere,
                     stderr=said,
-                    env={
-                        name: value
-                        for name, value in os.environ.items()
-                        if not name.upper().startswith(KEPT_BACK)
-                    },
+                    env=environment.passed_on(os.environ, self.pass_env),
                 )
             except (OSError, ValueError) as error:
                 return f"it cannot be started: {getattr(error, 'strerror', None) or type(error).__name__}"
@@ -153,8 +151,8 @@ class Webhook:
         timeout: Seconds.
     """
 
-    url: str
-    secret: str | None
+    url: str = field(repr=False)
+    secret: str | None = field(repr=False)
     timeout: float
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import random
 import secrets
 import time
@@ -21,13 +22,15 @@ from orchestrator import (
     canvas,
     connections,
     errors,
+    folders,
     lifecycle,
     outage,
     refusals,
-    retention,
     shutdown,
     specialists,
     tails,
+    texts,
+    watchdog,
 )
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
@@ -118,9 +121,11 @@ class Shell:
         if grant.code != "started":
             raise self._not_started(grant.code, feature_id, task_id)
         run = Run(feature_id, grant.task or _gates_task(task_id), attempt, specialist, worker, grant)
-        with shutdown.interruptible():
-            begun = processes.moment()
+        begun = processes.moment()
+        with contextlib.ExitStack() as stack:
             try:
+                id = canvas.message_id(feature_id, lifecycle.Launch(task_id, attempt, specialist))
+                stack.enter_context(shutdown.interruptible(id))
                 outcome, status = self._do(run)
                 if not isinstance(outcome, Completed):
                     _end_children(begun)
@@ -138,7 +143,7 @@ class Shell:
         try:
             return self._pass_gates(run, self._work(run))
         finally:
-            retention.mark(self.settings, self.store, run.feature_id)
+            folders.mark(self.settings, self.store, run.feature_id)
 
     def _not_started(self, code: str, feature_id: str, task_id: str) -> TaskStopped | Ignore:
         """How Celery is told of a message that begins nothing: it must not call that a success."""
@@ -171,9 +176,8 @@ class Shell:
         return outcome
 
     def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
-        start = functools.partial(
-            self._start, feature_id, task_id, attempt, specialist, worker, secrets.token_hex(4)
-        )
+        delivery = watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
+        start = functools.partial(self._start, feature_id, task_id, attempt, specialist, worker, delivery)
         grant = self.outlast(start, f"the start of {task_id}")
         if grant.feature_status == "planning":
             cascade = functools.partial(self.store.cascade, feature_id)
@@ -370,7 +374,8 @@ class Shell:
     def _note(
         self, feature_id: str, task_id: str, attempt: int, percent: float | None = None, note: str = ""
     ) -> None:
-        note = masking.hide(note, masking.texts_of_all(self.settings))
+        # Plain first, so that nothing hides a secret from the search.
+        note = masking.hide(texts.as_line(note), masking.texts_of_all(self.settings))
         try:
             self.store.note(feature_id, task_id, attempt, percent, note)
         except redis.RedisError as error:
@@ -457,7 +462,7 @@ class Files:
     """Where an attempt keeps its files on this machine."""
 
     def __init__(self, settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> None:
-        _, work = retention.folders_of(settings, feature_id)
+        _, work = folders.of(settings, feature_id)
         self.log: Path = tails.log_file(settings, feature_id, task_id, attempt)
         self.workdir: Path = work / f"{task_id}.{attempt}"
 

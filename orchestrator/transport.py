@@ -13,10 +13,12 @@ place, which the consumer refuses as it refuses others.
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import logging
+import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from queue import Empty
 from typing import Any
 
@@ -58,6 +60,32 @@ TRANSIENT = 1
 """AMQP's `delivery_mode` of a message that the broker may lose."""
 
 
+CREDIT_SECONDS = 0.5
+"""A worker that may take no message now looks at its other channels after so long."""
+
+
+class Poller(redis.MultiChannelPoller):
+    """Waits for messages.
+
+    kombu's own, where it may take none because of the prefetch count, waits on to the end of its 2 s, whatever is
+    acknowledged meanwhile (celery/worker/loops.py, `synloop`, which the pools gevent and eventlet use).
+    """
+
+    _channels: Any  # what kombu keeps to itself is in no stubs
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.credit = threading.Event()
+
+    def get(self, callback: Any, timeout: float | None = None) -> Any:
+        """Take what is there, or wait for it."""
+        self.credit.clear()
+        if all(channel.qos.can_consume() for channel in self._channels):
+            return super().get(callback, timeout)
+        self.credit.wait(CREDIT_SECONDS if timeout is None else min(timeout, CREDIT_SECONDS))
+        return super().get(callback, timeout=0)
+
+
 class QoS(redis.QoS):
     """Keeps transient messages in mind, for the prefetch count and an orderly end, and nowhere else."""
 
@@ -78,13 +106,24 @@ class QoS(redis.QoS):
             virtual.QoS.ack(self, delivery_tag)
         else:
             super().ack(delivery_tag)
+        self._tell_of_credit()
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Forget a message that was refused. Whether its task is to run again, the store decides."""
+        """Forget a message that was refused, or put it back: it came when this worker took nothing any more, or its
+        process was lost. Where its task runs already, or is to run no more, the store says so to whoever takes it.
+        """
         if self._is_ours(delivery_tag):
+            if requeue:
+                with self._at_best():
+                    self._put_back([delivery_tag])
             virtual.QoS.ack(self, delivery_tag)
         else:
             super().reject(delivery_tag, requeue)
+        self._tell_of_credit()
+
+    def _tell_of_credit(self) -> None:
+        if self.channel.connection:
+            self.channel.connection.cycle.credit.set()
 
     def _is_ours(self, delivery_tag: str) -> bool:
         """It is a transient message, or one that was put back when the connection broke.
@@ -103,22 +142,29 @@ class QoS(redis.QoS):
         others, such as an AttributeError where it has let go of the connection already.
         """
         self._flush()
-        try:
-            self._put_back_transient(client)
+        with self._at_best():
+            self._put_back(
+                [tag for tag, message in self._delivered.items() if _is_transient(message)], client
+            )
             super().restore_unacked(client)
+        self._delivered.clear()
+
+    @contextlib.contextmanager
+    def _at_best(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             logger.warning("The broker is gone; what it handed out will be sent again: %s", error)
-            self._delivered.clear()
 
-    def _put_back_transient(self, client: Any) -> None:
-        kept = {tag: message for tag, message in self._delivered.items() if _is_transient(message)}
+    def _put_back(self, tags: list[str], client: Any = None) -> None:
         with self.channel.conn_or_acquire(client) as connection:
-            for tag, message in kept.items():
-                info = message.delivery_info
-                self.channel._do_restore_message(
-                    message._raw, info["exchange"], info["routing_key"], connection, leftmost=False
-                )
-                del self._delivered[tag]
+            for tag in tags:
+                message = self._delivered.pop(tag, None)
+                if message is not None:  # else it was put back when the connection broke
+                    info = message.delivery_info
+                    self.channel._do_restore_message(
+                        message._raw, info["exchange"], info["routing_key"], connection, leftmost=False
+                    )
 
 
 class Channel(redis.Channel):
@@ -162,6 +208,10 @@ class Transport(redis.Transport):
     """The transport."""
 
     Channel = Channel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = Poller()
 
     def _deliver(self, message: Any, queue: str | None) -> None:
         given = message if _is_message(message) else _nothing(queue)

@@ -24,13 +24,13 @@ class BadUrl(ValueError):
 
 
 def _whole(text: str) -> int:
-    if not re.fullmatch(r"\d{1,9}", text):
+    if not re.fullmatch(r"[0-9]{1,9}", text):
         raise ValueError("is a whole number")
     return int(text)
 
 
 def _seconds(text: str) -> float:
-    if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text) or not float(text):
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or not float(text):
         raise ValueError("is a number of seconds")
     return float(text)
 
@@ -208,13 +208,15 @@ def check(url: str, *, schemes: tuple[str, ...] = ()) -> None:
     Raises:
         BadUrl: It cannot be used.
     """
-    for one in _LIST.split(url):
+    for one in [url] if schemes else _LIST.split(url):
+        if "://" not in one:
+            raise BadUrl(f"scheme: write {' or '.join(schemes) or 'amqp'}://…")
         parts = _split(one)
         if not re.fullmatch(r"[a-z][a-z0-9+.\-]*", parts.scheme) or (schemes and parts.scheme not in schemes):
             raise BadUrl(f"scheme: write {' or '.join(schemes) or 'amqp'}://…")
         try:
             _, hosts = _account(parts)
-            for host in hosts.split(","):
+            for host in [hosts] if schemes else hosts.split(","):
                 _host(host, 0)
             if schemes and not hosts:
                 raise BadUrl("host: is missing")
@@ -233,10 +235,16 @@ def safe_url(url: str) -> str:
         >>> safe_url("amqp://user:secret@localhost:5672//?heartbeat=5")
         'amqp://user:**@localhost:5672//'
     """
-    return ";".join(
-        re.sub(r"://([^:/?#@]*).*@", r"://\1:**@", one, flags=re.DOTALL).split("?")[0]
-        for one in re.split(r";(?=[a-z+]+://)", url)
-    )
+    return ";".join(map(_safe, re.split(r";(?=[a-z+]+://)", url)))
+
+
+def _safe(url: str) -> str:
+    scheme, slashes, rest = url.partition("://")
+    account, at, place = rest.partition("@")
+    if not at:
+        return url.split("?")[0]
+    user = re.split(r"[:/?#]", account)[0]
+    return f"{scheme}{slashes}{user}:**@{place.split('?')[0].rpartition('@')[2]}"
 
 
 def _split(url: str) -> SplitResult:
@@ -278,7 +286,7 @@ def _account(parts: SplitResult) -> tuple[str, str]:
 
 def _refuse_a_password_in_clear(parts: SplitResult, *, only_where_it_hides_the_host: bool = False) -> None:
     rest = parts.path + parts.fragment + parts.query.split("=")[0]
-    is_cut = "@" not in parts.netloc and "@" in rest and ":" in parts.netloc
+    is_cut = "@" in rest and ":" in parts.netloc
     if is_cut or (not only_where_it_hides_the_host and "@" in rest):
         raise BadUrl(
             "password: percent-encode what is special in it (/ as %2F, ? as %3F, # as %23, @ as %40)"
@@ -292,13 +300,13 @@ def _host(text: str, default: int) -> tuple[str, int]:
     name = unquote(found[1] or found[2] or "localhost")
     if not found[3]:
         return name, default
-    if not re.fullmatch(r"\d{1,5}", found[3]) or not 0 < int(found[3]) < 65_536:
+    if not re.fullmatch(r"[0-9]{1,5}", found[3]) or not 0 < int(found[3]) < 65_536:
         raise BadUrl("port: is a number from 1 to 65535")
     return name, int(found[3])
 
 
 def _database(text: str) -> int:
-    if not re.fullmatch(r"\d{1,9}", text):
+    if not re.fullmatch(r"[0-9]{1,9}", text):
         raise BadUrl("database: is a whole number, such as 0")
     return int(text)
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import redis
 
-from orchestrator import errors, refusals
+from orchestrator import errors, forks, refusals
 from orchestrator.dispatcher import Dispatcher
 from orchestrator.lifecycle import Wake
 from orchestrator.store import Store
+from orchestrator.threads import Thread
 
 logger = logging.getLogger("orchestrator")
 
@@ -35,7 +36,7 @@ class Waker:
         self.pause = pause
         self.stopped = threading.Event()
         self.leads = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="orchestrator-waker", daemon=True)
+        self.thread = Thread(self._run, "waker", self.stopped)
 
     def start(self) -> None:
         """Begin; it does nothing until this worker leads."""
@@ -59,19 +60,22 @@ class Waker:
             try:
                 self._wake_as_told()
             except (redis.RedisError, OSError) as error:  # it may succeed in a moment, and must be tried
-                logger.warning(
-                    "What waits for a rate or a retry waits longer: %s: %s",
-                    type(error).__name__,
-                    refusals.said(error),
-                )
+                with forks.held_off():
+                    logger.warning(
+                        "What waits for a rate or a retry waits longer: %s: %s",
+                        type(error).__name__,
+                        refusals.said(error),
+                    )
                 self.stopped.wait(self.pause)
 
     def _wake_as_told(self) -> None:
         client: Any = self.store.client  # redis-py leaves pubsub() without types
         with client.pubsub(ignore_subscribe_messages=True) as channel:
-            channel.subscribe(self.store.keys.wake)
+            with forks.held_off():
+                channel.subscribe(self.store.keys.wake)
             while self.leads.is_set() and not self.stopped.is_set():
-                left = self.wake()
+                with forks.held_off():
+                    left = self.wake()
                 channel.get_message(timeout=self.pause if left is None else min(left, self.pause))
 
     def wake(self) -> float | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from orchestrator import texts
+
 SHOWN = 12
 """So many of many names stand in a text; the others are counted."""
 
@@ -40,13 +42,13 @@ def count(number: int, noun: str, nouns: str = "") -> str:
 
 
 def one_line(text: str, most: int = 200) -> str:
-    """A text with its line breaks as spaces, shortened to `most` characters.
+    """A text with its line breaks as spaces, and nothing but what can be read, shortened to `most` characters.
 
     Example:
         >>> one_line("first\\n  second")
         'first second'
     """
-    flat = " ".join(text[: most * 4].split())
+    flat = " ".join(texts.as_text(text[: most * 4]).split())
     return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 

@@ -1,4 +1,4 @@
-"""A worker's log as JSON, a line for each record, where `logging.json` is set."""
+"""A worker's log: plain text, in which each record begins a line, or JSON where `logging.json` is set."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from celery.utils.log import ColorFormatter
 
 from orchestrator import canvas
 from orchestrator.specialists import output
+from orchestrator.texts import as_line, as_text
 
 if TYPE_CHECKING:
     from orchestrator.celery import App
@@ -34,9 +35,28 @@ class Logging(log.Logging):
         **more: Any,
     ) -> Any:
         """Give a logger its handler; called by Celery."""
-        if cast("App", self.app).settings.logging.json:
-            formatter = JsonFormatter
+        is_json = cast("App", self.app).settings.logging.json
+        formatter = JsonFormatter if is_json else _plainly(formatter)
         return super().setup_handlers(logger, logfile, format, colorize, formatter=formatter, **more)
+
+
+class PlainFormatter(logging.Formatter):
+    """A record on one line. Lines of an error's story are indented, so that none looks like another record."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # as logging calls it
+        """The line, with a message of one line."""
+        record.message = as_line(record.message)
+        return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and the story of the error where there is one."""
+        line, *story = as_text(super().format(record)).split("\n")
+        return "\n".join([line, *(f"  {each}" for each in story)])
+
+
+def _plainly(formatter: type[logging.Formatter]) -> type[logging.Formatter]:
+    """Celery's formatter, which adds colours of its own to a text that is plain."""
+    return type(formatter.__name__, (formatter, PlainFormatter), {})
 
 
 class JsonFormatter(logging.Formatter):
@@ -53,14 +73,18 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": output.plain(record),
+            "message": as_text(output.plain(record)),
             "process": record.process,
             **_attempt(record),
-            **{name: value for name, value in record.__dict__.items() if name not in STANDARD},
+            **{name: _value(value) for name, value in record.__dict__.items() if name not in STANDARD},
         }
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
+            fields["traceback"] = as_text(self.formatException(record.exc_info))
         return json.dumps(fields, default=str)
+
+
+def _value(value: object) -> object:
+    return as_text(value) if isinstance(value, str) else value
 
 
 def _attempt(record: logging.LogRecord) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class Worker(Model):
     version: str = ""
     settings: Mapping[str, str] = {}
     """The configuration that it was started with, as `fingerprint.of` gives it."""
+    trouble: tuple[str, ...] = ()
+    """What threads of it died of."""
     seen: float = 0.0
     """Seconds since the epoch, by the clock of Redis."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ settings.register_profile(
     "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("steady")
+
+
+os.umask(0o022)  # folders that tests make are their user's alone to write, on each machine
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -104,8 +104,12 @@ class Cluster:
         return redis.Redis(port=self.ports[name], password=password, decode_responses=True)
 
     def wait_until_settled(self) -> None:
+        """Wait until `is_settled`."""
+        self._wait(self.is_settled, "sentinels do not settle")
+
+    def is_settled(self) -> bool:
         """Each sentinel knows the two others and the replica, and the replica is in step."""
-        self._wait(lambda: all(self._knows_all(name) for name in self.sentinels), "sentinels do not settle")
+        return all(self._knows_all(name) for name in self.sentinels)
 
     def _knows_all(self, name: str) -> bool:
         try:

@@ -14,7 +14,7 @@ import pytest
 HOUSE = Path(__file__).parent.parent
 CORE = (
     "models", "graph", "planner", "simulation", "routing", "flows", "growth", "lifecycle", "notification", "report",
-    "durations", "drawing", "encoding", "errors", "keys", "wording", "limits", "workers", "urls", "repetition",
+    "durations", "drawing", "encoding", "errors", "keys", "wording", "limits", "workers", "urls", "repetition", "texts",
     "schema",
 )  # fmt: skip
 MAY_CALL_CELERY_LAZILY = {("models", "orchestrator.canvas")}
@@ -28,7 +28,9 @@ CLOCKS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 OVERRIDES = {"Settings.settings_customise_sources"}
 """What a library calls by a name that it documents itself."""
 
-KNOWN_TO_SPECIALISTS = {"models", "errors", "config", "sections", "durations", "specialists"}
+KNOWN_TO_SPECIALISTS = {
+    "models", "errors", "config", "sections", "durations", "private", "specialists", "texts",
+}  # fmt: skip
 """All that specialists/ may know of orchestrator/."""
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, wording
+from orchestrator import errors, private, wording
 from orchestrator.cli import connection, live, options, output
 from orchestrator.flows import WORKING
 from orchestrator.models import TaskState
@@ -89,10 +90,20 @@ class Shown:
 
         self.file = log_file(self.client.settings, self.feature_id, self.task_id, self.number)
 
+    @property
+    def is_here(self) -> bool:
+        """The log is on this machine."""
+        return self.file.is_file() and not any(path.is_symlink() for path in (self.file, self.file.parent))
+
+    def opened(self) -> IO[bytes]:
+        """The log, where it is on this machine; in a shared folder somebody else may have laid a link there."""
+        with private.opened(self.file.parent, any_owner=True) as within:
+            return os.fdopen(private.open_to_read(self.file, within), "rb")
+
     def news(self) -> bytes:
         """What is new since the last look: from the file where it is here, else from Redis."""
-        if self.file.is_file():
-            with self.file.open("rb") as log:
+        if self.is_here:
+            with self.opened() as log:
                 log.seek(self.end)
                 found = log.read()
             self.end += len(found)
@@ -110,7 +121,7 @@ class Shown:
         """What the outcome has of the output after what was printed, where the log is on another machine."""
         outcome = self.client.store.outcomes(self.feature_id, [self.task_id]).get(self.task_id)
         state = self.client.store.state(self.feature_id, self.task_id)
-        if self.file.is_file() or outcome is None or _started(state) != self.number:
+        if self.is_here or outcome is None or _started(state) != self.number:
             return ""
         return after(self.last, outcome.tail)
 
@@ -150,9 +161,9 @@ def last_lines(found: bytes, lines: int | None) -> bytes:
 
 
 def _print(client: Client, shown: Shown, state: TaskState, tail: int | None) -> None:
-    if shown.file.is_file():
+    if shown.is_here:
         if tail is None and not sys.stdout.isatty():
-            with shown.file.open("rb") as log:
+            with shown.opened() as log:
                 shutil.copyfileobj(log, sys.stdout.buffer)
         else:
             shown.write(last_lines(shown.news(), tail), is_all=True)

@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 from orchestrator import config as configuration
-from orchestrator import errors
+from orchestrator import errors, private
 from orchestrator.cli import options, output, views
 from orchestrator.config import Settings
 from orchestrator.config_template import template
@@ -117,9 +117,9 @@ def init(
     file = folder / configuration.FILE
     if file.exists() and not force:
         raise errors.ConfigurationExists(file=file)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    private.make_folder(folder)
     folder.chmod(0o700)  # a folder from before may be open to others, and settings may hold passwords
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, private.FILE_MODE)
     with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
         opened.write(template())
     output.say(f"Wrote {file}")

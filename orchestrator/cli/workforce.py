@@ -102,7 +102,7 @@ class Workforce:
         self.feature_id = feature_id
         self.stack = stack
         self.own: subprocess.Popen[bytes] | None = None
-        self.log = client.settings.log_folder / "worker.log"
+        self.log = client.settings.folder / "logs" / "worker.log"  # never in a folder that others share
         self.log_start = 0
         self.missing: list[str] = []
         self.over = threading.Event()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
+from orchestrator import private
 from orchestrator.specialists import masking
 from orchestrator.specialists.text import as_text
 
@@ -17,13 +18,6 @@ BLOCK = 65_536
 
 CHUNK = 1_000_000
 """Bytes of a log that are looked through at a time."""
-
-
-def open_private(file: Path, flags: int, mode: str) -> IO[bytes]:
-    """Open a file that only its user may read, and make it where it is not there."""
-    number = os.open(file, flags | os.O_CREAT, 0o600)
-    os.fchmod(number, 0o600)  # the file may be there already, open to others
-    return os.fdopen(number, mode)
 
 
 @dataclass(frozen=True)
@@ -43,13 +37,15 @@ class AttemptLog:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open it.
+        """Open it, and make its folder where that is not there.
 
         Raises:
-            OSError: It cannot be made or written.
+            OSError: It cannot be made or written, or another user laid something in its place.
         """
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = open_private(path, os.O_RDWR | os.O_APPEND, "a+b")
+        private.make_marked_folder(path.parent)
+        with private.opened(path.parent) as within:
+            number = private.open_file(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, within)
+        file = os.fdopen(number, "a+b")
         return cls(file, path, start=file.seek(0, os.SEEK_END))
 
     def __enter__(self) -> Self:
@@ -84,7 +80,13 @@ class AttemptLog:
         if not secrets:
             return
         longest = max(len(secret.encode()) for secret in secrets)
-        with self.path.open("r+b") as log:  # the other one appends, wherever it is told to write
+        try:
+            # The other one appends, wherever it is told to write.
+            with private.opened(self.path.parent) as within:
+                number = private.open_file(self.path, os.O_RDWR, within)
+        except (FileNotFoundError, private.NotOurs):  # it was moved away: what lies there is another file
+            return
+        with os.fdopen(number, "r+b") as log:
             start, end = self.start, log.seek(0, os.SEEK_END)
             while start < end:
                 log.seek(start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -18,21 +19,18 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr, ValidationError
 from pydantic_core import from_json
 
-from orchestrator import errors
-from orchestrator.config import ENV_PREFIX
+from orchestrator import errors, private
 from orchestrator.models import OUTCOME, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
 from orchestrator.sections import Limits
-from orchestrator.specialists import masking
-from orchestrator.specialists.attempt_log import AttemptLog, open_private
+from orchestrator.specialists import environment, masking
+from orchestrator.specialists.account import Account
+from orchestrator.specialists.attempt_log import AttemptLog
 from orchestrator.specialists.processes import Tree
 from orchestrator.specialists.python import outcome_of
 from orchestrator.specialists.text import as_text, last_line, shorten, within
 
 if TYPE_CHECKING:
     from orchestrator.specialists.context import Context
-
-KEPT_BACK = (ENV_PREFIX, "CELERY_", "FLOWER_", "REDIS_PASSWORD", "_MP_", "FORKED_BY_MULTIPROCESSING")
-"""Variables of the worker that a command does not get: its passwords, and the marks of a worker process."""
 
 SAYABLE = ("completed", "blocked", "failed", "retry-later")
 """The statuses that a command may write into its outcome file."""
@@ -49,7 +47,7 @@ _FAILING_TESTS = re.compile(
 class CommandRunner:
     """A specialist that is a command.
 
-    The command gets the worker's environment (but for `KEPT_BACK`), the specialist's, and
+    The command gets what `environment.passed_on` lets through of the worker's environment, the specialist's, and
     ORCHESTRATOR_FEATURE_ID, ORCHESTRATOR_TASK_ID, ORCHESTRATOR_ATTEMPT, ORCHESTRATOR_PROJECT,
     ORCHESTRATOR_TASK_FILE (JSON: feature, task, attempt, specialist, and the outcomes of its dependencies) and
     ORCHESTRATOR_OUTCOME_FILE, where it may write how it ended: `{"status": "blocked", "reason": "…"}`, or a JSON
@@ -60,6 +58,8 @@ class CommandRunner:
         limits: Sizes an outcome is held to.
         project: The folder of the project.
         in_project: Run in the project's folder, not in the task's own.
+        pass_env: Names of variables of the worker that it gets too.
+        user: The user of this machine that it runs as, where that is not the worker's own.
         env: The specialist's variables. Their values are masked in the output once the command has ended.
         timeout: Seconds after which the command is ended; None for never.
         grace: Seconds between asking what it started to end (SIGTERM) and ending it (SIGKILL).
@@ -74,20 +74,34 @@ class CommandRunner:
     project: Path
     in_project: bool = False
     env: Mapping[str, SecretStr] = field(default_factory=dict)
+    pass_env: tuple[str, ...] = ()
+    user: str | None = None
     timeout: float | None = None
     grace: float = 5.0
     poll: float = 1.0
 
     def perform(self, context: Context) -> Outcome:
         """Run the command to its end, and say how it ended."""
+        if self.user is None:
+            return self._perform(context, None)
+        try:
+            account = Account.find(self.user)
+            with account.folder_for(context.workdir) as folder:
+                return self._perform(dataclasses.replace(context, workdir=folder), account)
+        except ValueError as error:
+            return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(str(error)))
+        except OSError as error:
+            return _cannot_write(error, context)
+
+    def _perform(self, context: Context, account: Account | None) -> Outcome:
         given = _given(context)
         try:
-            files = _Files.prepare(context, given)
-        except OSError as error:
-            # An error of writing names no file, and nothing but the task file is written.
-            folder = Path(error.filename).parent if error.filename else context.workdir
-            reason = f"cannot write into the folder {folder}: {error.strerror or error}"
+            files = _Files.prepare(context, given, account)
+        except private.NotOurs as error:
+            reason = f"cannot write {error.filename}: {error.strerror}"
             return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
+        except OSError as error:
+            return _cannot_write(error, context)
         with files.log:
             try:
                 tree = self._start(context, files)
@@ -123,17 +137,16 @@ class CommandRunner:
                 stdin=nothing,
                 stdout=files.log.file,
                 stderr=files.log.file,
+                account=files.account,
             )
 
     def _folder(self, context: Context) -> Path:
         return self.project if self.in_project else context.workdir
 
     def _environment(self, context: Context, files: _Files) -> dict[str, str]:
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.upper().startswith(KEPT_BACK)
-        }
         return {
-            **inherited,
+            **environment.passed_on(os.environ, self.pass_env),
+            **(files.account.variables if files.account else {}),
             **{name: value.get_secret_value() for name, value in self.env.items()},
             "ORCHESTRATOR_FEATURE_ID": context.feature.id,
             "ORCHESTRATOR_TASK_ID": context.task.id,
@@ -193,6 +206,13 @@ class CommandRunner:
         return written
 
 
+def _cannot_write(error: OSError, context: Context) -> Failed:
+    # An error of writing names no file, and nothing but the task file is written.
+    folder = Path(error.filename).parent if error.filename else context.workdir
+    reason = f"cannot write into the folder {folder}: {error.strerror or error}"
+    return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
+
+
 def _given(context: Context) -> bytes:
     """What the command is told about its task, as JSON."""
     return json.dumps(
@@ -224,21 +244,28 @@ def _ask_whether_cancelled(context: Context, before: bool | None) -> bool | None
 
 @dataclass(frozen=True)
 class _Files:
-    """The files of one attempt. Only the worker's user may read them."""
+    """The files of one attempt. Only the user that runs the command may read them; its log is the worker's alone."""
 
     task: Path
     outcome: Path
     log: AttemptLog
+    account: Account | None
 
     @classmethod
-    def prepare(cls, context: Context, given: bytes) -> _Files:
-        context.workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        context.workdir.chmod(0o700)
+    def prepare(cls, context: Context, given: bytes, account: Account | None) -> _Files:
         task, outcome = context.workdir.absolute() / "task.json", context.workdir.absolute() / "outcome.json"
-        outcome.unlink(missing_ok=True)  # of an attempt before, where a message came twice
-        with open_private(task, os.O_WRONLY | os.O_TRUNC, "wb") as file:
-            file.write(given)
-        return cls(task, outcome, AttemptLog.open(context.log_file))
+        private.make_folder(context.workdir)
+        with private.opened(context.workdir, any_owner=True) as within:
+            os.fchmod(within, private.FOLDER_MODE)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(outcome.name, dir_fd=within)  # of an attempt before, where a message came twice
+            number = private.open_file(task, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, within)
+            with os.fdopen(number, "wb") as file:
+                file.write(given)
+        log = AttemptLog.open(context.log_file)
+        if account:
+            account.give(task, context.workdir)
+        return cls(task, outcome, log, account)
 
     def written(self, limits: Limits) -> Outcome | None:
         """The outcome that the command wrote, or None.
@@ -246,16 +273,16 @@ class _Files:
         Raises:
             ValueError: It is no outcome; the message says why.
         """
-        if not self.outcome.exists():
-            return None
-        if not self.outcome.is_file():
-            raise ValueError("it is no file")
-        if self.outcome.stat().st_size > 4 * (limits.result + limits.tail):
-            raise ValueError(f"it is over limits.result ({limits.result:,} characters)")
+        most = 4 * (limits.result + limits.tail)
         try:
-            value = from_json(self.outcome.read_bytes(), allow_inf_nan=False)
+            found = self._read(most)
         except OSError as error:
             raise ValueError(error.strerror or error) from None
+        if found is None:
+            return None
+        if len(found) > most:
+            raise ValueError(f"it is over limits.result ({limits.result:,} characters)")
+        value = from_json(found, allow_inf_nan=False)
         if not isinstance(value, dict) or "status" not in value:
             return outcome_of(Completed(result=value), limits)
         if value["status"] not in SAYABLE:
@@ -264,6 +291,22 @@ class _Files:
             return OUTCOME.validate_python(value)
         except ValidationError as error:
             raise ValueError(_mistakes(error)) from None
+
+    def _read(self, most: int) -> bytes | None:
+        """A byte more of the outcome file than it may have; None where there is none.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: It is no file of the command's own. (A link may lead to what the worker alone may read.)
+        """
+        try:
+            number = private.open_to_read(self.outcome)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(number, "rb") as file:
+            if self.account and os.fstat(number).st_uid != self.account.uid:
+                raise ValueError(f"it does not belong to {self.account.name}")
+            return file.read(most + 1)
 
 
 def _mistakes(error: ValidationError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 from orchestrator.models import Completed, Id, Model, Tag, Task
 from orchestrator.specialists import output
+from orchestrator.texts import as_line
 
 
 class FeatureHead(Model):
@@ -88,7 +90,14 @@ class Context:
 
 class _TaskLogger(logging.LoggerAdapter[logging.Logger]):
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        if not self.isEnabledFor(level) and level >= logging.INFO:  # too little for the worker's log
+        is_for_the_worker = self.isEnabledFor(level)
+        if not is_for_the_worker and level < logging.INFO:
+            return
+        with contextlib.suppress(
+            TypeError, ValueError, LookupError
+        ):  # left as they are, logging says what is wrong
+            msg, args = _in_one_line(msg, args), ()
+        if not is_for_the_worker:
             text, given = self.process(msg, {})
             name, extra = self.logger.name, given["extra"]
             output.write_record(self.logger.makeRecord(name, level, "", 0, text, args, None, extra=extra))
@@ -98,3 +107,8 @@ class _TaskLogger(logging.LoggerAdapter[logging.Logger]):
         facts = self.extra or {}
         kwargs["extra"] = {**(kwargs.get("extra") or {}), **facts}
         return f"{output.prefix(dict(facts))}{msg}", kwargs
+
+
+def _in_one_line(msg: object, args: tuple[object, ...]) -> str:
+    """The text of a record on one line: what a specialist says must not look like a line of somebody else's."""
+    return as_line(logging.LogRecord("", logging.INFO, "", 0, msg, args, None).getMessage())

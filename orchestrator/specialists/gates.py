@@ -52,15 +52,23 @@ def _judge(gate: Gate, stage: str, context: Context, settings: Settings) -> Gate
 def _run(gate: Gate, context: Context, settings: Settings) -> Outcome:
     """Run the hook as if it were a specialist whose only task this is."""
     name = context.specialist
+    own = settings.specialists.get(name)
     hook = SpecialistSettings(
-        command=gate.command, python=gate.python, workdir="project", timeout=gate.timeout
+        command=gate.command,
+        python=gate.python,
+        pass_env=gate.pass_env,
+        # What a specialist wrote is run by its gates.
+        user=own.user if own and gate.command else None,
+        workdir="project",
+        timeout=gate.timeout,
     )
     task = context.task.model_copy(update={"run": None, "timeout": gate.timeout})
     gated = dataclasses.replace(
         context,
         task=task,
-        workdir=context.workdir / f"gate-{gate.name}",
+        # Beside the specialist's folder: what it has put there must not lead a gate elsewhere.
+        workdir=context.workdir.with_name(f"{context.workdir.name}.gate-{gate.name}"),
         log_file=context.log_file.with_name(f"{context.log_file.stem}.gate-{gate.name}.log"),
     )
-    own = settings.model_copy(update={"specialists": {**settings.specialists, name: hook}})
-    return registry.perform(gated, own)
+    hooked = settings.model_copy(update={"specialists": {**settings.specialists, name: hook}})
+    return registry.perform(gated, hooked)

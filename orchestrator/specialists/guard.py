@@ -118,6 +118,7 @@ def reap(client: socket.socket, given: list[int]) -> None:
             stdout=given[1],
             stderr=given[2],
             start_new_session=True,
+            **order.get("as", {}),
         )
     except (OSError, ValueError) as error:
         _say(client, error=[getattr(error, "errno", None), getattr(error, "strerror", None) or str(error)])

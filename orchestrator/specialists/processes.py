@@ -14,9 +14,10 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from orchestrator.specialists import guard
+from orchestrator.specialists import environment, guard
+from orchestrator.specialists.account import Account
 
 logger = logging.getLogger("orchestrator")
 
@@ -42,6 +43,7 @@ class Tree:
         cwd: Where it runs.
         env: Its environment.
         stdin, stdout, stderr: Files.
+        account: The user that it runs as, where that is not this process's own.
 
     Raises:
         OSError, ValueError: It cannot be started; as subprocess.Popen has it.
@@ -63,8 +65,11 @@ class Tree:
         stdin: IO[bytes],
         stdout: IO[bytes],
         stderr: IO[bytes],
+        account: Account | None = None,
     ) -> None:
-        order = {"command": list(command), "cwd": str(cwd.absolute()), "env": dict(env)}
+        order: dict[str, Any] = {"command": list(command), "cwd": str(cwd.absolute()), "env": dict(env)}
+        if account:
+            order["as"] = {"user": account.uid, "group": account.gid, "extra_groups": account.groups}
         text = json.dumps(order).encode() + b"\n"
         self.command = tuple(command)
         self.pid = 0
@@ -197,6 +202,8 @@ class _Guard:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
+                # A command can read the environment of its parent, and that is a process of the guard.
+                env=environment.passed_on(os.environ, ["LD_LIBRARY_PATH"]),
                 pass_fds=[theirs.fileno()],
                 # A session of its own: what kills the worker's group does not kill the guard.
                 start_new_session=True,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.models import Blocked, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
 from orchestrator.sections import Limits
+from orchestrator.specialists import interruption
 from orchestrator.specialists.text import as_text, shorten, within
 
 if TYPE_CHECKING:
@@ -50,13 +51,33 @@ class PythonRunner:
 def alarm(seconds: float | None) -> Iterator[None]:
     """Raise TimeoutError in Python code that runs longer.
 
-    It works in a process's main thread, so in Celery's prefork and solo pools. In the threads pool Python code
-    cannot be interrupted; commands have a time limit of their own in every pool.
+    In a process's main thread, so in Celery's prefork and solo pools, an alarm of the kernel does it, which ends a wait
+    too; elsewhere another thread (see `interruption`).
     """
-    if seconds is None or threading.current_thread() is not threading.main_thread():
+    if seconds is None:
         yield
-        return
+    elif interruption.green_library() or threading.current_thread() is not threading.main_thread():
+        with _timer(seconds):
+            yield
+    else:
+        with _kernels_alarm(seconds):
+            yield
 
+
+@contextlib.contextmanager
+def _timer(seconds: float) -> Iterator[None]:
+    with interruption.interruptible() as interrupt:
+        timer = threading.Timer(seconds, interrupt, [TimeoutError])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+@contextlib.contextmanager
+def _kernels_alarm(seconds: float) -> Iterator[None]:
     def ring(*_: object) -> None:
         raise TimeoutError(f"still running after {seconds:g} s, its time limit")
 

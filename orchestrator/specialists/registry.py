@@ -91,6 +91,7 @@ def resolve(name: str, task: Task, settings: Settings) -> Specialist:
         NothingToDo: None of these exists.
         CannotImport: What the configuration or an entry point names is not there, or breaks when imported.
         SpecialistExists: Two callables claim the name.
+        RunsInTheWorker: A user is set for what is no command.
     """
     given = _given(name, settings)
     if task.run:
@@ -102,6 +103,8 @@ def resolve(name: str, task: Task, settings: Settings) -> Specialist:
     function = _callable(name, settings)
     if function is None:
         raise errors.NothingToDo(tasks=f"Task {task.id}", specialist=name)
+    if given.user:
+        raise errors.RunsInTheWorker(specialist=name, user=given.user)
     return PythonRunner(function, settings.limits, time_limit(name, task, settings))
 
 
@@ -138,6 +141,8 @@ def _command(
         project=settings.folder.parent,
         in_project=workdir == "project",
         env=_given(name, settings).env,
+        pass_env=_given(name, settings).pass_env,
+        user=_given(name, settings).user,
         timeout=time_limit(name, task, settings),
     )
 

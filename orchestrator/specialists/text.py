@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from pydantic_core import from_json
 
 from orchestrator.models import OUTCOME, Completed, Failed, FailureCause, Outcome
 from orchestrator.sections import Limits
+from orchestrator.texts import as_text as as_text
 
 SHORT = 200
 """Characters of a line that stands for a whole output."""
-
-# ECMA-48, and ECMA-35 for the last: control sequences (colours, cursor moves), control strings (titles, links),
-# and all other escape sequences (character sets, modes of the keyboard).
-_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
-# Control characters, text direction overrides (CVE-2021-42574) and half characters that UTF-8 cannot write.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def as_text(raw: str, limit: int | None = None) -> str:
-    """A text (its last `limit` characters) without what would colour a terminal or move its cursor.
-
-    Example:
-        >>> as_text("\\x1b[31mred\\x1b[0m\\r\\nend\\n")
-        'red\\nend\\n'
-    """
-    lines = _SEQUENCES.sub("", raw).replace("\r\n", "\n").replace("\r", "\n")
-    text = _CONTROLS.sub("", lines)
-    return text if limit is None else text[-limit:]
 
 
 def last_line(text: str) -> str:

@@ -179,7 +179,7 @@ def test_a_message_that_is_not_stored_here_is_no_success(projects: tuple[list[Pr
 
     # When a worker meets it
     wait_until(lambda: client.hget(store.keys.refused, "unknown-feature") == "1")
-    wait_until(lambda: "TaskStopped" in (shop.folder / "one.log").read_text("utf-8"))
+    wait_until(lambda: "t1 not started" in (shop.folder / "one.log").read_text("utf-8"))
 
     # Then its log says that it was refused, and of no success
     log = (shop.folder / "one.log").read_text("utf-8")

@@ -193,10 +193,13 @@ def test_what_is_over_is_forgotten_with_its_logs_and_folders(make_project: MakeP
         left = [str(key) for key in client.store.client.scan_iter("*")]
     assert not [key for key in left if handle.id in key]
     # And what is left does not grow with the features
-    assert {key.split(":")[0].split(".")[0] for key in left} <= {"to", "_kombu"}
-    assert {key for key in left if key.startswith("to:")} <= {
+    assert {key for key in left if not key.startswith("to:celery:")} <= {
         "to:sweeper",
+        "to:sweeper:schema",
         "to:swept",
         "to:taken",
         "to:configured",
+        "to:workers",
+        "to:identity",
+        "to:minimum",
     }

@@ -86,7 +86,13 @@ def test_no_secret_is_seen_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     # Given secrets in every place for one: Redis, a broker of its own, a specialist, a webhook, Flower
     port = free_port()
     url = f"redis://:{REDIS}@127.0.0.1:{port}/0"
-    server_lines = (f"port {port}", f"requirepass {REDIS}", f"user courier on >{BROKER} ~* &* +@all")
+    socket = tmp_path / "r.sock"
+    server_lines = (
+        f"port {port}",
+        f"unixsocket {socket}",
+        f"requirepass {REDIS}",
+        f"user courier on >{BROKER} ~* &* +@all",
+    )
     flower_port = free_port()
     monkeypatch.setenv("FLOWER_BASIC_AUTH", f"ops:{FLOWER}")
     monkeypatch.setenv("REDIS_PASSWORD", REDIS)
@@ -96,7 +102,7 @@ def test_no_secret_is_seen_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         open_project(
             tmp_path,
             redis={"url": url},
-            broker={"url": f"redis://courier:{BROKER}@127.0.0.1:{port}/1"},
+            broker={"url": f"unix://courier@{socket}?db=1&password={BROKER}"},
             specialists={
                 "senior-engineer": {"command": ["/bin/sh", "-c", TELLS_ALL], "env": {"TOKEN": VARIABLE}}
             },
@@ -146,7 +152,7 @@ def test_no_secret_is_seen_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             shown["flower worker"] = fetch(flower_port, f"/worker/{name}")
             shown["flower task"] = fetch(flower_port, "/task/auth:T1:1")
             assert "broker_url" in shown["flower /api/workers"]
-            assert "127.0.0.1" in shown["flower /broker"]
+            assert socket.name in shown["flower /broker"]
 
         # nor by any command of ours, also where Redis is gone
         commands = [

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from orchestrator import celery, connections, transport
 from orchestrator.config import Settings
+from orchestrator.keys import Keys
 from orchestrator.sections import BrokerSettings, RedisSettings
 from tests.acceptance.test_tls import certificates
 from tests.redis_tcp import free_port, serve_tcp
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.real
 SECRET = "se%2Fc%3Fr%23e%40t%3A6Uz"
 CLEAR = "se/c?r#e@t:6Uz"
 QUEUE = "senior-engineer"
+STORED = Keys().celery() + QUEUE
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def everywhere(url: str, db: int) -> None:
         with connection:
             queue = connection.SimpleQueue(QUEUE)
             queue.put({"from": "kombu"})
-            assert store.client.llen(QUEUE) == 1
+            assert store.client.llen(STORED) == 1
             message = queue.get(timeout=10)
             assert message.payload == {"from": "kombu"}
             message.ack()
@@ -71,7 +73,7 @@ def seen_by_flower(url: str) -> int:
     """The messages that Flower's page of queues counts, of one."""
     settings = Settings(redis=RedisSettings(url=SecretStr(url)))
     app = celery.create(settings)
-    connections.open_store(settings).client.lpush(QUEUE, "{}")
+    connections.open_store(settings).client.lpush(STORED, "{}")
     with app.connection() as connection:
         uri = connection.as_uri(include_password=True)
     looked = Broker(
@@ -136,4 +138,4 @@ def test_a_broker_of_its_own_takes_the_same_forms(places: dict[str, str]) -> Non
     with app.connection_for_write() as connection, contextlib.closing(connection.SimpleQueue(QUEUE)) as queue:
         queue.put({"from": "kombu"})
     client = connections.open_client(connections.redis_url(settings), db=5)
-    assert client.llen(QUEUE) == 1
+    assert client.llen(STORED) == 1

@@ -30,7 +30,8 @@ def main() -> int:
     weather = Weather(
         options.minutes * 60,
         options.every,
-        kinds=options.fault,
+        kinds=options.fault or (faults.SENTINELS if options.sentinels else ()),
+        has_sentinels=options.sentinels,
         recovery=AS_SHIPPED if options.as_shipped else QUICK,
     )
     if options.celery:
@@ -92,6 +93,11 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--as-shipped", action="store_true", help="leases of 10 s, as they are configured; not 2 s"
+    )
+    parser.add_argument(
+        "--sentinels",
+        action="store_true",
+        help="a master, a replica and three sentinels in the place of one Redis; the master is lost",
     )
     parser.add_argument(
         "--celery", action="store_true", help="and plain Celery under the same kills, beside it"

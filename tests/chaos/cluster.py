@@ -19,10 +19,11 @@ from typing import Any, Self
 import redis
 import yaml
 
-from orchestrator import config, embedded
+from orchestrator import config, connections, embedded
 from orchestrator.client import Client
 from orchestrator.config import Settings
 from orchestrator.lifecycle import Launch
+from tests import sentinels
 from tests.chaos import work
 from tests.chaos.load import Errand
 
@@ -98,12 +99,15 @@ class Cluster:
         random: Where chance comes from.
         size: How many workers there are.
         recovery: The section of the configuration.
+        sentinels: A master, a replica and three sentinels stand in the place of the one Redis; outcomes wait for the
+            replica (`redis.replicas: 1`).
     """
 
     folder: Path
     random: Random
     size: int = 3
     recovery: Mapping[str, str] = field(default_factory=lambda: QUICK)
+    sentinels: sentinels.Cluster | None = None
     workers: dict[int, Worker] = field(default_factory=dict, init=False)
     names: int = field(default=0, init=False)
     is_supervised: bool = field(default=True, init=False)
@@ -122,21 +126,27 @@ class Cluster:
         text = yaml.safe_dump(self._configuration())
         (self.project / config.FOLDER / config.FILE).write_text(text, "utf-8")
         self.settings: Settings = config.load(self.project)
-        self.redis = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
+        self.redis = connections.open_client(connections.redis_url(self.settings))
         self.client = Client(self.settings)
 
     def _configuration(self) -> dict[str, Any]:
         gates = {"task_gates": "check", "feature_gates": "check_feature"}
         return {
-            "redis": {"url": f"unix://{self.socket}"},
+            "redis": {"url": self.sentinels.url(), "replicas": 1}
+            if self.sentinels
+            else {"url": f"unix://{self.socket}"},
             "trust": {"inline_commands": True},
             "recovery": dict(self.recovery),
             "logs": str(self.logs),
             "parallelism": {"max_parallel_total": MOST_AT_ONCE},
             "specialists": {
-                "builder": {"python": "tests.chaos.work:work"},
-                "mason": {"python": "tests.chaos.work:work", "concurrency": MASONS},
-                "implementation-specialist": {"python": "tests.chaos.work:work"},
+                "builder": {"python": "tests.chaos.work:work", "pass_env": [work.EFFECTS]},
+                "mason": {
+                    "python": "tests.chaos.work:work",
+                    "pass_env": [work.EFFECTS],
+                    "concurrency": MASONS,
+                },
+                "implementation-specialist": {"python": "tests.chaos.work:work", "pass_env": [work.EFFECTS]},
             },
             "quality_gates": {
                 "enabled": True,
@@ -167,7 +177,7 @@ class Cluster:
 
     def start_redis(self) -> None:
         """Start it where it does not run, and wait until it answers."""
-        if self.server and self.server.poll() is None:
+        if self.sentinels or (self.server and self.server.poll() is None):
             return
         self.socket.unlink(missing_ok=True)
         options = {
@@ -194,6 +204,26 @@ class Cluster:
         if self.server:
             self.server.kill()
             self.server.wait()
+
+    def lose_master(self) -> str:
+        """Kill the master for good; the sentinels choose the replica, and the old one comes back as its replica.
+
+        Returns:
+            Its name; "" where there are no sentinels, or they have not settled since the last time.
+        """
+        servers = self.sentinels
+        lost = servers.master() if servers and servers.is_settled() else None
+        if not servers or not lost:
+            return ""
+        chosen = "two" if lost == "one" else "one"
+        servers.kill(lost)
+
+        def bring_back() -> None:
+            servers.wait_for_master(chosen)
+            servers.start_server(lost, chosen)
+
+        self.later(3 * servers.down_after, bring_back)
+        return lost
 
     def redis_answers(self) -> bool:
         """It runs, and has read its data in."""

@@ -67,7 +67,8 @@ def schedule(seed: int, seconds: float, every: float, kinds: Sequence[str] = ())
         if at > seconds:
             return planned
         if not waiting:
-            waiting = random.sample(list(kinds or FAULTS), len(kinds or FAULTS))
+            some = list(kinds) or [name for name in FAULTS if name != "lose-master"]  # which needs sentinels
+            waiting = random.sample(some, len(some))
         planned.append((at, waiting.pop()))
 
 
@@ -226,6 +227,26 @@ def pause_redis(cluster: Cluster, random: Random) -> Harm | None:
     seconds = random.uniform(0.5, 1.5) * cluster.settings.recovery.lease
     cluster.redis.client_pause(round(seconds * 1000), all=True)
     return Harm((EVERYONE,), seconds, note=f"{seconds:.1f} s")
+
+
+@fault
+def lose_master(cluster: Cluster, random: Random) -> Harm | None:
+    """kill -9 of the master; sentinels choose the replica. The old master comes back as a replica."""
+    lost = cluster.lose_master()
+    seconds = 6 * cluster.sentinels.down_after if cluster.sentinels else 0.0
+    return Harm((EVERYONE,), seconds, note=lost) if lost else None
+
+
+SENTINELS = (
+    "lose-master",
+    "kill-child",
+    "kill-worker",
+    "kill-all-workers",
+    "terminate-worker",
+    "freeze-worker",
+    "cut-connections",
+)
+"""The faults of a run with sentinels."""
 
 
 # --- messages ------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from random import Random
 from orchestrator import errors, planner, routing
 from orchestrator.client import Client, gated_stages
 from orchestrator.models import Event, Feature
+from tests import sentinels
 from tests.chaos import faults, load
 from tests.chaos.cluster import MASONS, MOST_AT_ONCE, PATIENCE, PAUSE, QUICK, Cluster, wait_until
 from tests.chaos.history import EVERYONE, Effect, History, Story, Strike
@@ -34,6 +35,7 @@ class Weather:
         kinds: The faults; all of them where none is named.
         workers: How many there are.
         recovery: The section of the configuration.
+        has_sentinels: See `Cluster`.
     """
 
     seconds: float
@@ -42,6 +44,7 @@ class Weather:
     kinds: Sequence[str] = ()
     workers: int = 3
     recovery: Mapping[str, str] = field(default_factory=lambda: QUICK)
+    has_sentinels: bool = False
 
 
 class People(threading.Thread):
@@ -101,7 +104,10 @@ def run(
         weather: How hard it is.
         say: Is told of each fault.
     """
-    with Cluster(folder, Random(f"{seed}:cluster"), weather.workers, weather.recovery) as cluster:
+    with contextlib.ExitStack() as stack:
+        servers = stack.enter_context(sentinels.watched(folder)) if weather.has_sentinels else None
+        random = Random(f"{seed}:cluster")
+        cluster = stack.enter_context(Cluster(folder, random, weather.workers, weather.recovery, servers))
         wait_until(lambda: all(worker.is_ready for worker in cluster.workers.values()))
         people = People(cluster, seed, weather.feature_every)
         people.start()
@@ -202,12 +208,18 @@ def _left(cluster: Cluster) -> tuple[str, ...]:
         keys.used,
         keys.turn,
         keys.workers,
+        keys.replaced,
+        keys.replicated,
+        keys.identity,
+        keys.minimum,
+        keys.sweeper_schema,
     }
-    found = {str(key) for key in store.client.scan_iter(f"{settings.redis.prefix}:*")} - of_no_feature
+    stored = {str(key) for key in store.client.scan_iter(f"{settings.redis.prefix}:*")}
+    found = {key for key in stored - of_no_feature if not key.startswith(keys.celery())}
     used: dict[str, str] = store.client.hgetall(keys.used)  # type: ignore[assignment]
     units = {f"{count} of {limit}" for limit, count in used.items() if int(count)}
     queues = {settings.queue(specialist) for specialist in settings.specialists}
-    messages = {queue for queue in queues if store.client.exists(queue)}
+    messages = {queue for queue in queues if store.client.exists(keys.queue(queue))}
     folders = {str(path) for parent in (cluster.logs, settings.folder / "work") for path in parent.glob("*")}
     return tuple(sorted(found | units | messages | folders))
 

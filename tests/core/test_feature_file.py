@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -532,3 +534,58 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     ]:
         with pytest.raises(errors.InvalidFeature, match=said):
             feature_file.read(path, Limits())
+
+
+MANY = 300_000
+
+
+@pytest.mark.parametrize(
+    ("start", "indent", "place"),
+    [
+        ("title: x\ntasks: [{id: T1}]\n", "", "line 1001: "),
+        ("title: x\ntasks:\n- id: T1\n", "  ", "line 1003, tasks[0]: "),
+        ("title: x\ntasks:\n- id: T1\n  retries:\n", "    ", "line 1005, tasks[0].retries: "),
+    ],
+)
+def test_far_too_many_keys_are_not_read_to_their_end(start: str, indent: str, place: str) -> None:
+    # Given more keys than anything of a feature has, and a text after them that is no YAML
+    text = start + "".join(f"{indent}k{number}: 1\n" for number in range(MANY)) + "}{\n"
+
+    assert f"{place}has more than 1,000 keys" in str(refusal(text))
+
+
+@pytest.mark.parametrize("task", [{}, {"retries": {}}])
+def test_far_too_many_keys_in_json_are_one_mistake(task: dict[str, Any]) -> None:
+    many = {f"k{number}": 1 for number in range(MANY)}
+    feature = {"title": "x", "tasks": [{"id": "T1", **dict.fromkeys(task, many)}], **({} if task else many)}
+
+    said = str(refusal(json.dumps(feature), is_json=True))
+
+    assert "1 mistake." in said
+    assert "has more than 1,000 keys" in said
+
+
+def test_data_of_a_task_may_have_many_keys() -> None:
+    params = {f"k{number}": 1 for number in range(1_500)}
+    text = json.dumps({"title": "x", "tasks": [{"id": "T1", "params": params}]})
+    assert feature_file.parse(text, Limits(), json=True).tasks[0].params == params
+
+
+def test_the_lines_of_mistakes_are_looked_for_no_further_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a text with more mistakes than are told
+    text = json.dumps({"title": "x", "tags": [1] * MANY, "tasks": [{"id": "T1"}]}, indent=0)
+    events: list[yaml.Event] = []
+    parse = yaml.parse
+
+    def counted(*given: Any) -> Iterator[yaml.Event]:
+        for event in parse(*given):
+            events.append(event)
+            yield event
+
+    monkeypatch.setattr(yaml, "parse", counted)
+
+    said = str(refusal(text, is_json=True))
+
+    # Then each that is told has its line, and the text behind them is not read again
+    assert "line 103, tags[99]: 1: is a number" in said
+    assert len(events) < 2_000

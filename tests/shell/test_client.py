@@ -198,6 +198,35 @@ def test_an_idempotency_key_enqueues_once(client: Client, server: redis.Redis) -
     assert client.enqueue(a_feature(), idempotency_key="order-8").id != first.id
 
 
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("", "has 0"),
+        ("x" * 201, "has 201"),
+        ("x" * 1_000_000, "has 1,000,000"),
+        ("a\x1b[31mb", r"has '\x1b'"),
+        ("a\nb", r"has '\n'"),
+        ("\udcff", r"has '\udcff'"),
+        ("a\u202eb", r"has '\u202e'"),
+        (b"order-7", "is of the type bytes"),
+    ],
+)
+def test_what_cannot_be_an_idempotency_key_is_refused_and_nothing_stored(
+    client: Client, server: redis.Redis, key: Any, found: str
+) -> None:
+    with pytest.raises(errors.BadKey) as told:
+        client.enqueue(a_feature(), idempotency_key=key)
+
+    assert f"1 to 200 printable characters, and this one {found}." in str(told.value)
+    assert (client.features(), list(server.scan_iter("*idempotency*"))) == ([], [])
+
+
+def test_the_longest_idempotency_key_and_letters_of_all_kinds_are_taken(client: Client) -> None:
+    for key in ("x" * 200, "Tag 7, größer als 數據庫 🙂"):
+        first, again = (client.enqueue(a_feature(), idempotency_key=key) for _ in range(2))
+        assert again.id == first.id
+
+
 def test_an_idempotency_key_stands_for_its_content(client: Client, server: redis.Redis) -> None:
     # Given a feature that was enqueued under a key, and has grown since
     first = client.enqueue(a_feature(title="Order"), idempotency_key="order-7")

@@ -154,7 +154,7 @@ def test_a_command_is_told_about_its_task(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("COLOUR", "green")
     monkeypatch.setenv("SHAPE", "round")
     # When a command is run
-    seen = told(tmp_path, env={"SHAPE": SecretStr("square")})
+    seen = told(tmp_path, env={"SHAPE": SecretStr("square")}, pass_env=("COLOUR", "SHAPE"))
     # Then it has both, the specialist's first, and knows its task
     assert (seen["env"]["COLOUR"], seen["env"]["SHAPE"]) == ("green", "square")
     assert seen["env"]["ORCHESTRATOR_FEATURE_ID"] == "auth"
@@ -535,7 +535,7 @@ def test_a_malformed_outcome_file_does_not_hide_the_exit_code(tmp_path: Path) ->
 def test_an_outcome_file_that_is_no_file_is_a_failure(tmp_path: Path) -> None:
     # When a command puts a pipe in the place of its outcome, then nobody waits for somebody to write into it
     outcome = run("import os; os.mkfifo(os.environ['ORCHESTRATOR_OUTCOME_FILE'])", tmp_path)
-    assert outcome.reason == "the outcome file cannot be used: it is no file"
+    assert outcome.reason == "the outcome file cannot be used: it is a link, or no ordinary file"
 
 
 def test_a_result_over_the_limit_is_a_failure(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 
 from orchestrator import lifecycle, planner, routing
@@ -34,6 +35,7 @@ def keeper(store: Store) -> Any:
         app=app_with("memory://", recovery=RECOVERY),
         hostname="w1@here",
         pool=SimpleNamespace(num_processes=3),
+        pool_cls=TaskPool,
     )
     keeper = Keeper(parent)
     yield keeper
@@ -196,7 +198,9 @@ def test_the_keeper_makes_the_limits_known_and_takes_back_what_is_held_by_none(s
     # Given a worker with a limit in its settings
     settings = {"recovery": RECOVERY, "resources": {"gpu": 2}}
     pool = SimpleNamespace(num_processes=3)
-    parent: Any = SimpleNamespace(app=app_with("memory://", **settings), hostname="w1@here", pool=pool)
+    parent: Any = SimpleNamespace(
+        app=app_with("memory://", **settings), hostname="w1@here", pool=pool, pool_cls=TaskPool
+    )
     keeper = Keeper(parent)
     keeper._make_limits_known()
     assert [(limit.name, limit.amount) for limit in store.limits()] == [("resource:gpu", "2")]

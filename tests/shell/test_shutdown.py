@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ import billiard
 import pytest
 
 from orchestrator import shutdown
-from orchestrator.shutdown import Shutdown, WorkerEnds, interruptible
+from orchestrator.shutdown import Residents, Shutdown, WorkerEnds, interruptible
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_what_runs_has_its_time(process: subprocess.Popen[bytes]) -> None:
     end = Shutdown(3_600, handed.append)
     end.end([request(process)])
     end.begin()
-    end.end([request(process), request(None)])
+    end.end([request(process)])
     assert (process.poll(), handed) == (None, [])
 
 
@@ -58,13 +59,79 @@ def test_what_does_not_obey_is_killed_and_handed_back(
     assert [one.id for one in handed] == ["auth:T1:1"]
 
 
-def test_what_runs_in_the_main_process_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    handed: list[Any] = []
-    end = Shutdown(0, handed.append)
+def begin(here: Residents, work: Callable[[], object]) -> tuple[threading.Thread, list[str]]:
+    """Do some work in a thread of the pool `threads`; how it ended is in the list."""
+    ended: list[str] = []
+    has_begun = threading.Event()
+
+    def attempt() -> None:
+        try:
+            with here.hold("auth:T1:1"):
+                has_begun.set()
+                work()
+        except WorkerEnds:
+            ended.append("interrupted")
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    has_begun.wait()
+    return thread, ended
+
+
+def for_ever() -> None:
+    while True:
+        time.sleep(0.001)
+
+
+def test_what_runs_in_the_main_process_is_interrupted_and_hands_itself_back() -> None:
+    # Given an attempt in a thread
+    here, handed = Residents(), list[Any]()
+    thread, ended = begin(here, for_ever)
+
+    # When its time is over
+    end = Shutdown(0, handed.append, False, here, leave=lambda: handed.append("left"))
     end.begin()
     end.end([request(None)])
+    thread.join(60)
+
+    # Then it ends, and whatever begins later ends too; nobody else hands it back
+    assert (ended, handed, here.running) == (["interrupted"], [], {})
+    with pytest.raises(WorkerEnds), here.hold("auth:T2:1"):
+        pass
+
+
+def test_what_does_not_end_in_the_main_process_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an attempt that catches everything
+    monkeypatch.setattr(shutdown, "OBEDIENCE", 0.0)
+    here, done = Residents(), list[str]()
+    go = threading.Event()
+    thread, _ = begin(here, go.wait)  # which no exception interrupts
+
+    # When its time is over
+    end = Shutdown(
+        0,
+        lambda one: done.append(f"{one.id} is handed back"),
+        False,
+        here,
+        leave=lambda: done.append("the process ends"),
+    )
+    end.begin()
     end.end([request(None)])
-    assert [one.id for one in handed] == ["auth:T1:1"]
+
+    # Then it is handed back, and the process ends at once
+    assert done == ["auth:T1:1 is handed back", "the process ends"]
+    go.set()
+    thread.join(60)
+
+
+def test_an_attempt_is_interrupted_alone() -> None:
+    here = Residents()
+    thread, ended = begin(here, for_ever)
+    assert not here.interrupt("auth:T2:1")
+    assert here.interrupt("auth:T1:1")
+    thread.join(60)
+    assert ended == ["interrupted"]
+    assert not here.interrupt("auth:T1:1")
 
 
 def test_without_a_grace_what_runs_goes_on_to_its_end(process: subprocess.Popen[bytes]) -> None:
@@ -80,7 +147,7 @@ def test_a_pool_process_is_interrupted_once_and_may_hand_back_in_peace(
     monkeypatch.setattr(billiard, "current_process", lambda: SimpleNamespace(name="ForkPoolWorker-1"))
     before = signal.getsignal(signal.SIGTERM)
     told: list[str] = []
-    with interruptible():
+    with interruptible("auth:T1:1"):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             threading.Event().wait(60)
@@ -93,5 +160,5 @@ def test_a_pool_process_is_interrupted_once_and_may_hand_back_in_peace(
 
 def test_the_main_process_keeps_its_own_way_to_end() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with interruptible():
+    with interruptible("auth:T1:1"):
         assert signal.getsignal(signal.SIGTERM) == before

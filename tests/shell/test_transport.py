@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import pytest
@@ -88,8 +90,19 @@ def test_a_transient_message_that_is_refused_is_gone(url: str, server: redis.Red
     send(server, "one", 1)
     with open_connection(url) as connection:
         (message,) = take(connection, 1)
-        message.requeue()  # as Celery does when a pool process is lost: what becomes of its task, the sweep says
+        message.reject()
     assert server.llen("work") == 0
+
+
+def test_a_transient_message_that_comes_too_late_is_put_back(url: str, server: redis.Redis) -> None:
+    send(server, "one", 1)
+    send(server, "two", 1)
+    with open_connection(url) as connection:
+        one, two = take(connection, 2)
+        two.requeue()  # as kombu does where the consumer takes nothing any more, and Celery when a process is lost
+        assert server.llen("work") == 1
+        one.ack()
+    assert server.llen("work") == 1
 
 
 def test_what_was_handed_out_and_not_begun_is_put_back_at_the_end(url: str, server: redis.Redis) -> None:
@@ -135,3 +148,23 @@ def test_another_broker_keeps_its_transport(broker: str) -> None:
     connection = Connection(broker)
     before = connection.transport_cls
     assert transport.use(connection).transport_cls == before
+
+
+def test_who_may_take_nothing_goes_on_when_something_is_acknowledged(url: str, server: redis.Redis) -> None:
+    # Given somebody who may take one message at a time, and waits for two
+    for tag in ("one", "two"):
+        send(server, tag, 1)
+    with open_connection(url) as connection:
+        (message,) = take(connection, 1)
+
+        # When the first is acknowledged meanwhile, then the wait for credit is over, and not only when its time is up
+        poller = connection.transport.cycle
+        told: list[bool] = []
+        wait = poller.credit.wait
+        poller.credit.wait = lambda _: told.append(wait(120))
+        timer = threading.Timer(0.05, message.ack)
+        timer.start()
+        with pytest.raises(Empty):
+            poller.get(connection.transport._deliver, timeout=2)
+        timer.join()
+    assert told == [True]

@@ -365,3 +365,34 @@ def test_what_a_newer_version_wrote_is_a_warning_and_what_it_asks_for_a_problem(
 def test_a_flower_that_is_open_to_others_is_a_warning(environment: dict[str, str], warnings: int) -> None:
     found = list(doctor._flower(environment))
     assert [finding.level for finding in found] == [Level.WARNING] * warnings
+
+
+def test_folders_of_which_nothing_is_removed_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "project" / FOLDER
+    folder.mkdir()
+    for name in ("logs", "work"):
+        (tmp_path / name).mkdir()
+        (folder / name).symlink_to(tmp_path / name)
+
+    findings = found(Settings())
+
+    assert all(
+        "nothing behind it is ever removed" in findings[f"folder {name}"].text for name in ("logs", "work")
+    )
+
+
+def test_a_folder_of_logs_and_a_configuration_that_others_can_write_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs, file = tmp_path / "logs", tmp_path / "named.yaml"
+    logs.mkdir()
+    file.write_text("")
+    monkeypatch.setenv("TASKORCHESTRATOR_CONFIG", str(file))
+    assert "shared logs" not in found(Settings(logs=logs))
+
+    logs.chmod(0o1777)
+    file.chmod(0o664)
+    findings = found(Settings(logs=logs))
+
+    assert "others can write" in findings["shared logs"].text
+    assert findings["configuration"].remedy.endswith(f"chmod go-w {file}")

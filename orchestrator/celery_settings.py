@@ -1,0 +1,57 @@
+"""Celery's settings are those of our configuration, also where the environment is that of another Celery app.
+
+Celery reads some variables before all settings (`Settings` in celery/app/utils.py), and its command line reads more of
+them (celery/bin/celery.py). With those of another app a worker would listen, in silence, where nobody sends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from celery.app import utils
+
+BROKER = ("BROKER_URL", "CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")
+RESULTS = ("RESULT_BACKEND", "CELERY_RESULT_BACKEND")
+
+
+class CelerySettings(utils.Settings):
+    """Celery's settings without what it reads from the environment."""
+
+    @property
+    def broker_url(self) -> Any:
+        """Where messages go."""
+        return self.first("broker_url", "broker_host")
+
+    @property
+    def broker_read_url(self) -> Any:
+        """Where messages are taken from."""
+        return self.get("broker_read_url") or self.broker_url
+
+    @property
+    def broker_write_url(self) -> Any:
+        """Where messages are sent."""
+        return self.get("broker_write_url") or self.broker_url
+
+    @property
+    def result_backend(self) -> Any:
+        """Where results go."""
+        return self.first("result_backend", "CELERY_RESULT_BACKEND")
+
+
+def passed_over(conf: Any, environment: Mapping[str, str]) -> Iterator[str]:
+    """The variables that name another broker or result backend, with the kind of it: nothing of them is secret.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> ours = SimpleNamespace(broker_url="redis://a/0", result_backend="redis://a/0")
+        >>> list(passed_over(ours, {"BROKER_URL": "amqp://user:secret@b//", "RESULT_BACKEND": "redis://a/0"}))
+        ['BROKER_URL (amqp://…)']
+    """
+    for names, ours in ((BROKER, conf.broker_url), (RESULTS, conf.result_backend)):
+        for name in names:
+            theirs = environment.get(name, "")
+            if theirs and theirs != ours:
+                scheme = re.match(r"[a-z][a-z0-9+]{0,30}://", theirs)
+                yield f"{name} ({scheme[0]}…)" if scheme else name

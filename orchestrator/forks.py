@@ -1,0 +1,133 @@
+"""A process that is forked while another thread is inside a lock inherits the lock, and nobody who would open it.
+
+Two rules keep that from happening. The threads that run beside a worker's main thread work inside `held_off`, and a
+fork waits until none of them is inside. And a process opens its own connections: a forked child gets a new pool for
+each client of `own_connections_in_children`: it meets neither a socket of its parent nor a lock of the old pool.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+PATIENCE = 2.0
+"""Seconds that a fork waits for the threads: one may hang on a Redis that is silent. Its locks are risked then."""
+
+
+class Gate:
+    """Threads pass it in any number; a fork closes it and waits until all are out."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._inside: dict[int, int] = {}
+        self._is_closed = False
+
+    def enter(self) -> None:
+        """Go in, once no fork is under way. A thread that is inside may enter again."""
+        me = threading.get_ident()
+        with self._condition:
+            if me not in self._inside:
+                self._condition.wait_for(lambda: not self._is_closed, PATIENCE)
+            self._inside[me] = self._inside.get(me, 0) + 1
+
+    def leave(self) -> None:
+        """Go out, as often as in."""
+        me = threading.get_ident()
+        with self._condition:
+            depth = self._inside.pop(me, 0)  # a child that was forked inside is not inside its own gate
+            if depth > 1:
+                self._inside[me] = depth - 1
+            self._condition.notify_all()
+
+    def step_out(self) -> int:
+        """Go out altogether; how often this thread had entered, for `step_in`."""
+        with self._condition:
+            depth = self._inside.pop(threading.get_ident(), 0)
+            self._condition.notify_all()
+        return depth
+
+    def step_in(self, depth: int) -> None:
+        """Be inside again as before `step_out`."""
+        for _ in range(depth):
+            self.enter()
+
+    def close(self) -> None:
+        """Called before a fork: let nobody in, and wait for all others to be out."""
+        me = threading.get_ident()
+        with self._condition:
+            self._is_closed = True
+            self._condition.wait_for(lambda: not self._inside.keys() - {me}, PATIENCE)
+
+    def open(self) -> None:
+        """Called in the parent after a fork."""
+        with self._condition:
+            self._is_closed = False
+            self._condition.notify_all()
+
+
+_gate = Gate()
+_clients: weakref.WeakKeyDictionary[Any, Callable[[], Any]] = weakref.WeakKeyDictionary()
+
+
+@contextlib.contextmanager
+def held_off() -> Iterator[None]:
+    """Hold off forks while this thread works: keep it short, and wait for nobody in it.
+
+    Example:
+        with held_off():
+            store.renew(attempts, lease=10)
+    """
+    _gate.enter()
+    try:
+        yield
+    finally:
+        _gate.leave()
+
+
+@contextlib.contextmanager
+def let_through() -> Iterator[None]:
+    """Let forks through for a while, inside `held_off`: this thread waits for somebody else.
+
+    Example:
+        with let_through():
+            target.send(message)
+    """
+    depth = _gate.step_out()
+    try:
+        yield
+    finally:
+        _gate.step_in(depth)
+
+
+def let_one_through() -> None:
+    """Let a fork through that waits, between two steps of a long piece of work inside `held_off`."""
+    with let_through():
+        pass
+
+
+def own_connections_in_children(client: Any, make_client: Callable[[], Any]) -> None:
+    """Let a redis-py client open connections of its own in each process that is forked from this one.
+
+    Args:
+        client: The client. It is forgotten when nobody else knows it.
+        make_client: Makes another one like it that has opened nothing yet.
+    """
+    _clients[client] = make_client
+
+
+def _begin_child() -> None:
+    global _gate
+    _gate = Gate()
+    for client, make_client in list(_clients.items()):
+        fresh = make_client()
+        fresh.auto_close_connection_pool = False
+        client.connection_pool = fresh.connection_pool
+
+
+os.register_at_fork(
+    before=lambda: _gate.close(), after_in_parent=lambda: _gate.open(), after_in_child=_begin_child
+)

@@ -1,0 +1,117 @@
+"""Interrupts what runs: an exception is raised in it from another thread.
+
+In a thread it is raised by the interpreter, between two steps of Python code; in the main thread by a signal, which
+ends a wait, too; in a greenlet of gevent or eventlet where it waits. A call into C that does not return ends nowhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+SIGNAL = signal.SIGURG
+"""Ignored by default, so that one that comes late does no harm, and used by nobody else."""
+
+Interrupt = Callable[[type[BaseException]], None]
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Interrupt]:
+    """Give a function that raises an exception in this block, from another thread, once.
+
+    After the block it does nothing.
+
+    Example:
+        with interruptible() as interrupt:
+            threading.Timer(5, interrupt, [TimeoutError]).start()
+            work()
+    """
+    if library := green_library():
+        block = _in_greenlet(library)
+    elif threading.current_thread() is threading.main_thread():
+        block = _in_main_thread()
+    else:
+        block = _in_thread()
+    with block as interrupt:
+        yield interrupt
+
+
+def green_library() -> str:
+    """The library whose greenlets are the threads of this process; "" where threads are threads."""
+    monkey, patcher = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if monkey and monkey.is_module_patched("threading"):
+        return "gevent"
+    return "eventlet" if patcher and patcher.is_monkey_patched("thread") else ""
+
+
+@contextlib.contextmanager
+def _in_thread() -> Iterator[Interrupt]:
+    me, lock = ctypes.c_ulong(threading.get_ident()), threading.Lock()
+    is_over = is_told = False
+
+    def interrupt(error: type[BaseException]) -> None:
+        nonlocal is_told
+        with lock:
+            if not (is_over or is_told):
+                is_told = True
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(me, ctypes.py_object(error))
+
+    try:
+        yield interrupt
+    finally:
+        with lock:
+            is_over = True
+            if is_told:  # and may not have been raised yet
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(me, None)
+
+
+@contextlib.contextmanager
+def _in_main_thread() -> Iterator[Interrupt]:
+    told: list[type[BaseException]] = []
+    ident = threading.get_ident()
+
+    def interrupt(error: type[BaseException]) -> None:
+        if not told:
+            told.append(error)
+            signal.pthread_kill(ident, SIGNAL)
+
+    def ring(*_: object) -> None:
+        signal.signal(SIGNAL, signal.SIG_IGN)
+        raise told[0]
+
+    before = signal.signal(SIGNAL, ring)
+    try:
+        yield interrupt
+    finally:
+        told.append(KeyboardInterrupt)  # nothing more is raised
+        signal.signal(SIGNAL, before)
+
+
+@contextlib.contextmanager
+def _in_greenlet(library: str) -> Iterator[Interrupt]:
+    me: Any = importlib.import_module("greenlet").getcurrent()
+    is_over = is_told = False
+
+    def raise_it(error: type[BaseException]) -> None:
+        nonlocal is_told
+        if not (is_over or is_told):
+            is_told = True
+            me.throw(error)
+
+    def interrupt(error: type[BaseException]) -> None:
+        # From the loop: whoever throws by itself would not go on before this greenlet waits or ends.
+        if library == "gevent":
+            importlib.import_module("gevent").get_hub().loop.run_callback(raise_it, error)
+        else:
+            importlib.import_module("eventlet.hubs").get_hub().schedule_call_global(0, raise_it, error)
+
+    try:
+        yield interrupt
+    finally:
+        is_over = True

@@ -1,0 +1,58 @@
+"""The threads of a worker's main process: each is started again where it dies, and says so."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator import wording
+
+logger = logging.getLogger("orchestrator")
+
+PAUSE = 1.0
+"""Seconds before the work of a thread that died begins again."""
+
+
+class Thread(threading.Thread):
+    """A thread whose work begins again where an error ends it, until it is stopped.
+
+    Args:
+        work: What it does. It returns when it is stopped.
+        what: How logs and reports call it.
+        stopped: Set when it is to end.
+
+    Example:
+        thread = Thread(self._run, "waker", self.stopped)
+        thread.start()
+    """
+
+    def __init__(self, work: Callable[[], None], what: str, stopped: threading.Event) -> None:
+        super().__init__(name=f"orchestrator-{what}", daemon=True)
+        self.what = what
+        self.deaths = 0
+        self.trouble = ""
+        """What it died of last, and how often it did; "" where it never did."""
+        self._work = work
+        self._stopped_by = stopped
+
+    def run(self) -> None:
+        """Do the work; called by `start`."""
+        while True:
+            try:
+                self._work()
+                return
+            except Exception as error:
+                self._tell(error)
+            if self._stopped_by.wait(PAUSE):
+                return
+
+    def _tell(self, error: Exception) -> None:
+        """Say where it died, and of what kind of error: its text may hold a part of a password."""
+        self.deaths += 1
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        cause = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+        self.trouble = f"the {self.what} died {wording.count(self.deaths, 'time')}, last of {cause}"
+        logger.critical("A thread of this worker died, and is started again: the %s, of %s", self.what, cause)
