@@ -369,7 +369,11 @@ class Client:
 
     @_translated
     def _outcome(self, feature_id: str, task_id: str) -> Outcome | None:
-        self.store.task(feature_id, task_id)
+        if task_id.startswith("@"):
+            self.store.progress(feature_id)
+            self.store.specialist(feature_id, task_id)
+        else:
+            self.store.task(feature_id, task_id)
         return self.store.outcomes(feature_id, [task_id]).get(task_id)
 
     @_translated
@@ -544,6 +548,9 @@ class Handle:
 
     def outcome(self, task_id: str) -> Outcome | None:
         """How the last attempt of a task ended; None where none has ended yet.
+
+        Args:
+            task_id: A task; or the gates of the feature, "@testing" or "@validating", where it has any.
 
         Raises:
             NoSuchTask: The feature has no such task.

@@ -521,6 +521,11 @@ class GateResult(Model):
     reason: str = ""
     tail: str = Field(default="", description="the last lines of its output")
 
+    @property
+    def said(self) -> str:
+        """How a report says that it did not pass."""
+        return f"the gate {self.name} did not pass: {self.reason}"
+
 
 class Completed(Model):
     """The work is done."""
@@ -532,6 +537,11 @@ class Completed(Model):
     gates: tuple[GateResult, ...] = Field(
         default=(), description="the quality gates it passed, or was let through"
     )
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the gates found that did not pass, and that let it through all the same."""
+        return [gate.said for gate in self.gates if not gate.passed]
 
 
 class Blocked(Model):
@@ -667,6 +677,11 @@ class Progress(Model):
         """The next batch starts when a person launches it."""
         is_closed = self.batch_resolved >= self.batch_total
         return is_closed and self.batch < self.batches and not self.status.is_over and self.in_flight == 0
+
+    @property
+    def is_at_gates(self) -> bool:
+        """All its tasks are resolved: what may follow are the gates of the feature, and its review."""
+        return self.batch == self.batches and self.batch_resolved >= self.batch_total
 
     @property
     def is_settled(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from orchestrator import encoding, errors, growth, limits, refusals, schema, scripts, wording
+from orchestrator import admission, encoding, errors, growth, limits, refusals, schema, scripts, wording
 from orchestrator.encoding import COUNTED, Place
 from orchestrator.growth import Shape
 from orchestrator.keys import FeatureKeys, Keys
@@ -349,6 +349,10 @@ class Records:
         if place is None:
             raise errors.NoSuchTask(feature=feature_id, task=task_id)
         return Place.parse(place).specialist
+
+    def gate_outcomes(self, feature_id: str) -> dict[str, Outcome]:
+        """How the gates of a feature ended, as of "@testing", where they have run."""
+        return self.outcomes(feature_id, admission.GATES)
 
     def attempt(self, feature_id: str, task_id: str) -> Mapping[str, Any]:
         """What is kept of the latest attempt at a task, or at the gates of a feature; empty where there was none."""

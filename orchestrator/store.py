@@ -446,6 +446,7 @@ class Store(Records):
                 worker,
                 self.events_kept,
                 delivery,
+                move.note,
             ],
         )
         (code, status, *tally), answer = self._run_on(

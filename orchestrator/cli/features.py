@@ -11,7 +11,7 @@ import typer
 
 from orchestrator import errors, wording, workers
 from orchestrator.cli import connection, options, output, views
-from orchestrator.cli.snapshot import Reader
+from orchestrator.cli.snapshot import Reader, Snapshot
 from orchestrator.models import Event, Progress, Route, TaskState, Unreadable
 from orchestrator.report import explanation, remedies, standing
 from orchestrator.report.events import event_line, gone_line
@@ -81,6 +81,8 @@ def _show(client: Client, handle: Handle, *, whole: bool, as_json: bool) -> None
                 "percent": progress.percent,
                 "batch_sizes": {str(number): size for number, size in sizes.items()},
                 "is_whole": snapshot.is_whole,
+                "gates": snapshot.gates,
+                "standstill": _standstill(snapshot),
                 "tasks": [
                     {**state.model_dump(mode="json"), "said": snapshot.said.get(state.id, "")}
                     for state in snapshot.states
@@ -94,6 +96,10 @@ def _show(client: Client, handle: Handle, *, whole: bool, as_json: bool) -> None
     output.say(standing.progress_line(progress))
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
+    for warning in standing.gate_lines(snapshot.gates):
+        output.say(warning)
+    if held := _standstill(snapshot):
+        output.say(remedies.standstill_line(held))
     batch = snapshot.of_batch(progress.batch)
     if short := standing.process_line(progress, _processes(client, progress)):
         output.say(f"{short}. More: celery -A orchestrator worker --concurrency {progress.cap}")
@@ -103,6 +109,11 @@ def _show(client: Client, handle: Handle, *, whole: bool, as_json: bool) -> None
         output.say(late)
     for need in remedies.needs(progress, handle.unsettled())[:NEEDS_SHOWN]:
         output.say(f"{need.what}. Next: {need.command}")
+
+
+def _standstill(snapshot: Snapshot) -> remedies.Standstill | None:
+    """What stands still, where all tasks are known."""
+    return remedies.standstill(snapshot.progress, snapshot.states) if snapshot.is_whole else None
 
 
 def _processes(client: Client, progress: Progress) -> int:

@@ -138,10 +138,14 @@ def _conclude(client: Client, handle: Handle, *, as_json: bool) -> None:
     """Say how it ended, and exit: 0 where it is completed, else 1."""
     progress = handle.progress()
     found, more = _stopped(client, handle, progress)
+    gates = client.store.gate_outcomes(handle.id) if progress.is_at_gates else {}
+    held = remedies.standstill(progress, handle.states()) if found else None
     if as_json:
-        output.write_json(_as_json(progress, found))
+        output.write_json({**_as_json(progress, found), "gates": gates, "standstill": held})
     else:
         _tell_end(progress, found, more)
+        for line in [*standing.gate_lines(gates), *([remedies.standstill_line(held)] if held else [])]:
+            output.say(line)
         _tell_needs(progress, handle, {one.task for one in found})
     raise typer.Exit(0 if progress.status.is_success else 1)
 

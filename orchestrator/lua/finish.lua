@@ -6,6 +6,7 @@
 --       5 wait before the next attempt in ms ("": no next attempt)  6 the count of which this uses up one, "retried" or "later" ("": none)
 --       7 statuses that resolve a task, comma-separated  8 cause  9 specialist that gets the task next ("": the same)
 --       10 worker  11 events kept  12 the delivery that began it, as in start.lua ("": whichever did)
+--       13 note of the events ("": none)
 -- Output {code, status, batch, its tasks, resolved, blocked, failed of them}; code and status alone where nothing was
 --       changed
 --       "finished"  committed
@@ -62,6 +63,7 @@ end
 local more = { 'worker', ARGV[10] }
 if ARGV[8] ~= '' then more = { 'cause', ARGV[8], unpack(more) } end
 if ARGV[5] ~= '' then more = { 'wait', ARGV[5], unpack(more) } end
+if ARGV[13] ~= '' then more = { 'note', ARGV[13], unpack(more) } end
 if ARGV[9] ~= '' then more = { 'specialist', ARGV[9], unpack(more) } end
 for place, step in ipairs(steps) do
   tell({ KEYS[6] }, { ARGV[11], 'event', step[1], 'task', ARGV[1], 'from', path[place],

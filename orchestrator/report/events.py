@@ -55,7 +55,7 @@ def event_line(
     comment = f": {one_line(event.note)}" if event.note else ""
     heir = specialist or "another specialist"
     if event.event in (TaskEvent.IMPLEMENTATION_COMPLETE, TaskEvent.TESTS_PASSED) and name:
-        return _moved_on(name, event, f"{took}" + (f": {said}" if said else ""))
+        return _moved_on(name, event, f"{took}" + (f": {said}" if said else comment))
     lines = {
         "batch_opened": f"Batch {event.batch} started: {count(size, 'task')}",
         "at_capacity": _at_capacity(event),

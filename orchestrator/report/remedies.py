@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pydantic import Field
+
+from orchestrator import graph
 from orchestrator.models import (
     Blocked,
     Failed,
@@ -11,9 +14,11 @@ from orchestrator.models import (
     Model,
     Outcome,
     Progress,
+    Strategy,
     TaskState,
     TaskStatus,
 )
+from orchestrator.report.standing import is_stopped
 from orchestrator.wording import count, named, some
 
 SHOWN_TAIL = 10
@@ -54,6 +59,53 @@ def stopped(feature: str, state: TaskState, outcome: Outcome | None, waiting: Se
         waiting=tuple(waiting),
         next=commands(feature, state),
     )
+
+
+class Standstill(Model):
+    """What the open batch holds up while something in it has stopped."""
+
+    batch: int
+    tasks: int = Field(description="of later batches, and not resolved")
+    last: int = Field(description="the last batch that is held up")
+    independent: tuple[str, ...] = Field(description="those of them that depend on nothing that stopped")
+
+
+def standstill(progress: Progress, states: Sequence[TaskState]) -> Standstill | None:
+    """What stands still behind the open batch because tasks of it have stopped; None where nothing does.
+
+    Parameters:
+        states: Of all tasks of the feature.
+    """
+    later = [state for state in states if state.batch > progress.batch and not state.resolved]
+    stopped = [state for state in states if state.batch <= progress.batch and is_stopped(state)]
+    if progress.strategy is Strategy.DATAFLOW or progress.status.is_over or not (later and stopped):
+        return None
+    followers = graph.dependents({state.id: state.depends_on for state in states})
+    behind = {task for state in stopped for task in graph.behind(state.id, followers)}
+    return Standstill(
+        batch=progress.batch,
+        tasks=len(later),
+        last=max(state.batch for state in later),
+        independent=tuple(state.id for state in later if state.id not in behind),
+    )
+
+
+def standstill_line(found: Standstill) -> str:
+    """What stands still, which of it does not depend on what stopped, and which strategy would go on.
+
+    Example:
+        >>> standstill_line(Standstill(batch=1, tasks=1, last=2, independent=()))
+        'Batch 1 holds up 1 task of batch 2. It depends on what stopped.'
+    """
+    first = found.batch + 1
+    batches = f"batch {first}" if found.last == first else f"batches {first:,} to {found.last:,}"
+    held = f"Batch {found.batch:,} holds up {count(found.tasks, 'task')} of {batches}."
+    number, of_them = len(found.independent), "of them " if found.tasks > 1 else ""
+    if not number:
+        return f"{held} {'All of them depend' if found.tasks > 1 else 'It depends'} on what stopped."
+    verb, these = ("depends", "this one goes") if number == 1 else ("depend", "these go")
+    names = some(found.independent)
+    return f"{held} {number:,} {of_them}{verb} on nothing that stopped: {names}. In dataflow {these} on."
 
 
 def stopped_lines(found: Stopped) -> list[str]:
