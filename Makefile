@@ -9,11 +9,11 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
 
-# For `make chaos`: the same seed makes the same load and the same faults.
+# For `make chaos` and `make fuzz`: the same seed makes the same load, the same faults, the same junk.
 SEED ?=
 MINUTES ?= 2
 
-.PHONY: help run test bounds check format bench chaos clean
+.PHONY: help run test bounds check audit wheel format bench chaos fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,10 +34,17 @@ test: $(READY)  ## run all the tests, on two processes
 bounds: $(READY)  ## run the tests marked so with the lowest versions allowed and the newest, on each Python here
 	$(BIN)/python -m tests.bounds
 
-check: $(READY)  ## lint, format and types (strict)
+check: $(READY) audit  ## lint, format, types (strict), and known holes: in our code (bandit), in what we install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive orchestrator workers
+
+audit: $(READY)  ## ask for known holes in the versions of constraints.txt (pip-audit)
+	$(BIN)/python -m tests.audit
+
+wheel: $(READY)  ## build dist/*.whl with pinned tools, and write its hash beside it
+	$(BIN)/python workers/build_wheel.py dist
 
 format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
@@ -48,6 +55,9 @@ bench: $(READY)  ## measure it beside plain Celery; writes benchmarks/results (s
 
 chaos: $(READY)  ## kill workers and Redis under a load, and check that nothing is lost (SEED=1 MINUTES=10)
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)
+
+fuzz: $(READY)  ## feed junk to whatever reads messages, state, remote control and settings (SEED=1 MINUTES=10)
+	$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)
 
 clean:  ## remove what make and the tools made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

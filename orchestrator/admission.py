@@ -34,6 +34,15 @@ ASKS_FOR_MORE = ("eta", "expires", "shadow", "reply_to", "stamps", "stamped_head
 """Headers that ask for a delay, another name, an answer. A launch has none of them."""
 
 
+FOLLOWS = ("link", "link_error", "chord", "chain")
+"""Options of a signature that hold others."""
+
+MEMBERS = ("tasks", "header", "body")
+"""Arguments of a group or chord that hold others."""
+
+KOMBUS_OWN = ("unacked", "celery-task", "celeryev")
+"""How keys begin that kombu and Celery keep beside the queues."""
+
 SHOWN = ("argsrepr", "kwargsrepr")
 """Headers that say how logs and monitors are to show the arguments."""
 
@@ -49,6 +58,8 @@ class Reason(StrEnum):
     ARGUMENTS = "arguments"
     UNKNOWN_FEATURE = "unknown-feature"
     MISPLACED = "misplaced"
+    REPEATED = "repeated"
+    CANVAS = "canvas"
     NEWER = "newer"
 
 
@@ -120,8 +131,8 @@ def check_attempt(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
         payload: As `check_payload` allows it.
 
     Example:
-        >>> check_attempt({"id": "auth:T1:1"}, [["auth", "T1", 1], {}, {}])
-        >>> check_attempt({"id": "auth:T1:1"}, [["auth", "T1", -1], {}, {}]).text
+        >>> check_attempt({"id": "auth:T1:1:0f3a9c5e71d2"}, [["auth", "T1", 1], {}, {}])
+        >>> check_attempt({"id": "auth:T1:1:0f3a9c5e71d2"}, [["auth", "T1", -1], {}, {}]).text
         'its attempt is -1, which is no number from 1'
     """
     args, kwargs, follows = payload
@@ -136,7 +147,7 @@ def check_attempt(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
         return Refusal(Reason.ARGUMENTS, f"its task is {quoted(task)}, which is no id")
     if not _is_count(attempt) or not 1 <= attempt <= MOST_ATTEMPTS:
         return Refusal(Reason.ARGUMENTS, f"its attempt is {quoted(attempt)}, which is no number from 1")
-    if headers["id"] != f"{feature}:{task}:{attempt}":
+    if not re.fullmatch(rf"{re.escape(f'{feature}:{task}:{attempt}:')}[0-9a-f]{{12}}", headers["id"]):
         return Refusal(Reason.HEADERS, f"its id {quoted(headers['id'])} is not that of its arguments")
     if any((follows or {}).values()):
         return Refusal(Reason.HEADERS, "it says what is to follow, which the store decides")
@@ -194,6 +205,55 @@ def check_barrier(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
         ):
             return Refusal(Reason.ARGUMENTS, f"its names are {quoted(names)}, which are no ids")
     return None
+
+
+def refuse_canvas(headers: Mapping[str, Any], payload: Any) -> Refusal:
+    """Refuse whatever a canvas sends, where the operator has not turned canvases on."""
+    return Refusal(Reason.CANVAS, "it is of a canvas, and trust.canvas is off")
+
+
+def check_route(info: Mapping[str, Any], payload: Any) -> Refusal | None:
+    """Refuse a message of a canvas that would have a worker send something to what is no queue.
+
+    Args:
+        info: How it came: where a retry of it goes.
+        payload: As `check_payload` allows it: its last part says what follows.
+
+    Example:
+        >>> step = {"task": "writer.standalone", "options": {"queue": "unacked"}}
+        >>> check_route({"routing_key": "writer"}, [[], {}, {"chain": [step]}]).text
+        "it would be sent on to 'unacked', which is the name of no queue"
+    """
+    routes: list[Any] = [info]
+    steps: list[Any] = list((payload[2] or {}).values())
+    while steps:
+        step = steps.pop()
+        if isinstance(step, list):
+            steps += step
+        elif isinstance(step, dict):
+            options, kwargs = (step.get(part) or {} for part in ("options", "kwargs"))
+            if not isinstance(options, dict) or not isinstance(kwargs, dict):
+                return Refusal(Reason.HEADERS, "what follows it is no signature of Celery's")
+            routes.append(options)
+            steps += [options.get(name) for name in FOLLOWS] + [kwargs.get(name) for name in MEMBERS]
+    for route in routes:
+        for name in ("queue", "routing_key", "exchange"):
+            if (found := route.get(name)) and not is_queue(found):
+                return Refusal(
+                    Reason.HEADERS, f"it would be sent on to {quoted(found)}, which is the name of no queue"
+                )
+    return None
+
+
+def is_queue(value: object) -> bool:
+    """A text that can be the name of a queue, and is none of the keys that kombu has beside them.
+
+    Example:
+        >>> is_queue("senior-engineer"), is_queue("{auth}:meta"), is_queue("_kombu.binding.celery")
+        (True, False, False)
+    """
+    is_name = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}", value)
+    return bool(is_name) and not str(value).startswith(KOMBUS_OWN)
 
 
 def shown(headers: Mapping[str, Any]) -> dict[str, str]:

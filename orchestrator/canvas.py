@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,11 +27,11 @@ def attempt_of(message_id: str) -> tuple[str, str, int] | None:
     """The (feature, task, attempt) that the id of a message names; None for a message of another kind.
 
     Example:
-        >>> attempt_of("auth:T1:2"), attempt_of("7e0c3a9e")
+        >>> attempt_of("auth:T1:2:0f3a9c5e71d2"), attempt_of("7e0c3a9e")
         (('auth', 'T1', 2), None)
     """
     parts = message_id.split(":")
-    is_ours = len(parts) == 3 and parts[2].isdecimal()
+    is_ours = len(parts) == 4 and parts[2].isdecimal()
     return (parts[0], parts[1], int(parts[2])) if is_ours else None
 
 
@@ -40,13 +41,16 @@ def standalone_task(specialist: str) -> str:
 
 
 def message_id(feature_id: str, launch: Launch) -> str:
-    """The Celery id of a launch: what Flower shows, and the same at every redelivery.
+    """A Celery id for a message of a launch, as publish.lua makes it too: what Flower shows.
+
+    Its last part is another one each time a message is sent. Nobody can revoke what is not sent yet, and what was
+    revoked is in nobody's way.
 
     Example:
         >>> message_id("auth", Launch("T2", 1, "senior-engineer"))
-        'auth:T2:1'
+        'auth:T2:1:0f3a9c5e71d2'
     """
-    return f"{feature_id}:{launch.task}:{launch.attempt}"
+    return f"{feature_id}:{launch.task}:{launch.attempt}:{secrets.token_hex(6)}"
 
 
 BARRIER = "orchestrator.barrier"
@@ -112,6 +116,7 @@ def chain_of_groups(plan: Plan, app: App | None = None) -> Signature[Any]:
 
     Raises:
         NoSpecialist, UnknownSpecialist: A task has nobody to do it.
+        CanvasesAreOff: The configuration has not turned them on.
         NotInACanvas: The plan relies on something that only an enqueued feature has.
     """
     if app is None:
@@ -119,6 +124,8 @@ def chain_of_groups(plan: Plan, app: App | None = None) -> Signature[Any]:
 
         app = own
     settings = app.settings
+    if not settings.takes_canvases:
+        raise errors.CanvasesAreOff(title=plan.feature.title)
     routes = routing.route(plan.feature, settings)
     unrouted = [task for task in plan.feature.tasks if not routes[task.id].specialist]
     if unrouted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 from orchestrator.keys import Keys
 from orchestrator.respawn import Respawn
-from orchestrator.visibility import SpecialistTask
 
 
 class App(Celery):
@@ -38,6 +38,11 @@ class App(Celery):
     log_cls = "orchestrator.worker_log:Logging"
     amqp_cls = "orchestrator.queues:AMQP"
     loader_cls = "orchestrator.loader:Loader"
+
+    @functools.cached_property
+    def signer(self) -> signing.Signer | None:
+        """What signs messages and checks their signatures; None: they are not signed."""
+        return signing.Signer(self.settings.broker.signing) if self.settings.broker.signing else None
 
     def on_init(self) -> None:
         """Called by Celery: the settings are not those of another app's environment."""
@@ -63,7 +68,7 @@ def create(settings: Settings) -> App:
     for specialist in settings.specialists:
         tasks.register(app, settings, specialist)
         standalone.register(app, settings, specialist)
-    app.task(name=canvas.BARRIER, base=SpecialistTask, shared=False, ignore_result=False, shows_result=False)(
+    app.task(name=canvas.BARRIER, base=standalone.CanvasTask, shared=False, ignore_result=False)(
         canvas.gather
     )
     app.task(name=tracing.ENQUEUE, base=tracing.Enqueue, shared=False)(tracing.nobody_runs_this)
@@ -78,7 +83,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         NoRedisServer, RedisDidNotStart: No Redis is configured, and there is no way to run one here.
         CannotSign: Messages are to be signed, and cannot be.
     """
-    serializer = signing.prepare(settings.broker.signing) if settings.broker.signing else "json"
     messages = connections.broker_address(settings)
     state = broker.address(connections.redis_url(settings))
     prefix = Keys(settings.redis.prefix).celery()
@@ -89,10 +93,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
         **broker.settings_of_the_results(state, prefix),
         "task_ignore_result": True,
         "result_expires": 86_400,
-        "task_serializer": serializer,
+        "task_serializer": "json",
         "result_serializer": "json",
         "event_serializer": "json",
-        "accept_content": [serializer],
+        # What is signed becomes JSON in the consumer; nothing unsigned gets as far as that (see consumer, remote).
+        "accept_content": [signing.NAME, "json"] if settings.broker.signing else ["json"],
         "result_accept_content": ["json"],
         "task_default_queue": settings.queue(settings.specialist_routing.default),
         "task_routes": {

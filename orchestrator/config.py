@@ -237,6 +237,12 @@ class Settings(BaseSettings):
         return "; ".join(named)
 
     @property
+    def takes_canvases(self) -> bool:
+        """Whether workers take up what `Plan.canvas()` sends: whoever can send a message could send one like it."""
+        allowed = self.trust.canvas
+        return self.broker.signing is not None if allowed is None else allowed
+
+    @property
     def inline_commands(self) -> bool:
         """A feature may bring commands of its own."""
         allowed = self.trust.inline_commands

@@ -11,9 +11,10 @@ from celery.app.utils import filter_hidden_settings
 from celery.worker import consumer
 from celery.worker.consumer import connection
 from kombu.exceptions import ContentDisallowed
+from kombu.serialization import dumps
 from kombu.utils.url import maybe_sanitize_url
 
-from orchestrator import admission, canvas, pools, tasks, tracing
+from orchestrator import admission, canvas, pools, signing, tasks, tracing
 from orchestrator.admission import Reason, Refusal
 from orchestrator.shutdown import residents
 from orchestrator.transport import ENCODINGS, UNUSABLE
@@ -123,12 +124,18 @@ class Consumer(consumer.Consumer):
         del self.strategies[tracing.ENQUEUE]
 
     def _judge(self, message: Any) -> Refusal | None:
-        wanted = "application/data" if self.app.conf.task_serializer == "auth" else "application/json"
+        signer = self.app.signer
+        wanted = signing.CONTENT_TYPE if signer else "application/json"
         if message.content_type != wanted or message.content_encoding not in ENCODINGS:
-            kind = Reason.UNSIGNED if wanted == "application/data" else Reason.CONTENT_TYPE
+            kind = Reason.UNSIGNED if signer else Reason.CONTENT_TYPE
             return Refusal(
                 kind, f"its content type is {admission.quoted(message.content_type)}, not {wanted}"
             )
+        try:
+            if signer:
+                self._unseal(message, signer)
+        except signing.Unsigned as error:
+            return Refusal(Reason.UNSIGNED, str(error))
         refusal = admission.check_name(message.headers, self.strategies) or admission.check_headers(
             message.headers
         )
@@ -137,11 +144,38 @@ class Consumer(consumer.Consumer):
         try:
             payload = message.payload
         except Exception as error:  # a decoder may raise anything
-            kind = Reason.UNSIGNED if wanted == "application/data" else Reason.MALFORMED
-            return Refusal(kind, f"its body cannot be read ({type(error).__name__})")
+            return Refusal(Reason.MALFORMED, f"its body cannot be read ({type(error).__name__})")
         refusal = admission.check_payload(payload)
         check = self._checks.get(message.headers["task"])
-        return refusal or (check(message.headers, payload) if check else None)
+        if refusal or not check:
+            return refusal
+        refusal = check(message.headers, payload)
+        if refusal or check is admission.check_attempt:
+            return refusal
+        return admission.check_route(message.delivery_info or {}, payload)
+
+    def _unseal(self, message: Any, signer: signing.Signer) -> None:
+        """Make of a signed message the one that was signed, and nothing that came beside it.
+
+        Raises:
+            Unsigned: It is none, or came another way than it was signed for.
+        """
+        opened = signer.open(message.body, "task")
+        info, headers = message.delivery_info or {}, opened.about["headers"]
+        for place in ("queue", "routing_key"):
+            if info.get(place, opened.about["queue"]) != opened.about["queue"]:
+                raise signing.Unsigned("it was signed for another queue")
+        if changed := [name for name in headers if message.headers.get(name) != headers[name]]:
+            raise signing.Unsigned(
+                f"its header {admission.quoted(changed[0])} is not the one that was signed"
+            )
+        if self._checks.get(headers.get("task")) != admission.check_attempt:
+            # An attempt starts once, whenever its message comes. Of others the nonce is remembered (`standalone`).
+            headers["nonce"] = opened.nonce
+            if opened.age > signing.CANVAS_SECONDS:
+                raise signing.Unsigned(f"it was signed {opened.age:.0f} s ago")
+        message.headers = headers
+        message.content_type, message.content_encoding, message.body = dumps(opened.body, serializer="json")
 
     def _shown(self, message: Any) -> dict[str, str]:
         """How Celery's log and events, and so Flower, are to show the arguments. The sender is not asked."""
@@ -161,11 +195,12 @@ class Consumer(consumer.Consumer):
     @functools.cached_property
     def _checks(self) -> Mapping[str, Callable[[Any, Any], Refusal | None]]:
         """What each of our tasks asks of its messages. Tasks that an operator adds look after themselves."""
-        specialists = list(self.app.settings.specialists)
+        specialists, is_on = list(self.app.settings.specialists), self.app.settings.takes_canvases
+        work = admission.check_standalone if is_on else admission.refuse_canvas
         return {
             **dict.fromkeys(map(canvas.celery_task, specialists), admission.check_attempt),
-            **dict.fromkeys(map(canvas.standalone_task, specialists), admission.check_standalone),
-            canvas.BARRIER: admission.check_barrier,
+            **dict.fromkeys(map(canvas.standalone_task, specialists), work),
+            canvas.BARRIER: admission.check_barrier if is_on else admission.refuse_canvas,
         }
 
     def refuse(self, message: Any, refusal: Refusal) -> None:

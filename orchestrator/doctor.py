@@ -24,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from orchestrator import (
+    advisories,
     config,
     connections,
     embedded,
@@ -241,13 +242,14 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
         yield _unreadable("redis version", "INFO")
         yield clock
         return
-    product = (
-        f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"
-    )
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    product = f"{name} {info[f'{name.lower()}_version']}"
     program = f", {info['executable']}" if settings.is_embedded and info.get("executable") else ""
     text = f"{url} answers ({product}{program})"
     version = tuple(int(part) for part in re.findall(r"\d+", str(info["redis_version"]))[:2])
     yield _ok("redis", text) if version >= OLDEST_REDIS else _too_old(text)
+    if not settings.is_embedded:
+        yield from _holes(name, product)
     yield _commands(client, settings)
     yield _eviction(info, settings)
     yield _persistence(info, client)
@@ -259,14 +261,27 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
     yield _replaced(_ask(lambda: client.hgetall(keys.replaced)))
 
 
+def _holes(name: str, product: str) -> Iterator[Finding]:
+    """Whether its Lua has holes: on a Redis that others can use too, a script of theirs reads and writes all of it."""
+    found, mended = advisories.holes(name, [int(part) for part in re.findall(r"\d+", product)])
+    if found:
+        yield _warning(
+            "lua",
+            f"{product} has known holes ({', '.join(found)}): whoever may run scripts there can run programs as Redis",
+            f"Use {name} {mended} or newer, or a package whose distributor says that it is mended.",
+        )
+
+
 def _commands(client: redis.Redis, settings: Settings) -> Finding:
     """Each command that is needed is tried."""
     keys = Keys(settings.redis.prefix)
-    queues = (
-        sorted({settings.queue(name) for name in settings.specialists}) if not settings.broker.url else []
-    )
+    is_broker = not settings.broker.url
     lacking = rights.missing(
-        client, keys.prefix, channel=keys.wake, queues=queues, replicas=settings.redis.replicas
+        client,
+        keys,
+        queues=sorted({settings.queue(name) for name in settings.specialists}) if is_broker else [],
+        database=(settings.redis.server.db if settings.redis.server else 0) if is_broker else None,
+        replicas=settings.redis.replicas,
     )
     if not lacking:
         return _ok("commands", f"all {len(rights.COMMANDS)} that are needed can be used")
@@ -396,7 +411,12 @@ def _persistence(info: Mapping[str, Any], client: redis.Redis) -> Finding:
         return _ok(name, "Redis writes every change to its disk (appendonly yes)")
     saves = _ask(lambda: client.config_get("save"))
     if saves is None:
-        return _unreadable(name, "CONFIG GET")
+        return _warning(
+            name,
+            "could not read it: CONFIG GET was refused",
+            "Set appendonly yes in its redis.conf, or look by hand. (CONFIG GET shows passwords too: the users of "
+            "deploy/users.acl have no right to it.)",
+        )
     if saves.get("save"):
         return _ok(name, f"Redis writes its data to its disk now and then (save {saves['save']})")
     return _warning(

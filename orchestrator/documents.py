@@ -76,7 +76,7 @@ def decode(text: str | bytes, limits: Limits) -> str:
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        assert isinstance(text, bytes)
+        assert isinstance(text, bytes)  # nosec B101  # for mypy: only bytes are decoded
         raise Unreadable("this is not UTF-8 text; save it as UTF-8", _line_at(text, error.start)) from None
     wrong = re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", decoded)
     if wrong:

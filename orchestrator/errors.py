@@ -104,6 +104,12 @@ class NotInACanvas(UsageError):
     Enqueue the feature instead (`enqueue(feature)`), or leave these out."""
 
 
+class CanvasesAreOff(UsageError):
+    """{title} cannot be a canvas here: canvases are off, and workers refuse their messages.
+    Enqueue the feature instead (`enqueue(feature)`), or turn canvases on, for workers and here: trust.canvas: true, or
+    broker.signing (see docs/security.md)."""
+
+
 class InvalidSpecialistName(UsageError):
     """{name!r} cannot be the name of a specialist ({source}): a name has small letters, digits and hyphens.
     Give it one that has: @specialist("code-reviewer")."""

@@ -181,6 +181,10 @@ class Keys:
         """List: the messages of a queue, where this Redis is the broker."""
         return f"{self.celery()}{name}"
 
+    def control(self, database: int) -> str:
+        """Channel: Celery's remote control, where this Redis is the broker."""
+        return f"{self.celery()}/{database}.celery.pidbox"
+
     @property
     def identity(self) -> str:
         """String: a random name of this state, by which folders on machines are told from those of another."""
@@ -285,6 +289,10 @@ class Keys:
     def refused(self) -> str:
         """Hash: reason → how many messages workers refused for it (see admission.py)."""
         return f"{self.prefix}:refused"
+
+    def nonce(self, nonce: str) -> str:
+        """String: there while a signed message of a canvas, which was taken up once, could come again."""
+        return f"{self.prefix}:nonce:{nonce}"
 
     @property
     def replaced(self) -> str:

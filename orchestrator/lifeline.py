@@ -8,11 +8,14 @@ The descriptor is the end for reading of a pipe. That process holds the other en
 from __future__ import annotations
 
 import _thread
+import importlib
 import os
 import runpy
 import signal
 import sys
 import time
+
+import celery
 
 STEPS = ((signal.SIGTERM, 20.0), (signal.SIGQUIT, 10.0))
 """Warm, then cold, each with the seconds that it has; then with all that belongs to it. As in `supervisor.stop`."""
@@ -23,6 +26,10 @@ def main() -> None:
     descriptor = int(sys.argv.pop(1))
     # No thread of `threading`, which the pools gevent and eventlet put their own in the place of.
     _thread.start_new_thread(_end_with, (descriptor,))
+    # Celery looks for the app in the working folder first, where a file of its name would hide this package. And what
+    # gevent and eventlet replace must be replaced before anything else is imported; Celery does it again.
+    celery.maybe_patch_concurrency()
+    importlib.import_module("orchestrator")
     runpy.run_module("celery", run_name="__main__", alter_sys=True)
 
 

@@ -321,7 +321,7 @@ class Feature(Model):
             mistakes += itertools.islice(between, MOST_MISTAKES)
         if mistakes:
             raise ValidationError.from_exception_data(cls.__name__, mistakes)
-        assert feature is not None
+        assert feature is not None  # nosec B101  # for mypy: there would be mistakes
         return feature
 
     def task(self, task_id: str) -> Task:

@@ -10,9 +10,9 @@ import re
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from orchestrator import errors
+from orchestrator import canvas, errors
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("orchestrator")
 
 OPEN_API = "FLOWER_UNAUTHENTICATED_API"
+STARTS = ("apply", "async-apply", "send-task")
+"""What Flower's API calls the starting of a task."""
+
 YES = ("y", "yes", "t", "true", "on", "1")
 
 
@@ -27,20 +30,20 @@ def format_task(task: Any) -> Any:
     """Show feature and task, and why a task failed, where Flower shows arguments and results.
 
     Args:
-        task: A `celery.events.state.Task`. Its uuid is `FEATURE:TASK:ATTEMPT` (`orchestrator.canvas.message_id`).
+        task: A `celery.events.state.Task`. Its uuid is that of `orchestrator.canvas.message_id`.
 
     Returns:
         A copy to be shown; the API goes on to give the task as it is.
 
     Example:
-        A task with the uuid "auth:T2:1" is shown with the arguments "auth → T2"; at its second attempt
+        A task with the uuid "auth:T2:1:0f3a9c5e71d2" is shown with the arguments "auth → T2"; at its second attempt
         "auth → T2 (attempt 2)".
     """
     shown = copy.copy(task)
-    parts = str(task.uuid).split(":")
-    if len(parts) == 3:
-        feature, name, attempt = parts
-        shown.args = f"{feature} → {name}" + (f" (attempt {attempt})" if attempt != "1" else "")
+    attempt = canvas.attempt_of(str(task.uuid))
+    if attempt:
+        feature, name, number = attempt
+        shown.args = f"{feature} → {name}" + (f" (attempt {number})" if number != 1 else "")
     failed = re.match(r"""TaskFailed\((['"])(.*)\1\)$""", task.exception or "", re.DOTALL)
     if failed:
         shown.result = failed[2]
@@ -89,7 +92,7 @@ def _flower(settings: Settings) -> type[Any]:
             super().__init__(*args, options=options, **kwargs)
 
         def find_handler(self, request: Any, **kwargs: Any) -> Any:
-            if is_strange(request.host, self.options):
+            if is_strange(request.host, self.options) or is_refused(request.path, settings):
                 return self.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
             return super().find_handler(request, **kwargs)
 
@@ -112,6 +115,22 @@ def check(options: Any, settings: Settings, environment: Mapping[str, str]) -> N
             "Set FLOWER_BASIC_AUTH=user:password, or leave out --address.",
             options.address or "every interface",
         )
+
+
+def is_refused(path: str, settings: Settings) -> bool:
+    """Whether Flower is asked to start a task, or for what one returned: people who watch do neither.
+
+    Flower starts tasks where canvases are on for whoever can send a message.
+
+    Example:
+        >>> from orchestrator.config import Settings
+        >>> is_refused("/api/task/send-task/writer.standalone", Settings()), is_refused("/api/tasks", Settings())
+        (True, False)
+    """
+    found = re.search(r"/api/task/+([^/]+)", unquote(path))
+    if not found:
+        return False
+    return found[1] == "result" or (found[1] in STARTS and not settings.trust.canvas)
 
 
 def is_strange(host: str, options: Any) -> bool:

@@ -308,7 +308,8 @@ class Notifier:
             return True
         tries = 1 + (wait.tries if wait and wait.event == event.id else 0)
         if tries < self.tries:
-            due = time.monotonic() + self.retries.wait(tries, random.random())
+            chance = random.random()  # nosec B311  # it spreads retries
+            due = time.monotonic() + self.retries.wait(tries, chance)
             self.waits[feature_id] = Wait(event.id, tries, due)
             return False
         logger.error(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celery.app import amqp
 from kombu import Queue
 
-from orchestrator import connections
+from orchestrator import connections, signing, tracing
 
 if TYPE_CHECKING:
     from orchestrator.celery import App
@@ -59,6 +59,11 @@ def readable(queues: Iterable[Mapping[str, Any]]) -> list[str]:
     return [str(queue.get("alias") or queue["name"]) for queue in queues]
 
 
+def _task(headers: Mapping[str, Any], routing_key: str) -> Mapping[str, Any] | None:
+    """What the message of a task is for. An event that says that it was sent comes by the same way."""
+    return {"kind": "task", "queue": routing_key, "headers": dict(headers)} if "task" in headers else None
+
+
 class Queues(amqp.Queues):
     """Queues by their names at the broker, and as people name them.
 
@@ -83,6 +88,7 @@ class Queues(amqp.Queues):
 class AMQP(amqp.AMQP):
     """Publishes to queues by either name."""
 
+    app: App
     queues_cls: Any  # Celery calls it, and asks for no class
 
     def __init__(self, app: App) -> None:
@@ -96,6 +102,9 @@ class AMQP(amqp.AMQP):
         def send_by_name(producer: Any, name: str, message: Any, *, queue: Any = None, **given: Any) -> Any:
             # Celery's own sends to what a text says, which may be an alias.
             found = self.queues[queue] if isinstance(queue, str) else queue
+            signer = self.app.signer
+            if signer and name != tracing.ENQUEUE:  # which is only stored
+                producer = signing.Producer(producer, signer, _task)
             return send(producer, name, message, queue=found, **given)
 
         return send_by_name

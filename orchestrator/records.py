@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import redis
 
@@ -28,6 +29,54 @@ from orchestrator.models import (
     Unreadable,
 )
 from orchestrator.scripts import Call
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+_REFUSED = re.compile(r"\b(?P<code>NEWER|OUTDATED) (?P<schema>\d+)")
+"""What guard.lua ends a script with."""
+
+
+NONSENSE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    redis.DataError,  # what was read, and is to be asked for, is no text
+)
+"""What reading may raise, where what is stored is not what we store."""
+
+
+@contextlib.contextmanager
+def readable(feature_id: str) -> Iterator[None]:
+    """Say of a feature that it cannot be read, where something in it is not what it should be.
+
+    Raises:
+        UnreadableFeature: It is so.
+    """
+    try:
+        yield
+    except redis.ResponseError as error:
+        if refusals.passes(error):
+            raise
+        raise errors.UnreadableFeature(feature=feature_id, cause=wording.one_line(str(error))) from error
+    except NONSENSE as error:
+        cause = f"{type(error).__name__}: {wording.one_line(str(error))}"
+        raise errors.UnreadableFeature(feature=feature_id, cause=cause) from error
+
+
+def _readable(method: Callable[Concatenate[Any, str, P], T]) -> Callable[Concatenate[Any, str, P], T]:
+    """Let a method that reads a feature raise as `readable` does."""
+
+    @functools.wraps(method)
+    def read(self: Any, feature_id: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with readable(feature_id):
+            return method(self, feature_id, *args, **kwargs)
+
+    return read
 
 
 class Records:
@@ -175,6 +224,7 @@ class Records:
             title, status = self.client.hmget(self.keys.feature(feature_id).meta, ["title", "status"])
         return Unreadable(id=feature_id, title=title or "", status=status or "", unreadable=reason)
 
+    @_readable
     def head(self, feature_id: str) -> dict[str, Any]:
         """The feature without its tasks: id, title, description, tags.
 
@@ -186,11 +236,13 @@ class Records:
             raise errors.NoSuchFeature(feature=feature_id)
         return encoding.parse_head(head)
 
+    @_readable
     def content(self, feature_id: str) -> dict[str, str] | None:
         """What was asked for when it was enqueued under an idempotency key; None where that is not known."""
         found = self.client.hget(self.keys.feature(feature_id).meta, "content")
         return dict(json.loads(found)) if found else None
 
+    @_readable
     def batch(self, feature_id: str, number: int) -> list[str]:
         """The ids of the tasks of one batch, in launch order; empty where there is no such batch."""
         found = self.client.hget(self.keys.feature(feature_id).batches, str(number))
@@ -221,6 +273,7 @@ class Records:
         with readable(feature_id):
             return [encoding.parse_task(tasks[task]) for task in encoding.parse_members(batches)]
 
+    @_readable
     def shape(self, feature_id: str) -> Shape:
         """All of a feature that its growth follows from, read at one moment.
 
@@ -239,10 +292,9 @@ class Records:
         self._check(feature_id, head, written)
         numbers = encoding.parse_members(described)
         found = {task: json.loads(state) for task, state in states.items() if task in numbers}
-        with readable(feature_id):
-            feature = Feature(
-                **encoding.parse_head(head), tasks=tuple(encoding.parse_task(tasks[task]) for task in numbers)
-            )
+        feature = Feature(
+            **encoding.parse_head(head), tasks=tuple(encoding.parse_task(tasks[task]) for task in numbers)
+        )
         return Shape(
             feature=feature,
             status=status,
@@ -260,6 +312,7 @@ class Records:
             resolved=frozenset(task for task, state in found.items() if state.get("resolved")),
         )
 
+    @_readable
     def states(self, feature_id: str, batches: Iterable[int] | None = None) -> list[TaskState]:
         """Where the tasks stand, by batch, in launch order: those of some batches, else all.
 
@@ -327,6 +380,7 @@ class Records:
         names = [place.split(" ")[0] for place in waiting.values()]
         return {task: limit for limit, tasks in zip(names, found, strict=True) for task in tasks}
 
+    @_readable
     def state(self, feature_id: str, task_id: str) -> TaskState:
         """Where one task stands.
 
@@ -339,6 +393,7 @@ class Records:
                 return state
         raise errors.NoSuchTask(feature=feature_id, task=task_id)
 
+    @_readable
     def specialist(self, feature_id: str, task_id: str) -> str:
         """Who does a task: as it was routed, or as a person or an escalation has changed it; "" where nobody does yet.
 
@@ -354,6 +409,7 @@ class Records:
         """How the gates of a feature ended, as of "@testing", where they have run."""
         return self.outcomes(feature_id, admission.GATES)
 
+    @_readable
     def attempt(self, feature_id: str, task_id: str) -> Mapping[str, Any]:
         """What is kept of the latest attempt at a task, or at the gates of a feature; empty where there was none."""
         stored: Any = self.client.hget(self.keys.feature(feature_id).states, task_id)
@@ -373,6 +429,7 @@ class Records:
             for state, (_, _, attempt) in zip(found, attempts, strict=True)
         ]
 
+    @_readable
     def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
         """The outcomes of the last attempts of these tasks; a task that has none, or none that this version knows, is
         left out.
@@ -380,13 +437,13 @@ class Records:
         if not task_ids:
             return {}
         found = self.client.hmget(self.keys.feature(feature_id).outcomes, list(task_ids))
-        with readable(feature_id):
-            return {
-                task: outcome
-                for task, stored in zip(task_ids, found, strict=True)
-                if stored is not None and (outcome := encoding.parse_outcome(stored)) is not None
-            }
+        return {
+            task: outcome
+            for task, stored in zip(task_ids, found, strict=True)
+            if stored is not None and (outcome := encoding.parse_outcome(stored)) is not None
+        }
 
+    @_readable
     def events(self, feature_id: str, after: str = "-", block: float | None = None) -> list[Event]:
         """The events after a stream id ("-": from the oldest), at most 1,000.
 
@@ -405,15 +462,18 @@ class Records:
             entries = _entries(answer)
         return [encoding.parse_event(entry, fields) for entry, fields in entries]
 
+    @_readable
     def tail(self, feature_id: str, task_id: str) -> Tail | None:
         """The end of what the running attempt of a task has put out; None where nothing is known of it."""
         kept: Any = self.client.hget(self.keys.feature(feature_id).tails, task_id)
         return encoding.parse_tail(kept) if kept else None
 
+    @_readable
     def events_gone(self, feature_id: str) -> int:
         """How many of a feature's oldest events are gone, for it has had more than are kept."""
         return int(self.client.get(self.keys.feature(feature_id).gone) or 0)
 
+    @_readable
     def last_event(self, feature_id: str) -> str:
         """The id of the newest event, for `events(after=…)`; "-" where there is none."""
         newest: Any = self.client.xrevrange(self.keys.feature(feature_id).events, count=1)
@@ -460,28 +520,6 @@ class Records:
             ),
             next_token=next_token,
         )
-
-
-_REFUSED = re.compile(r"\b(?P<code>NEWER|OUTDATED) (?P<schema>\d+)")
-"""What guard.lua ends a script with."""
-
-
-@contextlib.contextmanager
-def readable(feature_id: str) -> Iterator[None]:
-    """Say of a feature that it cannot be read, where something in it is not what it should be.
-
-    Raises:
-        UnreadableFeature: It is so.
-    """
-    try:
-        yield
-    except redis.ResponseError as error:
-        if refusals.passes(error):
-            raise
-        raise errors.UnreadableFeature(feature=feature_id, cause=wording.one_line(str(error))) from error
-    except (LookupError, TypeError, ValueError) as error:
-        cause = f"{type(error).__name__}: {wording.one_line(str(error))}"
-        raise errors.UnreadableFeature(feature=feature_id, cause=cause) from error
 
 
 def _entries(answer: Any) -> list[tuple[str, dict[str, str]]]:

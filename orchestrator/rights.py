@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import redis
 
 from orchestrator import refusals
+from orchestrator.keys import Keys
 
 EXPIRY_SECONDS = 60
 """What a trial writes goes by itself, should the trial be cut off."""
@@ -100,26 +101,31 @@ COMMANDS = frozenset(
 
 
 def missing(
-    client: redis.Redis, prefix: str, *, channel: str, queues: Sequence[str], replicas: int = 0
+    client: redis.Redis,
+    keys: Keys,
+    *,
+    queues: Sequence[str],
+    database: int | None = 0,
+    replicas: int = 0,
 ) -> list[Missing]:
     """Try each command that is needed, on keys of its own that are gone afterwards.
 
     Args:
         client: A client that decodes responses.
-        prefix: The first part of those keys.
-        channel: One that is listened on.
+        keys: All of the project: what is tried begins with its prefix.
         queues: Celery's queues on this Redis.
+        database: The number of the database, where this Redis is the broker too: it is in the names of its channels.
         replicas: So many replicas are to be waited for.
 
     Raises:
         RedisError: Redis does not answer.
 
     Example:
-        names = [one.name for one in missing(client, "to", channel="to:wake", queues=["senior-engineer"])]
+        names = [one.name for one in missing(client, Keys("to"), queues=["senior-engineer"])]
     """
-    trials = list(_trials(f"{prefix}:trial:{uuid.uuid4().hex}"))
-    trials += [("LLEN " + queue, (queue,)) for queue in queues]
-    trials += [("LREM " + queue, (queue, 0, "")) for queue in queues]
+    trials = list(_trials(f"{keys.prefix}:trial:{uuid.uuid4().hex}"))
+    trials += [(f"LLEN {queue}", (keys.queue(queue),)) for queue in queues]
+    trials += [(f"PERSIST {queue}", (keys.queue(queue),)) for queue in queues]  # a write that changes nothing
     trials += [("WAIT", (0, 1))] if replicas else []
     pipeline: Any  # redis-py leaves it without types
     with client.pipeline(transaction=False) as pipeline:
@@ -127,13 +133,14 @@ def missing(
             pipeline.execute_command(name.split(" ")[0], *arguments)
         answers = pipeline.execute(raise_on_error=False)
     asked = zip([name for name, _ in trials], answers, strict=True)
-    found = [*_denied(asked), *_denied(_scripts(client)), *_denied(_channels(client, channel))]
-    return [_as_queue(one) for one in found]
+    control = keys.wake if database is None else keys.control(database)
+    found = [*_denied(asked), *_denied(_scripts(client)), *_denied(_channels(client, keys.wake, control))]
+    return list(dict.fromkeys(_as_queue(one) for one in found))
 
 
 def _as_queue(one: Missing) -> Missing:
     command, _, queue = one.name.partition(" ")
-    return Missing(f"the queue {queue}", False) if command in ("LLEN", "LREM") and queue else one
+    return Missing(f"the queue {queue}", False) if command in ("LLEN", "PERSIST") and queue else one
 
 
 def _denied(asked: Any) -> Iterator[Missing]:
@@ -149,13 +156,14 @@ def _scripts(client: redis.Redis) -> Iterator[tuple[str, Any]]:
     yield "EVALSHA", _answer(client, "EVALSHA", digest, 0)
 
 
-def _channels(client: redis.Redis, channel: str) -> Iterator[tuple[str, Any]]:
+def _channels(client: redis.Redis, channel: str, pattern: str) -> Iterator[tuple[str, Any]]:
+    """Redis compares the pattern of PSUBSCRIBE letter by letter with those that the user has."""
     yield "PUBLISH", _answer(client, "PUBLISH", channel, "")
     untyped: Any = client
     with untyped.pubsub() as listener:
         for name in ("SUBSCRIBE", "PSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE"):
             try:
-                listener.execute_command(name, channel)
+                listener.execute_command(name, pattern if name.startswith("P") else channel)
                 answer = listener.parse_response(block=False, timeout=2)
             except redis.ResponseError as error:
                 answer = error

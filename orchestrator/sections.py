@@ -29,7 +29,7 @@ PYTHON_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$")]
 
-PASS_ENV = "variables of the worker that the command gets, beside PATH, HOME, LANG, LC_*, TZ, TMPDIR; PIP_* is all such"
+PASS_ENV = "variables of the worker that the command gets, beside PATH, HOME, LANG, LC_*, TZ, TMPDIR; PIP_* is all such"  # nosec B105  # it is no password, but what pass_env is for
 
 
 class Section(BaseModel):
@@ -480,6 +480,9 @@ class BrokerSettings(Section):
     signing: Signing | None = Field(
         default=None, description="key, certificate and store: messages are signed, and others refused"
     )
+    show: Literal["ids", "titles"] = Field(
+        default="ids", description="how Celery's log, Flower and other monitors name a task that ended"
+    )
 
     @field_validator("url")
     @classmethod
@@ -579,6 +582,10 @@ class Trust(Section):
     inline_commands: bool | None = Field(
         default=None,
         description="may bring `run:` commands; null: only where Redis is the private one",
+    )
+    canvas: bool | None = Field(
+        default=None,
+        description="workers take up what Plan.canvas() sends; null: only where messages are signed",
     )
     inline_workdir: Literal["task", "project"] = Field(
         default="project", description="where inline commands run: see specialists.NAME.workdir"

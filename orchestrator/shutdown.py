@@ -88,7 +88,7 @@ def interruptible(id: str) -> Iterator[None]:
         id: The id of its message.
 
     Example:
-        with interruptible("auth:T1:1"):
+        with interruptible("auth:T1:1:0f3a9c5e71d2"):
             outcome = perform(context)
     """
     if not is_pool_process() or threading.current_thread() is not threading.main_thread():

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from celery import Task as CeleryTask
+from celery.exceptions import Ignore
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator import canvas, folders, lifecycle, specialists, tasks
+from orchestrator import canvas, folders, lifecycle, signing, specialists, tasks
 from orchestrator.admission import Reason
 from orchestrator.config import Settings
 from orchestrator.lifecycle import Attempts
 from orchestrator.models import Completed, Failed, Id, Outcome, Task
-from orchestrator.visibility import CanvasStopped, end
+from orchestrator.visibility import CanvasStopped, SpecialistTask, end, shown_as
 
 if TYPE_CHECKING:
     from orchestrator.celery import App
+
+logger = logging.getLogger("orchestrator")
 
 
 def register(app: App, settings: Settings, specialist: str) -> None:
@@ -26,9 +30,8 @@ def register(app: App, settings: Settings, specialist: str) -> None:
     @app.task(
         name=canvas.standalone_task(specialist),
         ignore_result=False,
-        shows_result=False,
         throws=(CanvasStopped,),
-        **tasks.CELERY_OPTIONS,
+        **{**tasks.CELERY_OPTIONS, "base": CanvasTask},
     )
     def standalone(
         self: CeleryTask[Any, Any], *given: Any, retried: int = 0, later: int = 0
@@ -53,8 +56,31 @@ def register(app: App, settings: Settings, specialist: str) -> None:
                 "later": later + (move.counts == "later"),
             }
             raise self.retry(kwargs=counted, countdown=move.wait, max_retries=None, exc=cast("Any", error))
-        end(outcome, alone.task.id, CanvasStopped)
+        end(outcome, shown_as(alone.task, settings), CanvasStopped)
         raise AssertionError(outcome.status)
+
+
+class CanvasTask(SpecialistTask):
+    """A Celery task of a canvas. A signed message of one begins once; no state would stop another time."""
+
+    shows_result = False
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Called by Celery before its work.
+
+        Raises:
+            Ignore: It has ended already, and whoever waits has its result.
+            CanvasStopped: It began, and there is no result: whoever waits would wait for ever.
+        """
+        nonce = self.request.get("nonce")
+        store = tasks.shell(cast("App", self.app)).store
+        if not nonce or store.take(nonce, seconds=signing.CANVAS_SECONDS + signing.CONTROL_SECONDS):
+            return
+        store.refuse(Reason.REPEATED)
+        logger.warning("A message of a canvas is refused (%s): it began before", Reason.REPEATED)
+        if self.AsyncResult(task_id).ready():
+            raise Ignore
+        raise CanvasStopped("it began before, and a signed message of a canvas begins once", "repeated")
 
 
 class Alone:
@@ -108,7 +134,8 @@ class Alone:
     def conclude(self, outcome: Outcome) -> lifecycle.Move:
         """What the end asks for, by the same rules as of an enqueued task: as a rule a retry, or none."""
         flow = self.settings.flow_for(self.task.tags)
-        return lifecycle.conclude(flow, outcome, self.task.retries, self.attempts, chance=random.random())
+        chance = random.random()  # nosec B311  # it spreads retries
+        return lifecycle.conclude(flow, outcome, self.task.retries, self.attempts, chance=chance)
 
 
 def _depended_on(task: Task, before: Mapping[str, Completed]) -> dict[str, Completed]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import secrets
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -315,6 +316,7 @@ class Store(Records):
                 self._queues,
                 self.keys.prefix,
                 ",".join(flows.TAKEN_UP),
+                secrets.token_hex(6),
             ],
         )
 
@@ -823,6 +825,10 @@ class Store(Records):
         """Count a message that a worker refused."""
         self.client.hincrby(self.keys.refused, reason, 1)
 
+    def take(self, nonce: str, *, seconds: float) -> bool:
+        """Take note of a message of a canvas; False: it was taken before."""
+        return bool(self.client.set(self.keys.nonce(nonce), 1, nx=True, px=round(seconds * 1000)))
+
     def note_replaced(self, worker: str) -> None:
         """Count a process of this worker that was replaced, because it did not begin what it took."""
         pipeline = self.client.pipeline(transaction=True)
@@ -906,6 +912,7 @@ class Store(Records):
                 json.dumps(dict.fromkeys(queued, True)),
                 round(overdue_least * 1000),
                 self.keys.prefix,
+                secrets.token_hex(6),
             ],
         )
         found, answer = self._run_on(feature_id, recover, self._cascade(feature_id))

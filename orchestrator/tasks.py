@@ -49,7 +49,7 @@ from orchestrator.models import (
 from orchestrator.sections import Gate
 from orchestrator.specialists import masking, processes
 from orchestrator.store import Grant
-from orchestrator.visibility import SpecialistTask, TaskStopped, end
+from orchestrator.visibility import SpecialistTask, TaskStopped, end, shown_as
 
 if TYPE_CHECKING:
     from orchestrator.celery import App
@@ -90,7 +90,8 @@ def register(app: App, settings: Settings, specialist: str) -> None:
 
     @app.task(name=canvas.celery_task(specialist), **CELERY_OPTIONS)
     def run(self: CeleryTask[Any, Any], feature_id: str, task_id: str, attempt: int) -> str:
-        return shell(app).attempt(specialist, feature_id, task_id, attempt, self.request.hostname or "")
+        worker, message = self.request.hostname or "", self.request.id or ""
+        return shell(app).attempt(specialist, feature_id, task_id, attempt, worker, message)
 
 
 class Shell:
@@ -102,8 +103,16 @@ class Shell:
         self.dispatcher = Dispatcher(app, self.store, pooled=True)
         self.outlast = functools.partial(outage.outlast, longest=settings.recovery.outage)
 
-    def attempt(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> str:
+    def attempt(
+        self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str, message: str = ""
+    ) -> str:
         """Begin an attempt, do its work, pass its gates, commit the outcome, launch what follows.
+
+        Args:
+            specialist: Who does it.
+            feature_id, task_id, attempt: The attempt.
+            worker: The worker that does it.
+            message: The id of its message, by which it can be ended.
 
         Returns:
             A line for Celery's log and Flower.
@@ -124,8 +133,7 @@ class Shell:
         begun = processes.moment()
         with contextlib.ExitStack() as stack:
             try:
-                id = canvas.message_id(feature_id, lifecycle.Launch(task_id, attempt, specialist))
-                stack.enter_context(shutdown.interruptible(id))
+                stack.enter_context(shutdown.interruptible(message))
                 outcome, status = self._do(run)
                 if not isinstance(outcome, Completed):
                     _end_children(begun)
@@ -136,7 +144,7 @@ class Shell:
                 raise TaskStopped(f"{task_id}: handed back, for the worker ends", "handed-back") from None
         if isinstance(outcome, Blocked):
             logger.warning("[%s] %s attempt %s is blocked: %s", feature_id, task_id, attempt, outcome.reason)
-        return end(outcome, task_id)
+        return end(outcome, shown_as(run.task, self.settings))
 
     def _do(self, run: Run) -> tuple[Outcome, str]:
         """The work and its gates: the outcome, and where the attempt stands then."""
@@ -151,7 +159,7 @@ class Shell:
         if code in REFUSED:
             self.store.refuse(REFUSED[code])
         said = f"not started: {WHY_NOT[code]}"
-        # What is told of a repeated message would be told of the attempt, which has the same id.
+        # What is told of a repeated message could be told of the attempt, whose id it may have.
         return Ignore(said) if code in REPEATED else TaskStopped(said, "not-started")
 
     def _leave(self, feature_id: str, task_id: str, error: errors.OrchestratorError) -> TaskStopped:
@@ -325,7 +333,7 @@ class Shell:
             outcome,
             run.task.retries,
             run.grant.attempts,
-            chance=random.random(),
+            chance=random.random(),  # nosec B311  # it spreads retries
             status=status,
             escalate_to=None if escalate_to == run.specialist else escalate_to,
         )

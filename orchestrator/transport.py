@@ -28,6 +28,7 @@ from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
+from orchestrator import signing
 from orchestrator.admission import quoted
 
 logger = logging.getLogger("orchestrator")
@@ -44,7 +45,7 @@ UNUSABLE = (
 )
 """What reading a text that somebody else wrote may raise."""
 
-CONTENT_TYPES = ("application/json", "application/data")
+CONTENT_TYPES = ("application/json", signing.CONTENT_TYPE)
 """As it is, and signed."""
 
 ENCODINGS = ("utf-8", "utf8")
@@ -215,6 +216,7 @@ class Transport(redis.Transport):
 
     def _deliver(self, message: Any, queue: str | None) -> None:
         given = message if _is_message(message) else _nothing(queue)
+        given["properties"]["delivery_info"]["queue"] = queue  # where it was found, whatever it says
         try:
             super()._deliver(given, queue)
         except UNUSABLE as error:  # one that is not for the consumer, such as an event of another worker

@@ -9,14 +9,17 @@ exception itself does not leave it either: the main process could not load a cla
 from __future__ import annotations
 
 import contextlib
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from billiard import einfo
 from celery import Task as CeleryTask
 from celery import current_task, exceptions
 from celery.worker import request
 
-from orchestrator.models import Completed, Failed, Outcome, RetryLater
+from orchestrator.models import Completed, Failed, Outcome, RetryLater, Task
+
+if TYPE_CHECKING:
+    from orchestrator.config import Settings
 
 _einfo: Any = einfo  # what it keeps to itself is in no stubs
 
@@ -79,6 +82,18 @@ def end(outcome: Outcome, name: str, stopped: type[CanvasStopped] | type[TaskSto
             raise exceptions.Retry(reason, when=cast("Any", after))
         case _:
             raise stopped(f"{name}: {outcome.status}: {outcome.reason}", outcome.status)
+
+
+def shown_as(task: Task, settings: Settings) -> str:
+    """How monitors name a task: by its id alone, unless the operator wants its title there too (`broker.show`).
+
+    Example:
+        >>> from orchestrator.config import Settings
+        >>> task = Task(id="T1", title="Write the login form")
+        >>> shown_as(task, Settings()), shown_as(task, Settings(broker={"show": "titles"}))
+        ('T1', 'T1 Write the login form')
+    """
+    return task.label if settings.broker.show == "titles" else task.id
 
 
 def kept_whole(error: Exception) -> Exception:

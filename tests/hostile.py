@@ -13,6 +13,9 @@ from orchestrator.admission import Reason
 
 MEGABYTE = 1_000_000
 BOMB = 200 * MEGABYTE
+UNGUESSED = "0f3a9c5e71d2"
+"""The last part of an id."""
+
 SIGNATURE = {"task": "senior-engineer", "args": ["auth", "T1", 1], "options": {"queue": "elsewhere"}}
 
 
@@ -34,7 +37,7 @@ def message(
         message(["auth", "T1", -1])
         message(headers={"eta": "tomorrow"})
     """
-    identity = ":".join(map(str, args)) if isinstance(args, list | tuple) else "x"
+    identity = ":".join([*map(str, args), UNGUESSED]) if isinstance(args, list | tuple) else "x"
     return {
         "body": json.dumps([args, kwargs or {}, embed or {}]) if body is None else body,
         "content-type": content_type,
@@ -191,7 +194,17 @@ def _forged() -> Iterator[tuple[Reason, dict[str, Any]]]:
     for name in ("id", "root_id", "parent_id", "group", "origin", "another"):
         for wrong in ("a\nb", "\x1b[31m", "x" * MEGABYTE, 10**30, [[[[[[]]]]]], list(range(1_000))):
             yield Reason.HEADERS, message(headers={name: wrong})
-    for wrong in (None, 1, [], {}, "auth:T1:2", "x"):
+    for wrong in (
+        None,
+        1,
+        [],
+        {},
+        f"auth:T1:2:{UNGUESSED}",
+        "auth:T1:1",
+        "auth:T1:1:",
+        "auth:T1:1:0f3a9c5e71dX",
+        "x",
+    ):
         yield Reason.HEADERS, message(headers={"id": wrong})
     yield Reason.HEADERS, message(headers={"a\nb": 1})
     for name, wrong in (
@@ -223,6 +236,19 @@ def _forged_alone() -> Iterator[tuple[Reason, dict[str, Any]]]:
         yield Reason.HEADERS, standalone(headers={"id": wrong})
         yield Reason.ARGUMENTS, standalone({"id": wrong, "title": "x"})
         yield Reason.ARGUMENTS, standalone(task={"id": wrong})
+    for queue in ("{auth}:meta", "unacked", "_kombu.binding.celery", "celery-task-meta-1", "a b", 7):
+        step = {"task": "senior-engineer.standalone", "args": [], "kwargs": {}, "options": {"queue": queue}}
+        yield Reason.HEADERS, standalone(embed={"chain": [step]})
+        yield Reason.HEADERS, standalone(embed={"callbacks": [{**step, "options": {"routing_key": queue}}]})
+        yield (
+            Reason.HEADERS,
+            standalone(embed={"chain": [{"task": "celery.group", "kwargs": {"tasks": [step]}}]}),
+        )
+        yield Reason.HEADERS, standalone(embed={"chord": {**step, "options": {"link": [step]}}})
+        if isinstance(queue, str) and queue.isascii():
+            route = {"delivery_info": {"exchange": "", "routing_key": queue}}
+            yield Reason.HEADERS, standalone(properties=route)
+    yield Reason.HEADERS, standalone(embed={"chain": [{"options": "x"}]})
     for task in (
         {},
         {"id": "T1", "run": 5},

@@ -34,13 +34,16 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serve_tcp(folder: Path, *lines: str, ready: str, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+def serve_tcp(
+    folder: Path, *lines: str, ready: str, binary: str | None = None, **options: object
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a redis-server inside the block.
 
     Args:
         folder: Its data and its log.
         lines: Its configuration. It is read from a file, so that no password stands in its arguments.
         ready: The URL at which it is asked whether it is there.
+        binary: The redis-server to run; None takes a newer one before an older one.
         options: How redis-py is to connect, such as ssl_ca_certs.
 
     Raises:
@@ -49,7 +52,8 @@ def serve_tcp(folder: Path, *lines: str, ready: str, **options: object) -> Itera
     if not find_binaries():
         pytest.skip("there is no redis-server here")
     # The users of deploy/ are written for Redis 7.
-    binary = next((one for one in find_binaries() if embedded.version_of(one) >= (7,)), find_binaries()[0])
+    newest = next((one for one in find_binaries() if embedded.version_of(one) >= (7,)), find_binaries()[0])
+    binary = binary or newest
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "redis.conf"
     configuration.write_text("\n".join(["bind 127.0.0.1", f"dir {folder}", *lines]) + "\n", "utf-8")

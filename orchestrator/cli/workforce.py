@@ -163,7 +163,7 @@ class Workforce:
             pause = LOOK_SECONDS
             try:
                 served = listeners(self.client, queues)
-            except Exception:  # an unreachable broker is told by whoever needs it; this is only a hint
+            except Exception:  # nosec B112  # an unreachable broker is told by who needs it; this is only a hint
                 continue
             self.missing = [queue for queue in queues if queue not in served]
             pause = LOOK_SECONDS if self.missing else CALM_SECONDS

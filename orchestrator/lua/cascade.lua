@@ -13,6 +13,7 @@
 -- ARGV  1 feature id  2 statuses in which a feature is over, comma-separated  3 events kept
 --       4 JSON {specialist: its queue, where that is not its name}; "": the caller publishes what was launched
 --       5 prefix of the keys that all features share  6 statuses from which a worker takes a task up, comma-separated
+--       7 random text, with which the ids of messages end
 -- The cause of person_awaited is "review", "specialist", "launch" or "decision".
 -- Output JSON: status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …] (whose cascade is
 --       to run now, for a limit lets it go on); or nil where there is no such feature
@@ -189,7 +190,7 @@ local function launch(task)
   launched[#launched + 1] = { task, state.attempt, specialist }
   if queues then
     local queue = queues[specialist] or specialist
-    publish({ ARGV[5] .. ':celery:' .. queue }, { ARGV[1], task, state, specialist, now, queue, meta[15] })
+    publish({ ARGV[5] .. ':celery:' .. queue }, { ARGV[1], task, state, specialist, now, queue, meta[15], ARGV[7] })
   end
 end
 

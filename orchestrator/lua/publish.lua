@@ -1,14 +1,17 @@
 -- The part of the scripts that publish, where Celery's broker is this Redis: no crash can come between a launch and its
 -- message. A message is written as kombu's Redis transport writes it (Celery message protocol 2); all of a batch share a
--- group id. Workers take from the right of a queue.
+-- group id. Workers take from the right of a queue. The id of a message ends in what nobody can guess, and in
+-- something else where it is sent again.
 --
 -- KEYS  1 messages of the queue
 -- ARGV  1 feature id  2 task  3 its state  4 specialist  5 now in ms  6 queue  7 JSON headers of the feature's trace, or false
+--       8 random text, with which its id ends
 -- Output nothing
-local feature, task, state, specialist, now, queue, trace = unpack(ARGV)
+local feature, task, state, specialist, now, queue, trace, random = unpack(ARGV)
 local attempt = string.format('%s:%s:%d', feature, task, state.attempt)
+local id = attempt .. ':' .. random
 local headers = trace and cjson.decode(trace) or {}
-headers.lang, headers.task, headers.id = 'py', specialist, attempt
+headers.lang, headers.task, headers.id = 'py', specialist, id
 headers.group = string.format('%s:%d', feature, state.batch)
 headers.argsrepr = string.format("('%s', '%s', %d)", feature, task, state.attempt)
 redis.call((state.ahead or state.sent) and 'RPUSH' or 'LPUSH', KEYS[1], cjson.encode({
@@ -18,7 +21,7 @@ redis.call((state.ahead or state.sent) and 'RPUSH' or 'LPUSH', KEYS[1], cjson.en
   headers = headers,
   properties = {
     delivery_mode = 1,
-    delivery_tag = attempt .. ':' .. now,
+    delivery_tag = id .. ':' .. now,
     delivery_info = { exchange = '', routing_key = queue },
   },
 }))

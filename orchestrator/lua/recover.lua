@@ -19,6 +19,7 @@
 --       16 lease in ms  17 time in ms that all are given to renew their leases
 --       18 JSON {queue: true}: the queues that had messages when the sweep began, before it sent any
 --       19 how much longer a batch may take than expected in any case, in ms  20 prefix of the keys that all features share
+--       21 random text, with which the ids of messages end
 -- Output JSON: lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …], for the caller to publish
 --       again, where the broker is another one; or nil where there is no such feature
 local meta = redis.call('HMGET', KEYS[1], 'status', 'batch', 'batch_started', 'overdue', 'paused', 'ran', 'watched', 'cap',
@@ -98,7 +99,7 @@ local function look_for_message(task)
   record('event', 'message_lost', 'task', task, 'attempt', state.attempt)
   if queues then
     local queue = queue_of(specialist)
-    publish({ ARGV[20] .. ':celery:' .. queue }, { ARGV[1], task, state, specialist, now, queue, meta[9] })
+    publish({ ARGV[20] .. ':celery:' .. queue }, { ARGV[1], task, state, specialist, now, queue, meta[9], ARGV[21] })
   else
     unpublished[#unpublished + 1] = { task, state.attempt, specialist }
   end

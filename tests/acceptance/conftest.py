@@ -99,7 +99,7 @@ def open_project(folder: Path, **sections: Any) -> Iterator[Project]:
         (project / config.FOLDER).mkdir(parents=True)
         settings = {
             "redis": {"url": url},
-            "trust": {"inline_commands": True},
+            "trust": {"inline_commands": True, "canvas": True},
             "recovery": {"lease": "3s", "sweep": "200ms"},
             **sections,
         }

@@ -13,11 +13,11 @@ import pytest
 import redis
 import yaml
 
-from orchestrator import canvas, config, embedded, planner
+from orchestrator import canvas, config, planner
 from orchestrator.celery import create
 from orchestrator.models import Feature, FeatureStatus
 from tests.acceptance.conftest import PATIENCE, Project
-from tests.redis_server import client_of, find_binaries
+from tests.redis_server import client_of
 from tests.redis_tcp import free_port, serve_tcp
 from tests.waiting import wait_until
 
@@ -43,8 +43,6 @@ def project_on(url: str, folder: Path, prefix: str, stack: ExitStack) -> Project
 def projects(tmp_path: Path) -> Iterator[tuple[list[Project], redis.Redis]]:
     """Two projects with a worker each, on one database, each as a user of its own, and a client that may do all."""
     (line,) = [one for one in USERS.read_text("utf-8").splitlines() if one.startswith("user orchestrator ")]
-    if embedded.version_of(find_binaries()[0]) < (7,):
-        line = line.replace(" -function", "")  # an older one does not know it
     own = [
         line.replace("orchestrator", prefix).replace("to:", f"{prefix}:").replace("CHANGE-ME", prefix)
         for prefix in PREFIXES
@@ -174,7 +172,7 @@ def test_a_message_that_is_not_stored_here_is_no_success(projects: tuple[list[Pr
     shop = both[0]
     specialist = "implementation-specialist"
     app = create(shop.settings)
-    app.send_task(specialist, ("nowhere", "t1", 1), task_id="nowhere:t1:1", queue=specialist)
+    app.send_task(specialist, ("nowhere", "t1", 1), task_id="nowhere:t1:1:0f3a9c5e71d2", queue=specialist)
     store = shop.client().store
 
     # When a worker meets it

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from orchestrator.celery import create
 from orchestrator.client import Handle
+from orchestrator.keys import Keys
 from orchestrator.models import Feature, Retries, Task
 from tests.acceptance.conftest import MakeProject, Project, all_events
+from tests.redis_server import client_of
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
@@ -70,7 +74,8 @@ def test_what_somebody_terminates_is_stopped(make_project: MakeProject, signal: 
     wait_until(lambda: len(daemons(file)) == 1)
 
     # When somebody terminates it by Celery's means, as Flower does
-    create(project.settings).control.revoke(f"{handle.id}:T1:1", terminate=True, signal=signal)
+    (id,) = running(project)
+    create(project.settings).control.revoke(id, terminate=True, signal=signal)
 
     # Then it is cancelled, and says by whom; its slot is free when all of it has ended, and it starts nowhere again
     wait_until(lambda: handle.progress().is_settled)
@@ -87,18 +92,42 @@ def test_what_somebody_terminates_is_stopped(make_project: MakeProject, signal: 
     assert len(daemons(file)) == 1
 
 
+def running(project: Project) -> list[str]:
+    """The ids of the messages that workers carry out, as Flower shows them."""
+    found = create(project.settings).control.inspect(timeout=5).active() or {}
+    return [request["id"] for requests in found.values() for request in requests]
+
+
+def waiting(project: Project, queue: str) -> list[str]:
+    """The ids of the messages in a queue, for who can read it."""
+    server = client_of(project.settings.redis.url.get_secret_value())  # type: ignore[union-attr]
+    found: Any = server.lrange(Keys(project.settings.redis.prefix).queue(queue), 0, -1)
+    return [json.loads(message)["headers"]["id"] for message in found]
+
+
 def test_what_is_revoked_before_it_starts_is_cancelled(make_project: MakeProject) -> None:
-    # Given a worker that knows of a revocation
+    # Given a task whose message waits, and a worker that knows of the revocation of all that anybody could guess of it
     project = make_project(recovery={"lease": "600s", "sweep": "200ms", "patience": "200ms"})
     project.start_worker("w", "-c", "1", *ALONE)
-    control = create(project.settings).control
+    control, queue = create(project.settings).control, "implementation-specialist"
     wait_until(lambda: bool(control.ping(timeout=0.5)))
-    control.revoke("early:T1:1", reply=True)
-
-    # When the task comes
+    control.cancel_consumer(queue, reply=True, timeout=60, limit=1)
+    guessed = [f"{feature}:T1:1{end}" for feature in ("early", "later") for end in ("", ":", ":000000000000")]
+    control.revoke(guessed, reply=True, timeout=60, limit=1)
     handle = project.enqueue(Feature(id="early", title="Early", tasks=[Task(id="T1", run=("true",))]))
 
-    # Then it is cancelled, and not sent again and again; a person may begin again
+    # When its message is revoked by its id
+    wait_until(lambda: len(waiting(project, queue)) == 1)
+    control.revoke(waiting(project, queue), reply=True, timeout=60, limit=1)
+    control.add_consumer(queue, reply=True, timeout=60, limit=1)
+
+    # Then it is cancelled, and not sent again and again; it says by whom
     wait_until(lambda: handle.progress().is_settled)
     (state,) = handle.states()
     assert (state.status, state.attempt) == ("cancelled", 1)
+    assert [e.note for e in all_events(handle) if e.event == "task_cancelled"] == [
+        "revoked through Celery's remote control (celery control, or Revoke in Flower)"
+    ]
+    # And what only a guess has revoked runs
+    later = project.enqueue(Feature(id="later", title="Later", tasks=[Task(id="T1", run=("true",))]))
+    assert later.wait(60).status == "completed"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +14,9 @@ from celery import states
 from celery.events.state import State
 
 from orchestrator import supervisor
-from orchestrator.celery import create
 from orchestrator.models import Feature
 from tests.acceptance.conftest import Project, open_project
+from tests.events import listening
 from tests.waiting import wait_until
 
 pytest.importorskip("sentry_sdk")
@@ -154,9 +152,7 @@ class Seen:
 
     def signals(self, name: str) -> list[str]:
         """The attempts, without their feature, for which a signal came."""
-        return sorted(
-            (note["id"] or "?").removeprefix("shop:") for note in self.of("signal") if note["name"] == name
-        )
+        return sorted(short(note["id"] or "?") for note in self.of("signal") if note["name"] == name)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +165,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         (project.folder / "enqueue.py").write_text(ENQUEUE)
         (project.folder / "wrap.py").write_text("import instrumented\nfrom orchestrator.celery import app\n")
         seen = Seen(project)
-        with listening(project, seen.events):
+        with listening(project.settings, seen.events):
             command = ["-A", "wrap", "worker", "-n", "one@%h", "-c", "2", "-E", "--loglevel", "info"]
             with supervisor.celery(project.settings, command, project.folder / "one.log"):
                 project.run(sys.executable, "enqueue.py", FEATURE.model_dump_json(), check=True)
@@ -179,19 +175,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         yield seen
 
 
-@contextlib.contextmanager
-def listening(project: Project, events: list[dict[str, Any]]) -> Iterator[None]:
-    """Listen to Celery's events as Flower does, while the block runs."""
-    app, listens = create(project.settings), threading.Event()
-    with app.connection_for_write() as connection:
-        receiver: Any = app.events.Receiver(connection, handlers={"*": events.append})
-        receiver.on_consume_ready = lambda *_, **__: listens.set()
-        thread = threading.Thread(target=receiver.capture, kwargs={"limit": None, "wakeup": False})
-        thread.start()
-        listens.wait()
-        yield
-        receiver.should_stop = True
-        thread.join()
+def short(id: str) -> str:
+    """What everybody knows of the id of a message: task and attempt."""
+    return ":".join(id.removeprefix("shop:").split(":")[:2])
 
 
 def ended(events: list[dict[str, Any]]) -> list[str]:
@@ -241,11 +227,11 @@ def test_celerys_signals_fire(seen: Seen) -> None:
 
 def test_the_log_has_the_error_and_the_frames(seen: Seen) -> None:
     log = (seen.project.folder / "one.log").read_text()
-    found = re.findall(r"ERROR/\S+\] Task \S+\[shop:(\S+)\] raised unexpected: (\w+)", log)
+    found = re.findall(r"ERROR/\S+\] Task \S+\[shop:(\S+:\d+):\w+\] raised unexpected: (\w+)", log)
     assert sorted(task for task, _ in found) == ["command:1", "fails:1", "fails:2", "memory:1"]
     assert log.count('shop.py", line') >= 2 * 2 + 1
     assert log.count("in look") == 2
-    (command,) = re.findall(r"\[shop:command:1\] raised unexpected: (.*?)\n\[2", log, re.DOTALL)
+    (command,) = re.findall(r"\[shop:command:1:\w+\] raised unexpected: (.*?)\n\[2", log, re.DOTALL)
     assert "File" not in command
     assert re.search(r"WARNING/\S+\] \[shop\] blocked attempt 1 is blocked: no key", log)
     assert "ERROR/MainProcess" not in log
@@ -255,7 +241,7 @@ def test_monitors_show_what_became_of_each_attempt_and_nothing_else(seen: Seen) 
     state = State()
     for event in seen.events:
         state.event(dict(event))
-    shown = {task.uuid.removeprefix("shop:"): task for _, task in state.tasks_by_timestamp()}
+    shown = {short(task.uuid): task for _, task in state.tasks_by_timestamp()}
     assert {name: task.state for name, task in shown.items()} == {
         "ok:1": states.SUCCESS,
         "late:1": states.RETRY,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import sysconfig
 import venv
 import zipfile
@@ -15,6 +14,7 @@ import yaml
 
 from orchestrator import config
 from tests.redis_server import find_binaries
+from workers import build_wheel
 
 pytestmark = pytest.mark.real
 
@@ -25,9 +25,8 @@ ROOT = Path(__file__).parents[2]
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the wheel; its dependencies are those installed here."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps"]
-    subprocess.run([*pip, "--wheel-dir", folder, ROOT], check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
+    built = os.environ.get("WHEELS")  # CI has built it, for the image
+    wheel = next(Path(built).glob("*.whl")) if built else build_wheel.build(folder / "dist")
     venv.create(folder / "venv", with_pip=False)
     (packages,) = (folder / "venv" / "lib").glob("python*/site-packages")
     # As a line of a .pth file the folder's own .pth files are not read, and with them not our working copy.

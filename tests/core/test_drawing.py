@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from orchestrator import drawing, errors
 from orchestrator.models import Strategy, TaskStatus
 from orchestrator.planner import plan
+from orchestrator.texts import as_text
 from tests.core.factories import authentication, feature, task
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = 'a "quote" [b] {c} <i>&lt; `d` \\N \\ #35; ; %% -->|e| 日本語'
 STATES = {"T1": TaskStatus.COMPLETED, "T2": TaskStatus.IN_PROGRESS}
 
-one_line = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=60)
+one_line = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=60).map(as_text)
 
 
 def boxes(picture: str) -> dict[str, ElementTree.Element]:

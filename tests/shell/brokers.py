@@ -11,7 +11,7 @@ from kombu.transport import memory
 
 from orchestrator.celery import App, create
 from orchestrator.config import Settings
-from orchestrator.sections import BrokerSettings, RedisSettings
+from orchestrator.sections import BrokerSettings, RedisSettings, Trust
 
 NOWHERE = "redis://:secret@127.0.0.1:1/0"
 
@@ -19,7 +19,7 @@ NOWHERE = "redis://:secret@127.0.0.1:1/0"
 def app_with(broker: str, **settings: Any) -> App:
     """An app on this broker. Its Redis does not exist: the tests bring their own store."""
     memory.Channel.queues.clear()
-    given = {"redis": RedisSettings(url="redis://127.0.0.1:1"), **settings}
+    given = {"redis": RedisSettings(url="redis://127.0.0.1:1"), "trust": Trust(canvas=True), **settings}
     app = create(Settings(broker=BrokerSettings(url=broker), **given))
     # Who waits for a broker in vain need not wait for long.
     app.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0, "interval_step": 0}

@@ -36,10 +36,12 @@ def test_each_launch_is_one_message_to_the_queue_of_its_specialist(store: Store,
 
     # Then each is in its queue, with its three words and nothing else
     sent = sorted(messages(), key=lambda message: str(message.headers["id"]))
-    assert [(message.queue, message.headers["id"], message.body[:2]) for message in sent] == [
-        ("to.implementation-specialist", "auth:T1:1", [["auth", "T1", 1], {}]),
-        ("to.senior-engineer", "auth:T2:1", [["auth", "T2", 1], {}]),
+    ids = [str(message.headers["id"]) for message in sent]
+    assert [(message.queue, id[:10], message.body[:2]) for message, id in zip(sent, ids, strict=True)] == [
+        ("to.implementation-specialist", "auth:T1:1:", [["auth", "T1", 1], {}]),
+        ("to.senior-engineer", "auth:T2:1:", [["auth", "T2", 1], {}]),
     ]
+    assert len({id[10:] for id in ids}) == 2
     assert [message.body[2] for message in sent] == [
         {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
     ] * 2

@@ -66,7 +66,7 @@ def bodies() -> list[Any]:
 @pytest.mark.parametrize(
     ("id", "attempt"),
     [
-        ("auth:T2:3", ("auth", "T2", 3)),
+        ("auth:T2:3:0f3a9c5e71d2", ("auth", "T2", 3)),
         ("0a1b-2c3d", None),
         ("a:b", None),
         ("a:b:c:d", None),
@@ -83,7 +83,7 @@ def test_the_leases_of_what_runs_here_are_renewed(
     # Given an attempt that runs here, its lease at an end, and a task of another kind
     launch(keeper)
     lose(store)
-    running = [SimpleNamespace(id="auth:T1:1"), SimpleNamespace(id="some-other-task")]
+    running = [SimpleNamespace(id="auth:T1:1:0f3a9c5e71d2"), SimpleNamespace(id="some-other-task")]
     monkeypatch.setattr(state, "active_requests", running)
 
     keeper._renew(60)

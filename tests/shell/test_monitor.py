@@ -31,12 +31,17 @@ def test_a_task_shows_its_feature_and_its_name(attempt: int, shown: str) -> None
 
 
 def test_why_a_task_stopped_stands_where_its_result_would() -> None:
-    shown = format_task(flower_task(uuid="auth:T2:1", exception="TaskFailed('T2: failed: code-error')"))
+    shown = format_task(
+        flower_task(uuid="auth:T2:1:0f3a9c5e71d2", exception="TaskFailed('T2: failed: code-error')")
+    )
     assert shown.result == "T2: failed: code-error"
 
 
 def test_a_result_is_shown_without_its_quotation_marks() -> None:
-    assert format_task(flower_task(uuid="auth:T2:1", result="'T2: completed'")).result == "T2: completed"
+    assert (
+        format_task(flower_task(uuid="auth:T2:1:0f3a9c5e71d2", result="'T2: completed'")).result
+        == "T2: completed"
+    )
 
 
 def test_a_task_of_another_kind_is_left_as_it_is() -> None:
@@ -45,7 +50,7 @@ def test_a_task_of_another_kind_is_left_as_it_is() -> None:
 
 
 def test_the_task_that_flower_keeps_is_not_changed() -> None:
-    task = flower_task(uuid="auth:T2:1")
+    task = flower_task(uuid="auth:T2:1:0f3a9c5e71d2")
     format_task(task)
     assert task.args == "('auth', 'T2', 1)"
 
@@ -116,11 +121,11 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Compl
     )
 
 
-def answer(port: int, host: str) -> int:
+def answer(port: int, host: str, path: str = "/healthcheck", method: str = "GET") -> int:
     """The status with which it answers a request for a host."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request("GET", "/healthcheck", headers={"Host": host})
+        connection.request(method, path, headers={"Host": host})
         return connection.getresponse().status
     except OSError:
         return 0
@@ -141,6 +146,8 @@ def test_flower_answers_to_this_machine_alone(tmp_path: Path, monkeypatch: pytes
         wait_until(lambda: flower.poll() is not None or answer(port, "localhost") == 200)
         assert answer(port, "localhost") == 200
         assert answer(port, "evil.example") == 403
+        for way in monitor.STARTS:
+            assert answer(port, "localhost", f"/api/task/{way}/reviewer.standalone", "POST") == 403
         listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()]
         assert f"0100007F:{port:04X}" in listening
         assert f"00000000:{port:04X}" not in listening

@@ -162,7 +162,7 @@ def test_hello_renamed_away_is_named(serve: Enter) -> None:
         ("~* &* +@all -evalsha", "EVALSHA"),
         ("~* &* +@all -@scripting", "SCRIPT LOAD, SCRIPT EXISTS, EVALSHA"),
         ("~* &* +@all -time -zadd", "TIME, ZADD"),
-        ("~to:* &* +@all", "the queue feature-architect"),
+        ("~to:trial:* &* +@all", "the queue feature-architect"),
         ("~* resetchannels +@all", "PUBLISH, SUBSCRIBE"),
     ],
 )

@@ -25,7 +25,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def request(process: subprocess.Popen[bytes] | None, id: str = "auth:T1:1") -> Any:
+def request(process: subprocess.Popen[bytes] | None, id: str = "auth:T1:1:0f3a9c5e71d2") -> Any:
     return SimpleNamespace(id=id, worker_pid=process.pid if process else os.getpid())
 
 
@@ -56,7 +56,7 @@ def test_what_does_not_obey_is_killed_and_handed_back(
     end.begin()
     end.end([request(process)])
     assert process.wait(60) == -signal.SIGKILL
-    assert [one.id for one in handed] == ["auth:T1:1"]
+    assert [one.id for one in handed] == ["auth:T1:1:0f3a9c5e71d2"]
 
 
 def begin(here: Residents, work: Callable[[], object]) -> tuple[threading.Thread, list[str]]:
@@ -119,7 +119,7 @@ def test_what_does_not_end_in_the_main_process_ends_with_it(monkeypatch: pytest.
     end.end([request(None)])
 
     # Then it is handed back, and the process ends at once
-    assert done == ["auth:T1:1 is handed back", "the process ends"]
+    assert done == ["auth:T1:1:0f3a9c5e71d2 is handed back", "the process ends"]
     go.set()
     thread.join(60)
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.concurrency.prefork import TaskPool
 
 from orchestrator import cli, errors, planner, retention, routing, schema
 from orchestrator.flows import FeatureEvent
@@ -90,6 +91,7 @@ def keeper(shell: Shell) -> Keeper:
         app=app_with("memory://", recovery=Recovery(sweep=0.01)),
         hostname="w1@here",
         pool=SimpleNamespace(num_processes=3),
+        pool_cls=TaskPool,
     )
     return Keeper(parent)
 

@@ -49,12 +49,12 @@ class Request:
         return self.job
 
 
-def taken_by(process: subprocess.Popen[bytes], id: str = "auth:T1:1") -> Request:
+def taken_by(process: subprocess.Popen[bytes], id: str = "auth:T1:1:0f3a9c5e71d2") -> Request:
     return Request(id, process.pid)
 
 
 def given_to(process: subprocess.Popen[bytes]) -> Request:
-    return Request("auth:T1:1", None, SimpleNamespace(_write_to=process))
+    return Request("auth:T1:1:0f3a9c5e71d2", None, SimpleNamespace(_write_to=process))
 
 
 def begin(store: Store, worker: str, pid: int) -> None:

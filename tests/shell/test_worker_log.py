@@ -30,7 +30,9 @@ def test_a_specialist_says_which_attempt_it_is(tmp_path: Path, caplog: pytest.Lo
 def test_what_celery_says_of_a_task_has_its_attempt(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("celery.app.trace")
     logger.error(
-        "Task %(name)s failed", {"name": "writer"}, extra={"data": {"id": "auth:T1:3", "name": "writer"}}
+        "Task %(name)s failed",
+        {"name": "writer"},
+        extra={"data": {"id": "auth:T1:3:0f3a9c5e71d2", "name": "writer"}},
     )
     logger.error("mingle", extra={"data": {"id": "0c9d", "name": "other"}})
     first, second = lines(caplog.records)

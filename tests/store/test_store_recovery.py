@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from kombu import Connection
 from kombu.transport import virtual
 from kombu.transport.virtual import Message
 
-from orchestrator import errors
+from orchestrator import canvas, errors
 from orchestrator.flows import TaskEvent
 from orchestrator.keys import Keys
 from orchestrator.lifecycle import Launch
@@ -132,7 +133,7 @@ def test_what_is_launched_is_published_in_the_same_step(client: redis.Redis) -> 
         # Then its message is in the queue, as Celery reads it
         (raw,) = client.lrange(Keys().queue("site"), 0, -1)
         message = Message(json.loads(raw), virtual.Channel(Connection("memory://").connection))
-        assert message.headers["id"] == "auth:T1:1"
+        assert re.fullmatch("auth:T1:1:[0-9a-f]{12}", message.headers["id"])
         assert message.headers["task"] == "builder"
         assert message.headers["group"] == "auth:1"
         assert message.payload == [["auth", "T1", 1], {}, {}]
@@ -379,3 +380,25 @@ def test_what_workers_refuse_is_counted_by_reason(store: Store, client: redis.Re
     for reason in ("arguments", "unsigned", "arguments"):
         store.refuse(reason)
     assert client.hgetall("to:refused") == {"arguments": "2", "unsigned": "1"}
+
+
+def test_each_message_of_an_attempt_has_an_id_of_its_own(client: redis.Redis) -> None:
+    # Given an attempt that was launched, and whose message was lost, and that a worker handed back
+    store = Store(client, Keys(), queues={})
+    sent: list[str] = []
+
+    def take() -> None:
+        raw: Any = client.rpop(Keys().queue("builder"))
+        sent.append(json.loads(raw)["headers"]["id"])
+
+    with launched(store, task("T1")) as run:
+        take()
+        run.age_launch("T1")
+        run.recover(patience=60)
+        take()
+        run.start("T1")
+        store.hand_back(run.id, "T1", 1, worker="w1")
+        take()
+    # Then whoever has revoked one of its messages has revoked none of the others, and could not have guessed their ids
+    assert [canvas.attempt_of(id) for id in sent] == [("auth", "T1", number) for number in (1, 1, 2)]
+    assert len({id.rpartition(":")[2] for id in sent}) == 3
