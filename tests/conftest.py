@@ -40,7 +40,6 @@ OPEN = {
     "the task then runs once",
     "test_who_reads_flower.py::test_the_log_of_a_worker_names_tasks_by_their_ids": "the log shows what a canvas task returns",
     "test_hostile_messages.py::": "the counts were taken with canvases on; not run again since they are off by default",
-    "test_apart.py::test_two_projects_on_one_database_keep_apart": "not run again since canvases are off by default",
 }
 """Tests that are known to fail, or were not seen to pass since the last change, each with the reason. To be mended."""
 
