@@ -64,6 +64,7 @@ class CanvasTask(SpecialistTask):
     """A Celery task of a canvas. A signed message of one begins once; no state would stop another time."""
 
     shows_result = False
+    resultrepr_maxsize = 1  # Celery's log line shows the result, cut to this many characters: a bracket
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Called by Celery before its work.

@@ -30,23 +30,3 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     skipped = len(terminalreporter.stats.get("skipped", []))
     missing = f"; NOT RUN: {count(skipped, 'test')}, for the reasons below" if skipped else ""
     terminalreporter.write_line(f"Redis servers: {servers}{missing}")
-
-
-OPEN = {
-    "test_store_machine.py::test_any_feature_under_any_calls": "a paused feature whose last blocked task is skipped stays "
-    "blocked until it is resumed",
-    "test_versions.py::test_what_one_version_enqueues_the_other_one_finishes": "a worker of one version was not ready in time",
-    "test_sentinels.py::test_an_outcome_that_no_replica_has": "without replicas the worker may tell its outcome once more, and "
-    "the task then runs once",
-    "test_who_reads_flower.py::test_the_log_of_a_worker_names_tasks_by_their_ids": "the log shows what a canvas task returns",
-    "test_hostile_messages.py::": "the counts were taken with canvases on; not run again since they are off by default",
-}
-"""Tests that are known to fail, or were not seen to pass since the last change, each with the reason. To be mended."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark them, so that they are run and shown, and stop nobody."""
-    for item in items:
-        for name, reason in OPEN.items():
-            if name in item.nodeid:
-                item.add_marker(pytest.mark.xfail(reason=reason, strict=False))

@@ -225,6 +225,7 @@ def test_the_result_backend_holds_the_outcomes_of_canvases_alone(seen: Seen) -> 
 
 
 def test_the_log_of_a_worker_names_tasks_by_their_ids(seen: Seen) -> None:
-    """The worker's log has, beside ids, why a task failed or is blocked, and what its code logs and raises."""
-    allowed = {sentinel(place) for place in ("Failed.reason", "Blocked.reason", "raised")}
+    """The worker's log has, beside ids, why an attempt did not complete, and what its code raises."""
+    reasons = ("Failed.reason", "Blocked.reason", "Cancelled.reason", "RetryLater.reason")
+    allowed = {sentinel(place) for place in (*reasons, "raised")}
     assert seen.sentinels("log").get("log", set()) <= allowed
