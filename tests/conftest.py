@@ -1,7 +1,5 @@
 """Hypothesis on a slow machine: the same examples each time, no verdict from the clock. And what was not run."""
 
-# ruff: noqa: E501
-
 from __future__ import annotations
 
 import os

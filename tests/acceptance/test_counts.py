@@ -22,7 +22,7 @@ BYTES = 600
 """What a message takes at most."""
 COMMANDS = 60
 """What Redis carries out at most for a task, the commands inside scripts included, beside the checks of types."""
-TYPES = 42
+TYPES = 32
 """Keys whose type is looked at, at most, for a task: each key that a script has, once (see scripts.py)."""
 ROUND_TRIPS = 3
 """What a worker sends to Redis at most for a task."""
