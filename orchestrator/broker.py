@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from orchestrator import connections
+from orchestrator.config import Settings
 from orchestrator.urls import RedisUrl, bracketed, userinfo
 
 FOR_KOMBU = (
@@ -62,17 +64,23 @@ def address(server: RedisUrl) -> Address:
         transport |= {
             "master_name": server.service,
             "min_other_sentinels": server.sentinels.get("min_other_sentinels", 0),
-            "sentinel_kwargs": sentinel_options(server),
+            "sentinel_kwargs": connections.sentinel_options(server),
         }
     return Address(url, transport, tls)
 
 
-def sentinel_options(server: RedisUrl) -> dict[str, Any]:
-    """How redis-py reaches the sentinels themselves: with a user and a password of their own."""
-    tls = {"ssl": True, **server.tls} if server.has_tls else {}
-    kept = ("socket_timeout", "socket_connect_timeout", "socket_keepalive")
-    waits = {name: value for name, value in server.options.items() if name in kept}
-    return {"socket_connect_timeout": 2.0, "socket_timeout": 2.0, **waits, **tls, **server.sentinel_account}
+def find(settings: Settings) -> Address:
+    """Celery's broker: the Redis of the state, unless another one is configured."""
+    url = settings.broker.url
+    if url is None:
+        return address(connections.redis_url(settings))
+    server = settings.broker.server
+    return address(server) if server else Address(url.get_secret_value())
+
+
+def is_redis(settings: Settings) -> bool:
+    """Whether Celery's broker is a Redis: that of the state, or another one."""
+    return settings.broker.url is None or settings.broker.server is not None
 
 
 def settings_of_the_broker(broker: Address) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def group_of(app: App, feature_id: str, launches: Iterable[Launch]) -> list[Mess
     ]
 
 
-def chain_of_groups(plan: Plan, app: App | None = None) -> Signature[Any]:
+def chain_of_groups(plan: Plan, app: App) -> Signature[Any]:
     """A plan as plain Celery: a group for each batch (for each sub-batch, where it is wider than the cap), chained.
 
     After each group stands a task that gathers: it gives the outcomes that are still needed to all that come next, as
@@ -112,17 +112,13 @@ def chain_of_groups(plan: Plan, app: App | None = None) -> Signature[Any]:
 
     Args:
         plan: The plan.
-        app: The app to run it on; the orchestrator's own where it is left out.
+        app: The app to run it on.
 
     Raises:
         NoSpecialist, UnknownSpecialist: A task has nobody to do it.
         CanvasesAreOff: The configuration has not turned them on.
         NotInACanvas: The plan relies on something that only an enqueued feature has.
     """
-    if app is None:
-        from orchestrator.celery import app as own  # the app imports this module
-
-        app = own
     settings = app.settings
     if not settings.takes_canvases:
         raise errors.CanvasesAreOff(title=plan.feature.title)

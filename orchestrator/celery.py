@@ -83,7 +83,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         NoRedisServer, RedisDidNotStart: No Redis is configured, and there is no way to run one here.
         CannotSign: Messages are to be signed, and cannot be.
     """
-    messages = connections.broker_address(settings)
+    messages = broker.find(settings)
     state = broker.address(connections.redis_url(settings))
     prefix = Keys(settings.redis.prefix).celery()
     return {

@@ -701,8 +701,8 @@ def make_id(title: str) -> str:
         >>> make_id("Add user login!")[:15]
         'add-user-login-'
     """
-    words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-")
-    return f"{words or 'feature'}-{uuid.uuid4().hex[:6]}"
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-")
+    return f"{slug or 'feature'}-{uuid.uuid4().hex[:6]}"
 
 
 def gated_stages(feature: Feature, settings: Settings) -> dict[str, str]:

@@ -264,8 +264,8 @@ def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
             )
     for place, told in enumerate(settings.notifications):
         for name in told.events:
-            if name not in notification.NAMES:
-                text = f"no event is called {name}{_did_you_mean(name, notification.NAMES)}"
+            if name not in notification.EVENT_NAMES:
+                text = f"no event is called {name}{_did_you_mean(name, notification.EVENT_NAMES)}"
                 yield _mistake_at(("notifications", str(place), "events"), text, name)
 
 

@@ -13,7 +13,7 @@ from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from orchestrator import broker, embedded, forks, refusals, urls
+from orchestrator import embedded, forks, refusals, urls
 from orchestrator.config import Settings
 from orchestrator.keys import Keys
 from orchestrator.store import Store
@@ -46,20 +46,6 @@ def redis_url(settings: Settings) -> RedisUrl:
     return settings.redis.server or urls.read(embedded.connect(settings))
 
 
-def broker_address(settings: Settings) -> broker.Address:
-    """Celery's broker: the Redis of the state, unless another one is configured."""
-    url = settings.broker.url
-    if url is None:
-        return broker.address(redis_url(settings))
-    server = settings.broker.server
-    return broker.address(server) if server else broker.Address(url.get_secret_value())
-
-
-def has_redis_broker(settings: Settings) -> bool:
-    """Whether Celery's broker is a Redis: that of the state, or another one."""
-    return settings.broker.url is None or settings.broker.server is not None
-
-
 def open_client(server: RedisUrl, **options: Any) -> redis.Redis:
     """A client of a Redis. Its connections are opened when they are needed; those to a master that is one no more end.
 
@@ -87,7 +73,7 @@ def open_client(server: RedisUrl, **options: Any) -> redis.Redis:
         sentinels: Any = Sentinel(  # type: ignore[no-untyped-call]
             server.hosts,
             min_other_sentinels=server.sentinels.get("min_other_sentinels", 0),
-            sentinel_kwargs={**broker.sentinel_options(server), "retry": Retry(NoBackoff(), 0)},
+            sentinel_kwargs={**sentinel_options(server), "retry": Retry(NoBackoff(), 0)},
         )
         found: redis.Redis = sentinels.master_for(server.service, ssl=server.has_tls, **given, **most)
         return found
@@ -97,6 +83,14 @@ def open_client(server: RedisUrl, **options: Any) -> redis.Redis:
         ((given["host"], given["port"]),) = server.hosts
         given["connection_class"] = redis.SSLConnection if server.has_tls else redis.Connection
     return redis.Redis.from_pool(redis.ConnectionPool(**given, **most))
+
+
+def sentinel_options(server: RedisUrl) -> dict[str, Any]:
+    """How redis-py reaches the sentinels themselves: with a user and a password of their own."""
+    tls = {"ssl": True, **server.tls} if server.has_tls else {}
+    kept = ("socket_timeout", "socket_connect_timeout", "socket_keepalive")
+    waits = {name: value for name, value in server.options.items() if name in kept}
+    return {"socket_connect_timeout": 2.0, "socket_timeout": 2.0, **waits, **tls, **server.sentinel_account}
 
 
 def open_store(settings: Settings) -> Store:

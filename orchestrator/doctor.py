@@ -25,6 +25,7 @@ from redis.retry import Retry
 
 from orchestrator import (
     advisories,
+    broker,
     config,
     connections,
     embedded,
@@ -89,15 +90,18 @@ def examine(settings: Settings) -> list[Finding]:
     return [*looks, *_servers(settings)]
 
 
-def _ok(name: str, text: str) -> Finding:
+def ok(name: str, text: str) -> Finding:
+    """All is as it should be."""
     return Finding(name=name, level=Level.OK, text=text)
 
 
-def _warning(name: str, text: str, remedy: str) -> Finding:
+def warning(name: str, text: str, remedy: str) -> Finding:
+    """It may be as you want it, and may not."""
     return Finding(name=name, level=Level.WARNING, text=text, remedy=remedy)
 
 
-def _problem(name: str, text: str, remedy: str) -> Finding:
+def problem(name: str, text: str, remedy: str) -> Finding:
+    """It keeps features from running as promised."""
     return Finding(name=name, level=Level.PROBLEM, text=text, remedy=remedy)
 
 
@@ -105,15 +109,15 @@ def _configuration(settings: Settings) -> Finding:
     file = config.find_file()
     if file and file.is_file() and file.stat().st_mode & config.OTHERS_WRITE:
         text = f"{file} is in force, and others can write it: they could choose what workers run"
-        return _warning("configuration", text, f"See whether all in it is yours, then: chmod go-w {file}")
+        return warning("configuration", text, f"See whether all in it is yours, then: chmod go-w {file}")
     if file:
-        return _ok("configuration", f"{file} is in force")
-    return _ok("configuration", f"the defaults are in force; there is no {settings.folder / config.FILE}")
+        return ok("configuration", f"{file} is in force")
+    return ok("configuration", f"the defaults are in force; there is no {settings.folder / config.FILE}")
 
 
 def _versions() -> Finding:
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    return _ok("versions", f"Python {platform.python_version()}, {packages}")
+    return ok("versions", f"Python {platform.python_version()}, {packages}")
 
 
 def _hidden(settings: Settings) -> Iterator[Finding]:
@@ -123,7 +127,7 @@ def _hidden(settings: Settings) -> Iterator[Finding]:
         there = PathFinder.find_spec(name, [str(project)])
         installed = sys.modules.get(name) or importlib.import_module(name)
         if there and there.origin and Path(there.origin).resolve() != Path(str(installed.__file__)).resolve():
-            yield _problem(
+            yield problem(
                 "names",
                 f"{there.origin} hides the installed package {name} from `celery -A orchestrator` in {project}",
                 "Give it another name, or start workers in another folder, with TASKORCHESTRATOR_CONFIG set.",
@@ -134,8 +138,8 @@ def _logs(settings: Settings) -> Finding:
     folder = settings.log_folder.absolute()
     there = next(place for place in [folder, *folder.parents] if place.exists())
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        return _ok("logs", f"{folder} can be written")
-    return _problem(
+        return ok("logs", f"{folder} can be written")
+    return problem(
         "logs",
         f"{folder} cannot be written ({there})",
         "Make it writable, or set `logs` to a folder that is.",
@@ -147,13 +151,13 @@ def _roots(settings: Settings) -> Iterator[Finding]:
     logs, work = settings.log_folder, settings.folder / "work"
     for root in (work,) if settings.logs else (logs, work):
         if root.is_symlink():
-            yield _warning(
+            yield warning(
                 f"folder {root.name}",
                 f"{root} is a link, so nothing behind it is ever removed",
                 "Make it a folder; where logs go elsewhere, name that place in `logs`.",
             )
     if logs.is_dir() and logs.stat().st_mode & stat.S_IWOTH:
-        yield _warning(
+        yield warning(
             "shared logs",
             f"others can write {logs}: they can keep a log from being written, by making its folder first",
             "Give the user of the workers a folder of its own in it, and name that in `logs`.",
@@ -166,13 +170,13 @@ def _flower(environment: Mapping[str, str]) -> Iterator[Finding]:
         return
     address = environment.get("FLOWER_ADDRESS", "127.0.0.1")
     if not monitor.is_loopback(address):
-        yield _warning(
+        yield warning(
             "flower",
             f"FLOWER_ADDRESS is {address}, and there is no password: who reaches Flower can stop workers and tasks",
             "Set FLOWER_BASIC_AUTH=user:password, or unset FLOWER_ADDRESS.",
         )
     if environment.get(monitor.OPEN_API, "").lower() in monitor.YES:
-        yield _warning(
+        yield warning(
             "flower",
             f"{monitor.OPEN_API} is set, and there is no password: a web page can start tasks through Flower",
             f"Set FLOWER_BASIC_AUTH=user:password, or unset {monitor.OPEN_API}.",
@@ -199,12 +203,12 @@ def _binary(settings: Settings) -> Finding:
         return _from_error("redis", error)
     version = embedded.version_of(binary)
     text = f"none runs here yet; the first command starts {binary} ({_dotted(version)})"
-    return _ok("redis", text) if version >= OLDEST_REDIS else _too_old(text)
+    return ok("redis", text) if version >= OLDEST_REDIS else _too_old(text)
 
 
 def _from_error(name: str, error: errors.OrchestratorError) -> Finding:
     text, _, remedy = str(error).rpartition("\n")  # by the house style an error's last line is its next step
-    return _problem(name, text, remedy)
+    return problem(name, text, remedy)
 
 
 def _redis_and_all_behind_it(settings: Settings, server: RedisUrl) -> Iterator[Finding]:
@@ -218,28 +222,28 @@ def _redis_and_all_behind_it(settings: Settings, server: RedisUrl) -> Iterator[F
         except redis.RedisError as error:
             yield _no_answer(error, server.shown)
             return
-        broker = _broker(settings)
-        yield broker
-        if broker.level is not Level.PROBLEM:
+        found = _broker(settings)
+        yield found
+        if found.level is not Level.PROBLEM:
             yield from _workers(settings, client)
 
 
 def _no_answer(error: redis.RedisError, url: str) -> Finding:
     told = refusals.translate(error, url)
     if isinstance(told, errors.RedisRefuses):
-        return _problem("redis", f"{url} refuses what was asked of it: {told.cause}", told.remedy)
-    return _problem(
+        return problem("redis", f"{url} refuses what was asked of it: {told.cause}", told.remedy)
+    return problem(
         "redis", f"{url} does not answer: {told.cause}", "Start it, or set redis.url to one that runs."
     )
 
 
 def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Finding]:
-    clock = _clock(_ask(client.time), time.time())
-    info = _ask(client.info)
+    clock = _clock(ask(client.time), time.time())
+    info = ask(client.info)
     if not info:
-        yield _ok("redis", f"{url} answers")
+        yield ok("redis", f"{url} answers")
         yield _commands(client, settings)
-        yield _unreadable("redis version", "INFO")
+        yield unreadable("redis version", "INFO")
         yield clock
         return
     name = "Valkey" if "valkey_version" in info else "Redis"
@@ -247,7 +251,7 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
     program = f", {info['executable']}" if settings.is_embedded and info.get("executable") else ""
     text = f"{url} answers ({product}{program})"
     version = tuple(int(part) for part in re.findall(r"\d+", str(info["redis_version"]))[:2])
-    yield _ok("redis", text) if version >= OLDEST_REDIS else _too_old(text)
+    yield ok("redis", text) if version >= OLDEST_REDIS else _too_old(text)
     if not settings.is_embedded:
         yield from _holes(name, product)
     yield _commands(client, settings)
@@ -257,15 +261,15 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
     yield clock
     yield _schema(client, settings)
     keys = Keys(settings.redis.prefix)
-    yield _refused(_ask(lambda: client.hgetall(keys.refused)))
-    yield _replaced(_ask(lambda: client.hgetall(keys.replaced)))
+    yield _refused(ask(lambda: client.hgetall(keys.refused)))
+    yield _replaced(ask(lambda: client.hgetall(keys.replaced)))
 
 
 def _holes(name: str, product: str) -> Iterator[Finding]:
     """Whether its Lua has holes: on a Redis that others can use too, a script of theirs reads and writes all of it."""
     found, mended = advisories.holes(name, [int(part) for part in re.findall(r"\d+", product)])
     if found:
-        yield _warning(
+        yield warning(
             "lua",
             f"{product} has known holes ({', '.join(found)}): whoever may run scripts there can run programs as Redis",
             f"Use {name} {mended} or newer, or a package whose distributor says that it is mended.",
@@ -284,7 +288,7 @@ def _commands(client: redis.Redis, settings: Settings) -> Finding:
         replicas=settings.redis.replicas,
     )
     if not lacking:
-        return _ok("commands", f"all {len(rights.COMMANDS)} that are needed can be used")
+        return ok("commands", f"all {len(rights.COMMANDS)} that are needed can be used")
     renamed = [one.name for one in lacking if one.is_unknown]
     denied = [one.name for one in lacking if not one.is_unknown]
     text = "; ".join(
@@ -297,23 +301,23 @@ def _commands(client: redis.Redis, settings: Settings) -> Finding:
         *(["Give them back (rename-command), or use another Redis."] if renamed else []),
         *(["Give the user in redis.url these rights: deploy/users.acl has all."] if denied else []),
     ]
-    return _problem("commands", text, " ".join(remedies))
+    return problem("commands", text, " ".join(remedies))
 
 
 def _replication(info: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
     name = "replication"
     if info.get("cluster_enabled"):
-        yield _problem(
+        yield problem(
             name,
             "it is a Redis Cluster, and one script of ours touches keys of several slots",
             "Use a single Redis, or one behind sentinels: sentinel://host:26379/mymaster.",
         )
     if info.get("role") in ("slave", "replica"):
-        yield _problem(name, "it is a replica, which takes no writes", refusals.REFUSALS["READONLY"].remedy)
+        yield problem(name, "it is a replica, which takes no writes", refusals.REFUSALS["READONLY"].remedy)
         return
     there, wanted = int(info.get("connected_slaves", 0)), settings.redis.replicas
     if there < wanted:
-        yield _problem(
+        yield problem(
             name,
             f"{there} of {wanted} replicas are there (redis.replicas): outcomes wait for them",
             "Bring them back, or lower redis.replicas.",
@@ -322,7 +326,7 @@ def _replication(info: Mapping[str, Any], settings: Settings) -> Iterator[Findin
         waits = (
             f"outcomes wait for {wanted} of them" if wanted else "no outcome waits for them (redis.replicas)"
         )
-        yield _ok(name, f"{there} connected; {waits}")
+        yield ok(name, f"{there} connected; {waits}")
 
 
 def look_at_keeping(client: redis.Redis, settings: Settings) -> list[Finding]:
@@ -334,11 +338,11 @@ def look_at_keeping(client: redis.Redis, settings: Settings) -> list[Finding]:
     Example:
         refused = [finding for finding in look_at_keeping(client, settings) if finding.level is Level.PROBLEM]
     """
-    info = _ask(client.info)
-    return [_eviction(info, settings), _persistence(info, client)] if info else [_unreadable("redis", "INFO")]
+    info = ask(client.info)
+    return [_eviction(info, settings), _persistence(info, client)] if info else [unreadable("redis", "INFO")]
 
 
-def _ask(question: Callable[[], Any]) -> Any:
+def ask(question: Callable[[], Any]) -> Any:
     """The answer; None where the user's rights or the provider of the server refuse it."""
     try:
         return question()
@@ -346,8 +350,9 @@ def _ask(question: Callable[[], Any]) -> Any:
         return None
 
 
-def _unreadable(name: str, command: str) -> Finding:
-    return _warning(
+def unreadable(name: str, command: str) -> Finding:
+    """A check that could not be made, for Redis refused what it asks."""
+    return warning(
         name,
         f"could not read it: {command} was refused",
         f"Allow {command} to the user in redis.url, or look by hand.",
@@ -356,7 +361,7 @@ def _unreadable(name: str, command: str) -> Finding:
 
 def _too_old(text: str) -> Finding:
     oldest = _dotted(OLDEST_REDIS)
-    return _problem(
+    return problem(
         "redis", text, f"Use Redis {oldest} or newer: older ones lack commands that are needed here."
     )
 
@@ -367,12 +372,12 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 def _clock(redis_time: tuple[int, int] | None, now: float) -> Finding:
     if redis_time is None:
-        return _unreadable("clock", "TIME")
+        return unreadable("clock", "TIME")
     apart = now - (redis_time[0] + redis_time[1] / 1e6)
     if abs(apart) <= CLOCK_TOLERANCE:
-        return _ok("clock", "this machine and Redis agree")
+        return ok("clock", "this machine and Redis agree")
     word = "ahead of" if apart > 0 else "behind"
-    return _warning(
+    return warning(
         "clock",
         f"this machine is {abs(apart):.0f} s {word} Redis",
         "Synchronise both clocks (NTP): leases and waits are counted in the time of Redis.",
@@ -382,18 +387,18 @@ def _clock(redis_time: tuple[int, int] | None, now: float) -> Finding:
 def _eviction(info: Mapping[str, Any], settings: Settings) -> Finding:
     policy = info.get("maxmemory_policy")
     if policy is None:
-        return _unreadable("eviction", "INFO memory")
+        return unreadable("eviction", "INFO memory")
     if policy == "noeviction":
-        return _ok("eviction", "Redis throws nothing away (maxmemory-policy noeviction)")
+        return ok("eviction", "Redis throws nothing away (maxmemory-policy noeviction)")
     remedy = "Set it: redis-cli CONFIG SET maxmemory-policy noeviction (and in redis.conf, to stay)."
     if not info.get("maxmemory"):
-        return _warning(
+        return warning(
             "eviction", f"maxmemory-policy is {policy}, which takes effect once maxmemory is set", remedy
         )
     text = f"maxmemory-policy is {policy}: when its memory is full, Redis throws work away"
     if settings.redis.allow_eviction:
-        return _warning("eviction", f"{text} (redis.allow_eviction is true)", remedy)
-    return _problem("eviction", text, f"{remedy} Or let it be so: redis.allow_eviction: true.")
+        return warning("eviction", f"{text} (redis.allow_eviction is true)", remedy)
+    return problem("eviction", text, f"{remedy} Or let it be so: redis.allow_eviction: true.")
 
 
 def _persistence(info: Mapping[str, Any], client: redis.Redis) -> Finding:
@@ -402,24 +407,24 @@ def _persistence(info: Mapping[str, Any], client: redis.Redis) -> Finding:
         key for key in ("aof_last_write_status", "rdb_last_bgsave_status") if info.get(key, "ok") != "ok"
     ]
     if failed:
-        return _problem(
+        return problem(
             name,
             f"Redis could not write to its disk ({failed[0]})",
             "See its log, and whether its disk is full.",
         )
     if info.get("aof_enabled"):
-        return _ok(name, "Redis writes every change to its disk (appendonly yes)")
-    saves = _ask(lambda: client.config_get("save"))
+        return ok(name, "Redis writes every change to its disk (appendonly yes)")
+    saves = ask(lambda: client.config_get("save"))
     if saves is None:
-        return _warning(
+        return warning(
             name,
             "could not read it: CONFIG GET was refused",
             "Set appendonly yes in its redis.conf, or look by hand. (CONFIG GET shows passwords too: the users of "
             "deploy/users.acl have no right to it.)",
         )
     if saves.get("save"):
-        return _ok(name, f"Redis writes its data to its disk now and then (save {saves['save']})")
-    return _warning(
+        return ok(name, f"Redis writes its data to its disk now and then (save {saves['save']})")
+    return warning(
         name,
         "Redis keeps everything in memory only: a restart of it loses all features",
         "Set it: redis-cli CONFIG SET appendonly yes (and in redis.conf, to stay).",
@@ -429,30 +434,30 @@ def _persistence(info: Mapping[str, Any], client: redis.Redis) -> Finding:
 def _schema(client: redis.Redis, settings: Settings) -> Finding:
     """Whether this version can read what is stored, and may work there."""
     records = Records(client, Keys(settings.redis.prefix))
-    minimum, newer = _ask(records.minimum), _ask(records.newer)
+    minimum, newer = ask(records.minimum), ask(records.newer)
     if minimum is None or newer is None:
-        return _unreadable("schema", "GET or HGET")
+        return unreadable("schema", "GET or HGET")
     if minimum > schema.VERSION:
         error = errors.Outdated(prefix=settings.redis.prefix, minimum=minimum, known=schema.VERSION)
         return _from_error("schema", error)
     if newer:
-        return _warning(
+        return warning(
             "schema",
             f"a newer version wrote {wording.some(newer, most=5)}; this one reads up to schema {schema.VERSION}, and "
             "leaves the rest alone",
             "Install here the version that the other workers run.",
         )
-    return _ok("schema", f"this version reads up to schema {schema.VERSION}, and nothing here is newer")
+    return ok("schema", f"this version reads up to schema {schema.VERSION}, and nothing here is newer")
 
 
 def _refused(counts: Mapping[str, str] | None) -> Finding:
     name = "refused messages"
     if counts is None:
-        return _unreadable(name, "HGETALL")
+        return unreadable(name, "HGETALL")
     if not counts:
-        return _ok(name, "workers have refused none")
+        return ok(name, "workers have refused none")
     reasons = ", ".join(f"{reason} {times}" for reason, times in sorted(counts.items()))
-    return _warning(
+    return warning(
         name,
         f"{sum(int(times) for times in counts.values() if times.isdecimal())} so far ({reasons})",
         "Somebody else writes to these queues, or runs another version. The workers' logs have a line for each; see "
@@ -463,12 +468,12 @@ def _refused(counts: Mapping[str, str] | None) -> Finding:
 def _replaced(counts: Mapping[str, str] | None) -> Finding:
     name = "pool processes"
     if counts is None:
-        return _unreadable(name, "HGETALL")
+        return unreadable(name, "HGETALL")
     if not counts:
-        return _ok(name, "none was replaced in the last seven days")
+        return ok(name, "none was replaced in the last seven days")
     workers = ", ".join(f"{worker} {times}" for worker, times in sorted(counts.items()))
     total = sum(int(times) for times in counts.values() if times.isdecimal())
-    return _warning(
+    return warning(
         name,
         f"{total} took a task, did not begin it and {'was' if total == 1 else 'were'} replaced ({workers})",
         "Their tasks were sent again. Each worker's log says when: look for what stopped a process then, such as a "
@@ -478,8 +483,8 @@ def _replaced(counts: Mapping[str, str] | None) -> Finding:
 
 def _broker(settings: Settings) -> Finding:
     if not settings.broker.url:
-        return _ok("broker", "the same Redis")
-    address = connections.broker_address(settings)
+        return ok("broker", "the same Redis")
+    address = broker.find(settings)
     url = address.url
     shown = settings.broker.server.shown if settings.broker.server else safe_url(url)
     remedy = "Start it, or set broker.url to one that runs, or leave it out: then Redis is the broker."
@@ -495,58 +500,58 @@ def _broker(settings: Settings) -> Finding:
         ) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE)
     except kombu.exceptions.OperationalError as error:
-        return _problem("broker", f"{shown} does not answer: {refusals.said(error)}", remedy)
+        return problem("broker", f"{shown} does not answer: {refusals.said(error)}", remedy)
     except Exception as error:  # a transport may raise anything; its message may quote a part of a password
-        return _problem("broker", f"{shown} cannot be used ({type(error).__name__})", remedy)
-    return _ok("broker", f"{shown} answers")
+        return problem("broker", f"{shown} cannot be used ({type(error).__name__})", remedy)
+    return ok("broker", f"{shown} answers")
 
 
 def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
     from orchestrator import queues  # late: it brings all of Celery
 
     keys = Keys(settings.redis.prefix)
-    present = _ask(Workers(client, keys).present) or []
+    present = ask(Workers(client, keys).present) or []
     try:
         answers = _ask_the_workers()
     except errors.OrchestratorError as error:
         yield _from_error("workers", error)
         return
     except kombu.exceptions.OperationalError as error:
-        yield _problem(
+        yield problem(
             "workers", f"they cannot be asked: {error}", "See what is said of Redis and the broker."
         )
         return
     names = {*answers, *(worker.name for worker in present)}
     if not names:
-        yield _warning(
+        yield warning(
             "workers",
             "there is no worker, so nothing is worked on",
             "Start one: celery -A orchestrator worker. (`orchestrator run` brings its own.)",
         )
         return
-    yield _ok("workers", f"{len(names)} there: {', '.join(sorted(names))}")
+    yield ok("workers", f"{len(names)} there: {', '.join(sorted(names))}")
     yield from _names(present)
     yield from _threads(present)
     for text in fingerprint.outdated(settings, present).values():
-        yield _warning("worker settings", text, fingerprint.REMEDY)
+        yield warning("worker settings", text, fingerprint.REMEDY)
     served = {name for found in answers.values() for name in queues.readable(found)}
     served |= {queue for worker in present for queue in worker.queues}
     missing = sorted({settings.queue(name) for name in settings.specialists} - served)
     if missing:
-        yield _warning(
+        yield warning(
             "queues",
             f"no worker takes from {', '.join(missing)}: tasks sent there wait",
             f"Start a worker for them: celery -A orchestrator worker -Q {','.join(missing)}",
         )
     else:
-        yield _ok("queues", "each specialist's queue has a worker")
+        yield ok("queues", "each specialist's queue has a worker")
     yield from _processes(settings, client, present)
 
 
 def _threads(present: Sequence[Worker]) -> Iterator[Finding]:
     for worker in present:
         if worker.trouble:
-            yield _warning(
+            yield warning(
                 "worker threads",
                 f"{worker.name}: {'; '.join(worker.trouble)}",
                 "It was started again each time, and the worker's log says when. This is a mistake in the program: "
@@ -558,7 +563,7 @@ def _names(present: Sequence[Worker]) -> Iterator[Finding]:
     counted = Counter(worker.name for worker in present)
     twice = sorted(name for name, number in counted.items() if number > 1)
     if twice:
-        yield _warning(
+        yield warning(
             "worker names",
             f"more than one worker is called {', '.join(twice)}: Celery's commands and Flower cannot tell them apart",
             "Start each with a name of its own: celery -A orchestrator worker -n NAME@%h",
@@ -571,15 +576,15 @@ def _processes(settings: Settings, client: redis.Redis, present: Sequence[Worker
     keys = Keys(settings.redis.prefix)
     caps = {
         feature: _cap(client, keys, feature)
-        for feature in sorted(_ask(lambda: client.smembers(keys.active)) or ())
+        for feature in sorted(ask(lambda: client.smembers(keys.active)) or ())
     }
     widest = max(caps, key=lambda feature: caps[feature], default="")
     if not there or not widest:
         return
     if caps[widest] <= there:
-        yield _ok("processes", f"the workers run {count(there, 'task')} at once, as many as any cap allows")
+        yield ok("processes", f"the workers run {count(there, 'task')} at once, as many as any cap allows")
     else:
-        yield _warning(
+        yield warning(
             "processes",
             f"the workers run {count(there, 'task')} at once, and {widest} has a cap of {caps[widest]}: "
             "its other tasks wait for a process",

@@ -486,12 +486,15 @@ class Plan(Schedule):
         """Some duration comes from a complexity, not from an estimate."""
         return any(task.estimate is None for task in self.feature.tasks)
 
-    def canvas(self) -> Signature[Any]:
+    def canvas(self, app: Any = None) -> Signature[Any]:
         """The plan as a plain Celery chain of groups, executable as it is, without the orchestrator's state.
 
         Each task runs its specialist from its own arguments and the outcomes of what it depends on, and is retried
         as it says; one that fails stops the chain, and whoever waits for the result gets its error. The result is
         the outcome of the last batch: of its one task, or a list. No more tasks than the cap run side by side.
+
+        Args:
+            app: The app to run it on, made by `create`; the orchestrator's own where it is left out.
 
         Raises:
             NotInACanvas: The plan relies on something that only an enqueued feature has, such as a quality gate.
@@ -500,9 +503,11 @@ class Plan(Schedule):
         Example:
             result = plan(feature).canvas().apply_async()
         """
-        from orchestrator import canvas  # the one door from the core to Celery, opened only when asked for
+        # The one door from the model to Celery, opened only when asked for.
+        from orchestrator import canvas
+        from orchestrator.celery import app as own
 
-        return canvas.chain_of_groups(self)
+        return canvas.chain_of_groups(self, app or own)
 
 
 class Route(Model):

@@ -54,7 +54,7 @@ _GROUPS: Mapping[str, frozenset[str]] = {
     ),
     MILESTONES: frozenset({"batch_opened"}),
 }
-NAMES: tuple[str, ...] = (ALL, *_GROUPS, *EVENTS)
+EVENT_NAMES: tuple[str, ...] = (ALL, *_GROUPS, *EVENTS)
 """Everything that `notifications.events` can have."""
 
 
@@ -140,10 +140,10 @@ def _line(name: str, event: Event) -> str:
             return f"{name}: assigned to {event.cause}"
         case "progress":
             return f"{name}: progress" + (f" {float(event.percent):g}%" if event.percent else "")
-    words = event.event.replace("_", " ")
+    happened = event.event.replace("_", " ")
     where = f", {event.target}" if event.target and event.target != event.source else ""
     why = f" ({event.cause})" if event.cause else ""
-    return (f"{name}: " if name else "") + words + where + why
+    return (f"{name}: " if name else "") + happened + where + why
 
 
 def _overrun(event: Event) -> str:

@@ -160,7 +160,7 @@ class Notifier:
         store: Where the events are.
         cursors: How far they are told.
         target: Who is told.
-        events: Names of the events and groups (`notification.NAMES`).
+        events: Names of the events and groups (`notification.EVENT_NAMES`).
         worker: The worker whose notifier it is; it works only while that one leads the sweep.
         tries: Tries of one event before it is given up.
         pause: Seconds between two looks for events.

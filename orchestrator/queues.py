@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celery.app import amqp
 from kombu import Queue
 
-from orchestrator import connections, signing, tracing
+from orchestrator import broker, signing, tracing
 
 if TYPE_CHECKING:
     from orchestrator.celery import App
@@ -29,7 +29,7 @@ def prefix(settings: Settings) -> str:
         >>> prefix(Settings(broker={"url": "amqp://broker"})), prefix(Settings(broker={"url": "redis://broker"}))
         ('to.', '')
     """
-    return "" if connections.has_redis_broker(settings) else f"{settings.redis.prefix}."
+    return "" if broker.is_redis(settings) else f"{settings.redis.prefix}."
 
 
 def configuration(settings: Settings) -> dict[str, Any]:

@@ -217,9 +217,9 @@ def _later(snapshot: Snapshot, number: int, batches: int, most: int) -> list[Tex
     """At most so many lines on the batches after one, as `_earlier`."""
     last = batches if batches - number <= most else number + most - 1
     lines = [_heading(snapshot, near) for near in range(number + 1, last + 1)] if most else []
-    words = "never started" if snapshot.progress.status.is_over else "wait"
+    fate = "never started" if snapshot.progress.status.is_over else "wait"
     return (
-        [*lines, Text(f"· {_range(last + 1, batches)}: {words}", style="dim")]
+        [*lines, Text(f"· {_range(last + 1, batches)}: {fate}", style="dim")]
         if last < batches and most
         else lines
     )

@@ -76,7 +76,7 @@ def test_every_event_that_the_scripts_write_is_known() -> None:
 
 
 def test_no_name_means_both_an_event_and_a_group() -> None:
-    assert len(set(notification.NAMES)) == len(notification.NAMES)
+    assert len(set(notification.EVENT_NAMES)) == len(notification.EVENT_NAMES)
 
 
 # What the settings may name
@@ -200,4 +200,4 @@ def test_the_documented_verification_accepts_what_is_signed_and_nothing_else() -
 def test_the_documentation_names_every_event() -> None:
     text = DOCS.read_text("utf-8")
 
-    assert [name for name in notification.NAMES if f"`{name}`" not in text] == []
+    assert [name for name in notification.EVENT_NAMES if f"`{name}`" not in text] == []

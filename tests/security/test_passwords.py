@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import broker, config, connections, errors, targets
+from orchestrator import broker, config, errors, targets
 from orchestrator.config import Settings
 from orchestrator.urls import safe_url
 
@@ -62,7 +62,7 @@ def shown(settings: Settings) -> str:
             safe_url(address.url),
         ]
     if settings.broker.url:
-        address = connections.broker_address(settings)
+        address = broker.find(settings)
         texts += [repr(address), safe_url(address.url), repr(settings.broker.server)]
         texts += [settings.broker.server.shown] if settings.broker.server else []
     for target in map(targets.open_target, settings.notifications):
