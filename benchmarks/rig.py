@@ -74,11 +74,11 @@ class Rig:
 
     @contextlib.contextmanager
     def worker(
-        self, queue: str, processes: int = PROCESSES, *options: str
+        self, queue: str, concurrency: int = PROCESSES, *options: str
     ) -> Iterator[subprocess.Popen[bytes]]:
         """A worker of ours for one queue, with options of `celery worker`."""
         command = ["-A", "orchestrator", "worker", "-n", f"{queue}@%h", "-Q", queue]
-        command += ["-c", str(processes), *options]
+        command += ["-c", str(concurrency), *options]
         with supervisor.celery(self.settings, command, self.folder / f"{queue}.log") as process:
             yield process
 

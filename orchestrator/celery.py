@@ -64,7 +64,7 @@ def create(settings: Settings) -> App:
     # Not the current app of the process: whoever enqueues from an app of their own keeps theirs.
     app = App("orchestrator", set_as_current=False)
     app.settings = settings
-    app.add_defaults(lambda: configuration(settings))
+    app.add_defaults(lambda: celery_configuration(settings))
     for specialist in settings.specialists:
         tasks.register(app, settings, specialist)
         standalone.register(app, settings, specialist)
@@ -76,7 +76,7 @@ def create(settings: Settings) -> App:
     return app
 
 
-def configuration(settings: Settings) -> dict[str, Any]:
+def celery_configuration(settings: Settings) -> dict[str, Any]:
     """Celery's configuration for these settings.
 
     Raises:

@@ -185,7 +185,7 @@ def remote_control(random_: random.Random) -> Callable[[], object]:
     return lambda: node.handle_message(given, None)
 
 
-def configuration(random_: random.Random) -> Callable[[], object]:
+def configurations(random_: random.Random) -> Callable[[], object]:
     """A configuration file: it gives settings, or an error of ours that names the mistake."""
     given = yaml.safe_load(template()) or {}
     given |= {
@@ -218,7 +218,7 @@ READERS: Mapping[str, Callable[[random.Random], Callable[[], object]]] = {
     "messages": messages,
     "stored-state": stored_state,
     "remote-control": remote_control,
-    "configuration": configuration,
+    "configuration": configurations,
 }
 
 

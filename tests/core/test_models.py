@@ -10,7 +10,18 @@ from hypothesis import strategies as some
 from pydantic import ValidationError
 
 from orchestrator import models
-from orchestrator.models import OUTCOME, Blocked, Completed, Feature, Priority, Retries, Strategy, Task
+from orchestrator.models import (
+    MINUTES_PER_COMPLEXITY,
+    OUTCOME,
+    SUGGESTIONS,
+    Blocked,
+    Completed,
+    Feature,
+    Priority,
+    Retries,
+    Strategy,
+    Task,
+)
 
 pytestmark = pytest.mark.bounds
 
@@ -33,7 +44,7 @@ def test_a_task_needs_an_id_and_nothing_else() -> None:
 
 def test_a_task_weighs_its_estimate_or_a_guess_from_its_complexity() -> None:
     assert Task.model_validate({"id": "T1", "estimate": "25m"}).weight == 1500
-    assert Task(id="T1", complexity=3).weight == 3 * models.MINUTES_PER_COMPLEXITY * 60
+    assert Task(id="T1", complexity=3).weight == 3 * MINUTES_PER_COMPLEXITY * 60
 
 
 def test_tags_are_small_letters_and_each_is_there_once() -> None:
@@ -175,7 +186,7 @@ def test_suggestions_end_after_some_because_each_is_a_search(monkeypatch: pytest
     tasks = [{"id": f"T{number}", "depends_on": [f"X{number}"]} for number in range(100)]
 
     assert len(mistakes(title="x", tasks=tasks)) == 100
-    assert len(searched) == models.SUGGESTIONS
+    assert len(searched) == SUGGESTIONS
 
 
 # Outcomes

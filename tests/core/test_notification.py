@@ -26,7 +26,7 @@ def event(name: str, task: str = "", **fields: Any) -> Event:
 
 
 @pytest.mark.parametrize(
-    ("happened", "groups"),
+    ("happened", "expected"),
     [
         (event("task_stopped", target="blocked"), ["needs-person"]),
         (event("person_awaited", target="on-hold"), ["needs-person"]),
@@ -49,9 +49,9 @@ def event(name: str, task: str = "", **fields: Any) -> Event:
     ids=lambda value: value.event if isinstance(value, Event) else "-".join(value),
 )
 def test_an_event_belongs_to_groups_by_its_name_and_by_where_it_leads(
-    happened: Event, groups: list[str]
+    happened: Event, expected: list[str]
 ) -> None:
-    assert list(notification.groups(happened)) == groups
+    assert list(notification.groups(happened)) == expected
 
 
 @pytest.mark.parametrize(

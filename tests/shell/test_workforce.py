@@ -75,10 +75,10 @@ def test_a_worker_that_is_silent_for_long_is_gone(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cap", "tasks", "processes"), [(10, 12, 10), (10, 7, 7), (2, 12, 5), (1_000, 1_000, 64)]
+    ("cap", "tasks", "width"), [(10, 12, 10), (10, 7, 7), (2, 12, 5), (1_000, 1_000, 64)]
 )
 def test_the_worker_that_is_brought_is_as_wide_as_the_feature(
-    store: Store, monkeypatch: pytest.MonkeyPatch, cap: int, tasks: int, processes: int
+    store: Store, monkeypatch: pytest.MonkeyPatch, cap: int, tasks: int, width: int
 ) -> None:
     brought: dict[str, Any] = {}
 
@@ -94,4 +94,4 @@ def test_the_worker_that_is_brought_is_as_wide_as_the_feature(
     store.enqueue("wide", planner.plan(wide), routing.route(wide, settings))
     with contextlib.ExitStack() as stack:
         workforce.Workforce(client_with(store), "wide", stack).bring()
-    assert brought["processes"] == processes
+    assert brought["processes"] == width
