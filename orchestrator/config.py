@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import stat
@@ -260,12 +259,14 @@ def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
     for where, name in used_in:
         if name not in settings.specialists:
             yield _mistake_at(
-                where, f"no specialist is called {name}{_did_you_mean(name, settings.specialists)}", name
+                where,
+                f"no specialist is called {name}{wording.did_you_mean(name, settings.specialists)}",
+                name,
             )
     for place, told in enumerate(settings.notifications):
         for name in told.events:
             if name not in notification.EVENT_NAMES:
-                text = f"no event is called {name}{_did_you_mean(name, notification.EVENT_NAMES)}"
+                text = f"no event is called {name}{wording.did_you_mean(name, notification.EVENT_NAMES)}"
                 yield _mistake_at(("notifications", str(place), "events"), text, name)
 
 
@@ -296,7 +297,7 @@ def _broken_flows(settings: Settings) -> Iterator[InitErrorDetails]:
                 )
         for mapping in section.flow_mappings:
             if mapping.flow not in section.flows:
-                text = f"no flow is called {mapping.flow}{_did_you_mean(mapping.flow, section.flows)}"
+                text = f"no flow is called {mapping.flow}{wording.did_you_mean(mapping.flow, section.flows)}"
                 yield _mistake_at(("status_progression", part, "flow_mappings"), text, mapping.flow)
 
 
@@ -304,11 +305,6 @@ def _mistake_at(where: tuple[str, ...], text: str, value: str) -> InitErrorDetai
     return InitErrorDetails(
         type=PydanticCustomError("wrong_name", "{text}", {"text": text}), loc=where, input=value
     )
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word.lower(), list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
 
 
 def find_folder(start: Path | None = None) -> Path:
@@ -441,7 +437,7 @@ def _right(line: Any, loc: tuple[str, ...]) -> str:
 
 
 def _unknown_setting(name: str, section: type[BaseModel]) -> str:
-    return f"unknown setting{_did_you_mean(name, section.model_fields)}"
+    return f"unknown setting{wording.did_you_mean(name, section.model_fields)}"
 
 
 def _section(loc: tuple[str, ...]) -> type[BaseModel]:

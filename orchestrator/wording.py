@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 from orchestrator import texts
@@ -65,3 +66,14 @@ def letters(place: int) -> str:
         place, letter = divmod(place - 1, 26)
         text = chr(ord("a") + letter) + text
     return text
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known one, or all of them.
+
+    Example:
+        >>> did_you_mean("batchd", ["batched", "parallel"]), did_you_mean("x", ["batched", "parallel"])
+        ('; did you mean batched?', '; there are batched, parallel')
+    """
+    near = difflib.get_close_matches(word.lower(), list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
