@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+import redis
 from pydantic import JsonValue
 
 from orchestrator import (
@@ -54,6 +56,9 @@ WATCH_SECONDS = 1.0
 
 LOOK_SECONDS = 0.02
 """Between two looks of `wait` at the progress, however many events come."""
+
+AROUND = 50
+"""Of the tasks that hold a task up, so many are looked at."""
 
 NAMED = 5
 """So many tasks are named in the message of a refusal."""
@@ -112,12 +117,17 @@ class Client:
     def plan(self, feature: Feature) -> Plan:
         """Plan a feature under the cap in force, and store nothing.
 
+        Where a task has no estimate, how long it took in features of this title is asked of Redis, if that answers.
+
         Raises:
             InvalidFeature: It is over a limit.
             CircularDependency, NotParallel: It cannot be planned.
         """
         feature_file.check(feature, self.settings.limits)
-        return planner.plan(feature, self.settings.parallelism.max_parallel_tasks)
+        learned: dict[str, float] = {}
+        with contextlib.suppress(redis.RedisError, errors.NoSpecialist, errors.UnknownSpecialist):
+            learned = self.store.learned(feature, routing.route(feature, self.settings))
+        return planner.plan(feature, self.settings.parallelism.max_parallel_tasks, learned=learned)
 
     @_translated
     def enqueue(
@@ -154,8 +164,9 @@ class Client:
         if idempotency_key is not None:
             repetition.check_key(idempotency_key)
         feature_file.check(feature, self.settings.limits)
-        schedule = planner.schedule(feature, self.settings.parallelism.max_parallel_tasks)
         routes = routing.route(feature, self.settings, assign or {})
+        learned = self.store.learned(feature, routes)
+        schedule = planner.schedule(feature, self.settings.parallelism.max_parallel_tasks, learned=learned)
         check_work(feature, routes, self.settings)
         self._make_limits_known()
         launch = self.settings.parallelism.auto_launch if auto_launch is None else auto_launch
@@ -321,7 +332,25 @@ class Client:
 
     @_translated
     def _states(self, feature_id: str, batches: Sequence[int] | None) -> list[TaskState]:
-        states = self.store.states(feature_id, batches)
+        return self._titled(self.store.states(feature_id, batches))
+
+    @_translated
+    def _around(self, feature_id: str, task_id: str) -> list[TaskState]:
+        task = self.store.task(feature_id, task_id)
+        near = self.store.states_of(feature_id, [task_id, *task.depends_on])
+        state = near[0]
+        others: list[str] = []
+        if state.phase == "queued":
+            others = self.store.in_slots(feature_id, AROUND)
+        elif state.phase == "waiting" and not state.waits:
+            open_batch = self.store.progress(feature_id).batch
+            others = self.store.unresolved(feature_id, open_batch, AROUND)
+        known = {one.id for one in near}
+        more = [one for one in others if one not in known]
+        return self._titled([*near, *(self.store.states_of(feature_id, more) if more else [])])
+
+    def _titled(self, states: Iterable[TaskState]) -> list[TaskState]:
+        """The states with the titles of their specialists."""
         titles = {name: self.settings.title(name) for name in self.settings.specialists}
         return [
             state.model_copy(update={"specialist": titles.get(state.specialist, state.specialist)})
@@ -358,8 +387,10 @@ class Client:
 
     @_translated
     def _advance(self, feature_id: str, task_id: str, to: str | None, note: str) -> None:
-        flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
-        states = {state.id: state for state in self.store.states(feature_id)}
+        task = self.store.task(feature_id, task_id)
+        flow = self.settings.flow_for(task.tags)
+        near = self.store.states_of(feature_id, [task_id, *task.depends_on])
+        states = {state.id: state for state in near}
         if flow.rules.validate_prerequisites:
             check_prerequisites(feature_id, states[task_id], states)
         events = lifecycle.path_forward(flow, states[task_id].status, to)
@@ -441,6 +472,16 @@ class Handle:
     def states(self, batches: Sequence[int] | None = None) -> list[TaskState]:
         """Where its tasks stand, by batch, in launch order: those of some batches, else all."""
         return self._client._states(self.id, batches)
+
+    def around(self, task_id: str) -> list[TaskState]:
+        """Where a task stands, and what holds it up: what it depends on, and some of what holds its slot or its batch.
+
+        The cost does not depend on the size of the feature, but where it waits for a batch on that of the open batch.
+
+        Raises:
+            NoSuchTask: The feature has no such task.
+        """
+        return self._client._around(self.id, task_id)
 
     def unsettled(self) -> list[TaskState]:
         """Where the tasks stand that matter now: those of the open batch, and of the others what waits for a person.

@@ -155,6 +155,10 @@ class NoSuchFeature(UsageError):
     """No feature has the id {feature}. `orchestrator status` lists those there are."""
 
 
+class AmbiguousFeature(NoSuchFeature):
+    """Several features have an id that begins with {feature}: {found}. Write more of it."""
+
+
 class UnreadableFeature(OrchestratorError):
     """The feature {feature} cannot be read, and nothing of it was changed: {cause}.
     Another version wrote it, or somebody else did. `orchestrator doctor` compares the versions."""

@@ -8,7 +8,7 @@ import os
 import re
 import select
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 MOST_SHOWN = 100
 """So many mistakes stand in the text of an error; its fact `lines` has more of them."""
 
+
+FEW_ALIKE = 3
+"""So many mistakes that say the same each have a line of the text; of more, one line stands for all."""
 
 PIPE_SECONDS = 10.0
 """Somebody has to write into a pipe that is read by then."""
@@ -361,9 +364,11 @@ def _refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> N
         }
         for at in ordered
     ]
-    shown = [_sentence(line) for line in lines[:MOST_SHOWN]]
-    if len(lines) > MOST_SHOWN:
-        shown.append(f"  … and {len(lines) - MOST_SHOWN:,} more")
+    groups = _alike(lines)
+    shown = [_sentence(group) for group in groups[:MOST_SHOWN]]
+    more = sum(len(group) for group in groups[MOST_SHOWN:])
+    if more:
+        shown.append(f"  … and {more:,} more")
     raise errors.InvalidFeature(
         source=source,
         count=("at least " if len(lines) >= MOST_MISTAKES else "") + wording.count(len(lines), "mistake"),
@@ -373,10 +378,34 @@ def _refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> N
     ) from None
 
 
-def _sentence(line: Mapping[str, Any]) -> str:
+def _alike(lines: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """The mistakes, with those together that say the same of the same value, such as a name that no task has.
+
+    A few that are alike stay apart, for each has its line.
+    """
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for place, line in enumerate(lines):
+        key = (line["value"], _kind_of(line["message"])) if line["value"] else (str(place),)
+        groups.setdefault(key, []).append(line)
+    return [
+        part
+        for group in groups.values()
+        for part in ([group] if len(group) > FEW_ALIKE else [[line] for line in group])
+    ]
+
+
+def _kind_of(message: str) -> str:
+    """A message without what is suggested: only the first mistakes of a kind have a suggestion."""
+    return message.split(";")[0]
+
+
+def _sentence(alike: Sequence[Mapping[str, Any]]) -> str:
+    """Mistakes that are alike, in a line: the first, and how many more there are."""
+    line = alike[0]
     parts = [f"{name} {line[name]}" for name in ("line", "column") if line[name]] + [line["path"]]
     where = ", ".join(filter(None, parts))
-    return "  " + ": ".join(filter(None, [where, line["value"], line["message"]]))
+    more = f" ({len(alike):,} times)" if len(alike) > 1 else ""
+    return "  " + ": ".join(filter(None, [where, line["value"], line["message"]])) + more
 
 
 def _path(place: Place, feature: Any = None) -> str:

@@ -441,6 +441,10 @@ class Schedule(Model):
     order: tuple[str, ...] = Field(
         description="all tasks, in launch order: of those that may start, the first does"
     )
+    learned: Mapping[str, float] = Field(
+        default_factory=dict,
+        description="seconds that tasks without an estimate took before, as a rule: what the plan takes for theirs",
+    )
     expected_seconds: float = Field(description="the whole, under the cap")
 
     def __repr__(self) -> str:
@@ -483,8 +487,26 @@ class Plan(Schedule):
 
     @property
     def is_guess(self) -> bool:
-        """Some duration comes from a complexity, not from an estimate."""
-        return any(task.estimate is None for task in self.feature.tasks)
+        """Nobody knows how long some task takes, so its seconds are a guess from its complexity.
+
+        A guess serves to order tasks, and is no time to be told.
+        """
+        return self.unknown > 0
+
+    @property
+    def written(self) -> int:
+        """How many tasks have an estimate."""
+        return sum(task.estimate is not None for task in self.feature.tasks)
+
+    @property
+    def known(self) -> set[str]:
+        """The tasks of which it is known how long they take."""
+        return {task.id for task in self.feature.tasks if task.estimate is not None} | self.learned.keys()
+
+    @property
+    def unknown(self) -> int:
+        """Of how many tasks nobody knows how long they take: without an estimate, and never completed before."""
+        return len(self.feature.tasks) - self.written - len(self.learned)
 
     def canvas(self) -> Signature[Any]:
         """The plan as a plain Celery chain of groups, executable as it is, without the orchestrator's state.
@@ -650,7 +672,11 @@ class Progress(Model):
     created: float = Field(description="seconds since the epoch, as all moments here")
     started: float | None = None
     finished: float | None = None
-    expected_end: float | None = None
+    expected_end: float | None = Field(
+        default=None,
+        description="when it should end; absent where some duration is unknown, or a person is asked first",
+    )
+    resolved: int = Field(default=0, description="tasks that hold nothing up any more: completed or skipped")
 
     @property
     def is_overdue(self) -> bool:
@@ -670,8 +696,13 @@ class Progress(Model):
 
     @property
     def percent(self) -> int:
-        """Completed tasks, in per cent of all."""
-        return 100 * self.completed // self.total
+        """Tasks that are completed or skipped, in per cent of all."""
+        return 100 * max(self.resolved, self.completed) // self.total
+
+    @property
+    def skipped(self) -> int:
+        """Tasks that were skipped."""
+        return max(0, self.resolved - self.completed)
 
     def rests_elsewhere(self) -> bool:
         """Some task that waits for a person is not in the open batch: a person stopped it before its turn."""

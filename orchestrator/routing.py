@@ -63,6 +63,21 @@ def route(feature: Feature, settings: Settings, assign: Mapping[str, str] | None
     return routes
 
 
+def grouped(routes: Mapping[str, Route]) -> list[tuple[Route, list[str]]]:
+    """The routes of many tasks by their reason: one route for all that have the same, with the ids of the tasks.
+
+    Example:
+        >>> from orchestrator.config import Settings
+        >>> login = Feature(title="Login", tasks=[Task(id="T1", tags=["backend"]), Task(id="T2", tags=["backend"])])
+        >>> [(route.reason, tasks) for route, tasks in grouped(route(login, Settings()))]
+        [('tag backend → Senior Engineer', ['T1', 'T2'])]
+    """
+    groups: dict[tuple[str, str], tuple[Route, list[str]]] = {}
+    for task, one in routes.items():
+        groups.setdefault((one.specialist, one.reason), (one, []))[1].append(task)
+    return list(groups.values())
+
+
 def _nobody(task: Task, settings: Settings) -> Route:
     return Route(
         specialist="",

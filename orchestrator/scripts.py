@@ -33,6 +33,7 @@ PARTS: Mapping[str, frozenset[str]] = {
     "take_token": frozenset({"cascade", "start"}),
     "limits": frozenset({"cascade"}),
     "publish": frozenset({"cascade", "recover"}),
+    "learn": frozenset({"finish"}),
     "recount": frozenset({"finish", "hand_back", "move", "proceed", "recover", "start"}),
     "retire": frozenset({"finish", "hand_back", "recover"}),
     "walk": frozenset({"finish", "move", "proceed"}),

@@ -13,13 +13,14 @@ from typing import Any
 
 import redis
 
-from orchestrator import encoding, errors, flows, growth, lifecycle, schema, scripts, texts
+from orchestrator import encoding, errors, flows, growth, lifecycle, schema, scripts, sketch, texts
 from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
 from orchestrator.growth import Growth, Shape
 from orchestrator.keys import FeatureKeys, Keys
 from orchestrator.lifecycle import Attempts, BatchTally, Facts, Launch, Move
 from orchestrator.models import (
     OVER,
+    Completed,
     Failed,
     FailureCause,
     Feature,
@@ -409,10 +410,12 @@ class Store(Records):
         *,
         worker: str = "",
         delivery: str = "",
+        title: str = "",
     ) -> tuple[str, str, Facts]:
         """Commit an outcome and launch what follows from it, in one transaction.
 
-        With a `delivery`, only where that delivery of the message began the attempt.
+        With a `delivery`, only where that delivery of the message began the attempt. With the `title` of the feature,
+        how long a completed attempt took is learned for the next feature of this title.
 
         Returns:
             The code (see finish.lua), the task's status now, and what the cascade found.
@@ -422,6 +425,7 @@ class Store(Records):
             NotReplicated: It is committed, but too few replicas have it. To be asked again.
         """
         keys = self.keys.feature(feature_id)
+        is_learned = title and isinstance(outcome, Completed)
         finish = Call(
             "finish",
             [
@@ -434,6 +438,7 @@ class Store(Records):
                 keys.plan,
                 keys.resolved,
                 keys.freed,
+                self.keys.durations(title),
             ],
             [
                 task_id,
@@ -448,6 +453,8 @@ class Store(Records):
                 worker,
                 self.events_kept,
                 delivery,
+                sketch.KEPT if is_learned else 0,
+                sketch.DAYS * 86_400_000,
             ],
         )
         (code, status, *tally), answer = self._run_on(

@@ -346,6 +346,7 @@ class Shell:
             move,
             worker=run.worker,
             delivery=run.delivery,
+            title=run.title_to_learn_of,
         )
         what = f"the outcome of {run.task.id} ({outcome.status})"
         code, now, facts = self.outlast(finish, what)
@@ -423,6 +424,15 @@ class Run:
     def delivery(self) -> str:
         """The delivery of its message that began it."""
         return str(self.grant.state.get("delivery", ""))
+
+    @property
+    def title_to_learn_of(self) -> str:
+        """The title of the feature, where how long this attempt takes is how long the task takes; else "".
+
+        An attempt that only runs the gates of what was done before is short.
+        """
+        is_work = not self.is_feature_gates and self.grant.status == TaskStatus.IN_PROGRESS
+        return str(self.grant.head.get("title", "")) if is_work else ""
 
     def flow(self, settings: Settings) -> Flow:
         """The flow that the task takes."""

@@ -15,7 +15,7 @@ HOUSE = Path(__file__).parent.parent
 CORE = (
     "models", "graph", "planner", "simulation", "routing", "flows", "growth", "lifecycle", "notification", "report",
     "durations", "drawing", "encoding", "errors", "keys", "wording", "limits", "workers", "urls", "repetition", "texts",
-    "schema", "contract",
+    "schema", "contract", "sketch", "picture",
 )  # fmt: skip
 MAY_CALL_CELERY_LAZILY = {("models", "orchestrator.canvas")}
 """Plan.canvas(): the one door from the core to Celery, opened only when asked for."""

@@ -42,12 +42,10 @@ def find_needs(
     """
     if progress.status.is_over:
         return []
-    found = [
-        state
-        for state in (handle.unsettled() if states is None else states)
-        if needs.of_task(handle.id, state)
+    found = handle.unsettled() if states is None else states
+    stopped = [
+        state.id for state in found if state.status in flows.STOPPED and needs.of_task(handle.id, state)
     ]
-    stopped = [state.id for state in found if state.status in flows.STOPPED]
     wanted = [*stopped[: views.LIMIT], *([progress.gates_failed] if progress.gates_failed else [])]
     outcomes: Mapping[str, Outcome] = client.store.outcomes(handle.id, wanted) if wanted else {}
     return needs.of_feature(

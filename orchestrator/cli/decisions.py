@@ -35,7 +35,7 @@ def decision(feature_id: str, text: str, *tasks: str | None, as_json: bool) -> I
             handle.hold("T3")
     """
     with connection.client() as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         yield handle
         tell(client, handle, text, *tasks, as_json=as_json)
 
@@ -64,7 +64,7 @@ def retry(
 ) -> None:
     """Run what failed again. What is completed is never run again."""
     with connection.client() as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         wanted = _to_retry(handle, task_id, with_dependents=with_dependents, from_batch=from_batch)
         for state in wanted:
             _take_up(handle, state, note)
@@ -76,6 +76,8 @@ def retry(
 def _to_retry(
     handle: Handle, task_id: str | None, *, with_dependents: bool, from_batch: int | None
 ) -> list[TaskState]:
+    if task_id is not None and from_batch is None and not with_dependents:
+        return [standing.gates_state(task_id) if task_id.startswith("@") else handle.around(task_id)[0]]
     states = {state.id: state for state in handle.states()}
     stopped = [state for state in states.values() if standing.is_stopped(state)]
     if from_batch is not None or task_id is None:
@@ -91,8 +93,6 @@ def _to_retry(
         return [standing.gates_state(task_id)]
     if task_id not in states:
         raise errors.NoSuchTask(feature=handle.id, task=task_id)
-    if not with_dependents:
-        return [states[task_id]]
     followers = graph.dependents({state.id: state.depends_on for state in states.values()})
     behind = set(graph.behind(task_id, followers))
     return [states[task_id], *(state for state in stopped if state.id in behind)]
@@ -137,10 +137,10 @@ def assign(
 ) -> None:
     """Give a task that has not started to a specialist."""
     with connection.client() as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         handle.assign(task_id, specialist, note)
         if remember:
-            choices.remember_tag(client.store.task(feature_id, task_id), specialist, client.settings)
+            choices.remember_tag(client.store.task(handle.id, task_id), specialist, client.settings)
         tell(client, handle, f"{task_id} goes to {specialist}.", task_id, as_json=as_json)
 
 
@@ -178,9 +178,9 @@ def advance(
 ) -> None:
     """Move a task on by hand, as if its work had been done elsewhere."""
     with connection.client() as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         handle.advance(task_id, to, note)
-        status = client.store.state(feature_id, task_id).status
+        status = client.store.state(handle.id, task_id).status
         tell(client, handle, f"{task_id} is {status}.", task_id, as_json=as_json)
 
 
@@ -271,7 +271,7 @@ def pause(feature_id: options.FeatureId, note: options.Note = "", as_json: optio
 def launch(feature_id: options.FeatureId, as_json: options.AsJson = False) -> None:
     """Start the next batch of a feature that waits for it."""
     with connection.client() as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         handle.launch()
         tell(client, handle, f"Batch {handle.progress().batch} is launched.", as_json=as_json)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, routing, workers
+from orchestrator import errors, routing, wording, workers
 from orchestrator.cli import answers, connection, options, output, views
 from orchestrator.cli.snapshot import Reader
 from orchestrator.contract import needs
@@ -44,7 +44,7 @@ def status(
 
     with connection.client(looks=True) as client:
         if feature_id is not None:
-            handle = client.feature(feature_id)
+            handle = connection.find(client, feature_id)
             if as_json:
                 output.answer(answers.feature(client, handle, whole=whole, limit=limit, after=after), fields)
             else:
@@ -61,7 +61,7 @@ def progress(
 ) -> None:
     """Say in one line how far a feature is."""
     with connection.client(looks=True) as client:
-        found = client.feature(feature_id).progress()
+        found = connection.find(client, feature_id).progress()
     if as_json:
         output.answer(contracts.standing_of(found), fields)
     else:
@@ -122,13 +122,11 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
     batch = snapshot.of_batch(progress.batch)
     if short := standing.process_line(progress, _processes(client, progress)):
         output.say(f"{short}. More: celery -A orchestrator worker --concurrency {progress.cap}")
-    for late in standing.overdue_lines(
-        progress, batch, time.time(), _output_ages(client, progress.id, batch)
-    ):
+    ages = _output_ages(client, progress.id, standing.running_longest(batch)[: wording.SHOWN])
+    for late in standing.overdue_lines(progress, batch, time.time(), ages):
         output.say(late)
     for need in needs.of_feature(progress, handle.unsettled())[:NEEDS_SHOWN]:
-        if need.need != "overdue":  # the lines above say it, and this is the command that it names
-            output.say(remedies.need_line(need))
+        output.say(remedies.need_line(need))
 
 
 def _processes(client: Client, progress: Progress) -> int:
@@ -163,9 +161,9 @@ def explain(
 ) -> None:
     """Say why a task stands where it stands: what it waits for, or what went wrong, and what to do."""
     with connection.client(looks=True) as client:
-        handle = client.feature(feature_id)
-        task = client.store.task(feature_id, task_id)
-        states = {state.id: state for state in handle.states()}
+        handle = connection.find(client, feature_id)
+        task = client.store.task(handle.id, task_id)
+        states = {state.id: state for state in handle.around(task_id)}
         state = states[task_id]
         route = _route(client, task)
         progress = handle.progress()
@@ -179,6 +177,7 @@ def explain(
             route=route,
             listeners=_listeners(client, route) if state.phase == "launched" else None,
             limit=client.store.limit(state.limit) if state.limit else None,
+            before=client.store.before(handle.id, task_id),
         )
         if as_json:
             waits = answers.find_needs(

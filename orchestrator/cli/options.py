@@ -68,7 +68,7 @@ Remember = Annotated[
 MaybeTask = Annotated[
     str | None, typer.Argument(metavar="[TASK]", help="Id of a task; without it, the whole feature.")
 ]
-Reason = Annotated[str, typer.Option("--because", help="Why; kept in the feature's events.")]
+Reason = Annotated[str, typer.Option("--because", "--note", help="Why; kept in the feature's events.")]
 Note = Annotated[
     str, typer.Option("--note", help="Kept in the feature's events, and handed to the specialist.")
 ]

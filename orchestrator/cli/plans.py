@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestrator import config, drawing, feature_file, planner, routing
+from orchestrator import config, drawing, errors, feature_file, picture, planner, routing
 from orchestrator.cli import connection, options, output
 from orchestrator.config import Settings
 from orchestrator.contract import views
-from orchestrator.models import Feature, Plan, TaskStatus
+from orchestrator.models import Feature, Plan, Route, TaskStatus
+from orchestrator.picture import Picture
 from orchestrator.report.plans import plan_lines
 from orchestrator.report.routes import route_lines, share_lines
 
@@ -38,18 +39,23 @@ def plan(
     limit: options.Limit = views.LIMIT,
     after: options.After = "",
 ) -> None:
-    """Show what would run when, and who would do it. Nothing is stored."""
+    """Show what would run when, and who would do it. Nothing is stored.
+
+    How long a task takes is its estimate, else the median of its earlier runs, where Redis runs and knows of some.
+    """
     settings = config.load()
     feature = options.read_feature(file, settings, strategy, cap)
-    planned = make_plan(feature, settings)
+    feature_file.check(feature, settings.limits)
     routes = routing.route(feature, settings)
+    learned = _learned(feature, routes, settings)
+    planned = planner.plan(feature, settings.parallelism.max_parallel_tasks, learned=learned)
     if as_json:
         output.answer(views.plan(planned, routes, limit, after), fields)
         return
     for line in plan_lines(planned):
         output.say(line)
     output.say()
-    for line in share_lines(views.routes(feature, routes, limit)):
+    for line in share_lines(views.route_groups(routes)):
         output.say(line)
 
 
@@ -57,6 +63,16 @@ def make_plan(feature: Feature, settings: Settings) -> Plan:
     """The plan of a feature under the cap in force. Raises as the planner does."""
     feature_file.check(feature, settings.limits)
     return planner.plan(feature, settings.parallelism.max_parallel_tasks)
+
+
+def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) -> dict[str, float]:
+    """How long tasks without an estimate took before; Redis is asked only where it may know of some."""
+    may_know = not settings.is_embedded or (settings.folder / "redis").exists()
+    if not may_know or all(task.estimate is not None for task in feature.tasks):
+        return {}
+    from orchestrator import connections
+
+    return connections.learned(settings, feature, routes)
 
 
 def route(
@@ -71,9 +87,9 @@ def route(
     feature = options.read_feature(file, settings)
     routes = routing.route(feature, settings)
     if as_json:
-        output.answer(views.routes(feature, routes, limit, after), fields)
+        output.answer(views.routes(routes, limit, after), fields)
         return
-    groups = views.routes(feature, routes, limit, after)
+    groups = views.routes(routes, limit, after)
     for line in route_lines(groups):
         output.say(line)
 
@@ -87,17 +103,65 @@ def graph(
         typer.Option("--format", help="What to write; else as the output file is named, else Mermaid."),
     ] = None,
     file: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
+    around: Annotated[
+        str | None, typer.Option("--around", metavar="TASK", help="This task, and what is near it.")
+    ] = None,
+    depth: Annotated[int, typer.Option("--depth", min=1, max=100, help="How near, for --around.")] = 1,
+    critical: Annotated[
+        bool, typer.Option("--critical", help="The critical path, and what is beside it.")
+    ] = False,
+    batches: Annotated[bool, typer.Option("--batches", help="A box for each batch.")] = False,
+    whole: Annotated[bool, typer.Option("--all", help="Fold nothing, however large it gets.")] = False,
 ) -> None:
-    """Draw the dependency graph; of an enqueued feature, with where its tasks stand."""
+    """Draw the dependency graph; of an enqueued feature, with where its tasks stand.
+
+    Of a large graph, wide batches are folded to a box with a count. Of one with cycles, these are red.
+    """
+    if sum((around is not None, critical, batches)) > 1:
+        raise typer.BadParameter("choose one of --around, --critical and --batches")
     feature, states = _find(name)
     kind = format or SUFFIXES.get(file.suffix.lower() if file else "", Format.MERMAID)
-    draw = {Format.MERMAID: drawing.mermaid, Format.DOT: drawing.dot, Format.SVG: drawing.svg}
-    picture = draw[kind](feature, make_plan(feature, config.load()), states)
+    found, keep = _picture(feature, states, around, depth, critical=critical, batches=batches)
+    found = found if whole else picture.folded(found, keep=keep)
+    text = {
+        Format.MERMAID: lambda: drawing.mermaid(found, keep, whole=whole),
+        Format.DOT: lambda: drawing.dot(found),
+        Format.SVG: lambda: drawing.svg(found),
+    }[kind]()
+    for note in found.notes:
+        output.tell(f"{note}.")
     if file:
-        file.write_text(picture, "utf-8")
+        file.write_text(text, "utf-8")
         output.tell(f"Wrote {file}")
     else:
-        typer.echo(picture, nl=False)
+        typer.echo(text, nl=False)
+
+
+def _picture(
+    feature: Feature,
+    states: Mapping[str, TaskStatus] | None,
+    around: str | None,
+    depth: int,
+    *,
+    critical: bool,
+    batches: bool,
+) -> tuple[Picture, Collection[str]]:
+    """What is asked for, and what of it is not folded."""
+    try:
+        planned = make_plan(feature, config.load())
+    except errors.CircularDependency:
+        return picture.cyclic(feature), ()
+    levels = [batch.tasks for batch in planned.batches]
+    if around is not None:
+        try:
+            return picture.around(feature, levels, around, depth, states), [around]
+        except KeyError:
+            raise errors.NoSuchTask(feature=feature.id or feature.title, task=around) from None
+    if critical:
+        return picture.critical(planned, states), planned.critical_path
+    if batches:
+        return picture.by_batches(planned, states), ()
+    return picture.whole(feature, levels, states), ()
 
 
 def _find(name: str) -> tuple[Feature, Mapping[str, TaskStatus] | None]:
@@ -105,10 +169,10 @@ def _find(name: str) -> tuple[Feature, Mapping[str, TaskStatus] | None]:
     if name == "-" or looks_like_a_file or Path(name).is_file():
         return options.read_feature(name, config.load()), None
     with connection.client(looks=True) as client:
-        handle = client.feature(name)
+        handle = connection.find(client, name)
         progress = handle.progress()
         feature = Feature(
-            **client.store.head(name),
+            **client.store.head(handle.id),
             strategy=progress.strategy,
             max_parallel_tasks=progress.cap,
             tasks=tuple(handle.tasks()),

@@ -72,8 +72,8 @@ def watch(
     output.tell_what_starts(settings)
     had_server = workforce.has_server(settings)
     with connection.client() as client:
-        handle = client.feature(feature_id)
-        after = client.store.last_event(feature_id)
+        handle = connection.find(client, feature_id)
+        after = client.store.last_event(handle.id)
         if handle.progress().is_settled:
             _conclude(client, handle, as_json=as_json, fields=fields)
         workforce.tell_outdated(client)

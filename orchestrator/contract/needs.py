@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from orchestrator import flows
 from orchestrator.contract.shapes import Action, Argument, Need, NeedKind
 from orchestrator.models import Blocked, Failed, FeatureStatus, Outcome, Progress, Task, TaskState, TaskStatus
+from orchestrator.report.standing import running_longest
 
 TEXT = Argument(type="string")
 MAYBE_TEXT = Argument(type="string", required=False)
@@ -99,7 +100,7 @@ def of_feature(
         for state in states
         if of_task(progress.id, state)
     ]
-    return [*found, *_of_the_whole(progress, (outcomes or {}).get(progress.gates_failed))]
+    return [*found, *_of_the_whole(progress, states, (outcomes or {}).get(progress.gates_failed))]
 
 
 def of_state(
@@ -159,7 +160,7 @@ def _told(outcome: Outcome | None) -> dict[str, str]:
     }
 
 
-def _of_the_whole(progress: Progress, gates: Outcome | None) -> list[Need]:
+def _of_the_whole(progress: Progress, states: Sequence[TaskState], gates: Outcome | None) -> list[Need]:
     found = []
     if progress.gates_failed:
         retry = action("retry", progress.id, progress.gates_failed)
@@ -172,6 +173,7 @@ def _of_the_whole(progress: Progress, gates: Outcome | None) -> list[Need]:
         launch = action("launch", progress.id)
         found.append(Need(need="launch", batch=progress.batch + 1, actions=(launch,)))
     if progress.is_overdue and progress.in_flight:
-        look = action("status", progress.id)
+        longest = running_longest(states)
+        look = action("logs", progress.id, longest[0].id) if longest else action("watch", progress.id)
         found.append(Need(need="overdue", batch=progress.batch, actions=(look,)))
     return found

@@ -112,6 +112,7 @@ class FeatureLine(Answer):
     batches: int = 0
     total: int = Field(default=0, description="tasks")
     completed: int = 0
+    skipped: int = 0
     stopped: int = Field(default=0, description="tasks that failed, are blocked, or were cancelled alone")
     in_flight: int = 0
     created: Moment = ""
@@ -147,6 +148,7 @@ class FeatureAnswer(Answer):
     batches: int = 1
     total: int = Field(description="tasks")
     completed: int = 0
+    skipped: int = 0
     stopped: int = Field(default=0, description="tasks that failed, are blocked, or were cancelled alone")
     in_flight: int = 0
     queued: int = 0
@@ -162,7 +164,9 @@ class FeatureAnswer(Answer):
     created: Moment = ""
     started: Moment = ""
     finished: Moment = ""
-    expected_end: Moment = ""
+    expected_end: Annotated[
+        Moment, Field(description="absent where some duration is unknown, or a person is asked first")
+    ] = ""
     tasks: tuple[TaskLine, ...] = Field(default=(), description="of a large feature those of the open batch")
     needs: tuple[Need, ...] = ()
     left_out: LeftOut = Field(default_factory=dict)
@@ -180,6 +184,7 @@ class Standing(Answer):
     batch: int = 0
     batches: int = 0
     completed: int
+    skipped: int = 0
     total: int
     in_flight: int = 0
     stopped: int = 0
@@ -333,8 +338,18 @@ class PlannedBatch(Answer):
     batch: int
     tasks: tuple[str, ...] = Field(default=(), description="in launch order")
     total: int = Field(default=0, description="tasks, where not all are named")
-    seconds: float = Field(description="expected under the cap")
+    seconds: float | None = Field(
+        default=None, description="expected under the cap; absent where that is not known of each task"
+    )
     sub_batches: int = Field(default=0, description="parts of a batch that is wider than the cap")
+
+
+class Sources(Answer):
+    """Where it is from how long tasks take: so many tasks each. Without `unknown`, the plan has its times."""
+
+    written: int = Field(default=0, description="have an estimate")
+    learned: int = Field(default=0, description="have none, and take the median of their earlier runs")
+    unknown: int = Field(default=0, description="have none, and were never completed before")
 
 
 class Blocking(Answer):
@@ -354,12 +369,15 @@ class Planned(Answer):
     requested: str = ""
     cap: int
     total: int = Field(description="tasks")
-    seconds: float = Field(description="expected, under the cap")
-    guessed: bool = Field(default=False, description="some tasks have no estimate")
-    total_seconds: float = Field(description="one task after the other")
-    critical_seconds: float = 0.0
-    expected_batched: float = 0.0
-    expected_dataflow: float = 0.0
+    sources: Sources
+    seconds: float | None = Field(
+        default=None,
+        description="expected, under the cap; absent, as all seconds of the whole, where unknown",
+    )
+    total_seconds: float | None = Field(default=None, description="one task after the other")
+    critical_seconds: float | None = None
+    expected_batched: float | None = None
+    expected_dataflow: float | None = None
     barrier_percent: int = Field(default=0, description="what the barrier between batches costs")
     batches: tuple[PlannedBatch, ...] = ()
     critical_path: tuple[str, ...] = ()

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from orchestrator import flows
+from orchestrator import flows, routing
 from orchestrator.contract import shapes
 from orchestrator.contract.compact import moment
 from orchestrator.limits import Limit
 from orchestrator.models import (
     Completed,
     Event,
-    Feature,
     Outcome,
     Plan,
     Progress,
@@ -123,8 +122,7 @@ def feature(
     part, left, cursor = page(states, limit, after, lambda state: state.id)
     told = said or {}
     started, end = progress.started or progress.created, progress.finished or now
-    is_moving = not (progress.stopped or progress.is_paused or progress.status.is_over)
-    expected = progress.expected_end if is_moving and (progress.expected_end or 0) > now else None
+    expected = progress.expected_end if (progress.expected_end or 0) > now else None
     return shapes.FeatureAnswer(
         feature=progress.id,
         title=progress.title,
@@ -136,6 +134,7 @@ def feature(
         batches=progress.batches,
         total=progress.total,
         completed=progress.completed,
+        skipped=progress.skipped,
         stopped=progress.stopped,
         in_flight=progress.in_flight,
         queued=progress.queued,
@@ -172,6 +171,7 @@ def feature_line(found: Progress | Unreadable, needs: Sequence[shapes.Need] = ()
         batches=found.batches,
         total=found.total,
         completed=found.completed,
+        skipped=found.skipped,
         stopped=found.stopped,
         in_flight=found.in_flight,
         created=moment(found.created),
@@ -202,6 +202,7 @@ def standing_of(progress: Progress) -> shapes.Standing:
         batch=progress.batch,
         batches=progress.batches,
         completed=progress.completed,
+        skipped=progress.skipped,
         total=progress.total,
         in_flight=progress.in_flight,
         stopped=progress.stopped,
@@ -252,22 +253,14 @@ IMPLIED: Mapping[str, tuple[str, ...]] = {
 """The status that an event leads to as a rule."""
 
 
-def route_groups(
-    tasks: Sequence[Task], routes: Mapping[str, Route], limit: int = LIMIT
-) -> tuple[shapes.RouteGroup, ...]:
+def route_groups(routes: Mapping[str, Route], limit: int = LIMIT) -> tuple[shapes.RouteGroup, ...]:
     """Who gets each task and why, with the tasks of one specialist and reason together."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for task in tasks:
-        route = routes[task.id]
-        groups.setdefault((route.specialist, route.reason), []).append(task.id)
-    return tuple(route_group(routes[named[0]], named, limit) for named in groups.values())
+    return tuple(route_group(route, tasks, limit) for route, tasks in routing.grouped(routes))
 
 
-def routes(
-    feature: Feature, found: Mapping[str, Route], limit: int = LIMIT, after: str = ""
-) -> shapes.Routes:
-    """Who gets each task of a feature, and why; `after` is the number of the last group of the part before."""
-    groups = list(enumerate(route_groups(feature.tasks, found, limit), 1))
+def routes(found: Mapping[str, Route], limit: int = LIMIT, after: str = "") -> shapes.Routes:
+    """Who gets each task, and why; `after` is the number of the last group of the part before."""
+    groups = list(enumerate(route_groups(found, limit), 1))
     part, left, cursor = page(groups, limit, after, lambda numbered: str(numbered[0]))
     return shapes.Routes(
         routes=tuple(group for _, group in part), left_out=left_out(routes=left), after=cursor
@@ -293,27 +286,24 @@ def route_group(route: Route, tasks: Sequence[str] = (), limit: int = LIMIT) -> 
 def plan(planned: Plan, routes: Mapping[str, Route], limit: int = LIMIT, after: str = "") -> shapes.Planned:
     """What would run when, and who would do it."""
     batches, left, cursor = page(planned.batches, limit, after, lambda batch: str(batch.number))
-    groups = route_groups(planned.feature.tasks, routes, limit)
-    path = planned.critical_path
+    groups = route_groups(routes, limit)
+    path, known = planned.critical_path, planned.known
     return shapes.Planned(
         title=planned.feature.title,
         strategy=planned.strategy,
         requested=planned.requested,
         cap=planned.cap,
         total=len(planned.feature.tasks),
-        seconds=planned.expected_seconds,
-        guessed=planned.is_guess,
-        total_seconds=planned.total_seconds,
-        critical_seconds=planned.critical_seconds,
-        expected_batched=planned.expected_batched,
-        expected_dataflow=planned.expected_dataflow,
-        barrier_percent=planned.barrier_percent,
+        sources=shapes.Sources(
+            written=planned.written, learned=len(planned.learned), unknown=planned.unknown
+        ),
+        **({} if planned.is_guess else _seconds(planned)),
         batches=tuple(
             shapes.PlannedBatch(
                 batch=batch.number,
                 tasks=batch.tasks[:limit],
                 total=len(batch.tasks) if len(batch.tasks) > limit else 0,
-                seconds=batch.expected,
+                seconds=batch.expected if known.issuperset(batch.tasks) else None,
                 sub_batches=len(batch.sub_batches),
             )
             for batch in batches
@@ -331,6 +321,17 @@ def plan(planned: Plan, routes: Mapping[str, Route], limit: int = LIMIT, after: 
         ),
         after=cursor,
     )
+
+
+def _seconds(planned: Plan) -> dict[str, float]:
+    return {
+        "seconds": planned.expected_seconds,
+        "total_seconds": planned.total_seconds,
+        "critical_seconds": planned.critical_seconds,
+        "expected_batched": planned.expected_batched,
+        "expected_dataflow": planned.expected_dataflow,
+        "barrier_percent": planned.barrier_percent,
+    }
 
 
 def brief(task: Task) -> shapes.Brief:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from orchestrator.contract.shapes import RouteGroup, Routes
 from orchestrator.wording import count, some
 
 SHOWN_REASONS = 4
+SHOWN_SPECIALISTS = 20
 
 
 def route_lines(routes: Routes) -> list[str]:
@@ -19,21 +22,22 @@ def route_lines(routes: Routes) -> list[str]:
     return [*lines, *more]
 
 
-def share_lines(routes: Routes) -> list[str]:
-    """A line for each specialist, with how many tasks there are, and why.
+def share_lines(routes: Iterable[RouteGroup]) -> list[str]:
+    """A line for each specialist, with how many tasks there are, and why: for each reason once.
 
     Example:
         ['Implementation Specialist: 9 tasks (tag backend; tag testing)', 'Senior Engineer: 1 task (tag bug)']
     """
     shares: dict[str, list[RouteGroup]] = {}
-    for group in routes.routes:
+    for group in routes:
         shares.setdefault(_who(group), []).append(group)
     lines = [
         f"{who}: {count(sum(group.total or len(group.tasks) for group in groups), 'task')}"
         f" ({some([_why(group) for group in groups], SHOWN_REASONS, separator='; ')})"
-        for who, groups in shares.items()
+        for who, groups in list(shares.items())[:SHOWN_SPECIALISTS]
     ]
-    return [*lines, *(f"and {number:,} more" for number in routes.left_out.values())]
+    more = len(shares) - len(lines)
+    return lines + ([f"and {count(more, 'more specialist')}"] if more > 0 else [])
 
 
 def _who(group: RouteGroup) -> str:

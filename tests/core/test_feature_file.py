@@ -360,11 +360,26 @@ def test_tasks_that_are_all_wrong_do_not_make_an_empty_list() -> None:
 
 
 def test_the_text_of_very_many_mistakes_is_short_and_the_facts_are_complete() -> None:
-    error = refusal("title: x\ntasks:\n" + "  - {id: a b}\n" * 300)
+    error = refusal("title: x\ntasks:\n" + "".join(f"  - {{id: a {at}}}\n" for at in range(300)))
 
-    assert len(error.lines) > 300
+    assert len(error.lines) == 300
     assert len(str(error).splitlines()) == feature_file.MOST_SHOWN + 3
     assert f"… and {len(error.lines) - feature_file.MOST_SHOWN} more" in str(error)
+
+
+def test_one_name_that_many_tasks_have_wrong_is_one_line_with_its_count() -> None:
+    # Given 88 tasks that depend on a task that there is not, among other mistakes
+    tasks = [f"  - {{id: T{at}, depends_on: [base]}}\n" for at in range(88)]
+    others = ["  - {id: U1, depends_on: [bsae]}\n", "  - {id: U2, estimate: soon}\n"]
+
+    error = refusal("title: x\ntasks:\n" + "".join(tasks + others))
+
+    # Then the name has one line, and the facts hold them all
+    (line,) = (line for line in str(error).splitlines() if '"base"' in line)
+    assert line.startswith("  line 3, T0.depends_on[0]: ")
+    assert line.endswith(" (88 times)")
+    assert sum("soon" in line or "bsae" in line for line in str(error).splitlines()) == 2
+    assert len(error.lines) == 90
 
 
 def test_a_mistake_behind_an_alias_is_where_the_alias_is() -> None:
@@ -573,7 +588,7 @@ def test_data_of_a_task_may_have_many_keys() -> None:
 
 def test_the_lines_of_mistakes_are_looked_for_no_further_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a text with more mistakes than are told
-    text = json.dumps({"title": "x", "tags": [1] * MANY, "tasks": [{"id": "T1"}]}, indent=0)
+    text = json.dumps({"title": "x", "tags": list(range(MANY)), "tasks": [{"id": "T1"}]}, indent=0)
     events: list[yaml.Event] = []
     parse = yaml.parse
 
@@ -587,5 +602,5 @@ def test_the_lines_of_mistakes_are_looked_for_no_further_than_needed(monkeypatch
     said = str(refusal(text, is_json=True))
 
     # Then each that is told has its line, and the text behind them is not read again
-    assert "line 103, tags[99]: 1: is a number" in said
+    assert "line 103, tags[99]: 99: is a number" in said
     assert len(events) < 2_000

@@ -48,7 +48,7 @@ def test_all_that_needs_a_person_is_named_with_its_command() -> None:
         ("T3: waits for a review", "orchestrator approve login-1 T3"),
         ("T4: waits for a specialist", 'orchestrator assign login-1 T4 "SPECIALIST"'),
         ("T5: on-hold", "orchestrator resume login-1 T5"),
-        ("batch 1 is overdue", "orchestrator status login-1"),
+        ("batch 1 is overdue", "orchestrator logs login-1 T6"),
     ]
     assert needs.of_feature(progress(status="completed"), states) == []
 

@@ -60,7 +60,7 @@ def test_a_plan_shows_batches_critical_path_and_who_does_what() -> None:
     result = orchestrate("plan", "login.yaml")
     assert result.exit_code == 0
     assert "Batch 1: T1 Create schema, T3 Write prose" in result.stdout
-    assert "Critical path: T1 → T2" in result.stdout
+    assert "Critical path, by complexity: T1 → T2" in result.stdout
     assert "tag bug → Senior Engineer (before backend)" in result.stdout
 
 
@@ -90,6 +90,15 @@ def test_a_large_plan_counts_the_tasks_of_each_route() -> None:
     write("large.yaml", {"title": "Large", "tasks": [{"id": f"T{number}"} for number in range(500)]})
     result = orchestrate("plan", "large.yaml")
     assert "Implementation Specialist: 500 tasks (" in result.stdout
+    assert len(result.stdout.splitlines()) < 20
+
+
+def test_a_plan_names_each_reason_for_a_route_once() -> None:
+    tasks = [{"id": f"T{number}", "tags": ["backend"] if number % 2 else []} for number in range(500)]
+    write("large.yaml", {"title": "Large", "tasks": tasks})
+    result = orchestrate("plan", "large.yaml")
+    assert result.stdout.count("the task has no tags") == 1
+    assert result.stdout.count("tag backend") == 1
     assert len(result.stdout.splitlines()) < 20
 
 
@@ -292,7 +301,7 @@ def test_a_terminal_without_unicode_gets_question_marks_not_a_traceback() -> Non
         timeout=60,
     )
     assert done.returncode == 0
-    assert "Critical path: T1 ? T2" in done.stdout
+    assert "Critical path, by complexity: T1 ? T2" in done.stdout
 
 
 @pytest.mark.bounds

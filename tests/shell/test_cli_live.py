@@ -402,6 +402,31 @@ def test_limits_are_shown_and_changed(project: Project) -> None:
     assert project.json("limits", "reset") == {}
 
 
+def test_a_feature_is_found_by_the_beginning_of_its_id_and_given_up_with_a_note(project: Project) -> None:
+    # Given two features whose ids begin alike
+    project.type("enqueue", project.feature("prefix-one", task("T1", "/bin/false")))
+    project.type("run", project.feature("prefix-two", task("T1")))
+    # When one of them is named by enough of its id
+    shown = project.type("status", "prefix-o")
+    unclear = project.type("status", "prefix")
+    # Then it is the one, and what is not clear or too short is refused
+    assert "prefix-one" in shown.stdout
+    assert unclear.returncode == 2
+    assert "begins with prefix: prefix-one, prefix-two. Write more of it." in unclear.stderr
+    assert "No feature has the id pre." in project.type("status", "pre").stderr
+    assert project.type("fail", "prefix-o", "--note", "no need").returncode == 0
+    assert project.json("status", "prefix-one")["status"] == "failed"
+
+
+def test_what_a_task_took_is_the_estimate_of_the_next_run_and_the_plan_says_so(project: Project) -> None:
+    file = project.feature("learn-1", task("T1"), title="Learn")
+    assert "1 task has none and was never completed before" in project.type("plan", file).stdout
+    project.type("run", file)
+    again = project.type("plan", file).stdout
+    assert "1 task takes the median of its earlier runs" in again
+    assert "Expected " in again
+
+
 def test_an_unknown_feature_or_task_is_told(project: Project) -> None:
     project.type("run", project.feature("known", task("T1")))
     assert project.json("explain", "known", "T9")["code"] == "no-such-task"
