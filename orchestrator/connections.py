@@ -13,7 +13,7 @@ from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from orchestrator import broker, embedded, forks, refusals, urls
+from orchestrator import broker, embedded, errors, forks, refusals, urls
 from orchestrator.config import Settings
 from orchestrator.keys import Keys
 from orchestrator.models import Feature, Route
@@ -123,27 +123,23 @@ def open_store(settings: Settings) -> Store:
     )
 
 
-def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -> dict[str, float]:
-    """What the Redis in force knows of how long tasks take, as `Store.learned`; nothing where none runs or answers."""
-    if settings.is_embedded:
-        running = embedded.running(settings)
-        server = urls.read(running) if running else None
-    else:
-        server = settings.redis.server
-    if server is None:
+def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -> dict[str, float] | None:
+    """What the Redis in force knows of how long tasks take, as `Store.learned`; None where it does not answer at once.
+
+    Where none is configured, the folder's own is asked; one that was never started knows nothing, and is not started.
+    """
+    if settings.is_embedded and not (settings.folder / "redis").exists():
         return {}
     at_once = {
         "socket_connect_timeout": LOOK_SECONDS,
         "socket_timeout": LOOK_SECONDS,
         "retry": Retry(NoBackoff(), 0),
     }
-    client = open_client(server, **at_once)
     try:
-        return Store(client, Keys(settings.redis.prefix)).learned(feature, routes)
-    except redis.RedisError:
-        return {}
-    finally:
-        client.close()
+        with contextlib.closing(open_client(redis_url(settings), **at_once)) as client:
+            return Store(client, Keys(settings.redis.prefix)).learned(feature, routes)
+    except (redis.RedisError, errors.NoRedisServer, errors.RedisDidNotStart):
+        return None
 
 
 def is_broker(settings: Settings) -> bool:

@@ -691,8 +691,11 @@ class Progress(Model):
     @property
     def stopped(self) -> int:
         """Tasks that hold their batch open until a person acts: failed, blocked, or cancelled alone."""
-        stopped = (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.CANCELLED)
-        return sum(self.counts.get(status, 0) for status in stopped)
+        failed, blocked, cancelled = (
+            self.counts.get(status, 0)
+            for status in (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.CANCELLED)
+        )
+        return failed + blocked + max(0, cancelled - self.skipped)
 
     @property
     def percent(self) -> int:

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from orchestrator.client import Client, Handle
 
 
+FEATURE = "{feature}"
+"""The id of the feature, in a text that is written before it is known."""
+
+
 @contextlib.contextmanager
 def decision(feature_id: str, text: str, *tasks: str | None, as_json: bool) -> Iterator[Handle]:
     """A feature about which the `with` decides something, which is told once it is done.
 
     Args:
         feature_id: The feature.
-        text: What is so then.
+        text: What is so then; FEATURE stands for the id in it, which may have been typed in short.
         tasks: The tasks that it is about.
         as_json: Tell it as JSON.
 
@@ -37,7 +41,7 @@ def decision(feature_id: str, text: str, *tasks: str | None, as_json: bool) -> I
     with connection.client() as client:
         handle = connection.find(client, feature_id)
         yield handle
-        tell(client, handle, text, *tasks, as_json=as_json)
+        tell(client, handle, text.replace(FEATURE, handle.id), *tasks, as_json=as_json)
 
 
 def tell(client: Client, handle: Handle, text: str, *tasks: str | None, as_json: bool) -> None:
@@ -151,7 +155,7 @@ def approve(
     as_json: options.AsJson = False,
 ) -> None:
     """Approve a task that is in review, or a feature that waits for its review."""
-    with decision(feature_id, f"{task_id or feature_id} is approved.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id or FEATURE} is approved.", task_id, as_json=as_json) as handle:
         if task_id is None:
             handle.approve_feature(note)
         else:
@@ -202,7 +206,7 @@ def resume(
     as_json: options.AsJson = False,
 ) -> None:
     """Take up again a task that was on hold or deferred, or a feature that was paused."""
-    with decision(feature_id, f"{task_id or feature_id} goes on.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id or FEATURE} goes on.", task_id, as_json=as_json) as handle:
         if task_id is None:
             handle.resume(note)
         else:
@@ -227,7 +231,7 @@ def cancel(
     as_json: options.AsJson = False,
 ) -> None:
     """Cancel a feature, or one task: nothing more of it starts, and what runs is ended within seconds."""
-    with decision(feature_id, f"{task_id or feature_id} is cancelled.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id or FEATURE} is cancelled.", task_id, as_json=as_json) as handle:
         if task_id is None:
             handle.cancel(note)
         else:
@@ -254,7 +258,7 @@ def fail(
     as_json: options.AsJson = False,
 ) -> None:
     """Give a feature up: as cancel, and it counts as failed. Or one task: if it runs, its work is ended."""
-    text = f"{task_id} has failed." if task_id else f"{feature_id} is given up."
+    text = f"{task_id} has failed." if task_id else f"{FEATURE} is given up."
     with decision(feature_id, text, task_id, as_json=as_json) as handle:
         if task_id is None:
             handle.fail(because)
@@ -264,7 +268,7 @@ def fail(
 
 def pause(feature_id: options.FeatureId, note: options.Note = "", as_json: options.AsJson = False) -> None:
     """Start nothing more of a feature until `resume`; what runs goes on to its end."""
-    with decision(feature_id, f"{feature_id} is paused.", as_json=as_json) as handle:
+    with decision(feature_id, f"{FEATURE} is paused.", as_json=as_json) as handle:
         handle.pause(note)
 
 
@@ -283,6 +287,6 @@ def cap(
 ) -> None:
     """Change how many tasks of a feature may run at once, while it runs."""
     with decision(
-        feature_id, f"At most {wording.count(most, 'task')} of {feature_id} at once.", as_json=as_json
+        feature_id, f"At most {wording.count(most, 'task')} of {FEATURE} at once.", as_json=as_json
     ) as handle:
         handle.set_cap(most)

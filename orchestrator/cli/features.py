@@ -166,7 +166,7 @@ def explain(
         states = {state.id: state for state in handle.around(task_id)}
         state = states[task_id]
         route = _route(client, task)
-        progress = handle.progress()
+        progress, before = handle.progress(), client.store.before(handle.id, task_id)
         found = explanation.explain(
             task,
             state,
@@ -177,13 +177,13 @@ def explain(
             route=route,
             listeners=_listeners(client, route) if state.phase == "launched" else None,
             limit=client.store.limit(state.limit) if state.limit else None,
-            before=client.store.before(handle.id, task_id),
+            before=before,
         )
         if as_json:
             waits = answers.find_needs(
                 client, handle, progress, needs.in_the_way(task, state, progress, states)
             )
-            output.answer(contracts.explained(found, waits, route), fields)
+            output.answer(contracts.explained(found, waits, route, before), fields)
             return
     output.say(found.answer, "bold")
     for detail in found.details:

@@ -41,7 +41,7 @@ def plan(
 ) -> None:
     """Show what would run when, and who would do it. Nothing is stored.
 
-    How long a task takes is its estimate, else the median of its earlier runs, where Redis runs and knows of some.
+    How long a task takes is its estimate, else the median of its earlier runs, where there were some.
     """
     settings = config.load()
     feature = options.read_feature(file, settings, strategy, cap)
@@ -66,13 +66,17 @@ def make_plan(feature: Feature, settings: Settings) -> Plan:
 
 
 def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) -> dict[str, float]:
-    """How long tasks without an estimate took before; Redis is asked only where it may know of some."""
-    may_know = not settings.is_embedded or (settings.folder / "redis").exists()
-    if not may_know or all(task.estimate is not None for task in feature.tasks):
+    """How long tasks without an estimate took before; Redis is asked only where there are some."""
+    if all(task.estimate is not None for task in feature.tasks):
         return {}
     from orchestrator import connections
 
-    return connections.learned(settings, feature, routes)
+    found = connections.learned(settings.for_looking(), feature, routes)
+    if found is None:
+        output.tell(
+            "How long tasks took before is not known: Redis does not answer. See `orchestrator doctor`."
+        )
+    return found or {}
 
 
 def route(

@@ -225,6 +225,14 @@ class Routes(Answer):
     after: After = ""
 
 
+class Before(Answer):
+    """How long a task took in earlier features of the same title, by the same specialist."""
+
+    times: int = Field(description="that it was completed")
+    median: float
+    p90: float = Field(description="seconds that 9 of 10 attempts took at most")
+
+
 class Explained(Answer):
     """Of `explain`: why a task stands where it stands."""
 
@@ -235,6 +243,7 @@ class Explained(Answer):
     phase: str = ""
     answer: str
     details: tuple[str, ...] = ()
+    before: Before | None = None
     needs: tuple[Need, ...] = ()
     route: RouteGroup | None = None
 

@@ -24,6 +24,7 @@ from orchestrator.models import (
 )
 from orchestrator.report import standing
 from orchestrator.report.explanation import Explanation
+from orchestrator.sketch import Sketch
 
 T = TypeVar("T")
 
@@ -179,7 +180,9 @@ def feature_line(found: Progress | Unreadable, needs: Sequence[shapes.Need] = ()
     )
 
 
-def explained(found: Explanation, needs: Sequence[shapes.Need], route: Route | None) -> shapes.Explained:
+def explained(
+    found: Explanation, needs: Sequence[shapes.Need], route: Route | None, before: Sketch | None = None
+) -> shapes.Explained:
     """Why a task stands where it stands. What it waits for that somebody has to do stands in the needs."""
     return shapes.Explained(
         feature=found.feature,
@@ -188,10 +191,15 @@ def explained(found: Explanation, needs: Sequence[shapes.Need], route: Route | N
         status=str(found.status),
         phase=found.phase,
         answer=found.answer,
-        details=tuple(line for line in found.details if not line.startswith(("| ", "Route: "))),
+        details=tuple(line for line in found.details if not line.startswith(TOLD_APART)),
+        before=shapes.Before(**before._asdict()) if before else None,
         needs=tuple(needs[:LIMIT]),
         route=route_group(route) if route else None,
     )
+
+
+TOLD_APART = ("| ", "Route: ", "In earlier features ")
+"""Details that have fields of their own."""
 
 
 def standing_of(progress: Progress) -> shapes.Standing:

@@ -254,8 +254,7 @@ def overdue_lines(
         lines.append(f"  {state.label}: {', '.join(facts)}")
     others = Counter(map(word, unfinished)) - Counter(map(word, shown))
     if others:
-        more = f"and {others.total():,} more" if shown else f"{others.total():,} of its tasks"
-        lines.append(f"  {more}: {', '.join(counted(others))}")
+        lines.append(f"  {'and ' if shown else ''}{', '.join(counted(others))}")
     return lines
 
 

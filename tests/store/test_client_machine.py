@@ -62,6 +62,7 @@ ON_TASKS: dict[str, tuple[Act, tuple[TaskStatus, ...]]] = {
     "depend": (lambda handle, task: handle.depend(task, "T0"), (S.PENDING,)),
     "outcome": (lambda handle, task: handle.outcome(task), (S.COMPLETED,)),
     "result": (lambda handle, task: handle.result(task), (S.COMPLETED,)),
+    "around": (lambda handle, task: handle.around(task), tuple(S)),
 }
 """What is done to a task, and where that task stands when it can succeed."""
 
