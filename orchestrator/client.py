@@ -335,6 +335,11 @@ class Client:
         return self._titled(self.store.states(feature_id, batches))
 
     @_translated
+    def _resting(self, feature_id: str) -> list[TaskState]:
+        found = self.store.resting(feature_id)
+        return self._titled(self.store.states_of(feature_id, found) if found else [])
+
+    @_translated
     def _around(self, feature_id: str, task_id: str) -> list[TaskState]:
         task = self.store.task(feature_id, task_id)
         near = self.store.states_of(feature_id, [task_id, *task.depends_on])
@@ -486,11 +491,15 @@ class Handle:
     def unsettled(self) -> list[TaskState]:
         """Where the tasks stand that matter now: those of the open batch, and of the others what waits for a person.
 
-        The cost is that of the open batch, unless a person stopped a task before its turn.
+        The cost is that of the open batch; where a person stopped a task before its turn, that of what has begun too.
         """
         progress = self.progress()
-        states = self.states(None if progress.rests_elsewhere() else [max(1, progress.batch)])
-        return [state for state in states if state.batch == progress.batch or not state.resolved]
+        states = self.states([max(1, progress.batch)])
+        if not progress.rests_elsewhere():
+            return states
+        known = {state.id for state in states}
+        elsewhere = [state for state in self._client._resting(self.id) if state.id not in known]
+        return sorted([*states, *elsewhere], key=lambda state: state.batch)
 
     def events(self, after: str = "-", block: float | None = None) -> list[Event]:
         """The events after the one with this id, at most 1,000; `block` waits so many seconds for one."""

@@ -127,6 +127,17 @@ class TaskStatus(StrEnum):
     DEFERRED = "deferred"
 
 
+RESTING = (
+    TaskStatus.FAILED,
+    TaskStatus.BLOCKED,
+    TaskStatus.ON_HOLD,
+    TaskStatus.DEFERRED,
+    TaskStatus.CANCELLED,
+    TaskStatus.IN_REVIEW,
+)
+"""A task in one of these waits for a person, unless it is resolved."""
+
+
 class FeatureStatus(StrEnum):
     """Where a feature stands. It follows from its tasks, but for `cancelled`, which a person asks for."""
 
@@ -709,8 +720,10 @@ class Progress(Model):
 
     def rests_elsewhere(self) -> bool:
         """Some task that waits for a person is not in the open batch: a person stopped it before its turn."""
-        resting = ("failed", "blocked", "on-hold", "deferred", "cancelled", "in-review")
-        return any(self.counts.get(s, 0) > self.batch_counts.get(s, 0) for s in map(TaskStatus, resting))
+        is_unassigned = self.unassigned > 0 and self.strategy is Strategy.DATAFLOW
+        return is_unassigned or any(
+            self.counts.get(status, 0) > self.batch_counts.get(status, 0) for status in RESTING
+        )
 
     @property
     def awaits_launch(self) -> bool:

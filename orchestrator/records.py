@@ -20,6 +20,7 @@ from orchestrator.growth import Shape
 from orchestrator.keys import FeatureKeys, Keys
 from orchestrator.limits import Holder, Limit
 from orchestrator.models import (
+    RESTING,
     Event,
     Feature,
     FeatureStatus,
@@ -291,6 +292,12 @@ class Records:
         with readable(feature_id):
             return [encoding.parse_task(tasks[task]) for task in encoding.parse_members(batches)]
 
+    @_readable
+    def dependencies(self, feature_id: str) -> dict[str, list[str]]:
+        """What each task depends on; the rest of the tasks is not looked at, for there may be very many."""
+        tasks: Any = self.client.hgetall(self.keys.feature(feature_id).tasks)
+        return {task: json.loads(stored).get("depends_on", []) for task, stored in tasks.items()}
+
     def durations(self, title: str, specialists: Mapping[str, str]) -> dict[str, Sketch]:
         """How long tasks took in features of a title; a task that was never completed is left out.
 
@@ -437,6 +444,17 @@ class Records:
                     rank = 0 if status in STOPPED else 2 if status == TaskStatus.PENDING else 1
                     found.append((rank, task))
         return [task for _, task in heapq.nsmallest(most, found, key=lambda one: one[0])]
+
+    @_readable
+    def resting(self, feature_id: str) -> list[str]:
+        """The tasks of all batches that wait for a person. What was never begun is not looked at."""
+        keys = self.keys.feature(feature_id)
+        found = set(map(str, self.client.smembers(keys.unassigned)))
+        for task, stored in self.client.hscan_iter(keys.states, count=CHUNK):
+            state = json.loads(stored)
+            if state.get("status") in RESTING and not state.get("resolved"):
+                found.add(str(task))
+        return sorted(found)
 
     def in_slots(self, feature_id: str, most: int) -> list[str]:
         """Some of the tasks that hold a slot."""

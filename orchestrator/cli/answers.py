@@ -52,16 +52,16 @@ def find_needs(
         progress,
         found,
         outcomes=outcomes,
-        behind=_behind(handle, stopped),
+        behind=_behind(client, handle, stopped),
         specialists=client.settings.specialists,
     )
 
 
-def _behind(handle: Handle, stopped: Sequence[str]) -> dict[str, list[str]]:
+def _behind(client: Client, handle: Handle, stopped: Sequence[str]) -> dict[str, list[str]]:
     """The tasks that wait behind each of the first that stopped."""
     if not stopped:
         return {}
-    followers = graph.dependents({state.id: state.depends_on for state in handle.states()})
+    followers = graph.dependents(client.store.dependencies(handle.id))
     return {task: graph.behind(task, followers) for task in stopped[: views.LIMIT] if task in followers}
 
 

@@ -305,7 +305,7 @@ class _Story:
         found = remedies.stopped(self.progress.id, self.state, self.outcome)
         cause = f" ({found.cause})" if found.cause else ""
         said = one_line(found.reason) or "no reason was given"
-        details = [f"Attempt {self.state.attempt} on {self.state.worker}"]
+        details = [f"Attempt {self.state.attempt} on {self.state.worker}"] if self.state.worker else []
         if self.state.retried:
             details.append(f"Tried again {count(self.state.retried, 'time')} of {self.task.retries.max}")
         details += [f"| {line}" for line in found.tail.splitlines() if line.strip()][-remedies.SHOWN_TAIL :]

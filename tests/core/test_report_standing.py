@@ -100,4 +100,4 @@ def test_of_an_overdue_wide_batch_a_few_that_run_are_shown_and_the_others_counte
 
     assert len(lines) == 14
     assert lines[1].startswith("  R39: running for 39s")
-    assert lines[-1] == "  and 2,988 more: 28 running, 2,959 queued, 1 failed"
+    assert lines[-1] == "  and 28 running, 2,959 queued, 1 failed"
