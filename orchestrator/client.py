@@ -207,6 +207,33 @@ class Client:
             raise errors.KeyTaken(key=key, feature=feature_id, differences=", ".join(differ))
 
     @_translated
+    def recommend(
+        self, feature_id: str | None = None, task_id: str | None = None, *, tags: Iterable[str] | None = None
+    ) -> Route:
+        """Which specialist gets one task, and why.
+
+        Args:
+            feature_id, task_id: An enqueued task: who does it, also where a person or an escalation changed that.
+            tags: Of a task that is not enqueued: who would do it.
+
+        Raises:
+            NoTaskNamed: Neither is given, or both.
+            BadTags: These cannot be tags.
+            NoSuchFeature, NoSuchTask: There is none of this id.
+
+        Example:
+            client.recommend(tags=["backend", "bug"]).specialist
+        """
+        if tags is not None and feature_id is task_id is None:
+            return routing.by_tags(tags, self.settings)
+        if feature_id is None or task_id is None or tags is not None:
+            raise errors.NoTaskNamed
+        task = self.store.task(feature_id, task_id)
+        stands_with = self.store.specialist(feature_id, task_id)
+        escalated = bool(self.store.attempt(feature_id, task_id).get("escalated"))
+        return routing.standing(task, stands_with, self.settings, escalated=escalated)
+
+    @_translated
     def feature(self, feature_id: str) -> Handle:
         """A handle on a feature that was enqueued before.
 
@@ -376,7 +403,11 @@ class Client:
 
     @_translated
     def _outcome(self, feature_id: str, task_id: str) -> Outcome | None:
-        self.store.task(feature_id, task_id)
+        if task_id.startswith("@"):
+            self.store.progress(feature_id)
+            self.store.specialist(feature_id, task_id)
+        else:
+            self.store.task(feature_id, task_id)
         return self.store.outcomes(feature_id, [task_id]).get(task_id)
 
     @_translated
@@ -567,6 +598,9 @@ class Handle:
 
     def outcome(self, task_id: str) -> Outcome | None:
         """How the last attempt of a task ended; None where none has ended yet.
+
+        Args:
+            task_id: A task; or the gates of the feature, "@testing" or "@validating", where it has any.
 
         Raises:
             NoSuchTask: The feature has no such task.

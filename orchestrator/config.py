@@ -6,23 +6,24 @@ import difflib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import yaml
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from orchestrator import errors, flows, notification, private, wording
+from orchestrator import agent_mapping, errors, flows, notification, private, spelling, wording
 from orchestrator.flows import FeatureFlow, Flow, Rules
 from orchestrator.limits import MOST
 from orchestrator.models import Resource
 from orchestrator.sections import (
     NAME_PATTERN,
     SHIPPED_SPECIALISTS,
+    SHIPPED_TIERS,
     BrokerSettings,
     ErrorHandling,
     FlowMapping,
@@ -39,6 +40,7 @@ from orchestrator.sections import (
     SpecialistSettings,
     StatusProgression,
     StatusValidation,
+    Tier,
     Trust,
 )
 
@@ -76,6 +78,10 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Who does the work. What is set here is laid over the four that ship.",
     )
+    tiers: Mapping[str, Tier] = Field(
+        default_factory=lambda: dict(SHIPPED_TIERS),
+        description="The tiers of models, named as you like; each with the models of a runtime, such as claude.",
+    )
     resources: Mapping[Resource, Annotated[int, Field(ge=0, le=MOST)]] = Field(
         default_factory=dict,
         description="How much there is of what tasks take while they run, such as gpu: 2.",
@@ -105,7 +111,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # What the file says arrives as the arguments, so the environment goes before them.
-        return env_settings, init_settings
+        return _spelt_as_usual(env_settings), _spelt_as_usual(init_settings)
 
     @model_validator(mode="before")
     @classmethod
@@ -113,8 +119,11 @@ class Settings(BaseSettings):
         given = data.get("specialists") or {} if isinstance(data, Mapping) else {}
         if not isinstance(given, Mapping):
             return data
-        merged = {name: _laid_over(given.get(name), shipped) for name, shipped in SHIPPED_SPECIALISTS.items()}
-        return {**data, "specialists": {**given, **merged}}
+        merged = {
+            name: _laid_over(given.get(name), _of_tiers(shipped, data.get("tiers")))
+            for name, shipped in SHIPPED_SPECIALISTS.items()
+        }
+        return _by_name({**data, "specialists": {**given, **merged}})
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Settings:
@@ -125,7 +134,11 @@ class Settings(BaseSettings):
 
     def title(self, specialist: str) -> str:
         """The specialist's name as people read it."""
-        return self.specialists[specialist].title or specialist.replace("-", " ").title()
+        return self.specialists[specialist].title or spelling.default_title(specialist)
+
+    def find_specialist(self, wanted: str) -> str | None:
+        """The name of the specialist of that name, else of that title, in small or capital letters."""
+        return spelling.find(wanted, {name: self.title(name) for name in self.specialists})
 
     def queue(self, specialist: str) -> str:
         """The queue that the specialist's tasks go to."""
@@ -175,7 +188,8 @@ class Settings(BaseSettings):
     def _gates(self, gates: tuple[Gate, ...], tags: Iterable[str]) -> tuple[Gate, ...]:
         if not self.quality_gates.enabled:
             return ()
-        return tuple(gate for gate in gates if not gate.tags or set(gate.tags) & set(tags))
+        hooks = self.quality_gates.hooks
+        return tuple(gate.resolved(hooks) for gate in gates if not gate.tags or set(gate.tags) & set(tags))
 
     @cached_property
     def folder(self) -> Path:
@@ -238,9 +252,48 @@ class Settings(BaseSettings):
 def _laid_over(given: Any, shipped: Mapping[str, str]) -> Any:
     if given is None:
         return shipped
-    if isinstance(given, SpecialistSettings):
-        given = given.model_dump(exclude_unset=True)
+    given = _plain(given)
     return {**shipped, **given} if isinstance(given, Mapping) else given
+
+
+def _spelt_as_usual(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
+    """The source, with other ways to write a setting turned into the usual ones."""
+
+    def read() -> dict[str, Any]:
+        return spelling.usual(source())
+
+    return cast(PydanticBaseSettingsSource, read)  # pydantic-settings takes any callable for a source
+
+
+def _of_tiers(shipped: Mapping[str, str], tiers: Any) -> Mapping[str, str]:
+    """A shipped specialist without its tier where the operator's own tiers do not have it."""
+    if not isinstance(tiers, Mapping) or shipped["model_tier"] in tiers:
+        return shipped
+    return {name: value for name, value in shipped.items() if name != "model_tier"}
+
+
+def _by_name(data: dict[str, Any]) -> dict[str, Any]:
+    """With the names of specialists where settings have their titles."""
+    titles = spelling.titles({name: _plain(given) for name, given in data["specialists"].items()})
+
+    def name(wanted: Any) -> Any:
+        return (spelling.find(wanted, titles) or wanted) if isinstance(wanted, str) else wanted
+
+    routing, handling = _plain(data.get("specialist_routing")), _plain(data.get("error_handling"))
+    if isinstance(routing, Mapping):
+        routing = {**routing, **{key: name(routing[key]) for key in ("default",) if key in routing}}
+        if isinstance(routing.get("mapping"), Mapping):
+            routing["mapping"] = {tag: name(who) for tag, who in routing["mapping"].items()}
+        data = {**data, "specialist_routing": routing}
+    if isinstance(handling, Mapping) and "escalate_technical_to" in handling:
+        escalate_to = name(handling["escalate_technical_to"])
+        data = {**data, "error_handling": {**handling, "escalate_technical_to": escalate_to}}
+    return data
+
+
+def _plain(section: Any) -> Any:
+    """A section that was made in Python, as a file has it."""
+    return section.model_dump(exclude_unset=True) if isinstance(section, BaseModel) else section
 
 
 def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
@@ -262,6 +315,15 @@ def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
             yield _mistake_at(
                 where, f"no specialist is called {name}{_did_you_mean(name, settings.specialists)}", name
             )
+    for name, given in settings.specialists.items():
+        tier = given.model_tier
+        if "tiers" in settings.model_fields_set and tier is not None and tier not in settings.tiers:
+            text = f"no tier is called {tier}{_did_you_mean(tier, settings.tiers)}"
+            yield _mistake_at(("specialists", name, "model_tier"), text, tier)
+    if settings.quality_gates.enabled:
+        for where, hook in settings.quality_gates.unknown_hooks():
+            text = f"no hook is called {hook}; write `{hook}: [PROGRAM, ARGUMENT]` in quality_gates.hooks"
+            yield _mistake_at(("quality_gates", *where), text, hook)
     for place, told in enumerate(settings.notifications):
         for name in told.events:
             if name not in notification.NAMES:
@@ -379,6 +441,23 @@ def _unreadable(file: Path, cause: str) -> errors.InvalidConfiguration:
     return errors.InvalidConfiguration(source=file, count="it cannot be read", mistakes=f"  {cause}")
 
 
+def written(file: Path | None, start: Path | None = None) -> dict[str, Any]:
+    """What the file says, over what agent-mapping.yaml beside it says; not validated yet.
+
+    Raises:
+        InvalidConfiguration: One of them cannot be read.
+    """
+    given = spelling.usual(read(file))
+    beside = (file.parent if file else find_folder(start)) / agent_mapping.FILE
+    return agent_mapping.laid_under(given, read(beside), beside) if beside.is_file() else given
+
+
+def _mapped_tags(data: Mapping[str, Any]) -> Iterable[str]:
+    routing = data.get("specialist_routing")
+    mapping = routing.get("mapping") if isinstance(routing, Mapping) else None
+    return mapping if isinstance(mapping, Mapping) else ()
+
+
 def load(start: Path | None = None) -> Settings:
     """Load the settings in force.
 
@@ -388,7 +467,7 @@ def load(start: Path | None = None) -> Settings:
     """
     check_private(find_folder(start))
     file = find_file(start)
-    data = read(file)
+    data = written(file, start)
     # Not all names can be keyword arguments of Settings: `_env_file` in a file would be an order to pydantic.
     known = {name: value for name, value in data.items() if name in Settings.model_fields}
     unknown = [name for name in data if name not in known]
@@ -396,7 +475,8 @@ def load(start: Path | None = None) -> Settings:
     try:
         settings = Settings(**known)
     except ValidationError as error:
-        lines += [_mistake(line) for line in error.errors(include_url=False)]
+        beside = set(_mapped_tags(data)) - set(_mapped_tags(spelling.usual(read(file))))
+        lines += [_mistake(line, beside) for line in error.errors(include_url=False)]
     except SettingsError as error:
         lines.append(_not_json(error))
     else:
@@ -410,10 +490,13 @@ def load(start: Path | None = None) -> Settings:
     )
 
 
-def _mistake(line: Any) -> str:
+def _mistake(line: Any, beside: Collection[str] = ()) -> str:
+    """A mistake, with its place; `beside` are the tags that agent-mapping.yaml maps."""
     loc = tuple(str(part) for part in line["loc"] if part != "[key]")
     variable = ENV_PREFIX + "__".join(loc).upper()
     source = f" from ${variable}" if variable in os.environ else ""
+    if loc[:2] == ("specialist_routing", "mapping") and loc[-1] in beside:
+        source = f" from {agent_mapping.FILE}"
     return f"{'.'.join(loc)}{_shown(line, loc)}{source}: {_right(line, loc)}"
 
 

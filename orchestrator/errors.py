@@ -98,6 +98,16 @@ class UnknownSpecialist(UsageError):
     Choose one of: {known}. Or add it under `specialists:` in the configuration."""
 
 
+class NoTaskNamed(UsageError):
+    """Nothing says which task is meant.
+    Name an enqueued task (ID and TASK), or the tags of one that is not (--tags backend,bug); not both."""
+
+
+class BadTags(UsageError):
+    """{tags} cannot be tags: {reason}.
+    Write up to 32 of up to 64 characters, with commas between them: --tags backend,bug."""
+
+
 class NothingToDo(UsageError):
     """{tasks} would do nothing: {specialist} has no command and no Python callable, and the task has no `run`.
     Give the task a `run:` command, or set specialists.{specialist}.command (or .python) in the configuration."""

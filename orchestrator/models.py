@@ -546,7 +546,7 @@ class Route(Model):
     queue: str
     model_tier: str | None = None
     tag: str | None = Field(default=None, description="the tag that matched")
-    rule: Literal["task", "tag", "default", "nobody"]
+    rule: Literal["task", "tag", "default", "nobody", "escalated", "assigned"]
     reason: str
     suggestions: tuple[str, ...] = Field(default=(), description="tags that would have matched")
 
@@ -570,6 +570,11 @@ class GateResult(Model):
     reason: str = ""
     tail: str = Field(default="", description="the last lines of its output")
 
+    @property
+    def said(self) -> str:
+        """How a report says that it did not pass."""
+        return f"the gate {self.name} did not pass: {self.reason}"
+
 
 class Completed(Model):
     """The work is done."""
@@ -581,6 +586,11 @@ class Completed(Model):
     gates: tuple[GateResult, ...] = Field(
         default=(), description="the quality gates it passed, or was let through"
     )
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the gates found that did not pass, and that let it through all the same."""
+        return [gate.said for gate in self.gates if not gate.passed]
 
 
 class Blocked(Model):
@@ -732,6 +742,11 @@ class Progress(Model):
         return is_closed and self.batch < self.batches and not self.status.is_over and self.in_flight == 0
 
     @property
+    def is_at_gates(self) -> bool:
+        """All its tasks are resolved: what may follow are the gates of the feature, and its review."""
+        return self.batch == self.batches and self.batch_resolved >= self.batch_total
+
+    @property
     def is_settled(self) -> bool:
         """Nothing more happens unless a person acts: over, or stopped with nothing left that could run."""
         if self.status.is_over:
@@ -812,6 +827,7 @@ class Event(Model):
     attempt: int | None = None
     batch: int | None = None
     worker: str = ""
+    specialist: str = Field(default="", description="who begins the attempt, or who is handed the task")
     cause: str = ""
     percent: str = ""
     note: str = ""

@@ -13,7 +13,18 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import redis
 
-from orchestrator import encoding, errors, growth, limits, refusals, schema, scripts, sketch, wording
+from orchestrator import (
+    admission,
+    encoding,
+    errors,
+    growth,
+    limits,
+    refusals,
+    schema,
+    scripts,
+    sketch,
+    wording,
+)
 from orchestrator.encoding import COUNTED, Place
 from orchestrator.flows import STOPPED
 from orchestrator.growth import Shape
@@ -496,6 +507,22 @@ class Records:
         for state in self.states_of(feature_id, [task_id]):
             return state
         raise errors.NoSuchTask(feature=feature_id, task=task_id)
+
+    @_readable
+    def specialist(self, feature_id: str, task_id: str) -> str:
+        """Who does a task: as it was routed, or as a person or an escalation has changed it; "" where nobody does yet.
+
+        Raises:
+            NoSuchTask: There is no such task.
+        """
+        place: Any = self.client.hget(self.keys.feature(feature_id).plan, task_id)
+        if place is None:
+            raise errors.NoSuchTask(feature=feature_id, task=task_id)
+        return Place.parse(place).specialist
+
+    def gate_outcomes(self, feature_id: str) -> dict[str, Outcome]:
+        """How the gates of a feature ended, as of "@testing", where they have run."""
+        return self.outcomes(feature_id, admission.GATES)
 
     @_readable
     def attempt(self, feature_id: str, task_id: str) -> Mapping[str, Any]:

@@ -455,6 +455,7 @@ class Store(Records):
                 delivery,
                 sketch.KEPT if is_learned else 0,
                 sketch.DAYS * 86_400_000,
+                move.note,
             ],
         )
         (code, status, *tally), answer = self._run_on(

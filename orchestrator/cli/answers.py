@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import flows, graph
 from orchestrator.cli.snapshot import Reader
 from orchestrator.contract import needs, views
-from orchestrator.contract.shapes import Decision, FeatureAnswer, Need
+from orchestrator.contract.shapes import Decision, FeatureAnswer, Need, Standstill
 from orchestrator.models import Outcome, Progress, TaskState
-from orchestrator.report import standing
+from orchestrator.report import remedies, standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,6 +90,8 @@ def feature(
         limit=limit,
         after=after,
         cursor=client.store.last_event(handle.id),
+        warnings=views.gate_warnings(snapshot.gates),
+        standstill=remedies.standstill(snapshot.progress, snapshot.states) if snapshot.is_whole else None,
         **more,
     )
 
@@ -107,8 +109,20 @@ def concluded(client: Client, handle: Handle, **more: Any) -> FeatureAnswer:
         time.time(),
         needs=find_needs(client, handle, progress),
         cursor=client.store.last_event(handle.id),
+        warnings=views.gate_warnings(gate_outcomes(client, progress)),
+        standstill=standstill(handle, progress),
         **more,
     )
+
+
+def gate_outcomes(client: Client, progress: Progress) -> dict[str, Outcome]:
+    """How the gates of the feature ended, as of "@testing", where they may have run."""
+    return client.store.gate_outcomes(progress.id) if progress.is_at_gates else {}
+
+
+def standstill(handle: Handle, progress: Progress) -> Standstill | None:
+    """What stands still behind a batch in which something has stopped."""
+    return remedies.standstill(progress, handle.states()) if progress.stopped else None
 
 
 def decision(client: Client, handle: Handle, message: str, tasks: Sequence[str]) -> Decision:

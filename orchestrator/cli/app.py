@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 import orchestrator
 from orchestrator import errors
 from orchestrator.cli import (
+    advice,
     contracts,
     decisions,
     features,
@@ -87,7 +88,7 @@ def start(
 
 
 PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
-    "Before a run": (plans.plan, plans.route, plans.graph, tasks.specialists),
+    "Before a run": (plans.plan, plans.route, advice.recommend, plans.graph, tasks.specialists),
     "Run": (runs.run, runs.enqueue, runs.watch, waiting.wait),
     "See": (features.status, features.progress, features.explain, tasks.task, story.events, logs.logs),
     "Answer what stopped": (decisions.retry, decisions.unblock, decisions.skip, decisions.assign),

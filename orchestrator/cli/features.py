@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, routing, wording, workers
+from orchestrator import errors, wording, workers
 from orchestrator.cli import answers, connection, options, output, views
-from orchestrator.cli.snapshot import Reader
+from orchestrator.cli.snapshot import Reader, Snapshot
 from orchestrator.contract import needs
 from orchestrator.contract import views as contracts
-from orchestrator.contract.shapes import Features, Need
-from orchestrator.models import Progress, Route, Task, TaskState, Unreadable
+from orchestrator.contract.shapes import Features, Need, Standstill
+from orchestrator.models import Progress, Route, TaskState, Unreadable
 from orchestrator.report import explanation, plain, remedies, standing
 from orchestrator.workers import Worker
 
@@ -119,6 +119,10 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
             output.say(line)
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
+    for warning in standing.gate_lines(snapshot.gates):
+        output.say(warning)
+    if held := _standstill(snapshot):
+        output.say(remedies.standstill_line(held))
     batch = snapshot.of_batch(progress.batch)
     if short := standing.process_line(progress, _processes(client, progress)):
         output.say(f"{short}. More: celery -A orchestrator worker --concurrency {progress.cap}")
@@ -127,6 +131,11 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
         output.say(late)
     for need in needs.of_feature(progress, handle.unsettled())[:NEEDS_SHOWN]:
         output.say(remedies.need_line(need))
+
+
+def _standstill(snapshot: Snapshot) -> Standstill | None:
+    """What stands still, where all tasks are known."""
+    return remedies.standstill(snapshot.progress, snapshot.states) if snapshot.is_whole else None
 
 
 def _processes(client: Client, progress: Progress) -> int:
@@ -165,7 +174,7 @@ def explain(
         task = client.store.task(handle.id, task_id)
         states = {state.id: state for state in handle.around(task_id)}
         state = states[task_id]
-        route = _route(client, task)
+        route = client.recommend(handle.id, task_id)
         progress, before = handle.progress(), client.store.before(handle.id, task_id)
         found = explanation.explain(
             task,
@@ -192,20 +201,12 @@ def explain(
         output.say(f"{'Next:' if place == 0 else '     '} {command}")
 
 
-def _route(client: Client, task: Task) -> Route | None:
-    """The route by the settings of today; None where they have none for it."""
-    try:
-        return routing.recommend(task, client.settings)
-    except (errors.NoSpecialist, errors.UnknownSpecialist):
-        return None
-
-
-def _listeners(client: Client, route: Route | None) -> Mapping[str, Sequence[Worker]] | None:
+def _listeners(client: Client, route: Route) -> Mapping[str, Sequence[Worker]] | None:
     from kombu.exceptions import OperationalError
 
     from orchestrator.cli import workforce
 
     try:
-        return workforce.listeners(client, [route.queue] if route else [])
+        return workforce.listeners(client, [route.queue])
     except OperationalError:
         return None

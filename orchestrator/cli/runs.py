@@ -160,6 +160,10 @@ def _conclude(client: Client, handle: Handle, *, as_json: bool, fields: str | No
     else:
         found, more = _stopped(client, handle, progress)
         _tell_end(progress, found, more)
+        for line in standing.gate_lines(answers.gate_outcomes(client, progress)):
+            output.say(line)
+        if held := answers.standstill(handle, progress):
+            output.say(remedies.standstill_line(held))
         _tell_needs(progress, handle, {one.task for one in found})
     raise typer.Exit(0 if progress.status.is_success else 1)
 

@@ -169,9 +169,29 @@ class FeatureAnswer(Answer):
     ] = ""
     tasks: tuple[TaskLine, ...] = Field(default=(), description="of a large feature those of the open batch")
     needs: tuple[Need, ...] = ()
+    warnings: tuple[GateWarning, ...] = Field(default=(), description="of gates that are not required")
+    standstill: Standstill | None = None
     left_out: LeftOut = Field(default_factory=dict)
     after: After = ""
     cursor: str = Field(default="", description="the last event; `wait --after` takes it")
+
+
+class GateWarning(Answer):
+    """A gate of the feature that did not pass, and that is not required."""
+
+    gate: str
+    stage: str
+    reason: str = ""
+
+
+class Standstill(Answer):
+    """What the open batch holds up while something in it has stopped."""
+
+    batch: int
+    tasks: int = Field(description="of later batches, and not resolved")
+    last: int = Field(description="the last batch that is held up")
+    independent: int = Field(default=0, description="those of them that depend on nothing that stopped")
+    names: tuple[str, ...] = Field(default=(), description="of these, some")
 
 
 class Standing(Answer):
@@ -215,6 +235,20 @@ class RouteGroup(Answer):
     total: int = Field(default=0, description="tasks, where not all are named")
     tasks: tuple[str, ...] = ()
     suggestions: tuple[str, ...] = Field(default=(), description="tags that would have routed them")
+
+
+class Recommended(Answer):
+    """Of `recommend`: who gets one task, and why."""
+
+    specialist: Specialist | None = Field(default=None, description="absent: nobody yet")
+    queue: str = Field(default="", description="where it is not the specialist's name")
+    model_tier: str = ""
+    rule: str = Field(description="task, tag, default, nobody, assigned or escalated")
+    tag: str = Field(default="", description="the one that matched")
+    domains: Mapping[str, str] = Field(
+        default_factory=dict, description="where no tag matches: who gets a tag of each domain"
+    )
+    near: tuple[str, ...] = Field(default=(), description="mapped tags that are spelt much like the task's")
 
 
 class Routes(Answer):
@@ -525,6 +559,7 @@ class Codes(Answer):
 ANSWERS: Mapping[str, type[Answer]] = {
     "plan": Planned,
     "route": Routes,
+    "recommend": Recommended,
     "run": FeatureAnswer,
     "enqueue": FeatureAnswer,
     "watch": FeatureAnswer,

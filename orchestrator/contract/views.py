@@ -291,6 +291,31 @@ def route_group(route: Route, tasks: Sequence[str] = (), limit: int = LIMIT) -> 
     )
 
 
+def recommended(route: Route, domains: Mapping[str, str], near: Sequence[str] = ()) -> shapes.Recommended:
+    """Who gets one task. Where no tag matches, also which tags would (see `routing.domains`, `routing.near`)."""
+    is_matched = route.rule not in ("default", "nobody")
+    return shapes.Recommended(
+        specialist=shapes.Specialist(name=route.specialist, title=route.title) if route.specialist else None,
+        queue="" if route.queue == route.specialist else route.queue,
+        model_tier=route.model_tier or "",
+        rule=route.rule,
+        tag=route.tag or "",
+        domains={} if is_matched else domains,
+        near=() if is_matched else tuple(near),
+    )
+
+
+def gate_warnings(outcomes: Mapping[str, Outcome]) -> tuple[shapes.GateWarning, ...]:
+    """What the gates of a feature found that let it through all the same; `outcomes` are theirs, by "@stage"."""
+    return tuple(
+        shapes.GateWarning(gate=gate.name, stage=gate.stage, reason=gate.reason)
+        for outcome in outcomes.values()
+        if isinstance(outcome, Completed)
+        for gate in outcome.gates
+        if not gate.passed
+    )[:LIMIT]
+
+
 def plan(planned: Plan, routes: Mapping[str, Route], limit: int = LIMIT, after: str = "") -> shapes.Planned:
     """What would run when, and who would do it."""
     batches, left, cursor = page(planned.batches, limit, after, lambda batch: str(batch.number))

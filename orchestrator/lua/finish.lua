@@ -7,6 +7,7 @@
 --       7 statuses that resolve a task, comma-separated  8 cause  9 specialist that gets the task next ("": the same)
 --       10 worker  11 events kept  12 the delivery that began it, as in start.lua ("": whichever did)
 --       13 durations kept of the task, of which this is one (0: it is none), and 14 for how long, in ms (see learn.lua)
+--       15 note of the events ("": none)
 -- Output {code, status, batch, its tasks, resolved, blocked, failed of them}; code and status alone where nothing was
 --       changed
 --       "finished"  committed
@@ -68,6 +69,8 @@ end
 local more = { 'worker', ARGV[10] }
 if ARGV[8] ~= '' then more = { 'cause', ARGV[8], unpack(more) } end
 if ARGV[5] ~= '' then more = { 'wait', ARGV[5], unpack(more) } end
+if ARGV[15] ~= '' then more = { 'note', ARGV[15], unpack(more) } end
+if ARGV[9] ~= '' then more = { 'specialist', ARGV[9], unpack(more) } end
 for place, step in ipairs(steps) do
   tell({ KEYS[6] }, { ARGV[11], 'event', step[1], 'task', ARGV[1], 'from', path[place],
     'to', path[place + 1], 'attempt', state.attempt, unpack(more) })

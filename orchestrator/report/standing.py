@@ -144,10 +144,9 @@ def reason(outcome: Outcome | None) -> str:
             return f"{cause}: {one_line(text)}"
         case Blocked(kind=kind, reason=text):
             return f"{kind}: {one_line(text)}"
-        case Completed(summary=text, gates=gates):
-            warned = [gate for gate in gates if not gate.passed]
-            warnings = [f"warning: the gate {gate.name} did not pass: {gate.reason}" for gate in warned]
-            return one_line("; ".join(part for part in (text, *warnings) if part))
+        case Completed(summary=text, warnings=warnings):
+            warned = [f"warning: {warning}" for warning in warnings]
+            return one_line("; ".join(part for part in (text, *warned) if part))
         case RetryLater(reason=text):
             return one_line(text)
         case _:
@@ -214,6 +213,26 @@ def gates_state(name: str) -> TaskState:
     title = f"the gates of the feature ({name.removeprefix('@')})"
     # Not validated: the id is none that a task of a feature can have.
     return TaskState.model_construct(id=name, title=title, specialist="", status=TaskStatus.FAILED, batch=0)
+
+
+def gate_lines(outcomes: Mapping[str, Outcome]) -> list[str]:
+    """What the gates of a feature found that let it through all the same.
+
+    Parameters:
+        outcomes: How they ended, by their names, such as @testing.
+
+    Example:
+        >>> from orchestrator.models import GateResult
+        >>> slow = GateResult(name="slow", stage="testing", passed=False, required=False, reason="exit code 1")
+        >>> gate_lines({"@testing": Completed(gates=(slow,))})
+        ['Warning of the gates of the feature (testing): the gate slow did not pass: exit code 1']
+    """
+    return [
+        f"Warning of {gates_state(name).title}: {one_line(warning)}"
+        for name, outcome in outcomes.items()
+        if isinstance(outcome, Completed)
+        for warning in outcome.warnings
+    ]
 
 
 def overdue_line(batch: int, ran: float, expected: float) -> str:

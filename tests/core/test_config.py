@@ -133,7 +133,7 @@ def test_what_a_file_says_of_a_specialist_is_laid_over_what_ships() -> None:
     assert (senior.command, senior.title, senior.model_tier) == (
         ("work", "hard"),
         "Senior Engineer",
-        "advanced",
+        "sonnet",
     )
     assert set(SHIPPED_SPECIALISTS) < set(settings.specialists)
     assert (settings.title("code-reviewer"), settings.queue("code-reviewer")) == (
@@ -200,8 +200,8 @@ def test_tags_in_the_file_are_laid_over_those_that_ship() -> None:
             "specialists.x.timeout ('9x'): a duration is a number of seconds or",
         ),
         (
-            "specialists: {Big Boss: {}}",
-            "specialists.Big Boss ('Big Boss'): a name has small letters, digits",
+            "specialists: {Big_Boss: {}}",
+            "specialists.Big_Boss ('Big_Boss'): a name has small letters, digits",
         ),
         ('specialists: {"x\\n": {}}', "specialists.x"),
         ("redis: {url: 'http://x'}", "redis.url: is no Redis URL; write redis://host:6379/0"),
