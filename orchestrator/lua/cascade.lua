@@ -262,7 +262,7 @@ local function follow_tasks()
   elseif failed + blocked > 0 then
     happen('task_stopped')
   elseif paused then
-    -- What waits while a feature is paused waits for nobody, but a stop that is resolved is over: it is paused again.
+    -- What waits while a feature is paused waits for nobody; where its stop is resolved, the pause is what holds it.
     if status == 'blocked' then happen('feature_paused') end
   elseif is_idle() then
     happen('person_awaited', what_is_awaited())
