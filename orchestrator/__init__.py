@@ -35,7 +35,6 @@ from orchestrator.models import (
     TaskState,
     TaskStatus,
 )
-from orchestrator.planner import plan
 
 if TYPE_CHECKING:
     from orchestrator.client import Client, Handle, enqueue
@@ -73,6 +72,30 @@ __all__ = [
     "plan",
     "specialist",
 ]
+
+
+def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = None) -> Plan:
+    """Plan a feature as it would be enqueued here, and store nothing.
+
+    Args:
+        feature: What to plan.
+        cap: At most so many tasks at once, where the feature does not say; None: as the configuration has it.
+        strategy: Goes before the strategy of the feature.
+
+    Raises:
+        InvalidConfiguration: The configuration has mistakes.
+        InvalidFeature: The feature is over a limit.
+        CircularDependency, NotParallel: It cannot be planned.
+
+    Example:
+        >>> plan(Feature(title="Login", tasks=[Task(id="T1"), Task(id="T2", depends_on=["T1"])])).cap
+        5
+    """
+    from orchestrator import config, feature_file, planner
+
+    settings = config.load()
+    feature_file.check(feature, settings.limits)
+    return planner.plan(feature, settings.parallelism.max_parallel_tasks if cap is None else cap, strategy)
 
 
 _LOADED_WHEN_ASKED_FOR = {

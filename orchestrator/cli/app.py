@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -42,8 +42,15 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except errors.OrchestratorError as error:
-            output.fail(error, as_json=bool(ctx.meta.get(options.JSON_ASKED)))
-            raise typer.Exit(error.exit_code) from None
+            self._fail(ctx, error)
+        except OSError as error:
+            if not error.filename:  # the output itself: nothing more can be written there
+                raise
+            self._fail(ctx, errors.CannotUseFile(file=error.filename, cause=error.strerror or str(error)))
+
+    def _fail(self, ctx: Any, error: errors.OrchestratorError) -> NoReturn:
+        output.fail(error, as_json=bool(ctx.meta.get(options.JSON_ASKED)))
+        raise typer.Exit(error.exit_code) from None
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
         """Run a command. With --json, a mistake in how it was typed is an object on standard output, too."""
@@ -64,7 +71,6 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

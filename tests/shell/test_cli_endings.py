@@ -1,0 +1,97 @@
+"""The command says in a line why it cannot go on: no traceback, whatever its streams and folders are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator import config
+
+PLAN = "title: Zero\ntasks: [{id: a, estimate: 0}]\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / config.FOLDER).mkdir()
+    (tmp_path / "zero.yaml").write_text(PLAN, "utf-8")
+    return tmp_path
+
+
+def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a line of a shell in which `orchestrator` is the command."""
+    environment = {name: text for name, text in os.environ.items() if not name.startswith(config.ENV_PREFIX)}
+    script = f'orchestrator() {{ "{sys.executable}" -m orchestrator "$@"; }}\n{line}'
+    return subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        (
+            "orchestrator plan zero.yaml >/dev/full",
+            1,
+            "The output cannot be written: No space left on device",
+        ),
+        (
+            "orchestrator plan zero.yaml --json >/dev/full",
+            1,
+            "The output cannot be written: No space left on device",
+        ),
+        ("orchestrator --version >/dev/full", 1, "The output cannot be written: No space left on device"),
+        ("orchestrator plan zero.yaml >/dev/full 2>/dev/full", 1, ""),
+        ("orchestrator plan zero.yaml >&-", 0, ""),
+        ("orchestrator plan zero.yaml >&- 2>&- <&-", 0, ""),
+        ("orchestrator graph zero.yaml -o /nowhere/x.svg", 1, "/nowhere/x.svg cannot be used: No such file"),
+        ("orchestrator graph zero.yaml -o .", 1, ". cannot be used: Is a directory"),
+        (
+            "mkdir gone; cd gone; rmdir ../gone; orchestrator plan ../zero.yaml",
+            2,
+            "The folder that you are in is not",
+        ),
+        (
+            "mkdir gone; cd gone; rmdir ../gone; orchestrator status",
+            2,
+            "The folder that you are in is not there",
+        ),
+        ("rmdir .taskorchestrator; touch .taskorchestrator; orchestrator init", 1, "cannot be used: "),
+        (
+            "orchestrator add-task f T --run 'echo \"oops'",
+            2,
+            "has a quote or backslash without its other half",
+        ),
+    ],
+)
+def test_no_traceback_leaves_the_command(folder: Path, line: str, code: int, said: str) -> None:
+    ended = shell(line, folder)
+
+    assert (ended.returncode, "Traceback" in ended.stderr) == (code, False), ended.stderr
+    assert said in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
+    ended = shell("orchestrator plan zero.yaml | head -1", folder)
+
+    assert ended.stdout.startswith("Zero: 1 task")
+    assert ended.stderr == ""
+
+
+def test_shell_completion_can_be_installed(folder: Path) -> None:
+    ended = shell(
+        "HOME=$PWD orchestrator --show-completion bash || HOME=$PWD orchestrator --show-completion", folder
+    )
+
+    assert "complete -o default -F" in ended.stdout
+
+
+def test_an_error_of_a_file_is_an_object_with_json(folder: Path) -> None:
+    ended = shell("mkdir gone; cd gone; rmdir ../gone; orchestrator status --json", folder)
+
+    assert json.loads(ended.stdout)["code"] == "no-working-folder"
