@@ -83,7 +83,7 @@ def load_yaml(text: str) -> Any:
     Raises:
         yaml.YAMLError: It is none.
     """
-    return yaml.load(text, PlainLoader)  # nosec B506: it is a SafeLoader
+    return yaml.load(text, PlainLoader)  # nosec B506  # it is a SafeLoader
 
 
 DEEPEST = 64

@@ -140,6 +140,11 @@ class CannotUseFile(OrchestratorError):
     Check that it is there, and that you may read and write it."""
 
 
+class Unexpected(OrchestratorError):
+    """Something went wrong that nobody expected: {cause}.
+    Set {variable}=1 to see where, and report it."""
+
+
 class NoWorkingFolder(UsageError):
     """The folder that you are in is not there any more.
     Go into another one (cd), and try again."""

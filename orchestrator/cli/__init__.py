@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -17,7 +18,9 @@ def main() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:  # a terminal that cannot write a sign gets a question mark, not a traceback
             reconfigure(errors="replace")
-    sys.exit(_flushed(_run()))
+    code = _flushed(_run())
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while Python ends would be a traceback
+    sys.exit(code)
 
 
 def _run() -> Any:
@@ -38,8 +41,8 @@ def _run() -> Any:
         if os.environ.get(TRACEBACK):
             raise
         return _tell(
-            f"Something went wrong that nobody expected: {type(error).__name__}: {error}. "
-            f"Set {TRACEBACK}=1 to see where, and report it."
+            f"The command cannot be loaded: {type(error).__name__}: {error}. "
+            f"Install it again; {TRACEBACK}=1 shows where it stands still."
         )
     return 0
 

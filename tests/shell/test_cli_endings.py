@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from orchestrator import config
+from orchestrator.cli.app import app
 
 PLAN = "title: Zero\ntasks: [{id: a, estimate: 0}]\n"
 
@@ -95,3 +98,49 @@ def test_an_error_of_a_file_is_an_object_with_json(folder: Path) -> None:
     ended = shell("mkdir gone; cd gone; rmdir ../gone; orchestrator status --json", folder)
 
     assert json.loads(ended.stdout)["code"] == "no-working-folder"
+
+
+CTRL_C_AT = """
+import builtins, os, signal, sys
+
+plain, wanted = builtins.__import__, sys.argv.pop(1)
+
+def interrupted(name, *more, **others):
+    if name == wanted:
+        builtins.__import__ = plain
+        os.kill(os.getpid(), signal.SIGINT)
+    return plain(name, *more, **others)
+
+builtins.__import__ = interrupted
+from orchestrator.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["orchestrator.cli.app", "pydantic", "yaml"])
+def test_ctrl_c_while_the_command_loads_ends_it_without_a_word(folder: Path, module: str) -> None:
+    # When Ctrl-C comes while a module is being imported
+    command = [sys.executable, "-c", CTRL_C_AT, module, "plan", "zero.yaml"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+    # Then the exit code says so, and nothing else does
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGINT, "")
+
+
+def test_an_error_that_nobody_expected_is_a_line_and_an_object_with_json(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    def breaks() -> None:
+        raise RuntimeError("a hole\nin the floor")
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(config, "load", breaks)
+    told = CliRunner().invoke(app, ["plan", "zero.yaml"])
+    answer = CliRunner().invoke(app, ["plan", "zero.yaml", "--json"])
+
+    assert told.stderr.startswith(
+        "Something went wrong that nobody expected: RuntimeError: a hole in the floor."
+    )
+    assert (told.exit_code, told.stdout, answer.exit_code) == (1, "", 1)
+    assert json.loads(answer.stdout)["code"] == "unexpected"
+    assert json.loads(answer.stdout)["cause"] == "RuntimeError: a hole in the floor"
