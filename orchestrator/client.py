@@ -21,6 +21,7 @@ from orchestrator import (
     feature_file,
     folders,
     growth,
+    identifiers,
     lifecycle,
     limits,
     outage,
@@ -417,7 +418,7 @@ class Client:
         self._follow_up(self.store.move(feature_id, task_id, flow, move, note, **how))
 
     def _flow(self, feature_id: str, task_id: str) -> Flow:
-        if task_id.startswith("@"):
+        if identifiers.is_gates(task_id):
             return lifecycle.ASKED_OF_GATES
         return self.settings.flow_for(self.store.task(feature_id, task_id).tags)
 

@@ -17,9 +17,10 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from orchestrator import agent_mapping, errors, flows, notification, private, spelling, wording
+from orchestrator.documents import FOR_ANCHORS, load_yaml
 from orchestrator.flows import FeatureFlow, Flow, Rules
 from orchestrator.limits import MOST
-from orchestrator.models import Resource
+from orchestrator.models import Resource, Whole
 from orchestrator.sections import (
     NAME_PATTERN,
     SHIPPED_SPECIALISTS,
@@ -82,7 +83,7 @@ class Settings(BaseSettings):
         default_factory=lambda: dict(SHIPPED_TIERS),
         description="The tiers of models, named as you like; each with the models of a runtime, such as claude.",
     )
-    resources: Mapping[Resource, Annotated[int, Field(ge=0, le=MOST)]] = Field(
+    resources: Mapping[Resource, Annotated[Whole, Field(ge=0, le=MOST)]] = Field(
         default_factory=dict,
         description="How much there is of what tasks take while they run, such as gpu: 2.",
     )
@@ -375,7 +376,10 @@ def _did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def find_folder(start: Path | None = None) -> Path:
     """The nearest `.taskorchestrator` folder of this user, from `start` (else the working folder) upwards."""
-    here = (start or Path.cwd()).resolve()
+    try:
+        here = (start or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise errors.NoWorkingFolder from None
     found = (place / FOLDER for place in [here, *here.parents] if _is_own_folder(place / FOLDER))
     return next(found, here / FOLDER)
 
@@ -422,7 +426,7 @@ def read(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        data = yaml.safe_load(file.read_text("utf-8"))
+        data = load_yaml(file.read_text("utf-8"))
     except yaml.MarkedYAMLError as error:  # its own text quotes the line, which may hold a password
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise _unreadable(file, f"{place}{error.problem}") from None
@@ -434,7 +438,11 @@ def read(file: Path | None) -> dict[str, Any]:
         raise errors.InvalidConfiguration(
             source=file, count="it is no mapping", mistakes="  Write `section:` and its settings below it."
         )
-    return {str(key): value for key, value in (data or {}).items() if value is not None}
+    return {
+        str(key): value
+        for key, value in (data or {}).items()
+        if value is not None and not str(key).startswith(FOR_ANCHORS)
+    }
 
 
 def _unreadable(file: Path, cause: str) -> errors.InvalidConfiguration:
@@ -565,12 +573,12 @@ def remember(tags: Iterable[str], specialist: str, settings: Settings) -> None:
     text = file.read_text("utf-8") if file.is_file() else ""
     lines = [f"    {tag}: {specialist}" for tag in tags]
     changed = _with_mapping(text, lines)
-    wanted_data = yaml.safe_load(text) or {}
+    wanted_data = load_yaml(text) or {}
     section = wanted_data.setdefault("specialist_routing", {}) or {}
     section["mapping"] = {**(section.get("mapping") or {}), **dict.fromkeys(tags, specialist)}
     wanted_data["specialist_routing"] = section
     try:
-        is_kept = yaml.safe_load(changed) == wanted_data
+        is_kept = load_yaml(changed) == wanted_data
     except yaml.YAMLError:
         is_kept = False
     if not is_kept:

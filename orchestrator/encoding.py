@@ -178,6 +178,7 @@ def describe_growth(
     for task in decided.changed:
         waits_for = ", ".join(task.depends_on)
         events.append(_recorded("dependencies_changed", task=task.id, cause=waits_for, note=decided.note))
+    needed = schema.needed(task.id for task in decided.added)
     return {
         "unlaunched": decided.unlaunched,
         "added": len(decided.added),
@@ -195,6 +196,7 @@ def describe_growth(
             "batches": len(decided.batches),
             "expected": decided.expected,
             "strategy": decided.strategy,
+            **({"schema": needed} if needed > schema.PLAIN else {}),
             **({"resourced": 1} if any(task.resources for task in decided.added) else {}),
         },
         "events": events,

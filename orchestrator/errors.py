@@ -145,9 +145,29 @@ class SpecialistExists(UsageError):
     Give one of them another name, or say which one is meant with specialists.{specialist}.python: "module:name"."""
 
 
+class CannotUseFile(OrchestratorError):
+    """{file} cannot be used: {cause}.
+    Check that it is there, and that you may read and write it."""
+
+
+class Unexpected(OrchestratorError):
+    """Something went wrong that nobody expected: {cause}.
+    Set {variable}=1 to see where, and report it."""
+
+
+class NoWorkingFolder(UsageError):
+    """The folder that you are in is not there any more.
+    Go into another one (cd), and try again."""
+
+
 class CannotImport(OrchestratorError):
     """{reference}, which {setting} names, cannot be imported: {cause}.
     Install it where the worker runs, or mend {setting}. Modules are looked for in {project} too."""
+
+
+class IsCeleryTask(OrchestratorError):
+    """{reference}, which {setting} names, is a Celery task: it takes arguments of its own, and no Context.
+    Name a function of a Context instead; it may call the task."""
 
 
 class InlineCommandRefused(UsageError):
@@ -157,8 +177,7 @@ class InlineCommandRefused(UsageError):
 
 
 class InvalidId(UsageError):
-    """{id!r} is no id, so it becomes no part of a path: an id starts with a letter or digit and goes on with letters,
-    digits, _ . or -, at most 64 characters."""
+    """{id!r} is no id, so it becomes no part of a path: {rule}."""
 
 
 class NoSuchFeature(UsageError):

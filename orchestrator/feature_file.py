@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator import errors, wording
+from orchestrator import errors, identifiers, wording
 from orchestrator.documents import (
     DEEPEST,
+    FOR_ANCHORS,
     JsonDocument,
     Mistake,
     Place,
@@ -95,7 +96,8 @@ def parse(text: str | bytes, limits: Limits, source: str = "The text", json: boo
         _check_counts(document.value, limits)
     except Unreadable as error:
         _refuse(source, [error.mistake])
-    feature, found = _validate(document.value)
+    value = {key: part for key, part in document.value.items() if not key.startswith(FOR_ANCHORS)}
+    feature, found = _validate(value)
     others = [*document.mistakes, *_oversizes(document.value, limits)]
     mistakes = _explain_all(found, others, document) if found or others else []
     if mistakes or feature is None:
@@ -227,9 +229,6 @@ def _real_place(loc: Place) -> Place:
     return loc[:4] + loc[5::2] if loc[2:3] == ("params",) else loc
 
 
-AN_ID = (
-    "an id starts with a letter or digit and goes on with letters, digits, _ . or -, at most 64 characters"
-)
 MISSING = {
     "id": "is missing; give the task an id, such as T1",
     "title": "is missing; say in one line what the feature is",
@@ -257,7 +256,7 @@ def _right(kind: str, message: str, place: Place, value: Any, written: str | Non
         case "enum":
             return f"choose one of {', '.join(choices)}{_did_you_mean(value, choices)}"
         case "string_pattern_mismatch":
-            return AN_ID
+            return "a name has at most 63 letters, digits and _ . -, and starts with a letter or digit"
         case "string_type" if value is None:
             return "is empty; write a text, or remove the key"
         case "string_type" if not isinstance(value, list | dict):
@@ -413,7 +412,7 @@ def _path(place: Place, feature: Any = None) -> str:
     text = ""
     if len(place) > 2 and place[0] == "tasks" and place[2] != "id":
         task_id = _get(_task(feature, place[1]), "id")
-        if isinstance(task_id, str) and re.fullmatch(r"[\w.\-]{1,64}", task_id):
+        if identifiers.is_id(task_id):
             text, place = task_id, place[2:]
     for part in place:
         name = part if isinstance(part, int) or re.fullmatch(r"[^\W\d][\w\-]{0,63}", part) else quoted(part)

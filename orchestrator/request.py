@@ -22,7 +22,7 @@ from billiard.exceptions import Terminated, WorkerLostError
 from celery.platforms import signals
 from celery.worker import state
 
-from orchestrator import errors, forks, tasks, visibility
+from orchestrator import errors, forks, identifiers, tasks, visibility
 from orchestrator.models import Failed, FailureCause
 from orchestrator.shutdown import OBEDIENCE, residents
 from orchestrator.specialists import guard
@@ -71,7 +71,7 @@ class Request(visibility.Request):
     def _stop(self, attempt: tasks.Attempt, number: int) -> None:
         feature_id, task_id, _ = attempt
         pid = process_of(self)
-        if task_id.startswith("@"):  # the gates of a feature are no task that a person could cancel
+        if identifiers.is_gates(task_id):  # the gates of a feature are no task that a person could cancel
             self._end(attempt, Failed(reason=TERMINATED, retry=False))
             return
         try:

@@ -20,7 +20,7 @@ from pydantic import (
 
 from orchestrator import flows, spelling, urls
 from orchestrator.limits import MOST, check_rate
-from orchestrator.models import Seconds, Tag
+from orchestrator.models import Number, Seconds, Tag, Whole
 from orchestrator.spelling import NAME_PATTERN as NAME_PATTERN
 from orchestrator.urls import RedisUrl
 
@@ -41,10 +41,10 @@ class Section(BaseModel):
 class Parallelism(Section):
     """How much runs at once."""
 
-    max_parallel_tasks: int = Field(
+    max_parallel_tasks: Whole = Field(
         default=5, ge=1, le=10_000, description="tasks of one feature that run at the same time"
     )
-    max_parallel_total: int | None = Field(
+    max_parallel_total: Whole | None = Field(
         default=None, ge=1, le=MOST, description="tasks of all features together that run at the same time"
     )
     auto_launch: bool = Field(default=True, description="a completed task starts what was waiting for it")
@@ -98,7 +98,7 @@ class SpecialistSettings(Section):
         default=None,
         description="attempts that all workers together start, such as 30/m, or 30/m burst 5; also as rate_limit",
     )
-    concurrency: int | None = Field(
+    concurrency: Whole | None = Field(
         default=None,
         ge=1,
         le=MOST,
@@ -379,7 +379,7 @@ class ErrorHandling(Section):
         default=None,
         description="a specialist that gets a task with a technical blocker, once, before anybody is asked",
     )
-    overdue_factor: float = Field(
+    overdue_factor: Number = Field(
         default=1.5, ge=1, le=100, description="a batch is overdue at so many times its expected duration"
     )
     overdue_least: Seconds = Field(
@@ -402,7 +402,7 @@ class Notification(Section):
     webhook: SecretStr | None = Field(default=None, description="URL that gets the event as JSON by POST")
     secret: SecretStr | None = Field(default=None, description="key of the webhook's signature; never shown")
     timeout: Seconds = Field(default=10.0, description="a try takes no longer")
-    tries: int = Field(
+    tries: Whole = Field(
         default=5, ge=1, le=100, description="tries before an event is given up, with a log line"
     )
 
@@ -428,7 +428,7 @@ class RedisSettings(Section):
         description="where it is: redis://host:6379/0, rediss://…, unix:///path, sentinel://host:26379/mymaster; "
         "never shown",
     )
-    replicas: int = Field(
+    replicas: Whole = Field(
         default=0,
         ge=0,
         le=100,
@@ -502,16 +502,18 @@ class BrokerSettings(Section):
 class Limits(Section):
     """Sizes over which a feature is refused, and how much is kept."""
 
-    tasks: int = Field(default=100_000, ge=1, description="tasks in a feature")
-    dependencies: int = Field(
+    tasks: Whole = Field(default=100_000, ge=1, description="tasks in a feature")
+    dependencies: Whole = Field(
         default=1_000_000, ge=0, description="dependencies in a feature, all tasks together"
     )
-    text: int = Field(default=100_000, ge=100, description="characters in a description")
-    params: int = Field(default=100_000, ge=100, description="characters of a task's params and run, as JSON")
-    file: int = Field(default=64_000_000, ge=1_000, description="bytes of a feature file")
-    result: int = Field(default=1_000_000, ge=100, description="characters of a result, as JSON")
-    tail: int = Field(default=4_000, ge=100, description="characters of output kept in an outcome")
-    events: int = Field(
+    text: Whole = Field(default=100_000, ge=100, description="characters in a description")
+    params: Whole = Field(
+        default=100_000, ge=100, description="characters of a task's params and run, as JSON"
+    )
+    file: Whole = Field(default=64_000_000, ge=1_000, description="bytes of a feature file")
+    result: Whole = Field(default=1_000_000, ge=100, description="characters of a result, as JSON")
+    tail: Whole = Field(default=4_000, ge=100, description="characters of output kept in an outcome")
+    events: Whole = Field(
         default=1_000_000,
         ge=100,
         description="events kept for each feature, about; a task has three or more",
@@ -536,10 +538,10 @@ class Recovery(Section):
         description="a worker that is told to end lets its tasks run for so long, and hands back what still runs then; "
         "null: to their own end",
     )
-    worker_lost_retries: int = Field(
+    worker_lost_retries: Whole = Field(
         default=2, ge=0, description="attempts that may be lost with their worker"
     )
-    hand_backs: int = Field(
+    hand_backs: Whole = Field(
         default=20, ge=0, description="attempts of a task that workers may hand back when they end"
     )
 

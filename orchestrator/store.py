@@ -192,7 +192,7 @@ class Store(Records):
             raise errors.FeatureExists(feature=feature_id)
         staged = self._stage(keys.staged(uuid.uuid4().hex), plan, routes, gated or {})
         meta: dict[str, str | int | float] = {
-            "schema": schema.VERSION,
+            "schema": schema.needed([feature_id, *(task.id for task in plan.feature.tasks)]),
             "title": plan.feature.title,
             "head": _head(feature_id, plan.feature),
             "status": FeatureStatus.PLANNING,

@@ -23,6 +23,7 @@ from orchestrator import (
     connections,
     errors,
     folders,
+    identifiers,
     lifecycle,
     outage,
     refusals,
@@ -249,7 +250,7 @@ class Shell:
 
     def fail(self, feature_id: str, task_id: str, attempt: int, worker: str, outcome: Failed) -> None:
         """Commit the failure of an attempt whose process cannot do it."""
-        is_gates = task_id.startswith("@")
+        is_gates = identifiers.is_gates(task_id)
         task = _gates_task(task_id) if is_gates else self.store.task(feature_id, task_id)
         grant = Grant("started", task=task, state=self.store.attempt(feature_id, task_id))
         self._conclude(Run(feature_id, task, attempt, "", worker, grant), outcome, grant.status)
@@ -418,7 +419,7 @@ class Run:
     @property
     def is_feature_gates(self) -> bool:
         """It is no task of the feature, but the feature's own gates (see cascade.lua)."""
-        return self.task.id.startswith("@")
+        return identifiers.is_gates(self.task.id)
 
     @property
     def delivery(self) -> str:
@@ -482,7 +483,7 @@ class Files:
     def __init__(self, settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> None:
         _, work = folders.of(settings, feature_id)
         self.log: Path = tails.log_file(settings, feature_id, task_id, attempt)
-        self.workdir: Path = work / f"{task_id}.{attempt}"
+        self.workdir: Path = work / f"{identifiers.file_name(task_id)}.{attempt}"
 
 
 def perform(context: specialists.Context, settings: Settings) -> Outcome:
@@ -492,7 +493,7 @@ def perform(context: specialists.Context, settings: Settings) -> Outcome:
 
 def attempt_of(request: Any) -> Attempt | None:
     """The attempt that a Celery request is for, read from its id; None for a task of another kind."""
-    return canvas.attempt_of(str(request.id))
+    return identifiers.attempt_of(str(request.id))
 
 
 def count_refusal(app: App, reason: Reason) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import flows, graph
+from orchestrator import flows, graph, identifiers
 from orchestrator.cli.snapshot import Reader
 from orchestrator.contract import needs, views
 from orchestrator.contract.shapes import Decision, FeatureAnswer, Need, Standstill
@@ -128,12 +128,12 @@ def standstill(handle: Handle, progress: Progress) -> Standstill | None:
 def decision(client: Client, handle: Handle, message: str, tasks: Sequence[str]) -> Decision:
     """What was decided, with the tasks that it was about and where they stand now."""
     progress = handle.progress()
-    shown = [task for task in tasks if not task.startswith("@")][: views.LIMIT]
+    shown = [task for task in tasks if not identifiers.is_gates(task)][: views.LIMIT]
     states = [client.store.state(handle.id, task) for task in shown]
     return Decision(
         feature=handle.id,
         status=str(progress.status),
         message=message,
         tasks=tuple(views.task_line(state, progress.batch, time.time()) for state in states),
-        left_out=views.left_out(tasks=len(tasks) - len(shown) - sum(task.startswith("@") for task in tasks)),
+        left_out=views.left_out(tasks=len(tasks) - len(shown) - sum(map(identifiers.is_gates, tasks))),
     )

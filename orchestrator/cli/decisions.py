@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, graph, wording
+from orchestrator import errors, graph, identifiers, wording
 from orchestrator.cli import answers, choices, connection, options, output
 from orchestrator.models import TaskState, TaskStatus
 from orchestrator.report import standing
@@ -93,7 +93,7 @@ def _to_retry(
             where = f" from batch {from_batch} on" if from_batch else ""
             raise errors.NothingToRetry(feature=handle.id, where=where)
         return found
-    if task_id.startswith("@"):
+    if identifiers.is_gates(task_id):
         return [standing.gates_state(task_id)]
     if task_id not in states:
         raise errors.NoSuchTask(feature=handle.id, task=task_id)

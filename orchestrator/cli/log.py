@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from orchestrator import durations
+from orchestrator import durations, identifiers
 from orchestrator.flows import STOPPED
 from orchestrator.models import Event, Outcome, Progress, TaskState
 from orchestrator.report import standing
@@ -124,7 +124,7 @@ class Log:
         return settings.title(event.specialist) if known else event.specialist
 
     def _state(self, task: str) -> TaskState:
-        if task.startswith("@"):
+        if identifiers.is_gates(task):
             return standing.gates_state(task)
         if task not in self.tasks:  # of a batch before the one that was open when the watching began
             found = self.client.store.task(self.handle.id, task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from orchestrator import flows
+from orchestrator import flows, identifiers
 from orchestrator.contract.shapes import Action, Argument, Need, NeedKind
 from orchestrator.models import Blocked, Failed, FeatureStatus, Outcome, Progress, Task, TaskState, TaskStatus
 from orchestrator.report.standing import running_longest
@@ -49,7 +49,7 @@ def action(name: str, feature: str, task: str = "", *, given: Mapping[str, Argum
 def of_task(feature: str, state: TaskState, specialists: Iterable[str] = ()) -> tuple[Action, ...]:
     """What may be done about a task that is stopped or waits for a person; the likeliest first."""
     where = (feature, state.id)
-    if state.id.startswith("@"):
+    if identifiers.is_gates(state.id):
         return (action("retry", *where),)
     logs, skip = action("logs", *where), action("skip", *where, given={"because": TEXT})
     match state.status:
@@ -113,7 +113,7 @@ def of_state(
     """What a task needs; of one that stopped, with what is known of it."""
     is_stopped = state.status in flows.STOPPED
     return Need(
-        need="gates" if state.id.startswith("@") else KINDS[state.status],
+        need="gates" if identifiers.is_gates(state.id) else KINDS[state.status],
         task=state.id,
         title="" if state.title == state.id else state.title,
         attempt=max(1, state.attempt) if is_stopped else 1,

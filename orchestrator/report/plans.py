@@ -19,7 +19,8 @@ def plan_lines(plan: Plan) -> list[str]:
     Times stand only where it is known how long each task takes: from its estimate, or from earlier runs.
 
     Example:
-        >>> from orchestrator import Feature, Task, plan
+        >>> from orchestrator import Feature, Task
+        >>> from orchestrator.planner import plan
         >>> login = Feature(title="Login", tasks=[Task(id="T1", estimate="5m"), Task(id="T2", estimate="5m")])
         >>> print("\\n".join(plan_lines(plan(login))))
         Login: 2 tasks in 1 batch, strategy batched, at most 5 tasks at once

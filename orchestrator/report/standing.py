@@ -242,7 +242,9 @@ def overdue_line(batch: int, ran: float, expected: float) -> str:
         >>> overdue_line(2, ran=2700, expected=1800)
         'Batch 2 running 50% over estimated time (45m vs 30m)'
     """
-    over = round(100 * (ran / expected - 1)) if expected else 0
+    if not expected:
+        return f"Batch {batch} running {durations.write(ran)}, estimated at nothing"
+    over = round(100 * (ran / expected - 1))
     times = f"({durations.write(ran)} vs {durations.write(expected)})"
     return f"Batch {batch} running {over}% over estimated time {times}"
 
@@ -259,7 +261,7 @@ def overdue_lines(
         now: On the clock of the moments.
         output_ages: Seconds since a task last wrote something, where that is known.
     """
-    if not progress.is_overdue or not progress.batch_due:
+    if not progress.is_overdue or progress.batch_due is None:
         return []
     lines = [overdue_line(progress.batch, progress.batch_ran, progress.batch_due)]
     unfinished = [

@@ -90,6 +90,7 @@ def resolve(name: str, task: Task, settings: Settings) -> Specialist:
         InlineCommandRefused: The task has a `run`, which the configuration does not allow.
         NothingToDo: None of these exists.
         CannotImport: What the configuration or an entry point names is not there, or breaks when imported.
+        IsCeleryTask: It is a Celery task, and no function of a Context.
         SpecialistExists: Two callables claim the name.
         RunsInTheWorker: A user is set for what is no command.
     """
@@ -185,7 +186,16 @@ def _load(reference: str, setting: str, settings: Settings) -> Any:
             cause=said(error) + _hidden(module, project),
             project=project,
         ) from error
+    if attribute and _is_celery_task(loaded):
+        raise errors.IsCeleryTask(reference=reference, setting=setting)
     return loaded
+
+
+def _is_celery_task(loaded: object) -> bool:
+    """Also one that `shared_task` made, which says so only when asked for its class."""
+    return any(
+        (kind.__module__, kind.__name__) == ("celery.app.task", "Task") for kind in loaded.__class__.__mro__
+    )
 
 
 def _hidden(module: str, project: Path) -> str:

@@ -10,9 +10,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+import orchestrator
 from orchestrator import config, errors
 from orchestrator.config import Settings
 from orchestrator.config_template import template
+from orchestrator.models import Feature, Task
 from orchestrator.sections import SHIPPED_SPECIALISTS, Section, SpecialistSettings
 
 pytestmark = pytest.mark.bounds
@@ -53,6 +55,24 @@ def test_without_a_file_everything_is_at_its_default() -> None:
     assert settings.parallelism.max_parallel_tasks == 5
     assert settings.is_embedded
     assert settings.inline_commands
+
+
+@pytest.mark.parametrize("number", ["true", "1_0", "1:30"])
+def test_what_is_no_number_in_yaml_1_2_is_none_in_the_configuration(number: str) -> None:
+    assert mistakes(f"parallelism: {{max_parallel_tasks: {number}}}")[0].startswith(
+        "parallelism.max_parallel_tasks"
+    )
+
+
+def test_numbers_anchors_and_merges_of_the_configuration_are_those_of_a_feature_file() -> None:
+    write(
+        "x-gpu: &gpu {timeout: 010}\nx-slow: &slow {timeout: 1h, concurrency: 2}\n"
+        "specialists:\n  reviewer: {<<: *gpu, <<: *slow}\n"
+    )
+
+    reviewer = config.load().specialists["reviewer"]
+
+    assert (reviewer.timeout, reviewer.concurrency) == (10, 2)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "parallelism:\nredis:\nspecialists:\n"])
@@ -442,3 +462,13 @@ def test_a_mapping_that_is_not_written_in_lines_is_left_alone() -> None:
     with pytest.raises(errors.CannotRemember, match="logo: senior-engineer"):
         config.remember(["logo"], "senior-engineer", config.load())
     assert file.read_text("utf-8") == "specialist_routing: {mapping: {art: feature-architect}}"
+
+
+def test_a_plan_from_python_uses_the_configuration() -> None:
+    write("parallelism: {max_parallel_tasks: 3}\nlimits: {tasks: 2}\n")
+    tasks = [Task(id=f"T{number}") for number in range(3)]
+
+    assert orchestrator.plan(Feature(title="x", tasks=tasks[:2])).cap == 3
+    assert orchestrator.plan(Feature(title="x", tasks=tasks[:2]), cap=1).cap == 1
+    with pytest.raises(errors.InvalidFeature, match="at most 2 are allowed"):
+        orchestrator.plan(Feature(title="x", tasks=tasks))

@@ -175,7 +175,7 @@ def test_an_error_in_json_has_code_message_facts_and_ways_out() -> None:
 
 
 def test_a_wrong_id_is_refused_before_anything_is_started(folder: Path) -> None:
-    result = orchestrate("enqueue", "login.yaml", "--id", "no/id")
+    result = orchestrate("enqueue", "login.yaml", "--id", "no:id")
     assert result.exit_code == 2
     assert "--id is not a feature: 1 mistake" in result.stderr
     assert not (folder / ".taskorchestrator").exists()

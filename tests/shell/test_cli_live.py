@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from orchestrator import config, embedded, supervisor
+from orchestrator.cli import live
 from orchestrator.sections import SHIPPED_SPECIALISTS
 from tests.redis_server import serve
 from tests.waiting import wait_until
@@ -528,3 +529,18 @@ def test_up_runs_until_it_is_told_to_stop(private: Project) -> None:
         rest, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "Warm shutdown" in rest
+
+
+def test_colours_that_are_forced_into_a_file_bring_no_cursor_with_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given an output that is no terminal, and colours that are asked for
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    written: list[str] = []
+    monkeypatch.setattr(live, "_draw", lambda *_: written.append("a view that is drawn again and again"))
+    monkeypatch.setattr(live, "_write", lambda *_: written.append("lines"))
+    # When a feature is watched
+    nothing: Any = None
+    live.watch(nothing, nothing, nothing, live=True)
+    # Then lines are written
+    assert written == ["lines"]

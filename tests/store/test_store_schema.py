@@ -97,7 +97,7 @@ def rewrite(client: redis.Redis, key: str, field: str, **fields: Any) -> None:
 
 def test_a_feature_keeps_the_schema_that_it_was_written_in(store: Store) -> None:
     run = enqueue(store)
-    assert store.client.hget(run.keys.meta, "schema") == str(schema.VERSION)
+    assert store.client.hget(run.keys.meta, "schema") == str(schema.PLAIN)
 
 
 def test_a_feature_that_keeps_none_is_of_the_first_schema_and_comes_to_its_end(store: Store) -> None:
