@@ -404,7 +404,7 @@ class Client:
 
     @_translated
     def _outcome(self, feature_id: str, task_id: str) -> Outcome | None:
-        if task_id.startswith("@"):
+        if identifiers.is_gates(task_id):
             self.store.progress(feature_id)
             self.store.specialist(feature_id, task_id)
         else:

@@ -14,10 +14,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import redis
 
 from orchestrator import (
-    admission,
     encoding,
     errors,
     growth,
+    identifiers,
     limits,
     refusals,
     schema,
@@ -522,7 +522,7 @@ class Records:
 
     def gate_outcomes(self, feature_id: str) -> dict[str, Outcome]:
         """How the gates of a feature ended, as of "@testing", where they have run."""
-        return self.outcomes(feature_id, admission.GATES)
+        return self.outcomes(feature_id, identifiers.GATES)
 
     @_readable
     def attempt(self, feature_id: str, task_id: str) -> Mapping[str, Any]:

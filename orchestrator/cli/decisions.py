@@ -81,7 +81,7 @@ def _to_retry(
     handle: Handle, task_id: str | None, *, with_dependents: bool, from_batch: int | None
 ) -> list[TaskState]:
     if task_id is not None and from_batch is None and not with_dependents:
-        return [standing.gates_state(task_id) if task_id.startswith("@") else handle.around(task_id)[0]]
+        return [standing.gates_state(task_id) if identifiers.is_gates(task_id) else handle.around(task_id)[0]]
     states = {state.id: state for state in handle.states()}
     stopped = [state for state in states.values() if standing.is_stopped(state)]
     if from_batch is not None or task_id is None:
