@@ -115,6 +115,28 @@ def check(feature: Feature, limits: Limits) -> None:
         _refuse(f'The feature "{feature.title}"', mistakes, feature)
 
 
+def make_task(fields: Mapping[str, Any], source: str) -> Task:
+    """A task of fields that are named as in a feature file.
+
+    Raises:
+        BadTask: It has mistakes; all of them are named. `source` says where the fields came from.
+
+    Example:
+        >>> make_task({"id": "T1", "estimate": "25m"}, "The task").estimate
+        1500.0
+    """
+    try:
+        return Task.model_validate(fields)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+    places = [_real_place(("tasks", 0, *details["loc"])) for details in found]
+    mistakes = [_explain(details, place, Spot()) for details, place in zip(found, places, strict=True)]
+    lines = [_line(replace(mistake, place=mistake.place[2:])) for mistake in mistakes]
+    raise errors.BadTask(
+        source=source, cause="; ".join(_sentence(line).strip() for line in lines), lines=lines
+    )
+
+
 def _explain_open(error: OSError | ValueError) -> str:
     match error:
         case FileNotFoundError():
@@ -350,16 +372,7 @@ def _kind(value: Any) -> str:
 
 def _refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> NoReturn:
     ordered = sorted(mistakes, key=lambda mistake: mistake.line or 0)
-    lines = [
-        {
-            "line": at.line,
-            "column": at.column,
-            "path": _path(at.place, value),
-            "value": at.value,
-            "message": at.message,
-        }
-        for at in ordered
-    ]
+    lines = [_line(mistake, value) for mistake in ordered]
     shown = [_sentence(line) for line in lines[:MOST_SHOWN]]
     if len(lines) > MOST_SHOWN:
         shown.append(f"  … and {len(lines) - MOST_SHOWN:,} more")
@@ -370,6 +383,16 @@ def _refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> N
         them="it" if len(lines) == 1 else "them",
         lines=lines,
     ) from None
+
+
+def _line(at: Mistake, value: Any = None) -> dict[str, Any]:
+    return {
+        "line": at.line,
+        "column": at.column,
+        "path": _path(at.place, value),
+        "value": at.value,
+        "message": at.message,
+    }
 
 
 def _sentence(line: Mapping[str, Any]) -> str:
