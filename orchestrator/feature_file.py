@@ -131,10 +131,8 @@ def make_task(fields: Mapping[str, Any], source: str) -> Task:
         found = error.errors(include_url=False, include_context=False)
     places = [_real_place(("tasks", 0, *details["loc"])) for details in found]
     mistakes = [_explain(details, place, Spot()) for details, place in zip(found, places, strict=True)]
-    lines = [_line(replace(mistake, place=mistake.place[2:])) for mistake in mistakes]
-    raise errors.BadTask(
-        source=source, cause="; ".join(_sentence(line).strip() for line in lines), lines=lines
-    )
+    told = [": ".join(filter(None, [_path(at.place[2:]), at.value, at.message])) for at in mistakes]
+    raise errors.BadTask(source=source, cause="; ".join(told))
 
 
 def _explain_open(error: OSError | ValueError) -> str:
@@ -245,6 +243,7 @@ def _explain(details: ErrorDetails, place: Place, spot: Spot) -> Mistake:
 
 def _real_place(loc: Place) -> Place:
     """The place without pydantic's own words: in params.names.list.0 each level has its type before its key."""
+    loc = tuple(part for part in loc if part != "[key]")
     return loc[:4] + loc[5::2] if loc[2:3] == ("params",) else loc
 
 
@@ -372,7 +371,16 @@ def _kind(value: Any) -> str:
 
 def _refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> NoReturn:
     ordered = sorted(mistakes, key=lambda mistake: mistake.line or 0)
-    lines = [_line(mistake, value) for mistake in ordered]
+    lines = [
+        {
+            "line": at.line,
+            "column": at.column,
+            "path": _path(at.place, value),
+            "value": at.value,
+            "message": at.message,
+        }
+        for at in ordered
+    ]
     shown = [_sentence(line) for line in lines[:MOST_SHOWN]]
     if len(lines) > MOST_SHOWN:
         shown.append(f"  … and {len(lines) - MOST_SHOWN:,} more")
@@ -383,16 +391,6 @@ def _refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> N
         them="it" if len(lines) == 1 else "them",
         lines=lines,
     ) from None
-
-
-def _line(at: Mistake, value: Any = None) -> dict[str, Any]:
-    return {
-        "line": at.line,
-        "column": at.column,
-        "path": _path(at.place, value),
-        "value": at.value,
-        "message": at.message,
-    }
 
 
 def _sentence(line: Mapping[str, Any]) -> str:
