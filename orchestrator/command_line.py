@@ -9,9 +9,9 @@ import shlex
 LONGEST_SHOWN = 200
 """A text up to so long is shown rewritten in both ways; a longer one would hide what is wrong with it."""
 
-_OPERATORS = "|&;<>()"
+_OPERATORS = re.compile(r"[|&;<>()]+")
 _GLOBS = "*?["
-_EXPANDS = re.compile(r"\$[A-Za-z0-9_{(\[@*#?$!-]")
+_EXPANDS = re.compile(r"\$(?:[A-Za-z_]\w*|[0-9{(\[@*#?$!-])", re.ASCII)
 _BRACES = re.compile(r"\{[^\s{}'\"]*(?:,|\.\.)[^\s{}'\"]*\}")
 _ASSIGNS = re.compile(r"[A-Za-z_]\w*\+?=", re.ASCII)
 _WORDS = frozenset(
@@ -121,16 +121,17 @@ def _only_a_shell_reads(text: str) -> str | None:
 def _expansion(text: str, at: int) -> str | None:
     if text[at] == "`":
         return "`"
-    return text[at : at + 2] if _EXPANDS.match(text, at) else None
+    found = _EXPANDS.match(text, at)
+    return found[0] if found else None
 
 
 def _syntax(text: str, at: int) -> str | None:
     sign = text[at]
     begins = at == 0 or text[at - 1].isspace()
-    if sign in _OPERATORS or sign in _GLOBS or (begins and sign in "~#"):
+    if sign in _GLOBS or (begins and sign in "~#"):
         return sign
-    braces = _BRACES.match(text, at)
-    return braces[0] if braces else None
+    found = _OPERATORS.match(text, at) or _BRACES.match(text, at)
+    return found[0] if found else None
 
 
 def _two_ways(text: str, words: list[str], found: str) -> str:

@@ -498,6 +498,17 @@ def load(start: Path | None = None) -> Settings:
     )
 
 
+FORMS: Mapping[str, str] = {
+    "pass_env": "write the name of a variable, such as HTTPS_PROXY; PIP_* is all that begin so",
+    "prefix": "write at most 32 letters, digits and _ . -",
+    "python": 'write "package.module:name"',
+    "queue": "write at most 100 letters, digits and _ . -, first a letter or digit",
+    "resources": "a name has at most 63 letters, digits and _ . -, and starts with a letter or digit",
+    "user": "write at most 32 small letters, digits and _ -, first a letter or _",
+}
+"""What a text of a setting has to look like, for people."""
+
+
 def _mistake(line: Any, beside: Collection[str] = ()) -> str:
     """A mistake, with its place; `beside` are the tags that agent-mapping.yaml maps."""
     loc = tuple(str(part) for part in line["loc"] if part != "[key]")
@@ -515,7 +526,8 @@ def _shown(line: Any, loc: tuple[str, ...]) -> str:
     )
     if may_be_secret or not isinstance(line["input"], str | int | float):
         return ""
-    return f" ({str(line['input'])[:60]!r})"
+    shown = str(line["input"])
+    return f" ({shown.lower() if isinstance(line['input'], bool) else shown[:60]!r})"
 
 
 def _right(line: Any, loc: tuple[str, ...]) -> str:
@@ -527,6 +539,10 @@ def _right(line: Any, loc: tuple[str, ...]) -> str:
         return "write `name: value` lines below it, indented"
     if line["type"] == "tuple_type":
         return "write a list, such as [one, two]"
+    if line["type"] == "string_pattern_mismatch":
+        return next(
+            (FORMS[part] for part in reversed(loc) if part in FORMS), "has a sign that it cannot have"
+        )
     text = str(line["msg"]).removeprefix("Value error, ")
     return text.replace("Input should be", "should be")
 

@@ -118,6 +118,26 @@ def check(feature: Feature, limits: Limits) -> None:
         _refuse(f'The feature "{feature.title}"', mistakes, feature)
 
 
+def make_task(fields: Mapping[str, Any], source: str) -> Task:
+    """A task of fields that are named as in a feature file.
+
+    Raises:
+        BadTask: It has mistakes; all of them are named. `source` says where the fields came from.
+
+    Example:
+        >>> make_task({"id": "T1", "estimate": "25m"}, "The task").estimate
+        1500.0
+    """
+    try:
+        return Task.model_validate(fields)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+    places = [_real_place(("tasks", 0, *details["loc"])) for details in found]
+    mistakes = [_explain(details, place, Spot()) for details, place in zip(found, places, strict=True)]
+    told = [": ".join(filter(None, [_path(at.place[2:]), at.value, at.message])) for at in mistakes]
+    raise errors.BadTask(source=source, cause="; ".join(told))
+
+
 def _explain_open(error: OSError | ValueError) -> str:
     match error:
         case FileNotFoundError():
@@ -226,6 +246,7 @@ def _explain(details: ErrorDetails, place: Place, spot: Spot) -> Mistake:
 
 def _real_place(loc: Place) -> Place:
     """The place without pydantic's own words: in params.names.list.0 each level has its type before its key."""
+    loc = tuple(part for part in loc if part != "[key]")
     return loc[:4] + loc[5::2] if loc[2:3] == ("params",) else loc
 
 

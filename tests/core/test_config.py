@@ -205,7 +205,7 @@ def test_tags_in_the_file_are_laid_over_those_that_ship() -> None:
         ),
         (
             "parallelism: {respect_dependencies: false}",
-            "parallelism.respect_dependencies ('False'): cannot be false",
+            "parallelism.respect_dependencies ('false'): cannot be false",
         ),
         ("parallelism: fast", "parallelism ('fast'): is a section; write its settings below it"),
         ("imports: a", "imports ('a'): write a list, such as [one, two]"),
@@ -472,3 +472,21 @@ def test_a_plan_from_python_uses_the_configuration() -> None:
     assert orchestrator.plan(Feature(title="x", tasks=tasks[:2]), cap=1).cap == 1
     with pytest.raises(errors.InvalidFeature, match="at most 2 are allowed"):
         orchestrator.plan(Feature(title="x", tasks=tasks))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("resources: {'a b': 1}", "resources.a b ('a b'): a name has at most 63 letters"),
+        ("redis: {prefix: 'a b'}", "redis.prefix: write at most 32 letters"),
+        ("specialists: {a: {queue: 'a b'}}", "specialists.a.queue ('a b'): write at most 100 letters"),
+        ("specialists: {a: {user: 'a b'}}", "specialists.a.user ('a b'): write at most 32 small letters"),
+        (
+            "specialists: {a: {pass_env: ['a b']}}",
+            "specialists.a.pass_env.0 ('a b'): write the name of a variable",
+        ),
+        ("specialists: {a: {python: 'a b'}}", "specialists.a.python ('a b'): write \"package.module:name\""),
+    ],
+)
+def test_the_form_of_a_text_is_said_in_words(text: str, said: str) -> None:
+    assert mistakes(text)[0].startswith(said)

@@ -203,7 +203,7 @@ def test_the_pure_python_reader_says_the_same(monkeypatch: pytest.MonkeyPatch) -
         ("timeout: 0", "line 4, T1.timeout: 0: a duration is longer than nothing and at most 366d"),
         (
             "run: echo a && false",
-            'line 4, T1.run: "echo a && false": has &, which means something to a shell',
+            'line 4, T1.run: "echo a && false": has &&, which means something to a shell',
         ),
         ("retries: {factor: 0.5}", "line 4, T1.retries.factor: 0.5: write a number from 1 to 10"),
         ("retries: yes", "line 4, T1.retries: yes: write a number of retries, such as 3"),

@@ -428,6 +428,12 @@ def test_tasks_are_added_from_a_file_or_with_each_field(store: Store, ask: Calla
     assert added.params == {"url": "x", "n": 3}
     Path("none.yaml").write_text("just a text", "utf-8")
     assert ask("add-task", run.id, "--file", "none.yaml")["code"] == "bad-task"
+    refused = ask(
+        "add-task", run.id, "T6", "--run", "echo a && false", "--complexity", "5", "--estimate", "1:30"
+    )
+    assert (refused["code"], refused["subject"]) == ("bad-task", {"source": "T6"})
+    assert refused["cause"].startswith('estimate: "1:30": a duration is a number of seconds')
+    assert '; run: "echo a && false": has &&, which means something to a shell' in refused["cause"]
 
 
 def test_specialists_are_listed_with_what_routes_to_them(ask: Callable[..., Any]) -> None:
