@@ -140,7 +140,7 @@ def _two_ways(text: str, words: list[str], found: str) -> str:
     if len(text) <= LONGEST_SHOWN and found not in ("\n", "\\\n"):
         as_list = f"[{', '.join(map(_quoted, words))}]"
     if len(text) <= LONGEST_SHOWN:
-        as_line = f"[sh, -c, {json.dumps(text, ensure_ascii=False)}]"
+        as_line = f"[sh, -c, {_in_quotes(text)}]"
     return (
         f"has {shown}, which means something to a shell, and no shell reads it; "
         f"write a list, where it is plain text: {as_list}, or a line for a shell: {as_line}"
@@ -150,7 +150,15 @@ def _two_ways(text: str, words: list[str], found: str) -> str:
 def _quoted(word: str) -> str:
     """As an entry of a YAML list, in quotes where it would be read as something else without."""
     is_plain = re.fullmatch(r"[A-Za-z_./][\w./+-]*", word, re.ASCII) and word.lower() not in _NOT_TEXT
-    return word if is_plain else json.dumps(word, ensure_ascii=False)
+    return word if is_plain else _in_quotes(word)
+
+
+def _in_quotes(text: str) -> str:
+    """With what cannot be seen escaped, as YAML and JSON both read it."""
+    return "".join(
+        sign if sign.isprintable() else json.dumps(sign)[1:-1]
+        for sign in json.dumps(text, ensure_ascii=False)
+    )
 
 
 _NOT_TEXT = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")

@@ -84,7 +84,7 @@ def readable(feature_id: str) -> Iterator[None]:
     try:
         yield
     except redis.ResponseError as error:
-        if refusals.passes(error):
+        if refusals.code(error) not in ("", "WRONGTYPE"):  # it is about the server, and not about the feature
             raise
         raise errors.UnreadableFeature(feature=feature_id, cause=wording.one_line(str(error))) from error
     except NONSENSE as error:
@@ -330,6 +330,7 @@ class Records:
         unknown = {task.id: routes[task.id].specialist for task in feature.tasks if task.estimate is None}
         return sketch.medians(self.durations(feature.title, unknown)) if unknown else {}
 
+    @_readable
     def shape(self, feature_id: str) -> Shape:
         """All of a feature that its growth follows from, read at one moment.
 
