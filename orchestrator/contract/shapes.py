@@ -226,6 +226,8 @@ class Decision(Answer):
 class RouteGroup(Answer):
     """Tasks that one specialist gets for one reason."""
 
+    rare: ClassVar = frozenset({"model_tier"})
+
     specialist: Specialist | None = Field(default=None, description="absent: nobody matches")
     queue: str = Field(default="", description="where it is not the specialist's name")
     model_tier: str = ""

@@ -165,7 +165,9 @@ def test_a_title_cannot_colour_the_output_or_swallow_text() -> None:
 
 
 def test_route_tells_specialist_queue_tier_and_reason() -> None:
-    (route,) = (one for one in as_json("route", "login.yaml")["routes"] if one["tasks"] == ["T2"])
+    (route,) = (
+        one for one in as_json("route", "login.yaml", "--fields", "all")["routes"] if one["tasks"] == ["T2"]
+    )
     assert route["specialist"] == {"name": "senior-engineer", "title": "Senior Engineer"}
     assert route["model_tier"] == "sonnet"
     assert route["tag"] == "bug"
