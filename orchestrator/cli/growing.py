@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator import config, documents, errors, feature_file, wording
+from orchestrator import config, documents, errors, feature_file, identifiers, wording
 from orchestrator.cli import options
 from orchestrator.cli.decisions import decision
 from orchestrator.models import Priority
@@ -155,5 +155,6 @@ def depend(
     as_json: options.AsJson = False,
 ) -> None:
     """Let a task that has not started wait for others too. It is refused where it would close a circle."""
+    on = [identifiers.normal(other) for other in on]
     with decision(feature_id, f"{task_id} waits for {', '.join(on)}.", task_id, as_json=as_json) as handle:
         handle.depend(task_id, on, note)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import config, drawing, errors, feature_file, picture, planner, routing
+from orchestrator import config, drawing, errors, feature_file, identifiers, picture, planner, routing
 from orchestrator.cli import connection, options, output
 from orchestrator.config import Settings
 from orchestrator.contract import views
@@ -179,9 +179,10 @@ def _picture(
 
 
 def _find(name: str) -> tuple[Feature, Mapping[str, TaskStatus] | None]:
-    looks_like_a_file = "/" in name or Path(name).suffix.lower() in (".yaml", ".yml", ".json")
+    looks_like_a_file = Path(name).suffix.lower() in (".yaml", ".yml", ".json")
     if name == "-" or looks_like_a_file or Path(name).is_file():
         return options.read_feature(name, config.load()), None
+    name = identifiers.normal(name)
     with connection.client(looks=True) as client:
         handle = connection.find(client, name)
         progress = handle.progress()

@@ -49,9 +49,7 @@ def type_(
 
     def run(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["orchestrator", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0), capsys.readouterr().out
+        return int(cli.run() or 0), capsys.readouterr().out
 
     return run
 
