@@ -516,6 +516,10 @@ def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
             "workers", f"they cannot be asked: {error}", "See what is said of Redis and the broker."
         )
         return
+    except Exception as error:  # a transport may raise anything, as that of files does
+        cause = f"they cannot be asked ({type(error).__name__})"
+        yield _problem("workers", cause, "See what is said of Redis and the broker.")
+        return
     names = {*answers, *(worker.name for worker in present)}
     if not names:
         yield _warning(

@@ -227,6 +227,18 @@ def test_a_broker_of_its_own_is_tried(url: str) -> None:
     assert unknown["broker"].level is Level.PROBLEM
 
 
+def test_a_broker_that_fails_in_a_way_of_its_own_is_a_problem(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask() -> None:
+        raise FileNotFoundError(2, "No such file or directory", "data_in")  # as kombu's transport of files
+
+    monkeypatch.setattr("orchestrator.doctor._ask_the_workers", ask)
+    workers = found(settings_for(url))["workers"]
+    assert workers.level is Level.PROBLEM
+    assert workers.text == "they cannot be asked (FileNotFoundError)"
+
+
 @pytest.mark.real
 def test_no_worker_is_a_warning(url: str) -> None:
     findings = found(settings_for(url))
