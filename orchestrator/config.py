@@ -49,7 +49,10 @@ ENV_PREFIX = "TASKORCHESTRATOR_"
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 MOST_SHOWN = 100
-"""So many unknown settings are named; for each of them a near one is looked for."""
+"""So many mistakes are named; for each setting that is unknown a near one is looked for."""
+
+LARGEST = 500_000
+"""Bytes of a configuration file. It may have come with somebody else's repository, and YAML is read slowly."""
 
 
 class Settings(BaseSettings):
@@ -360,6 +363,8 @@ def read(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
+        if file.stat().st_size > LARGEST:
+            raise _unreadable(file, f"it is larger than {LARGEST:,} bytes")
         data = yaml.safe_load(file.read_text("utf-8"))
     except yaml.MarkedYAMLError as error:  # its own text quotes the line, which may hold a password
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
@@ -393,10 +398,13 @@ def load(start: Path | None = None) -> Settings:
     known = {name: value for name, value in data.items() if name in Settings.model_fields}
     unknown = [name for name in data if name not in known]
     lines = [f"{name}: {_unknown_setting(name, Settings)}" for name in unknown[:MOST_SHOWN]]
+    is_all = len(unknown) <= MOST_SHOWN
     try:
         settings = Settings(**known)
     except ValidationError as error:
-        lines += [_mistake(line) for line in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        is_all = is_all and len(found) <= MOST_SHOWN
+        lines += [_mistake(line) for line in found[:MOST_SHOWN]]
     except SettingsError as error:
         lines.append(_not_json(error))
     else:
@@ -405,7 +413,7 @@ def load(start: Path | None = None) -> Settings:
             return settings
     raise errors.InvalidConfiguration(
         source=file or "The environment",
-        count=("at least " if len(unknown) > MOST_SHOWN else "") + wording.count(len(lines), "mistake"),
+        count=("" if is_all else "at least ") + wording.count(len(lines), "mistake"),
         mistakes="\n".join(f"  {line}" for line in lines),
     )
 

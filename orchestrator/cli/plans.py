@@ -27,6 +27,8 @@ class Format(StrEnum):
 
 
 SUFFIXES = {".svg": Format.SVG, ".dot": Format.DOT, ".gv": Format.DOT, ".mmd": Format.MERMAID}
+TEXTS = ("", ".txt", ".md", ".mermaid")
+"""Suffixes that a text of Mermaid may have."""
 
 
 def plan(
@@ -89,8 +91,8 @@ def graph(
     file: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
 ) -> None:
     """Draw the dependency graph; of an enqueued feature, with where its tasks stand."""
+    kind = format or _kind(file)
     feature, states = _find(name)
-    kind = format or SUFFIXES.get(file.suffix.lower() if file else "", Format.MERMAID)
     draw = {Format.MERMAID: drawing.mermaid, Format.DOT: drawing.dot, Format.SVG: drawing.svg}
     picture = draw[kind](feature, make_plan(feature, config.load()), states)
     if file:
@@ -98,6 +100,16 @@ def graph(
         output.tell(f"Wrote {file}")
     else:
         typer.echo(picture, nl=False)
+
+
+def _kind(file: Path | None) -> Format:
+    suffix = file.suffix.lower() if file else ""
+    if suffix not in SUFFIXES and suffix not in TEXTS:
+        raise typer.BadParameter(
+            f"{suffix} is none that can be written; choose {', '.join(SUFFIXES)}, or say --format",
+            param_hint="--output",
+        )
+    return SUFFIXES.get(suffix, Format.MERMAID)
 
 
 def _find(name: str) -> tuple[Feature, Mapping[str, TaskStatus] | None]:

@@ -442,3 +442,15 @@ def test_a_mapping_that_is_not_written_in_lines_is_left_alone() -> None:
     with pytest.raises(errors.CannotRemember, match="logo: senior-engineer"):
         config.remember(["logo"], "senior-engineer", config.load())
     assert file.read_text("utf-8") == "specialist_routing: {mapping: {art: feature-architect}}"
+
+
+def test_a_file_that_is_large_is_refused_before_it_is_read() -> None:
+    assert mistakes("#" + "x" * config.LARGEST) == ["it is larger than 500,000 bytes"]
+
+
+def test_of_many_mistakes_some_are_named() -> None:
+    text = "specialists:\n" + "".join(f"  s{number}: {{commandx: 1}}\n" for number in range(5_000))
+    write(text)
+    with pytest.raises(errors.InvalidConfiguration, match="at least 100 mistakes") as caught:
+        config.load()
+    assert str(caught.value).count("unknown setting") == config.MOST_SHOWN
