@@ -96,7 +96,11 @@ def graph(
     draw = {Format.MERMAID: drawing.mermaid, Format.DOT: drawing.dot, Format.SVG: drawing.svg}
     picture = draw[kind](feature, make_plan(feature, config.load()), states)
     if file:
-        file.write_text(picture, "utf-8")
+        try:
+            file.write_text(picture, "utf-8")
+        except OSError as error:
+            cause = f"{file} cannot be written: {error.strerror}"
+            raise typer.BadParameter(cause, param_hint="--output") from None
         output.tell(f"Wrote {file}")
     else:
         typer.echo(picture, nl=False)
