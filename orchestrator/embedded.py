@@ -306,7 +306,9 @@ class Server:
             )
 
     def _answer(self) -> Literal["ready", "loading"] | None:
-        if self.socket.is_symlink():  # only where the path is long is there one of ours, and that was followed
+        if (
+            self.socket.is_symlink()
+        ):  # only where the path is long is there one of ours, and that was followed
             return None
         client = self._client(timeout=5.0)
         try:

@@ -289,8 +289,8 @@ def test_what_is_mounted_there_stays(
     logs, work = worked(settings, store, "f1")
     target = work / place
     target.mkdir(parents=True, exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "x", target] if what == "a disk" else ["mount", "--bind", victim, target]
-    if subprocess.run(mount, capture_output=True).returncode:
+    kind = ["-t", "tmpfs", "x"] if what == "a disk" else ["--bind", str(victim)]
+    if subprocess.run(["mount", *kind, str(target)], capture_output=True).returncode:
         pytest.skip("nothing can be mounted here")
     try:
         (target / "precious").write_text(SECRET)
@@ -298,7 +298,9 @@ def test_what_is_mounted_there_stays(
 
         folders.remove(settings, store, [logs, work])
 
-        (target,) = [found.parent for found in work.rglob("precious")]  # the folder above it may have moved up
+        (target,) = [
+            found.parent for found in work.rglob("precious")
+        ]  # the folder above it may have moved up
         assert not logs.exists()
         assert is_safe(target)
         assert stat.S_IMODE(target.stat().st_mode) == 0o755

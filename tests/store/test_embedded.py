@@ -102,9 +102,7 @@ def test_the_first_use_starts_a_server(settings: Settings) -> None:
     assert int((settings.folder / "redis" / "redis.pid").read_text()) == pid_of(settings)
 
 
-def test_it_keeps_every_write_and_evicts_nothing(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_keeps_every_write_and_evicts_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "WITHHELD", ())  # CONFIG among them
     client = client_of(embedded.connect(settings))
 

@@ -15,6 +15,7 @@ from orchestrator.keys import FeatureKeys, Keys
 from orchestrator.store import Store
 from tests.core.factories import task
 from tests.store.factories import FLOW, Run, launched
+from tests.waiting import wait_until
 
 WORDS = {"hash": "Hash", "zset": "Sorted set", "set": "Set", "list": "List", "stream": "Stream"}
 
@@ -99,6 +100,22 @@ def test_a_script_that_meets_a_key_of_a_wrong_type_has_written_nothing(
     # Then a script that is given the key says so
     assert (key in said) == (key in touched)
     assert not said or everything(client) == before
+
+
+@pytest.mark.parametrize("kind", ["string", "hash"])
+def test_a_queue_that_is_none_costs_its_messages_alone(store: Store, client: redis.Redis, kind: str) -> None:
+    """The launch stands, and its message is sent again as one that was lost, until it can be."""
+    store = Store(client, store.keys, queues={})
+    queue = store.keys.queue("builder")
+    client.set(queue, "x") if kind == "string" else client.hset(queue, "a", "b")
+
+    run = launched(store, task("T1"), task("T2"))
+    run.recover(patience=0.0)
+
+    assert client.type(queue) == kind
+    assert client.zcard(run.keys.slots) == 2
+    client.delete(queue)
+    wait_until(lambda: bool(run.recover(patience=0.0)) and client.llen(queue) == 2)
 
 
 @pytest.mark.parametrize("part", ["states", "events", "outcomes"])
