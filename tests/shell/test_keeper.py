@@ -267,7 +267,7 @@ def test_a_retry_begins_when_it_is_due_and_not_at_the_next_look(keeper: Keeper, 
 def test_a_key_that_is_overwritten_costs_the_steps_that_need_it_alone(
     store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sweep that fails says so once, and is a finding."""
+    """`doctor` names a sweep that fails; the log says it once."""
     # Given a worker of which one step meets a key of another type, and one feature that another has spoilt
     pool = SimpleNamespace(num_processes=1)
     parent: Any = SimpleNamespace(

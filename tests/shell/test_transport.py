@@ -192,7 +192,7 @@ WRONG: dict[str, Any] = {
 def test_what_is_no_queue_is_passed_over_and_told_once(
     url: str, server: redis.Redis, key: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A worker passes over what is no queue, says it once, and the rest goes on."""
+    """A key of another type ends no worker: what is no queue is passed over, told once, and the rest goes on."""
     # Given something else under the name of a queue, or of one of its priorities
     WRONG[kind](server, key)
     with open_connection(url) as connection:

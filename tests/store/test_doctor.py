@@ -413,7 +413,7 @@ def test_a_folder_of_logs_and_a_configuration_that_others_can_write_are_named(
 
 @pytest.mark.real
 def test_keys_that_somebody_has_overwritten_are_named_with_the_remedy(url: str) -> None:
-    """The doctor names key and remedy of what is no queue, and of other keys of another type."""
+    """`doctor` names the keys and the remedy."""
     server = client_of(url)
     settings = settings_for(url)
     assert "keys" not in found(settings)

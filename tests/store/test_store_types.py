@@ -123,7 +123,7 @@ SHARED: dict[str, Callable[[Run], str]] = {
 def test_no_script_has_written_where_it_meets_a_key_of_all_features_of_a_wrong_type(
     store: Store, client: redis.Redis, verb: str, name: str
 ) -> None:
-    """Also where the key is one that the script names itself: those of limits."""
+    """A script that meets a key of a wrong type has written nothing, also one that it names itself (of limits)."""
     more: dict[str, Callable[[Run], object]] = {
         "set_limit": lambda run: run.store.set_limit("resource:gpu", "3"),
         "lead": lambda run: run.store.lead("w1", seconds=60),
