@@ -218,12 +218,20 @@ class Settings(BaseSettings):
         if not self._is_of_the_folder:
             return ""
         named = [f"starts {self.redis_server}"] if self.redis_server and self.is_embedded else []
-        modules = {given.python.split(":")[0] for given in self.specialists.values() if given.python}
-        imported = sorted({*self.imports, *modules})
-        commands = sorted({given.command[0] for given in self.specialists.values() if given.command})
+        hooks: list[SpecialistSettings | Gate] = [*self.specialists.values(), *self._all_gates]
+        callables = [given.python for given in hooks if given.python]
+        imported = sorted({*self.imports, *(name.split(":")[0] for name in callables)})
+        commands = sorted({given.command[0] for given in (*hooks, *self.notifications) if given.command})
         named += [f"imports {', '.join(imported)}"] if imported else []
         named += [f"runs {', '.join(commands)}"] if commands else []
         return "; ".join(named)
+
+    @property
+    def _all_gates(self) -> tuple[Gate, ...]:
+        if not self.quality_gates.enabled:
+            return ()
+        of_tasks, of_features = self.quality_gates.task_gates, self.quality_gates.feature_gates
+        return (*of_tasks.testing, *of_tasks.completion, *of_features.testing, *of_features.completion)
 
     @property
     def takes_canvases(self) -> bool:
