@@ -381,7 +381,7 @@ class Store(Records):
         with readable(feature_id):
             return Grant(
                 code,
-                encoding.parse_task(task) if task else None,
+                encoding.parse_task(task, task_id) if task else None,
                 encoding.parse_head(head),
                 json.loads(state),
                 status,
