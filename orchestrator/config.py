@@ -52,7 +52,10 @@ ENV_PREFIX = "TASKORCHESTRATOR_"
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 MOST_SHOWN = 100
-"""So many unknown settings are named; for each of them a near one is looked for."""
+"""So many mistakes are named; for each setting that is unknown a near one is looked for."""
+
+LARGEST = 500_000
+"""Bytes of a configuration file. It may have come with somebody else's repository, and YAML is read slowly."""
 
 
 class Settings(BaseSettings):
@@ -230,12 +233,20 @@ class Settings(BaseSettings):
         if not self._is_of_the_folder:
             return ""
         named = [f"starts {self.redis_server}"] if self.redis_server and self.is_embedded else []
-        modules = {given.python.split(":")[0] for given in self.specialists.values() if given.python}
-        imported = sorted({*self.imports, *modules})
-        commands = sorted({given.command[0] for given in self.specialists.values() if given.command})
+        hooks: list[SpecialistSettings | Gate] = [*self.specialists.values(), *self._all_gates]
+        callables = [given.python for given in hooks if given.python]
+        imported = sorted({*self.imports, *(name.split(":")[0] for name in callables)})
+        commands = sorted({given.command[0] for given in (*hooks, *self.notifications) if given.command})
         named += [f"imports {', '.join(imported)}"] if imported else []
         named += [f"runs {', '.join(commands)}"] if commands else []
         return "; ".join(named)
+
+    @property
+    def _all_gates(self) -> tuple[Gate, ...]:
+        if not self.quality_gates.enabled:
+            return ()
+        of_tasks, of_features = self.quality_gates.task_gates, self.quality_gates.feature_gates
+        return (*of_tasks.testing, *of_tasks.completion, *of_features.testing, *of_features.completion)
 
     @property
     def takes_canvases(self) -> bool:
@@ -426,6 +437,8 @@ def read(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
+        if file.stat().st_size > LARGEST:
+            raise _unreadable(file, f"it is larger than {LARGEST:,} bytes")
         data = load_yaml(file.read_text("utf-8"))
     except yaml.MarkedYAMLError as error:  # its own text quotes the line, which may hold a password
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
@@ -480,11 +493,14 @@ def load(start: Path | None = None) -> Settings:
     known = {name: value for name, value in data.items() if name in Settings.model_fields}
     unknown = [name for name in data if name not in known]
     lines = [f"{name}: {_unknown_setting(name, Settings)}" for name in unknown[:MOST_SHOWN]]
+    is_all = len(unknown) <= MOST_SHOWN
     try:
         settings = Settings(**known)
     except ValidationError as error:
         beside = set(_mapped_tags(data)) - set(_mapped_tags(spelling.usual(read(file))))
-        lines += [_mistake(line, beside) for line in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        is_all = is_all and len(found) <= MOST_SHOWN
+        lines += [_mistake(line, beside) for line in found[:MOST_SHOWN]]
     except SettingsError as error:
         lines.append(_not_json(error))
     else:
@@ -493,7 +509,7 @@ def load(start: Path | None = None) -> Settings:
             return settings
     raise errors.InvalidConfiguration(
         source=file or "The environment",
-        count=("at least " if len(unknown) > MOST_SHOWN else "") + wording.count(len(lines), "mistake"),
+        count=("" if is_all else "at least ") + wording.count(len(lines), "mistake"),
         mistakes="\n".join(f"  {line}" for line in lines),
     )
 

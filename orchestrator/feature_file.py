@@ -189,10 +189,11 @@ def _large_params(task: Any, place: Place, limits: Limits) -> Iterator[Mistake]:
     params, run = _get(task, "params"), _get(task, "run")
     if not params and not run:
         return
+    if _is_deep(params):
+        yield Mistake((*place, "params"), f"lists and mappings are nested deeper than {DEEPEST}")
+        return
     try:
         size = len(json_format.dumps([params, run], ensure_ascii=False, allow_nan=False, default=str))
-    except RecursionError:
-        yield Mistake((*place, "params"), f"lists and mappings are nested deeper than {DEEPEST}")
     except (ValueError, TypeError) as error:
         reason = "NaN and Infinity are" if "float" in str(error) else "a key or a number is"
         yield Mistake((*place, "params"), f"{reason} no JSON value; put the value in quotes")
@@ -200,6 +201,14 @@ def _large_params(task: Any, place: Place, limits: Limits) -> Iterator[Mistake]:
         if size > limits.params:
             message = f"params and run have {size:,} characters; at most {limits.params:,} (limits.params)"
             yield Mistake((*place, "params" if params else "run"), f"{message}; put the data in a file")
+
+
+def _is_deep(value: Any, levels: int = DEEPEST) -> bool:
+    """Whether lists and mappings are nested deeper: pydantic writes some 250 levels, and what reads them recurses."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deep(part, levels - 1) for part in inner)
 
 
 def _too_many(what: str, count: int, most: int) -> str:

@@ -28,6 +28,8 @@ class Format(StrEnum):
 
 
 SUFFIXES = {".svg": Format.SVG, ".dot": Format.DOT, ".gv": Format.DOT, ".mmd": Format.MERMAID}
+TEXTS = ("", ".txt", ".md", ".mermaid")
+"""Suffixes that a text of Mermaid may have."""
 
 
 def plan(
@@ -128,7 +130,7 @@ def graph(
     if sum((around is not None, critical, batches)) > 1:
         raise typer.BadParameter("choose one of --around, --critical and --batches")
     feature, states = _find(name)
-    kind = format or SUFFIXES.get(file.suffix.lower() if file else "", Format.MERMAID)
+    kind = format or _kind(file)
     asked, keep = _picture(feature, states, around, depth, critical=critical, batches=batches)
     fold = drawing.fitted if kind is Format.MERMAID else picture.folded
     found = asked if whole else fold(asked, keep=keep)
@@ -144,7 +146,11 @@ def graph(
         has = f"{len(found.arrows):,} and {len(text):,}"
         output.tell(f"Mermaid draws at most {limits}; this has {has}. Raise its maxEdges and maxTextSize.")
     if file:
-        file.write_text(text, "utf-8")
+        try:
+            file.write_text(text, "utf-8")
+        except OSError as error:
+            cause = f"{file} cannot be written: {error.strerror}"
+            raise typer.BadParameter(cause, param_hint="--output") from None
         output.tell(f"Wrote {file}")
     else:
         typer.echo(text, nl=False)
@@ -176,6 +182,16 @@ def _picture(
     if batches:
         return picture.by_batches(planned, states), ()
     return picture.whole(feature, levels, states), ()
+
+
+def _kind(file: Path | None) -> Format:
+    suffix = file.suffix.lower() if file else ""
+    if suffix not in SUFFIXES and suffix not in TEXTS:
+        raise typer.BadParameter(
+            f"{suffix} is none that can be written; choose {', '.join(SUFFIXES)}, or say --format",
+            param_hint="--output",
+        )
+    return SUFFIXES.get(suffix, Format.MERMAID)
 
 
 def _find(name: str) -> tuple[Feature, Mapping[str, TaskStatus] | None]:

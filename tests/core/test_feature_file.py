@@ -646,3 +646,14 @@ def test_the_lines_of_mistakes_are_looked_for_no_further_than_needed(monkeypatch
     # Then each that is told has its line, and the text behind them is not read again
     assert "line 103, tags[99]: 99: is a number" in said
     assert len(events) < 2_000
+
+
+@pytest.mark.parametrize("depth", [65, 199, 254, 255])
+def test_params_from_python_that_are_nested_too_deep_are_refused(depth: int) -> None:
+    """What cannot run is refused at enqueue; pydantic itself takes some 250 levels."""
+    params: dict[str, Any] = {}
+    for _ in range(depth):
+        params = {"a": params}
+    feature = Feature.model_validate({"title": "N", "tasks": [{"id": "T1", "params": params}]})
+    with pytest.raises(errors.InvalidFeature, match="nested deeper than 64"):
+        feature_file.check(feature, Limits())

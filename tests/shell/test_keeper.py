@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
 from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 
@@ -24,6 +25,7 @@ from orchestrator.waker import Waker
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import app_with, messages
+from tests.store.factories import launched
 from tests.waiting import wait_until
 
 RECOVERY = Recovery(sweep=0.01, lease=60, patience=0.001, worker_lost_retries=1)
@@ -260,3 +262,43 @@ def test_a_retry_begins_when_it_is_due_and_not_at_the_next_look(keeper: Keeper, 
         # When nobody but the waker looks, then the one is launched again, and not the other
         wait_until(lambda: store.state("other", "T1").attempt == 2)
         assert store.state("auth", "T1").attempt == 1
+
+
+def test_a_key_that_is_overwritten_costs_the_steps_that_need_it_alone(
+    store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`doctor` names a sweep that fails; the log says it once."""
+    # Given a worker of which one step meets a key of another type, and one feature that another has spoilt
+    pool = SimpleNamespace(num_processes=1)
+    parent: Any = SimpleNamespace(
+        app=app_with("memory://", recovery=RECOVERY), hostname="w1@here", pool=pool, pool_cls=TaskPool
+    )
+    keeper = Keeper(parent)
+    client: Any = store.client
+    for name in ("spoilt", "sound"):
+        launched(store, task("T1"), feature_id=name)
+        client.zadd(store.keys.feature(name).slots, {"T1": 1})
+    client.delete(store.keys.feature("spoilt").states)
+    client.set(store.keys.feature("spoilt").states, "x")
+
+    def read() -> int:
+        raise redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper.shell.store, "minimum", read)
+        for _ in range(3):
+            keeper._look()
+
+    # Then the others are swept, each trouble is told once, and the doctor can read it
+    assert store.state("sound", "T1").lost == 1
+    assert caplog.text.count("[spoilt] is not swept") == 1
+    assert caplog.text.count("tries again until it succeeds: ResponseError: WRONGTYPE") == 1
+    (worker,) = store.workers.present()
+    assert any("spoilt is not swept: WRONGTYPE" in text for text in worker.hindered)
+
+    # And no longer when it is over
+    client.srem(store.keys.active, "spoilt")
+    keeper._look()
+    keeper._look()
+    (worker,) = store.workers.present()
+    assert [text for text in worker.hindered if "spoilt" in text or "WRONGTYPE" in text] == []
