@@ -23,11 +23,11 @@ def celery_task(specialist: str) -> str:
     return specialist
 
 
-def attempt_of(message_id: str) -> tuple[str, str, int] | None:
+def attempt_named(message_id: str) -> tuple[str, str, int] | None:
     """The (feature, task, attempt) that the id of a message names; None for a message of another kind.
 
     Example:
-        >>> attempt_of("auth:T1:2:0f3a9c5e71d2"), attempt_of("7e0c3a9e")
+        >>> attempt_named("auth:T1:2:0f3a9c5e71d2"), attempt_named("7e0c3a9e")
         (('auth', 'T1', 2), None)
     """
     parts = message_id.split(":")

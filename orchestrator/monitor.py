@@ -40,7 +40,7 @@ def format_task(task: Any) -> Any:
         "auth → T2 (attempt 2)".
     """
     shown = copy.copy(task)
-    attempt = canvas.attempt_of(str(task.uuid))
+    attempt = canvas.attempt_named(str(task.uuid))
     if attempt:
         feature, name, number = attempt
         shown.args = f"{feature} → {name}" + (f" (attempt {number})" if number != 1 else "")

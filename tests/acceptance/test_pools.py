@@ -218,6 +218,40 @@ def test_what_a_process_took_unheard_is_ended_and_handed_back_too(project: Proje
     assert (state.status, state.attempt, state.lost) == (TaskStatus.PENDING, 2, 0)
 
 
+TOLD_AS_IT_BEGINS = """
+import signal
+from pathlib import Path
+
+from orchestrator.tasks import Shell
+
+before = Shell._begin
+
+
+def begin(*attempt):
+    grant = before(*attempt)
+    Path("begun").touch()
+    signal.pause()
+    return grant
+
+
+Shell._begin = begin
+"""
+
+
+def test_what_is_told_to_end_as_it_begins_is_handed_back(project: Project) -> None:
+    # Given a process that has begun an attempt, and not its work
+    (project.folder / "told.py").write_text(TOLD_AS_IT_BEGINS, "utf-8")
+    worker = start(project, "w1", "prefork", "-I", "told")
+    handle = enqueue(project, {"id": "T1", "run": ["true"]})
+    wait_until((project.folder / "begun").exists)
+
+    # When it is told to end, then its work does not begin, and it hands itself back
+    worker.terminate()
+    assert worker.wait(60) == 0
+    (state,) = handle.states()
+    assert (state.status, state.attempt, state.lost) == (TaskStatus.PENDING, 2, 0)
+
+
 STUCK = """
 import time
 from pathlib import Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -109,6 +110,25 @@ def test_whatever_a_command_started_is_gone_when_it_is_ended(
 
 
 @linux
+def test_a_command_whose_start_is_interrupted_is_gone_too(
+    a_daemon: Callable[[str], Daemon], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(BaseException):
+        pass
+
+    def is_interrupted(*_: object) -> bool:
+        wait_until(daemon.is_there)
+        monkeypatch.undo()
+        raise Interrupted
+
+    daemon = a_daemon(ESCAPES["a daemon"])
+    monkeypatch.setattr(Tree, "_listen", is_interrupted)
+    with pytest.raises(Interrupted), a_tree(*daemon.script):
+        pass
+    assert not is_running(daemon.pid)
+
+
+@linux
 def test_what_a_command_left_behind_is_ended_too(a_daemon: Callable[[str], Daemon]) -> None:
     daemon = a_daemon("(setsid sh -c '{}' &); while [ ! -e " + "$0 ]; do sleep 0.01; done; exit 3")
     with a_tree(*daemon.script, str(daemon.file)) as tree:
@@ -144,6 +164,39 @@ def test_what_has_no_subreaper_is_found_by_session_and_mark(
         assert reaper.wait(PATIENCE) == 0
         assert not is_running(daemon.pid)
     ours.close()
+
+
+def test_a_reaper_waits_for_its_order_whatever_kind_of_socket_it_is_given() -> None:
+    # Given a socket that does not wait, as those of gevent and eventlet are
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    order = json.dumps({"command": ["true"], "cwd": "/", "env": dict(os.environ)}).encode() + b"\n"
+    script = (
+        "import socket, sys; from orchestrator.specialists import guard; "
+        "guard.reap(socket.socket(fileno=int(sys.argv[1])), [0, 1, 2])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    ) as reaper:
+        # When it has read a half of its order, and the rest comes later
+        ours.sendall(order[:9])
+        wait_until(lambda: reaper.poll() is not None or not is_readable(theirs))
+        theirs.close()
+        with contextlib.suppress(BrokenPipeError):
+            ours.sendall(order[9:])
+
+        # Then it runs the command
+        ours.settimeout(PATIENCE)
+        assert b'"pid"' in ours.recv(1_000)
+        ours.close()
+        assert reaper.wait(PATIENCE) == 0
+
+
+def is_readable(one: socket.socket) -> bool:
+    return bool(select.select([one], [], [], 0)[0])
 
 
 RUN = """
