@@ -32,6 +32,7 @@ from orchestrator import (
     retention,
     schema,
     tasks,
+    threads,
     watchdog,
 )
 from orchestrator.doctor import Level
@@ -248,15 +249,9 @@ class Keeper(bootsteps.StartStopStep):
                 ),
                 settings=self.settings,
                 version=__version__,
-                trouble=self._deaths(),
+                trouble=threads.troubles(),
             )
         )
-
-    def _deaths(self) -> tuple[str, ...]:
-        """What threads of this worker died of, as often as they did."""
-        others = [each.thread for each in (self.waker, self.cleaner)]
-        threads = [self.thread, *others, *(each.thread for each in self.notifiers)]
-        return tuple(thread.trouble for thread in threads if thread.trouble)
 
     def _run(self) -> None:
         recovery = self.shell.settings.recovery

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from typing import Any
 
@@ -73,7 +75,18 @@ def keep_what_was_taken(pool: Any) -> None:
             job._accepted = True
 
 
-def process_of(request: Any) -> int | None:
+def process_at_work(request: Any) -> int | None:
+    """The process of a pool that lives and runs a request; None where it runs in the main process, or does not run."""
+    import psutil  # here, so that whoever only enqueues does not wait for it
+
+    pid = request.worker_pid
+    with contextlib.suppress(psutil.Error, OverflowError, TypeError, ValueError):
+        if pid != os.getpid() and psutil.Process(pid).ppid() == os.getpid():
+            return int(pid)
+    return None
+
+
+def process_given(request: Any) -> int | None:
     """The process of a pool that took a request, or that was given it and did not say yet that it took it."""
     if request.worker_pid is not None:
         return int(request.worker_pid)
