@@ -107,7 +107,13 @@ def test_a_worker_announces_what_it_takes_until_it_ends(keeper: Keeper, store: S
     assert store.workers.present() == []
 
 
-def test_of_two_workers_of_one_name_one_leads(keeper: Keeper, store: Store) -> None:
+def test_of_two_workers_of_one_name_one_leads(
+    keeper: Keeper, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A lead lasts for three sweeps: as long as a slow machine takes to ask twice
+    recovery = RECOVERY.model_copy(update={"sweep": 60.0})
+    settings = keeper.shell.settings.model_copy(update={"recovery": recovery})
+    monkeypatch.setattr(keeper.shell, "settings", settings)
     twin = Keeper(keeper.parent)
     assert [keeper._leads(), twin._leads()] == [True, False]
 
