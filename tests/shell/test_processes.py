@@ -302,6 +302,28 @@ def test_many_commands_at_once_do_not_mix() -> None:
     assert sorted(codes) == list(range(20))
 
 
+def test_an_order_that_comes_late_over_a_socket_that_does_not_wait_is_waited_for() -> None:
+    # Given a socket as eventlet makes it, handed over by a worker that is busy before it writes the order
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Path(os.devnull).open("r+b") as nothing:
+        theirs.setblocking(False)
+        processes._guard.hand_over([theirs.fileno(), *[nothing.fileno()] * 3])
+        theirs.close()
+        guard_process = psutil.Process(processes._guard.process.pid)  # type: ignore[union-attr]
+
+        def is_asleep() -> bool:
+            return any(reaper.status() == psutil.STATUS_SLEEPING for reaper in guard_process.children())
+
+        ours.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):  # until the reaper has looked for the order
+            assert ours.recv(1), "the reaper ended"
+        ours.settimeout(PATIENCE)
+        wait_until(is_asleep)
+        order = {"command": ["true"], "cwd": "/", "env": {}}
+        ours.sendall(json.dumps(order).encode() + b"\n")
+        assert "pid" in json.loads(ours.makefile().readline())
+
+
 def test_a_command_may_end_by_what_its_worker_ignores() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as Celery has it in the processes of its pool
     try:
