@@ -108,7 +108,6 @@ def reap(client: socket.socket, given: list[int]) -> None:
         client: The socket that leads to it.
         given: The command's input, output and errors.
     """
-    client.setblocking(True)  # its other end may be held by a greenlet, whose sockets do not wait, on either end
     order, wake, mark = json.loads(_line(client)), _wake_on_children(), secrets.token_hex(8)
     adopts = become_subreaper()
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import shutil
 import signal
 import socket
@@ -164,39 +163,6 @@ def test_what_has_no_subreaper_is_found_by_session_and_mark(
         assert reaper.wait(PATIENCE) == 0
         assert not is_running(daemon.pid)
     ours.close()
-
-
-def test_a_reaper_waits_for_its_order_whatever_kind_of_socket_it_is_given() -> None:
-    # Given a socket that does not wait, as those of gevent and eventlet are
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-    order = json.dumps({"command": ["true"], "cwd": "/", "env": dict(os.environ)}).encode() + b"\n"
-    script = (
-        "import socket, sys; from orchestrator.specialists import guard; "
-        "guard.reap(socket.socket(fileno=int(sys.argv[1])), [0, 1, 2])"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", script, str(theirs.fileno())],
-        pass_fds=[theirs.fileno()],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    ) as reaper:
-        # When it has read a half of its order, and the rest comes later
-        ours.sendall(order[:9])
-        wait_until(lambda: reaper.poll() is not None or not is_readable(theirs))
-        theirs.close()
-        with contextlib.suppress(BrokenPipeError):
-            ours.sendall(order[9:])
-
-        # Then it runs the command
-        ours.settimeout(PATIENCE)
-        assert b'"pid"' in ours.recv(1_000)
-        ours.close()
-        assert reaper.wait(PATIENCE) == 0
-
-
-def is_readable(one: socket.socket) -> bool:
-    return bool(select.select([one], [], [], 0)[0])
 
 
 RUN = """
