@@ -118,6 +118,14 @@ class Keeper(bootsteps.StartStopStep):
         except errors.PoolRefused as error:
             logger.critical("%s", error)
             raise SystemExit(error.exit_code) from None
+        limit = getattr(self.parent, "time_limit", None)
+        if limit and not pools.ends_in_time(self.pool):
+            logger.warning(
+                "The pool %s does not keep the time limit of this worker (--time-limit %g). Give tasks or specialists "
+                "a timeout, which each pool keeps; or use the pool prefork.",
+                self.pool.__module__.rpartition(".")[2],
+                limit,
+            )
 
     def _look_at_environment(self) -> None:
         others = list(celery_settings.passed_over(self.parent.app.conf, os.environ))

@@ -27,6 +27,11 @@ def has_processes(kind: type) -> bool:
     return PROCESSES in _modules(kind)
 
 
+def ends_in_time(kind: type) -> bool:
+    """Whether a class of pools keeps the hard time limit of a worker: Celery's own others pass over it in silence."""
+    return bool({PROCESSES, "celery.concurrency.gevent"} & _modules(kind))
+
+
 def check(kind: type) -> None:
     """Refuse a class of pools that cannot keep what is promised.
 

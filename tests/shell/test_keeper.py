@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.concurrency import thread
 from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 
@@ -105,6 +106,18 @@ def test_a_worker_announces_what_it_takes_until_it_ends(keeper: Keeper, store: S
 
     keeper.terminate(keeper.parent)
     assert store.workers.present() == []
+
+
+def test_a_time_limit_that_its_pool_does_not_keep_is_told(
+    keeper: Keeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper.parent.time_limit = 60.0
+    keeper._look_at_pool()
+    assert not caplog.messages
+    keeper.pool = thread.TaskPool
+    keeper._look_at_pool()
+    (message,) = caplog.messages
+    assert message.startswith("The pool thread does not keep the time limit of this worker (--time-limit 60).")
 
 
 def test_of_two_workers_of_one_name_one_leads(
