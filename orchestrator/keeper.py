@@ -33,6 +33,7 @@ from orchestrator import (
     retention,
     schema,
     tasks,
+    threads,
     watchdog,
 )
 from orchestrator.doctor import Level
@@ -124,6 +125,14 @@ class Keeper(bootsteps.StartStopStep):
         except errors.PoolRefused as error:
             logger.critical("%s", error)
             raise SystemExit(error.exit_code) from None
+        limit = getattr(self.parent, "time_limit", None)
+        if limit and not pools.ends_in_time(self.pool):
+            logger.warning(
+                "The pool %s does not keep the time limit of this worker (--time-limit %g). Give tasks or specialists "
+                "a timeout, which each pool keeps; or use the pool prefork.",
+                self.pool.__module__.rpartition(".")[2],
+                limit,
+            )
 
     def _look_at_environment(self) -> None:
         others = list(celery_settings.passed_over(self.parent.app.conf, os.environ))
@@ -255,16 +264,10 @@ class Keeper(bootsteps.StartStopStep):
                 ),
                 settings=self.settings,
                 version=__version__,
-                trouble=self._deaths(),
+                trouble=threads.troubles(),
                 hindered=self._hindrances(),
             )
         )
-
-    def _deaths(self) -> tuple[str, ...]:
-        """What threads of this worker died of, as often as they did."""
-        others = [each.thread for each in (self.waker, self.cleaner)]
-        threads = [self.thread, *others, *(each.thread for each in self.notifiers)]
-        return tuple(thread.trouble for thread in threads if thread.trouble)
 
     def _hindrances(self) -> tuple[str, ...]:
         """What this worker tries again in each round, and has not succeeded with."""

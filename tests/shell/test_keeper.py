@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import redis
+from celery.concurrency import thread
 from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 
@@ -109,7 +110,28 @@ def test_a_worker_announces_what_it_takes_until_it_ends(keeper: Keeper, store: S
     assert store.workers.present() == []
 
 
-def test_of_two_workers_of_one_name_one_leads(keeper: Keeper, store: Store) -> None:
+def test_a_time_limit_that_its_pool_does_not_keep_is_told(
+    keeper: Keeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker: Any = keeper.parent
+    worker.time_limit = 60.0
+    keeper._look_at_pool()
+    assert not caplog.messages
+    keeper.pool = thread.TaskPool
+    keeper._look_at_pool()
+    (message,) = caplog.messages
+    assert message.startswith(
+        "The pool thread does not keep the time limit of this worker (--time-limit 60)."
+    )
+
+
+def test_of_two_workers_of_one_name_one_leads(
+    keeper: Keeper, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A lead lasts for three sweeps: as long as a slow machine takes to ask twice
+    recovery = RECOVERY.model_copy(update={"sweep": 60.0})
+    settings = keeper.shell.settings.model_copy(update={"recovery": recovery})
+    monkeypatch.setattr(keeper.shell, "settings", settings)
     twin = Keeper(keeper.parent)
     assert [keeper._leads(), twin._leads()] == [True, False]
 
