@@ -12,33 +12,31 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.models import (
-    Batch,
-    Blocked,
-    BlockKind,
-    Cancelled,
-    Completed,
-    Event,
-    Failed,
-    FailureCause,
-    Feature,
-    FeatureStatus,
-    Outcome,
-    Plan,
-    Priority,
-    Progress,
-    Retries,
-    RetryLater,
-    Route,
-    Strategy,
-    Task,
-    TaskState,
-    TaskStatus,
-)
-from orchestrator.planner import plan
-
 if TYPE_CHECKING:
     from orchestrator.client import Client, Handle, enqueue
+    from orchestrator.models import (
+        Batch,
+        Blocked,
+        BlockKind,
+        Cancelled,
+        Completed,
+        Event,
+        Failed,
+        FailureCause,
+        Feature,
+        FeatureStatus,
+        Outcome,
+        Plan,
+        Priority,
+        Progress,
+        Retries,
+        RetryLater,
+        Route,
+        Strategy,
+        Task,
+        TaskState,
+        TaskStatus,
+    )
     from orchestrator.specialists import Context, FeatureHead, specialist
 
 __version__ = "0.1.0"
@@ -75,7 +73,32 @@ __all__ = [
 ]
 
 
-_LOADED_WHEN_ASKED_FOR = {
+def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = None) -> Plan:
+    """Plan a feature as it would be enqueued here, and store nothing.
+
+    Args:
+        feature: What to plan.
+        cap: At most so many tasks at once, where the feature does not say; None: as the configuration has it.
+        strategy: Goes before the strategy of the feature.
+
+    Raises:
+        InvalidConfiguration: The configuration has mistakes.
+        InvalidFeature: The feature is over a limit.
+        CircularDependency, NotParallel: It cannot be planned.
+
+    Example:
+        >>> from orchestrator import Feature, Task, plan
+        >>> plan(Feature(title="Login", tasks=[Task(id="T1"), Task(id="T2", depends_on=["T1"])])).cap
+        5
+    """
+    from orchestrator import config, feature_file, planner
+
+    settings = config.load()
+    feature_file.check(feature, settings.limits)
+    return planner.plan(feature, settings.parallelism.max_parallel_tasks if cap is None else cap, strategy)
+
+
+_NOT_IN_MODELS = {
     "Client": "client",
     "Handle": "client",
     "enqueue": "client",
@@ -83,10 +106,10 @@ _LOADED_WHEN_ASKED_FOR = {
     "FeatureHead": "specialists",
     "specialist": "specialists",
 }
-"""The client imports Celery and Redis, and the specialists import the settings: only planning needs neither."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LOADED_WHEN_ASKED_FOR:
+    """Load a name when it is asked for: planning needs no Celery, and the command is to begin at once."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"orchestrator.{_LOADED_WHEN_ASKED_FOR[name]}"), name)
+    return getattr(importlib.import_module(f"orchestrator.{_NOT_IN_MODELS.get(name, 'models')}"), name)

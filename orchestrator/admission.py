@@ -12,10 +12,7 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from orchestrator.models import ID_PATTERN
-
-GATES = ("@testing", "@validating")
-"""The tasks as which the gates of a feature run (see cascade.lua)."""
+from orchestrator import identifiers
 
 MOST_ATTEMPTS = 1_000_000_000
 LONGEST_HEADER = 8_192
@@ -141,13 +138,13 @@ def check_attempt(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
             Reason.ARGUMENTS, f"it has {len(args)} arguments and {len(kwargs)} by keyword, not 3 and 0"
         )
     feature, task, attempt = args
-    if not is_id(feature):
+    if not identifiers.is_feature_id(feature):
         return Refusal(Reason.ARGUMENTS, f"its feature is {quoted(feature)}, which is no id")
-    if not (is_id(task) or task in GATES):
+    if not (identifiers.is_id(task) or task in identifiers.GATES):
         return Refusal(Reason.ARGUMENTS, f"its task is {quoted(task)}, which is no id")
     if not _is_count(attempt) or not 1 <= attempt <= MOST_ATTEMPTS:
         return Refusal(Reason.ARGUMENTS, f"its attempt is {quoted(attempt)}, which is no number from 1")
-    if not re.fullmatch(rf"{re.escape(f'{feature}:{task}:{attempt}:')}[0-9a-f]{{12}}", headers["id"]):
+    if not identifiers.is_of_message(headers["id"], feature, task, attempt):
         return Refusal(Reason.HEADERS, f"its id {quoted(headers['id'])} is not that of its arguments")
     if any((follows or {}).values()):
         return Refusal(Reason.HEADERS, "it says what is to follow, which the store decides")
@@ -177,7 +174,7 @@ def check_standalone(headers: Mapping[str, Any], payload: Any) -> Refusal | None
         return Refusal(Reason.ARGUMENTS, "its arguments are not the head of a feature and one task")
     if not (set(kwargs) <= {"retried", "later"} and all(map(_is_count, kwargs.values()))):
         return Refusal(Reason.ARGUMENTS, "its arguments by keyword are not how often it was tried before")
-    if not is_id(headers["id"]):
+    if not identifiers.is_of_old(headers["id"]):
         return Refusal(Reason.HEADERS, f"its id is {quoted(headers['id'])}, which cannot name a file")
     return None
 
@@ -201,7 +198,7 @@ def check_barrier(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
         )
     for names in args[1:]:
         if names is not None and not (
-            isinstance(names, list) and all(name == "" or is_id(name) for name in names)
+            isinstance(names, list) and all(name == "" or identifiers.is_id(name) for name in names)
         ):
             return Refusal(Reason.ARGUMENTS, f"its names are {quoted(names)}, which are no ids")
     return None
@@ -265,11 +262,6 @@ def shown(headers: Mapping[str, Any]) -> dict[str, str]:
     """
     found = {name: headers[name] for name in SHOWN if isinstance(headers.get(name), str)}
     return {name: ascii(text)[1:-1][:LONGEST_SHOWN] for name, text in found.items()}
-
-
-def is_id(value: object) -> bool:
-    """A text that can be the id of a feature or a task."""
-    return isinstance(value, str) and re.fullmatch(ID_PATTERN, value) is not None
 
 
 def is_plain(value: object, depth: int = DEEPEST_HEADER) -> bool:

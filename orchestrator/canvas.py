@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery import Signature, chain, group
 
-from orchestrator import errors, limits, routing, wording
+from orchestrator import errors, identifiers, limits, routing, wording
 from orchestrator.lifecycle import Launch
 from orchestrator.models import Plan, Route
 
@@ -23,18 +23,6 @@ def celery_task(specialist: str) -> str:
     return specialist
 
 
-def attempt_of(message_id: str) -> tuple[str, str, int] | None:
-    """The (feature, task, attempt) that the id of a message names; None for a message of another kind.
-
-    Example:
-        >>> attempt_of("auth:T1:2:0f3a9c5e71d2"), attempt_of("7e0c3a9e")
-        (('auth', 'T1', 2), None)
-    """
-    parts = message_id.split(":")
-    is_ours = len(parts) == 4 and parts[2].isdecimal()
-    return (parts[0], parts[1], int(parts[2])) if is_ours else None
-
-
 def standalone_task(specialist: str) -> str:
     """The name of the Celery task by which a specialist works from its own arguments, without our state."""
     return f"{specialist}.standalone"
@@ -44,13 +32,13 @@ def message_id(feature_id: str, launch: Launch) -> str:
     """A Celery id for a message of a launch, as publish.lua makes it too: what Flower shows.
 
     Its last part is another one each time a message is sent. Nobody can revoke what is not sent yet, and what was
-    revoked is in nobody's way.
+    revoked is in nobody's way. Each part of it is encoded.
 
     Example:
         >>> message_id("auth", Launch("T2", 1, "senior-engineer")).rpartition(":")[0]
         'auth:T2:1'
     """
-    return f"{feature_id}:{launch.task}:{launch.attempt}:{secrets.token_hex(6)}"
+    return f"{identifiers.of_attempt(feature_id, launch.task, launch.attempt)}:{secrets.token_hex(6)}"
 
 
 BARRIER = "orchestrator.barrier"

@@ -28,6 +28,7 @@ from orchestrator.config import Settings
 from orchestrator.keeper import Keeper
 from orchestrator.keys import Keys
 from orchestrator.respawn import Respawn
+from orchestrator.results import Result
 
 
 class App(Celery):
@@ -43,6 +44,11 @@ class App(Celery):
     def signer(self) -> signing.Signer | None:
         """What signs messages and checks their signatures; None: they are not signed."""
         return signing.Signer(self.settings.broker.signing) if self.settings.broker.signing else None
+
+    @functools.cached_property
+    def AsyncResult(self) -> Any:
+        """The class of results (see `results`)."""
+        return self.subclass_with_self(Result, reverse="AsyncResult")
 
     def on_init(self) -> None:
         """Called by Celery: the settings are not those of another app's environment."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+import redis
 from pydantic import JsonValue
 
 from orchestrator import (
@@ -19,6 +21,7 @@ from orchestrator import (
     feature_file,
     folders,
     growth,
+    identifiers,
     lifecycle,
     limits,
     outage,
@@ -54,6 +57,9 @@ WATCH_SECONDS = 1.0
 
 LOOK_SECONDS = 0.02
 """Between two looks of `wait` at the progress, however many events come."""
+
+AROUND = 50
+"""Of the tasks that hold a task up, so many are looked at."""
 
 NAMED = 5
 """So many tasks are named in the message of a refusal."""
@@ -112,12 +118,17 @@ class Client:
     def plan(self, feature: Feature) -> Plan:
         """Plan a feature under the cap in force, and store nothing.
 
+        Where a task has no estimate, how long it took in features of this title is asked of Redis, if that answers.
+
         Raises:
             InvalidFeature: It is over a limit.
             CircularDependency, NotParallel: It cannot be planned.
         """
         feature_file.check(feature, self.settings.limits)
-        return planner.plan(feature, self.settings.parallelism.max_parallel_tasks)
+        learned: dict[str, float] = {}
+        with contextlib.suppress(redis.RedisError, errors.NoSpecialist, errors.UnknownSpecialist):
+            learned = self.store.learned(feature, routing.route(feature, self.settings))
+        return planner.plan(feature, self.settings.parallelism.max_parallel_tasks, learned=learned)
 
     @_translated
     def enqueue(
@@ -154,8 +165,9 @@ class Client:
         if idempotency_key is not None:
             repetition.check_key(idempotency_key)
         feature_file.check(feature, self.settings.limits)
-        schedule = planner.schedule(feature, self.settings.parallelism.max_parallel_tasks)
         routes = routing.route(feature, self.settings, assign or {})
+        learned = self.store.learned(feature, routes)
+        schedule = planner.schedule(feature, self.settings.parallelism.max_parallel_tasks, learned=learned)
         check_work(feature, routes, self.settings)
         self._make_limits_known()
         launch = self.settings.parallelism.auto_launch if auto_launch is None else auto_launch
@@ -194,6 +206,33 @@ class Client:
             differ += repetition.differences(content, earlier, feature.tasks, stored)
         if differ:
             raise errors.KeyTaken(key=key, feature=feature_id, differences=", ".join(differ))
+
+    @_translated
+    def recommend(
+        self, feature_id: str | None = None, task_id: str | None = None, *, tags: Iterable[str] | None = None
+    ) -> Route:
+        """Which specialist gets one task, and why.
+
+        Args:
+            feature_id, task_id: An enqueued task: who does it, also where a person or an escalation changed that.
+            tags: Of a task that is not enqueued: who would do it.
+
+        Raises:
+            NoTaskNamed: Neither is given, or both.
+            BadTags: These cannot be tags.
+            NoSuchFeature, NoSuchTask: There is none of this id.
+
+        Example:
+            client.recommend(tags=["backend", "bug"]).specialist
+        """
+        if tags is not None and feature_id is task_id is None:
+            return routing.by_tags(tags, self.settings)
+        if feature_id is None or task_id is None or tags is not None:
+            raise errors.NoTaskNamed
+        task = self.store.task(feature_id, task_id)
+        stands_with = self.store.specialist(feature_id, task_id)
+        escalated = bool(self.store.attempt(feature_id, task_id).get("escalated"))
+        return routing.standing(task, stands_with, self.settings, escalated=escalated)
 
     @_translated
     def feature(self, feature_id: str) -> Handle:
@@ -321,7 +360,30 @@ class Client:
 
     @_translated
     def _states(self, feature_id: str, batches: Sequence[int] | None) -> list[TaskState]:
-        states = self.store.states(feature_id, batches)
+        return self._titled(self.store.states(feature_id, batches))
+
+    @_translated
+    def _resting(self, feature_id: str) -> list[TaskState]:
+        found = self.store.resting(feature_id)
+        return self._titled(self.store.states_of(feature_id, found) if found else [])
+
+    @_translated
+    def _around(self, feature_id: str, task_id: str) -> list[TaskState]:
+        task = self.store.task(feature_id, task_id)
+        near = self.store.states_of(feature_id, [task_id, *task.depends_on])
+        state = near[0]
+        others: list[str] = []
+        if state.phase == "queued":
+            others = self.store.in_slots(feature_id, AROUND)
+        elif state.phase == "waiting" and not state.waits:
+            open_batch = self.store.progress(feature_id).batch
+            others = self.store.unresolved(feature_id, open_batch, AROUND)
+        known = {one.id for one in near}
+        more = [one for one in others if one not in known]
+        return self._titled([*near, *(self.store.states_of(feature_id, more) if more else [])])
+
+    def _titled(self, states: Iterable[TaskState]) -> list[TaskState]:
+        """The states with the titles of their specialists."""
         titles = {name: self.settings.title(name) for name in self.settings.specialists}
         return [
             state.model_copy(update={"specialist": titles.get(state.specialist, state.specialist)})
@@ -342,7 +404,11 @@ class Client:
 
     @_translated
     def _outcome(self, feature_id: str, task_id: str) -> Outcome | None:
-        self.store.task(feature_id, task_id)
+        if identifiers.is_gates(task_id):
+            self.store.progress(feature_id)
+            self.store.specialist(feature_id, task_id)
+        else:
+            self.store.task(feature_id, task_id)
         return self.store.outcomes(feature_id, [task_id]).get(task_id)
 
     @_translated
@@ -352,14 +418,16 @@ class Client:
         self._follow_up(self.store.move(feature_id, task_id, flow, move, note, **how))
 
     def _flow(self, feature_id: str, task_id: str) -> Flow:
-        if task_id.startswith("@"):
+        if identifiers.is_gates(task_id):
             return lifecycle.ASKED_OF_GATES
         return self.settings.flow_for(self.store.task(feature_id, task_id).tags)
 
     @_translated
     def _advance(self, feature_id: str, task_id: str, to: str | None, note: str) -> None:
-        flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
-        states = {state.id: state for state in self.store.states(feature_id)}
+        task = self.store.task(feature_id, task_id)
+        flow = self.settings.flow_for(task.tags)
+        near = self.store.states_of(feature_id, [task_id, *task.depends_on])
+        states = {state.id: state for state in near}
         if flow.rules.validate_prerequisites:
             check_prerequisites(feature_id, states[task_id], states)
         events = lifecycle.path_forward(flow, states[task_id].status, to)
@@ -442,14 +510,28 @@ class Handle:
         """Where its tasks stand, by batch, in launch order: those of some batches, else all."""
         return self._client._states(self.id, batches)
 
+    def around(self, task_id: str) -> list[TaskState]:
+        """Where a task stands, and what holds it up: what it depends on, and some of what holds its slot or its batch.
+
+        The cost does not depend on the size of the feature, but where it waits for a batch on that of the open batch.
+
+        Raises:
+            NoSuchTask: The feature has no such task.
+        """
+        return self._client._around(self.id, task_id)
+
     def unsettled(self) -> list[TaskState]:
         """Where the tasks stand that matter now: those of the open batch, and of the others what waits for a person.
 
-        The cost is that of the open batch, unless a person stopped a task before its turn.
+        The cost is that of the open batch; where a person stopped a task before its turn, that of what has begun too.
         """
         progress = self.progress()
-        states = self.states(None if progress.rests_elsewhere() else [max(1, progress.batch)])
-        return [state for state in states if state.batch == progress.batch or not state.resolved]
+        states = self.states([max(1, progress.batch)])
+        if not progress.rests_elsewhere():
+            return states
+        known = {state.id for state in states}
+        elsewhere = [state for state in self._client._resting(self.id) if state.id not in known]
+        return sorted([*states, *elsewhere], key=lambda state: state.batch)
 
     def events(self, after: str = "-", block: float | None = None) -> list[Event]:
         """The events after the one with this id, at most 1,000; `block` waits so many seconds for one."""
@@ -517,6 +599,9 @@ class Handle:
 
     def outcome(self, task_id: str) -> Outcome | None:
         """How the last attempt of a task ended; None where none has ended yet.
+
+        Args:
+            task_id: A task; or the gates of the feature, "@testing" or "@validating", where it has any.
 
         Raises:
             NoSuchTask: The feature has no such task.

@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import yaml
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from orchestrator import errors, flows, notification, private, wording
+from orchestrator import agent_mapping, errors, flows, notification, private, spelling, wording
+from orchestrator.documents import FOR_ANCHORS, load_yaml
 from orchestrator.flows import FeatureFlow, Flow, Rules
 from orchestrator.limits import MOST
-from orchestrator.models import Resource
+from orchestrator.models import Resource, Whole
 from orchestrator.sections import (
     NAME_PATTERN,
     SHIPPED_SPECIALISTS,
+    SHIPPED_TIERS,
     BrokerSettings,
     ErrorHandling,
     FlowMapping,
@@ -38,6 +40,7 @@ from orchestrator.sections import (
     SpecialistSettings,
     StatusProgression,
     StatusValidation,
+    Tier,
     Trust,
 )
 
@@ -48,7 +51,10 @@ ENV_PREFIX = "TASKORCHESTRATOR_"
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 MOST_SHOWN = 100
-"""So many unknown settings are named; for each of them a near one is looked for."""
+"""So many mistakes are named; for each setting that is unknown a near one is looked for."""
+
+LARGEST = 500_000
+"""Bytes of a configuration file. It may have come with somebody else's repository, and YAML is read slowly."""
 
 
 class Settings(BaseSettings):
@@ -75,7 +81,11 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Who does the work. What is set here is laid over the four that ship.",
     )
-    resources: Mapping[Resource, Annotated[int, Field(ge=0, le=MOST)]] = Field(
+    tiers: Mapping[str, Tier] = Field(
+        default_factory=lambda: dict(SHIPPED_TIERS),
+        description="The tiers of models, named as you like; each with the models of a runtime, such as claude.",
+    )
+    resources: Mapping[Resource, Annotated[Whole, Field(ge=0, le=MOST)]] = Field(
         default_factory=dict,
         description="How much there is of what tasks take while they run, such as gpu: 2.",
     )
@@ -104,7 +114,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # What the file says arrives as the arguments, so the environment goes before them.
-        return env_settings, init_settings
+        return _spelt_as_usual(env_settings), _spelt_as_usual(init_settings)
 
     @model_validator(mode="before")
     @classmethod
@@ -112,8 +122,11 @@ class Settings(BaseSettings):
         given = data.get("specialists") or {} if isinstance(data, Mapping) else {}
         if not isinstance(given, Mapping):
             return data
-        merged = {name: _laid_over(given.get(name), shipped) for name, shipped in SHIPPED_SPECIALISTS.items()}
-        return {**data, "specialists": {**given, **merged}}
+        merged = {
+            name: _laid_over(given.get(name), _of_tiers(shipped, data.get("tiers")))
+            for name, shipped in SHIPPED_SPECIALISTS.items()
+        }
+        return _by_name({**data, "specialists": {**given, **merged}})
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Settings:
@@ -124,7 +137,11 @@ class Settings(BaseSettings):
 
     def title(self, specialist: str) -> str:
         """The specialist's name as people read it."""
-        return self.specialists[specialist].title or specialist.replace("-", " ").title()
+        return self.specialists[specialist].title or spelling.default_title(specialist)
+
+    def find_specialist(self, wanted: str) -> str | None:
+        """The name of the specialist of that name, else of that title, in small or capital letters."""
+        return spelling.find(wanted, {name: self.title(name) for name in self.specialists})
 
     def queue(self, specialist: str) -> str:
         """The queue that the specialist's tasks go to."""
@@ -174,7 +191,8 @@ class Settings(BaseSettings):
     def _gates(self, gates: tuple[Gate, ...], tags: Iterable[str]) -> tuple[Gate, ...]:
         if not self.quality_gates.enabled:
             return ()
-        return tuple(gate for gate in gates if not gate.tags or set(gate.tags) & set(tags))
+        hooks = self.quality_gates.hooks
+        return tuple(gate.resolved(hooks) for gate in gates if not gate.tags or set(gate.tags) & set(tags))
 
     @cached_property
     def folder(self) -> Path:
@@ -214,12 +232,20 @@ class Settings(BaseSettings):
         if not self._is_of_the_folder:
             return ""
         named = [f"starts {self.redis_server}"] if self.redis_server and self.is_embedded else []
-        modules = {given.python.split(":")[0] for given in self.specialists.values() if given.python}
-        imported = sorted({*self.imports, *modules})
-        commands = sorted({given.command[0] for given in self.specialists.values() if given.command})
+        hooks: list[SpecialistSettings | Gate] = [*self.specialists.values(), *self._all_gates]
+        callables = [given.python for given in hooks if given.python]
+        imported = sorted({*self.imports, *(name.split(":")[0] for name in callables)})
+        commands = sorted({given.command[0] for given in (*hooks, *self.notifications) if given.command})
         named += [f"imports {', '.join(imported)}"] if imported else []
         named += [f"runs {', '.join(commands)}"] if commands else []
         return "; ".join(named)
+
+    @property
+    def _all_gates(self) -> tuple[Gate, ...]:
+        if not self.quality_gates.enabled:
+            return ()
+        of_tasks, of_features = self.quality_gates.task_gates, self.quality_gates.feature_gates
+        return (*of_tasks.testing, *of_tasks.completion, *of_features.testing, *of_features.completion)
 
     @property
     def takes_canvases(self) -> bool:
@@ -237,9 +263,48 @@ class Settings(BaseSettings):
 def _laid_over(given: Any, shipped: Mapping[str, str]) -> Any:
     if given is None:
         return shipped
-    if isinstance(given, SpecialistSettings):
-        given = given.model_dump(exclude_unset=True)
+    given = _plain(given)
     return {**shipped, **given} if isinstance(given, Mapping) else given
+
+
+def _spelt_as_usual(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
+    """The source, with other ways to write a setting turned into the usual ones."""
+
+    def read() -> dict[str, Any]:
+        return spelling.usual(source())
+
+    return cast(PydanticBaseSettingsSource, read)  # pydantic-settings takes any callable for a source
+
+
+def _of_tiers(shipped: Mapping[str, str], tiers: Any) -> Mapping[str, str]:
+    """A shipped specialist without its tier where the operator's own tiers do not have it."""
+    if not isinstance(tiers, Mapping) or shipped["model_tier"] in tiers:
+        return shipped
+    return {name: value for name, value in shipped.items() if name != "model_tier"}
+
+
+def _by_name(data: dict[str, Any]) -> dict[str, Any]:
+    """With the names of specialists where settings have their titles."""
+    titles = spelling.titles({name: _plain(given) for name, given in data["specialists"].items()})
+
+    def name(wanted: Any) -> Any:
+        return (spelling.find(wanted, titles) or wanted) if isinstance(wanted, str) else wanted
+
+    routing, handling = _plain(data.get("specialist_routing")), _plain(data.get("error_handling"))
+    if isinstance(routing, Mapping):
+        routing = {**routing, **{key: name(routing[key]) for key in ("default",) if key in routing}}
+        if isinstance(routing.get("mapping"), Mapping):
+            routing["mapping"] = {tag: name(who) for tag, who in routing["mapping"].items()}
+        data = {**data, "specialist_routing": routing}
+    if isinstance(handling, Mapping) and "escalate_technical_to" in handling:
+        escalate_to = name(handling["escalate_technical_to"])
+        data = {**data, "error_handling": {**handling, "escalate_technical_to": escalate_to}}
+    return data
+
+
+def _plain(section: Any) -> Any:
+    """A section that was made in Python, as a file has it."""
+    return section.model_dump(exclude_unset=True) if isinstance(section, BaseModel) else section
 
 
 def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
@@ -263,6 +328,15 @@ def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
                 f"no specialist is called {name}{wording.did_you_mean(name, settings.specialists)}",
                 name,
             )
+    for name, given in settings.specialists.items():
+        tier = given.model_tier
+        if "tiers" in settings.model_fields_set and tier is not None and tier not in settings.tiers:
+            text = f"no tier is called {tier}{wording.did_you_mean(tier, settings.tiers)}"
+            yield _mistake_at(("specialists", name, "model_tier"), text, tier)
+    if settings.quality_gates.enabled:
+        for where, hook in settings.quality_gates.unknown_hooks():
+            text = f"no hook is called {hook}; write `{hook}: [PROGRAM, ARGUMENT]` in quality_gates.hooks"
+            yield _mistake_at(("quality_gates", *where), text, hook)
     for place, told in enumerate(settings.notifications):
         for name in told.events:
             if name not in notification.EVENT_NAMES:
@@ -309,7 +383,10 @@ def _mistake_at(where: tuple[str, ...], text: str, value: str) -> InitErrorDetai
 
 def find_folder(start: Path | None = None) -> Path:
     """The nearest `.taskorchestrator` folder of this user, from `start` (else the working folder) upwards."""
-    here = (start or Path.cwd()).resolve()
+    try:
+        here = (start or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise errors.NoWorkingFolder from None
     found = (place / FOLDER for place in [here, *here.parents] if _is_own_folder(place / FOLDER))
     return next(found, here / FOLDER)
 
@@ -356,7 +433,9 @@ def read(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        data = yaml.safe_load(file.read_text("utf-8"))
+        if file.stat().st_size > LARGEST:
+            raise _unreadable(file, f"it is larger than {LARGEST:,} bytes")
+        data = load_yaml(file.read_text("utf-8"))
     except yaml.MarkedYAMLError as error:  # its own text quotes the line, which may hold a password
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise _unreadable(file, f"{place}{error.problem}") from None
@@ -368,11 +447,32 @@ def read(file: Path | None) -> dict[str, Any]:
         raise errors.InvalidConfiguration(
             source=file, count="it is no mapping", mistakes="  Write `section:` and its settings below it."
         )
-    return {str(key): value for key, value in (data or {}).items() if value is not None}
+    return {
+        str(key): value
+        for key, value in (data or {}).items()
+        if value is not None and not str(key).startswith(FOR_ANCHORS)
+    }
 
 
 def _unreadable(file: Path, cause: str) -> errors.InvalidConfiguration:
     return errors.InvalidConfiguration(source=file, count="it cannot be read", mistakes=f"  {cause}")
+
+
+def written(file: Path | None, start: Path | None = None) -> dict[str, Any]:
+    """What the file says, over what agent-mapping.yaml beside it says; not validated yet.
+
+    Raises:
+        InvalidConfiguration: One of them cannot be read.
+    """
+    given = spelling.usual(read(file))
+    beside = (file.parent if file else find_folder(start)) / agent_mapping.FILE
+    return agent_mapping.laid_under(given, read(beside), beside) if beside.is_file() else given
+
+
+def _mapped_tags(data: Mapping[str, Any]) -> Iterable[str]:
+    routing = data.get("specialist_routing")
+    mapping = routing.get("mapping") if isinstance(routing, Mapping) else None
+    return mapping if isinstance(mapping, Mapping) else ()
 
 
 def load(start: Path | None = None) -> Settings:
@@ -384,15 +484,19 @@ def load(start: Path | None = None) -> Settings:
     """
     check_private(find_folder(start))
     file = find_file(start)
-    data = read(file)
+    data = written(file, start)
     # Not all names can be keyword arguments of Settings: `_env_file` in a file would be an order to pydantic.
     known = {name: value for name, value in data.items() if name in Settings.model_fields}
     unknown = [name for name in data if name not in known]
     lines = [f"{name}: {_unknown_setting(name, Settings)}" for name in unknown[:MOST_SHOWN]]
+    is_all = len(unknown) <= MOST_SHOWN
     try:
         settings = Settings(**known)
     except ValidationError as error:
-        lines += [_mistake(line) for line in error.errors(include_url=False)]
+        beside = set(_mapped_tags(data)) - set(_mapped_tags(spelling.usual(read(file))))
+        found = error.errors(include_url=False)
+        is_all = is_all and len(found) <= MOST_SHOWN
+        lines += [_mistake(line, beside) for line in found[:MOST_SHOWN]]
     except SettingsError as error:
         lines.append(_not_json(error))
     else:
@@ -401,15 +505,29 @@ def load(start: Path | None = None) -> Settings:
             return settings
     raise errors.InvalidConfiguration(
         source=file or "The environment",
-        count=("at least " if len(unknown) > MOST_SHOWN else "") + wording.count(len(lines), "mistake"),
+        count=("" if is_all else "at least ") + wording.count(len(lines), "mistake"),
         mistakes="\n".join(f"  {line}" for line in lines),
     )
 
 
-def _mistake(line: Any) -> str:
+FORMS: Mapping[str, str] = {
+    "pass_env": "write the name of a variable, such as HTTPS_PROXY; PIP_* is all that begin so",
+    "prefix": "write at most 32 letters, digits and _ . -",
+    "python": 'write "package.module:name"',
+    "queue": "write at most 100 letters, digits and _ . -, first a letter or digit",
+    "resources": "a name has at most 63 letters, digits and _ . -, and starts with a letter or digit",
+    "user": "write at most 32 small letters, digits and _ -, first a letter or _",
+}
+"""What a text of a setting has to look like, for people."""
+
+
+def _mistake(line: Any, beside: Collection[str] = ()) -> str:
+    """A mistake, with its place; `beside` are the tags that agent-mapping.yaml maps."""
     loc = tuple(str(part) for part in line["loc"] if part != "[key]")
     variable = ENV_PREFIX + "__".join(loc).upper()
     source = f" from ${variable}" if variable in os.environ else ""
+    if loc[:2] == ("specialist_routing", "mapping") and loc[-1] in beside:
+        source = f" from {agent_mapping.FILE}"
     return f"{'.'.join(loc)}{_shown(line, loc)}{source}: {_right(line, loc)}"
 
 
@@ -420,7 +538,8 @@ def _shown(line: Any, loc: tuple[str, ...]) -> str:
     )
     if may_be_secret or not isinstance(line["input"], str | int | float):
         return ""
-    return f" ({str(line['input'])[:60]!r})"
+    shown = str(line["input"])
+    return f" ({shown.lower() if isinstance(line['input'], bool) else shown[:60]!r})"
 
 
 def _right(line: Any, loc: tuple[str, ...]) -> str:
@@ -432,6 +551,10 @@ def _right(line: Any, loc: tuple[str, ...]) -> str:
         return "write `name: value` lines below it, indented"
     if line["type"] == "tuple_type":
         return "write a list, such as [one, two]"
+    if line["type"] == "string_pattern_mismatch":
+        return next(
+            (FORMS[part] for part in reversed(loc) if part in FORMS), "has a sign that it cannot have"
+        )
     text = str(line["msg"]).removeprefix("Value error, ")
     return text.replace("Input should be", "should be")
 
@@ -478,12 +601,12 @@ def remember(tags: Iterable[str], specialist: str, settings: Settings) -> None:
     text = file.read_text("utf-8") if file.is_file() else ""
     lines = [f"    {tag}: {specialist}" for tag in tags]
     changed = _with_mapping(text, lines)
-    wanted_data = yaml.safe_load(text) or {}
+    wanted_data = load_yaml(text) or {}
     section = wanted_data.setdefault("specialist_routing", {}) or {}
     section["mapping"] = {**(section.get("mapping") or {}), **dict.fromkeys(tags, specialist)}
     wanted_data["specialist_routing"] = section
     try:
-        is_kept = yaml.safe_load(changed) == wanted_data
+        is_kept = load_yaml(changed) == wanted_data
     except yaml.YAMLError:
         is_kept = False
     if not is_kept:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import redis
@@ -13,13 +13,17 @@ from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from orchestrator import embedded, forks, refusals, urls
+from orchestrator import embedded, errors, forks, refusals, urls
 from orchestrator.config import Settings
 from orchestrator.keys import Keys
+from orchestrator.models import Feature, Route
 from orchestrator.store import Store
 from orchestrator.urls import RedisUrl
 
 CONNECT_SECONDS = 2.0
+LOOK_SECONDS = 1.0
+"""What only would be good to know is not waited for any longer."""
+
 RETRY = Retry(EqualJitterBackoff(cap=0.5, base=0.1), retries=2)
 """Enough for a connection that a restart has cut. Who can wait for longer does it by itself (see `outage`)."""
 
@@ -111,6 +115,20 @@ def open_store(settings: Settings) -> Store:
         queues=settings.queues if is_broker(settings) else None,
         replicas=settings.redis.replicas,
     )
+
+
+def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -> dict[str, float] | None:
+    """What the Redis in force knows of how long tasks take, as `Store.learned`; None where it does not answer."""
+    at_once = {
+        "socket_connect_timeout": LOOK_SECONDS,
+        "socket_timeout": LOOK_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    try:
+        with contextlib.closing(open_client(redis_url(settings), **at_once)) as client:
+            return Store(client, Keys(settings.redis.prefix)).learned(feature, routes)
+    except (redis.RedisError, errors.NoRedisServer, errors.RedisDidNotStart):
+        return None
 
 
 def is_broker(settings: Settings) -> bool:

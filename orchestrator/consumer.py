@@ -14,7 +14,7 @@ from kombu.exceptions import ContentDisallowed
 from kombu.serialization import dumps
 from kombu.utils.url import maybe_sanitize_url
 
-from orchestrator import admission, canvas, pools, signing, tasks, tracing
+from orchestrator import admission, canvas, identifiers, pools, signing, tasks, tracing
 from orchestrator.admission import Reason, Refusal
 from orchestrator.shutdown import residents
 from orchestrator.transport import ENCODINGS, UNUSABLE
@@ -185,7 +185,7 @@ class Consumer(consumer.Consumer):
                 ids = args
             case admission.check_standalone:
                 head, task = args[-2:]
-                ids = [part["id"] for part in (head, task) if admission.is_id(part.get("id"))]
+                ids = [part["id"] for part in (head, task) if identifiers.is_id(part.get("id"))]
             case admission.check_barrier:
                 ids = []
             case _:

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import yaml
 
@@ -19,18 +19,84 @@ from orchestrator.models import MOST_MISTAKES
 if TYPE_CHECKING:
     from orchestrator.sections import Limits
 
+YAML = "tag:yaml.org,2002:"
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(
+    r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
+
+
+def _int(_: Any, node: yaml.ScalarNode) -> int:
+    if not _INT.fullmatch(node.value):
+        raise ValueError
+    return int(node.value, 0 if node.value[:2] in ("0o", "0x") else 10)
+
+
+def _float(_: Any, node: yaml.ScalarNode) -> float:
+    if not _FLOAT.fullmatch(node.value):
+        raise ValueError
+    return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+def _as_yaml_1_2(safe: Any) -> Any:
+    """A safe loader of PyYAML, with the numbers of YAML 1.2 (10.3.2): 010 is ten, and 1:30 and 1_0 are texts."""
+    numbers = (YAML + "int", YAML + "float")
+
+    class Loader(safe):  # type: ignore[misc]
+        yaml_constructors: ClassVar[dict[Any, Any]] = dict(safe.yaml_constructors)
+        yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {
+            first: [(tag, pattern) for tag, pattern in resolvers if tag not in numbers]
+            for first, resolvers in safe.yaml_implicit_resolvers.items()
+        }
+
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            """Several `<<` of one mapping are merged as one list of them is: the first wins."""
+            merges = [value for key, value in node.value if key.tag == YAML + "merge"]
+            if len(merges) > 1:
+                own = [pair for pair in node.value if pair[0].tag != YAML + "merge"]
+                sources = [
+                    source
+                    for value in merges
+                    for source in (value.value if isinstance(value, yaml.SequenceNode) else [value])
+                ]
+                merge = yaml.ScalarNode(YAML + "merge", "<<"), yaml.SequenceNode(YAML + "seq", sources)
+                node.value = [merge, *own]
+            super().flatten_mapping(node)
+
+    Loader.add_implicit_resolver(YAML + "int", re.compile(rf"(?:{_INT.pattern})$"), list("-+0123456789"))
+    Loader.add_implicit_resolver(YAML + "float", re.compile(rf"(?:{_FLOAT.pattern})$"), list("-+.0123456789"))
+    Loader.add_constructor(YAML + "int", _int)
+    Loader.add_constructor(YAML + "float", _float)
+    return Loader
+
+
 # libyaml reads about ten times faster than pure Python; PyYAML has it in most wheels, not in all.
-Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Loader = _as_yaml_1_2(getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+PlainLoader = _as_yaml_1_2(yaml.SafeLoader)
+"""For short files: it names the line of a mistake where libyaml names the one after it."""
+
+
+def load_yaml(text: str) -> Any:
+    """The value of a short YAML text, such as a configuration.
+
+    Raises:
+        yaml.YAMLError: It is none.
+    """
+    return yaml.load(text, PlainLoader)  # nosec B506  # it is a SafeLoader
+
 
 DEEPEST = 64
 """Lists and mappings may be nested so deep; what reads them later recurses."""
 
-YAML = "tag:yaml.org,2002:"
 SCALARS = frozenset(YAML + kind for kind in ("null", "bool", "int", "float", "timestamp", "binary"))
 
 NUMBERS = frozenset(YAML + kind for kind in ("int", "float"))
 LONGEST_NUMBER = 4_300
-"""CPython reads no longer ones (CVE-2020-10735); for those to the base of 60 (1:59:59) PyYAML takes quadratic time."""
+"""CPython reads no longer ones (CVE-2020-10735)."""
+
+FOR_ANCHORS = "x-"
+"""Keys at the top that begin so hold what aliases bring in elsewhere, as in files of Docker Compose."""
 
 Place = tuple[str | int, ...]
 KEY = -1  # in a place: the key itself, not its value
@@ -279,7 +345,7 @@ class _Reader:
         lines: dict[str, int] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if isinstance(event, yaml.ScalarEvent) and self._tag(event) == YAML + "merge":
-                merged = self._merge((*place, "<<"), depth)
+                merged = {**self._merge((*place, "<<"), depth), **merged}
                 continue
             name, line = self._key(event, place, depth), _line_of(event)
             inner = (*place, name)

@@ -25,17 +25,39 @@ def parse(value: object) -> float:
         >>> parse("1h30m"), parse("250ms"), parse(45), parse("45")
         (5400.0, 0.25, 45.0, 45.0)
     """
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = float(value)  # a variable of the environment is a text, whatever it says
-    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
-        seconds = sum(float(number) * UNITS[unit] for number, unit in _PART.findall(value))
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(max(-1, min(value, 2 * LONGEST)))  # no float is as large as an int can be
-    else:
-        raise ValueError("a duration is a number of seconds or a text such as 45s, 25m, 1h30m, 2d")
+    seconds = _seconds(value)
     if not 0 < seconds <= LONGEST:
         raise ValueError("a duration is longer than nothing and at most 366d")
     return seconds
+
+
+def parse_estimate(value: object) -> float:
+    """Read an expected duration, which may be 0: recorded work often took less than its clock could tell.
+
+    Returns:
+        Seconds, from 0 to a year (366 days).
+
+    Raises:
+        ValueError: The value is no duration; the message says what one looks like.
+
+    Example:
+        >>> parse_estimate(0), parse_estimate("25m")
+        (0.0, 1500.0)
+    """
+    seconds = _seconds(value)
+    if not 0 <= seconds <= LONGEST:
+        raise ValueError("an estimate is a duration from 0 to 366d")
+    return seconds
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)  # a variable of the environment is a text, whatever it says
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        return sum(float(number) * UNITS[unit] for number, unit in _PART.findall(value))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(max(-1, min(value, 2 * LONGEST)))  # no float is as large as an int can be
+    raise ValueError("a duration is a number of seconds or a text such as 45s, 25m, 1h30m, 2d")
 
 
 def write(seconds: float) -> str:

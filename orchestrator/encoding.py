@@ -80,9 +80,16 @@ def describe_changed(task: Task, stored: str | None) -> str:
     return json.dumps({**kept, **json.loads(describe_task(task))}) if kept else describe_task(task)
 
 
-def parse_task(text: str | bytes) -> Task:
-    """A task as it was enqueued."""
-    return schema.read(_TASK, text)
+def parse_task(text: str | bytes, task_id: str) -> Task:
+    """A task as it was enqueued.
+
+    Raises:
+        ValueError: It cannot be read, or is another one than the one that is stored under this id.
+    """
+    task = schema.read(_TASK, text)
+    if task.id != task_id:
+        raise ValueError(f"under {task_id} there is a task of another id")
+    return task
 
 
 def parse_outcome(text: str | bytes) -> Outcome | None:
@@ -111,11 +118,14 @@ def describe_batches(
     Returns:
         The fields of the hashes batches, plan and counts.
     """
+    batches = list(batches)
     described, places, totals, rank = {}, {}, {}, 0
+    last_unknown = max((batch.number for batch in batches if batch.due is None), default=0)
     for batch in batches:
         adds = batch.expected if batch.adds is None else batch.adds
         expected = max(0.0, expected - adds)
-        described[str(batch.number)] = _described(batch, expected, cap)
+        is_known = batch.number > last_unknown
+        described[str(batch.number)] = _described(batch, expected if is_known else None, cap)
         totals[f"{batch.number}:total"] = len(batch.tasks)
         for task in batch.tasks:
             rank += 1
@@ -123,9 +133,12 @@ def describe_batches(
     return described, places, totals
 
 
-def _described(batch: Batch, after: float, cap: int) -> str:
+def _described(batch: Batch, after: float | None, cap: int) -> str:
+    """A batch as it is stored; `after` is how long all behind it take, None where that or its own time is not known."""
     adds = batch.expected if batch.adds is None else batch.adds
-    fields = {"tasks": batch.tasks, "expected": round(adds, 3), "after": round(after, 3)}
+    fields: dict[str, Any] = {"tasks": batch.tasks}
+    if after is not None:
+        fields |= {"expected": round(adds, 3), "after": round(after, 3)}
     if batch.due is not None:
         fields |= {"due": round(batch.due, 3), "cap": cap}
     return json.dumps(fields)
@@ -159,9 +172,10 @@ def describe_growth(
         routes: Who does the new tasks.
         stored: The changed tasks as they are stored now.
     """
-    described, totals, after = {}, {}, 0.0
+    described, totals, after, is_known = {}, {}, 0.0, True
     for batch in reversed(decided.batches[max(0, decided.shape.open - 1) :]):
-        described[batch.number] = _described(batch, after, decided.shape.cap)
+        is_known = is_known and batch.due is not None
+        described[batch.number] = _described(batch, after if is_known else None, decided.shape.cap)
         totals[batch.number] = len(batch.tasks)
         after += batch.expected
     events = []
@@ -171,6 +185,7 @@ def describe_growth(
     for task in decided.changed:
         waits_for = ", ".join(task.depends_on)
         events.append(_recorded("dependencies_changed", task=task.id, cause=waits_for, note=decided.note))
+    needed = schema.needed(task.id for task in decided.added)
     return {
         "unlaunched": decided.unlaunched,
         "added": len(decided.added),
@@ -188,6 +203,7 @@ def describe_growth(
             "batches": len(decided.batches),
             "expected": decided.expected,
             "strategy": decided.strategy,
+            **({"schema": needed} if needed > schema.PLAIN else {}),
             **({"resourced": 1} if any(task.resources for task in decided.added) else {}),
         },
         "events": events,
@@ -274,10 +290,6 @@ def parse_progress(feature_id: str, found: Mapping[str, Any]) -> Progress:
     """How far a feature is, from the answer of progress.lua."""
     meta, batch = found["meta"], found["batch"]
     status = schema.word(FeatureStatus, meta["status"])
-    expected_end = None
-    if not status.is_over and meta.get("batch_started") and batch.get("expected") is not None:
-        left = float(meta["batch_started"]) / 1000 + batch["expected"] - found["now"] / 1000
-        expected_end = found["now"] / 1000 + max(0.0, left) + batch["after"]
     return Progress(
         id=feature_id,
         title=meta["title"],
@@ -309,8 +321,40 @@ def parse_progress(feature_id: str, found: Mapping[str, Any]) -> Progress:
         created=float(meta["created"]) / 1000,
         started=_moment(meta.get("started")),
         finished=_moment(meta.get("finished")),
-        expected_end=expected_end,
+        resolved=found["resolved"],
+        expected_end=_expected_end(status, found),
     )
+
+
+_AWAIT_A_PERSON = ("failed", "blocked", "on-hold", "deferred", "in-review")
+_MOVING = (FeatureStatus.PLANNING, FeatureStatus.IN_DEVELOPMENT)
+
+
+def _expected_end(status: FeatureStatus, found: Mapping[str, Any]) -> float | None:
+    """When it should end, if nothing more happens than is planned; None where nobody can know.
+
+    Nobody can where some duration is unknown, where it took longer than planned, and where a person is asked first.
+    """
+    meta, batch = found["meta"], found["batch"]
+    stops = map(int, filter(None, meta.get("stops", "").split(",")))
+    is_stopped = any(number > int(meta["batch"]) for number in stops) or (
+        meta["auto_launch"] != "1" and int(meta["batch"]) < int(meta["batches"])
+    )
+    counts = found["counts"]
+    is_cancelled = counts.get("cancelled", 0) > found["resolved"] - counts.get(
+        "completed", 0
+    )  # and not skipped
+    awaits_a_person = found["unassigned"] or is_cancelled or any(map(counts.get, _AWAIT_A_PERSON))
+    if status not in _MOVING or meta.get("paused") == "1" or is_stopped or awaits_a_person:
+        return None
+    due = _due(batch, int(meta["cap"]))
+    if due is None or batch.get("after") is None or not meta.get("batch_started"):
+        return None
+    now, ran = found["now"] / 1000, float(meta.get("ran", 0)) / 1000
+    since = max(float(meta.get("watched", 0)), float(meta["batch_started"])) / 1000
+    left = due - ran - (now - since)
+    is_open = batch["resolved"] < batch["total"]
+    return None if is_open and left <= 0 else now + max(0.0, left) + float(batch["after"])
 
 
 def _due(batch: Mapping[str, Any], cap: int) -> float | None:

@@ -98,6 +98,16 @@ class UnknownSpecialist(UsageError):
     Choose one of: {known}. Or add it under `specialists:` in the configuration."""
 
 
+class NoTaskNamed(UsageError):
+    """Nothing says which task is meant.
+    Name an enqueued task (ID and TASK), or the tags of one that is not (--tags backend,bug); not both."""
+
+
+class BadTags(UsageError):
+    """{tags} cannot be tags: {reason}.
+    Write up to 32 of up to 64 characters, with commas between them: --tags backend,bug."""
+
+
 class NothingToDo(UsageError):
     """{tasks} would do nothing: {specialist} has no command and no Python callable, and the task has no `run`.
     Give the task a `run:` command, or set specialists.{specialist}.command (or .python) in the configuration."""
@@ -135,9 +145,29 @@ class SpecialistExists(UsageError):
     Give one of them another name, or say which one is meant with specialists.{specialist}.python: "module:name"."""
 
 
+class CannotUseFile(OrchestratorError):
+    """{file} cannot be used: {cause}.
+    Check that it is there, and that you may read and write it."""
+
+
+class Unexpected(OrchestratorError):
+    """Something went wrong that nobody expected: {cause}.
+    Set {variable}=1 to see where, and report it."""
+
+
+class NoWorkingFolder(UsageError):
+    """The folder that you are in is not there any more.
+    Go into another one (cd), and try again."""
+
+
 class CannotImport(OrchestratorError):
     """{reference}, which {setting} names, cannot be imported: {cause}.
     Install it where the worker runs, or mend {setting}. Modules are looked for in {project} too."""
+
+
+class IsCeleryTask(OrchestratorError):
+    """{reference}, which {setting} names, is a Celery task: it takes arguments of its own, and no Context.
+    Name a function of a Context instead; it may call the task."""
 
 
 class InlineCommandRefused(UsageError):
@@ -147,12 +177,15 @@ class InlineCommandRefused(UsageError):
 
 
 class InvalidId(UsageError):
-    """{id!r} is no id, so it becomes no part of a path: an id starts with a letter or digit and goes on with letters,
-    digits, _ . or -, at most 64 characters."""
+    """{id!r} is no id, so it becomes no part of a path: {rule}."""
 
 
 class NoSuchFeature(UsageError):
     """No feature has the id {feature}. `orchestrator status` lists those there are."""
+
+
+class AmbiguousFeature(NoSuchFeature):
+    """Several features have an id that begins with {feature}: {found}. Write more of it."""
 
 
 class UnreadableFeature(OrchestratorError):

@@ -8,7 +8,7 @@ import os
 import re
 import select
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator import errors, wording
+from orchestrator import errors, identifiers, wording
 from orchestrator.documents import (
     DEEPEST,
+    FOR_ANCHORS,
     JsonDocument,
     Mistake,
     Place,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 MOST_SHOWN = 100
 """So many mistakes stand in the text of an error; its fact `lines` has more of them."""
 
+
+FEW_ALIKE = 3
+"""So many mistakes that say the same each have a line of the text; of more, one line stands for all."""
 
 PIPE_SECONDS = 10.0
 """Somebody has to write into a pipe that is read by then."""
@@ -92,7 +96,8 @@ def parse(text: str | bytes, limits: Limits, source: str = "The text", json: boo
         _check_counts(document.value, limits)
     except Unreadable as error:
         _refuse(source, [error.mistake])
-    feature, found = _validate(document.value)
+    value = {key: part for key, part in document.value.items() if not key.startswith(FOR_ANCHORS)}
+    feature, found = _validate(value)
     others = [*document.mistakes, *_oversizes(document.value, limits)]
     mistakes = _explain_all(found, others, document) if found or others else []
     if mistakes or feature is None:
@@ -111,6 +116,26 @@ def check(feature: Feature, limits: Limits) -> None:
         mistakes.insert(0, Mistake(("tasks",), _too_many("tasks", len(feature.tasks), limits.tasks)))
     if mistakes:
         _refuse(f'The feature "{feature.title}"', mistakes, feature)
+
+
+def make_task(fields: Mapping[str, Any], source: str) -> Task:
+    """A task of fields that are named as in a feature file.
+
+    Raises:
+        BadTask: It has mistakes; all of them are named. `source` says where the fields came from.
+
+    Example:
+        >>> make_task({"id": "T1", "estimate": "25m"}, "The task").estimate
+        1500.0
+    """
+    try:
+        return Task.model_validate(fields)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+    places = [_real_place(("tasks", 0, *details["loc"])) for details in found]
+    mistakes = [_explain(details, place, Spot()) for details, place in zip(found, places, strict=True)]
+    told = [": ".join(filter(None, [_path(at.place[2:]), at.value, at.message])) for at in mistakes]
+    raise errors.BadTask(source=source, cause="; ".join(told))
 
 
 def _explain_open(error: OSError | ValueError) -> str:
@@ -164,10 +189,11 @@ def _large_params(task: Any, place: Place, limits: Limits) -> Iterator[Mistake]:
     params, run = _get(task, "params"), _get(task, "run")
     if not params and not run:
         return
+    if _is_deep(params):
+        yield Mistake((*place, "params"), f"lists and mappings are nested deeper than {DEEPEST}")
+        return
     try:
         size = len(json_format.dumps([params, run], ensure_ascii=False, allow_nan=False, default=str))
-    except RecursionError:
-        yield Mistake((*place, "params"), f"lists and mappings are nested deeper than {DEEPEST}")
     except (ValueError, TypeError) as error:
         reason = "NaN and Infinity are" if "float" in str(error) else "a key or a number is"
         yield Mistake((*place, "params"), f"{reason} no JSON value; put the value in quotes")
@@ -175,6 +201,14 @@ def _large_params(task: Any, place: Place, limits: Limits) -> Iterator[Mistake]:
         if size > limits.params:
             message = f"params and run have {size:,} characters; at most {limits.params:,} (limits.params)"
             yield Mistake((*place, "params" if params else "run"), f"{message}; put the data in a file")
+
+
+def _is_deep(value: Any, levels: int = DEEPEST) -> bool:
+    """Whether lists and mappings are nested deeper: pydantic writes some 250 levels, and what reads them recurses."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deep(part, levels - 1) for part in inner)
 
 
 def _too_many(what: str, count: int, most: int) -> str:
@@ -221,12 +255,10 @@ def _explain(details: ErrorDetails, place: Place, spot: Spot) -> Mistake:
 
 def _real_place(loc: Place) -> Place:
     """The place without pydantic's own words: in params.names.list.0 each level has its type before its key."""
+    loc = tuple(part for part in loc if part != "[key]")
     return loc[:4] + loc[5::2] if loc[2:3] == ("params",) else loc
 
 
-AN_ID = (
-    "an id starts with a letter or digit and goes on with letters, digits, _ . or -, at most 64 characters"
-)
 MISSING = {
     "id": "is missing; give the task an id, such as T1",
     "title": "is missing; say in one line what the feature is",
@@ -254,7 +286,7 @@ def _right(kind: str, message: str, place: Place, value: Any, written: str | Non
         case "enum":
             return f"choose one of {', '.join(choices)}{_did_you_mean(value, choices)}"
         case "string_pattern_mismatch":
-            return AN_ID
+            return "a name has at most 63 letters, digits and _ . -, and starts with a letter or digit"
         case "string_type" if value is None:
             return "is empty; write a text, or remove the key"
         case "string_type" if not isinstance(value, list | dict):
@@ -361,9 +393,11 @@ def _refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> N
         }
         for at in ordered
     ]
-    shown = [_sentence(line) for line in lines[:MOST_SHOWN]]
-    if len(lines) > MOST_SHOWN:
-        shown.append(f"  … and {len(lines) - MOST_SHOWN:,} more")
+    groups = _alike(lines)
+    shown = [_sentence(group) for group in groups[:MOST_SHOWN]]
+    more = sum(len(group) for group in groups[MOST_SHOWN:])
+    if more:
+        shown.append(f"  … and {more:,} more")
     raise errors.InvalidFeature(
         source=source,
         count=("at least " if len(lines) >= MOST_MISTAKES else "") + wording.count(len(lines), "mistake"),
@@ -373,10 +407,34 @@ def _refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> N
     ) from None
 
 
-def _sentence(line: Mapping[str, Any]) -> str:
+def _alike(lines: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """The mistakes, with those together that say the same of the same value, such as a name that no task has.
+
+    A few that are alike stay apart, for each has its line.
+    """
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for place, line in enumerate(lines):
+        key = (line["value"], _kind_of(line["message"])) if line["value"] else (str(place),)
+        groups.setdefault(key, []).append(line)
+    return [
+        part
+        for group in groups.values()
+        for part in ([group] if len(group) > FEW_ALIKE else [[line] for line in group])
+    ]
+
+
+def _kind_of(message: str) -> str:
+    """A message without what is suggested: only the first mistakes of a kind have a suggestion."""
+    return message.split(";")[0]
+
+
+def _sentence(alike: Sequence[Mapping[str, Any]]) -> str:
+    """Mistakes that are alike, in a line: the first, and how many more there are."""
+    line = alike[0]
     parts = [f"{name} {line[name]}" for name in ("line", "column") if line[name]] + [line["path"]]
     where = ", ".join(filter(None, parts))
-    return "  " + ": ".join(filter(None, [where, line["value"], line["message"]]))
+    more = f" ({len(alike):,} times)" if len(alike) > 1 else ""
+    return "  " + ": ".join(filter(None, [where, line["value"], line["message"]])) + more
 
 
 def _path(place: Place, feature: Any = None) -> str:
@@ -384,7 +442,7 @@ def _path(place: Place, feature: Any = None) -> str:
     text = ""
     if len(place) > 2 and place[0] == "tasks" and place[2] != "id":
         task_id = _get(_task(feature, place[1]), "id")
-        if isinstance(task_id, str) and re.fullmatch(r"[\w.\-]{1,64}", task_id):
+        if identifiers.is_id(task_id):
             text, place = task_id, place[2:]
     for part in place:
         name = part if isinstance(part, int) or re.fullmatch(r"[^\W\d][\w\-]{0,63}", part) else quoted(part)

@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from orchestrator import errors, forks, private
-from orchestrator.models import ID_PATTERN
+from orchestrator import errors, forks, identifiers, private
 from orchestrator.private import MARK
 
 if TYPE_CHECKING:
@@ -37,6 +36,9 @@ logger.setLevel(logging.INFO)  # each removal is told, also by a worker that is 
 
 LONGEST_MARK = 10_000
 """Characters of a mark that are read."""
+
+NAME_PATTERN = r"[A-Za-z0-9_~][A-Za-z0-9_.~\-]*"
+"""What the name of a feature's folder looks like (see `identifiers.file_name`)."""
 
 IDENTITY_PATTERN = r"[0-9a-f]{32}"
 
@@ -55,17 +57,18 @@ def of(settings: Settings, feature_id: str) -> tuple[Path, Path]:
 )  # asked for with each attempt; to join paths takes a sixth of its Python time
 def _of(logs: Path, folder: Path, feature_id: str) -> tuple[Path, Path]:
     check_id(feature_id)
-    return logs / feature_id, folder / "work" / feature_id
+    name = identifiers.file_name(feature_id)
+    return logs / name, folder / "work" / name
 
 
 def check_id(text: str) -> None:
-    """Refuse an id that leads elsewhere where it becomes a part of a path.
+    """Refuse what is no id where it becomes a part of a path. What is one is encoded there.
 
     Raises:
         InvalidId: It is none.
     """
-    if not re.fullmatch(ID_PATTERN, text):
-        raise errors.InvalidId(id=text[:100])
+    if not identifiers.is_id(text):
+        raise errors.InvalidId(id=text[:100], rule=identifiers.RULE)
 
 
 def mark(settings: Settings, store: Store, feature_id: str) -> None:
@@ -131,9 +134,17 @@ def orphans(settings: Settings, store: Store, older_than: float, most: int | Non
             break
         forks.let_one_through()
         is_old = _touched(folder) <= before
-        if is_old and _is_ours(settings, folder, identity) and not store.exists(folder.name):
+        if is_old and _is_ours(settings, folder, identity) and not _is_stored(store, folder.name):
             found.append(folder)
     return found
+
+
+def _is_stored(store: Store, name: str) -> bool:
+    """Some feature is stored whose folder has this name."""
+    try:
+        return store.exists(identifiers.decode(name))
+    except ValueError:  # the name of a long id is cut; 0 stands for all
+        return any(identifiers.file_name(feature_id) == name for feature_id in store.features(newest=0))
 
 
 def remove(settings: Settings, store: Store, folders: Sequence[Path]) -> None:
@@ -158,6 +169,7 @@ def _remove(settings: Settings, folder: Path, identity: str) -> bool:
         with private.opened(folder.name, root) as within:
             if not _has_mark(within, identity):
                 return False
+            _refuse_what_is_mounted(folder.name, within, root)
             is_same = os.path.samestat(os.fstat(within), os.lstat(folder.name, dir_fd=root))
             _empty(within)
             os.unlink(MARK, dir_fd=within)
@@ -170,7 +182,7 @@ def _feature_folders(settings: Settings) -> Iterator[Path]:
     for parent in _roots(settings):
         with contextlib.suppress(OSError), _root(settings, parent) as root:
             for name in sorted(_names(root)):
-                if re.fullmatch(ID_PATTERN, name):
+                if re.fullmatch(NAME_PATTERN, name):
                     yield parent / name
 
 
@@ -272,8 +284,21 @@ def _is_folder(name: str, within: int) -> bool:
 def _opened_to_change(name: str, within: int) -> Iterator[int]:
     """Open a folder to empty it, also one that a tool has made read-only, such as a cache of modules."""
     with private.opened(name, within, any_owner=True) as number:
-        if os.fstat(number).st_dev != os.fstat(within).st_dev:
-            raise OSError(errno.EXDEV, f"another file system is mounted at {name}")
+        _refuse_what_is_mounted(name, number, within)
         with contextlib.suppress(PermissionError):
             os.fchmod(number, private.FOLDER_MODE)
         yield number
+
+
+def _refuse_what_is_mounted(name: str, folder: int, within: int) -> None:
+    if _mount_of(folder) != _mount_of(within):
+        raise OSError(errno.EXDEV, f"another file system is mounted at {name}")
+
+
+def _mount_of(folder: int) -> str:
+    """Which mount an open folder is on. A folder that is mounted at a second place has the device of its first."""
+    with contextlib.suppress(OSError):  # there is no /proc, as on macOS
+        found = re.search(r"^mnt_id:\s*(\d+)", Path(f"/proc/self/fdinfo/{folder}").read_text("ascii"), re.M)
+        if found:
+            return found[1]
+    return f"device {os.fstat(folder).st_dev}"

@@ -8,16 +8,13 @@ graph's keys decides, so the same graph always gives the same answer.
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 Graph: TypeAlias = Mapping[str, Sequence[str]]
 Edge: TypeAlias = tuple[str, str]
 """A task, and a task it depends on."""
-MOST_CUTS = 10
-"""More proposals than this are not read."""
-
 Item = TypeVar("Item", bound=Hashable)
 
 EFFORT = 1_500_000
@@ -333,7 +330,7 @@ def edges_of(cycle: Sequence[str]) -> list[Edge]:
     return list(zip(cycle, [*cycle[1:], *cycle[:1]], strict=True))
 
 
-def cuts(graph: Graph, found: Sequence[list[str]], most: int = MOST_CUTS) -> list[tuple[Edge, int]]:
+def cuts(graph: Graph, found: Sequence[list[str]], effort: int = 6 * EFFORT) -> list[tuple[Edge, int]]:
     """Edges to remove so that no cycle is left: the one that breaks most cycles first, with how many it breaks.
 
     The fewest such edges are hard to find (feedback arc set, one of Karp's 21 problems, 1972); these are chosen
@@ -343,39 +340,77 @@ def cuts(graph: Graph, found: Sequence[list[str]], most: int = MOST_CUTS) -> lis
 
     Parameters:
         found: The cycles of the graph, as `cycles` gives them.
-        most: No more edges than this are looked for; if it takes more, cycles are left.
+        effort: After so many looks at edges the rest is cut along one walk: that breaks every cycle too, with a few
+            edges more.
 
     Example:
         >>> cuts({"T1": ["T2"], "T2": ["T1"]}, [["T1", "T2"]])
         [(('T1', 'T2'), 1)]
     """
     chosen: list[tuple[Edge, int]] = []
-    while found and len(chosen) < most:
-        chosen += breakers(map(edges_of, found), most - len(chosen))
+    while found:
+        chosen += breakers(map(edges_of, found))
         removed = {edge for edge, _ in chosen}
         graph = {
             task: [dependency for dependency in dependencies if (task, dependency) not in removed]
             for knot in knots(graph)
             for task, dependencies in knot.items()
         }
+        edges = sum(map(len, graph.values()))
+        effort -= min(EFFORT, len(graph) * edges) + edges
+        if effort < 0:
+            return chosen + [(edge, 1) for edge in _against_a_walk(graph)]
         found = cycles(graph)
     return chosen
 
 
-def breakers(cycles: Iterable[Sequence[Item]], most: int = MOST_CUTS) -> list[tuple[Item, int]]:
+def _against_a_walk(graph: Graph) -> Iterator[Edge]:
+    """The edges that lead back to where a depth-first walk came from: every cycle has one."""
+    finish = {task: at for at, task in enumerate(_by_finish(graph))}
+    for task, dependencies in graph.items():
+        for dependency in dependencies:
+            if finish[dependency] >= finish[task]:
+                yield task, dependency
+
+
+def breakers(cycles: Iterable[Sequence[Item]]) -> list[tuple[Item, int]]:
     """The item that is in most cycles, then that in most of those without it, and so on, with how many each is in.
 
     Parameters:
         cycles: Each as its tasks, or as its edges.
-        most: How many items to choose at most.
 
     Example:
         >>> breakers([["T1", "T2"], ["T2", "T3"], ["T4", "T5"]])
         [('T2', 2), ('T4', 1)]
     """
-    chosen: list[tuple[Item, int]] = []
     left = list(cycles)
-    while left and len(chosen) < most:
-        chosen += Counter(item for cycle in left for item in cycle).most_common(1)
-        left = [cycle for cycle in left if chosen[-1][0] not in cycle]
+    places: dict[Item, list[tuple[int, int]]] = defaultdict(list)  # the last cycle of each item first
+    for number in range(len(left) - 1, -1, -1):
+        for at, item in enumerate(left[number]):
+            places[item].append((number, at))
+    alive = {item: len(its) for item, its in places.items()}
+    broken: set[int] = set()
+
+    def rank(item: Item) -> tuple[int, int, int]:
+        """What is least is chosen next: it is in most cycles that are left, or the first of them has it earlier."""
+        while alive[item] and places[item][-1][0] in broken:
+            places[item].pop()
+        return (-alive[item], *places[item][-1]) if alive[item] else (0, 0, 0)
+
+    # A rank only grows, so of old ranks the least one is looked at again, and no other.
+    heap = [(rank(item), at, item) for at, item in enumerate(places)]
+    heapq.heapify(heap)
+    chosen: list[tuple[Item, int]] = []
+    while heap and heap[0][0][0]:
+        old, at, item = heap[0]
+        now = rank(item)
+        if now != old:
+            heapq.heapreplace(heap, (now, at, item))
+            continue
+        heapq.heappop(heap)
+        chosen.append((item, alive[item]))
+        for number in {number for number, _ in places[item]} - broken:
+            broken.add(number)
+            for other in left[number]:
+                alive[other] -= 1
     return chosen

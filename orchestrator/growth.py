@@ -38,6 +38,7 @@ class Shape:
         ranks: Task id → its place in the launch order of its batch.
         started: Task id → status, of the tasks that were launched, or moved on by a person.
         resolved: The tasks that hold their batch open no longer.
+        learned: Task id → seconds that a task without an estimate took before, where that is known.
     """
 
     feature: Feature
@@ -50,6 +51,7 @@ class Shape:
     ranks: Mapping[str, int]
     started: Mapping[str, str] = field(default_factory=dict)
     resolved: Collection[str] = frozenset()
+    learned: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_open(self) -> bool:
@@ -149,7 +151,7 @@ def grow(
         )
     changed = tuple(_with_dependencies(shape, dependencies or {}))
     feature = _enlarged(shape.feature, tasks, {task.id: task for task in changed})
-    work = Work(feature, shape.cap)
+    work = Work(feature, shape.cap, shape.learned)
     batches = tuple(_batches(work, shape, relevel(work, shape)))
     leaving = [
         task

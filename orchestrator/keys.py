@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 TYPES: Mapping[str, str] = {
     **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
     **dict.fromkeys(("waiting", "outcomes", "limits", "used", "taken", "full", "swept", "refused"), "hash"),
-    **dict.fromkeys(("workers", "tails", "replaced"), "hash"),
+    **dict.fromkeys(("workers", "tails", "replaced", "durations"), "hash"),
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("resolved", "freed"), "list"),
@@ -302,6 +303,11 @@ class Keys:
     def notified(self, notification: str) -> str:
         """Hash: feature → the last event that a notification told of; "@seen" → how far it knows `features`, in ms."""
         return f"{self.prefix}:notified:{notification}"
+
+    def durations(self, title: str) -> str:
+        """Hash: "specialist task" → how long the task took in features of this title (see learn.lua)."""
+        digest = hashlib.sha256(title.encode()).hexdigest()[:32]
+        return f"{self.prefix}:{{{digest}}}:durations"
 
     def idempotency(self, key: str) -> str:
         """String: the feature that an idempotency key stands for."""

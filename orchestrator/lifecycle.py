@@ -43,6 +43,7 @@ class Move:
         steps: The events, one after the other.
         wait: Seconds until the task may start again, for a move that starts it again later.
         cause: Why, in a word.
+        note: More of it, on a line.
         route: The specialist that gets the task next, where another one does.
         counts: What the move uses up one of: "retried" (a retry) or "later" (a retry-later); "": neither.
     """
@@ -52,6 +53,7 @@ class Move:
     cause: str = ""
     route: str = ""
     counts: Literal["", "retried", "later"] = ""
+    note: str = ""
 
     @property
     def event(self) -> TaskEvent:
@@ -135,8 +137,11 @@ def conclude(
         1.0
     """
     match outcome:
-        case Completed():
-            return at_once(flow, status, *path_to_rest(flow, status))
+        case Completed(warnings=warnings):
+            completed = at_once(flow, status, *path_to_rest(flow, status))
+            if not warnings:
+                return completed
+            return replace(completed, cause=FailureCause.GATE, note=wording.one_line("; ".join(warnings)))
         case Blocked(kind=BlockKind.TECHNICAL) if escalate_to and not attempts.escalated:
             return move(
                 flow, TaskEvent.TASK_ESCALATED, wait=0.0, cause=BlockKind.TECHNICAL, route=escalate_to

@@ -130,7 +130,8 @@ def change(name: str, amount: str, settings: Settings, known: Iterable[str] = ()
     """The limit that an operator means, and how much there is to be, as it is stored ("": no such limit).
 
     Args:
-        name: total, specialist:NAME, rate:NAME, resource:NAME, or the name of a resource.
+        name: total, specialist:NAME, rate:NAME, resource:NAME, or the name of a resource; for NAME of a specialist also
+            its title.
         amount: A number, for a rate 30/m, or none.
         settings: Where the specialists and the resources are.
         known: The limits that are in force now.
@@ -144,9 +145,12 @@ def change(name: str, amount: str, settings: Settings, known: Iterable[str] = ()
         >>> change("gpu", "3", Settings(resources={"gpu": 2}))
         ('resource:gpu', '3')
     """
-    specialists = [kind(one) for one in settings.specialists for kind in (specialist, rate)]
+    specialists = [of(one) for one in settings.specialists for of in (specialist, rate)]
     names = dict.fromkeys([TOTAL, *map(resource, settings.resources), *known, *specialists])
-    limit = name if name in names else resource(name)
+    kind, _, who = name.partition(":")
+    found = settings.find_specialist(who) if kind in ("specialist", "rate") else None
+    meant = f"{kind}:{found}" if found else name
+    limit = meant if meant in names else resource(name)
     if limit not in names:
         raise errors.NoSuchLimit(name=name, names=some(list(names)))
     amount = amount.strip()

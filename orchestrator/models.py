@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
@@ -24,14 +23,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
-from orchestrator import durations, texts, wording
+from orchestrator import command_line, durations, identifiers, texts, wording
 
 if TYPE_CHECKING:
     from celery import Signature
 
-ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"
 MINUTES_PER_COMPLEXITY = 5
 """A task without an estimate is taken to last this many minutes for each point of its complexity."""
 
@@ -67,7 +65,33 @@ def _no_null(text: str) -> str:
     return text
 
 
-Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+def _whole(value: object) -> object:
+    """What can be read as a whole number. pydantic reads true as 1, and 1_0 as 10."""
+    if isinstance(value, bool) or (isinstance(value, str) and not re.fullmatch(r"[-+]?\d+", value.strip())):
+        raise PydanticKnownError("int_type")
+    return value
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
+        raise PydanticKnownError("float_type")
+    return value
+
+
+def _task_id(text: str) -> str:
+    if wrong := identifiers.trouble(text := identifiers.normal(text)):
+        raise PydanticCustomError("id", "{text}", {"text": wrong})
+    return text
+
+
+def _feature_id(text: str) -> str:
+    if wrong := identifiers.trouble_of_feature(text := identifiers.normal(text)):
+        raise PydanticCustomError("id", "{text}", {"text": wrong})
+    return text
+
+
+Id = Annotated[str, AfterValidator(_task_id)]
+FeatureId = Annotated[str, AfterValidator(_feature_id)]
 Tag = Annotated[
     str,
     StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=64),
@@ -78,6 +102,9 @@ Line = Annotated[str, AfterValidator(_one_line)]
 Text = Annotated[str, AfterValidator(_printable)]
 Argument = Annotated[str, AfterValidator(_no_null)]
 Seconds = Annotated[float, BeforeValidator(durations.parse)]
+Estimate = Annotated[float, BeforeValidator(durations.parse_estimate)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Number = Annotated[float, BeforeValidator(_number)]
 
 
 class Model(BaseModel):
@@ -125,6 +152,17 @@ class TaskStatus(StrEnum):
     COMPLETED = "completed"
     CANCELLED = "cancelled"
     DEFERRED = "deferred"
+
+
+RESTING = (
+    TaskStatus.FAILED,
+    TaskStatus.BLOCKED,
+    TaskStatus.ON_HOLD,
+    TaskStatus.DEFERRED,
+    TaskStatus.CANCELLED,
+    TaskStatus.IN_REVIEW,
+)
+"""A task in one of these waits for a person, unless it is resolved."""
 
 
 class FeatureStatus(StrEnum):
@@ -180,17 +218,31 @@ class Retries(Model):
     (AWS Architecture Blog, "Exponential Backoff And Jitter", the "equal jitter" variant).
     """
 
-    max: int = Field(default=0, ge=0, le=100, description="retries after the first attempt")
+    max: Whole = Field(default=0, ge=0, le=100, description="retries after the first attempt")
     backoff: Seconds = Field(default=1.0, description="wait before the first retry")
-    factor: float = Field(default=2.0, ge=1, le=10, description="growth of the wait from retry to retry")
+    factor: Number = Field(default=2.0, ge=1, le=10, description="growth of the wait from retry to retry")
     longest: Seconds = Field(default=300.0, description="no wait is longer than this")
     jitter: bool = True
-    later: int | None = Field(
+    later: Whole | None = Field(
         default=100,
         ge=0,
         description="how often it may say retry-later (exit code 75) before that is a failure; null: without end",
     )
     on: tuple[FailureCause, ...] = Field(default=(), description="causes that are tried again; none: all")
+
+    if TYPE_CHECKING:  # what may be given is more than what is kept
+
+        def __init__(
+            self,
+            *,
+            max: int = 0,
+            backoff: float | str = 1.0,
+            factor: float = 2.0,
+            longest: float | str = 300.0,
+            jitter: bool = True,
+            later: int | None = 100,
+            on: Iterable[FailureCause | str] = (),
+        ) -> None: ...
 
     def covers(self, cause: FailureCause) -> bool:
         """A failure of this cause is tried again."""
@@ -221,8 +273,8 @@ class Task(Model):
     tags: tuple[Tag, ...] = Field(default=(), max_length=32)
     depends_on: tuple[Id, ...] = ()
     priority: Priority = Priority.MEDIUM
-    complexity: int = Field(default=5, ge=1, le=10)
-    estimate: Seconds | None = Field(default=None, description="expected duration")
+    complexity: Whole = Field(default=5, ge=1, le=10)
+    estimate: Estimate | None = Field(default=None, description="expected duration")
     timeout: Seconds | None = Field(default=None, description="the task is ended after this")
     retries: Retries = Retries()
     idempotent: bool = Field(
@@ -230,13 +282,35 @@ class Task(Model):
         description="false: where an attempt is lost with its worker, a person is asked before it runs again",
     )
     specialist: Line | None = Field(default=None, max_length=64, description="overrides the routing by tags")
-    resources: Mapping[Resource, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+    resources: Mapping[Resource, Annotated[Whole, Field(ge=1, le=1_000_000)]] = Field(
         default_factory=dict, max_length=16, description="what it takes of each resource while it runs"
     )
     params: Mapping[str, JsonValue] = Field(default_factory=dict, description="data for the specialist")
     run: tuple[Argument, ...] | None = Field(
         default=None, min_length=1, description="inline command: an argument list, or a text split into one"
     )
+
+    if TYPE_CHECKING:  # what may be given is more than what is kept
+
+        def __init__(
+            self,
+            *,
+            id: str,
+            title: str = "",
+            description: str = "",
+            tags: Iterable[str] = (),
+            depends_on: Iterable[str] = (),
+            priority: Priority | str = Priority.MEDIUM,
+            complexity: int = 5,
+            estimate: float | str | None = None,
+            timeout: float | str | None = None,
+            retries: Retries | Mapping[str, Any] | int = 0,
+            idempotent: bool = True,
+            specialist: str | None = None,
+            resources: Mapping[str, int] | Iterable[str] = (),
+            params: Mapping[str, Any] = {},
+            run: Iterable[str] | None = None,
+        ) -> None: ...
 
     @field_validator("retries", mode="before")
     @classmethod
@@ -253,12 +327,7 @@ class Task(Model):
     @field_validator("run", mode="before")
     @classmethod
     def _a_text_is_an_argument_list(cls, value: object) -> object:
-        try:
-            return shlex.split(value) if isinstance(value, str) else value
-        except ValueError:
-            raise ValueError(
-                "has a quote or backslash without its other half; write both, or a list"
-            ) from None
+        return command_line.split(value) if isinstance(value, str) else value
 
     @field_validator("depends_on", "tags", mode="after")
     @classmethod
@@ -278,7 +347,7 @@ class Task(Model):
     @property
     def weight(self) -> float:
         """Expected seconds: the estimate, or a guess from the complexity."""
-        return self.estimate or self.complexity * MINUTES_PER_COMPLEXITY * 60.0
+        return self.complexity * MINUTES_PER_COMPLEXITY * 60.0 if self.estimate is None else self.estimate
 
 
 class Feature(Model):
@@ -293,13 +362,27 @@ class Feature(Model):
         ['T1', 'T2']
     """
 
-    id: Id | None = Field(default=None, description="made up at enqueue where it is left out")
+    id: FeatureId | None = Field(default=None, description="made up at enqueue where it is left out")
     title: Line = Field(min_length=1, max_length=200)
     description: Text = ""
     tags: tuple[Tag, ...] = Field(default=(), max_length=32)
     strategy: Strategy = Strategy.BATCHED
-    max_parallel_tasks: int | None = Field(default=None, ge=1, le=10_000, description="cap of this feature")
+    max_parallel_tasks: Whole | None = Field(default=None, ge=1, le=10_000, description="cap of this feature")
     tasks: tuple[Task, ...] = Field(min_length=1)
+
+    if TYPE_CHECKING:  # what may be given is more than what is kept
+
+        def __init__(
+            self,
+            *,
+            id: str | None = None,
+            title: str,
+            description: str = "",
+            tags: Iterable[str] = (),
+            strategy: Strategy | str = Strategy.BATCHED,
+            max_parallel_tasks: int | None = None,
+            tasks: Iterable[Task],
+        ) -> None: ...
 
     @model_validator(mode="wrap")
     @classmethod
@@ -347,7 +430,7 @@ def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:
     """The mistakes that no single task shows. Reads raw data too, and passes over what it cannot read."""
     if not isinstance(tasks, list | tuple):
         return
-    rows = [(place, _raw(task, "id"), _raw(task, "depends_on")) for place, task in enumerate(tasks)]
+    rows = [(place, _id(_raw(task, "id")), _raw(task, "depends_on")) for place, task in enumerate(tasks)]
     first: dict[str, int] = {}
     for place, task_id, _ in rows:
         if isinstance(task_id, str) and first.setdefault(task_id, place) != place:
@@ -361,10 +444,10 @@ def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:
     for place, task_id, dependencies in rows:
         if not isinstance(dependencies, list | tuple):
             continue
-        for at, dependency in enumerate(dependencies):
+        for at, dependency in enumerate(map(_id, dependencies)):
             if not isinstance(dependency, str) or (dependency in first and dependency != task_id):
                 continue
-            if not re.fullmatch(ID_PATTERN, dependency):
+            if not identifiers.is_id(dependency):
                 continue
             where = ("tasks", place, "depends_on", at)
             if dependency == task_id:
@@ -375,6 +458,10 @@ def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:
                 known = wording.some(list(first), NAMED)
                 hint = f"; did you mean {near}?" if near else f"; the tasks are {known}"
                 yield _mistake("unknown_dependency", f"no task has this id{hint}", where, dependency)
+
+
+def _id(value: object) -> object:
+    return identifiers.normal(value) if isinstance(value, str) else value
 
 
 def _raw(task: object, key: str) -> object:
@@ -441,6 +528,10 @@ class Schedule(Model):
     order: tuple[str, ...] = Field(
         description="all tasks, in launch order: of those that may start, the first does"
     )
+    learned: Mapping[str, float] = Field(
+        default_factory=dict,
+        description="seconds that tasks without an estimate took before, as a rule: what the plan takes for theirs",
+    )
     expected_seconds: float = Field(description="the whole, under the cap")
 
     def __repr__(self) -> str:
@@ -470,7 +561,7 @@ class Plan(Schedule):
     @property
     def saving_percent(self) -> int:
         """How much shorter the plan is than one task after the other, in per cent."""
-        return round(100 * (1 - self.expected_seconds / self.total_seconds))
+        return round(100 * (1 - self.expected_seconds / self.total_seconds)) if self.total_seconds else 0
 
     @property
     def barrier_percent(self) -> int:
@@ -479,12 +570,32 @@ class Plan(Schedule):
         Below 0 in rare graphs: a schedule that leaves no slot idle can be the longer one (R. L. Graham, "Bounds on
         Multiprocessing Timing Anomalies", 1969).
         """
+        if not self.expected_dataflow:
+            return 0
         return round(100 * (self.expected_batched / self.expected_dataflow - 1))
 
     @property
     def is_guess(self) -> bool:
-        """Some duration comes from a complexity, not from an estimate."""
-        return any(task.estimate is None for task in self.feature.tasks)
+        """Nobody knows how long some task takes, so its seconds are a guess from its complexity.
+
+        A guess serves to order tasks, and is no time to be told.
+        """
+        return self.unknown > 0
+
+    @property
+    def written(self) -> int:
+        """How many tasks have an estimate."""
+        return sum(task.estimate is not None for task in self.feature.tasks)
+
+    @property
+    def known(self) -> set[str]:
+        """The tasks of which it is known how long they take."""
+        return {task.id for task in self.feature.tasks if task.estimate is not None} | self.learned.keys()
+
+    @property
+    def unknown(self) -> int:
+        """Of how many tasks nobody knows how long they take: without an estimate, and never completed before."""
+        return len(self.feature.tasks) - self.written - len(self.learned)
 
     def canvas(self, app: Any = None) -> Signature[Any]:
         """The plan as a plain Celery chain of groups, executable as it is, without the orchestrator's state.
@@ -518,7 +629,7 @@ class Route(Model):
     queue: str
     model_tier: str | None = None
     tag: str | None = Field(default=None, description="the tag that matched")
-    rule: Literal["task", "tag", "default", "nobody"]
+    rule: Literal["task", "tag", "default", "nobody", "escalated", "assigned"]
     reason: str
     suggestions: tuple[str, ...] = Field(default=(), description="tags that would have matched")
 
@@ -542,6 +653,11 @@ class GateResult(Model):
     reason: str = ""
     tail: str = Field(default="", description="the last lines of its output")
 
+    @property
+    def said(self) -> str:
+        """How a report says that it did not pass."""
+        return f"the gate {self.name} did not pass: {self.reason}"
+
 
 class Completed(Model):
     """The work is done."""
@@ -554,6 +670,11 @@ class Completed(Model):
         default=(), description="the quality gates it passed, or was let through"
     )
 
+    @property
+    def warnings(self) -> list[str]:
+        """What the gates found that did not pass, and that let it through all the same."""
+        return [gate.said for gate in self.gates if not gate.passed]
+
 
 class Blocked(Model):
     """The work cannot go on until somebody removes an obstacle."""
@@ -562,6 +683,12 @@ class Blocked(Model):
     kind: BlockKind = BlockKind.TECHNICAL
     reason: str
     tail: str = ""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, *, kind: BlockKind | str = BlockKind.TECHNICAL, reason: str, tail: str = ""
+        ) -> None: ...
 
 
 class Failed(Model):
@@ -579,6 +706,18 @@ class Failed(Model):
         default=(), description="the quality gates that judged, where it came so far"
     )
     _error: BaseException | None = PrivateAttr(default=None)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            cause: FailureCause | str = FailureCause.REPORTED,
+            reason: str,
+            retry: bool | None = None,
+            tail: str = "",
+            gates: Iterable[GateResult] = (),
+        ) -> None: ...
 
     @property
     def error(self) -> BaseException | None:
@@ -599,6 +738,10 @@ class RetryLater(Model):
     reason: str = ""
     tail: str = ""
 
+    if TYPE_CHECKING:
+
+        def __init__(self, *, after: float | str = 60.0, reason: str = "", tail: str = "") -> None: ...
+
 
 class Cancelled(Model):
     """The attempt was ended because somebody cancelled it."""
@@ -616,7 +759,7 @@ OUTCOME: TypeAdapter[Completed | Blocked | Failed | RetryLater | Cancelled] = Ty
 class Progress(Model):
     """How far a feature is, from counters alone."""
 
-    id: Id
+    id: FeatureId
     title: str
     status: FeatureStatus
     strategy: Strategy
@@ -655,7 +798,11 @@ class Progress(Model):
     created: float = Field(description="seconds since the epoch, as all moments here")
     started: float | None = None
     finished: float | None = None
-    expected_end: float | None = None
+    expected_end: float | None = Field(
+        default=None,
+        description="when it should end; absent where some duration is unknown, or a person is asked first",
+    )
+    resolved: int = Field(default=0, description="tasks that hold nothing up any more: completed or skipped")
 
     @property
     def is_overdue(self) -> bool:
@@ -670,24 +817,39 @@ class Progress(Model):
     @property
     def stopped(self) -> int:
         """Tasks that hold their batch open until a person acts: failed, blocked, or cancelled alone."""
-        stopped = (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.CANCELLED)
-        return sum(self.counts.get(status, 0) for status in stopped)
+        failed, blocked, cancelled = (
+            self.counts.get(status, 0)
+            for status in (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.CANCELLED)
+        )
+        return failed + blocked + max(0, cancelled - self.skipped)
 
     @property
     def percent(self) -> int:
-        """Completed tasks, in per cent of all."""
-        return 100 * self.completed // self.total
+        """Tasks that are completed or skipped, in per cent of all."""
+        return 100 * max(self.resolved, self.completed) // self.total
+
+    @property
+    def skipped(self) -> int:
+        """Tasks that were skipped."""
+        return max(0, self.resolved - self.completed)
 
     def rests_elsewhere(self) -> bool:
         """Some task that waits for a person is not in the open batch: a person stopped it before its turn."""
-        resting = ("failed", "blocked", "on-hold", "deferred", "cancelled", "in-review")
-        return any(self.counts.get(s, 0) > self.batch_counts.get(s, 0) for s in map(TaskStatus, resting))
+        is_unassigned = self.unassigned > 0 and self.strategy is Strategy.DATAFLOW
+        return is_unassigned or any(
+            self.counts.get(status, 0) > self.batch_counts.get(status, 0) for status in RESTING
+        )
 
     @property
     def awaits_launch(self) -> bool:
         """The next batch starts when a person launches it."""
         is_closed = self.batch_resolved >= self.batch_total
         return is_closed and self.batch < self.batches and not self.status.is_over and self.in_flight == 0
+
+    @property
+    def is_at_gates(self) -> bool:
+        """All its tasks are resolved: what may follow are the gates of the feature, and its review."""
+        return self.batch == self.batches and self.batch_resolved >= self.batch_total
 
     @property
     def is_settled(self) -> bool:
@@ -770,6 +932,7 @@ class Event(Model):
     attempt: int | None = None
     batch: int | None = None
     worker: str = ""
+    specialist: str = Field(default="", description="who begins the attempt, or who is handed the task")
     cause: str = ""
     percent: str = ""
     note: str = ""

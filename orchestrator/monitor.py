@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from orchestrator import canvas, errors
+from orchestrator import errors, identifiers
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings
@@ -40,7 +40,7 @@ def format_task(task: Any) -> Any:
         "auth → T2 (attempt 2)".
     """
     shown = copy.copy(task)
-    attempt = canvas.attempt_of(str(task.uuid))
+    attempt = identifiers.attempt_named(str(task.uuid))
     if attempt:
         feature, name, number = attempt
         shown.args = f"{feature} → {name}" + (f" (attempt {number})" if number != 1 else "")

@@ -20,7 +20,7 @@ from typing import Any
 
 import redis
 
-from orchestrator import errors, forks, notification, refusals, scripts, targets, wording
+from orchestrator import errors, forks, identifiers, notification, refusals, scripts, targets, wording
 from orchestrator.models import Event, Retries
 from orchestrator.scripts import Call
 from orchestrator.sections import Notification
@@ -296,7 +296,7 @@ class Notifier:
             return ""
 
     def _task_title(self, feature_id: str, task_id: str) -> str:
-        if not task_id or task_id.startswith("@"):  # the gates of a feature are no task of it
+        if not task_id or identifiers.is_gates(task_id):  # the gates of a feature are no task of it
             return ""
         try:
             return self.store.task(feature_id, task_id).name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from orchestrator import errors, graph, simulation, wording
@@ -18,7 +18,12 @@ LEAST_BLOCKED = 2
 """A task that blocks fewer than this many others is no bottleneck."""
 
 
-def schedule(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> Schedule:
+def schedule(
+    feature: Feature,
+    cap: int = CAP,
+    strategy: Strategy | None = None,
+    learned: Mapping[str, float] | None = None,
+) -> Schedule:
     """What will run when.
 
     The launch order is: high priority first, then the longest remaining path, then the order in the feature. Within a
@@ -28,6 +33,7 @@ def schedule(feature: Feature, cap: int = CAP, strategy: Strategy | None = None)
     Parameters:
         cap: How many tasks may run at once; the feature's own max_parallel_tasks goes before it.
         strategy: Goes before the feature's own.
+        learned: The seconds that tasks without an estimate took before.
 
     Raises:
         CircularDependency: Some tasks wait for each other; the error names every independent cycle and ways out.
@@ -39,10 +45,15 @@ def schedule(feature: Feature, cap: int = CAP, strategy: Strategy | None = None)
         >>> [batch.tasks for batch in schedule(login).batches]
         [('T1', 'T2')]
     """
-    return _schedule(_work(feature, cap), strategy)
+    return _schedule(_work(feature, cap, learned), strategy)
 
 
-def plan(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> Plan:
+def plan(
+    feature: Feature,
+    cap: int = CAP,
+    strategy: Strategy | None = None,
+    learned: Mapping[str, float] | None = None,
+) -> Plan:
     """What will run when (see `schedule`), and what can be said about it beforehand: times, bottlenecks.
 
     Example:
@@ -50,7 +61,7 @@ def plan(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> 
         >>> plan(login).critical_seconds
         60.0
     """
-    work = _work(feature, cap)
+    work = _work(feature, cap, learned)
     path = graph.critical_path(work.followers, work.left)
     return Plan(
         **dict(_schedule(work, strategy)),
@@ -63,10 +74,10 @@ def plan(feature: Feature, cap: int = CAP, strategy: Strategy | None = None) -> 
     )
 
 
-def _work(feature: Feature, cap: int) -> Work:
+def _work(feature: Feature, cap: int, learned: Mapping[str, float] | None) -> Work:
     if cap < 1:
         raise ValueError(f"a cap is at least 1, not {cap}")
-    return Work(feature, cap=feature.max_parallel_tasks or cap)
+    return Work(feature, feature.max_parallel_tasks or cap, learned or {})
 
 
 def _schedule(work: Work, strategy: Strategy | None) -> Schedule:
@@ -81,6 +92,7 @@ def _schedule(work: Work, strategy: Strategy | None) -> Schedule:
         cap=work.cap,
         batches=batches,
         order=tuple(work.preferred if is_dataflow else itertools.chain(*(batch.tasks for batch in batches))),
+        learned=work.from_before,
         expected_seconds=work.without_barrier if is_dataflow else sum(batch.expected for batch in batches),
     )
 
@@ -91,6 +103,8 @@ class Work:
 
     feature: Feature
     cap: int
+    learned: Mapping[str, float] = field(default_factory=dict)
+    """The seconds that tasks took before; an estimate goes before them."""
 
     @cached_property
     def depends_on(self) -> graph.Graph:
@@ -126,7 +140,16 @@ class Work:
     @cached_property
     def weights(self) -> dict[str, float]:
         """The expected seconds of each task."""
-        return {task.id: task.weight for task in self.feature.tasks}
+        return {task.id: task.weight for task in self.feature.tasks} | self.from_before
+
+    @cached_property
+    def from_before(self) -> dict[str, float]:
+        """The seconds that the tasks without an estimate took before, where that is known."""
+        return {
+            task.id: self.learned[task.id]
+            for task in self.feature.tasks
+            if task.estimate is None and task.id in self.learned
+        }
 
     @cached_property
     def left(self) -> dict[str, float]:
@@ -159,11 +182,15 @@ class Work:
 
     @cached_property
     def guessed(self) -> frozenset[str]:
-        """The tasks without an estimate."""
-        return frozenset(task.id for task in self.feature.tasks if task.estimate is None)
+        """The tasks of which nobody knows how long they take: without an estimate, and never completed before."""
+        return frozenset(
+            task.id
+            for task in self.feature.tasks
+            if task.estimate is None and task.id not in self.from_before
+        )
 
     def due(self, expected: float, tasks: Iterable[str] | None = None) -> float | None:
-        """The expected seconds, where each of the tasks (None: of all) has an estimate; else None: nobody knows."""
+        """The expected seconds, where it is known how long each of the tasks (None: of all) takes; else None."""
         is_guess = self.guessed if tasks is None else not self.guessed.isdisjoint(tasks)
         return None if is_guess else expected
 

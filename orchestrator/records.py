@@ -4,31 +4,55 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import heapq
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import redis
 
-from orchestrator import encoding, errors, growth, limits, refusals, schema, scripts, wording
+from orchestrator import (
+    encoding,
+    errors,
+    growth,
+    identifiers,
+    limits,
+    refusals,
+    schema,
+    scripts,
+    sketch,
+    wording,
+)
 from orchestrator.encoding import COUNTED, Place
+from orchestrator.flows import STOPPED
 from orchestrator.growth import Shape
 from orchestrator.keys import FeatureKeys, Keys
 from orchestrator.limits import Holder, Limit
 from orchestrator.models import (
+    RESTING,
     Event,
     Feature,
     FeatureStatus,
     Outcome,
     Progress,
+    Route,
     Strategy,
     Tail,
     Task,
     TaskState,
+    TaskStatus,
     Unreadable,
 )
 from orchestrator.scripts import Call
+from orchestrator.sketch import Sketch
+
+CHUNK = 1_000
+"""So many fields are asked for at once, where there may be very many."""
+
+FEW_FIELDS = 100
+"""Of a hash that may have very many fields, no more are asked for by name."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,7 +84,7 @@ def readable(feature_id: str) -> Iterator[None]:
     try:
         yield
     except redis.ResponseError as error:
-        if refusals.passes(error):
+        if refusals.code(error) not in ("", "WRONGTYPE"):  # it is about the server, and not about the feature
             raise
         raise errors.UnreadableFeature(feature=feature_id, cause=wording.one_line(str(error))) from error
     except NONSENSE as error:
@@ -168,6 +192,12 @@ class Records:
         until = seconds * 1000 + micros // 1000 - round(older_than * 1000)
         return [str(one) for one in self.client.zrangebyscore(self.keys.finished, "-inf", until, start, most)]
 
+    def starting_with(self, beginning: str) -> list[str]:
+        """The ids of the features that begin so."""
+        pattern = re.sub(r"([*?\[\]\\^])", r"\\1", beginning) + "*"
+        found = self.client.zscan_iter(self.keys.features, match=pattern, count=CHUNK)
+        return sorted(str(feature) for feature, _ in found)
+
     def exists(self, feature_id: str) -> bool:
         """Whether there is a feature of this id."""
         return bool(self.client.exists(self.keys.feature(feature_id).meta))
@@ -259,7 +289,7 @@ class Records:
             self.head(feature_id)
             raise errors.NoSuchTask(feature=feature_id, task=task_id)
         with readable(feature_id):
-            return encoding.parse_task(found)
+            return encoding.parse_task(found, task_id)
 
     def tasks(self, feature_id: str) -> list[Task]:
         """All the tasks as they were enqueued, by batch, in launch order.
@@ -271,7 +301,34 @@ class Records:
         self._check(feature_id, *self.client.hmget(keys.meta, ["head", "schema"]))
         tasks, batches = self.client.hgetall(keys.tasks), self.client.hgetall(keys.batches)
         with readable(feature_id):
-            return [encoding.parse_task(tasks[task]) for task in encoding.parse_members(batches)]
+            return [encoding.parse_task(tasks[task], task) for task in encoding.parse_members(batches)]
+
+    @_readable
+    def dependencies(self, feature_id: str) -> dict[str, list[str]]:
+        """What each task depends on; the rest of the tasks is not looked at, for there may be very many."""
+        tasks: Any = self.client.hgetall(self.keys.feature(feature_id).tasks)
+        return {task: json.loads(stored).get("depends_on", []) for task, stored in tasks.items()}
+
+    def durations(self, title: str, specialists: Mapping[str, str]) -> dict[str, Sketch]:
+        """How long tasks took in features of a title; a task that was never completed is left out.
+
+        Args:
+            title: Of the features.
+            specialists: Who does each task; what another one took says nothing.
+        """
+        key = self.keys.durations(title)
+        fields = [f"{specialist} {task}" for task, specialist in specialists.items()]
+        if len(fields) <= FEW_FIELDS:
+            found = self.client.hmget(key, fields) if fields else []
+        else:
+            known = self.client.hgetall(key)
+            found = [known.get(field) for field in fields]
+        return {task: Sketch.parse(str(text)) for task, text in zip(specialists, found, strict=True) if text}
+
+    def learned(self, feature: Feature, routes: Mapping[str, Route]) -> dict[str, float]:
+        """The seconds that those tasks of a feature take as a rule that have no estimate, and were completed before."""
+        unknown = {task.id: routes[task.id].specialist for task in feature.tasks if task.estimate is None}
+        return sketch.medians(self.durations(feature.title, unknown)) if unknown else {}
 
     @_readable
     def shape(self, feature_id: str) -> Shape:
@@ -293,8 +350,14 @@ class Records:
         numbers = encoding.parse_members(described)
         found = {task: json.loads(state) for task, state in states.items() if task in numbers}
         feature = Feature(
-            **encoding.parse_head(head), tasks=tuple(encoding.parse_task(tasks[task]) for task in numbers)
+            **encoding.parse_head(head),
+            tasks=tuple(encoding.parse_task(tasks[task], task) for task in numbers),
         )
+        specialists = {
+            task.id: Place.parse(places[task.id]).specialist
+            for task in feature.tasks
+            if task.estimate is None
+        }
         return Shape(
             feature=feature,
             status=status,
@@ -310,6 +373,7 @@ class Records:
                 if state["attempt"] or task in slots or state["status"] not in growth.OPEN_TO_DEPENDENCIES
             },
             resolved=frozenset(task for task, state in found.items() if state.get("resolved")),
+            learned=sketch.medians(self.durations(feature.title, specialists)),
         )
 
     @_readable
@@ -349,35 +413,90 @@ class Records:
             tasks, states, places = (dict(zip(ids, values, strict=True)) for values in read.execute())
         else:
             return []
-        phases = dict.fromkeys(ready, "queued")
-        phases |= {task: "launched" if leased <= 0 else "" for task, leased in slots}
-        due = {task: moment / 1000 for task, moment in delayed}
-        phases |= dict.fromkeys(due, "delayed") | dict.fromkeys(unassigned, "unassigned")
-        awaited = self._limits_of(keys, waiting)
-        phases |= dict.fromkeys(awaited, "limited")
-        with readable(feature_id):
-            return [
-                encoding.parse_state(
-                    encoding.parse_task(tasks[task]),
-                    json.loads(states.get(task) or "{}"),
-                    specialist=Place.parse(places.get(task)).specialist,
-                    batch=batch,
-                    phase=phases.get(task, "waiting"),
-                    due=due.get(task),
-                    waits=int(waits.get(task, 0)),
-                    limit=awaited.get(task, ""),
-                    is_cancelled=status in (FeatureStatus.CANCELLED, FeatureStatus.FAILED),
-                )
-                for task, batch in members.items()
-            ]
+        live = _Live(ready, slots, delayed, unassigned, waits, self._limits_of(keys, waiting))
+        return list(live.states(members, tasks, states, places, status))
 
-    def _limits_of(self, keys: FeatureKeys, waiting: Mapping[str, str]) -> dict[str, str]:
-        """Each task that waits for a limit, with the limit."""
+    @_readable
+    def states_of(self, feature_id: str, task_ids: Iterable[str]) -> list[TaskState]:
+        """Where some tasks stand; one that there is not is left out. The cost does not depend on the feature's size.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        keys, ids = self.keys.feature(feature_id), list(dict.fromkeys(task_ids)) or [""]
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hmget(keys.meta, ["status", "schema"])
+        pipeline.hgetall(keys.waiting)
+        for key in (keys.tasks, keys.states, keys.plan, keys.waits):
+            pipeline.hmget(key, ids)
+        for task in ids:
+            for key in (keys.ready, keys.slots, keys.delayed):
+                pipeline.zscore(key, task)
+            pipeline.sismember(keys.unassigned, task)
+        (status, written), waiting, *found = pipeline.execute()
+        self._check(feature_id, status, written)
+        tasks, states, places, waits = (_paired(ids, values) for values in found[:4])
+        ready, slots, delayed = (_paired(ids, found[4 + at :: 4]) for at in range(3))
+        unassigned = [task for task, is_there in zip(ids, found[7::4], strict=True) if is_there]
+        members = {task: Place.parse(places.get(task)).batch for task in ids if task in tasks}
+        awaited = self._limits_of(keys, waiting, of=ids)
+        live = _Live(ready, slots.items(), delayed.items(), unassigned, waits, awaited)
+        return list(live.states(members, tasks, states, places, status))
+
+    @_readable
+    def unresolved(self, feature_id: str, batch: int, most: int) -> list[str]:
+        """Some of the tasks that hold a batch open: those that stopped, then those that were begun, then the others."""
+        members, states = self.batch(feature_id, batch), self.keys.feature(feature_id).states
+        found: list[tuple[int, str]] = []
+        for start in range(0, len(members), CHUNK):
+            chunk = members[start : start + CHUNK]
+            for task, stored in zip(chunk, self.client.hmget(states, chunk), strict=True):
+                state = json.loads(stored or "{}")
+                if not state.get("resolved"):
+                    status = state.get("status", TaskStatus.PENDING)
+                    rank = 0 if status in STOPPED else 2 if status == TaskStatus.PENDING else 1
+                    found.append((rank, task))
+        return [task for _, task in heapq.nsmallest(most, found, key=lambda one: one[0])]
+
+    @_readable
+    def resting(self, feature_id: str) -> list[str]:
+        """The tasks of all batches that wait for a person. What was never begun is not looked at."""
+        keys = self.keys.feature(feature_id)
+        found = set(map(str, self.client.smembers(keys.unassigned)))
+        for task, stored in self.client.hscan_iter(keys.states, count=CHUNK):
+            state = json.loads(stored)
+            if state.get("status") in RESTING and not state.get("resolved"):
+                found.add(str(task))
+        return sorted(found)
+
+    def in_slots(self, feature_id: str, most: int) -> list[str]:
+        """Some of the tasks that hold a slot."""
+        slots = self.client.zrange(self.keys.feature(feature_id).slots, 0, most - 1)
+        return [str(task) for task in slots]
+
+    @_readable
+    def before(self, feature_id: str, task_id: str) -> Sketch | None:
+        """How long a task took in features of the same title, by whom it is done now; None where that is not known."""
+        keys = self.keys.feature(feature_id)
+        title, place = self.client.hget(keys.meta, "title"), self.client.hget(keys.plan, task_id)
+        specialist = Place.parse(str(place or "")).specialist
+        return self.durations(str(title), {task_id: specialist}).get(task_id)
+
+    def _limits_of(
+        self, keys: FeatureKeys, waiting: Mapping[str, str], of: Sequence[str] | None = None
+    ) -> dict[str, str]:
+        """Each task that waits for a limit, with the limit: of some tasks, else of all."""
+        names = [place.split(" ")[0] for place in waiting.values()]
         pipeline = self.client.pipeline(transaction=False)
         for kind in waiting:
-            pipeline.zrange(keys.waiting_of(kind), 0, -1)
+            if of is None:
+                pipeline.zrange(keys.waiting_of(kind), 0, -1)
+            for task in of or ():
+                pipeline.zscore(keys.waiting_of(kind), task)
         found = pipeline.execute() if waiting else []
-        names = [place.split(" ")[0] for place in waiting.values()]
+        if of is not None:
+            size = len(of)
+            found = [_paired(of, found[at * size : (at + 1) * size]) for at in range(len(names))]
         return {task: limit for limit, tasks in zip(names, found, strict=True) for task in tasks}
 
     @_readable
@@ -387,11 +506,25 @@ class Records:
         Raises:
             NoSuchFeature, NoSuchTask: There is none of this id.
         """
-        place: Any = self.client.hget(self.keys.feature(feature_id).plan, task_id)
-        for state in self.states(feature_id, [Place.parse(place).batch]):
-            if state.id == task_id:
-                return state
+        for state in self.states_of(feature_id, [task_id]):
+            return state
         raise errors.NoSuchTask(feature=feature_id, task=task_id)
+
+    @_readable
+    def specialist(self, feature_id: str, task_id: str) -> str:
+        """Who does a task: as it was routed, or as a person or an escalation has changed it; "" where nobody does yet.
+
+        Raises:
+            NoSuchTask: There is no such task.
+        """
+        place: Any = self.client.hget(self.keys.feature(feature_id).plan, task_id)
+        if place is None:
+            raise errors.NoSuchTask(feature=feature_id, task=task_id)
+        return Place.parse(place).specialist
+
+    def gate_outcomes(self, feature_id: str) -> dict[str, Outcome]:
+        """How the gates of a feature ended, as of "@testing", where they have run."""
+        return self.outcomes(feature_id, identifiers.GATES)
 
     @_readable
     def attempt(self, feature_id: str, task_id: str) -> Mapping[str, Any]:
@@ -504,6 +637,50 @@ class Records:
             ),
             next_token=next_token,
         )
+
+
+@dataclass(frozen=True)
+class _Live:
+    """What tasks wait for, or hold, as it stands beside their states."""
+
+    ready: Iterable[str]
+    slots: Iterable[tuple[str, float]]
+    delayed: Iterable[tuple[str, float]]
+    unassigned: Iterable[str]
+    waits: Mapping[str, str]
+    awaited: Mapping[str, str]
+
+    def states(
+        self,
+        members: Mapping[str, int],
+        tasks: Mapping[str, str],
+        states: Mapping[str, str | None],
+        places: Mapping[str, str | None],
+        status: str,
+    ) -> Iterator[TaskState]:
+        """The states of tasks, which are given with their batches."""
+        phases = dict.fromkeys(self.ready, "queued")
+        phases |= {task: "launched" if leased <= 0 else "" for task, leased in self.slots}
+        due = {task: moment / 1000 for task, moment in self.delayed}
+        phases |= dict.fromkeys(due, "delayed") | dict.fromkeys(self.unassigned, "unassigned")
+        phases |= dict.fromkeys(self.awaited, "limited")
+        for task, batch in members.items():
+            yield encoding.parse_state(
+                encoding.parse_task(tasks[task], task),
+                json.loads(states.get(task) or "{}"),
+                specialist=Place.parse(places.get(task)).specialist,
+                batch=batch,
+                phase=phases.get(task, "waiting"),
+                due=due.get(task),
+                waits=int(self.waits.get(task, 0)),
+                limit=self.awaited.get(task, ""),
+                is_cancelled=status in (FeatureStatus.CANCELLED, FeatureStatus.FAILED),
+            )
+
+
+def _paired(ids: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    """Each id with its value, where there is one."""
+    return {task: value for task, value in zip(ids, values, strict=True) if value is not None}
 
 
 def _entries(answer: Any) -> list[tuple[str, dict[str, str]]]:

@@ -6,14 +6,20 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import ValidationError
+
 from orchestrator import errors
 from orchestrator.models import Feature, Route, Task
+from orchestrator.wording import one_line
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings
 
 MOST_NAMED = 8
 """An error names so many tasks, and counts the others."""
+
+DOMAINS = ("database", "frontend", "backend")
+"""The tags that are named first to whoever has none that routes: what a task is about, not how hard it is."""
 
 
 def recommend(task: Task, settings: Settings) -> Route:
@@ -63,6 +69,86 @@ def route(feature: Feature, settings: Settings, assign: Mapping[str, str] | None
     return routes
 
 
+def grouped(routes: Mapping[str, Route]) -> list[tuple[Route, list[str]]]:
+    """The routes of many tasks by their reason: one route for all that have the same, with the ids of the tasks.
+
+    Example:
+        >>> from orchestrator.config import Settings
+        >>> login = Feature(title="Login", tasks=[Task(id="T1", tags=["backend"]), Task(id="T2", tags=["backend"])])
+        >>> [(route.reason, tasks) for route, tasks in grouped(route(login, Settings()))]
+        [('tag backend → Senior Engineer', ['T1', 'T2'])]
+    """
+    groups: dict[tuple[str, str], tuple[Route, list[str]]] = {}
+    for task, one in routes.items():
+        groups.setdefault((one.specialist, one.reason), (one, []))[1].append(task)
+    return list(groups.values())
+
+
+def by_tags(tags: Iterable[str], settings: Settings) -> Route:
+    """The route of a task with these tags; with the rule "nobody" where none matches and the fallback is ask_user.
+
+    Raises:
+        BadTags: These cannot be tags.
+
+    Example:
+        >>> from orchestrator.config import Settings
+        >>> by_tags(["backend", "bug"], Settings()).specialist
+        'senior-engineer'
+    """
+    given = tuple(tags)
+    try:
+        task = Task(id="task", tags=given)
+    except ValidationError as error:
+        reason = str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
+        raise errors.BadTags(tags=one_line(", ".join(given)), reason=reason) from None
+    return _match(task, settings) or _nobody(task, settings)
+
+
+def standing(task: Task, specialist: str, settings: Settings, *, escalated: bool = False) -> Route:
+    """The route of an enqueued task: to whom it stands with, and why.
+
+    Args:
+        task: As it was enqueued.
+        specialist: Who does it, as it is stored; "": nobody yet.
+        settings: Where titles and queues are.
+        escalated: A technical blocker was handed on.
+
+    Example:
+        >>> from orchestrator.config import Settings
+        >>> standing(Task(id="T1", tags=["backend"]), "senior-engineer", Settings()).reason
+        'assigned by a person, or routed by other settings'
+    """
+    if not specialist:
+        return _nobody(task, settings)
+    try:
+        routed = _match(task, settings)
+    except errors.UnknownSpecialist:
+        routed = None
+    if routed and routed.specialist == specialist:
+        return routed
+    if escalated and specialist == settings.error_handling.escalate_technical_to:
+        rule: Literal["escalated", "assigned"] = "escalated"
+        reason = "escalated: a technical blocker was handed on"
+    else:
+        rule, reason = "assigned", "assigned by a person, or routed by other settings"
+    if specialist not in settings.specialists:
+        return Route(specialist=specialist, title=specialist, queue=specialist, rule=rule, reason=reason)
+    return _route(specialist, settings, rule=rule, reason=reason)
+
+
+def domains(settings: Settings) -> dict[str, str]:
+    """The specialist of each of the DOMAINS that is mapped."""
+    mapping = settings.specialist_routing.mapping
+    return {tag: mapping[tag] for tag in DOMAINS if tag in mapping}
+
+
+def near(tags: Iterable[str], settings: Settings) -> tuple[str, ...]:
+    """Mapped tags that are spelt much like some of these."""
+    mapped = list(settings.specialist_routing.mapping)
+    found = (match for tag in tags for match in difflib.get_close_matches(tag, mapped, n=2))
+    return tuple(dict.fromkeys(found))
+
+
 def _nobody(task: Task, settings: Settings) -> Route:
     return Route(
         specialist="",
@@ -84,19 +170,11 @@ def _match(task: Task, settings: Settings) -> Route | None:
 
 
 def _by_name(task: Task, wanted: str, settings: Settings) -> Route:
-    name = _find(wanted, settings)
+    name = settings.find_specialist(wanted)
     if name is None:
         known = ", ".join(settings.specialists)
         raise errors.UnknownSpecialist(task=task.id, specialist=wanted, known=known)
     return _route(name, settings, rule="task", reason=f"the task asks for {settings.title(name)}")
-
-
-def _find(wanted: str, settings: Settings) -> str | None:
-    """The specialist of that name, else of that title, in small or capital letters."""
-    folded = wanted.strip().casefold()
-    if folded in settings.specialists:
-        return folded
-    return next((name for name in settings.specialists if settings.title(name).casefold() == folded), None)
 
 
 def _matching_tags(task: Task, settings: Settings) -> list[str]:
@@ -129,17 +207,17 @@ def _by_default(task: Task, settings: Settings) -> Route:
 
 
 def _suggestions(tags: Iterable[str], settings: Settings) -> tuple[str, ...]:
-    """Mapped tags spelt much like the task's, else all that are mapped."""
-    mapped = list(settings.specialist_routing.mapping)
-    near = (match for tag in tags for match in difflib.get_close_matches(tag, mapped, n=2))
-    return tuple(dict.fromkeys(near)) or tuple(mapped)
+    """Mapped tags spelt much like the task's, else all: the DOMAINS first, then those of the default."""
+    routing = settings.specialist_routing
+    others = sorted(routing.mapping, key=lambda tag: routing.mapping[tag] != routing.default)
+    return near(tags, settings) or tuple(dict.fromkeys((*domains(settings), *others)))
 
 
 def _route(
     name: str,
     settings: Settings,
     *,
-    rule: Literal["task", "tag", "default"],
+    rule: Literal["task", "tag", "default", "escalated", "assigned"],
     reason: str,
     tag: str | None = None,
     suggestions: tuple[str, ...] = (),

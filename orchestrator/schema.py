@@ -15,13 +15,17 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from orchestrator import identifiers
 from orchestrator.models import BlockKind, FailureCause, Priority
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
-VERSION = 2
-"""The schema that this version writes, and the newest that it reads. A feature that keeps no number is of schema 1."""
+VERSION = 3
+"""The newest schema that this version reads. A feature that keeps no number is of schema 1."""
+
+PLAIN = 2
+"""The schema of a feature whose ids are as schema 2 has them: versions that read no more work on it, too."""
 
 OLDEST_BESIDE = 1
 """The oldest schema whose workers may work beside this version on one prefix; each worker asks for it there."""
@@ -33,6 +37,16 @@ _WORDS: Mapping[str, type[StrEnum]] = {
     "priority": Priority,
 }
 """Fields whose value is one of some words."""
+
+
+def needed(ids: Iterable[str]) -> int:
+    """The schema that a feature with these ids is written in.
+
+    Example:
+        >>> needed(["T1", "T2"]), needed(["T1", "@babel/core"])
+        (2, 3)
+    """
+    return PLAIN if all(map(identifiers.is_of_old, ids)) else VERSION
 
 
 def number(stored: str | bytes | None, nothing: int = 1) -> int:

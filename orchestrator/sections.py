@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,12 +18,12 @@ from pydantic import (
     model_validator,
 )
 
-from orchestrator import flows, urls
+from orchestrator import flows, spelling, urls
 from orchestrator.limits import MOST, check_rate
-from orchestrator.models import Seconds, Tag
+from orchestrator.models import Number, Seconds, Tag, Whole
+from orchestrator.spelling import NAME_PATTERN as NAME_PATTERN
 from orchestrator.urls import RedisUrl
 
-NAME_PATTERN = r"^[a-z0-9][a-z0-9\-]{0,62}$"
 PYTHON_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 
 
@@ -41,10 +41,10 @@ class Section(BaseModel):
 class Parallelism(Section):
     """How much runs at once."""
 
-    max_parallel_tasks: int = Field(
+    max_parallel_tasks: Whole = Field(
         default=5, ge=1, le=10_000, description="tasks of one feature that run at the same time"
     )
-    max_parallel_total: int | None = Field(
+    max_parallel_total: Whole | None = Field(
         default=None, ge=1, le=MOST, description="tasks of all features together that run at the same time"
     )
     auto_launch: bool = Field(default=True, description="a completed task starts what was waiting for it")
@@ -98,26 +98,21 @@ class SpecialistSettings(Section):
         default=None,
         description="attempts that all workers together start, such as 30/m, or 30/m burst 5; also as rate_limit",
     )
-    concurrency: int | None = Field(
+    concurrency: Whole | None = Field(
         default=None,
         ge=1,
         le=MOST,
         description="its tasks of all features together that run at the same time",
     )
     model_tier: str | None = Field(
-        default=None, description="a hint for agents, such as standard or advanced"
+        default=None, description="the tier of its model, one of `tiers`: a hint for agents"
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _rate_limit_is_rate(cls, value: object) -> object:
-        """Celery's name for it means the same. Celery's own limit would hold up all other tasks of the worker too."""
-        if not isinstance(value, Mapping) or "rate_limit" not in value:
-            return value
-        if value.get("rate") not in (None, value["rate_limit"]):
-            raise ValueError("has both rate and rate_limit, which mean the same; keep one of them")
-        rest = {name: given for name, given in value.items() if name != "rate_limit"}
-        return {**rest, "rate": value["rate_limit"]}
+    def _by_one_name(cls, value: object) -> object:
+        """Celery's rate_limit means rate. Celery's own limit would hold up all other tasks of the worker too."""
+        return spelling.by_one_name(value, spelling.SPECIALIST)
 
     @model_validator(mode="after")
     def _one_way_to_work(self) -> SpecialistSettings:
@@ -134,23 +129,32 @@ SHIPPED_SPECIALISTS: Mapping[str, Mapping[str, str]] = {
     "implementation-specialist": {
         "title": "Implementation Specialist",
         "description": "Builds what is well understood: backend, frontend, database, tests, documentation.",
-        "model_tier": "standard",
+        "model_tier": "haiku",
     },
     "senior-engineer": {
         "title": "Senior Engineer",
         "description": "Takes bugs, errors, blockers and whatever is complex.",
-        "model_tier": "advanced",
+        "model_tier": "sonnet",
     },
     "feature-architect": {
         "title": "Feature Architect",
         "description": "Turns an idea into a feature.",
-        "model_tier": "advanced",
+        "model_tier": "opus",
     },
     "planning-specialist": {
         "title": "Planning Specialist",
         "description": "Breaks a feature down into tasks.",
-        "model_tier": "standard",
+        "model_tier": "sonnet",
     },
+}
+
+Tier = Mapping[str, str] | str | None
+"""The models of a tier: of each runtime, or one for all. None: the name says enough."""
+
+SHIPPED_TIERS: Mapping[str, Tier] = {
+    "haiku": {"claude": "haiku"},
+    "sonnet": {"claude": "sonnet"},
+    "opus": {"claude": "opus"},
 }
 
 SHIPPED_MAPPING: Mapping[str, str] = {
@@ -173,16 +177,25 @@ class SpecialistRouting(Section):
     """Which tag goes to which specialist. `tag_priority` decides for a task with several matching tags."""
 
     mapping: Mapping[Tag, str] = Field(
-        default_factory=lambda: dict(SHIPPED_MAPPING), description="tag: specialist"
+        default_factory=lambda: dict(SHIPPED_MAPPING), description="tag: specialist, by name or title"
     )
     tag_priority: tuple[Tag, ...] = Field(
         default=tuple(SHIPPED_MAPPING), description="of several matching tags, the first of these decides"
     )
     fallback: Literal["use_default", "ask_user"] = Field(
         default="use_default",
-        description="where no tag matches: use_default, or ask_user (refuse and show the choice)",
+        description="where no tag matches: use_default, or ask_user (the task waits for `assign`); also as "
+        "fallback_behavior",
     )
-    default: str = Field(default="implementation-specialist", description="the specialist of use_default")
+    default: str = Field(
+        default="implementation-specialist",
+        description="the specialist of use_default, by name or title; also as default_specialist",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_one_name(cls, value: object) -> object:
+        return spelling.by_one_name(value, spelling.ROUTING)
 
 
 class FlowMapping(Section):
@@ -262,10 +275,34 @@ class StatusValidation(Section):
     )
 
 
+class Hook(Section):
+    """What a gate runs: a command, or a Python callable."""
+
+    command: tuple[str, ...] | None = Field(default=None, min_length=1, description="argument list to run")
+    python: str | None = Field(
+        default=None, pattern=PYTHON_PATTERN, description='callable "package.module:name" to call'
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_short(cls, value: object) -> object:
+        """A list is a command, a text a callable."""
+        if isinstance(value, list | tuple):
+            return {"command": value}
+        return {"python": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Hook:
+        if (self.command is None) == (self.python is None):
+            raise ValueError("needs either a command or a python callable")
+        return self
+
+
 class Gate(Section):
     """One quality gate: a hook that passes or does not."""
 
-    name: str = Field(min_length=1, max_length=64, description="how reports call it")
+    name: str = Field(default="", max_length=64, description="how reports call it; else as its hook")
+    hook: str | None = Field(default=None, description="what to run, by its name in quality_gates.hooks")
     command: tuple[str, ...] | None = Field(default=None, min_length=1, description="argument list to run")
     python: str | None = Field(
         default=None, pattern=PYTHON_PATTERN, description='callable "package.module:name" to call'
@@ -275,11 +312,27 @@ class Gate(Section):
     timeout: Seconds = Field(default=600.0, description="a gate that takes longer has failed")
     tags: tuple[Tag, ...] = Field(default=(), description="applies to tasks with one of these; none: to all")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_as_its_hook(cls, value: object) -> object:
+        if not isinstance(value, Mapping) or value.get("name") or not value.get("hook"):
+            return value
+        return {**value, "name": value["hook"]}
+
     @model_validator(mode="after")
     def _one_hook(self) -> Gate:
-        if (self.command is None) == (self.python is None):
-            raise ValueError("needs either a command or a python callable")
+        if [self.hook, self.command, self.python].count(None) != 2:
+            raise ValueError("needs either a command or a python callable, or the name of a hook")
+        if not self.name:
+            raise ValueError("needs a name, by which reports call it")
         return self
+
+    def resolved(self, hooks: Mapping[str, Hook]) -> Gate:
+        """The same gate with the command or the callable of its hook."""
+        if self.hook is None:
+            return self
+        found = hooks[self.hook]
+        return self.model_copy(update={"hook": None, "command": found.command, "python": found.python})
 
 
 class StageGates(Section):
@@ -288,17 +341,35 @@ class StageGates(Section):
     testing: tuple[Gate, ...] = Field(default=(), description="to be passed while in testing")
     completion: tuple[Gate, ...] = Field(default=(), description="to be passed before completion")
 
+    @field_validator(*spelling.STAGES, mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return spelling.as_list(value)
+
 
 class QualityGates(Section):
     """Hooks that a task or a feature has to pass."""
 
     enabled: bool = Field(default=False, description="false: no gate runs")
     task_gates: StageGates = Field(
-        default=StageGates(), description="of each task: name, command or python, required, timeout, tags"
+        default=StageGates(),
+        description="of each task: name, command or python or hook, required, timeout, tags; one, or a list",
     )
     feature_gates: StageGates = Field(
         default=StageGates(), description="of a feature, once all its tasks are resolved"
     )
+    hooks: Mapping[str, Hook] = Field(
+        default_factory=dict,
+        description="what gates name by `hook`: a list is a command, a text a Python callable",
+    )
+
+    def unknown_hooks(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Where a gate names a hook that there is not, with that name."""
+        for part, stages in (("task_gates", self.task_gates), ("feature_gates", self.feature_gates)):
+            for stage in spelling.STAGES:
+                for place, gate in enumerate(getattr(stages, stage)):
+                    if gate.hook is not None and gate.hook not in self.hooks:
+                        yield (part, stage, str(place), "hook"), gate.hook
 
 
 class ErrorHandling(Section):
@@ -308,7 +379,7 @@ class ErrorHandling(Section):
         default=None,
         description="a specialist that gets a task with a technical blocker, once, before anybody is asked",
     )
-    overdue_factor: float = Field(
+    overdue_factor: Number = Field(
         default=1.5, ge=1, le=100, description="a batch is overdue at so many times its expected duration"
     )
     overdue_least: Seconds = Field(
@@ -331,7 +402,7 @@ class Notification(Section):
     webhook: SecretStr | None = Field(default=None, description="URL that gets the event as JSON by POST")
     secret: SecretStr | None = Field(default=None, description="key of the webhook's signature; never shown")
     timeout: Seconds = Field(default=10.0, description="a try takes no longer")
-    tries: int = Field(
+    tries: Whole = Field(
         default=5, ge=1, le=100, description="tries before an event is given up, with a log line"
     )
 
@@ -357,7 +428,7 @@ class RedisSettings(Section):
         description="where it is: redis://host:6379/0, rediss://…, unix:///path, sentinel://host:26379/mymaster; "
         "never shown",
     )
-    replicas: int = Field(
+    replicas: Whole = Field(
         default=0,
         ge=0,
         le=100,
@@ -431,16 +502,18 @@ class BrokerSettings(Section):
 class Limits(Section):
     """Sizes over which a feature is refused, and how much is kept."""
 
-    tasks: int = Field(default=100_000, ge=1, description="tasks in a feature")
-    dependencies: int = Field(
+    tasks: Whole = Field(default=100_000, ge=1, description="tasks in a feature")
+    dependencies: Whole = Field(
         default=1_000_000, ge=0, description="dependencies in a feature, all tasks together"
     )
-    text: int = Field(default=100_000, ge=100, description="characters in a description")
-    params: int = Field(default=100_000, ge=100, description="characters of a task's params and run, as JSON")
-    file: int = Field(default=64_000_000, ge=1_000, description="bytes of a feature file")
-    result: int = Field(default=1_000_000, ge=100, description="characters of a result, as JSON")
-    tail: int = Field(default=4_000, ge=100, description="characters of output kept in an outcome")
-    events: int = Field(
+    text: Whole = Field(default=100_000, ge=100, description="characters in a description")
+    params: Whole = Field(
+        default=100_000, ge=100, description="characters of a task's params and run, as JSON"
+    )
+    file: Whole = Field(default=64_000_000, ge=1_000, description="bytes of a feature file")
+    result: Whole = Field(default=1_000_000, ge=100, description="characters of a result, as JSON")
+    tail: Whole = Field(default=4_000, ge=100, description="characters of output kept in an outcome")
+    events: Whole = Field(
         default=1_000_000,
         ge=100,
         description="events kept for each feature, about; a task has three or more",
@@ -465,10 +538,10 @@ class Recovery(Section):
         description="a worker that is told to end lets its tasks run for so long, and hands back what still runs then; "
         "null: to their own end",
     )
-    worker_lost_retries: int = Field(
+    worker_lost_retries: Whole = Field(
         default=2, ge=0, description="attempts that may be lost with their worker"
     )
-    hand_backs: int = Field(
+    hand_backs: Whole = Field(
         default=20, ge=0, description="attempts of a task that workers may hand back when they end"
     )
 

@@ -13,13 +13,14 @@ from typing import Any
 
 import redis
 
-from orchestrator import encoding, errors, flows, growth, lifecycle, schema, scripts, texts
+from orchestrator import encoding, errors, flows, growth, lifecycle, schema, scripts, sketch, texts
 from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
 from orchestrator.growth import Growth, Shape
 from orchestrator.keys import FeatureKeys, Keys
 from orchestrator.lifecycle import Attempts, BatchTally, Facts, Launch, Move
 from orchestrator.models import (
     OVER,
+    Completed,
     Failed,
     FailureCause,
     Feature,
@@ -191,7 +192,7 @@ class Store(Records):
             raise errors.FeatureExists(feature=feature_id)
         staged = self._stage(keys.staged(uuid.uuid4().hex), plan, routes, gated or {})
         meta: dict[str, str | int | float] = {
-            "schema": schema.VERSION,
+            "schema": schema.needed([feature_id, *(task.id for task in plan.feature.tasks)]),
             "title": plan.feature.title,
             "head": _head(feature_id, plan.feature),
             "status": FeatureStatus.PLANNING,
@@ -381,7 +382,7 @@ class Store(Records):
         with readable(feature_id):
             return Grant(
                 code,
-                encoding.parse_task(task) if task else None,
+                encoding.parse_task(task, task_id) if task else None,
                 encoding.parse_head(head),
                 json.loads(state),
                 status,
@@ -409,10 +410,12 @@ class Store(Records):
         *,
         worker: str = "",
         delivery: str = "",
+        title: str = "",
     ) -> tuple[str, str, Facts]:
         """Commit an outcome and launch what follows from it, in one transaction.
 
-        With a `delivery`, only where that delivery of the message began the attempt.
+        With a `delivery`, only where that delivery of the message began the attempt. With the `title` of the feature,
+        how long a completed attempt took is learned for the next feature of this title.
 
         Returns:
             The code (see finish.lua), the task's status now, and what the cascade found.
@@ -422,6 +425,7 @@ class Store(Records):
             NotReplicated: It is committed, but too few replicas have it. To be asked again.
         """
         keys = self.keys.feature(feature_id)
+        is_learned = title and isinstance(outcome, Completed)
         finish = Call(
             "finish",
             [
@@ -434,6 +438,7 @@ class Store(Records):
                 keys.plan,
                 keys.resolved,
                 keys.freed,
+                self.keys.durations(title),
             ],
             [
                 task_id,
@@ -448,6 +453,9 @@ class Store(Records):
                 worker,
                 self.events_kept,
                 delivery,
+                sketch.KEPT if is_learned else 0,
+                sketch.DAYS * 86_400_000,
+                move.note,
             ],
         )
         (code, status, *tally), answer = self._run_on(
@@ -812,7 +820,12 @@ class Store(Records):
         pipeline = self.client.pipeline(transaction=False)
         for name in names:
             pipeline.llen(self.keys.queue(name))
-        return {name for name, length in zip(names, pipeline.execute(), strict=True) if length}
+        lengths = pipeline.execute(
+            raise_on_error=False
+        )  # one may be no queue, which the others must not pay for
+        return {
+            name for name, length in zip(names, lengths, strict=True) if isinstance(length, int) and length
+        }
 
     @cached_property
     def identity(self) -> str:

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from orchestrator import errors, folders, private
+from orchestrator import errors, folders, identifiers, private
 from orchestrator.config import Settings
 from orchestrator.models import Tail
 from orchestrator.specialists import masking
@@ -63,8 +63,9 @@ def log_file(settings: Settings, feature_id: str, task_id: str, attempt: int | s
         InvalidId: One of the ids is none, so it does not become a part of a path.
     """
     logs, _ = folders.of(settings, feature_id)
-    folders.check_id(task_id.removeprefix("@"))  # the gates of a feature are no task of it
-    return logs / f"{task_id}.{attempt}.log"
+    if not identifiers.is_gates(task_id):  # they are no task of the feature
+        folders.check_id(task_id)
+    return logs / f"{identifiers.file_name(task_id)}.{attempt}.log"
 
 
 def read(path: Path, attempt: int, secrets: tuple[str, ...], most: int = KEPT) -> Tail:

@@ -23,6 +23,7 @@ from orchestrator import (
     connections,
     errors,
     folders,
+    identifiers,
     lifecycle,
     outage,
     refusals,
@@ -121,6 +122,12 @@ class Shell:
             Exception: The task did not complete (see `visibility.end`).
             Ignore: The message is a repetition.
         """
+        with shutdown.heard():
+            return self._attempt(specialist, feature_id, task_id, attempt, worker, message)
+
+    def _attempt(
+        self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str, message: str
+    ) -> str:
         try:
             grant = self._begin(specialist, feature_id, task_id, attempt, worker)
         except (errors.NewerFeature, errors.Outdated) as error:
@@ -249,7 +256,7 @@ class Shell:
 
     def fail(self, feature_id: str, task_id: str, attempt: int, worker: str, outcome: Failed) -> None:
         """Commit the failure of an attempt whose process cannot do it."""
-        is_gates = task_id.startswith("@")
+        is_gates = identifiers.is_gates(task_id)
         task = _gates_task(task_id) if is_gates else self.store.task(feature_id, task_id)
         grant = Grant("started", task=task, state=self.store.attempt(feature_id, task_id))
         self._conclude(Run(feature_id, task, attempt, "", worker, grant), outcome, grant.status)
@@ -346,6 +353,7 @@ class Shell:
             move,
             worker=run.worker,
             delivery=run.delivery,
+            title=run.title_to_learn_of,
         )
         what = f"the outcome of {run.task.id} ({outcome.status})"
         code, now, facts = self.outlast(finish, what)
@@ -417,12 +425,21 @@ class Run:
     @property
     def is_feature_gates(self) -> bool:
         """It is no task of the feature, but the feature's own gates (see cascade.lua)."""
-        return self.task.id.startswith("@")
+        return identifiers.is_gates(self.task.id)
 
     @property
     def delivery(self) -> str:
         """The delivery of its message that began it."""
         return str(self.grant.state.get("delivery", ""))
+
+    @property
+    def title_to_learn_of(self) -> str:
+        """The title of the feature, where how long this attempt takes is how long the task takes; else "".
+
+        An attempt that only runs the gates of what was done before is short.
+        """
+        is_work = not self.is_feature_gates and self.grant.status == TaskStatus.IN_PROGRESS
+        return str(self.grant.head.get("title", "")) if is_work else ""
 
     def flow(self, settings: Settings) -> Flow:
         """The flow that the task takes."""
@@ -472,7 +489,7 @@ class Files:
     def __init__(self, settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> None:
         _, work = folders.of(settings, feature_id)
         self.log: Path = tails.log_file(settings, feature_id, task_id, attempt)
-        self.workdir: Path = work / f"{task_id}.{attempt}"
+        self.workdir: Path = work / f"{identifiers.file_name(task_id)}.{attempt}"
 
 
 def perform(context: specialists.Context, settings: Settings) -> Outcome:
@@ -482,7 +499,7 @@ def perform(context: specialists.Context, settings: Settings) -> Outcome:
 
 def attempt_of(request: Any) -> Attempt | None:
     """The attempt that a Celery request is for, read from its id; None for a task of another kind."""
-    return canvas.attempt_of(str(request.id))
+    return identifiers.attempt_named(str(request.id))
 
 
 def count_refusal(app: App, reason: Reason) -> None:

@@ -21,14 +21,14 @@ def named(id: str, title: str) -> str:
     return id if title in ("", id) else f"{id} {title}"
 
 
-def some(names: Sequence[str], most: int = SHOWN, separator: str = ", ") -> str:
-    """The first of the names, and how many more there are.
+def some(names: Sequence[str], most: int = SHOWN, separator: str = ", ", of: int = 0) -> str:
+    """The first of the names, and how many more there are; `of` is how many there are in all, where not all are given.
 
     Example:
         >>> some(["T1", "T2", "T3", "T4"], most=2)
         'T1, T2 and 2 more'
     """
-    more = len(names) - most
+    more = max(of, len(names)) - min(most, len(names))
     return separator.join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 

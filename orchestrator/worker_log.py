@@ -11,7 +11,7 @@ from celery import current_task
 from celery.app import log
 from celery.utils.log import ColorFormatter
 
-from orchestrator import canvas
+from orchestrator import identifiers
 from orchestrator.specialists import output
 from orchestrator.texts import as_line, as_text
 
@@ -93,5 +93,5 @@ def _attempt(record: logging.LogRecord) -> dict[str, Any]:
     request = about.get("id") if isinstance(about, dict) else None
     if request is None and current_task:
         request = current_task.request.id
-    found = canvas.attempt_of(str(request))
+    found = identifiers.attempt_named(str(request))
     return dict(zip(("feature", "task", "attempt"), found, strict=True)) if found else {}

@@ -166,8 +166,8 @@ def _forged() -> Iterator[tuple[Reason, dict[str, Any]]]:
         yield Reason.ARGUMENTS, message(args)
     for wrong in (
         "../auth",
-        "a/b",
-        "a:b",
+        "a b",
+        "a\\b",
         "a\nb",
         "a\x1b[31m",
         "",
@@ -175,11 +175,16 @@ def _forged() -> Iterator[tuple[Reason, dict[str, Any]]]:
         "a" * MEGABYTE,
         "*",
         "{a}",
-        "é",
-        "@auth",
+        "e\u0301",
+        "a\u3164b",
+        "x" * 201,
     ):
         yield Reason.ARGUMENTS, message([wrong, "T1", 1], headers={"id": "x"})
         yield Reason.ARGUMENTS, message(["auth", wrong, 1], headers={"id": "x"})
+    yield Reason.ARGUMENTS, message(["a:b", "T1", 1], headers={"id": f"a~3Ab:T1:1:{UNGUESSED}"})
+    for name in ("a/b", "é", "@auth"):
+        yield Reason.HEADERS, message([name, "T1", 1], headers={"id": f"{name}:T1:1:{UNGUESSED}"})
+        yield Reason.HEADERS, message(["auth", name, 1], headers={"id": f"auth:{name}:1:{UNGUESSED}"})
     for wrong in (None, 1, True, [], {}, {"id": "auth"}, [["auth"]], 1.5):
         yield Reason.ARGUMENTS, message([wrong, "T1", 1], headers={"id": "x"})
         yield Reason.ARGUMENTS, message(["auth", wrong, 1], headers={"id": "x"})
@@ -234,6 +239,7 @@ def _forged_alone() -> Iterator[tuple[Reason, dict[str, Any]]]:
     yield Reason.ARGUMENTS, standalone(kwargs={"task": {"id": "T1"}})
     for wrong in ("../../../tmp/x", "a/b", "/tmp/x", "..", ".", "a:b", ""):
         yield Reason.HEADERS, standalone(headers={"id": wrong})
+    for wrong in ("../../../tmp/x", "a b", "..", ".", ""):
         yield Reason.ARGUMENTS, standalone({"id": wrong, "title": "x"})
         yield Reason.ARGUMENTS, standalone(task={"id": wrong})
     for queue in ("{auth}:meta", "unacked", "_kombu.binding.celery", "celery-task-meta-1", "a b", 7):

@@ -14,8 +14,8 @@ import pytest
 HOUSE = Path(__file__).parent.parent
 CORE = (
     "models", "graph", "planner", "simulation", "routing", "flows", "growth", "lifecycle", "notification", "report",
-    "durations", "drawing", "encoding", "errors", "keys", "wording", "limits", "workers", "urls", "repetition", "texts",
-    "schema", "contract",
+    "command_line", "durations", "drawing", "encoding", "errors", "identifiers", "keys", "wording", "limits", "workers",
+    "urls", "repetition", "schema", "contract", "texts", "sketch", "picture",
 )  # fmt: skip
 MAY_CALL_CELERY_LAZILY = {("models", "orchestrator.canvas"), ("models", "orchestrator.celery.app")}
 """Plan.canvas(): the one door from the core to Celery, opened only when asked for."""

@@ -17,6 +17,7 @@ NEXT = """
 from orchestrator import schema
 
 schema.VERSION += 1
+schema.PLAIN = schema.VERSION
 
 from orchestrator.celery import app
 from orchestrator.cli import main

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import flows, graph
+from orchestrator import flows, graph, identifiers
 from orchestrator.cli.snapshot import Reader
 from orchestrator.contract import needs, views
-from orchestrator.contract.shapes import Decision, FeatureAnswer, Need
+from orchestrator.contract.shapes import Decision, FeatureAnswer, Need, Standstill
 from orchestrator.models import Outcome, Progress, TaskState
-from orchestrator.report import standing
+from orchestrator.report import remedies, standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,28 +42,26 @@ def find_needs(
     """
     if progress.status.is_over:
         return []
-    found = [
-        state
-        for state in (handle.unsettled() if states is None else states)
-        if needs.of_task(handle.id, state)
+    found = handle.unsettled() if states is None else states
+    stopped = [
+        state.id for state in found if state.status in flows.STOPPED and needs.of_task(handle.id, state)
     ]
-    stopped = [state.id for state in found if state.status in flows.STOPPED]
     wanted = [*stopped[: views.LIMIT], *([progress.gates_failed] if progress.gates_failed else [])]
     outcomes: Mapping[str, Outcome] = client.store.outcomes(handle.id, wanted) if wanted else {}
     return needs.of_feature(
         progress,
         found,
         outcomes=outcomes,
-        behind=_behind(handle, stopped),
+        behind=_behind(client, handle, stopped),
         specialists=client.settings.specialists,
     )
 
 
-def _behind(handle: Handle, stopped: Sequence[str]) -> dict[str, list[str]]:
+def _behind(client: Client, handle: Handle, stopped: Sequence[str]) -> dict[str, list[str]]:
     """The tasks that wait behind each of the first that stopped."""
     if not stopped:
         return {}
-    followers = graph.dependents({state.id: state.depends_on for state in handle.states()})
+    followers = graph.dependents(client.store.dependencies(handle.id))
     return {task: graph.behind(task, followers) for task in stopped[: views.LIMIT] if task in followers}
 
 
@@ -92,6 +90,8 @@ def feature(
         limit=limit,
         after=after,
         cursor=client.store.last_event(handle.id),
+        warnings=views.gate_warnings(snapshot.gates),
+        standstill=remedies.standstill(snapshot.progress, snapshot.states) if snapshot.is_whole else None,
         **more,
     )
 
@@ -109,19 +109,31 @@ def concluded(client: Client, handle: Handle, **more: Any) -> FeatureAnswer:
         time.time(),
         needs=find_needs(client, handle, progress),
         cursor=client.store.last_event(handle.id),
+        warnings=views.gate_warnings(gate_outcomes(client, progress)),
+        standstill=standstill(handle, progress),
         **more,
     )
+
+
+def gate_outcomes(client: Client, progress: Progress) -> dict[str, Outcome]:
+    """How the gates of the feature ended, as of "@testing", where they may have run."""
+    return client.store.gate_outcomes(progress.id) if progress.is_at_gates else {}
+
+
+def standstill(handle: Handle, progress: Progress) -> Standstill | None:
+    """What stands still behind a batch in which something has stopped."""
+    return remedies.standstill(progress, handle.states()) if progress.stopped else None
 
 
 def decision(client: Client, handle: Handle, message: str, tasks: Sequence[str]) -> Decision:
     """What was decided, with the tasks that it was about and where they stand now."""
     progress = handle.progress()
-    shown = [task for task in tasks if not task.startswith("@")][: views.LIMIT]
+    shown = [task for task in tasks if not identifiers.is_gates(task)][: views.LIMIT]
     states = [client.store.state(handle.id, task) for task in shown]
     return Decision(
         feature=handle.id,
         status=str(progress.status),
         message=message,
         tasks=tuple(views.task_line(state, progress.batch, time.time()) for state in states),
-        left_out=views.left_out(tasks=len(tasks) - len(shown) - sum(task.startswith("@") for task in tasks)),
+        left_out=views.left_out(tasks=len(tasks) - len(shown) - sum(map(identifiers.is_gates, tasks))),
     )

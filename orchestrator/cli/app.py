@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -12,6 +14,8 @@ from typer.core import TyperGroup
 import orchestrator
 from orchestrator import errors
 from orchestrator.cli import (
+    TRACEBACK,
+    advice,
     contracts,
     decisions,
     features,
@@ -29,9 +33,14 @@ from orchestrator.cli import (
     waiting,
 )
 from orchestrator.contract import catalogue
+from orchestrator.texts import as_line
 
 Usage: Any = typer.BadParameter.__mro__[2]
 """The error of a command that was typed wrongly (ClickException); Typer names only its children."""
+
+
+OF_THE_OUTPUT = (errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EPIPE)
+"""Errors after which nothing more can be written, neither as text nor as JSON."""
 
 
 class Commands(TyperGroup):
@@ -42,8 +51,27 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except errors.OrchestratorError as error:
-            output.fail(error, as_json=bool(ctx.meta.get(options.JSON_ASKED)))
-            raise typer.Exit(error.exit_code) from None
+            self._fail(ctx, error)
+        except (Usage, typer.Abort, typer.Exit):
+            raise
+        except OSError as error:
+            if error.errno in OF_THE_OUTPUT and not error.filename:
+                raise
+            if not error.filename:
+                self._did_not_expect(ctx, error)
+            self._fail(ctx, errors.CannotUseFile(file=error.filename, cause=error.strerror or str(error)))
+        except Exception as error:
+            self._did_not_expect(ctx, error)
+
+    def _fail(self, ctx: Any, error: errors.OrchestratorError) -> NoReturn:
+        output.fail(error, as_json=bool(ctx.meta.get(options.JSON_ASKED)))
+        raise typer.Exit(error.exit_code) from None
+
+    def _did_not_expect(self, ctx: Any, error: Exception) -> NoReturn:
+        if os.environ.get(TRACEBACK):
+            raise error
+        cause = as_line(f"{type(error).__name__}: {error}")
+        self._fail(ctx, errors.Unexpected(cause=cause, variable=TRACEBACK))
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
         """Run a command. With --json, a mistake in how it was typed is an object on standard output, too."""
@@ -64,7 +92,6 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -87,7 +114,7 @@ def start(
 
 
 PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
-    "Before a run": (plans.plan, plans.route, plans.graph, tasks.specialists),
+    "Before a run": (plans.plan, plans.route, advice.recommend, plans.graph, tasks.specialists),
     "Run": (runs.run, runs.enqueue, runs.watch, waiting.wait),
     "See": (features.status, features.progress, features.explain, tasks.task, story.events, logs.logs),
     "Answer what stopped": (decisions.retry, decisions.unblock, decisions.skip, decisions.assign),

@@ -10,15 +10,20 @@ from orchestrator import config, errors, routing, wording
 from orchestrator.cli import output
 from orchestrator.config import Settings
 from orchestrator.models import Feature, Task
+from orchestrator.report.routes import fallback_lines
 
 
 def ask(feature: Feature, settings: Settings, *, remember: bool = False) -> dict[str, str]:
     """Ask for each task that nobody would do, on a terminal. Elsewhere such tasks wait for `assign`.
 
+    Tasks that the default does because no tag matches are told.
+
     Returns:
         The chosen specialist of each task that was asked about.
     """
     routes = routing.route(feature, settings)
+    for line in fallback_lines(feature.tasks, routes):
+        output.tell(line)
     unmatched = [task for task in feature.tasks if not routes[task.id].specialist]
     if not unmatched:
         return {}

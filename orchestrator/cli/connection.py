@@ -6,10 +6,17 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from orchestrator import config
+from orchestrator import config, errors, wording
 
 if TYPE_CHECKING:
     from orchestrator.client import Client, Handle
+
+
+SHORTEST = 4
+"""Fewer characters than this are no beginning of an id: a slip of the finger would name a feature."""
+
+NAMED = 5
+"""So many features are named whose ids begin alike."""
 
 
 @contextlib.contextmanager
@@ -39,9 +46,28 @@ def feature(feature_id: str) -> Iterator[Handle]:
     """An enqueued feature, by a client of its own.
 
     Raises:
-        NoSuchFeature: No feature has this id.
+        NoSuchFeature, AmbiguousFeature: No feature has this id, or it is not clear which one is meant (see `find`).
         InvalidConfiguration, NoRedisServer, RedisDidNotStart, RedisUnreachable, RedisRefuses: As they
             say.
     """
     with client() as opened:
-        yield opened.feature(feature_id)
+        yield find(opened, feature_id)
+
+
+def find(client: Client, feature_id: str) -> Handle:
+    """The feature of an id, or else the only one whose id begins so.
+
+    Raises:
+        NoSuchFeature: No feature has this id, and none, or several, have one that begins so.
+    """
+    try:
+        return client.feature(feature_id)
+    except errors.NoSuchFeature:
+        longer = client.store.starting_with(feature_id) if len(feature_id) >= SHORTEST else []
+        if len(longer) > 1:
+            raise errors.AmbiguousFeature(
+                feature=feature_id, found=wording.some(longer, most=NAMED)
+            ) from None
+        if not longer:
+            raise
+        return client.feature(longer[0])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, graph, wording
+from orchestrator import errors, graph, identifiers, wording
 from orchestrator.cli import answers, choices, connection, options, output
 from orchestrator.models import TaskState, TaskStatus
 from orchestrator.report import standing
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from orchestrator.client import Client, Handle
 
 
+FEATURE = "{feature}"
+"""The id of the feature, in a text that is written before it is known."""
+
+
 @contextlib.contextmanager
 def decision(feature_id: str, text: str, *tasks: str | None, as_json: bool) -> Iterator[Handle]:
     """A feature about which the `with` decides something, which is told once it is done.
 
     Args:
         feature_id: The feature.
-        text: What is so then.
+        text: What is so then; FEATURE stands for the id in it, which may have been typed in short.
         tasks: The tasks that it is about.
         as_json: Tell it as JSON.
 
@@ -35,9 +39,9 @@ def decision(feature_id: str, text: str, *tasks: str | None, as_json: bool) -> I
             handle.hold("T3")
     """
     with connection.client() as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         yield handle
-        tell(client, handle, text, *tasks, as_json=as_json)
+        tell(client, handle, text.replace(FEATURE, handle.id), *tasks, as_json=as_json)
 
 
 def tell(client: Client, handle: Handle, text: str, *tasks: str | None, as_json: bool) -> None:
@@ -64,7 +68,7 @@ def retry(
 ) -> None:
     """Run what failed again. What is completed is never run again."""
     with connection.client() as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         wanted = _to_retry(handle, task_id, with_dependents=with_dependents, from_batch=from_batch)
         for state in wanted:
             _take_up(handle, state, note)
@@ -76,6 +80,8 @@ def retry(
 def _to_retry(
     handle: Handle, task_id: str | None, *, with_dependents: bool, from_batch: int | None
 ) -> list[TaskState]:
+    if task_id is not None and from_batch is None and not with_dependents:
+        return [standing.gates_state(task_id) if identifiers.is_gates(task_id) else handle.around(task_id)[0]]
     states = {state.id: state for state in handle.states()}
     stopped = [state for state in states.values() if standing.is_stopped(state)]
     if from_batch is not None or task_id is None:
@@ -87,12 +93,10 @@ def _to_retry(
             where = f" from batch {from_batch} on" if from_batch else ""
             raise errors.NothingToRetry(feature=handle.id, where=where)
         return found
-    if task_id.startswith("@"):
+    if identifiers.is_gates(task_id):
         return [standing.gates_state(task_id)]
     if task_id not in states:
         raise errors.NoSuchTask(feature=handle.id, task=task_id)
-    if not with_dependents:
-        return [states[task_id]]
     followers = graph.dependents({state.id: state.depends_on for state in states.values()})
     behind = set(graph.behind(task_id, followers))
     return [states[task_id], *(state for state in stopped if state.id in behind)]
@@ -137,10 +141,10 @@ def assign(
 ) -> None:
     """Give a task that has not started to a specialist."""
     with connection.client() as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         handle.assign(task_id, specialist, note)
         if remember:
-            choices.remember_tag(client.store.task(feature_id, task_id), specialist, client.settings)
+            choices.remember_tag(client.store.task(handle.id, task_id), specialist, client.settings)
         tell(client, handle, f"{task_id} goes to {specialist}.", task_id, as_json=as_json)
 
 
@@ -151,7 +155,7 @@ def approve(
     as_json: options.AsJson = False,
 ) -> None:
     """Approve a task that is in review, or a feature that waits for its review."""
-    with decision(feature_id, f"{task_id or feature_id} is approved.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id or FEATURE} is approved.", task_id, as_json=as_json) as handle:
         if task_id is None:
             handle.approve_feature(note)
         else:
@@ -178,9 +182,9 @@ def advance(
 ) -> None:
     """Move a task on by hand, as if its work had been done elsewhere."""
     with connection.client() as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         handle.advance(task_id, to, note)
-        status = client.store.state(feature_id, task_id).status
+        status = client.store.state(handle.id, task_id).status
         tell(client, handle, f"{task_id} is {status}.", task_id, as_json=as_json)
 
 
@@ -202,7 +206,7 @@ def resume(
     as_json: options.AsJson = False,
 ) -> None:
     """Take up again a task that was on hold or deferred, or a feature that was paused."""
-    with decision(feature_id, f"{task_id or feature_id} goes on.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id or FEATURE} goes on.", task_id, as_json=as_json) as handle:
         if task_id is None:
             handle.resume(note)
         else:
@@ -227,7 +231,7 @@ def cancel(
     as_json: options.AsJson = False,
 ) -> None:
     """Cancel a feature, or one task: nothing more of it starts, and what runs is ended within seconds."""
-    with decision(feature_id, f"{task_id or feature_id} is cancelled.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id or FEATURE} is cancelled.", task_id, as_json=as_json) as handle:
         if task_id is None:
             handle.cancel(note)
         else:
@@ -254,7 +258,7 @@ def fail(
     as_json: options.AsJson = False,
 ) -> None:
     """Give a feature up: as cancel, and it counts as failed. Or one task: if it runs, its work is ended."""
-    text = f"{task_id} has failed." if task_id else f"{feature_id} is given up."
+    text = f"{task_id} has failed." if task_id else f"{FEATURE} is given up."
     with decision(feature_id, text, task_id, as_json=as_json) as handle:
         if task_id is None:
             handle.fail(because)
@@ -264,14 +268,14 @@ def fail(
 
 def pause(feature_id: options.FeatureId, note: options.Note = "", as_json: options.AsJson = False) -> None:
     """Start nothing more of a feature until `resume`; what runs goes on to its end."""
-    with decision(feature_id, f"{feature_id} is paused.", as_json=as_json) as handle:
+    with decision(feature_id, f"{FEATURE} is paused.", as_json=as_json) as handle:
         handle.pause(note)
 
 
 def launch(feature_id: options.FeatureId, as_json: options.AsJson = False) -> None:
     """Start the next batch of a feature that waits for it."""
     with connection.client() as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         handle.launch()
         tell(client, handle, f"Batch {handle.progress().batch} is launched.", as_json=as_json)
 
@@ -283,6 +287,6 @@ def cap(
 ) -> None:
     """Change how many tasks of a feature may run at once, while it runs."""
     with decision(
-        feature_id, f"At most {wording.count(most, 'task')} of {feature_id} at once.", as_json=as_json
+        feature_id, f"At most {wording.count(most, 'task')} of {FEATURE} at once.", as_json=as_json
     ) as handle:
         handle.set_cap(most)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, routing, workers
+from orchestrator import errors, wording, workers
 from orchestrator.cli import answers, connection, options, output, views
-from orchestrator.cli.snapshot import Reader
+from orchestrator.cli.snapshot import Reader, Snapshot
 from orchestrator.contract import needs
 from orchestrator.contract import views as contracts
-from orchestrator.contract.shapes import Features, Need
-from orchestrator.models import Progress, Route, Task, TaskState, Unreadable
+from orchestrator.contract.shapes import Features, Need, Standstill
+from orchestrator.models import Progress, Route, TaskState, Unreadable
 from orchestrator.report import explanation, plain, remedies, standing
 from orchestrator.workers import Worker
 
@@ -29,7 +29,10 @@ NEEDS_SHOWN = 20
 
 def status(
     feature_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="A feature; without it, the newest of all.")
+        str | None,
+        typer.Argument(
+            metavar="[ID]", help="A feature; without it, the newest of all.", callback=options.normal_id
+        ),
     ] = None,
     whole: Annotated[
         bool, typer.Option("--all", help="Every batch and task, also of a large feature.")
@@ -44,7 +47,7 @@ def status(
 
     with connection.client(looks=True) as client:
         if feature_id is not None:
-            handle = client.feature(feature_id)
+            handle = connection.find(client, feature_id)
             if as_json:
                 output.answer(answers.feature(client, handle, whole=whole, limit=limit, after=after), fields)
             else:
@@ -61,7 +64,7 @@ def progress(
 ) -> None:
     """Say in one line how far a feature is."""
     with connection.client(looks=True) as client:
-        found = client.feature(feature_id).progress()
+        found = connection.find(client, feature_id).progress()
     if as_json:
         output.answer(contracts.standing_of(found), fields)
     else:
@@ -119,16 +122,23 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
             output.say(line)
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
+    for warning in standing.gate_lines(snapshot.gates):
+        output.say(warning)
+    if held := _standstill(snapshot):
+        output.say(remedies.standstill_line(held))
     batch = snapshot.of_batch(progress.batch)
     if short := standing.process_line(progress, _processes(client, progress)):
         output.say(f"{short}. More: celery -A orchestrator worker --concurrency {progress.cap}")
-    for late in standing.overdue_lines(
-        progress, batch, time.time(), _output_ages(client, progress.id, batch)
-    ):
+    ages = _output_ages(client, progress.id, standing.running_longest(batch)[: wording.SHOWN])
+    for late in standing.overdue_lines(progress, batch, time.time(), ages):
         output.say(late)
     for need in needs.of_feature(progress, handle.unsettled())[:NEEDS_SHOWN]:
-        if need.need != "overdue":  # the lines above say it, and this is the command that it names
-            output.say(remedies.need_line(need))
+        output.say(remedies.need_line(need))
+
+
+def _standstill(snapshot: Snapshot) -> Standstill | None:
+    """What stands still, where all tasks are known."""
+    return remedies.standstill(snapshot.progress, snapshot.states) if snapshot.is_whole else None
 
 
 def _processes(client: Client, progress: Progress) -> int:
@@ -163,12 +173,12 @@ def explain(
 ) -> None:
     """Say why a task stands where it stands: what it waits for, or what went wrong, and what to do."""
     with connection.client(looks=True) as client:
-        handle = client.feature(feature_id)
-        task = client.store.task(feature_id, task_id)
-        states = {state.id: state for state in handle.states()}
+        handle = connection.find(client, feature_id)
+        task = client.store.task(handle.id, task_id)
+        states = {state.id: state for state in handle.around(task_id)}
         state = states[task_id]
-        route = _route(client, task)
-        progress = handle.progress()
+        route = client.recommend(handle.id, task_id)
+        progress, before = handle.progress(), client.store.before(handle.id, task_id)
         found = explanation.explain(
             task,
             state,
@@ -179,12 +189,13 @@ def explain(
             route=route,
             listeners=_listeners(client, route) if state.phase == "launched" else None,
             limit=client.store.limit(state.limit) if state.limit else None,
+            before=before,
         )
         if as_json:
             waits = answers.find_needs(
                 client, handle, progress, needs.in_the_way(task, state, progress, states)
             )
-            output.answer(contracts.explained(found, waits, route), fields)
+            output.answer(contracts.explained(found, waits, route, before), fields)
             return
     output.say(found.answer, "bold")
     for detail in found.details:
@@ -193,20 +204,12 @@ def explain(
         output.say(f"{'Next:' if place == 0 else '     '} {command}")
 
 
-def _route(client: Client, task: Task) -> Route | None:
-    """The route by the settings of today; None where they have none for it."""
-    try:
-        return routing.recommend(task, client.settings)
-    except (errors.NoSpecialist, errors.UnknownSpecialist):
-        return None
-
-
-def _listeners(client: Client, route: Route | None) -> Mapping[str, Sequence[Worker]] | None:
+def _listeners(client: Client, route: Route) -> Mapping[str, Sequence[Worker]] | None:
     from kombu.exceptions import OperationalError
 
     from orchestrator.cli import workforce
 
     try:
-        return workforce.listeners(client, [route.queue] if route else [])
+        return workforce.listeners(client, [route.queue])
     except OperationalError:
         return None

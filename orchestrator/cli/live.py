@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -71,7 +72,7 @@ def watch(client: Client, handle: Handle, workforce: Workforce, *, live: bool, a
         WorkerEnded: Nobody is left to do the work.
         RedisUnreachable: Redis was away for longer than `recovery.outage`.
     """
-    if live and output.console().is_terminal:
+    if live and sys.stdout.isatty():  # FORCE_COLOR asks a file for colours, not for a cursor that moves
         _draw(client, handle, workforce, after)
     else:
         _write(client, handle, workforce, after)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from orchestrator import durations
+from orchestrator import durations, identifiers
 from orchestrator.flows import STOPPED
 from orchestrator.models import Event, Outcome, Progress, TaskState
 from orchestrator.report import standing
@@ -93,7 +93,7 @@ class Log:
         text = event_line(
             event,
             state.label if state else "",
-            specialist=state.specialist if state else "",
+            specialist=self._who(event, state),
             seconds=self._seconds(event),
             outcome=outcome,
             next_try=self._next_try(event),
@@ -115,8 +115,16 @@ class Log:
             if state.started and state.id not in self.started:
                 self.started[state.id] = state.started
 
+    def _who(self, event: Event, state: TaskState | None) -> str:
+        """The title of the specialist of an event. Those of an older version do not name it."""
+        if not event.specialist:
+            return state.specialist if state else ""
+        settings = self.client.settings
+        known = event.specialist in settings.specialists
+        return settings.title(event.specialist) if known else event.specialist
+
     def _state(self, task: str) -> TaskState:
-        if task.startswith("@"):
+        if identifiers.is_gates(task):
             return standing.gates_state(task)
         if task not in self.tasks:  # of a batch before the one that was open when the watching began
             found = self.client.store.task(self.handle.id, task)

@@ -41,8 +41,9 @@ def logs(
 ) -> None:
     """Print the output of a task's attempt: all of it on the machine where it ran, its end on any other."""
     with connection.client(looks=True) as client:
+        handle = connection.find(client, feature_id)
+        feature_id = handle.id
         client.store.task(feature_id, task_id)
-        handle = client.feature(feature_id)
         if follow:
             with live.patience(client, handle):
                 number = attempt or _await_start(client, handle, task_id)

@@ -147,7 +147,7 @@ def config(
     """Show every setting in force and where it came from: environment, file or default. Secrets are hidden."""
     file = configuration.find_file()
     settings = configuration.load()
-    data = configuration.read(file)
+    data = configuration.written(file)
     rows = [
         {"setting": ".".join(path), "value": value, "from": configuration.origin(path, data)}
         for path, value in _leaves(settings.model_dump(mode="json"))

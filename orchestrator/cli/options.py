@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestrator import errors, feature_file
+from orchestrator import errors, feature_file, identifiers
 from orchestrator.config import Settings
-from orchestrator.models import ID_PATTERN, Feature, Strategy
+from orchestrator.documents import quoted
+from orchestrator.models import Feature, Strategy
 
 JSON_ASKED = "orchestrator.json"
 """Where the context keeps that --json was given, for errors."""
@@ -22,9 +22,16 @@ def _remember(ctx: typer.Context, value: bool) -> bool:
     return value
 
 
+def normal_id(value: str | None) -> str | None:
+    """An id as it is stored, however its accents were typed."""
+    return value if value is None else identifiers.normal(value)
+
+
 File = Annotated[str, typer.Argument(metavar="FILE", help="Feature file, YAML or JSON; - is standard input.")]
-FeatureId = Annotated[str, typer.Argument(metavar="ID", help="Id of an enqueued feature.")]
-TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such as T3.")]
+FeatureId = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of an enqueued feature.", callback=normal_id)
+]
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such as T3.", callback=normal_id)]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Write JSON to standard output, and nothing else.", callback=_remember)
 ]
@@ -66,9 +73,10 @@ Remember = Annotated[
     typer.Option("--remember", help="Write the specialist that was chosen for a tag into the configuration."),
 ]
 MaybeTask = Annotated[
-    str | None, typer.Argument(metavar="[TASK]", help="Id of a task; without it, the whole feature.")
+    str | None,
+    typer.Argument(metavar="[TASK]", help="Id of a task; without it, the whole feature.", callback=normal_id),
 ]
-Reason = Annotated[str, typer.Option("--because", help="Why; kept in the feature's events.")]
+Reason = Annotated[str, typer.Option("--because", "--note", help="Why; kept in the feature's events.")]
 Note = Annotated[
     str, typer.Option("--note", help="Kept in the feature's events, and handed to the specialist.")
 ]
@@ -87,13 +95,12 @@ def read_feature(
         InvalidFeature: It cannot be read, or has mistakes, or the id is none.
     """
     feature = _read(file, settings)
-    if feature_id is not None and not re.fullmatch(ID_PATTERN, feature_id):
-        raise errors.InvalidFeature(
-            source="--id",
-            count="1 mistake",
-            mistakes=f"  {feature_id!r}: an id has letters, digits and _ . - and starts with a letter or digit",
-            them="it",
-        )
+    if feature_id is not None:
+        feature_id = identifiers.normal(feature_id)
+        if wrong := identifiers.trouble_of_feature(feature_id):
+            raise errors.InvalidFeature(
+                source="--id", count="1 mistake", mistakes=f"  {quoted(feature_id)}: {wrong}", them="it"
+            )
     given = {"strategy": strategy, "max_parallel_tasks": cap, "id": feature_id}
     return feature.model_copy(update={name: value for name, value in given.items() if value is not None})
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestrator import config, drawing, feature_file, planner, routing
+from orchestrator import config, drawing, errors, feature_file, identifiers, picture, planner, routing
 from orchestrator.cli import connection, options, output
 from orchestrator.config import Settings
 from orchestrator.contract import views
-from orchestrator.models import Feature, Plan, TaskStatus
+from orchestrator.models import Feature, Plan, Route, TaskStatus
+from orchestrator.picture import Picture
 from orchestrator.report.plans import plan_lines
 from orchestrator.report.routes import route_lines, share_lines
 
@@ -27,6 +28,8 @@ class Format(StrEnum):
 
 
 SUFFIXES = {".svg": Format.SVG, ".dot": Format.DOT, ".gv": Format.DOT, ".mmd": Format.MERMAID}
+TEXTS = ("", ".txt", ".md", ".mermaid")
+"""Suffixes that a text of Mermaid may have."""
 
 
 def plan(
@@ -38,18 +41,23 @@ def plan(
     limit: options.Limit = views.LIMIT,
     after: options.After = "",
 ) -> None:
-    """Show what would run when, and who would do it. Nothing is stored."""
+    """Show what would run when, and who would do it. Nothing is stored.
+
+    How long a task takes is its estimate, else the median of its earlier runs, where there were some.
+    """
     settings = config.load()
     feature = options.read_feature(file, settings, strategy, cap)
-    planned = make_plan(feature, settings)
+    feature_file.check(feature, settings.limits)
     routes = routing.route(feature, settings)
+    learned = _learned(feature, routes, settings)
+    planned = planner.plan(feature, settings.parallelism.max_parallel_tasks, learned=learned)
     if as_json:
         output.answer(views.plan(planned, routes, limit, after), fields)
         return
     for line in plan_lines(planned):
         output.say(line)
     output.say()
-    for line in share_lines(views.routes(feature, routes, limit)):
+    for line in share_lines(views.route_groups(routes)):
         output.say(line)
 
 
@@ -57,6 +65,24 @@ def make_plan(feature: Feature, settings: Settings) -> Plan:
     """The plan of a feature under the cap in force. Raises as the planner does."""
     feature_file.check(feature, settings.limits)
     return planner.plan(feature, settings.parallelism.max_parallel_tasks)
+
+
+def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) -> dict[str, float]:
+    """How long tasks without an estimate took before; Redis is asked only where it may know of some.
+
+    A private Redis that was never started knows of none, and is not started.
+    """
+    may_know = not settings.is_embedded or (settings.folder / "redis").exists()
+    if not may_know or all(task.estimate is not None for task in feature.tasks):
+        return {}
+    from orchestrator import connections
+
+    found = connections.learned(settings.for_looking(), feature, routes)
+    if found is None:
+        output.tell(
+            "How long tasks took before is not known: Redis does not answer. See `orchestrator doctor`."
+        )
+    return found or {}
 
 
 def route(
@@ -71,9 +97,9 @@ def route(
     feature = options.read_feature(file, settings)
     routes = routing.route(feature, settings)
     if as_json:
-        output.answer(views.routes(feature, routes, limit, after), fields)
+        output.answer(views.routes(routes, limit, after), fields)
         return
-    groups = views.routes(feature, routes, limit, after)
+    groups = views.routes(routes, limit, after)
     for line in route_lines(groups):
         output.say(line)
 
@@ -87,28 +113,97 @@ def graph(
         typer.Option("--format", help="What to write; else as the output file is named, else Mermaid."),
     ] = None,
     file: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
+    around: Annotated[
+        str | None, typer.Option("--around", metavar="TASK", help="This task, and what is near it.")
+    ] = None,
+    depth: Annotated[int, typer.Option("--depth", min=1, max=100, help="How near, for --around.")] = 1,
+    critical: Annotated[
+        bool, typer.Option("--critical", help="The critical path, and what is beside it.")
+    ] = False,
+    batches: Annotated[bool, typer.Option("--batches", help="A box for each batch.")] = False,
+    whole: Annotated[bool, typer.Option("--all", help="Fold nothing, however large it gets.")] = False,
 ) -> None:
-    """Draw the dependency graph; of an enqueued feature, with where its tasks stand."""
+    """Draw the dependency graph; of an enqueued feature, with where its tasks stand.
+
+    Of a large graph, wide batches are folded to a box with a count. Of one with cycles, these are red.
+    """
+    if sum((around is not None, critical, batches)) > 1:
+        raise typer.BadParameter("choose one of --around, --critical and --batches")
     feature, states = _find(name)
-    kind = format or SUFFIXES.get(file.suffix.lower() if file else "", Format.MERMAID)
-    draw = {Format.MERMAID: drawing.mermaid, Format.DOT: drawing.dot, Format.SVG: drawing.svg}
-    picture = draw[kind](feature, make_plan(feature, config.load()), states)
+    kind = format or _kind(file)
+    asked, keep = _picture(feature, states, around, depth, critical=critical, batches=batches)
+    fold = drawing.fitted if kind is Format.MERMAID else picture.folded
+    found = asked if whole else fold(asked, keep=keep)
+    text = {Format.MERMAID: drawing.mermaid, Format.DOT: drawing.dot, Format.SVG: drawing.svg}[kind](found)
+    for note in found.notes:
+        output.tell(f"{note}.")
+    if found is not asked:
+        output.tell("--around TASK draws a part of it, and --all draws all.")
+    if kind is Format.MERMAID and (
+        len(found.arrows) > picture.MOST_ARROWS or len(text) > drawing.MERMAID_TEXT
+    ):
+        limits = f"{picture.MOST_ARROWS} arrows and {drawing.MERMAID_TEXT:,} characters"
+        has = f"{len(found.arrows):,} and {len(text):,}"
+        output.tell(f"Mermaid draws at most {limits}; this has {has}. Raise its maxEdges and maxTextSize.")
     if file:
-        file.write_text(picture, "utf-8")
+        try:
+            file.write_text(text, "utf-8")
+        except OSError as error:
+            cause = f"{file} cannot be written: {error.strerror}"
+            raise typer.BadParameter(cause, param_hint="--output") from None
         output.tell(f"Wrote {file}")
     else:
-        typer.echo(picture, nl=False)
+        typer.echo(text, nl=False)
+
+
+def _picture(
+    feature: Feature,
+    states: Mapping[str, TaskStatus] | None,
+    around: str | None,
+    depth: int,
+    *,
+    critical: bool,
+    batches: bool,
+) -> tuple[Picture, Collection[str]]:
+    """What is asked for, and what of it is not folded."""
+    if around is not None and around not in {task.id for task in feature.tasks}:
+        raise errors.NoSuchTask(feature=feature.id or feature.title, task=around)
+    try:
+        planned = make_plan(feature, config.load())
+    except errors.CircularDependency:
+        if critical or batches:
+            raise  # there is neither in a circle, and the error says where that is
+        return picture.cyclic(feature, around, depth), [around or ""]
+    levels = [batch.tasks for batch in planned.batches]
+    if around is not None:
+        return picture.around(feature, levels, around, depth, states), [around]
+    if critical:
+        return picture.critical(planned, states), planned.critical_path
+    if batches:
+        return picture.by_batches(planned, states), ()
+    return picture.whole(feature, levels, states), ()
+
+
+def _kind(file: Path | None) -> Format:
+    suffix = file.suffix.lower() if file else ""
+    if suffix not in SUFFIXES and suffix not in TEXTS:
+        raise typer.BadParameter(
+            f"{suffix} is none that can be written; choose {', '.join(SUFFIXES)}, or say --format",
+            param_hint="--output",
+        )
+    return SUFFIXES.get(suffix, Format.MERMAID)
 
 
 def _find(name: str) -> tuple[Feature, Mapping[str, TaskStatus] | None]:
-    looks_like_a_file = "/" in name or Path(name).suffix.lower() in (".yaml", ".yml", ".json")
+    looks_like_a_file = Path(name).suffix.lower() in (".yaml", ".yml", ".json")
     if name == "-" or looks_like_a_file or Path(name).is_file():
         return options.read_feature(name, config.load()), None
+    name = identifiers.normal(name)
     with connection.client(looks=True) as client:
-        handle = client.feature(name)
+        handle = connection.find(client, name)
         progress = handle.progress()
         feature = Feature(
-            **client.store.head(name),
+            **client.store.head(handle.id),
             strategy=progress.strategy,
             max_parallel_tasks=progress.cap,
             tasks=tuple(handle.tasks()),

@@ -72,8 +72,8 @@ def watch(
     output.tell_what_starts(settings)
     had_server = workforce.has_server(settings)
     with connection.client() as client:
-        handle = client.feature(feature_id)
-        after = client.store.last_event(feature_id)
+        handle = connection.find(client, feature_id)
+        after = client.store.last_event(handle.id)
         if handle.progress().is_settled:
             _conclude(client, handle, as_json=as_json, fields=fields)
         workforce.tell_outdated(client)
@@ -160,6 +160,10 @@ def _conclude(client: Client, handle: Handle, *, as_json: bool, fields: str | No
     else:
         found, more = _stopped(client, handle, progress)
         _tell_end(progress, found, more)
+        for line in standing.gate_lines(answers.gate_outcomes(client, progress)):
+            output.say(line)
+        if held := answers.standstill(handle, progress):
+            output.say(remedies.standstill_line(held))
         _tell_needs(progress, handle, {one.task for one in found})
     raise typer.Exit(0 if progress.status.is_success else 1)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.models import Progress, TaskState, TaskStatus
+from orchestrator.models import Outcome, Progress, TaskState, TaskStatus
 from orchestrator.report import standing
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Snapshot:
         sizes: How many tasks a batch has, by its number; not of all batches of a large feature.
         states: Where the tasks stand: of a small feature all, of a large one those of the open batch.
         said: What the last attempt of a task left to say, by the task's id.
+        gates: How the gates of the feature ended, by their names, where they have run.
         is_whole: Nothing was left out.
         notice: Something that whoever watches should know.
     """
@@ -37,6 +38,7 @@ class Snapshot:
     states: tuple[TaskState, ...]
     said: Mapping[str, str]
     is_whole: bool
+    gates: Mapping[str, Outcome] = field(default_factory=dict)
     notice: str = ""
 
     def of_batch(self, number: int) -> list[TaskState]:
@@ -68,6 +70,7 @@ class Reader:
             states=tuple(states),
             said=self._say(states),
             is_whole=is_whole,
+            gates=self.client.store.gate_outcomes(progress.id) if progress.is_at_gates else {},
             notice=notice,
         )
 

@@ -32,7 +32,9 @@ def events(
             "--follow", "-f", help="Go on until nothing more happens; with --json, a line for each."
         ),
     ] = False,
-    task: Annotated[str | None, typer.Option("--task", help="Only those of this task.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Only those of this task.", callback=options.normal_id)
+    ] = None,
     last: Annotated[int | None, typer.Option("--last", min=1, help="Only the last so many.")] = None,
     after: Annotated[str, typer.Option("--after", metavar="CURSOR", help="Only those after this one.")] = "",
     limit: Annotated[
@@ -44,16 +46,16 @@ def events(
 ) -> None:
     """Print the events of a feature, oldest first."""
     with connection.client(looks=True) as client:
-        handle = client.feature(feature_id)
+        handle = connection.find(client, feature_id)
         gone = handle.events_gone()
         if gone and not as_json:
             output.tell(gone_line(gone, client.settings.limits.events))
         found = handle.follow(after or "-") if follow else read(handle, after)
         if task is not None:
-            client.store.task(feature_id, task)
+            client.store.task(handle.id, task)
             found = (event for event in found if event.task == task)
         if as_json and not follow:
-            output.answer(answer(feature_id, found, last=last, limit=limit or SHOWN, gone=gone), fields)
+            output.answer(answer(handle.id, found, last=last, limit=limit or SHOWN, gone=gone), fields)
         elif as_json:
             for event in found:
                 output.answer(

@@ -50,7 +50,7 @@ def task(
 ) -> None:
     """Show one task: where it stands, and with --part one part of what is known of it."""
     with connection.client(looks=True) as client:
-        found = _find(client, client.feature(feature_id), task_id, part, limit, after)
+        found = _find(client, connection.find(client, feature_id), task_id, part, limit, after)
     if as_json:
         output.answer(found, fields)
         return

@@ -144,8 +144,7 @@ def _head(snapshot: Snapshot, now: float, width: int) -> list[Text]:
         f"at most {wording.count(progress.cap, 'task')} at once",
         durations.write(max(0.0, end - started)),
     ]
-    is_moving = not (progress.stopped or progress.is_paused)
-    if progress.expected_end and is_moving and progress.expected_end > now:
+    if progress.expected_end and progress.expected_end > now:
         facts.append(f"ends in about {durations.write(progress.expected_end - now)}")
     status = Text(progress.status, style=FEATURE_STYLES.get(progress.status, "cyan"))
     lines = [title, Text.assemble(status, " · ", " · ".join(facts)), _bar(progress, width)]
@@ -153,9 +152,10 @@ def _head(snapshot: Snapshot, now: float, width: int) -> list[Text]:
 
 
 def _bar(progress: Progress, width: int) -> Text:
-    text = f" {progress.completed:,}/{progress.total:,} tasks ({progress.percent}%)"
+    skipped = f", {progress.skipped:,} skipped" if progress.skipped else ""
+    text = f" {progress.completed:,}/{progress.total:,} tasks{skipped} ({progress.percent}%)"
     length = max(4, min(60, width - len(text) - 1))
-    done = length * progress.completed // progress.total
+    done = length * max(progress.completed, progress.resolved) // progress.total
     return Text.assemble(("━" * done, "green"), ("─" * (length - done), "dim"), text)
 
 

@@ -16,7 +16,7 @@ from orchestrator.models import Event
 from orchestrator.report import remedies, standing
 
 if TYPE_CHECKING:
-    from orchestrator.client import Client, Handle
+    from orchestrator.client import Handle
     from orchestrator.models import Progress
 
 LOOK_SECONDS = 1.0
@@ -60,8 +60,8 @@ def wait(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--timeout") from None
     with connection.client(looks=True) as client:
-        handle = client.feature(feature_id)
-        after = after or client.store.last_event(feature_id)
+        handle = connection.find(client, feature_id)
+        after = after or client.store.last_event(handle.id)
         with live.patience(client, handle):
             reason = _await(handle, until, time.monotonic() + seconds, after)
             found = answers.concluded(client, handle)
@@ -70,7 +70,7 @@ def wait(
     if as_json:
         output.answer(found, fields)
     else:
-        _tell(found, client, feature_id)
+        _tell(found, handle)
     raise typer.Exit(EXIT_CODES[ended_by])
 
 
@@ -111,8 +111,8 @@ def _ended_by(found: FeatureAnswer, reason: EndedBy | None) -> EndedBy:
     return "stopped" if any(need.need in STOPPED for need in found.needs) else "person"
 
 
-def _tell(found: FeatureAnswer, client: Client, feature_id: str) -> None:
-    output.say(standing.progress_line(client.feature(feature_id).progress()))
+def _tell(found: FeatureAnswer, handle: Handle) -> None:
+    output.say(standing.progress_line(handle.progress()))
     for need in found.needs:
         output.say(remedies.need_line(need))
     for name, number in found.left_out.items():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from orchestrator import flows
+from orchestrator import flows, identifiers
 from orchestrator.contract.shapes import Action, Argument, Need, NeedKind
 from orchestrator.models import Blocked, Failed, FeatureStatus, Outcome, Progress, Task, TaskState, TaskStatus
+from orchestrator.report.standing import running_longest
 
 TEXT = Argument(type="string")
 MAYBE_TEXT = Argument(type="string", required=False)
@@ -48,7 +49,7 @@ def action(name: str, feature: str, task: str = "", *, given: Mapping[str, Argum
 def of_task(feature: str, state: TaskState, specialists: Iterable[str] = ()) -> tuple[Action, ...]:
     """What may be done about a task that is stopped or waits for a person; the likeliest first."""
     where = (feature, state.id)
-    if state.id.startswith("@"):
+    if identifiers.is_gates(state.id):
         return (action("retry", *where),)
     logs, skip = action("logs", *where), action("skip", *where, given={"because": TEXT})
     match state.status:
@@ -99,7 +100,7 @@ def of_feature(
         for state in states
         if of_task(progress.id, state)
     ]
-    return [*found, *_of_the_whole(progress, (outcomes or {}).get(progress.gates_failed))]
+    return [*found, *_of_the_whole(progress, states, (outcomes or {}).get(progress.gates_failed))]
 
 
 def of_state(
@@ -112,7 +113,7 @@ def of_state(
     """What a task needs; of one that stopped, with what is known of it."""
     is_stopped = state.status in flows.STOPPED
     return Need(
-        need="gates" if state.id.startswith("@") else KINDS[state.status],
+        need="gates" if identifiers.is_gates(state.id) else KINDS[state.status],
         task=state.id,
         title="" if state.title == state.id else state.title,
         attempt=max(1, state.attempt) if is_stopped else 1,
@@ -159,7 +160,7 @@ def _told(outcome: Outcome | None) -> dict[str, str]:
     }
 
 
-def _of_the_whole(progress: Progress, gates: Outcome | None) -> list[Need]:
+def _of_the_whole(progress: Progress, states: Sequence[TaskState], gates: Outcome | None) -> list[Need]:
     found = []
     if progress.gates_failed:
         retry = action("retry", progress.id, progress.gates_failed)
@@ -172,6 +173,15 @@ def _of_the_whole(progress: Progress, gates: Outcome | None) -> list[Need]:
         launch = action("launch", progress.id)
         found.append(Need(need="launch", batch=progress.batch + 1, actions=(launch,)))
     if progress.is_overdue and progress.in_flight:
-        look = action("status", progress.id)
-        found.append(Need(need="overdue", batch=progress.batch, actions=(look,)))
+        longest = running_longest(states)
+        look = action("logs", progress.id, longest[0].id) if longest else action("watch", progress.id)
+        found.append(
+            Need(
+                need="overdue",
+                batch=progress.batch,
+                ran=progress.batch_ran,
+                expected=progress.batch_due,
+                actions=(look,),
+            )
+        )
     return found

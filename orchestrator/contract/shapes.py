@@ -72,6 +72,8 @@ class Need(Answer):
     behind: int = Field(default=0, description="how many tasks wait behind it")
     waiting: tuple[str, ...] = Field(default=(), description="the first of them")
     batch: int = Field(default=0, description="of a launch or an overdue batch")
+    ran: float | None = Field(default=None, description="seconds that an overdue batch has taken")
+    expected: float | None = Field(default=None, description="seconds that it was expected to take")
     actions: tuple[Action, ...] = ()
 
 
@@ -112,6 +114,7 @@ class FeatureLine(Answer):
     batches: int = 0
     total: int = Field(default=0, description="tasks")
     completed: int = 0
+    skipped: int = 0
     stopped: int = Field(default=0, description="tasks that failed, are blocked, or were cancelled alone")
     in_flight: int = 0
     created: Moment = ""
@@ -147,6 +150,7 @@ class FeatureAnswer(Answer):
     batches: int = 1
     total: int = Field(description="tasks")
     completed: int = 0
+    skipped: int = 0
     stopped: int = Field(default=0, description="tasks that failed, are blocked, or were cancelled alone")
     in_flight: int = 0
     queued: int = 0
@@ -162,12 +166,34 @@ class FeatureAnswer(Answer):
     created: Moment = ""
     started: Moment = ""
     finished: Moment = ""
-    expected_end: Moment = ""
+    expected_end: Annotated[
+        Moment, Field(description="absent where some duration is unknown, or a person is asked first")
+    ] = ""
     tasks: tuple[TaskLine, ...] = Field(default=(), description="of a large feature those of the open batch")
     needs: tuple[Need, ...] = ()
+    warnings: tuple[GateWarning, ...] = Field(default=(), description="of gates that are not required")
+    standstill: Standstill | None = None
     left_out: LeftOut = Field(default_factory=dict)
     after: After = ""
     cursor: str = Field(default="", description="the last event; `wait --after` takes it")
+
+
+class GateWarning(Answer):
+    """A gate of the feature that did not pass, and that is not required."""
+
+    gate: str
+    stage: str
+    reason: str = ""
+
+
+class Standstill(Answer):
+    """What the open batch holds up while something in it has stopped."""
+
+    batch: int
+    tasks: int = Field(description="of later batches, and not resolved")
+    last: int = Field(description="the last batch that is held up")
+    independent: int = Field(default=0, description="those of them that depend on nothing that stopped")
+    names: tuple[str, ...] = Field(default=(), description="of these, some")
 
 
 class Standing(Answer):
@@ -180,6 +206,7 @@ class Standing(Answer):
     batch: int = 0
     batches: int = 0
     completed: int
+    skipped: int = 0
     total: int
     in_flight: int = 0
     stopped: int = 0
@@ -201,6 +228,8 @@ class Decision(Answer):
 class RouteGroup(Answer):
     """Tasks that one specialist gets for one reason."""
 
+    rare: ClassVar = frozenset({"model_tier"})
+
     specialist: Specialist | None = Field(default=None, description="absent: nobody matches")
     queue: str = Field(default="", description="where it is not the specialist's name")
     model_tier: str = ""
@@ -212,12 +241,34 @@ class RouteGroup(Answer):
     suggestions: tuple[str, ...] = Field(default=(), description="tags that would have routed them")
 
 
+class Recommended(Answer):
+    """Of `recommend`: who gets one task, and why."""
+
+    specialist: Specialist | None = Field(default=None, description="absent: nobody yet")
+    queue: str = Field(default="", description="where it is not the specialist's name")
+    model_tier: str = ""
+    rule: str = Field(description="task, tag, default, nobody, assigned or escalated")
+    tag: str = Field(default="", description="the one that matched")
+    domains: Mapping[str, str] = Field(
+        default_factory=dict, description="where no tag matches: who gets a tag of each domain"
+    )
+    near: tuple[str, ...] = Field(default=(), description="mapped tags that are spelt much like the task's")
+
+
 class Routes(Answer):
     """Of `route`: who gets each task, and why."""
 
     routes: tuple[RouteGroup, ...] = ()
     left_out: LeftOut = Field(default_factory=dict)
     after: After = ""
+
+
+class Before(Answer):
+    """How long a task took in earlier features of the same title, by the same specialist."""
+
+    times: int = Field(description="that it was completed")
+    median: float
+    p90: float = Field(description="seconds that 9 of 10 attempts took at most")
 
 
 class Explained(Answer):
@@ -230,6 +281,7 @@ class Explained(Answer):
     phase: str = ""
     answer: str
     details: tuple[str, ...] = ()
+    before: Before | None = None
     needs: tuple[Need, ...] = ()
     route: RouteGroup | None = None
 
@@ -333,8 +385,18 @@ class PlannedBatch(Answer):
     batch: int
     tasks: tuple[str, ...] = Field(default=(), description="in launch order")
     total: int = Field(default=0, description="tasks, where not all are named")
-    seconds: float = Field(description="expected under the cap")
+    seconds: float | None = Field(
+        default=None, description="expected under the cap; absent where that is not known of each task"
+    )
     sub_batches: int = Field(default=0, description="parts of a batch that is wider than the cap")
+
+
+class Sources(Answer):
+    """Where it is from how long tasks take: so many tasks each. Without `unknown`, the plan has its times."""
+
+    written: int = Field(default=0, description="have an estimate")
+    learned: int = Field(default=0, description="have none, and take the median of their earlier runs")
+    unknown: int = Field(default=0, description="have none, and were never completed before")
 
 
 class Blocking(Answer):
@@ -354,12 +416,15 @@ class Planned(Answer):
     requested: str = ""
     cap: int
     total: int = Field(description="tasks")
-    seconds: float = Field(description="expected, under the cap")
-    guessed: bool = Field(default=False, description="some tasks have no estimate")
-    total_seconds: float = Field(description="one task after the other")
-    critical_seconds: float = 0.0
-    expected_batched: float = 0.0
-    expected_dataflow: float = 0.0
+    sources: Sources
+    seconds: float | None = Field(
+        default=None,
+        description="expected, under the cap; absent, as all seconds of the whole, where unknown",
+    )
+    total_seconds: float | None = Field(default=None, description="one task after the other")
+    critical_seconds: float | None = None
+    expected_batched: float | None = None
+    expected_dataflow: float | None = None
     barrier_percent: int = Field(default=0, description="what the barrier between batches costs")
     batches: tuple[PlannedBatch, ...] = ()
     critical_path: tuple[str, ...] = ()
@@ -498,6 +563,7 @@ class Codes(Answer):
 ANSWERS: Mapping[str, type[Answer]] = {
     "plan": Planned,
     "route": Routes,
+    "recommend": Recommended,
     "run": FeatureAnswer,
     "enqueue": FeatureAnswer,
     "watch": FeatureAnswer,

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from orchestrator import flows
+from orchestrator import flows, routing
 from orchestrator.contract import shapes
 from orchestrator.contract.compact import moment
 from orchestrator.limits import Limit
 from orchestrator.models import (
     Completed,
     Event,
-    Feature,
     Outcome,
     Plan,
     Progress,
@@ -25,6 +24,7 @@ from orchestrator.models import (
 )
 from orchestrator.report import standing
 from orchestrator.report.explanation import Explanation
+from orchestrator.sketch import Sketch
 
 T = TypeVar("T")
 
@@ -123,8 +123,7 @@ def feature(
     part, left, cursor = page(states, limit, after, lambda state: state.id)
     told = said or {}
     started, end = progress.started or progress.created, progress.finished or now
-    is_moving = not (progress.stopped or progress.is_paused or progress.status.is_over)
-    expected = progress.expected_end if is_moving and (progress.expected_end or 0) > now else None
+    expected = progress.expected_end if (progress.expected_end or 0) > now else None
     return shapes.FeatureAnswer(
         feature=progress.id,
         title=progress.title,
@@ -136,6 +135,7 @@ def feature(
         batches=progress.batches,
         total=progress.total,
         completed=progress.completed,
+        skipped=progress.skipped,
         stopped=progress.stopped,
         in_flight=progress.in_flight,
         queued=progress.queued,
@@ -172,6 +172,7 @@ def feature_line(found: Progress | Unreadable, needs: Sequence[shapes.Need] = ()
         batches=found.batches,
         total=found.total,
         completed=found.completed,
+        skipped=found.skipped,
         stopped=found.stopped,
         in_flight=found.in_flight,
         created=moment(found.created),
@@ -179,7 +180,9 @@ def feature_line(found: Progress | Unreadable, needs: Sequence[shapes.Need] = ()
     )
 
 
-def explained(found: Explanation, needs: Sequence[shapes.Need], route: Route | None) -> shapes.Explained:
+def explained(
+    found: Explanation, needs: Sequence[shapes.Need], route: Route | None, before: Sketch | None = None
+) -> shapes.Explained:
     """Why a task stands where it stands. What it waits for that somebody has to do stands in the needs."""
     return shapes.Explained(
         feature=found.feature,
@@ -188,10 +191,15 @@ def explained(found: Explanation, needs: Sequence[shapes.Need], route: Route | N
         status=str(found.status),
         phase=found.phase,
         answer=found.answer,
-        details=tuple(line for line in found.details if not line.startswith(("| ", "Route: "))),
+        details=tuple(line for line in found.details if not line.startswith(TOLD_APART)),
+        before=shapes.Before(**before._asdict()) if before else None,
         needs=tuple(needs[:LIMIT]),
         route=route_group(route) if route else None,
     )
+
+
+TOLD_APART = ("| ", "Route: ", "In earlier features ")
+"""Details that have fields of their own."""
 
 
 def standing_of(progress: Progress) -> shapes.Standing:
@@ -202,6 +210,7 @@ def standing_of(progress: Progress) -> shapes.Standing:
         batch=progress.batch,
         batches=progress.batches,
         completed=progress.completed,
+        skipped=progress.skipped,
         total=progress.total,
         in_flight=progress.in_flight,
         stopped=progress.stopped,
@@ -252,22 +261,14 @@ IMPLIED: Mapping[str, tuple[str, ...]] = {
 """The status that an event leads to as a rule."""
 
 
-def route_groups(
-    tasks: Sequence[Task], routes: Mapping[str, Route], limit: int = LIMIT
-) -> tuple[shapes.RouteGroup, ...]:
+def route_groups(routes: Mapping[str, Route], limit: int = LIMIT) -> tuple[shapes.RouteGroup, ...]:
     """Who gets each task and why, with the tasks of one specialist and reason together."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for task in tasks:
-        route = routes[task.id]
-        groups.setdefault((route.specialist, route.reason), []).append(task.id)
-    return tuple(route_group(routes[named[0]], named, limit) for named in groups.values())
+    return tuple(route_group(route, tasks, limit) for route, tasks in routing.grouped(routes))
 
 
-def routes(
-    feature: Feature, found: Mapping[str, Route], limit: int = LIMIT, after: str = ""
-) -> shapes.Routes:
-    """Who gets each task of a feature, and why; `after` is the number of the last group of the part before."""
-    groups = list(enumerate(route_groups(feature.tasks, found, limit), 1))
+def routes(found: Mapping[str, Route], limit: int = LIMIT, after: str = "") -> shapes.Routes:
+    """Who gets each task, and why; `after` is the number of the last group of the part before."""
+    groups = list(enumerate(route_groups(found, limit), 1))
     part, left, cursor = page(groups, limit, after, lambda numbered: str(numbered[0]))
     return shapes.Routes(
         routes=tuple(group for _, group in part), left_out=left_out(routes=left), after=cursor
@@ -290,30 +291,52 @@ def route_group(route: Route, tasks: Sequence[str] = (), limit: int = LIMIT) -> 
     )
 
 
+def recommended(route: Route, domains: Mapping[str, str], near: Sequence[str] = ()) -> shapes.Recommended:
+    """Who gets one task. Where no tag matches, also which tags would (see `routing.domains`, `routing.near`)."""
+    is_matched = route.rule not in ("default", "nobody")
+    return shapes.Recommended(
+        specialist=shapes.Specialist(name=route.specialist, title=route.title) if route.specialist else None,
+        queue="" if route.queue == route.specialist else route.queue,
+        model_tier=route.model_tier or "",
+        rule=route.rule,
+        tag=route.tag or "",
+        domains={} if is_matched else domains,
+        near=() if is_matched else tuple(near),
+    )
+
+
+def gate_warnings(outcomes: Mapping[str, Outcome]) -> tuple[shapes.GateWarning, ...]:
+    """What the gates of a feature found that let it through all the same; `outcomes` are theirs, by "@stage"."""
+    return tuple(
+        shapes.GateWarning(gate=gate.name, stage=gate.stage, reason=gate.reason)
+        for outcome in outcomes.values()
+        if isinstance(outcome, Completed)
+        for gate in outcome.gates
+        if not gate.passed
+    )[:LIMIT]
+
+
 def plan(planned: Plan, routes: Mapping[str, Route], limit: int = LIMIT, after: str = "") -> shapes.Planned:
     """What would run when, and who would do it."""
     batches, left, cursor = page(planned.batches, limit, after, lambda batch: str(batch.number))
-    groups = route_groups(planned.feature.tasks, routes, limit)
-    path = planned.critical_path
+    groups = route_groups(routes, limit)
+    path, known = planned.critical_path, planned.known
     return shapes.Planned(
         title=planned.feature.title,
         strategy=planned.strategy,
         requested=planned.requested,
         cap=planned.cap,
         total=len(planned.feature.tasks),
-        seconds=planned.expected_seconds,
-        guessed=planned.is_guess,
-        total_seconds=planned.total_seconds,
-        critical_seconds=planned.critical_seconds,
-        expected_batched=planned.expected_batched,
-        expected_dataflow=planned.expected_dataflow,
-        barrier_percent=planned.barrier_percent,
+        sources=shapes.Sources(
+            written=planned.written, learned=len(planned.learned), unknown=planned.unknown
+        ),
+        **({} if planned.is_guess else _seconds(planned)),
         batches=tuple(
             shapes.PlannedBatch(
                 batch=batch.number,
                 tasks=batch.tasks[:limit],
                 total=len(batch.tasks) if len(batch.tasks) > limit else 0,
-                seconds=batch.expected,
+                seconds=batch.expected if known.issuperset(batch.tasks) else None,
                 sub_batches=len(batch.sub_batches),
             )
             for batch in batches
@@ -331,6 +354,17 @@ def plan(planned: Plan, routes: Mapping[str, Route], limit: int = LIMIT, after: 
         ),
         after=cursor,
     )
+
+
+def _seconds(planned: Plan) -> dict[str, float]:
+    return {
+        "seconds": planned.expected_seconds,
+        "total_seconds": planned.total_seconds,
+        "critical_seconds": planned.critical_seconds,
+        "expected_batched": planned.expected_batched,
+        "expected_dataflow": planned.expected_dataflow,
+        "barrier_percent": planned.barrier_percent,
+    }
 
 
 def brief(task: Task) -> shapes.Brief:

@@ -262,8 +262,8 @@ local function follow_tasks()
   elseif failed + blocked > 0 then
     happen('task_stopped')
   elseif paused then
-    -- What waits while a feature is paused waits for nobody, but a stop that is resolved is over.
-    if status == 'blocked' then happen('all_resolved') end
+    -- What waits while a feature is paused waits for nobody; where its stop is resolved, the pause is what holds it.
+    if status == 'blocked' then happen('feature_paused') end
   elseif is_idle() then
     happen('person_awaited', what_is_awaited())
   else

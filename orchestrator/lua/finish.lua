@@ -1,11 +1,13 @@
 -- End an attempt: commit its outcome, free its slot, count the task where it stands now. One that a person took away
 -- frees its slot, and no more: what became of it does not count.
 --
--- KEYS  1 states  2 counts  3 slots  4 delayed  5 outcomes  6 events  7 plan  8 resolved  9 freed
+-- KEYS  1 states  2 counts  3 slots  4 delayed  5 outcomes  6 events  7 plan  8 resolved  9 freed  10 durations
 -- ARGV  1 task  2 attempt  3 JSON [[event, {status: new status}], …]  4 outcome JSON
 --       5 wait before the next attempt in ms ("": no next attempt)  6 the count of which this uses up one, "retried" or "later" ("": none)
 --       7 statuses that resolve a task, comma-separated  8 cause  9 specialist that gets the task next ("": the same)
 --       10 worker  11 events kept  12 the delivery that began it, as in start.lua ("": whichever did)
+--       13 durations kept of the task, of which this is one (0: it is none), and 14 for how long, in ms (see learn.lua)
+--       15 note of the events ("": none)
 -- Output {code, status, batch, its tasks, resolved, blocked, failed of them}; code and status alone where nothing was
 --       changed
 --       "finished"  committed
@@ -42,6 +44,11 @@ state.status, state.finished, state.ended, state.note, state.percent = path[#pat
 state.dataflow, state.delivery = nil, nil
 if state.holds then redis.call('RPUSH', KEYS[9], cjson.encode({ ARGV[1], state.holds })) end
 state.holds = nil
+if tonumber(ARGV[13]) > 0 then
+  local specialist = string.match(redis.call('HGET', KEYS[7], ARGV[1]), '^%d+:%d+:(.*)$')
+  local took = math.max(0, now - math.max(state.started, state.begins or 0))
+  learn({ KEYS[10] }, { specialist .. ' ' .. ARGV[1], string.format('%d', took), ARGV[13], ARGV[14] })
+end
 if ARGV[6] ~= '' then state[ARGV[6]] = (state[ARGV[6]] or 0) + 1 end
 if is_resolved then state.resolved = true end
 if ARGV[9] ~= '' then
@@ -62,6 +69,8 @@ end
 local more = { 'worker', ARGV[10] }
 if ARGV[8] ~= '' then more = { 'cause', ARGV[8], unpack(more) } end
 if ARGV[5] ~= '' then more = { 'wait', ARGV[5], unpack(more) } end
+if ARGV[15] ~= '' then more = { 'note', ARGV[15], unpack(more) } end
+if ARGV[9] ~= '' then more = { 'specialist', ARGV[9], unpack(more) } end
 for place, step in ipairs(steps) do
   tell({ KEYS[6] }, { ARGV[11], 'event', step[1], 'task', ARGV[1], 'from', path[place],
     'to', path[place + 1], 'attempt', state.attempt, unpack(more) })

@@ -25,7 +25,8 @@ batch = tonumber(batch)
 local stored = redis.call('HGET', KEYS[2], ARGV[1])
 local state = stored and cjson.decode(stored)
   or { status = 'pending', attempt = 0, retried = 0, lost = 0, batch = batch }
-local dataflow = feature[3] == 'dataflow' and string.sub(ARGV[1], 1, 1) ~= '@'
+local is_gates = ARGV[1] == '@testing' or ARGV[1] == '@validating'
+local dataflow = feature[3] == 'dataflow' and not is_gates
 local held = redis.call('ZSCORE', KEYS[5], ARGV[1])
 local steps = cjson.decode(ARGV[2])
 local path = walk({}, { state.status, steps })
@@ -59,7 +60,7 @@ redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
 for _, class in ipairs(redis.call('HKEYS', KEYS[12])) do redis.call('ZREM', KEYS[12] .. ':' .. class, ARGV[1]) end
 redis.call('SREM', KEYS[8], ARGV[1])
-local is_open = batch <= tonumber(feature[2]) or string.sub(ARGV[1], 1, 1) == '@'
+local is_open = batch <= tonumber(feature[2]) or is_gates
 if dataflow then is_open = tonumber(feature[2]) > 0 and redis.call('HEXISTS', KEYS[10], ARGV[1]) == 0 end
 if is_open and not state.ending and string.find(',' .. ARGV[5] .. ',', ',' .. state.status .. ',', 1, true) then
   if specialist == '' then redis.call('SADD', KEYS[8], ARGV[1]) else redis.call('ZADD', KEYS[4], rank, ARGV[1]) end

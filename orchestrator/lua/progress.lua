@@ -2,8 +2,8 @@
 --
 -- KEYS  1 meta  2 counts  3 batches  4 ready  5 slots  6 delayed  7 unassigned  8 states  9 waiting
 -- ARGV  1 the statuses to count, comma-separated
--- Output JSON: meta {field: text}, counts {status: n}, batch_counts {status: n}, batch {expected, after, due,
---       cap, total, resolved}, in_flight, launched, queued, delayed, unassigned, limited {limit: tasks that wait for it}, gates
+-- Output JSON: meta {field: text}, counts {status: n}, batch_counts {status: n}, resolved, batch {expected, after,
+--       due, cap, total, resolved}, in_flight, launched, queued, delayed, unassigned, limited {limit: tasks that wait for it}, gates
 --       ("@testing" or "@validating" where the gates of the feature failed), now (ms); or nil where there is no such feature
 local fields = redis.call('HGETALL', KEYS[1])
 if #fields == 0 then return nil end
@@ -43,6 +43,7 @@ return cjson.encode({
   meta = meta,
   counts = counts,
   batch_counts = batch_counts,
+  resolved = count('resolved'),
   batch = batch,
   in_flight = redis.call('ZCARD', KEYS[5]),
   launched = redis.call('ZCOUNT', KEYS[5], '-inf', 0),

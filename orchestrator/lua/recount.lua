@@ -5,6 +5,6 @@
 -- ARGV  1 task  2 its batch  3 status, or "resolved"  4 by how much
 -- Output nothing
 local task, batch, name, by = unpack(ARGV)
-if name == 'pending' or string.sub(task, 1, 1) == '@' then return end
+if name == 'pending' or task == '@testing' or task == '@validating' then return end
 redis.call('HINCRBY', KEYS[1], name, by)
 redis.call('HINCRBY', KEYS[1], batch .. ':' .. name, by)

@@ -16,6 +16,7 @@ if state.resolves then
   if state.dataflow then redis.call('RPUSH', KEYS[5], '+' .. task) end
 end
 -- The cascade launches the gates of the feature by itself, when their stage has come.
-if state.status == 'pending' and string.sub(task, 1, 1) ~= '@' then redis.call('ZADD', KEYS[4], now, task) end
+local is_gates = task == '@testing' or task == '@validating'
+if state.status == 'pending' and not is_gates then redis.call('ZADD', KEYS[4], now, task) end
 redis.call('HSET', KEYS[1], task, cjson.encode(state))
 tell({ KEYS[7] }, { kept, 'event', 'attempt_ended', 'task', task, 'attempt', state.attempt, 'cause', cause, 'worker', worker })

@@ -53,5 +53,5 @@ redis.call('HSETNX', KEYS[1], 'started', now)
 recount({ KEYS[3] }, { ARGV[1], state.batch, from, -1 })
 recount({ KEYS[3] }, { ARGV[1], state.batch, state.status, 1 })
 tell({ KEYS[6] }, { ARGV[7], 'event', event, 'task', ARGV[1], 'from', from,
-  'to', state.status, 'attempt', state.attempt, 'worker', ARGV[5] })
+  'to', state.status, 'attempt', state.attempt, 'worker', ARGV[5], 'specialist', ARGV[8] })
 return grant()

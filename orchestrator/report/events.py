@@ -36,7 +36,7 @@ def event_line(
 
     Parameters:
         name: How the task is called (its `label`).
-        specialist: The title of the task's specialist.
+        specialist: The title of the specialist who begins the attempt, or is handed the task.
         seconds: How long the attempt that ended took.
         outcome: How the task's last attempt ended. One that does not fit the event (a later attempt has ended
             since) is passed over.
@@ -53,8 +53,9 @@ def event_line(
     who = f"{specialist}, " if specialist else ""
     why_not = f": {said}" if said else (f" ({event.cause})" if event.cause else "")
     comment = f": {one_line(event.note)}" if event.note else ""
+    heir = specialist or "another specialist"
     if event.event in (TaskEvent.IMPLEMENTATION_COMPLETE, TaskEvent.TESTS_PASSED) and name:
-        return _moved_on(name, event, f"{took}" + (f": {said}" if said else ""))
+        return _moved_on(name, event, f"{took}" + (f": {said}" if said else comment))
     lines = {
         "batch_opened": f"Batch {event.batch} started: {count(size, 'task')}",
         "at_capacity": _at_capacity(event),
@@ -71,7 +72,7 @@ def event_line(
         TaskEvent.TESTS_FAILED: f"{name}: failed its gates{took}" + _in_brackets(said, event.cause),
         TaskEvent.REVIEW_APPROVED: f"{name}: approved{comment}",
         TaskEvent.CHANGES_REQUESTED: f"{name}: changes requested{comment}",
-        TaskEvent.TASK_ESCALATED: f"{name}: blocked{_in_brackets(said, event.cause)}; handed on to another specialist",
+        TaskEvent.TASK_ESCALATED: f"{name}: blocked{_in_brackets(said, event.cause)}; handed on to {heir}",
         TaskEvent.TASK_HELD: f"{name}: on hold{comment}",
         TaskEvent.TASK_RESUMED: f"{name}: resumed{comment}",
         TaskEvent.TASK_DEFERRED: f"{name}: deferred{comment}",

@@ -11,6 +11,7 @@ from orchestrator.limits import Limit
 from orchestrator.models import Model, Outcome, Progress, Route, Task, TaskState, TaskStatus
 from orchestrator.report import remedies
 from orchestrator.report.standing import batch_line, is_stopped, note, process_line, reason, spent, why, word
+from orchestrator.sketch import Sketch
 from orchestrator.wording import SHOWN, count, one_line, some
 from orchestrator.workers import Worker, processes
 
@@ -42,6 +43,7 @@ def explain(
     route: Route | None = None,
     listeners: Mapping[str, Sequence[Worker]] | None = None,
     limit: Limit | None = None,
+    before: Sketch | None = None,
 ) -> Explanation:
     """Explain where a task stands.
 
@@ -49,17 +51,18 @@ def explain(
         task: As it was enqueued.
         state: Where it stands.
         progress: Of its feature.
-        others: The states of its dependencies and of all tasks in the open batch, by id.
+        others: The states of its dependencies, and of those that hold a slot or the open batch, by id; of many, some.
         now: On the clock of the moments.
         outcome: How its last attempt ended.
         route: Where its work is sent, and why.
         listeners: Each queue with the workers that take from it; None where they were not asked.
         limit: What it waits for, as it stands; None where it waits for none.
+        before: How long it took in earlier features of the same title; None where that is not known.
 
     Example:
         print(explain(task, state, progress, others=states, now=time.time()).answer)
     """
-    story = _Story(task, state, progress, others, now, outcome, route, listeners, limit)
+    story = _Story(task, state, progress, others, now, outcome, route, listeners, limit, before)
     answer, details, commands = story.tell()
     return Explanation(
         feature=progress.id,
@@ -88,6 +91,7 @@ class _Story:
     route: Route | None
     listeners: Mapping[str, Sequence[Worker]] | None
     limit: Limit | None
+    before: Sketch | None
 
     @property
     def name(self) -> str:
@@ -198,7 +202,9 @@ class _Story:
             else f"batches {number} to {self.state.batch - 1} are"
         )
         details = [batch_line(self.progress, number, self.progress.batch_total)]
-        details += self._listed("Holding it open", holders)
+        details += self._listed(
+            "Holding it open", holders, self.progress.batch_total - self.progress.batch_resolved
+        )
         commands = [
             line for other in holders[:SHOWN_HOLDERS] for line in remedies.commands(self.progress.id, other)
         ]
@@ -215,7 +221,10 @@ class _Story:
             for other in self.others.values()
             if other.status in WORKING or other.phase in ("launched", "ending")
         ]
-        details = self._listed("Has a slot", holders)
+        if progress.is_paused:
+            resume = f"orchestrator resume {progress.id}"
+            return f"{self.name} is ready, and its feature is paused.", [], [resume]
+        details = self._listed("Has a slot", holders, progress.in_flight)
         slots = f"{progress.in_flight} of {count(progress.cap, 'slot')} in use"
         if progress.in_flight < progress.cap:
             return (
@@ -288,13 +297,15 @@ class _Story:
             details.append(f"It says: {note(self.state)}{ago}")
         if self.task.estimate:
             details.append(f"Estimated at {durations.write(self.task.estimate)}")
+        if self.before:
+            details.append(f"In earlier features of this title it took {self.before.text}")
         return f"{self.name} has been running for {since}.", details, []
 
     def _stopped(self) -> Told:
         found = remedies.stopped(self.progress.id, self.state, self.outcome)
         cause = f" ({found.cause})" if found.cause else ""
         said = one_line(found.reason) or "no reason was given"
-        details = [f"Attempt {self.state.attempt} on {self.state.worker}"]
+        details = [f"Attempt {self.state.attempt} on {self.state.worker}"] if self.state.worker else []
         if self.state.retried:
             details.append(f"Tried again {count(self.state.retried, 'time')} of {self.task.retries.max}")
         details += [f"| {line}" for line in found.tail.splitlines() if line.strip()][-remedies.SHOWN_TAIL :]
@@ -310,9 +321,10 @@ class _Story:
             [],
         )
 
-    def _listed(self, what: str, others: Sequence[TaskState]) -> list[str]:
+    def _listed(self, what: str, others: Sequence[TaskState], number: int) -> list[str]:
+        """Some of so many tasks, with where they stand."""
         lines = [f"{what}: {other.label}: {self._standing(other)}" for other in others[:SHOWN]]
-        more = len(others) - SHOWN
+        more = max(number, len(others)) - len(lines)
         return lines + ([f"and {count(more, 'more task')}"] if more > 0 else [])
 
     def _standing(self, other: TaskState) -> str:

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator import durations
-from orchestrator.flows import STOPPED
-from orchestrator.models import Progress, TaskState, TaskStatus
-from orchestrator.report.standing import batch_line, spent, why, word
+from orchestrator.models import Progress, TaskState
+from orchestrator.report.standing import batch_line, counted, spent, waiting, why, word
 
 SHOWN = 12
 """So many tasks have a line of their own; the others are counted by where they stand."""
@@ -45,7 +44,7 @@ def feature_lines(
     return [
         _head(progress, now),
         *_rows(progress, shown, now, said, sizes),
-        *([f"and {', '.join(f'{number:,} {name}' for name, number in hidden.items())}"] if hidden else []),
+        *([f"and {', '.join(counted(hidden))}"] if hidden else []),
     ]
 
 
@@ -55,37 +54,21 @@ def short_line(progress: Progress) -> str:
     Example:
         'in-development, batch 2/3, 5/8 tasks, 2 in flight'
     """
-    return ", ".join(
-        [*_place(progress), *_counted({"in flight": progress.in_flight, "stopped": progress.stopped})]
-    )
+    counts = {"in flight": progress.in_flight, "stopped": progress.stopped}
+    return ", ".join([*_place(progress), *counted(counts)])
 
 
 def _place(progress: Progress) -> list[str]:
     tasks = f"{progress.completed:,}/{progress.total:,} tasks"
     batch = [f"batch {progress.batch:,}/{progress.batches:,}"] if progress.batches > 1 else []
-    return [str(progress.status), *batch, tasks]
-
-
-def _counted(counts: Mapping[str, int]) -> list[str]:
-    return [f"{number:,} {what}" for what, number in counts.items() if number]
+    return [str(progress.status), *batch, tasks, *counted({"skipped": progress.skipped})]
 
 
 def _head(progress: Progress, now: float) -> str:
-    waiting = {
-        "in flight": progress.in_flight,
-        "queued": progress.queued,
-        "waiting for a limit": sum(progress.limited.values()),
-        "waiting for a retry": progress.delayed,
-        "waiting for a specialist": progress.unassigned,
-        "in review": progress.counts.get(TaskStatus.IN_REVIEW, 0),
-        **{str(status): progress.counts.get(status, 0) for status in STOPPED},
-    }
-    end = progress.expected_end if not (progress.stopped or progress.is_paused) else None
-    left = end - now if end else 0.0
+    left = progress.expected_end - now if progress.expected_end else 0.0
     shown = round(left, -1) if left < 600 else round(left / 60) * 60
     ends = [f"ends in about {durations.write(shown)}"] if shown > 0 else []
-    paused = ["paused"] if progress.is_paused else []
-    facts = [*_place(progress), *_counted(waiting), *paused, *ends]
+    facts = [*_place(progress), *waiting(progress), *ends]
     return f"{progress.title} ({progress.id}): {', '.join(facts)}"
 
 

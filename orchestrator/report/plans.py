@@ -16,8 +16,11 @@ SHOWN_PARTS = 3
 def plan_lines(plan: Plan) -> list[str]:
     """A plan as a person reads it: batches, critical path, times, bottlenecks, what runs in parallel.
 
+    Times stand only where it is known how long each task takes: from its estimate, or from earlier runs.
+
     Example:
-        >>> from orchestrator import Feature, Task, plan
+        >>> from orchestrator import Feature, Task
+        >>> from orchestrator.planner import plan
         >>> login = Feature(title="Login", tasks=[Task(id="T1", estimate="5m"), Task(id="T2", estimate="5m")])
         >>> print("\\n".join(plan_lines(plan(login))))
         Login: 2 tasks in 1 batch, strategy batched, at most 5 tasks at once
@@ -35,7 +38,7 @@ def plan_lines(plan: Plan) -> list[str]:
         *_batch_lines(plan, names),
         "",
         _critical_path(plan),
-        _times(plan),
+        *_times(plan),
         *_barrier(plan),
         *_bottlenecks(plan),
         _opportunities(plan),
@@ -63,20 +66,22 @@ def _strategy(plan: Plan) -> str:
 
 
 def _batch_lines(plan: Plan, names: Mapping[str, str]) -> Iterator[str]:
+    known = plan.known
     for batch in plan.batches[:SHOWN_BATCHES]:
-        yield from _one_batch(batch, names)
+        is_timed = known.issuperset(batch.tasks)
+        how = ["parallel"] if batch.parallel and plan.cap > 1 else []
+        how += [durations.write(batch.expected)] if is_timed else []
+        yield from _one_batch(batch, names, f" ({', '.join(how)})" if how else "")
     more = len(plan.batches) - SHOWN_BATCHES
     if more > 0:
         yield f"and {count(more, 'more batch', 'more batches')}"
 
 
-def _one_batch(batch: Batch, names: Mapping[str, str]) -> Iterator[str]:
-    time = durations.write(batch.expected)
-    how = f"parallel, {time}" if batch.parallel else time
+def _one_batch(batch: Batch, names: Mapping[str, str], how: str) -> Iterator[str]:
     if not batch.sub_batches:
-        yield f"Batch {batch.number}: {_named(batch.tasks, names)} ({how})"
+        yield f"Batch {batch.number}: {_named(batch.tasks, names)}{how}"
         return
-    yield f"Batch {batch.number}: {count(len(batch.tasks), 'task')} in {len(batch.sub_batches):,} sub-batches ({how})"
+    yield f"Batch {batch.number}: {count(len(batch.tasks), 'task')} in {len(batch.sub_batches):,} sub-batches{how}"
     for part in batch.sub_batches[:SHOWN_PARTS]:
         yield f"  {part.label}: {_named(part.tasks, names)}"
     more = len(batch.sub_batches) - SHOWN_PARTS
@@ -89,26 +94,55 @@ def _named(tasks: Sequence[str], names: Mapping[str, str]) -> str:
 
 
 def _critical_path(plan: Plan) -> str:
-    return f"Critical path: {some(plan.critical_path, separator=' → ')} ({durations.write(plan.critical_seconds)})"
+    path = some(plan.critical_path, separator=" → ")
+    if plan.is_guess:
+        return f"Critical path, by complexity: {path}"
+    return f"Critical path: {path} ({durations.write(plan.critical_seconds)})"
 
 
-def _times(plan: Plan) -> str:
+def _times(plan: Plan) -> Iterator[str]:
+    if plan.is_guess:
+        yield f"How long it takes is not known: {sources(plan)}"
+        return
     total, expected = durations.write(plan.total_seconds), durations.write(plan.expected_seconds)
-    about = "≈ " if plan.is_guess else ""
-    text = f"Expected {about}{expected} against {about}{total} one after the other: "
-    text += f"{plan.saving_percent}% less" if plan.saving_percent else "no time saved"
-    return text + (" (tasks without an estimate are guessed from their complexity)" if plan.is_guess else "")
+    saved = f"{plan.saving_percent}% less" if plan.saving_percent else "no time saved"
+    yield f"Expected {expected} against {total} one after the other: {saved}"
+    if plan.learned:
+        yield f"Where that is from: {sources(plan)}"
+
+
+def sources(plan: Plan) -> str:
+    """Where the times of a plan come from.
+
+    Example:
+        >>> from orchestrator import Feature, Task, plan
+        >>> tasks = [Task(id="T1", estimate="5m"), Task(id="T2"), Task(id="T3")]
+        >>> sources(plan(Feature(title="Login", tasks=tasks)))
+        '1 task has an estimate, 2 tasks have none and were never completed before'
+    """
+    parts = [
+        (plan.written, "has an estimate", "have an estimate"),
+        (len(plan.learned), "takes the median of its earlier runs", "take the median of their earlier runs"),
+        (
+            plan.unknown,
+            "has none and was never completed before",
+            "have none and were never completed before",
+        ),
+    ]
+    return ", ".join(
+        f"{count(number, 'task')} {one if number == 1 else more}" for number, one, more in parts if number
+    )
 
 
 def _barrier(plan: Plan) -> Iterator[str]:
     """What a batch that waits for the one before it costs, where there is more than one."""
-    if not any(task.depends_on for task in plan.feature.tasks) or not plan.barrier_percent:
+    has_barrier = any(task.depends_on for task in plan.feature.tasks) and plan.barrier_percent
+    if plan.is_guess or not has_barrier:
         return
     batched, dataflow = durations.write(plan.expected_batched), durations.write(plan.expected_dataflow)
-    about = "≈ " if plan.is_guess else ""
     percent = plan.barrier_percent
     cost = f"costs {percent}%" if percent > 0 else f"saves {-percent}%"
-    yield f"Batched {about}{batched}, dataflow {about}{dataflow}: the barrier between batches {cost}"
+    yield f"Batched {batched}, dataflow {dataflow}: the barrier between batches {cost}"
 
 
 def _bottlenecks(plan: Plan) -> Iterator[str]:

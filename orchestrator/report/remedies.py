@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from orchestrator import graph
 from orchestrator.contract import needs
-from orchestrator.contract.shapes import Need
-from orchestrator.models import Blocked, Failed, Model, Outcome, TaskState, TaskStatus
-from orchestrator.wording import count, named, some
+from orchestrator.contract.shapes import Need, Standstill
+from orchestrator.models import Blocked, Failed, Model, Outcome, Progress, Strategy, TaskState, TaskStatus
+from orchestrator.report.standing import is_stopped
+from orchestrator.wording import SHOWN, count, named, some
 
 SHOWN_TAIL = needs.SHOWN_TAIL
 """Lines of a stopped task's output that stand in a report; the log has the rest."""
@@ -47,6 +49,46 @@ def stopped(feature: str, state: TaskState, outcome: Outcome | None, waiting: Se
         waiting=tuple(waiting),
         next=commands(feature, state),
     )
+
+
+def standstill(progress: Progress, states: Sequence[TaskState]) -> Standstill | None:
+    """What stands still behind the open batch because tasks of it have stopped; None where nothing does.
+
+    Parameters:
+        states: Of all tasks of the feature.
+    """
+    later = [state for state in states if state.batch > progress.batch and not state.resolved]
+    stopped = [state for state in states if state.batch <= progress.batch and is_stopped(state)]
+    if progress.strategy is Strategy.DATAFLOW or progress.status.is_over or not (later and stopped):
+        return None
+    followers = graph.dependents({state.id: state.depends_on for state in states})
+    behind = {task for state in stopped for task in graph.behind(state.id, followers)}
+    free = [state.id for state in later if state.id not in behind]
+    return Standstill(
+        batch=progress.batch,
+        tasks=len(later),
+        last=max(state.batch for state in later),
+        independent=len(free),
+        names=tuple(free[:SHOWN]),
+    )
+
+
+def standstill_line(found: Standstill) -> str:
+    """What stands still, which of it does not depend on what stopped, and which strategy would go on.
+
+    Example:
+        >>> standstill_line(Standstill(batch=1, tasks=1, last=2, independent=0))
+        'Batch 1 holds up 1 task of batch 2. It depends on what stopped.'
+    """
+    first = found.batch + 1
+    batches = f"batch {first}" if found.last == first else f"batches {first:,} to {found.last:,}"
+    held = f"Batch {found.batch:,} holds up {count(found.tasks, 'task')} of {batches}."
+    number, of_them = found.independent, "of them " if found.tasks > 1 else ""
+    if not number:
+        return f"{held} {'All of them depend' if found.tasks > 1 else 'It depends'} on what stopped."
+    verb, these = ("depends", "this one goes") if number == 1 else ("depend", "these go")
+    names = some(found.names, of=number)
+    return f"{held} {number:,} {of_them}{verb} on nothing that stopped: {names}. In dataflow {these} on."
 
 
 def stopped_lines(found: Stopped) -> list[str]:

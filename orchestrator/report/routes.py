@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from orchestrator.contract.shapes import RouteGroup, Routes
+from orchestrator.models import Route, Task
 from orchestrator.wording import count, some
 
 SHOWN_REASONS = 4
+SHOWN_SPECIALISTS = 20
+TAGS_SHOWN = 4
+"""Of the tags that would route."""
 
 
 def route_lines(routes: Routes) -> list[str]:
@@ -19,21 +25,22 @@ def route_lines(routes: Routes) -> list[str]:
     return [*lines, *more]
 
 
-def share_lines(routes: Routes) -> list[str]:
-    """A line for each specialist, with how many tasks there are, and why.
+def share_lines(routes: Iterable[RouteGroup]) -> list[str]:
+    """A line for each specialist, with how many tasks there are, and why: for each reason once.
 
     Example:
         ['Implementation Specialist: 9 tasks (tag backend; tag testing)', 'Senior Engineer: 1 task (tag bug)']
     """
     shares: dict[str, list[RouteGroup]] = {}
-    for group in routes.routes:
+    for group in routes:
         shares.setdefault(_who(group), []).append(group)
     lines = [
         f"{who}: {count(sum(group.total or len(group.tasks) for group in groups), 'task')}"
         f" ({some([_why(group) for group in groups], SHOWN_REASONS, separator='; ')})"
-        for who, groups in shares.items()
+        for who, groups in list(shares.items())[:SHOWN_SPECIALISTS]
     ]
-    return [*lines, *(f"and {number:,} more" for number in routes.left_out.values())]
+    more = len(shares) - len(lines)
+    return lines + ([f"and {count(more, 'more specialist')}"] if more > 0 else [])
 
 
 def _who(group: RouteGroup) -> str:
@@ -51,3 +58,61 @@ def _why(group: RouteGroup) -> str:
 def _tasks(group: RouteGroup) -> str:
     more = group.total - len(group.tasks)
     return ", ".join(group.tasks) + (f" and {more:,} more" if more > 0 else "")
+
+
+def route_line(route: Route) -> str:
+    """Who gets a task, and why, in few words.
+
+    Example:
+        >>> route_line(Route(specialist="senior-engineer", title="", queue="", rule="tag", tag="bug", reason=""))
+        'senior-engineer (tag bug)'
+    """
+    if not route.specialist:
+        return "nobody yet (no tag matches)"
+    why = {
+        "task": "the task asks for it",
+        "tag": f"tag {route.tag}",
+        "default": "default, no tag matches",
+        "escalated": "escalated",
+        "assigned": "assigned",
+    }[route.rule]
+    tier = f" {route.model_tier}" if route.model_tier else ""
+    return f"{route.specialist}{tier} ({why})"
+
+
+def recommendation_lines(route: Route, domains: Mapping[str, str], near: Iterable[str] = ()) -> list[str]:
+    """Who gets a task; where no tag matches, also which tags would.
+
+    Parameters:
+        domains: The specialist of each tag that says what a task is about.
+        near: Mapped tags that are spelt much like the task's.
+    """
+    if route.rule not in ("default", "nobody"):
+        return [route_line(route)]
+    spelt = [f"Did you mean {some(list(near), most=TAGS_SHOWN)}?"] if near else []
+    return [route_line(route), *(f"  {tag}: {who}" for tag, who in domains.items()), *spelt]
+
+
+def fallback_lines(tasks: Iterable[Task], routes: Mapping[str, Route]) -> list[str]:
+    """That tasks go to the default because no tag matches: a line for each cause, and not for each task.
+
+    Example:
+        >>> route = Route(specialist="a", title="Ann", queue="a", rule="default", reason="", suggestions=("ui",))
+        >>> fallback_lines([Task(id="T1"), Task(id="T2")], {"T1": route, "T2": route})
+        ['No tags: T1, T2. The default does them: Ann. Tags that route: ui.']
+    """
+    fallen = [task for task in tasks if routes[task.id].rule == "default"]
+    lines = []
+    for some_of in ([one for one in fallen if not one.tags], [one for one in fallen if one.tags]):
+        if not some_of:
+            continue
+        tags = list(dict.fromkeys(tag for task in some_of for tag in task.tags))
+        cause = f"No mapped tag ({some(tags, most=TAGS_SHOWN)})" if tags else "No tags"
+        suggested = [routes[task.id].suggestions for task in some_of]
+        routing = list(dict.fromkeys(tag for near in sorted(suggested, key=len) for tag in near))
+        lines.append(
+            f"{cause}: {some([task.id for task in some_of])}. "
+            f"The default does {'it' if len(some_of) == 1 else 'them'}: {routes[some_of[0].id].title}. "
+            f"Tags that route: {some(routing, most=TAGS_SHOWN)}."
+        )
+    return lines

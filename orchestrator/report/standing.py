@@ -5,6 +5,7 @@ Moments and durations are in seconds; `now` is on the same clock as the moments.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from orchestrator import durations, limits
@@ -21,7 +22,7 @@ from orchestrator.models import (
     TaskState,
     TaskStatus,
 )
-from orchestrator.wording import count, one_line
+from orchestrator.wording import SHOWN, count, one_line
 
 
 def progress_line(progress: Progress) -> str:
@@ -30,12 +31,22 @@ def progress_line(progress: Progress) -> str:
     Example:
         'in-development, batch 2 of 3, 5/8 tasks complete (62%), 2 in flight'
     """
+    skipped = f", {progress.skipped:,} skipped" if progress.skipped else ""
     parts = [
         f"{progress.status}",
         f"batch {progress.batch:,} of {progress.batches:,}" if progress.batch else "no batch started",
-        f"{progress.completed:,}/{progress.total:,} tasks complete ({progress.percent}%)",
+        f"{progress.completed:,}/{progress.total:,} tasks complete{skipped} ({progress.percent}%)",
     ]
-    waiting = {
+    return ", ".join([*parts, *waiting(progress)])
+
+
+def waiting(progress: Progress) -> list[str]:
+    """What is under way, what waits for what, and what stopped: so many tasks each.
+
+    Example:
+        ['2 in flight', '1 in review', 'paused', '1 failed']
+    """
+    under_way = {
         "in flight": progress.in_flight,
         "queued": progress.queued,
         "waiting for a limit": sum(progress.limited.values()),
@@ -43,10 +54,19 @@ def progress_line(progress: Progress) -> str:
         "waiting for a specialist": progress.unassigned,
         "in review": progress.counts.get(TaskStatus.IN_REVIEW, 0),
     }
-    parts += [f"{number:,} {what}" for what, number in waiting.items() if number]
-    parts += ["paused"] if progress.is_paused else []
-    parts += [f"{number:,} {status}" for status in STOPPED if (number := progress.counts.get(status, 0))]
-    return ", ".join(parts)
+    stopped = {str(status): progress.counts.get(status, 0) for status in STOPPED}
+    paused = ["paused"] if progress.is_paused else []
+    return [*counted(under_way), *paused, *counted(stopped)]
+
+
+def counted(counts: Mapping[str, int]) -> list[str]:
+    """Numbers in words, those that are not 0.
+
+    Example:
+        >>> counted({"in flight": 2, "queued": 0})
+        ['2 in flight']
+    """
+    return [f"{number:,} {what}" for what, number in counts.items() if number]
 
 
 def process_line(progress: Progress, processes: int) -> str:
@@ -124,10 +144,9 @@ def reason(outcome: Outcome | None) -> str:
             return f"{cause}: {one_line(text)}"
         case Blocked(kind=kind, reason=text):
             return f"{kind}: {one_line(text)}"
-        case Completed(summary=text, gates=gates):
-            warned = [gate for gate in gates if not gate.passed]
-            warnings = [f"warning: the gate {gate.name} did not pass: {gate.reason}" for gate in warned]
-            return one_line("; ".join(part for part in (text, *warnings) if part))
+        case Completed(summary=text, warnings=warnings):
+            warned = [f"warning: {warning}" for warning in warnings]
+            return one_line("; ".join(part for part in (text, *warned) if part))
         case RetryLater(reason=text):
             return one_line(text)
         case _:
@@ -144,6 +163,8 @@ def why(state: TaskState, progress: Progress, now: float, said: str = "") -> str
 
 
 def _waits_for(state: TaskState, progress: Progress, now: float) -> str:
+    if progress.is_paused and state.phase in ("queued", "limited", "delayed"):
+        return "the feature is paused"
     match state.phase:
         case "queued":
             return f"waiting for a slot ({progress.in_flight} of {progress.cap} in use)"
@@ -194,6 +215,26 @@ def gates_state(name: str) -> TaskState:
     return TaskState.model_construct(id=name, title=title, specialist="", status=TaskStatus.FAILED, batch=0)
 
 
+def gate_lines(outcomes: Mapping[str, Outcome]) -> list[str]:
+    """What the gates of a feature found that let it through all the same.
+
+    Parameters:
+        outcomes: How they ended, by their names, such as @testing.
+
+    Example:
+        >>> from orchestrator.models import GateResult
+        >>> slow = GateResult(name="slow", stage="testing", passed=False, required=False, reason="exit code 1")
+        >>> gate_lines({"@testing": Completed(gates=(slow,))})
+        ['Warning of the gates of the feature (testing): the gate slow did not pass: exit code 1']
+    """
+    return [
+        f"Warning of {gates_state(name).title}: {one_line(warning)}"
+        for name, outcome in outcomes.items()
+        if isinstance(outcome, Completed)
+        for warning in outcome.warnings
+    ]
+
+
 def overdue_line(batch: int, ran: float, expected: float) -> str:
     """How far a batch is over its time; it ran for seconds, and was expected to run for seconds.
 
@@ -201,7 +242,9 @@ def overdue_line(batch: int, ran: float, expected: float) -> str:
         >>> overdue_line(2, ran=2700, expected=1800)
         'Batch 2 running 50% over estimated time (45m vs 30m)'
     """
-    over = round(100 * (ran / expected - 1)) if expected else 0
+    if not expected:
+        return f"Batch {batch} running {durations.write(ran)}, estimated at nothing"
+    over = round(100 * (ran / expected - 1))
     times = f"({durations.write(ran)} vs {durations.write(expected)})"
     return f"Batch {batch} running {over}% over estimated time {times}"
 
@@ -209,27 +252,38 @@ def overdue_line(batch: int, ran: float, expected: float) -> str:
 def overdue_lines(
     progress: Progress, states: Sequence[TaskState], now: float, output_ages: Mapping[str, float]
 ) -> list[str]:
-    """What is known of an open batch that is overdue: how far over it is, and what each unfinished task does.
+    """What is known of an open batch that is overdue: how far over it is, what its running tasks do, and the others.
+
+    Of many that run, those that have done so for longest are shown.
 
     Parameters:
         states: Of the open batch.
         now: On the clock of the moments.
         output_ages: Seconds since a task last wrote something, where that is known.
     """
-    if not progress.is_overdue or not progress.batch_due:
+    if not progress.is_overdue or progress.batch_due is None:
         return []
     lines = [overdue_line(progress.batch, progress.batch_ran, progress.batch_due)]
-    for state in states:
-        if state.resolved or state.status is TaskStatus.COMPLETED:
-            continue
-        facts = [word(state)]
-        took = spent(state, now)
-        if state.status in (TaskStatus.IN_PROGRESS, TaskStatus.TESTING) and took is not None:
-            facts = [f"{word(state)} for {durations.write(took)}", _last_progress(state, now)]
-            age = output_ages.get(state.id)
-            facts.append("no output yet" if age is None else f"last output {durations.write(age)} ago")
+    unfinished = [
+        state for state in states if not state.resolved and state.status is not TaskStatus.COMPLETED
+    ]
+    shown = running_longest(unfinished)[:SHOWN]
+    for state in shown:
+        facts = [f"{word(state)} for {durations.write(spent(state, now) or 0)}", _last_progress(state, now)]
+        age = output_ages.get(state.id)
+        facts.append("no output yet" if age is None else f"last output {durations.write(age)} ago")
         lines.append(f"  {state.label}: {', '.join(facts)}")
+    others = Counter(map(word, unfinished)) - Counter(map(word, shown))
+    if others:
+        lines.append(f"  {'and ' if shown else ''}{', '.join(counted(others))}")
     return lines
+
+
+def running_longest(states: Sequence[TaskState]) -> list[TaskState]:
+    """Those of the tasks that run, the one that has done so for longest first."""
+    running = (TaskStatus.IN_PROGRESS, TaskStatus.TESTING)
+    found = [state for state in states if state.status in running and state.started is not None]
+    return sorted(found, key=lambda state: state.started or 0.0)
 
 
 def _last_progress(state: TaskState, now: float) -> str:

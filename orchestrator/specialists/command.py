@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -159,10 +161,16 @@ class CommandRunner:
     def _could_not_start(self, error: OSError | ValueError, context: Context) -> Failed:
         program, folder = self.command[0], self._folder(context)
         cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        if not isinstance(error, FileNotFoundError):
+        if isinstance(error, OSError) and error.errno == errno.ENOEXEC:
+            hint = "; its first line names no program to run it with, such as #!/bin/sh"
+        elif not isinstance(error, FileNotFoundError):
             hint = ""
         elif not folder.is_dir():
             hint = f"; the folder to run it in, {folder}, is not there"
+        elif program.startswith("~"):
+            hint = "; no shell reads the command, so ~ stays as it is: write the path of the folder"
+        elif wrong := _first_line(folder, program):
+            hint = f"; {wrong}"
         elif "/" in program:
             hint = f"; a relative path is looked for from {folder}"
         else:
@@ -204,6 +212,22 @@ class CommandRunner:
                 update={"reason": f"{failed.reason}; yet its outcome file says completed"}
             )
         return written
+
+
+def _first_line(folder: Path, program: str) -> str:
+    """What is wrong with the first line of a script that is there; "" where it is not, or nothing is."""
+    found = folder / program if "/" in program else shutil.which(program)
+    try:
+        with Path(found or program).open("rb") as script:
+            line = script.readline(1_000)
+    except OSError:
+        return ""
+    if not line.startswith(b"#!"):
+        return ""
+    named = line[2:].decode(errors="replace").strip().split()
+    if line.rstrip(b"\n").endswith(b"\r"):
+        return "its lines end as Windows has them (CR LF), and the name of its program too: save it with LF alone"
+    return f"its first line names {named[0]}, which is not there" if named else ""
 
 
 def _cannot_write(error: OSError, context: Context) -> Failed:

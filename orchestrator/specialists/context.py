@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.models import Completed, Id, Model, Tag, Task
+from orchestrator.models import Completed, FeatureId, Model, Tag, Task
 from orchestrator.specialists import output
 from orchestrator.texts import as_line
 
@@ -18,7 +18,7 @@ from orchestrator.texts import as_line
 class FeatureHead(Model):
     """What a specialist sees of the feature that its task belongs to."""
 
-    id: Id
+    id: FeatureId
     title: str
     description: str = ""
     tags: tuple[Tag, ...] = ()

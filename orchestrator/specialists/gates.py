@@ -32,7 +32,7 @@ def failure(results: Iterable[GateResult]) -> Failed | None:
     failed = [result for result in results if result.required and not result.passed]
     if not failed:
         return None
-    reason = "; ".join(f"the gate {result.name} did not pass: {result.reason}" for result in failed)
+    reason = "; ".join(result.said for result in failed)
     tail = "\n".join(result.tail for result in failed if result.tail)
     return Failed(cause=FailureCause.GATE, reason=reason, tail=tail, gates=results)
 

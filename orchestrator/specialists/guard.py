@@ -53,6 +53,7 @@ def serve(control: socket.socket) -> None:
             is_open = bool(word)
             if given:
                 client = socket.socket(fileno=given[0])
+                client.setblocking(True)  # gevent and eventlet make sockets that do not wait
                 pid = os.fork()
                 if not pid:
                     for other in (control, *reapers.values()):

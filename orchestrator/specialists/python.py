@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import inspect
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.models import Blocked, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
 from orchestrator.sections import Limits
-from orchestrator.specialists import interruption
+from orchestrator.specialists import interruption, values
 from orchestrator.specialists.text import as_text, shorten, within
 
 if TYPE_CHECKING:
@@ -37,14 +39,23 @@ class PythonRunner:
     timeout: float | None = None
 
     def perform(self, context: Context) -> Outcome:
-        """Call the function. What it raises passes through.
+        """Call the function, to its end where it is an `async def`. What it raises passes through.
 
         Raises:
             TimeoutError: It was interrupted at its time limit.
         """
+        if wrong := values.promised(self.function):
+            reason = f"the specialist was not called: it returns a {wrong}, which JSON cannot hold; {values.ADVICE}"
+            return Failed(cause=FailureCause.CODE, reason=reason, retry=False)
         with alarm(self.timeout):
             value = self.function(context)
+            if inspect.isawaitable(value):
+                value = asyncio.run(_ended(value))
         return outcome_of(value, self.limits)
+
+
+async def _ended(value: Awaitable[Any]) -> Any:
+    return await value
 
 
 @contextlib.contextmanager
@@ -93,8 +104,8 @@ def _kernels_alarm(seconds: float) -> Iterator[None]:
 def outcome_of(value: object, limits: Limits) -> Outcome:
     """The outcome that a returned value stands for.
 
-    An outcome is taken as it is, a text is a summary, None is done without a word, and any other JSON value is
-    the result. What is no JSON, or is over `limits.result`, is a failure that says so.
+    An outcome is taken as it is, a text is a summary, None is done without a word, and any other value that JSON can
+    hold is the result (see `values`). What it cannot hold, or is over `limits.result`, is a failure that says so.
 
     Example:
         >>> outcome_of("42 tests pass", Limits()).summary
@@ -103,7 +114,7 @@ def outcome_of(value: object, limits: Limits) -> Outcome:
     try:
         return within(_outcome(value), limits)
     except (TypeError, ValueError, RecursionError) as error:
-        reason = f"the specialist returned a {type(value).__name__} that JSON cannot hold: {error}"
+        reason = f"the specialist returned a {type(value).__name__} that JSON cannot hold: {error}; {values.ADVICE}"
         return Failed(cause=FailureCause.CODE, reason=as_text(shorten(reason, 500)))
 
 
@@ -125,6 +136,6 @@ def _json(value: object) -> Any:
     Raises:
         TypeError, ValueError, RecursionError: It is no JSON value (NaN, a cycle, a lone surrogate, an object).
     """
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=values.plain)
     text.encode()
     return json.loads(text)

@@ -83,3 +83,23 @@ def test_the_commands_of_the_readme_exist() -> None:
 
     offered = set(re.findall(r"^│ ([a-z][a-z-]*) ", listed.stdout, re.M))
     assert named == offered
+
+
+def test_the_code_of_the_readme_passes_a_strict_type_checker(tmp_path: Path) -> None:
+    # Given the code of the README, and what users may write beside it
+    for language, text in blocks():
+        if language == "python":
+            write(text, tmp_path)
+    (tmp_path / "more.py").write_text(
+        "from orchestrator import Feature, Retries, Task, plan\n\n"
+        'tasks = [Task(id="a", tags=["b"], depends_on=["c"], retries=3, estimate="25m", run="echo 1")]\n'
+        'tasks += [Task(id="b", tags=("b",), retries=Retries(max=1, backoff="1s"), run=("echo", "1"))]\n'
+        'print(plan(Feature(title="a", strategy="dataflow", tasks=tasks)).cap)\n'
+    )
+    # When a type checker looks, without a plugin
+    checked = subprocess.run(
+        [str(BIN / "mypy"), "--strict", "--config-file=", f"--cache-dir={tmp_path / 'cache'}", "."],
+        cwd=tmp_path, env=tools(), capture_output=True, text=True, timeout=PATIENCE * 3,
+    )  # fmt: skip
+    # Then it has nothing to say
+    assert checked.returncode == 0, checked.stdout + checked.stderr

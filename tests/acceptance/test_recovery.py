@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator.models import Feature, FeatureStatus, Task, TaskStatus
+from orchestrator.models import Feature, FeatureStatus, Task
 from tests.acceptance.conftest import MakeProject, Project, all_events
 from tests.redis_server import KilledRedis, killable
 from tests.waiting import wait_until
@@ -22,8 +22,8 @@ ALONE = ("--without-mingle", "--without-gossip", "--pool", "prefork")
 
 
 def noting(file: Path, name: str, seconds: float, **fields: object) -> Task:
-    """A task that takes a while and appends its id to a file at its end: what ran, and how often."""
-    command = ("sh", "-c", f"sleep {seconds}; echo {name} >> {file}")
+    """A task that takes a while, and appends its id to FILE.begun at its start, and to FILE at its end."""
+    command = ("sh", "-c", f"echo {name} >> {file}.begun; sleep {seconds}; echo {name} >> {file}")
     return Task.model_validate({"id": name, "run": command, **fields})
 
 
@@ -133,7 +133,7 @@ def test_a_redis_that_is_away_for_a_while_costs_nothing_but_time(
             tasks=[noting(file, name, 2) for name in names],
         )
     )
-    wait_until(lambda: handle.progress().counts.get(TaskStatus.IN_PROGRESS) == 4)
+    wait_until(partial(has_run, project.folder / "ran.begun", 4))
 
     # When Redis is killed, and all that runs ends meanwhile
     killed_redis.kill()

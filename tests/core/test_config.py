@@ -10,9 +10,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+import orchestrator
 from orchestrator import config, errors
 from orchestrator.config import Settings
 from orchestrator.config_template import template
+from orchestrator.models import Feature, Task
 from orchestrator.sections import SHIPPED_SPECIALISTS, Section, SpecialistSettings
 
 pytestmark = pytest.mark.bounds
@@ -53,6 +55,24 @@ def test_without_a_file_everything_is_at_its_default() -> None:
     assert settings.parallelism.max_parallel_tasks == 5
     assert settings.is_embedded
     assert settings.inline_commands
+
+
+@pytest.mark.parametrize("number", ["true", "1_0", "1:30"])
+def test_what_is_no_number_in_yaml_1_2_is_none_in_the_configuration(number: str) -> None:
+    assert mistakes(f"parallelism: {{max_parallel_tasks: {number}}}")[0].startswith(
+        "parallelism.max_parallel_tasks"
+    )
+
+
+def test_numbers_anchors_and_merges_of_the_configuration_are_those_of_a_feature_file() -> None:
+    write(
+        "x-gpu: &gpu {timeout: 010}\nx-slow: &slow {timeout: 1h, concurrency: 2}\n"
+        "specialists:\n  reviewer: {<<: *gpu, <<: *slow}\n"
+    )
+
+    reviewer = config.load().specialists["reviewer"]
+
+    assert (reviewer.timeout, reviewer.concurrency) == (10, 2)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "parallelism:\nredis:\nspecialists:\n"])
@@ -133,7 +153,7 @@ def test_what_a_file_says_of_a_specialist_is_laid_over_what_ships() -> None:
     assert (senior.command, senior.title, senior.model_tier) == (
         ("work", "hard"),
         "Senior Engineer",
-        "advanced",
+        "sonnet",
     )
     assert set(SHIPPED_SPECIALISTS) < set(settings.specialists)
     assert (settings.title("code-reviewer"), settings.queue("code-reviewer")) == (
@@ -185,7 +205,7 @@ def test_tags_in_the_file_are_laid_over_those_that_ship() -> None:
         ),
         (
             "parallelism: {respect_dependencies: false}",
-            "parallelism.respect_dependencies ('False'): cannot be false",
+            "parallelism.respect_dependencies ('false'): cannot be false",
         ),
         ("parallelism: fast", "parallelism ('fast'): is a section; write its settings below it"),
         ("imports: a", "imports ('a'): write a list, such as [one, two]"),
@@ -200,8 +220,8 @@ def test_tags_in_the_file_are_laid_over_those_that_ship() -> None:
             "specialists.x.timeout ('9x'): a duration is a number of seconds or",
         ),
         (
-            "specialists: {Big Boss: {}}",
-            "specialists.Big Boss ('Big Boss'): a name has small letters, digits",
+            "specialists: {Big_Boss: {}}",
+            "specialists.Big_Boss ('Big_Boss'): a name has small letters, digits",
         ),
         ('specialists: {"x\\n": {}}', "specialists.x"),
         ("redis: {url: 'http://x'}", "redis.url: is no Redis URL; write redis://host:6379/0"),
@@ -442,3 +462,68 @@ def test_a_mapping_that_is_not_written_in_lines_is_left_alone() -> None:
     with pytest.raises(errors.CannotRemember, match="logo: senior-engineer"):
         config.remember(["logo"], "senior-engineer", config.load())
     assert file.read_text("utf-8") == "specialist_routing: {mapping: {art: feature-architect}}"
+
+
+def test_a_plan_from_python_uses_the_configuration() -> None:
+    write("parallelism: {max_parallel_tasks: 3}\nlimits: {tasks: 2}\n")
+    tasks = [Task(id=f"T{number}") for number in range(3)]
+
+    assert orchestrator.plan(Feature(title="x", tasks=tasks[:2])).cap == 3
+    assert orchestrator.plan(Feature(title="x", tasks=tasks[:2]), cap=1).cap == 1
+    with pytest.raises(errors.InvalidFeature, match="at most 2 are allowed"):
+        orchestrator.plan(Feature(title="x", tasks=tasks))
+
+
+def test_a_file_that_is_large_is_refused_before_it_is_read() -> None:
+    assert mistakes("#" + "x" * config.LARGEST) == ["it is larger than 500,000 bytes"]
+
+
+def test_of_many_mistakes_some_are_named() -> None:
+    text = "specialists:\n" + "".join(f"  s{number}: {{commandx: 1}}\n" for number in range(5_000))
+    write(text)
+    with pytest.raises(errors.InvalidConfiguration, match="at least 100 mistakes") as caught:
+        config.load()
+    assert str(caught.value).count("unknown setting") == config.MOST_SHOWN
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("resources: {'a b': 1}", "resources.a b ('a b'): a name has at most 63 letters"),
+        ("redis: {prefix: 'a b'}", "redis.prefix: write at most 32 letters"),
+        ("specialists: {a: {queue: 'a b'}}", "specialists.a.queue ('a b'): write at most 100 letters"),
+        ("specialists: {a: {user: 'a b'}}", "specialists.a.user ('a b'): write at most 32 small letters"),
+        (
+            "specialists: {a: {pass_env: ['a b']}}",
+            "specialists.a.pass_env.0 ('a b'): write the name of a variable",
+        ),
+        ("specialists: {a: {python: 'a b'}}", "specialists.a.python ('a b'): write \"package.module:name\""),
+    ],
+)
+def test_the_form_of_a_text_is_said_in_words(text: str, said: str) -> None:
+    assert mistakes(text)[0].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("imports: [hooks]", "imports hooks"),
+        ("specialists: {reviewer: {command: [x/review.sh, now]}}", "runs x/review.sh"),
+        ("specialists: {reviewer: {python: 'review:work'}}", "imports review"),
+        ("redis: {redis_server: redis-server-8}", "starts redis-server-8"),
+        ("notifications: [{events: ['*'], command: [x/tell.sh]}]", "runs x/tell.sh"),
+        (
+            "quality_gates: {enabled: true, task_gates: {testing: [{name: g, command: [x/gate.sh]}]}}",
+            "runs x/gate.sh",
+        ),
+        (
+            "quality_gates: {enabled: true, feature_gates: {completion: [{name: g, python: 'gates:check'}]}}",
+            "imports gates",
+        ),
+        ("quality_gates: {task_gates: {testing: [{name: g, command: [x/gate.sh]}]}}", ""),
+    ],
+)
+def test_all_that_the_folder_makes_a_command_start_is_said(text: str, said: str) -> None:
+    """They say in one line what the configuration makes them import or start: gates and notifications too."""
+    write(text)
+    assert config.load().starts == said

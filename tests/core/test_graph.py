@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -145,15 +146,27 @@ def test_a_graph_without_cycles_has_none(edges: Drawn) -> None:
     assert graph.knots(edges) == []
 
 
-@given(any_graphs())
-def test_removing_the_proposed_edges_leaves_no_cycle(edges: Drawn) -> None:
+@given(any_graphs(), st.sampled_from([0, 100, 10**6]))
+def test_removing_the_proposed_edges_leaves_no_cycle(edges: Drawn, effort: int) -> None:
     found = graph.cycles(edges)
 
-    chosen = graph.cuts(edges, found, most=100)
+    chosen = graph.cuts(edges, found, effort=effort)
 
     assert graph.cycles(without(edges, {edge for edge, _ in chosen})) == []
     assert bool(chosen) == bool(found)
     assert sum(breaks for _, breaks in chosen) >= len(found)
+
+
+@given(st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=4, unique=True), max_size=12))
+def test_the_breaker_that_is_in_most_of_the_cycles_left_is_chosen_again_and_again(
+    rings: list[list[int]],
+) -> None:
+    left, chosen = rings, []
+    while left:
+        chosen += Counter(item for ring in left for item in ring).most_common(1)
+        left = [ring for ring in left if chosen[-1][0] not in ring]
+
+    assert graph.breakers(rings) == chosen
 
 
 @given(any_graphs())

@@ -18,6 +18,7 @@ from orchestrator.models import (
     Failed,
     FailureCause,
     FeatureStatus,
+    GateResult,
     Outcome,
     Retries,
     RetryLater,
@@ -222,3 +223,11 @@ def test_what_follows(
 ) -> None:
     facts = Facts("auth", FeatureStatus.IN_DEVELOPMENT, launched=launched, finished=finished)
     assert lifecycle.follow_up(facts) == commands
+
+
+def test_a_gate_that_let_completed_work_through_is_in_the_event() -> None:
+    gate = GateResult(name="style", stage="testing", passed=False, required=False, reason="exit code 1")
+    move = lifecycle.conclude(FLOW, Completed(gates=(gate,)), Retries())
+    assert (move.cause, move.note) == ("gate", "the gate style did not pass: exit code 1")
+    passed = lifecycle.conclude(FLOW, Completed(gates=(gate.model_copy(update={"passed": True}),)), Retries())
+    assert (passed.cause, passed.note) == ("", "")

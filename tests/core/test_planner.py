@@ -334,7 +334,9 @@ def test_of_many_cycles_ten_are_shown() -> None:
     assert "12 circular dependencies" in text
     assert text.count(" → ") == 20
     assert "  and 2 more\n" in text
-    assert "plan again: there may be more to remove" in text
+    assert text.count("depends_on: ") == 10
+    assert "  - and remove 2 more; `--json` names them all\n" in text
+    assert len(refusal.value.remove) == 12
 
 
 @pytest.mark.parametrize("strategy", [Strategy.SEQUENTIAL, Strategy.BATCHED, Strategy.DATAFLOW])

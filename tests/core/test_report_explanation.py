@@ -16,6 +16,7 @@ from orchestrator.models import (
     TaskState,
 )
 from orchestrator.report import explanation, standing
+from orchestrator.sketch import Sketch
 from orchestrator.workers import Worker
 from tests.core.factories import NOW, TESTS_FAIL, failed, progress, running, state, task
 
@@ -45,6 +46,7 @@ def explain(
     outcome: Outcome | None = None,
     listeners: Mapping[str, Sequence[Worker]] | None = None,
     limit: Limit | None = None,
+    before: Sketch | None = None,
     **fields: Any,
 ) -> explanation.Explanation:
     return explanation.explain(
@@ -57,6 +59,7 @@ def explain(
         route=route(),
         listeners=listeners,
         limit=limit,
+        before=before,
     )
 
 
@@ -248,3 +251,24 @@ def test_a_paused_feature_says_so_before_its_limit() -> None:
     assert found.answer == "T5 waits for max_parallel_total, and its feature is paused."
     assert found.next == ("orchestrator resume login-1",)
     assert "1 waiting for a limit" in standing.progress_line(paused)
+
+
+def test_a_queued_task_of_a_paused_feature_waits_for_no_slot() -> None:
+    found = explain(state("T5", phase="queued"), of=progress(is_paused=True, in_flight=2))
+    assert found.answer == "T5 is ready, and its feature is paused."
+    assert found.next == ("orchestrator resume login-1",)
+
+
+def test_of_many_that_hold_a_batch_open_those_not_looked_at_are_counted() -> None:
+    wide = progress(batch_total=60_000, batch_resolved=10)
+    others = [state(f"T{at}", phase="queued") for at in range(50)]
+    found = explain(state("U1", phase="waiting", batch=2), *others, of=wide)
+    assert found.details[-1 - 1] == "and 59,978 more tasks"
+
+
+def test_a_task_that_runs_says_how_long_it_took_before() -> None:
+    found = explain(running("T5"), before=Sketch(12, 41.0, 63.0))
+    assert (
+        "In earlier features of this title it took 41s as a rule (12 times; 9 of 10 times at most 1m 3s)"
+        in (found.details)
+    )

@@ -84,11 +84,33 @@ def test_where_nothing_runs_side_by_side_the_plan_says_so() -> None:
     assert "Bottlenecks" not in shown
 
 
-def test_guessed_durations_are_marked() -> None:
-    shown = text(feature(task("T1", estimate=None, complexity=2), task("T2")))
+def test_where_it_is_not_known_how_long_a_task_takes_no_time_is_told_that_rests_on_it() -> None:
+    # Given a task without an estimate in the first batch
+    tasks = [task("T1", estimate=None, complexity=2), task("T2"), task("T3", "T1")]
 
-    assert "Expected ≈ 10m against ≈ 20m" in shown
-    assert "guessed from their complexity" in shown
+    shown = text(feature(*tasks))
+
+    # Then only the second batch has a time
+    assert "Batch 1: T1, T2 (parallel)" in shown
+    assert "Batch 2: T3 (10m)" in shown
+    assert "Critical path, by complexity: T1 → T3\n" in shown
+    assert "not known: 2 tasks have an estimate, 1 task has none and was never completed before" in shown
+    assert "Expected" not in shown
+    assert "barrier" not in shown
+
+
+def test_what_was_learned_is_a_time_and_the_plan_says_where_it_is_from() -> None:
+    tasks = [task("T1", estimate=None, complexity=2), task("T2")]
+
+    shown = "\n".join(plan_lines(plan(feature(*tasks), learned={"T1": 90.0, "T2": 1.0})))
+
+    assert "Batch 1: T2, T1 (parallel, 10m)" in shown  # the estimate of T2 goes before what was learned of it
+    assert "Expected 10m against 11m 30s one after the other" in shown
+    assert "1 task has an estimate, 1 task takes the median of its earlier runs" in shown
+
+
+def test_a_batch_that_runs_one_task_at_a_time_is_not_called_parallel() -> None:
+    assert "parallel" not in text(feature(task("T1"), task("T2")), cap=1)
 
 
 def test_a_huge_plan_stays_readable() -> None:

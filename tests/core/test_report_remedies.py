@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator import graph
 from orchestrator.contract import needs
+from orchestrator.models import TaskState
 from orchestrator.report import remedies
 from tests.core.factories import TESTS_FAIL, authentication, failed, progress, running, state
 
@@ -48,7 +49,7 @@ def test_all_that_needs_a_person_is_named_with_its_command() -> None:
         ("T3: waits for a review", "orchestrator approve login-1 T3"),
         ("T4: waits for a specialist", 'orchestrator assign login-1 T4 "SPECIALIST"'),
         ("T5: on-hold", "orchestrator resume login-1 T5"),
-        ("batch 1 is overdue", "orchestrator status login-1"),
+        ("batch 1 is overdue", "orchestrator logs login-1 T6"),
     ]
     assert needs.of_feature(progress(status="completed"), states) == []
 
@@ -65,3 +66,31 @@ def test_a_feature_that_waits_names_its_own_command() -> None:
     )
     waiting = progress(status="on-hold", batch_resolved=5, in_flight=0, queued=0)
     assert needs.of_feature(waiting)[0].actions[0].command == "orchestrator launch login-1"
+
+
+def _batches() -> list[TaskState]:
+    return [
+        state("T1", batch=1, status="failed"),
+        state("T2", batch=1, status="completed", resolved=True),
+        state("T3", batch=2, depends_on=("T1",)),
+        state("T4", batch=2, depends_on=("T2",)),
+        state("T5", batch=3, depends_on=("T4",)),
+    ]
+
+
+def test_what_a_stopped_batch_holds_up_is_said_and_what_of_it_dataflow_would_do() -> None:
+    found = remedies.standstill(progress(status="blocked", batch=1), _batches())
+
+    assert found is not None
+    assert (found.tasks, found.last, found.independent, found.names) == (3, 3, 2, ("T4", "T5"))
+    assert remedies.standstill_line(found) == (
+        "Batch 1 holds up 3 tasks of batches 2 to 3. 2 of them depend on nothing that stopped: T4, T5. "
+        "In dataflow these go on."
+    )
+
+
+def test_nothing_stands_still_in_dataflow_nor_where_nothing_stopped() -> None:
+    going = [one for one in _batches() if one.id != "T1"]
+
+    assert remedies.standstill(progress(strategy="dataflow", batch=1), _batches()) is None
+    assert remedies.standstill(progress(batch=1), [one for one in going if one.id != "T3"]) is None

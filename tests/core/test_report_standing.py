@@ -77,3 +77,27 @@ def test_a_batch_ahead_waits_for_no_batch_in_dataflow() -> None:
     line = standing.batch_line(progress(strategy="dataflow"), 2, 3)
 
     assert line == "Batch 2: 3 tasks, each starting when its own dependencies are complete"
+
+
+@pytest.mark.parametrize("phase", ["queued", "limited", "delayed"])
+def test_what_is_ready_in_a_paused_feature_waits_for_no_slot(phase: str) -> None:
+    paused = progress(is_paused=True, in_flight=0)
+    assert standing.why(state("T1", phase=phase, due=NOW + 4), paused, NOW) == "the feature is paused"
+
+
+def test_skipped_tasks_are_no_share_that_is_missing() -> None:
+    done = progress(status="completed", total=4, counts={"completed": 3, "cancelled": 1}, resolved=4)
+    assert "3/4 tasks complete, 1 skipped (100%)" in standing.progress_line(done)
+
+
+def test_of_an_overdue_wide_batch_a_few_that_run_are_shown_and_the_others_counted() -> None:
+    # Given 3,000 tasks, of which 40 run, the last one for longest
+    states = [running(f"R{at}").model_copy(update={"started": NOW - at}) for at in range(40)]
+    states += [state(f"T{at}", phase="queued") for at in range(2_959)] + [failed("F1")]
+    late = progress(overdue=1, batch_ran=60, batch_due=30)
+
+    lines = standing.overdue_lines(late, states, NOW, {})
+
+    assert len(lines) == 14
+    assert lines[1].startswith("  R39: running for 39s")
+    assert lines[-1] == "  and 28 running, 2,959 queued, 1 failed"

@@ -9,6 +9,7 @@ import pytest
 from orchestrator import errors, routing
 from orchestrator.config import Settings
 from orchestrator.models import Feature, Route, Task
+from orchestrator.report.routes import fallback_lines, recommendation_lines
 from orchestrator.sections import SHIPPED_MAPPING
 
 
@@ -166,3 +167,50 @@ def test_tasks_alike_are_matched_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert len(routing.route(feature, settings())) == 50
     assert len(asked) == 1
+
+
+# who does an enqueued task, and what is recommended
+
+
+def test_an_enqueued_task_is_with_whom_it_is_stored() -> None:
+    chosen = settings()
+    handling = Settings(error_handling={"escalate_technical_to": "senior-engineer"})
+
+    def stands(who: str, given: Settings = chosen, *, escalated: bool = False) -> tuple[str, str, str]:
+        found = routing.standing(task("backend"), who, given, escalated=escalated)
+        return found.specialist, found.queue, found.rule
+
+    assert stands("implementation-specialist") == (
+        "implementation-specialist",
+        "implementation-specialist",
+        "tag",
+    )
+    assert stands("reviewer") == ("reviewer", "reviews", "assigned")
+    assert stands("senior-engineer", handling, escalated=True)[2] == "escalated"
+    assert stands("elsewhere") == ("elsewhere", "elsewhere", "assigned")
+    assert stands("")[2] == "nobody"
+
+
+def test_a_recommendation_is_a_line_and_names_the_domains_where_no_tag_matches() -> None:
+    found = routing.by_tags(["backend", "bug"], Settings())
+    assert recommendation_lines(found, routing.domains(Settings())) == ["senior-engineer sonnet (tag bug)"]
+
+    lost = routing.by_tags(["bakend"], Settings())
+    near = routing.near(["bakend"], Settings())
+    assert recommendation_lines(lost, routing.domains(Settings()), near) == [
+        "implementation-specialist haiku (default, no tag matches)",
+        "  database: implementation-specialist",
+        "  frontend: implementation-specialist",
+        "  backend: implementation-specialist",
+        "Did you mean backend?",
+    ]
+    assert routing.by_tags(["ops"], Settings()).suggestions[:3] == ("database", "frontend", "backend")
+    with pytest.raises(errors.BadTags, match="cannot be tags"):
+        routing.by_tags(["a\x01"], Settings())
+
+
+def test_the_fallback_is_said_once_for_each_cause() -> None:
+    tasks = (task(task_id="A"), task(task_id="B"), task("ops", task_id="C"), task("bug", task_id="D"))
+    lines = fallback_lines(tasks, routing.route(Feature(title="F", tasks=tasks), Settings()))
+
+    assert [line.split(". ")[0] for line in lines] == ["No tags: A, B", "No mapped tag (ops): C"]

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from orchestrator import config, embedded, supervisor
+from orchestrator.cli import live
 from orchestrator.sections import SHIPPED_SPECIALISTS
 from tests.redis_server import serve
 from tests.waiting import wait_until
@@ -402,6 +403,31 @@ def test_limits_are_shown_and_changed(project: Project) -> None:
     assert project.json("limits", "reset") == {}
 
 
+def test_a_feature_is_found_by_the_beginning_of_its_id_and_given_up_with_a_note(project: Project) -> None:
+    # Given two features whose ids begin alike
+    project.type("enqueue", project.feature("prefix-one", task("T1", "/bin/false")))
+    project.type("run", project.feature("prefix-two", task("T1")))
+    # When one of them is named by enough of its id
+    shown = project.type("status", "prefix-o")
+    unclear = project.type("status", "prefix")
+    # Then it is the one, and what is not clear or too short is refused
+    assert "prefix-one" in shown.stdout
+    assert unclear.returncode == 2
+    assert "begins with prefix: prefix-one, prefix-two. Write more of it." in unclear.stderr
+    assert "No feature has the id pre." in project.type("status", "pre").stderr
+    assert project.type("fail", "prefix-o", "--note", "no need").returncode == 0
+    assert project.json("status", "prefix-one")["status"] == "failed"
+
+
+def test_what_a_task_took_is_the_estimate_of_the_next_run_and_the_plan_says_so(project: Project) -> None:
+    file = project.feature("learn-1", task("T1"), title="Learn")
+    assert "1 task has none and was never completed before" in project.type("plan", file).stdout
+    project.type("run", file)
+    again = project.type("plan", file).stdout
+    assert "1 task takes the median of its earlier runs" in again
+    assert "Expected " in again
+
+
 def test_an_unknown_feature_or_task_is_told(project: Project) -> None:
     project.type("run", project.feature("known", task("T1")))
     assert project.json("explain", "known", "T9")["code"] == "no-such-task"
@@ -503,3 +529,18 @@ def test_up_runs_until_it_is_told_to_stop(private: Project) -> None:
         rest, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "Warm shutdown" in rest
+
+
+def test_colours_that_are_forced_into_a_file_bring_no_cursor_with_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given an output that is no terminal, and colours that are asked for
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    written: list[str] = []
+    monkeypatch.setattr(live, "_draw", lambda *_: written.append("a view that is drawn again and again"))
+    monkeypatch.setattr(live, "_write", lambda *_: written.append("lines"))
+    # When a feature is watched
+    nothing: Any = None
+    live.watch(nothing, nothing, nothing, live=True)
+    # Then lines are written
+    assert written == ["lines"]

@@ -474,3 +474,20 @@ def test_what_a_task_needs_has_to_be_there(limited: Client) -> None:
     with pytest.raises(errors.NoSuchResource, match="T2 needs the resource tpu"):
         handle.add_task(task("T2", run=["true"], resources=["tpu"]))
     assert [state.id for state in handle.states()] == ["T1"]
+
+
+@pytest.mark.parametrize("name", ["T0", "T7", "U1"], ids=["launched", "queued", "in the next batch"])
+def test_why_a_task_waits_is_read_without_the_whole_feature(
+    client: Client, server: redis.Redis, name: str
+) -> None:
+    def bytes_read(size: int) -> int:
+        tasks = [runs(f"T{at}") for at in range(size)]
+        handle = client.enqueue(a_feature(*tasks, runs("U1", "T1"), id=f"of-{size}"))
+        info: Any = server.info("stats")
+        assert name in {state.id for state in handle.around(name)}
+        now: Any = server.info("stats")
+        return int(now["total_net_output_bytes"] - info["total_net_output_bytes"])
+
+    small, large = bytes_read(100), bytes_read(10_000)
+    # What waits for a batch reads who is in it, and no more
+    assert large < small + (10_000 * 30 if name == "U1" else 2_000)

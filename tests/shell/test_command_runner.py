@@ -820,3 +820,26 @@ def test_a_context_is_asked_about_once_a_poll(tmp_path: Path) -> None:
         summary="done", tail="done\n"
     )
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (b"#!/bin/sh\r\necho hi\r\n", "Windows"),
+        (b"#!/opt/none/python\n", "its first line names /opt/none/python, which is not there"),
+        (b"echo hi\n", "its first line names no program to run it with, such as #!/bin/sh"),
+    ],
+)
+def test_a_script_whose_first_line_is_wrong_is_explained(tmp_path: Path, written: bytes, said: str) -> None:
+    script = tmp_path / "build.sh"
+    script.write_bytes(written)
+    script.chmod(0o755)
+
+    outcome = run((str(script),), tmp_path)
+
+    assert isinstance(outcome, Failed)
+    assert said in outcome.reason
+
+
+def test_a_path_that_only_a_shell_expands_is_explained(tmp_path: Path) -> None:
+    assert "write the path of the folder" in run(("~/build.sh",), tmp_path).reason

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator import Feature, cli, config, errors, plan
-from orchestrator.contract import catalogue, schemas, shapes
+from orchestrator import Feature, cli, config, errors, plan, planner, routing
+from orchestrator.config import Settings
+from orchestrator.contract import catalogue, schemas, shapes, views
 from orchestrator.contract.compact import select
 from orchestrator.models import Blocked, Completed, Failed, FailureCause, Outcome, Task
 from orchestrator.store import Store
@@ -48,9 +49,7 @@ def type_(
 
     def run(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["orchestrator", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0), capsys.readouterr().out
+        return int(cli.run() or 0), capsys.readouterr().out
 
     return run
 
@@ -188,6 +187,30 @@ def test_answers_are_as_their_schemas_say(store: Store, ask: Callable[..., Any])
 def test_the_page_of_schemas_and_codes_is_as_the_code_has_them() -> None:
     written = json.loads(Path(__file__).parents[2].joinpath("docs", "schemas.json").read_text("utf-8"))
     assert written == json.loads(json.dumps(schemas.everything())), "run `make schemas`"
+
+
+def test_a_plan_has_no_seconds_that_nobody_knows_and_says_where_those_it_has_are_from() -> None:
+    # Given a task with an estimate, one that took 90 s before, and one of which nothing is known
+    tasks = [Task(id="T1", estimate=60), Task(id="T2"), Task(id="T3", depends_on=["T1"])]
+    feature = Feature(title="Login", tasks=tasks)
+    routes = routing.route(feature, Settings())
+
+    found = select(views.plan(planner.plan(feature, learned={"T2": 90.0}), routes))
+
+    assert found["sources"] == {"written": 1, "learned": 1, "unknown": 1}
+    assert [batch.get("seconds") for batch in found["batches"]] == [90, None]
+    assert "seconds" not in found
+    assert "total_seconds" not in found
+
+
+def test_the_plan_of_a_large_feature_is_small_and_counts_what_it_leaves_out() -> None:
+    feature = Feature(title="Large", tasks=[Task(id=f"T{number}") for number in range(20_000)])
+    routes = routing.route(feature, Settings())
+
+    found = select(views.plan(planner.plan(feature), routes))
+
+    assert len(json.dumps(found)) < 4_000
+    assert found["batches"][0]["total"] == found["routes"][0]["total"] == 20_000
 
 
 def test_only_the_fields_that_are_asked_for_are_there(
@@ -403,6 +426,12 @@ def test_tasks_are_added_from_a_file_or_with_each_field(store: Store, ask: Calla
     assert added.params == {"url": "x", "n": 3}
     Path("none.yaml").write_text("just a text", "utf-8")
     assert ask("add-task", run.id, "--file", "none.yaml")["code"] == "bad-task"
+    refused = ask(
+        "add-task", run.id, "T6", "--run", "echo a && false", "--complexity", "5", "--estimate", "1:30"
+    )
+    assert (refused["code"], refused["subject"]) == ("bad-task", {"source": "T6"})
+    assert refused["cause"].startswith('estimate: "1:30": a duration is a number of seconds')
+    assert '; run: "echo a && false": has &&, which means something to a shell' in refused["cause"]
 
 
 def test_specialists_are_listed_with_what_routes_to_them(ask: Callable[..., Any]) -> None:

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from orchestrator import drawing, errors, feature_file, planner, routing
+from orchestrator import drawing, errors, feature_file, picture, planner, routing
 from orchestrator.config import Settings
 from orchestrator.models import Feature
 from orchestrator.report import plans
@@ -124,9 +124,10 @@ def work_through(data: bytes, is_json: bool) -> list[str]:
     plan = planner.plan(feature, 5)
     assert set(routing.route(feature, Settings())) == {task.id for task in feature.tasks}
     assert Feature.model_validate_json(feature.model_dump_json()) == feature
-    drawn = drawing.svg(feature, plan)
+    found = picture.folded(picture.whole(feature, [batch.tasks for batch in plan.batches]))
+    drawn = drawing.svg(found)
     assert "<script" not in drawn
-    return [*plans.plan_lines(plan), drawing.mermaid(feature, plan), drawing.dot(feature, plan), drawn]
+    return [*plans.plan_lines(plan), drawing.mermaid(found), drawing.dot(found), drawn]
 
 
 @settings(max_examples=300)

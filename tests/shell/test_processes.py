@@ -109,6 +109,25 @@ def test_whatever_a_command_started_is_gone_when_it_is_ended(
 
 
 @linux
+def test_a_command_whose_start_is_interrupted_is_gone_too(
+    a_daemon: Callable[[str], Daemon], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(BaseException):
+        pass
+
+    def is_interrupted(*_: object) -> bool:
+        wait_until(daemon.is_there)
+        monkeypatch.undo()
+        raise Interrupted
+
+    daemon = a_daemon(ESCAPES["a daemon"])
+    monkeypatch.setattr(Tree, "_listen", is_interrupted)
+    with pytest.raises(Interrupted), a_tree(*daemon.script):
+        pass
+    assert not is_running(daemon.pid)
+
+
+@linux
 def test_what_a_command_left_behind_is_ended_too(a_daemon: Callable[[str], Daemon]) -> None:
     daemon = a_daemon("(setsid sh -c '{}' &); while [ ! -e " + "$0 ]; do sleep 0.01; done; exit 3")
     with a_tree(*daemon.script, str(daemon.file)) as tree:
@@ -247,6 +266,28 @@ def test_many_commands_at_once_do_not_mix() -> None:
     for thread in threads:
         thread.join()
     assert sorted(codes) == list(range(20))
+
+
+def test_an_order_that_comes_late_over_a_socket_that_does_not_wait_is_waited_for() -> None:
+    # Given a socket as eventlet makes it, handed over by a worker that is busy before it writes the order
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Path(os.devnull).open("r+b") as nothing:
+        theirs.setblocking(False)
+        processes._guard.hand_over([theirs.fileno(), *[nothing.fileno()] * 3])
+        theirs.close()
+        guard_process = psutil.Process(processes._guard.process.pid)  # type: ignore[union-attr]
+
+        def is_asleep() -> bool:
+            return any(reaper.status() == psutil.STATUS_SLEEPING for reaper in guard_process.children())
+
+        ours.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):  # until the reaper has looked for the order
+            assert ours.recv(1), "the reaper ended"
+        ours.settimeout(PATIENCE)
+        wait_until(is_asleep)
+        order = {"command": ["true"], "cwd": "/", "env": {}}
+        ours.sendall(json.dumps(order).encode() + b"\n")
+        assert "pid" in json.loads(ours.makefile().readline())
 
 
 def test_a_command_may_end_by_what_its_worker_ignores() -> None:

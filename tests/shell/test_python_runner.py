@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+import decimal
+import enum
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from orchestrator.sections import Limits
-from orchestrator.specialists import Blocked, Cancelled, Completed, Context, Failed, FailureCause, RetryLater
+from orchestrator.specialists import (
+    Blocked,
+    Cancelled,
+    Completed,
+    Context,
+    Failed,
+    FailureCause,
+    RetryLater,
+    values,
+)
 from orchestrator.specialists.python import PythonRunner, outcome_of
 from tests.shell.contexts import a_context
+
+
+@dataclass
+class Point:
+    x: int
+    y: decimal.Decimal
+
+
+class Page(BaseModel):
+    day: datetime.date
+
+
+class Colour(enum.Enum):
+    RED = 1
+
 
 SMALL = Limits(result=200, tail=100)
 
@@ -25,6 +56,14 @@ SMALL = Limits(result=200, tail=100)
         ([1, "two", None], Completed(result=[1, "two", None])),
         ((1, 2), Completed(result=[1, 2])),
         (True, Completed(result=True)),
+        (datetime.date(2000, 1, 1), Completed(result="2000-01-01")),
+        ({"at": datetime.datetime(2000, 1, 1, 2, 3)}, Completed(result={"at": "2000-01-01T02:03:00"})),
+        (decimal.Decimal("1.50"), Completed(result="1.50")),
+        ([uuid.UUID(int=1)], Completed(result=["00000000-0000-0000-0000-000000000001"])),
+        ({"file": Path("a/b")}, Completed(result={"file": "a/b"})),
+        (Point(1, decimal.Decimal(2)), Completed(result={"x": 1, "y": "2"})),
+        (Page(day=datetime.date(2000, 1, 1)), Completed(result={"day": "2000-01-01"})),
+        (Colour.RED, Completed(result=1)),
         (0, Completed(result=0)),
         ({1: "one"}, Completed(result={"1": "one"})),
         (Completed(summary="done", result=[1]), Completed(summary="done", result=[1])),
@@ -55,7 +94,7 @@ def a_tower(height: int) -> list[Any]:
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
-        (datetime.date(2000, 1, 1), "returned a date that JSON cannot hold"),
+        ({1, 2}, "returned a set that JSON cannot hold"),
         ({"at": object()}, "returned a dict that JSON cannot hold"),
         (float("nan"), "returned a float that JSON cannot hold"),
         (Completed(result=[float("inf")]), "returned a Completed that JSON cannot hold"),
@@ -122,3 +161,51 @@ def test_log_lines_say_which_attempt_they_are_about(tmp_path: Path, caplog: pyte
         "T1",
         2,
     )
+
+
+def test_an_async_specialist_runs_to_its_end(tmp_path: Path) -> None:
+    async def work(context: Context) -> dict[str, str]:
+        await asyncio.sleep(0)
+        return {"task": context.task.id}
+
+    outcome = PythonRunner(work, Limits()).perform(a_context(tmp_path))
+
+    assert outcome == Completed(result={"task": "T1"})
+
+
+def test_an_async_specialist_is_interrupted_at_its_time_limit(tmp_path: Path) -> None:
+    async def work(context: Context) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError, match="its time limit"):
+        PythonRunner(work, Limits(), timeout=0.1).perform(a_context(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "promised", [set[str], bytes, "bytes | complex", Limits | None, object, Any, Iterator[int]]
+)
+def test_what_promises_something_that_json_cannot_hold_is_not_called(tmp_path: Path, promised: Any) -> None:
+    # Given a specialist with a return annotation
+    called: list[Context] = []
+    work = called.append
+    function = lambda context: work(context)  # noqa: E731
+    function.__annotations__["return"] = promised
+    # When it is to work
+    outcome = PythonRunner(function, Limits()).perform(a_context(tmp_path))
+    # Then it is refused before it does anything, where nothing that it promises can be held
+    is_refused = promised in (set[str], bytes, "bytes | complex")
+    assert bool(called) is not is_refused
+    if is_refused:
+        assert isinstance(outcome, Failed)
+        assert "was not called" in outcome.reason
+        assert outcome.retry is False
+
+
+@pytest.mark.parametrize(
+    "promised", [Completed | Failed, Page, Point, Colour, Mapping[str, int], datetime.date, None, str]
+)
+def test_what_promises_something_that_json_can_hold_is_called(promised: Any) -> None:
+    def work(context: Context) -> Any: ...
+
+    work.__annotations__["return"] = promised
+    assert values.promised(work) is None

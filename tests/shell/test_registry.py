@@ -330,3 +330,21 @@ def test_a_command_is_performed(tmp_path: Path) -> None:
     chosen = settings(specialists=reviewer(command=[sys.executable, "-c", "print('built')"]))
     outcome = perform(a_context(tmp_path), chosen)
     assert outcome == Completed(summary="built", tail="built\n")
+
+
+@pytest.mark.parametrize("made", ["app.task(name='pay-by-app')", "celery.shared_task(name='pay')"])
+def test_a_celery_task_is_refused_before_it_is_called(tmp_path: Path, made: str) -> None:
+    # Given a Celery task that the configuration names
+    (tmp_path / "shop.py").write_text(
+        f"import celery\napp = celery.Celery(set_as_current=False)\ncalled = []\n\n\n"
+        f"@{made}\ndef pay(amount):\n    called.append(amount)\n"
+    )
+    # When it is to work
+    outcome = perform(
+        a_context(tmp_path, specialist="reviewer"), settings(specialists=reviewer(python="shop:pay"))
+    )
+    # Then it is not called, and no traceback of the orchestrator's own is told
+    assert isinstance(outcome, Failed)
+    assert outcome.reason.startswith("shop:pay, which specialists.reviewer.python names, is a Celery task")
+    assert outcome.tail == ""
+    assert sys.modules["shop"].called == []

@@ -10,7 +10,7 @@ import fakeredis
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import errors, folders, planner, private, routing
+from orchestrator import errors, folders, identifiers, planner, private, routing
 from orchestrator.cli.app import app
 from orchestrator.client import Client
 from orchestrator.config import FOLDER, Settings
@@ -159,3 +159,15 @@ def test_an_id_from_redis_leads_nowhere_else(store: Store, tmp_path: Path) -> No
     assert CliRunner().invoke(app, ["prune", "--older-than", "1ms"]).exit_code == 0
 
     assert victim.is_dir()
+
+
+def test_folders_of_ids_of_any_script_and_length_are_told_apart(store: Store) -> None:
+    # Given features that are stored, and features that are gone, with ids that are encoded, or cut, in names of folders
+    for feature_id in ("@acme/app", "日" * 200):
+        over(store, feature_id, days=40)
+    for feature_id in ("@acme/gone", "日" * 199 + "本"):
+        write(store, feature_id, days=40)
+    # When somebody looks for orphans
+    found = {folder.name for folder in orphans(Settings(), store, 30 * DAY)}
+    # Then they are those of the features that are gone
+    assert found == {identifiers.file_name("@acme/gone"), identifiers.file_name("日" * 199 + "本")}

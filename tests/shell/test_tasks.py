@@ -82,6 +82,7 @@ def test_an_attempt_ends_with_what_follows_on_its_way(store: Store, work: Any) -
     assert store.state("auth", "T1").status is TaskStatus.COMPLETED
     assert store.progress("auth").status is FeatureStatus.IN_DEVELOPMENT
     assert [message.body[0] for message in messages()] == [["auth", "T2", 1]]
+    assert store.durations("Login", {"T1": WHO})["T1"].times == 1
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ ON_TASKS: dict[str, tuple[Act, tuple[TaskStatus, ...]]] = {
     "depend": (lambda handle, task: handle.depend(task, "T0"), (S.PENDING,)),
     "outcome": (lambda handle, task: handle.outcome(task), (S.COMPLETED,)),
     "result": (lambda handle, task: handle.result(task), (S.COMPLETED,)),
+    "around": (lambda handle, task: handle.around(task), tuple(S)),
 }
 """What is done to a task, and where that task stands when it can succeed."""
 
@@ -92,6 +93,7 @@ ON_CLIENTS: dict[str, Callable[[Client, Handle], Any]] = {
     "feature": lambda client, handle: client.feature(handle.id),
     "features": lambda client, handle: client.features(),
     "overview": lambda client, handle: client.overview(),
+    "recommend": lambda client, handle: client.recommend(handle.id, "T0"),
     "forget": lambda client, handle: client.forget(handle.id),
     "prune": lambda client, handle: client.prune(0.0, dry_run=True),
     "limits": lambda client, handle: client.limits(),

@@ -320,3 +320,22 @@ def test_an_expected_end_is_shown_only_while_it_is_to_come(store: Store) -> None
         run.complete("T1", "T2")
         assert store.progress(run.id).expected_end is None
         assert run.status("T2") == TaskStatus.COMPLETED
+
+
+def test_what_waits_for_a_person_is_found_in_whichever_batch_without_a_look_at_what_has_not_begun(
+    store: Store,
+) -> None:
+    with launched(store, task("T1"), task("T2", "T1"), task("T3", "T2"), task("T4", "T3")) as run:
+        run.ask("T3", TaskEvent.TASK_HELD)
+        run.ask("T4", TaskEvent.TASK_SKIPPED, resolve="resolve")
+        assert store.resting(run.id) == ["T3"]
+        assert store.dependencies(run.id) == {"T1": [], "T2": ["T1"], "T3": ["T2"], "T4": ["T3"]}
+        run.ask("T3", TaskEvent.TASK_RESUMED)
+        assert store.resting(run.id) == []
+
+
+def test_a_task_that_was_skipped_before_its_batch_has_not_stopped(store: Store) -> None:
+    with launched(store, task("T1"), task("T2", "T1")) as run:
+        run.ask("T2", TaskEvent.TASK_SKIPPED, resolve="resolve")
+        progress = store.progress(run.id)
+        assert (progress.skipped, progress.stopped) == (1, 0)

@@ -416,6 +416,7 @@ def test_a_feature_that_is_blocked_while_it_is_paused_is_resumed_all_the_same(st
         run.end("T1", BLOCKED)
         assert run.status() == FeatureStatus.BLOCKED
         assert run.reopen("T1", UNBLOCK) == []
+        assert run.status() == FeatureStatus.ON_HOLD
         assert ids(store.steer(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0})) == ["T1"]
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
 

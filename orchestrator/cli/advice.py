@@ -1,0 +1,44 @@
+"""recommend: which specialist gets one task."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator import config, errors, routing
+from orchestrator.cli import connection, options, output
+from orchestrator.contract import views
+from orchestrator.report.routes import recommendation_lines
+
+
+def recommend(
+    feature_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Id of an enqueued feature.")
+    ] = None,
+    task_id: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Id of one of its tasks.")] = None,
+    tags: Annotated[
+        str | None, typer.Option("--tags", help="Of a task that is not enqueued, such as backend,bug.")
+    ] = None,
+    as_json: options.AsJson = False,
+    fields: options.Fields = None,
+) -> None:
+    """Say which specialist gets one task, and why: who does an enqueued task, or who would do one with these tags."""
+    settings = config.load()
+    given: list[str] = []
+    if tags is not None and feature_id is None:
+        given = [tag.strip().lower() for tag in tags.split(",") if tag.strip()]
+        route = routing.by_tags(given, settings)
+    elif tags is not None:
+        raise errors.NoTaskNamed
+    else:
+        with connection.client(looks=True) as client:
+            route = client.recommend(feature_id, task_id)
+            if route.rule in ("default", "nobody"):
+                given = list(client.store.task(str(feature_id), str(task_id)).tags)
+    domains, near = routing.domains(settings), routing.near(given, settings)
+    if as_json:
+        output.answer(views.recommended(route, domains, near), fields)
+        return
+    for line in recommendation_lines(route, domains, near):
+        output.say(line)

@@ -1,0 +1,95 @@
+"""Values that a specialist returns and JSON does not know: those that have one plain form are written in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import inspect
+import pathlib
+import types
+import typing
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+ADVICE = "return a text, a number, a list, a dict, a dataclass or a pydantic model"
+
+TEXTS = (decimal.Decimal, uuid.UUID, pathlib.PurePath)
+"""Written as str() says them."""
+
+MOMENTS = (datetime.date, datetime.time)
+"""Written in ISO 8601; a datetime is a date too."""
+
+ENCODABLE = (str, int, float, bool, types.NoneType, dict, list, tuple, BaseModel, enum.Enum, *TEXTS, *MOMENTS)
+
+
+def plain(value: object) -> Any:
+    """What `json.dumps` asks for where it knows a value not: as Celery's own JSON writes it, without the type.
+
+    Raises:
+        TypeError: It has no plain form.
+
+    Example:
+        >>> plain(decimal.Decimal("1.50")), plain(datetime.date(2026, 11, 26)), plain(pathlib.PurePosixPath("a/b"))
+        ('1.50', '2026-11-26', 'a/b')
+    """
+    if isinstance(value, TEXTS):
+        return str(value)
+    if isinstance(value, MOMENTS):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, enum.Enum):
+        return value.value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "__json__"):  # kombu's own word for it
+        return value.__json__()
+    raise TypeError(f"a {type(value).__name__} is no JSON value")
+
+
+def promised(function: Callable[..., Any]) -> str | None:
+    """The name of what a function says that it returns, where JSON cannot hold it; None: it can, or nobody knows.
+
+    Example:
+        >>> def names(context) -> set[str]: ...
+        >>> promised(names)
+        'set'
+    """
+    called: Any = function if inspect.isroutine(function) else type(function).__call__
+    try:
+        hint = typing.get_type_hints(called).get("return", Any)
+    except Exception:  # it names what is there for a type checker alone
+        return None
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) or _is_union(hint) else (hint,)
+    wrong = [kind for kind in map(_class_of, kinds) if kind is not None and not _may_be_held(kind)]
+    return wrong[0].__name__ if wrong and len(wrong) == len(kinds) else None
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) is typing.Union
+
+
+def _class_of(hint: Any) -> type | None:
+    kind = typing.get_origin(hint) or hint
+    return kind if isinstance(kind, type) and kind is not Any else None  # Any is a class from Python 3.11 on
+
+
+def _may_be_held(kind: type) -> bool:
+    is_open = kind is object or inspect.isabstract(kind) or getattr(kind, "_is_protocol", False)
+    encodable = (*ENCODABLE, datetime.timedelta, Mapping)
+    return (
+        is_open
+        or any(base in encodable for base in kind.__mro__)
+        or issubclass(kind, Mapping)
+        or dataclasses.is_dataclass(kind)
+        or hasattr(kind, "__json__")
+    )
