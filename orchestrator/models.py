@@ -942,3 +942,10 @@ class Event(Model):
     waiting: int | None = Field(default=None, description="tasks that wait for a slot")
     ran: float | None = Field(default=None, description="ms that an overdue batch has taken")
     expected: float | None = Field(default=None, description="ms that it was expected to take")
+
+
+def running_longest(states: Sequence[TaskState]) -> list[TaskState]:
+    """Those of the tasks that run, the one that has done so for longest first."""
+    running = (TaskStatus.IN_PROGRESS, TaskStatus.TESTING)
+    found = [state for state in states if state.status in running and state.started is not None]
+    return sorted(found, key=lambda state: state.started or 0.0)

@@ -15,7 +15,7 @@ from orchestrator.cli.snapshot import Reader, Snapshot
 from orchestrator.contract import needs
 from orchestrator.contract import views as contracts
 from orchestrator.contract.shapes import Features, Need, Standstill
-from orchestrator.models import Progress, Route, TaskState, Unreadable
+from orchestrator.models import Progress, Route, TaskState, Unreadable, running_longest
 from orchestrator.report import explanation, plain, remedies, standing
 from orchestrator.workers import Worker
 
@@ -129,7 +129,7 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
     batch = snapshot.of_batch(progress.batch)
     if short := standing.process_line(progress, _processes(client, progress)):
         output.say(f"{short}. More: celery -A orchestrator worker --concurrency {progress.cap}")
-    ages = _output_ages(client, progress.id, standing.running_longest(batch)[: wording.SHOWN])
+    ages = _output_ages(client, progress.id, running_longest(batch)[: wording.SHOWN])
     for late in standing.overdue_lines(progress, batch, time.time(), ages):
         output.say(late)
     for need in needs.of_feature(progress, handle.unsettled())[:NEEDS_SHOWN]:

@@ -6,8 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator import flows, identifiers
 from orchestrator.contract.shapes import Action, Argument, Need, NeedKind
-from orchestrator.models import Blocked, Failed, FeatureStatus, Outcome, Progress, Task, TaskState, TaskStatus
-from orchestrator.report.standing import running_longest
+from orchestrator.models import (
+    Blocked,
+    Failed,
+    FeatureStatus,
+    Outcome,
+    Progress,
+    Task,
+    TaskState,
+    TaskStatus,
+    running_longest,
+)
 
 TEXT = Argument(type="string")
 MAYBE_TEXT = Argument(type="string", required=False)

@@ -21,6 +21,7 @@ from orchestrator.models import (
     Strategy,
     TaskState,
     TaskStatus,
+    running_longest,
 )
 from orchestrator.wording import SHOWN, count, one_line
 
@@ -277,13 +278,6 @@ def overdue_lines(
     if others:
         lines.append(f"  {'and ' if shown else ''}{', '.join(counted(others))}")
     return lines
-
-
-def running_longest(states: Sequence[TaskState]) -> list[TaskState]:
-    """Those of the tasks that run, the one that has done so for longest first."""
-    running = (TaskStatus.IN_PROGRESS, TaskStatus.TESTING)
-    found = [state for state in states if state.status in running and state.started is not None]
-    return sorted(found, key=lambda state: state.started or 0.0)
 
 
 def _last_progress(state: TaskState, now: float) -> str:
