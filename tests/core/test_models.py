@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from pydantic import ValidationError
 
-from orchestrator import models, planner
+from orchestrator import planner
 from orchestrator.models import (
     MINUTES_PER_COMPLEXITY,
     OUTCOME,
@@ -184,7 +184,7 @@ def test_an_unknown_dependency_is_answered_with_the_nearest_id() -> None:
 
 def test_suggestions_end_after_some_because_each_is_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[str] = []
-    monkeypatch.setattr(models, "_nearest", lambda word, known: searched.append(word))
+    monkeypatch.setattr("orchestrator.models._nearest", lambda word, known: searched.append(word))
     tasks = [{"id": f"T{number}", "depends_on": [f"X{number}"]} for number in range(100)]
 
     assert len(mistakes(title="x", tasks=tasks)) == 100
