@@ -85,6 +85,7 @@ class Keeper(bootsteps.StartStopStep):
         self.forgets_at = 0.0
         self.waker = Waker(self.shell.store, self.shell.dispatcher, settings.recovery.sweep)
         self.knows_limits = False
+        self.keeps_at = 0.0
         self.trouble = ""
         self.left: set[str] = set()
         self.is_outdated = False
@@ -281,8 +282,7 @@ class Keeper(bootsteps.StartStopStep):
                     )
 
     def _look(self) -> None:
-        self.shutdown.end(self._running())
-        self._renew(self.shell.settings.recovery.lease)
+        self._keep()
         if self.has_processes:
             self.watchdog.look(list({*state.active_requests, *state.reserved_requests}))
         self._announce()
@@ -295,6 +295,13 @@ class Keeper(bootsteps.StartStopStep):
             self._forget()
             self.shell.store.workers.forget_gone()
         self.tails.look(filter(None, map(attempt_of, list(state.active_requests))))
+
+    def _keep(self) -> None:
+        """What nothing else may hold up: the end of what has had its grace, and the leases of what runs."""
+        recovery = self.shell.settings.recovery
+        self.keeps_at = time.monotonic() + recovery.sweep
+        self.shutdown.end(self._running())
+        self._renew(recovery.lease)
 
     def _leads(self) -> bool:
         leads = self.shell.store.lead(self.id, seconds=self.shell.settings.recovery.sweep * 3)
@@ -311,6 +318,10 @@ class Keeper(bootsteps.StartStopStep):
         queued = self.shell.store.queued({settings.queue(name) for name in settings.specialists})
         for feature_id in self.shell.store.active():
             forks.let_one_through()
+            if time.monotonic() >= self.keeps_at:  # many features take longer than a lease
+                self._keep()
+                if not self._leads():
+                    return
             try:
                 self._recover(feature_id, queued)
             except errors.NoSuchFeature:
