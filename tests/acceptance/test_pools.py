@@ -178,7 +178,9 @@ def hostname(project: Project, name: str) -> str:
     return next(word for word in words if word.startswith(f"{name}@"))
 
 
-@pytest.mark.parametrize("pool", [pool for pool in POOLS if pool != "solo"])  # it answers nobody while it works
+@pytest.mark.parametrize(
+    "pool", [pool for pool in POOLS if pool != "solo"]
+)  # it answers nobody while it works
 def test_a_pool_ends_what_is_terminated_and_it_starts_nowhere_again(project: Project, pool: str) -> None:
     # Given Python code and a command that never end, in a worker that goes on with others
     start(project, "w1", pool)

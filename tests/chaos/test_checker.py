@@ -617,7 +617,12 @@ def test_what_explains_a_loss(strike: Strike, explains: bool) -> None:
 
 @pytest.mark.parametrize(
     ("wait", "explains"),
-    [({}, True), ({"worker": TWO}, False), ({"seconds": 0.4}, False), ({"began": 90.0, "ended": 91.0}, False)],
+    [
+        ({}, True),
+        ({"worker": TWO}, False),
+        ({"seconds": 0.4}, False),
+        ({"began": 90.0, "ended": 91.0}, False),
+    ],
     ids=["half of the lease", "another worker", "less", "after the loss"],
 )
 def test_a_machine_with_too_much_to_do_is_told_from_a_fault(wait: dict[str, Any], explains: bool) -> None:

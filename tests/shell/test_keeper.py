@@ -117,7 +117,9 @@ def test_a_time_limit_that_its_pool_does_not_keep_is_told(
     keeper.pool = thread.TaskPool
     keeper._look_at_pool()
     (message,) = caplog.messages
-    assert message.startswith("The pool thread does not keep the time limit of this worker (--time-limit 60).")
+    assert message.startswith(
+        "The pool thread does not keep the time limit of this worker (--time-limit 60)."
+    )
 
 
 def test_of_two_workers_of_one_name_one_leads(
