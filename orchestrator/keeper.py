@@ -89,6 +89,7 @@ class Keeper(bootsteps.StartStopStep):
         self.forgets_at = 0.0
         self.waker = Waker(self.shell.store, self.shell.dispatcher, settings.recovery.sweep)
         self.knows_limits = False
+        self.keeps_at = 0.0
         self.leads = False
         self.troubles: dict[str, str] = {}
         """Step → why it did not succeed when it was tried last."""
@@ -284,7 +285,7 @@ class Keeper(bootsteps.StartStopStep):
     def _look(self) -> None:
         """One round."""
         self._try(
-            self._keep_leases,
+            self._keep,
             self._watch,
             self._announce,
             self._end_if_outdated,
@@ -325,10 +326,6 @@ class Keeper(bootsteps.StartStopStep):
 
         return take
 
-    def _keep_leases(self) -> None:
-        self.shutdown.end(self._running())
-        self._renew(self.shell.settings.recovery.lease)
-
     def _watch(self) -> None:
         if self.has_processes:
             self.watchdog.look(list({*state.active_requests, *state.reserved_requests}))
@@ -350,6 +347,13 @@ class Keeper(bootsteps.StartStopStep):
     def _look_at_tails(self) -> None:
         self.tails.look(filter(None, map(attempt_of, list(state.active_requests))))
 
+    def _keep(self) -> None:
+        """What nothing else may hold up: the end of what has had its grace, and the leases of what runs."""
+        recovery = self.shell.settings.recovery
+        self.keeps_at = time.monotonic() + recovery.sweep
+        self.shutdown.end(self._running())
+        self._renew(recovery.lease)
+
     def _leads(self) -> bool:
         leads = self.shell.store.lead(self.id, seconds=self.shell.settings.recovery.sweep * 3)
         self.waker.lead(leads)
@@ -367,6 +371,11 @@ class Keeper(bootsteps.StartStopStep):
         self.left = {feature_id: cause for feature_id, cause in self.left.items() if feature_id in active}
         for feature_id in active:
             forks.let_one_through()
+            if time.monotonic() >= self.keeps_at:  # many features take longer than a lease
+                self._keep()
+                self._lead()
+                if not self.leads:
+                    return
             try:
                 self._recover(feature_id, queued)
             except errors.NoSuchFeature:

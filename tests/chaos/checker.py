@@ -187,7 +187,8 @@ def people_are_asked_first(story: Story) -> Iterator[tuple[str, str]]:
     for event in story.events:
         if event.task not in once:
             continue
-        if _is_taken_back(event):
+        # Of an attempt that a person took away, the person has said what follows, before it ended or after.
+        if _is_taken_back(event) and event.event != ENDED:
             in_doubt.add(event.task)
         elif event.event == "task_launched" and event.task in in_doubt:
             yield (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from random import Random
 
-from orchestrator import errors
+from orchestrator import errors, outage
 from orchestrator.client import Client, Handle
 from orchestrator.flows import WORKING
 from orchestrator.models import FeatureStatus, Progress, TaskState, TaskStatus
@@ -31,11 +31,11 @@ class Person:
         self._open: dict[str, Handle] = {}
 
     def enqueue(self, errand: Errand) -> bool:
-        """Enqueue an errand; False where Redis was away. Asked again, it is enqueued once all the same."""
+        """Enqueue an errand; False where Redis, or a replica, was away. Asked again, it is enqueued once even so."""
         key = str(errand.feature.id)
         try:
             handle = self.client.enqueue(errand.feature, auto_launch=errand.auto_launch, idempotency_key=key)
-        except (errors.RedisUnreachable, errors.BrokerUnreachable):
+        except (*outage.ERRORS, errors.BrokerUnreachable):
             return False
         self.adopt(handle, errand)
         return True

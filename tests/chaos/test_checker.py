@@ -451,6 +451,22 @@ def plant_a_repetition_that_nobody_asked_for() -> History:
     return writer.history(KILL)
 
 
+def test_what_a_person_took_away_and_resumed_may_run_again() -> None:
+    # Given a task that is not to run twice, held and resumed while it ran, whose worker was lost before it had ended
+    writer = Writer({"T1": []})
+    (task,) = writer.feature.tasks
+    writer.feature = writer.feature.model_copy(
+        update={"tasks": (task.model_copy(update={"idempotent": False}),)}
+    )
+    writer.launch("T1")
+    writer.start("T1")
+    writer.hold("T1")
+    writer.note("task_resumed", "T1", target="pending", attempt=1)
+    writer.note("attempt_ended", "T1", attempt=1, worker=ONE, cause="worker-lost")
+    writer.launch("T1", 2)
+    assert "people_are_asked_first" not in laws(writer.history(KILL))
+
+
 def plant_a_slot_that_nobody_frees() -> History:
     return change(well().history(), slots=("T2",))
 

@@ -150,6 +150,28 @@ def test_a_sweep_publishes_what_was_lost_and_what_never_was_published(keeper: Ke
     assert (store.client.zscore(store.keys.feature("unseen").slots, "T1") or 0) < -1
 
 
+def test_leases_are_renewed_and_the_lead_kept_while_a_sweep_takes_long(
+    keeper: Keeper, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given three features, of which each takes longer than a round
+    told: list[str] = []
+    leads = iter([True, True, False])
+    for feature_id in ("one", "three", "two"):
+        launch(keeper, feature_id)
+
+    def recover(feature_id: str, queued: object) -> None:
+        told.append(feature_id)
+        keeper.keeps_at = 0.0
+
+    monkeypatch.setattr(keeper, "_recover", recover)
+    monkeypatch.setattr(keeper, "_renew", lambda lease: told.append("renewed"))
+    monkeypatch.setattr(keeper, "_leads", lambda: next(leads))
+
+    # Then leases are renewed before each of them, and it stops where another worker has taken the lead
+    keeper._sweep()
+    assert told == ["renewed", store.active()[0], "renewed", store.active()[1], "renewed"]
+
+
 def test_a_feature_that_cannot_be_swept_does_not_hold_up_the_others(
     keeper: Keeper, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
