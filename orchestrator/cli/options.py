@@ -22,13 +22,17 @@ def _remember(ctx: typer.Context, value: bool) -> bool:
     return value
 
 
-def _normal(value: str | None) -> str | None:
+def normal(value: str | None) -> str | None:
+    """An id as it is stored, however its accents were typed."""
     return value if value is None else identifiers.normal(value)
 
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="Feature file, YAML or JSON; - is standard input.")]
-FeatureId = Annotated[str, typer.Argument(metavar="ID", help="Id of an enqueued feature.", callback=_normal)]
-TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such as T3.", callback=_normal)]
+FeatureId = Annotated[str, typer.Argument(metavar="ID", help="Id of an enqueued feature.", callback=normal)]
+MaybeFeature = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="Id of an enqueued feature.", callback=normal)
+]
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such as T3.", callback=normal)]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Write JSON to standard output, and nothing else.", callback=_remember)
 ]
@@ -71,7 +75,7 @@ Remember = Annotated[
 ]
 MaybeTask = Annotated[
     str | None,
-    typer.Argument(metavar="[TASK]", help="Id of a task; without it, the whole feature.", callback=_normal),
+    typer.Argument(metavar="[TASK]", help="Id of a task; without it, the whole feature.", callback=normal),
 ]
 Reason = Annotated[str, typer.Option("--because", "--note", help="Why; kept in the feature's events.")]
 Note = Annotated[
