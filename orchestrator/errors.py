@@ -99,8 +99,8 @@ class UnknownSpecialist(UsageError):
 
 
 class NoTaskNamed(UsageError):
-    """Nothing says which task is meant.
-    Name an enqueued task (ID and TASK), or the tags of one that is not (--tags backend,bug); not both."""
+    """Which task is meant is not said, or said twice.
+    Name an enqueued task (ID and TASK), or the tags of one that is not (--tags backend,bug)."""
 
 
 class BadTags(UsageError):
@@ -207,6 +207,11 @@ class Outdated(OrchestratorError):
 
 class NoSuchField(UsageError):
     """The answer has no field {field}. It has {fields}."""
+
+
+class BadCursor(UsageError):
+    """{cursor} is no place from which to go on here.
+    Take `after` (or `cursor`) of an answer as it is, or leave it out and begin anew."""
 
 
 class NoSuchSchema(UsageError):

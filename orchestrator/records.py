@@ -58,6 +58,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+EVENT_ID = re.compile(r"-|[0-9]{1,18}(-[0-9]{1,18})?")
+"""From where the events of a feature are read: "-", the oldest, or what comes after one."""
+
 _REFUSED = re.compile(r"\b(?P<code>NEWER|OUTDATED) (?P<schema>\d+)")
 """What guard.lua ends a script with."""
 
@@ -568,7 +571,12 @@ class Records:
             feature_id: The feature.
             after: The id of the last event known.
             block: Wait up to so many seconds for one, if there is none.
+
+        Raises:
+            BadCursor: `after` is no id of an event.
         """
+        if not EVENT_ID.fullmatch(after):
+            raise errors.BadCursor(cursor=after)
         stream = self.keys.feature(feature_id).events
         if block is None:
             start = after if after == "-" else f"({after}"

@@ -76,7 +76,7 @@ def grouped(routes: Mapping[str, Route]) -> list[tuple[Route, list[str]]]:
         >>> from orchestrator.config import Settings
         >>> login = Feature(title="Login", tasks=[Task(id="T1", tags=["backend"]), Task(id="T2", tags=["backend"])])
         >>> [(route.reason, tasks) for route, tasks in grouped(route(login, Settings()))]
-        [('tag backend → Senior Engineer', ['T1', 'T2'])]
+        [('tag backend → Implementation Specialist', ['T1', 'T2'])]
     """
     groups: dict[tuple[str, str], tuple[Route, list[str]]] = {}
     for task, one in routes.items():

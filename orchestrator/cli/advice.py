@@ -13,10 +13,10 @@ from orchestrator.report.routes import recommendation_lines
 
 
 def recommend(
-    feature_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Id of an enqueued feature.")
+    feature_id: options.MaybeFeature = None,
+    task_id: Annotated[
+        str | None, typer.Argument(metavar="[TASK]", help="Id of one of its tasks.", callback=options.normal)
     ] = None,
-    task_id: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Id of one of its tasks.")] = None,
     tags: Annotated[
         str | None, typer.Option("--tags", help="Of a task that is not enqueued, such as backend,bug.")
     ] = None,
@@ -29,13 +29,14 @@ def recommend(
     if tags is not None and feature_id is None:
         given = [tag.strip().lower() for tag in tags.split(",") if tag.strip()]
         route = routing.by_tags(given, settings)
-    elif tags is not None:
+    elif feature_id is None or task_id is None or tags is not None:
         raise errors.NoTaskNamed
     else:
         with connection.client(looks=True) as client:
-            route = client.recommend(feature_id, task_id)
+            handle = connection.find(client, feature_id)
+            route = client.recommend(handle.id, task_id)
             if route.rule in ("default", "nobody"):
-                given = list(client.store.task(str(feature_id), str(task_id)).tags)
+                given = list(client.store.task(handle.id, task_id).tags)
     domains, near = routing.domains(settings), routing.near(given, settings)
     if as_json:
         output.answer(views.recommended(route, domains, near), fields)

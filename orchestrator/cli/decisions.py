@@ -145,7 +145,8 @@ def assign(
         handle.assign(task_id, specialist, note)
         if remember:
             choices.remember_tag(client.store.task(handle.id, task_id), specialist, client.settings)
-        tell(client, handle, f"{task_id} goes to {specialist}.", task_id, as_json=as_json)
+        title = client.recommend(handle.id, task_id).title
+        tell(client, handle, f"{task_id} goes to {title}.", task_id, as_json=as_json)
 
 
 def approve(

@@ -122,8 +122,8 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
             output.say(line)
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
-    for warning in standing.gate_lines(snapshot.gates):
-        output.say(warning)
+    for warning in contracts.gate_warnings(snapshot.gates):
+        output.say(remedies.warning_line(warning))
     if held := _standstill(snapshot):
         output.say(remedies.standstill_line(held))
     batch = snapshot.of_batch(progress.batch)

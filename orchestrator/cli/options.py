@@ -31,6 +31,9 @@ File = Annotated[str, typer.Argument(metavar="FILE", help="Feature file, YAML or
 FeatureId = Annotated[
     str, typer.Argument(metavar="ID", help="Id of an enqueued feature.", callback=normal_id)
 ]
+MaybeFeature = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="Id of an enqueued feature.", callback=normal_id)
+]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such as T3.", callback=normal_id)]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Write JSON to standard output, and nothing else.", callback=_remember)

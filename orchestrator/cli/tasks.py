@@ -141,7 +141,8 @@ def _lines(found: TaskAnswer, part: Part | None) -> list[str]:
             ]
     who = found.specialist.title if found.specialist else "nobody"
     where = f" on {found.worker}" if found.worker else ""
-    facts = [f"  {who}, batch {found.batch}, attempt {found.attempt}{where}"]
+    attempt = f", attempt {found.attempt}" if found.attempt else ""
+    facts = [f"  {who}, batch {found.batch}{attempt}{where}"]
     facts += [f"  {text}" for text in (found.said, found.note) if text]
     return [*head, *facts, *(remedies.need_line(need) for need in found.needs)]
 

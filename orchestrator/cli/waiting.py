@@ -113,6 +113,10 @@ def _ended_by(found: FeatureAnswer, reason: EndedBy | None) -> EndedBy:
 
 def _tell(found: FeatureAnswer, handle: Handle) -> None:
     output.say(standing.progress_line(handle.progress()))
+    for warning in found.warnings:
+        output.say(remedies.warning_line(warning))
+    if found.standstill:
+        output.say(remedies.standstill_line(found.standstill))
     for need in found.needs:
         output.say(remedies.need_line(need))
     for name, number in found.left_out.items():

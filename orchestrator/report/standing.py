@@ -215,26 +215,6 @@ def gates_state(name: str) -> TaskState:
     return TaskState.model_construct(id=name, title=title, specialist="", status=TaskStatus.FAILED, batch=0)
 
 
-def gate_lines(outcomes: Mapping[str, Outcome]) -> list[str]:
-    """What the gates of a feature found that let it through all the same.
-
-    Parameters:
-        outcomes: How they ended, by their names, such as @testing.
-
-    Example:
-        >>> from orchestrator.models import GateResult
-        >>> slow = GateResult(name="slow", stage="testing", passed=False, required=False, reason="exit code 1")
-        >>> gate_lines({"@testing": Completed(gates=(slow,))})
-        ['Warning of the gates of the feature (testing): the gate slow did not pass: exit code 1']
-    """
-    return [
-        f"Warning of {gates_state(name).title}: {one_line(warning)}"
-        for name, outcome in outcomes.items()
-        if isinstance(outcome, Completed)
-        for warning in outcome.warnings
-    ]
-
-
 def overdue_line(batch: int, ran: float, expected: float) -> str:
     """How far a batch is over its time; it ran for seconds, and was expected to run for seconds.
 
