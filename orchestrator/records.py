@@ -58,8 +58,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-EVENT_ID = re.compile(r"-|[0-9]{1,18}(-[0-9]{1,18})?")
-"""From where the events of a feature are read: "-", the oldest, or what comes after one."""
+EVENT_ID = re.compile(r"[-$]|[0-9]{1,18}(-[0-9]{1,18})?")
+"""From where the events of a feature are read: "-", the oldest; "$", those to come; or what comes after one."""
 
 _REFUSED = re.compile(r"\b(?P<code>NEWER|OUTDATED) (?P<schema>\d+)")
 """What guard.lua ends a script with."""
