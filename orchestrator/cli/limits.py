@@ -50,7 +50,7 @@ def change(
     with connection.client() as client:
         limit = client.set_limit(name, amount)
     if as_json:
-        output.answer(views.limit_line(limit))
+        output.answer(Limits(limits=(views.limit_line(limit),)))
         return
     output.say(f"{limit.title}: {'no limit' if amount == 'none' else limit.amount}.")
 

@@ -125,7 +125,7 @@ def _lines(found: TaskAnswer, part: Part | None) -> list[str]:
     match part:
         case Part.BRIEF if found.brief:
             told = found.brief.model_dump(mode="json", exclude_defaults=True)
-            return [*head, *(f"  {key}: {value}" for key, value in told.items())]
+            return [*head, *(f"  {key}: {_text(value)}" for key, value in told.items())]
         case Part.OUTCOME:
             if found.outcome is None:
                 return [*head, "  no attempt has ended yet"]
@@ -145,6 +145,15 @@ def _lines(found: TaskAnswer, part: Part | None) -> list[str]:
     facts = [f"  {who}, batch {found.batch}{attempt}{where}"]
     facts += [f"  {text}" for text in (found.said, found.note) if text]
     return [*head, *facts, *(remedies.need_line(need) for need in found.needs)]
+
+
+def _text(value: Any) -> str:
+    match value:
+        case list():
+            return ", ".join(map(str, value))
+        case dict():
+            return ", ".join(f"{name}={inner}" for name, inner in value.items())
+    return str(value)
 
 
 def specialists(
