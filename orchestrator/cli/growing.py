@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from orchestrator import config, documents, errors, wording
 from orchestrator.cli import options
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.decisions import decision
 from orchestrator.models import Priority, Task
 
@@ -22,6 +23,7 @@ DependsOn = Annotated[
 ]
 
 
+@reports()
 def add_task(
     feature_id: options.FeatureId,
     task_id: Annotated[
@@ -63,7 +65,8 @@ def add_task(
         typer.Option("--param", metavar="NAME=VALUE", help="Data for the specialist; JSON, else a text."),
     ] = None,
     note: options.Note = "",
-    as_json: options.AsJson = False,
+    *,
+    asked: Asked,
 ) -> None:
     """Add a task to a feature that runs, or several from a file. It is refused where it would close a circle."""
     given = {
@@ -92,7 +95,7 @@ def add_task(
     tasks = [make_task({**fields, **own}) for fields in written]
     names = [task.id for task in tasks]
     verb = "is" if len(names) == 1 else "are"
-    with decision(feature_id, f"{wording.some(names)} {verb} added.", *names, as_json=as_json) as handle:
+    with decision(feature_id, f"{wording.some(names)} {verb} added.", *names, asked=asked) as handle:
         handle.add_tasks(tasks, note)
 
 
@@ -165,13 +168,15 @@ def make_task(fields: dict[str, Any]) -> Task:
         ) from None
 
 
+@reports()
 def depend(
     feature_id: options.FeatureId,
     task_id: options.TaskId,
     on: Annotated[list[str], typer.Option("--on", help="Id of a task; may be given several times.")],
     note: options.Note = "",
-    as_json: options.AsJson = False,
+    *,
+    asked: Asked,
 ) -> None:
     """Let a task that has not started wait for others too. It is refused where it would close a circle."""
-    with decision(feature_id, f"{task_id} waits for {', '.join(on)}.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} waits for {', '.join(on)}.", task_id, asked=asked) as handle:
         handle.depend(task_id, on, note)

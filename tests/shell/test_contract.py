@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -249,6 +250,23 @@ def test_a_list_is_cut_and_goes_on_where_it_ended(store: Store, ask: Callable[..
         assert answer["left_out"]["tasks"] == 25 - len(seen)
         after = ["--after", answer["after"]]
     assert sorted(seen) == sorted(f"T{one}" for one in range(25))
+
+
+def test_each_command_that_answers_takes_the_same_options() -> None:
+    from orchestrator.cli.app import PANELS
+
+    commands = {command.__name__.replace("_", "-"): command for panel in PANELS.values() for command in panel}
+    for name in commands.keys() & {*shapes.ANSWERS, *shapes.DECISIONS}:
+        assert {"as_json", "fields"} <= set(inspect.signature(commands[name]).parameters), name
+    for name in ("status", "plan", "route", "task", "specialists", "doctor", "config", "events"):
+        assert {"limit", "after"} <= set(inspect.signature(commands[name]).parameters), name
+
+
+def test_a_long_description_is_whole_where_everything_is_asked_for(
+    store: Store, ask: Callable[..., Any]
+) -> None:
+    run = launched(store, titled(0))
+    assert ask("task", run.id, "T0", "--part", "brief", "--fields", "all")["brief"]["description"] == LONG
 
 
 def test_what_is_left_out_of_a_list_is_said_also_where_only_some_fields_are_asked_for(
