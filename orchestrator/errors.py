@@ -23,7 +23,8 @@ class OrchestratorError(Exception):
         self.facts = facts
         self.actions = tuple(actions)
         """The ways out as data, where there are others than the commands that the text names."""
-        super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**facts))
+        texts = {name: _text(value) for name, value in facts.items()}
+        super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**texts))
 
     @property
     def summary(self) -> str:
@@ -39,6 +40,11 @@ class OrchestratorError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.facts, self.actions)
+
+
+def _text(fact: Any) -> Any:
+    """A fact as it stands in a message."""
+    return ", ".join(map(str, fact)) if isinstance(fact, list | tuple) else fact
 
 
 def _rebuild(
@@ -302,7 +308,9 @@ class CannotSign(OrchestratorError):
 
 
 class RefusedTransition(UsageError):
-    """{subject} cannot take {event}: it is {status}. From there the flow {flow} allows {allowed}."""
+    """{subject} cannot take {event}: it is {status}. From there the flow {flow} allows {events}."""
+
+    told = ("subject", "events")
 
 
 class WaitTimeout(OrchestratorError):

@@ -172,7 +172,7 @@ def _match(task: Task, settings: Settings) -> Route | None:
 def _by_name(task: Task, wanted: str, settings: Settings) -> Route:
     name = settings.find_specialist(wanted)
     if name is None:
-        known = ", ".join(settings.specialists)
+        known = list(settings.specialists)
         raise errors.UnknownSpecialist(task=task.id, specialist=wanted, known=known)
     return _route(name, settings, rule="task", reason=f"the task asks for {settings.title(name)}")
 

@@ -8,10 +8,12 @@ import typer
 
 from orchestrator import config, errors, routing
 from orchestrator.cli import connection, options, output
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.contract import views
 from orchestrator.report.routes import recommendation_lines
 
 
+@reports()
 def recommend(
     feature_id: options.MaybeFeature = None,
     task_id: Annotated[
@@ -21,8 +23,8 @@ def recommend(
     tags: Annotated[
         str | None, typer.Option("--tags", help="Of a task that is not enqueued, such as backend,bug.")
     ] = None,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
+    *,
+    asked: Asked,
 ) -> None:
     """Say which specialist gets one task, and why: who does an enqueued task, or who would do one with these tags."""
     settings = config.load()
@@ -39,8 +41,8 @@ def recommend(
             if route.rule in ("default", "nobody"):
                 given = list(client.store.task(handle.id, task_id).tags)
     domains, near = routing.domains(settings), routing.near(given, settings)
-    if as_json:
-        output.answer(views.recommended(route, domains, near), fields)
+    if asked.as_json:
+        asked.answer(views.recommended(route, domains, near))
         return
     for line in recommendation_lines(route, domains, near):
         output.say(line)

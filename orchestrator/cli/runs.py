@@ -9,6 +9,7 @@ import typer
 
 from orchestrator import config, durations, routing, wording
 from orchestrator.cli import answers, choices, connection, live, options, output
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.contract import views
 from orchestrator.contract.shapes import Need
 from orchestrator.models import Progress
@@ -24,6 +25,7 @@ REPORTED = 10
 NoLive = Annotated[bool, typer.Option("--no-live", help="Write plain lines, also on a terminal.")]
 
 
+@reports()
 def run(
     file: options.File,
     strategy: options.StrategyOption = None,
@@ -33,8 +35,8 @@ def run(
     stop_before: options.StopBefore = None,
     remember: options.Remember = False,
     no_live: NoLive = False,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
+    *,
+    asked: Asked,
 ) -> None:
     """Enqueue a feature and watch it to its end. On the private Redis it brings a worker, where none runs.
 
@@ -59,18 +61,13 @@ def run(
                 workers,
                 after="-",
                 is_live=not no_live,
-                as_json=as_json,
-                fields=fields,
+                asked=asked,
                 fallback=views.fallback(routes),
             )
 
 
-def watch(
-    feature_id: options.FeatureId,
-    no_live: NoLive = False,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
-) -> None:
+@reports()
+def watch(feature_id: options.FeatureId, no_live: NoLive = False, *, asked: Asked) -> None:
     """Watch an enqueued feature to its end. On the private Redis it brings a worker, where none runs.
 
     Exit code: as of run.
@@ -84,14 +81,13 @@ def watch(
         handle = connection.find(client, feature_id)
         after = client.store.last_event(handle.id)
         if handle.progress().is_settled:
-            _conclude(client, handle, as_json=as_json, fields=fields)
+            _conclude(client, handle, asked=asked)
         workforce.tell_outdated(client)
         with workforce.gather(client, handle.id, had_server=had_server) as workers:
-            _see_through(
-                client, handle, workers, after=after, is_live=not no_live, as_json=as_json, fields=fields
-            )
+            _see_through(client, handle, workers, after=after, is_live=not no_live, asked=asked)
 
 
+@reports()
 def enqueue(
     file: options.File,
     strategy: options.StrategyOption = None,
@@ -100,8 +96,8 @@ def enqueue(
     key: options.Key = None,
     stop_before: options.StopBefore = None,
     remember: options.Remember = False,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
+    *,
+    asked: Asked,
 ) -> None:
     """Enqueue a feature and print its id. It runs where workers are."""
     settings = config.load()
@@ -111,10 +107,10 @@ def enqueue(
         routes = routing.route(feature, settings)
         chosen = choices.ask(feature, routes, settings, remember=remember)
         handle = client.enqueue(feature, idempotency_key=key, stops=stop_before or (), assign=chosen)
-        if as_json:
+        if asked.as_json:
             fallback = views.fallback(routes)
             found = answers.concluded(client, handle, repeated=handle.repeated, fallback=fallback)
-            output.answer(found, fields)
+            asked.answer(found)
             return
     typer.echo(handle.id)
     _tell_repetition(handle, key)
@@ -135,19 +131,18 @@ def _see_through(
     *,
     after: str,
     is_live: bool,
-    as_json: bool,
-    fields: str | None,
+    asked: Asked,
     **more: Any,
 ) -> None:
     try:
-        if as_json:
+        if asked.as_json:
             live.stay(client, handle, workers)
         else:
             live.watch(client, handle, workers, live=is_live, after=after)
     except KeyboardInterrupt:
         _take_leave(handle.id, workers)
         raise typer.Exit(130) from None
-    _conclude(client, handle, as_json=as_json, fields=fields, **more)
+    _conclude(client, handle, asked=asked, **more)
 
 
 def _take_leave(feature_id: str, workers: Workforce) -> None:
@@ -165,11 +160,11 @@ def _take_leave(feature_id: str, workers: Workforce) -> None:
         )
 
 
-def _conclude(client: Client, handle: Handle, *, as_json: bool, fields: str | None, **more: Any) -> None:
+def _conclude(client: Client, handle: Handle, *, asked: Asked, **more: Any) -> None:
     """Say how it ended, and exit: 0 where it is completed, else 1."""
     progress = handle.progress()
-    if as_json:
-        output.answer(answers.concluded(client, handle, **more), fields)
+    if asked.as_json:
+        asked.answer(answers.concluded(client, handle, **more))
     else:
         found = answers.find_needs(client, handle, progress)
         stopped = [need for need in found if need.need in remedies.TOLD_IN_FULL]

@@ -12,6 +12,7 @@ import typer
 
 from orchestrator import wording
 from orchestrator.cli import connection, options, output
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.contract import views
 from orchestrator.contract.shapes import Events
 from orchestrator.models import Event
@@ -24,6 +25,7 @@ SHOWN = 60
 """So many events are in an answer, where --limit does not say how many."""
 
 
+@reports()
 def events(
     feature_id: options.FeatureId,
     follow: Annotated[
@@ -41,25 +43,26 @@ def events(
         int | None,
         typer.Option("--limit", min=1, help=f"At most so many, as a rule {SHOWN}; the rest is counted."),
     ] = None,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
+    *,
+    asked: Asked,
 ) -> None:
     """Print the events of a feature, oldest first."""
     with connection.client(looks=True) as client:
         handle = connection.find(client, feature_id)
         gone = handle.events_gone()
-        if gone and not as_json:
+        if gone and not asked.as_json:
             output.tell(gone_line(gone, client.settings.limits.events))
         found = handle.follow(after or "-") if follow else read(handle, after)
         if task is not None:
             client.store.task(handle.id, task)
             found = (event for event in found if event.task == task)
-        if as_json and not follow:
-            output.answer(answer(handle.id, found, last=last, limit=limit, gone=gone), fields)
-        elif as_json:
+        if asked.as_json and not follow:
+            asked.answer(answer(handle.id, found, last=last, limit=limit, gone=gone))
+        elif asked.as_json:
             for event in found:
                 output.answer(
-                    views.event_line(event), fields or "id,time,event,task,status,attempt,cause,note,batch"
+                    views.event_line(event),
+                    asked.fields or "id,time,event,task,status,attempt,cause,note,batch",
                 )
         else:
             _tell(found, last=last, limit=None if follow and not limit else limit or last or SHOWN)

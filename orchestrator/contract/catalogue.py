@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from orchestrator import errors
+from orchestrator.contract import needs
 from orchestrator.contract.shapes import Action, Argument, Code, Codes, ErrorAnswer
 
 USAGE = "wrong-usage"
@@ -93,6 +94,9 @@ def _actions(error: errors.OrchestratorError) -> Iterator[Action]:
                 name: Argument.model_validate(given) for name, given in way.get("arguments", {}).items()
             }
             yield Action(**{**way, "arguments": arguments})
+        return
+    if isinstance(error, errors.RefusedTransition):
+        yield from needs.by_events(error.feature, error.task, error.allowed)
         return
     text = str(error)
     for command in dict.fromkeys(_COMMAND.findall(text)):

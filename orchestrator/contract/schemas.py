@@ -26,7 +26,7 @@ def schema(name: str) -> dict[str, Any]:
     """
     name = "decision" if name in DECISIONS else name
     if name not in ANSWERS:
-        raise errors.NoSuchSchema(name=name, names=", ".join(ANSWERS))
+        raise errors.NoSuchSchema(name=name, names=list(ANSWERS))
     found = ANSWERS[name].model_json_schema(mode="serialization")
     return {"$schema": DIALECT, "$id": f"orchestrator:v{VERSION}:{name}", **_bare(found)}
 

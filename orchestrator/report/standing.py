@@ -129,8 +129,9 @@ def is_stopped(state: TaskState) -> bool:
 
 
 def spent(state: TaskState, now: float) -> float | None:
-    """Seconds that the attempt has taken, so far or in all; None where none has started."""
-    if state.started is None or state.status is TaskStatus.PENDING:
+    """Seconds that the attempt has taken, so far or in all; None where none has started, or the task is skipped."""
+    is_skipped = state.status is TaskStatus.CANCELLED and state.resolved
+    if state.started is None or state.status is TaskStatus.PENDING or is_skipped:
         return None
     is_running = state.status is TaskStatus.IN_PROGRESS or state.phase == "ending"
     end = now if is_running else state.finished

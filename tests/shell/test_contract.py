@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -249,6 +250,35 @@ def test_a_list_is_cut_and_goes_on_where_it_ended(store: Store, ask: Callable[..
     assert sorted(seen) == sorted(f"T{one}" for one in range(25))
 
 
+def test_each_command_that_answers_takes_the_same_options() -> None:
+    from orchestrator.cli.app import PANELS
+
+    commands = {command.__name__.replace("_", "-"): command for panel in PANELS.values() for command in panel}
+    for name in commands.keys() & {*shapes.ANSWERS, *shapes.DECISIONS}:
+        assert {"as_json", "fields"} <= set(inspect.signature(commands[name]).parameters), name
+    for name in ("status", "plan", "route", "task", "specialists", "doctor", "config", "events"):
+        assert {"limit", "after"} <= set(inspect.signature(commands[name]).parameters), name
+
+
+def test_a_long_description_is_whole_where_everything_is_asked_for(
+    store: Store, ask: Callable[..., Any]
+) -> None:
+    run = launched(store, titled(0))
+    assert ask("task", run.id, "T0", "--part", "brief", "--fields", "all")["brief"]["description"] == LONG
+
+
+def test_what_is_left_out_of_a_list_is_said_also_where_only_some_fields_are_asked_for(
+    store: Store, ask: Callable[..., Any]
+) -> None:
+    run = launched(store, *(titled(one) for one in range(25)), max_parallel_tasks=1)
+    first = ask("status", run.id, "--fields", "status,tasks.task")
+    assert first["left_out"] == {"tasks": 15}
+    assert ask("status", run.id, "--fields", "tasks.task", "--after", first["after"])["left_out"] == {
+        "tasks": 5
+    }
+    assert set(ask("status", run.id, "--fields", "status")) == {"status"}
+
+
 # Needs and errors
 
 
@@ -382,6 +412,14 @@ def test_the_schema_of_a_decision_goes_by_the_name_of_its_command_too() -> None:
     assert schemas.schema("retry") == schemas.schema("decision")
 
 
+def test_what_a_task_cannot_do_now_is_refused_with_what_it_can(store: Store, ask: Callable[..., Any]) -> None:
+    run = stopped(store)
+    refused = ask("resume", run.id, "T0")
+    assert (refused["code"], refused["subject"]) == ("refused-transition", {"feature": run.id, "task": "T0"})
+    assert refused["actions"][0]["command"] == f"orchestrator retry {run.id} T0"
+    assert "retry_requested" in refused["facts"]["allowed"]
+
+
 def test_each_error_has_a_code_of_its_own_and_names_commands_that_there_are() -> None:
     from orchestrator.cli.app import PANELS
 
@@ -478,6 +516,7 @@ def test_a_decision_answers_with_the_task_and_its_new_status(store: Store, ask: 
     )
     skipped = ask("skip", run.id, "T0", "--because", "not needed")
     assert skipped["tasks"][0]["status"] == "skipped"
+    assert "seconds" not in skipped["tasks"][0], "how long ago it began is not how long it took"
 
 
 def test_a_task_that_runs_is_failed_by_a_person(store: Store, ask: Callable[..., Any]) -> None:
