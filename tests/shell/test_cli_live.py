@@ -387,7 +387,8 @@ def test_limits_are_shown_and_changed(project: Project) -> None:
     assert "There is no limit over all features" in project.type("limits").stdout
 
     assert project.type("limits", "set", "specialist:nobody", "2").stdout == "the concurrency of nobody: 2.\n"
-    assert project.json("limits", "set", "rate:nobody", "30/m burst 5")["amount"] == "30/m burst 5"
+    (changed,) = project.json("limits", "set", "rate:nobody", "30/m burst 5")["limits"]
+    assert changed["amount"] == "30/m burst 5"
     shown = project.type("limits").stdout.splitlines()
     assert [line.split()[:2] for line in shown] == [
         ["LIMIT", "THERE"],
