@@ -23,7 +23,8 @@ class OrchestratorError(Exception):
         self.facts = facts
         self.actions = tuple(actions)
         """The ways out as data, where there are others than the commands that the text names."""
-        super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**facts))
+        texts = {name: _text(value) for name, value in facts.items()}
+        super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**texts))
 
     @property
     def summary(self) -> str:
@@ -39,6 +40,11 @@ class OrchestratorError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.facts, self.actions)
+
+
+def _text(fact: Any) -> Any:
+    """A fact as it stands in a message."""
+    return ", ".join(map(str, fact)) if isinstance(fact, list | tuple) else fact
 
 
 def _rebuild(
@@ -99,8 +105,8 @@ class UnknownSpecialist(UsageError):
 
 
 class NoTaskNamed(UsageError):
-    """Nothing says which task is meant.
-    Name an enqueued task (ID and TASK), or the tags of one that is not (--tags backend,bug); not both."""
+    """Which task is meant is not said, or said twice.
+    Name an enqueued task (ID and TASK), or the tags of one that is not (--tags backend,bug)."""
 
 
 class BadTags(UsageError):
@@ -209,6 +215,11 @@ class NoSuchField(UsageError):
     """The answer has no field {field}. It has {fields}."""
 
 
+class BadCursor(UsageError):
+    """{cursor} is no place from which to go on here.
+    Take `after` (or `cursor`) of an answer as it is, or leave it out and begin anew."""
+
+
 class NoSuchSchema(UsageError):
     """There is no schema {name}. There are {names}."""
 
@@ -297,7 +308,9 @@ class CannotSign(OrchestratorError):
 
 
 class RefusedTransition(UsageError):
-    """{subject} cannot take {event}: it is {status}. From there the flow {flow} allows {allowed}."""
+    """{subject} cannot take {event}: it is {status}. From there the flow {flow} allows {events}."""
+
+    told = ("subject", "events")
 
 
 class WaitTimeout(OrchestratorError):

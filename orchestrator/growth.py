@@ -235,7 +235,7 @@ def _with_dependencies(shape: Shape, dependencies: Mapping[str, Sequence[str]]) 
                 feature=shape.feature.id,
                 task=task_id,
                 status=shape.started[task_id],
-                dependencies=", ".join(new),
+                dependencies=list(new),
             )
         yield task.model_copy(update={"depends_on": (*task.depends_on, *new)})
 

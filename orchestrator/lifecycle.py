@@ -270,20 +270,33 @@ ASKED_OF_GATES = _Asked(GATES_FLOW.name, GATES_FLOW.statuses)
 
 
 def refuse(
-    subject: str,
+    feature: str,
+    task: str,
     event: str,
     status: str,
     table: Mapping[TaskEvent, Arrow] | Mapping[FeatureEvent, Arrow] | Mapping[str, Arrow],
     flow: str,
 ) -> errors.RefusedTransition:
-    """The error for a transition that a table does not have; it names the flow and what would be allowed."""
+    """The error for a transition that a table does not have; it names the flow and what would be allowed.
+
+    Args:
+        feature: The feature.
+        task: Its task; "": the feature itself cannot take the event.
+        event: What it cannot take.
+        status: Where it stands.
+        table: What each event leads to.
+        flow: The name of the table.
+    """
     allowed = [str(name) for name, arrow in table.items() if status in arrow]
     return errors.RefusedTransition(
-        subject=subject,
+        subject=f"{task} of {feature}" if task else f"The feature {feature}",
+        feature=feature,
+        task=task,
         event=event,
         status=status,
         flow=flow,
-        allowed=", ".join(allowed) or "no event: it is final",
+        events=allowed or "no event: it is final",
+        allowed=allowed,
     )
 
 

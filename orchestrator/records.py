@@ -58,6 +58,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+EVENT_ID = re.compile(r"[-$]|[0-9]{1,18}(-[0-9]{1,18})?")
+"""From where the events of a feature are read: "-", the oldest; "$", those to come; or what comes after one."""
+
+FROM_NOW_ON = "$"
+"""What comes after the newest, for whoever waits for it."""
+
 _REFUSED = re.compile(r"\b(?P<code>NEWER|OUTDATED) (?P<schema>\d+)")
 """What guard.lua ends a script with."""
 
@@ -566,9 +572,15 @@ class Records:
 
         Args:
             feature_id: The feature.
-            after: The id of the last event known.
+            after: The id of the last event known; "$" is the newest, for whoever waits (`block`).
             block: Wait up to so many seconds for one, if there is none.
+
+        Raises:
+            BadCursor: `after` is no id of an event.
         """
+        waits_for_new = after == FROM_NOW_ON and block is not None
+        if not (waits_for_new or EVENT_ID.fullmatch(after)):
+            raise errors.BadCursor(cursor=after)
         stream = self.keys.feature(feature_id).events
         if block is None:
             start = after if after == "-" else f"({after}"

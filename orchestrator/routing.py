@@ -76,7 +76,7 @@ def grouped(routes: Mapping[str, Route]) -> list[tuple[Route, list[str]]]:
         >>> from orchestrator.config import Settings
         >>> login = Feature(title="Login", tasks=[Task(id="T1", tags=["backend"]), Task(id="T2", tags=["backend"])])
         >>> [(route.reason, tasks) for route, tasks in grouped(route(login, Settings()))]
-        [('tag backend → Senior Engineer', ['T1', 'T2'])]
+        [('tag backend → Implementation Specialist', ['T1', 'T2'])]
     """
     groups: dict[tuple[str, str], tuple[Route, list[str]]] = {}
     for task, one in routes.items():
@@ -172,7 +172,7 @@ def _match(task: Task, settings: Settings) -> Route | None:
 def _by_name(task: Task, wanted: str, settings: Settings) -> Route:
     name = settings.find_specialist(wanted)
     if name is None:
-        known = ", ".join(settings.specialists)
+        known = list(settings.specialists)
         raise errors.UnknownSpecialist(task=task.id, specialist=wanted, known=known)
     return _route(name, settings, rule="task", reason=f"the task asks for {settings.title(name)}")
 

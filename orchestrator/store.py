@@ -655,8 +655,7 @@ class Store(Records):
             case "over":
                 raise errors.FeatureOver(feature=feature_id, status=status, event=move.event)
             case "refused":
-                subject = f"{task_id} of {feature_id}"
-                raise lifecycle.refuse(subject, move.steps[0][0], status, flow.table, flow.name)
+                raise lifecycle.refuse(feature_id, task_id, move.steps[0][0], status, flow.table, flow.name)
         return facts
 
     def assign(self, feature_id: str, task_id: str, specialist: str, note: str = "") -> Facts:
@@ -727,7 +726,7 @@ class Store(Records):
         if code == "missing":
             raise errors.NoSuchFeature(feature=feature_id)
         if code == "refused":
-            raise lifecycle.refuse(f"The feature {feature_id}", event, status, rows, str(flow))
+            raise lifecycle.refuse(feature_id, "", event, status, rows, str(flow))
         return self._facts(feature_id, answer)
 
     def grow(

@@ -375,9 +375,7 @@ class Shell:
                 run.attempt,
             )
         elif code in ("refused", "missing"):
-            raise lifecycle.refuse(
-                f"{run.task.id} of {run.feature_id}", move.event, now, flow.table, flow.name
-            )
+            raise lifecycle.refuse(run.feature_id, run.task.id, move.event, now, flow.table, flow.name)
         self._follow_up(facts)
 
     def _follow_up(self, facts: lifecycle.Facts) -> None:

@@ -8,20 +8,23 @@ import typer
 
 from orchestrator import config, errors, routing
 from orchestrator.cli import connection, options, output
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.contract import views
 from orchestrator.report.routes import recommendation_lines
 
 
+@reports()
 def recommend(
-    feature_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Id of an enqueued feature.")
+    feature_id: options.MaybeFeature = None,
+    task_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[TASK]", help="Id of one of its tasks.", callback=options.normal_id),
     ] = None,
-    task_id: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Id of one of its tasks.")] = None,
     tags: Annotated[
         str | None, typer.Option("--tags", help="Of a task that is not enqueued, such as backend,bug.")
     ] = None,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
+    *,
+    asked: Asked,
 ) -> None:
     """Say which specialist gets one task, and why: who does an enqueued task, or who would do one with these tags."""
     settings = config.load()
@@ -29,16 +32,17 @@ def recommend(
     if tags is not None and feature_id is None:
         given = [tag.strip().lower() for tag in tags.split(",") if tag.strip()]
         route = routing.by_tags(given, settings)
-    elif tags is not None:
+    elif feature_id is None or task_id is None or tags is not None:
         raise errors.NoTaskNamed
     else:
         with connection.client(looks=True) as client:
-            route = client.recommend(feature_id, task_id)
+            handle = connection.find(client, feature_id)
+            route = client.recommend(handle.id, task_id)
             if route.rule in ("default", "nobody"):
-                given = list(client.store.task(str(feature_id), str(task_id)).tags)
+                given = list(client.store.task(handle.id, task_id).tags)
     domains, near = routing.domains(settings), routing.near(given, settings)
-    if as_json:
-        output.answer(views.recommended(route, domains, near), fields)
+    if asked.as_json:
+        asked.answer(views.recommended(route, domains, near))
         return
     for line in recommendation_lines(route, domains, near):
         output.say(line)

@@ -23,7 +23,6 @@ from orchestrator.cli import (
     limits,
     logs,
     machine,
-    options,
     output,
     plans,
     retention,
@@ -32,6 +31,7 @@ from orchestrator.cli import (
     tasks,
     waiting,
 )
+from orchestrator.cli.asked import JSON_ASKED
 from orchestrator.contract import catalogue
 from orchestrator.texts import as_line
 
@@ -64,7 +64,7 @@ class Commands(TyperGroup):
             self._did_not_expect(ctx, error)
 
     def _fail(self, ctx: Any, error: errors.OrchestratorError) -> NoReturn:
-        output.fail(error, as_json=bool(ctx.meta.get(options.JSON_ASKED)))
+        output.fail(error, as_json=bool(ctx.meta.get(JSON_ASKED)))
         raise typer.Exit(error.exit_code) from None
 
     def _did_not_expect(self, ctx: Any, error: Exception) -> NoReturn:

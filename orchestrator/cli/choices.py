@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 from rich.prompt import IntPrompt
 
 from orchestrator import config, errors, routing, wording
 from orchestrator.cli import output
 from orchestrator.config import Settings
-from orchestrator.models import Feature, Task
+from orchestrator.models import Feature, Route, Task
 from orchestrator.report.routes import fallback_lines
 
 
-def ask(feature: Feature, settings: Settings, *, remember: bool = False) -> dict[str, str]:
+def ask(
+    feature: Feature, routes: Mapping[str, Route], settings: Settings, *, remember: bool = False
+) -> dict[str, str]:
     """Ask for each task that nobody would do, on a terminal. Elsewhere such tasks wait for `assign`.
 
     Tasks that the default does because no tag matches are told.
 
+    Args:
+        feature: The feature.
+        routes: Who would do each of its tasks.
+        settings: Whom there is to choose from.
+        remember: Write the choice for a tag into the configuration.
+
     Returns:
         The chosen specialist of each task that was asked about.
     """
-    routes = routing.route(feature, settings)
     for line in fallback_lines(feature.tasks, routes):
         output.tell(line)
     unmatched = [task for task in feature.tasks if not routes[task.id].specialist]

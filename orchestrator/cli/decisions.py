@@ -10,6 +10,7 @@ import typer
 
 from orchestrator import errors, graph, identifiers, wording
 from orchestrator.cli import answers, choices, connection, options, output
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.models import TaskState, TaskStatus
 from orchestrator.report import standing
 
@@ -22,38 +23,39 @@ FEATURE = "{feature}"
 
 
 @contextlib.contextmanager
-def decision(feature_id: str, text: str, *tasks: str | None, as_json: bool) -> Iterator[Handle]:
+def decision(feature_id: str, text: str, *tasks: str | None, asked: Asked) -> Iterator[Handle]:
     """A feature about which the `with` decides something, which is told once it is done.
 
     Args:
         feature_id: The feature.
         text: What is so then; FEATURE stands for the id in it, which may have been typed in short.
         tasks: The tasks that it is about.
-        as_json: Tell it as JSON.
+        asked: How it is told.
 
     Raises:
         NoSuchFeature: No feature has this id; and what `connection.client` raises.
 
     Example:
-        with decision("auth", "T3 is on hold.", "T3", as_json=False) as handle:
+        with decision("auth", "T3 is on hold.", "T3", asked=Asked()) as handle:
             handle.hold("T3")
     """
     with connection.client() as client:
         handle = connection.find(client, feature_id)
         yield handle
-        tell(client, handle, text.replace(FEATURE, handle.id), *tasks, as_json=as_json)
+        tell(client, handle, text.replace(FEATURE, handle.id), *tasks, asked=asked)
 
 
-def tell(client: Client, handle: Handle, text: str, *tasks: str | None, as_json: bool) -> None:
+def tell(client: Client, handle: Handle, text: str, *tasks: str | None, asked: Asked) -> None:
     """Say what was done, and where the feature stands now, and the tasks that it was about."""
-    if as_json:
-        output.answer(answers.decision(client, handle, text, [task for task in tasks if task]))
+    if asked.as_json:
+        asked.answer(answers.decision(client, handle, text, [task for task in tasks if task]))
         return
     output.say(text)
     if not handle.status().is_over:
         output.tell(f"Next: orchestrator watch {handle.id}")
 
 
+@reports()
 def retry(
     feature_id: options.FeatureId,
     task_id: options.MaybeTask = None,
@@ -64,7 +66,8 @@ def retry(
         int | None, typer.Option("--from-batch", min=1, help="Everything that stopped, from this batch on.")
     ] = None,
     note: options.Note = "",
-    as_json: options.AsJson = False,
+    *,
+    asked: Asked,
 ) -> None:
     """Run what failed again. What is completed is never run again."""
     with connection.client() as client:
@@ -74,7 +77,7 @@ def retry(
             _take_up(handle, state, note)
         names = [state.id for state in wanted]
         verb = "runs" if len(wanted) == 1 else "run"
-        tell(client, handle, f"{wording.some(names)} {verb} again.", *names, as_json=as_json)
+        tell(client, handle, f"{wording.some(names)} {verb} again.", *names, asked=asked)
 
 
 def _to_retry(
@@ -109,35 +112,33 @@ def _take_up(handle: Handle, state: TaskState, note: str) -> None:
         handle.retry(state.id, note)
 
 
+@reports()
 def unblock(
-    feature_id: options.FeatureId,
-    task_id: options.TaskId,
-    note: options.Note = "",
-    as_json: options.AsJson = False,
+    feature_id: options.FeatureId, task_id: options.TaskId, note: options.Note = "", *, asked: Asked
 ) -> None:
     """Run a blocked task again, because its obstacle is gone."""
-    with decision(feature_id, f"{task_id} runs again.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} runs again.", task_id, asked=asked) as handle:
         handle.unblock(task_id, note)
 
 
+@reports()
 def skip(
-    feature_id: options.FeatureId,
-    task_id: options.TaskId,
-    because: options.Reason,
-    as_json: options.AsJson = False,
+    feature_id: options.FeatureId, task_id: options.TaskId, because: options.Reason, *, asked: Asked
 ) -> None:
     """Do without a task: it counts as resolved, and what depends on it may run."""
-    with decision(feature_id, f"{task_id} is skipped.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} is skipped.", task_id, asked=asked) as handle:
         handle.skip(task_id, because)
 
 
+@reports()
 def assign(
     feature_id: options.FeatureId,
     task_id: options.TaskId,
     specialist: Annotated[str, typer.Argument(metavar="SPECIALIST", help="Name or title of a specialist.")],
     remember: options.Remember = False,
     note: options.Note = "",
-    as_json: options.AsJson = False,
+    *,
+    asked: Asked,
 ) -> None:
     """Give a task that has not started to a specialist."""
     with connection.client() as client:
@@ -145,148 +146,147 @@ def assign(
         handle.assign(task_id, specialist, note)
         if remember:
             choices.remember_tag(client.store.task(handle.id, task_id), specialist, client.settings)
-        tell(client, handle, f"{task_id} goes to {specialist}.", task_id, as_json=as_json)
+        title = client.recommend(handle.id, task_id).title
+        tell(client, handle, f"{task_id} goes to {title}.", task_id, asked=asked)
 
 
+@reports()
 def approve(
-    feature_id: options.FeatureId,
-    task_id: options.MaybeTask = None,
-    note: options.Note = "",
-    as_json: options.AsJson = False,
+    feature_id: options.FeatureId, task_id: options.MaybeTask = None, note: options.Note = "", *, asked: Asked
 ) -> None:
     """Approve a task that is in review, or a feature that waits for its review."""
-    with decision(feature_id, f"{task_id or FEATURE} is approved.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id or FEATURE} is approved.", task_id, asked=asked) as handle:
         if task_id is None:
             handle.approve_feature(note)
         else:
             handle.approve(task_id, note)
 
 
+@reports()
 def request_changes(
     feature_id: options.FeatureId,
     task_id: options.TaskId,
     note: Annotated[str, typer.Option("--note", help="What to change; handed to the specialist.")],
-    as_json: options.AsJson = False,
+    *,
+    asked: Asked,
 ) -> None:
     """Send a task that is in review back to its specialist."""
-    with decision(feature_id, f"{task_id} goes back to its specialist.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} goes back to its specialist.", task_id, asked=asked) as handle:
         handle.request_changes(task_id, note)
 
 
+@reports()
 def advance(
     feature_id: options.FeatureId,
     task_id: options.TaskId,
     to: Annotated[str | None, typer.Option("--to", help="A status; else the next one of its flow.")] = None,
     note: options.Note = "",
-    as_json: options.AsJson = False,
+    *,
+    asked: Asked,
 ) -> None:
     """Move a task on by hand, as if its work had been done elsewhere."""
     with connection.client() as client:
         handle = connection.find(client, feature_id)
         handle.advance(task_id, to, note)
         status = client.store.state(handle.id, task_id).status
-        tell(client, handle, f"{task_id} is {status}.", task_id, as_json=as_json)
+        tell(client, handle, f"{task_id} is {status}.", task_id, asked=asked)
 
 
+@reports()
 def hold(
-    feature_id: options.FeatureId,
-    task_id: options.TaskId,
-    note: options.Note = "",
-    as_json: options.AsJson = False,
+    feature_id: options.FeatureId, task_id: options.TaskId, note: options.Note = "", *, asked: Asked
 ) -> None:
     """Put a task on hold; if it runs, its work is ended."""
-    with decision(feature_id, f"{task_id} is on hold.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} is on hold.", task_id, asked=asked) as handle:
         handle.hold(task_id, note)
 
 
+@reports()
 def resume(
-    feature_id: options.FeatureId,
-    task_id: options.MaybeTask = None,
-    note: options.Note = "",
-    as_json: options.AsJson = False,
+    feature_id: options.FeatureId, task_id: options.MaybeTask = None, note: options.Note = "", *, asked: Asked
 ) -> None:
     """Take up again a task that was on hold or deferred, or a feature that was paused."""
-    with decision(feature_id, f"{task_id or FEATURE} goes on.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id or FEATURE} goes on.", task_id, asked=asked) as handle:
         if task_id is None:
             handle.resume(note)
         else:
             handle.resume_task(task_id, note)
 
 
+@reports()
 def defer(
-    feature_id: options.FeatureId,
-    task_id: options.TaskId,
-    note: options.Note = "",
-    as_json: options.AsJson = False,
+    feature_id: options.FeatureId, task_id: options.TaskId, note: options.Note = "", *, asked: Asked
 ) -> None:
     """Put a task off; what depends on it waits until it is resumed or skipped."""
-    with decision(feature_id, f"{task_id} is deferred.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} is deferred.", task_id, asked=asked) as handle:
         handle.defer(task_id, note)
 
 
+@reports()
 def cancel(
-    feature_id: options.FeatureId,
-    task_id: options.MaybeTask = None,
-    note: options.Note = "",
-    as_json: options.AsJson = False,
+    feature_id: options.FeatureId, task_id: options.MaybeTask = None, note: options.Note = "", *, asked: Asked
 ) -> None:
     """Cancel a feature, or one task: nothing more of it starts, and what runs is ended within seconds."""
-    with decision(feature_id, f"{task_id or FEATURE} is cancelled.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id or FEATURE} is cancelled.", task_id, asked=asked) as handle:
         if task_id is None:
             handle.cancel(note)
         else:
             handle.cancel_task(task_id, note)
 
 
+@reports()
 def block(
-    feature_id: options.FeatureId,
-    task_id: options.TaskId,
-    because: options.Reason,
-    as_json: options.AsJson = False,
+    feature_id: options.FeatureId, task_id: options.TaskId, because: options.Reason, *, asked: Asked
 ) -> None:
     """Say that a task cannot go on; if it runs, its work is ended. `unblock` lets it run again."""
-    with decision(feature_id, f"{task_id} is blocked.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} is blocked.", task_id, asked=asked) as handle:
         handle.block(task_id, because)
 
 
+@reports()
 def fail(
     feature_id: options.FeatureId,
     task_id: options.MaybeTask = None,
     because: Annotated[
         str, typer.Option("--because", "--note", help="Why; kept in the feature's events.")
     ] = "",
-    as_json: options.AsJson = False,
+    *,
+    asked: Asked,
 ) -> None:
     """Give a feature up: as cancel, and it counts as failed. Or one task: if it runs, its work is ended."""
     text = f"{task_id} has failed." if task_id else f"{FEATURE} is given up."
-    with decision(feature_id, text, task_id, as_json=as_json) as handle:
+    with decision(feature_id, text, task_id, asked=asked) as handle:
         if task_id is None:
             handle.fail(because)
         else:
             handle.fail_task(task_id, because)
 
 
-def pause(feature_id: options.FeatureId, note: options.Note = "", as_json: options.AsJson = False) -> None:
+@reports()
+def pause(feature_id: options.FeatureId, note: options.Note = "", *, asked: Asked) -> None:
     """Start nothing more of a feature until `resume`; what runs goes on to its end."""
-    with decision(feature_id, f"{FEATURE} is paused.", as_json=as_json) as handle:
+    with decision(feature_id, f"{FEATURE} is paused.", asked=asked) as handle:
         handle.pause(note)
 
 
-def launch(feature_id: options.FeatureId, as_json: options.AsJson = False) -> None:
+@reports()
+def launch(feature_id: options.FeatureId, *, asked: Asked) -> None:
     """Start the next batch of a feature that waits for it."""
     with connection.client() as client:
         handle = connection.find(client, feature_id)
         handle.launch()
-        tell(client, handle, f"Batch {handle.progress().batch} is launched.", as_json=as_json)
+        tell(client, handle, f"Batch {handle.progress().batch} is launched.", asked=asked)
 
 
+@reports()
 def cap(
     feature_id: options.FeatureId,
     most: Annotated[int, typer.Argument(metavar="N", help="At most so many tasks at once.")],
-    as_json: options.AsJson = False,
+    *,
+    asked: Asked,
 ) -> None:
     """Change how many tasks of a feature may run at once, while it runs."""
     with decision(
-        feature_id, f"At most {wording.count(most, 'task')} of {FEATURE} at once.", as_json=as_json
+        feature_id, f"At most {wording.count(most, 'task')} of {FEATURE} at once.", asked=asked
     ) as handle:
         handle.set_cap(most)

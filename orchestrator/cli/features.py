@@ -11,6 +11,7 @@ import typer
 
 from orchestrator import errors, wording, workers
 from orchestrator.cli import answers, connection, options, output, views
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.snapshot import Reader, Snapshot
 from orchestrator.contract import needs
 from orchestrator.contract import views as contracts
@@ -27,6 +28,7 @@ NEEDS_SHOWN = 20
 """Of what waits for a person, so many features, and so much of each."""
 
 
+@reports(limit=contracts.LIMIT)
 def status(
     feature_id: Annotated[
         str | None,
@@ -37,10 +39,8 @@ def status(
     whole: Annotated[
         bool, typer.Option("--all", help="Every batch and task, also of a large feature.")
     ] = False,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
-    limit: options.Limit = contracts.LIMIT,
-    after: options.After = "",
+    *,
+    asked: Asked,
 ) -> None:
     """Show where features stand, or one feature with its batches and tasks."""
     from orchestrator.cli import workforce
@@ -48,31 +48,34 @@ def status(
     with connection.client(looks=True) as client:
         if feature_id is not None:
             handle = connection.find(client, feature_id)
-            if as_json:
-                output.answer(answers.feature(client, handle, whole=whole, limit=limit, after=after), fields)
+            if asked.as_json:
+                asked.answer(
+                    answers.feature(client, handle, whole=whole, limit=asked.limit, after=asked.after)
+                )
             else:
                 _show(client, handle, whole=whole)
-        elif as_json:
-            output.answer(_features(client, limit, after), fields)
+        elif asked.as_json:
+            asked.answer(_features(client, asked))
         else:
             _list(client)
         workforce.tell_outdated(client)
 
 
-def progress(
-    feature_id: options.FeatureId, as_json: options.AsJson = False, fields: options.Fields = None
-) -> None:
+@reports()
+def progress(feature_id: options.FeatureId, *, asked: Asked) -> None:
     """Say in one line how far a feature is."""
     with connection.client(looks=True) as client:
         found = connection.find(client, feature_id).progress()
-    if as_json:
-        output.answer(contracts.standing_of(found), fields)
+    if asked.as_json:
+        asked.answer(contracts.standing_of(found))
     else:
         output.say(plain.short_line(found))
 
 
-def _features(client: Client, limit: int, after: str) -> Features:
-    part, left, cursor = contracts.page(client.overview(active=True), limit, after, lambda one: one.id)
+def _features(client: Client, asked: Asked) -> Features:
+    part, left, cursor = contracts.page(
+        client.overview(active=True), asked.limit, asked.after, lambda one: one.id
+    )
     lines = []
     for one in part:
         found: list[Need] = []
@@ -81,7 +84,7 @@ def _features(client: Client, limit: int, after: str) -> Features:
                 found = needs.of_feature(
                     one, client.feature(one.id).unsettled(), specialists=client.settings.specialists
                 )
-        lines.append(contracts.feature_line(one, found[:limit]))
+        lines.append(contracts.feature_line(one, found[: asked.limit]))
     return Features(features=tuple(lines), left_out=contracts.left_out(features=left), after=cursor)
 
 
@@ -122,8 +125,8 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
             output.say(line)
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
-    for warning in standing.gate_lines(snapshot.gates):
-        output.say(warning)
+    for warning in contracts.gate_warnings(snapshot.gates):
+        output.say(remedies.warning_line(warning))
     if held := _standstill(snapshot):
         output.say(remedies.standstill_line(held))
     batch = snapshot.of_batch(progress.batch)
@@ -165,12 +168,8 @@ def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -
     return ages
 
 
-def explain(
-    feature_id: options.FeatureId,
-    task_id: options.TaskId,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
-) -> None:
+@reports()
+def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: Asked) -> None:
     """Say why a task stands where it stands: what it waits for, or what went wrong, and what to do."""
     with connection.client(looks=True) as client:
         handle = connection.find(client, feature_id)
@@ -191,11 +190,11 @@ def explain(
             limit=client.store.limit(state.limit) if state.limit else None,
             before=before,
         )
-        if as_json:
+        if asked.as_json:
             waits = answers.find_needs(
                 client, handle, progress, needs.in_the_way(task, state, progress, states)
             )
-            output.answer(contracts.explained(found, waits, route, before), fields)
+            asked.answer(contracts.explained(found, waits, route, before))
             return
     output.say(found.answer, "bold")
     for detail in found.details:

@@ -12,6 +12,7 @@ import typer
 
 from orchestrator import config, documents, errors, feature_file, identifiers, wording
 from orchestrator.cli import options
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.decisions import decision
 from orchestrator.models import Priority
 
@@ -21,6 +22,7 @@ DependsOn = Annotated[
 ]
 
 
+@reports()
 def add_task(
     feature_id: options.FeatureId,
     task_id: Annotated[
@@ -62,7 +64,8 @@ def add_task(
         typer.Option("--param", metavar="NAME=VALUE", help="Data for the specialist; JSON, else a text."),
     ] = None,
     note: options.Note = "",
-    as_json: options.AsJson = False,
+    *,
+    asked: Asked,
 ) -> None:
     """Add a task to a feature that runs, or several from a file. It is refused where it would close a circle."""
     given = {
@@ -92,7 +95,7 @@ def add_task(
     tasks = [feature_file.make_task(fields, str(fields.get("id") or "The task")) for fields in wanted]
     names = [task.id for task in tasks]
     verb = "is" if len(names) == 1 else "are"
-    with decision(feature_id, f"{wording.some(names)} {verb} added.", *names, as_json=as_json) as handle:
+    with decision(feature_id, f"{wording.some(names)} {verb} added.", *names, asked=asked) as handle:
         handle.add_tasks(tasks, note)
 
 
@@ -147,14 +150,16 @@ def _read(file: str) -> list[dict[str, Any]]:
     return found
 
 
+@reports()
 def depend(
     feature_id: options.FeatureId,
     task_id: options.TaskId,
     on: Annotated[list[str], typer.Option("--on", help="Id of a task; may be given several times.")],
     note: options.Note = "",
-    as_json: options.AsJson = False,
+    *,
+    asked: Asked,
 ) -> None:
     """Let a task that has not started wait for others too. It is refused where it would close a circle."""
     on = [identifiers.normal(other) for other in on]
-    with decision(feature_id, f"{task_id} waits for {', '.join(on)}.", task_id, as_json=as_json) as handle:
+    with decision(feature_id, f"{task_id} waits for {', '.join(on)}.", task_id, asked=asked) as handle:
         handle.depend(task_id, on, note)

@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from orchestrator import durations
-from orchestrator.cli import connection, options, output
+from orchestrator.cli import connection, output
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.contract import views
 from orchestrator.contract.shapes import Limits
 from orchestrator.limits import Limit
@@ -21,22 +22,18 @@ app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
 
 
 @app.callback()
-def limits(
-    ctx: typer.Context,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
-    limit: options.Limit = 50,
-    after: options.After = "",
-) -> None:
+@reports(limit=50)
+def limits(ctx: typer.Context, *, asked: Asked) -> None:
     """Show what holds over all features: how much there is, who holds it, and how many tasks wait for it."""
     if ctx.invoked_subcommand is not None:
         return
     with connection.client(looks=True) as client:
         found = client.limits()
-    _show(found, as_json=as_json, fields=fields, limit=limit, after=after)
+    _show(found, asked)
 
 
 @app.command("set")
+@reports()
 def change(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="total, specialist:NAME, rate:NAME, or a resource.")
@@ -44,32 +41,32 @@ def change(
     amount: Annotated[
         str, typer.Argument(metavar="AMOUNT", help="A number; for a rate 30/m, or '30/m burst 5'; or none.")
     ],
-    as_json: options.AsJson = False,
+    *,
+    asked: Asked,
 ) -> None:
     """Change a limit at once, until the configuration says otherwise. What runs goes on to its end."""
     with connection.client() as client:
         limit = client.set_limit(name, amount)
-    if as_json:
-        output.answer(views.limit_line(limit))
+    if asked.as_json:
+        asked.answer(Limits(limits=(views.limit_line(limit),)))
         return
     output.say(f"{limit.title}: {'no limit' if amount == 'none' else limit.amount}.")
 
 
 @app.command()
-def reset(as_json: options.AsJson = False) -> None:
+@reports(limit=50)
+def reset(*, asked: Asked) -> None:
     """Let every limit be as it is configured."""
     with connection.client() as client:
         found = client.reset_limits()
-    _show(found, as_json=as_json)
+    _show(found, asked)
 
 
-def _show(
-    found: Sequence[Limit], *, as_json: bool, fields: str | None = None, limit: int = 50, after: str = ""
-) -> None:
-    if as_json:
-        part, left, cursor = views.page(found, limit, after, lambda one: one.name)
+def _show(found: Sequence[Limit], asked: Asked) -> None:
+    if asked.as_json:
+        part, left, cursor = views.page(found, asked.limit, asked.after, lambda one: one.name)
         lines = tuple(views.limit_line(one) for one in part)
-        output.answer(Limits(limits=lines, left_out=views.left_out(limits=left), after=cursor), fields)
+        asked.answer(Limits(limits=lines, left_out=views.left_out(limits=left), after=cursor))
     elif found:
         output.show(_table(found))
     else:

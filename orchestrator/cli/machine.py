@@ -15,7 +15,8 @@ from rich.text import Text
 
 from orchestrator import config as configuration
 from orchestrator import errors, private
-from orchestrator.cli import options, output, views
+from orchestrator.cli import output, views
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import Settings
 from orchestrator.config_template import template
 from orchestrator.contract import views as contracts
@@ -83,23 +84,19 @@ def _attend(settings: Settings, children: Mapping[str, subprocess.Popen[bytes]],
         time.sleep(POLL_SECONDS)
 
 
-def doctor(
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
-    limit: options.Limit = 50,
-    after: options.After = "",
-) -> None:
+@reports(limit=50)
+def doctor(*, asked: Asked) -> None:
     """Check all that a feature needs to run: settings, Redis, broker, workers, folders. Exit code 1: a problem."""
     from orchestrator import doctor as examiner
 
     findings = examiner.examine(configuration.load().for_looking())
-    if as_json:
-        part, left, cursor = contracts.page(findings, limit, after, lambda one: one.name)
+    if asked.as_json:
+        part, left, cursor = contracts.page(findings, asked.limit, asked.after, lambda one: one.name)
         lines = [
             FindingLine(finding=one.name, level=one.level, text=one.text, remedy=one.remedy) for one in part
         ]
         left_out = contracts.left_out(findings=left)
-        output.answer(Findings(findings=tuple(lines), left_out=left_out, after=cursor), fields)
+        asked.answer(Findings(findings=tuple(lines), left_out=left_out, after=cursor))
     else:
         _show_findings(findings)
     if any(finding.level is examiner.Level.PROBLEM for finding in findings):
@@ -138,12 +135,8 @@ def init(
     output.tell("Next: orchestrator doctor")
 
 
-def config(
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
-    limit: options.Limit = 50,
-    after: options.After = "",
-) -> None:
+@reports(limit=50)
+def config(*, asked: Asked) -> None:
     """Show every setting in force and where it came from: environment, file or default. Secrets are hidden."""
     file = configuration.find_file()
     settings = configuration.load()
@@ -152,18 +145,17 @@ def config(
         {"setting": ".".join(path), "value": value, "from": configuration.origin(path, data)}
         for path, value in _leaves(settings.model_dump(mode="json"))
     ]
-    if as_json:
-        part, left, cursor = contracts.page(rows, limit, after, lambda row: row["setting"])
+    if asked.as_json:
+        part, left, cursor = contracts.page(rows, asked.limit, asked.after, lambda row: row["setting"])
         lines = [Setting(setting=row["setting"], value=row["value"], origin=row["from"]) for row in part]
-        output.answer(
+        asked.answer(
             SettingsAnswer(
                 file=str(file or ""),
                 folder=str(settings.folder),
                 settings=tuple(lines),
                 left_out=contracts.left_out(settings=left),
                 after=cursor,
-            ),
-            fields,
+            )
         )
         return
     output.say(

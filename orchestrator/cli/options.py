@@ -13,14 +13,6 @@ from orchestrator.config import Settings
 from orchestrator.documents import quoted
 from orchestrator.models import Feature, Strategy
 
-JSON_ASKED = "orchestrator.json"
-"""Where the context keeps that --json was given, for errors."""
-
-
-def _remember(ctx: typer.Context, value: bool) -> bool:
-    ctx.meta[JSON_ASKED] = value
-    return value
-
 
 def normal_id(value: str | None) -> str | None:
     """An id as it is stored, however its accents were typed."""
@@ -31,23 +23,10 @@ File = Annotated[str, typer.Argument(metavar="FILE", help="Feature file, YAML or
 FeatureId = Annotated[
     str, typer.Argument(metavar="ID", help="Id of an enqueued feature.", callback=normal_id)
 ]
+MaybeFeature = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="Id of an enqueued feature.", callback=normal_id)
+]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such as T3.", callback=normal_id)]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Write JSON to standard output, and nothing else.", callback=_remember)
-]
-Fields = Annotated[
-    str | None,
-    typer.Option(
-        "--fields", metavar="A,B", help="With --json: only these, such as status,tasks.task; or all."
-    ),
-]
-Limit = Annotated[
-    int,
-    typer.Option("--limit", min=1, max=100_000, help="At most so much of each list; the rest is counted."),
-]
-After = Annotated[
-    str, typer.Option("--after", metavar="CURSOR", help="Go on after what an answer ended with.")
-]
 StrategyOption = Annotated[
     Strategy | None, typer.Option("--strategy", help="Goes before the strategy of the file.")
 ]

@@ -11,6 +11,7 @@ import typer
 
 from orchestrator import config, drawing, errors, feature_file, identifiers, picture, planner, routing
 from orchestrator.cli import connection, options, output
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import Settings
 from orchestrator.contract import views
 from orchestrator.models import Feature, Plan, Route, TaskStatus
@@ -32,14 +33,9 @@ TEXTS = ("", ".txt", ".md", ".mermaid")
 """Suffixes that a text of Mermaid may have."""
 
 
+@reports(limit=views.LIMIT)
 def plan(
-    file: options.File,
-    strategy: options.StrategyOption = None,
-    cap: options.Cap = None,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
-    limit: options.Limit = views.LIMIT,
-    after: options.After = "",
+    file: options.File, strategy: options.StrategyOption = None, cap: options.Cap = None, *, asked: Asked
 ) -> None:
     """Show what would run when, and who would do it. Nothing is stored.
 
@@ -51,8 +47,8 @@ def plan(
     routes = routing.route(feature, settings)
     learned = _learned(feature, routes, settings)
     planned = planner.plan(feature, settings.parallelism.max_parallel_tasks, learned=learned)
-    if as_json:
-        output.answer(views.plan(planned, routes, limit, after), fields)
+    if asked.as_json:
+        asked.answer(views.plan(planned, routes, asked.limit, asked.after))
         return
     for line in plan_lines(planned):
         output.say(line)
@@ -85,21 +81,16 @@ def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) 
     return found or {}
 
 
-def route(
-    file: options.File,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
-    limit: options.Limit = views.LIMIT,
-    after: options.After = "",
-) -> None:
+@reports(limit=views.LIMIT)
+def route(file: options.File, *, asked: Asked) -> None:
     """Show which specialist gets each task, and why."""
     settings = config.load()
     feature = options.read_feature(file, settings)
     routes = routing.route(feature, settings)
-    if as_json:
-        output.answer(views.routes(routes, limit, after), fields)
+    groups = views.routes(routes, asked.limit, asked.after)
+    if asked.as_json:
+        asked.answer(groups)
         return
-    groups = views.routes(routes, limit, after)
     for line in route_lines(groups):
         output.say(line)
 
@@ -146,11 +137,7 @@ def graph(
         has = f"{len(found.arrows):,} and {len(text):,}"
         output.tell(f"Mermaid draws at most {limits}; this has {has}. Raise its maxEdges and maxTextSize.")
     if file:
-        try:
-            file.write_text(text, "utf-8")
-        except OSError as error:
-            cause = f"{file} cannot be written: {error.strerror}"
-            raise typer.BadParameter(cause, param_hint="--output") from None
+        file.write_text(text, "utf-8")
         output.tell(f"Wrote {file}")
     else:
         typer.echo(text, nl=False)

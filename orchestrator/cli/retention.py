@@ -9,6 +9,7 @@ import typer
 from orchestrator import config as configuration
 from orchestrator import durations, wording
 from orchestrator.cli import connection, options, output
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.contract import views
 from orchestrator.contract.shapes import Forgotten
 
@@ -25,6 +26,7 @@ def _seconds(text: str | None) -> str | None:
     return text
 
 
+@reports()
 def prune(
     older_than: Annotated[
         str | None,
@@ -35,7 +37,8 @@ def prune(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    as_json: options.AsJson = False,
+    *,
+    asked: Asked,
 ) -> None:
     """Forget features that have been over for long, and remove this machine's logs and folders of what is gone."""
     kept = configuration.load().retention.finished
@@ -44,8 +47,8 @@ def prune(
     age = durations.parse(older_than) if older_than is not None else kept or 0.0
     with connection.client() as client:
         features, folders = client.prune(age, dry_run=dry_run)
-    if as_json:
-        output.answer(
+    if asked.as_json:
+        asked.answer(
             Forgotten(
                 features=tuple(features[:MOST]),
                 folders=tuple(str(path) for path in folders[:MOST]),
@@ -63,11 +66,12 @@ def prune(
     output.tell(f"{what}, {wording.count(len(folders), 'folder')} removed.")
 
 
-def forget(feature_id: options.FeatureId, as_json: options.AsJson = False) -> None:
+@reports()
+def forget(feature_id: options.FeatureId, *, asked: Asked) -> None:
     """Forget a feature that is over at once: all that is stored of it, and this machine's logs and folders."""
     with connection.client() as client:
         client.forget(feature_id)
-    if as_json:
-        output.answer(Forgotten(features=(feature_id,)))
+    if asked.as_json:
+        asked.answer(Forgotten(features=(feature_id,)))
     else:
         output.say(f"{feature_id} is forgotten.")

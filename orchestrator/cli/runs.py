@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator import config, durations, graph, wording
+from orchestrator import config, durations, routing, wording
 from orchestrator.cli import answers, choices, connection, live, options, output
-from orchestrator.contract import needs
+from orchestrator.cli.asked import Asked, reports
+from orchestrator.contract import views
+from orchestrator.contract.shapes import Need
 from orchestrator.models import Progress
 from orchestrator.report import remedies, standing
-from orchestrator.report.remedies import Stopped
 
 if TYPE_CHECKING:
     from orchestrator.cli.workforce import Workforce
     from orchestrator.client import Client, Handle
 
 REPORTED = 10
-"""So many stopped tasks are reported in full."""
+"""So many stopped tasks are reported in full, and so many other decisions."""
 
 NoLive = Annotated[bool, typer.Option("--no-live", help="Write plain lines, also on a terminal.")]
 
 
+@reports()
 def run(
     file: options.File,
     strategy: options.StrategyOption = None,
@@ -32,8 +35,8 @@ def run(
     stop_before: options.StopBefore = None,
     remember: options.Remember = False,
     no_live: NoLive = False,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
+    *,
+    asked: Asked,
 ) -> None:
     """Enqueue a feature and watch it to its end. On the private Redis it brings a worker, where none runs.
 
@@ -46,22 +49,25 @@ def run(
     feature = options.read_feature(file, settings, strategy, cap, feature_id)
     had_server = workforce.has_server(settings)
     with connection.client() as client:
-        chosen = choices.ask(feature, settings, remember=remember)
+        routes = routing.route(feature, settings)
+        chosen = choices.ask(feature, routes, settings, remember=remember)
         handle = client.enqueue(feature, idempotency_key=key, stops=stop_before or (), assign=chosen)
         _tell_repetition(handle, key)
         workforce.tell_outdated(client)
         with workforce.gather(client, handle.id, had_server=had_server) as workers:
             _see_through(
-                client, handle, workers, after="-", is_live=not no_live, as_json=as_json, fields=fields
+                client,
+                handle,
+                workers,
+                after="-",
+                is_live=not no_live,
+                asked=asked,
+                fallback=views.fallback(routes),
             )
 
 
-def watch(
-    feature_id: options.FeatureId,
-    no_live: NoLive = False,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
-) -> None:
+@reports()
+def watch(feature_id: options.FeatureId, no_live: NoLive = False, *, asked: Asked) -> None:
     """Watch an enqueued feature to its end. On the private Redis it brings a worker, where none runs.
 
     Exit code: as of run.
@@ -75,14 +81,13 @@ def watch(
         handle = connection.find(client, feature_id)
         after = client.store.last_event(handle.id)
         if handle.progress().is_settled:
-            _conclude(client, handle, as_json=as_json, fields=fields)
+            _conclude(client, handle, asked=asked)
         workforce.tell_outdated(client)
         with workforce.gather(client, handle.id, had_server=had_server) as workers:
-            _see_through(
-                client, handle, workers, after=after, is_live=not no_live, as_json=as_json, fields=fields
-            )
+            _see_through(client, handle, workers, after=after, is_live=not no_live, asked=asked)
 
 
+@reports()
 def enqueue(
     file: options.File,
     strategy: options.StrategyOption = None,
@@ -91,18 +96,21 @@ def enqueue(
     key: options.Key = None,
     stop_before: options.StopBefore = None,
     remember: options.Remember = False,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
+    *,
+    asked: Asked,
 ) -> None:
     """Enqueue a feature and print its id. It runs where workers are."""
     settings = config.load()
     output.tell_what_starts(settings)
     feature = options.read_feature(file, settings, strategy, cap, feature_id)
     with connection.client() as client:
-        chosen = choices.ask(feature, settings, remember=remember)
+        routes = routing.route(feature, settings)
+        chosen = choices.ask(feature, routes, settings, remember=remember)
         handle = client.enqueue(feature, idempotency_key=key, stops=stop_before or (), assign=chosen)
-        if as_json:
-            output.answer(answers.concluded(client, handle, repeated=handle.repeated), fields)
+        if asked.as_json:
+            fallback = views.fallback(routes)
+            found = answers.concluded(client, handle, repeated=handle.repeated, fallback=fallback)
+            asked.answer(found)
             return
     typer.echo(handle.id)
     _tell_repetition(handle, key)
@@ -123,18 +131,18 @@ def _see_through(
     *,
     after: str,
     is_live: bool,
-    as_json: bool,
-    fields: str | None,
+    asked: Asked,
+    **more: Any,
 ) -> None:
     try:
-        if as_json:
+        if asked.as_json:
             live.stay(client, handle, workers)
         else:
             live.watch(client, handle, workers, live=is_live, after=after)
     except KeyboardInterrupt:
         _take_leave(handle.id, workers)
         raise typer.Exit(130) from None
-    _conclude(client, handle, as_json=as_json, fields=fields)
+    _conclude(client, handle, asked=asked, **more)
 
 
 def _take_leave(feature_id: str, workers: Workforce) -> None:
@@ -152,49 +160,24 @@ def _take_leave(feature_id: str, workers: Workforce) -> None:
         )
 
 
-def _conclude(client: Client, handle: Handle, *, as_json: bool, fields: str | None) -> None:
+def _conclude(client: Client, handle: Handle, *, asked: Asked, **more: Any) -> None:
     """Say how it ended, and exit: 0 where it is completed, else 1."""
     progress = handle.progress()
-    if as_json:
-        output.answer(answers.concluded(client, handle), fields)
+    if asked.as_json:
+        asked.answer(answers.concluded(client, handle, **more))
     else:
-        found, more = _stopped(client, handle, progress)
-        _tell_end(progress, found, more)
-        for line in standing.gate_lines(answers.gate_outcomes(client, progress)):
-            output.say(line)
+        found = answers.find_needs(client, handle, progress)
+        stopped = [need for need in found if need.need in remedies.TOLD_IN_FULL]
+        _tell_end(progress, stopped)
+        for warning in views.gate_warnings(answers.gate_outcomes(client, progress)):
+            output.say(remedies.warning_line(warning))
         if held := answers.standstill(handle, progress):
-            output.say(remedies.standstill_line(held))
-        _tell_needs(progress, handle, {one.task for one in found})
+            output.say(f"\n{remedies.standstill_line(held)}")
+        _tell_what_next(progress, [need for need in found if need not in stopped])
     raise typer.Exit(0 if progress.status.is_success else 1)
 
 
-def _stopped(client: Client, handle: Handle, progress: Progress) -> tuple[list[Stopped], int]:
-    """The stopped tasks, the first of them with what is known of each; and how many more there are."""
-    states = [state for state in handle.unsettled() if standing.is_stopped(state)]
-    if progress.gates_failed:
-        states.append(standing.gates_state(progress.gates_failed))
-    if not states:
-        return [], 0
-    outcomes = client.store.outcomes(handle.id, [state.id for state in states[:REPORTED]])
-    followers = graph.dependents({task.id: task.depends_on for task in handle.tasks()})
-    found = [
-        remedies.stopped(
-            handle.id,
-            state,
-            outcomes.get(state.id),
-            _behind(state.id, followers),
-        )
-        for state in states[:REPORTED]
-    ]
-    return found, len(states) - len(found)
-
-
-def _behind(task_id: str, followers: graph.Graph) -> list[str]:
-    """What waits behind a task; behind the gates of a feature no task waits."""
-    return graph.behind(task_id, followers) if task_id in followers else []
-
-
-def _tell_end(progress: Progress, found: list[Stopped], more: int) -> None:
+def _tell_end(progress: Progress, stopped: Sequence[Need]) -> None:
     name = f"{progress.title} ({progress.id})"
     output.say()
     if progress.status.is_success:
@@ -202,25 +185,19 @@ def _tell_end(progress: Progress, found: list[Stopped], more: int) -> None:
         output.say(f"{name} is {progress.status}: {wording.count(progress.total, 'task')} in {took}.")
         return
     output.say(f"{name}: {standing.progress_line(progress)}.")
-    for one in found:
+    for need in stopped[:REPORTED]:
         output.say()
-        for line in remedies.stopped_lines(one):
+        for line in remedies.stopped_lines(need):
             output.say(line)
-    if more:
+    if (more := len(stopped) - REPORTED) > 0:
         output.say(f"\nand {wording.count(more, 'more task')} stopped: orchestrator status {progress.id}")
-    for step in _next_steps(progress):
-        output.say(f"\n{'Then' if found else 'Next'}: {step}")
 
 
-def _tell_needs(progress: Progress, handle: Handle, reported: set[str]) -> None:
-    """What else waits for a person, with the command that answers it."""
-    states = [state for state in handle.unsettled() if state.id not in reported]
-    for need in needs.of_feature(progress.model_copy(update={"gates_failed": ""}), states):
-        output.say(remedies.need_line(need))
-
-
-def _next_steps(progress: Progress) -> list[str]:
-    """What to type for the feature as a whole."""
+def _tell_what_next(progress: Progress, others: Sequence[Need]) -> None:
+    """What else waits for a person, and what to type for the feature as a whole."""
     if progress.stopped and not progress.status.is_over:
-        return [f"orchestrator watch {progress.id}"]
-    return []
+        output.say(f"\nThen: orchestrator watch {progress.id}")
+    for need in others[:REPORTED]:
+        output.say(remedies.need_line(need))
+    if (more := len(others) - REPORTED) > 0:
+        output.say(f"and {wording.count(more, 'more decision')}: orchestrator status {progress.id}")

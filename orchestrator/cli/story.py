@@ -12,6 +12,7 @@ import typer
 
 from orchestrator import wording
 from orchestrator.cli import connection, options, output
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.contract import views
 from orchestrator.contract.shapes import Events
 from orchestrator.models import Event
@@ -24,6 +25,7 @@ SHOWN = 60
 """So many events are in an answer, where --limit does not say how many."""
 
 
+@reports()
 def events(
     feature_id: options.FeatureId,
     follow: Annotated[
@@ -39,30 +41,31 @@ def events(
     after: Annotated[str, typer.Option("--after", metavar="CURSOR", help="Only those after this one.")] = "",
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=1, help="At most so many; the rest is counted. With --json 60."),
+        typer.Option("--limit", min=1, help=f"At most so many, as a rule {SHOWN}; the rest is counted."),
     ] = None,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
+    *,
+    asked: Asked,
 ) -> None:
     """Print the events of a feature, oldest first."""
     with connection.client(looks=True) as client:
         handle = connection.find(client, feature_id)
         gone = handle.events_gone()
-        if gone and not as_json:
+        if gone and not asked.as_json:
             output.tell(gone_line(gone, client.settings.limits.events))
         found = handle.follow(after or "-") if follow else read(handle, after)
         if task is not None:
             client.store.task(handle.id, task)
             found = (event for event in found if event.task == task)
-        if as_json and not follow:
-            output.answer(answer(handle.id, found, last=last, limit=limit or SHOWN, gone=gone), fields)
-        elif as_json:
+        if asked.as_json and not follow:
+            asked.answer(answer(handle.id, found, last=last, limit=limit, gone=gone))
+        elif asked.as_json:
             for event in found:
                 output.answer(
-                    views.event_line(event), fields or "id,time,event,task,status,attempt,cause,note,batch"
+                    views.event_line(event),
+                    asked.fields or "id,time,event,task,status,attempt,cause,note,batch",
                 )
         else:
-            _tell(found, last=last, limit=limit)
+            _tell(found, last=last, limit=None if follow and not limit else limit or last or SHOWN)
 
 
 def read(handle: Handle, after: str = "") -> Iterator[Event]:
@@ -74,9 +77,15 @@ def read(handle: Handle, after: str = "") -> Iterator[Event]:
 
 
 def answer(
-    feature_id: str, found: Iterator[Event], *, last: int | None = None, limit: int = SHOWN, gone: int = 0
+    feature_id: str,
+    found: Iterator[Event],
+    *,
+    last: int | None = None,
+    limit: int | None = None,
+    gone: int = 0,
 ) -> Events:
     """Some events, how many more there are, and where they go on."""
+    limit = limit or last or SHOWN
     events = list(deque(found, last) if last else itertools.islice(found, limit))
     left = 0 if last else sum(1 for _ in found)
     return Events(
@@ -91,13 +100,14 @@ def answer(
 def _tell(found: Iterator[Event], *, last: int | None, limit: int | None) -> None:
     if last:
         found = iter(deque(found, last))
-    day = ""
+    day = after = ""
     for event in itertools.islice(found, limit):
         if (today := time.strftime("%Y-%m-%d", time.localtime(event.time))) != day:
             output.say(day := today)
         output.say(line(event))
+        after = event.id
     if left := sum(1 for _ in found) if limit else 0:
-        output.tell(f"and {wording.count(left, 'more event')}")
+        output.tell(f"and {wording.count(left, 'more event')}; they go on with --after {after}")
 
 
 def line(event: Event) -> str:
@@ -109,6 +119,7 @@ def line(event: Event) -> str:
     facts = {
         "batch": shown.batch,
         "attempt": shown.attempt if shown.attempt > 1 else 0,
+        "specialist": shown.specialist.name if shown.specialist else "",
         "cause": shown.cause,
         "percent": shown.percent,
         "note": shown.note,

@@ -10,7 +10,8 @@ import typer
 
 from orchestrator import config, durations
 from orchestrator.cli import answers, connection, options, output, story
-from orchestrator.contract import views
+from orchestrator.cli.asked import Asked, reports
+from orchestrator.contract import compact, views
 from orchestrator.contract.shapes import SpecialistLine, Specialists, TaskAnswer
 from orchestrator.models import TaskStatus
 from orchestrator.report import remedies, standing
@@ -36,6 +37,7 @@ class Part(StrEnum):
     EVENTS = "events"
 
 
+@reports(limit=LOG_LINES)
 def task(
     feature_id: options.FeatureId,
     task_id: options.TaskId,
@@ -43,24 +45,20 @@ def task(
         Part | None,
         typer.Option("--part", help="What it was asked, how it ended, its output, or its events."),
     ] = None,
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
-    limit: options.Limit = LOG_LINES,
-    after: options.After = "",
+    *,
+    asked: Asked,
 ) -> None:
     """Show one task: where it stands, and with --part one part of what is known of it."""
     with connection.client(looks=True) as client:
-        found = _find(client, connection.find(client, feature_id), task_id, part, limit, after)
-    if as_json:
-        output.answer(found, fields)
+        found = _find(client, connection.find(client, feature_id), task_id, part, asked)
+    if asked.as_json:
+        asked.answer(found)
         return
     for line in _lines(found, part):
         output.say(line)
 
 
-def _find(
-    client: Client, handle: Handle, task_id: str, part: Part | None, limit: int, after: str
-) -> TaskAnswer:
+def _find(client: Client, handle: Handle, task_id: str, part: Part | None, asked: Asked) -> TaskAnswer:
     task = client.store.task(handle.id, task_id)
     state = client.store.state(handle.id, task_id)
     progress = handle.progress()
@@ -71,18 +69,20 @@ def _find(
     match part:
         case Part.BRIEF:
             brief = views.brief(task)
-            cut = max(0, len(brief.description) - LONGEST)
-            more["brief"] = brief.model_copy(update={"description": brief.description[:LONGEST]})
+            most = None if asked.fields == compact.EVERYTHING else LONGEST
+            shown = brief.description[:most]
+            cut = len(brief.description) - len(shown)
+            more["brief"] = brief.model_copy(update={"description": shown})
             more["left_out"] = views.left_out(characters=cut)
         case Part.OUTCOME:
             more["outcome"] = views.outcome(last)
         case Part.LOG:
             lines = _output(client, handle, task_id, state.attempt, last).splitlines()
-            more["log"] = "\n".join(lines[-limit:])
-            more["left_out"] = views.left_out(log=max(0, len(lines) - limit))
+            more["log"] = "\n".join(lines[-asked.limit :])
+            more["left_out"] = views.left_out(log=max(0, len(lines) - asked.limit))
         case Part.EVENTS:
-            own = (event for event in story.read(handle, after) if event.task == task_id)
-            told = story.answer(handle.id, own, limit=limit)
+            own = (event for event in story.read(handle, asked.after) if event.task == task_id)
+            told = story.answer(handle.id, own, limit=asked.limit)
             more |= {"events": told.events, "left_out": told.left_out, "after": told.after}
     is_whole = part is None
     return TaskAnswer(
@@ -125,7 +125,7 @@ def _lines(found: TaskAnswer, part: Part | None) -> list[str]:
     match part:
         case Part.BRIEF if found.brief:
             told = found.brief.model_dump(mode="json", exclude_defaults=True)
-            return [*head, *(f"  {key}: {value}" for key, value in told.items())]
+            return [*head, *(f"  {key}: {_text(value)}" for key, value in told.items())]
         case Part.OUTCOME:
             if found.outcome is None:
                 return [*head, "  no attempt has ended yet"]
@@ -141,27 +141,33 @@ def _lines(found: TaskAnswer, part: Part | None) -> list[str]:
             ]
     who = found.specialist.title if found.specialist else "nobody"
     where = f" on {found.worker}" if found.worker else ""
-    facts = [f"  {who}, batch {found.batch}, attempt {found.attempt}{where}"]
+    attempt = f", attempt {found.attempt}" if found.attempt else ""
+    facts = [f"  {who}, batch {found.batch}{attempt}{where}"]
     facts += [f"  {text}" for text in (found.said, found.note) if text]
     return [*head, *facts, *(remedies.need_line(need) for need in found.needs)]
 
 
-def specialists(
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
-    limit: options.Limit = 50,
-    after: options.After = "",
-) -> None:
+def _text(value: Any) -> str:
+    match value:
+        case list():
+            return ", ".join(map(str, value))
+        case dict():
+            return ", ".join(f"{name}={inner}" for name, inner in value.items())
+    return str(value)
+
+
+@reports(limit=50)
+def specialists(*, asked: Asked) -> None:
     """List the specialists: what each is for, and the tags that route to it."""
     settings = config.load()
-    part, left, cursor = views.page(list(settings.specialists), limit, after, str)
+    part, left, cursor = views.page(list(settings.specialists), asked.limit, asked.after, str)
     found = Specialists(
         specialists=tuple(_line(name, settings) for name in part),
         left_out=views.left_out(specialists=left),
         after=cursor,
     )
-    if as_json:
-        output.answer(found, fields)
+    if asked.as_json:
+        asked.answer(found)
         return
     for one in found.specialists:
         tags = ", ".join(one.tags) or "no tag"

@@ -10,6 +10,7 @@ import typer
 
 from orchestrator import durations
 from orchestrator.cli import answers, connection, live, options, output
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.contract.needs import STOPPED
 from orchestrator.contract.shapes import EndedBy, FeatureAnswer
 from orchestrator.models import Event
@@ -33,6 +34,7 @@ class Until(StrEnum):
     CHANGE = "change"
 
 
+@reports()
 def wait(
     feature_id: options.FeatureId,
     until: Annotated[
@@ -47,8 +49,8 @@ def wait(
     after: Annotated[
         str, typer.Option("--after", metavar="CURSOR", help="Batches and changes count from this event on.")
     ] = "",
-    as_json: options.AsJson = False,
-    fields: options.Fields = None,
+    *,
+    asked: Asked,
 ) -> None:
     """Wait for a feature, for a bounded time, and say where it stands.
 
@@ -67,8 +69,8 @@ def wait(
             found = answers.concluded(client, handle)
     ended_by = _ended_by(found, reason)
     found = found.model_copy(update={"ended_by": ended_by})
-    if as_json:
-        output.answer(found, fields)
+    if asked.as_json:
+        asked.answer(found)
     else:
         _tell(found, handle)
     raise typer.Exit(EXIT_CODES[ended_by])
@@ -113,6 +115,10 @@ def _ended_by(found: FeatureAnswer, reason: EndedBy | None) -> EndedBy:
 
 def _tell(found: FeatureAnswer, handle: Handle) -> None:
     output.say(standing.progress_line(handle.progress()))
+    for warning in found.warnings:
+        output.say(remedies.warning_line(warning))
+    if found.standstill:
+        output.say(remedies.standstill_line(found.standstill))
     for need in found.needs:
         output.say(remedies.need_line(need))
     for name, number in found.left_out.items():

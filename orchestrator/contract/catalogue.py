@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from orchestrator import errors
+from orchestrator.contract import needs
 from orchestrator.contract.shapes import Action, Argument, Code, Codes, ErrorAnswer
 
 USAGE = "wrong-usage"
@@ -17,6 +18,9 @@ USAGE = "wrong-usage"
 
 SUBJECTS = ("feature", "task", "specialist", "resource", "name", "file", "source", "url", "setting", "field")
 """Facts that say what an error is about."""
+
+LINES = ("mistakes", "lost", "tail")
+"""Facts that are a list, one of a single line too."""
 
 _COMMAND = re.compile(r"`(?:orchestrator )([^`]+)`")
 _PLACE = re.compile(r"\{(\w+)")
@@ -63,7 +67,11 @@ def of(error: errors.OrchestratorError) -> ErrorAnswer:
         cause=str(error.facts.get("cause", error.facts.get("reason", ""))),
         subject={name: str(error.facts[name]) for name in SUBJECTS if error.facts.get(name)},
         actions=tuple(_actions(error)),
-        facts={name: _plain(value) for name, value in error.facts.items() if name not in error.told},
+        facts={
+            name: _lines(value) if name in LINES else _plain(value)
+            for name, value in error.facts.items()
+            if name not in error.told
+        },
     )
 
 
@@ -87,6 +95,9 @@ def _actions(error: errors.OrchestratorError) -> Iterator[Action]:
             }
             yield Action(**{**way, "arguments": arguments})
         return
+    if isinstance(error, errors.RefusedTransition):
+        yield from needs.by_events(error.feature, error.task, error.allowed)
+        return
     text = str(error)
     for command in dict.fromkeys(_COMMAND.findall(text)):
         words = command.split()
@@ -103,7 +114,7 @@ def _plain(value: Any) -> JsonValue:
     """A fact as JSON has it."""
     match value:
         case str() if "\n" in value:
-            return [line.strip() for line in value.splitlines()]
+            return _lines(value)
         case None | bool() | int() | float() | str():
             return str(value) if isinstance(value, str) else value
         case Mapping():
@@ -111,6 +122,10 @@ def _plain(value: Any) -> JsonValue:
         case list() | tuple() | set() | frozenset():
             return [_plain(inner) for inner in value]
     return str(value)
+
+
+def _lines(value: Any) -> JsonValue:
+    return [line.strip() for line in value.splitlines()] if isinstance(value, str) else _plain(value)
 
 
 def facts(kind: type[errors.OrchestratorError]) -> list[str]:

@@ -49,7 +49,20 @@ def select(answer: Answer, fields: str | None = None) -> dict[str, Any]:
         {'title': 'Reviewer'}
     """
     tree = _tree(type(answer), fields) if fields else {}
-    return dict(_plain(answer, tree, whole=fields == EVERYTHING))
+    found = dict(_plain(answer, tree, whole=fields == EVERYTHING))
+    return {**found, **_rest(answer, tree)}
+
+
+def _rest(answer: Answer, tree: Tree) -> dict[str, Any]:
+    """What of the lists that are asked for is left out, and where they go on: said without being asked for."""
+    known = type(answer).model_fields
+    left = {
+        name: number
+        for name, number in getattr(answer, "left_out", {}).items()
+        if name in tree or name not in known
+    }
+    after = getattr(answer, "after", "")
+    return {"left_out": left, **({"after": after} if after else {})} if left else {}
 
 
 def _tree(shape: type[Answer], fields: str) -> Tree:
@@ -60,7 +73,7 @@ def _tree(shape: type[Answer], fields: str) -> Tree:
         node, kind = tree, shape
         for name in path.split("."):
             if name not in kind.model_fields:
-                raise errors.NoSuchField(field=path, fields=", ".join(kind.model_fields))
+                raise errors.NoSuchField(field=path, fields=list(kind.model_fields))
             node, kind = node.setdefault(name, {}), _inner(kind, name)
     return tree
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator import flows, identifiers
 from orchestrator.contract.shapes import Action, Argument, Need, NeedKind
+from orchestrator.flows import FeatureEvent, TaskEvent
 from orchestrator.models import (
     Blocked,
     Failed,
@@ -34,6 +35,39 @@ KINDS: Mapping[TaskStatus, NeedKind] = {
 
 STOPPED = frozenset({"failed", "blocked", "cancelled", "gates"})
 """Needs after which the feature does not go on as it was planned; the others are a person's turn."""
+
+
+COMMANDS: Mapping[str, tuple[str, Mapping[str, Argument]]] = {
+    TaskEvent.REVIEW_APPROVED: ("approve", {}),
+    TaskEvent.CHANGES_REQUESTED: ("request-changes", {"note": TEXT}),
+    TaskEvent.RETRY_REQUESTED: ("retry", {}),
+    TaskEvent.BLOCKER_RESOLVED: ("unblock", {"note": MAYBE_TEXT}),
+    TaskEvent.BLOCKER_DETECTED: ("block", {"because": TEXT}),
+    TaskEvent.TASK_HELD: ("hold", {}),
+    TaskEvent.TASK_RESUMED: ("resume", {}),
+    TaskEvent.TASK_DEFERRED: ("defer", {}),
+    TaskEvent.TASK_SKIPPED: ("skip", {"because": TEXT}),
+    TaskEvent.TASK_CANCELLED: ("cancel", {}),
+    FeatureEvent.FEATURE_APPROVED: ("approve", {}),
+    FeatureEvent.FEATURE_PAUSED: ("pause", {}),
+    FeatureEvent.FEATURE_RESUMED: ("resume", {}),
+    FeatureEvent.FEATURE_CANCELLED: ("cancel", {}),
+    FeatureEvent.FEATURE_FAILED: ("fail", {}),
+}
+"""Events that a person causes, each with its command and what that takes."""
+
+
+def by_events(feature: str, task: str, events: Iterable[str]) -> list[Action]:
+    """The actions by which a person causes these events; those that no person causes are passed over.
+
+    Example:
+        >>> [way.command for way in by_events("login-1", "T3", ["work_started", "retry_requested"])]
+        ['orchestrator retry login-1 T3']
+    """
+    return [
+        action(name, feature, task, given=given)
+        for name, given in (COMMANDS[event] for event in events if event in COMMANDS)
+    ]
 
 
 def action(name: str, feature: str, task: str = "", *, given: Mapping[str, Argument] | None = None) -> Action:

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator import errors
 from orchestrator.contract import VERSION, catalogue
-from orchestrator.contract.shapes import ANSWERS
+from orchestrator.contract.shapes import ANSWERS, DECISIONS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -15,7 +15,7 @@ def schema(name: str) -> dict[str, Any]:
     """The schema of an answer.
 
     Args:
-        name: One of `shapes.ANSWERS`.
+        name: One of `shapes.ANSWERS`, or of `shapes.DECISIONS`.
 
     Raises:
         NoSuchSchema: There is none of that name.
@@ -24,8 +24,9 @@ def schema(name: str) -> dict[str, Any]:
         >>> schema("progress")["$id"]
         'orchestrator:v1:progress'
     """
+    name = "decision" if name in DECISIONS else name
     if name not in ANSWERS:
-        raise errors.NoSuchSchema(name=name, names=", ".join(ANSWERS))
+        raise errors.NoSuchSchema(name=name, names=list(ANSWERS))
     found = ANSWERS[name].model_json_schema(mode="serialization")
     return {"$schema": DIALECT, "$id": f"orchestrator:v{VERSION}:{name}", **_bare(found)}
 

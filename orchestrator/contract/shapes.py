@@ -143,6 +143,9 @@ class FeatureAnswer(Answer):
     status: str
     ended_by: EndedBy | None = Field(default=None, description="why `wait` returned")
     repeated: bool = Field(default=False, description="it was enqueued before, under the same key")
+    fallback: tuple[RouteGroup, ...] = Field(
+        default=(), description="of `run` and `enqueue`: tasks that the default does, for no tag matches"
+    )
     strategy: str = ""
     cap: int = 0
     flow: str = ""
@@ -233,7 +236,9 @@ class RouteGroup(Answer):
     specialist: Specialist | None = Field(default=None, description="absent: nobody matches")
     queue: str = Field(default="", description="where it is not the specialist's name")
     model_tier: str = ""
-    rule: str = Field(default="", description="task, tag, default or nobody")
+    rule: str = Field(
+        default="", description="task, default, nobody, assigned or escalated; absent: by the tag"
+    )
     tag: str = ""
     reason: str = ""
     total: int = Field(default=0, description="tasks, where not all are named")
@@ -247,7 +252,9 @@ class Recommended(Answer):
     specialist: Specialist | None = Field(default=None, description="absent: nobody yet")
     queue: str = Field(default="", description="where it is not the specialist's name")
     model_tier: str = ""
-    rule: str = Field(description="task, tag, default, nobody, assigned or escalated")
+    rule: str = Field(
+        default="", description="task, default, nobody, assigned or escalated; absent: by the tag"
+    )
     tag: str = Field(default="", description="the one that matched")
     domains: Mapping[str, str] = Field(
         default_factory=dict, description="where no tag matches: who gets a tag of each domain"
@@ -283,6 +290,7 @@ class Explained(Answer):
     details: tuple[str, ...] = ()
     before: Before | None = None
     needs: tuple[Need, ...] = ()
+    next: tuple[str, ...] = Field(default=(), description="commands that help and are no action of a need")
     route: RouteGroup | None = None
 
 
@@ -313,6 +321,7 @@ class EventLine(Answer):
     attempt: int = 1
     batch: int = 0
     worker: str = ""
+    specialist: Specialist | None = Field(default=None, description="who gets the task from here on")
     cause: str = ""
     percent: str = ""
     note: str = ""
@@ -585,3 +594,9 @@ ANSWERS: Mapping[str, type[Answer]] = {
     "codes": Codes,
 }
 """The shape of each answer, by the name that `orchestrator schema NAME` takes."""
+
+DECISIONS = (
+    "retry", "unblock", "skip", "assign", "approve", "request-changes", "advance", "hold", "resume", "defer", "block",
+    "pause", "launch", "cap", "cancel", "fail", "add-task", "depend",
+)  # fmt: skip
+"""Commands that answer with a decision."""

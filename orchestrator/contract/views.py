@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from orchestrator import flows, routing
+from orchestrator import errors, flows, routing
 from orchestrator.contract import shapes
 from orchestrator.contract.compact import moment
 from orchestrator.limits import Limit
@@ -46,11 +46,16 @@ def page(items: Sequence[T], limit: int, after: str, key: Any) -> tuple[Sequence
     Returns:
         The part, how many are left after it, and the key of its last item ("" where nothing is left).
 
+    Raises:
+        BadCursor: No item has the key `after`.
+
     Example:
         >>> page(["a", "b", "c"], 1, "a", str)
         (['b'], 1, 'b')
     """
     start = next((place + 1 for place, item in enumerate(items) if key(item) == after), 0) if after else 0
+    if after and not start:
+        raise errors.BadCursor(cursor=after)
     part = items[start : start + limit]
     left = len(items) - start - len(part)
     return part, left, key(part[-1]) if left and part else ""
@@ -194,8 +199,15 @@ def explained(
         details=tuple(line for line in found.details if not line.startswith(TOLD_APART)),
         before=shapes.Before(**before._asdict()) if before else None,
         needs=tuple(needs[:LIMIT]),
+        next=_others(found.next, needs),
         route=route_group(route) if route else None,
     )
+
+
+def _others(commands: Sequence[str], needs: Sequence[shapes.Need]) -> tuple[str, ...]:
+    """Commands that are no action of a need."""
+    told = {action.command for need in needs for action in need.actions}
+    return tuple(command for command in commands if command not in told)
 
 
 TOLD_APART = ("| ", "Route: ", "In earlier features ")
@@ -229,7 +241,8 @@ def event_line(event: Event) -> shapes.EventLine:
         attempt=event.attempt or 1,
         batch=0 if event.task else event.batch or 0,
         worker=event.worker if event.event in TOLD_WITH_WORKER else "",
-        cause=event.cause,
+        specialist=_handed_to(event),
+        cause="" if event.event == "specialist_assigned" else event.cause,
         percent=event.percent,
         note=event.note,
         wait=int(event.wait) / 1000 if event.wait else None,
@@ -239,6 +252,12 @@ def event_line(event: Event) -> shapes.EventLine:
         ran=None if event.ran is None else event.ran / 1000,
         expected=None if event.expected is None else event.expected / 1000,
     )
+
+
+def _handed_to(event: Event) -> shapes.Specialist | None:
+    """Who gets the task from this event on; none where that does not change."""
+    name = {"task_escalated": event.specialist, "specialist_assigned": event.cause}.get(event.event)
+    return shapes.Specialist(name=name) if name else None
 
 
 TOLD_WITH_WORKER = ("worker_lost", "work_handed_back")
@@ -275,6 +294,11 @@ def routes(found: Mapping[str, Route], limit: int = LIMIT, after: str = "") -> s
     )
 
 
+def fallback(routes: Mapping[str, Route]) -> tuple[shapes.RouteGroup, ...]:
+    """The tasks that the default does because no tag matches."""
+    return route_groups({task: route for task, route in routes.items() if route.rule == "default"})
+
+
 def route_group(route: Route, tasks: Sequence[str] = (), limit: int = LIMIT) -> shapes.RouteGroup:
     """A route, with the tasks that take it. The tag that matched is reason enough where it was the only one."""
     is_plain = route.rule == "tag" and "(" not in route.reason
@@ -294,12 +318,13 @@ def route_group(route: Route, tasks: Sequence[str] = (), limit: int = LIMIT) -> 
 def recommended(route: Route, domains: Mapping[str, str], near: Sequence[str] = ()) -> shapes.Recommended:
     """Who gets one task. Where no tag matches, also which tags would (see `routing.domains`, `routing.near`)."""
     is_matched = route.rule not in ("default", "nobody")
+    group = route_group(route)
     return shapes.Recommended(
-        specialist=shapes.Specialist(name=route.specialist, title=route.title) if route.specialist else None,
-        queue="" if route.queue == route.specialist else route.queue,
-        model_tier=route.model_tier or "",
-        rule=route.rule,
-        tag=route.tag or "",
+        specialist=group.specialist,
+        queue=group.queue,
+        model_tier=group.model_tier,
+        rule=group.rule,
+        tag=group.tag,
         domains={} if is_matched else domains,
         near=() if is_matched else tuple(near),
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator import durations, limits
+from orchestrator.contract import needs
 from orchestrator.flows import WORKING
 from orchestrator.limits import Limit
 from orchestrator.models import Model, Outcome, Progress, Route, Task, TaskState, TaskStatus
@@ -302,14 +303,15 @@ class _Story:
         return f"{self.name} has been running for {since}.", details, []
 
     def _stopped(self) -> Told:
-        found = remedies.stopped(self.progress.id, self.state, self.outcome)
+        found = needs.of_state(self.progress.id, self.state, self.outcome)
         cause = f" ({found.cause})" if found.cause else ""
         said = one_line(found.reason) or "no reason was given"
         details = [f"Attempt {self.state.attempt} on {self.state.worker}"] if self.state.worker else []
         if self.state.retried:
             details.append(f"Tried again {count(self.state.retried, 'time')} of {self.task.retries.max}")
-        details += [f"| {line}" for line in found.tail.splitlines() if line.strip()][-remedies.SHOWN_TAIL :]
-        return f"{self.name} is {self.state.status}{cause}: {said}", details, list(found.next)
+        details += [f"| {line}" for line in found.tail.splitlines()]
+        commands = [action.command for action in found.actions]
+        return f"{self.name} is {self.state.status}{cause}: {said}", details, commands
 
     def _completed(self) -> Told:
         took = spent(self.state, self.now)

@@ -91,7 +91,7 @@ def _rows(
         if is_first and progress.batches > 1 and state.batch in sizes:
             yield batch_line(progress, state.batch, sizes[state.batch])
         took = spent(state, now)
-        time = "" if took is None else f" {durations.write(max(1, round(took)))}"
+        time = "" if took is None else f" {durations.write(took if took < 1 else round(took))}"
         reason = why(state, progress, now, said.get(state.id, ""))
         known = f"{word(state)}{time}"
         yield f"{state.label}: " + (

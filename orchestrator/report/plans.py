@@ -120,13 +120,14 @@ def sources(plan: Plan) -> str:
         >>> sources(plan(Feature(title="Login", tasks=tasks)))
         '1 task has an estimate, 2 tasks have none and were never completed before'
     """
+    none = "none" if plan.written else "no estimate"
     parts = [
         (plan.written, "has an estimate", "have an estimate"),
         (len(plan.learned), "takes the median of its earlier runs", "take the median of their earlier runs"),
         (
             plan.unknown,
-            "has none and was never completed before",
-            "have none and were never completed before",
+            f"has {none} and was never completed before",
+            f"have {none} and were never completed before",
         ),
     ]
     return ", ".join(

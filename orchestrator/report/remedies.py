@@ -6,49 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from orchestrator import graph
 from orchestrator.contract import needs
-from orchestrator.contract.shapes import Need, Standstill
-from orchestrator.models import Blocked, Failed, Model, Outcome, Progress, Strategy, TaskState, TaskStatus
-from orchestrator.report.standing import is_stopped
-from orchestrator.wording import SHOWN, count, named, some
+from orchestrator.contract.shapes import GateWarning, Need, Standstill
+from orchestrator.models import Progress, Strategy, TaskState
+from orchestrator.report.standing import gates_state, is_stopped
+from orchestrator.wording import SHOWN, count, named, one_line, some
 
 SHOWN_TAIL = needs.SHOWN_TAIL
 """Lines of a stopped task's output that stand in a report; the log has the rest."""
 
 
-class Stopped(Model):
-    """A task that waits for a person: why, what waits behind it, and what to type next."""
-
-    task: str
-    title: str
-    status: TaskStatus
-    cause: str
-    reason: str
-    attempt: int
-    tail: str
-    waiting: tuple[str, ...]
-    next: tuple[str, ...]
-
-
-def stopped(feature: str, state: TaskState, outcome: Outcome | None, waiting: Sequence[str] = ()) -> Stopped:
-    """What is known of a failed or blocked task; `waiting` are the ids of the tasks behind it (`graph.behind`)."""
-    match outcome:
-        case Failed(cause=cause):
-            kind = str(cause)
-        case Blocked(kind=what):
-            kind = str(what)
-        case _:
-            kind = ""
-    return Stopped(
-        task=state.id,
-        title=state.title,
-        status=state.status,
-        cause=kind,
-        reason=getattr(outcome, "reason", ""),
-        attempt=state.attempt,
-        tail=getattr(outcome, "tail", ""),
-        waiting=tuple(waiting),
-        next=commands(feature, state),
-    )
+TOLD_IN_FULL = ("failed", "blocked", "gates")
+"""Needs that `stopped_lines` tells; the others have a line."""
 
 
 def standstill(progress: Progress, states: Sequence[TaskState]) -> Standstill | None:
@@ -91,22 +59,26 @@ def standstill_line(found: Standstill) -> str:
     return f"{held} {number:,} {of_them}{verb} on nothing that stopped: {names}. In dataflow {these} on."
 
 
-def stopped_lines(found: Stopped) -> list[str]:
-    """A stopped task as a person reads it: cause, reason, the end of its output, what waits, what to type."""
-    name = named(found.task, found.title)
-    cause = f" ({found.cause})" if found.cause else ""
-    attempts = f" after {count(found.attempt, 'attempt')}" if found.attempt > 1 else ""
-    said = found.reason.splitlines() or ["no reason was given"]
-    output = [line for line in found.tail.splitlines() if line.strip()][-SHOWN_TAIL:]
-    waiting = f"  Waiting behind it: {some(found.waiting)}" if found.waiting else "  No task depends on it"
-    suggestion = [f"  Suggestion: {SUGGESTIONS[found.cause]}"] if found.cause in SUGGESTIONS else []
+def stopped_lines(need: Need) -> list[str]:
+    """What stopped as a person reads it: cause, reason, the end of its output, what waits, what to type."""
+    is_gates = need.need == "gates"
+    name = named(need.task, gates_state(need.task).title if is_gates else need.title)
+    cause = f" ({need.cause})" if need.cause else ""
+    attempts = f" after {count(need.attempt, 'attempt')}" if need.attempt > 1 else ""
+    said = need.reason.splitlines() or ["no reason was given"]
+    behind = f"Waiting behind it: {some(need.waiting, of=need.behind)}"
+    waiting = [] if is_gates else [f"  {behind if need.behind else 'No task depends on it'}"]
+    suggestion = [f"  Suggestion: {SUGGESTIONS[need.cause]}"] if need.cause in SUGGESTIONS else []
     return [
-        f"{name}: {found.status}{cause}{attempts}: {said[0]}",
+        f"{name}: {'failed' if is_gates else need.need}{cause}{attempts}: {said[0]}",
         *(f"  {line}" for line in said[1:SHOWN_TAIL]),
-        *(f"  | {line}" for line in output),
+        *(f"  | {line}" for line in need.tail.splitlines()),
         *suggestion,
-        waiting,
-        *(f"  {'Next:' if place == 0 else '     '} {command}" for place, command in enumerate(found.next)),
+        *waiting,
+        *(
+            f"  {'Next:' if place == 0 else '     '} {action.command}"
+            for place, action in enumerate(need.actions)
+        ),
     ]
 
 
@@ -134,6 +106,17 @@ SUGGESTIONS: Mapping[str, str] = {
     "gate": "Mend what the gate found, and retry.",
 }
 """What to do about a stopped task, by the kind of its obstacle or the cause of its failure."""
+
+
+def warning_line(warning: GateWarning) -> str:
+    """What a gate of the feature found that let it through all the same.
+
+    Example:
+        >>> warning_line(GateWarning(gate="slow", stage="testing", reason="exit code 1"))
+        'Warning of the gates of the feature (testing): the gate slow did not pass: exit code 1'
+    """
+    said = f"the gate {warning.gate} did not pass: {one_line(warning.reason)}"
+    return f"Warning of {gates_state(warning.stage).title}: {said}"
 
 
 def need_line(need: Need) -> str:

@@ -130,8 +130,9 @@ def is_stopped(state: TaskState) -> bool:
 
 
 def spent(state: TaskState, now: float) -> float | None:
-    """Seconds that the attempt has taken, so far or in all; None where none has started."""
-    if state.started is None or state.status is TaskStatus.PENDING:
+    """Seconds that the attempt has taken, so far or in all; None where none has started, or the task is skipped."""
+    is_skipped = state.status is TaskStatus.CANCELLED and state.resolved
+    if state.started is None or state.status is TaskStatus.PENDING or is_skipped:
         return None
     is_running = state.status is TaskStatus.IN_PROGRESS or state.phase == "ending"
     end = now if is_running else state.finished
@@ -214,26 +215,6 @@ def gates_state(name: str) -> TaskState:
     title = f"the gates of the feature ({name.removeprefix('@')})"
     # Not validated: the id is none that a task of a feature can have.
     return TaskState.model_construct(id=name, title=title, specialist="", status=TaskStatus.FAILED, batch=0)
-
-
-def gate_lines(outcomes: Mapping[str, Outcome]) -> list[str]:
-    """What the gates of a feature found that let it through all the same.
-
-    Parameters:
-        outcomes: How they ended, by their names, such as @testing.
-
-    Example:
-        >>> from orchestrator.models import GateResult
-        >>> slow = GateResult(name="slow", stage="testing", passed=False, required=False, reason="exit code 1")
-        >>> gate_lines({"@testing": Completed(gates=(slow,))})
-        ['Warning of the gates of the feature (testing): the gate slow did not pass: exit code 1']
-    """
-    return [
-        f"Warning of {gates_state(name).title}: {one_line(warning)}"
-        for name, outcome in outcomes.items()
-        if isinstance(outcome, Completed)
-        for warning in outcome.warnings
-    ]
 
 
 def overdue_line(batch: int, ran: float, expected: float) -> str:

@@ -45,13 +45,13 @@ class Project:
         """The environment in which commands run."""
         return tools()
 
-    def start_worker(self, name: str, *options: str) -> subprocess.Popen[bytes]:
-        """`celery -A orchestrator worker -n NAME@%h …`, stopped when the test ends."""
+    def start_worker(self, name: str, *options: str, log: Path | None = None) -> subprocess.Popen[bytes]:
+        """`celery -A orchestrator worker -n NAME@%h …`, stopped when the test ends; it writes to `log`."""
         process = self.stack.enter_context(
             supervisor.celery(
                 self.settings,
                 ["-A", "orchestrator", "worker", "-n", f"{name}@%h", "--loglevel", "info", *options],
-                self.folder / f"{name}.log",
+                log or self.folder / f"{name}.log",
             )
         )
         self.workers.append(process)

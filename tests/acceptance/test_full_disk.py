@@ -67,9 +67,8 @@ def test_a_worker_lives_whose_own_log_is_on_a_full_disk(
     with small_disk(tmp_path) as disk:
         # Given a worker that runs, and then can write nothing more into its log
         project = make_project(recovery={"lease": "60s", "sweep": "200ms", "grace": "500ms"})
-        own = project.folder / "one.log"
-        own.symlink_to(disk / "one.log")
-        worker = project.start_worker("one", "-c", "1", "--pool", pool)
+        own = disk / "one.log"
+        worker = project.start_worker("one", "-c", "1", "--pool", pool, log=own)
         wait_until(lambda: " ready." in own.read_text("utf-8"))
         fill(disk / "full")
         fill(own)

@@ -31,7 +31,7 @@ class Person:
         self._open: dict[str, Handle] = {}
 
     def enqueue(self, errand: Errand) -> bool:
-        """Enqueue an errand; False where Redis, or a replica, was away. Asked again, it is enqueued once even so."""
+        """Enqueue an errand; False where Redis or a replica was away. Asked again, it is enqueued once."""
         key = str(errand.feature.id)
         try:
             handle = self.client.enqueue(errand.feature, auto_launch=errand.auto_launch, idempotency_key=key)

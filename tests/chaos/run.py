@@ -216,6 +216,8 @@ def _left(cluster: Cluster) -> tuple[str, ...]:
         keys.sweeper_schema,
     }
     stored = {str(key) for key in store.client.scan_iter(f"{settings.redis.prefix}:*")}
+    # How long tasks took is kept for the next feature of the same title, for a time.
+    stored -= {key for key in stored if key.endswith(":durations") and store.client.pttl(key) > 0}
     found = {key for key in stored - of_no_feature if not key.startswith(keys.celery())}
     used: dict[str, str] = store.client.hgetall(keys.used)  # type: ignore[assignment]
     units = {f"{count} of {limit}" for limit, count in used.items() if int(count)}

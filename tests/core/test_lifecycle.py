@@ -188,7 +188,7 @@ def test_a_person_may_skip_statuses_where_the_rules_say_so() -> None:
 )
 def test_a_refusal_of_what_is_final_says_so(status: str, allowed: str) -> None:
     error = lifecycle.refuse(
-        "T1 of auth", "work_started", status, {"retry": {"failed": "pending"}}, "default"
+        "auth", "T1", "work_started", status, {"retry": {"failed": "pending"}}, "default"
     )
     assert str(error) == (
         f"T1 of auth cannot take work_started: it is {status}. From there the flow default allows {allowed}."
@@ -198,7 +198,7 @@ def test_a_refusal_of_what_is_final_says_so(status: str, allowed: str) -> None:
 
 def test_a_refusal_of_a_feature_names_its_events() -> None:
     table = flows.FeatureFlow("default", flows.SHIPPED_FEATURE_FLOWS["default"]).table()
-    error = lifecycle.refuse("The feature auth", "feature_approved", "on-hold", table, "default")
+    error = lifecycle.refuse("auth", "", "feature_approved", "on-hold", table, "default")
     assert "allows task_stopped, all_resolved, all_tasks_complete, feature_paused, feature_resumed" in str(
         error
     )

@@ -12,9 +12,9 @@ from tests.core.factories import TESTS_FAIL, authentication, failed, progress, r
 def test_a_stopped_task_is_reported_with_cause_output_consequence_and_command() -> None:
     # Given
     followers = graph.dependents({task.id: task.depends_on for task in authentication().tasks})
-    stopped = remedies.stopped("login-1", failed("T1"), TESTS_FAIL, graph.behind("T1", followers))
+    need = needs.of_state("login-1", failed("T1"), TESTS_FAIL, graph.behind("T1", followers))
     # When
-    lines = remedies.stopped_lines(stopped)
+    lines = remedies.stopped_lines(need)
     # Then
     assert lines == [
         "T1: failed (failing-tests) after 2 attempts: exit code 1: 2 failed",

@@ -387,7 +387,8 @@ def test_limits_are_shown_and_changed(project: Project) -> None:
     assert "There is no limit over all features" in project.type("limits").stdout
 
     assert project.type("limits", "set", "specialist:nobody", "2").stdout == "the concurrency of nobody: 2.\n"
-    assert project.json("limits", "set", "rate:nobody", "30/m burst 5")["amount"] == "30/m burst 5"
+    (changed,) = project.json("limits", "set", "rate:nobody", "30/m burst 5")["limits"]
+    assert changed["amount"] == "30/m burst 5"
     shown = project.type("limits").stdout.splitlines()
     assert [line.split()[:2] for line in shown] == [
         ["LIMIT", "THERE"],
@@ -421,7 +422,7 @@ def test_a_feature_is_found_by_the_beginning_of_its_id_and_given_up_with_a_note(
 
 def test_what_a_task_took_is_the_estimate_of_the_next_run_and_the_plan_says_so(project: Project) -> None:
     file = project.feature("learn-1", task("T1"), title="Learn")
-    assert "1 task has none and was never completed before" in project.type("plan", file).stdout
+    assert "1 task has no estimate and was never completed before" in project.type("plan", file).stdout
     project.type("run", file)
     again = project.type("plan", file).stdout
     assert "1 task takes the median of its earlier runs" in again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -12,10 +13,11 @@ import pytest
 import yaml
 
 from orchestrator import Feature, cli, config, errors, plan, planner, routing
+from orchestrator.cli import story
 from orchestrator.config import Settings
 from orchestrator.contract import catalogue, schemas, shapes, views
 from orchestrator.contract.compact import select
-from orchestrator.models import Blocked, Completed, Failed, FailureCause, Outcome, Task
+from orchestrator.models import Blocked, Completed, Event, Failed, FailureCause, Outcome, Task
 from orchestrator.store import Store
 from tests.store.factories import Run, launched
 from tests.tokens import tokens
@@ -120,7 +122,7 @@ def test_a_plan_and_its_routes_cost_few_tokens(type_: Type, number: int, factor:
     check(costs(type_, "route", "login.yaml"), (60 * factor, 120 * factor))
 
 
-@pytest.mark.parametrize(("number", "factor"), [(10, 1), (100, 2)])
+@pytest.mark.parametrize(("number", "factor"), [(10, 1), (100, 2), (1_000, 2)])
 def test_a_failure_and_how_far_it_is_cost_few_tokens(
     store: Store, type_: Type, number: int, factor: int
 ) -> None:
@@ -130,22 +132,24 @@ def test_a_failure_and_how_far_it_is_cost_few_tokens(
     check(costs(type_, "progress", run.id), (20 * factor, 20 * factor))
 
 
-def test_the_story_of_a_whole_run_costs_few_tokens(store: Store, type_: Type) -> None:
-    run = launched(store, *chained(10))
+@pytest.mark.parametrize(("number", "factor"), [(10, 1), (100, 2), (1_000, 2)])
+def test_the_story_of_a_run_costs_few_tokens(store: Store, type_: Type, number: int, factor: int) -> None:
+    run = launched(store, *chained(number), max_parallel_tasks=number)
     while open_ := [one.id for one in store.states(run.id) if one.phase == "launched"]:
         run.complete(*open_)
-    text, _ = costs(type_, "events", run.id)
-    assert text <= 600
-    _, out = type_("events", run.id, "--json")
-    assert json.loads(out).get("left_out") is None
-    assert tokens(out) <= 1_200
+    check(costs(type_, "events", run.id), (600 * factor, 1_200 * factor))
+    is_whole = "left_out" not in json.loads(type_("events", run.id, "--json")[1])
+    assert is_whole == (number == 10)
 
 
-def test_a_cycle_with_its_ways_out_costs_few_tokens(type_: Type, capsys: pytest.CaptureFixture[str]) -> None:
-    tasks = [
-        {"id": f"T{one}", "title": f"Part {one}", "depends_on": [f"T{(one + 1) % 3}"]} for one in range(3)
-    ]
-    Path("circle.yaml").write_text(yaml.safe_dump({"title": "Login", "tasks": tasks}), "utf-8")
+@pytest.mark.parametrize("number", [3, 100, 1_000])
+def test_a_cycle_with_its_ways_out_costs_few_tokens(type_: Type, number: int) -> None:
+    tasks = [titled(one, f"T{(one + 1) % 3}" if one < 3 else f"T{one - 1}") for one in range(number)]
+    with pytest.raises(errors.CircularDependency) as caught:
+        plan(Feature(title="Login", tasks=tasks))
+    assert tokens(str(caught.value)) <= 132
+    written = [task.model_dump(mode="json", exclude_unset=True) for task in tasks]
+    Path("circle.yaml").write_text(yaml.safe_dump({"title": "Login", "tasks": written}), "utf-8")
     code, out = type_("plan", "circle.yaml", "--json")
     assert code == 2
     assert tokens(out) <= 250
@@ -153,6 +157,13 @@ def test_a_cycle_with_its_ways_out_costs_few_tokens(type_: Type, capsys: pytest.
     assert found["code"] == "circular-dependency"
     assert found["actions"][0]["action"] == "remove-dependency"
     assert found["facts"]["paths"] == [["T0", "T1", "T2"]]
+
+
+def test_a_recommendation_costs_few_tokens(store: Store, type_: Type) -> None:
+    run = launched(store, titled(0, tags=["bug"], specialist="senior-engineer"))
+    check(costs(type_, "recommend", run.id, "T0"), (20, 60))
+    check(costs(type_, "recommend", "--tags", "backend,bug"), (20, 60))
+    assert type_("recommend", run.id[:4], "T0")[0] == 0, "an id is found by its beginning"
 
 
 @pytest.mark.parametrize("number", [1, 1_000])
@@ -239,6 +250,35 @@ def test_a_list_is_cut_and_goes_on_where_it_ended(store: Store, ask: Callable[..
     assert sorted(seen) == sorted(f"T{one}" for one in range(25))
 
 
+def test_each_command_that_answers_takes_the_same_options() -> None:
+    from orchestrator.cli.app import PANELS
+
+    commands = {command.__name__.replace("_", "-"): command for panel in PANELS.values() for command in panel}
+    for name in commands.keys() & {*shapes.ANSWERS, *shapes.DECISIONS}:
+        assert {"as_json", "fields"} <= set(inspect.signature(commands[name]).parameters), name
+    for name in ("status", "plan", "route", "task", "specialists", "doctor", "config", "events"):
+        assert {"limit", "after"} <= set(inspect.signature(commands[name]).parameters), name
+
+
+def test_a_long_description_is_whole_where_everything_is_asked_for(
+    store: Store, ask: Callable[..., Any]
+) -> None:
+    run = launched(store, titled(0))
+    assert ask("task", run.id, "T0", "--part", "brief", "--fields", "all")["brief"]["description"] == LONG
+
+
+def test_what_is_left_out_of_a_list_is_said_also_where_only_some_fields_are_asked_for(
+    store: Store, ask: Callable[..., Any]
+) -> None:
+    run = launched(store, *(titled(one) for one in range(25)), max_parallel_tasks=1)
+    first = ask("status", run.id, "--fields", "status,tasks.task")
+    assert first["left_out"] == {"tasks": 15}
+    assert ask("status", run.id, "--fields", "tasks.task", "--after", first["after"])["left_out"] == {
+        "tasks": 5
+    }
+    assert set(ask("status", run.id, "--fields", "status")) == {"status"}
+
+
 # Needs and errors
 
 
@@ -257,8 +297,59 @@ def test_what_a_feature_waits_for_is_the_same_everywhere(store: Store, ask: Call
         ["wait", run.id],
         ["explain", run.id, "T0"],
         ["explain", run.id, "T1"],
+        ["task", run.id, "T0"],
     ):
         assert ask(*command)["needs"] == [need], command
+
+
+def test_what_stands_still_is_the_same_for_people_and_programs(
+    store: Store, type_: Type, ask: Callable[..., Any]
+) -> None:
+    run = launched(store, titled(0), titled(1), titled(2, "T0"), titled(3, "T1"))
+    run.complete("T1")
+    run.start("T0")
+    run.end("T0", TESTS_FAIL)
+    said = "Batch 1 holds up 2 tasks of batch 2. 1 of them depends on nothing that stopped: T3."
+    for command in ("status", "watch", "wait"):
+        assert ask(command, run.id)["standstill"] == {
+            "batch": 1, "tasks": 2, "last": 2, "independent": 1, "names": ["T3"],
+        }, command  # fmt: skip
+        assert said in type_(command, run.id)[1], command
+    lines = type_("watch", run.id)[1].splitlines()
+    assert [line.startswith("Batch 1 holds up") for line in lines].index(True) < lines.index(
+        f"Then: orchestrator watch {run.id}"
+    )
+
+
+def test_tasks_that_the_default_does_are_told_to_programs_once_for_each_cause(
+    ask: Callable[..., Any],
+) -> None:
+    tasks = [{"id": f"T{one}", "run": "true", "tags": ["ops"]} for one in range(30)]
+    Path("odd.yaml").write_text(yaml.safe_dump({"title": "Odd", "tasks": tasks}), "utf-8")
+    (fallback,) = ask("enqueue", "odd.yaml")["fallback"]
+    assert (fallback["rule"], fallback["total"], len(fallback["tasks"])) == ("default", 30, 10)
+    assert fallback["suggestions"][:3] == ["database", "frontend", "backend"]
+
+
+def test_an_event_says_who_gets_the_task_from_then_on() -> None:
+    handed_on = Event(id="1-0", time=1.0, event="task_escalated", task="T1", specialist="senior-engineer")
+    assigned = Event(id="2-0", time=1.0, event="specialist_assigned", task="T1", cause="reviewer")
+    begun = Event(id="3-0", time=1.0, event="work_started", task="T1", specialist="reviewer")
+    told = [select(views.event_line(event)) for event in (handed_on, assigned, begun)]
+    assert [one.get("specialist") for one in told] == [
+        {"name": "senior-engineer"},
+        {"name": "reviewer"},
+        None,
+    ]
+    assert "cause" not in told[1]
+    assert story.line(handed_on).endswith("task_escalated T1 specialist=senior-engineer")
+
+
+def test_what_helps_a_task_that_needs_no_decision_is_told_too(store: Store, ask: Callable[..., Any]) -> None:
+    run = launched(store, titled(0))
+    explained = ask("explain", run.id, "T0")
+    assert "needs" not in explained
+    assert explained["next"][0].startswith(("orchestrator ", "celery "))
 
 
 def test_a_task_without_a_specialist_may_be_assigned_to_those_there_are(
@@ -297,6 +388,36 @@ def test_an_error_says_what_it_is_about_and_what_to_do(type_: Type) -> None:
         "actions": [{"action": "status", "command": "orchestrator status"}],
         "facts": {"feature": "unknown"},
     }
+
+
+def test_mistakes_are_a_list_for_programs_one_of_them_too(type_: Type) -> None:
+    Path("one.yaml").write_text("title: One\ntasks: [{id: T1, colour: red}]", "utf-8")
+    (mistake,) = json.loads(type_("plan", "one.yaml", "--json")[1])["facts"]["mistakes"]
+    assert "colour" in mistake
+
+
+@pytest.mark.parametrize("command", ["events", "wait", "status"])
+def test_a_cursor_that_is_none_is_a_mistake_of_whoever_asks(store: Store, type_: Type, command: str) -> None:
+    run = launched(store, titled(0), max_parallel_tasks=1)
+    code, out = type_(command, run.id, "--after", "nonsense", "--json")
+    assert (code, json.loads(out)["code"]) == (2, "bad-cursor")
+
+
+def test_the_schema_of_a_decision_goes_by_the_name_of_its_command_too() -> None:
+    from orchestrator.cli.app import PANELS
+
+    modules = ("orchestrator.cli.decisions", "orchestrator.cli.growing")
+    commands = {command for panel in PANELS.values() for command in panel if command.__module__ in modules}
+    assert {command.__name__.replace("_", "-") for command in commands} == set(shapes.DECISIONS)
+    assert schemas.schema("retry") == schemas.schema("decision")
+
+
+def test_what_a_task_cannot_do_now_is_refused_with_what_it_can(store: Store, ask: Callable[..., Any]) -> None:
+    run = stopped(store)
+    refused = ask("resume", run.id, "T0")
+    assert (refused["code"], refused["subject"]) == ("refused-transition", {"feature": run.id, "task": "T0"})
+    assert refused["actions"][0]["command"] == f"orchestrator retry {run.id} T0"
+    assert "retry_requested" in refused["facts"]["allowed"]
 
 
 def test_each_error_has_a_code_of_its_own_and_names_commands_that_there_are() -> None:
@@ -395,6 +516,7 @@ def test_a_decision_answers_with_the_task_and_its_new_status(store: Store, ask: 
     )
     skipped = ask("skip", run.id, "T0", "--because", "not needed")
     assert skipped["tasks"][0]["status"] == "skipped"
+    assert "seconds" not in skipped["tasks"][0], "how long ago it began is not how long it took"
 
 
 def test_a_task_that_runs_is_failed_by_a_person(store: Store, ask: Callable[..., Any]) -> None:

@@ -13,11 +13,11 @@ from kombu.transport import virtual
 from kombu.transport.virtual import Message
 
 from orchestrator import errors, identifiers
+from orchestrator.contract import needs
 from orchestrator.flows import TaskEvent
 from orchestrator.keys import Keys
 from orchestrator.lifecycle import Launch
 from orchestrator.models import Blocked, Failed, FailureCause, FeatureStatus, TaskStatus
-from orchestrator.report import remedies
 from orchestrator.store import Store
 from tests.core.factories import task
 from tests.store.factories import LEASE, check, enqueue, ids, launched, read
@@ -226,10 +226,10 @@ def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_its_worker_is_l
 
         # And the report asks the question, with the ways to answer it
         outcome = store.outcomes(run.id, ["T1"])["T1"]
-        found = remedies.stopped(run.id, store.state(run.id, "T1"), outcome)
+        found = needs.of_state(run.id, store.state(run.id, "T1"), outcome)
         assert found.cause == "worker-lost"
         assert "Was it done?" in found.reason
-        assert [command.split()[1] for command in found.next] == ["unblock", "logs", "skip"]
+        assert [way.action for way in found.actions] == ["unblock", "logs", "skip"]
 
         # And a person's answer counts
         assert run.reopen("T1", TaskEvent.BLOCKER_RESOLVED) == ["T1"]
