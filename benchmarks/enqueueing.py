@@ -12,10 +12,10 @@ from benchmarks.graphs import layered
 from benchmarks.measurement import Figure, Row, Target, interleaved
 from benchmarks.options import Options
 from benchmarks.rig import Rig
-from orchestrator.client import Handle
-from orchestrator.keys import Keys
-from orchestrator.models import Feature
-from orchestrator.store import CHUNK
+from orchestrator.client.client import Handle
+from orchestrator.model.feature import Feature
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import CHUNK
 
 TASKS, CAP = 10_000, 5
 QUEUE = "idle"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from orchestrator.models import Feature
+from orchestrator.model.feature import Feature
 
 SHORTEST, LONGEST = 0.05, 0.5
 """Seconds. The range of the mixed durations."""

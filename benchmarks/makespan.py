@@ -8,8 +8,9 @@ from benchmarks.graphs import mixed
 from benchmarks.measurement import Figure, Row, Target, interleaved
 from benchmarks.options import Options
 from benchmarks.rig import Rig
-from orchestrator import planner
-from orchestrator.models import Feature, Plan, Strategy
+from orchestrator.model.feature import Feature, Strategy
+from orchestrator.model.plan import Plan
+from orchestrator.planning import planner
 
 TASKS, CAP = 200, 8
 

@@ -13,7 +13,7 @@ from benchmarks.graphs import layered
 from benchmarks.measurement import Figure, Row, Target
 from benchmarks.options import Options
 from benchmarks.rig import REPOSITORY, Rig
-from orchestrator.keys import Keys
+from orchestrator.state.keys import Keys
 
 SHAPES = ((1, 1), (10, 10), (100, 1), (10, 100), (1, 1_000), (100, 100))
 QUEUE = "idle"

@@ -25,8 +25,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator import planner
-from orchestrator.models import Feature, Strategy, Task
+from orchestrator.model.feature import Feature, Strategy
+from orchestrator.model.task import Task
+from orchestrator.planning import planner
 
 SIZES = (50, 100)
 SLOTS = (2, 4, 8, 16)

@@ -12,8 +12,8 @@ from benchmarks import graphs
 from benchmarks.measurement import Figure, Row, Target, seconds
 from benchmarks.options import Options
 from benchmarks.rig import REPOSITORY, Rig
-from orchestrator import planner
-from orchestrator.models import Feature
+from orchestrator.model.feature import Feature
+from orchestrator.planning import planner
 
 TASKS, EDGES = 100_000, 500_000
 GIGABYTE = 1024**3

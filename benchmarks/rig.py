@@ -17,10 +17,14 @@ from redis import Redis
 
 from benchmarks import plain
 from benchmarks.graphs import layered
-from orchestrator import broker, config, embedded, supervisor, urls
-from orchestrator.client import Client, Handle
-from orchestrator.config import Settings
-from orchestrator.models import Feature, FeatureStatus
+from orchestrator.client.client import Client, Handle
+from orchestrator.config import configuration, urls
+from orchestrator.config.folder import FILE, FOLDER
+from orchestrator.config.settings import Settings
+from orchestrator.engine import broker
+from orchestrator.local import processes
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.state import embedded
 
 PROCESSES = 2
 PATIENCE = 1_800.0
@@ -79,14 +83,14 @@ class Rig:
         """A worker of ours for one queue, with options of `celery worker`."""
         command = ["-A", "orchestrator", "worker", "-n", f"{queue}@%h", "-Q", queue]
         command += ["-c", str(concurrency), *options]
-        with supervisor.celery(self.settings, command, self.folder / f"{queue}.log") as process:
+        with processes.celery(self.settings, command, self.folder / f"{queue}.log") as process:
             yield process
 
     @contextlib.contextmanager
     def celery_worker(self) -> Iterator[subprocess.Popen[bytes]]:
         """A worker of plain Celery."""
         command = ["-A", "benchmarks.plain", "worker", "-n", "plain@%h", "-c", str(PROCESSES)]
-        with supervisor.celery(self.settings, command, self.folder / "plain.log") as process:
+        with processes.celery(self.settings, command, self.folder / "plain.log") as process:
             yield process
 
     def settle(self) -> None:
@@ -99,7 +103,7 @@ class Rig:
 
     def stop_celery(self) -> None:
         """End the worker of plain Celery before the rig ends, with all that waits for it."""
-        supervisor.stop(self.workers["plain"])
+        processes.stop(self.workers["plain"])
         self.celery_redis.flushdb()
 
 
@@ -133,7 +137,7 @@ def rig() -> Iterator[Rig]:
 
 
 def _settings(folder: Path, url: str) -> Settings:
-    place = folder / "project" / config.FOLDER
+    place = folder / "project" / FOLDER
     place.mkdir(parents=True)
     given = {
         "redis": {"url": url},
@@ -145,8 +149,8 @@ def _settings(folder: Path, url: str) -> Settings:
             "sleep": {"python": "benchmarks.noop:sleep"},
         },
     }
-    (place / config.FILE).write_text(yaml.safe_dump(given), "utf-8")
-    return config.load(place.parent)
+    (place / FILE).write_text(yaml.safe_dump(given), "utf-8")
+    return configuration.load(place.parent)
 
 
 @contextlib.contextmanager

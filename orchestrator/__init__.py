@@ -13,30 +13,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.client import Client, Handle, enqueue
-    from orchestrator.models import (
-        Batch,
+    from orchestrator.client.client import Client, Handle, enqueue
+    from orchestrator.model.event import Event
+    from orchestrator.model.feature import Feature, FeatureStatus, Strategy
+    from orchestrator.model.outcome import (
         Blocked,
         BlockKind,
         Cancelled,
         Completed,
-        Event,
         Failed,
         FailureCause,
-        Feature,
-        FeatureStatus,
         Outcome,
-        Plan,
-        Priority,
-        Progress,
-        Retries,
         RetryLater,
-        Route,
-        Strategy,
-        Task,
-        TaskState,
-        TaskStatus,
     )
+    from orchestrator.model.plan import Batch, Plan, Route
+    from orchestrator.model.progress import Progress, TaskState
+    from orchestrator.model.task import Priority, Retries, Task, TaskStatus
     from orchestrator.specialists import Context, FeatureHead, specialist
 
 __version__ = "0.1.0"
@@ -91,10 +83,12 @@ def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = N
         >>> plan(Feature(title="Login", tasks=[Task(id="T1"), Task(id="T2", depends_on=["T1"])])).cap
         5
     """
-    from orchestrator import config, feature_file, planner
+    from orchestrator.config import configuration
+    from orchestrator.feature_file import reader
+    from orchestrator.planning import planner
 
-    settings = config.load()
-    feature_file.check(feature, settings.limits)
+    settings = configuration.load()
+    reader.check(feature, settings.limits)
     return planner.plan(feature, settings.parallelism.max_parallel_tasks if cap is None else cap, strategy)
 
 

@@ -2,140 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from pathlib import Path
-from typing import Any
 
-from celery import Celery
-
-from orchestrator import (
-    broker,
-    canvas,
-    config,
-    connections,
-    errors,
-    monitor,
-    queues,
-    signing,
-    standalone,
-    tasks,
-    tracing,
-    transport,
+from orchestrator.config import configuration
+from orchestrator.config.settings import Settings
+from orchestrator.engine import (
+    flower_config,
 )
-from orchestrator.celery_settings import CelerySettings
-from orchestrator.config import Settings
-from orchestrator.keeper import Keeper
-from orchestrator.keys import Keys
-from orchestrator.respawn import Respawn
-from orchestrator.results import Result
-
-
-class App(Celery):
-    """A Celery app that knows the settings it was made from."""
-
-    settings: Settings
-    control_cls = "orchestrator.remote:Control"
-    log_cls = "orchestrator.worker_log:Logging"
-    amqp_cls = "orchestrator.queues:AMQP"
-    loader_cls = "orchestrator.loader:Loader"
-
-    @functools.cached_property
-    def signer(self) -> signing.Signer | None:
-        """What signs messages and checks their signatures; None: they are not signed."""
-        return signing.Signer(self.settings.broker.signing) if self.settings.broker.signing else None
-
-    @functools.cached_property
-    def AsyncResult(self) -> Any:
-        """The class of results (see `results`)."""
-        return self.subclass_with_self(Result, reverse="AsyncResult")
-
-    def on_init(self) -> None:
-        """Called by Celery: the settings are not those of another app's environment."""
-        object.__setattr__(self.conf, "__class__", CelerySettings)  # its own would make a setting of it
-
-    def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
-        """The connection by which a worker takes messages."""
-        return transport.use(super().connection_for_read(url, **kwargs))
-
-
-def create(settings: Settings) -> App:
-    """Make the app: a Celery task and a queue for each specialist.
-
-    Its configuration is read at first use, so that an import neither looks for a Redis nor starts one.
-
-    Example:
-        app = create(config.load())
-    """
-    # Not the current app of the process: whoever enqueues from an app of their own keeps theirs.
-    app = App("orchestrator", set_as_current=False)
-    app.settings = settings
-    app.add_defaults(lambda: celery_configuration(settings))
-    for specialist in settings.specialists:
-        tasks.register(app, settings, specialist)
-        standalone.register(app, settings, specialist)
-    app.task(name=canvas.BARRIER, base=standalone.CanvasTask, shared=False, ignore_result=False)(
-        canvas.gather
-    )
-    app.task(name=tracing.ENQUEUE, base=tracing.Enqueue, shared=False)(tracing.nobody_runs_this)
-    app.steps["worker"].update((Keeper, Respawn))
-    return app
-
-
-def celery_configuration(settings: Settings) -> dict[str, Any]:
-    """Celery's configuration for these settings.
-
-    Raises:
-        NoRedisServer, RedisDidNotStart: No Redis is configured, and there is no way to run one here.
-        CannotSign: Messages are to be signed, and cannot be.
-    """
-    messages = broker.find(settings)
-    state = broker.address(connections.redis_url(settings))
-    prefix = Keys(settings.redis.prefix).celery()
-    return {
-        **queues.configuration(settings),
-        **broker.settings_of_the_broker(messages),
-        # Only Plan.canvas() needs results: a chord does not exist without a backend.
-        **broker.settings_of_the_results(state, prefix),
-        "task_ignore_result": True,
-        "result_expires": 86_400,
-        "task_serializer": "json",
-        "result_serializer": "json",
-        "event_serializer": "json",
-        # What is signed becomes JSON in the consumer; nothing unsigned gets as far as that (see consumer, remote).
-        "accept_content": [signing.NAME, "json"] if settings.broker.signing else ["json"],
-        "result_accept_content": ["json"],
-        "task_default_queue": settings.queue(settings.specialist_routing.default),
-        "task_routes": {
-            name(specialist): {"queue": settings.queue(specialist)}
-            for specialist in settings.specialists
-            for name in (canvas.celery_task, canvas.standalone_task)
-        },
-        "worker_consumer": "orchestrator.consumer:Consumer",
-        "worker_concurrency": settings.parallelism.max_parallel_tasks,
-        # A worker takes a message only when it has a process free for it, and gives it up only when it is done.
-        "worker_prefetch_multiplier": 1,
-        "task_acks_late": True,
-        "task_reject_on_worker_lost": True,
-        "task_track_started": True,
-        "worker_hijack_root_logger": False,
-        "worker_redirect_stdouts": False,
-        "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": 1_000,  # tries come soon (transport.RECONNECT): this is above an hour
-        "broker_transport_options": {
-            "global_keyprefix": prefix,
-            "fanout_prefix": True,
-            "fanout_patterns": True,
-            # A peer that is gone without a word (a failover, a cable) is noticed in the end.
-            "socket_keepalive": True,
-            # Whoever publishes is told within a second or two that the broker is away: what is not published now, the
-            # sweep publishes later. A worker that takes messages waits as long as broker_connection_max_retries says.
-            "max_retries": 1,
-            "interval_start": 0.2,
-            **messages.transport,
-        },
-        "worker_cancel_long_running_tasks_on_connection_loss": False,
-    }
+from orchestrator.engine.app import create
+from orchestrator.model import errors
 
 
 def _load() -> Settings:
@@ -144,7 +20,7 @@ def _load() -> Settings:
     Celery tells of an error in here after three others of its own (celery/app/utils.py, `find_app`).
     """
     try:
-        return config.load()
+        return configuration.load()
     except errors.OrchestratorError as error:
         if "celery" not in (Path(sys.argv[0]).name, Path(sys.argv[0]).parent.name):
             raise
@@ -153,4 +29,6 @@ def _load() -> Settings:
 
 
 app = create(_load())
-monitor.prepare(app.settings)
+
+
+flower_config.prepare(app.settings)

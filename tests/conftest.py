@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from orchestrator.wording import count
+from orchestrator.model.words import count
 from tests.redis_server import find_binaries, name_of
 
 settings.register_profile(

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.celery import create
-from orchestrator.config import Settings
+from orchestrator.config.settings import Settings
+from orchestrator.engine.app import create
 
 
 @contextlib.contextmanager

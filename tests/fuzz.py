@@ -27,11 +27,13 @@ import fakeredis
 import redis
 import yaml
 
-from orchestrator import config, errors
-from orchestrator.config_template import template
-from orchestrator.keys import Keys
-from orchestrator.remote import Mailbox
-from orchestrator.store import Store
+from orchestrator.config import configuration
+from orchestrator.config.folder import ENV_PREFIX, FILE, FOLDER
+from orchestrator.config.template import template
+from orchestrator.engine.remote import Mailbox
+from orchestrator.model import errors
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 from tests import hostile
 from tests.shell.test_consumer import Bench
 from tests.store import factories
@@ -203,13 +205,13 @@ def configurations(random_: random.Random) -> Callable[[], object]:
 
     def read() -> None:
         with tempfile.TemporaryDirectory() as place:
-            folder = Path(place) / config.FOLDER
+            folder = Path(place) / FOLDER
             folder.mkdir(mode=0o700)
-            file = folder / config.FILE
+            file = folder / FILE
             file.write_text(text, "utf-8")
             file.chmod(0o600)
             with contextlib.suppress(errors.OrchestratorError):
-                config.load(Path(place))
+                configuration.load(Path(place))
 
     return read
 
@@ -248,7 +250,7 @@ def main() -> int:
     parser.add_argument("--case", help="one case again, such as 1:17")
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    for name in [name for name in os.environ if name.startswith(config.ENV_PREFIX)]:
+    for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
         del os.environ[name]
     readers = [given.only] if given.only else list(READERS)
     if given.case:

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.admission import Reason
+from orchestrator.engine.message_validation import Reason
 
 MEGABYTE = 1_000_000
 BOMB = 200 * MEGABYTE

@@ -19,7 +19,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from orchestrator import embedded, errors
+from orchestrator.model import errors
+from orchestrator.state import embedded
 
 
 def find_binaries() -> list[str]:

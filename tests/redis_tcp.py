@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator import embedded
+from orchestrator.state import embedded
 from tests.redis_server import find_binaries
 
 PATIENCE = 60.0

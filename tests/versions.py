@@ -14,7 +14,7 @@ BEFORE = "9337a78016c760de6717d1f32ee6a8225cfc2f91"
 """The last commit of schema 1, which knew nothing of schemas."""
 
 NEXT = """
-from orchestrator import schema
+from orchestrator.state import schema
 
 schema.VERSION += 1
 schema.PLAIN = schema.VERSION

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import config, errors, routing
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract import views
+from orchestrator.config import configuration
+from orchestrator.model import errors
+from orchestrator.planning import routing
+from orchestrator.report import json_views
 from orchestrator.report.routes import recommendation_lines
 
 
@@ -27,7 +29,7 @@ def recommend(
     asked: Asked,
 ) -> None:
     """Say which specialist gets one task, and why: who does an enqueued task, or who would do one with these tags."""
-    settings = config.load()
+    settings = configuration.load()
     given: list[str] = []
     if tags is not None and feature_id is None:
         given = [tag.strip().lower() for tag in tags.split(",") if tag.strip()]
@@ -42,7 +44,7 @@ def recommend(
                 given = list(client.store.task(handle.id, task_id).tags)
     domains, near = routing.domains(settings), routing.near(given, settings)
     if asked.as_json:
-        asked.answer(views.recommended(route, domains, near))
+        asked.answer(json_views.recommended(route, domains, near))
         return
     for line in recommendation_lines(route, domains, near):
         output.say(line)

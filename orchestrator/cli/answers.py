@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import flows, graph, identifiers
 from orchestrator.cli.snapshot import Reader
-from orchestrator.contract import needs, views
+from orchestrator.contract import needs
 from orchestrator.contract.shapes import Decision, FeatureAnswer, Need, Standstill
-from orchestrator.models import Outcome, Progress, TaskState
-from orchestrator.report import remedies, standing
+from orchestrator.model import flows, identifiers
+from orchestrator.model.outcome import Outcome
+from orchestrator.model.progress import Progress, TaskState
+from orchestrator.planning import graph
+from orchestrator.report import json_views, next_steps, status_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.client import Client, Handle
+    from orchestrator.client.client import Client, Handle
 
 INTEREST = (
     "failed", "blocked", "in-review", "unassigned", "on-hold", "deferred", "running", "testing", "changes-requested",
@@ -46,7 +48,7 @@ def find_needs(
     stopped = [
         state.id for state in found if state.status in flows.STOPPED and needs.of_task(handle.id, state)
     ]
-    wanted = [*stopped[: views.LIMIT], *([progress.gates_failed] if progress.gates_failed else [])]
+    wanted = [*stopped[: json_views.LIMIT], *([progress.gates_failed] if progress.gates_failed else [])]
     outcomes: Mapping[str, Outcome] = client.store.outcomes(handle.id, wanted) if wanted else {}
     return needs.of_feature(
         progress,
@@ -62,7 +64,7 @@ def _behind(client: Client, handle: Handle, stopped: Sequence[str]) -> dict[str,
     if not stopped:
         return {}
     followers = graph.dependents(client.store.dependencies(handle.id))
-    return {task: graph.behind(task, followers) for task in stopped[: views.LIMIT] if task in followers}
+    return {task: graph.behind(task, followers) for task in stopped[: json_views.LIMIT] if task in followers}
 
 
 def feature(
@@ -70,7 +72,7 @@ def feature(
     handle: Handle,
     *,
     whole: bool = False,
-    limit: int = views.LIMIT,
+    limit: int = json_views.LIMIT,
     after: str = "",
     **more: Any,
 ) -> FeatureAnswer:
@@ -78,8 +80,8 @@ def feature(
     snapshot = Reader(client, handle, whole=whole).take()
     states = snapshot.states
     if len(states) > limit:
-        states = tuple(sorted(states, key=lambda state: _place(standing.word(state))))
-    return views.feature(
+        states = tuple(sorted(states, key=lambda state: _place(status_text.word(state))))
+    return json_views.feature(
         snapshot.progress,
         time.time(),
         states=states,
@@ -90,8 +92,8 @@ def feature(
         limit=limit,
         after=after,
         cursor=client.store.last_event(handle.id),
-        warnings=views.gate_warnings(snapshot.gates),
-        standstill=remedies.standstill(snapshot.progress, snapshot.states) if snapshot.is_whole else None,
+        warnings=json_views.gate_warnings(snapshot.gates),
+        standstill=next_steps.standstill(snapshot.progress, snapshot.states) if snapshot.is_whole else None,
         **more,
     )
 
@@ -104,12 +106,12 @@ def _place(word: str) -> int:
 def concluded(client: Client, handle: Handle, **more: Any) -> FeatureAnswer:
     """Where a feature stands, without its tasks: what `run`, `watch` and `enqueue` say at the end."""
     progress = handle.progress()
-    return views.feature(
+    return json_views.feature(
         progress,
         time.time(),
         needs=find_needs(client, handle, progress),
         cursor=client.store.last_event(handle.id),
-        warnings=views.gate_warnings(gate_outcomes(client, progress)),
+        warnings=json_views.gate_warnings(gate_outcomes(client, progress)),
         standstill=standstill(handle, progress),
         **more,
     )
@@ -122,18 +124,18 @@ def gate_outcomes(client: Client, progress: Progress) -> dict[str, Outcome]:
 
 def standstill(handle: Handle, progress: Progress) -> Standstill | None:
     """What stands still behind a batch in which something has stopped."""
-    return remedies.standstill(progress, handle.states()) if progress.stopped else None
+    return next_steps.standstill(progress, handle.states()) if progress.stopped else None
 
 
 def decision(client: Client, handle: Handle, message: str, tasks: Sequence[str]) -> Decision:
     """What was decided, with the tasks that it was about and where they stand now."""
     progress = handle.progress()
-    shown = [task for task in tasks if not identifiers.is_gates(task)][: views.LIMIT]
+    shown = [task for task in tasks if not identifiers.is_gates(task)][: json_views.LIMIT]
     states = [client.store.state(handle.id, task) for task in shown]
     return Decision(
         feature=handle.id,
         status=str(progress.status),
         message=message,
-        tasks=tuple(views.task_line(state, progress.batch, time.time()) for state in states),
-        left_out=views.left_out(tasks=len(tasks) - len(shown) - sum(map(identifiers.is_gates, tasks))),
+        tasks=tuple(json_views.task_line(state, progress.batch, time.time()) for state in states),
+        left_out=json_views.left_out(tasks=len(tasks) - len(shown) - sum(map(identifiers.is_gates, tasks))),
     )

@@ -12,7 +12,6 @@ import typer
 from typer.core import TyperGroup
 
 import orchestrator
-from orchestrator import errors
 from orchestrator.cli import (
     TRACEBACK,
     advice,
@@ -33,7 +32,8 @@ from orchestrator.cli import (
 )
 from orchestrator.cli.asked import JSON_ASKED
 from orchestrator.contract import catalogue
-from orchestrator.texts import as_line
+from orchestrator.model import errors
+from orchestrator.model.sanitizer import as_line
 
 Usage: Any = typer.BadParameter.__mro__[2]
 """The error of a command that was typed wrongly (ClickException); Typer names only its children."""

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli import output
-from orchestrator.contract import views
 from orchestrator.contract.shapes import Answer
+from orchestrator.report import json_views
 
 JSON_ASKED = "orchestrator.json"
 """Where the context keeps that --json was given, for errors."""
@@ -47,7 +47,7 @@ class Asked:
 
     as_json: bool = False
     fields: str | None = None
-    limit: int = views.LIMIT
+    limit: int = json_views.LIMIT
     after: str = ""
 
     def answer(self, found: Answer) -> None:

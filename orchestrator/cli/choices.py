@@ -7,10 +7,14 @@ from collections.abc import Mapping
 
 from rich.prompt import IntPrompt
 
-from orchestrator import config, errors, routing, wording
 from orchestrator.cli import output
-from orchestrator.config import Settings
-from orchestrator.models import Feature, Route, Task
+from orchestrator.config import configuration
+from orchestrator.config.settings import Settings
+from orchestrator.model import errors, words
+from orchestrator.model.feature import Feature
+from orchestrator.model.plan import Route
+from orchestrator.model.task import Task
+from orchestrator.planning import routing
 from orchestrator.report.routes import fallback_lines
 
 
@@ -36,7 +40,7 @@ def ask(
     if not unmatched:
         return {}
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        names = wording.some([task.id for task in unmatched])
+        names = words.some([task.id for task in unmatched])
         output.tell(f"No specialist matches {names}: they wait for `orchestrator assign ID TASK SPECIALIST`.")
         return {}
     chosen = {task.id: _ask_for(task, settings) for task in unmatched}
@@ -65,5 +69,5 @@ def remember_tag(task: Task, specialist: str, settings: Settings) -> None:
     name = routing.recommend(task.model_copy(update={"specialist": specialist}), settings).specialist
     if not task.tags:
         raise errors.CannotRemember(task=task.id, reason="it has no tags", line="a tag on the task")
-    config.remember(task.tags, name, settings)
+    configuration.remember(task.tags, name, settings)
     output.tell(f"Remembered: {', '.join(task.tags)} → {settings.title(name)}")

@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from orchestrator import config, errors, wording
+from orchestrator.config import configuration
+from orchestrator.model import errors, words
 
 if TYPE_CHECKING:
-    from orchestrator.client import Client, Handle
+    from orchestrator.client.client import Client, Handle
 
 
 SHORTEST = 4
@@ -30,10 +31,10 @@ def client(*, looks: bool = False) -> Iterator[Client]:
         InvalidConfiguration, NoRedisServer, RedisDidNotStart, RedisUnreachable, RedisRefuses: As they
             say.
     """
-    from orchestrator import connections
-    from orchestrator.client import Client
+    from orchestrator.client.client import Client
+    from orchestrator.state import connections
 
-    settings = config.load()
+    settings = configuration.load()
     with (
         Client(settings.for_looking() if looks else settings) as opened,
         connections.translated(opened.store.url),
@@ -65,9 +66,7 @@ def find(client: Client, feature_id: str) -> Handle:
     except errors.NoSuchFeature:
         longer = client.store.starting_with(feature_id) if len(feature_id) >= SHORTEST else []
         if len(longer) > 1:
-            raise errors.AmbiguousFeature(
-                feature=feature_id, found=wording.some(longer, most=NAMED)
-            ) from None
+            raise errors.AmbiguousFeature(feature=feature_id, found=words.some(longer, most=NAMED)) from None
         if not longer:
             raise
         return client.feature(longer[0])

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, graph, identifiers, wording
 from orchestrator.cli import answers, choices, connection, options, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.models import TaskState, TaskStatus
-from orchestrator.report import standing
+from orchestrator.model import errors, identifiers, words
+from orchestrator.model.progress import TaskState
+from orchestrator.model.task import TaskStatus
+from orchestrator.planning import graph
+from orchestrator.report import status_text
 
 if TYPE_CHECKING:
-    from orchestrator.client import Client, Handle
+    from orchestrator.client.client import Client, Handle
 
 
 FEATURE = "{feature}"
@@ -77,27 +79,29 @@ def retry(
             _take_up(handle, state, note)
         names = [state.id for state in wanted]
         verb = "runs" if len(wanted) == 1 else "run"
-        tell(client, handle, f"{wording.some(names)} {verb} again.", *names, asked=asked)
+        tell(client, handle, f"{words.some(names)} {verb} again.", *names, asked=asked)
 
 
 def _to_retry(
     handle: Handle, task_id: str | None, *, with_dependents: bool, from_batch: int | None
 ) -> list[TaskState]:
     if task_id is not None and from_batch is None and not with_dependents:
-        return [standing.gates_state(task_id) if identifiers.is_gates(task_id) else handle.around(task_id)[0]]
+        return [
+            status_text.gates_state(task_id) if identifiers.is_gates(task_id) else handle.around(task_id)[0]
+        ]
     states = {state.id: state for state in handle.states()}
-    stopped = [state for state in states.values() if standing.is_stopped(state)]
+    stopped = [state for state in states.values() if status_text.is_stopped(state)]
     if from_batch is not None or task_id is None:
         found = [state for state in stopped if state.batch >= (from_batch or 0)]
         gates = handle.progress().gates_failed
         if gates and from_batch is None:
-            found.append(standing.gates_state(gates))
+            found.append(status_text.gates_state(gates))
         if not found:
             where = f" from batch {from_batch} on" if from_batch else ""
             raise errors.NothingToRetry(feature=handle.id, where=where)
         return found
     if identifiers.is_gates(task_id):
-        return [standing.gates_state(task_id)]
+        return [status_text.gates_state(task_id)]
     if task_id not in states:
         raise errors.NoSuchTask(feature=handle.id, task=task_id)
     followers = graph.dependents({state.id: state.depends_on for state in states.values()})
@@ -287,6 +291,6 @@ def cap(
 ) -> None:
     """Change how many tasks of a feature may run at once, while it runs."""
     with decision(
-        feature_id, f"At most {wording.count(most, 'task')} of {FEATURE} at once.", asked=asked
+        feature_id, f"At most {words.count(most, 'task')} of {FEATURE} at once.", asked=asked
     ) as handle:
         handle.set_cap(most)

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, wording, workers
 from orchestrator.cli import answers, connection, options, output, views
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.snapshot import Reader, Snapshot
 from orchestrator.contract import needs
-from orchestrator.contract import views as contracts
 from orchestrator.contract.shapes import Features, Need, Standstill
-from orchestrator.models import Progress, Route, TaskState, Unreadable, running_longest
-from orchestrator.report import explanation, plain, remedies, standing
-from orchestrator.workers import Worker
+from orchestrator.model import errors, words
+from orchestrator.model.plan import Route
+from orchestrator.model.progress import Progress, TaskState, Unreadable, running_longest
+from orchestrator.report import explanation, feature_text, next_steps, status_text
+from orchestrator.report import json_views as contracts
+from orchestrator.state import workers
+from orchestrator.state.workers import Worker
 
 if TYPE_CHECKING:
-    from orchestrator.client import Client, Handle
+    from orchestrator.client.client import Client, Handle
 
 
 NEEDS_SHOWN = 20
@@ -69,7 +71,7 @@ def progress(feature_id: options.FeatureId, *, asked: Asked) -> None:
     if asked.as_json:
         asked.answer(contracts.standing_of(found))
     else:
-        output.say(plain.short_line(found))
+        output.say(feature_text.short_line(found))
 
 
 def _features(client: Client, asked: Asked) -> Features:
@@ -108,7 +110,7 @@ def _show_needs(client: Client, features: Sequence[Progress]) -> None:
     for progress in waiting[:NEEDS_SHOWN]:
         with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature):
             for need in needs.of_feature(progress, client.feature(progress.id).unsettled())[:NEEDS_SHOWN]:
-                output.say(f"{progress.id}: {remedies.need_line(need)}")
+                output.say(f"{progress.id}: {next_steps.need_line(need)}")
 
 
 def _show(client: Client, handle: Handle, *, whole: bool) -> None:
@@ -118,30 +120,30 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
         for drawn in views.feature_lines(snapshot, time.time(), output.console().width):
             output.say(drawn)
         output.say()
-        output.say(standing.progress_line(progress))
+        output.say(status_text.progress_line(progress))
     else:
         known = (progress, snapshot.states, time.time(), snapshot.said, snapshot.sizes)
-        for line in plain.feature_lines(*known, whole=whole):
+        for line in feature_text.feature_lines(*known, whole=whole):
             output.say(line)
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
     for warning in contracts.gate_warnings(snapshot.gates):
-        output.say(remedies.warning_line(warning))
+        output.say(next_steps.warning_line(warning))
     if held := _standstill(snapshot):
-        output.say(remedies.standstill_line(held))
+        output.say(next_steps.standstill_line(held))
     batch = snapshot.of_batch(progress.batch)
-    if short := standing.process_line(progress, _processes(client, progress)):
+    if short := status_text.process_line(progress, _processes(client, progress)):
         output.say(f"{short}. More: celery -A orchestrator worker --concurrency {progress.cap}")
-    ages = _output_ages(client, progress.id, running_longest(batch)[: wording.SHOWN])
-    for late in standing.overdue_lines(progress, batch, time.time(), ages):
+    ages = _output_ages(client, progress.id, running_longest(batch)[: words.SHOWN])
+    for late in status_text.overdue_lines(progress, batch, time.time(), ages):
         output.say(late)
     for need in needs.of_feature(progress, handle.unsettled())[:NEEDS_SHOWN]:
-        output.say(remedies.need_line(need))
+        output.say(next_steps.need_line(need))
 
 
 def _standstill(snapshot: Snapshot) -> Standstill | None:
     """What stands still, where all tasks are known."""
-    return remedies.standstill(snapshot.progress, snapshot.states) if snapshot.is_whole else None
+    return next_steps.standstill(snapshot.progress, snapshot.states) if snapshot.is_whole else None
 
 
 def _processes(client: Client, progress: Progress) -> int:
@@ -157,7 +159,7 @@ def _processes(client: Client, progress: Progress) -> int:
 
 def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -> dict[str, float]:
     """Seconds since each task wrote to its log, of those whose log is on this machine."""
-    from orchestrator.tasks import Files
+    from orchestrator.engine.tasks import Files
 
     ages = {}
     for state in states:

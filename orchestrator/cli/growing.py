@@ -10,11 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator import config, documents, errors, feature_file, identifiers, wording
 from orchestrator.cli import options
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.decisions import decision
-from orchestrator.models import Priority
+from orchestrator.config import configuration, yaml_reader
+from orchestrator.feature_file import reader
+from orchestrator.model import errors, identifiers, words
+from orchestrator.model.task import Priority
 
 DependsOn = Annotated[
     list[str] | None,
@@ -92,10 +94,10 @@ def add_task(
             "there are several tasks in it, and options are for one", param_hint="--file"
         )
     wanted = [{**fields, **own} for fields in written]
-    tasks = [feature_file.make_task(fields, str(fields.get("id") or "The task")) for fields in wanted]
+    tasks = [reader.make_task(fields, str(fields.get("id") or "The task")) for fields in wanted]
     names = [task.id for task in tasks]
     verb = "is" if len(names) == 1 else "are"
-    with decision(feature_id, f"{wording.some(names)} {verb} added.", *names, asked=asked) as handle:
+    with decision(feature_id, f"{words.some(names)} {verb} added.", *names, asked=asked) as handle:
         handle.add_tasks(tasks, note)
 
 
@@ -128,7 +130,7 @@ def _read(file: str) -> list[dict[str, Any]]:
     Raises:
         BadTask: It cannot be read, or holds no task.
     """
-    settings = config.load()
+    settings = configuration.load()
     source = "Standard input" if file == "-" else file
     if file == "-":
         data = sys.stdin.buffer.read(settings.limits.file + 1)
@@ -139,8 +141,8 @@ def _read(file: str) -> list[dict[str, Any]]:
         except OSError as error:
             raise errors.BadTask(source=source, cause=error.strerror or str(error)) from None
     try:
-        document = documents.YamlDocument(documents.decode(data, settings.limits), settings.limits)
-    except documents.Unreadable as error:
+        document = yaml_reader.YamlDocument(yaml_reader.decode(data, settings.limits), settings.limits)
+    except yaml_reader.Unreadable as error:
         raise errors.BadTask(source=source, cause=error.mistake.message) from None
     if document.mistakes:
         raise errors.BadTask(source=source, cause=document.mistakes[0].message)

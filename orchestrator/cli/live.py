@@ -15,11 +15,11 @@ from rich.live import Live
 from orchestrator.cli import output, views
 from orchestrator.cli.log import Log
 from orchestrator.cli.snapshot import Reader, Snapshot
-from orchestrator.models import Event
+from orchestrator.model.event import Event
 
 if TYPE_CHECKING:
     from orchestrator.cli.workforce import Workforce
-    from orchestrator.client import Client, Handle
+    from orchestrator.client.client import Client, Handle
 
 BEAT_SECONDS = 1.0
 """A view is drawn anew at least so often; an event draws it at once."""
@@ -52,7 +52,7 @@ def beats(handle: Handle, workforce: Workforce, after: str = "-") -> Iterator[li
 @contextlib.contextmanager
 def patience(client: Client, handle: Handle, tell: Callable[[str], object] = output.tell) -> Iterator[None]:
     """Let all that the client reads outlast an outage of `recovery.outage`, and tell of it, with the time of day."""
-    from orchestrator import outage
+    from orchestrator.state import outage
 
     def tell_when(text: str) -> None:
         tell(f"{time.strftime('%H:%M:%S')}  {text}")

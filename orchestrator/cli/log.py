@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from orchestrator import durations, identifiers
-from orchestrator.flows import STOPPED
-from orchestrator.models import Event, Outcome, Progress, TaskState
-from orchestrator.report import standing
+from orchestrator.model import durations, identifiers
+from orchestrator.model.event import Event
+from orchestrator.model.flows import STOPPED
+from orchestrator.model.outcome import Outcome
+from orchestrator.model.progress import Progress, TaskState
+from orchestrator.report import status_text
 from orchestrator.report.events import event_line, gone_line
 
 if TYPE_CHECKING:
-    from orchestrator.client import Client, Handle
+    from orchestrator.client.client import Client, Handle
 
 ENDINGS = (
     "implementation_complete",
@@ -57,7 +59,7 @@ class Log:
             from_start: All its events follow. Else what they told before is taken from the states.
         """
         progress = self.handle.progress()
-        self.line(time.time(), f"{progress.title} ({progress.id}): {standing.progress_line(progress)}")
+        self.line(time.time(), f"{progress.title} ({progress.id}): {status_text.progress_line(progress)}")
         if progress.batch:
             self._learn(progress.batch)
         if from_start and (gone := self.handle.events_gone()):
@@ -103,7 +105,7 @@ class Log:
             self.line(event.time, text)
 
     def _tally(self, moment: float, progress: Progress, number: int) -> None:
-        self.line(moment, standing.batch_line(progress, number, self._size(number)))
+        self.line(moment, status_text.batch_line(progress, number, self._size(number)))
 
     def _outcomes(self, events: list[Event]) -> dict[str, Outcome]:
         ended = dict.fromkeys(event.task for event in events if event.event in ENDINGS)
@@ -125,7 +127,7 @@ class Log:
 
     def _state(self, task: str) -> TaskState:
         if identifiers.is_gates(task):
-            return standing.gates_state(task)
+            return status_text.gates_state(task)
         if task not in self.tasks:  # of a batch before the one that was open when the watching began
             found = self.client.store.task(self.handle.id, task)
             self.tasks[task] = TaskState(id=task, title=found.name, specialist="", batch=0)

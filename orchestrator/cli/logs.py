@@ -11,14 +11,15 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import errors, private, wording
 from orchestrator.cli import connection, live, options, output
-from orchestrator.flows import WORKING
-from orchestrator.models import TaskState
+from orchestrator.config import private
+from orchestrator.model import errors, words
+from orchestrator.model.flows import WORKING
+from orchestrator.model.progress import TaskState
 from orchestrator.specialists.text import as_text
 
 if TYPE_CHECKING:
-    from orchestrator.client import Client, Handle
+    from orchestrator.client.client import Client, Handle
 
 LOOK_SECONDS = 0.5
 """Between two looks for more output."""
@@ -63,7 +64,7 @@ def _started(state: TaskState) -> int:
 
 def _not_started(feature_id: str, state: TaskState, number: int) -> errors.NoLog:
     started = _started(state)
-    reason = f"it has had {wording.count(started, 'attempt')}" if started else "no attempt has started yet"
+    reason = f"it has had {words.count(started, 'attempt')}" if started else "no attempt has started yet"
     return errors.NoLog(feature=feature_id, task=state.id, attempt=number, reason=reason)
 
 
@@ -87,7 +88,7 @@ class Shown:
     """A line that is not whole yet."""
 
     def __post_init__(self) -> None:
-        from orchestrator.tails import log_file
+        from orchestrator.state.tails import log_file
 
         self.file = log_file(self.client.settings, self.feature_id, self.task_id, self.number)
 

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from orchestrator import config as configuration
-from orchestrator import errors, private
 from orchestrator.cli import output, views
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.config import Settings
-from orchestrator.config_template import template
-from orchestrator.contract import views as contracts
+from orchestrator.config import configuration, private
+from orchestrator.config.folder import FILE, FOLDER, find_file
+from orchestrator.config.settings import Settings
+from orchestrator.config.template import template
 from orchestrator.contract.shapes import FindingLine, Findings, Setting, SettingsAnswer
+from orchestrator.model import errors
+from orchestrator.report import json_views as contracts
 
 if TYPE_CHECKING:
-    from orchestrator.doctor import Finding
+    from orchestrator.model.finding import Finding
 
 POLL_SECONDS = 0.3
 LEVEL_STYLES = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", "bold red")}
@@ -34,8 +35,9 @@ def up(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of Flower.")] = 5555,
 ) -> None:
     """Run a worker and Flower here until Ctrl-C, with the private Redis where none is configured."""
-    from orchestrator import connections, supervisor
     from orchestrator.cli import workforce
+    from orchestrator.local import processes
+    from orchestrator.state import connections
 
     settings = configuration.load()
     output.tell_what_starts(settings)
@@ -43,10 +45,10 @@ def up(
     with workforce.ended_by_signals(), contextlib.ExitStack() as stack:
         output.say(f"Redis: {url.shown}")
         children: dict[str, subprocess.Popen[bytes]] = {}
-        children["The worker"] = stack.enter_context(supervisor.worker(settings, name=f"up-{os.getpid()}"))
+        children["The worker"] = stack.enter_context(processes.worker(settings, name=f"up-{os.getpid()}"))
         stack.enter_context(workforce.hurried(children["The worker"]))
         if flower:
-            children["Flower"] = stack.enter_context(supervisor.flower(settings, port=port))
+            children["Flower"] = stack.enter_context(processes.flower(settings, port=port))
             output.say(f"Flower: http://127.0.0.1:{port}")
         output.say("Ctrl-C stops all of it.")
         try:
@@ -65,7 +67,7 @@ def _attend(settings: Settings, children: Mapping[str, subprocess.Popen[bytes]],
     Raises:
         ProcessEnded: A child, or the private Redis, ended by itself.
     """
-    from orchestrator import embedded
+    from orchestrator.state import embedded
 
     remedies = {
         "The worker": "What it said is above.",
@@ -87,7 +89,8 @@ def _attend(settings: Settings, children: Mapping[str, subprocess.Popen[bytes]],
 @reports(limit=50)
 def doctor(*, asked: Asked) -> None:
     """Check all that a feature needs to run: settings, Redis, broker, workers, folders. Exit code 1: a problem."""
-    from orchestrator import doctor as examiner
+    from orchestrator.local import doctor as examiner
+    from orchestrator.model.finding import Level
 
     findings = examiner.examine(configuration.load().for_looking())
     if asked.as_json:
@@ -99,7 +102,7 @@ def doctor(*, asked: Asked) -> None:
         asked.answer(Findings(findings=tuple(lines), left_out=left_out, after=cursor))
     else:
         _show_findings(findings)
-    if any(finding.level is examiner.Level.PROBLEM for finding in findings):
+    if any(finding.level is Level.PROBLEM for finding in findings):
         raise typer.Exit(1)
 
 
@@ -122,8 +125,8 @@ def init(
     if to_terminal:
         typer.echo(template(), nl=False)
         return
-    folder = Path.cwd() / configuration.FOLDER
-    file = folder / configuration.FILE
+    folder = Path.cwd() / FOLDER
+    file = folder / FILE
     if file.exists() and not force:
         raise errors.ConfigurationExists(file=file)
     private.make_folder(folder)
@@ -138,7 +141,7 @@ def init(
 @reports(limit=50)
 def config(*, asked: Asked) -> None:
     """Show every setting in force and where it came from: environment, file or default. Secrets are hidden."""
-    file = configuration.find_file()
+    file = find_file()
     settings = configuration.load()
     data = configuration.written(file)
     rows = [

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import errors, feature_file, identifiers
-from orchestrator.config import Settings
-from orchestrator.documents import quoted
-from orchestrator.models import Feature, Strategy
+from orchestrator.config.settings import Settings
+from orchestrator.config.yaml_reader import quoted
+from orchestrator.feature_file import reader
+from orchestrator.model import errors, identifiers
+from orchestrator.model.feature import Feature, Strategy
 
 
 def normal_id(value: str | None) -> str | None:
@@ -86,7 +87,5 @@ def read_feature(
 
 def _read(file: str, settings: Settings) -> Feature:
     if file != "-":
-        return feature_file.read(Path(file), settings.limits)
-    return feature_file.parse(
-        sys.stdin.buffer.read(settings.limits.file + 1), settings.limits, "Standard input"
-    )
+        return reader.read(Path(file), settings.limits)
+    return reader.parse(sys.stdin.buffer.read(settings.limits.file + 1), settings.limits, "Standard input")

@@ -9,10 +9,10 @@ from typing import IO
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from orchestrator import errors
-from orchestrator.config import Settings
+from orchestrator.config.settings import Settings
 from orchestrator.contract import catalogue, compact
 from orchestrator.contract.shapes import Answer
+from orchestrator.model import errors
 from orchestrator.specialists.text import as_text
 
 PIPE_WIDTH = 200

@@ -9,14 +9,19 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import config, drawing, errors, feature_file, identifiers, picture, planner, routing
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.config import Settings
-from orchestrator.contract import views
-from orchestrator.models import Feature, Plan, Route, TaskStatus
-from orchestrator.picture import Picture
-from orchestrator.report.plans import plan_lines
+from orchestrator.config import configuration
+from orchestrator.config.settings import Settings
+from orchestrator.feature_file import reader
+from orchestrator.model import errors, identifiers
+from orchestrator.model.feature import Feature
+from orchestrator.model.plan import Plan, Route
+from orchestrator.model.task import TaskStatus
+from orchestrator.planning import planner, routing
+from orchestrator.report import drawing, json_views, picture
+from orchestrator.report.picture import Picture
+from orchestrator.report.plan_text import plan_lines
 from orchestrator.report.routes import route_lines, share_lines
 
 
@@ -33,7 +38,7 @@ TEXTS = ("", ".txt", ".md", ".mermaid")
 """Suffixes that a text of Mermaid may have."""
 
 
-@reports(limit=views.LIMIT)
+@reports(limit=json_views.LIMIT)
 def plan(
     file: options.File, strategy: options.StrategyOption = None, cap: options.Cap = None, *, asked: Asked
 ) -> None:
@@ -41,25 +46,25 @@ def plan(
 
     How long a task takes is its estimate, else the median of its earlier runs, where there were some.
     """
-    settings = config.load()
+    settings = configuration.load()
     feature = options.read_feature(file, settings, strategy, cap)
-    feature_file.check(feature, settings.limits)
+    reader.check(feature, settings.limits)
     routes = routing.route(feature, settings)
     learned = _learned(feature, routes, settings)
     planned = planner.plan(feature, settings.parallelism.max_parallel_tasks, learned=learned)
     if asked.as_json:
-        asked.answer(views.plan(planned, routes, asked.limit, asked.after))
+        asked.answer(json_views.plan(planned, routes, asked.limit, asked.after))
         return
     for line in plan_lines(planned):
         output.say(line)
     output.say()
-    for line in share_lines(views.route_groups(routes)):
+    for line in share_lines(json_views.route_groups(routes)):
         output.say(line)
 
 
 def make_plan(feature: Feature, settings: Settings) -> Plan:
     """The plan of a feature under the cap in force. Raises as the planner does."""
-    feature_file.check(feature, settings.limits)
+    reader.check(feature, settings.limits)
     return planner.plan(feature, settings.parallelism.max_parallel_tasks)
 
 
@@ -71,7 +76,7 @@ def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) 
     may_know = not settings.is_embedded or (settings.folder / "redis").exists()
     if not may_know or all(task.estimate is not None for task in feature.tasks):
         return {}
-    from orchestrator import connections
+    from orchestrator.state import connections
 
     found = connections.learned(settings.for_looking(), feature, routes)
     if found is None:
@@ -81,13 +86,13 @@ def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) 
     return found or {}
 
 
-@reports(limit=views.LIMIT)
+@reports(limit=json_views.LIMIT)
 def route(file: options.File, *, asked: Asked) -> None:
     """Show which specialist gets each task, and why."""
-    settings = config.load()
+    settings = configuration.load()
     feature = options.read_feature(file, settings)
     routes = routing.route(feature, settings)
-    groups = views.routes(routes, asked.limit, asked.after)
+    groups = json_views.routes(routes, asked.limit, asked.after)
     if asked.as_json:
         asked.answer(groups)
         return
@@ -156,7 +161,7 @@ def _picture(
     if around is not None and around not in {task.id for task in feature.tasks}:
         raise errors.NoSuchTask(feature=feature.id or feature.title, task=around)
     try:
-        planned = make_plan(feature, config.load())
+        planned = make_plan(feature, configuration.load())
     except errors.CircularDependency:
         if critical or batches:
             raise  # there is neither in a circle, and the error says where that is
@@ -184,7 +189,7 @@ def _kind(file: Path | None) -> Format:
 def _find(name: str) -> tuple[Feature, Mapping[str, TaskStatus] | None]:
     looks_like_a_file = Path(name).suffix.lower() in (".yaml", ".yml", ".json")
     if name == "-" or looks_like_a_file or Path(name).is_file():
-        return options.read_feature(name, config.load()), None
+        return options.read_feature(name, configuration.load()), None
     name = identifiers.normal(name)
     with connection.client(looks=True) as client:
         handle = connection.find(client, name)

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import config as configuration
-from orchestrator import durations, wording
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract import views
+from orchestrator.config import configuration
 from orchestrator.contract.shapes import Forgotten
+from orchestrator.model import durations, words
+from orchestrator.report import json_views
 
 MOST = 100
 """So many names of each sort are in an answer; the others are counted."""
@@ -53,7 +53,7 @@ def prune(
                 features=tuple(features[:MOST]),
                 folders=tuple(str(path) for path in folders[:MOST]),
                 dry_run=dry_run,
-                left_out=views.left_out(
+                left_out=json_views.left_out(
                     features=max(0, len(features) - MOST), folders=max(0, len(folders) - MOST)
                 ),
             )
@@ -62,8 +62,8 @@ def prune(
     for line in (*features, *folders):
         output.say(str(line))
     done = "would be" if dry_run else "were" if len(features) != 1 else "was"
-    what = f"{wording.count(len(features), 'feature')} {done} forgotten"
-    output.tell(f"{what}, {wording.count(len(folders), 'folder')} removed.")
+    what = f"{words.count(len(features), 'feature')} {done} forgotten"
+    output.tell(f"{what}, {words.count(len(folders), 'folder')} removed.")
 
 
 @reports()

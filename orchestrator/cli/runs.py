@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator import config, durations, routing, wording
 from orchestrator.cli import answers, choices, connection, live, options, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract import views
+from orchestrator.config import configuration
 from orchestrator.contract.shapes import Need
-from orchestrator.models import Progress
-from orchestrator.report import remedies, standing
+from orchestrator.model import durations, words
+from orchestrator.model.progress import Progress
+from orchestrator.planning import routing
+from orchestrator.report import json_views, next_steps, status_text
 
 if TYPE_CHECKING:
     from orchestrator.cli.workforce import Workforce
-    from orchestrator.client import Client, Handle
+    from orchestrator.client.client import Client, Handle
 
 REPORTED = 10
 """So many stopped tasks are reported in full, and so many other decisions."""
@@ -44,7 +45,7 @@ def run(
     """
     from orchestrator.cli import workforce
 
-    settings = config.load()
+    settings = configuration.load()
     output.tell_what_starts(settings)
     feature = options.read_feature(file, settings, strategy, cap, feature_id)
     had_server = workforce.has_server(settings)
@@ -62,7 +63,7 @@ def run(
                 after="-",
                 is_live=not no_live,
                 asked=asked,
-                fallback=views.fallback(routes),
+                fallback=json_views.fallback(routes),
             )
 
 
@@ -74,7 +75,7 @@ def watch(feature_id: options.FeatureId, no_live: NoLive = False, *, asked: Aske
     """
     from orchestrator.cli import workforce
 
-    settings = config.load()
+    settings = configuration.load()
     output.tell_what_starts(settings)
     had_server = workforce.has_server(settings)
     with connection.client() as client:
@@ -100,7 +101,7 @@ def enqueue(
     asked: Asked,
 ) -> None:
     """Enqueue a feature and print its id. It runs where workers are."""
-    settings = config.load()
+    settings = configuration.load()
     output.tell_what_starts(settings)
     feature = options.read_feature(file, settings, strategy, cap, feature_id)
     with connection.client() as client:
@@ -108,7 +109,7 @@ def enqueue(
         chosen = choices.ask(feature, routes, settings, remember=remember)
         handle = client.enqueue(feature, idempotency_key=key, stops=stop_before or (), assign=chosen)
         if asked.as_json:
-            fallback = views.fallback(routes)
+            fallback = json_views.fallback(routes)
             found = answers.concluded(client, handle, repeated=handle.repeated, fallback=fallback)
             asked.answer(found)
             return
@@ -167,12 +168,12 @@ def _conclude(client: Client, handle: Handle, *, asked: Asked, **more: Any) -> N
         asked.answer(answers.concluded(client, handle, **more))
     else:
         found = answers.find_needs(client, handle, progress)
-        stopped = [need for need in found if need.need in remedies.TOLD_IN_FULL]
+        stopped = [need for need in found if need.need in next_steps.TOLD_IN_FULL]
         _tell_end(progress, stopped)
-        for warning in views.gate_warnings(answers.gate_outcomes(client, progress)):
-            output.say(remedies.warning_line(warning))
+        for warning in json_views.gate_warnings(answers.gate_outcomes(client, progress)):
+            output.say(next_steps.warning_line(warning))
         if held := answers.standstill(handle, progress):
-            output.say(f"\n{remedies.standstill_line(held)}")
+            output.say(f"\n{next_steps.standstill_line(held)}")
         _tell_what_next(progress, [need for need in found if need not in stopped])
     raise typer.Exit(0 if progress.status.is_success else 1)
 
@@ -182,15 +183,15 @@ def _tell_end(progress: Progress, stopped: Sequence[Need]) -> None:
     output.say()
     if progress.status.is_success:
         took = durations.write(max(0.0, (progress.finished or 0) - (progress.started or progress.created)))
-        output.say(f"{name} is {progress.status}: {wording.count(progress.total, 'task')} in {took}.")
+        output.say(f"{name} is {progress.status}: {words.count(progress.total, 'task')} in {took}.")
         return
-    output.say(f"{name}: {standing.progress_line(progress)}.")
+    output.say(f"{name}: {status_text.progress_line(progress)}.")
     for need in stopped[:REPORTED]:
         output.say()
-        for line in remedies.stopped_lines(need):
+        for line in next_steps.stopped_lines(need):
             output.say(line)
     if (more := len(stopped) - REPORTED) > 0:
-        output.say(f"\nand {wording.count(more, 'more task')} stopped: orchestrator status {progress.id}")
+        output.say(f"\nand {words.count(more, 'more task')} stopped: orchestrator status {progress.id}")
 
 
 def _tell_what_next(progress: Progress, others: Sequence[Need]) -> None:
@@ -198,6 +199,6 @@ def _tell_what_next(progress: Progress, others: Sequence[Need]) -> None:
     if progress.stopped and not progress.status.is_over:
         output.say(f"\nThen: orchestrator watch {progress.id}")
     for need in others[:REPORTED]:
-        output.say(remedies.need_line(need))
+        output.say(next_steps.need_line(need))
     if (more := len(others) - REPORTED) > 0:
-        output.say(f"and {wording.count(more, 'more decision')}: orchestrator status {progress.id}")
+        output.say(f"and {words.count(more, 'more decision')}: orchestrator status {progress.id}")

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.models import Outcome, Progress, TaskState, TaskStatus
-from orchestrator.report import standing
+from orchestrator.model.outcome import Outcome
+from orchestrator.model.progress import Progress, TaskState
+from orchestrator.model.task import TaskStatus
+from orchestrator.report import status_text
 
 if TYPE_CHECKING:
-    from orchestrator.client import Client, Handle
+    from orchestrator.client.client import Client, Handle
 
 SMALL = 60
 """A feature of at most so many tasks is read as a whole."""
@@ -84,10 +86,10 @@ class Reader:
         ended = {
             state.id: state.attempt
             for state in states
-            if standing.is_stopped(state) or state.status is TaskStatus.COMPLETED
+            if status_text.is_stopped(state) or state.status is TaskStatus.COMPLETED
         }
         new = [task for task, attempt in ended.items() if (task, attempt) not in self.said]
         outcomes = self.client.store.outcomes(self.handle.id, new)
         for task in new:
-            self.said[task, ended[task]] = standing.reason(outcomes.get(task))
+            self.said[task, ended[task]] = status_text.reason(outcomes.get(task))
         return {task: self.said[task, attempt] for task, attempt in ended.items()}

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import wording
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract import views
 from orchestrator.contract.shapes import Events
-from orchestrator.models import Event
+from orchestrator.model import words
+from orchestrator.model.event import Event
+from orchestrator.report import json_views
 from orchestrator.report.events import event_line, gone_line
 
 if TYPE_CHECKING:
-    from orchestrator.client import Handle
+    from orchestrator.client.client import Handle
 
 SHOWN = 60
 """So many events are in an answer, where --limit does not say how many."""
@@ -61,7 +61,7 @@ def events(
         elif asked.as_json:
             for event in found:
                 output.answer(
-                    views.event_line(event),
+                    json_views.event_line(event),
                     asked.fields or "id,time,event,task,status,attempt,cause,note,batch",
                 )
         else:
@@ -90,9 +90,9 @@ def answer(
     left = 0 if last else sum(1 for _ in found)
     return Events(
         feature=feature_id,
-        events=tuple(views.event_line(event) for event in events[-limit:]),
+        events=tuple(json_views.event_line(event) for event in events[-limit:]),
         gone=gone,
-        left_out=views.left_out(events=left + max(0, len(events) - limit)),
+        left_out=json_views.left_out(events=left + max(0, len(events) - limit)),
         after=events[-1].id if events else "",
     )
 
@@ -107,7 +107,7 @@ def _tell(found: Iterator[Event], *, last: int | None, limit: int | None) -> Non
         output.say(line(event))
         after = event.id
     if left := sum(1 for _ in found) if limit else 0:
-        output.tell(f"and {wording.count(left, 'more event')}; they go on with --after {after}")
+        output.tell(f"and {words.count(left, 'more event')}; they go on with --after {after}")
 
 
 def line(event: Event) -> str:
@@ -115,7 +115,7 @@ def line(event: Event) -> str:
     moment = time.strftime("%H:%M:%S", time.localtime(event.time))
     if event.event in ("batch_overdue", "at_capacity"):
         return f"{moment} {event.event} {event_line(event)}"
-    shown = views.event_line(event)
+    shown = json_views.event_line(event)
     facts = {
         "batch": shown.batch,
         "attempt": shown.attempt if shown.attempt > 1 else 0,
@@ -125,6 +125,6 @@ def line(event: Event) -> str:
         "note": shown.note,
         "worker": shown.worker,
     }
-    told = [f"{name}={wording.one_line(str(value))}" for name, value in facts.items() if value]
+    told = [f"{name}={words.one_line(str(value))}" for name, value in facts.items() if value]
     where = [f"→ {shown.status}"] if shown.status else []
     return " ".join(filter(None, [moment, event.event, event.task, *where, *told]))

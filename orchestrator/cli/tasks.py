@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator import config, durations
 from orchestrator.cli import answers, connection, options, output, story
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract import compact, views
+from orchestrator.config import configuration
+from orchestrator.contract import compact
 from orchestrator.contract.shapes import SpecialistLine, Specialists, TaskAnswer
-from orchestrator.models import TaskStatus
-from orchestrator.report import remedies, standing
-from orchestrator.wording import one_line
+from orchestrator.model import durations
+from orchestrator.model.task import TaskStatus
+from orchestrator.model.words import one_line
+from orchestrator.report import json_views, next_steps, status_text
 
 if TYPE_CHECKING:
-    from orchestrator.client import Client, Handle
-    from orchestrator.config import Settings
+    from orchestrator.client.client import Client, Handle
+    from orchestrator.config.settings import Settings
 
 LOG_LINES = 20
 """So many of the last lines of output are shown."""
@@ -63,23 +64,23 @@ def _find(client: Client, handle: Handle, task_id: str, part: Part | None, asked
     state = client.store.state(handle.id, task_id)
     progress = handle.progress()
     last = handle.outcome(task_id)
-    line = views.task_line(state, progress.batch, time.time(), titles=answers.titles(client))
+    line = json_views.task_line(state, progress.batch, time.time(), titles=answers.titles(client))
     ended = state.status in (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.COMPLETED)
     more: dict[str, Any] = {}
     match part:
         case Part.BRIEF:
-            brief = views.brief(task)
+            brief = json_views.brief(task)
             most = None if asked.fields == compact.EVERYTHING else LONGEST
             shown = brief.description[:most]
             cut = len(brief.description) - len(shown)
             more["brief"] = brief.model_copy(update={"description": shown})
-            more["left_out"] = views.left_out(characters=cut)
+            more["left_out"] = json_views.left_out(characters=cut)
         case Part.OUTCOME:
-            more["outcome"] = views.outcome(last)
+            more["outcome"] = json_views.outcome(last)
         case Part.LOG:
             lines = _output(client, handle, task_id, state.attempt, last).splitlines()
             more["log"] = "\n".join(lines[-asked.limit :])
-            more["left_out"] = views.left_out(log=max(0, len(lines) - asked.limit))
+            more["left_out"] = json_views.left_out(log=max(0, len(lines) - asked.limit))
         case Part.EVENTS:
             own = (event for event in story.read(handle, asked.after) if event.task == task_id)
             told = story.answer(handle.id, own, limit=asked.limit)
@@ -98,7 +99,7 @@ def _find(client: Client, handle: Handle, task_id: str, part: Part | None, asked
         seconds=line.seconds,
         percent=line.percent,
         note=line.note,
-        said=standing.reason(last) if is_whole and ended else "",
+        said=status_text.reason(last) if is_whole and ended else "",
         needs=tuple(answers.find_needs(client, handle, progress, [state])) if is_whole else (),
         **more,
     )
@@ -106,8 +107,8 @@ def _find(client: Client, handle: Handle, task_id: str, part: Part | None, asked
 
 def _output(client: Client, handle: Handle, task_id: str, attempt: int, last: Any) -> str:
     """The end of the last attempt's output: of the file where it is here, else of what Redis has of it."""
-    from orchestrator import tails
     from orchestrator.specialists.text import as_text
+    from orchestrator.state import tails
 
     file = tails.log_file(client.settings, handle.id, task_id, attempt)
     if file.is_file():
@@ -131,7 +132,7 @@ def _lines(found: TaskAnswer, part: Part | None) -> list[str]:
                 return [*head, "  no attempt has ended yet"]
             told = found.outcome.model_dump(mode="json", exclude_defaults=True)
             tail = told.pop("tail", "")
-            rest = [f"  | {line}" for line in tail.splitlines()[-remedies.SHOWN_TAIL :]]
+            rest = [f"  | {line}" for line in tail.splitlines()[-next_steps.SHOWN_TAIL :]]
             return [*head, *(f"  {key}: {one_line(str(value))}" for key, value in told.items()), *rest]
         case Part.LOG:
             return found.log.splitlines() or [*head, "  no output"]
@@ -144,7 +145,7 @@ def _lines(found: TaskAnswer, part: Part | None) -> list[str]:
     attempt = f", attempt {found.attempt}" if found.attempt else ""
     facts = [f"  {who}, batch {found.batch}{attempt}{where}"]
     facts += [f"  {text}" for text in (found.said, found.note) if text]
-    return [*head, *facts, *(remedies.need_line(need) for need in found.needs)]
+    return [*head, *facts, *(next_steps.need_line(need) for need in found.needs)]
 
 
 def _text(value: Any) -> str:
@@ -159,11 +160,11 @@ def _text(value: Any) -> str:
 @reports(limit=50)
 def specialists(*, asked: Asked) -> None:
     """List the specialists: what each is for, and the tags that route to it."""
-    settings = config.load()
-    part, left, cursor = views.page(list(settings.specialists), asked.limit, asked.after, str)
+    settings = configuration.load()
+    part, left, cursor = json_views.page(list(settings.specialists), asked.limit, asked.after, str)
     found = Specialists(
         specialists=tuple(_line(name, settings) for name in part),
-        left_out=views.left_out(specialists=left),
+        left_out=json_views.left_out(specialists=left),
         after=cursor,
     )
     if asked.as_json:

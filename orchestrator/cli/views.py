@@ -10,12 +10,13 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator import durations, wording
 from orchestrator.cli.output import inert
 from orchestrator.cli.snapshot import Snapshot
 from orchestrator.contract import needs
-from orchestrator.models import FeatureStatus, Progress, TaskState, Unreadable
-from orchestrator.report import standing
+from orchestrator.model import durations, words
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.progress import Progress, TaskState, Unreadable
+from orchestrator.report import status_text
 
 TASKS_SHOWN = 40
 """Of the open batch of a large feature, where the height of no terminal sets the limit."""
@@ -141,7 +142,7 @@ def _head(snapshot: Snapshot, now: float, width: int) -> list[Text]:
     started, end = progress.started or progress.created, progress.finished or now
     facts = [
         f"{progress.strategy}",
-        f"at most {wording.count(progress.cap, 'task')} at once",
+        f"at most {words.count(progress.cap, 'task')} at once",
         durations.write(max(0.0, end - started)),
     ]
     if progress.expected_end and progress.expected_end > now:
@@ -166,7 +167,7 @@ def _batch(snapshot: Snapshot, number: int, now: float, width: int) -> list[Text
 
 def _heading(snapshot: Snapshot, number: int) -> Text:
     progress = snapshot.progress
-    line = standing.batch_line(progress, number, snapshot.sizes[number])
+    line = status_text.batch_line(progress, number, snapshot.sizes[number])
     if number < progress.batch or (
         number == progress.batch and progress.batch_resolved == progress.batch_total
     ):
@@ -186,7 +187,7 @@ def _open_batch(snapshot: Snapshot, now: float, width: int, room: int) -> list[T
     if len(rows) > left:
         shown = _most_interesting(states, max(0, left - 1))
         rows = _rows(shown, snapshot, now, width)
-        hidden = Counter(standing.word(state) for state in states) - Counter(map(standing.word, shown))
+        hidden = Counter(status_text.word(state) for state in states) - Counter(map(status_text.word, shown))
         counts = ", ".join(f"{hidden[name]:,} {name}" for name in sorted(hidden, key=_place))
         rows += [Text(f"    and {sum(hidden.values()):,} more: {counts}", style="dim")][: left - len(rows)]
     return [*before, _heading(snapshot, number), *rows, *after]
@@ -194,8 +195,10 @@ def _open_batch(snapshot: Snapshot, now: float, width: int, room: int) -> list[T
 
 def _most_interesting(states: Sequence[TaskState], most: int) -> list[TaskState]:
     """What stopped and what is under way, and of the others a few."""
-    ordered = sorted(states, key=lambda state: _place(standing.word(state)))
-    first_calm = next((at for at, state in enumerate(ordered) if standing.word(state) in CALM), len(ordered))
+    ordered = sorted(states, key=lambda state: _place(status_text.word(state)))
+    first_calm = next(
+        (at for at, state in enumerate(ordered) if status_text.word(state) in CALM), len(ordered)
+    )
     return ordered[: min(most, first_calm + CALM_SHOWN)]
 
 
@@ -239,15 +242,15 @@ def _rows(states: Sequence[TaskState], snapshot: Snapshot, now: float, width: in
 
 
 def _row(state: TaskState, snapshot: Snapshot, now: float, names: int, specialists: int) -> Text:
-    word = standing.word(state)
+    word = status_text.word(state)
     sign, style = SIGNS.get(word, ("·", ""))
-    took = standing.spent(state, now)
+    took = status_text.spent(state, now)
     cells = [
         Text(f"  {sign} {word:<10}", style=style),
         _cell(inert(state.label), names),
         *([_cell(inert(state.specialist, "dim"), specialists)] if specialists else []),
         _cell(Text("" if took is None else durations.write(took)), 7),
-        inert(standing.why(state, snapshot.progress, now, snapshot.said.get(state.id, ""))),
+        inert(status_text.why(state, snapshot.progress, now, snapshot.said.get(state.id, ""))),
     ]
     return Text("  ").join(cells)
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import durations
 from orchestrator.cli import answers, connection, live, options, output
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.contract.needs import STOPPED
 from orchestrator.contract.shapes import EndedBy, FeatureAnswer
-from orchestrator.models import Event
-from orchestrator.report import remedies, standing
+from orchestrator.model import durations
+from orchestrator.model.event import Event
+from orchestrator.report import next_steps, status_text
 
 if TYPE_CHECKING:
-    from orchestrator.client import Handle
-    from orchestrator.models import Progress
+    from orchestrator.client.client import Handle
+    from orchestrator.model.progress import Progress
 
 LOOK_SECONDS = 1.0
 EXIT_CODES = {"completed": 0, "batch": 0, "change": 0, "over": 1, "stopped": 1, "timeout": 4, "person": 5}
@@ -114,12 +114,12 @@ def _ended_by(found: FeatureAnswer, reason: EndedBy | None) -> EndedBy:
 
 
 def _tell(found: FeatureAnswer, handle: Handle) -> None:
-    output.say(standing.progress_line(handle.progress()))
+    output.say(status_text.progress_line(handle.progress()))
     for warning in found.warnings:
-        output.say(remedies.warning_line(warning))
+        output.say(next_steps.warning_line(warning))
     if found.standstill:
-        output.say(remedies.standstill_line(found.standstill))
+        output.say(next_steps.standstill_line(found.standstill))
     for need in found.needs:
-        output.say(remedies.need_line(need))
+        output.say(next_steps.need_line(need))
     for name, number in found.left_out.items():
         output.say(f"and {number:,} more {name}")

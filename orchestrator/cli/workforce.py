@@ -13,14 +13,16 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from orchestrator import embedded, errors, fingerprint, supervisor, wording, workers
 from orchestrator.cli import output
-from orchestrator.workers import Worker
+from orchestrator.local import processes
+from orchestrator.model import errors, words
+from orchestrator.state import embedded, fingerprint, workers
+from orchestrator.state.workers import Worker
 
 if TYPE_CHECKING:
-    from orchestrator.celery import App
-    from orchestrator.client import Client
-    from orchestrator.config import Settings
+    from orchestrator.client.client import Client
+    from orchestrator.config.settings import Settings
+    from orchestrator.engine.app import App
 
 ANSWER_SECONDS = 1.0
 """A worker that does not answer by then is taken for absent."""
@@ -53,7 +55,7 @@ def pinged(app: App) -> dict[str, list[Worker]]:
     """Each queue with the workers that take from it, as they answer themselves within a second."""
     from celery.app.control import DuplicateNodenameWarning  # type: ignore[attr-defined]
 
-    from orchestrator import queues  # late: it brings all of Celery
+    from orchestrator.engine import queues  # late: it brings all of Celery
 
     with warnings.catch_warnings():
         # Two of one name is a finding of `orchestrator doctor`, and no line in every report.
@@ -113,7 +115,7 @@ class Workforce:
         """What whoever watches should know; "" where all is well."""
         if self.own or not self.missing:
             return ""
-        queues = wording.some(self.missing)
+        queues = words.some(self.missing)
         return (
             f"No worker takes from {queues}: tasks sent there wait. Start one: celery -A orchestrator worker"
         )
@@ -137,7 +139,7 @@ class Workforce:
         """Start a worker of our own."""
         self.over.set()
         self.log_start = self.log.stat().st_size if self.log.exists() else 0
-        worker = supervisor.worker(
+        worker = processes.worker(
             self.client.settings,
             name=f"run-{os.getpid()}",
             log=self.log,
@@ -221,9 +223,9 @@ def hurried(process: subprocess.Popen[bytes]) -> Iterator[None]:
         raise
     finally:
         try:
-            supervisor.stop(process, at_once=is_second)
+            processes.stop(process, at_once=is_second)
         except KeyboardInterrupt:
-            supervisor.stop(process, at_once=True)
+            processes.stop(process, at_once=True)
 
 
 @contextlib.contextmanager

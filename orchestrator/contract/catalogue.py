@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from orchestrator import errors
 from orchestrator.contract import needs
 from orchestrator.contract.shapes import Action, Argument, Code, Codes, ErrorAnswer
+from orchestrator.model import errors
 
 USAGE = "wrong-usage"
 """The code of a command that was typed in a way that it does not take."""

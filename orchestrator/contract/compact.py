@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from orchestrator import errors
 from orchestrator.contract.shapes import Answer
+from orchestrator.model import errors
 
 EVERYTHING = "all"
 """The name that stands for every field, also for those that are left out as a rule."""

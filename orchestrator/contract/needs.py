@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from orchestrator import flows, identifiers
 from orchestrator.contract.shapes import Action, Argument, Need, NeedKind
-from orchestrator.flows import FeatureEvent, TaskEvent
-from orchestrator.models import (
-    Blocked,
-    Failed,
-    FeatureStatus,
-    Outcome,
-    Progress,
-    Task,
-    TaskState,
-    TaskStatus,
-    running_longest,
-)
+from orchestrator.model import flows, identifiers
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.flows import FeatureEvent, TaskEvent
+from orchestrator.model.outcome import Blocked, Failed, Outcome
+from orchestrator.model.progress import Progress, TaskState, running_longest
+from orchestrator.model.task import Task, TaskStatus
 
 TEXT = Argument(type="string")
 MAYBE_TEXT = Argument(type="string", required=False)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator import errors
 from orchestrator.contract import VERSION, catalogue
 from orchestrator.contract.shapes import ANSWERS, DECISIONS
+from orchestrator.model import errors
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

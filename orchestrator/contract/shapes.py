@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from orchestrator.models import Model
+from orchestrator.model.fields import Model
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 LeftOut = Annotated[Mapping[str, int], Field(description="how many of each list are not in the answer")]

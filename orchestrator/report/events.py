@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator import durations
-from orchestrator.flows import TaskEvent
-from orchestrator.models import Event, Outcome, TaskStatus
-from orchestrator.report.standing import noted, overdue_line, reason
-from orchestrator.wording import count, letters, one_line
+from orchestrator.model import durations
+from orchestrator.model.event import Event
+from orchestrator.model.flows import TaskEvent
+from orchestrator.model.outcome import Outcome
+from orchestrator.model.task import TaskStatus
+from orchestrator.model.words import count, letters, one_line
+from orchestrator.report.status_text import noted, overdue_line, reason
 
 _ENDS: Mapping[str, tuple[str, ...]] = {
     TaskEvent.IMPLEMENTATION_COMPLETE: ("completed",),

@@ -5,16 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator import durations, limits
 from orchestrator.contract import needs
-from orchestrator.flows import WORKING
-from orchestrator.limits import Limit
-from orchestrator.models import Model, Outcome, Progress, Route, Task, TaskState, TaskStatus
-from orchestrator.report import remedies
-from orchestrator.report.standing import batch_line, is_stopped, note, process_line, reason, spent, why, word
-from orchestrator.sketch import Sketch
-from orchestrator.wording import SHOWN, count, one_line, some
-from orchestrator.workers import Worker, processes
+from orchestrator.model import durations
+from orchestrator.model.fields import Model
+from orchestrator.model.flows import WORKING
+from orchestrator.model.outcome import Outcome
+from orchestrator.model.plan import Route
+from orchestrator.model.progress import Progress, TaskState
+from orchestrator.model.task import Task, TaskStatus
+from orchestrator.model.words import SHOWN, count, one_line, some
+from orchestrator.planning import limits
+from orchestrator.planning.limits import Limit
+from orchestrator.planning.sketch import Sketch
+from orchestrator.report import next_steps
+from orchestrator.report.status_text import (
+    batch_line,
+    is_stopped,
+    note,
+    process_line,
+    reason,
+    spent,
+    why,
+    word,
+)
+from orchestrator.state.workers import Worker, processes
 
 SHOWN_HOLDERS = 3
 """Of so many tasks that hold a batch open, the commands are given."""
@@ -142,7 +156,7 @@ class _Story:
                 )
 
     def _commands(self) -> list[str]:
-        return list(remedies.commands(self.progress.id, self.state))
+        return list(next_steps.commands(self.progress.id, self.state))
 
     def _pending(self) -> Told:
         match self.state.phase:
@@ -178,7 +192,7 @@ class _Story:
             line
             for other in found
             if is_stopped(other)
-            for line in remedies.commands(self.progress.id, other)
+            for line in next_steps.commands(self.progress.id, other)
         ]
         number = count(len(self.task.depends_on), "task")
         return (
@@ -207,7 +221,7 @@ class _Story:
             "Holding it open", holders, self.progress.batch_total - self.progress.batch_resolved
         )
         commands = [
-            line for other in holders[:SHOWN_HOLDERS] for line in remedies.commands(self.progress.id, other)
+            line for other in holders[:SHOWN_HOLDERS] for line in next_steps.commands(self.progress.id, other)
         ]
         return (
             f"{self.name} is in batch {self.state.batch}, which opens when {before} complete.",

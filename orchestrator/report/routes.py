@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from orchestrator.contract.shapes import RouteGroup, Routes
-from orchestrator.models import Route, Task
-from orchestrator.wording import count, some
+from orchestrator.model.plan import Route
+from orchestrator.model.task import Task
+from orchestrator.model.words import count, some
 
 SHOWN_REASONS = 4
 SHOWN_SPECIALISTS = 20

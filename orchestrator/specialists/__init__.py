@@ -11,7 +11,15 @@ A specialist in Python is a function of a `Context`:
         return "reviewed"
 """
 
-from orchestrator.models import Blocked, BlockKind, Cancelled, Completed, Failed, FailureCause, RetryLater
+from orchestrator.model.outcome import (
+    Blocked,
+    BlockKind,
+    Cancelled,
+    Completed,
+    Failed,
+    FailureCause,
+    RetryLater,
+)
 from orchestrator.specialists import gates
 from orchestrator.specialists.context import Context, FeatureHead
 from orchestrator.specialists.registry import (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from orchestrator import private
+from orchestrator.config import private
 from orchestrator.specialists import masking
 from orchestrator.specialists.text import as_text
 

@@ -21,9 +21,18 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr, ValidationError
 from pydantic_core import from_json
 
-from orchestrator import errors, private
-from orchestrator.models import OUTCOME, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
-from orchestrator.sections import Limits
+from orchestrator.config import private
+from orchestrator.config.sections import Limits
+from orchestrator.model import errors
+from orchestrator.model.outcome import (
+    OUTCOME,
+    Cancelled,
+    Completed,
+    Failed,
+    FailureCause,
+    Outcome,
+    RetryLater,
+)
 from orchestrator.specialists import environment, masking
 from orchestrator.specialists.account import Account
 from orchestrator.specialists.attempt_log import AttemptLog

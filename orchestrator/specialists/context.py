@@ -10,9 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.models import Completed, FeatureId, Model, Tag, Task
+from orchestrator.model.fields import FeatureId, Model, Tag
+from orchestrator.model.outcome import Completed
+from orchestrator.model.sanitizer import as_line
+from orchestrator.model.task import Task
 from orchestrator.specialists import output
-from orchestrator.texts import as_line
 
 
 class FeatureHead(Model):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from orchestrator.config import Settings
-from orchestrator.models import Completed, Failed, FailureCause, GateResult, Outcome
-from orchestrator.sections import Gate, SpecialistSettings
+from orchestrator.config.sections import Gate, SpecialistSettings
+from orchestrator.config.settings import Settings
+from orchestrator.model.outcome import Completed, Failed, FailureCause, GateResult, Outcome
 from orchestrator.specialists import registry
 from orchestrator.specialists.context import Context
 

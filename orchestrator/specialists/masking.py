@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from orchestrator.config import Settings
-from orchestrator.models import Outcome
+from orchestrator.config.settings import Settings
+from orchestrator.model.outcome import Outcome
 from orchestrator.specialists.text import as_text
 
 SHORTEST = 8

@@ -12,8 +12,16 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.models import Blocked, Cancelled, Completed, Failed, FailureCause, Outcome, RetryLater
-from orchestrator.sections import Limits
+from orchestrator.config.sections import Limits
+from orchestrator.model.outcome import (
+    Blocked,
+    Cancelled,
+    Completed,
+    Failed,
+    FailureCause,
+    Outcome,
+    RetryLater,
+)
 from orchestrator.specialists import interruption, values
 from orchestrator.specialists.text import as_text, shorten, within
 

@@ -14,10 +14,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, overload
 
-from orchestrator import errors
-from orchestrator.config import Settings
-from orchestrator.models import Failed, FailureCause, Outcome, Task
-from orchestrator.sections import NAME_PATTERN, SpecialistSettings
+from orchestrator.config.sections import NAME_PATTERN, SpecialistSettings
+from orchestrator.config.settings import Settings
+from orchestrator.model import errors
+from orchestrator.model.outcome import Failed, FailureCause, Outcome
+from orchestrator.model.task import Task
 from orchestrator.specialists import masking, output
 from orchestrator.specialists.command import CommandRunner
 from orchestrator.specialists.context import Context

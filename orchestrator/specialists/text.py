@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic_core import from_json
 
-from orchestrator.models import OUTCOME, Completed, Failed, FailureCause, Outcome
-from orchestrator.sections import Limits
-from orchestrator.texts import as_text as as_text
+from orchestrator.config.sections import Limits
+from orchestrator.model.outcome import OUTCOME, Completed, Failed, FailureCause, Outcome
+from orchestrator.model.sanitizer import as_text as as_text
 
 SHORT = 200
 """Characters of a line that stands for a whole output."""

@@ -15,10 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator import config, supervisor
-from orchestrator.client import Client, Handle
-from orchestrator.config import Settings
-from orchestrator.models import Event, Feature
+from orchestrator.client.client import Client, Handle
+from orchestrator.config import configuration
+from orchestrator.config.folder import FILE, FOLDER
+from orchestrator.config.settings import Settings
+from orchestrator.local import processes
+from orchestrator.model.event import Event
+from orchestrator.model.feature import Feature
 from tests.redis_server import serve
 
 BIN = Path(sys.executable).parent
@@ -48,7 +51,7 @@ class Project:
     def start_worker(self, name: str, *options: str, log: Path | None = None) -> subprocess.Popen[bytes]:
         """`celery -A orchestrator worker -n NAME@%h …`, stopped when the test ends; it writes to `log`."""
         process = self.stack.enter_context(
-            supervisor.celery(
+            processes.celery(
                 self.settings,
                 ["-A", "orchestrator", "worker", "-n", f"{name}@%h", "--loglevel", "info", *options],
                 log or self.folder / f"{name}.log",
@@ -96,15 +99,15 @@ def open_project(folder: Path, **sections: Any) -> Iterator[Project]:
     with ExitStack() as stack:
         url = stack.enter_context(serve(folder / "redis"))
         project = folder / "project"
-        (project / config.FOLDER).mkdir(parents=True)
+        (project / FOLDER).mkdir(parents=True)
         settings = {
             "redis": {"url": url},
             "trust": {"inline_commands": True, "canvas": True},
             "recovery": {"lease": "3s", "sweep": "200ms"},
             **sections,
         }
-        (project / config.FOLDER / config.FILE).write_text(yaml.safe_dump(settings), "utf-8")
-        yield Project(project, config.load(project), stack)
+        (project / FOLDER / FILE).write_text(yaml.safe_dump(settings), "utf-8")
+        yield Project(project, configuration.load(project), stack)
 
 
 @pytest.fixture

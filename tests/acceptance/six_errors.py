@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.models import TaskStatus
+from orchestrator.model.task import TaskStatus
 from tests.acceptance.conftest import PATIENCE, Project, open_project
 from tests.waiting import wait_until
 

@@ -13,9 +13,12 @@ import pytest
 import redis
 import yaml
 
-from orchestrator import canvas, config, planner
-from orchestrator.celery import create
-from orchestrator.models import Feature, FeatureStatus
+from orchestrator.config import configuration
+from orchestrator.config.folder import FILE, FOLDER
+from orchestrator.engine import canvas
+from orchestrator.engine.app import create
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.planning import planner
 from tests.acceptance.conftest import PATIENCE, Project
 from tests.redis_server import client_of
 from tests.redis_tcp import free_port, serve_tcp
@@ -29,15 +32,15 @@ PREFIXES = ("shop", "bank")
 
 def project_on(url: str, folder: Path, prefix: str, stack: ExitStack) -> Project:
     """A project whose specialist says whose it is."""
-    (folder / config.FOLDER).mkdir(parents=True)
+    (folder / FOLDER).mkdir(parents=True)
     settings = {
         "redis": {"url": url, "prefix": prefix},
         "specialists": {"implementation-specialist": {"command": ["echo", prefix]}},
         "recovery": {"lease": "3s", "sweep": "200ms"},
         "trust": {"canvas": True},
     }
-    (folder / config.FOLDER / config.FILE).write_text(yaml.safe_dump(settings), "utf-8")
-    return Project(folder, config.load(folder), stack)
+    (folder / FOLDER / FILE).write_text(yaml.safe_dump(settings), "utf-8")
+    return Project(folder, configuration.load(folder), stack)
 
 
 @pytest.fixture

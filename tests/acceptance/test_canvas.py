@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator import canvas, planner
-from orchestrator.celery import App, create
-from orchestrator.models import Feature, Plan
+from orchestrator.engine import canvas
+from orchestrator.engine.app import App, create
+from orchestrator.model.feature import Feature
+from orchestrator.model.plan import Plan
+from orchestrator.planning import planner
 from tests.acceptance.conftest import PATIENCE, MakeProject, Project
 from tests.redis_server import client_of
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import redis
 
-from orchestrator.client import Client
-from orchestrator.keys import Keys
-from orchestrator.models import Feature
+from orchestrator.client.client import Client
+from orchestrator.model.feature import Feature
+from orchestrator.state.keys import Keys
 from tests.acceptance.conftest import PATIENCE, MakeProject, Project
 from tests.redis_server import client_of
 

@@ -9,10 +9,11 @@ from typing import Any
 import psutil
 import pytest
 
-from orchestrator.celery import create
-from orchestrator.client import Handle
-from orchestrator.keys import Keys
-from orchestrator.models import Feature, Retries, Task
+from orchestrator.client.client import Handle
+from orchestrator.engine.app import create
+from orchestrator.model.feature import Feature
+from orchestrator.model.task import Retries, Task
+from orchestrator.state.keys import Keys
 from tests.acceptance.conftest import MakeProject, Project, all_events
 from tests.redis_server import client_of
 from tests.waiting import wait_until

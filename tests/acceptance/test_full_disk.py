@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.models import Failed, Feature, FeatureStatus, TaskStatus
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.model.outcome import Failed
+from orchestrator.model.task import TaskStatus
 from tests.acceptance.conftest import PATIENCE, MakeProject
 from tests.full_disk import fill, small_disk
 from tests.waiting import wait_until

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.keys import Keys
-from orchestrator.models import Feature, FeatureStatus
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.state.keys import Keys
 from tests import hostile
 from tests.acceptance.conftest import PATIENCE, MakeProject, Project
 from tests.redis_server import client_of

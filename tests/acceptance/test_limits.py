@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.client import Handle
-from orchestrator.models import Event, Feature
+from orchestrator.client.client import Handle
+from orchestrator.model.event import Event
+from orchestrator.model.feature import Feature
 from tests.acceptance.conftest import PATIENCE, MakeProject, all_events
 from tests.waiting import wait_until
 

@@ -11,8 +11,8 @@ import pytest
 import redis
 import yaml
 
-from orchestrator import config
-from orchestrator.models import Feature
+from orchestrator.config.folder import FILE, FOLDER
+from orchestrator.model.feature import Feature
 from tests.acceptance.conftest import MakeProject, Project, tools
 from tests.waiting import wait_until
 
@@ -42,11 +42,11 @@ class Elsewhere:
 
     def __init__(self, folder: Path, project: Project) -> None:
         self.folder = folder
-        (folder / config.FOLDER).mkdir(parents=True)
+        (folder / FOLDER).mkdir(parents=True)
         url = project.settings.redis.url
         assert url
         settings = {"redis": {"url": url.get_secret_value()}}
-        (folder / config.FOLDER / config.FILE).write_text(yaml.safe_dump(settings), "utf-8")
+        (folder / FOLDER / FILE).write_text(yaml.safe_dump(settings), "utf-8")
 
     def logs(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.models import Feature, FeatureStatus, TaskStatus
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.model.task import TaskStatus
 from tests.acceptance.conftest import PATIENCE, MakeProject, all_events, moments, most_in_flight
 from tests.waiting import wait_until
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.models import Completed, Failed, Feature, FeatureStatus, TaskStatus
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.model.outcome import Completed, Failed
+from orchestrator.model.task import TaskStatus
 from tests.acceptance.conftest import PATIENCE, MakeProject
 from tests.acceptance.six_errors import hold, report, say
 from tests.waiting import wait_until

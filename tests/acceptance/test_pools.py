@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.client import Handle
-from orchestrator.models import Failed, FailureCause, Feature, FeatureStatus, TaskStatus
+from orchestrator.client.client import Handle
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.model.outcome import Failed, FailureCause
+from orchestrator.model.task import TaskStatus
 from tests.acceptance.conftest import MakeProject, Project, all_events
 from tests.waiting import wait_until
 
@@ -256,7 +258,7 @@ TOLD_AS_IT_BEGINS = """
 import signal
 from pathlib import Path
 
-from orchestrator.tasks import Shell
+from orchestrator.engine.tasks import Shell
 
 before = Shell._begin
 
@@ -292,7 +294,7 @@ from pathlib import Path
 
 from celery import signals
 
-from orchestrator import watchdog
+from orchestrator.engine import watchdog
 
 watchdog.PATIENCE = 0.3
 

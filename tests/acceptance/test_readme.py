@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import config
-from orchestrator.client import Client
-from orchestrator.supervisor import stop
+from orchestrator.client.client import Client
+from orchestrator.config import configuration
+from orchestrator.config.folder import FOLDER
+from orchestrator.local.processes import stop
 from tests.acceptance.conftest import BIN, PATIENCE, tools
 
 pytestmark = pytest.mark.real
@@ -27,9 +28,7 @@ def blocks() -> Iterator[tuple[str, str]]:
 
 
 def test_every_snippet_of_the_readme_runs(tmp_path: Path) -> None:
-    (
-        tmp_path / config.FOLDER
-    ).mkdir()  # so that one further up, which is none of the test's, is not taken for it
+    (tmp_path / FOLDER).mkdir()  # so that one further up, which is none of the test's, is not taken for it
     with ExitStack() as stack:
         for language, text in blocks():
             if language == "console":
@@ -38,7 +37,7 @@ def test_every_snippet_of_the_readme_runs(tmp_path: Path) -> None:
                     run(line.removeprefix("$ "), tmp_path, stack)
             else:
                 write(text, tmp_path)
-        settings = config.load(tmp_path)
+        settings = configuration.load(tmp_path)
         with Client(settings) as client:
             statuses = {progress.title: progress.status for progress in client.features()}
             assert statuses["Build and review"] == "completed"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator.models import Feature, FeatureStatus, Task
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.model.task import Task
 from tests.acceptance.conftest import MakeProject, Project, all_events
 from tests.redis_server import KilledRedis, killable
 from tests.waiting import wait_until

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator import supervisor
-from orchestrator.models import Feature
+from orchestrator.local import processes
+from orchestrator.model.feature import Feature
 from tests.acceptance.conftest import PATIENCE, open_project
 from tests.redis_tcp import free_port, serve_tcp
 from tests.waiting import wait_until
@@ -117,7 +117,7 @@ def test_no_secret_is_seen_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ) as project,
     ):
         worker = project.start_worker("one", "-c", "1", "-E")
-        with supervisor.flower(project.settings, port=flower_port, log=project.folder / "flower.log"):
+        with processes.flower(project.settings, port=flower_port, log=project.folder / "flower.log"):
             wait_until(lambda: is_up(flower_port))
 
             # When a feature fails, and whoever is to be told of it cannot be reached
@@ -181,7 +181,7 @@ def test_no_secret_is_seen_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             ran = project.orchestrator(*command)
             shown["gone: " + " ".join(command)] = ran.stdout + ran.stderr
         assert "Cannot reach Redis" in shown["gone: status"]
-        supervisor.stop(worker)
+        processes.stop(worker)
 
         # nor in a file, but for the configuration, and what the command itself wrote into its own private folder
         own = {"config.yaml", "outcome.json"}

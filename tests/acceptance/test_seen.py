@@ -13,8 +13,8 @@ import pytest
 from celery import states
 from celery.events.state import State
 
-from orchestrator import supervisor
-from orchestrator.models import Feature
+from orchestrator.local import processes
+from orchestrator.model.feature import Feature
 from tests.acceptance.conftest import Project, open_project
 from tests.events import listening
 from tests.waiting import wait_until
@@ -167,7 +167,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         seen = Seen(project)
         with listening(project.settings, seen.events):
             command = ["-A", "wrap", "worker", "-n", "one@%h", "-c", "2", "-E", "--loglevel", "info"]
-            with supervisor.celery(project.settings, command, project.folder / "one.log"):
+            with processes.celery(project.settings, command, project.folder / "one.log"):
                 project.run(sys.executable, "enqueue.py", FEATURE.model_dump_json(), check=True)
                 project.client().feature("shop").wait(timeout=120)
                 wait_until(lambda: seen.signals("task_postrun") == ATTEMPTS)

@@ -10,8 +10,8 @@ from socket import gethostname
 
 import pytest
 
-from orchestrator import supervisor
-from orchestrator.models import Feature, FeatureStatus
+from orchestrator.local import processes
+from orchestrator.model.feature import Feature, FeatureStatus
 from tests.acceptance.conftest import Project, open_project
 from tests.acceptance.test_secrets import fetch, is_up
 from tests.redis_tcp import free_port
@@ -55,7 +55,7 @@ def test_the_master_is_killed_under_load(tmp_path: Path, monkeypatch: pytest.Mon
 
         # and all that reads the broker's URL has found it, and shows no password
         shown = {}
-        with supervisor.flower(project.settings, port=port, log=project.folder / "flower.log"):
+        with processes.flower(project.settings, port=port, log=project.folder / "flower.log"):
             wait_until(lambda: is_up(port))
             wait_until(lambda: "broker" in fetch(port, "/api/workers?refresh=1"))
             shown["flower /broker"] = fetch(port, "/broker")

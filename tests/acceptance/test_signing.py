@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator import errors, signing
-from orchestrator.config import Settings
-from orchestrator.keys import Keys
-from orchestrator.models import Feature, FeatureStatus
-from orchestrator.sections import Signing
+from orchestrator.config.sections import Signing
+from orchestrator.config.settings import Settings
+from orchestrator.engine import signing
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.state.keys import Keys
 from tests import hostile
 from tests.acceptance.conftest import PATIENCE, MakeProject
 from tests.keys import make_key

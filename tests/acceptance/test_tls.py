@@ -13,7 +13,7 @@ from socket import gethostname
 import pytest
 import redis
 
-from orchestrator.models import Feature, FeatureStatus
+from orchestrator.model.feature import Feature, FeatureStatus
 from tests.acceptance.conftest import PATIENCE, Project, open_project
 from tests.redis_tcp import NoTLS, free_port, serve_tcp, tls_in_front
 

@@ -13,10 +13,12 @@ import pytest
 from flower.utils.broker import Broker
 from pydantic import SecretStr
 
-from orchestrator import celery, connections, transport
-from orchestrator.config import Settings
-from orchestrator.keys import Keys
-from orchestrator.sections import BrokerSettings, RedisSettings
+from orchestrator.config.sections import BrokerSettings, RedisSettings
+from orchestrator.config.settings import Settings
+from orchestrator.engine import transport
+from orchestrator.engine.app import create
+from orchestrator.state import connections
+from orchestrator.state.keys import Keys
 from tests.acceptance.test_tls import certificates
 from tests.redis_tcp import NoTLS, free_port, serve_tcp
 
@@ -49,7 +51,7 @@ def everywhere(url: str, db: int) -> None:
     store.client.set("where", db)
     assert store.client.connection_pool.connection_kwargs["db"] == db
 
-    app = celery.create(settings)
+    app = create(settings)
     results: Any = app.backend
     results.set("result", "here")
     assert store.client.get("result") == "here"
@@ -72,7 +74,7 @@ def everywhere(url: str, db: int) -> None:
 def seen_by_flower(url: str) -> int:
     """The messages that Flower's page of queues counts, of one."""
     settings = Settings(redis=RedisSettings(url=SecretStr(url)))
-    app = celery.create(settings)
+    app = create(settings)
     connections.open_store(settings).client.lpush(STORED, "{}")
     with app.connection() as connection:
         uri = connection.as_uri(include_password=True)
@@ -137,7 +139,7 @@ def test_a_broker_of_its_own_takes_the_same_forms(places: dict[str, str]) -> Non
         redis=RedisSettings(url=SecretStr(f"redis://:{SECRET}@{places['address']}/0")),
         broker=BrokerSettings(url=SecretStr(f"unix://{places['path']}?db=5&password={SECRET}")),
     )
-    app = celery.create(settings)
+    app = create(settings)
     with app.connection_for_write() as connection, contextlib.closing(connection.SimpleQueue(QUEUE)) as queue:
         queue.put({"from": "kombu"})
     client = connections.open_client(connections.redis_url(settings), db=5)

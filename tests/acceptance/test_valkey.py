@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import rights
-from orchestrator.models import Feature, FeatureStatus
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.state import rights
 from tests.acceptance.conftest import PATIENCE, open_project
 from tests.redis_server import client_of, find_valkey, serve
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator import connections, schema, supervisor
-from orchestrator.models import FeatureStatus
+from orchestrator.local import processes
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.state import connections, schema
 from tests import versions
 from tests.acceptance.conftest import PATIENCE, MakeProject, Project, all_events, tools
 from tests.waiting import wait_until
@@ -59,7 +60,7 @@ class Version:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self.project.stack.callback(supervisor.stop, process)
+        self.project.stack.callback(processes.stop, process)
         wait_until(lambda: " ready." in log.read_text("utf-8"))
         return process
 

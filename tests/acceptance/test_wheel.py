@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator import config
+from orchestrator.config.folder import FILE, FOLDER
 from tests.redis_server import find_binaries
 from workers import build_wheel
 
@@ -56,8 +56,8 @@ def test_a_project_has_a_package_of_its_own_called_workers(python: Path, tmp_pat
         "specialists": {"mailer": {"python": "workers.emails:send"}},
         "specialist_routing": {"mapping": {"mail": "mailer"}},
     }
-    (tmp_path / config.FOLDER).mkdir()
-    (tmp_path / config.FOLDER / config.FILE).write_text(yaml.safe_dump(settings), "utf-8")
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / FILE).write_text(yaml.safe_dump(settings), "utf-8")
 
     # Then all that a user imports is there, Celery finds the app, and the feature runs
     imported = run(
@@ -75,7 +75,7 @@ def test_a_project_has_a_package_of_its_own_called_workers(python: Path, tmp_pat
 
 
 def test_the_doctor_names_a_file_that_hides_the_package(python: Path, tmp_path: Path) -> None:
-    (tmp_path / config.FOLDER).mkdir()
+    (tmp_path / FOLDER).mkdir()
     (tmp_path / "orchestrator.py").write_text("", "utf-8")
 
     found = run(python, tmp_path, "-P", "-m", "orchestrator", "doctor")

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator import config, embedded
 from orchestrator.cli.workforce import is_running
-from orchestrator.client import Client
-from orchestrator.config import Settings
+from orchestrator.client.client import Client
+from orchestrator.config import configuration
+from orchestrator.config.folder import FILE, FOLDER
+from orchestrator.config.settings import Settings
+from orchestrator.state import embedded
 from tests.acceptance.conftest import BIN, MakeProject, tools
 from tests.waiting import wait_until
 
@@ -24,7 +26,8 @@ pytestmark = pytest.mark.real
 PARENT = """
 import sys, time
 from pathlib import Path
-from orchestrator import config, supervisor
+from orchestrator.config import configuration
+from orchestrator.local import processes
 with supervisor.worker(config.load(), name="brought", log=Path("worker.log")):
     time.sleep(3600)
 """
@@ -41,9 +44,9 @@ signals.worker_process_init.connect(begin, weak=False)
 
 
 def write(folder: Path, **sections: object) -> Settings:
-    (folder / config.FOLDER).mkdir(exist_ok=True)
-    (folder / config.FOLDER / config.FILE).write_text(yaml.safe_dump(sections), "utf-8")
-    return config.load(folder)
+    (folder / FOLDER).mkdir(exist_ok=True)
+    (folder / FOLDER / FILE).write_text(yaml.safe_dump(sections), "utf-8")
+    return configuration.load(folder)
 
 
 def has_ended(pid: int) -> bool:
@@ -85,7 +88,7 @@ def test_a_worker_with_another_configuration_than_the_folder_is_told(make_projec
     wait_until(lambda: bool(pids(project.settings)))
     (pid,) = pids(project.settings)
     assert "another configuration" not in project.orchestrator("status").stderr
-    file = project.folder / config.FOLDER / config.FILE
+    file = project.folder / FOLDER / FILE
     changed = yaml.safe_load(file.read_text("utf-8"))
     changed["specialists"] = {"reviewer": {"command": ["true"]}}
     file.write_text(yaml.safe_dump(changed), "utf-8")

@@ -9,9 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from orchestrator import lifecycle
-from orchestrator.flows import WORKING, FeatureEvent, FeatureFlow, Flow, TaskEvent
-from orchestrator.models import OVER, Event, FeatureStatus, Model, Strategy, TaskStatus
+from orchestrator.model import lifecycle
+from orchestrator.model.event import Event
+from orchestrator.model.feature import OVER, FeatureStatus, Strategy
+from orchestrator.model.fields import Model
+from orchestrator.model.flows import WORKING, FeatureEvent, FeatureFlow, Flow, TaskEvent
+from orchestrator.model.task import TaskStatus
 from tests.chaos.history import EVERYONE, Effect, History, Story
 
 STARTS = (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)

@@ -19,10 +19,12 @@ from typing import Any, Self
 import redis
 import yaml
 
-from orchestrator import config, connections, embedded
-from orchestrator.client import Client
-from orchestrator.config import Settings
-from orchestrator.lifecycle import Launch
+from orchestrator.client.client import Client
+from orchestrator.config import configuration
+from orchestrator.config.folder import ENV_PREFIX, FILE, FOLDER
+from orchestrator.config.settings import Settings
+from orchestrator.model.lifecycle import Launch
+from orchestrator.state import connections, embedded
 from tests import sentinels
 from tests.chaos import work
 from tests.chaos.load import Errand
@@ -123,11 +125,11 @@ class Cluster:
         self.strain = Strain()
         self._later: list[tuple[float, Callable[[], object]]] = []
         self._returning = set[int]()
-        for folder in (self.project / config.FOLDER, self.effects, self.logs, self.folder / "workers"):
+        for folder in (self.project / FOLDER, self.effects, self.logs, self.folder / "workers"):
             folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(self._configuration())
-        (self.project / config.FOLDER / config.FILE).write_text(text, "utf-8")
-        self.settings: Settings = config.load(self.project)
+        (self.project / FOLDER / FILE).write_text(text, "utf-8")
+        self.settings: Settings = configuration.load(self.project)
         self.redis = connections.open_client(connections.redis_url(self.settings))
         self.client = Client(self.settings)
 
@@ -273,9 +275,7 @@ class Cluster:
             folder.mkdir(exist_ok=True)
             (folder / "sitecustomize.py").write_text(SHIFTED_CLOCK.format(seconds=clock), "utf-8")
             paths.insert(0, str(folder))
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(config.ENV_PREFIX)
-        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
         return {**inherited, "PYTHONPATH": os.pathsep.join(paths), work.EFFECTS: str(self.effects)}
 
     def running(self) -> list[Worker]:

@@ -13,8 +13,8 @@ from random import Random
 
 import redis
 
-from orchestrator.keys import Keys
-from orchestrator.lifecycle import Launch
+from orchestrator.model.lifecycle import Launch
+from orchestrator.state.keys import Keys
 from tests.chaos import load
 from tests.chaos.cluster import Cluster, Worker
 from tests.chaos.history import EVERYONE, Strike

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from orchestrator.models import Event, Feature, FeatureStatus, Model, Progress, Strategy, TaskState
+from orchestrator.model.event import Event
+from orchestrator.model.feature import Feature, FeatureStatus, Strategy
+from orchestrator.model.fields import Model
+from orchestrator.model.progress import Progress, TaskState
 
 EVERYONE = "*"
 """Stands for all workers, where a fault touches each of them; and for all specialists."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from orchestrator.models import Feature, Retries, Strategy, Task
+from orchestrator.model.feature import Feature, Strategy
+from orchestrator.model.task import Retries, Task
 from tests.chaos import work
 
 SPECIALISTS = ("builder", "mason")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from random import Random
 
-from orchestrator import errors, outage
-from orchestrator.client import Client, Handle
-from orchestrator.flows import WORKING
-from orchestrator.models import FeatureStatus, Progress, TaskState, TaskStatus
+from orchestrator.client.client import Client, Handle
+from orchestrator.model import errors
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.flows import WORKING
+from orchestrator.model.progress import Progress, TaskState
+from orchestrator.model.task import TaskStatus
+from orchestrator.state import outage
 from tests.chaos.load import Errand
 
 REFUSALS = (errors.OrchestratorError,)

@@ -18,8 +18,8 @@ from typing import Any
 
 from celery import Celery, chain, group
 
-from orchestrator import planner
-from orchestrator.lifecycle import Launch
+from orchestrator.model.lifecycle import Launch
+from orchestrator.planning import planner
 from tests.chaos import faults, load, plain_app
 from tests.chaos.cluster import PAUSE, Cluster, wait_until
 from tests.chaos.history import Effect, Strike

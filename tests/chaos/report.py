@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from orchestrator.flows import WORKING
-from orchestrator.models import Event, Model, TaskStatus
+from orchestrator.model.event import Event
+from orchestrator.model.fields import Model
+from orchestrator.model.flows import WORKING
+from orchestrator.model.task import TaskStatus
 from tests.chaos import checker
 from tests.chaos.checker import STARTS, Violation
 from tests.chaos.history import History, Story, Strike

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from orchestrator import errors, planner, routing
-from orchestrator.client import Client, gated_stages
-from orchestrator.models import Event, Feature
+from orchestrator.client.client import Client, gated_stages
+from orchestrator.model import errors
+from orchestrator.model.event import Event
+from orchestrator.model.feature import Feature
+from orchestrator.planning import planner, routing
 from tests import sentinels
 from tests.chaos import faults, load
 from tests.chaos.cluster import MASONS, MOST_AT_ONCE, PATIENCE, PAUSE, QUICK, Cluster, wait_until

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import embedded, errors, scripts
+from orchestrator.model import errors
+from orchestrator.state import embedded, scripts
 from tests.chaos import checker
 from tests.chaos import run as runs
 from tests.chaos.history import History

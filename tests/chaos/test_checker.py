@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator import planner
-from orchestrator.flows import SHIPPED_FEATURE_FLOWS, SHIPPED_FLOWS, Flow
-from orchestrator.models import Event, Feature, FeatureStatus, Progress, Task, TaskState, TaskStatus
+from orchestrator.model.event import Event
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.model.flows import SHIPPED_FEATURE_FLOWS, SHIPPED_FLOWS, Flow
+from orchestrator.model.progress import Progress, TaskState
+from orchestrator.model.task import Task, TaskStatus
+from orchestrator.planning import planner
 from tests.chaos import checker
 from tests.chaos.checker import check
 from tests.chaos.history import EVERYONE, Effect, History, Story, Strike, Wait

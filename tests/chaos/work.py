@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from orchestrator import Context, errors
-from orchestrator.models import Blocked, Cancelled, Completed, Failed, Outcome, RetryLater
+from orchestrator import Context
+from orchestrator.model import errors
+from orchestrator.model.outcome import Blocked, Cancelled, Completed, Failed, Outcome, RetryLater
 
 EFFECTS = "CHAOS_EFFECTS"
 """The environment variable that names the folder of the effects."""

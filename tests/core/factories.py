@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.models import Failed, FailureCause, Feature, Progress, Task, TaskState
+from orchestrator.model.feature import Feature
+from orchestrator.model.outcome import Failed, FailureCause
+from orchestrator.model.progress import Progress, TaskState
+from orchestrator.model.task import Task
 
 NOW = 1_000_000.0
 """The moment at which the features and tasks below are looked at."""

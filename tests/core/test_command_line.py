@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator import command_line
+from orchestrator.model import command_line
 
 PLAIN = {
     "echo 3 tables": ["echo", "3", "tables"],

@@ -11,11 +11,14 @@ import yaml
 from pydantic import ValidationError
 
 import orchestrator
-from orchestrator import config, errors
-from orchestrator.config import Settings
-from orchestrator.config_template import template
-from orchestrator.models import Feature, Task
-from orchestrator.sections import SHIPPED_SPECIALISTS, Section, SpecialistSettings
+from orchestrator.config import configuration
+from orchestrator.config.folder import ENV_PREFIX, FILE, FOLDER
+from orchestrator.config.sections import SHIPPED_SPECIALISTS, Section, SpecialistSettings
+from orchestrator.config.settings import Settings
+from orchestrator.config.template import template
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature
+from orchestrator.model.task import Task
 
 pytestmark = pytest.mark.bounds
 
@@ -24,14 +27,14 @@ pytestmark = pytest.mark.bounds
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, and no variables of ours."""
     for variable in list(os.environ):
-        if variable.startswith(config.ENV_PREFIX):
+        if variable.startswith(ENV_PREFIX):
             monkeypatch.delenv(variable)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def write(text: str, folder: Path | None = None) -> Path:
-    file = (folder or Path.cwd()) / config.FOLDER / config.FILE
+    file = (folder or Path.cwd()) / FOLDER / FILE
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, "utf-8")
     return file
@@ -41,7 +44,7 @@ def mistakes(text: str = "") -> list[str]:
     if text:
         write(text)
     with pytest.raises(errors.InvalidConfiguration) as caught:
-        config.load()
+        configuration.load()
     return [line.strip() for line in str(caught.value.mistakes).splitlines()]
 
 
@@ -49,7 +52,7 @@ def mistakes(text: str = "") -> list[str]:
 
 
 def test_without_a_file_everything_is_at_its_default() -> None:
-    settings = config.load()
+    settings = configuration.load()
 
     assert settings == Settings()
     assert settings.parallelism.max_parallel_tasks == 5
@@ -70,7 +73,7 @@ def test_numbers_anchors_and_merges_of_the_configuration_are_those_of_a_feature_
         "specialists:\n  reviewer: {<<: *gpu, <<: *slow}\n"
     )
 
-    reviewer = config.load().specialists["reviewer"]
+    reviewer = configuration.load().specialists["reviewer"]
 
     assert (reviewer.timeout, reviewer.concurrency) == (10, 2)
 
@@ -79,13 +82,13 @@ def test_numbers_anchors_and_merges_of_the_configuration_are_those_of_a_feature_
 def test_an_empty_file_changes_nothing(text: str) -> None:
     write(text)
 
-    assert config.load() == Settings()
+    assert configuration.load() == Settings()
 
 
 def test_the_file_changes_what_it_says_and_nothing_else() -> None:
     write("parallelism: {max_parallel_tasks: 8}\nredis: {url: 'redis://localhost/1'}")
 
-    settings = config.load()
+    settings = configuration.load()
 
     assert (settings.parallelism.max_parallel_tasks, settings.parallelism.auto_launch) == (8, True)
     assert not settings.is_embedded
@@ -98,9 +101,9 @@ def test_the_nearest_folder_upwards_is_in_force(folder: Path, monkeypatch: pytes
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
 
-    assert config.load().parallelism.max_parallel_tasks == 8
-    assert config.load().folder == folder.resolve() / config.FOLDER
-    assert config.load().log_folder == folder.resolve() / config.FOLDER / "logs"
+    assert configuration.load().parallelism.max_parallel_tasks == 8
+    assert configuration.load().folder == folder.resolve() / FOLDER
+    assert configuration.load().log_folder == folder.resolve() / FOLDER / "logs"
 
 
 def test_a_variable_may_name_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,14 +111,14 @@ def test_a_variable_may_name_the_file(folder: Path, monkeypatch: pytest.MonkeyPa
     (folder / "other.yaml").write_text("parallelism: {max_parallel_tasks: 9}")
     monkeypatch.setenv("TASKORCHESTRATOR_CONFIG", str(folder / "other.yaml"))
 
-    assert config.load().parallelism.max_parallel_tasks == 9
+    assert configuration.load().parallelism.max_parallel_tasks == 9
 
 
 def test_a_named_file_that_is_missing_is_a_mistake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKORCHESTRATOR_CONFIG", str(folder / "none.yaml"))
 
     with pytest.raises(errors.InvalidConfiguration, match=r"none.yaml cannot be used.*\n  No such file"):
-        config.load()
+        configuration.load()
 
 
 def test_the_environment_goes_before_the_file_setting_by_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,22 +126,22 @@ def test_the_environment_goes_before_the_file_setting_by_setting(monkeypatch: py
     monkeypatch.setenv("TASKORCHESTRATOR_PARALLELISM__MAX_PARALLEL_TASKS", "9")
     monkeypatch.setenv("TASKORCHESTRATOR_IMPORTS", '["my.specialists"]')
 
-    settings = config.load()
+    settings = configuration.load()
 
     assert (settings.parallelism.max_parallel_tasks, settings.parallelism.auto_launch) == (9, False)
     assert settings.imports == ("my.specialists",)
 
 
 def test_the_origin_of_a_setting_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = config.read(write("parallelism: {max_parallel_tasks: 8, auto_launch: false}"))
+    data = configuration.read(write("parallelism: {max_parallel_tasks: 8, auto_launch: false}"))
     monkeypatch.setenv("TASKORCHESTRATOR_PARALLELISM__MAX_PARALLEL_TASKS", "9")
     monkeypatch.setenv("TASKORCHESTRATOR_LIMITS", '{"tasks": 7}')
 
-    assert config.origin(("parallelism", "max_parallel_tasks"), data) == "environment"
-    assert config.origin(("parallelism", "auto_launch"), data) == "file"
-    assert config.origin(("parallelism", "respect_dependencies"), data) == "default"
-    assert config.origin(("limits", "tasks"), data) == "environment"
-    assert config.origin(("logs",), data) == "default"
+    assert configuration.origin(("parallelism", "max_parallel_tasks"), data) == "environment"
+    assert configuration.origin(("parallelism", "auto_launch"), data) == "file"
+    assert configuration.origin(("parallelism", "respect_dependencies"), data) == "default"
+    assert configuration.origin(("limits", "tasks"), data) == "environment"
+    assert configuration.origin(("logs",), data) == "default"
 
 
 # Specialists
@@ -147,7 +150,7 @@ def test_the_origin_of_a_setting_is_known(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_a_file_says_of_a_specialist_is_laid_over_what_ships() -> None:
     write("specialists: {senior-engineer: {command: [work, hard]}, code-reviewer: {model_tier: best}}")
 
-    settings = config.load()
+    settings = configuration.load()
 
     senior = settings.specialists["senior-engineer"]
     assert (senior.command, senior.title, senior.model_tier) == (
@@ -175,7 +178,7 @@ def test_specialists_made_in_python_are_laid_over_too() -> None:
 def test_tags_in_the_file_are_laid_over_those_that_ship() -> None:
     write("specialist_routing: {mapping: {Bug: feature-architect, ' own ': senior-engineer}}")
 
-    mapping = config.load().specialist_routing.mapping
+    mapping = configuration.load().specialist_routing.mapping
 
     assert (mapping["bug"], mapping["own"], mapping["backend"]) == (
         "feature-architect",
@@ -328,7 +331,7 @@ def test_no_secret_of_the_environment_is_shown(monkeypatch: pytest.MonkeyPatch) 
 def test_secrets_are_not_in_the_repr() -> None:
     write("redis: {url: 'redis://:hunter2@host'}\nspecialists: {x: {env: {TOKEN: hunter2}}}")
 
-    settings = config.load()
+    settings = configuration.load()
 
     assert "hunter2" not in repr(settings) + str(settings) + settings.model_dump_json()
     assert settings.redis.url is not None
@@ -341,15 +344,15 @@ def test_secrets_are_not_in_the_repr() -> None:
 def test_the_template_says_what_is_the_default() -> None:
     write(template())
 
-    assert config.load() == Settings()
+    assert configuration.load() == Settings()
 
 
 def test_the_template_says_it_with_every_setting_in_effect() -> None:
     text = re.sub(r"^( *)#(?! \S)", r"\1", template(), flags=re.M)
     file = write(text)
 
-    assert set(config.read(file)) == set(Settings.model_fields) - {"logs"}  # null, as it is by default
-    assert config.load() == Settings()
+    assert set(configuration.read(file)) == set(Settings.model_fields) - {"logs"}  # null, as it is by default
+    assert configuration.load() == Settings()
 
 
 def test_the_template_has_every_setting_and_explains_it() -> None:
@@ -414,14 +417,14 @@ def test_every_line_of_the_template_is_yaml_or_a_comment() -> None:
 def test_what_cannot_work_is_refused_when_the_configuration_loads(text: str, why: str) -> None:
     write(text)
     with pytest.raises(errors.InvalidConfiguration, match=why):
-        config.load()
+        configuration.load()
 
 
 def test_tags_choose_the_flow_and_the_first_match_wins() -> None:
     write(
         "status_progression: {tasks: {flow_mappings: [{tags: [a], flow: hotfix}, {tags: [b], flow: bug_fix}]}}"
     )
-    settings = config.load()
+    settings = configuration.load()
     assert settings.flow_for(["b", "a"]).name == "hotfix"
     assert settings.flow_for(["b"]).name == "bug_fix"
     assert settings.flow_for(["c"]).name == "default"
@@ -433,9 +436,9 @@ def test_gates_apply_by_tag_and_only_where_they_are_turned_on() -> None:
         "task_gates: {testing: [{name: all, command: [x]}, {name: backend, command: [y], tags: [backend]}]}"
     )
     write(f"quality_gates: {{{gates}}}")
-    assert config.load().task_gates("testing", ["backend"]) == ()
+    assert configuration.load().task_gates("testing", ["backend"]) == ()
     write(f"quality_gates: {{enabled: true, {gates}}}")
-    settings = config.load()
+    settings = configuration.load()
     assert [gate.name for gate in settings.task_gates("testing", ["backend"])] == ["all", "backend"]
     assert [gate.name for gate in settings.task_gates("testing", ["docs"])] == ["all"]
     assert settings.task_gates("completion", ["backend"]) == ()
@@ -452,15 +455,15 @@ def test_gates_apply_by_tag_and_only_where_they_are_turned_on() -> None:
 )
 def test_a_choice_is_remembered_and_the_rest_of_the_file_stays(before: str) -> None:
     file = write(before)
-    config.remember(["logo"], "senior-engineer", config.load())
-    assert config.load().specialist_routing.mapping["logo"] == "senior-engineer"
+    configuration.remember(["logo"], "senior-engineer", configuration.load())
+    assert configuration.load().specialist_routing.mapping["logo"] == "senior-engineer"
     assert all(line in file.read_text("utf-8").splitlines() for line in before.splitlines())
 
 
 def test_a_mapping_that_is_not_written_in_lines_is_left_alone() -> None:
     file = write("specialist_routing: {mapping: {art: feature-architect}}")
     with pytest.raises(errors.CannotRemember, match="logo: senior-engineer"):
-        config.remember(["logo"], "senior-engineer", config.load())
+        configuration.remember(["logo"], "senior-engineer", configuration.load())
     assert file.read_text("utf-8") == "specialist_routing: {mapping: {art: feature-architect}}"
 
 
@@ -475,15 +478,15 @@ def test_a_plan_from_python_uses_the_configuration() -> None:
 
 
 def test_a_file_that_is_large_is_refused_before_it_is_read() -> None:
-    assert mistakes("#" + "x" * config.LARGEST) == ["it is larger than 500,000 bytes"]
+    assert mistakes("#" + "x" * configuration.LARGEST) == ["it is larger than 500,000 bytes"]
 
 
 def test_of_many_mistakes_some_are_named() -> None:
     text = "specialists:\n" + "".join(f"  s{number}: {{commandx: 1}}\n" for number in range(5_000))
     write(text)
     with pytest.raises(errors.InvalidConfiguration, match="at least 100 mistakes") as caught:
-        config.load()
-    assert str(caught.value).count("unknown setting") == config.MOST_SHOWN
+        configuration.load()
+    assert str(caught.value).count("unknown setting") == configuration.MOST_SHOWN
 
 
 @pytest.mark.parametrize(
@@ -526,4 +529,4 @@ def test_the_form_of_a_text_is_said_in_words(text: str, said: str) -> None:
 def test_all_that_the_folder_makes_a_command_start_is_said(text: str, said: str) -> None:
     """They say in one line what the configuration makes them import or start: gates and notifications too."""
     write(text)
-    assert config.load().starts == said
+    assert configuration.load().starts == said

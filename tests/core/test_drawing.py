@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import drawing, picture
-from orchestrator.models import Feature, Strategy, Task, TaskStatus
-from orchestrator.picture import Picture
-from orchestrator.planner import plan
-from orchestrator.texts import as_text
+from orchestrator.model.feature import Feature, Strategy
+from orchestrator.model.sanitizer import as_text
+from orchestrator.model.task import Task, TaskStatus
+from orchestrator.planning.planner import plan
+from orchestrator.report import drawing, picture
+from orchestrator.report.picture import Picture
 from tests.core.factories import authentication, feature, task
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from orchestrator import durations
+from orchestrator.model import durations
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator import encoding
-from orchestrator.encoding import Place
-from orchestrator.models import Batch, Route
+from orchestrator.model.plan import Batch, Route
+from orchestrator.state import encoding
+from orchestrator.state.encoding import Place
 from tests.core.factories import task
 
 BATCHES = [Batch(number=number, tasks=(f"B{number}", f"A{number}"), expected=60.0) for number in range(1, 12)]

@@ -14,9 +14,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as some
 
-from orchestrator import documents, errors, feature_file
-from orchestrator.models import Feature, Priority, Strategy, Task
-from orchestrator.sections import Limits
+from orchestrator.config import yaml_reader
+from orchestrator.config.sections import Limits
+from orchestrator.feature_file import reader
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature, Strategy
+from orchestrator.model.task import Priority, Task
 
 TWO_TASKS = """
 title: Login
@@ -28,7 +31,7 @@ tasks:
 
 
 def read(written: str, *, is_json: bool = False, **limits: int) -> Feature:
-    return feature_file.parse(textwrap.dedent(written), Limits(**limits), json=is_json)
+    return reader.parse(textwrap.dedent(written), Limits(**limits), json=is_json)
 
 
 def refusal(written: str, *, is_json: bool = False, **limits: int) -> errors.InvalidFeature:
@@ -169,7 +172,7 @@ def test_keys_at_the_top_that_begin_with_x_are_for_anchors() -> None:
 
 def test_the_pure_python_reader_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = read(TWO_TASKS)
-    monkeypatch.setattr(documents, "Loader", documents.PlainLoader)
+    monkeypatch.setattr(yaml_reader, "Loader", yaml_reader.PlainLoader)
 
     assert read(TWO_TASKS) == expected
     assert mistakes(in_task("estimate: 9x"))[0].startswith('line 4, T1.estimate: "9x": ')
@@ -405,8 +408,8 @@ def test_the_text_of_very_many_mistakes_is_short_and_the_facts_are_complete() ->
     error = refusal("title: x\ntasks:\n" + "".join(f"  - {{id: a {at}}}\n" for at in range(300)))
 
     assert len(error.lines) == 300
-    assert len(str(error).splitlines()) == feature_file.MOST_SHOWN + 3
-    assert f"… and {len(error.lines) - feature_file.MOST_SHOWN} more" in str(error)
+    assert len(str(error).splitlines()) == reader.MOST_SHOWN + 3
+    assert f"… and {len(error.lines) - reader.MOST_SHOWN} more" in str(error)
 
 
 def test_one_name_that_many_tasks_have_wrong_is_one_line_with_its_count() -> None:
@@ -507,14 +510,14 @@ def test_an_alias_cannot_contain_itself() -> None:
 def test_no_text_is_answered_with_a_traceback(text: str) -> None:
     for is_json in (False, True):
         with suppress(errors.InvalidFeature):
-            feature_file.parse(text, Limits(), json=is_json)
+            reader.parse(text, Limits(), json=is_json)
 
 
 # Features made in Python
 
 
 def test_a_feature_within_the_limits_passes_the_check() -> None:
-    feature_file.check(read(TWO_TASKS), Limits())
+    reader.check(read(TWO_TASKS), Limits())
 
 
 @pytest.mark.parametrize(
@@ -530,14 +533,14 @@ def test_a_feature_made_in_python_is_checked_too(task: Task, said: str) -> None:
     feature = Feature(title="Login", tasks=(task,))
 
     with pytest.raises(errors.InvalidFeature) as caught:
-        feature_file.check(feature, Limits(text=100, params=100))
+        reader.check(feature, Limits(text=100, params=100))
 
     assert str(caught.value).startswith(f'The feature "Login" is not a feature: 1 mistake.\n  {said}')
 
 
 def test_the_check_counts_tasks_and_dependencies() -> None:
     with pytest.raises(errors.InvalidFeature) as caught:
-        feature_file.check(read(TWO_TASKS), Limits(tasks=1, dependencies=0))
+        reader.check(read(TWO_TASKS), Limits(tasks=1, dependencies=0))
 
     assert [line["message"].split(";")[0] for line in caught.value.lines] == [
         "has 2 tasks",
@@ -553,14 +556,14 @@ def test_a_file_is_read_as_yaml(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     file.write_bytes(b"\xef\xbb\xbf" + TWO_TASKS.replace("\n", "\r\n").encode())
 
-    assert feature_file.read(file, Limits()) == read(TWO_TASKS)
+    assert reader.read(file, Limits()) == read(TWO_TASKS)
 
 
 def test_a_file_is_read_as_json(tmp_path: Path) -> None:
     file = tmp_path / "login.JSON"
     file.write_text(read(TWO_TASKS).model_dump_json())
 
-    assert feature_file.read(file, Limits()) == read(TWO_TASKS)
+    assert reader.read(file, Limits()) == read(TWO_TASKS)
 
 
 @pytest.mark.parametrize(
@@ -578,7 +581,7 @@ def test_a_file_that_is_none_is_refused_by_name(tmp_path: Path, content: bytes, 
     file.write_bytes(content)
 
     with pytest.raises(errors.InvalidFeature) as caught:
-        feature_file.read(file, Limits(file=1_000))
+        reader.read(file, Limits(file=1_000))
 
     assert str(caught.value).startswith(f"{file} is not a feature: 1 mistake.\n  {said}")
 
@@ -590,7 +593,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         (Path("a\0b"), "the file cannot be read"),
     ]:
         with pytest.raises(errors.InvalidFeature, match=said):
-            feature_file.read(path, Limits())
+            reader.read(path, Limits())
 
 
 MANY = 300_000
@@ -625,7 +628,7 @@ def test_far_too_many_keys_in_json_are_one_mistake(task: dict[str, Any]) -> None
 def test_data_of_a_task_may_have_many_keys() -> None:
     params = {f"k{number}": 1 for number in range(1_500)}
     text = json.dumps({"title": "x", "tasks": [{"id": "T1", "params": params}]})
-    assert feature_file.parse(text, Limits(), json=True).tasks[0].params == params
+    assert reader.parse(text, Limits(), json=True).tasks[0].params == params
 
 
 def test_the_lines_of_mistakes_are_looked_for_no_further_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -656,4 +659,4 @@ def test_params_from_python_that_are_nested_too_deep_are_refused(depth: int) -> 
         params = {"a": params}
     feature = Feature.model_validate({"title": "N", "tasks": [{"id": "T1", "params": params}]})
     with pytest.raises(errors.InvalidFeature, match="nested deeper than 64"):
-        feature_file.check(feature, Limits())
+        reader.check(feature, Limits())

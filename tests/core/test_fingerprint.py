@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator import fingerprint
-from orchestrator.config import Settings
-from orchestrator.workers import Worker
+from orchestrator.config.settings import Settings
+from orchestrator.state import fingerprint
+from orchestrator.state.workers import Worker
 
 
 def settings(**given: Any) -> Settings:

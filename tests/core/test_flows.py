@@ -6,8 +6,9 @@ from itertools import product
 
 import pytest
 
-from orchestrator import flows
-from orchestrator.flows import (
+from orchestrator.model import flows
+from orchestrator.model.feature import OVER, FeatureStatus
+from orchestrator.model.flows import (
     SHIPPED_FEATURE_FLOWS,
     SHIPPED_FLOWS,
     BadFlow,
@@ -17,7 +18,7 @@ from orchestrator.flows import (
     Rules,
     TaskEvent,
 )
-from orchestrator.models import OVER, FeatureStatus, TaskStatus
+from orchestrator.model.task import TaskStatus
 
 # What every flow has, as a reader would draw it: (status, event) → status. What is not here is not allowed.
 TROUBLE = ("changes-requested", "blocked", "on-hold", "failed", "deferred")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import graph
+from orchestrator.planning import graph
 
 Drawn = dict[str, list[str]]
 

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import errors, planner
-from orchestrator.growth import Growth, Shape, grow
-from orchestrator.models import Feature, Strategy, Task
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature, Strategy
+from orchestrator.model.task import Task
+from orchestrator.planning import planner
+from orchestrator.planning.extension import Growth, Shape, grow
 from tests.core.factories import feature, task
 
 

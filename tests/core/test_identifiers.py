@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from orchestrator import admission, canvas, identifiers
-from orchestrator.lifecycle import Launch
-from orchestrator.models import Feature, Task
+from orchestrator.engine import canvas, message_validation
+from orchestrator.model import identifiers
+from orchestrator.model.feature import Feature
+from orchestrator.model.lifecycle import Launch
+from orchestrator.model.task import Task
 
 SIGNS = "_.-+@/:~"
 LETTERS = some.characters(categories=("L", "M", "N"))
@@ -107,8 +109,8 @@ def test_the_id_of_a_message_names_its_attempt_and_passes_admission(
     assert identifiers.attempt_named(message) == identifiers.attempt_named(message.rpartition(":")[0])
     assert identifiers.attempt_named(message) == (feature, task, attempt)
     headers = {"id": message, "retries": 0, "timelimit": [None, None]}
-    assert admission.check_headers(headers) is None
-    assert admission.check_attempt(headers, [[feature, task, attempt], {}, {}]) is None
+    assert message_validation.check_headers(headers) is None
+    assert message_validation.check_attempt(headers, [[feature, task, attempt], {}, {}]) is None
 
 
 @given(FEATURE_IDS, IDS, FEATURE_IDS, IDS)

@@ -7,23 +7,22 @@ import itertools
 
 import pytest
 
-from orchestrator import errors, flows, lifecycle
-from orchestrator.flows import SHIPPED_FLOWS, Flow, Rules, TaskEvent
-from orchestrator.lifecycle import Announce, Attempts, BatchTally, Facts, Launch, Publish
-from orchestrator.models import (
+from orchestrator.model import errors, flows, lifecycle
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.flows import SHIPPED_FLOWS, Flow, Rules, TaskEvent
+from orchestrator.model.lifecycle import Announce, Attempts, BatchTally, Facts, Launch, Publish
+from orchestrator.model.outcome import (
     Blocked,
     BlockKind,
     Cancelled,
     Completed,
     Failed,
     FailureCause,
-    FeatureStatus,
     GateResult,
     Outcome,
-    Retries,
     RetryLater,
-    TaskStatus,
 )
+from orchestrator.model.task import Retries, TaskStatus
 
 FLOW = Flow("default", SHIPPED_FLOWS["default"])
 REVIEW = Flow("with_review", SHIPPED_FLOWS["with_review"])

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from orchestrator import errors, limits
-from orchestrator.config import Settings
-from orchestrator.limits import Limit, Rate
-from orchestrator.models import Task
+from orchestrator.config.settings import Settings
+from orchestrator.model import errors
+from orchestrator.model.rate import Rate, parse_rate
+from orchestrator.model.task import Task
+from orchestrator.planning import limits
+from orchestrator.planning.limits import Limit
 from tests.core.factories import task
 
 
@@ -19,7 +21,7 @@ from tests.core.factories import task
     [("30/m", 2_000, 1), ("1/h", 3_600_000, 1), ("10/s burst 20", 100, 20), (" 5/d ", 17_280_000, 1)],
 )
 def test_a_rate_is_an_interval_and_a_burst(text: str, interval: float, burst: int) -> None:
-    rate = limits.parse_rate(text)
+    rate = parse_rate(text)
     assert (rate.interval, rate.burst) == (interval, burst)
 
 
@@ -28,15 +30,15 @@ def test_a_rate_is_an_interval_and_a_burst(text: str, interval: float, burst: in
 )
 def test_what_is_no_rate_is_refused_with_what_one_looks_like(text: object) -> None:
     with pytest.raises(ValueError, match="30/m"):
-        limits.parse_rate(text)
+        parse_rate(text)
 
 
 @given(st.integers(1, 10_000), st.sampled_from("smhd"), st.integers(1, 1_000))
 def test_a_rate_that_was_stored_is_written_as_the_same_rate(number: int, unit: str, burst: int) -> None:
     rate = Rate(number, unit, burst)
     written = limits.written(limits.stored(str(rate)))
-    assert limits.parse_rate(written).interval == pytest.approx(rate.interval, rel=1e-6)
-    assert limits.parse_rate(written).burst == burst
+    assert parse_rate(written).interval == pytest.approx(rate.interval, rel=1e-6)
+    assert parse_rate(written).burst == burst
 
 
 def test_all_limits_of_the_settings_are_configured() -> None:

@@ -9,19 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 from pydantic import ValidationError
 
-from orchestrator import planner
-from orchestrator.models import (
-    MINUTES_PER_COMPLEXITY,
-    OUTCOME,
-    SUGGESTIONS,
-    Blocked,
-    Completed,
-    Feature,
-    Priority,
-    Retries,
-    Strategy,
-    Task,
-)
+from orchestrator.model.feature import SUGGESTIONS, Feature, Strategy
+from orchestrator.model.outcome import OUTCOME, Blocked, Completed
+from orchestrator.model.task import MINUTES_PER_COMPLEXITY, Priority, Retries, Task
+from orchestrator.planning import planner
 
 pytestmark = pytest.mark.bounds
 
@@ -184,7 +175,7 @@ def test_an_unknown_dependency_is_answered_with_the_nearest_id() -> None:
 
 def test_suggestions_end_after_some_because_each_is_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[str] = []
-    monkeypatch.setattr("orchestrator.models._nearest", lambda word, known: searched.append(word))
+    monkeypatch.setattr("orchestrator.model.feature._nearest", lambda word, known: searched.append(word))
     tasks = [{"id": f"T{number}", "depends_on": [f"X{number}"]} for number in range(100)]
 
     assert len(mistakes(title="x", tasks=tasks)) == 100

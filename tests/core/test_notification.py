@@ -10,10 +10,12 @@ import pytest
 from pydantic import ValidationError
 
 import orchestrator
-from orchestrator import notification, scripts
-from orchestrator.config import Settings
-from orchestrator.flows import FeatureEvent, TaskEvent
-from orchestrator.models import Event
+from orchestrator.config.settings import Settings
+from orchestrator.model.event import Event
+from orchestrator.model.event_names import EVENT_NAMES, EVENTS, groups
+from orchestrator.model.flows import FeatureEvent, TaskEvent
+from orchestrator.notify import rules
+from orchestrator.state import scripts
 
 DOCS = Path(orchestrator.__file__).parent.parent / "docs" / "notifications.md"
 
@@ -51,7 +53,7 @@ def event(name: str, task: str = "", **fields: Any) -> Event:
 def test_an_event_belongs_to_groups_by_its_name_and_by_where_it_leads(
     happened: Event, expected: list[str]
 ) -> None:
-    assert list(notification.groups(happened)) == expected
+    assert list(groups(happened)) == expected
 
 
 @pytest.mark.parametrize(
@@ -65,18 +67,18 @@ def test_an_event_belongs_to_groups_by_its_name_and_by_where_it_leads(
     ],
 )
 def test_an_event_is_told_by_its_name_a_group_or_a_star(names: list[str], is_told: bool) -> None:
-    assert notification.matches(names, event("work_failed", "T1", target="failed")) is is_told
+    assert rules.matches(names, event("work_failed", "T1", target="failed")) is is_told
 
 
 def test_every_event_that_the_scripts_write_is_known() -> None:
     written = re.findall(r"'event', '([a-z_]+)'", "\n".join(scripts.sources().values()))
 
     assert "batch_opened" in written
-    assert set(written) <= set(notification.EVENTS)
+    assert set(written) <= set(EVENTS)
 
 
 def test_no_name_means_both_an_event_and_a_group() -> None:
-    assert len(set(notification.EVENT_NAMES)) == len(notification.EVENT_NAMES)
+    assert len(set(EVENT_NAMES)) == len(EVENT_NAMES)
 
 
 # What the settings may name
@@ -104,7 +106,7 @@ def test_an_unknown_name_is_refused_with_its_place_and_what_is_near() -> None:
 def test_the_message_has_all_that_a_receiver_needs() -> None:
     failed = event("work_failed", "T3", source="in-progress", target="failed", attempt=2, cause="timeout")
 
-    assert notification.message("login-1", "Login", failed, "Write tests") == {
+    assert rules.message("login-1", "Login", failed, "Write tests") == {
         "feature": "login-1",
         "title": "Login",
         "event": "work_failed",
@@ -150,11 +152,11 @@ def test_the_message_has_all_that_a_receiver_needs() -> None:
     ],
 )
 def test_the_text_is_one_line_for_people(happened: Event, text: str) -> None:
-    assert notification.message("login-1", "Login", happened)["text"] == text
+    assert rules.message("login-1", "Login", happened)["text"] == text
 
 
 def test_a_feature_without_a_title_is_called_by_its_id() -> None:
-    assert notification.message("login-1", "", event("feature_resumed"))["text"] == "login-1: feature resumed"
+    assert rules.message("login-1", "", event("feature_resumed"))["text"] == "login-1: feature resumed"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_a_feature_without_a_title_is_called_by_its_id() -> None:
     ],
 )
 def test_the_next_command_is_there_where_a_person_is_needed(happened: Event, command: str) -> None:
-    assert notification.next_command("login-1", happened) == command
+    assert rules.next_command("login-1", happened) == command
 
 
 # The documentation
@@ -187,7 +189,7 @@ def test_the_documented_verification_accepts_what_is_signed_and_nothing_else() -
     documented: dict[str, Any] = {}
     exec(code[1], documented)
     verify, body = documented["is_genuine"], b'{"event": "work_failed"}'
-    signed = notification.signature("key", "1700000000", body)
+    signed = rules.signature("key", "1700000000", body)
     now = {"now": 1_700_000_060}
 
     assert verify("key", "1700000000", signed, body, **now)
@@ -200,4 +202,4 @@ def test_the_documented_verification_accepts_what_is_signed_and_nothing_else() -
 def test_the_documentation_names_every_event() -> None:
     text = DOCS.read_text("utf-8")
 
-    assert [name for name in notification.EVENT_NAMES if f"`{name}`" not in text] == []
+    assert [name for name in EVENT_NAMES if f"`{name}`" not in text] == []

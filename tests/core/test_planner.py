@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import errors
-from orchestrator.models import Feature, Plan, Strategy
-from orchestrator.planner import plan
-from orchestrator.simulation import makespan
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature, Strategy
+from orchestrator.model.plan import Plan
+from orchestrator.planning.planner import plan
+from orchestrator.planning.simulation import makespan
 from tests.core.factories import authentication, feature, task
 
 

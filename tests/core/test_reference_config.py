@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import agent_mapping, config, errors, limits, routing
-from orchestrator.config import Settings
-from orchestrator.models import Task
-from orchestrator.sections import ErrorHandling, SpecialistRouting
+from orchestrator.config import agent_mapping, configuration
+from orchestrator.config.folder import ENV_PREFIX, FILE, FOLDER
+from orchestrator.config.sections import ErrorHandling, SpecialistRouting
+from orchestrator.config.settings import Settings
+from orchestrator.model import errors
+from orchestrator.model.task import Task
+from orchestrator.planning import limits, routing
 
 pytestmark = pytest.mark.bounds
 
@@ -47,18 +50,18 @@ planning: Planning Specialist (Sonnet)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, and no variables of ours."""
     for variable in list(os.environ):
-        if variable.startswith(config.ENV_PREFIX):
+        if variable.startswith(ENV_PREFIX):
             monkeypatch.delenv(variable)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / config.FOLDER).mkdir()
-    return tmp_path / config.FOLDER
+    (tmp_path / FOLDER).mkdir()
+    return tmp_path / FOLDER
 
 
 def load(folder: Path, text: str = "", agents: str = "") -> Settings:
-    (folder / config.FILE).write_text(text, "utf-8")
+    (folder / FILE).write_text(text, "utf-8")
     if agents:
         (folder / agent_mapping.FILE).write_text(agents, "utf-8")
-    return config.load()
+    return configuration.load()
 
 
 def mistakes(folder: Path, text: str = "", agents: str = "") -> str:
@@ -218,12 +221,12 @@ def test_an_agent_mapping_needs_no_config_file_and_stands_beside_one_that_a_vari
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / agent_mapping.FILE).write_text("art: Senior Engineer (Opus)")
-    assert config.load().specialist_routing.mapping["art"] == "senior-engineer"
+    assert configuration.load().specialist_routing.mapping["art"] == "senior-engineer"
 
     (tmp_path / "mine.yaml").write_text("specialists: {reviewer: {title: Code Reviewer}}")
     (tmp_path / agent_mapping.FILE).write_text("art: Code Reviewer (Local 7B)")
     monkeypatch.setenv("TASKORCHESTRATOR_CONFIG", str(tmp_path / "mine.yaml"))
-    settings = config.load()
+    settings = configuration.load()
     assert settings.specialist_routing.mapping["art"] == "reviewer"
     assert settings.specialists["reviewer"].model_tier == "local 7b"
     assert "local 7b" in settings.tiers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.report import cycles
+from orchestrator.planning import cycles
 from tests.core.factories import feature, task
 
 

@@ -6,13 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.models import (
-    Blocked,
-    BlockKind,
-    Completed,
-    Event,
-    RetryLater,
-)
+from orchestrator.model.event import Event
+from orchestrator.model.outcome import Blocked, BlockKind, Completed, RetryLater
 from orchestrator.report.events import event_line
 from tests.core.factories import NOW, TESTS_FAIL
 

@@ -7,17 +7,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.limits import Holder, Limit
-from orchestrator.models import (
-    Outcome,
-    Progress,
-    Retries,
-    Route,
-    TaskState,
-)
-from orchestrator.report import explanation, standing
-from orchestrator.sketch import Sketch
-from orchestrator.workers import Worker
+from orchestrator.model.outcome import Outcome
+from orchestrator.model.plan import Route
+from orchestrator.model.progress import Progress, TaskState
+from orchestrator.model.task import Retries
+from orchestrator.planning.limits import Holder, Limit
+from orchestrator.planning.sketch import Sketch
+from orchestrator.report import explanation, status_text
+from orchestrator.state.workers import Worker
 from tests.core.factories import NOW, TESTS_FAIL, failed, progress, running, state, task
 
 W1 = Worker(id="w1@host/1", name="w1@host", processes=5, queues=("hard-work",))
@@ -198,7 +195,7 @@ def test_in_dataflow_a_task_waits_for_its_dependencies_and_not_for_a_batch() -> 
     assert found.answer == "T5 starts when the 2 tasks it depends on are resolved: 1 to go."
     assert found.details[:2] == ("Depends on T3: failed", "Depends on T1: completed")
     assert "orchestrator retry login-1 T3" in found.next
-    assert standing.why(waiting, flowing, NOW) == "waiting for 1 task it depends on"
+    assert status_text.why(waiting, flowing, NOW) == "waiting for 1 task it depends on"
 
 
 def test_a_task_that_waits_for_a_limit_names_it_and_who_holds_it() -> None:
@@ -213,8 +210,8 @@ def test_a_task_that_waits_for_a_limit_names_it_and_who_holds_it() -> None:
     # Then
     assert found.answer == "T5 waits for resource gpu: 2 of 3 in use, and it needs 2."
     assert found.details[:2] == ("Held by T1 of other", "Waiting for it: 4 tasks of 2 features")
-    assert standing.why(waiting, progress(), NOW) == "waiting for resource gpu"
-    assert standing.word(waiting) == "queued"
+    assert status_text.why(waiting, progress(), NOW) == "waiting for resource gpu"
+    assert status_text.word(waiting) == "queued"
 
 
 @pytest.mark.parametrize(
@@ -250,7 +247,7 @@ def test_a_paused_feature_says_so_before_its_limit() -> None:
     )
     assert found.answer == "T5 waits for max_parallel_total, and its feature is paused."
     assert found.next == ("orchestrator resume login-1",)
-    assert "1 waiting for a limit" in standing.progress_line(paused)
+    assert "1 waiting for a limit" in status_text.progress_line(paused)
 
 
 def test_a_queued_task_of_a_paused_feature_waits_for_no_slot() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.models import Feature, Strategy
-from orchestrator.planner import plan
-from orchestrator.report.plans import plan_lines
+from orchestrator.model.feature import Feature, Strategy
+from orchestrator.planning.planner import plan
+from orchestrator.report.plan_text import plan_lines
 from tests.core.factories import authentication, feature, task
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from orchestrator import graph
 from orchestrator.contract import needs
-from orchestrator.models import TaskState
-from orchestrator.report import remedies
+from orchestrator.model.progress import TaskState
+from orchestrator.planning import graph
+from orchestrator.report import next_steps
 from tests.core.factories import TESTS_FAIL, authentication, failed, progress, running, state
 
 
@@ -14,7 +14,7 @@ def test_a_stopped_task_is_reported_with_cause_output_consequence_and_command() 
     followers = graph.dependents({task.id: task.depends_on for task in authentication().tasks})
     need = needs.of_state("login-1", failed("T1"), TESTS_FAIL, graph.behind("T1", followers))
     # When
-    lines = remedies.stopped_lines(need)
+    lines = next_steps.stopped_lines(need)
     # Then
     assert lines == [
         "T1: failed (failing-tests) after 2 attempts: exit code 1: 2 failed",
@@ -30,7 +30,7 @@ def test_a_stopped_task_is_reported_with_cause_output_consequence_and_command() 
 
 def test_a_blocked_task_is_unblocked_not_retried() -> None:
     blocked = state("T2", status="blocked", attempt=1)
-    assert remedies.commands("login-1", blocked)[0] == 'orchestrator unblock login-1 T2 --note "…"'
+    assert next_steps.commands("login-1", blocked)[0] == 'orchestrator unblock login-1 T2 --note "…"'
 
 
 def test_all_that_needs_a_person_is_named_with_its_command() -> None:
@@ -43,7 +43,7 @@ def test_all_that_needs_a_person_is_named_with_its_command() -> None:
         running("T6"),
     ]
     found = needs.of_feature(progress(status="blocked", overdue=1, batch_ran=45, batch_due=30), states)
-    assert [(remedies.need_text(need), need.actions[0].command) for need in found] == [
+    assert [(next_steps.need_text(need), need.actions[0].command) for need in found] == [
         ("T1: failed", "orchestrator retry login-1 T1"),
         ("T2: blocked", 'orchestrator unblock login-1 T2 --note "…"'),
         ("T3: waits for a review", "orchestrator approve login-1 T3"),
@@ -79,11 +79,11 @@ def _batches() -> list[TaskState]:
 
 
 def test_what_a_stopped_batch_holds_up_is_said_and_what_of_it_dataflow_would_do() -> None:
-    found = remedies.standstill(progress(status="blocked", batch=1), _batches())
+    found = next_steps.standstill(progress(status="blocked", batch=1), _batches())
 
     assert found is not None
     assert (found.tasks, found.last, found.independent, found.names) == (3, 3, 2, ("T4", "T5"))
-    assert remedies.standstill_line(found) == (
+    assert next_steps.standstill_line(found) == (
         "Batch 1 holds up 3 tasks of batches 2 to 3. 2 of them depend on nothing that stopped: T4, T5. "
         "In dataflow these go on."
     )
@@ -92,5 +92,5 @@ def test_what_a_stopped_batch_holds_up_is_said_and_what_of_it_dataflow_would_do(
 def test_nothing_stands_still_in_dataflow_nor_where_nothing_stopped() -> None:
     going = [one for one in _batches() if one.id != "T1"]
 
-    assert remedies.standstill(progress(strategy="dataflow", batch=1), _batches()) is None
-    assert remedies.standstill(progress(batch=1), [one for one in going if one.id != "T3"]) is None
+    assert next_steps.standstill(progress(strategy="dataflow", batch=1), _batches()) is None
+    assert next_steps.standstill(progress(batch=1), [one for one in going if one.id != "T3"]) is None

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator import errors, routing
-from orchestrator.config import Settings
-from orchestrator.models import Feature, Route, Task
+from orchestrator.config.sections import SHIPPED_MAPPING
+from orchestrator.config.settings import Settings
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature
+from orchestrator.model.plan import Route
+from orchestrator.model.task import Task
+from orchestrator.planning import routing
 from orchestrator.report.routes import fallback_lines, recommendation_lines
-from orchestrator.sections import SHIPPED_MAPPING
 
 
 def settings(**routing_settings: Any) -> Settings:

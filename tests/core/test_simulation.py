@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import graph, simulation
+from orchestrator.planning import graph, simulation
 
 
 def ends(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from orchestrator.texts import as_line, as_text, unwanted
+from orchestrator.model.sanitizer import as_line, as_text, unwanted
 
 
 @pytest.mark.parametrize(

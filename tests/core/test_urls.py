@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from orchestrator import broker, urls
-from orchestrator.sections import BrokerSettings, Notification, RedisSettings
+from orchestrator.config import urls
+from orchestrator.config.sections import BrokerSettings, Notification, RedisSettings
+from orchestrator.engine import broker
 
 SECRET = "se/c?r#e@t:5Ty"
 QUOTED = "se%2Fc%3Fr%23e%40t%3A5Ty"

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator import canvas, errors, monitor, planner
-from orchestrator.admission import Reason
-from orchestrator.config import Settings
-from orchestrator.models import Feature
-from orchestrator.sections import BrokerSettings, Signing, Trust
-from orchestrator.store import Store
+from orchestrator.config.sections import BrokerSettings, Signing, Trust
+from orchestrator.config.settings import Settings
+from orchestrator.engine import canvas, flower_config
+from orchestrator.engine.message_validation import Reason
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature
+from orchestrator.planning import planner
+from orchestrator.state.store import Store
 from tests import hostile
 from tests.shell.brokers import app_with
 from tests.shell.test_consumer import Bench, refused
@@ -61,9 +63,9 @@ def test_flower_starts_no_task() -> None:
     trusting = Settings(trust=Trust(canvas=True))
     for path in ("apply/x", "async-apply/x", "send-task/x", "send%2Dtask/x"):
         for root in ("", "/flower"):
-            assert monitor.is_refused(f"{root}/api/task/{path}", Settings(broker=SIGNED))
-            assert not monitor.is_refused(f"{root}/api/task/{path}", trusting)
-    assert monitor.is_refused("/api/task/result/4f1c", trusting)
+            assert flower_config.is_refused(f"{root}/api/task/{path}", Settings(broker=SIGNED))
+            assert not flower_config.is_refused(f"{root}/api/task/{path}", trusting)
+    assert flower_config.is_refused("/api/task/result/4f1c", trusting)
     for path in (
         "/api/tasks",
         "/api/task/info/4f1c",
@@ -71,7 +73,7 @@ def test_flower_starts_no_task() -> None:
         "/api/task/types",
         "/api/task/revoke/4f1c",
     ):
-        assert not monitor.is_refused(path, Settings())
+        assert not flower_config.is_refused(path, Settings())
 
 
 def test_a_canvas_sends_nothing_to_what_is_no_queue(bench: Bench, store: Store) -> None:

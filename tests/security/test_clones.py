@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import embedded, errors, private, supervisor
-from orchestrator.config import FOLDER
+from orchestrator.config import private
+from orchestrator.config.folder import FOLDER
+from orchestrator.local import processes
+from orchestrator.model import errors
+from orchestrator.state import embedded
 from tests.redis_server import client_of, find_binaries, name_of, serve
 
 pytestmark = pytest.mark.real
@@ -90,7 +93,7 @@ def test_the_log_of_a_worker_that_is_brought_is_not_written_through_a_link(tmp_p
 
     with (
         pytest.raises(OSError, match="it is a link"),
-        supervisor._output(tmp_path / "logs" / "worker.log") as log,
+        processes._output(tmp_path / "logs" / "worker.log") as log,
     ):
         os.write(log.fileno(), b"overwritten") if log else None
     assert precious.read_text() == PRECIOUS

@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator import celery, celery_settings, errors
-from orchestrator.config import Settings
-from orchestrator.models import Completed, Failed
-from orchestrator.sections import Gate, Limits, Notification
+from orchestrator.config.sections import Gate, Limits, Notification
+from orchestrator.config.settings import Settings
+from orchestrator.engine import celery_settings
+from orchestrator.engine.app import create
+from orchestrator.model import errors
+from orchestrator.model.outcome import Completed, Failed
+from orchestrator.notify.targets import open_target
 from orchestrator.specialists import gates, perform, registry
 from orchestrator.specialists.command import CommandRunner
 from orchestrator.specialists.environment import PASSED_ON
-from orchestrator.targets import open_target
 from tests.shell.contexts import a_context
 
 SECRET = "sentinel-of-the-worker-4Kz"
@@ -109,7 +111,7 @@ def test_a_command_that_is_told_of_events_gets_no_more(tmp_path: Path) -> None:
 
 RUNS = """
 from pathlib import Path
-from orchestrator.sections import Limits
+from orchestrator.config.sections import Limits
 from orchestrator.specialists.command import CommandRunner
 from tests.shell.contexts import a_context
 folder = Path({folder!r})
@@ -257,7 +259,7 @@ def test_another_apps_broker_takes_no_worker_elsewhere(name: str, monkeypatch: p
     for each in (*celery_settings.BROKER, *celery_settings.RESULTS):
         monkeypatch.delenv(each, raising=False)
     monkeypatch.setenv(name, f"redis://:{SECRET}@elsewhere:6379/0")
-    app = celery.create(Settings.model_validate({"redis": {"url": "redis://ours:6379/3"}}))
+    app = create(Settings.model_validate({"redis": {"url": "redis://ours:6379/3"}}))
     for connection in (app.connection_for_read(), app.connection_for_write(), app.connection()):
         assert connection.as_uri().endswith("@ours:6379/3")
     assert app.conf.result_backend == "redis://ours:6379/3"

@@ -17,18 +17,22 @@ import fakeredis
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import config, connections, embedded, errors, folders, planner, private, routing
 from orchestrator.cli.app import app
-from orchestrator.client import Client
-from orchestrator.config import FOLDER, Settings
-from orchestrator.keys import Keys
-from orchestrator.models import Task
-from orchestrator.retention import Cleaner
+from orchestrator.client.client import Client
+from orchestrator.config import configuration, private
+from orchestrator.config.folder import FOLDER, find_folder
+from orchestrator.config.settings import Settings
+from orchestrator.model import errors
+from orchestrator.model.task import Task
+from orchestrator.planning import planner, routing
 from orchestrator.specialists.attempt_log import AttemptLog
 from orchestrator.specialists.command import CommandRunner
 from orchestrator.specialists.context import Context, FeatureHead
-from orchestrator.store import Store
-from orchestrator.tails import Tails, log_file, read
+from orchestrator.state import connections, embedded, folders
+from orchestrator.state.keys import Keys
+from orchestrator.state.retention import Cleaner
+from orchestrator.state.store import Store
+from orchestrator.state.tails import Tails, log_file, read
 from tests.core import factories
 from tests.core.factories import task
 from tests.redis_server import find_binaries
@@ -67,7 +71,7 @@ def shared(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Settings:
     """The settings of a project whose logs go into a folder that others write too."""
     folder.mkdir(mode=0o777, exist_ok=True)
     monkeypatch.setenv("TASKORCHESTRATOR_LOGS", str(folder))
-    return config.load()
+    return configuration.load()
 
 
 def is_over(store: Store, feature_id: str) -> None:
@@ -109,22 +113,22 @@ def test_an_id_becomes_no_part_of_a_path_before_it_is_checked(store: Store, vict
     # When an operator prunes, or forgets it by its name; or a worker cleans up
     assert prune("--dry-run").get("folders", []) == prune().get("folders", []) == []
     is_over(store, feature_id)
-    Client(config.load()).forget(feature_id)
+    Client(configuration.load()).forget(feature_id)
 
     # Then the folder is as it was; and such an id is refused, or encoded: it leads nowhere else
     assert is_safe(victim)
     for ids in ((feature_id, "T1"), ("f1", feature_id), ("f1", f"@{feature_id}")):
         try:
-            named = log_file(config.load(), *ids, attempt=1)
+            named = log_file(configuration.load(), *ids, attempt=1)
         except errors.InvalidId:
             continue
-        assert len(named.relative_to(config.load().log_folder).parts) == 2
+        assert len(named.relative_to(configuration.load().log_folder).parts) == 2
         assert ".." not in named.parts
     with pytest.raises(errors.InvalidId):
-        log_file(config.load(), up, "T1", attempt=1)
+        log_file(configuration.load(), up, "T1", attempt=1)
     (victim / "precious.1.log").write_text(SECRET)
     ids = ("f1", f"{victim}/precious")
-    Tails(config.load(), store).look([(*ids, 1)])
+    Tails(configuration.load(), store).look([(*ids, 1)])
     assert store.tail(*ids) is None
 
 
@@ -244,7 +248,7 @@ def test_a_root_that_came_as_a_link_is_left_alone(store: Store, victim: Path, ro
     """`logs` and `work` in a `.taskorchestrator` may not be links: nothing is marked or removed behind one."""
     # Given a repository of somebody else whose folder leads out of it, to a folder that has an id as its name
     (Path(FOLDER) / root).symlink_to(victim.parent)
-    settings = config.load()
+    settings = configuration.load()
 
     # When a feature of that id was worked on, and is forgotten
     folders.mark(settings, store, victim.name)
@@ -260,7 +264,7 @@ def test_what_is_deep_or_read_only_is_removed_and_nothing_above_it(
 ) -> None:
     """A folder is removed whatever an attempt has put into it."""
     # Given a work folder deeper than Python recurses and longer than a path may be, and a read-only cache
-    settings = config.load()
+    settings = configuration.load()
     _, work = worked(settings, store, "f1")
     here = os.open(work / "T1.1", os.O_RDONLY)
     for _ in range(1_500):
@@ -291,7 +295,7 @@ def test_what_is_mounted_there_stays(
     store: Store, victim: Path, place: str, what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In a folder that is removed, what is mounted there stays, also a folder of the same disk (`mount --bind`)."""
-    settings = config.load()
+    settings = configuration.load()
     logs, work = worked(settings, store, "f1")
     target = work / place
     target.mkdir(parents=True, exist_ok=True)
@@ -324,7 +328,7 @@ def test_each_removal_is_told_in_the_log(
 ) -> None:
     """Each removal is a line in the worker's log, also of one that is started without `--loglevel`."""
     monkeypatch.setattr(logging.getLogger("orchestrator"), "level", logging.WARNING)
-    settings = config.load()
+    settings = configuration.load()
     logs, work = worked(settings, store, "gone")
     cleaner = Cleaner(settings.model_copy(update={"retention": settings.retention}), store)
 
@@ -338,7 +342,7 @@ def test_what_cannot_be_removed_is_told_and_keeps_its_mark(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What cannot be removed stays ours, and is tried again."""
-    settings = config.load()
+    settings = configuration.load()
     logs, _ = worked(settings, store, "gone")
     unlink = os.unlink
 
@@ -360,7 +364,7 @@ def test_what_cannot_be_removed_is_told_and_keeps_its_mark(
 def test_a_dry_run_says_what_the_run_does(store: Store) -> None:
     """`prune --dry-run` names the features and folders that `prune` then removes."""
     # Given what is over, what only seems so in the index, what nobody can read, and more of that than one portion
-    settings = config.load()
+    settings = configuration.load()
     for number in range(60):
         store.client.zadd(store.keys.finished, {f"open-{number}": 1})
         store.client.hset(store.keys.feature(f"open-{number}").meta, "status", "in-development")
@@ -385,12 +389,14 @@ EVERY_FOLDER_AND_FILE = """
 import os, sys
 from pathlib import Path
 os.umask(int(sys.argv[1], 8))
-from orchestrator import config, embedded, folders, supervisor
-from orchestrator.models import Task
-from orchestrator.sections import Limits
+from orchestrator.config import configuration
+from orchestrator.state import embedded, folders
+from orchestrator.local import processes
+from orchestrator.model.task import Task
+from orchestrator.config.sections import Limits
 from orchestrator.specialists.command import CommandRunner
 from orchestrator.specialists.context import Context, FeatureHead
-from orchestrator.tasks import Files
+from orchestrator.engine.tasks import Files
 settings = config.load()
 with embedded.Server(settings.folder), supervisor._output(settings.folder / "logs" / "worker.log"):
     files = Files(settings, "f1", "T1", 1)
@@ -431,12 +437,12 @@ def test_a_folder_that_others_can_write_is_refused_with_the_remedy(
         refused = CliRunner().invoke(app, command)
         assert isinstance(refused.exception, errors.OpenToOthers) or refused.exit_code == 2, refused.output
     with pytest.raises(errors.OpenToOthers, match="can be written by others") as caught:
-        config.load()
+        configuration.load()
 
     # And the remedy is one
     remedy = str(caught.value).rpartition("then: ")[2]
     subprocess.run(remedy.split(), check=True)
-    assert config.load().parallelism.max_parallel_tasks == 3
+    assert configuration.load().parallelism.max_parallel_tasks == 3
 
 
 @as_root
@@ -451,7 +457,7 @@ def test_the_folder_of_another_user_is_not_ours_behind_a_link_either(
     os.lchown(link, ANOTHER_USER, ANOTHER_USER)
     monkeypatch.chdir(tmp_path / "tmp" / "here")
 
-    assert config.find_folder() == tmp_path / "tmp" / "here" / FOLDER
+    assert find_folder() == tmp_path / "tmp" / "here" / FOLDER
 
 
 def context_of(settings: Settings) -> Context:
@@ -522,7 +528,7 @@ def test_an_outcome_is_not_read_through_a_link(
     store: Store, victim: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An outcome file that is a link is no outcome."""
-    settings = config.load()
+    settings = configuration.load()
     (victim / "precious").write_text('"a value that only the worker may read"')
     command = ("sh", "-c", f'ln -s {victim}/precious "$ORCHESTRATOR_OUTCOME_FILE"')
 

@@ -11,8 +11,10 @@ import redis
 from celery.worker import WorkController
 from celery.worker import control as celery_control
 
-from orchestrator import celery, connections, urls
-from orchestrator.config import Settings
+from orchestrator.config import urls
+from orchestrator.config.settings import Settings
+from orchestrator.engine.app import create
+from orchestrator.state import connections
 
 control: Any = celery_control
 
@@ -48,7 +50,7 @@ def test_no_form_of_url_shows_its_password(form: str, place: str) -> None:
     any form of URL."""
     given: dict[str, Any] = {"redis": {"url": "redis://localhost"}, place: {"url": form}}
     settings = Settings.model_validate(given)
-    app = celery.create(settings)
+    app = create(settings)
     worker: Any = WorkController(app=app, hostname="w1@here", pool_cls="solo")
     worker.consumer.connection = app.connection_for_read()
     state: Any = SimpleNamespace(app=app, consumer=worker.consumer)

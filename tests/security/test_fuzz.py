@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator import config
+from orchestrator.config.folder import ENV_PREFIX
 from tests import fuzz
 
 CASES = 15
@@ -18,7 +18,7 @@ CASES = 15
 @pytest.mark.parametrize("reader", sorted(fuzz.READERS))
 def test_what_comes_of_junk_is_an_answer_of_ours(reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes of messages, stored state, remote control and configurations that are junk is an answer of ours."""
-    for name in [name for name in os.environ if name.startswith(config.ENV_PREFIX)]:
+    for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(logging.getLogger("orchestrator"), "disabled", True)
     found = {case: text for case in range(CASES) if (text := fuzz.tried(reader, f"test:{case}"))}

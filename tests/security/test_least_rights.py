@@ -22,12 +22,15 @@ import yaml
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from orchestrator import config, embedded, errors, rights
 from orchestrator.cli.app import app as commands
-from orchestrator.client import Client
-from orchestrator.models import Feature
-from orchestrator.scripts import sources
-from orchestrator.sections import Trust
+from orchestrator.client.client import Client
+from orchestrator.config import configuration
+from orchestrator.config.folder import ENV_PREFIX, FILE, FOLDER
+from orchestrator.config.sections import Trust
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature
+from orchestrator.state import embedded, rights
+from orchestrator.state.scripts import sources
 from tests.acceptance.conftest import BIN, Project, tools
 from tests.redis_server import client_of, find_binaries, find_valkey
 from tests.redis_tcp import free_port, serve_tcp
@@ -109,9 +112,9 @@ def secured(folder: Path, binary: str) -> Iterator[Secured]:
         settings = (f"port {port}", "appendonly yes", f"aclfile {folder / 'users.acl'}")
         stack.enter_context(serve_tcp(folder / "redis", *settings, ready=admin, binary=binary))
         home = folder / "project"
-        (home / config.FOLDER).mkdir(parents=True)
-        (home / config.FOLDER / config.FILE).write_text(yaml.safe_dump({"redis": {"url": url}, **SETTINGS}))
-        yield Secured(Project(home, config.load(home), stack), client_of(admin), url)
+        (home / FOLDER).mkdir(parents=True)
+        (home / FOLDER / FILE).write_text(yaml.safe_dump({"redis": {"url": url}, **SETTINGS}))
+        yield Secured(Project(home, configuration.load(home), stack), client_of(admin), url)
 
 
 NEEDS_NO_REDIS = {"init", "schema", "specialists"}
@@ -298,7 +301,7 @@ def test_the_user_of_a_project_has_what_the_commands_need_and_no_right_more(
     binary = newest()
     if not binary:
         pytest.skip("there is no server here that counts subcommands")
-    for name in [name for name in os.environ if name.startswith(config.ENV_PREFIX)]:
+    for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
         monkeypatch.delenv(name)
     with secured(tmp_path, binary) as found:
         monkeypatch.chdir(found.project.folder)

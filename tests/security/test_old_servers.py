@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from orchestrator import advisories, doctor
-from orchestrator.config import Settings
-from orchestrator.doctor import Level
-from orchestrator.sections import RedisSettings
+from orchestrator.config.sections import RedisSettings
+from orchestrator.config.settings import Settings
+from orchestrator.local import doctor
+from orchestrator.model.finding import Level
+from orchestrator.state import advisories
 from tests.redis_server import client_of, serve
 
 

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator import broker, config, errors, targets
-from orchestrator.config import Settings
-from orchestrator.urls import safe_url
+from orchestrator.config import configuration
+from orchestrator.config.settings import Settings
+from orchestrator.config.urls import safe_url
+from orchestrator.engine import broker
+from orchestrator.model import errors
+from orchestrator.notify import targets
 
 PARTS = ("Zq7Kx", "Xw8Mp", "Yv9Nb")
 BETWEEN = ["/", "#", "?", "@", ":", "[", "]", "%", "=", ";", ",", "/?", "#@", "://", "%2F", "\u0661"]
@@ -89,7 +92,7 @@ def test_no_part_of_a_password_is_shown(
         password = PARTS[0] + between[0] + PARTS[1] + between[1] + PARTS[2]
         file.write_text(json.dumps(given(name, form.replace("PW", password))), "utf-8")
         try:
-            told = shown(config.load())
+            told = shown(configuration.load())
         except errors.InvalidConfiguration as error:
             told = "".join(traceback.format_exception(error)) + json.dumps(error.facts, default=str)
         found += [(password, part) for part in PARTS if part in told]

@@ -16,11 +16,13 @@ from typing import Any, Self
 import pytest
 import redis
 
-from orchestrator import canvas, errors, planner
-from orchestrator.celery import create
-from orchestrator.keys import Keys
-from orchestrator.models import Feature
-from orchestrator.signing import Signer, Unsigned
+from orchestrator.engine import canvas
+from orchestrator.engine.app import create
+from orchestrator.engine.signing import Signer, Unsigned
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature
+from orchestrator.planning import planner
+from orchestrator.state.keys import Keys
 from tests.acceptance.conftest import PATIENCE, Project, open_project
 from tests.keys import make_signing
 from tests.redis_server import client_of
@@ -184,7 +186,7 @@ def test_a_certificate_that_has_expired_stops_its_messages(
         def now(cls, tz: tzinfo | None = None) -> Self:
             return cls.fromtimestamp(super().now().timestamp() + 400 * 86_400, tz)
 
-    monkeypatch.setattr("orchestrator.signing.datetime", Later)
+    monkeypatch.setattr("orchestrator.engine.signing.datetime", Later)
     with pytest.raises(Unsigned, match="has expired"):
         signer.open(sealed, "task")
 

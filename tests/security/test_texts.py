@@ -14,16 +14,20 @@ import pytest
 from celery.utils.log import ColorFormatter
 from pydantic import ValidationError
 
-from orchestrator import growth, notification
-from orchestrator.config import Settings
-from orchestrator.flows import TaskEvent
-from orchestrator.keys import Keys
-from orchestrator.models import Blocked, Completed, Event, Failed, Feature, Task
-from orchestrator.sections import Limits
+from orchestrator.config.sections import Limits
+from orchestrator.config.settings import Settings
+from orchestrator.engine.worker_log import JsonFormatter, Logging
+from orchestrator.model.event import Event
+from orchestrator.model.feature import Feature
+from orchestrator.model.flows import TaskEvent
+from orchestrator.model.outcome import Blocked, Completed, Failed
+from orchestrator.model.sanitizer import unwanted
+from orchestrator.model.task import Task
+from orchestrator.notify import rules
+from orchestrator.planning import extension
 from orchestrator.specialists.python import outcome_of
-from orchestrator.store import Store
-from orchestrator.texts import unwanted
-from orchestrator.worker_log import JsonFormatter, Logging
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 from tests.core.factories import task
 from tests.shell.contexts import a_context
 from tests.store.factories import Run, launched
@@ -85,7 +89,7 @@ def test_what_people_say_is_made_plain_before_it_is_stored(asks: Callable[[Run],
 def test_the_note_of_a_growth_is_made_plain() -> None:
     """The same, where a feature grows."""
     run = launched(a_store(), task("T1"))
-    grown = growth.grow(run.store.shape(run.id), [Task(id="T9")], {}, HOSTILE)
+    grown = extension.grow(run.store.shape(run.id), [Task(id="T9")], {}, HOSTILE)
     assert grown.note == CLEAN
 
 
@@ -152,6 +156,6 @@ def test_what_a_specialist_logs_is_one_line_for_every_handler(
 def test_the_texts_of_a_notification_are_lines() -> None:
     """The texts of a webhook are each one plain line, whatever Redis holds."""
     event = Event(id="1-0", time=1.0, event="blocker_detected", task="T1", note=HOSTILE, cause=HOSTILE)
-    told = notification.message("auth", HOSTILE, event, HOSTILE)
+    told = rules.message("auth", HOSTILE, event, HOSTILE)
     assert (told["title"], told["task_title"], told["note"], told["cause"]) == (LINE, LINE, LINE, LINE)
     assert told["text"] == f"{LINE}: T1 {LINE}: blocker detected ({LINE}): {LINE}"

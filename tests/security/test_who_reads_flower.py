@@ -16,10 +16,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import canvas, models, planner, supervisor
-from orchestrator.celery import create
-from orchestrator.keys import Keys
-from orchestrator.models import Blocked, Cancelled, Completed, Failed, Feature, GateResult, RetryLater, Task
+from orchestrator.engine import canvas
+from orchestrator.engine.app import create
+from orchestrator.local import processes
+from orchestrator.model.feature import Feature
+from orchestrator.model.outcome import Blocked, Cancelled, Completed, Failed, GateResult, Outcome, RetryLater
+from orchestrator.model.task import Task
+from orchestrator.planning import planner
+from orchestrator.state.keys import Keys
 from tests.acceptance.conftest import PATIENCE, Project, open_project
 from tests.events import listening
 from tests.redis_server import client_of
@@ -49,7 +53,7 @@ TELLER = """
 import json, os
 from pydantic import TypeAdapter
 from orchestrator import specialist
-from orchestrator.models import Outcome
+from orchestrator.model.outcome import Outcome
 
 TOLD = json.load(open("told.json"))
 
@@ -149,7 +153,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         given.setenv("FLOWER_BASIC_AUTH", PASSWORD)
         with (
             listening(project.settings, events),
-            supervisor.flower(project.settings, port=port, log=project.folder / "flower.log"),
+            processes.flower(project.settings, port=port, log=project.folder / "flower.log"),
         ):
             wait_until(lambda: is_up(port))
             project.start_worker("one", "-c", "2", "-E")
@@ -188,7 +192,7 @@ def later(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def test_every_model_is_planted() -> None:
-    outcomes = set(models.Outcome.__args__[0].__args__)
+    outcomes = set(Outcome.__args__[0].__args__)
     assert outcomes == set(TOLD)
 
 

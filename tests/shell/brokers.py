@@ -9,9 +9,9 @@ from typing import Any
 
 from kombu.transport import memory
 
-from orchestrator.celery import App, create
-from orchestrator.config import Settings
-from orchestrator.sections import BrokerSettings, RedisSettings, Trust
+from orchestrator.config.sections import BrokerSettings, RedisSettings, Trust
+from orchestrator.config.settings import Settings
+from orchestrator.engine.app import App, create
 
 NOWHERE = "redis://:secret@127.0.0.1:1/0"
 

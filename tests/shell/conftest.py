@@ -5,9 +5,9 @@ from __future__ import annotations
 import fakeredis
 import pytest
 
-from orchestrator import connections
-from orchestrator.keys import Keys
-from orchestrator.store import Store
+from orchestrator.state import connections
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from orchestrator.models import Task
+from orchestrator.model.task import Task
 from orchestrator.specialists import Context, FeatureHead
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator import canvas, errors, planner
-from orchestrator.models import Feature
-from orchestrator.sections import Gate, Parallelism, QualityGates, SpecialistSettings, StageGates
+from orchestrator.config.sections import Gate, Parallelism, QualityGates, SpecialistSettings, StageGates
+from orchestrator.engine import canvas
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature
+from orchestrator.planning import planner
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import app_with

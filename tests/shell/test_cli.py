@@ -15,8 +15,10 @@ import yaml
 from typer.testing import CliRunner, Result
 
 import orchestrator
-from orchestrator import config, connections, embedded
 from orchestrator.cli.app import app
+from orchestrator.config import configuration
+from orchestrator.config.folder import FOLDER
+from orchestrator.state import connections, embedded
 
 LOGIN = {
     "title": "Login",
@@ -96,7 +98,7 @@ def test_a_large_plan_counts_the_tasks_of_each_route() -> None:
 
 def test_what_the_private_redis_has_learned_is_in_the_plan_though_none_runs(folder: Path) -> None:
     # Given a Redis that was stopped after each of the tasks had been completed
-    settings = config.load()
+    settings = configuration.load()
     store = connections.open_store(settings)
     specialists = ("implementation-specialist T1", "senior-engineer T2", "implementation-specialist T3")
     store.client.hset(store.keys.durations("Login"), mapping=dict.fromkeys(specialists, "2 40000,20000"))
@@ -122,7 +124,7 @@ def test_a_redis_that_does_not_answer_is_said_to_be_the_reason_why_no_time_is_kn
 
 def test_a_plan_starts_no_redis_where_there_was_none(folder: Path) -> None:
     orchestrate("plan", "login.yaml")
-    assert not (folder / config.FOLDER).exists()
+    assert not (folder / FOLDER).exists()
 
 
 def test_a_mermaid_text_that_mermaid_does_not_draw_is_said_to_be_one() -> None:
@@ -375,12 +377,12 @@ def test_a_pipe_is_read_and_one_that_nobody_writes_into_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.mkfifo("pipe.yaml")
-    monkeypatch.setattr("orchestrator.feature_file.PIPE_SECONDS", 0.1)
+    monkeypatch.setattr("orchestrator.feature_file.reader.PIPE_SECONDS", 0.1)
     result = orchestrate("plan", "pipe.yaml")
     assert result.exit_code == 2
     assert "nobody writes into it" in result.stderr
 
-    monkeypatch.setattr("orchestrator.feature_file.PIPE_SECONDS", 60)
+    monkeypatch.setattr("orchestrator.feature_file.reader.PIPE_SECONDS", 60)
     writer = subprocess.Popen(["sh", "-c", "cat login.yaml > pipe.yaml"])
     assert "Create schema" in orchestrate("plan", "pipe.yaml").stdout
     writer.wait(60)

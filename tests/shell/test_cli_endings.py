@@ -12,22 +12,23 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import config
 from orchestrator.cli.app import app
+from orchestrator.config import configuration
+from orchestrator.config.folder import ENV_PREFIX, FOLDER
 
 PLAN = "title: Zero\ntasks: [{id: a, estimate: 0}]\n"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / config.FOLDER).mkdir()
+    (tmp_path / FOLDER).mkdir()
     (tmp_path / "zero.yaml").write_text(PLAN, "utf-8")
     return tmp_path
 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a line of a shell in which `orchestrator` is the command."""
-    environment = {name: text for name, text in os.environ.items() if not name.startswith(config.ENV_PREFIX)}
+    environment = {name: text for name, text in os.environ.items() if not name.startswith(ENV_PREFIX)}
     script = f'orchestrator() {{ "{sys.executable}" -m orchestrator "$@"; }}\n{line}'
     return subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
@@ -134,7 +135,7 @@ def test_an_error_that_nobody_expected_is_a_line_and_an_object_with_json(
         raise RuntimeError("a hole\nin the floor")
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(config, "load", breaks)
+    monkeypatch.setattr(configuration, "load", breaks)
     told = CliRunner().invoke(app, ["plan", "zero.yaml"])
     answer = CliRunner().invoke(app, ["plan", "zero.yaml", "--json"])
 

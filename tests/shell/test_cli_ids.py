@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import config
 from orchestrator.cli.app import app
-from orchestrator.store import Store
+from orchestrator.config.folder import FILE, FOLDER
+from orchestrator.state.store import Store
 from tests.core.factories import task
 from tests.store.factories import launched
 
@@ -21,7 +21,7 @@ FEATURE, TASK = "größe/2", "é:1/@x"
 def feature(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A feature that runs, whose ids have accents."""
     monkeypatch.chdir(tmp_path)
-    file = tmp_path / config.FOLDER / config.FILE
+    file = tmp_path / FOLDER / FILE
     file.parent.mkdir()
     file.write_text(
         "redis: {url: redis://nowhere:1}\nbroker: {url: memory://}\ntrust: {inline_commands: true}\n", "utf-8"

@@ -18,9 +18,12 @@ from typing import IO, Any
 import pytest
 import yaml
 
-from orchestrator import config, embedded, supervisor
 from orchestrator.cli import live
-from orchestrator.sections import SHIPPED_SPECIALISTS
+from orchestrator.config import configuration
+from orchestrator.config.folder import FILE, FOLDER
+from orchestrator.config.sections import SHIPPED_SPECIALISTS
+from orchestrator.local import processes
+from orchestrator.state import embedded
 from tests.redis_server import serve
 from tests.waiting import wait_until
 
@@ -96,26 +99,26 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project with a Redis of its own, and a worker that serves all queues."""
     folder = tmp_path_factory.mktemp("project")
     with serve(folder / "server") as url:
-        (folder / config.FOLDER).mkdir()
+        (folder / FOLDER).mkdir()
         settings = {
             "redis": {"url": url},
             "trust": {"inline_commands": True},
             "recovery": {"sweep": "200ms"},
             "specialists": {"nobody": {"command": ["/bin/true"], "queue": "unserved"}},
         }
-        (folder / config.FOLDER / config.FILE).write_text(yaml.safe_dump(settings), "utf-8")
+        (folder / FOLDER / FILE).write_text(yaml.safe_dump(settings), "utf-8")
         queues = ",".join(SHIPPED_SPECIALISTS)
         command = ["-A", "orchestrator", "worker", "-n", "w@%h", "-Q", queues, "--loglevel", "info"]
-        with supervisor.celery(config.load(folder), command, folder / "worker.log"):
+        with processes.celery(configuration.load(folder), command, folder / "worker.log"):
             yield Project(folder)
 
 
 @pytest.fixture
 def private(tmp_path: Path) -> Iterator[Project]:
     """A project without a configured Redis, and nothing running."""
-    (tmp_path / config.FOLDER).mkdir()
+    (tmp_path / FOLDER).mkdir()
     yield Project(tmp_path)
-    server = embedded.Server(tmp_path / config.FOLDER)
+    server = embedded.Server(tmp_path / FOLDER)
     if server.running():  # its last user was killed, and could not shut it down
         with server:
             pass
@@ -452,7 +455,7 @@ def test_run_brings_a_worker_and_takes_it_away(private: Project) -> None:
     done = private.type("run", private.feature("alone", task("T1"), task("T2", "/bin/true", "T1")))
     assert done.returncode == 0, done.stderr
     assert "Alone (alone) is completed: 2 tasks" in done.stdout
-    log = (private.folder / config.FOLDER / "logs" / "worker.log").read_text("utf-8")
+    log = (private.folder / FOLDER / "logs" / "worker.log").read_text("utf-8")
     assert "Warm shutdown" in log
 
 
@@ -485,7 +488,7 @@ def test_a_second_ctrl_c_hands_back_what_runs(private: Project) -> None:
         until(process.stdout, "T1: started")
         process.send_signal(signal.SIGINT)
         until(process.stderr, "Ctrl-C again hands it back")
-        log = private.folder / config.FOLDER / "logs" / "worker.log"
+        log = private.folder / FOLDER / "logs" / "worker.log"
         wait_until(lambda: "Warm shutdown" in log.read_text("utf-8"))
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE)
@@ -524,7 +527,7 @@ def test_up_runs_until_it_is_told_to_stop(private: Project) -> None:
         done = private.type("run", private.feature("beside", task("T1")))
         # Then its worker does the work
         assert done.returncode == 0
-        assert not (private.folder / config.FOLDER / "logs" / "worker.log").exists()
+        assert not (private.folder / FOLDER / "logs" / "worker.log").exists()
         # And it ends in order
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=PATIENCE)

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.logs import Shown
-from orchestrator.config import Settings
-from orchestrator.models import Completed, Tail, TaskState, TaskStatus
+from orchestrator.config.settings import Settings
+from orchestrator.model.outcome import Completed
+from orchestrator.model.progress import Tail, TaskState
+from orchestrator.model.task import TaskStatus
 
 ENDED = TaskState(
     id="T1", title="", specialist="", batch=1, attempt=1, status=TaskStatus.COMPLETED, resolved=True

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from orchestrator.cli import output, views
 from orchestrator.cli.snapshot import Snapshot
-from orchestrator.models import TaskState
+from orchestrator.model.progress import TaskState
 from tests.core.factories import NOW, failed, progress, running, state
 
 

@@ -17,13 +17,16 @@ from celery.result import allow_join_result
 from hypothesis import HealthCheck, given
 
 import orchestrator
-from orchestrator import errors, feature_file, lifecycle, wording
-from orchestrator.client import NAMED, Client, Handle, make_id
-from orchestrator.config import Settings
-from orchestrator.flows import SHIPPED_FLOWS, Flow
-from orchestrator.keys import Keys
-from orchestrator.models import Blocked, Completed, Failed, Feature, FeatureStatus, Outcome, Retries, Strategy
-from orchestrator.sections import Limits, RedisSettings, Trust
+from orchestrator.client.client import NAMED, Client, Handle, make_id
+from orchestrator.config.sections import Limits, RedisSettings, Trust
+from orchestrator.config.settings import Settings
+from orchestrator.feature_file import reader
+from orchestrator.model import errors, lifecycle, words
+from orchestrator.model.feature import Feature, FeatureStatus, Strategy
+from orchestrator.model.flows import SHIPPED_FLOWS, Flow
+from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome
+from orchestrator.model.task import Retries
+from orchestrator.state.keys import Keys
 from tests.core import factories
 from tests.core.factories import task
 from tests.redis_server import client_of, serve
@@ -93,7 +96,7 @@ def test_what_is_refused_leaves_nothing_behind(
 
     # When it is read and enqueued
     try:
-        feature = feature_file.parse(file[0], client.settings.limits, json=file[1])
+        feature = reader.parse(file[0], client.settings.limits, json=file[1])
         handle = client.enqueue(feature)
     except errors.OrchestratorError:
         # Then it is refused, and nothing was stored,
@@ -421,8 +424,8 @@ def test_an_id_is_made_from_the_title(title: str, start: str) -> None:
 
 
 def test_some_of_many_are_named() -> None:
-    assert wording.some(["T1", "T2"], most=NAMED) == "T1, T2"
-    assert wording.some([f"T{number}" for number in range(7)], most=NAMED) == "T0, T1, T2, T3, T4 and 2 more"
+    assert words.some(["T1", "T2"], most=NAMED) == "T1, T2"
+    assert words.some([f"T{number}" for number in range(7)], most=NAMED) == "T0, T1, T2, T3, T4 and 2 more"
 
 
 def test_a_plan_stores_nothing(client: Client, server: redis.Redis, tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from orchestrator import errors
-from orchestrator.models import Task
-from orchestrator.sections import Limits
+from orchestrator.config.sections import Limits
+from orchestrator.model import errors
+from orchestrator.model.task import Task
 from orchestrator.specialists import (
     Blocked,
     Cancelled,

@@ -7,7 +7,7 @@ import sys
 
 INTERRUPTED = """
 import signal
-from orchestrator.connections import Packer
+from orchestrator.state.connections import Packer
 
 class Told(Exception): pass
 

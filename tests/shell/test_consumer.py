@@ -13,10 +13,11 @@ from hypothesis import strategies as some
 from kombu.transport import virtual
 from kombu.utils.json import loads
 
-from orchestrator import canvas, lifecycle, transport
-from orchestrator.admission import Reason
-from orchestrator.consumer import Consumer
-from orchestrator.store import Store
+from orchestrator.engine import canvas, transport
+from orchestrator.engine.consumer import Consumer
+from orchestrator.engine.message_validation import Reason
+from orchestrator.model import lifecycle
+from orchestrator.state.store import Store
 from tests import hostile
 from tests.shell.brokers import app_with
 

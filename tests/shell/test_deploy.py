@@ -22,8 +22,10 @@ import yaml
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from orchestrator import config, doctor
-from orchestrator.config import Settings
+from orchestrator.config import configuration
+from orchestrator.config.folder import ENV_PREFIX
+from orchestrator.config.settings import Settings
+from orchestrator.local import doctor
 from tests.redis_server import find_binaries, name_of
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +46,7 @@ def load_all(file: Path) -> list[dict[str, Any]]:
 
 def is_a_setting(variable: str) -> bool:
     """A variable is one of Settings, or is read before them."""
-    path = variable.removeprefix(config.ENV_PREFIX).lower().split("__")
+    path = variable.removeprefix(ENV_PREFIX).lower().split("__")
     fields = Settings.model_fields
     for name in path:
         if name not in fields:
@@ -54,7 +56,7 @@ def is_a_setting(variable: str) -> bool:
 
 
 def variables_in(text: str) -> set[str]:
-    return set(re.findall(rf"\b{config.ENV_PREFIX}[A-Z_]+", text))
+    return set(re.findall(rf"\b{ENV_PREFIX}[A-Z_]+", text))
 
 
 @pytest.mark.parametrize(
@@ -74,11 +76,11 @@ def test_the_check_of_variables_knows_a_wrong_one() -> None:
 class TestConfigYaml:
     def test_is_accepted_and_refuses_commands_in_features(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # Given the production example
-        for name in [name for name in os.environ if name.startswith(config.ENV_PREFIX)]:
+        for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
             monkeypatch.delenv(name)
         monkeypatch.setenv("TASKORCHESTRATOR_CONFIG", str(DEPLOY / "config.yaml"))
         # When it is loaded
-        settings = config.load()
+        settings = configuration.load()
         # Then it is valid, nothing runs but what it names, and each specialist can work
         assert settings.inline_commands is False
         assert all(one.command or one.python for one in settings.specialists.values())

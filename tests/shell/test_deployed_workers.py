@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator import config, feature_file, routing
-from orchestrator.config import Settings
-from orchestrator.models import Blocked, Completed, Failed, Task
+from orchestrator.config import configuration
+from orchestrator.config.settings import Settings
+from orchestrator.feature_file import reader
+from orchestrator.model.outcome import Blocked, Completed, Failed
+from orchestrator.model.task import Task
+from orchestrator.planning import routing
 from orchestrator.specialists import perform
 from tests.shell.contexts import a_context
 
@@ -25,7 +28,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Those with which `make run` runs."""
     monkeypatch.setenv("TASKORCHESTRATOR_CONFIG", str(ROOT / "workers" / "config.yaml"))
     monkeypatch.chdir(ROOT)
-    return config.load(ROOT)
+    return configuration.load(ROOT)
 
 
 def outcome_of(settings: Settings, specialist: str, folder: Path, **params: Any) -> Any:
@@ -34,7 +37,7 @@ def outcome_of(settings: Settings, specialist: str, folder: Path, **params: Any)
 
 
 def test_make_run_is_done_by_the_specialists_of_the_folder(settings: Settings) -> None:
-    feature = feature_file.read(ROOT / "examples" / "self_check.yaml", settings.limits)
+    feature = reader.read(ROOT / "examples" / "self_check.yaml", settings.limits)
     routes = routing.route(feature, settings)
 
     used = {routes[task.id].specialist for task in feature.tasks if not task.run}

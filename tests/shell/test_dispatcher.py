@@ -8,13 +8,14 @@ import logging
 import fakeredis
 import pytest
 
-from orchestrator import errors, planner, routing
-from orchestrator.celery import App
-from orchestrator.dispatcher import Dispatcher
-from orchestrator.keys import Keys
-from orchestrator.lifecycle import Announce, Facts, Publish, Wake
-from orchestrator.models import Feature
-from orchestrator.store import Store
+from orchestrator.engine.app import App
+from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature
+from orchestrator.model.lifecycle import Announce, Facts, Publish, Wake
+from orchestrator.planning import planner, routing
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import NOWHERE, app_with, messages

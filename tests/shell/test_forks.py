@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import config, connections, forks
-from orchestrator.store import Store
+from orchestrator.config.settings import Settings
+from orchestrator.state import connections, forks
+from orchestrator.state.store import Store
 from tests.redis_server import serve
 from tests.waiting import wait_until
 
@@ -19,7 +20,7 @@ from tests.waiting import wait_until
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     with serve(tmp_path / "redis") as url:
-        settings = config.Settings.model_validate({"redis": {"url": url}})
+        settings = Settings.model_validate({"redis": {"url": url}})
         yield connections.open_store(settings)
 
 

@@ -15,11 +15,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from orchestrator import drawing, errors, feature_file, picture, planner, routing
-from orchestrator.config import Settings
-from orchestrator.models import Feature
-from orchestrator.report import plans
-from orchestrator.sections import Limits
+from orchestrator.config.sections import Limits
+from orchestrator.config.settings import Settings
+from orchestrator.feature_file import reader
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature
+from orchestrator.planning import planner, routing
+from orchestrator.report import drawing, picture, plan_text
 
 HOSTILE_TEXTS = (
     "", " ", "\t", "[red]x[/red]", "[link=file:///etc/passwd]x[/link]", "\x1b[2J\x1b[31m", "\x9b31m", "\a\b\r\n",
@@ -120,14 +122,14 @@ def work_through(data: bytes, is_json: bool) -> list[str]:
     Raises:
         OrchestratorError: It is refused somewhere on the way.
     """
-    feature = feature_file.parse(data, Limits(), json=is_json)
+    feature = reader.parse(data, Limits(), json=is_json)
     plan = planner.plan(feature, 5)
     assert set(routing.route(feature, Settings())) == {task.id for task in feature.tasks}
     assert Feature.model_validate_json(feature.model_dump_json()) == feature
     found = picture.folded(picture.whole(feature, [batch.tasks for batch in plan.batches]))
     drawn = drawing.svg(found)
     assert "<script" not in drawn
-    return [*plans.plan_lines(plan), drawing.mermaid(found), drawing.dot(found), drawn]
+    return [*plan_text.plan_lines(plan), drawing.mermaid(found), drawing.dot(found), drawn]
 
 
 @settings(max_examples=300)
@@ -181,8 +183,10 @@ def depends(each: int, name: str, others: range | None) -> str:
 
 READ_AND_PLAN = """
 import sys
-from orchestrator import errors, feature_file, planner
-from orchestrator.sections import Limits
+from orchestrator.model import errors
+from orchestrator.feature_file import reader
+from orchestrator.planning import planner
+from orchestrator.config.sections import Limits
 try:
     feature = feature_file.parse(sys.stdin.buffer.read(), Limits(), json=sys.argv[1] == "json")
     planner.plan(feature, 5)

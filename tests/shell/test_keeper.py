@@ -13,16 +13,18 @@ from celery.concurrency import thread
 from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 
-from orchestrator import lifecycle, planner, routing
-from orchestrator.celery import App
-from orchestrator.dispatcher import Dispatcher
-from orchestrator.flows import SHIPPED_FLOWS, Flow
-from orchestrator.keeper import Keeper
-from orchestrator.models import Retries, RetryLater
-from orchestrator.sections import Recovery
-from orchestrator.store import Store
-from orchestrator.tasks import attempt_of
-from orchestrator.waker import Waker
+from orchestrator.config.sections import Recovery
+from orchestrator.engine.app import App
+from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.engine.keeper import Keeper
+from orchestrator.engine.tasks import attempt_of
+from orchestrator.engine.timer import Waker
+from orchestrator.model import lifecycle
+from orchestrator.model.flows import SHIPPED_FLOWS, Flow
+from orchestrator.model.outcome import RetryLater
+from orchestrator.model.task import Retries
+from orchestrator.planning import planner, routing
+from orchestrator.state.store import Store
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import app_with, messages

@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator import canvas, config, errors, lifecycle, monitor, supervisor
-from orchestrator.config import Settings
-from orchestrator.monitor import format_task
-from orchestrator.sections import RedisSettings
+from orchestrator.config import configuration
+from orchestrator.config.sections import RedisSettings
+from orchestrator.config.settings import Settings
+from orchestrator.engine import canvas, flower_config
+from orchestrator.engine.flower_config import format_task
+from orchestrator.local import processes
+from orchestrator.model import errors, lifecycle
 from tests.redis_tcp import free_port
 from tests.waiting import wait_until
 
@@ -62,15 +65,15 @@ def options(**given: Any) -> SimpleNamespace:
 
 
 ON_A_NETWORK = Settings(redis=RedisSettings(url="redis://redis.example:6379/0"))
-OPEN = {monitor.OPEN_API: "true"}
+OPEN = {flower_config.OPEN_API: "true"}
 
 
 def test_an_open_api_beside_the_private_redis_is_refused() -> None:
-    with pytest.raises(errors.UnsafeFlower, match=monitor.OPEN_API):
-        monitor.check(options(), Settings(), OPEN)
-    monitor.check(options(basic_auth=["me:secret"]), Settings(), OPEN)
-    monitor.check(options(), ON_A_NETWORK, OPEN)
-    monitor.check(options(), Settings(), {monitor.OPEN_API: "false"})
+    with pytest.raises(errors.UnsafeFlower, match=flower_config.OPEN_API):
+        flower_config.check(options(), Settings(), OPEN)
+    flower_config.check(options(basic_auth=["me:secret"]), Settings(), OPEN)
+    flower_config.check(options(), ON_A_NETWORK, OPEN)
+    flower_config.check(options(), Settings(), {flower_config.OPEN_API: "false"})
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_an_open_api_beside_the_private_redis_is_refused() -> None:
 def test_an_open_address_without_a_password_is_warned_of(
     given: dict[str, Any], warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monitor.check(options(**given), Settings(), {})
+    flower_config.check(options(**given), Settings(), {})
     assert bool(caplog.records) == warned
 
 
@@ -104,7 +107,7 @@ def test_an_open_address_without_a_password_is_warned_of(
     ],
 )
 def test_a_host_that_it_is_not_is_strange(host: str, given: dict[str, Any], strange: bool) -> None:
-    assert monitor.is_strange(host, options(**given)) is strange
+    assert flower_config.is_strange(host, options(**given)) is strange
 
 
 def start(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -142,11 +145,11 @@ def test_flower_answers_to_this_machine_alone(tmp_path: Path, monkeypatch: pytes
     port = free_port()
     # Without --address: as the README starts it
     command = ["-A", "orchestrator", "flower", f"--port={port}"]
-    with supervisor.celery(config.load(), command, tmp_path / "log") as flower:
+    with processes.celery(configuration.load(), command, tmp_path / "log") as flower:
         wait_until(lambda: flower.poll() is not None or answer(port, "localhost") == 200)
         assert answer(port, "localhost") == 200
         assert answer(port, "evil.example") == 403
-        for way in monitor.STARTS:
+        for way in flower_config.STARTS:
             assert answer(port, "localhost", f"/api/task/{way}/reviewer.standalone", "POST") == 403
         listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()]
         assert f"0100007F:{port:04X}" in listening

@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
-from orchestrator import outage
+from orchestrator.state import outage
 
 
 @pytest.fixture(autouse=True)

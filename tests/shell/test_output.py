@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from orchestrator.config import Settings
-from orchestrator.models import Completed, Failed, FailureCause, Outcome
-from orchestrator.sections import Limits, SpecialistSettings
+from orchestrator.config.sections import Limits, SpecialistSettings
+from orchestrator.config.settings import Settings
+from orchestrator.model.outcome import Completed, Failed, FailureCause, Outcome
 from orchestrator.specialists import Context, output, registry
 from tests.full_disk import fill, small_disk
 from tests.shell.contexts import a_context

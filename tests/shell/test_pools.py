@@ -8,7 +8,8 @@ import pytest
 from celery.concurrency import prefork, solo, thread
 from celery.concurrency.base import BasePool
 
-from orchestrator import errors, pools
+from orchestrator.engine import pools
+from orchestrator.model import errors
 
 
 class OfSomebody(BasePool):

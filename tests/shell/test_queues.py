@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator import queues
-from orchestrator.celery import App
-from orchestrator.sections import RedisSettings, SpecialistSettings
+from orchestrator.config.sections import RedisSettings, SpecialistSettings
+from orchestrator.engine import queues
+from orchestrator.engine.app import App
 from tests.shell.brokers import app_with, messages
 
 REDIS = RedisSettings(url="redis://127.0.0.1:1", prefix="shop")

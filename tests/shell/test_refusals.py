@@ -17,13 +17,17 @@ from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 from typer.testing import CliRunner
 
-from orchestrator import config, doctor, errors, outage, records, refusals, rights
 from orchestrator.cli.app import app
-from orchestrator.client import Client
-from orchestrator.doctor import Finding, Level
-from orchestrator.models import Feature
-from orchestrator.scripts import sources
-from orchestrator.sections import RedisSettings
+from orchestrator.client.client import Client
+from orchestrator.config import configuration
+from orchestrator.config.folder import FILE, FOLDER
+from orchestrator.config.sections import RedisSettings
+from orchestrator.local import doctor
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature
+from orchestrator.model.finding import Finding, Level
+from orchestrator.state import outage, reader, refusals, rights
+from orchestrator.state.scripts import sources
 from tests.redis_tcp import free_port, serve_tcp
 
 SECRET = "what the task is about 8Qx"
@@ -47,10 +51,10 @@ def serve(tmp_path: Path) -> Iterator[Enter]:
             port = free_port()
             ready = f"redis://127.0.0.1:{port}/0?protocol=2"
             stack.enter_context(serve_tcp(tmp_path / "server", f"port {port}", *lines, ready=ready))
-            folder = tmp_path / "project" / config.FOLDER
+            folder = tmp_path / "project" / FOLDER
             folder.mkdir(parents=True)
             url = f"redis://{account}127.0.0.1:{port}/0"
-            configure(folder / config.FILE, url)
+            configure(folder / FILE, url)
             stack.enter_context(contextlib.chdir(folder.parent))
             return redis.Redis.from_url(ready, decode_responses=True)
 
@@ -59,7 +63,7 @@ def serve(tmp_path: Path) -> Iterator[Enter]:
 
 def refused() -> errors.RedisRefuses:
     """What an enqueue is told. The command line is told the same."""
-    with Client(config.load()) as client, pytest.raises(errors.RedisRefuses) as caught:
+    with Client(configuration.load()) as client, pytest.raises(errors.RedisRefuses) as caught:
         client.enqueue(FEATURE)
     assert SECRET not in str(caught.value)
     assert "\n" in str(caught.value)
@@ -73,7 +77,7 @@ def refused() -> errors.RedisRefuses:
 
 
 def findings() -> dict[str, Finding]:
-    return {finding.name: finding for finding in doctor.examine(config.load())}
+    return {finding.name: finding for finding in doctor.examine(configuration.load())}
 
 
 @pytest.mark.real
@@ -192,7 +196,7 @@ def test_a_wrong_password_a_missing_one_and_a_database_that_is_not_there(serve: 
     server = serve("user amy on >pw ~* &* +@all", account="amy:wrong@")
     assert refused().code == "WRONGPASS"
 
-    file = Path(config.FOLDER) / config.FILE
+    file = Path(FOLDER) / FILE
     port = server.connection_pool.connection_kwargs["port"]
     configure(file, f"redis://127.0.0.1:{port}/99")
     assert refused().code == "DATABASE"
@@ -295,9 +299,9 @@ def test_who_waits_outlasts_what_passes_in_either_form(monkeypatch: pytest.Monke
 
 
 def test_a_right_that_is_missing_is_no_fault_of_the_feature() -> None:
-    with pytest.raises(redis.ResponseError), records.readable("auth"):
+    with pytest.raises(redis.ResponseError), reader.readable("auth"):
         raise redis.exceptions.NoPermissionError(
             "User orchestrator has no permissions to run the 'hscan' command."
         )
-    with pytest.raises(errors.UnreadableFeature), records.readable("auth"):
+    with pytest.raises(errors.UnreadableFeature), reader.readable("auth"):
         raise redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator import errors
-from orchestrator.config import Settings
-from orchestrator.models import Task
+from orchestrator.config.settings import Settings
+from orchestrator.model import errors
+from orchestrator.model.task import Task
 from orchestrator.specialists import (
     Completed,
     Context,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from orchestrator.respawn import PAUSES, Respawn, Watch
+from orchestrator.engine.respawn import PAUSES, Respawn, Watch
 
 
 class Pool:

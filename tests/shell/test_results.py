@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 from celery.exceptions import TimeoutError as NoResultInTime
 
-from orchestrator import celery, identifiers
-from orchestrator.config import Settings
-from orchestrator.models import Completed, Failed, Outcome
-from orchestrator.sections import RedisSettings
-from orchestrator.store import Store
+from orchestrator.config.sections import RedisSettings
+from orchestrator.config.settings import Settings
+from orchestrator.engine.app import create
+from orchestrator.model import identifiers
+from orchestrator.model.outcome import Completed, Failed, Outcome
+from orchestrator.state.store import Store
 from tests.core.factories import task
 from tests.store.factories import Run, launched
 
-APP = celery.create(Settings(redis=RedisSettings(url="redis://nowhere:1/0")))
+APP = create(Settings(redis=RedisSettings(url="redis://nowhere:1/0")))
 TASK = "@babel/core"
 
 

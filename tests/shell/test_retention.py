@@ -10,14 +10,18 @@ import fakeredis
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import errors, folders, identifiers, planner, private, routing
 from orchestrator.cli.app import app
-from orchestrator.client import Client
-from orchestrator.config import FOLDER, Settings
-from orchestrator.folders import mark, orphans
-from orchestrator.keys import Keys
-from orchestrator.models import Completed
-from orchestrator.store import Store
+from orchestrator.client.client import Client
+from orchestrator.config import private
+from orchestrator.config.folder import FOLDER
+from orchestrator.config.settings import Settings
+from orchestrator.model import errors, identifiers
+from orchestrator.model.outcome import Completed
+from orchestrator.planning import planner, routing
+from orchestrator.state import folders
+from orchestrator.state.folders import mark, orphans
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 from tests.core import factories
 from tests.core.factories import task
 from tests.store.factories import Run

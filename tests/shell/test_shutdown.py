@@ -14,8 +14,8 @@ from typing import Any
 import billiard
 import pytest
 
-from orchestrator import shutdown
-from orchestrator.shutdown import Residents, Shutdown, WorkerEnds, heard, interruptible
+from orchestrator.engine import shutdown
+from orchestrator.engine.shutdown import Residents, Shutdown, WorkerEnds, heard, interruptible
 
 
 @pytest.fixture

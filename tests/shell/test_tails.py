@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator import tails
-from orchestrator.config import Settings
-from orchestrator.models import Tail
-from orchestrator.store import Store
-from orchestrator.tails import KEPT, Tails, log_file
+from orchestrator.config.settings import Settings
+from orchestrator.model.progress import Tail
+from orchestrator.state import tails
+from orchestrator.state.store import Store
+from orchestrator.state.tails import KEPT, Tails, log_file
 from tests.store.factories import Run, launched
 
 SECRET = "s3cr3t-one"

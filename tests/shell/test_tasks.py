@@ -16,27 +16,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from pydantic import ValidationError
 
-from orchestrator import planner, routing, shutdown, tasks
-from orchestrator.config import Settings
-from orchestrator.flows import FeatureEvent
-from orchestrator.lifecycle import Attempts
-from orchestrator.models import (
-    Blocked,
-    Completed,
-    Failed,
-    FailureCause,
-    Feature,
-    FeatureStatus,
-    Outcome,
-    TaskStatus,
-)
-from orchestrator.sections import RedisSettings, SpecialistSettings
+from orchestrator.config.sections import RedisSettings, SpecialistSettings
+from orchestrator.config.settings import Settings
+from orchestrator.engine import shutdown, tasks
+from orchestrator.engine.standalone import Alone
+from orchestrator.engine.tasks import Dependencies, Shell
+from orchestrator.engine.visibility import TaskFailed, TaskStopped
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.model.flows import FeatureEvent
+from orchestrator.model.lifecycle import Attempts
+from orchestrator.model.outcome import Blocked, Completed, Failed, FailureCause, Outcome
+from orchestrator.model.task import TaskStatus
+from orchestrator.planning import planner, routing
 from orchestrator.specialists import Context
 from orchestrator.specialists.python import alarm
-from orchestrator.standalone import Alone
-from orchestrator.store import Store
-from orchestrator.tasks import Dependencies, Shell
-from orchestrator.visibility import TaskFailed, TaskStopped
+from orchestrator.state.store import Store
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import NOWHERE, app_with, messages

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator import doctor, threads
-from orchestrator.keeper import Keeper
-from orchestrator.threads import Thread
-from orchestrator.workers import Worker
+from orchestrator.engine.keeper import Keeper
+from orchestrator.local import doctor
+from orchestrator.state import threads
+from orchestrator.state.threads import Thread
+from orchestrator.state.workers import Worker
 from tests.shell.test_keeper import keeper  # noqa: F401  a fixture
 from tests.waiting import wait_until
 

@@ -10,9 +10,11 @@ import celery
 import pytest
 from celery import signals
 
-from orchestrator import errors, planner, routing, tracing
-from orchestrator.dispatcher import Dispatcher
-from orchestrator.store import Store
+from orchestrator.engine import tracing
+from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.model import errors
+from orchestrator.planning import planner, routing
+from orchestrator.state.store import Store
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import app_with, messages

@@ -15,7 +15,8 @@ import pytest
 import redis
 from kombu import Connection, Queue
 
-from orchestrator import broker, transport, urls
+from orchestrator.config import urls
+from orchestrator.engine import broker, transport
 from tests.redis_server import client_of, find_binaries, serve
 from tests.waiting import wait_until
 

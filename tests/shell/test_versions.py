@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 from celery.concurrency.prefork import TaskPool
 
-from orchestrator import cli, errors, planner, retention, routing, schema
-from orchestrator.flows import FeatureEvent
-from orchestrator.keeper import Keeper
-from orchestrator.models import Feature
-from orchestrator.sections import Recovery
-from orchestrator.store import Store
-from orchestrator.tasks import Shell
-from orchestrator.visibility import TaskFailed, TaskStopped
+from orchestrator import cli
+from orchestrator.config.sections import Recovery
+from orchestrator.engine.keeper import Keeper
+from orchestrator.engine.tasks import Shell
+from orchestrator.engine.visibility import TaskFailed, TaskStopped
+from orchestrator.model import errors
+from orchestrator.model.feature import Feature
+from orchestrator.model.flows import FeatureEvent
+from orchestrator.planning import planner, routing
+from orchestrator.state import retention, schema
+from orchestrator.state.store import Store
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import app_with
@@ -225,7 +228,7 @@ def test_a_status_of_a_newer_version_is_shown_as_it_is(shell: Shell, orchestrato
 
 
 def test_a_client_lists_what_it_can_read_in_silence_and_the_rest_where_it_is_asked(shell: Shell) -> None:
-    from orchestrator.client import Client
+    from orchestrator.client.client import Client
 
     launch(shell, "newer", schema=NEXT)
     launch(shell, "sound")

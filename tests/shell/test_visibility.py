@@ -10,8 +10,8 @@ from billiard.einfo import ExceptionInfo
 from celery import exceptions
 from celery.utils.serialization import get_pickleable_exception
 
-from orchestrator.models import Blocked, Cancelled, Completed, Failed, FailureCause, RetryLater
-from orchestrator.visibility import CanvasStopped, TaskFailed, TaskStopped, conceal, end
+from orchestrator.engine.visibility import CanvasStopped, TaskFailed, TaskStopped, conceal, end
+from orchestrator.model.outcome import Blocked, Cancelled, Completed, Failed, FailureCause, RetryLater
 
 
 class Particular(Exception):

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import redis
 
-from orchestrator import planner, routing
-from orchestrator.config import Settings
-from orchestrator.store import Store
-from orchestrator.tasks import attempt_of
-from orchestrator.watchdog import Watchdog, delivery_of
+from orchestrator.config.settings import Settings
+from orchestrator.engine.tasks import attempt_of
+from orchestrator.engine.watchdog import Watchdog, delivery_of
+from orchestrator.planning import planner, routing
+from orchestrator.state.store import Store
 from tests.core import factories
 from tests.core.factories import task
 

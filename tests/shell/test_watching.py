@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator import config, errors
-from orchestrator.client import Client, Handle
-from orchestrator.models import FeatureStatus
-from orchestrator.sections import Recovery
+from orchestrator.client.client import Client, Handle
+from orchestrator.config.folder import FILE, FOLDER
+from orchestrator.config.sections import Recovery
+from orchestrator.model import errors
+from orchestrator.model.feature import FeatureStatus
 from tests.redis_server import KilledRedis, client_of, find_binaries, killable
 from tests.shell.test_cli_live import PATIENCE, Project, ended, on_terminal, until
 from tests.shell.test_client import a_feature, settings_on, work
@@ -102,13 +103,13 @@ def test_a_wait_without_a_timeout_ends_when_an_outage_has_lasted_too_long(server
 
 
 def project_on(server: KilledRedis, folder: Path, outage: str = "1h") -> Project:
-    (folder / config.FOLDER).mkdir()
+    (folder / FOLDER).mkdir()
     settings = {
         "redis": {"url": server.url},
         "trust": {"inline_commands": True},
         "recovery": {"outage": outage},
     }
-    (folder / config.FOLDER / config.FILE).write_text(yaml.safe_dump(settings), "utf-8")
+    (folder / FOLDER / FILE).write_text(yaml.safe_dump(settings), "utf-8")
     return Project(folder)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config import Settings
-from orchestrator.worker_log import JsonFormatter, Logging
+from orchestrator.config.settings import Settings
+from orchestrator.engine.worker_log import JsonFormatter, Logging
 from tests.shell.contexts import a_context
 
 

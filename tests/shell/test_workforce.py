@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator import planner, routing, supervisor
 from orchestrator.cli import workforce
-from orchestrator.config import Settings
-from orchestrator.store import Store
-from orchestrator.workers import SILENT_SECONDS, Worker
+from orchestrator.config.settings import Settings
+from orchestrator.local import processes
+from orchestrator.planning import planner, routing
+from orchestrator.state.store import Store
+from orchestrator.state.workers import SILENT_SECONDS, Worker
 from tests.core.factories import feature, task
 
 BUSY = Worker(id="solo@here/1", name="solo@here", pid=os.getpid(), processes=1, queues=("reviewer",))
@@ -87,8 +88,8 @@ def test_the_worker_that_is_brought_is_as_wide_as_the_feature(
         brought["processes"] = processes
         yield SimpleNamespace(poll=lambda: 0)
 
-    monkeypatch.setattr(supervisor, "worker", worker)
-    monkeypatch.setattr(supervisor, "stop", lambda process, at_once: None)
+    monkeypatch.setattr(processes, "worker", worker)
+    monkeypatch.setattr(processes, "stop", lambda process, at_once: None)
     wide = feature(*(task(f"T{number}") for number in range(tasks)), max_parallel_tasks=cap)
     settings = Settings()
     store.enqueue("wide", planner.plan(wide), routing.route(wide, settings))

@@ -9,8 +9,8 @@ import fakeredis
 import pytest
 import redis
 
-from orchestrator.keys import Keys
-from orchestrator.store import Store
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 from tests.redis_server import client_of, find_binaries, name_of, serve
 
 FAKE = "fakeredis"

@@ -8,11 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator import lifecycle, planner
-from orchestrator.flows import SHIPPED_FLOWS, WORKING, FeatureEvent, Flow, TaskEvent
-from orchestrator.lifecycle import Attempts, Facts, Move
-from orchestrator.models import Completed, Feature, FeatureStatus, Outcome, Plan, Retries, Route, TaskStatus
-from orchestrator.store import Grant, Store
+from orchestrator.model import lifecycle
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.model.flows import SHIPPED_FLOWS, WORKING, FeatureEvent, Flow, TaskEvent
+from orchestrator.model.lifecycle import Attempts, Facts, Move
+from orchestrator.model.outcome import Completed, Outcome
+from orchestrator.model.plan import Plan, Route
+from orchestrator.model.task import Retries, TaskStatus
+from orchestrator.planning import planner
+from orchestrator.state.store import Grant, Store
 from tests.core import factories
 
 FEATURE_ID = "auth"

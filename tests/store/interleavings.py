@@ -27,12 +27,14 @@ from typing import Any
 
 import redis
 
-from orchestrator import errors, lifecycle
-from orchestrator.flows import TaskEvent
-from orchestrator.keys import Keys
-from orchestrator.lifecycle import Attempts, Launch
-from orchestrator.models import Completed, Failed, Feature, FeatureStatus, Outcome, Retries, Strategy, Task
-from orchestrator.store import Store
+from orchestrator.model import errors, lifecycle
+from orchestrator.model.feature import Feature, FeatureStatus, Strategy
+from orchestrator.model.flows import TaskEvent
+from orchestrator.model.lifecycle import Attempts, Launch
+from orchestrator.model.outcome import Completed, Failed, Outcome
+from orchestrator.model.task import Retries, Task
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 from tests.core import factories
 from tests.redis_server import client_of, find_binaries, serve
 from tests.store.factories import FLOW, LEASE, Run, check, enqueue

@@ -10,24 +10,16 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orchestrator import errors, lifecycle
-from orchestrator.client import Client, Handle
-from orchestrator.config import Settings
+from orchestrator.client.client import Client, Handle
+from orchestrator.config.sections import RedisSettings, SpecialistSettings, Trust
+from orchestrator.config.settings import Settings
 from orchestrator.contract import needs
-from orchestrator.keys import Keys
-from orchestrator.models import (
-    Blocked,
-    Cancelled,
-    Completed,
-    Failed,
-    FeatureStatus,
-    Outcome,
-    Strategy,
-    Task,
-    TaskStatus,
-)
-from orchestrator.sections import RedisSettings, SpecialistSettings, Trust
-from orchestrator.store import Store
+from orchestrator.model import errors, lifecycle
+from orchestrator.model.feature import FeatureStatus, Strategy
+from orchestrator.model.outcome import Blocked, Cancelled, Completed, Failed, Outcome
+from orchestrator.model.task import Task, TaskStatus
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 from tests.chaos import checker
 from tests.chaos.history import Story
 from tests.core import factories

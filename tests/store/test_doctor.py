@@ -12,12 +12,17 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from orchestrator import doctor, embedded, errors, schema, urls
-from orchestrator.config import FOLDER, Settings
-from orchestrator.doctor import Finding, Level
-from orchestrator.keys import Keys
-from orchestrator.sections import BrokerSettings, RedisSettings
-from orchestrator.store import Store
+from orchestrator.config import urls
+from orchestrator.config.folder import FOLDER
+from orchestrator.config.sections import BrokerSettings, RedisSettings
+from orchestrator.config.settings import Settings
+from orchestrator.local import doctor
+from orchestrator.model import errors
+from orchestrator.model.finding import Finding, Level
+from orchestrator.state import embedded, schema
+from orchestrator.state.durability import _persistence
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 from tests.redis_server import client_of, find_binaries, name_of, serve
 
 NOBODY_LISTENS = "redis://:secret@127.0.0.1:1/0"
@@ -234,7 +239,7 @@ def test_a_broker_that_fails_in_a_way_of_its_own_is_a_problem(
     def ask() -> None:
         raise FileNotFoundError(2, "No such file or directory", "data_in")  # as kombu's transport of files
 
-    monkeypatch.setattr("orchestrator.doctor._ask_the_workers", ask)
+    monkeypatch.setattr("orchestrator.local.doctor._ask_the_workers", ask)
     workers = found(settings_for(url))["workers"]
     assert workers.level is Level.PROBLEM
     assert workers.text == "they cannot be asked (FileNotFoundError)"
@@ -299,7 +304,7 @@ def test_clocks_apart_are_a_warning(here: float, level: Level, words: str) -> No
 
 def test_a_disk_that_cannot_be_written_is_a_problem() -> None:
     client: Any = None
-    finding = doctor._persistence({"aof_enabled": 1, "aof_last_write_status": "err"}, client)
+    finding = _persistence({"aof_enabled": 1, "aof_last_write_status": "err"}, client)
 
     assert finding.level is Level.PROBLEM
 

@@ -17,9 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import embedded, errors
-from orchestrator.config import FOLDER, Settings
-from orchestrator.sections import RedisSettings
+from orchestrator.config.folder import FOLDER
+from orchestrator.config.sections import RedisSettings
+from orchestrator.config.settings import Settings
+from orchestrator.model import errors
+from orchestrator.state import embedded
 from tests.redis_server import client_of, find_binaries, name_of, serve
 from tests.waiting import wait_until
 
@@ -28,8 +30,8 @@ pytestmark = pytest.mark.real
 # Uses the server of the working folder, says so, and goes on until its input ends.
 USER = """
 import sys
-from orchestrator import embedded
-from orchestrator.config import Settings
+from orchestrator.state import embedded
+from orchestrator.config.settings import Settings
 print(embedded.connect(Settings()), flush=True)
 sys.stdin.read()
 """

@@ -10,24 +10,17 @@ from typing import Any
 
 import pytest
 
-from orchestrator import errors, flows, growth, lifecycle, planner
-from orchestrator import store as stores
-from orchestrator.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
-from orchestrator.growth import Shape
-from orchestrator.lifecycle import Facts
-from orchestrator.models import (
-    Blocked,
-    Completed,
-    Failed,
-    FeatureStatus,
-    Outcome,
-    Retries,
-    Route,
-    Strategy,
-    Task,
-    TaskStatus,
-)
-from orchestrator.store import Store
+from orchestrator.model import errors, flows, lifecycle
+from orchestrator.model.feature import FeatureStatus, Strategy
+from orchestrator.model.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
+from orchestrator.model.lifecycle import Facts
+from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome
+from orchestrator.model.plan import Route
+from orchestrator.model.task import Retries, Task, TaskStatus
+from orchestrator.planning import extension, planner
+from orchestrator.planning.extension import Shape
+from orchestrator.state import store as stores
+from orchestrator.state.store import Store
 from tests.core.factories import feature, task
 
 FLOW = Flow("hotfix", flows.SHIPPED_FLOWS["hotfix"])
@@ -81,8 +74,8 @@ class Run:
         """It grows; `meanwhile` happens once between the look at it and the change. What was launched by it."""
         waiting = [meanwhile] if meanwhile else []
 
-        def decide(shape: Shape) -> growth.Growth:
-            decided = growth.grow(shape, tasks, dependencies, note)
+        def decide(shape: Shape) -> extension.Growth:
+            decided = extension.grow(shape, tasks, dependencies, note)
             if waiting:
                 waiting.pop()()
             return decided
@@ -392,9 +385,9 @@ def test_a_feature_that_changes_each_time_is_given_up(store: Store, monkeypatch:
     monkeypatch.setattr(stores, "GROWTH_TRIES", 3)
     run = launched(store, task("T1"))
 
-    def decide(shape: Shape) -> growth.Growth:
+    def decide(shape: Shape) -> extension.Growth:
         store.client.hincrby(run.keys.meta, "grown", 1)
-        return growth.grow(shape, [task("N")])
+        return extension.grow(shape, [task("N")])
 
     with pytest.raises(errors.GrowthContested) as contested:
         store.grow("auth", decide, lambda tasks: {"N": BUILDER})

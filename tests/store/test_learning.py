@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator import growth, lifecycle, planner, sketch
-from orchestrator.flows import TaskEvent
-from orchestrator.lifecycle import Attempts
-from orchestrator.models import Completed, Failed, Outcome, Retries, Strategy, Task
-from orchestrator.store import Store
+from orchestrator.model import lifecycle
+from orchestrator.model.feature import Strategy
+from orchestrator.model.flows import TaskEvent
+from orchestrator.model.lifecycle import Attempts
+from orchestrator.model.outcome import Completed, Failed, Outcome
+from orchestrator.model.task import Retries, Task
+from orchestrator.planning import extension, planner, sketch
+from orchestrator.state.store import Store
 from tests.core.factories import feature, task
 from tests.store.factories import FLOW, Run, launched, routes_of
 
@@ -107,7 +110,9 @@ def test_a_feature_that_grows_keeps_what_was_learned_of_its_tasks(store: Store) 
     store.enqueue("again", plan, routes_of(plan.feature))
     store.cascade("again")
     new = task("T2", "T1", estimate="5m")
-    store.grow("again", lambda shape: growth.grow(shape, [new]), lambda tasks: routes_of(feature(task("T2"))))
+    store.grow(
+        "again", lambda shape: extension.grow(shape, [new]), lambda tasks: routes_of(feature(task("T2")))
+    )
     assert store.progress("again").batch_due
     assert store.progress("again").expected_end
 

@@ -18,13 +18,13 @@ from typing import Any
 import fakeredis
 import pytest
 
-from orchestrator import notification, notifier, targets
-from orchestrator.flows import FeatureEvent
-from orchestrator.models import Event
-from orchestrator.notifier import Cursors, Notifier
-from orchestrator.sections import Notification
-from orchestrator.store import Store
-from orchestrator.targets import Command, Webhook
+from orchestrator.config.sections import Notification
+from orchestrator.model.event import Event
+from orchestrator.model.flows import FeatureEvent
+from orchestrator.notify import rules, sender, targets
+from orchestrator.notify.sender import Cursors, Notifier
+from orchestrator.notify.targets import Command, Webhook
+from orchestrator.state.store import Store
 from tests.core import factories as features
 from tests.store import factories
 from tests.waiting import wait_until
@@ -33,7 +33,7 @@ PATIENCE = 60.0
 """Seconds after which a test gives up. No verdict depends on it otherwise."""
 
 LEADER = "w1@host"
-MESSAGE = notification.message(
+MESSAGE = rules.message(
     "login-1",
     "Login",
     Event(id="1-0", time=1.0, event="work_failed", task="T3", target="failed", cause="timeout"),
@@ -167,7 +167,7 @@ def test_a_feature_leaves_when_it_is_over_and_its_last_event_is_told(led: Store,
 
     assert friend.ids[-1] == ("auth", "feature_cancelled")
     assert friend.told[-1]["note"] == "not needed"
-    assert led.client.hkeys(told.cursors.key) == [notifier.SEEN]
+    assert led.client.hkeys(told.cursors.key) == [sender.SEEN]
     assert len(friend.told) == len(led.events("auth"))
 
 
@@ -206,7 +206,7 @@ def test_a_feature_that_is_newer_than_the_index_was_read_stays_until_it_was(
     led.client.zadd(led.keys.features, {"auth": created})
     tell_all(told)
     tell_all(told)
-    assert led.client.hkeys(told.cursors.key) == [notifier.SEEN]
+    assert led.client.hkeys(told.cursors.key) == [sender.SEEN]
     assert len(friend.told) == len(led.events("auth"))
 
 
@@ -227,7 +227,7 @@ def test_many_short_features_are_each_told_once(led: Store, friend: Friend) -> N
     assert sorted(friend.ids) == sorted(
         (f"f{number}", event) for number in range(20) for event in ("feature_enqueued", "feature_cancelled")
     )
-    assert led.client.hkeys(told.cursors.key) == [notifier.SEEN]
+    assert led.client.hkeys(told.cursors.key) == [sender.SEEN]
 
 
 def test_a_new_notification_tells_of_what_goes_on_and_not_of_what_was_over_before(
@@ -267,12 +267,12 @@ def test_a_feature_that_cannot_be_read_holds_up_no_other(
 def test_a_feature_with_much_to_tell_lets_the_others_have_their_turn(led: Store, friend: Friend) -> None:
     begin(led, "a")
     begin(led, "b")
-    for _ in range(notifier.TURN * 2):
+    for _ in range(sender.TURN * 2):
         led.client.xadd(led.keys.feature("a").events, {"event": "cap_changed"})
 
     make(led, friend).tell()
 
-    assert [feature for feature, _ in friend.ids] == ["a"] * notifier.TURN + ["b"] * 3
+    assert [feature for feature, _ in friend.ids] == ["a"] * sender.TURN + ["b"] * 3
 
 
 # Who tells
@@ -369,7 +369,7 @@ def test_waits_grow_from_try_to_try(led: Store, friend: Friend) -> None:
         # The jitter takes up to half of it away.
         assert wait.due - before >= whole / 2
         assert wait.due - after <= whole
-        told.waits["auth"] = notifier.Wait(wait.event, wait.tries, 0.0)
+        told.waits["auth"] = sender.Wait(wait.event, wait.tries, 0.0)
 
     assert told.waits["auth"].tries == 4
     assert friend.told == []
@@ -441,7 +441,7 @@ def test_each_notification_of_the_settings_has_a_memory_of_its_own_that_its_orde
 ) -> None:
     def keys(*told: dict[str, Any]) -> list[str]:
         read = [Notification.model_validate(one) for one in told]
-        return [each.cursors.key for each in notifier.open_notifiers(led, read, LEADER, pause=1.0)]
+        return [each.cursors.key for each in sender.open_notifiers(led, read, LEADER, pause=1.0)]
 
     log = {"events": ["*"], "log": True}
     hook = {"events": ["*"], "webhook": "https://hooks.example.com/secret-path"}
@@ -463,7 +463,7 @@ def test_the_log_gets_a_warning_for_trouble_and_a_line_of_information_else(
     opened = Event(id="2-0", time=1.0, event="batch_opened", batch=1, total=2)
 
     assert targets.Log().send(MESSAGE) is None
-    assert targets.Log().send(notification.message("login-1", "Login", opened)) is None
+    assert targets.Log().send(rules.message("login-1", "Login", opened)) is None
 
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
@@ -589,7 +589,7 @@ def test_a_webhook_gets_the_event_as_signed_json() -> None:
     assert headers["Content-Type"] == "application/json"
     assert headers["X-Orchestrator-Event"] == "work_failed"
     timestamp = headers["X-Orchestrator-Timestamp"]
-    assert headers["X-Orchestrator-Signature"] == notification.signature("key", timestamp, body)
+    assert headers["X-Orchestrator-Signature"] == rules.signature("key", timestamp, body)
 
 
 def test_without_a_secret_nothing_is_signed_and_a_user_in_the_url_is_sent_as_one() -> None:

@@ -7,23 +7,22 @@ from functools import partial
 import pytest
 import redis
 
-from orchestrator import errors, lifecycle
-from orchestrator.flows import TaskEvent
-from orchestrator.lifecycle import BatchTally
-from orchestrator.models import (
+from orchestrator.model import errors, lifecycle
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.flows import TaskEvent
+from orchestrator.model.lifecycle import BatchTally
+from orchestrator.model.outcome import (
     Blocked,
     BlockKind,
     Cancelled,
     Completed,
     Failed,
     FailureCause,
-    FeatureStatus,
     Outcome,
-    Retries,
     RetryLater,
-    TaskStatus,
 )
-from orchestrator.store import Store
+from orchestrator.model.task import Retries, TaskStatus
+from orchestrator.state.store import Store
 from tests.core.factories import task
 from tests.store.factories import FLOW, LEASE, Run, check, launched, read
 

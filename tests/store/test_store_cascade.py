@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator import errors
-from orchestrator.models import Blocked, Failed, FeatureStatus, RetryLater, TaskStatus
-from orchestrator.store import Store
+from orchestrator.model import errors
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.outcome import Blocked, Failed, RetryLater
+from orchestrator.model.task import TaskStatus
+from orchestrator.state.store import Store
 from tests.core.factories import task
 from tests.store.factories import check, enqueue, launched, read
 

@@ -12,25 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator import errors, flows, lifecycle, planner
-from orchestrator.flows import Flow, TaskEvent
-from orchestrator.keys import Keys
-from orchestrator.lifecycle import Facts
-from orchestrator.models import (
-    Blocked,
-    Completed,
-    Failed,
-    Feature,
-    FeatureStatus,
-    Outcome,
-    Retries,
-    RetryLater,
-    Route,
-    Strategy,
-    Task,
-    TaskState,
-)
-from orchestrator.store import Store
+from orchestrator.model import errors, flows, lifecycle
+from orchestrator.model.feature import Feature, FeatureStatus, Strategy
+from orchestrator.model.flows import Flow, TaskEvent
+from orchestrator.model.lifecycle import Facts
+from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, RetryLater
+from orchestrator.model.plan import Route
+from orchestrator.model.progress import TaskState
+from orchestrator.model.task import Retries, Task
+from orchestrator.planning import planner
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 from tests.core import factories
 from tests.core.factories import task
 from tests.redis_server import client_of, serve

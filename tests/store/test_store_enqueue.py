@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import redis
 
-from orchestrator import errors
-from orchestrator.keys import Keys
-from orchestrator.models import FeatureStatus, TaskStatus
-from orchestrator.store import CHUNK, STAGED_SECONDS, Store
+from orchestrator.model import errors
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.task import TaskStatus
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import CHUNK, STAGED_SECONDS, Store
 from tests.core import factories
 from tests.core.factories import task
 from tests.store.factories import Run, check, enqueue, read

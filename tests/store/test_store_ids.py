@@ -7,10 +7,13 @@ import itertools
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from orchestrator import growth, schema
-from orchestrator.flows import TaskEvent
-from orchestrator.models import Failed, Feature, Strategy, Task
-from orchestrator.store import Store
+from orchestrator.model.feature import Feature, Strategy
+from orchestrator.model.flows import TaskEvent
+from orchestrator.model.outcome import Failed
+from orchestrator.model.task import Task
+from orchestrator.planning import extension
+from orchestrator.state import schema
+from orchestrator.state.store import Store
 from tests.core.factories import task
 from tests.core.test_identifiers import FEATURE_IDS, IDS
 from tests.store.factories import FEATURE_ID, Run, check, check_limits, enqueue, routes_of
@@ -80,7 +83,7 @@ def test_only_a_feature_with_such_ids_is_kept_from_versions_that_do_not_know_the
     plain.cascade()
     added = [Task(id=SECOND)]
     routes = routes_of(Feature(title="x", tasks=tuple(added)))
-    store.grow(FEATURE_ID, lambda shape: growth.grow(shape, added), lambda tasks: routes)
+    store.grow(FEATURE_ID, lambda shape: extension.grow(shape, added), lambda tasks: routes)
     # Then it is kept from them, too
     assert store.client.hget(plain.keys.meta, "schema") == str(schema.VERSION)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator import scripts
-from orchestrator.models import Strategy
+from orchestrator.model.feature import Strategy
+from orchestrator.state import scripts
 from tests.redis_server import client_of, find_binaries, serve
 from tests.store.interleavings import Explorer, diamond, pair
 

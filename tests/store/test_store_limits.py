@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator import lifecycle
-from orchestrator.flows import FeatureEvent, TaskEvent
-from orchestrator.growth import grow
-from orchestrator.lifecycle import Facts, follow_up
-from orchestrator.models import Cancelled, Failed, Outcome, Strategy, Task
-from orchestrator.store import Store
+from orchestrator.model import lifecycle
+from orchestrator.model.feature import Strategy
+from orchestrator.model.flows import FeatureEvent, TaskEvent
+from orchestrator.model.lifecycle import Facts, follow_up
+from orchestrator.model.outcome import Cancelled, Failed, Outcome
+from orchestrator.model.task import Task
+from orchestrator.planning.extension import grow
+from orchestrator.state.store import Store
 from tests.core import factories
 from tests.store.factories import FLOW, Run, check, check_limits, enqueue, routes_of
 
@@ -354,8 +356,9 @@ def test_the_tasks_of_a_growth_wait_as_all_do(cluster: Cluster) -> None:
 
 
 def test_the_gates_of_a_feature_count_too(cluster: Cluster) -> None:
-    from orchestrator import flows, planner
-    from orchestrator.flows import FeatureFlow
+    from orchestrator.model import flows
+    from orchestrator.model.flows import FeatureFlow
+    from orchestrator.planning import planner
 
     cluster.limit(specialist__builder="1")
     feature = factories.feature(factories.task("T"))

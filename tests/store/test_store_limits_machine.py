@@ -15,12 +15,15 @@ from hypothesis.stateful import (
     rule,
 )
 
-from orchestrator import errors, growth, lifecycle
-from orchestrator.flows import FeatureEvent, TaskEvent
-from orchestrator.keys import Keys
-from orchestrator.lifecycle import Attempts, Facts
-from orchestrator.models import Blocked, Completed, Failed, Feature, Outcome, Retries, Strategy
-from orchestrator.store import Store
+from orchestrator.model import errors, lifecycle
+from orchestrator.model.feature import Feature, Strategy
+from orchestrator.model.flows import FeatureEvent, TaskEvent
+from orchestrator.model.lifecycle import Attempts, Facts
+from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome
+from orchestrator.model.task import Retries
+from orchestrator.planning import extension
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 from tests.core import factories
 from tests.redis_server import client_of, serve
 from tests.store.factories import FLOW, Run, check, check_limits, enqueue, read, routes_of
@@ -208,7 +211,7 @@ class Machine(RuleBasedStateMachine):
             self._take(
                 self.store.grow(
                     name,
-                    lambda shape: growth.grow(shape, added),
+                    lambda shape: extension.grow(shape, added),
                     lambda new: routes_of(factories.feature(*new)),
                 )
             )

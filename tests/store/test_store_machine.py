@@ -12,26 +12,16 @@ from hypothesis.stateful import (
     rule,
 )
 
-from orchestrator import errors, lifecycle
 from orchestrator.contract import needs
-from orchestrator.flows import FeatureEvent, TaskEvent
-from orchestrator.keys import Keys
-from orchestrator.lifecycle import Attempts, Launch
-from orchestrator.models import (
-    Blocked,
-    Cancelled,
-    Completed,
-    Failed,
-    Feature,
-    FeatureStatus,
-    Outcome,
-    Progress,
-    Retries,
-    RetryLater,
-    Strategy,
-    TaskStatus,
-)
-from orchestrator.store import Store
+from orchestrator.model import errors, lifecycle
+from orchestrator.model.feature import Feature, FeatureStatus, Strategy
+from orchestrator.model.flows import FeatureEvent, TaskEvent
+from orchestrator.model.lifecycle import Attempts, Launch
+from orchestrator.model.outcome import Blocked, Cancelled, Completed, Failed, Outcome, RetryLater
+from orchestrator.model.progress import Progress
+from orchestrator.model.task import Retries, TaskStatus
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 from tests.core import factories
 from tests.redis_server import client_of, serve
 from tests.store.factories import FLOW, LEASE, Run, check, enqueue, read

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.models import Failed
-from orchestrator.store import Store
+from orchestrator.model.outcome import Failed
+from orchestrator.state.store import Store
 from tests.core.factories import feature, task
 from tests.store.factories import Run, launched
 

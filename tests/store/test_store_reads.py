@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import redis
 
-from orchestrator import errors
-from orchestrator.flows import FeatureEvent, TaskEvent
-from orchestrator.keys import Keys
-from orchestrator.models import Blocked, Completed, Failed, RetryLater, TaskStatus
-from orchestrator.store import Store
+from orchestrator.model import errors
+from orchestrator.model.flows import FeatureEvent, TaskEvent
+from orchestrator.model.outcome import Blocked, Completed, Failed, RetryLater
+from orchestrator.model.task import TaskStatus
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 from tests.core.factories import task
 from tests.store.factories import Run, check, enqueue, launched
 from tests.store.factories import read as stored

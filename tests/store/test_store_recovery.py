@@ -12,13 +12,15 @@ from kombu import Connection
 from kombu.transport import virtual
 from kombu.transport.virtual import Message
 
-from orchestrator import errors, identifiers
 from orchestrator.contract import needs
-from orchestrator.flows import TaskEvent
-from orchestrator.keys import Keys
-from orchestrator.lifecycle import Launch
-from orchestrator.models import Blocked, Failed, FailureCause, FeatureStatus, TaskStatus
-from orchestrator.store import Store
+from orchestrator.model import errors, identifiers
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.flows import TaskEvent
+from orchestrator.model.lifecycle import Launch
+from orchestrator.model.outcome import Blocked, Failed, FailureCause
+from orchestrator.model.task import TaskStatus
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
 from tests.core.factories import task
 from tests.store.factories import LEASE, check, enqueue, ids, launched, read
 

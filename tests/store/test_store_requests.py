@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator import errors, planner
-from orchestrator.flows import FeatureEvent, TaskEvent
-from orchestrator.models import Blocked, Cancelled, Failed, FeatureStatus, RetryLater, TaskStatus
-from orchestrator.store import Store
+from orchestrator.model import errors
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.flows import FeatureEvent, TaskEvent
+from orchestrator.model.outcome import Blocked, Cancelled, Failed, RetryLater
+from orchestrator.model.task import TaskStatus
+from orchestrator.planning import planner
+from orchestrator.state.store import Store
 from tests.core import factories
 from tests.core.factories import task
 from tests.store.factories import LEASE, Run, check, enqueue, ids, launched, read, routes_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import redis
 
-from orchestrator.models import FeatureStatus
-from orchestrator.retention import forget_old
-from orchestrator.store import Store
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.state.retention import forget_old
+from orchestrator.state.store import Store
 from tests.core.factories import task
 from tests.store.factories import Run, enqueue, launched
 

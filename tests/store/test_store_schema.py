@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 import redis
 
-from orchestrator import errors, growth, schema
-from orchestrator.flows import FeatureEvent, TaskEvent
-from orchestrator.models import Completed, Failed, Progress, TaskStatus, Unreadable
-from orchestrator.store import Store
+from orchestrator.model import errors
+from orchestrator.model.flows import FeatureEvent, TaskEvent
+from orchestrator.model.outcome import Completed, Failed
+from orchestrator.model.progress import Progress, Unreadable
+from orchestrator.model.task import TaskStatus
+from orchestrator.planning import extension
+from orchestrator.state import schema
+from orchestrator.state.store import Store
 from tests.core.factories import task
 from tests.store.factories import FLOW, Run, enqueue, launched, routes_of
 
@@ -46,7 +50,7 @@ ENDS = ("proceed", "finish", "note", "hand_back")
 
 
 def _move(*events: TaskEvent) -> Any:
-    from orchestrator import lifecycle
+    from orchestrator.model import lifecycle
 
     return lifecycle.move(FLOW, *events)
 
@@ -54,7 +58,7 @@ def _move(*events: TaskEvent) -> Any:
 def grow(run: Run, *tasks: Any, **depends: Any) -> Any:
     return run.store.grow(
         run.id,
-        lambda shape: growth.grow(shape, tasks, depends),
+        lambda shape: extension.grow(shape, tasks, depends),
         lambda added: (
             routes_of(run.plan.feature) | {one.id: routes_of(run.plan.feature)["T1"] for one in added}
         ),

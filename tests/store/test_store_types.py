@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import redis
 
-from orchestrator import errors, keys, lifecycle, scripts
-from orchestrator.flows import FeatureEvent, TaskEvent
-from orchestrator.keys import FeatureKeys, Keys
-from orchestrator.store import Store
+from orchestrator.model import errors, lifecycle
+from orchestrator.model.flows import FeatureEvent, TaskEvent
+from orchestrator.state import keys, scripts
+from orchestrator.state.keys import FeatureKeys, Keys
+from orchestrator.state.store import Store
 from tests.core.factories import task
 from tests.store.factories import FLOW, Run, launched
 from tests.waiting import wait_until
@@ -93,8 +94,8 @@ def test_a_script_that_meets_a_key_of_a_wrong_type_has_written_nothing(
         touched.update(keys)
         return make(verb, keys, args)
 
-    monkeypatch.setattr("orchestrator.store.Call", spy)
-    monkeypatch.setattr("orchestrator.records.Call", spy)
+    monkeypatch.setattr("orchestrator.state.store.Call", spy)
+    monkeypatch.setattr("orchestrator.state.reader.Call", spy)
     # When
     said = refusal(lambda: CALLS[verb](run))
     # Then a script that is given the key says so

@@ -1,0 +1,1 @@
+"""What programs use: enqueue a feature, follow it, decide about it."""

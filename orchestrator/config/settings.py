@@ -1,0 +1,369 @@
+"""The settings: every section, checked as a whole."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from orchestrator.config import spelling
+from orchestrator.config.folder import ENV_PREFIX, FILE, find_folder
+from orchestrator.config.sections import (
+    NAME_PATTERN,
+    SHIPPED_SPECIALISTS,
+    SHIPPED_TIERS,
+    BrokerSettings,
+    ErrorHandling,
+    FlowMapping,
+    Gate,
+    Limits,
+    Logging,
+    Notification,
+    Parallelism,
+    QualityGates,
+    Recovery,
+    RedisSettings,
+    Retention,
+    SpecialistRouting,
+    SpecialistSettings,
+    StatusProgression,
+    StatusValidation,
+    Tier,
+    Trust,
+)
+from orchestrator.model import flows, words
+from orchestrator.model.event_names import EVENT_NAMES
+from orchestrator.model.fields import Resource, Whole
+from orchestrator.model.flows import FeatureFlow, Flow, Rules
+from orchestrator.model.rate import MOST
+
+
+class Settings(BaseSettings):
+    """All the settings, validated.
+
+    Example:
+        >>> Settings().parallelism.max_parallel_tasks
+        5
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        nested_model_default_partial_update=True,
+    )
+    _start: Path = PrivateAttr(default_factory=Path.cwd)
+
+    parallelism: Parallelism = Parallelism()
+    specialist_routing: SpecialistRouting = SpecialistRouting()
+    specialists: Mapping[str, SpecialistSettings] = Field(
+        default_factory=dict,
+        description="Who does the work. What is set here is laid over the four that ship.",
+    )
+    tiers: Mapping[str, Tier] = Field(
+        default_factory=lambda: dict(SHIPPED_TIERS),
+        description="The tiers of models, named as you like; each with the models of a runtime, such as claude.",
+    )
+    resources: Mapping[Resource, Annotated[Whole, Field(ge=0, le=MOST)]] = Field(
+        default_factory=dict,
+        description="How much there is of what tasks take while they run, such as gpu: 2.",
+    )
+    redis: RedisSettings = RedisSettings()
+    broker: BrokerSettings = BrokerSettings()
+    limits: Limits = Limits()
+    recovery: Recovery = Recovery()
+    retention: Retention = Retention()
+    status_progression: StatusProgression = StatusProgression()
+    status_validation: StatusValidation = StatusValidation()
+    quality_gates: QualityGates = QualityGates()
+    error_handling: ErrorHandling = ErrorHandling()
+    notifications: tuple[Notification, ...] = Field(default=(), description="Who is told of what.")
+    trust: Trust = Trust()
+    logging: Logging = Logging()
+    imports: tuple[str, ...] = Field(default=(), description="Python modules that workers import at start")
+    logs: Path | None = Field(default=None, description="folder of the output logs; else logs in this one")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # What the file says arrives as the arguments, so the environment goes before them.
+        return _spelt_as_usual(env_settings), _spelt_as_usual(init_settings)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_the_shipped_specialists(cls, data: Any) -> Any:
+        given = data.get("specialists") or {} if isinstance(data, Mapping) else {}
+        if not isinstance(given, Mapping):
+            return data
+        merged = {
+            name: _laid_over(given.get(name), _of_tiers(shipped, data.get("tiers")))
+            for name, shipped in SHIPPED_SPECIALISTS.items()
+        }
+        return _by_name({**data, "specialists": {**given, **merged}})
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Settings:
+        mistakes = [*_unknown_names(self), *_broken_flows(self)]
+        if mistakes:
+            raise ValidationError.from_exception_data("Settings", mistakes, hide_input=True)
+        return self
+
+    def title(self, specialist: str) -> str:
+        """The specialist's name as people read it."""
+        return self.specialists[specialist].title or spelling.default_title(specialist)
+
+    def find_specialist(self, wanted: str) -> str | None:
+        """The name of the specialist of that name, else of that title, in small or capital letters."""
+        return spelling.find(wanted, {name: self.title(name) for name in self.specialists})
+
+    def queue(self, specialist: str) -> str:
+        """The queue that the specialist's tasks go to."""
+        return self.specialists[specialist].queue or specialist
+
+    @property
+    def queues(self) -> Mapping[str, str]:
+        """The queues of the specialists whose queue is not called as they are."""
+        return {name: given.queue for name, given in self.specialists.items() if given.queue}
+
+    @cached_property
+    def flows(self) -> Mapping[str, Flow]:
+        """The status flows of tasks, by name."""
+        progression = self.status_progression.tasks
+        rules = Rules(**self.status_validation.model_dump())
+        emergency = frozenset(progression.emergency_transitions)
+        terminal = frozenset(progression.terminal_statuses)
+        return {
+            name: Flow(name, statuses, rules, emergency, terminal)
+            for name, statuses in progression.flows.items()
+        }
+
+    @cached_property
+    def feature_flows(self) -> Mapping[str, FeatureFlow]:
+        """The status flows of features, by name."""
+        return {
+            name: FeatureFlow(name, statuses)
+            for name, statuses in self.status_progression.features.flows.items()
+        }
+
+    def flow_for(self, tags: Iterable[str]) -> Flow:
+        """The flow of a task with these tags: the first mapping that matches, else `default`."""
+        return self.flows[_mapped(tags, self.status_progression.tasks.flow_mappings)]
+
+    def feature_flow_for(self, tags: Iterable[str]) -> FeatureFlow:
+        """The flow of a feature with these tags: the first mapping that matches, else `default`."""
+        return self.feature_flows[_mapped(tags, self.status_progression.features.flow_mappings)]
+
+    def task_gates(self, stage: str, tags: Iterable[str]) -> tuple[Gate, ...]:
+        """The gates that a task with these tags has to pass at a stage: "testing" or "completion"."""
+        return self._gates(getattr(self.quality_gates.task_gates, stage), tags)
+
+    def feature_gates(self, stage: str, tags: Iterable[str]) -> tuple[Gate, ...]:
+        """The gates that a feature with these tags has to pass at a stage: "testing" or "completion"."""
+        return self._gates(getattr(self.quality_gates.feature_gates, stage), tags)
+
+    def _gates(self, gates: tuple[Gate, ...], tags: Iterable[str]) -> tuple[Gate, ...]:
+        if not self.quality_gates.enabled:
+            return ()
+        hooks = self.quality_gates.hooks
+        return tuple(gate.resolved(hooks) for gate in gates if not gate.tags or set(gate.tags) & set(tags))
+
+    @cached_property
+    def folder(self) -> Path:
+        """The `.taskorchestrator` folder in force: the nearest one from here upwards, else one to be made here."""
+        return find_folder(self._start)
+
+    @property
+    def log_folder(self) -> Path:
+        """Where the output of commands is kept in full."""
+        return self.logs or self.folder / "logs"
+
+    @property
+    def is_embedded(self) -> bool:
+        """No Redis is configured, so a private one serves this folder."""
+        return self.redis.url is None
+
+    @property
+    def _is_of_the_folder(self) -> bool:
+        """The configuration is the folder's own file, which may have come with somebody else's repository."""
+        return not os.environ.get(f"{ENV_PREFIX}CONFIG") and (self.folder / FILE).is_file()
+
+    @property
+    def redis_server(self) -> str | None:
+        """The redis-server to run, where one is named; a relative path starts at the project's folder."""
+        named = self.redis.redis_server
+        return str(self.folder.parent / named) if named and "/" in named else named
+
+    def for_looking(self) -> Settings:
+        """The settings for commands that only look: they start no program that the folder's own file names."""
+        if not self._is_of_the_folder or f"{ENV_PREFIX}REDIS__REDIS_SERVER" in os.environ:
+            return self
+        return self.model_copy(update={"redis": self.redis.model_copy(update={"redis_server": None})})
+
+    @property
+    def starts(self) -> str:
+        """What the folder's own file makes a command import or start, in a few words; "" where that is nothing."""
+        if not self._is_of_the_folder:
+            return ""
+        named = [f"starts {self.redis_server}"] if self.redis_server and self.is_embedded else []
+        hooks: list[SpecialistSettings | Gate] = [*self.specialists.values(), *self._all_gates]
+        callables = [given.python for given in hooks if given.python]
+        imported = sorted({*self.imports, *(name.split(":")[0] for name in callables)})
+        commands = sorted({given.command[0] for given in (*hooks, *self.notifications) if given.command})
+        named += [f"imports {', '.join(imported)}"] if imported else []
+        named += [f"runs {', '.join(commands)}"] if commands else []
+        return "; ".join(named)
+
+    @property
+    def _all_gates(self) -> tuple[Gate, ...]:
+        if not self.quality_gates.enabled:
+            return ()
+        of_tasks, of_features = self.quality_gates.task_gates, self.quality_gates.feature_gates
+        return (*of_tasks.testing, *of_tasks.completion, *of_features.testing, *of_features.completion)
+
+    @property
+    def takes_canvases(self) -> bool:
+        """Whether workers take up what `Plan.canvas()` sends: whoever can send a message could send one like it."""
+        allowed = self.trust.canvas
+        return self.broker.signing is not None if allowed is None else allowed
+
+    @property
+    def inline_commands(self) -> bool:
+        """A feature may bring commands of its own."""
+        allowed = self.trust.inline_commands
+        return self.is_embedded if allowed is None else allowed
+
+
+def _laid_over(given: Any, shipped: Mapping[str, str]) -> Any:
+    if given is None:
+        return shipped
+    given = _plain(given)
+    return {**shipped, **given} if isinstance(given, Mapping) else given
+
+
+def _spelt_as_usual(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
+    """The source, with other ways to write a setting turned into the usual ones."""
+
+    def read() -> dict[str, Any]:
+        return spelling.usual(source())
+
+    return cast(PydanticBaseSettingsSource, read)  # pydantic-settings takes any callable for a source
+
+
+def _of_tiers(shipped: Mapping[str, str], tiers: Any) -> Mapping[str, str]:
+    """A shipped specialist without its tier where the operator's own tiers do not have it."""
+    if not isinstance(tiers, Mapping) or shipped["model_tier"] in tiers:
+        return shipped
+    return {name: value for name, value in shipped.items() if name != "model_tier"}
+
+
+def _by_name(data: dict[str, Any]) -> dict[str, Any]:
+    """With the names of specialists where settings have their titles."""
+    titles = spelling.titles({name: _plain(given) for name, given in data["specialists"].items()})
+
+    def name(wanted: Any) -> Any:
+        return (spelling.find(wanted, titles) or wanted) if isinstance(wanted, str) else wanted
+
+    routing, handling = _plain(data.get("specialist_routing")), _plain(data.get("error_handling"))
+    if isinstance(routing, Mapping):
+        routing = {**routing, **{key: name(routing[key]) for key in ("default",) if key in routing}}
+        if isinstance(routing.get("mapping"), Mapping):
+            routing["mapping"] = {tag: name(who) for tag, who in routing["mapping"].items()}
+        data = {**data, "specialist_routing": routing}
+    if isinstance(handling, Mapping) and "escalate_technical_to" in handling:
+        escalate_to = name(handling["escalate_technical_to"])
+        data = {**data, "error_handling": {**handling, "escalate_technical_to": escalate_to}}
+    return data
+
+
+def _plain(section: Any) -> Any:
+    """A section that was made in Python, as a file has it."""
+    return section.model_dump(exclude_unset=True) if isinstance(section, BaseModel) else section
+
+
+def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
+    """Names of specialists that are badly formed, or that no specialist has."""
+    for name in settings.specialists:
+        if not re.fullmatch(NAME_PATTERN, name):
+            yield _mistake_at(("specialists", name), "a name has small letters, digits and hyphens", name)
+    routing = settings.specialist_routing
+    used = [("default", routing.default)] + [
+        (f"mapping.{tag}", name) for tag, name in routing.mapping.items()
+    ]
+    used_in = [(("specialist_routing", *setting.split(".", 1)), name) for setting, name in used]
+    if settings.error_handling.escalate_technical_to:
+        used_in.append(
+            (("error_handling", "escalate_technical_to"), settings.error_handling.escalate_technical_to)
+        )
+    for where, name in used_in:
+        if name not in settings.specialists:
+            yield _mistake_at(
+                where,
+                f"no specialist is called {name}{words.did_you_mean(name, settings.specialists)}",
+                name,
+            )
+    for name, given in settings.specialists.items():
+        tier = given.model_tier
+        if "tiers" in settings.model_fields_set and tier is not None and tier not in settings.tiers:
+            text = f"no tier is called {tier}{words.did_you_mean(tier, settings.tiers)}"
+            yield _mistake_at(("specialists", name, "model_tier"), text, tier)
+    if settings.quality_gates.enabled:
+        for where, hook in settings.quality_gates.unknown_hooks():
+            text = f"no hook is called {hook}; write `{hook}: [PROGRAM, ARGUMENT]` in quality_gates.hooks"
+            yield _mistake_at(("quality_gates", *where), text, hook)
+    for place, told in enumerate(settings.notifications):
+        for name in told.events:
+            if name not in EVENT_NAMES:
+                text = f"no event is called {name}{words.did_you_mean(name, EVENT_NAMES)}"
+                yield _mistake_at(("notifications", str(place), "events"), text, name)
+
+
+def _mapped(tags: Iterable[str], mappings: Iterable[FlowMapping]) -> str:
+    has = set(tags)
+    return next((mapping.flow for mapping in mappings if has & set(mapping.tags)), "default")
+
+
+def _broken_flows(settings: Settings) -> Iterator[InitErrorDetails]:
+    """Flows through which nothing could pass, and mappings to flows that there are not."""
+    progression, emergency = settings.status_progression, list(flows.EMERGENCIES)
+    for status in progression.tasks.emergency_transitions:
+        if status not in emergency:
+            text = f"no emergency transition leads there; choose from {', '.join(emergency)}"
+            yield _mistake_at(("status_progression", "tasks", "emergency_transitions"), text, status)
+    terminal = frozenset(progression.tasks.terminal_statuses)
+    kinds: list[tuple[str, Any, Any]] = [
+        ("tasks", progression.tasks, lambda name, statuses: Flow(name, statuses, terminal=terminal)),
+        ("features", progression.features, FeatureFlow),
+    ]
+    for part, section, make in kinds:
+        for name, statuses in section.flows.items():
+            try:
+                make(name, statuses)
+            except flows.BadFlow as error:
+                yield _mistake_at(
+                    ("status_progression", part, "flows", name), str(error), " → ".join(statuses)
+                )
+        for mapping in section.flow_mappings:
+            if mapping.flow not in section.flows:
+                text = f"no flow is called {mapping.flow}{words.did_you_mean(mapping.flow, section.flows)}"
+                yield _mistake_at(("status_progression", part, "flow_mappings"), text, mapping.flow)
+
+
+def _mistake_at(where: tuple[str, ...], text: str, value: str) -> InitErrorDetails:
+    return InitErrorDetails(
+        type=PydanticCustomError("wrong_name", "{text}", {"text": text}), loc=where, input=value
+    )

@@ -1,0 +1,100 @@
+"""Carries out the commands of the lifecycle: publishes to Celery, and tells the log."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import redis
+from kombu import Producer
+from kombu.exceptions import OperationalError
+
+from orchestrator.config import urls
+from orchestrator.engine import canvas, tracing, transport
+from orchestrator.model import errors
+from orchestrator.model.lifecycle import Announce, Command, Launch, Publish, Wake, follow_up
+from orchestrator.state import forks, refusals
+from orchestrator.state.store import Store
+
+if TYPE_CHECKING:
+    from orchestrator.engine.app import App
+
+logger = logging.getLogger("orchestrator")
+
+
+class Dispatcher:
+    """Carries out commands.
+
+    Args:
+        app: The Celery app to publish through.
+        store: Where the launches come from. One that publishes them itself leaves nothing to be published.
+        pooled: Publish through the app's connection pool, as workers do. Otherwise a connection is opened for each
+            launch and closed after it.
+    """
+
+    def __init__(self, app: App, store: Store, *, pooled: bool) -> None:
+        self.app = app
+        self.store = store
+        self.pooled = pooled
+
+    def send(self, commands: Iterable[Command]) -> None:
+        """Carry out commands in their order, and those that follow from them.
+
+        Raises:
+            BrokerUnreachable: The broker does not take messages. The sweep publishes them when it does. All the rest
+                is done.
+        """
+        to_do, unreachable = deque(commands), None
+        while to_do:
+            forks.let_one_through()
+            match to_do.popleft():
+                case Publish(feature, launches):
+                    if not self.store.publishes:
+                        try:
+                            self.publish(feature, launches)
+                        except errors.BrokerUnreachable as error:
+                            unreachable = error
+                case Announce(feature, text):
+                    logger.info("[%s] %s", feature, text)
+                case Wake(feature):
+                    # What this version cannot read is left to workers that can.
+                    with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature, errors.Outdated):
+                        to_do.extend(follow_up(self.store.cascade(feature)))
+        if unreachable:
+            raise unreachable
+
+    def publish(self, feature_id: str, launches: tuple[Launch, ...]) -> None:
+        """Publish launches as one Celery group.
+
+        Raises:
+            BrokerUnreachable: The broker does not take messages. The sweep publishes them when it does.
+        """
+        messages = canvas.group_of(self.app, feature_id, launches)
+        trace = self.store.trace(feature_id)
+        try:
+            with tracing.as_current(self.app), self._producer() as producer:
+                for message in messages:
+                    self.app.amqp.send_task_message(
+                        producer,
+                        message.name,
+                        message.content,
+                        queue=message.queue,
+                        headers=trace,
+                        delivery_mode=transport.TRANSIENT,
+                        retry=False,
+                    )
+        except (OperationalError, OSError, redis.RedisError) as error:
+            url = urls.safe_url(self.app.conf.broker_url)
+            raise errors.BrokerUnreachable(url=url, cause=refusals.said(error), feature=feature_id) from None
+
+    @contextlib.contextmanager
+    def _producer(self) -> Iterator[Producer]:
+        if self.pooled:
+            with self.app.producer_pool.acquire(block=True) as producer:
+                yield producer
+        else:
+            with self.app.connection_for_write() as connection:
+                yield self.app.amqp.Producer(connection)

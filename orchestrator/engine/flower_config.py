@@ -1,0 +1,166 @@
+"""Flower as `celery -A orchestrator flower` starts it: for this machine alone, with columns that say what is done."""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import logging
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from orchestrator.model import errors, identifiers
+
+if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
+
+logger = logging.getLogger("orchestrator")
+
+OPEN_API = "FLOWER_UNAUTHENTICATED_API"
+STARTS = ("apply", "async-apply", "send-task")
+"""What Flower's API calls the starting of a task."""
+
+YES = ("y", "yes", "t", "true", "on", "1")
+
+
+def format_task(task: Any) -> Any:
+    """Show feature and task, and why a task failed, where Flower shows arguments and results.
+
+    Args:
+        task: A `celery.events.state.Task`. Its uuid is that of `orchestrator.engine.canvas.message_id`.
+
+    Returns:
+        A copy to be shown; the API goes on to give the task as it is.
+
+    Example:
+        A task with the uuid "auth:T2:1:0f3a9c5e71d2" is shown with the arguments "auth → T2"; at its second attempt
+        "auth → T2 (attempt 2)".
+    """
+    shown = copy.copy(task)
+    attempt = identifiers.attempt_named(str(task.uuid))
+    if attempt:
+        feature, name, number = attempt
+        shown.args = f"{feature} → {name}" + (f" (attempt {number})" if number != 1 else "")
+    failed = re.match(r"""TaskFailed\((['"])(.*)\1\)$""", task.exception or "", re.DOTALL)
+    if failed:
+        shown.result = failed[2]
+    elif isinstance(task.result, str):
+        shown.result = task.result.strip("'\"")
+    return shown
+
+
+DEFAULTS: Mapping[str, Any] = {
+    # Flower's own default is every interface of the machine, with whatever password there is, or none.
+    "address": "127.0.0.1",
+    "tasks_columns": "name,args,state,result,received,runtime,worker,uuid",
+    # Workers that were replaced leave the list after this many seconds, not at Flower's next restart.
+    "purge_offline_workers": 600,
+    "format_task": format_task,
+}
+"""Flower's options (flower/options.py). Its environment, configuration file and command line go before them."""
+
+
+def prepare(settings: Settings) -> None:
+    """Set Flower's defaults, and have it refuse what is unsafe, in a process in which Celery has loaded its command.
+
+    Celery loads the commands of its plugins before the app, and runs them after it: what is set here is the default.
+    """
+    command = sys.modules.get("flower.command")
+    if command is None:
+        return
+    from tornado.options import options
+
+    for name, value in DEFAULTS.items():
+        setattr(options, name, value)
+    vars(command)["Flower"] = _flower(settings)
+
+
+def _flower(settings: Settings) -> type[Any]:
+    from flower.app import Flower
+    from tornado.web import ErrorHandler
+
+    class CarefulFlower(Flower):  # type: ignore[misc]
+        def __init__(self, *args: Any, options: Any, **kwargs: Any) -> None:
+            try:
+                check(options, settings, os.environ)
+            except errors.UnsafeFlower as error:
+                print(error, file=sys.stderr)
+                raise SystemExit(error.exit_code) from None
+            super().__init__(*args, options=options, **kwargs)
+
+        def find_handler(self, request: Any, **kwargs: Any) -> Any:
+            if is_strange(request.host, self.options) or is_refused(request.path, settings):
+                return self.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
+            return super().find_handler(request, **kwargs)
+
+    return CarefulFlower
+
+
+def check(options: Any, settings: Settings, environment: Mapping[str, str]) -> None:
+    """Refuse to let everybody start and stop tasks; warn where everybody can read.
+
+    Raises:
+        UnsafeFlower: Its API is open to any web page that this machine's user visits, and starts commands.
+    """
+    is_protected = _is_protected(options)
+    is_open = environment.get(OPEN_API, "").lower() in YES
+    if is_open and not is_protected and settings.is_embedded:
+        raise errors.UnsafeFlower(variable=OPEN_API)
+    if not is_protected and not options.unix_socket and not is_loopback(options.address):
+        logger.warning(
+            "Flower listens on %s without a password: who reaches it can stop workers and tasks. "
+            "Set FLOWER_BASIC_AUTH=user:password, or leave out --address.",
+            options.address or "every interface",
+        )
+
+
+def is_refused(path: str, settings: Settings) -> bool:
+    """Whether Flower is asked to start a task, or for what one returned: people who watch do neither.
+
+    Flower starts tasks where canvases are on for whoever can send a message.
+
+    Example:
+        >>> from orchestrator.config.settings import Settings
+        >>> is_refused("/api/task/send-task/writer.standalone", Settings()), is_refused("/api/tasks", Settings())
+        (True, False)
+    """
+    found = re.search(r"/api/task/+([^/]+)", unquote(path))
+    if not found:
+        return False
+    return found[1] == "result" or (found[1] in STARTS and not settings.trust.canvas)
+
+
+def is_strange(host: str, options: Any) -> bool:
+    """Whether a request asks for a host that this Flower is not: a page that rebinds its name to this machine does.
+
+    A Flower with a password is safe from it, and one behind a proxy has names that only the proxy knows.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> options = SimpleNamespace(address="127.0.0.1", basic_auth=[], auth="", unix_socket="")
+        >>> is_strange("localhost:5555", options), is_strange("evil.example:5555", options)
+        (False, True)
+    """
+    if _is_protected(options) or options.unix_socket or not is_loopback(options.address):
+        return False
+    return not is_loopback(urlsplit(f"//{host}").hostname or "")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches the address.
+
+    Example:
+        >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("::1"), is_loopback("")
+        (True, True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _is_protected(options: Any) -> bool:
+    return bool(options.basic_auth or options.auth)

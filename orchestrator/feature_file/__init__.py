@@ -1,0 +1,1 @@
+"""Feature files: YAML or JSON in, a feature or every mistake out."""

@@ -1,0 +1,1 @@
+"""What everything else speaks of: features, tasks, plans, outcomes, events, their statuses, and errors."""

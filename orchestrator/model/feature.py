@@ -1,0 +1,206 @@
+"""A feature: tasks with dependencies, and how they are to run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from orchestrator.model import identifiers, words
+
+if TYPE_CHECKING:
+    pass
+from orchestrator.model.fields import FeatureId, Line, Model, Tag, Text, Whole
+from orchestrator.model.task import Task
+
+SUGGESTIONS = 20
+"""So many unknown dependencies of one feature get a "did you mean"; each costs a search through all the ids."""
+
+
+NAMED = 8
+"""Where there is nothing near, so many of the ids are named."""
+
+
+MOST_MISTAKES = 1_000
+"""So many mistakes of a feature are told; a text of a few megabytes can hold millions."""
+
+
+class Strategy(StrEnum):
+    """How a plan turns a dependency graph into batches, and whether a task waits for the batch before its own."""
+
+    SEQUENTIAL = "sequential"
+    PARALLEL = "parallel"
+    BATCHED = "batched"
+    RESOURCE_AWARE = "resource_aware"
+    DATAFLOW = "dataflow"
+    AUTO = "auto"
+
+
+class FeatureStatus(StrEnum):
+    """Where a feature stands. It follows from its tasks, but for `cancelled`, which a person asks for."""
+
+    DRAFT = "draft"
+    PLANNING = "planning"
+    IN_DEVELOPMENT = "in-development"
+    TESTING = "testing"
+    VALIDATING = "validating"
+    PENDING_REVIEW = "pending-review"
+    BLOCKED = "blocked"
+    ON_HOLD = "on-hold"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    ARCHIVED = "archived"
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more will happen to the feature."""
+        return self in OVER
+
+    @property
+    def is_success(self) -> bool:
+        """The feature came to the end of its flow."""
+        return self in (FeatureStatus.COMPLETED, FeatureStatus.ARCHIVED)
+
+
+OVER = (FeatureStatus.COMPLETED, FeatureStatus.CANCELLED, FeatureStatus.FAILED, FeatureStatus.ARCHIVED)
+"""Statuses that a feature does not leave."""
+
+
+class Feature(Model):
+    """A set of tasks with dependencies, run as one.
+
+    All the mistakes of a feature are reported together: those of single fields, and those between tasks
+    (duplicate ids, unknown dependencies, a task that depends on itself).
+
+    Example:
+        >>> feature = Feature(title="Login", tasks=[Task(id="T1"), Task(id="T2", depends_on=["T1"])])
+        >>> [task.id for task in feature.tasks]
+        ['T1', 'T2']
+    """
+
+    id: FeatureId | None = Field(default=None, description="made up at enqueue where it is left out")
+    title: Line = Field(min_length=1, max_length=200)
+    description: Text = ""
+    tags: tuple[Tag, ...] = Field(default=(), max_length=32)
+    strategy: Strategy = Strategy.BATCHED
+    max_parallel_tasks: Whole | None = Field(default=None, ge=1, le=10_000, description="cap of this feature")
+    tasks: tuple[Task, ...] = Field(min_length=1)
+
+    if TYPE_CHECKING:  # what may be given is more than what is kept
+
+        def __init__(
+            self,
+            *,
+            id: str | None = None,
+            title: str,
+            description: str = "",
+            tags: Iterable[str] = (),
+            strategy: Strategy | str = Strategy.BATCHED,
+            max_parallel_tasks: int | None = None,
+            tasks: Iterable[Task],
+        ) -> None: ...
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _report_all_mistakes_at_once(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(data, cls):  # a feature on its way into a plan has been checked already
+            return data
+        mistakes: list[InitErrorDetails] = []
+        feature = None
+        try:
+            feature = handler(data)
+        except ValidationError as error:
+            mistakes += [
+                _mistake(line["type"], line["msg"], line["loc"], line["input"])
+                for line in error.errors(include_url=False, include_context=False)[:MOST_MISTAKES]
+                if line["type"] != "too_short" or not line["input"]  # short only of what was refused in it
+            ]
+        if feature is not None or isinstance(data, Mapping):
+            between = _mistakes_between(feature.tasks if feature else data.get("tasks"))
+            mistakes += itertools.islice(between, MOST_MISTAKES)
+        if mistakes:
+            raise ValidationError.from_exception_data(cls.__name__, mistakes)
+        assert feature is not None  # nosec B101  # for mypy: there would be mistakes
+        return feature
+
+    def __repr__(self) -> str:
+        name = f"{self.title!r}, id={self.id!r}" if self.id else f"{self.title!r}"
+        return f"Feature({words.one_line(name)}, {words.count(len(self.tasks), 'task')})"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def task(self, task_id: str) -> Task:
+        """The task of that id.
+
+        Raises:
+            KeyError: There is none.
+        """
+        for task in self.tasks:
+            if task.id == task_id:
+                return task
+        raise KeyError(task_id)
+
+
+def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:
+    """The mistakes that no single task shows. Reads raw data too, and passes over what it cannot read."""
+    if not isinstance(tasks, list | tuple):
+        return
+    rows = [(place, _id(_raw(task, "id")), _raw(task, "depends_on")) for place, task in enumerate(tasks)]
+    first: dict[str, int] = {}
+    for place, task_id, _ in rows:
+        if isinstance(task_id, str) and first.setdefault(task_id, place) != place:
+            yield _mistake(
+                "duplicate_id",
+                f"tasks[{first[task_id]}] has this id already; give each task an id of its own",
+                ("tasks", place, "id"),
+                task_id,
+            )
+    unknown = 0
+    for place, task_id, dependencies in rows:
+        if not isinstance(dependencies, list | tuple):
+            continue
+        for at, dependency in enumerate(map(_id, dependencies)):
+            if not isinstance(dependency, str) or (dependency in first and dependency != task_id):
+                continue
+            if not identifiers.is_id(dependency):
+                continue
+            where = ("tasks", place, "depends_on", at)
+            if dependency == task_id:
+                yield _mistake("self_dependency", "a task cannot depend on itself", where, dependency)
+            elif dependency not in first:
+                unknown += 1
+                near = _nearest(dependency, first) if unknown <= SUGGESTIONS else None
+                known = words.some(list(first), NAMED)
+                hint = f"; did you mean {near}?" if near else f"; the tasks are {known}"
+                yield _mistake("unknown_dependency", f"no task has this id{hint}", where, dependency)
+
+
+def _id(value: object) -> object:
+    return identifiers.normal(value) if isinstance(value, str) else value
+
+
+def _raw(task: object, key: str) -> object:
+    return task.get(key) if isinstance(task, dict) else getattr(task, key, None)
+
+
+def _mistake(kind: str, text: str, where: tuple[str | int, ...], value: object) -> InitErrorDetails:
+    return InitErrorDetails(type=PydanticCustomError(kind, "{text}", {"text": text}), loc=where, input=value)
+
+
+def _nearest(word: str, known: Mapping[str, int]) -> str | None:
+    import difflib
+
+    if len(known) > 2_000:  # the search is quadratic; a suggestion is a courtesy, not worth seconds
+        return None
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)

@@ -1,0 +1,156 @@
+"""An outcome: how one attempt of a task ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import (
+    Field,
+    JsonValue,
+    PrivateAttr,
+    TypeAdapter,
+)
+
+if TYPE_CHECKING:
+    pass
+from orchestrator.model.fields import Model, Seconds
+
+
+class FailureCause(StrEnum):
+    """Why an attempt failed."""
+
+    CODE = "code-error"
+    TESTS = "failing-tests"
+    DEPENDENCY = "dependency"
+    TIMEOUT = "timeout"
+    WORKER_LOST = "worker-lost"
+    OUT_OF_MEMORY = "out-of-memory"
+    GATE = "gate"
+    REPORTED = "reported"
+    WORKER_ENDS = "worker-ends"
+
+
+class BlockKind(StrEnum):
+    """What sort of obstacle a blocked task met."""
+
+    EXTERNAL = "external-dependency"
+    TECHNICAL = "technical"
+    INFORMATION = "missing-information"
+    WORKER_LOST = "worker-lost"
+
+
+class GateResult(Model):
+    """How a quality gate judged."""
+
+    name: str
+    stage: str
+    passed: bool
+    required: bool = True
+    reason: str = ""
+    tail: str = Field(default="", description="the last lines of its output")
+
+    @property
+    def said(self) -> str:
+        """How a report says that it did not pass."""
+        return f"the gate {self.name} did not pass: {self.reason}"
+
+
+class Completed(Model):
+    """The work is done."""
+
+    status: Literal["completed"] = "completed"
+    summary: str = ""
+    result: JsonValue = None
+    tail: str = Field(default="", description="the last lines of output")
+    gates: tuple[GateResult, ...] = Field(
+        default=(), description="the quality gates it passed, or was let through"
+    )
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the gates found that did not pass, and that let it through all the same."""
+        return [gate.said for gate in self.gates if not gate.passed]
+
+
+class Blocked(Model):
+    """The work cannot go on until somebody removes an obstacle."""
+
+    status: Literal["blocked"] = "blocked"
+    kind: BlockKind = BlockKind.TECHNICAL
+    reason: str
+    tail: str = ""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, *, kind: BlockKind | str = BlockKind.TECHNICAL, reason: str, tail: str = ""
+        ) -> None: ...
+
+
+class Failed(Model):
+    """The attempt went wrong."""
+
+    status: Literal["failed"] = "failed"
+    cause: FailureCause = FailureCause.REPORTED
+    reason: str
+    retry: bool | None = Field(
+        default=None,
+        description="whether another attempt makes sense, within retries.max; null: as retries.on has it",
+    )
+    tail: str = ""
+    gates: tuple[GateResult, ...] = Field(
+        default=(), description="the quality gates that judged, where it came so far"
+    )
+    _error: BaseException | None = PrivateAttr(default=None)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            cause: FailureCause | str = FailureCause.REPORTED,
+            reason: str,
+            retry: bool | None = None,
+            tail: str = "",
+            gates: Iterable[GateResult] = (),
+        ) -> None: ...
+
+    @property
+    def error(self) -> BaseException | None:
+        """What was raised, in the process that did the work; it is stored nowhere."""
+        return self._error
+
+    def because_of(self, error: BaseException) -> Self:
+        """The same failure, with what was raised."""
+        self._error = error
+        return self
+
+
+class RetryLater(Model):
+    """Nothing is wrong, but now is not the time: try again after `after` seconds."""
+
+    status: Literal["retry-later"] = "retry-later"
+    after: Seconds = 60.0
+    reason: str = ""
+    tail: str = ""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *, after: float | str = 60.0, reason: str = "", tail: str = "") -> None: ...
+
+
+class Cancelled(Model):
+    """The attempt was ended because somebody cancelled it."""
+
+    status: Literal["cancelled"] = "cancelled"
+    reason: str = "cancelled"
+    tail: str = ""
+
+
+Outcome = Annotated[Completed | Blocked | Failed | RetryLater | Cancelled, Field(discriminator="status")]
+
+
+OUTCOME: TypeAdapter[Completed | Blocked | Failed | RetryLater | Cancelled] = TypeAdapter(Outcome)
+"""Reads and writes any outcome: `OUTCOME.validate_json(text)`."""

@@ -1,0 +1,58 @@
+"""How long a task takes, from how long it took: a few numbers that stand for all its attempts that succeeded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple, Self
+
+from orchestrator.model import durations
+from orchestrator.model.words import count
+
+KEPT = 20
+"""So many of the last durations are kept of each task: enough for a median, and it follows what changes."""
+
+DAYS = 90
+"""Nothing is kept of a feature's title of which no task has been completed for so long."""
+
+
+class Sketch(NamedTuple):
+    """How often a task was completed, and how long it takes as a rule.
+
+    Example:
+        >>> Sketch(12, median=41.0, p90=63.0).text
+        '41s as a rule (12 times; 9 of 10 times at most 1m 3s)'
+    """
+
+    times: int
+    median: float
+    """Seconds."""
+    p90: float
+    """Seconds that 9 of 10 attempts took at most."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what learn.lua has written: how often, and the last durations in ms, newest first.
+
+        Example:
+            >>> Sketch.parse("30 2000,1000,4000")
+            Sketch(times=30, median=2.0, p90=4.0)
+        """
+        times, last = text.split(" ", 1)
+        seconds = sorted(int(one) / 1000 for one in last.split(","))
+        middle = len(seconds) // 2
+        median = seconds[middle] if len(seconds) % 2 else (seconds[middle - 1] + seconds[middle]) / 2
+        return cls(int(times), median, seconds[math.ceil(0.9 * len(seconds)) - 1])
+
+    @property
+    def text(self) -> str:
+        """It in a few words."""
+        if self.times == 1:
+            return f"{durations.write(self.median)} the one time before"
+        often = f"{count(self.times, 'time')}; 9 of 10 times at most {durations.write(self.p90)}"
+        return f"{durations.write(self.median)} as a rule ({often})"
+
+
+def medians(sketches: Mapping[str, Sketch]) -> dict[str, float]:
+    """The seconds that each of some tasks takes as a rule."""
+    return {task: found.median for task, found in sketches.items()}

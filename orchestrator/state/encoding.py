@@ -1,0 +1,383 @@
+"""How things are written in Redis' fields, and read back; `keys` says which key holds what."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
+
+from orchestrator.model.event import Event
+from orchestrator.model.feature import FeatureStatus, Strategy
+from orchestrator.model.flows import TAKEN_UP
+from orchestrator.model.outcome import OUTCOME, Blocked, Cancelled, Completed, Failed, Outcome, RetryLater
+from orchestrator.model.plan import Batch, Route, Schedule
+from orchestrator.model.progress import Progress, Tail, TaskState
+from orchestrator.model.task import Task, TaskStatus
+from orchestrator.planning import graph
+from orchestrator.planning.extension import Growth
+from orchestrator.state import schema
+
+COUNTED = [status for status in TaskStatus if status is not TaskStatus.PENDING]
+"""The statuses that are counted; what is in none of them is pending."""
+
+
+HEAD = ("id", "title", "description", "tags")
+"""What a feature is without its tasks."""
+
+_TASK = TypeAdapter(Task)
+_OUTCOMES = tuple(
+    kind.model_fields["status"].default for kind in (Completed, Blocked, Failed, RetryLater, Cancelled)
+)
+
+
+class Place(NamedTuple):
+    """What the plan holds of a task: its place in the launch order, its batch, and who does it ("": nobody yet)."""
+
+    rank: int = 0
+    batch: int = 0
+    specialist: str = ""
+
+    @classmethod
+    def parse(cls, text: str | None) -> Place:
+        """Read a field of the plan; one that is not there is of no batch, which is 0.
+
+        Example:
+            >>> Place.parse("7:2:writer"), Place.parse(None).batch
+            (Place(rank=7, batch=2, specialist='writer'), 0)
+        """
+        if not text:
+            return cls()
+        rank, batch, specialist = text.split(":", 2)
+        return cls(int(rank), int(batch), specialist)
+
+
+def describe_task(task: Task) -> str:
+    """A task as it is stored."""
+    # What was not given is the default; to compare it with the default takes half as long again.
+    return task.model_dump_json(exclude_unset=True)
+
+
+def describe_changed(task: Task, stored: str | None) -> str:
+    """A task as it is stored after a change; what a newer version wrote beside it stays."""
+    found = json.loads(stored or "{}")
+    kept = {name: value for name, value in found.items() if name not in Task.model_fields}
+    return json.dumps({**kept, **json.loads(describe_task(task))}) if kept else describe_task(task)
+
+
+def parse_task(text: str | bytes, task_id: str) -> Task:
+    """A task as it was enqueued.
+
+    Raises:
+        ValueError: It cannot be read, or is another one than the one that is stored under this id.
+    """
+    task = schema.read(_TASK, text)
+    if task.id != task_id:
+        raise ValueError(f"under {task_id} there is a task of another id")
+    return task
+
+
+def parse_outcome(text: str | bytes) -> Outcome | None:
+    """How an attempt ended; None where it ended in a way that this version does not know."""
+    is_known = json.loads(text)["status"] in _OUTCOMES
+    return schema.read(OUTCOME, text) if is_known else None
+
+
+def parse_head(text: str | bytes) -> dict[str, Any]:
+    """A feature without its tasks."""
+    found = json.loads(text)
+    return {name: found[name] for name in HEAD if name in found}
+
+
+def describe_batches(
+    batches: Iterable[Batch], routes: Mapping[str, Route], expected: float, cap: int
+) -> tuple[dict[str, str], dict[str, str], dict[str, int]]:
+    """Batches as they are stored.
+
+    Args:
+        batches: In order.
+        routes: Who does each task.
+        expected: Expected seconds of all of them together.
+        cap: The cap that they are expected to run under.
+
+    Returns:
+        The fields of the hashes batches, plan and counts.
+    """
+    batches = list(batches)
+    described, places, totals, rank = {}, {}, {}, 0
+    last_unknown = max((batch.number for batch in batches if batch.due is None), default=0)
+    for batch in batches:
+        adds = batch.expected if batch.adds is None else batch.adds
+        expected = max(0.0, expected - adds)
+        is_known = batch.number > last_unknown
+        described[str(batch.number)] = _described(batch, expected if is_known else None, cap)
+        totals[f"{batch.number}:total"] = len(batch.tasks)
+        for task in batch.tasks:
+            rank += 1
+            places[task] = f"{rank}:{batch.number}:{routes[task].specialist}"
+    return described, places, totals
+
+
+def _described(batch: Batch, after: float | None, cap: int) -> str:
+    """A batch as it is stored; `after` is how long all behind it take, None where that or its own time is not known."""
+    adds = batch.expected if batch.adds is None else batch.adds
+    fields: dict[str, Any] = {"tasks": batch.tasks}
+    if after is not None:
+        fields |= {"expected": round(adds, 3), "after": round(after, 3)}
+    if batch.due is not None:
+        fields |= {"due": round(batch.due, 3), "cap": cap}
+    return json.dumps(fields)
+
+
+def ranked(rank: int, place: str) -> str:
+    """A field of the plan, with another place in the launch order.
+
+    Example:
+        >>> ranked(1, "7:2:writer")
+        '1:2:writer'
+    """
+    return f"{rank}:{place.split(':', 1)[1]}"
+
+
+def describe_joins(plan: Schedule) -> dict[str, dict[str, Any]]:
+    """What dataflow counts: for each task how much it waits for, and what waits for it; nothing where that is none."""
+    depends_on = {task.id: task.depends_on for task in plan.feature.tasks}
+    waits = {task: len(dependencies) for task, dependencies in depends_on.items() if dependencies}
+    dependents = {task: json.dumps(names) for task, names in graph.dependents(depends_on).items() if names}
+    return {"waits": waits, "dependents": dependents} if waits else {}
+
+
+def describe_growth(
+    decided: Growth, routes: Mapping[str, Route], stored: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """A growth as grow.lua reads it.
+
+    Args:
+        decided: What is added and changed.
+        routes: Who does the new tasks.
+        stored: The changed tasks as they are stored now.
+    """
+    described, totals, after, is_known = {}, {}, 0.0, True
+    for batch in reversed(decided.batches[max(0, decided.shape.open - 1) :]):
+        is_known = is_known and batch.due is not None
+        described[batch.number] = _described(batch, after if is_known else None, decided.shape.cap)
+        totals[batch.number] = len(batch.tasks)
+        after += batch.expected
+    events = []
+    if decided.added:
+        single = decided.added[0].id if len(decided.added) == 1 else ""
+        events.append(_recorded("tasks_added", total=len(decided.added), task=single, note=decided.note))
+    for task in decided.changed:
+        waits_for = ", ".join(task.depends_on)
+        events.append(_recorded("dependencies_changed", task=task.id, cause=waits_for, note=decided.note))
+    needed = schema.needed(task.id for task in decided.added)
+    return {
+        "unlaunched": decided.unlaunched,
+        "added": len(decided.added),
+        "tasks": {
+            **{task.id: describe_task(task) for task in decided.added},
+            **{task.id: describe_changed(task, stored.get(task.id)) for task in decided.changed},
+        },
+        "specialists": {task.id: routes[task.id].specialist for task in decided.added},
+        "moved": decided.moved,
+        "batches": described,
+        "totals": totals,
+        "ended": list(decided.ended),
+        "meta": {
+            "total": len(decided.feature.tasks),
+            "batches": len(decided.batches),
+            "expected": decided.expected,
+            "strategy": decided.strategy,
+            **({"schema": needed} if needed > schema.PLAIN else {}),
+            **({"resourced": 1} if any(task.resources for task in decided.added) else {}),
+        },
+        "events": events,
+    }
+
+
+def _recorded(event: str, **fields: str | int) -> list[str]:
+    return [str(part) for pair in {"event": event, **fields}.items() for part in pair]
+
+
+def parse_members(described: Any, batches: Sequence[int] | None = None) -> dict[str, int]:
+    """Task id → batch number, in launch order.
+
+    Args:
+        described: The fields of batches: a mapping by number of all of them, or a list of those of `batches`, with
+            None for one that is not there.
+        batches: Numbers.
+    """
+    if batches is None:
+        rows = sorted((int(number), text) for number, text in described.items())
+    else:
+        rows = [(number, text) for number, text in zip(batches, described, strict=True) if text]
+    return {task: number for number, text in rows for task in json.loads(text)["tasks"]}
+
+
+def parse_state(
+    task: Task,
+    state: Mapping[str, Any],
+    *,
+    specialist: str,
+    batch: int,
+    phase: str,
+    due: float | None,
+    waits: int,
+    limit: str,
+    is_cancelled: bool,
+) -> TaskState:
+    """Where a task stands.
+
+    Args:
+        task: As it was enqueued.
+        state: Its entry in states, empty where it has none.
+        specialist: Who does it.
+        batch: Its batch's number.
+        phase: What it waits for while no worker holds it.
+        due: When its next attempt is due, as a Unix time.
+        waits: How many of its dependencies are unresolved.
+        limit: The limit that it waits for.
+        is_cancelled: Its feature was cancelled or given up.
+    """
+    status = schema.word(TaskStatus, state.get("status", TaskStatus.PENDING))
+    if status is TaskStatus.PENDING and is_cancelled:
+        status = TaskStatus.CANCELLED
+    return TaskState(
+        id=task.id,
+        title=task.name,
+        specialist=specialist,
+        status=status,
+        phase="ending" if state.get("ending") else phase if status in TAKEN_UP else "",
+        attempt=state.get("attempt", 0),
+        batch=batch,
+        depends_on=task.depends_on,
+        retried=state.get("retried", 0),
+        lost=state.get("lost", 0),
+        resolved=bool(state.get("resolved")),
+        escalated=bool(state.get("escalated")),
+        started=_moment(state.get("started")),
+        finished=_moment(state.get("finished")),
+        due=due,
+        waits=waits,
+        limit=limit,
+        worker=state.get("worker", ""),
+        percent=state.get("percent"),
+        note=state.get("note") or "",
+        noted=_moment(state.get("noted")),
+    )
+
+
+def _moment(milliseconds: float | str | None) -> float | None:
+    return None if milliseconds is None else float(milliseconds) / 1000
+
+
+def parse_progress(feature_id: str, found: Mapping[str, Any]) -> Progress:
+    """How far a feature is, from the answer of progress.lua."""
+    meta, batch = found["meta"], found["batch"]
+    status = schema.word(FeatureStatus, meta["status"])
+    return Progress(
+        id=feature_id,
+        title=meta["title"],
+        status=status,
+        strategy=schema.word(Strategy, meta["strategy"]),
+        cap=meta["cap"],
+        auto_launch=meta["auto_launch"],
+        total=meta["total"],
+        counts=_without_zeros(found["counts"]),
+        in_flight=found["in_flight"],
+        launched=found["launched"],
+        queued=found["queued"],
+        delayed=found["delayed"],
+        unassigned=found["unassigned"],
+        limited=dict(found["limited"]),
+        gates_failed=found.get("gates") or "",
+        flow=meta["flow"],
+        is_paused=meta.get("paused") == "1",
+        stops=tuple(map(int, filter(None, meta.get("stops", "").split(",")))),
+        overdue=int(meta.get("overdue", 0)),
+        batch_started=_moment(meta.get("batch_started")),
+        batch_ran=float(meta.get("ran", 0)) / 1000,
+        batch_due=_due(batch, int(meta["cap"])),
+        batch=meta["batch"],
+        batches=meta["batches"],
+        batch_total=batch["total"],
+        batch_resolved=batch["resolved"],
+        batch_counts=_without_zeros(found["batch_counts"]),
+        created=float(meta["created"]) / 1000,
+        started=_moment(meta.get("started")),
+        finished=_moment(meta.get("finished")),
+        resolved=found["resolved"],
+        expected_end=_expected_end(status, found),
+    )
+
+
+_AWAIT_A_PERSON = ("failed", "blocked", "on-hold", "deferred", "in-review")
+_MOVING = (FeatureStatus.PLANNING, FeatureStatus.IN_DEVELOPMENT)
+
+
+def _expected_end(status: FeatureStatus, found: Mapping[str, Any]) -> float | None:
+    """When it should end, if nothing more happens than is planned; None where nobody can know.
+
+    Nobody can where some duration is unknown, where it took longer than planned, and where a person is asked first.
+    """
+    meta, batch = found["meta"], found["batch"]
+    stops = map(int, filter(None, meta.get("stops", "").split(",")))
+    is_stopped = any(number > int(meta["batch"]) for number in stops) or (
+        meta["auto_launch"] != "1" and int(meta["batch"]) < int(meta["batches"])
+    )
+    counts = found["counts"]
+    is_cancelled = counts.get("cancelled", 0) > found["resolved"] - counts.get(
+        "completed", 0
+    )  # and not skipped
+    awaits_a_person = found["unassigned"] or is_cancelled or any(map(counts.get, _AWAIT_A_PERSON))
+    if status not in _MOVING or meta.get("paused") == "1" or is_stopped or awaits_a_person:
+        return None
+    due = _due(batch, int(meta["cap"]))
+    if due is None or batch.get("after") is None or not meta.get("batch_started"):
+        return None
+    now, ran = found["now"] / 1000, float(meta.get("ran", 0)) / 1000
+    since = max(float(meta.get("watched", 0)), float(meta["batch_started"])) / 1000
+    left = due - ran - (now - since)
+    is_open = batch["resolved"] < batch["total"]
+    return None if is_open and left <= 0 else now + max(0.0, left) + float(batch["after"])
+
+
+def _due(batch: Mapping[str, Any], cap: int) -> float | None:
+    """When the open batch should have ended: later where the cap is lower now than planned (see recover.lua)."""
+    return batch["due"] * max(1.0, batch["cap"] / cap) if "due" in batch else None
+
+
+def _without_zeros(counts: Mapping[str, int]) -> Mapping[TaskStatus, int]:
+    return {schema.word(TaskStatus, status): count for status, count in counts.items() if count}
+
+
+_EVENT_FIELDS = Event.model_fields.keys() - {"id", "time", "source", "target"}
+
+
+def parse_event(entry: str, fields: Mapping[str, str]) -> Event:
+    """An entry of the stream of events."""
+    return Event(
+        id=entry,
+        time=int(entry.split("-")[0]) / 1000,
+        source=fields.get("from", ""),
+        target=fields.get("to", ""),
+        **{name: value for name, value in fields.items() if name in _EVENT_FIELDS},
+    )
+
+
+def describe_tail(tail: Tail) -> str:
+    """The end of an attempt's output as it is stored: half a character may be at its beginning, so in base64."""
+    return f"{tail.attempt} {tail.end} {base64.b64encode(tail.data).decode()}"
+
+
+def parse_tail(text: str) -> Tail:
+    """Read what `describe_tail` has written.
+
+    Example:
+        >>> parse_tail(describe_tail(Tail(attempt=2, end=700, data=b"the end")))
+        Tail(attempt=2, end=700, data=b'the end')
+    """
+    attempt, end, data = text.split(" ")
+    return Tail(int(attempt), int(end), base64.b64decode(data))

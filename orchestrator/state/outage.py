@@ -1,0 +1,102 @@
+"""Redis is away for a while: a restart, a failover, a network that is cut. What a worker has to say to it can wait."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from orchestrator.model import durations, errors
+from orchestrator.state import refusals
+
+logger = logging.getLogger("orchestrator")
+
+T = TypeVar("T")
+
+ERRORS = (redis.RedisError, errors.RedisUnreachable, errors.RedisRefuses, errors.NotReplicated)
+
+_RETRY = Retry(ExponentialWithJitterBackoff(base=0.1, cap=5.0), retries=-1, supported_errors=ERRORS)
+
+WATCHING = Retry(ExponentialWithJitterBackoff(base=0.1, cap=0.5), retries=-1, supported_errors=ERRORS)
+"""Of who watches: few do, and they want to know soon."""
+
+
+def outlast(
+    ask: Callable[[], T],
+    what: str,
+    *,
+    longest: float,
+    retry: Retry | None = None,
+    tell: Callable[[str], object] | None = None,
+) -> T:
+    """Ask Redis, and while it is away ask again, at growing intervals with jitter.
+
+    What is asked must bear to be asked twice: the answer to the first time may have been lost on its way.
+
+    Args:
+        ask: A call of the store, or of a handle.
+        what: What waits for it, for the log.
+        longest: Seconds after which it is given up.
+        retry: At which intervals.
+        tell: Is told, once each, that Redis is away, that it is back, that it is given up. The log, if left out.
+
+    Raises:
+        RedisError, RedisUnreachable, RedisRefuses, NotReplicated: Redis was away for longer than that, or said
+            something else.
+
+    Example:
+        outlast(lambda: store.finish(…), "the outcome of T1", longest=300)
+    """
+    began = time.monotonic()
+    outages = 0
+
+    def note(error: Exception, failures: int) -> None:
+        nonlocal outages
+        outages = failures
+        cause = _cause(error)
+        if time.monotonic() - began > longest:
+            (tell or logger.error)(
+                f"Redis was away for {durations.write(longest)}, so {what} is given up: {cause}"
+            )
+            raise error
+        if failures == 1:
+            (tell or logger.warning)(
+                f"Redis is away ({cause}); {what} waits for it, for up to {durations.write(longest)}"
+            )
+
+    answer = (retry or _RETRY).call_with_retry(
+        ask, note, is_retryable=refusals.passes, with_failure_count=True
+    )
+    if outages:
+        took = durations.write(time.monotonic() - began)
+        (tell or logger.warning)(f"Redis is back after {took}; {what} has reached it")
+    return answer
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, errors.NotReplicated):
+        return f"{error.there} of {error.wanted} replicas have it"
+    return str(error.cause) if isinstance(error, errors.OrchestratorError) else refusals.said(error)
+
+
+def patient(store: T, what: str, *, longest: float, tell: Callable[[str], object]) -> T:
+    """The same store for somebody who watches: each of its reads outlasts an outage. Arguments as of `outlast`."""
+    return cast("T", _Patient(store, what, longest, tell))
+
+
+class _Patient:
+    def __init__(self, store: object, what: str, longest: float, tell: Callable[[str], object]) -> None:
+        self._store = store
+        self._outlast = functools.partial(outlast, what=what, longest=longest, retry=WATCHING, tell=tell)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if not callable(found):
+            return found
+        return lambda *args, **named: self._outlast(functools.partial(found, *args, **named))

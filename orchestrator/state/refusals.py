@@ -1,0 +1,188 @@
+"""What Redis says where it does not do what it is asked: whether that passes, and what helps. In one place, for all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import redis
+from redis import exceptions
+
+from orchestrator.model import errors, words
+
+
+class Refusal(NamedTuple):
+    """One kind of answer."""
+
+    passes: bool
+    """It will be another one later, without a change to the settings: an outage, for who can wait."""
+    remedy: str
+
+
+REFUSALS: Mapping[str, Refusal] = {
+    "OOM": Refusal(
+        True, "Its memory is full. Raise maxmemory, or remove what is over: `orchestrator prune`."
+    ),
+    "READONLY": Refusal(
+        True,
+        "It is a replica, which takes no writes. Set redis.url to the master, or to its sentinels: "
+        "sentinel://host:26379/mymaster.",
+    ),
+    "MISCONF": Refusal(
+        True,
+        "It cannot write to its disk. See its log, and whether the disk is full; it takes writes again after.",
+    ),
+    "NOREPLICAS": Refusal(
+        True, "Too few replicas are in step (min-replicas-to-write). Bring them back, or lower that."
+    ),
+    "BUSY": Refusal(
+        True, "A script of somebody runs for too long. Wait for it, or end it: redis-cli SCRIPT KILL."
+    ),
+    "LOADING": Refusal(True, "It reads its data in after a start. Try again in a few seconds."),
+    "MASTERDOWN": Refusal(
+        True, "It is a replica that has lost its master. Bring the master back, or fail over."
+    ),
+    "TRYAGAIN": Refusal(True, "Try again in a few seconds."),
+    "CLUSTERDOWN": Refusal(
+        True, "It is a Redis Cluster, which is not supported: use a single Redis or sentinels."
+    ),
+    "MOVED": Refusal(
+        False, "It is a Redis Cluster, which is not supported: use a single Redis or sentinels."
+    ),
+    "CROSSSLOT": Refusal(
+        False, "It is a Redis Cluster, which is not supported: use a single Redis or sentinels."
+    ),
+    "CLIENTS": Refusal(True, "It has as many clients as it takes. Raise maxclients, or end some."),
+    "NOAUTH": Refusal(
+        True, "It asks for a password. Put it into redis.url: redis://user:password@host:6379/0."
+    ),
+    "WRONGPASS": Refusal(
+        True, "Mend the user and the password in redis.url; special characters percent-encoded."
+    ),
+    "NOPERM": Refusal(
+        False,
+        "Give the user in redis.url the right to it (deploy/users.acl has all). `orchestrator doctor` names each "
+        "command that is missing.",
+    ),
+    "UNKNOWN": Refusal(
+        False,
+        "It is renamed or switched off there: give it back, or use another Redis. `orchestrator doctor` names each "
+        "command that is missing.",
+    ),
+    "DATABASE": Refusal(
+        False, "redis.url names a database that it does not have. Choose another, such as 0."
+    ),
+    "WRONGTYPE": Refusal(
+        False,
+        "Somebody else writes under our keys. Set another redis.prefix, or remove the key that is wrong.",
+    ),
+}
+"""By the first word of an answer, or a word of ours where it has none that tells."""
+
+OTHER = Refusal(False, "`orchestrator doctor` looks at all that is needed of it.")
+
+_BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
+    (exceptions.BusyLoadingError, "LOADING"),
+    (exceptions.ReadOnlyError, "READONLY"),
+    (exceptions.OutOfMemoryError, "OOM"),
+    (exceptions.NoPermissionError, "NOPERM"),
+    (exceptions.MasterDownError, "MASTERDOWN"),
+    (exceptions.ClusterDownError, "CLUSTERDOWN"),
+    (exceptions.TryAgainError, "TRYAGAIN"),
+    (exceptions.ClusterCrossSlotError, "CROSSSLOT"),
+    (exceptions.MovedError, "MOVED"),
+)
+"""redis-py takes the first word away where it has a class for it."""
+
+_BY_TEXT = (
+    (r"max number of clients reached", "CLIENTS"),
+    (r"DB index is out of range|invalid DB index", "DATABASE"),
+    (r"[Uu]nknown (Redis )?(command|subcommand)", "UNKNOWN"),
+    (r"has no permissions|No permissions|can't run this command or subcommand", "NOPERM"),
+    (r"Authentication required|without any password configured|called without", "NOAUTH"),
+    (r"invalid username-password pair|invalid password|user is disabled", "WRONGPASS"),
+)
+
+_OF_A_SCRIPT = re.compile(
+    r"^(?:ERR )?Error running script \(call to \w+\): @user_script:\s*\d+: *(?:@\w+: *\d+: *)?-?"
+)
+_WITH_WHAT = re.compile(
+    r",? with args beginning with:.*| script: [0-9a-f]{40}.*|, on @user_script.*| : <redis\.client\..*",
+    re.DOTALL,
+)
+_OF_A_PIPELINE = re.compile(r"^.* of pipeline caused error: ", re.DOTALL)
+
+
+def said(error: Exception) -> str:
+    """The answer in one line, without what was asked: that may be a task's text.
+
+    Example:
+        >>> said(redis.ResponseError("unknown command 'EVALSHA', with args beginning with: '9f' '1' 'to:{auth}'"))
+        "unknown command 'EVALSHA'"
+    """
+    text = _OF_A_PIPELINE.sub("", str(error))
+    text = _WITH_WHAT.sub("", _OF_A_SCRIPT.sub("", text))
+    return words.one_line(text.removeprefix("ERR "), most=200)
+
+
+def code(error: redis.RedisError) -> str:
+    """The word in `REFUSALS` that fits an answer; "" for another one.
+
+    Redis 6.2 puts the error of a script's command into a sentence of its own, and redis-py does not know it then.
+
+    Example:
+        >>> code(redis.exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."))
+        'OOM'
+        >>> code(redis.ResponseError("Error running script (call to f_9f): @user_script:7: -READONLY You can't write"))
+        'READONLY'
+    """
+    for kind, word in _BY_CLASS:
+        if isinstance(error, kind):
+            return word
+    text = said(error)
+    for pattern, word in _BY_TEXT:
+        if re.search(pattern, text):
+            return word
+    first = re.match(r"-?([A-Z]+)\b", text)
+    if first and first[1] in REFUSALS:
+        return first[1]
+    return "NOAUTH" if isinstance(error, exceptions.AuthenticationError) else ""
+
+
+def passes(error: Exception) -> bool:
+    """The error is one of an outage: what is asked again when it is over will be answered.
+
+    Example:
+        >>> passes(redis.ConnectionError("refused")), passes(redis.ResponseError("WRONGTYPE …"))
+        (True, False)
+    """
+    if isinstance(error, errors.RedisRefuses):
+        return bool(error.passes)
+    if isinstance(error, errors.RedisUnreachable | errors.NotReplicated):
+        return True
+    if not isinstance(error, redis.RedisError):
+        return False
+    word = code(error)
+    return REFUSALS[word].passes if word else not _is_an_answer(error)
+
+
+def translate(error: redis.RedisError, url: str) -> errors.OrchestratorError:
+    """The error as people are told of it.
+
+    Example:
+        >>> translate(redis.BusyLoadingError("Redis is loading the dataset in memory"), "redis://cache").exit_code
+        3
+    """
+    word = code(error)
+    if not word and not _is_an_answer(error):
+        return errors.RedisUnreachable(url=url, cause=said(error) or type(error).__name__)
+    refusal = REFUSALS.get(word, OTHER)
+    return errors.RedisRefuses(
+        url=url, cause=said(error), remedy=refusal.remedy, passes=refusal.passes, code=word
+    )
+
+
+def _is_an_answer(error: Exception) -> bool:
+    """Not of a connection that broke, nor something that is no Redis's, as of a proxy."""
+    return not isinstance(error, redis.ConnectionError | redis.TimeoutError | redis.InvalidResponse)

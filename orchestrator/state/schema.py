@@ -1,0 +1,119 @@
+"""The schema: how features are written in Redis, and what one version makes of what another one wrote.
+
+A feature keeps the number of the schema that it was written in. What is new and may be passed over (a field, a status,
+a cause) leaves the number as it is. What an older version would get wrong raises it, and older versions leave such a
+feature alone. A field of a task's state survives the scripts of older versions, unless it is an empty list, which
+Redis' cjson writes back as an empty object.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.model import identifiers
+from orchestrator.model.outcome import BlockKind, FailureCause
+from orchestrator.model.task import Priority
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+VERSION = 3
+"""The newest schema that this version reads. A feature that keeps no number is of schema 1."""
+
+PLAIN = 2
+"""The schema of a feature whose ids are as schema 2 has them: versions that read no more work on it, too."""
+
+OLDEST_BESIDE = 1
+"""The oldest schema whose workers may work beside this version on one prefix; each worker asks for it there."""
+
+_WORDS: Mapping[str, type[StrEnum]] = {
+    "cause": FailureCause,
+    "on": FailureCause,
+    "kind": BlockKind,
+    "priority": Priority,
+}
+"""Fields whose value is one of some words."""
+
+
+def needed(ids: Iterable[str]) -> int:
+    """The schema that a feature with these ids is written in.
+
+    Example:
+        >>> needed(["T1", "T2"]), needed(["T1", "@babel/core"])
+        (2, 3)
+    """
+    return PLAIN if all(map(identifiers.is_of_old, ids)) else VERSION
+
+
+def number(stored: str | bytes | None, nothing: int = 1) -> int:
+    """The number of a schema as it is stored; `nothing` where there is none.
+
+    Example:
+        >>> number("3"), number(None)
+        (3, 1)
+    """
+    return int(stored) if stored and stored.isdigit() else nothing
+
+
+def word(kind: type[E], text: str) -> E:
+    """A status, a strategy or another word, as it is stored. One that this version does not know stays as it is.
+
+    Example:
+        >>> from orchestrator.model.task import TaskStatus
+        >>> word(TaskStatus, "failed") is TaskStatus.FAILED, word(TaskStatus, "parked"), list(TaskStatus)[-1].value
+        (True, <TaskStatus.parked: 'parked'>, 'deferred')
+    """
+    try:
+        return kind(text)
+    except ValueError:
+        unknown = str.__new__(kind, text)
+        unknown._name_ = unknown._value_ = text
+        return unknown
+
+
+def read(adapter: TypeAdapter[T], text: str | bytes) -> T:
+    """A value as it is stored. Fields that this version does not know are passed over, words stay as they are written.
+
+    Raises:
+        ValueError: It cannot be read even so.
+
+    Example:
+        >>> from orchestrator.model.outcome import OUTCOME
+        >>> read(OUTCOME, '{"status": "failed", "cause": "heat", "reason": "hot", "degrees": 95}').cause.value
+        'heat'
+    """
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        value = json.loads(text)
+        for mistake in error.errors(include_url=False, include_context=False, include_input=False):
+            if mistake["loc"]:
+                _pass_over(value, mistake["type"], mistake["loc"])
+        return adapter.validate_python(value)
+
+
+def _pass_over(value: Any, mistake: str, place: Iterable[str | int]) -> None:
+    parts = list(place)
+    # A part that leads nowhere is the name of a model in a union.
+    for part in parts[:-1]:
+        if _has(value, part):
+            value = value[part]
+    if not _has(value, parts[-1]):
+        return
+    if mistake == "extra_forbidden":
+        del value[parts[-1]]
+    elif mistake == "enum":
+        field = next((part for part in reversed(parts) if isinstance(part, str)), "")
+        if field in _WORDS and isinstance(value[parts[-1]], str):
+            value[parts[-1]] = word(_WORDS[field], value[parts[-1]])
+
+
+def _has(value: Any, part: str | int) -> bool:
+    if isinstance(value, dict):
+        return part in value
+    return isinstance(value, list) and isinstance(part, int) and part < len(value)

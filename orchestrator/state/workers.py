@@ -1,0 +1,118 @@
+"""Which workers there are: each announces itself in Redis while it runs, also while it is too busy to answer a ping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ConfigDict, ValidationError
+
+from orchestrator.model.fields import Model
+from orchestrator.state.keys import Keys
+
+SILENT_SECONDS = 10.0
+"""A worker that has not announced itself for so long is taken for gone."""
+
+FORGOTTEN_SECONDS = 3_600.0
+
+
+class Worker(Model):
+    """A Celery worker, as it announced itself last.
+
+    Example:
+        >>> Worker(id="w1@host/4f1c", name="w1@host", processes=5, queues=("reviewer",)).processes
+        5
+    """
+
+    model_config = ConfigDict(extra="ignore")  # a newer worker may say more
+
+    id: str
+    """Of this start of the worker: two may have one node name."""
+    name: str
+    """The Celery node name."""
+    pid: int = 0
+    pool: str = ""
+    processes: int = 0
+    """Tasks that it runs at once."""
+    queues: tuple[str, ...] = ()
+    version: str = ""
+    settings: Mapping[str, str] = {}
+    """The configuration that it was started with, as `fingerprint.of` gives it."""
+    trouble: tuple[str, ...] = ()
+    """What threads of it died of."""
+    hindered: tuple[str, ...] = ()
+    """What it tries again and again, and why that fails."""
+    seen: float = 0.0
+    """Seconds since the epoch, by the clock of Redis."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The workers that share the Redis and the prefix.
+
+    Example:
+        >>> import fakeredis
+        >>> found = Workers(fakeredis.FakeRedis(decode_responses=True), Keys())
+        >>> found.announce(Worker(id="w1@host/4f1c", name="w1@host"))
+        >>> [worker.name for worker in found.present()]
+        ['w1@host']
+    """
+
+    client: Any
+    keys: Keys
+
+    def announce(self, worker: Worker) -> None:
+        """Say that a worker is there, and what it takes."""
+        seen = worker.model_copy(update={"seen": self._now()})
+        self.client.hset(self.keys.workers, worker.id, seen.model_dump_json())
+
+    def leave(self, worker_id: str) -> None:
+        """Say that a worker ends."""
+        self.client.hdel(self.keys.workers, worker_id)
+
+    def present(self) -> list[Worker]:
+        """The workers that announced themselves a moment ago, by name."""
+        earliest = self._now() - SILENT_SECONDS
+        return sorted(
+            (worker for worker in self._all() if worker.seen >= earliest), key=lambda worker: worker.id
+        )
+
+    def forget_gone(self) -> None:
+        """Forget the workers that have been gone for long."""
+        earliest = self._now() - FORGOTTEN_SECONDS
+        gone = [worker.id for worker in self._all() if worker.seen < earliest]
+        if gone:
+            self.client.hdel(self.keys.workers, *gone)
+
+    def _all(self) -> Iterable[Worker]:
+        stored: Mapping[str, str] = self.client.hgetall(self.keys.workers)
+        for text in stored.values():
+            try:
+                yield Worker.model_validate_json(text)
+            except ValidationError:  # of another version, or junk: no reason for a report to fail
+                continue
+
+    def _now(self) -> float:
+        seconds, microseconds = self.client.time()
+        return float(seconds) + float(microseconds) / 1e6
+
+
+def by_queue(workers: Iterable[Worker]) -> dict[str, list[Worker]]:
+    """Each queue with the workers that take from it.
+
+    Example:
+        >>> found = by_queue([Worker(id="1", name="w1@host", queues=("reviewer", "writer"))])
+        >>> {queue: [worker.name for worker in workers] for queue, workers in found.items()}
+        {'reviewer': ['w1@host'], 'writer': ['w1@host']}
+    """
+    found: dict[str, list[Worker]] = {}
+    for worker in workers:
+        for queue in worker.queues:
+            found.setdefault(queue, []).append(worker)
+    return found
+
+
+def processes(workers: Iterable[Worker]) -> int:
+    """How many tasks the workers run at once."""
+    return sum(worker.processes for worker in workers)
