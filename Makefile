@@ -38,6 +38,7 @@ check: $(READY) audit  ## lint, format, types (strict), and known holes: in our 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive orchestrator workers
 
 audit: $(READY)  ## ask for known holes in the versions of constraints.txt (pip-audit)

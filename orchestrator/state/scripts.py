@@ -44,7 +44,7 @@ PARTS: Mapping[str, frozenset[str]] = {
 @functools.cache
 def sources() -> Mapping[str, str]:
     """The source of every script, by its verb."""
-    folder = resources.files("orchestrator").joinpath("lua")
+    folder = resources.files("orchestrator.state").joinpath("lua")
     return {
         file.name.removesuffix(".lua"): file.read_text("utf-8")
         for file in folder.iterdir()
