@@ -92,18 +92,23 @@ def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = N
     return planner.plan(feature, settings.parallelism.max_parallel_tasks if cap is None else cap, strategy)
 
 
-_NOT_IN_MODELS = {
-    "Client": "client",
-    "Handle": "client",
-    "enqueue": "client",
-    "Context": "specialists",
-    "FeatureHead": "specialists",
-    "specialist": "specialists",
-}
+_MODULES = {
+    "client.client": ("Client", "Handle", "enqueue"),
+    "model.event": ("Event",),
+    "model.feature": ("Feature", "FeatureStatus", "Strategy"),
+    "model.outcome": (
+        "BlockKind", "Blocked", "Cancelled", "Completed", "Failed", "FailureCause", "Outcome", "RetryLater",
+    ),
+    "model.plan": ("Batch", "Plan", "Route"),
+    "model.progress": ("Progress", "TaskState"),
+    "model.task": ("Priority", "Retries", "Task", "TaskStatus"),
+    "specialists": ("Context", "FeatureHead", "specialist"),
+}  # fmt: skip
+_PLACES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     """Load a name when it is asked for: planning needs no Celery, and the command is to begin at once."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"orchestrator.{_NOT_IN_MODELS.get(name, 'models')}"), name)
+    return getattr(importlib.import_module(f"orchestrator.{_PLACES[name]}"), name)
