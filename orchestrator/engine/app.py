@@ -60,7 +60,7 @@ def create(settings: Settings) -> App:
     Its configuration is read at first use, so that an import neither looks for a Redis nor starts one.
 
     Example:
-        app = create(config.load())
+        app = create(configuration.load())
     """
     # Not the current app of the process: whoever enqueues from an app of their own keeps theirs.
     app = App("orchestrator", set_as_current=False)

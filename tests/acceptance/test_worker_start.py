@@ -28,7 +28,7 @@ import sys, time
 from pathlib import Path
 from orchestrator.config import configuration
 from orchestrator.local import processes
-with supervisor.worker(config.load(), name="brought", log=Path("worker.log")):
+with processes.worker(configuration.load(), name="brought", log=Path("worker.log")):
     time.sleep(3600)
 """
 

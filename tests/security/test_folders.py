@@ -397,13 +397,13 @@ from orchestrator.config.sections import Limits
 from orchestrator.specialists.command import CommandRunner
 from orchestrator.specialists.context import Context, FeatureHead
 from orchestrator.engine.tasks import Files
-settings = config.load()
-with embedded.Server(settings.folder), supervisor._output(settings.folder / "logs" / "worker.log"):
+settings = configuration.load()
+with embedded.Server(settings.folder), processes._output(settings.folder / "logs" / "worker.log"):
     files = Files(settings, "f1", "T1", 1)
     context = Context(task=Task(id="T1"), feature=FeatureHead(id="f1", title="F"), attempt=1, specialist="s",
         title="S", workdir=files.workdir, log_file=files.log)
     CommandRunner(("echo", "done"), Limits(), project=Path.cwd()).perform(context)
-    config.remember(["artwork"], "senior-engineer", settings)
+    configuration.remember(["artwork"], "senior-engineer", settings)
     for path in [settings.folder, *settings.folder.rglob("*")]:
         if not path.is_symlink():
             print(oct(path.lstat().st_mode & 0o7777), path.relative_to(Path.cwd()), path.is_dir())

@@ -188,7 +188,7 @@ from orchestrator.feature_file import reader
 from orchestrator.planning import planner
 from orchestrator.config.sections import Limits
 try:
-    feature = feature_file.parse(sys.stdin.buffer.read(), Limits(), json=sys.argv[1] == "json")
+    feature = reader.parse(sys.stdin.buffer.read(), Limits(), json=sys.argv[1] == "json")
     planner.plan(feature, 5)
 except errors.OrchestratorError as error:
     print(type(error).__name__, len(str(error)))
