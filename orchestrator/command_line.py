@@ -9,9 +9,9 @@ import shlex
 LONGEST_SHOWN = 200
 """A text up to so long is shown rewritten in both ways; a longer one would hide what is wrong with it."""
 
-_OPERATORS = "|&;<>()"
+_OPERATORS = re.compile(r"[|&;<>()]+")
 _GLOBS = "*?["
-_EXPANDS = re.compile(r"\$[A-Za-z0-9_{(\[@*#?$!-]")
+_EXPANDS = re.compile(r"\$(?:[A-Za-z_]\w*|[0-9{(\[@*#?$!-])", re.ASCII)
 _BRACES = re.compile(r"\{[^\s{}'\"]*(?:,|\.\.)[^\s{}'\"]*\}")
 _ASSIGNS = re.compile(r"[A-Za-z_]\w*\+?=", re.ASCII)
 _WORDS = frozenset(
@@ -121,16 +121,17 @@ def _only_a_shell_reads(text: str) -> str | None:
 def _expansion(text: str, at: int) -> str | None:
     if text[at] == "`":
         return "`"
-    return text[at : at + 2] if _EXPANDS.match(text, at) else None
+    found = _EXPANDS.match(text, at)
+    return found[0] if found else None
 
 
 def _syntax(text: str, at: int) -> str | None:
     sign = text[at]
     begins = at == 0 or text[at - 1].isspace()
-    if sign in _OPERATORS or sign in _GLOBS or (begins and sign in "~#"):
+    if sign in _GLOBS or (begins and sign in "~#"):
         return sign
-    braces = _BRACES.match(text, at)
-    return braces[0] if braces else None
+    found = _OPERATORS.match(text, at) or _BRACES.match(text, at)
+    return found[0] if found else None
 
 
 def _two_ways(text: str, words: list[str], found: str) -> str:
@@ -139,7 +140,7 @@ def _two_ways(text: str, words: list[str], found: str) -> str:
     if len(text) <= LONGEST_SHOWN and found not in ("\n", "\\\n"):
         as_list = f"[{', '.join(map(_quoted, words))}]"
     if len(text) <= LONGEST_SHOWN:
-        as_line = f"[sh, -c, {json.dumps(text, ensure_ascii=False)}]"
+        as_line = f"[sh, -c, {_in_quotes(text)}]"
     return (
         f"has {shown}, which means something to a shell, and no shell reads it; "
         f"write a list, where it is plain text: {as_list}, or a line for a shell: {as_line}"
@@ -149,7 +150,15 @@ def _two_ways(text: str, words: list[str], found: str) -> str:
 def _quoted(word: str) -> str:
     """As an entry of a YAML list, in quotes where it would be read as something else without."""
     is_plain = re.fullmatch(r"[A-Za-z_./][\w./+-]*", word, re.ASCII) and word.lower() not in _NOT_TEXT
-    return word if is_plain else json.dumps(word, ensure_ascii=False)
+    return word if is_plain else _in_quotes(word)
+
+
+def _in_quotes(text: str) -> str:
+    """With what cannot be seen escaped, as YAML and JSON both read it."""
+    return "".join(
+        sign if sign.isprintable() else json.dumps(sign)[1:-1]
+        for sign in json.dumps(text, ensure_ascii=False)
+    )
 
 
 _NOT_TEXT = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")

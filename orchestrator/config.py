@@ -52,7 +52,10 @@ ENV_PREFIX = "TASKORCHESTRATOR_"
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 MOST_SHOWN = 100
-"""So many unknown settings are named; for each of them a near one is looked for."""
+"""So many mistakes are named; for each setting that is unknown a near one is looked for."""
+
+LARGEST = 500_000
+"""Bytes of a configuration file. It may have come with somebody else's repository, and YAML is read slowly."""
 
 
 class Settings(BaseSettings):
@@ -230,12 +233,20 @@ class Settings(BaseSettings):
         if not self._is_of_the_folder:
             return ""
         named = [f"starts {self.redis_server}"] if self.redis_server and self.is_embedded else []
-        modules = {given.python.split(":")[0] for given in self.specialists.values() if given.python}
-        imported = sorted({*self.imports, *modules})
-        commands = sorted({given.command[0] for given in self.specialists.values() if given.command})
+        hooks: list[SpecialistSettings | Gate] = [*self.specialists.values(), *self._all_gates]
+        callables = [given.python for given in hooks if given.python]
+        imported = sorted({*self.imports, *(name.split(":")[0] for name in callables)})
+        commands = sorted({given.command[0] for given in (*hooks, *self.notifications) if given.command})
         named += [f"imports {', '.join(imported)}"] if imported else []
         named += [f"runs {', '.join(commands)}"] if commands else []
         return "; ".join(named)
+
+    @property
+    def _all_gates(self) -> tuple[Gate, ...]:
+        if not self.quality_gates.enabled:
+            return ()
+        of_tasks, of_features = self.quality_gates.task_gates, self.quality_gates.feature_gates
+        return (*of_tasks.testing, *of_tasks.completion, *of_features.testing, *of_features.completion)
 
     @property
     def takes_canvases(self) -> bool:
@@ -426,6 +437,8 @@ def read(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
+        if file.stat().st_size > LARGEST:
+            raise _unreadable(file, f"it is larger than {LARGEST:,} bytes")
         data = load_yaml(file.read_text("utf-8"))
     except yaml.MarkedYAMLError as error:  # its own text quotes the line, which may hold a password
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
@@ -480,11 +493,14 @@ def load(start: Path | None = None) -> Settings:
     known = {name: value for name, value in data.items() if name in Settings.model_fields}
     unknown = [name for name in data if name not in known]
     lines = [f"{name}: {_unknown_setting(name, Settings)}" for name in unknown[:MOST_SHOWN]]
+    is_all = len(unknown) <= MOST_SHOWN
     try:
         settings = Settings(**known)
     except ValidationError as error:
         beside = set(_mapped_tags(data)) - set(_mapped_tags(spelling.usual(read(file))))
-        lines += [_mistake(line, beside) for line in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        is_all = is_all and len(found) <= MOST_SHOWN
+        lines += [_mistake(line, beside) for line in found[:MOST_SHOWN]]
     except SettingsError as error:
         lines.append(_not_json(error))
     else:
@@ -493,9 +509,20 @@ def load(start: Path | None = None) -> Settings:
             return settings
     raise errors.InvalidConfiguration(
         source=file or "The environment",
-        count=("at least " if len(unknown) > MOST_SHOWN else "") + wording.count(len(lines), "mistake"),
+        count=("" if is_all else "at least ") + wording.count(len(lines), "mistake"),
         mistakes="\n".join(f"  {line}" for line in lines),
     )
+
+
+FORMS: Mapping[str, str] = {
+    "pass_env": "write the name of a variable, such as HTTPS_PROXY; PIP_* is all that begin so",
+    "prefix": "write at most 32 letters, digits and _ . -",
+    "python": 'write "package.module:name"',
+    "queue": "write at most 100 letters, digits and _ . -, first a letter or digit",
+    "resources": "a name has at most 63 letters, digits and _ . -, and starts with a letter or digit",
+    "user": "write at most 32 small letters, digits and _ -, first a letter or _",
+}
+"""What a text of a setting has to look like, for people."""
 
 
 def _mistake(line: Any, beside: Collection[str] = ()) -> str:
@@ -515,7 +542,8 @@ def _shown(line: Any, loc: tuple[str, ...]) -> str:
     )
     if may_be_secret or not isinstance(line["input"], str | int | float):
         return ""
-    return f" ({str(line['input'])[:60]!r})"
+    shown = str(line["input"])
+    return f" ({shown.lower() if isinstance(line['input'], bool) else shown[:60]!r})"
 
 
 def _right(line: Any, loc: tuple[str, ...]) -> str:
@@ -527,6 +555,10 @@ def _right(line: Any, loc: tuple[str, ...]) -> str:
         return "write `name: value` lines below it, indented"
     if line["type"] == "tuple_type":
         return "write a list, such as [one, two]"
+    if line["type"] == "string_pattern_mismatch":
+        return next(
+            (FORMS[part] for part in reversed(loc) if part in FORMS), "has a sign that it cannot have"
+        )
     text = str(line["msg"]).removeprefix("Value error, ")
     return text.replace("Input should be", "should be")
 

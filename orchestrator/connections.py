@@ -124,12 +124,7 @@ def open_store(settings: Settings) -> Store:
 
 
 def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -> dict[str, float] | None:
-    """What the Redis in force knows of how long tasks take, as `Store.learned`; None where it does not answer at once.
-
-    Where none is configured, the folder's own is asked; one that was never started knows nothing, and is not started.
-    """
-    if settings.is_embedded and not (settings.folder / "redis").exists():
-        return {}
+    """What the Redis in force knows of how long tasks take, as `Store.learned`; None where it does not answer."""
     at_once = {
         "socket_connect_timeout": LOOK_SECONDS,
         "socket_timeout": LOOK_SECONDS,

@@ -31,6 +31,7 @@ from orchestrator import (
     errors,
     fingerprint,
     monitor,
+    overwritten,
     refusals,
     rights,
     schema,
@@ -257,8 +258,22 @@ def _redis(client: redis.Redis, settings: Settings, url: str) -> Iterator[Findin
     yield clock
     yield _schema(client, settings)
     keys = Keys(settings.redis.prefix)
+    yield from _overwritten(settings, client)
     yield _refused(_ask(lambda: client.hgetall(keys.refused)))
     yield _replaced(_ask(lambda: client.hgetall(keys.replaced)))
+
+
+def _overwritten(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
+    found = overwritten.find(client, settings)
+    if found:
+        named = [(overwritten.quoted(one.key), one) for one in found]
+        yield _problem(
+            "keys",
+            "somebody else has written under our keys, and what needs them is passed over: "
+            + "; ".join(f"{key} is a {one.found}, and should be a {one.wanted}" for key, one in named),
+            f"Remove them: echo 'DEL {' '.join(key for key, _ in named)}' | redis-cli. And see who can write to this "
+            "Redis.",
+        )
 
 
 def _holes(name: str, product: str) -> Iterator[Finding]:
@@ -516,6 +531,10 @@ def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
             "workers", f"they cannot be asked: {error}", "See what is said of Redis and the broker."
         )
         return
+    except Exception as error:  # a transport may raise anything, as that of files does
+        cause = f"they cannot be asked ({type(error).__name__})"
+        yield _problem("workers", cause, "See what is said of Redis and the broker.")
+        return
     names = {*answers, *(worker.name for worker in present)}
     if not names:
         yield _warning(
@@ -527,6 +546,7 @@ def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
     yield _ok("workers", f"{len(names)} there: {', '.join(sorted(names))}")
     yield from _names(present)
     yield from _threads(present)
+    yield from _hindrances(present)
     for text in fingerprint.outdated(settings, present).values():
         yield _warning("worker settings", text, fingerprint.REMEDY)
     served = {name for found in answers.values() for name in queues.readable(found)}
@@ -552,6 +572,17 @@ def _threads(present: Sequence[Worker]) -> Iterator[Finding]:
                 "It was started again each time, and the worker's log says when. This is a mistake in the program: "
                 "report it with that line of the log, and restart the worker.",
             )
+
+
+def _hindrances(present: Sequence[Worker]) -> Iterator[Finding]:
+    hindered = [f"{worker.name}: {'; '.join(worker.hindered)}" for worker in present if worker.hindered]
+    if hindered:
+        yield _problem(
+            "sweep",
+            f"what workers try in each round does not succeed: {'. '.join(hindered)}",
+            "See what is said here of Redis and of its keys. A feature whose keys are wrong is removed by: "
+            "orchestrator forget ID.",
+        )
 
 
 def _names(present: Sequence[Worker]) -> Iterator[Finding]:

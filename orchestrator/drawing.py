@@ -57,12 +57,22 @@ STRAIGHTENING = 4
 """How often the columns are sorted to and fro; more does not visibly help (Sugiyama's own advice is "a few")."""
 
 
-def mermaid(found: Picture, keep: Collection[str] = (), *, whole: bool = False) -> str:
-    """A picture as a Mermaid flowchart, which GitHub and GitLab draw in Markdown; folded further where it is too long.
+def fitted(found: Picture, keep: Collection[str] = ()) -> Picture:
+    """A picture folded so far that Mermaid draws it.
 
     Parameters:
         keep: What is not folded.
-        whole: Nothing is folded.
+    """
+    most = picture.MOST_BOXES
+    small = picture.folded(found, most, keep)
+    while len(mermaid(small)) > MERMAID_TEXT and most > 1:
+        most //= 2
+        small = picture.folded(found, most, keep)
+    return small
+
+
+def mermaid(found: Picture) -> str:
+    """A picture as a Mermaid flowchart, which GitHub and GitLab draw in Markdown.
 
     Example:
         >>> from orchestrator import Feature, Task
@@ -79,15 +89,6 @@ def mermaid(found: Picture, keep: Collection[str] = (), *, whole: bool = False) 
             end
             n1 --> n2
     """
-    most = picture.MOST_BOXES
-    text = _mermaid(found)
-    while len(text) > MERMAID_TEXT and most > 1 and not whole:
-        most //= 2
-        text = _mermaid(picture.folded(found, most, keep))
-    return text
-
-
-def _mermaid(found: Picture) -> str:
     # The boxes have names of our own, for a task may be called "end", which Mermaid takes for a word of its own.
     names = {box.id: f"n{place}" for place, box in enumerate(found.boxes, start=1)}
     lines = [f"%% {_for_mermaid(note)}" for note in found.notes] + ["flowchart LR"]

@@ -46,6 +46,12 @@ LONGEST_SOCKET = 100
 PAUSE = 0.02
 """Seconds between two looks at a server that starts or stops."""
 
+WITHHELD = ("MODULE", "CONFIG", "REPLICAOF", "SLAVEOF", "MIGRATE")
+"""Commands that a private server does not know: they load code, or lead to other files and machines.
+
+Its data may have come with somebody else's repository, and what Redis reads in from them is a list of commands.
+"""
+
 _servers: dict[Path, Server] = {}
 
 
@@ -222,6 +228,7 @@ class Server:
                 # server, writing a file nobody will read. The one will answer, the other will end.
                 return None
             self.binary = find_binary(self.binary)
+            self._refuse_to_follow_links()
             self._refuse_to_start_empty()
             if self._process:
                 self._process.wait()  # it is dead, or the lock would be held
@@ -256,7 +263,8 @@ class Server:
             "appendfsync": "everysec",
             "save": "",
         }
-        return [word for name, value in options.items() for word in (f"--{name}", value)]
+        known = [word for name, value in options.items() for word in (f"--{name}", value)]
+        return known + [word for name in WITHHELD for word in ("--rename-command", name, "")]
 
     @property
     def _short_name(self) -> str:
@@ -283,6 +291,12 @@ class Server:
         path.symlink_to(target)
         return target
 
+    def _refuse_to_follow_links(self) -> None:
+        # What Redis opens by its name it would write wherever a link leads.
+        found = [path for path in self.home.rglob("*") if path.is_symlink()]
+        if strange := [path for path in found if path != self.home / "redis.sock"]:
+            raise self._did_not_start(f"{strange[0]} is a link, which none of its files is; remove it")
+
     def _refuse_to_start_empty(self) -> None:
         # Redis 7 keeps its append-only file in a folder; an older one does not look there, and would start empty.
         if (self.home / "appendonlydir").is_dir() and version_of(self.binary or "") < (7,):
@@ -292,6 +306,10 @@ class Server:
             )
 
     def _answer(self) -> Literal["ready", "loading"] | None:
+        if (
+            self.socket.is_symlink()
+        ):  # only where the path is long is there one of ours, and that was followed
+            return None
         client = self._client(timeout=5.0)
         try:
             client.ping()

@@ -80,9 +80,16 @@ def describe_changed(task: Task, stored: str | None) -> str:
     return json.dumps({**kept, **json.loads(describe_task(task))}) if kept else describe_task(task)
 
 
-def parse_task(text: str | bytes) -> Task:
-    """A task as it was enqueued."""
-    return schema.read(_TASK, text)
+def parse_task(text: str | bytes, task_id: str) -> Task:
+    """A task as it was enqueued.
+
+    Raises:
+        ValueError: It cannot be read, or is another one than the one that is stored under this id.
+    """
+    task = schema.read(_TASK, text)
+    if task.id != task_id:
+        raise ValueError(f"under {task_id} there is a task of another id")
+    return task
 
 
 def parse_outcome(text: str | bytes) -> Outcome | None:

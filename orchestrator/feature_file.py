@@ -118,6 +118,26 @@ def check(feature: Feature, limits: Limits) -> None:
         _refuse(f'The feature "{feature.title}"', mistakes, feature)
 
 
+def make_task(fields: Mapping[str, Any], source: str) -> Task:
+    """A task of fields that are named as in a feature file.
+
+    Raises:
+        BadTask: It has mistakes; all of them are named. `source` says where the fields came from.
+
+    Example:
+        >>> make_task({"id": "T1", "estimate": "25m"}, "The task").estimate
+        1500.0
+    """
+    try:
+        return Task.model_validate(fields)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+    places = [_real_place(("tasks", 0, *details["loc"])) for details in found]
+    mistakes = [_explain(details, place, Spot()) for details, place in zip(found, places, strict=True)]
+    told = [": ".join(filter(None, [_path(at.place[2:]), at.value, at.message])) for at in mistakes]
+    raise errors.BadTask(source=source, cause="; ".join(told))
+
+
 def _explain_open(error: OSError | ValueError) -> str:
     match error:
         case FileNotFoundError():
@@ -169,10 +189,11 @@ def _large_params(task: Any, place: Place, limits: Limits) -> Iterator[Mistake]:
     params, run = _get(task, "params"), _get(task, "run")
     if not params and not run:
         return
+    if _is_deep(params):
+        yield Mistake((*place, "params"), f"lists and mappings are nested deeper than {DEEPEST}")
+        return
     try:
         size = len(json_format.dumps([params, run], ensure_ascii=False, allow_nan=False, default=str))
-    except RecursionError:
-        yield Mistake((*place, "params"), f"lists and mappings are nested deeper than {DEEPEST}")
     except (ValueError, TypeError) as error:
         reason = "NaN and Infinity are" if "float" in str(error) else "a key or a number is"
         yield Mistake((*place, "params"), f"{reason} no JSON value; put the value in quotes")
@@ -180,6 +201,14 @@ def _large_params(task: Any, place: Place, limits: Limits) -> Iterator[Mistake]:
         if size > limits.params:
             message = f"params and run have {size:,} characters; at most {limits.params:,} (limits.params)"
             yield Mistake((*place, "params" if params else "run"), f"{message}; put the data in a file")
+
+
+def _is_deep(value: Any, levels: int = DEEPEST) -> bool:
+    """Whether lists and mappings are nested deeper: pydantic writes some 250 levels, and what reads them recurses."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deep(part, levels - 1) for part in inner)
 
 
 def _too_many(what: str, count: int, most: int) -> str:
@@ -226,6 +255,7 @@ def _explain(details: ErrorDetails, place: Place, spot: Spot) -> Mistake:
 
 def _real_place(loc: Place) -> Place:
     """The place without pydantic's own words: in params.names.list.0 each level has its type before its key."""
+    loc = tuple(part for part in loc if part != "[key]")
     return loc[:4] + loc[5::2] if loc[2:3] == ("params",) else loc
 
 

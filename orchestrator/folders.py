@@ -169,6 +169,7 @@ def _remove(settings: Settings, folder: Path, identity: str) -> bool:
         with private.opened(folder.name, root) as within:
             if not _has_mark(within, identity):
                 return False
+            _refuse_what_is_mounted(folder.name, within, root)
             is_same = os.path.samestat(os.fstat(within), os.lstat(folder.name, dir_fd=root))
             _empty(within)
             os.unlink(MARK, dir_fd=within)
@@ -283,8 +284,21 @@ def _is_folder(name: str, within: int) -> bool:
 def _opened_to_change(name: str, within: int) -> Iterator[int]:
     """Open a folder to empty it, also one that a tool has made read-only, such as a cache of modules."""
     with private.opened(name, within, any_owner=True) as number:
-        if os.fstat(number).st_dev != os.fstat(within).st_dev:
-            raise OSError(errno.EXDEV, f"another file system is mounted at {name}")
+        _refuse_what_is_mounted(name, number, within)
         with contextlib.suppress(PermissionError):
             os.fchmod(number, private.FOLDER_MODE)
         yield number
+
+
+def _refuse_what_is_mounted(name: str, folder: int, within: int) -> None:
+    if _mount_of(folder) != _mount_of(within):
+        raise OSError(errno.EXDEV, f"another file system is mounted at {name}")
+
+
+def _mount_of(folder: int) -> str:
+    """Which mount an open folder is on. A folder that is mounted at a second place has the device of its first."""
+    with contextlib.suppress(OSError):  # there is no /proc, as on macOS
+        found = re.search(r"^mnt_id:\s*(\d+)", Path(f"/proc/self/fdinfo/{folder}").read_text("ascii"), re.M)
+        if found:
+            return found[1]
+    return f"device {os.fstat(folder).st_dev}"

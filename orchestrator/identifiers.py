@@ -161,11 +161,11 @@ def is_of_message(text: str, feature_id: str, task_id: str, attempt: int) -> boo
     return name == of_attempt(feature_id, task_id, attempt) and _RANDOM.fullmatch(random) is not None
 
 
-def attempt_of(text: str) -> tuple[str, str, int] | None:
+def attempt_named(text: str) -> tuple[str, str, int] | None:
     """The (feature, task, attempt) of the id of a message, or of the name of an attempt; None for another text.
 
     Example:
-        >>> attempt_of("auth:a~3Ab:2:0f3a9c5e71d2"), attempt_of("auth:a~3Ab:2"), attempt_of("7e0c3a9e")
+        >>> attempt_named("auth:a~3Ab:2:0f3a9c5e71d2"), attempt_named("auth:a~3Ab:2"), attempt_named("7e0c3a9e")
         (('auth', 'a:b', 2), ('auth', 'a:b', 2), None)
     """
     found = _ATTEMPT.fullmatch(text)

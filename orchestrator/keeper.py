@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -32,6 +33,7 @@ from orchestrator import (
     retention,
     schema,
     tasks,
+    threads,
     watchdog,
 )
 from orchestrator.doctor import Level
@@ -50,6 +52,9 @@ logger = logging.getLogger("orchestrator")
 
 LAST_SECONDS = 3.0
 """A worker that ends takes no longer to tell of the last events."""
+
+MOST_LEFT = 10
+"""Features that are named where they are not swept."""
 
 LOOK_SECONDS = 0.05
 """Between two looks whether what runs in this process has ended."""
@@ -84,8 +89,11 @@ class Keeper(bootsteps.StartStopStep):
         self.forgets_at = 0.0
         self.waker = Waker(self.shell.store, self.shell.dispatcher, settings.recovery.sweep)
         self.knows_limits = False
-        self.trouble = ""
-        self.left: set[str] = set()
+        self.leads = False
+        self.troubles: dict[str, str] = {}
+        """Step → why it did not succeed when it was tried last."""
+        self.left: dict[str, str] = {}
+        """Feature → why it is not swept."""
         self.is_outdated = False
         self.notifiers = notifier.open_notifiers(
             self.shell.store, settings.notifications, self.id, pause=settings.recovery.sweep
@@ -117,6 +125,14 @@ class Keeper(bootsteps.StartStopStep):
         except errors.PoolRefused as error:
             logger.critical("%s", error)
             raise SystemExit(error.exit_code) from None
+        limit = getattr(self.parent, "time_limit", None)
+        if limit and not pools.ends_in_time(self.pool):
+            logger.warning(
+                "The pool %s does not keep the time limit of this worker (--time-limit %g). Give tasks or specialists "
+                "a timeout, which each pool keeps; or use the pool prefork.",
+                self.pool.__module__.rpartition(".")[2],
+                limit,
+            )
 
     def _look_at_environment(self) -> None:
         others = list(celery_settings.passed_over(self.parent.app.conf, os.environ))
@@ -248,49 +264,90 @@ class Keeper(bootsteps.StartStopStep):
                 ),
                 settings=self.settings,
                 version=__version__,
-                trouble=self._deaths(),
+                trouble=threads.troubles(),
+                hindered=self._hindrances(),
             )
         )
 
-    def _deaths(self) -> tuple[str, ...]:
-        """What threads of this worker died of, as often as they did."""
-        others = [each.thread for each in (self.waker, self.cleaner)]
-        threads = [self.thread, *others, *(each.thread for each in self.notifiers)]
-        return tuple(thread.trouble for thread in threads if thread.trouble)
+    def _hindrances(self) -> tuple[str, ...]:
+        """What this worker tries again in each round, and has not succeeded with."""
+        left = [f"{feature_id} is not swept: {cause}" for feature_id, cause in self.left.items()]
+        more = [f"{len(left) - MOST_LEFT} more are not swept"] if len(left) > MOST_LEFT else []
+        return (*self.troubles.values(), *left[:MOST_LEFT], *more)
 
     def _run(self) -> None:
         recovery = self.shell.settings.recovery
-        self._try(self._announce)
-        self._try(self._leads)
+        self._try(self._announce, self._lead)
         while not self.stopped.wait(recovery.sweep):
-            self._try(self._look)
-
-    def _try(self, step: Callable[[], object]) -> None:
-        with forks.held_off():
-            try:
-                step()
-                self.trouble = ""
-            except Exception as error:  # whatever it is, the next round may succeed, and must come
-                before, self.trouble = self.trouble, f"{type(error).__name__}: {refusals.said(error)}"
-                if self.trouble != before:  # an outage is told once, not in every round
-                    logger.warning(
-                        "The keeper of %s tries again until it succeeds: %s", self.worker, self.trouble
-                    )
+            self._look()
 
     def _look(self) -> None:
+        """One round."""
+        self._try(
+            self._keep_leases,
+            self._watch,
+            self._announce,
+            self._end_if_outdated,
+            self._make_limits_known_again,
+            self._lead,
+            *map(self._as_leader, (self._sweep, self._reconcile, self._forget, self._forget_gone)),
+            self._look_at_tails,
+        )
+
+    def _try(self, *steps: Callable[[], object]) -> None:
+        """Take the steps of a round.
+
+        A key that somebody has overwritten costs the steps that need it. Where Redis is away, or it is anything else,
+        the others wait for the next round too.
+        """
+        with forks.held_off():
+            for step in steps:
+                try:
+                    step()
+                except Exception as error:  # whatever it is, the next round may succeed, and must come
+                    self._say(step.__name__, error)
+                    if not (isinstance(error, redis.ResponseError) and refusals.code(error) == "WRONGTYPE"):
+                        return
+                else:
+                    self.troubles.pop(step.__name__, None)
+
+    def _say(self, step: str, error: Exception) -> None:
+        before, trouble = self.troubles.get(step), f"{type(error).__name__}: {refusals.said(error)}"
+        self.troubles[step] = trouble
+        if trouble != before:  # an outage is told once, not in every round
+            logger.warning("The keeper of %s tries again until it succeeds: %s", self.worker, trouble)
+
+    def _as_leader(self, step: Callable[[], object]) -> Callable[[], object]:
+        @functools.wraps(step)
+        def take() -> None:
+            if self.leads:
+                step()
+
+        return take
+
+    def _keep_leases(self) -> None:
         self.shutdown.end(self._running())
         self._renew(self.shell.settings.recovery.lease)
+
+    def _watch(self) -> None:
         if self.has_processes:
             self.watchdog.look(list({*state.active_requests, *state.reserved_requests}))
-        self._announce()
-        self._end_if_outdated()
+
+    def _make_limits_known_again(self) -> None:
         if not self.knows_limits and not self.is_outdated:
             self._make_limits_known()
-        if self._leads():
-            self._sweep()
-            self._wake(self.shell.store.reconcile_limits())
-            self._forget()
-            self.shell.store.workers.forget_gone()
+
+    def _lead(self) -> None:
+        self.leads = False  # unless it is told so
+        self.leads = self._leads()
+
+    def _reconcile(self) -> None:
+        self._wake(self.shell.store.reconcile_limits())
+
+    def _forget_gone(self) -> None:
+        self.shell.store.workers.forget_gone()
+
+    def _look_at_tails(self) -> None:
         self.tails.look(filter(None, map(attempt_of, list(state.active_requests))))
 
     def _leads(self) -> bool:
@@ -306,21 +363,25 @@ class Keeper(bootsteps.StartStopStep):
     def _sweep(self) -> None:
         settings = self.shell.settings
         queued = self.shell.store.queued({settings.queue(name) for name in settings.specialists})
-        for feature_id in self.shell.store.active():
+        active = list(self.shell.store.active())
+        self.left = {feature_id: cause for feature_id, cause in self.left.items() if feature_id in active}
+        for feature_id in active:
             forks.let_one_through()
             try:
                 self._recover(feature_id, queued)
             except errors.NoSuchFeature:
-                continue
+                self.left.pop(feature_id, None)
             except errors.UnreadableFeature as error:
-                self._leave(feature_id, error)
+                self._leave(feature_id, str(error))
             except redis.ResponseError as error:  # what is wrong with one feature must not hold up the others
-                logger.warning("[%s] cannot be swept: %s", feature_id, refusals.said(error))
+                self._leave(feature_id, refusals.said(error))
+            else:
+                self.left.pop(feature_id, None)
 
-    def _leave(self, feature_id: str, error: errors.UnreadableFeature) -> None:
-        if feature_id not in self.left:  # told once, not in every round
-            self.left.add(feature_id)
-            logger.warning("[%s] is not swept: %s", feature_id, error)
+    def _leave(self, feature_id: str, cause: str) -> None:
+        if self.left.get(feature_id) != cause:  # told once, not in every round
+            self.left[feature_id] = cause
+            logger.warning("[%s] is not swept: %s", feature_id, cause)
 
     def _forget(self) -> None:
         """Forget a portion of what has been over for long; where there was more of it, again in the next round."""

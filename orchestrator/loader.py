@@ -24,8 +24,10 @@ class Loader(AppLoader):
         Raises:
             SystemExit: A module cannot be imported.
         """
+        if starts := self.app.settings.starts:  # the log is not set up yet
+            print(f"The configuration of this folder {starts}.", file=sys.stderr)
         try:
             specialists.import_all(self.app.settings)
-        except errors.CannotImport as error:  # the log is not set up yet
+        except errors.CannotImport as error:
             print(f"The worker does not start. {error}", file=sys.stderr)
             raise SystemExit(error.exit_code) from None

@@ -40,10 +40,10 @@ def format_task(task: Any) -> Any:
         "auth → T2 (attempt 2)".
     """
     shown = copy.copy(task)
-    found = identifiers.attempt_of(str(task.uuid))
-    if found:
-        feature, name, attempt = found
-        shown.args = f"{feature} → {name}" + (f" (attempt {attempt})" if attempt != 1 else "")
+    attempt = identifiers.attempt_named(str(task.uuid))
+    if attempt:
+        feature, name, number = attempt
+        shown.args = f"{feature} → {name}" + (f" (attempt {number})" if number != 1 else "")
     failed = re.match(r"""TaskFailed\((['"])(.*)\1\)$""", task.exception or "", re.DOTALL)
     if failed:
         shown.result = failed[2]

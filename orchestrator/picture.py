@@ -25,7 +25,7 @@ Arrow: TypeAlias = tuple[str, str]
 MOST_BOXES, MOST_ARROWS = 300, 500
 """More of them are no use to look at; and Mermaid draws no more than 500 arrows."""
 
-MOST_COLUMNS, WIDEST = 20, 30
+MOST_COLUMNS, WIDEST = 30, 30
 """A picture with more columns, or with more boxes in one, fits no screen."""
 
 LONGEST_PATH = 100
@@ -136,13 +136,17 @@ def around(
     Raises:
         KeyError: There is no such task.
     """
+    near, note = _near(feature, task, depth)
+    return replace(_some(feature, batches, states, near), notes=(note,), centre=task)
+
+
+def _near(feature: Feature, task: str, depth: int) -> tuple[set[str], str]:
+    """The tasks around one, and a note that says so."""
     feature.task(task)
     needs = {one.id: one.depends_on for one in feature.tasks}
     near = _within(needs, task, depth) | _within(graph.dependents(needs), task, depth)
-    found = _some(feature, batches, states, near)
-    steps = count(depth, "step")
-    note = f"{task} with what is at most {steps} before and behind it: {len(near):,} of {count(len(needs), 'task')}"
-    return replace(found, notes=(note,), centre=task)
+    steps, tasks = count(depth, "step"), count(len(needs), "task")
+    return near, f"{task} with what is at most {steps} before and behind it: {len(near):,} of {tasks}"
 
 
 def _within(edges: graph.Graph, start: str, depth: int) -> set[str]:
@@ -179,28 +183,34 @@ def by_batches(plan: Plan, states: States | None = None) -> Picture:
     return Picture(plan.feature.title, columns, arrows, states=Counter(known.values()))
 
 
-def cyclic(feature: Feature) -> Picture:
-    """A graph with cycles, whose arrows are red; of a large one, the tasks that are on them.
+def cyclic(feature: Feature, centre: str | None = None, depth: int = 1) -> Picture:
+    """A graph with cycles, whose arrows are red; of a large one, the tasks that are on them, or what is near one task.
 
     The columns are the levels that there would be without the edges that the error proposes to remove.
+
+    Raises:
+        KeyError: There is no such task.
     """
     needs = {task.id: task.depends_on for task in feature.tasks}
     cycles = graph.cycles(needs)
     removed = {edge for edge, _ in graph.cuts(needs, cycles)}
     left = {task: [end for end in ends if (task, end) not in removed] for task, ends in needs.items()}
     levels = graph.levels(left, graph.order(left))
-    tangled = {task for knot in graph.knots(needs) for task in knot}
-    shown = tangled if len(needs) > MOST_BOXES else needs.keys()
     batches: dict[int, list[str]] = defaultdict(list)
     for task in needs:
         batches[levels[task]].append(task)
-    found = _some(feature, [batches[number] for number in sorted(batches)], None, shown)
-    marked = {(end, start) for cycle in cycles for start, end in graph.edges_of(cycle)}
     notes = [f"The arrows of {count(len(cycles), 'circular dependency', 'circular dependencies')} are red"]
-    if len(shown) < len(needs):
+    shown: Collection[str] = needs.keys()
+    if centre is not None:
+        shown, note = _near(feature, centre, depth)
+        notes.append(note)
+    elif len(needs) > MOST_BOXES:
+        shown = {task for knot in graph.knots(needs) for task in knot}
         notes.append(f"Only the {count(len(shown), 'task')} on them are drawn, of {len(needs):,}")
+    found = _some(feature, [batches[number] for number in sorted(batches)], None, shown)
     columns = [("", boxes) for _, boxes in found.columns]
-    return replace(found, columns=columns, marked=marked, notes=tuple(notes))
+    marked = {(end, start) for cycle in cycles for start, end in graph.edges_of(cycle)}
+    return replace(found, columns=columns, marked=marked, notes=tuple(notes), centre=centre or "")
 
 
 def folded(picture: Picture, most: int = MOST_BOXES, keep: Collection[str] = ()) -> Picture:
@@ -228,7 +238,13 @@ def folded(picture: Picture, most: int = MOST_BOXES, keep: Collection[str] = ())
 
 
 def _without_shortcuts(picture: Picture) -> Picture:
-    """Of boxes that stand for many, an arrow is left out where others lead to the same box."""
+    """Of boxes that stand for many, an arrow is left out where others lead to the same box.
+
+    Where arrows lead back none is: in a circle each way leads past another one.
+    """
+    column = {box.id: at for at, (_, boxes) in enumerate(picture.columns) for box in boxes}
+    if any(column[start] >= column[end] for start, end in picture.arrows):
+        return picture
     many = {box.id for box in picture.boxes if box.tasks > 1}
     followers: dict[str, list[str]] = defaultdict(list)
     for start, end in picture.arrows:
@@ -263,7 +279,7 @@ def _fits(picture: Picture, most: int, columns: int) -> bool:
 def _fold_wide(picture: Picture, widest: int, keep: Collection[str]) -> Picture:
     """Each column that is wider than allowed becomes a box, beside what stopped in it and what is kept."""
     columns, stands_for = [], dict[str, str]()
-    for heading, boxes in picture.columns:
+    for number, (heading, boxes) in enumerate(picture.columns, start=1):
         if len(boxes) <= widest:
             columns.append((heading, boxes))
             continue
@@ -271,7 +287,8 @@ def _fold_wide(picture: Picture, widest: int, keep: Collection[str]) -> Picture:
         apart = [box for box in boxes if box.id in keep or box in stopped][: WIDEST - 1]
         ids = {box.id for box in apart}
         others = [box for box in boxes if box.id not in ids]
-        one = _folded_box(f"{heading} …" if apart else heading, others)
+        name = heading or f"Level {number}"
+        one = _folded_box(f"{name} …" if apart else name, others)
         stands_for |= {box.id: one.id for box in others}
         columns.append((heading, [*apart, one]))
     return _redirected(picture, columns, stands_for)
@@ -290,7 +307,7 @@ def _fold_lines(picture: Picture, most: int) -> Picture:
             else f"{first} to {last.removeprefix('Batch ')}".replace("Batch ", "Batches ", 1)
         )
         boxes = [box for _, column in part for box in column]
-        one = _folded_box(heading or f"{start + 1} to {start + len(part)}", boxes)
+        one = _folded_box(heading or f"Levels {start + 1} to {start + len(part)}", boxes)
         stands_for |= {box.id: one.id for box in boxes}
         columns.append((heading, [one]))
     return _redirected(picture, columns, stands_for)

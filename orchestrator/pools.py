@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from typing import Any
 
@@ -23,6 +25,11 @@ KNOWN = (
 def has_processes(kind: type) -> bool:
     """Whether a class of pools runs tasks in processes of their own, which can be ended one by one."""
     return PROCESSES in _modules(kind)
+
+
+def ends_in_time(kind: type) -> bool:
+    """Whether a class of pools keeps the hard time limit of a worker: Celery's own others pass over it in silence."""
+    return bool({PROCESSES, "celery.concurrency.gevent"} & _modules(kind))
 
 
 def check(kind: type) -> None:
@@ -73,7 +80,18 @@ def keep_what_was_taken(pool: Any) -> None:
             job._accepted = True
 
 
-def process_of(request: Any) -> int | None:
+def process_at_work(request: Any) -> int | None:
+    """The process of a pool that lives and runs a request; None where it runs in the main process, or does not run."""
+    import psutil  # here, so that whoever only enqueues does not wait for it
+
+    pid = request.worker_pid
+    with contextlib.suppress(psutil.Error, OverflowError, TypeError, ValueError):
+        if pid != os.getpid() and psutil.Process(pid).ppid() == os.getpid():
+            return int(pid)
+    return None
+
+
+def process_given(request: Any) -> int | None:
     """The process of a pool that took a request, or that was given it and did not say yet that it took it."""
     if request.worker_pid is not None:
         return int(request.worker_pid)

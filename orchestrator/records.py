@@ -90,7 +90,7 @@ def readable(feature_id: str) -> Iterator[None]:
     try:
         yield
     except redis.ResponseError as error:
-        if refusals.passes(error):
+        if refusals.code(error) not in ("", "WRONGTYPE"):  # it is about the server, and not about the feature
             raise
         raise errors.UnreadableFeature(feature=feature_id, cause=wording.one_line(str(error))) from error
     except NONSENSE as error:
@@ -295,7 +295,7 @@ class Records:
             self.head(feature_id)
             raise errors.NoSuchTask(feature=feature_id, task=task_id)
         with readable(feature_id):
-            return encoding.parse_task(found)
+            return encoding.parse_task(found, task_id)
 
     def tasks(self, feature_id: str) -> list[Task]:
         """All the tasks as they were enqueued, by batch, in launch order.
@@ -307,7 +307,7 @@ class Records:
         self._check(feature_id, *self.client.hmget(keys.meta, ["head", "schema"]))
         tasks, batches = self.client.hgetall(keys.tasks), self.client.hgetall(keys.batches)
         with readable(feature_id):
-            return [encoding.parse_task(tasks[task]) for task in encoding.parse_members(batches)]
+            return [encoding.parse_task(tasks[task], task) for task in encoding.parse_members(batches)]
 
     @_readable
     def dependencies(self, feature_id: str) -> dict[str, list[str]]:
@@ -336,6 +336,7 @@ class Records:
         unknown = {task.id: routes[task.id].specialist for task in feature.tasks if task.estimate is None}
         return sketch.medians(self.durations(feature.title, unknown)) if unknown else {}
 
+    @_readable
     def shape(self, feature_id: str) -> Shape:
         """All of a feature that its growth follows from, read at one moment.
 
@@ -355,7 +356,8 @@ class Records:
         numbers = encoding.parse_members(described)
         found = {task: json.loads(state) for task, state in states.items() if task in numbers}
         feature = Feature(
-            **encoding.parse_head(head), tasks=tuple(encoding.parse_task(tasks[task]) for task in numbers)
+            **encoding.parse_head(head),
+            tasks=tuple(encoding.parse_task(tasks[task], task) for task in numbers),
         )
         specialists = {
             task.id: Place.parse(places[task.id]).specialist
@@ -676,7 +678,7 @@ class _Live:
         phases |= dict.fromkeys(self.awaited, "limited")
         for task, batch in members.items():
             yield encoding.parse_state(
-                encoding.parse_task(tasks[task]),
+                encoding.parse_task(tasks[task], task),
                 json.loads(states.get(task) or "{}"),
                 specialist=Place.parse(places.get(task)).specialist,
                 batch=batch,

@@ -16,17 +16,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 import redis
 from billiard.exceptions import Terminated, WorkerLostError
 from celery.platforms import signals
 from celery.worker import state
 
-from orchestrator import errors, forks, identifiers, tasks, visibility
+from orchestrator import errors, forks, identifiers, pools, tasks, visibility
 from orchestrator.models import Failed, FailureCause
 from orchestrator.shutdown import OBEDIENCE, residents
 from orchestrator.specialists import guard
 from orchestrator.specialists.remains import Remains
+from orchestrator.threads import Thread
 
 logger = logging.getLogger("orchestrator")
 
@@ -34,15 +34,6 @@ TERMINATED = "terminated through Celery's remote control (celery control, or Ter
 REVOKED = "revoked through Celery's remote control (celery control, or Revoke in Flower)"
 UNREACHABLE = (errors.OrchestratorError, redis.RedisError)
 PAUSE = 0.1
-
-
-def process_of(request: Any) -> int | None:
-    """The process of a pool that runs a request; None where it runs in the main process, or does not run."""
-    pid = request.worker_pid
-    with contextlib.suppress(psutil.Error, OverflowError, TypeError, ValueError):
-        if pid != os.getpid() and psutil.Process(pid).ppid() == os.getpid():
-            return int(pid)
-    return None
 
 
 class Request(visibility.Request):
@@ -70,7 +61,7 @@ class Request(visibility.Request):
 
     def _stop(self, attempt: tasks.Attempt, number: int) -> None:
         feature_id, task_id, _ = attempt
-        pid = process_of(self)
+        pid = pools.process_at_work(self)
         if identifiers.is_gates(task_id):  # the gates of a feature are no task that a person could cancel
             self._end(attempt, Failed(reason=TERMINATED, retry=False))
             return
@@ -93,7 +84,7 @@ class Request(visibility.Request):
 
     def _insist(self, pid: int) -> None:
         """It was told to end, and has had its time."""
-        if self in state.active_requests and process_of(self) == pid:
+        if self in state.active_requests and pools.process_at_work(self) == pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -117,7 +108,7 @@ class Request(visibility.Request):
 
     def _end(self, attempt: tasks.Attempt, outcome: Failed) -> None:
         """Kill the process that runs the attempt, and commit the outcome when nothing of it lives."""
-        pid = process_of(self)
+        pid = pools.process_at_work(self)
         remains = Remains(pid) if pid else Remains()
         if pid:
             with contextlib.suppress(ProcessLookupError):
@@ -127,20 +118,22 @@ class Request(visibility.Request):
     def _later(self, attempt: tasks.Attempt, remains: Remains, commit: Callable[[], None]) -> None:
         """Commit how an attempt ended when nothing of it lives; until then it keeps its lease, and what it holds."""
         lease = self._shell.settings.recovery.lease
+        deadline, given_up = time.monotonic() + 2 * guard.PATIENCE, threading.Event()
 
         def bury() -> None:
-            deadline = time.monotonic() + 2 * guard.PATIENCE
             while not remains.are_gone() and time.monotonic() < deadline:
                 with contextlib.suppress(*UNREACHABLE), forks.held_off():
                     self._shell.store.renew([attempt], lease=lease)
                 time.sleep(PAUSE)
-            try:
-                with forks.held_off():
+            if time.monotonic() >= deadline:
+                given_up.set()  # this is the last time, whatever it dies of
+            with forks.held_off():
+                try:
                     commit()
-            except UNREACHABLE as error:  # its lease ends
-                logger.error("[%s] the end of %s is not told: %s", attempt[0], attempt[1], error)
+                except UNREACHABLE as error:  # its lease ends
+                    logger.error("[%s] the end of %s is not told: %s", attempt[0], attempt[1], error)
 
-        threading.Thread(target=bury, name=f"end-of-{self.id}", daemon=True).start()
+        Thread(bury, "end of an attempt", given_up).start()
 
     def _announce_revoked(self, reason: str, *args: Any, **kwargs: Any) -> None:
         """Called by Celery for a message that is not to be carried out.

@@ -25,7 +25,7 @@ class Result(AsyncResult):  # type: ignore[type-arg]
             NoSuchFeature, NoSuchTask: There is none.
             TimeoutError: It has not ended in time (of Celery's).
         """
-        found = identifiers.attempt_of(str(self.id))
+        found = identifiers.attempt_named(str(self.id))
         if found is None:
             return super().get(timeout, *args, **kwargs)
         feature, task, attempt = found

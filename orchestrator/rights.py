@@ -48,6 +48,7 @@ def _trials(key: str) -> Iterator[tuple[str, Sequence[Any]]]:
     yield "HLEN", (table,)
     yield "HMGET", (table, "field")
     yield "HGETALL", (table,)
+    yield "HSCAN", (table, 0)
     yield "HKEYS", (table,)
     yield "HEXISTS", (table, "field")
     yield "HINCRBY", (table, "field", 1)

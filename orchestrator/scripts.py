@@ -79,17 +79,43 @@ if refused then return refused end"""
 
 # Redis does not undo what a script wrote before it failed (Redis documentation, "Scripting with Lua"), so a key of a
 # wrong type must be found before the first write. What forgets a feature removes its keys whatever they hold.
+# Some keys the scripts name themselves: those of each limit, and of each class of a feature's tasks that waits.
 _CHECK_TYPES = """
 local types = { TYPES }
 local looked_at = {}
-for _, key in ipairs(KEYS) do
-  local part = string.match(key, '^[^:]+:{.*}:(%a+)$') or string.match(key, '^[^:]+:(%a+)$')
-  local wanted = part and not looked_at[key] and types[part]
+local function wrong(key, wanted)
+  if looked_at[key] or not wanted then return nil end
   looked_at[key] = true
-  local found = wanted and redis.call('TYPE', key).ok
-  if wanted and found ~= 'none' and found ~= wanted then
-    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', and should be a ' .. wanted)
+  local found = redis.call('TYPE', key).ok
+  if found == 'none' or found == wanted then return nil end
+  return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', and should be a ' .. wanted)
+end
+local function wrong_of_limits(key, prefix)
+  local limits = redis.call('HKEYS', key)
+  if #limits == 0 then return nil end
+  for _, part in ipairs({ 'used', 'turn', 'full', 'due' }) do
+    local found = wrong(prefix .. part, types[part])
+    if found then return found end
   end
+  for _, limit in ipairs(limits) do
+    local found = wrong(prefix .. 'holders:' .. limit, 'hash') or wrong(prefix .. 'waiting:' .. limit, 'zset')
+    if found then return found end
+  end
+end
+local function wrong_of_classes(key)
+  for _, class in ipairs(redis.call('HKEYS', key)) do
+    local found = wrong(key .. ':' .. class, 'zset')
+    if found then return found end
+  end
+end
+for _, key in ipairs(KEYS) do
+  local of_feature = string.match(key, '^[^:]+:{.*}:(%a+)$')
+  local prefix, of_all = string.match(key, '^([^:]+:)(%a+)$')
+  local part = of_feature or of_all
+  local found = wrong(key, part and types[part])
+  if not found and of_all == 'limits' then found = wrong_of_limits(key, prefix) end
+  if not found and of_feature == 'waiting' then found = wrong_of_classes(key) end
+  if found then return found end
 end"""
 
 _NEXT_PART = """

@@ -77,10 +77,42 @@ class Residents:
 
 residents = Residents()
 
+_heard: list[int] = []
+"""A word to end that came before the attempt could be ended, in a process of a pool."""
+
+
+def _is_alone() -> bool:
+    """An attempt has this process to itself, and is what SIGTERM is for."""
+    return is_pool_process() and threading.current_thread() is threading.main_thread()
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[None]:
+    """Keep a word to end until `interruptible` hears it, where it would kill a process of a pool.
+
+    For the time in which an attempt begins: killed then, nobody would hand it back.
+
+    Example:
+        with heard():
+            begin()
+            with interruptible(message):
+                work()
+    """
+    if not _is_alone():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: _heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if _heard:  # it came when there was nothing left to end but the process
+            signal.raise_signal(_heard.pop())
+
 
 @contextlib.contextmanager
 def interruptible(id: str) -> Iterator[None]:
-    """Let an attempt be told to end: WorkerEnds is raised in it, once.
+    """Let an attempt be told to end, or learn that it was (see `heard`): WorkerEnds is raised in it, once.
 
     In a process of a pool SIGTERM does it. In the main process, where that is left to Celery, `residents` does.
 
@@ -91,7 +123,7 @@ def interruptible(id: str) -> Iterator[None]:
         with interruptible("auth:T1:1:0f3a9c5e71d2"):
             outcome = perform(context)
     """
-    if not is_pool_process() or threading.current_thread() is not threading.main_thread():
+    if not _is_alone():
         with residents.hold(id):
             yield
         return
@@ -102,6 +134,9 @@ def interruptible(id: str) -> Iterator[None]:
 
     before = signal.signal(signal.SIGTERM, end)
     try:
+        if _heard:
+            _heard.clear()
+            end()
         yield
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -382,7 +382,7 @@ class Store(Records):
         with readable(feature_id):
             return Grant(
                 code,
-                encoding.parse_task(task) if task else None,
+                encoding.parse_task(task, task_id) if task else None,
                 encoding.parse_head(head),
                 json.loads(state),
                 status,
@@ -819,7 +819,12 @@ class Store(Records):
         pipeline = self.client.pipeline(transaction=False)
         for name in names:
             pipeline.llen(self.keys.queue(name))
-        return {name for name, length in zip(names, pipeline.execute(), strict=True) if length}
+        lengths = pipeline.execute(
+            raise_on_error=False
+        )  # one may be no queue, which the others must not pay for
+        return {
+            name for name, length in zip(names, lengths, strict=True) if isinstance(length, int) and length
+        }
 
     @cached_property
     def identity(self) -> str:

@@ -116,6 +116,5 @@ def _output(log: Path | None) -> Iterator[IO[bytes] | None]:
         yield None
         return
     private.make_folder(log.parent)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, private.FILE_MODE)
-    with os.fdopen(descriptor, "ab") as file:
+    with os.fdopen(private.open_file(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
         yield file

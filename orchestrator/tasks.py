@@ -122,6 +122,12 @@ class Shell:
             Exception: The task did not complete (see `visibility.end`).
             Ignore: The message is a repetition.
         """
+        with shutdown.heard():
+            return self._attempt(specialist, feature_id, task_id, attempt, worker, message)
+
+    def _attempt(
+        self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str, message: str
+    ) -> str:
         try:
             grant = self._begin(specialist, feature_id, task_id, attempt, worker)
         except (errors.NewerFeature, errors.Outdated) as error:
@@ -491,7 +497,7 @@ def perform(context: specialists.Context, settings: Settings) -> Outcome:
 
 def attempt_of(request: Any) -> Attempt | None:
     """The attempt that a Celery request is for, read from its id; None for a task of another kind."""
-    return identifiers.attempt_of(str(request.id))
+    return identifiers.attempt_named(str(request.id))
 
 
 def count_refusal(app: App, reason: Reason) -> None:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator import wording
+from orchestrator import forks, wording
 
 logger = logging.getLogger("orchestrator")
 
@@ -32,9 +32,6 @@ class Thread(threading.Thread):
     def __init__(self, work: Callable[[], None], what: str, stopped: threading.Event) -> None:
         super().__init__(name=f"orchestrator-{what}", daemon=True)
         self.what = what
-        self.deaths = 0
-        self.trouble = ""
-        """What it died of last, and how often it did; "" where it never did."""
         self._work = work
         self._stopped_by = stopped
 
@@ -51,8 +48,22 @@ class Thread(threading.Thread):
 
     def _tell(self, error: Exception) -> None:
         """Say where it died, and of what kind of error: its text may hold a part of a password."""
-        self.deaths += 1
         place = traceback.extract_tb(error.__traceback__)[-1]
         cause = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
-        self.trouble = f"the {self.what} died {wording.count(self.deaths, 'time')}, last of {cause}"
-        logger.critical("A thread of this worker died, and is started again: the %s, of %s", self.what, cause)
+        _deaths[self.what] = (_deaths.get(self.what, (0, ""))[0] + 1, cause)
+        with forks.held_off():
+            logger.critical(
+                "A thread of this worker died, and is started again: the %s, of %s", self.what, cause
+            )
+
+
+_deaths: dict[str, tuple[int, str]] = {}
+"""What threads died → how often, and of what the last time."""
+
+
+def troubles() -> tuple[str, ...]:
+    """What threads of this process died of, and how often they did."""
+    return tuple(
+        f"the {what} died {wording.count(times, 'time')}, last of {cause}"
+        for what, (times, cause) in list(_deaths.items())
+    )

@@ -8,6 +8,9 @@ They are marked as transient, in AMQP's word. All other messages are treated as 
 A list in Redis takes anything. What is no JSON, or not of kombu's form, ends kombu's event loop and with it the worker
 (kombu/transport/redis.py, `_brpop_read`; kombu/transport/virtual/base.py, `Message`). Here an empty message takes its
 place, which the consumer refuses as it refuses others.
+
+So does a key of another type under the name of a queue, of one of its priorities, or of what kombu keeps beside them.
+It is passed over here, and told once; the doctor names it and the remedy.
 """
 
 from __future__ import annotations
@@ -17,8 +20,9 @@ import contextlib
 import functools
 import logging
 import threading
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from queue import Empty
 from typing import Any
 
@@ -27,8 +31,9 @@ from kombu.exceptions import ContentDisallowed, SerializationError
 from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
+from redis.exceptions import ResponseError
 
-from orchestrator import signing
+from orchestrator import refusals, signing
 from orchestrator.admission import quoted
 
 logger = logging.getLogger("orchestrator")
@@ -65,6 +70,10 @@ CREDIT_SECONDS = 0.5
 """A worker that may take no message now looks at its other channels after so long."""
 
 
+LOOK_SECONDS = 2.0
+"""Between two looks whether a key that is passed over has become a queue."""
+
+
 class Poller(redis.MultiChannelPoller):
     """Waits for messages.
 
@@ -96,17 +105,13 @@ class QoS(redis.QoS):
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Take note of a message that was handed out."""
-        if _is_transient(message):
+        if _is_transient(message) or not self._noted(lambda: super(QoS, self).append(message, delivery_tag)):
             virtual.QoS.append(self, message, delivery_tag)
-        else:
-            super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """Forget a message that was acknowledged."""
-        if self._is_ours(delivery_tag):
+        if self._is_ours(delivery_tag) or not self._noted(lambda: super(QoS, self).ack(delivery_tag)):
             virtual.QoS.ack(self, delivery_tag)
-        else:
-            super().ack(delivery_tag)
         self._tell_of_credit()
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
@@ -118,9 +123,16 @@ class QoS(redis.QoS):
                 with self._at_best():
                     self._put_back([delivery_tag])
             virtual.QoS.ack(self, delivery_tag)
-        else:
-            super().reject(delivery_tag, requeue)
+        elif not self._noted(lambda: super(QoS, self).reject(delivery_tag, requeue)):
+            virtual.QoS.ack(self, delivery_tag)
         self._tell_of_credit()
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Called from time to time: put back what was handed out long ago."""
+        self._noted(lambda: super(QoS, self).restore_visible(*args, **kwargs))
+
+    def _noted(self, note: Callable[[], object]) -> bool:
+        return bool(self.channel.is_done(note, f"{self.unacked_key} or {self.unacked_index_key}"))
 
     def _tell_of_credit(self) -> None:
         if self.channel.connection:
@@ -168,16 +180,124 @@ class QoS(redis.QoS):
                     )
 
 
+_told: set[str] = set()
+"""Keys that are passed over, by any channel of this process. One that is wrong again is told again."""
+
+
 class Channel(redis.Channel):
     """A channel of this transport."""
 
     QoS = QoS
     connection: Any  # what kombu keeps to itself is in no stubs
     active_queues: Any
+    client: Any
+    global_keyprefix: str
+    brpop_timeout: Any
+    conn_or_acquire: Any
+    priority_steps: Any
+    _q_for_pri: Any
+    _queue_cycle: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.no_queues: set[str] = set()
+        """Keys that are passed over."""
+        self._looked_at = 0.0
+        super().__init__(*args, **kwargs)
+
+    def is_done(self, step: Callable[[], object], key: str) -> bool:
+        """Whether a step was done; else a key is of another type than kombu asks for, which is told once.
+
+        Raises:
+            ResponseError: Redis refuses it for another reason.
+        """
+        try:
+            step()
+        except ResponseError as error:
+            if not _is_of_wrong_type(error):
+                raise
+            self._tell(key)
+            return False
+        return True
+
+    def _tell(self, key: str) -> None:
+        if self.global_keyprefix + key not in _told:
+            _told.add(self.global_keyprefix + key)
+            logger.warning(
+                "%s%s is passed over: somebody has stored something else there. `orchestrator doctor` says what to do.",
+                self.global_keyprefix,
+                quoted(key)[1:-1],
+            )
+
+    def _keys(self, queue: str) -> list[str]:
+        return [self._q_for_pri(queue, priority) for priority in self.priority_steps]
+
+    def _lengths(self, keys: list[str]) -> list[int | None]:
+        """How many messages there are under keys; None where something else is."""
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.llen(key)
+            answers = pipe.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception) and not _is_of_wrong_type(answer):
+                raise answer
+        return [None if isinstance(answer, Exception) else int(answer) for answer in answers]
+
+    def _size(self, queue: str) -> int:
+        return sum(length or 0 for length in self._lengths(self._keys(queue)))
+
+    def _queue_bind(self, exchange: str, *args: Any) -> None:
+        bind: Any = super()._queue_bind  # type: ignore[misc]
+        self.is_done(lambda: bind(exchange, *args), self.keyprefix_queue % (exchange,))
+
+    def _delete(self, queue: str, exchange: str, *args: Any, **kwargs: Any) -> None:
+        delete: Any = super()._delete
+        self.is_done(lambda: delete(queue, exchange, *args, **kwargs), self.keyprefix_queue % (exchange,))
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Called from time to time."""
+        refresh: Any = super().maybe_refresh_binding_expiry  # type: ignore[misc]
+        self.is_done(refresh, self.keyprefix_queue % ("*",))
+
+    def sweep_bindings(self, *args: Any, **kwargs: Any) -> None:
+        """Called from time to time."""
+        sweep: Any = super().sweep_bindings  # type: ignore[misc]
+        self.is_done(lambda: sweep(*args, **kwargs), self.keyprefix_queue % ("*",))
+
+    def _look_for_queues(self, keys: list[str]) -> None:
+        self.no_queues = {
+            key for key, length in zip(keys, self._lengths(keys), strict=True) if length is None
+        }
+        self._looked_at = time.monotonic()
+        _told.difference_update(self.global_keyprefix + key for key in keys if key not in self.no_queues)
+        for key in sorted(self.no_queues):
+            self._tell(key)
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        """kombu's own, without the keys that are no queues: BRPOP refuses all of its keys for one of them."""
+        if self.no_queues and time.monotonic() - self._looked_at > LOOK_SECONDS:
+            self._look_for_queues([key for queue in self.active_queues for key in self._keys(queue)])
+        if not self.no_queues:
+            super()._brpop_start(timeout)  # type: ignore[misc]
+            return
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        keys = [self._q_for_pri(queue, priority) for priority in self.priority_steps for queue in queues]
+        keys = [key for key in keys if key not in self.no_queues]
+        if keys:
+            self._in_poll = self.client.connection
+            self._brpop_sent_at = time.monotonic()
+            seconds = self.brpop_timeout if timeout is None else timeout
+            command = ["BRPOP", *keys, seconds or 0]
+            sent = self.client._prefix_args(command) if self.global_keyprefix else command
+            self.client.connection.send_command(*sent)
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]
+        except ResponseError as error:
+            if not _is_of_wrong_type(error):
+                raise
+            self._look_for_queues([key for queue in self.active_queues for key in self._keys(queue)])
+            raise Empty from None
         except UNUSABLE:
             self.connection._deliver(None, next(iter(self.active_queues)))
             return True
@@ -252,6 +372,10 @@ def use(connection: Any) -> Any:
 
 def _is_transient(message: Any) -> bool:
     return bool(message.properties.get("delivery_mode") == TRANSIENT)
+
+
+def _is_of_wrong_type(error: Exception) -> bool:
+    return isinstance(error, ResponseError) and refusals.code(error) == "WRONGTYPE"
 
 
 def _is_readable(text: Any) -> bool:

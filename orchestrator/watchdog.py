@@ -87,7 +87,7 @@ class Watchdog:
         at_work, living = {request.worker_pid for request in requests}, self.processes()
         found = []
         for request in requests:
-            process, attempt = pools.process_of(request) or 0, self.attempt_of(request)
+            process, attempt = pools.process_given(request) or 0, self.attempt_of(request)
             is_next = request.worker_pid is None and process in at_work  # it waits for its turn
             if process in living and attempt and not is_next and request not in self._settled:
                 found.append((request, process, attempt))

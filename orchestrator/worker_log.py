@@ -93,5 +93,5 @@ def _attempt(record: logging.LogRecord) -> dict[str, Any]:
     request = about.get("id") if isinstance(about, dict) else None
     if request is None and current_task:
         request = current_task.request.id
-    found = identifiers.attempt_of(str(request))
+    found = identifiers.attempt_named(str(request))
     return dict(zip(("feature", "task", "attempt"), found, strict=True)) if found else {}

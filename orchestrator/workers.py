@@ -41,6 +41,8 @@ class Worker(Model):
     """The configuration that it was started with, as `fingerprint.of` gives it."""
     trouble: tuple[str, ...] = ()
     """What threads of it died of."""
+    hindered: tuple[str, ...] = ()
+    """What it tries again and again, and why that fails."""
     seen: float = 0.0
     """Seconds since the epoch, by the clock of Redis."""
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import redis
@@ -68,6 +69,8 @@ def serve(folder: Path, binary: str | None = None) -> Iterator[str]:
         server = embedded.Server(folder, embedded.find_binary(binary))
     except errors.NoRedisServer as error:
         pytest.skip(str(error))
+    with mock.patch.object(embedded, "WITHHELD", ()):  # tests change its configuration
+        server.use()
     with server:
         yield server.url
 

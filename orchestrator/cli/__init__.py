@@ -13,14 +13,19 @@ TRACEBACK = "ORCHESTRATOR_TRACEBACK"
 
 def main() -> None:
     """Run the command with the process's arguments, and exit with its code."""
+    code = run()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while Python ends would be a traceback
+    sys.exit(code)
+
+
+def run() -> Any:
+    """Run the command with the process's arguments: its exit code."""
     _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:  # a terminal that cannot write a sign gets a question mark, not a traceback
             reconfigure(errors="replace")
-    code = _flushed(_run())
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while Python ends would be a traceback
-    sys.exit(code)
+    return _flushed(_run())
 
 
 def _run() -> Any:

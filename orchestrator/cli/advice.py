@@ -17,7 +17,8 @@ from orchestrator.report.routes import recommendation_lines
 def recommend(
     feature_id: options.MaybeFeature = None,
     task_id: Annotated[
-        str | None, typer.Argument(metavar="[TASK]", help="Id of one of its tasks.", callback=options.normal)
+        str | None,
+        typer.Argument(metavar="[TASK]", help="Id of one of its tasks.", callback=options.normal_id),
     ] = None,
     tags: Annotated[
         str | None, typer.Option("--tags", help="Of a task that is not enqueued, such as backend,bug.")

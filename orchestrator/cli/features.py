@@ -31,7 +31,10 @@ NEEDS_SHOWN = 20
 @reports(limit=contracts.LIMIT)
 def status(
     feature_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="A feature; without it, the newest of all.")
+        str | None,
+        typer.Argument(
+            metavar="[ID]", help="A feature; without it, the newest of all.", callback=options.normal_id
+        ),
     ] = None,
     whole: Annotated[
         bool, typer.Option("--all", help="Every batch and task, also of a large feature.")

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from orchestrator import config, documents, errors, wording
+from orchestrator import config, documents, errors, feature_file, identifiers, wording
 from orchestrator.cli import options
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.decisions import decision
-from orchestrator.models import Priority, Task
+from orchestrator.models import Priority
 
 DependsOn = Annotated[
     list[str] | None,
@@ -92,7 +91,8 @@ def add_task(
         raise typer.BadParameter(
             "there are several tasks in it, and options are for one", param_hint="--file"
         )
-    tasks = [make_task({**fields, **own}) for fields in written]
+    wanted = [{**fields, **own} for fields in written]
+    tasks = [feature_file.make_task(fields, str(fields.get("id") or "The task")) for fields in wanted]
     names = [task.id for task in tasks]
     verb = "is" if len(names) == 1 else "are"
     with decision(feature_id, f"{wording.some(names)} {verb} added.", *names, asked=asked) as handle:
@@ -150,24 +150,6 @@ def _read(file: str) -> list[dict[str, Any]]:
     return found
 
 
-def make_task(fields: dict[str, Any]) -> Task:
-    """A task of these fields.
-
-    Raises:
-        InvalidFeature: It has mistakes; all of them are named.
-    """
-    try:
-        return Task.model_validate(fields)
-    except ValidationError as error:
-        mistakes = [f"  {'.'.join(map(str, line['loc']))}: {line['msg']}" for line in error.errors()]
-        raise errors.InvalidFeature(
-            source="The task",
-            count=wording.count(len(mistakes), "mistake"),
-            mistakes="\n".join(mistakes),
-            them="it" if len(mistakes) == 1 else "them",
-        ) from None
-
-
 @reports()
 def depend(
     feature_id: options.FeatureId,
@@ -178,5 +160,6 @@ def depend(
     asked: Asked,
 ) -> None:
     """Let a task that has not started wait for others too. It is refused where it would close a circle."""
+    on = [identifiers.normal(other) for other in on]
     with decision(feature_id, f"{task_id} waits for {', '.join(on)}.", task_id, asked=asked) as handle:
         handle.depend(task_id, on, note)

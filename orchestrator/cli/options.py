@@ -14,17 +14,19 @@ from orchestrator.documents import quoted
 from orchestrator.models import Feature, Strategy
 
 
-def normal(value: str | None) -> str | None:
+def normal_id(value: str | None) -> str | None:
     """An id as it is stored, however its accents were typed."""
     return value if value is None else identifiers.normal(value)
 
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="Feature file, YAML or JSON; - is standard input.")]
-FeatureId = Annotated[str, typer.Argument(metavar="ID", help="Id of an enqueued feature.", callback=normal)]
-MaybeFeature = Annotated[
-    str | None, typer.Argument(metavar="[ID]", help="Id of an enqueued feature.", callback=normal)
+FeatureId = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of an enqueued feature.", callback=normal_id)
 ]
-TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such as T3.", callback=normal)]
+MaybeFeature = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="Id of an enqueued feature.", callback=normal_id)
+]
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such as T3.", callback=normal_id)]
 StrategyOption = Annotated[
     Strategy | None, typer.Option("--strategy", help="Goes before the strategy of the file.")
 ]
@@ -51,7 +53,7 @@ Remember = Annotated[
 ]
 MaybeTask = Annotated[
     str | None,
-    typer.Argument(metavar="[TASK]", help="Id of a task; without it, the whole feature.", callback=normal),
+    typer.Argument(metavar="[TASK]", help="Id of a task; without it, the whole feature.", callback=normal_id),
 ]
 Reason = Annotated[str, typer.Option("--because", "--note", help="Why; kept in the feature's events.")]
 Note = Annotated[

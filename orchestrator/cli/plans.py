@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import config, drawing, errors, feature_file, picture, planner, routing
+from orchestrator import config, drawing, errors, feature_file, identifiers, picture, planner, routing
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import Settings
@@ -29,6 +29,8 @@ class Format(StrEnum):
 
 
 SUFFIXES = {".svg": Format.SVG, ".dot": Format.DOT, ".gv": Format.DOT, ".mmd": Format.MERMAID}
+TEXTS = ("", ".txt", ".md", ".mermaid")
+"""Suffixes that a text of Mermaid may have."""
 
 
 @reports(limit=views.LIMIT)
@@ -62,8 +64,12 @@ def make_plan(feature: Feature, settings: Settings) -> Plan:
 
 
 def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) -> dict[str, float]:
-    """How long tasks without an estimate took before; Redis is asked only where there are some."""
-    if all(task.estimate is not None for task in feature.tasks):
+    """How long tasks without an estimate took before; Redis is asked only where it may know of some.
+
+    A private Redis that was never started knows of none, and is not started.
+    """
+    may_know = not settings.is_embedded or (settings.folder / "redis").exists()
+    if not may_know or all(task.estimate is not None for task in feature.tasks):
         return {}
     from orchestrator import connections
 
@@ -115,18 +121,27 @@ def graph(
     if sum((around is not None, critical, batches)) > 1:
         raise typer.BadParameter("choose one of --around, --critical and --batches")
     feature, states = _find(name)
-    kind = format or SUFFIXES.get(file.suffix.lower() if file else "", Format.MERMAID)
-    found, keep = _picture(feature, states, around, depth, critical=critical, batches=batches)
-    found = found if whole else picture.folded(found, keep=keep)
-    text = {
-        Format.MERMAID: lambda: drawing.mermaid(found, keep, whole=whole),
-        Format.DOT: lambda: drawing.dot(found),
-        Format.SVG: lambda: drawing.svg(found),
-    }[kind]()
+    kind = format or _kind(file)
+    asked, keep = _picture(feature, states, around, depth, critical=critical, batches=batches)
+    fold = drawing.fitted if kind is Format.MERMAID else picture.folded
+    found = asked if whole else fold(asked, keep=keep)
+    text = {Format.MERMAID: drawing.mermaid, Format.DOT: drawing.dot, Format.SVG: drawing.svg}[kind](found)
     for note in found.notes:
         output.tell(f"{note}.")
+    if found is not asked:
+        output.tell("--around TASK draws a part of it, and --all draws all.")
+    if kind is Format.MERMAID and (
+        len(found.arrows) > picture.MOST_ARROWS or len(text) > drawing.MERMAID_TEXT
+    ):
+        limits = f"{picture.MOST_ARROWS} arrows and {drawing.MERMAID_TEXT:,} characters"
+        has = f"{len(found.arrows):,} and {len(text):,}"
+        output.tell(f"Mermaid draws at most {limits}; this has {has}. Raise its maxEdges and maxTextSize.")
     if file:
-        file.write_text(text, "utf-8")
+        try:
+            file.write_text(text, "utf-8")
+        except OSError as error:
+            cause = f"{file} cannot be written: {error.strerror}"
+            raise typer.BadParameter(cause, param_hint="--output") from None
         output.tell(f"Wrote {file}")
     else:
         typer.echo(text, nl=False)
@@ -142,16 +157,17 @@ def _picture(
     batches: bool,
 ) -> tuple[Picture, Collection[str]]:
     """What is asked for, and what of it is not folded."""
+    if around is not None and around not in {task.id for task in feature.tasks}:
+        raise errors.NoSuchTask(feature=feature.id or feature.title, task=around)
     try:
         planned = make_plan(feature, config.load())
     except errors.CircularDependency:
-        return picture.cyclic(feature), ()
+        if critical or batches:
+            raise  # there is neither in a circle, and the error says where that is
+        return picture.cyclic(feature, around, depth), [around or ""]
     levels = [batch.tasks for batch in planned.batches]
     if around is not None:
-        try:
-            return picture.around(feature, levels, around, depth, states), [around]
-        except KeyError:
-            raise errors.NoSuchTask(feature=feature.id or feature.title, task=around) from None
+        return picture.around(feature, levels, around, depth, states), [around]
     if critical:
         return picture.critical(planned, states), planned.critical_path
     if batches:
@@ -159,10 +175,21 @@ def _picture(
     return picture.whole(feature, levels, states), ()
 
 
+def _kind(file: Path | None) -> Format:
+    suffix = file.suffix.lower() if file else ""
+    if suffix not in SUFFIXES and suffix not in TEXTS:
+        raise typer.BadParameter(
+            f"{suffix} is none that can be written; choose {', '.join(SUFFIXES)}, or say --format",
+            param_hint="--output",
+        )
+    return SUFFIXES.get(suffix, Format.MERMAID)
+
+
 def _find(name: str) -> tuple[Feature, Mapping[str, TaskStatus] | None]:
-    looks_like_a_file = "/" in name or Path(name).suffix.lower() in (".yaml", ".yml", ".json")
+    looks_like_a_file = Path(name).suffix.lower() in (".yaml", ".yml", ".json")
     if name == "-" or looks_like_a_file or Path(name).is_file():
         return options.read_feature(name, config.load()), None
+    name = identifiers.normal(name)
     with connection.client(looks=True) as client:
         handle = connection.find(client, name)
         progress = handle.progress()

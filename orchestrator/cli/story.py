@@ -34,7 +34,9 @@ def events(
             "--follow", "-f", help="Go on until nothing more happens; with --json, a line for each."
         ),
     ] = False,
-    task: Annotated[str | None, typer.Option("--task", help="Only those of this task.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Only those of this task.", callback=options.normal_id)
+    ] = None,
     last: Annotated[int | None, typer.Option("--last", min=1, help="Only the last so many.")] = None,
     after: Annotated[str, typer.Option("--after", metavar="CURSOR", help="Only those after this one.")] = "",
     limit: Annotated[

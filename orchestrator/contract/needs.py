@@ -209,5 +209,13 @@ def _of_the_whole(progress: Progress, states: Sequence[TaskState], gates: Outcom
     if progress.is_overdue and progress.in_flight:
         longest = running_longest(states)
         look = action("logs", progress.id, longest[0].id) if longest else action("watch", progress.id)
-        found.append(Need(need="overdue", batch=progress.batch, actions=(look,)))
+        found.append(
+            Need(
+                need="overdue",
+                batch=progress.batch,
+                ran=progress.batch_ran,
+                expected=progress.batch_due,
+                actions=(look,),
+            )
+        )
     return found

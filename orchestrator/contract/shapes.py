@@ -72,6 +72,8 @@ class Need(Answer):
     behind: int = Field(default=0, description="how many tasks wait behind it")
     waiting: tuple[str, ...] = Field(default=(), description="the first of them")
     batch: int = Field(default=0, description="of a launch or an overdue batch")
+    ran: float | None = Field(default=None, description="seconds that an overdue batch has taken")
+    expected: float | None = Field(default=None, description="seconds that it was expected to take")
     actions: tuple[Action, ...] = ()
 
 

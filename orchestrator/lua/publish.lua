@@ -6,7 +6,8 @@
 -- KEYS  1 messages of the queue
 -- ARGV  1 feature id  2 task  3 its state  4 specialist  5 now in ms  6 queue  7 JSON headers of the feature's trace, or false
 --       8 random text, with which its id ends
--- Output nothing
+-- Output nothing. What stands under the queue's name and is no queue is passed over: the message is sent again as one that
+--       was lost, until it is mended. An error here would come after what the script has written.
 local feature, task, state, specialist, now, queue, trace, random = unpack(ARGV)
 
 -- As identifiers.encode does; the gates of the feature stay as they are called.
@@ -15,6 +16,8 @@ local function encoded(id)
   return (string.gsub(id, '[^A-Za-z0-9_.-]', function(sign) return string.format('~%02X', string.byte(sign)) end))
 end
 
+local found = redis.call('TYPE', KEYS[1]).ok
+if found ~= 'none' and found ~= 'list' then return end
 local id = string.format('%s:%s:%d:%s', encoded(feature), encoded(task), state.attempt, random)
 local headers = trace and cjson.decode(trace) or {}
 headers.lang, headers.task, headers.id = 'py', specialist, id

@@ -11,14 +11,17 @@ from orchestrator.wording import SHOWN, count, some
 
 SHOWN_CYCLES = 10
 SHOWN_CUTS = 10
+KEPT_PATHS = 100
+"""So many cycles are named to programs; the edges that have to go are all named."""
+
 SHOWN_SPLITS = 3
 
 
 def circular(feature: Feature, dependencies: graph.Graph) -> errors.CircularDependency:
     """The error for a feature whose tasks wait for each other: every independent cycle, and three ways out.
 
-    Its facts besides the text, for programs: `paths` (each cycle as its ids), `remove` (all the edges that have to go,
-    so that no cycle is left), `split` (ids), `reorder` (ids).
+    Its facts besides the text, for programs: `paths` (each cycle as its ids, of very many the first; `left_out` counts
+    the others), `remove` (all the edges that have to go, so that no cycle is left), `split` (ids), `reorder` (ids).
 
     Parameters:
         dependencies: Each task id with the ids it depends on; at least one cycle is in it.
@@ -29,6 +32,7 @@ def circular(feature: Feature, dependencies: graph.Graph) -> errors.CircularDepe
     splits = graph.breakers(found)
     first_cut = cuts[0][0]
     order = reordered(found, first_cut)
+    left = len(found) - KEPT_PATHS
     return errors.CircularDependency(
         actions=[
             *_removal_actions(cuts),
@@ -45,7 +49,8 @@ def circular(feature: Feature, dependencies: graph.Graph) -> errors.CircularDepe
                 _reorder(order),
             ]
         ),
-        paths=found,
+        paths=found[:KEPT_PATHS],
+        **({"left_out": {"paths": left}} if left > 0 else {}),
         remove=[list(edge) for edge, _ in cuts],
         split=[task for task, _ in splits],
         reorder=order,

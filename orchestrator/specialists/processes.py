@@ -78,11 +78,15 @@ class Tree:
         self._read = b""
         self._socket = _hand_over([file.fileno() for file in (stdin, stdout, stderr)])
         _open.add(self)
-        with contextlib.suppress(BrokenPipeError):
-            self._socket.sendall(text)
-        while not self.pid:
-            if not self._listen(None):
-                raise OSError(None, "the process that was to run it was killed")
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                self._socket.sendall(text)
+            while not self.pid:
+                if not self._listen(None):
+                    raise OSError(None, "the process that was to run it was killed")
+        except BaseException:  # also what interrupts the waiting: nobody else could end what may have begun
+            self._kill()
+            raise
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code of the command, as of subprocess.Popen.wait.
@@ -113,14 +117,19 @@ class Tree:
                 self._socket.sendall(f"{grace}\n".encode())
             self._listen_to_end(grace + 2 * guard.PATIENCE)
         except BaseException:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_WR)
-                self._listen_to_end(2 * guard.PATIENCE)
+            self._kill()
             raise
         finally:
             self.abandon()
         if self._left:
             logger.warning("Of the command %s these do not end: %s", self.command[0], ", ".join(self._left))
+
+    def _kill(self) -> None:
+        """Kill what there is of it, and return when that is gone."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: it was never started
+            self._socket.shutdown(socket.SHUT_WR)
+            self._listen_to_end(2 * guard.PATIENCE)
+        self.abandon()
 
     def abandon(self) -> None:
         """Have nothing to do with it any more. It is killed, unless another process holds it."""

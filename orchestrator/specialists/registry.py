@@ -246,7 +246,7 @@ def perform(
     try:
         worker = resolve(context.specialist, context.task, settings)
     except errors.OrchestratorError as error:
-        return _failed(FailureCause.DEPENDENCY, str(error), error, settings)
+        return _failed(FailureCause.DEPENDENCY, str(error), error, settings, error.__cause__)
     if not isinstance(worker, PythonRunner):
         return _carry_out(worker, context, settings, timeouts)
     secrets = masking.texts_of_all(settings)
@@ -268,15 +268,22 @@ def _carry_out(
     except timeouts as error:
         limit = time_limit(context.specialist, context.task, settings)
         reason = said(error) + (f"; the time limit is {limit:.10g} s" if limit and not error.args else "")
-        return _failed(FailureCause.TIMEOUT, reason, error, settings)
+        return _failed(FailureCause.TIMEOUT, reason, error, settings, error)
     except MemoryError as error:
-        return _failed(FailureCause.OUT_OF_MEMORY, said(error), error, settings)
+        return _failed(FailureCause.OUT_OF_MEMORY, said(error), error, settings, error)
     except Exception as error:
-        return _failed(FailureCause.CODE, said(error), error, settings)
+        return _failed(FailureCause.CODE, said(error), error, settings, error)
 
 
-def _failed(cause: FailureCause, reason: str, error: BaseException, settings: Settings) -> Failed:
-    story = "".join(traceback.format_exception(error))
+def _failed(
+    cause: FailureCause,
+    reason: str,
+    error: BaseException,
+    settings: Settings,
+    told: BaseException | None,
+) -> Failed:
+    """A failure, with the story of what was raised; None: the reason says all."""
+    story = "".join(traceback.format_exception(told)) if told else ""
     failed = Failed(cause=cause, reason=as_text(reason), tail=as_text(story, settings.limits.tail))
     return failed.because_of(error)
 

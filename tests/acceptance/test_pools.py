@@ -178,6 +178,40 @@ def hostname(project: Project, name: str) -> str:
     return next(word for word in words if word.startswith(f"{name}@"))
 
 
+@pytest.mark.parametrize(
+    "pool", [pool for pool in POOLS if pool != "solo"]
+)  # it answers nobody while it works
+def test_a_pool_ends_what_is_terminated_and_it_starts_nowhere_again(project: Project, pool: str) -> None:
+    # Given Python code and a command that never end, in a worker that goes on with others
+    start(project, "w1", pool)
+    python, command = project.folder / "python", project.folder / "command"
+    handle = enqueue(
+        project,
+        {"id": "python", "specialist": "holder", "params": {"place": str(python)}},
+        {"id": "command", "run": ["sh", "-c", HOLD, str(command)]},
+    )
+    wait_until(lambda: python.exists() and command.exists() and runs(handle, 1))
+
+    # When somebody terminates both by Celery's means
+    control = project.client().app.control
+    requests = (control.inspect(timeout=60, limit=1).active() or {})[hostname(project, "w1")]
+    control.revoke([request["id"] for request in requests], terminate=True)
+
+    # Then both are ended and cancelled, no worker counts as lost, and the slots are free
+    wait_until(lambda: handle.progress().in_flight == 0)
+    assert not python.exists()
+    assert not command.exists()
+    assert [(state.status, state.attempt, state.lost) for state in handle.states()] == [
+        (TaskStatus.CANCELLED, 1, 0)
+    ] * 2
+    assert "Traceback" not in (project.folder / "w1.log").read_text("utf-8")
+
+    # And the worker goes on
+    after = enqueue(project, *naps(4, 0.1))
+    wait_until(partial(is_settled, after))
+    assert after.progress().status is FeatureStatus.COMPLETED
+
+
 SLOW_TO_HEAR = """
 # The main process does not come to read that a process took a task, before it is told to end.
 import time
@@ -213,6 +247,40 @@ def test_what_a_process_took_unheard_is_ended_and_handed_back_too(project: Proje
     worker.terminate()
 
     # Then it does not wait for the task to its end
+    assert worker.wait(60) == 0
+    (state,) = handle.states()
+    assert (state.status, state.attempt, state.lost) == (TaskStatus.PENDING, 2, 0)
+
+
+TOLD_AS_IT_BEGINS = """
+import signal
+from pathlib import Path
+
+from orchestrator.tasks import Shell
+
+before = Shell._begin
+
+
+def begin(*attempt):
+    grant = before(*attempt)
+    Path("begun").touch()
+    signal.pause()
+    return grant
+
+
+Shell._begin = begin
+"""
+
+
+def test_what_is_told_to_end_as_it_begins_is_handed_back(project: Project) -> None:
+    # Given a process that has begun an attempt, and not its work
+    (project.folder / "told.py").write_text(TOLD_AS_IT_BEGINS, "utf-8")
+    worker = start(project, "w1", "prefork", "-I", "told")
+    handle = enqueue(project, {"id": "T1", "run": ["true"]})
+    wait_until((project.folder / "begun").exists)
+
+    # When it is told to end, then its work does not begin, and it hands itself back
+    worker.terminate()
     assert worker.wait(60) == 0
     (state,) = handle.states()
     assert (state.status, state.attempt, state.lost) == (TaskStatus.PENDING, 2, 0)

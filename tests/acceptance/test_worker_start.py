@@ -110,6 +110,10 @@ def test_imports_are_loaded_before_the_first_process_begins(make_project: MakePr
     project.start_worker("one", "-c", "2")
     wait_until(lambda: len(list(project.folder.glob("process-*"))) == 2)
 
+    # And it has said before what the folder makes it import
+    first = (project.folder / "one.log").read_text("utf-8").splitlines()[0]
+    assert first.startswith("The configuration of this folder imports handlers")
+
 
 def test_a_broken_module_stops_the_start(make_project: MakeProject) -> None:
     project = make_project(imports=["broken"])

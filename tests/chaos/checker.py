@@ -31,6 +31,9 @@ ENDED = "attempt_ended"
 TICK = 0.005
 """Seconds by which two moments may differ that are the same."""
 
+NOTICED = 1.0
+"""Seconds from the end of a lease until whoever leads looks, as a rule."""
+
 SLACK = 30.0
 """Seconds by which a machine under load may notice a loss late."""
 
@@ -300,10 +303,9 @@ def nothing_outlives_its_attempt(history: History) -> Iterator[tuple[str, str, s
 
 
 def losses_are_explained(history: History) -> Iterator[tuple[str, str, str]]:
-    """Work is taken from a worker only where a fault came upon it."""
+    """Work is taken from a worker only where a fault came upon it, or where it got no processor to renew its leases."""
     for story, event in losses(history):
-        patience = history.lease + SLACK
-        if not any(strike.explains(story.id, event, patience) for strike in history.strikes):
+        if not _is_harmed(history, story, event) and not is_strained(history, event):
             yield (
                 story.id,
                 event.task,
@@ -370,6 +372,31 @@ def losses(history: History) -> Iterator[tuple[Story, Event]]:
         for event in story.events:
             if _is_taken_back(event):
                 yield story, event
+
+
+def by_strain(history: History) -> list[Event]:
+    """The losses that no fault explains, and that their machine does: it had too much to do."""
+    return [
+        event
+        for story, event in losses(history)
+        if not _is_harmed(history, story, event) and is_strained(history, event)
+    ]
+
+
+def is_strained(history: History, loss: Event) -> bool:
+    """Whether the worker that lost an attempt had waited for a processor for half of the lease before it."""
+    since = loss.time - history.lease - NOTICED
+    waited = (
+        wait.seconds
+        for wait in history.waits
+        if wait.worker == loss.worker and wait.ended >= since and wait.began <= loss.time
+    )
+    return sum(waited) >= history.lease / 2
+
+
+def _is_harmed(history: History, story: Story, loss: Event) -> bool:
+    patience = history.lease + SLACK
+    return any(strike.explains(story.id, loss, patience) for strike in history.strikes)
 
 
 def begun(history: History) -> list[Effect]:

@@ -26,6 +26,7 @@ from orchestrator.lifecycle import Launch
 from tests import sentinels
 from tests.chaos import work
 from tests.chaos.load import Errand
+from tests.chaos.strain import Strain
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0
@@ -119,6 +120,7 @@ class Cluster:
         self.socket = self.folder / "redis.sock"
         self.server: subprocess.Popen[bytes] | None = None
         self.errands: deque[Errand] = deque()
+        self.strain = Strain()
         self._later: list[tuple[float, Callable[[], object]]] = []
         self._returning = set[int]()
         for folder in (self.project / config.FOLDER, self.effects, self.logs, self.folder / "workers"):
@@ -321,6 +323,7 @@ class Cluster:
         self._later = [entry for entry in self._later if entry[0] > now]
         for _, action in due:
             action()
+        self.strain.look(time.time(), {worker.node: worker.process.pid for worker in self.running()})
         for place, worker in self.workers.items():
             if not worker.is_alive and place not in self._returning:
                 worker.signal_all(signal.SIGKILL)  # what is left of its pool

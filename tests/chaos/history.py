@@ -48,6 +48,17 @@ class Strike(Model):
         return self.touches(loss.worker) and self.began <= loss.time <= self.ended + patience
 
 
+class Wait(Model):
+    """The main process of a worker waited for a processor: the machine had too much to do."""
+
+    worker: str
+    """Its node name."""
+    began: float
+    ended: float
+    seconds: float
+    """How long it waited between these two moments, all its threads together."""
+
+
 class Story(Model):
     """One feature: what was asked for, what was recorded, and where it stood in the end."""
 
@@ -91,6 +102,7 @@ class History(Model):
     stories: tuple[Story, ...]
     effects: tuple[Effect, ...]
     strikes: tuple[Strike, ...] = ()
+    waits: tuple[Wait, ...] = ()
     limits: Mapping[str, int] = {}
     """Specialist, or EVERYONE → how many tasks may be in flight at once, in all features together."""
     leftover: tuple[str, ...] | None = None

@@ -59,6 +59,8 @@ class Report(Model):
     """Executions beyond those that the scripts of the tasks, and people, asked for."""
     stopped_as_lost: int | None = None
     """Attempts that were taken from a worker."""
+    by_strain: int | None = None
+    """Those of them that no fault explains: the machine had too much to do (see `strain`)."""
     messages_found: int | None = None
     """Launches that were published again."""
     lost: int
@@ -83,6 +85,7 @@ def report(history: History, violations: Sequence[Violation]) -> Report:
         completed=sum(bool(event.task) and event.target == TaskStatus.COMPLETED for event in events),
         repeated=sum((story.id, event.task, event.attempt) in begun for story, event in lost),
         stopped_as_lost=len(lost),
+        by_strain=len(checker.by_strain(history)),
         messages_found=sum(event.event == "message_lost" for event in events),
         lost=sum(violation.law in LOSS_LAWS for violation in violations),
         recovery=recovery(history),
@@ -133,6 +136,7 @@ def table(reports: Sequence[Report]) -> str:
             ("lost", "lost"),
             ("repeated executions", "repeated"),
             ("attempts taken from a worker", "stopped_as_lost"),
+            ("  for want of a processor", "by_strain"),
             ("messages found again", "messages_found"),
         )
     ]

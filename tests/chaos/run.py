@@ -174,6 +174,7 @@ def record(cluster: Cluster, enqueued: Mapping[str, Errand], strikes: Sequence[S
         stories=tuple(filter(None, stories)),
         effects=tuple(effects),
         strikes=tuple(strikes),
+        waits=tuple(cluster.strain.waits),
         limits={EVERYONE: MOST_AT_ONCE, "mason": MASONS},
         leftover=forget_all(cluster),
     )

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import embedded, errors
+from orchestrator import embedded, errors, scripts
 from tests.chaos import checker
+from tests.chaos import run as runs
+from tests.chaos.history import History
 from tests.chaos.report import report
 from tests.chaos.run import Weather, run
 
@@ -32,15 +34,45 @@ WEATHER = Weather(
 )
 
 
-def test_under_faults_nothing_is_lost_and_nothing_committed_twice() -> None:
+CALM = Weather(seconds=8, every=3_600.0, feature_every=1.0, workers=2)
+"""People have their whims, and no fault happens."""
+
+GIVES_AWAY = ("if held and tonumber(held) > 0 then", "if false then")
+"""As move.lua once was: what a person moves gives its slot away before its attempt has ended."""
+
+
+def test_a_slot_that_a_persons_word_gives_away_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = scripts.sources()["move"]
+    assert source.count(GIVES_AWAY[0]) == 1
+    planted = {**scripts.sources(), "move": source.replace(*GIVES_AWAY)}
+    monkeypatch.setattr(scripts, "sources", lambda: planted)
+    monkeypatch.setattr(runs, "PATIENCE", 5.0)  # it may not settle
+    monkeypatch.setattr(runs, "forget_all", lambda cluster: None)
+    for cached in (scripts.compose, scripts.digest):
+        cached.cache_clear()
+    try:
+        broken = {violation.law for violation in checker.check(a_run(CALM))}
+    finally:
+        monkeypatch.undo()
+        for cached in (scripts.compose, scripts.digest):
+            cached.cache_clear()
+    assert broken & {"nothing_outlives_its_attempt", "processes_end_first"}
+
+
+def a_run(weather: Weather) -> History:
+    """A run under this weather, where there is a Redis to run."""
     try:
         embedded.find_binary()
     except errors.NoRedisServer as error:
         pytest.skip(str(error))
     # Not tmp_path: a socket lies in it, whose path has room for a hundred bytes.
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        # Given three workers, a load of random features, and a fault every two seconds
-        history = run(Path(folder), SEED, WEATHER)
+        return run(Path(folder), SEED, weather)
+
+
+def test_under_faults_nothing_is_lost_and_nothing_committed_twice() -> None:
+    # Given three workers, a load of random features, and a fault every two seconds
+    history = a_run(WEATHER)
 
     # Then no law is broken
     violations = checker.check(history)

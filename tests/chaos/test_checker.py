@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,9 @@ from orchestrator.flows import SHIPPED_FEATURE_FLOWS, SHIPPED_FLOWS, Flow
 from orchestrator.models import Event, Feature, FeatureStatus, Progress, Task, TaskState, TaskStatus
 from tests.chaos import checker
 from tests.chaos.checker import check
-from tests.chaos.history import EVERYONE, Effect, History, Story, Strike
+from tests.chaos.history import EVERYONE, Effect, History, Story, Strike, Wait
 from tests.chaos.report import recovery, report
+from tests.chaos.strain import Strain
 
 ONE, TWO = "w0@chaos", "w1@chaos"
 FLOW = Flow("default", SHIPPED_FLOWS["default"])
@@ -611,6 +613,39 @@ def test_every_law_has_a_violation_that_is_planted() -> None:
 def test_what_explains_a_loss(strike: Strike, explains: bool) -> None:
     history = plant_a_loss_without_a_fault().model_copy(update={"strikes": (strike,)})
     assert ("losses_are_explained" not in laws(history)) is explains
+
+
+@pytest.mark.parametrize(
+    ("wait", "explains"),
+    [
+        ({}, True),
+        ({"worker": TWO}, False),
+        ({"seconds": 0.4}, False),
+        ({"began": 90.0, "ended": 91.0}, False),
+    ],
+    ids=["half of the lease", "another worker", "less", "after the loss"],
+)
+def test_a_machine_with_too_much_to_do_is_told_from_a_fault(wait: dict[str, Any], explains: bool) -> None:
+    # Given a worker that lost an attempt at 4 s, and had waited for a processor for half of the lease of 1 s
+    waits = (Wait.model_validate({"worker": ONE, "began": 2.5, "ended": 3.5, "seconds": 0.5, **wait}),)
+    history = plant_a_loss_without_a_fault().model_copy(update={"lease": 1.0, "waits": waits})
+
+    # Then that is no law broken, and is counted
+    assert ("losses_are_explained" not in laws(history)) is explains
+    assert report(history, ()).by_strain == explains
+
+
+def test_what_a_process_waits_for_is_seen() -> None:
+    strain = Strain()
+    processes = {"w1": os.getpid()}
+    strain.look(10.0, processes)
+    strain._before["w1"] -= 1.0  # as if it had waited since
+    strain.look(10.1, processes)
+    assert strain.waits == []  # too soon
+    strain.look(11.0, processes)
+    (wait,) = strain.waits
+    assert (wait.worker, wait.began, wait.ended) == ("w1", 10.0, 11.0)
+    assert wait.seconds >= 1.0
 
 
 # --- the report -----------------------------------------------------------------------------------------

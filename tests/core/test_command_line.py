@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 
@@ -47,6 +48,21 @@ def test_both_ways_are_shown_as_they_are_to_be_written() -> None:
         command_line.split("echo on > out.txt")
     assert '[echo, "on", ">", out.txt]' in str(caught.value)
     assert '[sh, -c, "echo on > out.txt"]' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("echo a && false", "&&"),
+        ("a 2>&1", ">&"),
+        ("echo $HOME/x", "$HOME"),
+        ("echo $(id)", "$("),
+        ("echo {a,b}", "{a,b}"),
+    ],
+)
+def test_what_a_shell_would_read_is_shown_whole(text: str, shown: str) -> None:
+    with pytest.raises(ValueError, match=f"^has {re.escape(shown)}, which means something to a shell"):
+        command_line.split(text)
 
 
 ALPHABET = st.text(alphabet="ab \t\n'\"\\$`*?[]{},.~#=;|&<>()!-/1@%^:+", max_size=12)

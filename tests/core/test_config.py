@@ -205,7 +205,7 @@ def test_tags_in_the_file_are_laid_over_those_that_ship() -> None:
         ),
         (
             "parallelism: {respect_dependencies: false}",
-            "parallelism.respect_dependencies ('False'): cannot be false",
+            "parallelism.respect_dependencies ('false'): cannot be false",
         ),
         ("parallelism: fast", "parallelism ('fast'): is a section; write its settings below it"),
         ("imports: a", "imports ('a'): write a list, such as [one, two]"),
@@ -472,3 +472,58 @@ def test_a_plan_from_python_uses_the_configuration() -> None:
     assert orchestrator.plan(Feature(title="x", tasks=tasks[:2]), cap=1).cap == 1
     with pytest.raises(errors.InvalidFeature, match="at most 2 are allowed"):
         orchestrator.plan(Feature(title="x", tasks=tasks))
+
+
+def test_a_file_that_is_large_is_refused_before_it_is_read() -> None:
+    assert mistakes("#" + "x" * config.LARGEST) == ["it is larger than 500,000 bytes"]
+
+
+def test_of_many_mistakes_some_are_named() -> None:
+    text = "specialists:\n" + "".join(f"  s{number}: {{commandx: 1}}\n" for number in range(5_000))
+    write(text)
+    with pytest.raises(errors.InvalidConfiguration, match="at least 100 mistakes") as caught:
+        config.load()
+    assert str(caught.value).count("unknown setting") == config.MOST_SHOWN
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("resources: {'a b': 1}", "resources.a b ('a b'): a name has at most 63 letters"),
+        ("redis: {prefix: 'a b'}", "redis.prefix: write at most 32 letters"),
+        ("specialists: {a: {queue: 'a b'}}", "specialists.a.queue ('a b'): write at most 100 letters"),
+        ("specialists: {a: {user: 'a b'}}", "specialists.a.user ('a b'): write at most 32 small letters"),
+        (
+            "specialists: {a: {pass_env: ['a b']}}",
+            "specialists.a.pass_env.0 ('a b'): write the name of a variable",
+        ),
+        ("specialists: {a: {python: 'a b'}}", "specialists.a.python ('a b'): write \"package.module:name\""),
+    ],
+)
+def test_the_form_of_a_text_is_said_in_words(text: str, said: str) -> None:
+    assert mistakes(text)[0].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("imports: [hooks]", "imports hooks"),
+        ("specialists: {reviewer: {command: [x/review.sh, now]}}", "runs x/review.sh"),
+        ("specialists: {reviewer: {python: 'review:work'}}", "imports review"),
+        ("redis: {redis_server: redis-server-8}", "starts redis-server-8"),
+        ("notifications: [{events: ['*'], command: [x/tell.sh]}]", "runs x/tell.sh"),
+        (
+            "quality_gates: {enabled: true, task_gates: {testing: [{name: g, command: [x/gate.sh]}]}}",
+            "runs x/gate.sh",
+        ),
+        (
+            "quality_gates: {enabled: true, feature_gates: {completion: [{name: g, python: 'gates:check'}]}}",
+            "imports gates",
+        ),
+        ("quality_gates: {task_gates: {testing: [{name: g, command: [x/gate.sh]}]}}", ""),
+    ],
+)
+def test_all_that_the_folder_makes_a_command_start_is_said(text: str, said: str) -> None:
+    """They say in one line what the configuration makes them import or start: gates and notifications too."""
+    write(text)
+    assert config.load().starts == said

@@ -184,6 +184,36 @@ def test_the_cycles_of_a_graph_are_red_and_its_other_arrows_are_not() -> None:
     assert "linkStyle 1,2,3 stroke:" in drawing.mermaid(found)
 
 
+def test_around_a_task_of_a_graph_with_cycles_they_are_red_too() -> None:
+    made = feature(task("T0"), task("T1", "T0", "T3"), task("T2", "T1"), task("T3", "T2"), task("T4", "T3"))
+
+    found = picture.cyclic(made, "T3", 1)
+
+    assert {box.id for box in found.boxes} == {"T1", "T2", "T3", "T4"}
+    assert found.marked == {("T1", "T2"), ("T2", "T3"), ("T3", "T1")}
+    assert found.notes[1] == "T3 with what is at most 1 step before and behind it: 4 of 5 tasks"
+
+
+def back_from(at: int) -> list[str]:
+    """What leads back to every 50th task."""
+    return [f"T{at + 50}"] if at % 50 == 0 else []
+
+
+def test_each_box_of_a_folded_graph_with_cycles_has_its_arrows() -> None:
+    # Given a line of tasks, in some places wide, with shortcuts, and a cycle over each 50 of them
+    tasks = [
+        task(f"T{at}", *(f"T{end}" for end in (at - 1, at - 20, at - 40) if end >= 0), *back_from(at))
+        for at in range(1_000)
+    ]
+    wide = [task(f"W{at}-{place}", f"T{at}", *back_from(at)) for at in (100, 300) for place in range(50)]
+
+    found = picture.folded(picture.cyclic(feature(*tasks, *wide, task("T1000", "T999"))))
+
+    ends = {end for arrow in found.arrows for end in arrow}
+    assert {box.id for box in found.boxes} == ends
+    assert len(found.boxes) > 1
+
+
 def test_of_a_large_graph_with_cycles_only_these_are_drawn() -> None:
     made = feature(*(task(f"T{at}") for at in range(1_000)), task("C1", "C2"), task("C2", "C1", "T1"))
 
@@ -235,7 +265,11 @@ def test_of_titles_that_are_long_mermaid_draws_fewer_boxes() -> None:
     )
     found = picture.folded(drawn(made))
     assert len(found.boxes) == 280
-    assert len(drawing.mermaid(found)) <= drawing.MERMAID_TEXT < len(drawing.mermaid(found, whole=True))
+    fitted = drawing.fitted(drawn(made))
+    assert len(drawing.mermaid(fitted)) <= drawing.MERMAID_TEXT < len(drawing.mermaid(found))
+    assert [note.split(" of ")[1] for note in fitted.notes] == [
+        "280 tasks are folded into boxes with a count"
+    ]
 
 
 def test_around_a_task_stands_what_is_near_it() -> None:

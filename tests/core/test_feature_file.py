@@ -203,7 +203,7 @@ def test_the_pure_python_reader_says_the_same(monkeypatch: pytest.MonkeyPatch) -
         ("timeout: 0", "line 4, T1.timeout: 0: a duration is longer than nothing and at most 366d"),
         (
             "run: echo a && false",
-            'line 4, T1.run: "echo a && false": has &, which means something to a shell',
+            'line 4, T1.run: "echo a && false": has &&, which means something to a shell',
         ),
         ("retries: {factor: 0.5}", "line 4, T1.retries.factor: 0.5: write a number from 1 to 10"),
         ("retries: yes", "line 4, T1.retries: yes: write a number of retries, such as 3"),
@@ -646,3 +646,14 @@ def test_the_lines_of_mistakes_are_looked_for_no_further_than_needed(monkeypatch
     # Then each that is told has its line, and the text behind them is not read again
     assert "line 103, tags[99]: 99: is a number" in said
     assert len(events) < 2_000
+
+
+@pytest.mark.parametrize("depth", [65, 199, 254, 255])
+def test_params_from_python_that_are_nested_too_deep_are_refused(depth: int) -> None:
+    """What cannot run is refused at enqueue; pydantic itself takes some 250 levels."""
+    params: dict[str, Any] = {}
+    for _ in range(depth):
+        params = {"a": params}
+    feature = Feature.model_validate({"title": "N", "tasks": [{"id": "T1", "params": params}]})
+    with pytest.raises(errors.InvalidFeature, match="nested deeper than 64"):
+        feature_file.check(feature, Limits())

@@ -104,8 +104,8 @@ def test_the_id_of_a_message_names_its_attempt_and_passes_admission(
     feature: str, task: str, attempt: int
 ) -> None:
     message = canvas.message_id(feature, Launch(task, attempt, "senior-engineer"))
-    assert identifiers.attempt_of(message) == identifiers.attempt_of(message.rpartition(":")[0])
-    assert identifiers.attempt_of(message) == (feature, task, attempt)
+    assert identifiers.attempt_named(message) == identifiers.attempt_named(message.rpartition(":")[0])
+    assert identifiers.attempt_named(message) == (feature, task, attempt)
     headers = {"id": message, "retries": 0, "timelimit": [None, None]}
     assert admission.check_headers(headers) is None
     assert admission.check_attempt(headers, [[feature, task, attempt], {}, {}]) is None

@@ -284,6 +284,41 @@ def test_what_is_deep_or_read_only_is_removed_and_nothing_above_it(
         subprocess.run(["rm", "-rf", work], check=True)  # pytest itself cannot remove what is so deep
 
 
+@as_root
+@pytest.mark.parametrize("what", ["a disk", "a folder"])
+@pytest.mark.parametrize("place", ["T1.1", "T1.1/deeper", "T1.1/deeper/still"])
+def test_what_is_mounted_there_stays(
+    store: Store, victim: Path, place: str, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a folder that is removed, what is mounted there stays, also a folder of the same disk (`mount --bind`)."""
+    settings = config.load()
+    logs, work = worked(settings, store, "f1")
+    target = work / place
+    target.mkdir(parents=True, exist_ok=True)
+    kind = ["-t", "tmpfs", "x"] if what == "a disk" else ["--bind", str(victim)]
+    if subprocess.run(["mount", *kind, str(target)], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        (target / "precious").write_text(SECRET)
+        target.chmod(0o755)
+
+        folders.remove(settings, store, [logs, work])
+
+        (target,) = [
+            found.parent for found in work.rglob("precious")
+        ]  # the folder above it may have moved up
+        assert not logs.exists()
+        assert is_safe(target)
+        assert stat.S_IMODE(target.stat().st_mode) == 0o755
+        assert f"{work} is not removed altogether: another file system is mounted at" in caplog.text
+    finally:
+        subprocess.run(["umount", target], check=True)
+
+    # And it is removed as soon as nothing is mounted there any more
+    folders.remove(settings, store, [work])
+    assert not work.exists()
+
+
 def test_each_removal_is_told_in_the_log(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -529,6 +564,20 @@ def test_a_log_is_not_written_into_what_another_user_has_made(
     assert log.read_bytes() == b""
     folders.mark(settings, store, "f1")
     assert not (log.parent / private.MARK).exists()
+
+
+def test_a_share_that_gives_all_files_to_one_user_holds_logs_only_for_that_one(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share that gives all files to one user (NFS with `all_squash`) holds logs only for that one."""
+    settings = shared(monkeypatch, tmp_path / "logs")
+    log = log_file(settings, "f1", "T1", 1)
+    with AttemptLog.open(log):  # the one
+        pass
+    monkeypatch.setattr(os, "geteuid", lambda: ANOTHER_USER)  # and another: what it makes is the first one's
+    for one in (log, log_file(settings, "f2", "T1", 1)):
+        with pytest.raises(PermissionError, match="it belongs to another user"):
+            AttemptLog.open(one)
 
 
 def test_a_log_that_was_open_to_others_is_closed_to_them(tmp_path: Path) -> None:

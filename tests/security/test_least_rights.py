@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import redis
 import yaml
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from orchestrator import config, embedded, errors, rights
@@ -113,8 +114,17 @@ def secured(folder: Path, binary: str) -> Iterator[Secured]:
         yield Secured(Project(home, config.load(home), stack), client_of(admin), url)
 
 
+NEEDS_NO_REDIS = {"init", "schema", "specialists"}
+NOT_HERE = {"up"}
+"""It brings a worker and Flower, which run here by themselves."""
+
+asked: set[str] = set()
+"""The commands of ours that were run."""
+
+
 def orchestrate(*arguments: str, code: int = 0) -> str:
     """Run a command of ours as a person does, in this process."""
+    asked.add(arguments[0])
     result = CliRunner().invoke(commands, arguments)
     assert result.exit_code == code, (arguments, result.output, result.exception)
     return result.output
@@ -162,6 +172,9 @@ def run_everything(secured: Secured) -> None:
         orchestrate(command, "plain")
     orchestrate("explain", "again", "T1")
     orchestrate("logs", "plain", "T1")
+    orchestrate("progress", "plain")
+    orchestrate("task", "plain", "T1")
+    orchestrate("wait", "plain")
 
     # What stopped, and what a person decides
     orchestrate("retry", "again", "T1")
@@ -175,6 +188,8 @@ def run_everything(secured: Secured) -> None:
     orchestrate("hold", "held", "T1")
     orchestrate("resume", "held", "T1")
     orchestrate("defer", "put-off", "T1")
+    orchestrate("block", "put-off", "T2", "--because", "no licence")
+    orchestrate("unblock", "put-off", "T2")
     orchestrate("add-task", "held", "T9", "--tag", "backend")
     orchestrate("depend", "held", "T2", "--on", "T9")
     orchestrate("assign", "held", "T2", "planning-specialist")
@@ -192,6 +207,8 @@ def run_everything(secured: Secured) -> None:
     orchestrate("request-changes", "review", "T1", "--note", "shorter")
     waits("review", "in-review")
     orchestrate("approve", "review", "T1")
+    orchestrate("enqueue", feature("by-hand", BUILT), "--stop-before", "1")
+    orchestrate("advance", "by-hand", "T1")
     orchestrate("limits")
     orchestrate("limits", "set", "total", "19")
     orchestrate("limits", "reset")
@@ -293,9 +310,11 @@ def test_the_user_of_a_project_has_what_the_commands_need_and_no_right_more(
         assert granted() - needed == set(), "rights of no use"
         assert needed - granted() == set(), "rights that are missing"
 
-        # And the doctor tries nothing else, and misses nothing
+        # And the doctor tries nothing else, and misses nothing; and no command of ours was left out
         assert "that are needed can be used" in orchestrate("doctor")
         assert found.refused() == []
+        group: Any = get_command(commands)
+        assert set(group.commands) - NEEDS_NO_REDIS - NOT_HERE - asked == set()
     assert {name.lower().replace(" ", "|") for name in rights.COMMANDS} - granted() == set()
 
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, tzinfo
 from pathlib import Path
 from socket import gethostname
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import redis
 
-from orchestrator import canvas, planner
+from orchestrator import canvas, errors, planner
 from orchestrator.celery import create
 from orchestrator.keys import Keys
 from orchestrator.models import Feature
+from orchestrator.signing import Signer, Unsigned
 from tests.acceptance.conftest import PATIENCE, Project, open_project
 from tests.keys import make_signing
 from tests.redis_server import client_of
@@ -162,3 +165,41 @@ def test_a_message_does_not_choose_what_decodes_it(project: Project, broker: red
             == before.get("unsigned", 0) + before.get("content-type", 0) + 3
         )
     )
+
+
+def openssl(*words: str | Path) -> None:
+    subprocess.run(["openssl", *words], check=True, capture_output=True)
+
+
+def test_a_certificate_that_has_expired_stops_its_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate that has expired stops its messages."""
+    signer = Signer(make_signing(tmp_path / "keys"))
+    sealed = signer.seal({"a": 1}, {"kind": "task"})
+    assert signer.open(sealed, "task").body == {"a": 1}
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(super().now().timestamp() + 400 * 86_400, tz)
+
+    monkeypatch.setattr("orchestrator.signing.datetime", Later)
+    with pytest.raises(Unsigned, match="has expired"):
+        signer.open(sealed, "task")
+
+
+@pytest.mark.parametrize("whose", ["the sender's", "an accepted one"])
+def test_keys_of_another_kind_than_rsa_are_refused_at_the_start(tmp_path: Path, whose: str) -> None:
+    """Keys of another kind than RSA are refused at the start."""
+    signing = make_signing(tmp_path / "keys")
+    key, certificate = tmp_path / "other.key", tmp_path / "keys" / "other.crt"
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+    openssl("req", "-x509", *curve, "-nodes", "-subj", "/CN=x", "-keyout", key, "-out", certificate)
+    if whose == "the sender's":
+        signing = signing.model_copy(update={"key": key, "certificate": certificate})
+    else:
+        signing = signing.model_copy(update={"store": str(tmp_path / "keys" / "*.crt")})
+
+    with pytest.raises(errors.CannotSign, match="a key or certificate cannot be used"):
+        Signer(signing)

@@ -15,6 +15,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 import orchestrator
+from orchestrator import config, connections, embedded
 from orchestrator.cli.app import app
 
 LOGIN = {
@@ -93,6 +94,53 @@ def test_a_large_plan_counts_the_tasks_of_each_route() -> None:
     assert len(result.stdout.splitlines()) < 20
 
 
+def test_what_the_private_redis_has_learned_is_in_the_plan_though_none_runs(folder: Path) -> None:
+    # Given a Redis that was stopped after each of the tasks had been completed
+    settings = config.load()
+    store = connections.open_store(settings)
+    specialists = ("implementation-specialist T1", "senior-engineer T2", "implementation-specialist T3")
+    store.client.hset(store.keys.durations("Login"), mapping=dict.fromkeys(specialists, "2 40000,20000"))
+    store.client.close()
+    embedded.release(settings)
+
+    plan = as_json("plan", "login.yaml")
+
+    assert plan["sources"] == {"written": 1, "learned": 2}
+    assert plan["total_seconds"] == 960
+    embedded.release(settings)
+
+
+def test_a_redis_that_does_not_answer_is_said_to_be_the_reason_why_no_time_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TASKORCHESTRATOR_REDIS__URL", "redis://127.0.0.1:1")
+    result = orchestrate("plan", "login.yaml")
+    assert result.exit_code == 0
+    assert "Redis does not answer" in result.stderr
+    assert "not known" in result.stdout
+
+
+def test_a_plan_starts_no_redis_where_there_was_none(folder: Path) -> None:
+    orchestrate("plan", "login.yaml")
+    assert not (folder / config.FOLDER).exists()
+
+
+def test_a_mermaid_text_that_mermaid_does_not_draw_is_said_to_be_one() -> None:
+    tasks = [{"id": f"T{at}", "depends_on": [f"T{at - 1}"] if at else []} for at in range(700)]
+    write("line.yaml", {"title": "Line", "tasks": tasks})
+    result = orchestrate("graph", "line.yaml", "--all")
+    assert "at most 500 arrows and 50,000 characters; this has 699 and" in result.stderr
+    assert "--all draws all" in orchestrate("graph", "line.yaml").stderr
+
+
+def test_of_a_file_with_cycles_there_is_no_critical_path_to_draw() -> None:
+    tasks = [{"id": "T1", "depends_on": ["T2"]}, {"id": "T2", "depends_on": ["T1"]}]
+    write("circle.yaml", {"title": "Circle", "tasks": tasks})
+    assert "T1 → T2 → T1" in orchestrate("graph", "circle.yaml", "--critical").stderr
+    assert orchestrate("graph", "circle.yaml", "--around", "T1").exit_code == 0
+    assert "no task T9" in orchestrate("graph", "circle.yaml", "--around", "T9").stderr
+
+
 def test_a_plan_names_each_reason_for_a_route_once() -> None:
     tasks = [{"id": f"T{number}", "tags": ["backend"] if number % 2 else []} for number in range(500)]
     write("large.yaml", {"title": "Large", "tasks": tasks})
@@ -117,9 +165,11 @@ def test_a_title_cannot_colour_the_output_or_swallow_text() -> None:
 
 
 def test_route_tells_specialist_queue_tier_and_reason() -> None:
-    (route,) = (one for one in as_json("route", "login.yaml")["routes"] if one["tasks"] == ["T2"])
+    (route,) = (
+        one for one in as_json("route", "login.yaml", "--fields", "all")["routes"] if one["tasks"] == ["T2"]
+    )
     assert route["specialist"] == {"name": "senior-engineer", "title": "Senior Engineer"}
-    assert route["model_tier"] == "advanced"
+    assert route["model_tier"] == "sonnet"
     assert route["tag"] == "bug"
     assert (
         "Senior Engineer (tag bug → Senior Engineer (before backend)): T2"
@@ -138,6 +188,19 @@ def test_a_graph_is_mermaid_dot_or_svg() -> None:
 def test_a_graph_is_written_as_its_file_is_named(folder: Path, name: str, start: str) -> None:
     orchestrate("graph", "login.yaml", "-o", name)
     assert (folder / name).read_text().startswith(start)
+
+
+def test_a_graph_is_not_written_as_what_it_cannot_be(folder: Path) -> None:
+    refused = orchestrate("graph", "login.yaml", "-o", "x.png")
+    assert refused.exit_code == 2
+    assert ".png is none that can be written; choose .svg" in " ".join(refused.stderr.split())
+    assert not (folder / "x.png").exists()
+
+
+def test_a_graph_that_cannot_be_written_is_an_error_of_ours() -> None:
+    refused = orchestrate("graph", "login.yaml", "-o", "nowhere/x.svg")
+    assert refused.exit_code == 2
+    assert "nowhere/x.svg cannot be written: No such file or directory" in " ".join(refused.stderr.split())
 
 
 def test_a_graph_can_go_into_a_file(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -231,3 +232,23 @@ def test_any_message_is_taken_up_whole_or_refused_with_one_line(
         assert not kwargs
         assert not any((embed or {}).values())
     assert "/" not in message.headers["id"] or message.headers["task"] == "own.task"
+
+
+def test_a_worker_takes_no_part_in_elections(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Workers take no part in Celery's elections, whose winner sends what somebody else has written."""
+    # Given the handlers of Celery's gossip, and an event that cannot be used
+    heard: list[str] = []
+
+    def take(prepare: Any, message: Any) -> None:
+        raise ValueError(message)
+
+    gossip = SimpleNamespace(
+        event_handlers={"worker.elect": heard.append, "worker.elect.ack": heard.append}, on_message=take
+    )
+    bench.gossip = gossip
+    bench._guard_gossip()
+
+    gossip.on_message(None, "junk")
+
+    assert gossip.event_handlers == {}
+    assert "An event of another worker is dropped (ValueError)" in caplog.text

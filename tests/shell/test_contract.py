@@ -51,9 +51,7 @@ def type_(
 
     def run(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["orchestrator", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0), capsys.readouterr().out
+        return int(cli.run() or 0), capsys.readouterr().out
 
     return run
 
@@ -550,6 +548,12 @@ def test_tasks_are_added_from_a_file_or_with_each_field(store: Store, ask: Calla
     assert added.params == {"url": "x", "n": 3}
     Path("none.yaml").write_text("just a text", "utf-8")
     assert ask("add-task", run.id, "--file", "none.yaml")["code"] == "bad-task"
+    refused = ask(
+        "add-task", run.id, "T6", "--run", "echo a && false", "--complexity", "5", "--estimate", "1:30"
+    )
+    assert (refused["code"], refused["subject"]) == ("bad-task", {"source": "T6"})
+    assert refused["cause"].startswith('estimate: "1:30": a duration is a number of seconds')
+    assert '; run: "echo a && false": has &&, which means something to a shell' in refused["cause"]
 
 
 def test_specialists_are_listed_with_what_routes_to_them(ask: Callable[..., Any]) -> None:

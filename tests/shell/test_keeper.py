@@ -8,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
+from celery.concurrency import thread
 from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 
@@ -24,6 +26,7 @@ from orchestrator.waker import Waker
 from tests.core import factories
 from tests.core.factories import task
 from tests.shell.brokers import app_with, messages
+from tests.store.factories import launched
 from tests.waiting import wait_until
 
 RECOVERY = Recovery(sweep=0.01, lease=60, patience=0.001, worker_lost_retries=1)
@@ -107,7 +110,28 @@ def test_a_worker_announces_what_it_takes_until_it_ends(keeper: Keeper, store: S
     assert store.workers.present() == []
 
 
-def test_of_two_workers_of_one_name_one_leads(keeper: Keeper, store: Store) -> None:
+def test_a_time_limit_that_its_pool_does_not_keep_is_told(
+    keeper: Keeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker: Any = keeper.parent
+    worker.time_limit = 60.0
+    keeper._look_at_pool()
+    assert not caplog.messages
+    keeper.pool = thread.TaskPool
+    keeper._look_at_pool()
+    (message,) = caplog.messages
+    assert message.startswith(
+        "The pool thread does not keep the time limit of this worker (--time-limit 60)."
+    )
+
+
+def test_of_two_workers_of_one_name_one_leads(
+    keeper: Keeper, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A lead lasts for three sweeps: as long as a slow machine takes to ask twice
+    recovery = RECOVERY.model_copy(update={"sweep": 60.0})
+    settings = keeper.shell.settings.model_copy(update={"recovery": recovery})
+    monkeypatch.setattr(keeper.shell, "settings", settings)
     twin = Keeper(keeper.parent)
     assert [keeper._leads(), twin._leads()] == [True, False]
 
@@ -260,3 +284,43 @@ def test_a_retry_begins_when_it_is_due_and_not_at_the_next_look(keeper: Keeper, 
         # When nobody but the waker looks, then the one is launched again, and not the other
         wait_until(lambda: store.state("other", "T1").attempt == 2)
         assert store.state("auth", "T1").attempt == 1
+
+
+def test_a_key_that_is_overwritten_costs_the_steps_that_need_it_alone(
+    store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`doctor` names a sweep that fails; the log says it once."""
+    # Given a worker of which one step meets a key of another type, and one feature that another has spoilt
+    pool = SimpleNamespace(num_processes=1)
+    parent: Any = SimpleNamespace(
+        app=app_with("memory://", recovery=RECOVERY), hostname="w1@here", pool=pool, pool_cls=TaskPool
+    )
+    keeper = Keeper(parent)
+    client: Any = store.client
+    for name in ("spoilt", "sound"):
+        launched(store, task("T1"), feature_id=name)
+        client.zadd(store.keys.feature(name).slots, {"T1": 1})
+    client.delete(store.keys.feature("spoilt").states)
+    client.set(store.keys.feature("spoilt").states, "x")
+
+    def read() -> int:
+        raise redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper.shell.store, "minimum", read)
+        for _ in range(3):
+            keeper._look()
+
+    # Then the others are swept, each trouble is told once, and the doctor can read it
+    assert store.state("sound", "T1").lost == 1
+    assert caplog.text.count("[spoilt] is not swept") == 1
+    assert caplog.text.count("tries again until it succeeds: ResponseError: WRONGTYPE") == 1
+    (worker,) = store.workers.present()
+    assert any("spoilt is not swept: WRONGTYPE" in text for text in worker.hindered)
+
+    # And no longer when it is over
+    client.srem(store.keys.active, "spoilt")
+    keeper._look()
+    keeper._look()
+    (worker,) = store.workers.present()
+    assert [text for text in worker.hindered if "spoilt" in text or "WRONGTYPE" in text] == []

@@ -23,6 +23,7 @@ class Named(prefork.TaskPool):
 def test_celerys_own_are_taken(kind: type) -> None:
     pools.check(kind)
     assert pools.has_processes(kind) is issubclass(kind, prefork.TaskPool)
+    assert pools.ends_in_time(kind) is issubclass(kind, prefork.TaskPool)
 
 
 @pytest.mark.parametrize("library", ["gevent", "eventlet"])

@@ -109,6 +109,25 @@ def test_whatever_a_command_started_is_gone_when_it_is_ended(
 
 
 @linux
+def test_a_command_whose_start_is_interrupted_is_gone_too(
+    a_daemon: Callable[[str], Daemon], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(BaseException):
+        pass
+
+    def is_interrupted(*_: object) -> bool:
+        wait_until(daemon.is_there)
+        monkeypatch.undo()
+        raise Interrupted
+
+    daemon = a_daemon(ESCAPES["a daemon"])
+    monkeypatch.setattr(Tree, "_listen", is_interrupted)
+    with pytest.raises(Interrupted), a_tree(*daemon.script):
+        pass
+    assert not is_running(daemon.pid)
+
+
+@linux
 def test_what_a_command_left_behind_is_ended_too(a_daemon: Callable[[str], Daemon]) -> None:
     daemon = a_daemon("(setsid sh -c '{}' &); while [ ! -e " + "$0 ]; do sleep 0.01; done; exit 3")
     with a_tree(*daemon.script, str(daemon.file)) as tree:

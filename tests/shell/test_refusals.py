@@ -17,7 +17,7 @@ from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 from typer.testing import CliRunner
 
-from orchestrator import config, doctor, errors, outage, refusals, rights
+from orchestrator import config, doctor, errors, outage, records, refusals, rights
 from orchestrator.cli.app import app
 from orchestrator.client import Client
 from orchestrator.doctor import Finding, Level
@@ -292,3 +292,12 @@ def test_who_waits_outlasts_what_passes_in_either_form(monkeypatch: pytest.Monke
     assert outage.outlast(ask, "the outcome of T1", longest=600, tell=told.append) == "done"
     assert len(told) == 2
     assert RedisSettings(url=SecretStr("redis://cache"), replicas=1).replicas == 1
+
+
+def test_a_right_that_is_missing_is_no_fault_of_the_feature() -> None:
+    with pytest.raises(redis.ResponseError), records.readable("auth"):
+        raise redis.exceptions.NoPermissionError(
+            "User orchestrator has no permissions to run the 'hscan' command."
+        )
+    with pytest.raises(errors.UnreadableFeature), records.readable("auth"):
+        raise redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")

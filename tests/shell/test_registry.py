@@ -343,7 +343,8 @@ def test_a_celery_task_is_refused_before_it_is_called(tmp_path: Path, made: str)
     outcome = perform(
         a_context(tmp_path, specialist="reviewer"), settings(specialists=reviewer(python="shop:pay"))
     )
-    # Then it is not called
+    # Then it is not called, and no traceback of the orchestrator's own is told
     assert isinstance(outcome, Failed)
     assert outcome.reason.startswith("shop:pay, which specialists.reviewer.python names, is a Celery task")
+    assert outcome.tail == ""
     assert sys.modules["shop"].called == []

@@ -15,7 +15,7 @@ import billiard
 import pytest
 
 from orchestrator import shutdown
-from orchestrator.shutdown import Residents, Shutdown, WorkerEnds, interruptible
+from orchestrator.shutdown import Residents, Shutdown, WorkerEnds, heard, interruptible
 
 
 @pytest.fixture
@@ -158,7 +158,30 @@ def test_a_pool_process_is_interrupted_once_and_may_hand_back_in_peace(
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_a_word_that_comes_while_an_attempt_begins_is_kept_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(billiard, "current_process", lambda: SimpleNamespace(name="ForkPoolWorker-1"))
+    with heard():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(WorkerEnds), interruptible("auth:T1:1"):
+            pytest.fail("it goes on")
+        with interruptible("auth:T1:1"):  # it was said once
+            pass
+
+
+def test_a_word_that_finds_no_attempt_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(billiard, "current_process", lambda: SimpleNamespace(name="ForkPoolWorker-1"))
+    told: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    try:
+        with heard():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert not told
+        assert told == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_the_main_process_keeps_its_own_way_to_end() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with interruptible("auth:T1:1"):
+    with heard(), interruptible("auth:T1:1"):
         assert signal.getsignal(signal.SIGTERM) == before

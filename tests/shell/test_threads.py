@@ -20,6 +20,7 @@ SECRET = "a-part-of-a-password"
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "PAUSE", 0.001)
+    monkeypatch.setattr(threads, "_deaths", {})
 
 
 def test_it_is_started_again_and_tells_no_secret(caplog: pytest.LogCaptureFixture) -> None:
@@ -39,9 +40,10 @@ def test_it_is_started_again_and_tells_no_secret(caplog: pytest.LogCaptureFixtur
     stopped.set()
     thread.join(60)
     assert not thread.is_alive()
-    assert thread.trouble.startswith("the notifier died 2 times, last of ValueError at test_threads.py:")
+    (trouble,) = threads.troubles()
+    assert trouble.startswith("the notifier died 2 times, last of ValueError at test_threads.py:")
     assert len(caplog.messages) == 2
-    assert SECRET not in caplog.text + thread.trouble
+    assert SECRET not in caplog.text + trouble
 
 
 def test_it_ends_where_it_dies_after_it_was_stopped() -> None:

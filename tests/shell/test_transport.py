@@ -6,6 +6,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -16,12 +17,18 @@ from kombu import Connection, Queue
 
 from orchestrator import broker, transport, urls
 from tests.redis_server import client_of, find_binaries, serve
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.bounds,
     pytest.mark.real,
     pytest.mark.skipif(not find_binaries(), reason="there is no redis-server here"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_told_yet() -> None:
+    transport._told.clear()
 
 
 @pytest.fixture
@@ -35,20 +42,23 @@ def server(url: str) -> redis.Redis:
     return client_of(url)
 
 
-def send(server: redis.Redis, tag: str, delivery_mode: int) -> None:
+def message(tag: str, delivery_mode: int) -> dict[str, Any]:
     properties = {
         "delivery_mode": delivery_mode,
         "delivery_tag": tag,
         "delivery_info": {"exchange": "", "routing_key": "work"},
     }
-    message = {
+    return {
         "body": "[]",
         "content-type": "application/json",
         "content-encoding": "utf-8",
         "headers": {},
         "properties": properties,
     }
-    server.lpush("work", json.dumps(message))
+
+
+def send(server: redis.Redis, tag: str, delivery_mode: int) -> None:
+    server.lpush("work", json.dumps(message(tag, delivery_mode)))
 
 
 def open_connection(url: str) -> Any:
@@ -168,3 +178,66 @@ def test_who_may_take_nothing_goes_on_when_something_is_acknowledged(url: str, s
             poller.get(connection.transport._deliver, timeout=2)
         timer.join()
     assert told == [True]
+
+
+WRONG: dict[str, Any] = {
+    "string": lambda server, key: server.set(key, "x"),
+    "hash": lambda server, key: server.hset(key, "a", "b"),
+    "stream": lambda server, key: server.xadd(key, {"a": "b"}),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize("key", ["other", "other\x06\x163", "work\x06\x163"])
+def test_what_is_no_queue_is_passed_over_and_told_once(
+    url: str, server: redis.Redis, key: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key of another type ends no worker: what is no queue is passed over, told once, and the rest goes on."""
+    # Given something else under the name of a queue, or of one of its priorities
+    WRONG[kind](server, key)
+    with open_connection(url) as connection:
+        taken: list[str] = []
+        channel = connection.channel()
+        queues = [Queue(name, channel=channel) for name in ("other", "work")]
+
+        def take(body: Any, message: Any) -> None:
+            taken.append(message.delivery_tag)
+            message.ack()
+
+        def told() -> int:
+            with contextlib.suppress(TimeoutError):
+                connection.drain_events(timeout=0.1)
+            return caplog.text.count("is passed over")
+
+        def takes(tag: str) -> bool:
+            return bool(told()) and tag in taken
+
+        with connection.Consumer(queues, callbacks=[take], channel=channel, accept=["json"]):
+            # When messages come to what is one, then they are taken
+            wait_until(lambda: told() > 0)
+            for tag in ("a", "b"):
+                send(server, tag, transport.TRANSIENT)
+                wait_until(partial(takes, tag))
+            assert told() == 1
+            assert server.type(key) == kind
+
+            # And it is a queue again as soon as nothing stands in its place
+            server.rename(key, "away")
+            server.lpush(key, json.dumps(message("c", transport.TRANSIENT)))
+            wait_until(partial(takes, "c"))
+
+
+@pytest.mark.parametrize("key", ["_kombu.binding.work", "unacked", "unacked_index", "unacked_mutex"])
+def test_what_kombu_keeps_beside_its_queues_is_passed_over_too(
+    url: str, server: redis.Redis, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where somebody has overwritten it, messages come all the same, those that are written down too."""
+    WRONG["stream"](server, key)
+    with open_connection(url) as connection:
+        send(server, "a", 2)
+        (taken,) = take(connection, 1)
+        channel = taken.channel
+        channel.qos.restore_visible(interval=1)
+        taken.ack()
+    assert server.type(key) == "stream"
+    assert caplog.text.count("is passed over") <= 1

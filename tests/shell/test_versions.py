@@ -150,10 +150,9 @@ def orchestrator(shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["orchestrator", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
+        code = int(cli.run() or 0)
         written = capsys.readouterr()
-        return int(ended.value.code or 0), written.out, written.err
+        return code, written.out, written.err
 
     return run
 

@@ -40,6 +40,8 @@ from tests.store.factories import FLOW, LEASE, Run, check, enqueue
 WORKERS = 2
 ALL_AT_ONCE = -1.0
 """A patience at which the sweep takes every launch that has not started for lost."""
+FAR = 4e12
+"""In ms: no exploration takes so long."""
 GOOD, BAD = Completed(), Failed(reason="broken")
 
 ASKED: tuple[tuple[TaskEvent, dict[str, Any]], ...] = (
@@ -311,9 +313,9 @@ class Explorer:
         for part in HASHES:
             if world.stored[part]:
                 pipeline.hset(self.keys[part], mapping=world.stored[part])
-        for part in ("ready", "slots", "delayed"):
+        for part, moment in (("ready", float), ("slots", _lease), ("delayed", _ahead)):
             if world.stored[part]:
-                pipeline.zadd(self.keys[part], dict(world.stored[part]))
+                pipeline.zadd(self.keys[part], {task: moment(score) for task, score in world.stored[part]})
         if world.stored["unassigned"]:
             pipeline.sadd(self.keys["unassigned"], *world.stored["unassigned"])
         if world.stored["resolved"]:
@@ -321,6 +323,16 @@ class Explorer:
         is_over = FeatureStatus(world.stored["meta"]["status"]).is_over
         (pipeline.srem if is_over else pipeline.sadd)(self.run.store.keys.active, self.run.id)
         pipeline.execute()
+
+
+def _ahead(moment: float) -> float:
+    """A moment that has not come, however long the exploration took since; or one that was made to come."""
+    return FAR if moment > 1 else moment
+
+
+def _lease(end: float) -> float:
+    """The end of a lease; of what was launched and not begun, when that was: now."""
+    return -time.time() * 1000 if end <= 0 else _ahead(end)
 
 
 def _published(what: str, world: World, launches: tuple[Launch, ...]) -> Iterator[tuple[str, World]]:

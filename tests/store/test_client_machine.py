@@ -93,6 +93,7 @@ ON_CLIENTS: dict[str, Callable[[Client, Handle], Any]] = {
     "feature": lambda client, handle: client.feature(handle.id),
     "features": lambda client, handle: client.features(),
     "overview": lambda client, handle: client.overview(),
+    "recommend": lambda client, handle: client.recommend(handle.id, "T0"),
     "forget": lambda client, handle: client.forget(handle.id),
     "prune": lambda client, handle: client.prune(0.0, dry_run=True),
     "limits": lambda client, handle: client.limits(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -227,6 +228,18 @@ def test_a_broker_of_its_own_is_tried(url: str) -> None:
     assert unknown["broker"].level is Level.PROBLEM
 
 
+def test_a_broker_that_fails_in_a_way_of_its_own_is_a_problem(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask() -> None:
+        raise FileNotFoundError(2, "No such file or directory", "data_in")  # as kombu's transport of files
+
+    monkeypatch.setattr("orchestrator.doctor._ask_the_workers", ask)
+    workers = found(settings_for(url))["workers"]
+    assert workers.level is Level.PROBLEM
+    assert workers.text == "they cannot be asked (FileNotFoundError)"
+
+
 @pytest.mark.real
 def test_no_worker_is_a_warning(url: str) -> None:
     findings = found(settings_for(url))
@@ -396,3 +409,29 @@ def test_a_folder_of_logs_and_a_configuration_that_others_can_write_are_named(
 
     assert "others can write" in findings["shared logs"].text
     assert findings["configuration"].remedy.endswith(f"chmod go-w {file}")
+
+
+@pytest.mark.real
+def test_keys_that_somebody_has_overwritten_are_named_with_the_remedy(url: str) -> None:
+    """`doctor` names the keys and the remedy."""
+    server = client_of(url)
+    settings = settings_for(url)
+    assert "keys" not in found(settings)
+    keys = Keys()
+    server.set(keys.queue("senior-engineer"), "x")
+    server.hset(keys.queue("senior-engineer\x06\x163"), "a", "b")
+    server.set(keys.features, "x")
+    server.sadd(keys.active, "spoilt")
+    server.set(keys.feature("spoilt").states, "x")
+
+    keys_ = found(settings)["keys"]
+
+    assert keys_.level is Level.PROBLEM
+    assert '"to:celery:senior-engineer" is a string, and should be a list' in keys_.text
+    assert '"to:celery:senior-engineer\\x06\\x163" is a hash' in keys_.text
+    assert '"to:features" is a string, and should be a zset' in keys_.text
+    assert '"to:{spoilt}:states" is a string, and should be a hash' in keys_.text
+    # And the remedy is one
+    command = re.findall(r"'DEL (.*)'", keys_.remedy)[0]
+    server.delete(*[name.encode().decode("unicode_escape") for name in re.findall(r'"([^"]*)"', command)])
+    assert "keys" not in found(settings)

@@ -314,3 +314,21 @@ def test_a_task_of_an_unknown_priority_waits_for_a_limit_as_one_of_medium_priori
     rewrite(store.client, run.keys.tasks, "T2", priority="urgent")
     assert run.cascade() == ["T1"]
     assert run.complete("T1") == ["T2"]
+
+
+@pytest.mark.parametrize(
+    "stored", ["no JSON", "[]", '{"id": "T9"}', '{"id": "T1", "params": "x"}', "[" * 100_000]
+)
+def test_a_stored_task_that_is_junk_is_not_begun_and_not_shown(store: Store, stored: str) -> None:
+    """Nor one under the id of another: its attempts would end as those of a task that there is not."""
+    run = launched(store, task("T1"), task("T2"))
+    store.client.hset(run.keys.tasks, "T1", stored)
+
+    for look in (
+        lambda name: run.start(name, 1),
+        lambda name: store.task(run.id, name),
+        lambda _: store.states(run.id),
+    ):
+        with pytest.raises(errors.UnreadableFeature, match=f"{run.id} cannot be read"):
+            look("T1")
+    assert run.start("T2", 1).code == "started"

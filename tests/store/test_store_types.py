@@ -15,6 +15,7 @@ from orchestrator.keys import FeatureKeys, Keys
 from orchestrator.store import Store
 from tests.core.factories import task
 from tests.store.factories import FLOW, Run, launched
+from tests.waiting import wait_until
 
 WORDS = {"hash": "Hash", "zset": "Sorted set", "set": "Set", "list": "List", "stream": "Stream"}
 
@@ -99,6 +100,71 @@ def test_a_script_that_meets_a_key_of_a_wrong_type_has_written_nothing(
     # Then a script that is given the key says so
     assert (key in said) == (key in touched)
     assert not said or everything(client) == before
+
+
+SHARED: dict[str, Callable[[Run], str]] = {
+    **{
+        name: lambda run, name=name: str(getattr(run.store.keys, name))  # type: ignore[misc]
+        for name, value in vars(Keys).items()
+        if isinstance(value, property) and name != "wake"  # a channel
+    },
+    "holders": lambda run: run.store.keys.holders("resource:gpu"),
+    "waiting": lambda run: run.store.keys.waiting("resource:gpu"),
+    "waiting of a class": lambda run: next(
+        iter(run.store.client.scan_iter(f"{run.keys.waiting}:*")), "to:none"
+    ),
+    "gone": lambda run: run.keys.gone,
+}
+"""Keys of all features, and those that scripts name themselves."""
+
+
+@pytest.mark.parametrize("verb", [*CALLS, "set_limit", "lead", "reconcile", "forget"])
+@pytest.mark.parametrize("name", SHARED)
+def test_no_script_has_written_where_it_meets_a_key_of_all_features_of_a_wrong_type(
+    store: Store, client: redis.Redis, verb: str, name: str
+) -> None:
+    """A script that meets a key of a wrong type has written nothing, also one that it names itself (of limits)."""
+    more: dict[str, Callable[[Run], object]] = {
+        "set_limit": lambda run: run.store.set_limit("resource:gpu", "3"),
+        "lead": lambda run: run.store.lead("w1", seconds=60),
+        "reconcile": lambda run: run.store.reconcile_limits(),
+        "forget": lambda run: run.store.forget(run.id),
+    }
+    store.set_limit("resource:gpu", "1")
+    store.set_limit("total", "2")
+    run = launched(
+        store,
+        task("T1", resources={"gpu": 1}),
+        task("T2", resources={"gpu": 1}),
+        task("T3", "T1"),
+        task("T4", resources={"gpu": 1}),
+    )
+    run.start("T1")
+    key = SHARED[name](run)
+    wrong = "string" if client.type(key) not in ("string", "none") else "list"
+    client.delete(key)
+    client.set(key, "x") if wrong == "string" else client.rpush(key, "x")
+    before = everything(client)
+
+    said = refusal(lambda: (CALLS | more)[verb](run))
+
+    assert not said or everything(client) == before, said
+
+
+@pytest.mark.parametrize("kind", ["string", "hash"])
+def test_a_queue_that_is_none_costs_its_messages_alone(store: Store, client: redis.Redis, kind: str) -> None:
+    """The launch stands, and its message is sent again as one that was lost, until it can be."""
+    store = Store(client, store.keys, queues={})
+    queue = store.keys.queue("builder")
+    client.set(queue, "x") if kind == "string" else client.hset(queue, "a", "b")
+
+    run = launched(store, task("T1"), task("T2"))
+    run.recover(patience=0.0)
+
+    assert client.type(queue) == kind
+    assert client.zcard(run.keys.slots) == 2
+    client.delete(queue)
+    wait_until(lambda: bool(run.recover(patience=0.0)) and client.llen(queue) == 2)
 
 
 @pytest.mark.parametrize("part", ["states", "events", "outcomes"])
