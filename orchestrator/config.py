@@ -515,7 +515,7 @@ def load(start: Path | None = None) -> Settings:
 
 
 FORMS: Mapping[str, str] = {
-    "pass_env": "write the name of a variable, such as HTTPS_PROXY; PIP_* is all that begin so",
+    "pass_env": "write the name of a variable, such as HTTPS_PROXY; PIP_* is all that begin so",  # nosec B105  # no password
     "prefix": "write at most 32 letters, digits and _ . -",
     "python": 'write "package.module:name"',
     "queue": "write at most 100 letters, digits and _ . -, first a letter or digit",
