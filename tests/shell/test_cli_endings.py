@@ -103,6 +103,7 @@ def test_an_error_of_a_file_is_an_object_with_json(folder: Path) -> None:
 CTRL_C_AT = """
 import builtins, os, signal, sys
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore it
 plain, wanted = builtins.__import__, sys.argv.pop(1)
 
 def interrupted(name, *more, **others):
