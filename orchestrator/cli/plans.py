@@ -137,11 +137,7 @@ def graph(
         has = f"{len(found.arrows):,} and {len(text):,}"
         output.tell(f"Mermaid draws at most {limits}; this has {has}. Raise its maxEdges and maxTextSize.")
     if file:
-        try:
-            file.write_text(text, "utf-8")
-        except OSError as error:
-            cause = f"{file} cannot be written: {error.strerror}"
-            raise typer.BadParameter(cause, param_hint="--output") from None
+        file.write_text(text, "utf-8")
         output.tell(f"Wrote {file}")
     else:
         typer.echo(text, nl=False)

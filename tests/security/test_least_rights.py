@@ -171,6 +171,7 @@ def run_everything(secured: Secured) -> None:
     for command in ("status", "events", "graph"):
         orchestrate(command, "plain")
     orchestrate("explain", "again", "T1")
+    orchestrate("recommend", "again", "T1")
     orchestrate("logs", "plain", "T1")
     orchestrate("progress", "plain")
     orchestrate("task", "plain", "T1")
@@ -189,6 +190,7 @@ def run_everything(secured: Secured) -> None:
     orchestrate("resume", "held", "T1")
     orchestrate("defer", "put-off", "T1")
     orchestrate("block", "put-off", "T2", "--because", "no licence")
+    orchestrate("status", "put-off")
     orchestrate("unblock", "put-off", "T2")
     orchestrate("add-task", "held", "T9", "--tag", "backend")
     orchestrate("depend", "held", "T2", "--on", "T9")
