@@ -26,6 +26,7 @@ CLOCKS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 OVERRIDES = {"Settings.settings_customise_sources"}
 """What a library calls by a name that it documents itself."""
 
+
 def modules(package: str) -> list[Path]:
     return sorted((HOUSE / package).rglob("*.py"))
 
