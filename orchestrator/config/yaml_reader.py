@@ -50,17 +50,26 @@ def _as_yaml_1_2(safe: Any) -> Any:
         }
 
         def flatten_mapping(self, node: yaml.MappingNode) -> None:
-            """Several `<<` of one mapping are merged as one list of them is: the first wins."""
+            """Of all that `<<` merges into a mapping the first wins (yaml.org/type/merge.html).
+
+            With PyYAML 6.0.4 the last of a list wins, so it gets one mapping that has each key once.
+            """
             merges = [value for key, value in node.value if key.tag == YAML + "merge"]
-            if len(merges) > 1:
+            sources = [
+                source
+                for value in merges
+                for source in (value.value if isinstance(value, yaml.SequenceNode) else [value])
+            ]
+            if len(sources) > 1 and all(isinstance(source, yaml.MappingNode) for source in sources):
+                found: dict[Any, Any] = {}
+                for source in sources:
+                    self.flatten_mapping(source)
+                    for key, value in source.value:
+                        name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key)
+                        found.setdefault(name, (key, value))
                 own = [pair for pair in node.value if pair[0].tag != YAML + "merge"]
-                sources = [
-                    source
-                    for value in merges
-                    for source in (value.value if isinstance(value, yaml.SequenceNode) else [value])
-                ]
-                merge = yaml.ScalarNode(YAML + "merge", "<<"), yaml.SequenceNode(YAML + "seq", sources)
-                node.value = [merge, *own]
+                merged = yaml.MappingNode(YAML + "map", list(found.values()))
+                node.value = [(yaml.ScalarNode(YAML + "merge", "<<"), merged), *own]
             super().flatten_mapping(node)
 
     Loader.add_implicit_resolver(YAML + "int", re.compile(rf"(?:{_INT.pattern})$"), list("-+0123456789"))
