@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.snapshot import Reader
+from orchestrator.cli.snapshot import Reader, gate_outcomes
 from orchestrator.contract import needs
 from orchestrator.contract.shapes import Decision, FeatureAnswer, Need, Standstill
 from orchestrator.model import flows, identifiers
@@ -93,7 +93,7 @@ def feature(
         after=after,
         cursor=client.store.last_event(handle.id),
         warnings=json_views.gate_warnings(snapshot.gates),
-        standstill=next_steps.standstill(snapshot.progress, snapshot.states) if snapshot.is_whole else None,
+        standstill=snapshot.standstill,
         **more,
     )
 
@@ -115,11 +115,6 @@ def concluded(client: Client, handle: Handle, **more: Any) -> FeatureAnswer:
         standstill=standstill(handle, progress),
         **more,
     )
-
-
-def gate_outcomes(client: Client, progress: Progress) -> dict[str, Outcome]:
-    """How the gates of the feature ended, as of "@testing", where they may have run."""
-    return client.store.gate_outcomes(progress.id) if progress.is_at_gates else {}
 
 
 def standstill(handle: Handle, progress: Progress) -> Standstill | None:

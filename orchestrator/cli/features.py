@@ -11,9 +11,9 @@ import typer
 
 from orchestrator.cli import answers, connection, options, output, views
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.cli.snapshot import Reader, Snapshot
+from orchestrator.cli.snapshot import Reader
 from orchestrator.contract import needs
-from orchestrator.contract.shapes import Features, Need, Standstill
+from orchestrator.contract.shapes import Features, Need
 from orchestrator.model import errors, words
 from orchestrator.model.plan import Route
 from orchestrator.model.progress import Progress, TaskState, Unreadable, running_longest
@@ -129,7 +129,7 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
     for warning in contracts.gate_warnings(snapshot.gates):
         output.say(next_steps.warning_line(warning))
-    if held := _standstill(snapshot):
+    if held := snapshot.standstill:
         output.say(next_steps.standstill_line(held))
     batch = snapshot.of_batch(progress.batch)
     if short := status_text.process_line(progress, _processes(client, progress)):
@@ -139,11 +139,6 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
         output.say(late)
     for need in needs.of_feature(progress, handle.unsettled())[:NEEDS_SHOWN]:
         output.say(next_steps.need_line(need))
-
-
-def _standstill(snapshot: Snapshot) -> Standstill | None:
-    """What stands still, where all tasks are known."""
-    return next_steps.standstill(snapshot.progress, snapshot.states) if snapshot.is_whole else None
 
 
 def _processes(client: Client, progress: Progress) -> int:

@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.cli import answers, choices, connection, live, options, output
 from orchestrator.cli.asked import Asked, reports
+from orchestrator.cli.snapshot import gate_outcomes
 from orchestrator.config import configuration
 from orchestrator.contract.shapes import Need
 from orchestrator.model import durations, words
@@ -170,7 +171,7 @@ def _conclude(client: Client, handle: Handle, *, asked: Asked, **more: Any) -> N
         found = answers.find_needs(client, handle, progress)
         stopped = [need for need in found if need.need in next_steps.TOLD_IN_FULL]
         _tell_end(progress, stopped)
-        for warning in json_views.gate_warnings(answers.gate_outcomes(client, progress)):
+        for warning in json_views.gate_warnings(gate_outcomes(client, progress)):
             output.say(next_steps.warning_line(warning))
         if held := answers.standstill(handle, progress):
             output.say(f"\n{next_steps.standstill_line(held)}")

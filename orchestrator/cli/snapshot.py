@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.contract.shapes import Standstill
 from orchestrator.model.outcome import Outcome
 from orchestrator.model.progress import Progress, TaskState
 from orchestrator.model.task import TaskStatus
-from orchestrator.report import status_text
+from orchestrator.report import next_steps, status_text
 
 if TYPE_CHECKING:
     from orchestrator.client.client import Client, Handle
@@ -47,6 +48,11 @@ class Snapshot:
         """The states that are known of a batch."""
         return [state for state in self.states if state.batch == number]
 
+    @property
+    def standstill(self) -> Standstill | None:
+        """What stands still, where all tasks are known."""
+        return next_steps.standstill(self.progress, self.states) if self.is_whole else None
+
 
 class Reader:
     """Takes snapshots of one feature. What cannot change any more is read once."""
@@ -72,7 +78,7 @@ class Reader:
             states=tuple(states),
             said=self._say(states),
             is_whole=is_whole,
-            gates=self.client.store.gate_outcomes(progress.id) if progress.is_at_gates else {},
+            gates=gate_outcomes(self.client, progress),
             notice=notice,
         )
 
@@ -93,3 +99,8 @@ class Reader:
         for task in new:
             self.said[task, ended[task]] = status_text.reason(outcomes.get(task))
         return {task: self.said[task, attempt] for task, attempt in ended.items()}
+
+
+def gate_outcomes(client: Client, progress: Progress) -> dict[str, Outcome]:
+    """How the gates of the feature ended, as of "@testing", where they may have run."""
+    return client.store.gate_outcomes(progress.id) if progress.is_at_gates else {}

@@ -40,8 +40,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-EVENT_ID = re.compile(r"[-$]|[0-9]{1,18}(-[0-9]{1,18})?")
-"""From where the events of a feature are read: "-", the oldest; "$", those to come; or what comes after one."""
+EVENT_ID = re.compile(r"-|[0-9]{1,18}(-[0-9]{1,18})?")
+"""From where the events of a feature are read: "-", the oldest, or what comes after one."""
 
 FROM_NOW_ON = "$"
 """What comes after the newest, for whoever waits for it."""
