@@ -24,7 +24,7 @@ from orchestrator.model import errors, identifiers, lifecycle, words
 from orchestrator.model.event import Event
 from orchestrator.model.feature import Feature, FeatureStatus
 from orchestrator.model.flows import FeatureEvent, Flow, TaskEvent
-from orchestrator.model.lifecycle import Facts
+from orchestrator.model.lifecycle import ScheduleResult
 from orchestrator.model.outcome import Completed, Outcome
 from orchestrator.model.plan import Plan, Route
 from orchestrator.model.progress import Progress, TaskState, Unreadable
@@ -171,7 +171,7 @@ class Client:
         )
         code, feature_id = tracing.published(self.app, feature_id, lambda trace: store(trace=trace))
         if code == "enqueued":
-            self._follow_up(self.store.cascade(feature_id))
+            self._follow_up(self.store.schedule(feature_id))
         else:
             self._check_repetition(str(idempotency_key), feature, content, feature_id)
         return Handle(feature_id, self, repeated=code == "repeated")
@@ -222,7 +222,7 @@ class Client:
         Raises:
             NoSuchFeature: There is none of this id.
         """
-        self.store.progress(feature_id)
+        self.store.feature_summary(feature_id)
         return Handle(feature_id, self)
 
     @_translated
@@ -254,7 +254,7 @@ class Client:
             StillRuns: An attempt of it has not ended yet.
         """
         found = folders.removable(self.settings, self.store, feature_id)
-        code, status = self.store.forget(feature_id)
+        code, status = self.store.delete_feature(feature_id)
         match code:
             case "missing":
                 raise errors.NoSuchFeature(feature=feature_id)
@@ -330,14 +330,14 @@ class Client:
     def _wake(self, features: Sequence[str]) -> None:
         self.dispatcher.send([lifecycle.Wake(feature) for feature in features])
 
-    def _follow_up(self, facts: Facts) -> None:
+    def _follow_up(self, facts: ScheduleResult) -> None:
         self.dispatcher.send(lifecycle.follow_up(facts))
 
     # What a handle asks for. Here, so that errors of the connection are translated in one place.
 
     @_translated
     def _progress(self, feature_id: str) -> Progress:
-        return self.store.progress(feature_id)
+        return self.store.feature_summary(feature_id)
 
     @_translated
     def _states(self, feature_id: str, batches: Sequence[int] | None) -> list[TaskState]:
@@ -357,7 +357,7 @@ class Client:
         if state.phase == "queued":
             others = self.store.in_slots(feature_id, AROUND)
         elif state.phase == "waiting" and not state.waits:
-            open_batch = self.store.progress(feature_id).batch
+            open_batch = self.store.feature_summary(feature_id).batch
             others = self.store.unresolved(feature_id, open_batch, AROUND)
         known = {one.id for one in near}
         more = [one for one in others if one not in known]
@@ -386,7 +386,7 @@ class Client:
     @_translated
     def _outcome(self, feature_id: str, task_id: str) -> Outcome | None:
         if identifiers.is_gates(task_id):
-            self.store.progress(feature_id)
+            self.store.feature_summary(feature_id)
             self.store.specialist(feature_id, task_id)
         else:
             self.store.task(feature_id, task_id)
@@ -396,7 +396,7 @@ class Client:
     def _move(self, feature_id: str, task_id: str, /, *events: TaskEvent, note: str = "", **how: Any) -> None:
         flow = self._flow(feature_id, task_id)
         move = lifecycle.move(flow, *events)
-        self._follow_up(self.store.move(feature_id, task_id, flow, move, note, **how))
+        self._follow_up(self.store.transition_task(feature_id, task_id, flow, move, note, **how))
 
     def _flow(self, feature_id: str, task_id: str) -> Flow:
         if identifiers.is_gates(task_id):
@@ -425,7 +425,9 @@ class Client:
             if not any(self.settings.task_gates(stage, task.tags) for stage in stages):
                 events += lifecycle.path_to_rest(flow, "testing")
         move = lifecycle.at_once(flow, "in-review", *events)
-        self._follow_up(self.store.move(feature_id, task_id, flow, move, note, resolve="if-completed"))
+        self._follow_up(
+            self.store.transition_task(feature_id, task_id, flow, move, note, resolve="if-completed")
+        )
 
     @_translated
     def _assign(self, feature_id: str, task_id: str, specialist: str, note: str) -> None:
@@ -460,7 +462,7 @@ class Client:
     def _steer(
         self, feature_id: str, event: str, changes: Mapping[str, str | int] | None = None, note: str = ""
     ) -> None:
-        self._follow_up(self.store.steer(feature_id, event, changes, note))
+        self._follow_up(self.store.update_feature(feature_id, event, changes, note))
 
 
 class Handle:

@@ -156,7 +156,7 @@ class Keeper(bootsteps.StartStopStep):
     def _look_at_versions(self) -> None:
         store = self.shell.store
         try:
-            minimum = store.require(schema.OLDEST_BESIDE)
+            minimum = store.raise_minimum(schema.OLDEST_BESIDE)
         except redis.RedisError as error:
             logger.warning(
                 "Could not check whether the Redis at %s needs newer workers: %s", store.url, error
@@ -327,7 +327,7 @@ class Keeper(bootsteps.StartStopStep):
         self.leads = self._leads()
 
     def _reconcile(self) -> None:
-        self._wake(self.shell.store.reconcile_limits())
+        self._wake(self.shell.store.repair_limits())
 
     def _forget_gone(self) -> None:
         self.shell.store.workers.forget_gone()
@@ -343,7 +343,7 @@ class Keeper(bootsteps.StartStopStep):
         self._renew(recovery.lease)
 
     def _leads(self) -> bool:
-        leads = self.shell.store.lead(self.id, seconds=self.shell.settings.recovery.sweep * 3)
+        leads = self.shell.store.acquire_leadership(self.id, seconds=self.shell.settings.recovery.sweep * 3)
         self.waker.lead(leads)
         return leads
 

@@ -31,7 +31,7 @@ from orchestrator.model.outcome import Blocked, Cancelled, Completed, Failed, Ga
 from orchestrator.model.task import Task, TaskStatus
 from orchestrator.specialists import masking, processes
 from orchestrator.state import connections, folders, outage, refusals, tails
-from orchestrator.state.store import Grant
+from orchestrator.state.store import StartResult
 
 if TYPE_CHECKING:
     from orchestrator.engine.app import App
@@ -171,18 +171,20 @@ class Shell:
         self._follow_up(facts)
         return outcome
 
-    def _begin(self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str) -> Grant:
+    def _begin(
+        self, specialist: str, feature_id: str, task_id: str, attempt: int, worker: str
+    ) -> StartResult:
         delivery = watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
         start = functools.partial(self._start, feature_id, task_id, attempt, specialist, worker, delivery)
         grant = self.outlast(start, f"the start of {task_id}")
         if grant.feature_status == "planning":
-            cascade = functools.partial(self.store.cascade, feature_id)
+            cascade = functools.partial(self.store.schedule, feature_id)
             self._follow_up(self.outlast(cascade, f"the launch of {feature_id}"))
         return grant
 
     def _start(
         self, feature_id: str, task_id: str, attempt: int, specialist: str, worker: str, delivery: str
-    ) -> Grant:
+    ) -> StartResult:
         return self.store.start(
             feature_id,
             task_id,
@@ -202,7 +204,7 @@ class Shell:
 
     def hand_back(self, feature_id: str, task_id: str, attempt: int, worker: str, delivery: str = "") -> None:
         """Give back an attempt that cannot be finished here, for another worker to take it up at once."""
-        code, facts = self.store.hand_back(
+        code, facts = self.store.requeue(
             feature_id,
             task_id,
             attempt,
@@ -210,7 +212,7 @@ class Shell:
             delivery=delivery,
             most=self.settings.recovery.hand_backs,
         )
-        if code == "handed_back":
+        if code == "requeued":
             logger.warning(
                 "[%s] %s attempt %s was handed back: this worker ends", feature_id, task_id, attempt
             )
@@ -233,13 +235,13 @@ class Shell:
             return
         flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
         move = lifecycle.move(flow, TaskEvent.TASK_CANCELLED)
-        self._follow_up(self.store.move(feature_id, task_id, flow, move, note, revoke=True))
+        self._follow_up(self.store.transition_task(feature_id, task_id, flow, move, note, revoke=True))
 
     def fail(self, feature_id: str, task_id: str, attempt: int, worker: str, outcome: Failed) -> None:
         """Commit the failure of an attempt whose process cannot do it."""
         is_gates = identifiers.is_gates(task_id)
         task = _gates_task(task_id) if is_gates else self.store.task(feature_id, task_id)
-        grant = Grant("started", task=task, state=self.store.attempt(feature_id, task_id))
+        grant = StartResult("started", task=task, state=self.store.attempt(feature_id, task_id))
         self._conclude(Run(feature_id, task, attempt, "", worker, grant), outcome, grant.status)
 
     def _work(self, run: Run) -> Outcome:
@@ -272,7 +274,7 @@ class Shell:
             if stage == "testing" and status == TaskStatus.IN_PROGRESS and not run.is_feature_gates:
                 move = lifecycle.move(run.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE)
                 proceed = functools.partial(
-                    self.store.proceed, run.feature_id, run.task.id, run.attempt, move, worker=run.worker
+                    self.store.transition_attempt, run.feature_id, run.task.id, run.attempt, move, worker=run.worker
                 )
                 self.outlast(proceed, f"the testing of {run.task.id}")
                 status = TaskStatus.TESTING
@@ -359,7 +361,7 @@ class Shell:
             raise lifecycle.refuse(run.feature_id, run.task.id, move.event, now, flow.table, flow.name)
         self._follow_up(facts)
 
-    def _follow_up(self, facts: lifecycle.Facts) -> None:
+    def _follow_up(self, facts: lifecycle.ScheduleResult) -> None:
         try:
             self.dispatcher.send(lifecycle.follow_up(facts))
         except errors.BrokerUnreachable as error:
@@ -372,7 +374,7 @@ class Shell:
         # Plain first, so that nothing hides a secret from the search.
         note = masking.hide(sanitizer.as_line(note), masking.texts_of_all(self.settings))
         try:
-            self.store.note(feature_id, task_id, attempt, percent, note)
+            self.store.report_progress(feature_id, task_id, attempt, percent, note)
         except redis.RedisError as error:
             if not refusals.passes(error):
                 raise
@@ -399,11 +401,11 @@ class Run:
     attempt: int
     specialist: str
     worker: str
-    grant: Grant
+    grant: StartResult
 
     @property
     def is_feature_gates(self) -> bool:
-        """It is no task of the feature, but the feature's own gates (see cascade.lua)."""
+        """It is no task of the feature, but the feature's own gates (see schedule.lua)."""
         return identifiers.is_gates(self.task.id)
 
     @property

@@ -39,7 +39,7 @@ CALM = Weather(seconds=8, every=3_600.0, feature_every=1.0, workers=2)
 """People have their whims, and no fault happens."""
 
 GIVES_AWAY = ("if held and tonumber(held) > 0 then", "if false then")
-"""As move.lua once was: what a person moves gives its slot away before its attempt has ended."""
+"""As transition_task.lua once was: what a person moves gives its slot away before its attempt has ended."""
 
 
 def test_a_slot_that_a_persons_word_gives_away_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

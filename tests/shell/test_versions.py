@@ -40,7 +40,7 @@ def launch(shell: Shell, feature_id: str = "auth", feature: Feature | None = Non
     """A launched feature, in which a newer version wrote these fields."""
     feature = feature or factories.feature(task("T1"), task("T2", "T1"))
     shell.store.enqueue(feature_id, planner.plan(feature), routing.route(feature, shell.settings))
-    shell.store.cascade(feature_id)
+    shell.store.schedule(feature_id)
     for name, value in written.items():
         shell.store.client.hset(shell.store.keys.feature(feature_id).meta, name, value)
 
@@ -53,7 +53,7 @@ def test_an_attempt_of_a_newer_version_is_left_alone_and_counted(
         launch(shell, schema=NEXT)
     else:
         launch(shell)
-        shell.store.require(NEXT)
+        shell.store.raise_minimum(NEXT)
 
     with pytest.raises(TaskStopped, match=r"^not started: "):
         shell.attempt(WHO, "auth", "T1", 1, "w1")
@@ -83,7 +83,7 @@ def test_a_task_that_cannot_be_read_fails_once_and_waits_for_a_person(shell: She
 def test_what_a_newer_version_left_finished_holds_up_no_other_from_being_forgotten(shell: Shell) -> None:
     for feature_id in ("a-newer", "sound"):
         launch(shell, feature_id)
-        shell.store.steer(feature_id, FeatureEvent.FEATURE_CANCELLED)
+        shell.store.update_feature(feature_id, FeatureEvent.FEATURE_CANCELLED)
     shell.store.client.hset(shell.store.keys.feature("a-newer").meta, "schema", NEXT)
     assert retention.forget_old(shell.store, older_than=0) == ["sound"]
 
@@ -117,7 +117,7 @@ def test_the_sweep_passes_over_what_it_cannot_read_and_says_so_once(
 def test_a_worker_that_is_too_old_does_not_start(
     shell: Shell, keeper: Keeper, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shell.store.require(NEXT)
+    shell.store.raise_minimum(NEXT)
     with pytest.raises(SystemExit) as ended:
         keeper.start(SimpleNamespace())  # type: ignore[arg-type]
     assert ended.value.code == 1
@@ -137,7 +137,7 @@ def test_a_worker_that_became_too_old_ends_in_order_and_takes_no_lead(
     keeper._look()
     assert not signals
 
-    shell.store.require(NEXT)
+    shell.store.raise_minimum(NEXT)
     for _ in range(3):
         keeper._look()
 

@@ -54,7 +54,7 @@ def wait_for_a_watcher(server: KilledRedis) -> None:
 def complete(handle: Handle) -> None:
     for name in ("T1", "T2"):
         work(handle, name)
-        handle._client.store.cascade(handle.id)
+        handle._client.store.schedule(handle.id)
 
 
 # --- from Python ----------------------------------------------------------------------------------------

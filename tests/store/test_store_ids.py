@@ -52,7 +52,7 @@ def test_a_feature_with_any_ids_fails_is_held_retried_and_completed(
         task(third, first, second),
     )
     run = enqueue(store, *tasks, feature_id=feature, strategy=strategy)
-    (launched,) = run.cascade()
+    (launched,) = run.schedule()
     (holder,) = store.limit("resource:gpu").holders
     assert (holder.feature, holder.task) == (feature, launched)
     run.start(launched)
@@ -70,7 +70,7 @@ def test_a_feature_with_any_ids_fails_is_held_retried_and_completed(
         (first, second, third), "completed"
     )
     check_limits(store, [run])
-    assert store.reconcile_limits() == []
+    assert store.repair_limits() == []
 
 
 def test_only_a_feature_with_such_ids_is_kept_from_versions_that_do_not_know_them(store: Store) -> None:
@@ -80,7 +80,7 @@ def test_only_a_feature_with_such_ids_is_kept_from_versions_that_do_not_know_the
     assert store.client.hget(plain.keys.meta, "schema") == str(schema.PLAIN)
     assert store.client.hget(other.keys.meta, "schema") == str(schema.VERSION)
     # When the first grows by such an id
-    plain.cascade()
+    plain.schedule()
     added = [Task(id=SECOND)]
     routes = routes_of(Feature(title="x", tasks=tuple(added)))
     store.grow(FEATURE_ID, lambda shape: extension.grow(shape, added), lambda tasks: routes)
@@ -91,8 +91,8 @@ def test_only_a_feature_with_such_ids_is_kept_from_versions_that_do_not_know_the
 def test_a_task_whose_id_begins_as_the_gates_of_a_feature_is_counted(store: Store) -> None:
     run = enqueue(store, task(FIRST), task("@testing-library/react"))
 
-    run.cascade()
+    run.schedule()
     run.complete(FIRST, "@testing-library/react")
 
-    assert store.progress(run.id).completed == 2
+    assert store.feature_summary(run.id).completed == 2
     check(run)

@@ -39,16 +39,16 @@ def test_each_key_has_the_type_that_it_is_described_with(owner: type) -> None:
 HOLD = lifecycle.move(FLOW, TaskEvent.TASK_HELD)
 
 CALLS: dict[str, Callable[[Run], object]] = {
-    "cascade": lambda run: run.cascade(),
+    "cascade": lambda run: run.schedule(),
     "start": lambda run: run.start("T2", 1),
     "finish": lambda run: run.finish("T1", attempt=1),
-    "hand_back": lambda run: run.store.hand_back(run.id, "T1", 1, worker="w1"),
+    "hand_back": lambda run: run.store.requeue(run.id, "T1", 1, worker="w1"),
     "renew": lambda run: run.store.renew([(run.id, "T1", 1)], lease=60),
-    "note": lambda run: run.store.note(run.id, "T1", 1, 50, "half"),
-    "move": lambda run: run.store.move(run.id, "T3", FLOW, HOLD, ""),
-    "steer": lambda run: run.store.steer(run.id, FeatureEvent.FEATURE_CANCELLED),
+    "note": lambda run: run.store.report_progress(run.id, "T1", 1, 50, "half"),
+    "move": lambda run: run.store.transition_task(run.id, "T3", FLOW, HOLD, ""),
+    "steer": lambda run: run.store.update_feature(run.id, FeatureEvent.FEATURE_CANCELLED),
     "recover": lambda run: run.recover(),
-    "progress": lambda run: run.store.progress(run.id),
+    "progress": lambda run: run.store.feature_summary(run.id),
 }
 
 
@@ -127,9 +127,9 @@ def test_no_script_has_written_where_it_meets_a_key_of_all_features_of_a_wrong_t
     """A script that meets a key of a wrong type has written nothing, also one that it names itself (of limits)."""
     more: dict[str, Callable[[Run], object]] = {
         "set_limit": lambda run: run.store.set_limit("resource:gpu", "3"),
-        "lead": lambda run: run.store.lead("w1", seconds=60),
-        "reconcile": lambda run: run.store.reconcile_limits(),
-        "forget": lambda run: run.store.forget(run.id),
+        "lead": lambda run: run.store.acquire_leadership("w1", seconds=60),
+        "reconcile": lambda run: run.store.repair_limits(),
+        "forget": lambda run: run.store.delete_feature(run.id),
     }
     store.set_limit("resource:gpu", "1")
     store.set_limit("total", "2")
@@ -174,5 +174,5 @@ def test_a_broken_feature_can_be_forgotten(store: Store, client: redis.Redis, pa
     run.complete("T1")
     client.delete(getattr(run.keys, part))
     client.set(getattr(run.keys, part), "x")
-    store.forget(run.id)
+    store.delete_feature(run.id)
     assert not [key for key in everything(client) if "auth" in key]
