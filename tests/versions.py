@@ -17,7 +17,6 @@ NEXT = """
 from orchestrator.state import schema
 
 schema.VERSION += 1
-schema.PLAIN = schema.VERSION
 
 from orchestrator.celery import app
 from orchestrator.cli import main

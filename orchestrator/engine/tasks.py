@@ -274,7 +274,12 @@ class Shell:
             if stage == "testing" and status == TaskStatus.IN_PROGRESS and not run.is_feature_gates:
                 move = lifecycle.move(run.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE)
                 proceed = functools.partial(
-                    self.store.transition_attempt, run.feature_id, run.task.id, run.attempt, move, worker=run.worker
+                    self.store.transition_attempt,
+                    run.feature_id,
+                    run.task.id,
+                    run.attempt,
+                    move,
+                    worker=run.worker,
                 )
                 self.outlast(proceed, f"the testing of {run.task.id}")
                 status = TaskStatus.TESTING

@@ -197,7 +197,7 @@ def _recorded(event: str, **fields: str | int) -> list[str]:
     return [event, *(str(part) for pair in fields.items() for part in pair)]
 
 
-def describe_transitions(table: Mapping[str, Mapping[str, str]]) -> str:
+def describe_transitions(table: Mapping[Any, Mapping[str, str]]) -> str:
     """The transitions of a feature's flow as they are stored: a line "event status target" for each.
 
     Example:

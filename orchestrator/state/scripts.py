@@ -30,15 +30,13 @@ COMMON = ("feature", "prefix", "events_kept", "queues", "random")
 CHECKS = ("check_schema", "check_minimum")
 """Scripts without an answer: they let the scripts after them run, or end all with an error."""
 
-Value = str | int | float
-
 
 @dataclass(frozen=True)
 class Call:
     """One script that is to run, with its arguments by name, and those keys that do not follow from the feature."""
 
     script: str
-    args: Mapping[str, Value] = field(default_factory=dict)
+    args: Mapping[str, object] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -54,9 +52,9 @@ class Scope:
 
     keys: Keys
     feature: str = ""
-    common: Mapping[str, Value] = field(default_factory=dict)
+    common: Mapping[str, object] = field(default_factory=dict)
 
-    def value(self, name: str) -> Value:
+    def value(self, name: str) -> object:
         """One of the arguments in `COMMON`."""
         match name:
             case "feature":
@@ -96,6 +94,8 @@ class Header:
     """About the arguments."""
     answer: tuple[str, ...]
     """What it answers, and what each code means."""
+    lines: int
+    """How long it is."""
 
 
 def header(source: str) -> Header:
@@ -123,6 +123,7 @@ def header(source: str) -> Header:
         tuple(args[0].split()),
         tuple(args[1:]),
         tuple(sections["answer"]),
+        len(lines),
     )
 
 

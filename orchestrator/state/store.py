@@ -637,7 +637,7 @@ class Store(StateReader):
 
         A worker takes the lead from one that knows only an older schema.
         """
-        given: dict[str, str | int] = {
+        given = {
             "worker": worker,
             "milliseconds": round(seconds * 1000),
             "known": schema.VERSION,

@@ -16,6 +16,7 @@ from orchestrator.model.outcome import Completed, Outcome
 from orchestrator.model.plan import Plan, Route
 from orchestrator.model.task import Retries, TaskStatus
 from orchestrator.planning import planner
+from orchestrator.state import encoding
 from orchestrator.state.store import StartResult, Store
 from tests.core import factories
 
@@ -52,9 +53,18 @@ def enqueue(
 
 
 def launched(store: Store, *tasks: Any, **given: Any) -> Run:
-    """As `enqueue`, with the first cascade done."""
+    """As `enqueue`, with what may start launched."""
     run = enqueue(store, *tasks, **given)
     run.schedule()
+    return run
+
+
+def as_of_schema_3(run: Run) -> Run:
+    """Write a feature, of which nothing has run yet, as the version before wrote it."""
+    client: Any = run.store.client
+    transitions = encoding.parse_transitions(client.hget(run.keys.meta, "transitions"))
+    client.hdel(run.keys.meta, "transitions")
+    client.hset(run.keys.meta, mapping={"table": json.dumps(transitions), "schema": 2})
     return run
 
 

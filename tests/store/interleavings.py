@@ -97,7 +97,9 @@ class World:
             for task, end in self.stored["slots"]
         }
         delayed = {task: "due" if moment == 1 else "waits" for task, moment in self.stored["delayed"]}
-        rest = [self.stored[part] for part in ("counts", "waits", "ready", "unassigned", "dependency_updates")]
+        rest = [
+            self.stored[part] for part in ("counts", "waits", "ready", "unassigned", "dependency_updates")
+        ]
         parts = [_timeless(self.stored["meta"]), states, slots, delayed, rest]
         return json.dumps([*parts, sorted(self.messages), sorted(self.held), self.asked], sort_keys=True)
 
@@ -143,7 +145,12 @@ class Explorer:
         self.depends_on = {task.id: task.depends_on for task in feature.tasks}
         keys = self.run.keys
         self.keys = {part: getattr(keys, part) for part in CHANGING}
-        self.forgotten = (keys.events, keys.outcomes, self.run.store.keys.last_started, self.run.store.keys.swept)
+        self.forgotten = (
+            keys.events,
+            keys.outcomes,
+            self.run.store.keys.last_started,
+            self.run.store.keys.swept,
+        )
 
     def explore(self, most: int | None = None) -> Explored:
         """Visit every state, breadth first, and check each one.

@@ -606,7 +606,7 @@ def test_a_feature_behind_no_limit_leaves_no_trace(cluster: Cluster) -> None:
     cluster.enqueue("one", *tasks(3))
     cluster.work_off()
     names = {str(key).split(":")[1] for key in cluster.store.client.keys("to:*")}
-    assert names & {"limits", "used", "holders", "waiting", "turn", "arrival_times", "due"} == set()
+    assert names & {"limits", "used", "holders", "waiting", "turn", "arrival-times", "due"} == set()
 
 
 def test_a_limit_says_who_holds_it_and_who_waits(cluster: Cluster) -> None:

@@ -136,7 +136,7 @@ def test_outcomes_of_what_has_not_ended_are_left_out(store: Store) -> None:
 
 def commands_of_progress(client: redis.Redis, feature_id: str) -> int:
     counting: Any = Counting(client)
-    Store(counting, Keys("to")).progress(feature_id)
+    Store(counting, Keys("to")).feature_summary(feature_id)
     return len(counting.sent)
 
 

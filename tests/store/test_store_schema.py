@@ -23,29 +23,29 @@ from tests.store.factories import FLOW, Run, enqueue, launched, routes_of
 NEXT = schema.VERSION + 1
 
 CHANGES: dict[str, Callable[[Run], object]] = {
-    "cascade": lambda run: run.store.schedule(run.id),
+    "schedule": lambda run: run.store.schedule(run.id),
     "start": lambda run: run.start("T3", 1),
-    "proceed": lambda run: run.store.transition_attempt(
+    "transition_attempt": lambda run: run.store.transition_attempt(
         run.id, "T1", 1, _move(TaskEvent.IMPLEMENTATION_COMPLETE), worker="w1"
     ),
     "finish": lambda run: run.finish("T1", attempt=1),
-    "note": lambda run: run.store.report_progress(run.id, "T1", 1, 50, "half"),
-    "hand_back": lambda run: run.store.requeue(run.id, "T1", 1, worker="w1"),
+    "report_progress": lambda run: run.store.report_progress(run.id, "T1", 1, 50, "half"),
+    "requeue": lambda run: run.store.requeue(run.id, "T1", 1, worker="w1"),
     "recover": lambda run: run.recover(),
-    "move": lambda run: run.ask("T1", TaskEvent.TASK_HELD, revoke=True),
+    "transition_task": lambda run: run.ask("T1", TaskEvent.TASK_HELD, revoke=True),
     "assign": lambda run: run.store.assign(run.id, "T2", "writer"),
-    "steer": lambda run: run.store.update_feature(run.id, FeatureEvent.FEATURE_CANCELLED),
+    "update_feature": lambda run: run.store.update_feature(run.id, FeatureEvent.FEATURE_CANCELLED),
     "grow": lambda run: grow(run, task("T9")),
-    "forget": lambda run: run.store.delete_feature(run.id),
+    "delete_feature": lambda run: run.store.delete_feature(run.id),
 }
 LOOKS: dict[str, Callable[[Run], object]] = {
-    "progress": lambda run: run.store.feature_summary(run.id),
+    "feature_summary": lambda run: run.store.feature_summary(run.id),
     "states": lambda run: run.store.states(run.id),
     "state": lambda run: run.store.state(run.id, "T1"),
     "tasks": lambda run: run.store.tasks(run.id),
     "shape": lambda run: run.store.shape(run.id),
 }
-ENDS = ("proceed", "finish", "note", "hand_back")
+ENDS = ("transition_attempt", "finish", "report_progress", "requeue")
 """What a worker does that began an attempt while it was new enough."""
 
 
@@ -101,7 +101,7 @@ def rewrite(client: redis.Redis, key: str, field: str, **fields: Any) -> None:
 
 def test_a_feature_keeps_the_schema_that_it_was_written_in(store: Store) -> None:
     run = enqueue(store)
-    assert store.client.hget(run.keys.meta, "schema") == str(schema.PLAIN)
+    assert store.client.hget(run.keys.meta, "schema") == str(schema.VERSION)
 
 
 def test_a_feature_that_keeps_none_is_of_the_first_schema_and_comes_to_its_end(store: Store) -> None:

@@ -1,6 +1,6 @@
 -- Give a task that has not started another specialist.
 --
--- keys: plan unassigned ready slots waiting
+-- keys: slots plan unassigned ready
 -- args: task specialist note
 -- answer: {code}
 --   "assigned"  done, or it is so already; schedule launches the task if its turn has come

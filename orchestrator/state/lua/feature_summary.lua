@@ -1,6 +1,6 @@
 -- Read how far a feature is from its counters: the same cost whatever its size.
 --
--- keys: meta counts batches ready slots delayed unassigned waiting
+-- keys: meta batches waiting slots ready delayed unassigned
 -- args:
 -- answer: JSON {meta {field: text}, counts {status: n}, batch_counts {status: n}, resolved, batch {expected, after, due, cap,
 --   total, resolved}, in_flight, launched, queued, delayed, unassigned, limited {limit: tasks that wait for it}, gates

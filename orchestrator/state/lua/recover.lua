@@ -5,7 +5,7 @@
 -- A message is taken for lost when a later one of its specialist was started, or when its queue is empty (or cannot be
 -- seen) and it is not started: after the patience, then after twice as long, up to 16 times.
 --
--- keys: meta slots outcomes active swept
+-- keys: active outcomes slots swept
 -- args: feature losses patience_ms failed asking overdue overdue_least_ms lease_ms regain_ms queued
 --   losses      attempts that may be lost before the task fails
 --   failed      JSON outcome of the last loss

@@ -1,6 +1,6 @@
 -- Renew the lease of an attempt.
 --
--- keys: meta states slots
+-- keys: slots meta
 -- args: task attempt lease_ms delivery
 --   delivery  the one that began the attempt, as in start.lua ("": any)
 -- answer: a code; but for the first, the holder should stop

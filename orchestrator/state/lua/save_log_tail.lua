@@ -1,6 +1,6 @@
 -- Keep the end of what a running attempt has put out, to be followed from another machine; or drop it.
 --
--- keys: states slots tails
+-- keys: tails
 -- args: task attempt tail
 --   tail  as encoding.py writes it, which begins with the attempt ("": drop the tail of the attempt)
 -- answer: a code

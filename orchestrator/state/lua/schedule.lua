@@ -3,7 +3,7 @@
 -- that it depends on is resolved; batches are opened all the same, for reports.
 -- It depends on the stored state alone, so that any number of repetitions does no harm.
 --
--- keys: meta counts batches ready slots delayed unassigned waits dependents dependency_updates
+-- keys: delayed waits batches meta slots ready unassigned dependents dependency_updates
 -- args: feature prefix events_kept queues random
 --   queues  JSON {specialist: its queue, where that is not its name}; "": another broker, the caller publishes
 --   random  with which the ids of messages end

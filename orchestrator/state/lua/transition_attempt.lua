@@ -1,6 +1,6 @@
 -- Move a running attempt to its next status; it keeps its slot and its lease.
 --
--- keys: states slots
+-- keys: slots
 -- args: task attempt steps worker
 --   steps  JSON [[event, {status: new status}], …]
 -- answer: {code, status}

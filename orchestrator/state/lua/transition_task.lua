@@ -2,7 +2,7 @@
 -- and the attempt is ending. It keeps its slot, its lease and all that it holds until it has ended, or its lease has (see
 -- end_revoked_attempt). A task that is launched, and that no worker has begun, has nothing to end.
 --
--- keys: meta states ready slots delayed unassigned waits
+-- keys: slots ready delayed unassigned waits
 -- args: task steps note resolve revoke anew
 --   steps    JSON [[event, {status: new status}], …]
 --   resolve  "resolve": the task counts as resolved after this; "if-completed": where it is completed; "never"
