@@ -30,7 +30,7 @@ def standalone_task(specialist: str) -> str:
 
 
 def message_id(feature_id: str, launch: Launch) -> str:
-    """A Celery id for a message of a launch, as publish.lua makes it too: what Flower shows.
+    """A Celery id for a message of a launch, as parts/publish.lua makes it too: what Flower shows.
 
     Its last part is another one each time a message is sent. Nobody can revoke what is not sent yet, and what was
     revoked is in nobody's way. Each part of it is encoded.
@@ -68,7 +68,7 @@ class Message(NamedTuple):
 
 
 def group_of(app: App, feature_id: str, launches: Iterable[Launch]) -> list[Message]:
-    """The Celery group that publishes what the cascade launched: its messages, which share a group id.
+    """The Celery group that publishes what schedule.lua launched: its messages, which share a group id.
 
     Their size is the same in any graph. They are made without `celery.group`, whose `apply_async` makes a result for
     every member and subscribes to it: a connection to the result backend that nobody reads (celery/canvas.py,

@@ -178,8 +178,8 @@ class Shell:
         start = functools.partial(self._start, feature_id, task_id, attempt, specialist, worker, delivery)
         grant = self.outlast(start, f"the start of {task_id}")
         if grant.feature_status == "planning":
-            cascade = functools.partial(self.store.schedule, feature_id)
-            self._follow_up(self.outlast(cascade, f"the launch of {feature_id}"))
+            schedule = functools.partial(self.store.schedule, feature_id)
+            self._follow_up(self.outlast(schedule, f"the launch of {feature_id}"))
         return grant
 
     def _start(

@@ -121,7 +121,7 @@ class Run:
         return found
 
     def end(self, task: str, outcome: Outcome | None = None, **given: Any) -> ScheduleResult:
-        """Finish a started task; what the cascade found."""
+        """Finish a started task; what was scheduled."""
         code, _, facts = self.finish(task, outcome, **given)
         assert code == "finished"
         return facts

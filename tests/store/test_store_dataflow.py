@@ -114,7 +114,7 @@ class Flowing:
 
 
 def flowing(store: Store, *tasks: Task, **given_: Any) -> Flowing:
-    """A feature of these tasks, with the first cascade done."""
+    """A feature of these tasks, with what may start launched."""
     made = Flowing(store, factories.feature(*tasks), **given_)
     made.schedule()
     return made
@@ -363,7 +363,7 @@ def test_a_paused_feature_releases_when_it_goes_on(store: Store) -> None:
 # --- once, and no more ----------------------------------------------------------------------------------
 
 
-def test_a_repeated_cascade_changes_nothing(store: Store) -> None:
+def test_a_repeated_schedule_changes_nothing(store: Store) -> None:
     run = flowing(store, task("A"), task("B", "A"), task("C", "A", "B"), task("D"))
     run.complete("A")
     before = run.in_redis()

@@ -164,7 +164,7 @@ def test_after_an_outage_everybody_has_the_time_to_renew(store: Store, client: r
         assert ids(run.recover()[0]) == ["T2"]
 
 
-def test_a_feature_whose_first_cascade_never_came_is_started(store: Store) -> None:
+def test_a_feature_that_was_never_scheduled_is_started(store: Store) -> None:
     with enqueue(store, task("T1")) as run:
         facts, unpublished = run.recover()
         assert (ids(facts), unpublished) == (["T1"], ())

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from orchestrator.model import errors
+from orchestrator.model.feature import Strategy
 from orchestrator.model.flows import FeatureEvent, TaskEvent
 from orchestrator.model.outcome import Completed, Failed
 from orchestrator.model.progress import Progress, Unreadable
@@ -18,7 +19,7 @@ from orchestrator.planning import extension
 from orchestrator.state import schema
 from orchestrator.state.store import Store
 from tests.core.factories import task
-from tests.store.factories import FLOW, Run, enqueue, launched, routes_of
+from tests.store.factories import FLOW, Run, as_of_schema_3, enqueue, launched, routes_of
 
 NEXT = schema.VERSION + 1
 
@@ -110,6 +111,48 @@ def test_a_feature_that_keeps_none_is_of_the_first_schema_and_comes_to_its_end(s
         run.schedule()
         run.complete("T1", "T3", "T2", "T4", "T5")
         assert run.status() == "completed"
+
+
+@pytest.mark.parametrize("strategy", [Strategy.BATCHED, Strategy.DATAFLOW])
+def test_a_feature_of_schema_3_comes_to_its_end(store: Store, strategy: Strategy) -> None:
+    store.set_limit("total", "2")
+    run = as_of_schema_3(enqueue(store, strategy=strategy))
+    run.schedule()
+    run.complete("T1", "T3", "T2")
+    with pytest.raises(errors.RefusedTransition):
+        store.update_feature(run.id, FeatureEvent.FEATURE_APPROVED)
+    run.complete("T4", "T5")
+    assert run.status() == "completed"
+    assert store.client.hget(run.keys.meta, "schema") == "2"
+
+
+def test_a_worker_of_schema_3_finds_what_this_version_writes_into_a_feature_of_its_own(store: Store) -> None:
+    # Given a feature of schema 3 that is paused, of which a task runs
+    store.set_limit("total", "2")
+    run = as_of_schema_3(enqueue(store, strategy=Strategy.DATAFLOW))
+    run.schedule()
+    run.start("T1")
+    store.update_feature(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": 1})
+
+    # When this version ends it
+    run.end("T1")
+
+    # Then its dependents are told where that version looks, and as soon as either version schedules
+    stored: Any = store.client
+    assert stored.lrange(run.keys.part("resolved"), 0, -1) == ["+T1"]
+    assert not stored.exists(run.keys.dependency_updates, run.keys.released)
+    store.update_feature(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0})
+    assert not stored.exists(run.keys.part("resolved"))
+    assert "T2" in stored.zrange(run.keys.slots, 0, -1)
+
+
+def test_a_feature_of_schema_3_is_deleted_with_the_keys_that_it_had(store: Store) -> None:
+    run = as_of_schema_3(launched(store))
+    for part in ("freed", "resolved"):
+        store.client.rpush(run.keys.part(part), "x")
+    run.cancel()
+    assert store.delete_feature(run.id) == ("deleted", "cancelled")
+    assert not [key for key in map(str, store.client.keys("*")) if run.id in key]
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -11,7 +11,9 @@ local function is_known(id)
 end
 
 for _, limit in ipairs(redis.call('HKEYS', limits_key)) do
-  local holders, queue, total = shared('holders:' .. limit), shared('waiting:' .. limit), 0
+  local holders = shared('holders:' .. limit)
+  local queue = shared('waiting:' .. limit)
+  local total = 0
   local stored = redis.call('HGETALL', holders)
   for place = 1, #stored, 2 do
     if is_known(string.match(stored[place], '^[^:]+')) then

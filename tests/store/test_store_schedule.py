@@ -1,4 +1,4 @@
-"""The cascade: what may start now, as a function of the stored state."""
+"""schedule.lua: what may start now, as a function of the stored state."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_the_moment_of_the_next_retry_is_known(store: Store) -> None:
         client.zadd(store.keys.due, {f"retry:{run.id}": 1})
         assert store.take_due() == (None, [run.id])
 
-        # And its cascade launches the task, and makes the moment of the other one known
+        # And its schedule launches the task, and makes the moment of the other one known
         assert run.schedule() == ["T2"]
         left, wake = store.take_due()
         assert wake == []
@@ -202,12 +202,12 @@ def test_without_auto_launch_each_batch_waits_to_be_launched(store: Store) -> No
 
 def test_a_feature_is_in_development_when_its_first_task_has_started(store: Store) -> None:
     with launched(store) as run:
-        assert run.start("T1").feature_status == "planning"  # so its worker knows that a cascade is due
+        assert run.start("T1").feature_status == "planning"  # so its worker knows that it is to be scheduled
         run.schedule()
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
         assert run.start("T3").feature_status == "in-development"
 
 
-def test_a_feature_that_does_not_exist_has_no_cascade(store: Store) -> None:
+def test_a_feature_that_does_not_exist_is_not_scheduled(store: Store) -> None:
     with pytest.raises(errors.NoSuchFeature, match="nobody"):
         store.schedule("nobody")
