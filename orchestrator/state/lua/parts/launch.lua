@@ -12,7 +12,7 @@ local function launch(meta, task)
   if meta.strategy == 'dataflow' then state.dataflow = true end
   local is_first = state.attempt == 0 and not fresh[task]
   state.attempt, state.sent = state.attempt + 1, nil
-  if limits then state.holds = take_limits(task) end
+  if limits then state.holds = limits.take(task) end
   save_state(task, state)
   redis.call('ZADD', slots_key, -now, task)
   if is_first then
@@ -30,7 +30,7 @@ local function fill_slots(meta, opened)
     return meta.cap - redis.call('ZCARD', slots_key)
   end
   if limits then
-    fill_under_limits(free_slots, function(task) launch(meta, task) end)
+    limits.fill(free_slots, function(task) launch(meta, task) end)
   else
     local free = free_slots()
     local popped = free > 0 and redis.call('ZPOPMIN', ready_key, free) or {}
