@@ -30,11 +30,11 @@ DAY = 86_400.0
 
 
 @pytest.fixture
-def store(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
+def store(fake_store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
     (tmp_path / FOLDER).mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TASKORCHESTRATOR_REDIS__URL", "redis://nowhere:1/0")
-    return store
+    return fake_store
 
 
 def over(store: Store, feature_id: str, days: float) -> None:

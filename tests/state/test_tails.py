@@ -39,8 +39,8 @@ class Rig:
 
 
 @pytest.fixture
-def rig(store: Store, tmp_path: Path) -> Rig:
-    return Rig(store, tmp_path)
+def rig(fake_store: Store, tmp_path: Path) -> Rig:
+    return Rig(fake_store, tmp_path)
 
 
 def test_what_is_new_is_kept(rig: Rig) -> None:
