@@ -84,7 +84,7 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
     """Celery's configuration for these settings.
 
     Raises:
-        NoRedisServer, RedisDidNotStart: No Redis is configured, and there is no way to run one here.
+        NoRedisServer, RedisDidNotStart: No Redis is configured, and none can be started here.
         CannotSign: Messages are to be signed, and cannot be.
     """
     messages = broker.find(settings)

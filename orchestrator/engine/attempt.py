@@ -1,4 +1,4 @@
-"""One attempt of one task: which it is, and what its worker knows of it."""
+"""One attempt of one task, as the worker that runs it knows it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from orchestrator.engine.attempt_runner import count_refusal, perform, runner
 from orchestrator.engine.message_validation import Reason
 from orchestrator.engine.tasks import CELERY_OPTIONS
 from orchestrator.engine.visibility import CanvasStopped, SpecialistTask, end_celery_task, name_for_monitors
-from orchestrator.model import lifecycle
+from orchestrator.model import identifiers, lifecycle
 from orchestrator.model.fields import Id
 from orchestrator.model.lifecycle import Attempts
 from orchestrator.model.outcome import Completed, Failed, Outcome
@@ -122,7 +122,7 @@ class CanvasAttempt:
         self.settings = settings
         self.attempts = attempts
         number = attempts.retried + attempts.later + 1
-        name = _ID.validate_python(message)
+        name = identifiers.file_name(_ID.validate_python(message))
         files = AttemptFiles(settings, head.id, self.task.id, f"{name}.{number}" if number > 1 else name)
         self.context = specialists.Context(
             task=self.task,

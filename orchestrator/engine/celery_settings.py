@@ -1,7 +1,8 @@
 """Keeps Celery's settings to our configuration, even if the environment holds variables for another Celery app.
 
 Some variables override all settings (`Settings` in celery/app/utils.py), and Celery's command line reads more of them
-(celery/bin/celery.py). With the variables of another app a worker would listen, in silence, where nobody sends.
+(celery/bin/celery.py). With the variables of another app a worker would listen, in silence, to queues that nobody
+sends to.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The channels of a connection to Redis: they read messages, and skip keys that are no queues.
+"""The channels of a connection to Redis: they read messages, and skip keys that are not queues.
 
-A key of another type may stand under the name of a queue, of one of its priorities, or of a key that kombu keeps beside
-them. Kombu would end the worker. Here the key is skipped, and the log says so once; the doctor names it and the remedy.
+A key of another type may have the name of a queue, of one of its priorities, or of a key that kombu keeps beside them.
+Kombu would end the worker. Here the key is skipped, and the log says so once; the doctor names it and the remedy.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Channel(redis.Channel):
         is_message = bytes_to_str(received["type"]).endswith("message")
         if is_message and not is_readable(received["data"]):
             logger.warning(
-                "A message on the channel %s is dropped: it is no message of Celery's",
+                "A message on the channel %s is dropped: it is not a Celery message",
                 quoted(bytes_to_str(received["channel"])),
             )
             received["data"] = None

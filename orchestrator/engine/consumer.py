@@ -219,7 +219,7 @@ class Consumer(consumer.Consumer):
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """Called by Celery with a message that is not of its own form."""
-        self.refuse(message, Refusal(Reason.MALFORMED, "it is no message of Celery's"))
+        self.refuse(message, Refusal(Reason.MALFORMED, "it is not a Celery message"))
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Called by Celery with a message for a task that it does not know."""

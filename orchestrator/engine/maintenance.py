@@ -57,7 +57,7 @@ class Maintenance(bootsteps.StartStopStep):
     def __init__(self, parent: WorkController, **_: Any) -> None:
         self.parent = parent
         self.worker = str(getattr(parent, "hostname", ""))
-        # Two workers may have the same name, but only one of them leads.
+        # The name alone would not do: two workers may have the same one, and only one of them may lead.
         self.id = f"{self.worker}/{secrets.token_hex(4)}"
         self.fingerprint = fingerprint.of(parent.app.settings)
         self.runner = runner(parent.app)
@@ -124,7 +124,7 @@ class Maintenance(bootsteps.StartStopStep):
             time.sleep(END_CHECK_SECONDS)
 
     def _begin_shutdown(self, how: str = "", **_: Any) -> None:
-        """The worker was told to end: warm (SIGTERM, Ctrl-C), or cold (SIGQUIT, a second Ctrl-C)."""
+        """Called when the worker must end: warm (SIGTERM, Ctrl-C), or cold (SIGQUIT, a second Ctrl-C)."""
         self.shutdown.begin(at_once=how == "Cold" and not self.has_processes)
 
     def _finish_shutdown(self, **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""The form of messages in Redis. A list there takes any text, and kombu ends the worker over most that is no message.
+"""The form of messages in Redis. A list there takes any text, and most bad texts would make kombu end the worker.
 
 See kombu/transport/redis.py, `_brpop_read`, and kombu/transport/virtual/base.py, `Message`.
 """

@@ -97,26 +97,28 @@ def check_headers(headers: Mapping[str, Any]) -> Refusal | None:
         >>> check_headers({"id": "auth:T1:1", "retries": 0, "timelimit": [None, None]})
     """
     if not isinstance(headers.get("id"), str):
-        return Refusal(Reason.HEADERS, f"its id is {quoted(headers.get('id'))}, which is no text")
+        return Refusal(Reason.HEADERS, f"its id is {quoted(headers.get('id'))}, which is not text")
     for name, value in headers.items():
         if name in SHOWN and isinstance(value, str):
             continue  # any text will do: it is shown only after `shown` has made it plain
         if not (is_plain(name, 0) and is_plain(value)):
-            return Refusal(Reason.HEADERS, f"its header {quoted(name)} is no short plain value")
+            return Refusal(Reason.HEADERS, f"its header {quoted(name)} is not a short plain value")
     limits = headers.get("timelimit")
     if limits and not (isinstance(limits, list) and len(limits) == 2 and all(map(_is_limit, limits))):
-        return Refusal(Reason.HEADERS, "its timelimit is no pair of seconds")
+        return Refusal(Reason.HEADERS, "its timelimit is not a pair of seconds")
     if not _is_count(headers.get("retries") or 0):
         return Refusal(Reason.HEADERS, f"its retries are {quoted(headers.get('retries'))}")
     return None
 
 
 def check_payload(payload: object) -> Refusal | None:
-    """Refuse a body that is not [arguments, keyword arguments, what follows]."""
+    """Refuse a body that is not [arguments, keyword arguments, tasks that follow]."""
     match payload:
         case [list(), dict(), dict() | None]:
             return None
-    return Refusal(Reason.MALFORMED, "its body is no list of arguments, keyword arguments and what follows")
+    return Refusal(
+        Reason.MALFORMED, "its body is not a list of arguments, keyword arguments and tasks that follow"
+    )
 
 
 def check_attempt(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
@@ -129,23 +131,23 @@ def check_attempt(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
     Example:
         >>> check_attempt({"id": "auth:T1:1:0f3a9c5e71d2"}, [["auth", "T1", 1], {}, {}])
         >>> check_attempt({"id": "auth:T1:1:0f3a9c5e71d2"}, [["auth", "T1", -1], {}, {}]).text
-        'its attempt is -1, which is no number from 1'
+        'its attempt is -1, which is not a number from 1'
     """
-    args, kwargs, follows = payload
+    args, kwargs, next_tasks = payload
     if kwargs or len(args) != 3:
         return Refusal(
             Reason.ARGUMENTS, f"it has {len(args)} arguments and {len(kwargs)} by keyword, not 3 and 0"
         )
     feature, task, attempt = args
     if not identifiers.is_feature_id(feature):
-        return Refusal(Reason.ARGUMENTS, f"its feature is {quoted(feature)}, which is no id")
+        return Refusal(Reason.ARGUMENTS, f"its feature is {quoted(feature)}, which is not an id")
     if not (identifiers.is_id(task) or task in identifiers.GATES):
-        return Refusal(Reason.ARGUMENTS, f"its task is {quoted(task)}, which is no id")
+        return Refusal(Reason.ARGUMENTS, f"its task is {quoted(task)}, which is not an id")
     if not _is_count(attempt) or not 1 <= attempt <= MOST_ATTEMPTS:
-        return Refusal(Reason.ARGUMENTS, f"its attempt is {quoted(attempt)}, which is no number from 1")
+        return Refusal(Reason.ARGUMENTS, f"its attempt is {quoted(attempt)}, which is not a number from 1")
     if not identifiers.is_of_message(headers["id"], feature, task, attempt):
         return Refusal(Reason.HEADERS, f"its id {quoted(headers['id'])} is not that of its arguments")
-    if any((follows or {}).values()):
+    if any((next_tasks or {}).values()):
         return Refusal(Reason.HEADERS, "it names tasks that follow, but the store decides that")
     asked = [name for name in ASKS_FOR_MORE if headers.get(name)]
     if asked or any(headers.get("timelimit") or ()) or headers.get("retries"):
@@ -201,7 +203,7 @@ def check_barrier(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
         if names is not None and not (
             isinstance(names, list) and all(name == "" or identifiers.is_id(name) for name in names)
         ):
-            return Refusal(Reason.ARGUMENTS, f"its names are {quoted(names)}, which are no ids")
+            return Refusal(Reason.ARGUMENTS, f"its names are {quoted(names)}, which are not ids")
     return None
 
 
@@ -211,7 +213,7 @@ def refuse_canvas(headers: Mapping[str, Any], payload: Any) -> Refusal:
 
 
 def check_route(info: Mapping[str, Any], payload: Any) -> Refusal | None:
-    """Refuse a message of a canvas that would make a worker send a message to a key that is no queue.
+    """Refuse a message of a canvas that would make a worker send a message to a key that is not a queue.
 
     Args:
         info: The delivery info: a retry goes the same way.
@@ -220,7 +222,7 @@ def check_route(info: Mapping[str, Any], payload: Any) -> Refusal | None:
     Example:
         >>> step = {"task": "writer.standalone", "options": {"queue": "unacked"}}
         >>> check_route({"routing_key": "writer"}, [[], {}, {"chain": [step]}]).text
-        "it would be sent on to 'unacked', which is the name of no queue"
+        "it would be sent on to 'unacked', which is not the name of a queue"
     """
     routes: list[Any] = [info]
     steps: list[Any] = list((payload[2] or {}).values())
@@ -231,14 +233,15 @@ def check_route(info: Mapping[str, Any], payload: Any) -> Refusal | None:
         elif isinstance(step, dict):
             options, kwargs = (step.get(part) or {} for part in ("options", "kwargs"))
             if not isinstance(options, dict) or not isinstance(kwargs, dict):
-                return Refusal(Reason.HEADERS, "a task that follows it is no signature of Celery's")
+                return Refusal(Reason.HEADERS, "a task that follows it is not a Celery signature")
             routes.append(options)
             steps += [options.get(name) for name in FOLLOWS] + [kwargs.get(name) for name in MEMBERS]
     for route in routes:
         for name in ("queue", "routing_key", "exchange"):
             if (found := route.get(name)) and not is_queue(found):
                 return Refusal(
-                    Reason.HEADERS, f"it would be sent on to {quoted(found)}, which is the name of no queue"
+                    Reason.HEADERS,
+                    f"it would be sent on to {quoted(found)}, which is not the name of a queue",
                 )
     return None
 

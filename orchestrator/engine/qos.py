@@ -55,7 +55,7 @@ class QoS(redis.QoS):
         self._try(lambda: super(QoS, self).restore_visible(*args, **kwargs))
 
     def restore_unacked(self, client: Any = None) -> None:
-        """Put back the messages that were delivered and not begun, so that another worker takes them at once.
+        """Put back the messages that were delivered and not started, so that another worker takes them at once.
 
         If the broker is gone, the sweep sends them again later. An error here would end the worker: Celery expects
         only connection errors (celery/worker/consumer/consumer.py, `ignore_errors`), and kombu raises others, such as

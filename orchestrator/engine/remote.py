@@ -77,7 +77,7 @@ class Node(pidbox.Node):
         return verified.body
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Called by kombu where a message cannot be read."""
+        """Called by kombu with a message that it cannot read."""
         logger.warning("A message of remote control is dropped (%s)", type(exc).__name__)
 
 

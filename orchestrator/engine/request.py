@@ -46,7 +46,7 @@ class Request(visibility.Request):
     """A message that a worker has taken."""
 
     _remains: Remains | None = None
-    """The processes that its pool process leaves behind, after it was told to end."""
+    """The processes that its pool process leaves behind, once that was ordered to end."""
 
     @property
     def _runner(self) -> AttemptRunner:

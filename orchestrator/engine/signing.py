@@ -138,7 +138,7 @@ class Signer:
             body, purpose = found["body"], found["about"]
             nonce, age = str(found["nonce"]), time.time() - float(found["at"])
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise SignatureRejected(f"it is no signed message ({type(error).__name__})") from None
+            raise SignatureRejected(f"it is not a signed message ({type(error).__name__})") from None
         if purpose.get("kind") != kind:
             raise SignatureRejected("it was signed for another purpose")
         if within is not None and not -CONTROL_SECONDS <= age <= within:

@@ -59,7 +59,7 @@ def check_pool(pool: Any, time_limit: float | None) -> None:
 
 
 def check_redis(store: Store, settings: Settings) -> None:
-    """Check that Redis keeps what it is given. A Redis that cannot be reached costs only a warning.
+    """Check that Redis loses no data. A Redis that cannot be reached costs only a warning.
 
     Raises:
         SystemExit: Redis may evict keys, and the settings do not allow that.
@@ -68,7 +68,7 @@ def check_redis(store: Store, settings: Settings) -> None:
         findings = look_at_keeping(store.client, settings)
     except redis.RedisError as error:
         logger.warning(
-            "Could not check whether the Redis at %s keeps what it is given: %s. The worker starts; "
+            "Could not check whether the Redis at %s keeps its data: %s. The worker starts; "
             "`orchestrator doctor` checks it later.",
             store.url,
             refusals.said(error),

@@ -27,7 +27,7 @@ class Sweeper:
     Args:
         settings: The settings.
         store: The state of all features.
-        dispatcher: Publishes what a sweep finds.
+        dispatcher: Publishes the messages that a sweep finds missing.
         heartbeat: Renews this worker's leases while a sweep takes long.
         elect: Asks whether this worker is still the leader.
     """

@@ -1,4 +1,4 @@
-"""Kombu's Redis transport, without the bookkeeping that leases make needless, and safe from texts that are no messages.
+"""Kombu's Redis transport, without the bookkeeping that leases make needless, and safe from bad messages.
 
 Kombu records in Redis every message that it delivers (`unacked`), deletes the record when the message is acknowledged,
 and delivers the message again after an hour, the visibility timeout (celery#5935, kombu#337). The messages of enqueued

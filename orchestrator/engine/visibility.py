@@ -1,7 +1,7 @@
 """What Celery's signals, log and events show of an attempt, and so Flower and tracing libraries.
 
 Signals and the log of the process that did the work get the real exception, with its traceback. Events leave that
-process, so they say in words of ours how the attempt ended, and why (`conceal`). The exception itself does not leave
+process, so they carry our own short text about the end of the attempt (`conceal`). The exception itself does not leave
 it: the main process could not load a class of the project's, and ends on some exceptions (MemoryError;
 celery/worker/request.py, `on_failure`).
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 else:
     PlainTask = CeleryTask  # Celery 5.6 knows no type arguments when it runs
 
-_einfo: Any = einfo  # its stubs leave out what is used here
+_einfo: Any = einfo  # billiard's stubs leave out the names used here
 
 
 class TaskFailed(Exception):

@@ -23,6 +23,7 @@ from orchestrator.engine.attempt_runner import AttemptRunner, perform
 from orchestrator.engine.canvas_task import CanvasAttempt
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.visibility import TaskFailed, TaskStopped
+from orchestrator.model import identifiers
 from orchestrator.model.feature import Feature, FeatureStatus
 from orchestrator.model.flows import FeatureEvent
 from orchestrator.model.lifecycle import Attempts
@@ -335,7 +336,8 @@ def test_what_a_message_names_stays_in_its_folders(
         return
     assert isinstance(outcome, Completed)
     assert isinstance(outcome.result, list)
-    folders = [(tmp_path / folder / head["id"]).resolve() for folder in (given.folder / "work", "logs")]
+    name = identifiers.file_name(head["id"])
+    folders = [(tmp_path / folder / name).resolve() for folder in (given.folder / "work", "logs")]
     assert [Path(str(place)).resolve().parent for place in outcome.result] == folders
 
 
