@@ -130,7 +130,7 @@ def test_a_time_limit_that_its_pool_does_not_keep_is_told(
 
 def test_of_two_workers_of_one_name_one_leads(maintenance: Maintenance, store: Store) -> None:
     # A lead lasts for three sweeps: as long as a slow machine takes to ask twice
-    slow = RECOVERY.model_copy(update={"sweep": 60.0})
+    slow = RECOVERY.model_copy(update={"sweep": 60.0, "lease": 600.0})
     parent = SimpleNamespace(**{**vars(maintenance.parent), "app": app_with("memory://", recovery=slow)})
     first, twin = Maintenance(parent), Maintenance(parent)  # type: ignore[arg-type]
     assert [first.elect_leader(), twin.elect_leader()] == [True, False]
