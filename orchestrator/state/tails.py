@@ -1,6 +1,6 @@
 """Lets what runs on this machine be followed from every other one: the end of each attempt's log, kept in Redis.
 
-The worker's keeper looks at the logs of what runs here in each of its rounds. One that has grown is read at its end,
+The worker's maintenance looks at the logs of running attempts in each round. One that has grown is read at its end,
 what is secret in it is hidden, and that goes to Redis: a write a second at most, of a bounded size, and none for an
 attempt that says nothing. The files are read, and not the streams, so it is the same for commands and for Python, and
 in every pool.

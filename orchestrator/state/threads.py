@@ -26,7 +26,7 @@ class Thread(threading.Thread):
         stopped: Set when it is to end.
 
     Example:
-        thread = Thread(self._run, "waker", self.stopped)
+        thread = Thread(self._run, "timer", self.stopped)
         thread.start()
     """
 
