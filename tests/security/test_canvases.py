@@ -17,8 +17,8 @@ from orchestrator.model.feature import Feature
 from orchestrator.planning import planner
 from orchestrator.state.store import Store
 from tests import hostile
-from tests.shell.brokers import app_with
-from tests.shell.test_consumer import Bench, refused
+from tests.engine.brokers import app_with
+from tests.engine.test_consumer import Bench, refused
 
 SIGNED = BrokerSettings(signing=Signing(key=Path("a.key"), certificate=Path("a.crt"), store="*.crt"))
 BARRIER = hostile.message([[{}], ["T1"], []], task=canvas.BARRIER, headers={"id": "4f1c"})

@@ -33,10 +33,10 @@ from orchestrator.state.keys import Keys
 from orchestrator.state.retention import Cleaner
 from orchestrator.state.store import Store
 from orchestrator.state.tails import Tails, log_file, read
-from tests.core import factories
-from tests.core.factories import task
+from tests.model import factories
+from tests.model.factories import task
 from tests.redis_server import find_binaries
-from tests.store.factories import launched
+from tests.state.factories import launched
 
 SECRET = "what nobody else may read or lose\n"
 ANOTHER_USER = 12_345
