@@ -6,7 +6,8 @@ import contextlib
 from random import Random
 
 from chaos.load import Errand
-from orchestrator.client.client import Client, Handle
+from orchestrator.client.client import Client
+from orchestrator.client.handle import Handle
 from orchestrator.model import errors
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import WORKING

@@ -20,7 +20,7 @@ from orchestrator.model import errors, identifiers, lifecycle, sanitizer
 from orchestrator.model.flows import WORKING, TaskEvent
 from orchestrator.model.outcome import Failed, Outcome
 from orchestrator.specialists import masking
-from orchestrator.state import connections, outage, refusals
+from orchestrator.state import outage, refusals
 from orchestrator.state.store import Grant, Store
 
 logger = logging.getLogger("orchestrator")
@@ -173,11 +173,10 @@ class AttemptRecorder:
 
     def is_cancelled(self, attempt: Attempt) -> bool:
         """Whether the attempt is to stop: somebody cancelled it, or another worker has it now. It renews the lease."""
-        with connections.translated(self.store.url):
-            (answer,) = self.store.renew(
-                [attempt.id], lease=self.settings.recovery.lease, delivery=attempt.delivery
-            )
-            return answer == "cancelled" or (answer == "lost" and not self._restart(attempt))
+        (answer,) = self.store.renew(
+            [attempt.id], lease=self.settings.recovery.lease, delivery=attempt.delivery
+        )
+        return answer == "cancelled" or (answer == "lost" and not self._restart(attempt))
 
     def report_progress(
         self, feature_id: str, task_id: str, number: int, percent: float | None = None, note: str = ""

@@ -36,6 +36,7 @@ from orchestrator.state import (
     embedded,
     fingerprint,
     overwritten,
+    redis_binary,
     refusals,
     rights,
     schema,
@@ -169,10 +170,10 @@ def _servers(settings: Settings) -> Iterator[Finding]:
 
 def _binary(settings: Settings) -> Finding:
     try:
-        binary = embedded.find_binary(settings.redis_server)
+        binary = redis_binary.find(settings.redis_server)
     except errors.NoRedisServer as error:
         return _from_error("redis", error)
-    version = embedded.version_of(binary)
+    version = redis_binary.version_of(binary)
     text = f"none runs here yet; the first command starts {binary} ({_dotted(version)})"
     return ok("redis", text) if version >= OLDEST_REDIS else _too_old(text)
 

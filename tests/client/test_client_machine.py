@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from chaos import checker
 from chaos.history import Story
-from orchestrator.client.client import Client, Handle
+from orchestrator.client.client import Client
+from orchestrator.client.handle import Handle
 from orchestrator.config.sections import RedisSettings, SpecialistSettings, Trust
 from orchestrator.config.settings import Settings
 from orchestrator.contract import needs
