@@ -1,8 +1,8 @@
-"""What a dependency graph says: order, levels, cycles, critical path, bottlenecks.
+"""Questions to a dependency graph: order, levels, cycles, critical path, bottlenecks.
 
-A graph maps each task id to the ids it depends on, all of which are keys too. Nothing here recurses, so a line
-of 100,000 tasks is no deeper than any other graph. Where several answers are equally good, the order of the
-graph's keys decides, so the same graph always gives the same answer.
+A graph maps each task id to the ids it depends on, all of which are keys too. No function recurses, so a line of
+100,000 tasks is no deeper than any other graph. If several answers are equally good, the order of the graph's keys
+decides, so the same graph always gives the same answer.
 """
 
 from __future__ import annotations
@@ -18,23 +18,22 @@ Edge: TypeAlias = tuple[str, str]
 Item = TypeVar("Item", bound=Hashable)
 
 EFFORT = 1_500_000
-"""How many edges a search may look at where looking at all that is there would take too long."""
+"""How many edges a search may visit if a search of all edges would take too long."""
 
 
 def order(
     graph: Graph, preference: Mapping[str, Any] | None = None, followers: Graph | None = None
 ) -> list[str]:
-    """The tasks, each after all it depends on; of those that could be next, the one of least `preference`.
+    """The tasks, each after its dependencies; of those that could be next, the one with the least `preference` first.
 
     Kahn's algorithm (A. B. Kahn, "Topological sorting of large networks", 1962) with a heap for its ready set.
-    graphlib would do without a preference, in twice the time at 100,000 tasks.
+    The standard library's graphlib has no preference, and takes twice the time for 100,000 tasks.
 
     Parameters:
-        followers: The graph turned round, as `dependents` gives it, where it is at hand.
+        followers: The reversed graph (see `dependents`), if the caller has it.
 
     Returns:
-        The order. Tasks on a cycle, and those that wait for one, are left out: an order shorter than the graph
-        means that `cycles` has something to show.
+        The order, without tasks on a cycle and those behind one: if it is shorter than the graph, `cycles` finds why.
 
     Example:
         >>> order({"T1": [], "T2": [], "T3": ["T2"]}), order({"T1": [], "T2": []}, {"T1": 9, "T2": 1})
@@ -58,7 +57,7 @@ def order(
 
 
 def dependents(graph: Graph) -> dict[str, list[str]]:
-    """The graph turned round: for each task, those that depend on it.
+    """The reversed graph: for each task, those that depend on it.
 
     Example:
         >>> dependents({"T1": [], "T2": ["T1"]})
@@ -92,10 +91,10 @@ def behind(task_id: str, followers: Graph) -> list[str]:
 
 
 def levels(graph: Graph, ordered: Sequence[str]) -> dict[str, int]:
-    """The dependency level of each task: 1 without dependencies, else 1 more than the highest of theirs.
+    """The dependency level of each task: 1 without dependencies, else 1 more than the highest of its dependencies.
 
     Parameters:
-        ordered: The tasks as `order` gives them.
+        ordered: The tasks in the order of `order`.
 
     Example:
         >>> levels({"T1": [], "T2": ["T1"], "T3": []}, ["T1", "T3", "T2"])
@@ -111,7 +110,7 @@ def remaining(graph: Graph, ordered: Sequence[str], weights: Mapping[str, float]
     """For each task, the weight of the heaviest path from its start to an end of the graph, itself included.
 
     Parameters:
-        ordered: The tasks as `order` gives them.
+        ordered: The tasks in the order of `order`.
         weights: The expected seconds of each task.
 
     Example:
@@ -128,11 +127,11 @@ def remaining(graph: Graph, ordered: Sequence[str], weights: Mapping[str, float]
 
 
 def critical_path(followers: Graph, left: Mapping[str, float]) -> list[str]:
-    """The heaviest path from a start to an end: whoever delays a task on it delays the whole.
+    """The heaviest path from a start to an end. A delay of any task on it delays the whole feature.
 
     Parameters:
-        followers: The graph turned round, as `dependents` gives it.
-        left: The weight of the heaviest path from each task on, as `remaining` gives it.
+        followers: The reversed graph, from `dependents`.
+        left: The weight of the heaviest path from each task, from `remaining`.
 
     Example:
         >>> critical_path({"T1": ["T2", "T3"], "T2": [], "T3": []}, {"T1": 90.0, "T2": 30.0, "T3": 20.0})
@@ -155,16 +154,16 @@ def bottlenecks(
 ) -> list[tuple[str, int]]:
     """The tasks that block most others, directly or through others, and how many each blocks.
 
-    Counting for every task is quadratic, so a bound is computed for each first: it blocks at most the tasks on
-    higher levels, and at most its dependents and what those block. Tasks are then counted one by one by walking
-    from them, the highest bound first, until no other can be among the `most`, or the walks have looked at
-    `effort` tasks and edges. Every count is exact. In a large graph (not below 500 tasks and 2,500 edges) a task
-    that blocks more may have been passed over.
+    Counting for every task is quadratic, so this first computes an upper bound for each: a task blocks at most the
+    tasks on higher levels, and at most its dependents and the tasks that those block. Then it counts exactly, by a walk
+    from each task, the highest bound first, until no other task can be among the `most`, or the walks have visited
+    `effort` tasks and edges. Every count is exact, but in a large graph (from 500 tasks and 2,500 edges) a task that
+    blocks more may be missing.
 
     Parameters:
-        followers: The graph turned round, as `dependents` gives it.
-        ordered: The tasks as `order` gives them.
-        level: Their levels, as `levels` gives them.
+        followers: The reversed graph, from `dependents`.
+        ordered: The tasks in the order of `order`.
+        level: Their levels, from `levels`.
 
     Example:
         >>> bottlenecks({"T1": ["T2"], "T2": ["T3"], "T3": []}, ["T1", "T2", "T3"], {"T1": 1, "T2": 2, "T3": 3})
@@ -206,11 +205,11 @@ def _reachable(graph: Graph, start: str) -> set[str]:
 
 
 def knots(graph: Graph) -> list[dict[str, list[str]]]:
-    """The parts of the graph in which every task depends, through others, on every other; each a graph itself.
+    """The parts of the graph, as graphs, in which every task depends on every other, directly or through others.
 
-    They are the strongly connected components of more than one task (and tasks that depend on themselves),
-    found by Kosaraju's algorithm (S. R. Kosaraju; M. Sharir, 1981) without recursion. What is on a cycle is in
-    a knot, and a graph without knots has an order.
+    They are the strongly connected components of more than one task, and tasks that depend on themselves, found by
+    Kosaraju's algorithm (S. R. Kosaraju; M. Sharir, 1981) without recursion. Every task on a cycle is in a knot; a
+    graph without knots has an order.
 
     Example:
         >>> knots({"T1": ["T2"], "T2": ["T1"], "T3": ["T1"]})
@@ -237,7 +236,7 @@ def knots(graph: Graph) -> list[dict[str, list[str]]]:
 
 
 def _by_finish(graph: Graph) -> list[str]:
-    """The tasks in the order in which a depth-first walk along the dependencies is through with them."""
+    """The tasks in the order in which a depth-first walk along the dependencies finishes them."""
     seen: set[str] = set()
     finished = []
     for start in graph:
@@ -258,17 +257,15 @@ def _by_finish(graph: Graph) -> list[str]:
 
 
 def cycles(graph: Graph, effort: int = EFFORT) -> list[list[str]]:
-    """The independent cycles: each goes along an edge that none before it has, and together they go along all
-    edges that are on a cycle.
+    """A few cycles that cover every edge on a cycle; each has an edge that no earlier one has.
 
-    A knot can have exponentially many cycles, and a person needs to see few. So the shortest cycle through each
-    edge is a candidate, and from the shortest to the longest a candidate is kept if it brings a new edge. A
-    large knot is searched from as many of its tasks as `effort` edges allow (all of them up to about 1,000
-    edges), and from at least one.
+    A knot can have exponentially many cycles, and a person needs to see only some. The candidates are the shortest
+    cycle through each edge. From the shortest to the longest, a candidate is kept if it has a new edge. A large knot is
+    searched from as many of its tasks as `effort` edges allow (all of them up to about 1,000 edges), at least from one.
 
     Returns:
-        Each cycle as its tasks, from the one first in the graph along the dependencies; the last depends on the
-        first.
+        Each cycle as its tasks along the dependencies, from the task that is first in the graph. The last task depends
+        on the first.
 
     Example:
         >>> cycles({"T2": ["T5"], "T5": ["T7"], "T7": ["T2"]})
@@ -303,7 +300,7 @@ def _short_cycles(knot: Graph, searches: int) -> Iterator[list[str]]:
 
 
 def _next_steps(followers: Graph, target: str) -> dict[str, str]:
-    """For each task, the dependency by which the way to `target` is shortest (breadth first)."""
+    """For each task, its dependency on the shortest path to `target` (breadth first)."""
     step: dict[str, str] = {}
     line = deque([target])
     while line:
@@ -321,7 +318,7 @@ def _from_first(cycle: list[str], place: Mapping[str, int]) -> list[str]:
 
 
 def edges_of(cycle: Sequence[str]) -> list[Edge]:
-    """The edges that a cycle goes along.
+    """The edges of a cycle.
 
     Example:
         >>> edges_of(["T2", "T5", "T7"])
@@ -331,17 +328,16 @@ def edges_of(cycle: Sequence[str]) -> list[Edge]:
 
 
 def cuts(graph: Graph, found: Sequence[list[str]], effort: int = 6 * EFFORT) -> list[tuple[Edge, int]]:
-    """Edges to remove so that no cycle is left: the one that breaks most cycles first, with how many it breaks.
+    """Edges to remove so that no cycle is left, each with how many cycles it breaks, most first.
 
-    The fewest such edges are hard to find (feedback arc set, one of Karp's 21 problems, 1972); these are chosen
-    greedily, and what cycles are left behind the first ones are looked for again. Of edges that break as many,
-    the first on the first cycle is chosen: there a task depends on one written after it, which is the likelier
-    mistake.
+    The smallest set is hard to find (feedback arc set, one of Karp's 21 problems, 1972), so edges are chosen greedily,
+    and cycles that remain after the first round are searched again. Of edges that break equally many cycles, the first
+    on the first cycle is chosen: there a task depends on one that is written after it, the likelier mistake.
 
     Parameters:
-        found: The cycles of the graph, as `cycles` gives them.
-        effort: After so many looks at edges the rest is cut along one walk: that breaks every cycle too, with a few
-            edges more.
+        found: The cycles of the graph, from `cycles`.
+        effort: After visiting this many edges, the rest is cut along one walk: that also breaks every cycle, but with
+            a few more edges.
 
     Example:
         >>> cuts({"T1": ["T2"], "T2": ["T1"]}, [["T1", "T2"]])
@@ -365,7 +361,7 @@ def cuts(graph: Graph, found: Sequence[list[str]], effort: int = 6 * EFFORT) -> 
 
 
 def _against_a_walk(graph: Graph) -> Iterator[Edge]:
-    """The edges that lead back to where a depth-first walk came from: every cycle has one."""
+    """The edges that lead back to the current path of a depth-first walk. Every cycle has one."""
     finish = {task: at for at, task in enumerate(_by_finish(graph))}
     for task, dependencies in graph.items():
         for dependency in dependencies:
@@ -374,7 +370,7 @@ def _against_a_walk(graph: Graph) -> Iterator[Edge]:
 
 
 def breakers(cycles: Iterable[Sequence[Item]]) -> list[tuple[Item, int]]:
-    """The item that is in most cycles, then that in most of those without it, and so on, with how many each is in.
+    """The item in most cycles, then the item in most of the remaining cycles, and so on, with the number of cycles.
 
     Parameters:
         cycles: Each as its tasks, or as its edges.

@@ -1,5 +1,5 @@
--- Check that this version may begin work under the prefix: it ends the scripts after it before they begin, where a newer one
--- asks for newer workers (see schema.py).
+-- Check that this version may begin work under the prefix. If a newer version requires newer workers, none of the scripts
+-- after it runs (see schema.py).
 --
 -- keys: minimum
 -- args: known

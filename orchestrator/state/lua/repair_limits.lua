@@ -1,8 +1,8 @@
--- Take back what features hold that are gone, let them wait no more, and count again what is in use of each limit.
+-- Take back the units of deleted features, remove them from the queues, and count the used units of each limit again.
 --
 -- keys: limits used
 -- args: prefix
--- answer: the features to be scheduled now, for something that they wait for is free
+-- answer: the features to schedule now, because a limit that they wait for has room
 local wake, known = {}, {}
 
 local function is_known(id)
