@@ -388,12 +388,12 @@ def breakers(cycles: Iterable[Sequence[Item]]) -> list[tuple[Item, int]]:
     broken: set[int] = set()
 
     def rank(item: Item) -> tuple[int, int, int]:
-        """What is least is chosen next: it is in most cycles that are left, or the first of them has it earlier."""
+        """The least rank is chosen next: the item in most remaining cycles; of equal ones, the earliest in the first."""
         while alive[item] and places[item][-1][0] in broken:
             places[item].pop()
         return (-alive[item], *places[item][-1]) if alive[item] else (0, 0, 0)
 
-    # A rank only grows, so of old ranks the least one is looked at again, and no other.
+    # A rank only grows, so only the least of the stored ranks has to be computed again.
     heap = [(rank(item), at, item) for at, item in enumerate(places)]
     heapq.heapify(heap)
     chosen: list[tuple[Item, int]] = []

@@ -162,7 +162,7 @@ class Work:
     def preference(self) -> dict[str, tuple[int, float]]:
         """The least value goes first: by priority, then by longest remaining path; ties keep the feature's order."""
         ranks = {priority: priority.rank for priority in Priority}
-        medium = Priority.MEDIUM.rank  # of a newer version's priorities nothing is known
+        medium = Priority.MEDIUM.rank  # also for a priority of a newer version
         return {
             task.id: (ranks.get(task.priority, medium), -self.left[task.id]) for task in self.feature.tasks
         }
