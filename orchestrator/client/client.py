@@ -138,7 +138,7 @@ class Client:
             idempotency_key=idempotency_key,
             content=content,
         )
-        code, feature_id = tracing.published(self.app, feature_id, lambda trace: store(trace=trace))
+        code, feature_id = tracing.publish_enqueue(self.app, feature_id, lambda trace: store(trace=trace))
         if code == "enqueued":
             self.dispatcher.send(lifecycle.follow_up(self.store.cascade(feature_id)))
         else:

@@ -149,7 +149,7 @@ def test_celery_gets_options_where_it_looks_for_them() -> None:
         "ssl_ca_certs": "/ca.crt",
         "ssl_check_hostname": False,
     }
-    results = broker.settings_of_the_results(address, "to:celery:")
+    results = broker.result_settings(address, "to:celery:")
     assert results["redis_socket_timeout"] == 5.0
     assert results["result_backend_transport_options"]["master_name"] == "mymaster"
     assert SECRET not in repr(address.transport) + str(results["result_backend_transport_options"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 from kombu.transport import virtual
 from kombu.utils.json import loads
 
-from orchestrator.engine import canvas, transport
+from orchestrator.engine import canvas, channel, message_format
 from orchestrator.engine.consumer import Consumer
 from orchestrator.engine.message_validation import Reason
 from orchestrator.model import lifecycle
@@ -41,9 +41,9 @@ class Channel:
 
     def decode_body(self, body: str, encoding: str | None) -> str:
         """As a channel of ours does it."""
-        return str(transport.Channel.decode_body(self, body, encoding))  # type: ignore[arg-type]
+        return str(channel.Channel.decode_body(self, body, encoding))  # type: ignore[arg-type]
 
-    codecs = transport.Channel.codecs
+    codecs = channel.Channel.codecs
 
     def basic_reject(self, tag: str, requeue: bool) -> None:
         """Note it."""
@@ -67,20 +67,20 @@ class Bench(Consumer):
 
     def receive(self, raw: str) -> Channel:
         """Take a message as it lies in Redis, by the steps of kombu's Channel and Consumer."""
-        channel = Channel()
+        answers = Channel()
         try:
             found = loads(raw)
-        except transport.UNUSABLE:
+        except message_format.UNUSABLE:
             found = None
-        if not transport._is_message(found):
-            found = transport._nothing("senior-engineer")
-        message = virtual.Message(found, channel=cast("Any", channel))
+        if not message_format.is_message(found):
+            found = message_format.empty_message("senior-engineer")
+        message = virtual.Message(found, channel=cast("Any", answers))
         message.accept = {"application/json"}
         if message.errors:
             message._reraise_error(self.on_decode_error)
         else:
             self.handle(message)
-        return channel
+        return answers
 
 
 @pytest.fixture

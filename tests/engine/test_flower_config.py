@@ -107,7 +107,7 @@ def test_an_open_address_without_a_password_is_warned_of(
     ],
 )
 def test_a_host_that_it_is_not_is_strange(host: str, given: dict[str, Any], strange: bool) -> None:
-    assert flower_config.is_strange(host, options(**given)) is strange
+    assert flower_config.is_foreign_host(host, options(**given)) is strange
 
 
 def start(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -46,7 +46,7 @@ def test_a_worker_takes_from_queues_by_the_names_that_people_use(app: App) -> No
         "shop.planning-specialist",
         "shop.another",
     }
-    assert queues.readable(queue.as_dict() for queue in taken.consume_from.values()) == [
+    assert queues.display_names(queue.as_dict() for queue in taken.consume_from.values()) == [
         "people",
         "senior-engineer",
         "planning-specialist",

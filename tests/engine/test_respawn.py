@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from orchestrator.engine.respawn import PAUSES, Respawn, Watch
+from orchestrator.engine.respawn import PAUSES, ProcessReplacer, Respawn
 
 
 class Pool:
@@ -43,13 +43,13 @@ class Hub:
 def test_the_end_of_a_process_is_looked_for_until_it_is_found() -> None:
     process = object()
     pool, hub = Pool(process, looks=3), Hub()
-    Watch(pool).ended(hub, process)
+    ProcessReplacer(pool).on_process_exit(hub, process)
     assert (pool._pool, pool.untracked, hub.pauses) == ([], [process], list(PAUSES[:2]))
 
 
 def test_it_is_left_to_celerys_timer_after_a_while() -> None:
     pool, hub = Pool(object(), looks=99), Hub()
-    Watch(pool).ended(hub, pool._pool[0])
+    ProcessReplacer(pool).on_process_exit(hub, pool._pool[0])
     assert hub.pauses == list(PAUSES)
 
 

@@ -50,4 +50,4 @@ def test_an_attempt_that_runs_is_waited_for_no_longer_than_asked(run: Run) -> No
 
 
 def test_an_attempt_of_which_nothing_is_kept_is_not_waited_for(run: Run) -> None:
-    assert str(result(run, attempt=7)).startswith("of attempt 7 no outcome is kept")
+    assert str(result(run, attempt=7)).startswith("no outcome of attempt 7 is kept")

@@ -15,7 +15,13 @@ import billiard
 import pytest
 
 from orchestrator.engine import shutdown
-from orchestrator.engine.shutdown import Residents, Shutdown, WorkerEnds, heard, interruptible
+from orchestrator.engine.shutdown import (
+    GracefulShutdown,
+    InProcessAttempts,
+    WorkerShutdown,
+    defer_sigterm,
+    interruptible,
+)
 
 
 @pytest.fixture
@@ -31,45 +37,45 @@ def request(process: subprocess.Popen[bytes] | None, id: str = "auth:T1:1:0f3a9c
 
 def test_what_runs_has_its_time(process: subprocess.Popen[bytes]) -> None:
     handed: list[Any] = []
-    end = Shutdown(3_600, handed.append)
-    end.end([request(process)])
+    end = GracefulShutdown(3_600, handed.append)
+    end.enforce([request(process)])
     end.begin()
-    end.end([request(process)])
+    end.enforce([request(process)])
     assert (process.poll(), handed) == (None, [])
 
 
 def test_what_runs_is_told_once_its_time_is_over(process: subprocess.Popen[bytes]) -> None:
     handed: list[Any] = []
-    end = Shutdown(0, handed.append)
+    end = GracefulShutdown(0, handed.append)
     end.begin()
-    end.end([request(process)])
+    end.enforce([request(process)])
     assert (process.wait(60), handed) == (-signal.SIGTERM, [])  # it hands itself back
-    end.end([request(process)])
+    end.enforce([request(process)])
 
 
 def test_what_does_not_obey_is_killed_and_handed_back(
     process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutdown, "OBEDIENCE", 0.0)
+    monkeypatch.setattr(shutdown, "KILL_AFTER", 0.0)
     handed: list[Any] = []
-    end = Shutdown(0, handed.append)
+    end = GracefulShutdown(0, handed.append)
     end.begin()
-    end.end([request(process)])
+    end.enforce([request(process)])
     assert process.wait(60) == -signal.SIGKILL
     assert [one.id for one in handed] == ["auth:T1:1:0f3a9c5e71d2"]
 
 
-def begin(here: Residents, work: Callable[[], object]) -> tuple[threading.Thread, list[str]]:
+def begin(here: InProcessAttempts, work: Callable[[], object]) -> tuple[threading.Thread, list[str]]:
     """Do some work in a thread of the pool `threads`; how it ended is in the list."""
     ended: list[str] = []
     has_begun = threading.Event()
 
     def attempt() -> None:
         try:
-            with here.hold("auth:T1:1"):
+            with here.interruptible("auth:T1:1"):
                 has_begun.set()
                 work()
-        except WorkerEnds:
+        except WorkerShutdown:
             ended.append("interrupted")
 
     thread = threading.Thread(target=attempt, daemon=True)
@@ -85,38 +91,38 @@ def for_ever() -> None:
 
 def test_what_runs_in_the_main_process_is_interrupted_and_hands_itself_back() -> None:
     # Given an attempt in a thread
-    here, handed = Residents(), list[Any]()
+    here, handed = InProcessAttempts(), list[Any]()
     thread, ended = begin(here, for_ever)
 
     # When its time is over
-    end = Shutdown(0, handed.append, False, here, leave=lambda: handed.append("left"))
+    end = GracefulShutdown(0, handed.append, False, here, exit_process=lambda: handed.append("left"))
     end.begin()
-    end.end([request(None)])
+    end.enforce([request(None)])
     thread.join(60)
 
     # Then it ends, and whatever begins later ends too; nobody else hands it back
     assert (ended, handed, here.running) == (["interrupted"], [], {})
-    with pytest.raises(WorkerEnds), here.hold("auth:T2:1"):
+    with pytest.raises(WorkerShutdown), here.interruptible("auth:T2:1"):
         pass
 
 
 def test_what_does_not_end_in_the_main_process_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an attempt that catches everything
-    monkeypatch.setattr(shutdown, "OBEDIENCE", 0.0)
-    here, done = Residents(), list[str]()
+    monkeypatch.setattr(shutdown, "KILL_AFTER", 0.0)
+    here, done = InProcessAttempts(), list[str]()
     go = threading.Event()
     thread, _ = begin(here, go.wait)  # which no exception interrupts
 
     # When its time is over
-    end = Shutdown(
+    end = GracefulShutdown(
         0,
         lambda one: done.append(f"{one.id} is handed back"),
         False,
         here,
-        leave=lambda: done.append("the process ends"),
+        exit_process=lambda: done.append("the process ends"),
     )
     end.begin()
-    end.end([request(None)])
+    end.enforce([request(None)])
 
     # Then it is handed back, and the process ends at once
     assert done == ["auth:T1:1:0f3a9c5e71d2 is handed back", "the process ends"]
@@ -125,7 +131,7 @@ def test_what_does_not_end_in_the_main_process_ends_with_it(monkeypatch: pytest.
 
 
 def test_an_attempt_is_interrupted_alone() -> None:
-    here = Residents()
+    here = InProcessAttempts()
     thread, ended = begin(here, for_ever)
     assert not here.interrupt("auth:T2:1")
     assert here.interrupt("auth:T1:1")
@@ -135,9 +141,9 @@ def test_an_attempt_is_interrupted_alone() -> None:
 
 
 def test_without_a_grace_what_runs_goes_on_to_its_end(process: subprocess.Popen[bytes]) -> None:
-    end = Shutdown(None, print)
+    end = GracefulShutdown(None, print)
     end.begin()
-    end.end([request(process)])
+    end.enforce([request(process)])
     assert process.poll() is None
 
 
@@ -151,7 +157,7 @@ def test_a_pool_process_is_interrupted_once_and_may_hand_back_in_peace(
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             threading.Event().wait(60)
-        except WorkerEnds:
+        except WorkerShutdown:
             os.kill(os.getpid(), signal.SIGTERM)
             told.append("handed back")
     assert told == ["handed back"]
@@ -160,9 +166,9 @@ def test_a_pool_process_is_interrupted_once_and_may_hand_back_in_peace(
 
 def test_a_word_that_comes_while_an_attempt_begins_is_kept_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(billiard, "current_process", lambda: SimpleNamespace(name="ForkPoolWorker-1"))
-    with heard():
+    with defer_sigterm():
         os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(WorkerEnds), interruptible("auth:T1:1"):
+        with pytest.raises(WorkerShutdown), interruptible("auth:T1:1"):
             pytest.fail("it goes on")
         with interruptible("auth:T1:1"):  # it was said once
             pass
@@ -173,7 +179,7 @@ def test_a_word_that_finds_no_attempt_ends_the_process(monkeypatch: pytest.Monke
     told: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     try:
-        with heard():
+        with defer_sigterm():
             os.kill(os.getpid(), signal.SIGTERM)
             assert not told
         assert told == [signal.SIGTERM]
@@ -183,5 +189,5 @@ def test_a_word_that_finds_no_attempt_ends_the_process(monkeypatch: pytest.Monke
 
 def test_the_main_process_keeps_its_own_way_to_end() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with heard(), interruptible("auth:T1:1"):
+    with defer_sigterm(), interruptible("auth:T1:1"):
         assert signal.getsignal(signal.SIGTERM) == before

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.keeper import Keeper
+from orchestrator.engine.maintenance import Maintenance
 from orchestrator.local import doctor
 from orchestrator.state import threads
 from orchestrator.state.threads import Thread
 from orchestrator.state.workers import Worker
-from tests.engine.test_keeper import keeper  # noqa: F401  a fixture
+from tests.engine.test_maintenance import maintenance  # noqa: F401  a fixture
 from tests.waiting import wait_until
 
 SECRET = "a-part-of-a-password"
@@ -54,26 +54,26 @@ def test_it_ends_where_it_dies_after_it_was_stopped() -> None:
     def work() -> None:
         raise KeyError
 
-    thread = Thread(work, "waker", stopped)
+    thread = Thread(work, "timer", stopped)
     thread.start()
     thread.join(60)
     assert not thread.is_alive()
 
 
 def test_the_doctor_is_told_of_it_by_the_worker(
-    keeper: Keeper,  # noqa: F811
+    maintenance: Maintenance,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def dies(*_: Any) -> None:
         raise RuntimeError(SECRET)
 
-    keeper.waker.leads.set()
-    monkeypatch.setattr(keeper.waker, "_wake_as_told", dies)
-    keeper.waker.start()
-    keeper.thread.start()
-    store = keeper.shell.store
+    maintenance.timer.leads.set()
+    monkeypatch.setattr(maintenance.timer, "_launch_while_leader", dies)
+    maintenance.timer.start()
+    maintenance.thread.start()
+    store = maintenance.runner.store
     wait_until(lambda: any(worker.trouble for worker in store.workers.present()))
     (finding,) = doctor._threads(store.workers.present())
-    assert finding.text.startswith("w1@here: the waker died ")
+    assert finding.text.startswith("w1@here: the timer died ")
     assert SECRET not in finding.text
     assert not list(doctor._threads([Worker(id="1", name="w1")]))

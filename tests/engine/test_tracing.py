@@ -49,7 +49,7 @@ def test_an_enqueue_is_published_between_the_two_signals(told: list[str]) -> Non
         told.append(f"stored with {dict(trace)}")
         return "stored"
 
-    assert tracing.published(app, "auth", put) == "stored"
+    assert tracing.publish_enqueue(app, "auth", put) == "stored"
     assert told == [
         "before orchestrator.enqueue auth True",
         f"stored with {{'traceparent': '{TRACE}'}}",
@@ -64,15 +64,17 @@ def test_an_enqueue_that_is_refused_ends_what_instruments_began(told: list[str])
         raise errors.FeatureExists(feature="auth")
 
     with pytest.raises(errors.FeatureExists):
-        tracing.published(app_with("memory://"), "auth", refuse)
+        tracing.publish_enqueue(app_with("memory://"), "auth", refuse)
     assert [line.split()[0] for line in told] == ["before", "after"]
 
 
 def test_headers_that_are_too_long_for_every_message_stay_behind(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "orchestrator")
-    assert tracing.kept({"baggage": "x" * 4_000}) == {}
+    assert tracing.trace_headers({"baggage": "x" * 4_000}) == {}
     assert "trace is not passed on" in caplog.text
-    assert tracing.kept({"a\nb": "x", "c": "line\nbreak", "d": {}, "e": ["x"], "f": "fine"}) == {"f": "fine"}
+    assert tracing.trace_headers({"a\nb": "x", "c": "line\nbreak", "d": {}, "e": ["x"], "f": "fine"}) == {
+        "f": "fine"
+    }
 
 
 def test_a_message_of_another_broker_has_it_too(store: Store) -> None:

@@ -13,8 +13,9 @@ from celery.concurrency.prefork import TaskPool
 
 from orchestrator import cli
 from orchestrator.config.sections import Recovery
-from orchestrator.engine.keeper import Keeper
-from orchestrator.engine.tasks import Shell
+from orchestrator.engine import startup_checks
+from orchestrator.engine.attempt_runner import AttemptRunner
+from orchestrator.engine.maintenance import Maintenance
 from orchestrator.engine.visibility import TaskFailed, TaskStopped
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature
@@ -31,122 +32,130 @@ WHO = "implementation-specialist"
 
 
 @pytest.fixture
-def shell(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Shell:
+def runner(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> AttemptRunner:
     monkeypatch.chdir(tmp_path)
-    return Shell(app_with("memory://"))
+    return AttemptRunner(app_with("memory://"))
 
 
-def launch(shell: Shell, feature_id: str = "auth", feature: Feature | None = None, **written: Any) -> None:
+def launch(
+    runner: AttemptRunner, feature_id: str = "auth", feature: Feature | None = None, **written: Any
+) -> None:
     """A launched feature, in which a newer version wrote these fields."""
     feature = feature or factories.feature(task("T1"), task("T2", "T1"))
-    shell.store.enqueue(feature_id, planner.plan(feature), routing.route(feature, shell.settings))
-    shell.store.cascade(feature_id)
+    runner.store.enqueue(feature_id, planner.plan(feature), routing.route(feature, runner.settings))
+    runner.store.cascade(feature_id)
     for name, value in written.items():
-        shell.store.client.hset(shell.store.keys.feature(feature_id).meta, name, value)
+        runner.store.client.hset(runner.store.keys.feature(feature_id).meta, name, value)
 
 
 @pytest.mark.parametrize("what", ["feature", "prefix"])
 def test_an_attempt_of_a_newer_version_is_left_alone_and_counted(
-    shell: Shell, caplog: pytest.LogCaptureFixture, what: str
+    runner: AttemptRunner, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
     if what == "feature":
-        launch(shell, schema=NEXT)
+        launch(runner, schema=NEXT)
     else:
-        launch(shell)
-        shell.store.require(NEXT)
+        launch(runner)
+        runner.store.require(NEXT)
 
     with pytest.raises(TaskStopped, match=r"^not started: "):
-        shell.attempt(WHO, "auth", "T1", 1, "w1")
+        runner.run(WHO, "auth", "T1", 1, "w1")
 
     assert f"schema {NEXT}" in caplog.text
-    store: Any = shell.store.client
-    assert store.hgetall(shell.store.keys.refused) == {"newer": "1"}
-    assert store.zscore(shell.store.keys.feature("auth").slots, "T1") < 0, "it is launched, as it was"
+    store: Any = runner.store.client
+    assert store.hgetall(runner.store.keys.refused) == {"newer": "1"}
+    assert store.zscore(runner.store.keys.feature("auth").slots, "T1") < 0, "it is launched, as it was"
 
 
-def test_a_task_that_cannot_be_read_fails_once_and_waits_for_a_person(shell: Shell) -> None:
-    launch(shell)
-    keys, store = shell.store.keys.feature("auth"), shell.store.client
+def test_a_task_that_cannot_be_read_fails_once_and_waits_for_a_person(runner: AttemptRunner) -> None:
+    launch(runner)
+    keys, store = runner.store.keys.feature("auth"), runner.store.client
     store.hset(keys.tasks, "T1", json.dumps({"id": "T1", "complexity": "huge"}))
 
     with pytest.raises(TaskFailed, match="complexity"):
-        shell.attempt(WHO, "auth", "T1", 1, "w1")
+        runner.run(WHO, "auth", "T1", 1, "w1")
 
     state: Any = store.hget(keys.states, "T1")
     assert (json.loads(state)["status"], json.loads(state)["attempt"]) == ("failed", 1)
     assert store.zcard(keys.slots) == 0
-    outcome = shell.store.outcomes("auth", ["T1"])["T1"]
+    outcome = runner.store.outcomes("auth", ["T1"])["T1"]
     assert outcome.status == "failed"
     assert "complexity" in outcome.reason
 
 
-def test_what_a_newer_version_left_finished_holds_up_no_other_from_being_forgotten(shell: Shell) -> None:
+def test_what_a_newer_version_left_finished_holds_up_no_other_from_being_forgotten(
+    runner: AttemptRunner,
+) -> None:
     for feature_id in ("a-newer", "sound"):
-        launch(shell, feature_id)
-        shell.store.steer(feature_id, FeatureEvent.FEATURE_CANCELLED)
-    shell.store.client.hset(shell.store.keys.feature("a-newer").meta, "schema", NEXT)
-    assert retention.forget_old(shell.store, older_than=0) == ["sound"]
+        launch(runner, feature_id)
+        runner.store.steer(feature_id, FeatureEvent.FEATURE_CANCELLED)
+    runner.store.client.hset(runner.store.keys.feature("a-newer").meta, "schema", NEXT)
+    assert retention.forget_old(runner.store, older_than=0) == ["sound"]
 
 
 @pytest.fixture
-def keeper(shell: Shell) -> Keeper:
+def maintenance(runner: AttemptRunner) -> Maintenance:
     parent: Any = SimpleNamespace(
         app=app_with("memory://", recovery=Recovery(sweep=0.01)),
         hostname="w1@here",
         pool=SimpleNamespace(num_processes=3),
         pool_cls=TaskPool,
     )
-    return Keeper(parent)
+    return Maintenance(parent)
 
 
 def test_the_sweep_passes_over_what_it_cannot_read_and_says_so_once(
-    shell: Shell, keeper: Keeper, caplog: pytest.LogCaptureFixture
+    runner: AttemptRunner, maintenance: Maintenance, caplog: pytest.LogCaptureFixture
 ) -> None:
-    launch(shell, "a-newer", schema=NEXT)
-    launch(shell, "sound")
-    slots = keeper.shell.store.keys.feature("sound").slots
-    keeper.shell.store.client.zadd(slots, {"T1": 1})
+    launch(runner, "a-newer", schema=NEXT)
+    launch(runner, "sound")
+    slots = maintenance.runner.store.keys.feature("sound").slots
+    maintenance.runner.store.client.zadd(slots, {"T1": 1})
 
     for _ in range(3):
-        keeper._look()
+        maintenance.run_round()
 
-    assert keeper.shell.store.state("sound", "T1").lost == 1
+    assert maintenance.runner.store.state("sound", "T1").lost == 1
     assert caplog.text.count("[a-newer] is not swept") == 1
 
 
 def test_a_worker_that_is_too_old_does_not_start(
-    shell: Shell, keeper: Keeper, caplog: pytest.LogCaptureFixture
+    runner: AttemptRunner, maintenance: Maintenance, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shell.store.require(NEXT)
+    runner.store.require(NEXT)
     with pytest.raises(SystemExit) as ended:
-        keeper.start(SimpleNamespace())  # type: ignore[arg-type]
+        maintenance.start(SimpleNamespace())  # type: ignore[arg-type]
     assert ended.value.code == 1
     assert "too old for what is stored under the prefix to" in caplog.text
 
 
-def test_a_worker_asks_for_no_newer_workers_than_it_needs(shell: Shell, keeper: Keeper) -> None:
-    keeper._look_at_versions()
-    assert shell.store.minimum() == schema.OLDEST_BESIDE <= schema.VERSION
+def test_a_worker_asks_for_no_newer_workers_than_it_needs(
+    runner: AttemptRunner, maintenance: Maintenance
+) -> None:
+    startup_checks.check_schema(maintenance.store, maintenance.settings)
+    assert runner.store.minimum() == schema.OLDEST_BESIDE <= schema.VERSION
 
 
 def test_a_worker_that_became_too_old_ends_in_order_and_takes_no_lead(
-    shell: Shell, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+    runner: AttemptRunner, maintenance: Maintenance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signals: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda pid, number: signals.append((pid, number)))
-    keeper._look()
+    maintenance.run_round()
     assert not signals
 
-    shell.store.require(NEXT)
+    runner.store.require(NEXT)
     for _ in range(3):
-        keeper._look()
+        maintenance.run_round()
 
     assert signals == [(os.getpid(), signal.SIGTERM)]
-    assert not keeper._leads()
+    assert not maintenance.elect_leader()
 
 
 @pytest.fixture
-def orchestrator(shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+def orchestrator(
+    runner: AttemptRunner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
     """Runs the command on the store of the test: its exit code, what it wrote, what it said of mistakes."""
     monkeypatch.setenv("TASKORCHESTRATOR_REDIS__URL", "redis://127.0.0.1:1")
     monkeypatch.setenv("COLUMNS", "200")
@@ -160,10 +169,10 @@ def orchestrator(shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     return run
 
 
-def test_a_list_shows_what_cannot_be_read_as_one_line(shell: Shell, orchestrator: Any) -> None:
-    launch(shell, "newer", schema=NEXT)
-    launch(shell, "damaged", cap="wide")
-    launch(shell, "sound")
+def test_a_list_shows_what_cannot_be_read_as_one_line(runner: AttemptRunner, orchestrator: Any) -> None:
+    launch(runner, "newer", schema=NEXT)
+    launch(runner, "damaged", cap="wide")
+    launch(runner, "sound")
 
     code, out, _ = orchestrator("status")
 
@@ -180,8 +189,10 @@ def test_a_list_shows_what_cannot_be_read_as_one_line(shell: Shell, orchestrator
     assert found["newer"]["unreadable"].startswith("a newer version wrote it")
 
 
-def test_one_of_which_nothing_can_be_read_is_refused_with_the_reason(shell: Shell, orchestrator: Any) -> None:
-    launch(shell, "newer", schema=NEXT)
+def test_one_of_which_nothing_can_be_read_is_refused_with_the_reason(
+    runner: AttemptRunner, orchestrator: Any
+) -> None:
+    launch(runner, "newer", schema=NEXT)
     for command in (
         ["status", "newer"],
         ["retry", "newer", "T1"],
@@ -194,11 +205,11 @@ def test_one_of_which_nothing_can_be_read_is_refused_with_the_reason(shell: Shel
         assert "Install here" in err
 
 
-def test_a_status_of_a_newer_version_is_shown_as_it_is(shell: Shell, orchestrator: Any) -> None:
+def test_a_status_of_a_newer_version_is_shown_as_it_is(runner: AttemptRunner, orchestrator: Any) -> None:
     # Given a feature, a task and an event of which some words are new, and a field of each
     tasks = [task(f"T{number}") for number in range(70)]  # so many that not all are shown
-    launch(shell, feature=factories.feature(*tasks), status="archiving")
-    store, keys = shell.store.client, shell.store.keys.feature("auth")
+    launch(runner, feature=factories.feature(*tasks), status="archiving")
+    store, keys = runner.store.client, runner.store.keys.feature("auth")
     stored: Any = store.hget(keys.states, "T1")
     store.hset(keys.states, "T1", json.dumps({**json.loads(stored), "status": "parked", "colour": "blue"}))
     store.xadd(
@@ -227,12 +238,14 @@ def test_a_status_of_a_newer_version_is_shown_as_it_is(shell: Shell, orchestrato
     assert "parked" in err
 
 
-def test_a_client_lists_what_it_can_read_in_silence_and_the_rest_where_it_is_asked(shell: Shell) -> None:
+def test_a_client_lists_what_it_can_read_in_silence_and_the_rest_where_it_is_asked(
+    runner: AttemptRunner,
+) -> None:
     from orchestrator.client.client import Client
 
-    launch(shell, "newer", schema=NEXT)
-    launch(shell, "sound")
-    client = Client(app=shell.dispatcher.app)
+    launch(runner, "newer", schema=NEXT)
+    launch(runner, "sound")
+    client = Client(app=runner.dispatcher.app)
     assert [one.id for one in client.features()] == ["sound"]
     assert [one.id for one in client.overview()] == ["sound", "newer"]
     with pytest.raises(errors.NewerFeature):

@@ -10,7 +10,7 @@ from billiard.einfo import ExceptionInfo
 from celery import exceptions
 from celery.utils.serialization import get_pickleable_exception
 
-from orchestrator.engine.visibility import CanvasStopped, TaskFailed, TaskStopped, conceal, end
+from orchestrator.engine.visibility import CanvasStopped, TaskFailed, TaskStopped, conceal, end_celery_task
 from orchestrator.model.outcome import Blocked, Cancelled, Completed, Failed, FailureCause, RetryLater
 
 
@@ -29,23 +29,23 @@ class Odd(Particular):
 
 
 def test_what_completed_returns_a_line() -> None:
-    assert end(Completed(summary="all about it"), "T1") == "T1: completed"
+    assert end_celery_task(Completed(summary="all about it"), "T1") == "T1: completed"
 
 
 def test_what_failed_raises_what_the_specialist_raised() -> None:
     error = Particular("a", "b")
     with pytest.raises(Particular) as raised:
-        end(Failed(reason="ab").because_of(error), "T1")
+        end_celery_task(Failed(reason="ab").because_of(error), "T1")
     assert raised.value is error
     assert get_pickleable_exception(error) is error, "Celery gives it to its signals as it is"
     with pytest.raises(Odd):
-        end(Failed(reason="ab").because_of(Odd("a", "b")), "T1")
+        end_celery_task(Failed(reason="ab").because_of(Odd("a", "b")), "T1")
 
 
 def test_a_predicate_of_celerys_is_a_failure_like_others() -> None:
     for predicate in (exceptions.Ignore(), exceptions.Reject("x"), exceptions.Retry("x")):
         with pytest.raises(TaskFailed, match="T1: failed: said so"):
-            end(Failed(reason="said so").because_of(predicate), "T1")
+            end_celery_task(Failed(reason="said so").because_of(predicate), "T1")
 
 
 def test_an_error_is_in_no_written_outcome() -> None:
@@ -60,19 +60,19 @@ def test_an_error_is_in_no_written_outcome() -> None:
 )
 def test_what_stopped_is_no_failure(outcome: Blocked | Cancelled, status: str) -> None:
     with pytest.raises(exceptions.Ignore) as raised:
-        end(outcome, "T1")
+        end_celery_task(outcome, "T1")
     assert isinstance(raised.value, TaskStopped)
     assert raised.value.status == status
     assert str(raised.value) == f"T1: {status}: {outcome.reason}"
     assert pickle.loads(pickle.dumps(raised.value)).status == status
     # But nobody can go on with a task of a canvas, and somebody may wait for it
     with pytest.raises(CanvasStopped):
-        end(outcome, "T1", CanvasStopped)
+        end_celery_task(outcome, "T1", CanvasStopped)
 
 
 def test_what_is_to_be_done_later_is_a_retry() -> None:
     with pytest.raises(exceptions.Retry) as raised:
-        end(RetryLater(after=5, reason="busy"), "T1")
+        end_celery_task(RetryLater(after=5, reason="busy"), "T1")
     assert raised.value.when == 5
 
 

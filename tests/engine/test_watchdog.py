@@ -13,7 +13,6 @@ import pytest
 import redis
 
 from orchestrator.config.settings import Settings
-from orchestrator.engine.tasks import attempt_of
 from orchestrator.engine.watchdog import Watchdog, delivery_of
 from orchestrator.planning import planner, routing
 from orchestrator.state.store import Store
@@ -34,7 +33,7 @@ def watchdog(store: Store, process: subprocess.Popen[bytes]) -> Watchdog:
     feature = factories.feature(task("T1"))
     store.enqueue("auth", planner.plan(feature), routing.route(feature, Settings()))
     store.cascade("auth")
-    return Watchdog(store, "w1", attempt_of, lambda: {process.pid}, patience=0.0)
+    return Watchdog(store, "w1", lambda: {process.pid}, patience=0.0)
 
 
 @dataclass(eq=False)
@@ -68,10 +67,10 @@ def test_a_process_that_does_not_begin_is_killed_once_and_counted(
     watchdog: Watchdog, store: Store, process: subprocess.Popen[bytes]
 ) -> None:
     request = taken_by(process)
-    watchdog.look([request])
+    watchdog.check([request])
     assert process.poll() is None
     for _ in range(3):
-        watchdog.look([request])
+        watchdog.check([request])
     assert process.wait(60) == -signal.SIGKILL
     assert store.client.hgetall(store.keys.replaced) == {"w1": "1"}
 
@@ -81,10 +80,10 @@ def test_so_is_one_that_was_given_a_task_and_does_not_take_it_unless_it_is_at_an
 ) -> None:
     other, request = taken_by(process, "4f1c"), given_to(process)
     for _ in range(3):
-        watchdog.look([other, request])
+        watchdog.check([other, request])
     assert process.poll() is None
     for _ in range(3):
-        watchdog.look([request])
+        watchdog.check([request])
     assert process.wait(60) == -signal.SIGKILL
 
 
@@ -93,10 +92,10 @@ def test_one_that_has_begun_is_left_alone_whatever_becomes_of_its_attempt(
 ) -> None:
     request = taken_by(process)
     begin(store, "w1", process.pid)
-    watchdog.look([request])
+    watchdog.check([request])
     store.client.hdel(store.keys.feature("auth").states, "T1")
     for _ in range(3):
-        watchdog.look([request])
+        watchdog.check([request])
     assert process.poll() is None
 
 
@@ -108,7 +107,7 @@ def test_what_another_process_began_is_not_its_beginning(
     begin(store, worker, process.pid + step)
     request = taken_by(process)
     for _ in range(3):
-        watchdog.look([request])
+        watchdog.check([request])
     assert process.wait(60) == -signal.SIGKILL
 
 
@@ -119,19 +118,19 @@ def test_an_outage_of_redis_counts_for_nobody(
         raise redis.ConnectionError
 
     request = taken_by(process)
-    watchdog.look([request])
+    watchdog.check([request])
     with monkeypatch.context() as away:
         away.setattr(store, "deliveries", fail)
         with pytest.raises(redis.ConnectionError):
-            watchdog.look([request])
-    watchdog.look([request])
+            watchdog.check([request])
+    watchdog.check([request])
     assert process.poll() is None
 
 
 def test_tasks_of_other_kinds_are_not_watched(watchdog: Watchdog, process: subprocess.Popen[bytes]) -> None:
     request = taken_by(process, id="4f1c")
     for _ in range(3):
-        watchdog.look([request])
+        watchdog.check([request])
     assert process.poll() is None
 
 
@@ -141,5 +140,5 @@ def test_a_number_that_was_a_process_of_the_pool_is_not_killed(
     # Given a process that ended and left its request behind; another program may have its number by now
     watchdog.processes = set
     for _ in range(3):
-        watchdog.look([taken_by(process)])
+        watchdog.check([taken_by(process)])
     assert process.poll() is None

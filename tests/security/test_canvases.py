@@ -63,9 +63,9 @@ def test_flower_starts_no_task() -> None:
     trusting = Settings(trust=Trust(canvas=True))
     for path in ("apply/x", "async-apply/x", "send-task/x", "send%2Dtask/x"):
         for root in ("", "/flower"):
-            assert flower_config.is_refused(f"{root}/api/task/{path}", Settings(broker=SIGNED))
-            assert not flower_config.is_refused(f"{root}/api/task/{path}", trusting)
-    assert flower_config.is_refused("/api/task/result/4f1c", trusting)
+            assert flower_config.is_forbidden(f"{root}/api/task/{path}", Settings(broker=SIGNED))
+            assert not flower_config.is_forbidden(f"{root}/api/task/{path}", trusting)
+    assert flower_config.is_forbidden("/api/task/result/4f1c", trusting)
     for path in (
         "/api/tasks",
         "/api/task/info/4f1c",
@@ -73,7 +73,7 @@ def test_flower_starts_no_task() -> None:
         "/api/task/types",
         "/api/task/revoke/4f1c",
     ):
-        assert not flower_config.is_refused(path, Settings())
+        assert not flower_config.is_forbidden(path, Settings())
 
 
 def test_a_canvas_sends_nothing_to_what_is_no_queue(bench: Bench, store: Store) -> None:

@@ -263,7 +263,7 @@ def test_another_apps_broker_takes_no_worker_elsewhere(name: str, monkeypatch: p
     for connection in (app.connection_for_read(), app.connection_for_write(), app.connection()):
         assert connection.as_uri().endswith("@ours:6379/3")
     assert app.conf.result_backend == "redis://ours:6379/3"
-    (named,) = celery_settings.passed_over(app.conf, os.environ)
+    (named,) = celery_settings.ignored_variables(app.conf, os.environ)
     assert named == f"{name} (redis://…)"
 
 

@@ -396,10 +396,10 @@ from orchestrator.model.task import Task
 from orchestrator.config.sections import Limits
 from orchestrator.specialists.command import CommandRunner
 from orchestrator.specialists.context import Context, FeatureHead
-from orchestrator.engine.tasks import Files
+from orchestrator.engine.attempt_files import AttemptFiles
 settings = configuration.load()
 with embedded.Server(settings.folder), processes._output(settings.folder / "logs" / "worker.log"):
-    files = Files(settings, "f1", "T1", 1)
+    files = AttemptFiles(settings, "f1", "T1", 1)
     context = Context(task=Task(id="T1"), feature=FeatureHead(id="f1", title="F"), attempt=1, specialist="s",
         title="S", workdir=files.workdir, log_file=files.log)
     CommandRunner(("echo", "done"), Limits(), project=Path.cwd()).perform(context)

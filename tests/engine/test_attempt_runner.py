@@ -18,10 +18,12 @@ from pydantic import ValidationError
 
 from orchestrator.config.sections import RedisSettings, SpecialistSettings
 from orchestrator.config.settings import Settings
-from orchestrator.engine import shutdown, tasks
-from orchestrator.engine.standalone import Alone
-from orchestrator.engine.tasks import Dependencies, Shell
+from orchestrator.engine import attempt_runner, shutdown
+from orchestrator.engine.attempt_runner import AttemptRunner, perform
+from orchestrator.engine.canvas_task import CanvasAttempt
+from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.visibility import TaskFailed, TaskStopped
+from orchestrator.model import identifiers
 from orchestrator.model.feature import Feature, FeatureStatus
 from orchestrator.model.flows import FeatureEvent
 from orchestrator.model.lifecycle import Attempts
@@ -45,15 +47,15 @@ def store(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stor
     return store
 
 
-def shell_on(broker: str = "memory://") -> Shell:
+def runner_on(broker: str = "memory://") -> AttemptRunner:
     app = app_with(broker)
-    return Shell(app)
+    return AttemptRunner(app)
 
 
-def launch(shell: Shell, feature: Feature | None = None) -> None:
+def launch(runner: AttemptRunner, feature: Feature | None = None) -> None:
     feature = feature or factories.feature(task("T1"), task("T2", "T1"))
-    shell.store.enqueue("auth", planner.plan(feature), routing.route(feature, shell.settings))
-    shell.store.cascade("auth")
+    runner.store.enqueue("auth", planner.plan(feature), routing.route(feature, runner.settings))
+    runner.store.cascade("auth")
 
 
 @pytest.fixture
@@ -61,17 +63,17 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Context], Outco
     """Do the work by a function of the test's."""
 
     def by(function: Callable[[Context], Outcome]) -> None:
-        monkeypatch.setattr(tasks, "perform", lambda context, settings: function(context))
+        monkeypatch.setattr(attempt_runner, "perform", lambda context, settings: function(context))
 
     return by
 
 
 def test_an_attempt_ends_with_what_follows_on_its_way(store: Store, work: Any) -> None:
-    shell = shell_on()
-    launch(shell)
+    runner = runner_on()
+    launch(runner)
     work(lambda context: Completed(summary=context.task.id))
 
-    assert shell.attempt(WHO, "auth", "T1", 1, "w1") == "T1: completed"
+    assert runner.run(WHO, "auth", "T1", 1, "w1") == "T1: completed"
 
     assert store.state("auth", "T1").status is TaskStatus.COMPLETED
     assert store.progress("auth").status is FeatureStatus.IN_DEVELOPMENT
@@ -86,12 +88,12 @@ def test_an_attempt_ends_with_what_follows_on_its_way(store: Store, work: Any) -
 def test_celery_is_told_what_did_not_complete(
     store: Store, work: Any, outcome: Failed | Blocked, told: type[Exception]
 ) -> None:
-    shell = shell_on()
-    launch(shell)
+    runner = runner_on()
+    launch(runner)
     work(lambda context: outcome)
 
     with pytest.raises(told, match=f"T1: {outcome.status}: {outcome.reason}"):
-        shell.attempt(WHO, "auth", "T1", 1, "w1")
+        runner.run(WHO, "auth", "T1", 1, "w1")
 
     assert store.state("auth", "T1").status == outcome.status
     assert store.progress("auth").status is FeatureStatus.BLOCKED
@@ -99,8 +101,8 @@ def test_celery_is_told_what_did_not_complete(
 
 
 def test_what_may_not_start_does_no_work(store: Store, work: Any) -> None:
-    shell = shell_on()
-    launch(shell)
+    runner = runner_on()
+    launch(runner)
     done: list[str] = []
 
     def note_it(context: Context) -> Outcome:
@@ -109,47 +111,47 @@ def test_what_may_not_start_does_no_work(store: Store, work: Any) -> None:
 
     work(note_it)
 
-    shell.attempt(WHO, "auth", "T1", 1, "w1")
+    runner.run(WHO, "auth", "T1", 1, "w1")
     for name, attempt in (("T1", 1), ("T1", 2), ("T9", 1)):
         with pytest.raises((Ignore, TaskStopped), match="not started: "):
-            shell.attempt(WHO, "auth", name, attempt, "w2")
+            runner.run(WHO, "auth", name, attempt, "w2")
 
     assert done == ["T1"]
 
 
 def test_a_feature_that_is_not_stored_is_counted_as_refused(store: Store) -> None:
-    shell = shell_on()
-    launch(shell)
+    runner = runner_on()
+    launch(runner)
 
     for feature, task_id in (("nowhere", "T1"), ("auth", "T9")):
         with pytest.raises(TaskStopped, match="not started: it is not stored here"):
-            shell.attempt(WHO, feature, task_id, 1, "w1")
+            runner.run(WHO, feature, task_id, 1, "w1")
 
     assert store.client.hgetall(store.keys.refused) == {"unknown-feature": "2"}
 
 
 def test_a_message_for_another_specialist_is_counted_as_refused(store: Store, work: Any) -> None:
-    shell = shell_on()
-    launch(shell)
+    runner = runner_on()
+    launch(runner)
     work(lambda context: Completed())
 
     with pytest.raises(TaskStopped, match="not started: another specialist is to do it"):
-        shell.attempt("reviewer", "auth", "T1", 1, "w1")
+        runner.run("reviewer", "auth", "T1", 1, "w1")
 
     assert store.client.hgetall(store.keys.refused) == {"misplaced": "1"}
-    assert shell.attempt(WHO, "auth", "T1", 1, "w1") == "T1: completed"
+    assert runner.run(WHO, "auth", "T1", 1, "w1") == "T1: completed"
 
 
 def test_a_broker_that_is_gone_loses_nothing(
     store: Store, work: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Given a broker that does not answer any more
-    shell = shell_on(NOWHERE)
-    launch(shell)
+    runner = runner_on(NOWHERE)
+    launch(runner)
     work(lambda context: Completed())
 
     # When an attempt ends
-    assert shell.attempt(WHO, "auth", "T1", 1, "w1") == "T1: completed"
+    assert runner.run(WHO, "auth", "T1", 1, "w1") == "T1: completed"
 
     # Then it is committed, the log tells of the broker, and the sweep knows what to publish
     assert store.state("auth", "T1").status is TaskStatus.COMPLETED
@@ -161,8 +163,8 @@ def test_a_broker_that_is_gone_loses_nothing(
 def test_an_attempt_that_lost_its_lease_changes_nothing(
     store: Store, work: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shell = shell_on()
-    launch(shell)
+    runner = runner_on()
+    launch(runner)
 
     def lose(context: Context) -> Outcome:
         store.client.zadd(store.keys.feature("auth").slots, {"T1": 1})
@@ -172,11 +174,11 @@ def test_an_attempt_that_lost_its_lease_changes_nothing(
 
     work(lose)
     caplog.set_level(logging.WARNING, "orchestrator")
-    shell.attempt(WHO, "auth", "T1", 1, "w1")
+    runner.run(WHO, "auth", "T1", 1, "w1")
 
     assert store.state("auth", "T1").status is TaskStatus.PENDING
     assert store.state("auth", "T1").attempt == 2
-    assert any("it was not this worker" in message for message in caplog.messages)
+    assert any("this worker no longer held it" in message for message in caplog.messages)
 
 
 def forget_the_start(store: Store) -> None:
@@ -193,8 +195,8 @@ def forget_the_start(store: Store) -> None:
 def test_an_attempt_whose_start_was_forgotten_goes_on_and_is_committed(
     store: Store, work: Any, asks: bool
 ) -> None:
-    shell = shell_on()
-    launch(shell)
+    runner = runner_on()
+    launch(runner)
 
     def outlive(context: Context) -> Outcome:
         forget_the_start(store)
@@ -202,7 +204,7 @@ def test_an_attempt_whose_start_was_forgotten_goes_on_and_is_committed(
         return Completed()
 
     work(outlive)
-    assert shell.attempt(WHO, "auth", "T1", 1, "w1") == "T1: completed"
+    assert runner.run(WHO, "auth", "T1", 1, "w1") == "T1: completed"
     assert store.state("auth", "T1").status is TaskStatus.COMPLETED
     assert store.progress("auth").counts == {"completed": 1}
 
@@ -210,8 +212,8 @@ def test_an_attempt_whose_start_was_forgotten_goes_on_and_is_committed(
 def test_an_attempt_whose_start_was_forgotten_is_lost_where_another_worker_has_begun_it(
     store: Store, work: Any
 ) -> None:
-    shell = shell_on()
-    launch(shell)
+    runner = runner_on()
+    launch(runner)
 
     def outlive(context: Context) -> Outcome:
         forget_the_start(store)
@@ -221,30 +223,30 @@ def test_an_attempt_whose_start_was_forgotten_is_lost_where_another_worker_has_b
         return Completed()
 
     work(outlive)
-    shell.attempt(WHO, "auth", "T1", 1, "w1")
+    runner.run(WHO, "auth", "T1", 1, "w1")
     assert store.state("auth", "T1").status is TaskStatus.IN_PROGRESS
 
 
 def test_an_attempt_that_another_delivery_began_meanwhile_is_not_handed_back(store: Store, work: Any) -> None:
-    shell = shell_on()
-    launch(shell)
+    runner = runner_on()
+    launch(runner)
 
     def be_ended(context: Context) -> Outcome:
         forget_the_start(store)
         begun = store.start("auth", "T1", 1, specialist=WHO, worker="w1", lease=60, delivery="other")
         assert begun.code == "started"
-        raise shutdown.WorkerEnds
+        raise shutdown.WorkerShutdown
 
     work(be_ended)
     with pytest.raises(TaskStopped, match="the worker ends"):
-        shell.attempt(WHO, "auth", "T1", 1, "w1")
+        runner.run(WHO, "auth", "T1", 1, "w1")
     state = store.state("auth", "T1")
     assert (state.status, state.attempt) == (TaskStatus.IN_PROGRESS, 1)
 
 
 def test_an_attempt_says_how_far_it_is_and_learns_of_a_cancel(store: Store, work: Any) -> None:
-    shell = shell_on()
-    launch(shell)
+    runner = runner_on()
+    launch(runner)
 
     def look(context: Context) -> Outcome:
         context.progress(50, "half way")
@@ -255,28 +257,30 @@ def test_an_attempt_says_how_far_it_is_and_learns_of_a_cancel(store: Store, work
         return Completed()
 
     work(look)
-    shell.attempt(WHO, "auth", "T1", 1, "w1")
+    runner.run(WHO, "auth", "T1", 1, "w1")
     assert store.progress("auth").is_settled
 
 
 def test_what_an_attempt_says_of_its_progress_shows_no_secret(store: Store, work: Any) -> None:
-    shell = Shell(app_with("memory://", specialists={WHO: {"env": {"KEY": "first-line\nsecond-line\n"}}}))
-    launch(shell)
+    runner = AttemptRunner(
+        app_with("memory://", specialists={WHO: {"env": {"KEY": "first-line\nsecond-line\n"}}})
+    )
+    launch(runner)
 
     def tell(context: Context) -> Outcome:
         context.progress(50, "with second-line")
         return Completed()
 
     work(tell)
-    shell.attempt(WHO, "auth", "T1", 1, "w1")
+    runner.run(WHO, "auth", "T1", 1, "w1")
     assert [event.note for event in store.events("auth") if event.event == "progress"] == ["with **"]
 
 
 def test_an_attempt_sees_the_outcomes_of_its_dependencies(store: Store, work: Any) -> None:
-    shell = shell_on()
-    launch(shell)
+    runner = runner_on()
+    launch(runner)
     work(lambda context: Completed(result=[1, 2]))
-    shell.attempt(WHO, "auth", "T1", 1, "w1")
+    runner.run(WHO, "auth", "T1", 1, "w1")
 
     seen: list[dict[str, Completed]] = []
 
@@ -285,7 +289,7 @@ def test_an_attempt_sees_the_outcomes_of_its_dependencies(store: Store, work: An
         return Completed()
 
     work(look)
-    shell.attempt(WHO, "auth", "T2", 1, "w1")
+    runner.run(WHO, "auth", "T2", 1, "w1")
 
     assert seen == [{"T1": Completed(result=[1, 2])}]
 
@@ -321,7 +325,7 @@ def test_what_a_message_names_stays_in_its_folders(
 
     # When they come in a message
     try:
-        outcome = Alone(given, WHO, head, task, {}, attempt, Attempts()).work()
+        outcome = CanvasAttempt(given, WHO, head, task, {}, attempt, Attempts()).work()
     except ValidationError:
         return
 
@@ -332,7 +336,8 @@ def test_what_a_message_names_stays_in_its_folders(
         return
     assert isinstance(outcome, Completed)
     assert isinstance(outcome.result, list)
-    folders = [(tmp_path / folder / head["id"]).resolve() for folder in (given.folder / "work", "logs")]
+    name = identifiers.file_name(head["id"])
+    folders = [(tmp_path / folder / name).resolve() for folder in (given.folder / "work", "logs")]
     assert [Path(str(place)).resolve().parent for place in outcome.result] == folders
 
 
@@ -416,6 +421,6 @@ def test_an_attempt_over_its_time_limit_fails(
 ) -> None:
     slow = SpecialistSettings.model_validate({"python": f"{__name__}:never_ends", "timeout": of_specialist})
     context = a_context(tmp_path, task("T1", timeout=of_task))
-    outcome = tasks.perform(context, Settings(specialists={"reviewer": slow}))
+    outcome = perform(context, Settings(specialists={"reviewer": slow}))
     assert isinstance(outcome, Failed)
     assert outcome.cause is FailureCause.TIMEOUT

@@ -14,11 +14,12 @@ from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 
 from orchestrator.config.sections import Recovery
+from orchestrator.engine import startup_checks
 from orchestrator.engine.app import App
+from orchestrator.engine.attempt import attempt_id_of
 from orchestrator.engine.dispatcher import Dispatcher
-from orchestrator.engine.keeper import Keeper
-from orchestrator.engine.tasks import attempt_of
-from orchestrator.engine.timer import Waker
+from orchestrator.engine.maintenance import Maintenance
+from orchestrator.engine.timer import Timer
 from orchestrator.model import lifecycle
 from orchestrator.model.flows import SHIPPED_FLOWS, Flow
 from orchestrator.model.outcome import RetryLater
@@ -35,25 +36,25 @@ RECOVERY = Recovery(sweep=0.01, lease=60, patience=0.001, worker_lost_retries=1)
 
 
 @pytest.fixture
-def keeper(store: Store) -> Any:
+def maintenance(store: Store) -> Any:
     parent: Any = SimpleNamespace(
         app=app_with("memory://", recovery=RECOVERY),
         hostname="w1@here",
         pool=SimpleNamespace(num_processes=3),
         pool_cls=TaskPool,
     )
-    keeper = Keeper(parent)
-    yield keeper
-    keeper.terminate(parent)
-    if keeper.thread.is_alive():
-        keeper.thread.join(60)
-        assert not keeper.thread.is_alive()
+    maintenance = Maintenance(parent)
+    yield maintenance
+    maintenance.terminate(parent)
+    if maintenance.thread.is_alive():
+        maintenance.thread.join(60)
+        assert not maintenance.thread.is_alive()
 
 
-def launch(keeper: Keeper, feature_id: str = "auth") -> None:
+def launch(maintenance: Maintenance, feature_id: str = "auth") -> None:
     feature = factories.feature(task("T1"), task("T2", "T1"))
-    store = keeper.shell.store
-    store.enqueue(feature_id, planner.plan(feature), routing.route(feature, keeper.shell.settings))
+    store = maintenance.runner.store
+    store.enqueue(feature_id, planner.plan(feature), routing.route(feature, maintenance.runner.settings))
     store.cascade(feature_id)
 
 
@@ -79,122 +80,123 @@ def bodies() -> list[Any]:
     ],
 )
 def test_what_runs_is_told_by_its_id(id: str, attempt: tuple[str, str, int] | None) -> None:
-    assert attempt_of(SimpleNamespace(id=id)) == attempt
+    assert attempt_id_of(SimpleNamespace(id=id)) == attempt
 
 
 def test_the_leases_of_what_runs_here_are_renewed(
-    keeper: Keeper, store: Store, monkeypatch: pytest.MonkeyPatch
+    maintenance: Maintenance, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given an attempt that runs here, its lease at an end, and a task of another kind
-    launch(keeper)
+    launch(maintenance)
     lose(store)
     running = [SimpleNamespace(id="auth:T1:1:0f3a9c5e71d2"), SimpleNamespace(id="some-other-task")]
     monkeypatch.setattr(state, "active_requests", running)
 
-    keeper._renew(60)
+    maintenance.heartbeat.renew_leases()
 
     store.recover("auth", losses=1, patience=60)
     assert store.state("auth", "T1").attempt == 1
 
 
-def test_a_worker_announces_what_it_takes_until_it_ends(keeper: Keeper, store: Store) -> None:
-    keeper._announce()
+def test_a_worker_announces_what_it_takes_until_it_ends(maintenance: Maintenance, store: Store) -> None:
+    maintenance.announce()
     (worker,) = store.workers.present()
     assert (worker.name, worker.processes) == ("w1@here", 3)
     assert "senior-engineer" in worker.queues
 
-    keeper.parent.app.amqp.queues.deselect("senior-engineer")
-    keeper._announce()
+    maintenance.parent.app.amqp.queues.deselect("senior-engineer")
+    maintenance.announce()
     (worker,) = store.workers.present()
     assert "senior-engineer" not in worker.queues
 
-    keeper.terminate(keeper.parent)
+    maintenance.terminate(maintenance.parent)
     assert store.workers.present() == []
 
 
 def test_a_time_limit_that_its_pool_does_not_keep_is_told(
-    keeper: Keeper, caplog: pytest.LogCaptureFixture
+    maintenance: Maintenance, caplog: pytest.LogCaptureFixture
 ) -> None:
-    worker: Any = keeper.parent
+    worker: Any = maintenance.parent
     worker.time_limit = 60.0
-    keeper._look_at_pool()
+    startup_checks.check_pool(maintenance.pool, worker.time_limit)
     assert not caplog.messages
-    keeper.pool = thread.TaskPool
-    keeper._look_at_pool()
+    maintenance.pool = thread.TaskPool
+    startup_checks.check_pool(maintenance.pool, worker.time_limit)
     (message,) = caplog.messages
     assert message.startswith(
         "The pool thread does not keep the time limit of this worker (--time-limit 60)."
     )
 
 
-def test_of_two_workers_of_one_name_one_leads(
-    keeper: Keeper, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_workers_of_one_name_one_leads(maintenance: Maintenance, store: Store) -> None:
     # A lead lasts for three sweeps: as long as a slow machine takes to ask twice
-    recovery = RECOVERY.model_copy(update={"sweep": 60.0})
-    settings = keeper.shell.settings.model_copy(update={"recovery": recovery})
-    monkeypatch.setattr(keeper.shell, "settings", settings)
-    twin = Keeper(keeper.parent)
-    assert [keeper._leads(), twin._leads()] == [True, False]
+    slow = RECOVERY.model_copy(update={"sweep": 60.0, "lease": 600.0})
+    parent = SimpleNamespace(**{**vars(maintenance.parent), "app": app_with("memory://", recovery=slow)})
+    first, twin = Maintenance(parent), Maintenance(parent)  # type: ignore[arg-type]
+    assert [first.elect_leader(), twin.elect_leader()] == [True, False]
 
 
-def test_a_sweep_publishes_what_was_lost_and_what_never_was_published(keeper: Keeper, store: Store) -> None:
-    launch(keeper, "lost")
+def test_a_sweep_publishes_what_was_lost_and_what_never_was_published(
+    maintenance: Maintenance, store: Store
+) -> None:
+    launch(maintenance, "lost")
     lose(store, "lost")
     feature = factories.feature(task("T1"))
-    store.enqueue("unseen", planner.plan(feature), routing.route(feature, keeper.shell.settings))
+    store.enqueue("unseen", planner.plan(feature), routing.route(feature, maintenance.runner.settings))
     store.cascade("unseen")
     store.client.zadd(store.keys.feature("unseen").slots, {"T1": -1})
 
-    keeper._sweep()
+    maintenance.sweeper.sweep()
 
     assert bodies() == [["lost", "T1", 2], ["unseen", "T1", 1]]
     assert (store.client.zscore(store.keys.feature("unseen").slots, "T1") or 0) < -1
 
 
 def test_leases_are_renewed_and_the_lead_kept_while_a_sweep_takes_long(
-    keeper: Keeper, store: Store, monkeypatch: pytest.MonkeyPatch
+    maintenance: Maintenance, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given three features, of which each takes longer than a round
     told: list[str] = []
     leads = iter([True, True, False])
     for feature_id in ("one", "three", "two"):
-        launch(keeper, feature_id)
+        launch(maintenance, feature_id)
 
     def recover(feature_id: str, queued: object) -> None:
         told.append(feature_id)
-        keeper.keeps_at = 0.0
+        maintenance.heartbeat.due_at = 0.0
 
-    monkeypatch.setattr(keeper, "_recover", recover)
-    monkeypatch.setattr(keeper, "_renew", lambda lease: told.append("renewed"))
-    monkeypatch.setattr(keeper, "_leads", lambda: next(leads))
+    monkeypatch.setattr(maintenance.sweeper, "_recover", recover)
+    monkeypatch.setattr(maintenance.heartbeat, "renew_leases", lambda: told.append("renewed"))
+    monkeypatch.setattr(maintenance.sweeper, "elect", lambda: next(leads))
 
     # Then leases are renewed before each of them, and it stops where another worker has taken the lead
-    keeper._sweep()
+    maintenance.sweeper.sweep()
     assert told == ["renewed", store.active()[0], "renewed", store.active()[1], "renewed"]
 
 
 def test_a_feature_that_cannot_be_swept_does_not_hold_up_the_others(
-    keeper: Keeper, store: Store, caplog: pytest.LogCaptureFixture
+    maintenance: Maintenance, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Given a feature that is broken in the store, one that is gone, and one that waits for the sweep
-    launch(keeper, "a-broken")
+    launch(maintenance, "a-broken")
     store.client.delete(store.keys.feature("a-broken").slots)
     store.client.set(store.keys.feature("a-broken").slots, "not a sorted set")
-    launch(keeper, "b-gone")
+    launch(maintenance, "b-gone")
     store.client.delete(store.keys.feature("b-gone").meta)
-    launch(keeper, "c-lost")
+    launch(maintenance, "c-lost")
     lose(store, "c-lost")
 
-    keeper._sweep()
+    maintenance.sweeper.sweep()
 
     assert bodies() == [["c-lost", "T1", 2]]
     assert store.active() == ["a-broken", "c-lost"]
     assert any("a-broken" in message for message in caplog.messages)
 
 
-def test_it_goes_on_after_an_error(keeper: Keeper, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    launch(keeper)
+def test_it_goes_on_after_an_error(
+    maintenance: Maintenance, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch(maintenance)
     lose(store)
     trouble = iter([OSError("no route"), ValueError("who knows")])
     lead = store.lead
@@ -205,15 +207,15 @@ def test_it_goes_on_after_an_error(keeper: Keeper, store: Store, monkeypatch: py
         return lead(worker, seconds)
 
     monkeypatch.setattr(store, "lead", troubled)
-    keeper.start(None)  # type: ignore[arg-type]
+    maintenance.start(None)  # type: ignore[arg-type]
 
     wait_until(lambda: store.state("auth", "T1").attempt == 2)
 
 
 def test_who_does_not_lead_does_not_sweep(
-    keeper: Keeper, store: Store, monkeypatch: pytest.MonkeyPatch
+    maintenance: Maintenance, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    launch(keeper)
+    launch(maintenance)
     lose(store)
     assert store.lead("another", seconds=3_600)
     asked: list[str] = []
@@ -225,16 +227,16 @@ def test_who_does_not_lead_does_not_sweep(
 
     monkeypatch.setattr(store, "lead", note_it)
 
-    keeper.start(None)  # type: ignore[arg-type]
+    maintenance.start(None)  # type: ignore[arg-type]
     wait_until(lambda: len(asked) > 3)
 
     assert store.state("auth", "T1").attempt == 1
 
 
-def test_a_warm_stop_goes_on_renewing(keeper: Keeper, store: Store) -> None:
-    keeper.start(None)  # type: ignore[arg-type]
-    keeper.stop(None)  # type: ignore[arg-type]
-    launch(keeper)
+def test_a_warm_stop_goes_on_renewing(maintenance: Maintenance, store: Store) -> None:
+    maintenance.start(None)  # type: ignore[arg-type]
+    maintenance.stop(None)  # type: ignore[arg-type]
+    launch(maintenance)
     lose(store)
     wait_until(lambda: store.state("auth", "T1").attempt == 2)
 
@@ -242,22 +244,22 @@ def test_a_warm_stop_goes_on_renewing(keeper: Keeper, store: Store) -> None:
 # --- limits --------------------------------------------------------------------------------------------------
 
 
-def test_the_keeper_makes_the_limits_known_and_takes_back_what_is_held_by_none(store: Store) -> None:
+def test_the_maintenance_makes_the_limits_known_and_takes_back_what_is_held_by_none(store: Store) -> None:
     # Given a worker with a limit in its settings
     settings = {"recovery": RECOVERY, "resources": {"gpu": 2}}
     pool = SimpleNamespace(num_processes=3)
     parent: Any = SimpleNamespace(
         app=app_with("memory://", **settings), hostname="w1@here", pool=pool, pool_cls=TaskPool
     )
-    keeper = Keeper(parent)
-    keeper._make_limits_known()
+    maintenance = Maintenance(parent)
+    maintenance.store_limits()
     assert [(limit.name, limit.amount) for limit in store.limits()] == [("resource:gpu", "2")]
 
-    # When a feature that is gone still holds some, and the keeper looks
+    # When a feature that is gone still holds some, and a round is run
     client: Any = store.client
     client.hset(store.keys.holders("resource:gpu"), "gone:T1", 2)
     client.hset(store.keys.used, "resource:gpu", 2)
-    keeper._look()
+    maintenance.run_round()
 
     # Then nobody holds any
     assert store.limit("resource:gpu").holders == ()
@@ -265,24 +267,24 @@ def test_the_keeper_makes_the_limits_known_and_takes_back_what_is_held_by_none(s
 
 
 @contextlib.contextmanager
-def waking(app: App, store: Store) -> Iterator[None]:
-    """A waker that leads, and looks by itself once in an hour."""
-    waker = Waker(store, Dispatcher(app, store, pooled=False), pause=3_600)
-    waker.start()
-    waker.lead(True)
+def timing(app: App, store: Store) -> Iterator[None]:
+    """A timer that leads, and looks by itself once in an hour."""
+    timer = Timer(store, Dispatcher(app, store, pooled=False), pause=3_600)
+    timer.start()
+    timer.set_leader(True)
     try:
         yield
     finally:
-        waker.stop()
+        timer.stop()
         store.client.publish(store.keys.wake, "the end")
-        waker.thread.join(60)
-    assert not waker.thread.is_alive()
+        timer.thread.join(60)
+    assert not timer.thread.is_alive()
 
 
 def test_a_token_wakes_who_waits_when_it_is_due_and_not_at_the_next_look(store: Store) -> None:
     # Given a rate of which the next token is due in a moment
     app = app_with("memory://", recovery=RECOVERY)
-    with waking(app, store):
+    with timing(app, store):
         specialist = "implementation-specialist"
         store.set_limit(f"rate:{specialist}", "50 1")
         feature = factories.feature(*(task(f"T{number}") for number in range(4)))
@@ -295,17 +297,19 @@ def test_a_token_wakes_who_waits_when_it_is_due_and_not_at_the_next_look(store: 
         wait_until(lambda: store.progress("auth").in_flight == 4)
 
 
-def test_a_retry_begins_when_it_is_due_and_not_at_the_next_look(keeper: Keeper, store: Store) -> None:
-    with waking(app_with("memory://", recovery=RECOVERY), store):
+def test_a_retry_begins_when_it_is_due_and_not_at_the_next_look(
+    maintenance: Maintenance, store: Store
+) -> None:
+    with timing(app_with("memory://", recovery=RECOVERY), store):
         # Given a feature with a retry in an hour, and then another with one in a moment
         for feature, after in (("auth", 3_600), ("other", 0.05)):
-            launch(keeper, feature)
+            launch(maintenance, feature)
             lose(store, feature)
             later = RetryLater(after=after)
             move = lifecycle.conclude(Flow("default", SHIPPED_FLOWS["default"]), later, Retries())
             assert store.finish(feature, "T1", 1, later, move)[0] == "finished"
 
-        # When nobody but the waker looks, then the one is launched again, and not the other
+        # When nobody but the timer looks, then the one is launched again, and not the other
         wait_until(lambda: store.state("other", "T1").attempt == 2)
         assert store.state("auth", "T1").attempt == 1
 
@@ -319,7 +323,7 @@ def test_a_key_that_is_overwritten_costs_the_steps_that_need_it_alone(
     parent: Any = SimpleNamespace(
         app=app_with("memory://", recovery=RECOVERY), hostname="w1@here", pool=pool, pool_cls=TaskPool
     )
-    keeper = Keeper(parent)
+    maintenance = Maintenance(parent)
     client: Any = store.client
     for name in ("spoilt", "sound"):
         launched(store, task("T1"), feature_id=name)
@@ -331,20 +335,20 @@ def test_a_key_that_is_overwritten_costs_the_steps_that_need_it_alone(
         raise redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeper.shell.store, "minimum", read)
+        patch.setattr(maintenance.runner.store, "minimum", read)
         for _ in range(3):
-            keeper._look()
+            maintenance.run_round()
 
     # Then the others are swept, each trouble is told once, and the doctor can read it
     assert store.state("sound", "T1").lost == 1
     assert caplog.text.count("[spoilt] is not swept") == 1
-    assert caplog.text.count("tries again until it succeeds: ResponseError: WRONGTYPE") == 1
+    assert caplog.text.count("could not check schema: ResponseError: WRONGTYPE") == 1
     (worker,) = store.workers.present()
     assert any("spoilt is not swept: WRONGTYPE" in text for text in worker.hindered)
 
     # And no longer when it is over
     client.srem(store.keys.active, "spoilt")
-    keeper._look()
-    keeper._look()
+    maintenance.run_round()
+    maintenance.run_round()
     (worker,) = store.workers.present()
     assert [text for text in worker.hindered if "spoilt" in text or "WRONGTYPE" in text] == []
