@@ -43,7 +43,7 @@ LAST_NOTIFICATIONS_SECONDS = 3.0
 """A worker that ends spends no longer on its last notifications."""
 
 SCHEMA_ROUNDS, LIMIT_ROUNDS, TIMER_ROUNDS = 3, 5, 5
-"""An idle worker is cheap: it checks the schema, reconciles limits, and looks at the timer's moments this seldom."""
+"""An idle worker is cheap: it checks the schema, repairs limits, and looks at the timer's moments this seldom."""
 
 WORKER_CLEANUP_SECONDS = 60.0
 """Between two looks for workers that have been gone for an hour."""
@@ -181,7 +181,7 @@ class Maintenance(bootsteps.StartStopStep):
         seconds, every = self.settings.recovery.sweep, self.round.every
         leader_steps = (
             self.sweeper.sweep,
-            every(LIMIT_ROUNDS * seconds, self.sweeper.reconcile_limits),
+            every(LIMIT_ROUNDS * seconds, self.sweeper.repair_limits),
             self.sweeper.forget_finished_features,
             every(WORKER_CLEANUP_SECONDS, self.sweeper.forget_gone_workers),
         )
@@ -214,7 +214,7 @@ class Maintenance(bootsteps.StartStopStep):
         self.leads = False  # and so it stays if Redis does not answer
         seconds = self.settings.recovery.sweep
         self.renews_lead_at = time.monotonic() + 1.5 * seconds
-        self.leads = self.store.lead(self.id, seconds=3 * seconds)
+        self.leads = self.store.acquire_leadership(self.id, seconds=3 * seconds)
         self.timer.set_leader(self.leads)
         return self.leads
 

@@ -1,8 +1,8 @@
 """The end of the log of each running attempt, kept in Redis, so that other machines can follow it.
 
-The worker's maintenance looks at the logs of running attempts in each round. It reads the end of each log that has
-grown, hides the secrets in it, and writes it to Redis: at most once a second, of a bounded size, and not at all for a
-silent attempt. It reads files rather than streams, so commands and Python are alike, in every pool.
+The worker's maintenance looks at the logs of its attempts in each round. It reads the end of each log that has grown,
+hides the secrets in it, and writes it to Redis: at most once a second, of a bounded size, and not at all for a silent
+attempt. It reads files rather than streams, so commands and Python are alike, in every pool.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Tails:
             if size != self.sizes.get(attempt, 0):
                 with contextlib.suppress(OSError):
                     news[attempt] = read(log_file(self.settings, *attempt), attempt[2], self.secrets)
-        self.store.keep_tails(news)
+        self.store.save_log_tails(news)
         self.sizes = {attempt: size for attempt, size in sizes.items() if size}
 
 
