@@ -55,7 +55,7 @@ def runner_on(broker: str = "memory://") -> AttemptRunner:
 def launch(runner: AttemptRunner, feature: Feature | None = None) -> None:
     feature = feature or factories.feature(task("T1"), task("T2", "T1"))
     runner.store.enqueue("auth", planner.plan(feature), routing.route(feature, runner.settings))
-    runner.store.cascade("auth")
+    runner.store.schedule("auth")
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_an_attempt_ends_with_what_follows_on_its_way(store: Store, work: Any) -
     assert runner.run(WHO, "auth", "T1", 1, "w1") == "T1: completed"
 
     assert store.state("auth", "T1").status is TaskStatus.COMPLETED
-    assert store.progress("auth").status is FeatureStatus.IN_DEVELOPMENT
+    assert store.feature_summary("auth").status is FeatureStatus.IN_DEVELOPMENT
     assert [message.body[0] for message in messages()] == [["auth", "T2", 1]]
     assert store.durations("Login", {"T1": WHO})["T1"].times == 1
 
@@ -96,7 +96,7 @@ def test_celery_is_told_what_did_not_complete(
         runner.run(WHO, "auth", "T1", 1, "w1")
 
     assert store.state("auth", "T1").status == outcome.status
-    assert store.progress("auth").status is FeatureStatus.BLOCKED
+    assert store.feature_summary("auth").status is FeatureStatus.BLOCKED
     assert messages() == []
 
 
@@ -206,7 +206,7 @@ def test_an_attempt_whose_start_was_forgotten_goes_on_and_is_committed(
     work(outlive)
     assert runner.run(WHO, "auth", "T1", 1, "w1") == "T1: completed"
     assert store.state("auth", "T1").status is TaskStatus.COMPLETED
-    assert store.progress("auth").counts == {"completed": 1}
+    assert store.feature_summary("auth").counts == {"completed": 1}
 
 
 def test_an_attempt_whose_start_was_forgotten_is_lost_where_another_worker_has_begun_it(
@@ -252,13 +252,13 @@ def test_an_attempt_says_how_far_it_is_and_learns_of_a_cancel(store: Store, work
         context.progress(50, "half way")
         assert store.state("auth", "T1").note == "half way"
         assert not context.is_cancelled()
-        store.steer("auth", FeatureEvent.FEATURE_CANCELLED)
+        store.update_feature("auth", FeatureEvent.FEATURE_CANCELLED)
         assert context.is_cancelled()
         return Completed()
 
     work(look)
     runner.run(WHO, "auth", "T1", 1, "w1")
-    assert store.progress("auth").is_settled
+    assert store.feature_summary("auth").is_settled
 
 
 def test_what_an_attempt_says_of_its_progress_shows_no_secret(store: Store, work: Any) -> None:

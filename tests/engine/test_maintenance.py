@@ -55,7 +55,7 @@ def launch(maintenance: Maintenance, feature_id: str = "auth") -> None:
     feature = factories.feature(task("T1"), task("T2", "T1"))
     store = maintenance.runner.store
     store.enqueue(feature_id, planner.plan(feature), routing.route(feature, maintenance.runner.settings))
-    store.cascade(feature_id)
+    store.schedule(feature_id)
 
 
 def lose(store: Store, feature_id: str = "auth") -> None:
@@ -143,7 +143,7 @@ def test_a_sweep_publishes_what_was_lost_and_what_never_was_published(
     lose(store, "lost")
     feature = factories.feature(task("T1"))
     store.enqueue("unseen", planner.plan(feature), routing.route(feature, maintenance.runner.settings))
-    store.cascade("unseen")
+    store.schedule("unseen")
     store.client.zadd(store.keys.feature("unseen").slots, {"T1": -1})
 
     maintenance.sweeper.sweep()
@@ -199,14 +199,14 @@ def test_it_goes_on_after_an_error(
     launch(maintenance)
     lose(store)
     trouble = iter([OSError("no route"), ValueError("who knows")])
-    lead = store.lead
+    lead = store.acquire_leadership
 
     def troubled(worker: str, seconds: float) -> bool:
         for error in trouble:
             raise error
         return lead(worker, seconds)
 
-    monkeypatch.setattr(store, "lead", troubled)
+    monkeypatch.setattr(store, "acquire_leadership", troubled)
     maintenance.start(None)  # type: ignore[arg-type]
 
     wait_until(lambda: store.state("auth", "T1").attempt == 2)
@@ -217,15 +217,15 @@ def test_who_does_not_lead_does_not_sweep(
 ) -> None:
     launch(maintenance)
     lose(store)
-    assert store.lead("another", seconds=3_600)
+    assert store.acquire_leadership("another", seconds=3_600)
     asked: list[str] = []
-    lead = store.lead
+    lead = store.acquire_leadership
 
     def note_it(worker: str, seconds: float) -> bool:
         asked.append(worker)
         return lead(worker, seconds)
 
-    monkeypatch.setattr(store, "lead", note_it)
+    monkeypatch.setattr(store, "acquire_leadership", note_it)
 
     maintenance.start(None)  # type: ignore[arg-type]
     wait_until(lambda: len(asked) > 3)
@@ -291,10 +291,10 @@ def test_a_token_wakes_who_waits_when_it_is_due_and_not_at_the_next_look(store: 
         store.enqueue("auth", planner.plan(feature), routing.route(feature, app.settings))
 
         # When the first of its tasks is launched
-        store.cascade("auth")
+        store.schedule("auth")
 
         # Then the others follow
-        wait_until(lambda: store.progress("auth").in_flight == 4)
+        wait_until(lambda: store.feature_summary("auth").in_flight == 4)
 
 
 def test_a_retry_begins_when_it_is_due_and_not_at_the_next_look(

@@ -1,4 +1,4 @@
-"""The cascade: what may start now, as a function of the stored state."""
+"""schedule.lua: what may start now, as a function of the stored state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.state.factories import check, enqueue, launched, read
 
 def test_the_first_batch_is_launched(store: Store) -> None:
     with enqueue(store) as run:
-        facts = store.cascade(run.id)
+        facts = store.schedule(run.id)
 
         assert [(launch.task, launch.attempt, launch.specialist) for launch in facts.launched] == [
             ("T1", 1, "builder"),
@@ -32,23 +32,23 @@ def test_a_repetition_launches_nothing_twice(store: Store) -> None:
     with launched(store) as run:
         before = read(run)
 
-        assert [run.cascade() for _ in range(3)] == [[], [], []]
+        assert [run.schedule() for _ in range(3)] == [[], [], []]
         assert read(run) == before
 
 
 @pytest.mark.parametrize("cap", [1, 2, 7, 10])
 def test_the_cap_is_kept_exactly(store: Store, cap: int) -> None:
     with enqueue(store, *(task(f"T{number}") for number in range(8)), cap=cap) as run:
-        assert len(run.cascade()) == min(cap, 8)
+        assert len(run.schedule()) == min(cap, 8)
         assert len(run.complete("T0")) == (1 if cap < 8 else 0)
-        assert store.progress(run.id).queued == max(0, 7 - cap)
+        assert store.feature_summary(run.id).queued == max(0, 7 - cap)
 
 
 def test_the_cap_holds_for_each_feature_alone(store: Store) -> None:
     one, two = (
         enqueue(store, task("T1"), task("T2"), feature_id=feature_id, cap=1) for feature_id in ("one", "two")
     )
-    assert (one.cascade(), two.cascade()) == (["T1"], ["T1"])
+    assert (one.schedule(), two.schedule()) == (["T1"], ["T1"])
 
 
 def test_a_free_slot_is_filled_at_once(store: Store) -> None:
@@ -64,20 +64,20 @@ def test_the_next_batch_waits_for_the_whole_batch_before(store: Store) -> None:
         assert store.state(run.id, "T2").phase == "waiting"
         assert run.complete("T3") == ["T2"]
         assert run.complete("T2") == ["T4", "T5"]
-        assert store.progress(run.id).batch == 3
+        assert store.feature_summary(run.id).batch == 3
 
 
 def test_a_feature_is_completed_with_its_last_task(store: Store) -> None:
     with launched(store) as run:
         run.complete("T1", "T3", "T2", "T4", "T5")
 
-        progress = store.progress(run.id)
+        progress = store.feature_summary(run.id)
         assert progress.status is FeatureStatus.COMPLETED
         assert progress.is_settled
         assert progress.finished
         assert progress.percent == 100
         assert store.active() == []
-        assert run.cascade() == []
+        assert run.schedule() == []
 
 
 def test_the_launch_order_is_the_plans(store: Store) -> None:
@@ -88,7 +88,7 @@ def test_the_launch_order_is_the_plans(store: Store) -> None:
         task("high", priority="high", estimate="1s"),
     ]
     with enqueue(store, *tasks, cap=1) as run:
-        order = run.cascade()
+        order = run.schedule()
         while launches := run.complete(order[-1]):
             order += launches
 
@@ -117,11 +117,11 @@ def test_a_stopped_task_stops_the_chain_and_its_batch_goes_on(
         facts = run.end("T1", outcome)
         assert [launch.task for launch in facts.launched] == ["T2"]
         assert facts.status is FeatureStatus.BLOCKED
-        assert not store.progress(run.id).is_settled
+        assert not store.feature_summary(run.id).is_settled
 
         # And nothing of the next batch starts
         assert run.complete("T2") == []
-        assert store.progress(run.id).is_settled
+        assert store.feature_summary(run.id).is_settled
         assert run.status("T3") == TaskStatus.PENDING
 
 
@@ -130,12 +130,12 @@ def test_a_due_retry_starts_again_and_one_that_is_not_waits(store: Store) -> Non
         for name in ("T1", "T2"):
             run.start(name)
             run.end(name, Failed(reason="flaky"), retries=1)
-        assert run.cascade() == []
-        assert store.progress(run.id).delayed == 2
+        assert run.schedule() == []
+        assert store.feature_summary(run.id).delayed == 2
 
         run.make_due("T2")
 
-        assert run.cascade() == ["T2"]
+        assert run.schedule() == ["T2"]
         assert run.attempt("T2") == 2
         assert store.state(run.id, "T1").phase == "delayed"
 
@@ -157,8 +157,8 @@ def test_the_moment_of_the_next_retry_is_known(store: Store) -> None:
         client.zadd(store.keys.due, {f"retry:{run.id}": 1})
         assert store.take_due() == (None, [run.id])
 
-        # And its cascade launches the task, and makes the moment of the other one known
-        assert run.cascade() == ["T2"]
+        # And its schedule launches the task, and makes the moment of the other one known
+        assert run.schedule() == ["T2"]
         left, wake = store.take_due()
         assert wake == []
         assert left is not None
@@ -182,10 +182,10 @@ def test_a_retry_that_is_due_before_all_others_is_told(store: Store) -> None:
 def test_without_auto_launch_each_batch_waits_to_be_launched(store: Store) -> None:
     with enqueue(store, task("T1"), task("T2", "T1"), task("T3", "T2"), auto_launch=False) as run:
         # Given the first batch, which starts by itself
-        assert run.cascade() == ["T1"]
+        assert run.schedule() == ["T1"]
         assert run.complete("T1") == []
         assert run.status() == FeatureStatus.ON_HOLD
-        assert run.cascade() == []
+        assert run.schedule() == []
         check(run)
 
         # When the next is released, then it starts, and the one after it waits
@@ -202,12 +202,12 @@ def test_without_auto_launch_each_batch_waits_to_be_launched(store: Store) -> No
 
 def test_a_feature_is_in_development_when_its_first_task_has_started(store: Store) -> None:
     with launched(store) as run:
-        assert run.start("T1").feature_status == "planning"  # so its worker knows that a cascade is due
-        run.cascade()
+        assert run.start("T1").feature_status == "planning"  # so its worker knows that it is to be scheduled
+        run.schedule()
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
         assert run.start("T3").feature_status == "in-development"
 
 
-def test_a_feature_that_does_not_exist_has_no_cascade(store: Store) -> None:
+def test_a_feature_that_does_not_exist_is_not_scheduled(store: Store) -> None:
     with pytest.raises(errors.NoSuchFeature, match="nobody"):
-        store.cascade("nobody")
+        store.schedule("nobody")
