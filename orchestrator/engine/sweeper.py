@@ -51,8 +51,9 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Recover each active feature. One that cannot be recovered does not hold up the others."""
-        queued = self.store.queued({self.settings.queue(name) for name in self.settings.specialists})
         active = list(self.store.active())
+        queues = {self.settings.queue(name) for name in self.settings.specialists} if active else ()
+        queued = self.store.queued(queues)
         self.unswept = {feature: cause for feature, cause in self.unswept.items() if feature in active}
         for feature_id in active:
             forks.let_one_through()
