@@ -4,8 +4,8 @@
     python -m benchmarks.profile --calls   # and what Redis carries out for a task, by command
 
 CPU is read from the kernel's clock of each process before and after the runs, so that waiting costs nothing and a busy
-machine matters little. Redis counts its commands itself (`INFO commandstats`): those inside a script are counted, and their
-time is part of the script's time too.
+machine matters little. Redis counts its commands itself (`INFO commandstats`): those inside a script are counted, and
+their time is part of the script's time too.
 """
 
 from __future__ import annotations

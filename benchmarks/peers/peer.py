@@ -82,7 +82,13 @@ PEERS = {
             "results, and the messages, in Redis, until they are trimmed or expire",
             is_durable=True,
         ),
-        Peer("saq", "SAQ", ("saq[redis]",), "the job with its result, in Redis, for 600 s", is_durable=True),
+        Peer(
+            "saq",
+            "SAQ",
+            ("saq[redis]", "typing-extensions"),
+            "the job with its result, in Redis, for 600 s",
+            is_durable=True,
+        ),
         Peer(
             "procrastinate",
             "procrastinate",

@@ -19,6 +19,19 @@ PATIENCE = 150.0
 DATABASES = {name: number for number, name in enumerate(PEERS, start=2)}
 
 
+SETTINGS = {
+    "DAGSTER_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""Variables that some read when they are imported: none tells anybody of its use."""
+
+HOMES = ("DAGSTER_HOME", "PREFECT_HOME")
+"""Variables that say where some keep what they store; here it goes with the folder."""
+
+
 class NotMeasured(Exception):
     """A peer is not installed, ended before it was measured, or took too long."""
 
@@ -68,6 +81,8 @@ def _started(
             [peer.python, "-m", "benchmarks.peers.runs", module, *map(str, shape)],
             env={
                 **os.environ,
+                **SETTINGS,
+                **dict.fromkeys(HOMES, str(folder)),
                 "PATH": f"{peer.python.parent}{os.pathsep}{os.environ['PATH']}",
                 "PEER_REDIS_URL": f"{rig.url}?db={DATABASES[peer.name]}",
                 "PEER_POSTGRES_URL": postgres,

@@ -1,17 +1,14 @@
-"""Ray: tasks that take the reference of one of the layer before (https://docs.ray.io/en/latest/ray-core/tasks.html). No Redis."""
+"""Ray: tasks that take the result of one of the layer before (https://docs.ray.io/en/latest/ray-core/tasks.html)."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.peers import runs
-
-os.environ |= {"RAY_USAGE_STATS_ENABLED": "0"}  # it tells nobody of its use
-
 import ray
+
+from benchmarks.peers import runs
 
 
 @ray.remote

@@ -7,11 +7,12 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from saq import Queue
+from redis.asyncio import Redis
+from saq.queue.redis import RedisQueue
 
 from benchmarks.peers import runs
 
-queue = Queue.from_url(runs.URL)
+queue = RedisQueue(Redis.from_url(runs.URL))
 
 
 async def noop(context: Any) -> None:
@@ -25,7 +26,7 @@ settings = {"queue": queue, "functions": [noop], "concurrency": 10}
 async def run_layers(layers: int, width: int) -> None:
     """Enqueue each layer when the one before it is done."""
     for _ in range(layers):
-        await queue.map("noop", [{}] * width)
+        await queue.map("noop", [{}] * width, poll_interval=0.005)
 
 
 @contextlib.contextmanager
