@@ -97,7 +97,7 @@ def run_clock() -> Any:
 def run_fibo(steps: int, width: int, number: int) -> None:
     """Compute a Fibonacci number so many times: one after the other, or at once where there is a single step."""
     together = group if steps == 1 else chain
-    together(fibo.si(number) for _ in range(steps * width)).apply_async().get(
+    together(*(fibo.si(number) for _ in range(steps * width))).apply_async().get(
         timeout=PATIENCE, interval=INTERVAL
     )
 

@@ -45,13 +45,15 @@ def server() -> Iterator[str]:
             shutil.chown(folder, user["user"])
         data, log = folder / "data", folder / "log"
         # No password is asked for: the socket lies in a folder that is open to its user alone.
-        command = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        command = [f"{programs}/initdb", "-D", f"{data}", "-U", "postgres", "-A", "trust", "-E", "UTF8"]
         made_data = subprocess.run(command, capture_output=True, text=True, cwd=folder, **user)
         if made_data.returncode:
             raise NoPostgres(f"initdb failed: {made_data.stderr.strip()}")
         with log.open("wb") as said:
-            command = [programs / "postgres", "-D", data, "-k", folder, "-h", ""]
-            process = subprocess.Popen(command, stdout=said, stderr=said, cwd=folder, **user)
+            command = [f"{programs}/postgres", "-D", f"{data}", "-k", f"{folder}", "-h", ""]
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                command, stdout=said, stderr=said, cwd=folder, **user
+            )
             try:
                 _wait(process, programs, folder, log)
                 yield f"postgresql://postgres@/postgres?host={folder}"

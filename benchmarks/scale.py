@@ -23,7 +23,7 @@ def rows(rig: Rig, options: Options) -> Iterator[Row]:
     _run(rig, SMALL)  # to warm up
     before = _run(rig, SMALL)
     tasks = max(10 * SMALL, min(options.large, int(BUDGET["scale"] / before) * SMALL))
-    rounds = []
+    rounds: list[tuple[float, float]] = []
     while len(rounds) < options.runs:
         began = time.monotonic()
         large, after = _run(rig, tasks), _run(rig, SMALL)
