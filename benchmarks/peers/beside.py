@@ -17,16 +17,8 @@ LAYERS, WIDTH = 10, 20
 DURABLE, FAST = Target("at least", 3), Target("at least", 1)
 """What is to be reached beside each durable peer, and beside the peers that are fast because they keep less."""
 
-TARGETS = {
-    "dramatiq": DURABLE,
-    "taskiq": DURABLE,
-    "saq": DURABLE,
-    "procrastinate": DURABLE,
-    "dbos": DURABLE,
-    "huey": FAST,
-    "dask": FAST,
-    "ray": FAST,
-}
+TARGETS = {name: DURABLE for name, peer in PEERS.items() if peer.is_durable}
+TARGETS |= dict.fromkeys(("huey", "dask", "ray"), FAST)
 
 LAYERED = [name for name in PEERS if name != "dagster"]
 """Dagster starts a process for each task: with 200 of them a run takes minutes."""

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import dramatiq
+import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
@@ -16,7 +17,8 @@ PATIENCE = 120_000
 """Milliseconds."""
 
 broker = RedisBroker(url=runs.URL)
-broker.add_middleware(Results(backend=RedisBackend(url=runs.URL)))
+results = redis.Redis.from_url(runs.URL, socket_timeout=None)  # waits for a result as long as it is asked to
+broker.add_middleware(Results(backend=RedisBackend(client=results)))
 dramatiq.set_broker(broker)
 
 

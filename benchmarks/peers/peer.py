@@ -29,8 +29,8 @@ class Peer:
         title: As people write it.
         packages: What pip calls it; the first one's version is shown.
         stores: What is left of a task when it is done, and where.
-        is_durable: Whether a task that was sent, and one that a lost worker had, is run all the same, as it is
-            measured here.
+        is_durable: Whether a task that was sent, and one that a lost worker had, is stored and outlives every
+            process, as it is measured here.
         needs_postgres: Whether it needs a PostgreSQL.
     """
 
@@ -73,7 +73,7 @@ PEERS = {
             "nothing of a task that is done; counters of joins, in Redis",
             is_durable=True,
         ),
-        Peer("rq", "RQ", ("rq",), "the job and its result, in Redis, for 500 s", is_durable=False),
+        Peer("rq", "RQ", ("rq",), "the job and its result, in Redis, for 500 s", is_durable=True),
         Peer("huey", "Huey", ("huey", "redis"), "results until they are read, in Redis", is_durable=False),
         Peer(
             "taskiq",

@@ -28,13 +28,18 @@ async def run_layers(layers: int, width: int) -> None:
             await asyncio.sleep(0.005)
 
 
+async def prepare() -> None:
+    """Connect, and make its tables."""
+    await app.open_async()
+    await app.schema_manager.apply_schema_async()
+
+
 @contextlib.contextmanager
 def started() -> Iterator[Callable[[int, int], None]]:
     """Two workers of one process each, and the caller's own connection."""
     worker = ["-m", "procrastinate", "--app", "benchmarks.peers.procrastinate_layers.app", "worker"]
     with asyncio.Runner() as runner:
-        runner.run(app.open_async())
-        runner.run(app.schema_manager.apply_schema_async())
+        runner.run(prepare())
         with runs.workers(*[worker] * runs.PROCESSES):
             yield lambda layers, width: runner.run(run_layers(layers, width))
         runner.run(app.close_async())
