@@ -13,7 +13,7 @@ from benchmarks.peers.peer import PEERS, Peer
 from benchmarks.postgres import NoPostgres, server
 from benchmarks.rig import REPOSITORY, Rig
 
-PATIENCE = 150.0
+PATIENCE = 240.0
 """Seconds for one peer, its start included."""
 
 DATABASES = {name: number for number, name in enumerate(PEERS, start=2)}
@@ -23,10 +23,11 @@ SETTINGS = {
     "DAGSTER_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-"""Variables that some read when they are imported: none tells anybody of its use."""
+"""Variables that some read when they are imported: none tells anybody of its use, or gives up while it starts."""
 
 HOMES = ("DAGSTER_HOME", "PREFECT_HOME")
 """Variables that say where some keep what they store; here it goes with the folder."""
