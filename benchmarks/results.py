@@ -51,17 +51,18 @@ class Result:
     rows: tuple[Row, ...]
 
     @classmethod
-    def read(cls, subject: str, folder: Path = FOLDER) -> Self | None:
+    def read(cls, subject: str, folder: Path | None = None) -> Self | None:
         """The newest result of a subject; None where it was not measured here."""
         try:
-            return TypeAdapter(cls).validate_json((folder / f"{subject}.json").read_bytes())
+            text = ((folder or FOLDER) / f"{subject}.json").read_bytes()
         except FileNotFoundError:
             return None
+        return TypeAdapter(cls).validate_json(text)
 
-    def write(self, subject: str, folder: Path = FOLDER) -> Path:
+    def write(self, subject: str, folder: Path | None = None) -> Path:
         """Write every value of every row, with what follows from them."""
-        folder.mkdir(exist_ok=True)
-        file = folder / f"{subject}.json"
+        file = (folder or FOLDER) / f"{subject}.json"
+        file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(self.described(), indent=2) + "\n", "utf-8")
         return file
 
@@ -114,12 +115,13 @@ def _section(subject: str, result: Result) -> str:
     """The rows of a subject, the command that measures them, and what they were measured on."""
     facts = result.facts
     loaded = "**On a loaded machine**, so not final. " if result.was_disturbed() else ""
+    drawing = f"![{subject}]({DRAWINGS[subject][0]})\n\n" if subject in DRAWINGS else ""
     notes = "".join(f"\n- {row.name}: {row.note}." for row in result.rows if row.note)
     return f"""### {subject}
 
     .venv/bin/python -m benchmarks {subject}
 
-{table.markdown(result.rows)}
+{drawing}{table.markdown(result.rows)}
 
 {loaded}Python {facts["python"]}, Celery {facts["packages"]["celery"]}, Redis {facts["redis_server"]}, \
 {facts["processors"]} cores; load of the machine at the beginning {facts["load"]:.1f}; {result.seconds:.0f} s.
