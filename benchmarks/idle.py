@@ -83,10 +83,10 @@ def _looked_at(*sides: Side) -> list[tuple[float, ...]]:
 
 @contextlib.contextmanager
 def _ours(folder: Path) -> Iterator[Side]:
-    """A worker of ours that has run a feature."""
+    """A worker of ours that takes from the queues of all specialists, and has run a feature."""
     with embedded.Server(folder / "server") as server:
         settings = settings_on(folder, server.url)
-        command = ["-A", "orchestrator", "worker", "-Q", "noop", "-c", str(PROCESSES)]
+        command = ["-A", "orchestrator", "worker", "-c", str(PROCESSES)]
         with processes.celery(settings, command, folder / "log") as worker, Client(settings) as client:
             client.enqueue(layered(2, 20)).wait(PATIENCE)
             yield Side(worker.pid, _process(server.url))
