@@ -28,7 +28,10 @@ WIDTH, LONG = 10, 33
 """The jobs are built when this is imported, also by the processes that Dagster starts."""
 
 two_processes = multiprocess_executor.configured(
-    {"max_concurrent": runs.PROCESSES, "start_method": {"forkserver": {}}}
+    {
+        "max_concurrent": runs.PROCESSES,
+        "start_method": {"forkserver": {"preload_modules": ["benchmarks.peers.dagster_fibo"]}},
+    }
 )
 
 
