@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.snapshot import Reader, gate_outcomes
 from orchestrator.contract import needs
-from orchestrator.contract.shapes import Decision, FeatureAnswer, Need, Standstill
+from orchestrator.contract.answer import Need
+from orchestrator.contract.feature_answers import Decision, FeatureAnswer, Standstill
 from orchestrator.model import flows, identifiers
 from orchestrator.model.outcome import Outcome
 from orchestrator.model.progress import Progress, TaskState

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli import output
-from orchestrator.contract.shapes import Answer
+from orchestrator.contract.answer import Answer
 from orchestrator.report import json_views
 
 JSON_ASKED = "orchestrator.json"

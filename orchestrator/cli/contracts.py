@@ -10,7 +10,7 @@ import typer
 from orchestrator.cli import output
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.contract import catalogue, compact, schemas
-from orchestrator.contract.shapes import ANSWERS
+from orchestrator.contract.answers import ANSWERS
 
 
 @reports()

@@ -13,7 +13,8 @@ from orchestrator.cli import answers, connection, options, output, views
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.snapshot import Reader
 from orchestrator.contract import needs
-from orchestrator.contract.shapes import Features, Need
+from orchestrator.contract.answer import Need
+from orchestrator.contract.feature_answers import Features
 from orchestrator.model import errors, words
 from orchestrator.model.plan import Route
 from orchestrator.model.progress import Progress, TaskState, Unreadable, running_longest

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from orchestrator.cli import connection, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract.shapes import Limits
+from orchestrator.contract.machine_answers import Limits
 from orchestrator.model import durations
 from orchestrator.model.words import count, some
 from orchestrator.planning.limits import Limit

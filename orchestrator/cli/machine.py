@@ -19,7 +19,7 @@ from orchestrator.config import configuration, private
 from orchestrator.config.folder import FILE, FOLDER, find_file
 from orchestrator.config.settings import Settings
 from orchestrator.config.template import template
-from orchestrator.contract.shapes import FindingLine, Findings, Setting, SettingsAnswer
+from orchestrator.contract.machine_answers import FindingLine, Findings, Setting, SettingsAnswer
 from orchestrator.model import errors
 from orchestrator.report import json_views as contracts
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from orchestrator.config.settings import Settings
 from orchestrator.contract import catalogue, compact
-from orchestrator.contract.shapes import Answer
+from orchestrator.contract.answer import Answer
 from orchestrator.model import errors
 from orchestrator.specialists.text import as_text
 

@@ -9,7 +9,7 @@ import typer
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import configuration
-from orchestrator.contract.shapes import Forgotten
+from orchestrator.contract.machine_answers import Forgotten
 from orchestrator.model import durations, words
 from orchestrator.report import json_views
 

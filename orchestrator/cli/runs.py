@@ -11,7 +11,7 @@ from orchestrator.cli import answers, choices, connection, live, options, output
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.snapshot import gate_outcomes
 from orchestrator.config import configuration
-from orchestrator.contract.shapes import Need
+from orchestrator.contract.answer import Need
 from orchestrator.model import durations, words
 from orchestrator.model.progress import Progress
 from orchestrator.planning import routing

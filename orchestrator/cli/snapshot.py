@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.contract.shapes import Standstill
+from orchestrator.contract.feature_answers import Standstill
 from orchestrator.model.outcome import Outcome
 from orchestrator.model.progress import Progress, TaskState
 from orchestrator.model.task import TaskStatus

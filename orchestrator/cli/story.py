@@ -12,7 +12,7 @@ import typer
 
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract.shapes import Events
+from orchestrator.contract.task_answers import Events
 from orchestrator.model import words
 from orchestrator.model.event import Event
 from orchestrator.report import json_views

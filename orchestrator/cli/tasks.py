@@ -12,7 +12,8 @@ from orchestrator.cli import answers, connection, options, output, story
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import configuration
 from orchestrator.contract import compact
-from orchestrator.contract.shapes import SpecialistLine, Specialists, TaskAnswer
+from orchestrator.contract.machine_answers import SpecialistLine, Specialists
+from orchestrator.contract.task_answers import TaskAnswer
 from orchestrator.model import durations
 from orchestrator.model.task import TaskStatus
 from orchestrator.model.words import one_line

@@ -10,8 +10,8 @@ import typer
 
 from orchestrator.cli import answers, connection, live, options, output
 from orchestrator.cli.asked import Asked, reports
+from orchestrator.contract.feature_answers import EndedBy, FeatureAnswer
 from orchestrator.contract.needs import STOPPED
-from orchestrator.contract.shapes import EndedBy, FeatureAnswer
 from orchestrator.model import durations
 from orchestrator.model.event import Event
 from orchestrator.report import next_steps, status_text

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import JsonValue
 
 from orchestrator.contract import needs
-from orchestrator.contract.shapes import Action, Argument, Code, Codes, ErrorAnswer
+from orchestrator.contract.answer import Action, Argument
+from orchestrator.contract.machine_answers import Code, Codes, ErrorAnswer
 from orchestrator.model import errors
 
 USAGE = "wrong-usage"

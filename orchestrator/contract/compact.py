@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from orchestrator.contract.shapes import Answer
+from orchestrator.contract.answer import Answer
 from orchestrator.model import errors
 
 EVERYTHING = "all"
@@ -44,7 +44,7 @@ def select(answer: Answer, fields: str | None = None) -> dict[str, Any]:
         NoSuchField: The answer has no field of that name.
 
     Example:
-        >>> from orchestrator.contract.shapes import Specialist
+        >>> from orchestrator.contract.answer import Specialist
         >>> select(Specialist(name="reviewer", title="Reviewer"), "title")
         {'title': 'Reviewer'}
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from orchestrator.contract.shapes import Action, Argument, Need, NeedKind
+from orchestrator.contract.answer import Action, Argument, Need, NeedKind
 from orchestrator.model import flows, identifiers
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import FeatureEvent, TaskEvent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.contract import VERSION, catalogue
-from orchestrator.contract.shapes import ANSWERS, DECISIONS
+from orchestrator.contract.answers import ANSWERS, DECISIONS
 from orchestrator.model import errors
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -15,7 +15,7 @@ def schema(name: str) -> dict[str, Any]:
     """The schema of an answer.
 
     Args:
-        name: One of `shapes.ANSWERS`, or of `shapes.DECISIONS`.
+        name: One of `answers.ANSWERS`, or of `answers.DECISIONS`.
 
     Raises:
         NoSuchSchema: There is none of that name.

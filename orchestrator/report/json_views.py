@@ -6,7 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from orchestrator.contract import shapes
+from orchestrator.contract import (
+    answer,
+    feature_answers,
+    machine_answers,
+    plan_answers,
+    task_answers,
+)
 from orchestrator.contract.compact import moment
 from orchestrator.model import errors, flows
 from orchestrator.model.event import Event
@@ -60,20 +66,20 @@ def left_out(**lists: int) -> dict[str, int]:
     return {name: number for name, number in lists.items() if number}
 
 
-def specialist(title: str, titles: Mapping[str, str]) -> shapes.Specialist | None:
+def specialist(title: str, titles: Mapping[str, str]) -> answer.Specialist | None:
     """A specialist by its title or name; `titles` has the title of each name."""
     if not title:
         return None
     name = next((name for name, known in titles.items() if title in (known, name)), title)
-    return shapes.Specialist(name=name, title=titles.get(name, title))
+    return answer.Specialist(name=name, title=titles.get(name, title))
 
 
 def task_line(
     state: TaskState, open_batch: int, now: float, said: str = "", titles: Mapping[str, str] | None = None
-) -> shapes.TaskLine:
+) -> feature_answers.TaskLine:
     """Where a task stands, in short."""
     took = status_text.spent(state, now)
-    return shapes.TaskLine(
+    return feature_answers.TaskLine(
         task=state.id,
         title="" if state.title == state.id else state.title,
         status="skipped" if state.status is TaskStatus.CANCELLED and state.resolved else str(state.status),
@@ -98,13 +104,13 @@ def feature(
     *,
     states: Sequence[TaskState] = (),
     hidden: int = 0,
-    needs: Sequence[shapes.Need] = (),
+    needs: Sequence[answer.Need] = (),
     said: Mapping[str, str] | None = None,
     titles: Mapping[str, str] | None = None,
     limit: int = LIMIT,
     after: str = "",
     **more: Any,
-) -> shapes.FeatureAnswer:
+) -> feature_answers.FeatureAnswer:
     """Where a feature stands.
 
     Args:
@@ -123,7 +129,7 @@ def feature(
     told = said or {}
     started, end = progress.started or progress.created, progress.finished or now
     expected = progress.expected_end if (progress.expected_end or 0) > now else None
-    return shapes.FeatureAnswer(
+    return feature_answers.FeatureAnswer(
         feature=progress.id,
         title=progress.title,
         status=str(progress.status),
@@ -157,13 +163,15 @@ def feature(
     )
 
 
-def feature_line(found: Progress | Unreadable, needs: Sequence[shapes.Need] = ()) -> shapes.FeatureLine:
+def feature_line(
+    found: Progress | Unreadable, needs: Sequence[answer.Need] = ()
+) -> feature_answers.FeatureLine:
     """A feature in a list."""
     if isinstance(found, Unreadable):
-        return shapes.FeatureLine(
+        return feature_answers.FeatureLine(
             feature=found.id, title=found.title, status=found.status, unreadable=found.unreadable
         )
-    return shapes.FeatureLine(
+    return feature_answers.FeatureLine(
         feature=found.id,
         title=found.title,
         status=str(found.status),
@@ -180,10 +188,10 @@ def feature_line(found: Progress | Unreadable, needs: Sequence[shapes.Need] = ()
 
 
 def explained(
-    found: Explanation, needs: Sequence[shapes.Need], route: Route | None, before: Sketch | None = None
-) -> shapes.Explained:
+    found: Explanation, needs: Sequence[answer.Need], route: Route | None, before: Sketch | None = None
+) -> task_answers.Explained:
     """Why a task stands where it stands. What it waits for that somebody has to do stands in the needs."""
-    return shapes.Explained(
+    return task_answers.Explained(
         feature=found.feature,
         task=found.task,
         title="" if found.title == found.task else found.title,
@@ -191,14 +199,14 @@ def explained(
         phase=found.phase,
         answer=found.answer,
         details=tuple(line for line in found.details if not line.startswith(TOLD_APART)),
-        before=shapes.Before(**before._asdict()) if before else None,
+        before=task_answers.Before(**before._asdict()) if before else None,
         needs=tuple(needs[:LIMIT]),
         next=_others(found.next, needs),
         route=route_group(route) if route else None,
     )
 
 
-def _others(commands: Sequence[str], needs: Sequence[shapes.Need]) -> tuple[str, ...]:
+def _others(commands: Sequence[str], needs: Sequence[answer.Need]) -> tuple[str, ...]:
     """Commands that are no action of a need."""
     told = {action.command for need in needs for action in need.actions}
     return tuple(command for command in commands if command not in told)
@@ -208,9 +216,9 @@ TOLD_APART = ("| ", "Route: ", "In earlier features ")
 """Details that have fields of their own."""
 
 
-def standing_of(progress: Progress) -> shapes.Standing:
+def standing_of(progress: Progress) -> feature_answers.Standing:
     """How far a feature is."""
-    return shapes.Standing(
+    return feature_answers.Standing(
         feature=progress.id,
         status=str(progress.status),
         batch=progress.batch,
@@ -223,9 +231,9 @@ def standing_of(progress: Progress) -> shapes.Standing:
     )
 
 
-def event_line(event: Event) -> shapes.EventLine:
+def event_line(event: Event) -> task_answers.EventLine:
     """An event as it is stored."""
-    return shapes.EventLine(
+    return task_answers.EventLine(
         id=event.id,
         time=moment(event.time),
         event=event.event,
@@ -248,10 +256,10 @@ def event_line(event: Event) -> shapes.EventLine:
     )
 
 
-def _handed_to(event: Event) -> shapes.Specialist | None:
+def _handed_to(event: Event) -> answer.Specialist | None:
     """Who gets the task from this event on; none where that does not change."""
     name = {"task_escalated": event.specialist, "specialist_assigned": event.cause}.get(event.event)
-    return shapes.Specialist(name=name) if name else None
+    return answer.Specialist(name=name) if name else None
 
 
 TOLD_WITH_WORKER = ("worker_lost", "work_handed_back")
@@ -274,30 +282,30 @@ IMPLIED: Mapping[str, tuple[str, ...]] = {
 """The status that an event leads to as a rule."""
 
 
-def route_groups(routes: Mapping[str, Route], limit: int = LIMIT) -> tuple[shapes.RouteGroup, ...]:
+def route_groups(routes: Mapping[str, Route], limit: int = LIMIT) -> tuple[plan_answers.RouteGroup, ...]:
     """Who gets each task and why, with the tasks of one specialist and reason together."""
     return tuple(route_group(route, tasks, limit) for route, tasks in routing.grouped(routes))
 
 
-def routes(found: Mapping[str, Route], limit: int = LIMIT, after: str = "") -> shapes.Routes:
+def routes(found: Mapping[str, Route], limit: int = LIMIT, after: str = "") -> plan_answers.Routes:
     """Who gets each task, and why; `after` is the number of the last group of the part before."""
     groups = list(enumerate(route_groups(found, limit), 1))
     part, left, cursor = page(groups, limit, after, lambda numbered: str(numbered[0]))
-    return shapes.Routes(
+    return plan_answers.Routes(
         routes=tuple(group for _, group in part), left_out=left_out(routes=left), after=cursor
     )
 
 
-def fallback(routes: Mapping[str, Route]) -> tuple[shapes.RouteGroup, ...]:
+def fallback(routes: Mapping[str, Route]) -> tuple[plan_answers.RouteGroup, ...]:
     """The tasks that the default does because no tag matches."""
     return route_groups({task: route for task, route in routes.items() if route.rule == "default"})
 
 
-def route_group(route: Route, tasks: Sequence[str] = (), limit: int = LIMIT) -> shapes.RouteGroup:
+def route_group(route: Route, tasks: Sequence[str] = (), limit: int = LIMIT) -> plan_answers.RouteGroup:
     """A route, with the tasks that take it. The tag that matched is reason enough where it was the only one."""
     is_plain = route.rule == "tag" and "(" not in route.reason
-    return shapes.RouteGroup(
-        specialist=shapes.Specialist(name=route.specialist, title=route.title) if route.specialist else None,
+    return plan_answers.RouteGroup(
+        specialist=answer.Specialist(name=route.specialist, title=route.title) if route.specialist else None,
         queue="" if route.queue == route.specialist else route.queue,
         model_tier=route.model_tier or "",
         rule="" if route.rule == "tag" else route.rule,
@@ -309,11 +317,13 @@ def route_group(route: Route, tasks: Sequence[str] = (), limit: int = LIMIT) -> 
     )
 
 
-def recommended(route: Route, domains: Mapping[str, str], near: Sequence[str] = ()) -> shapes.Recommended:
+def recommended(
+    route: Route, domains: Mapping[str, str], near: Sequence[str] = ()
+) -> plan_answers.Recommended:
     """Who gets one task. Where no tag matches, also which tags would (see `routing.domains`, `routing.near`)."""
     is_matched = route.rule not in ("default", "nobody")
     group = route_group(route)
-    return shapes.Recommended(
+    return plan_answers.Recommended(
         specialist=group.specialist,
         queue=group.queue,
         model_tier=group.model_tier,
@@ -324,10 +334,10 @@ def recommended(route: Route, domains: Mapping[str, str], near: Sequence[str] = 
     )
 
 
-def gate_warnings(outcomes: Mapping[str, Outcome]) -> tuple[shapes.GateWarning, ...]:
+def gate_warnings(outcomes: Mapping[str, Outcome]) -> tuple[feature_answers.GateWarning, ...]:
     """What the gates of a feature found that let it through all the same; `outcomes` are theirs, by "@stage"."""
     return tuple(
-        shapes.GateWarning(gate=gate.name, stage=gate.stage, reason=gate.reason)
+        feature_answers.GateWarning(gate=gate.name, stage=gate.stage, reason=gate.reason)
         for outcome in outcomes.values()
         if isinstance(outcome, Completed)
         for gate in outcome.gates
@@ -335,23 +345,25 @@ def gate_warnings(outcomes: Mapping[str, Outcome]) -> tuple[shapes.GateWarning, 
     )[:LIMIT]
 
 
-def plan(planned: Plan, routes: Mapping[str, Route], limit: int = LIMIT, after: str = "") -> shapes.Planned:
+def plan(
+    planned: Plan, routes: Mapping[str, Route], limit: int = LIMIT, after: str = ""
+) -> plan_answers.Planned:
     """What would run when, and who would do it."""
     batches, left, cursor = page(planned.batches, limit, after, lambda batch: str(batch.number))
     groups = route_groups(routes, limit)
     path, known = planned.critical_path, planned.known
-    return shapes.Planned(
+    return plan_answers.Planned(
         title=planned.feature.title,
         strategy=planned.strategy,
         requested=planned.requested,
         cap=planned.cap,
         total=len(planned.feature.tasks),
-        sources=shapes.Sources(
+        sources=plan_answers.Sources(
             written=planned.written, learned=len(planned.learned), unknown=planned.unknown
         ),
         **({} if planned.is_guess else _seconds(planned)),
         batches=tuple(
-            shapes.PlannedBatch(
+            plan_answers.PlannedBatch(
                 batch=batch.number,
                 tasks=batch.tasks[:limit],
                 total=len(batch.tasks) if len(batch.tasks) > limit else 0,
@@ -362,7 +374,7 @@ def plan(planned: Plan, routes: Mapping[str, Route], limit: int = LIMIT, after: 
         ),
         critical_path=path[:limit],
         bottlenecks=tuple(
-            shapes.Blocking(task=one.task, blocks=one.blocks) for one in planned.bottlenecks[:limit]
+            plan_answers.Blocking(task=one.task, blocks=one.blocks) for one in planned.bottlenecks[:limit]
         ),
         routes=groups[:limit],
         left_out=left_out(
@@ -386,9 +398,9 @@ def _seconds(planned: Plan) -> dict[str, float]:
     }
 
 
-def brief(task: Task) -> shapes.Brief:
+def brief(task: Task) -> task_answers.Brief:
     """What a task was asked to do."""
-    return shapes.Brief(
+    return task_answers.Brief(
         **{
             name: getattr(task, name)
             for name in (
@@ -402,11 +414,11 @@ def brief(task: Task) -> shapes.Brief:
     )  # fmt: skip
 
 
-def outcome(found: Outcome | None) -> shapes.OutcomeAnswer | None:
+def outcome(found: Outcome | None) -> task_answers.OutcomeAnswer | None:
     """How an attempt ended."""
     if found is None:
         return None
-    return shapes.OutcomeAnswer(
+    return task_answers.OutcomeAnswer(
         status=found.status,
         summary=getattr(found, "summary", ""),
         cause=str(getattr(found, "cause", "")),
@@ -418,15 +430,17 @@ def outcome(found: Outcome | None) -> shapes.OutcomeAnswer | None:
     )
 
 
-def limit_line(limit: Limit, most: int = LIMIT) -> shapes.LimitLine:
+def limit_line(limit: Limit, most: int = LIMIT) -> machine_answers.LimitLine:
     """A limit as it stands."""
     holders: Iterable[Any] = islice(limit.holders, most)
-    return shapes.LimitLine(
+    return machine_answers.LimitLine(
         limit=limit.name,
         amount=limit.amount,
         in_use=limit.in_use,
         waiting=limit.waiting,
         features=limit.features,
         next_token=limit.next_token,
-        holders=tuple(shapes.Holder(feature=one.feature, task=one.task, units=one.units) for one in holders),
+        holders=tuple(
+            machine_answers.Holder(feature=one.feature, task=one.task, units=one.units) for one in holders
+        ),
     )

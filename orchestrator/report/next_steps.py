@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from orchestrator.contract import needs
-from orchestrator.contract.shapes import GateWarning, Need, Standstill
+from orchestrator.contract.answer import Need
+from orchestrator.contract.feature_answers import GateWarning, Standstill
 from orchestrator.model.feature import Strategy
 from orchestrator.model.progress import Progress, TaskState
 from orchestrator.model.words import SHOWN, count, named, one_line, some

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from orchestrator.contract.shapes import RouteGroup, Routes
+from orchestrator.contract.plan_answers import RouteGroup, Routes
 from orchestrator.model.plan import Route
 from orchestrator.model.task import Task
 from orchestrator.model.words import count, some

@@ -16,7 +16,7 @@ from orchestrator import Feature, cli, plan
 from orchestrator.cli import story
 from orchestrator.config.folder import FILE, FOLDER
 from orchestrator.config.settings import Settings
-from orchestrator.contract import catalogue, schemas, shapes
+from orchestrator.contract import answers, catalogue, feature_answers, schemas
 from orchestrator.contract.compact import select
 from orchestrator.model import errors
 from orchestrator.model.event import Event
@@ -194,11 +194,11 @@ def test_answers_are_as_their_schemas_say(store: Store, ask: Callable[..., Any])
     }  # fmt: skip
     for command, arguments in typed.items():
         answer = ask(command, *arguments, "--fields", "all")
-        assert shapes.ANSWERS[command].model_validate(answer), command
+        assert answers.ANSWERS[command].model_validate(answer), command
         known = schemas.schema(command)
         assert set(known.get("required", [])) <= set(answer) <= set(known["properties"]), command
-    assert shapes.Features.model_validate(ask("status", "--fields", "all"))
-    assert shapes.Decision.model_validate(ask("retry", run.id, "T0"))
+    assert feature_answers.Features.model_validate(ask("status", "--fields", "all"))
+    assert feature_answers.Decision.model_validate(ask("retry", run.id, "T0"))
 
 
 def test_the_page_of_schemas_and_codes_is_as_the_code_has_them() -> None:
@@ -260,7 +260,7 @@ def test_each_command_that_answers_takes_the_same_options() -> None:
     from orchestrator.cli.app import PANELS
 
     commands = {command.__name__.replace("_", "-"): command for panel in PANELS.values() for command in panel}
-    for name in commands.keys() & {*shapes.ANSWERS, *shapes.DECISIONS}:
+    for name in commands.keys() & {*answers.ANSWERS, *answers.DECISIONS}:
         assert {"as_json", "fields"} <= set(inspect.signature(commands[name]).parameters), name
     for name in ("status", "plan", "route", "task", "specialists", "doctor", "config", "events"):
         assert {"limit", "after"} <= set(inspect.signature(commands[name]).parameters), name
@@ -414,7 +414,7 @@ def test_the_schema_of_a_decision_goes_by_the_name_of_its_command_too() -> None:
 
     modules = ("orchestrator.cli.decisions", "orchestrator.cli.growing")
     commands = {command for panel in PANELS.values() for command in panel if command.__module__ in modules}
-    assert {command.__name__.replace("_", "-") for command in commands} == set(shapes.DECISIONS)
+    assert {command.__name__.replace("_", "-") for command in commands} == set(answers.DECISIONS)
     assert schemas.schema("retry") == schemas.schema("decision")
 
 
@@ -570,4 +570,4 @@ def test_specialists_are_listed_with_what_routes_to_them(ask: Callable[..., Any]
 
 def test_a_selection_of_nothing_known_is_refused_by_name() -> None:
     with pytest.raises(errors.NoSuchField, match=r"tasks\.colour"):
-        select(shapes.FeatureAnswer(feature="a", title="A", status="x", total=1), "tasks.colour")
+        select(feature_answers.FeatureAnswer(feature="a", title="A", status="x", total=1), "tasks.colour")
