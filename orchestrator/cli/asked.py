@@ -12,7 +12,7 @@ import typer
 
 from orchestrator.cli import output
 from orchestrator.contract.answer import Answer
-from orchestrator.report import json_views
+from orchestrator.report import json_page
 
 JSON_ASKED = "orchestrator.json"
 """Where the context keeps that --json was given, for errors."""
@@ -47,7 +47,7 @@ class Asked:
 
     as_json: bool = False
     fields: str | None = None
-    limit: int = json_views.LIMIT
+    limit: int = json_page.LIMIT
     after: str = ""
 
     def answer(self, found: Answer) -> None:

@@ -18,8 +18,15 @@ from orchestrator.contract.feature_answers import Features
 from orchestrator.model import errors, words
 from orchestrator.model.plan import Route
 from orchestrator.model.progress import Progress, TaskState, Unreadable, running_longest
-from orchestrator.report import explanation, feature_text, next_steps, status_text
-from orchestrator.report import json_views as contracts
+from orchestrator.report import (
+    explanation,
+    feature_text,
+    json_features,
+    json_page,
+    json_tasks,
+    next_steps,
+    status_text,
+)
 from orchestrator.state import workers
 from orchestrator.state.workers import Worker
 
@@ -31,7 +38,7 @@ NEEDS_SHOWN = 20
 """Of what waits for a person, so many features, and so much of each."""
 
 
-@reports(limit=contracts.LIMIT)
+@reports(limit=json_page.LIMIT)
 def status(
     feature_id: Annotated[
         str | None,
@@ -70,13 +77,13 @@ def progress(feature_id: options.FeatureId, *, asked: Asked) -> None:
     with connection.client(looks=True) as client:
         found = connection.find(client, feature_id).progress()
     if asked.as_json:
-        asked.answer(contracts.standing_of(found))
+        asked.answer(json_features.standing_of(found))
     else:
         output.say(feature_text.short_line(found))
 
 
 def _features(client: Client, asked: Asked) -> Features:
-    part, left, cursor = contracts.page(
+    part, left, cursor = json_page.page(
         client.overview(active=True), asked.limit, asked.after, lambda one: one.id
     )
     lines = []
@@ -87,8 +94,8 @@ def _features(client: Client, asked: Asked) -> Features:
                 found = needs.of_feature(
                     one, client.feature(one.id).unsettled(), specialists=client.settings.specialists
                 )
-        lines.append(contracts.feature_line(one, found[: asked.limit]))
-    return Features(features=tuple(lines), left_out=contracts.left_out(features=left), after=cursor)
+        lines.append(json_features.feature_line(one, found[: asked.limit]))
+    return Features(features=tuple(lines), left_out=json_page.left_out(features=left), after=cursor)
 
 
 def _list(client: Client) -> None:
@@ -128,7 +135,7 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
             output.say(line)
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
-    for warning in contracts.gate_warnings(snapshot.gates):
+    for warning in json_features.gate_warnings(snapshot.gates):
         output.say(next_steps.warning_line(warning))
     if held := snapshot.standstill:
         output.say(next_steps.standstill_line(held))
@@ -192,7 +199,7 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: As
             waits = answers.find_needs(
                 client, handle, progress, needs.in_the_way(task, state, progress, states)
             )
-            asked.answer(contracts.explained(found, waits, route, before))
+            asked.answer(json_tasks.explained(found, waits, route, before))
             return
     output.say(found.answer, "bold")
     for detail in found.details:

@@ -14,7 +14,7 @@ from orchestrator.contract.machine_answers import Limits
 from orchestrator.model import durations
 from orchestrator.model.words import count, some
 from orchestrator.planning.limits import Limit
-from orchestrator.report import json_views
+from orchestrator.report import json_page, json_plans
 
 HOLDERS_SHOWN = 4
 
@@ -48,7 +48,7 @@ def change(
     with connection.client() as client:
         limit = client.set_limit(name, amount)
     if asked.as_json:
-        asked.answer(Limits(limits=(json_views.limit_line(limit),)))
+        asked.answer(Limits(limits=(json_plans.limit_line(limit),)))
         return
     output.say(f"{limit.title}: {'no limit' if amount == 'none' else limit.amount}.")
 
@@ -64,9 +64,9 @@ def reset(*, asked: Asked) -> None:
 
 def _show(found: Sequence[Limit], asked: Asked) -> None:
     if asked.as_json:
-        part, left, cursor = json_views.page(found, asked.limit, asked.after, lambda one: one.name)
-        lines = tuple(json_views.limit_line(one) for one in part)
-        asked.answer(Limits(limits=lines, left_out=json_views.left_out(limits=left), after=cursor))
+        part, left, cursor = json_page.page(found, asked.limit, asked.after, lambda one: one.name)
+        lines = tuple(json_plans.limit_line(one) for one in part)
+        asked.answer(Limits(limits=lines, left_out=json_page.left_out(limits=left), after=cursor))
     elif found:
         output.show(_table(found))
     else:

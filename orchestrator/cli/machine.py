@@ -21,7 +21,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.config.template import template
 from orchestrator.contract.machine_answers import FindingLine, Findings, Setting, SettingsAnswer
 from orchestrator.model import errors
-from orchestrator.report import json_views as contracts
+from orchestrator.report import json_page
 
 if TYPE_CHECKING:
     from orchestrator.model.finding import Finding
@@ -94,11 +94,11 @@ def doctor(*, asked: Asked) -> None:
 
     findings = examiner.examine(configuration.load().for_looking())
     if asked.as_json:
-        part, left, cursor = contracts.page(findings, asked.limit, asked.after, lambda one: one.name)
+        part, left, cursor = json_page.page(findings, asked.limit, asked.after, lambda one: one.name)
         lines = [
             FindingLine(finding=one.name, level=one.level, text=one.text, remedy=one.remedy) for one in part
         ]
-        left_out = contracts.left_out(findings=left)
+        left_out = json_page.left_out(findings=left)
         asked.answer(Findings(findings=tuple(lines), left_out=left_out, after=cursor))
     else:
         _show_findings(findings)
@@ -149,14 +149,14 @@ def config(*, asked: Asked) -> None:
         for path, value in _leaves(settings.model_dump(mode="json"))
     ]
     if asked.as_json:
-        part, left, cursor = contracts.page(rows, asked.limit, asked.after, lambda row: row["setting"])
+        part, left, cursor = json_page.page(rows, asked.limit, asked.after, lambda row: row["setting"])
         lines = [Setting(setting=row["setting"], value=row["value"], origin=row["from"]) for row in part]
         asked.answer(
             SettingsAnswer(
                 file=str(file or ""),
                 folder=str(settings.folder),
                 settings=tuple(lines),
-                left_out=contracts.left_out(settings=left),
+                left_out=json_page.left_out(settings=left),
                 after=cursor,
             )
         )

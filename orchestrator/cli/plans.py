@@ -19,7 +19,7 @@ from orchestrator.model.feature import Feature
 from orchestrator.model.plan import Plan, Route
 from orchestrator.model.task import TaskStatus
 from orchestrator.planning import planner, routing
-from orchestrator.report import drawing, json_views, picture
+from orchestrator.report import drawing, json_page, json_plans, picture
 from orchestrator.report.picture import Picture
 from orchestrator.report.plan_text import plan_lines
 from orchestrator.report.routes import route_lines, share_lines
@@ -38,7 +38,7 @@ TEXTS = ("", ".txt", ".md", ".mermaid")
 """Suffixes that a text of Mermaid may have."""
 
 
-@reports(limit=json_views.LIMIT)
+@reports(limit=json_page.LIMIT)
 def plan(
     file: options.File, strategy: options.StrategyOption = None, cap: options.Cap = None, *, asked: Asked
 ) -> None:
@@ -53,12 +53,12 @@ def plan(
     learned = _learned(feature, routes, settings)
     planned = planner.plan(feature, settings.parallelism.max_parallel_tasks, learned=learned)
     if asked.as_json:
-        asked.answer(json_views.plan(planned, routes, asked.limit, asked.after))
+        asked.answer(json_plans.plan(planned, routes, asked.limit, asked.after))
         return
     for line in plan_lines(planned):
         output.say(line)
     output.say()
-    for line in share_lines(json_views.route_groups(routes)):
+    for line in share_lines(json_plans.route_groups(routes)):
         output.say(line)
 
 
@@ -86,13 +86,13 @@ def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) 
     return found or {}
 
 
-@reports(limit=json_views.LIMIT)
+@reports(limit=json_page.LIMIT)
 def route(file: options.File, *, asked: Asked) -> None:
     """Show which specialist gets each task, and why."""
     settings = configuration.load()
     feature = options.read_feature(file, settings)
     routes = routing.route(feature, settings)
-    groups = json_views.routes(routes, asked.limit, asked.after)
+    groups = json_plans.routes(routes, asked.limit, asked.after)
     if asked.as_json:
         asked.answer(groups)
         return

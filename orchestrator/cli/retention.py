@@ -11,7 +11,7 @@ from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import configuration
 from orchestrator.contract.machine_answers import Forgotten
 from orchestrator.model import durations, words
-from orchestrator.report import json_views
+from orchestrator.report import json_page
 
 MOST = 100
 """So many names of each sort are in an answer; the others are counted."""
@@ -53,7 +53,7 @@ def prune(
                 features=tuple(features[:MOST]),
                 folders=tuple(str(path) for path in folders[:MOST]),
                 dry_run=dry_run,
-                left_out=json_views.left_out(
+                left_out=json_page.left_out(
                     features=max(0, len(features) - MOST), folders=max(0, len(folders) - MOST)
                 ),
             )

@@ -15,7 +15,7 @@ from orchestrator.contract.answer import Need
 from orchestrator.model import durations, words
 from orchestrator.model.progress import Progress
 from orchestrator.planning import routing
-from orchestrator.report import json_views, next_steps, status_text
+from orchestrator.report import json_features, json_plans, next_steps, status_text
 
 if TYPE_CHECKING:
     from orchestrator.cli.workforce import Workforce
@@ -64,7 +64,7 @@ def run(
                 after="-",
                 is_live=not no_live,
                 asked=asked,
-                fallback=json_views.fallback(routes),
+                fallback=json_plans.fallback(routes),
             )
 
 
@@ -110,7 +110,7 @@ def enqueue(
         chosen = choices.ask(feature, routes, settings, remember=remember)
         handle = client.enqueue(feature, idempotency_key=key, stops=stop_before or (), assign=chosen)
         if asked.as_json:
-            fallback = json_views.fallback(routes)
+            fallback = json_plans.fallback(routes)
             found = answers.concluded(client, handle, repeated=handle.repeated, fallback=fallback)
             asked.answer(found)
             return
@@ -171,7 +171,7 @@ def _conclude(client: Client, handle: Handle, *, asked: Asked, **more: Any) -> N
         found = answers.find_needs(client, handle, progress)
         stopped = [need for need in found if need.need in next_steps.TOLD_IN_FULL]
         _tell_end(progress, stopped)
-        for warning in json_views.gate_warnings(gate_outcomes(client, progress)):
+        for warning in json_features.gate_warnings(gate_outcomes(client, progress)):
             output.say(next_steps.warning_line(warning))
         if held := answers.standstill(handle, progress):
             output.say(f"\n{next_steps.standstill_line(held)}")

@@ -15,7 +15,7 @@ from orchestrator.cli.asked import Asked, reports
 from orchestrator.contract.task_answers import Events
 from orchestrator.model import words
 from orchestrator.model.event import Event
-from orchestrator.report import json_views
+from orchestrator.report import json_page, json_tasks
 from orchestrator.report.events import event_line, gone_line
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def events(
         elif asked.as_json:
             for event in found:
                 output.answer(
-                    json_views.event_line(event),
+                    json_tasks.event_line(event),
                     asked.fields or "id,time,event,task,status,attempt,cause,note,batch",
                 )
         else:
@@ -90,9 +90,9 @@ def answer(
     left = 0 if last else sum(1 for _ in found)
     return Events(
         feature=feature_id,
-        events=tuple(json_views.event_line(event) for event in events[-limit:]),
+        events=tuple(json_tasks.event_line(event) for event in events[-limit:]),
         gone=gone,
-        left_out=json_views.left_out(events=left + max(0, len(events) - limit)),
+        left_out=json_page.left_out(events=left + max(0, len(events) - limit)),
         after=events[-1].id if events else "",
     )
 
@@ -115,7 +115,7 @@ def line(event: Event) -> str:
     moment = time.strftime("%H:%M:%S", time.localtime(event.time))
     if event.event in ("batch_overdue", "at_capacity"):
         return f"{moment} {event.event} {event_line(event)}"
-    shown = json_views.event_line(event)
+    shown = json_tasks.event_line(event)
     facts = {
         "batch": shown.batch,
         "attempt": shown.attempt if shown.attempt > 1 else 0,

@@ -12,7 +12,7 @@ from orchestrator.model import errors, words
 from orchestrator.model.feature import Feature, Strategy
 from orchestrator.model.plan import Batch, Bottleneck, Plan, Schedule, SubBatch
 from orchestrator.model.task import Priority
-from orchestrator.planning import cycles, graph, simulation
+from orchestrator.planning import cycle_report, graph, simulation
 
 CAP = 5
 BOTTLENECKS = 3
@@ -118,7 +118,7 @@ class Work:
         """A topological order; raises CircularDependency where there is none."""
         ordered = graph.order(self.depends_on, followers=self.followers)
         if len(ordered) < len(self.depends_on):
-            raise cycles.circular(self.feature, self.depends_on)
+            raise cycle_report.circular(self.feature, self.depends_on)
         return ordered
 
     @cached_property

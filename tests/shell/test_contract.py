@@ -23,7 +23,7 @@ from orchestrator.model.event import Event
 from orchestrator.model.outcome import Blocked, Completed, Failed, FailureCause, Outcome
 from orchestrator.model.task import Task
 from orchestrator.planning import planner, routing
-from orchestrator.report import json_views
+from orchestrator.report import json_plans, json_tasks
 from orchestrator.state.store import Store
 from tests.store.factories import Run, launched
 from tests.tokens import tokens
@@ -212,7 +212,7 @@ def test_a_plan_has_no_seconds_that_nobody_knows_and_says_where_those_it_has_are
     feature = Feature(title="Login", tasks=tasks)
     routes = routing.route(feature, Settings())
 
-    found = select(json_views.plan(planner.plan(feature, learned={"T2": 90.0}), routes))
+    found = select(json_plans.plan(planner.plan(feature, learned={"T2": 90.0}), routes))
 
     assert found["sources"] == {"written": 1, "learned": 1, "unknown": 1}
     assert [batch.get("seconds") for batch in found["batches"]] == [90, None]
@@ -224,7 +224,7 @@ def test_the_plan_of_a_large_feature_is_small_and_counts_what_it_leaves_out() ->
     feature = Feature(title="Large", tasks=[Task(id=f"T{number}") for number in range(20_000)])
     routes = routing.route(feature, Settings())
 
-    found = select(json_views.plan(planner.plan(feature), routes))
+    found = select(json_plans.plan(planner.plan(feature), routes))
 
     assert len(json.dumps(found)) < 4_000
     assert found["batches"][0]["total"] == found["routes"][0]["total"] == 20_000
@@ -341,7 +341,7 @@ def test_an_event_says_who_gets_the_task_from_then_on() -> None:
     handed_on = Event(id="1-0", time=1.0, event="task_escalated", task="T1", specialist="senior-engineer")
     assigned = Event(id="2-0", time=1.0, event="specialist_assigned", task="T1", cause="reviewer")
     begun = Event(id="3-0", time=1.0, event="work_started", task="T1", specialist="reviewer")
-    told = [select(json_views.event_line(event)) for event in (handed_on, assigned, begun)]
+    told = [select(json_tasks.event_line(event)) for event in (handed_on, assigned, begun)]
     assert [one.get("specialist") for one in told] == [
         {"name": "senior-engineer"},
         {"name": "reviewer"},
