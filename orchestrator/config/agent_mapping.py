@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.config import spelling
-from orchestrator.config.sections import SHIPPED_SPECIALISTS, SHIPPED_TIERS
+from orchestrator.config.schema.specialists import SHIPPED_SPECIALISTS, SHIPPED_TIERS
 from orchestrator.model import errors, words
 
 FILE = "agent-mapping.yaml"

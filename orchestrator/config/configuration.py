@@ -14,9 +14,7 @@ from pydantic_settings import SettingsError
 
 from orchestrator.config import agent_mapping, private, spelling
 from orchestrator.config.folder import ENV_PREFIX, FILE, check_private, find_file, find_folder
-from orchestrator.config.sections import (
-    SpecialistSettings,
-)
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
 from orchestrator.config.yaml_reader import FOR_ANCHORS, load_yaml
 from orchestrator.model import errors, words

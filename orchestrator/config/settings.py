@@ -15,29 +15,20 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from orchestrator.config import spelling
 from orchestrator.config.folder import ENV_PREFIX, FILE, find_folder
-from orchestrator.config.sections import (
-    NAME_PATTERN,
+from orchestrator.config.schema.limits import Limits, Parallelism
+from orchestrator.config.schema.notifications import Notification
+from orchestrator.config.schema.operation import ErrorHandling, Logging, Recovery, Retention, Trust
+from orchestrator.config.schema.quality_gates import Gate, QualityGates
+from orchestrator.config.schema.servers import BrokerSettings, RedisSettings
+from orchestrator.config.schema.specialists import (
     SHIPPED_SPECIALISTS,
     SHIPPED_TIERS,
-    BrokerSettings,
-    ErrorHandling,
-    FlowMapping,
-    Gate,
-    Limits,
-    Logging,
-    Notification,
-    Parallelism,
-    QualityGates,
-    Recovery,
-    RedisSettings,
-    Retention,
     SpecialistRouting,
     SpecialistSettings,
-    StatusProgression,
-    StatusValidation,
     Tier,
-    Trust,
 )
+from orchestrator.config.schema.statuses import FlowMapping, StatusProgression, StatusValidation
+from orchestrator.config.spelling import NAME_PATTERN
 from orchestrator.model import flows, words
 from orchestrator.model.event_names import EVENT_NAMES
 from orchestrator.model.fields import Resource, Whole

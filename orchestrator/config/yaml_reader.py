@@ -17,7 +17,7 @@ import yaml
 from orchestrator.model.feature import MOST_MISTAKES
 
 if TYPE_CHECKING:
-    from orchestrator.config.sections import Limits
+    from orchestrator.config.schema.limits import Limits
 
 YAML = "tag:yaml.org,2002:"
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")

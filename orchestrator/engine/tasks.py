@@ -19,7 +19,7 @@ from celery import Task as CeleryTask
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
 from orchestrator import specialists
-from orchestrator.config.sections import Gate
+from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.config.settings import Settings
 from orchestrator.engine import canvas, shutdown, watchdog
 from orchestrator.engine.dispatcher import Dispatcher

@@ -35,7 +35,7 @@ from orchestrator.model.task import Priority, Retries, Task
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from orchestrator.config.sections import Limits
+    from orchestrator.config.schema.limits import Limits
 
 MOST_SHOWN = 100
 """So many mistakes stand in the text of an error; its fact `lines` has more of them."""
@@ -87,7 +87,7 @@ def parse(text: str | bytes, limits: Limits, source: str = "The text", json: boo
         InvalidFeature: It has mistakes; all of them are named. `source` says where the text came from.
 
     Example:
-        >>> from orchestrator.config.sections import Limits
+        >>> from orchestrator.config.schema.limits import Limits
         >>> parse("title: Login\\ntasks: [{id: T1}, {id: T2, depends_on: [T1]}]", Limits()).tasks[1].depends_on
         ('T1',)
     """

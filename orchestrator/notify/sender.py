@@ -20,7 +20,7 @@ from typing import Any
 
 import redis
 
-from orchestrator.config.sections import Notification
+from orchestrator.config.schema.notifications import Notification
 from orchestrator.model import errors, identifiers, words
 from orchestrator.model.event import Event
 from orchestrator.model.task import Retries

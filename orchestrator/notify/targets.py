@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from orchestrator.config.sections import Notification
+from orchestrator.config.schema.notifications import Notification
 from orchestrator.model import words
 from orchestrator.model.event_names import FAILURES, NEEDS_PERSON
 from orchestrator.notify import rules

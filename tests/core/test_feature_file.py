@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from orchestrator.config import yaml_reader
-from orchestrator.config.sections import Limits
+from orchestrator.config.schema.limits import Limits
 from orchestrator.feature_file import reader
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature, Strategy

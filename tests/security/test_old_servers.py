@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from orchestrator.config.sections import RedisSettings
+from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.local import doctor
 from orchestrator.model.finding import Level

@@ -18,7 +18,9 @@ from hypothesis import HealthCheck, given
 
 import orchestrator
 from orchestrator.client.client import NAMED, Client, Handle, make_id
-from orchestrator.config.sections import Limits, RedisSettings, Trust
+from orchestrator.config.schema.limits import Limits
+from orchestrator.config.schema.operation import Trust
+from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.feature_file import reader
 from orchestrator.model import errors, lifecycle, words

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from orchestrator.config.sections import Limits
+from orchestrator.config.schema.limits import Limits
 from orchestrator.config.settings import Settings
 from orchestrator.feature_file import reader
 from orchestrator.model import errors
@@ -186,7 +186,7 @@ import sys
 from orchestrator.model import errors
 from orchestrator.feature_file import reader
 from orchestrator.planning import planner
-from orchestrator.config.sections import Limits
+from orchestrator.config.schema.limits import Limits
 try:
     feature = reader.parse(sys.stdin.buffer.read(), Limits(), json=sys.argv[1] == "json")
     planner.plan(feature, 5)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from orchestrator.config import configuration
-from orchestrator.config.sections import RedisSettings
+from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.engine import canvas, flower_config
 from orchestrator.engine.flower_config import format_task

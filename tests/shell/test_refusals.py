@@ -21,7 +21,7 @@ from orchestrator.cli.app import app
 from orchestrator.client.client import Client
 from orchestrator.config import configuration
 from orchestrator.config.folder import FILE, FOLDER
-from orchestrator.config.sections import RedisSettings
+from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.local import doctor
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature

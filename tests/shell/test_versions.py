@@ -12,7 +12,7 @@ import pytest
 from celery.concurrency.prefork import TaskPool
 
 from orchestrator import cli
-from orchestrator.config.sections import Recovery
+from orchestrator.config.schema.operation import Recovery
 from orchestrator.engine.keeper import Keeper
 from orchestrator.engine.tasks import Shell
 from orchestrator.engine.visibility import TaskFailed, TaskStopped

@@ -13,7 +13,7 @@ import yaml
 
 from orchestrator.client.client import Client, Handle
 from orchestrator.config.folder import FILE, FOLDER
-from orchestrator.config.sections import Recovery
+from orchestrator.config.schema.operation import Recovery
 from orchestrator.model import errors
 from orchestrator.model.feature import FeatureStatus
 from tests.redis_server import KilledRedis, client_of, find_binaries, killable

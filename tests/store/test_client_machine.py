@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from orchestrator.client.client import Client, Handle
-from orchestrator.config.sections import RedisSettings, SpecialistSettings, Trust
+from orchestrator.config.schema.operation import Trust
+from orchestrator.config.schema.servers import RedisSettings
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
 from orchestrator.contract import needs
 from orchestrator.model import errors, lifecycle

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from orchestrator.config import urls
 from orchestrator.config.folder import FOLDER
-from orchestrator.config.sections import BrokerSettings, RedisSettings
+from orchestrator.config.schema.servers import BrokerSettings, RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.local import doctor
 from orchestrator.model import errors

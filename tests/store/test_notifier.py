@@ -18,7 +18,7 @@ from typing import Any
 import fakeredis
 import pytest
 
-from orchestrator.config.sections import Notification
+from orchestrator.config.schema.notifications import Notification
 from orchestrator.model.event import Event
 from orchestrator.model.flows import FeatureEvent
 from orchestrator.notify import rules, sender, targets
