@@ -13,8 +13,10 @@ import typer
 from orchestrator.cli import options
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.decisions import decision
-from orchestrator.config import configuration, yaml_reader
+from orchestrator.config import configuration
 from orchestrator.feature_file import reader
+from orchestrator.feature_file.document import Unreadable, decode
+from orchestrator.feature_file.yaml_reader import YamlDocument
 from orchestrator.model import errors, identifiers, words
 from orchestrator.model.task import Priority
 
@@ -141,8 +143,8 @@ def _read(file: str) -> list[dict[str, Any]]:
         except OSError as error:
             raise errors.BadTask(source=source, cause=error.strerror or str(error)) from None
     try:
-        document = yaml_reader.YamlDocument(yaml_reader.decode(data, settings.limits), settings.limits)
-    except yaml_reader.Unreadable as error:
+        document = YamlDocument(decode(data, settings.limits), settings.limits)
+    except Unreadable as error:
         raise errors.BadTask(source=source, cause=error.mistake.message) from None
     if document.mistakes:
         raise errors.BadTask(source=source, cause=document.mistakes[0].message)

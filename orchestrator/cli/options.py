@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from orchestrator.config.settings import Settings
-from orchestrator.config.yaml_reader import quoted
 from orchestrator.feature_file import reader
+from orchestrator.feature_file.document import quoted
 from orchestrator.model import errors, identifiers
 from orchestrator.model.feature import Feature, Strategy
 

@@ -16,7 +16,7 @@ from orchestrator.config import agent_mapping, private, spelling
 from orchestrator.config.folder import ENV_PREFIX, FILE, check_private, find_file, find_folder
 from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
-from orchestrator.config.yaml_reader import FOR_ANCHORS, load_yaml
+from orchestrator.config.yaml_loader import FOR_ANCHORS, load_yaml
 from orchestrator.model import errors, words
 
 MOST_SHOWN = 100

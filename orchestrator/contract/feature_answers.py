@@ -10,8 +10,6 @@ from pydantic import Field
 from orchestrator.contract.answer import After, Answer, LeftOut, Moment, Need, Specialist
 from orchestrator.contract.plan_answers import RouteGroup
 
-# Features
-
 
 class TaskLine(Answer):
     """Where a task stands, in short."""

@@ -8,8 +8,6 @@ from pydantic import Field, JsonValue
 
 from orchestrator.contract.answer import Action, After, Answer, LeftOut
 
-# This machine
-
 
 class SpecialistLine(Answer):
     """A specialist, and what is known of him."""

@@ -9,8 +9,6 @@ from pydantic import Field
 
 from orchestrator.contract.answer import After, Answer, LeftOut, Specialist
 
-# One task
-
 
 class RouteGroup(Answer):
     """Tasks that one specialist gets for one reason."""

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.contract import (
-    answer,
-    feature_answers,
-)
+from orchestrator.contract import answer, feature_answers
 from orchestrator.contract.compact import moment
 from orchestrator.model import flows
 from orchestrator.model.outcome import Completed, Outcome

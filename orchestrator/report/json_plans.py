@@ -6,11 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from orchestrator.contract import (
-    answer,
-    machine_answers,
-    plan_answers,
-)
+from orchestrator.contract import answer, machine_answers, plan_answers
 from orchestrator.model.plan import Plan, Route
 from orchestrator.planning import routing
 from orchestrator.planning.limits import Limit

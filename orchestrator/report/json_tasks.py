@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.contract import (
-    answer,
-    task_answers,
-)
+from orchestrator.contract import answer, task_answers
 from orchestrator.contract.compact import moment
 from orchestrator.model.event import Event
 from orchestrator.model.outcome import Completed, Outcome

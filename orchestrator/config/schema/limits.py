@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import (
-    Field,
-    field_validator,
-)
+from pydantic import Field, field_validator
 
 from orchestrator.config.schema.section import Section
 from orchestrator.model.fields import Whole

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import (
-    Field,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from orchestrator.config import urls
 from orchestrator.config.schema.section import PASS_ENV, Section, Variable

@@ -5,10 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Literal
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from orchestrator.config.schema.section import Section
 from orchestrator.model.fields import Number, Seconds, Whole

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pydantic import (
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from orchestrator.config import spelling
 from orchestrator.config.schema.section import PASS_ENV, PYTHON_PATTERN, Section, Variable

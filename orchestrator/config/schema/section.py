@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    StringConstraints,
-)
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 PYTHON_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from orchestrator.config.schema.section import Section
 from orchestrator.model import flows
