@@ -19,7 +19,7 @@ from orchestrator.model.feature import Feature
 from orchestrator.model.plan import Plan, Route
 from orchestrator.model.task import TaskStatus
 from orchestrator.planning import planner, routing
-from orchestrator.report import drawing, json_page, json_plans, picture
+from orchestrator.report import graphviz, json_page, json_plans, mermaid, picture, svg
 from orchestrator.report.picture import Picture
 from orchestrator.report.plan_text import plan_lines
 from orchestrator.report.routes import route_lines, share_lines
@@ -128,17 +128,17 @@ def graph(
     feature, states = _find(name)
     kind = format or _kind(file)
     asked, keep = _picture(feature, states, around, depth, critical=critical, batches=batches)
-    fold = drawing.fitted if kind is Format.MERMAID else picture.folded
+    fold = mermaid.fitted if kind is Format.MERMAID else picture.folded
     found = asked if whole else fold(asked, keep=keep)
-    text = {Format.MERMAID: drawing.mermaid, Format.DOT: drawing.dot, Format.SVG: drawing.svg}[kind](found)
+    text = {Format.MERMAID: mermaid.mermaid, Format.DOT: graphviz.dot, Format.SVG: svg.svg}[kind](found)
     for note in found.notes:
         output.tell(f"{note}.")
     if found is not asked:
         output.tell("--around TASK draws a part of it, and --all draws all.")
     if kind is Format.MERMAID and (
-        len(found.arrows) > picture.MOST_ARROWS or len(text) > drawing.MERMAID_TEXT
+        len(found.arrows) > picture.MOST_ARROWS or len(text) > mermaid.LONGEST_TEXT
     ):
-        limits = f"{picture.MOST_ARROWS} arrows and {drawing.MERMAID_TEXT:,} characters"
+        limits = f"{picture.MOST_ARROWS} arrows and {mermaid.LONGEST_TEXT:,} characters"
         has = f"{len(found.arrows):,} and {len(text):,}"
         output.tell(f"Mermaid draws at most {limits}; this has {has}. Raise its maxEdges and maxTextSize.")
     if file:

@@ -122,7 +122,8 @@ def _correction(kind: str, message: str, path: KeyPath, value: Any, written: str
         case "dict_type" | "mapping_type":
             return "write a mapping, such as {name: value}" + (", or remove the key" if value is None else "")
         case "invalid-json-value":
-            return f"is {kind_of_value(value)}, which JSON does not know; write {_in_quotes(value, written)} with quotes"
+            text = _in_quotes(value, written)
+            return f"is {kind_of_value(value)}, which JSON does not know; write {text} with quotes"
         case "bool_parsing" | "bool_type":
             return "write true or false"
         case _ if kind.startswith(("int_", "float_", "greater_", "less_", "finite")):
