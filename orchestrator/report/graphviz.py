@@ -14,6 +14,7 @@ def dot(found: Picture) -> str:
 
     Example:
         >>> from orchestrator import Feature, Task
+        >>> from orchestrator.report import picture
         >>> login = Feature(title="Login", tasks=[Task(id="T1"), Task(id="T2", depends_on=["T1"])])
         >>> print(dot(picture.whole(login, [["T1"], ["T2"]])), end="")
         digraph "Login" {
