@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.cli.snapshot import Reader, gate_outcomes
 from orchestrator.contract import needs
 from orchestrator.contract.answer import Need
-from orchestrator.contract.feature_answers import Decision, FeatureAnswer, Standstill
+from orchestrator.contract.feature_answers import DecisionAnswer, FeatureAnswer, Standstill
 from orchestrator.model import flows, identifiers
 from orchestrator.model.outcome import Outcome
 from orchestrator.model.progress import Progress, TaskState
@@ -123,12 +123,12 @@ def standstill(handle: Handle, progress: Progress) -> Standstill | None:
     return next_steps.standstill(progress, handle.states()) if progress.stopped else None
 
 
-def decision(client: Client, handle: Handle, message: str, tasks: Sequence[str]) -> Decision:
+def decision(client: Client, handle: Handle, message: str, tasks: Sequence[str]) -> DecisionAnswer:
     """What was decided, with the tasks that it was about and where they stand now."""
     progress = handle.progress()
     shown = [task for task in tasks if not identifiers.is_gates(task)][: json_page.LIMIT]
     states = [client.store.state(handle.id, task) for task in shown]
-    return Decision(
+    return DecisionAnswer(
         feature=handle.id,
         status=str(progress.status),
         message=message,

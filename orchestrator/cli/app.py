@@ -31,7 +31,7 @@ from orchestrator.cli import (
     waiting,
 )
 from orchestrator.cli.asked import JSON_ASKED
-from orchestrator.contract import catalogue
+from orchestrator.contract import error_codes
 from orchestrator.model import errors
 from orchestrator.model.sanitizer import as_line
 
@@ -85,7 +85,7 @@ class Commands(TyperGroup):
         except Usage as error:
             context = getattr(error, "ctx", None)
             name = context.info_name if context is not None and context.parent is not None else ""
-            output.answer(catalogue.usage(error.format_message(), name or ""))
+            output.answer(error_codes.usage(error.format_message(), name or ""))
             sys.exit(error.exit_code)
 
 

@@ -14,7 +14,7 @@ from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.snapshot import Reader
 from orchestrator.contract import needs
 from orchestrator.contract.answer import Need
-from orchestrator.contract.feature_answers import Features
+from orchestrator.contract.feature_answers import FeaturesAnswer
 from orchestrator.model import errors, words
 from orchestrator.model.plan import Route
 from orchestrator.model.progress import Progress, TaskState, Unreadable, running_longest
@@ -77,12 +77,12 @@ def progress(feature_id: options.FeatureId, *, asked: Asked) -> None:
     with connection.client(looks=True) as client:
         found = connection.find(client, feature_id).progress()
     if asked.as_json:
-        asked.answer(json_features.standing_of(found))
+        asked.answer(json_features.feature_progress(found))
     else:
         output.say(feature_text.short_line(found))
 
 
-def _features(client: Client, asked: Asked) -> Features:
+def _features(client: Client, asked: Asked) -> FeaturesAnswer:
     part, left, cursor = json_page.page(
         client.overview(active=True), asked.limit, asked.after, lambda one: one.id
     )
@@ -95,7 +95,7 @@ def _features(client: Client, asked: Asked) -> Features:
                     one, client.feature(one.id).unsettled(), specialists=client.settings.specialists
                 )
         lines.append(json_features.feature_line(one, found[: asked.limit]))
-    return Features(features=tuple(lines), left_out=json_page.left_out(features=left), after=cursor)
+    return FeaturesAnswer(features=tuple(lines), left_out=json_page.left_out(features=left), after=cursor)
 
 
 def _list(client: Client) -> None:

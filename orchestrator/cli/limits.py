@@ -10,7 +10,7 @@ from rich.table import Table
 
 from orchestrator.cli import connection, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract.machine_answers import Limits
+from orchestrator.contract.machine_answers import LimitsAnswer
 from orchestrator.model import durations
 from orchestrator.model.words import count, some
 from orchestrator.planning.limits import Limit
@@ -48,7 +48,7 @@ def change(
     with connection.client() as client:
         limit = client.set_limit(name, amount)
     if asked.as_json:
-        asked.answer(Limits(limits=(json_plans.limit_line(limit),)))
+        asked.answer(LimitsAnswer(limits=(json_plans.limit_line(limit),)))
         return
     output.say(f"{limit.title}: {'no limit' if amount == 'none' else limit.amount}.")
 
@@ -66,7 +66,7 @@ def _show(found: Sequence[Limit], asked: Asked) -> None:
     if asked.as_json:
         part, left, cursor = json_page.page(found, asked.limit, asked.after, lambda one: one.name)
         lines = tuple(json_plans.limit_line(one) for one in part)
-        asked.answer(Limits(limits=lines, left_out=json_page.left_out(limits=left), after=cursor))
+        asked.answer(LimitsAnswer(limits=lines, left_out=json_page.left_out(limits=left), after=cursor))
     elif found:
         output.show(_table(found))
     else:

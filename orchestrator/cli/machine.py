@@ -19,7 +19,7 @@ from orchestrator.config import configuration, private
 from orchestrator.config.folder import FILE, FOLDER, find_file
 from orchestrator.config.settings import Settings
 from orchestrator.config.template import template
-from orchestrator.contract.machine_answers import FindingLine, Findings, Setting, SettingsAnswer
+from orchestrator.contract.machine_answers import DoctorAnswer, FindingLine, Setting, SettingsAnswer
 from orchestrator.model import errors
 from orchestrator.report import json_page
 
@@ -99,7 +99,7 @@ def doctor(*, asked: Asked) -> None:
             FindingLine(finding=one.name, level=one.level, text=one.text, remedy=one.remedy) for one in part
         ]
         left_out = json_page.left_out(findings=left)
-        asked.answer(Findings(findings=tuple(lines), left_out=left_out, after=cursor))
+        asked.answer(DoctorAnswer(findings=tuple(lines), left_out=left_out, after=cursor))
     else:
         _show_findings(findings)
     if any(finding.level is Level.PROBLEM for finding in findings):

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from orchestrator.config.settings import Settings
-from orchestrator.contract import catalogue, compact
+from orchestrator.contract import compact, error_codes
 from orchestrator.contract.answer import Answer
 from orchestrator.model import errors
 from orchestrator.specialists.text import as_text
@@ -61,7 +61,7 @@ def answer(found: Answer, fields: str | None = None) -> None:
 def fail(error: errors.OrchestratorError, *, as_json: bool) -> None:
     """Write an error: its message to standard error, or with --json its facts to standard output."""
     if as_json:
-        answer(catalogue.of(error))
+        answer(error_codes.of(error))
         return
     if sys.stderr.isatty():
         console(sys.stderr).print(Text("error:", style="bold red"), end=" ")

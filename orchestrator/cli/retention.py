@@ -9,7 +9,7 @@ import typer
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import configuration
-from orchestrator.contract.machine_answers import Forgotten
+from orchestrator.contract.machine_answers import PruneAnswer
 from orchestrator.model import durations, words
 from orchestrator.report import json_page
 
@@ -49,7 +49,7 @@ def prune(
         features, folders = client.prune(age, dry_run=dry_run)
     if asked.as_json:
         asked.answer(
-            Forgotten(
+            PruneAnswer(
                 features=tuple(features[:MOST]),
                 folders=tuple(str(path) for path in folders[:MOST]),
                 dry_run=dry_run,
@@ -72,6 +72,6 @@ def forget(feature_id: options.FeatureId, *, asked: Asked) -> None:
     with connection.client() as client:
         client.forget(feature_id)
     if asked.as_json:
-        asked.answer(Forgotten(features=(feature_id,)))
+        asked.answer(PruneAnswer(features=(feature_id,)))
     else:
         output.say(f"{feature_id} is forgotten.")

@@ -12,7 +12,7 @@ import typer
 
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract.task_answers import Events
+from orchestrator.contract.task_answers import EventsAnswer
 from orchestrator.model import words
 from orchestrator.model.event import Event
 from orchestrator.report import json_page, json_tasks
@@ -83,12 +83,12 @@ def answer(
     last: int | None = None,
     limit: int | None = None,
     gone: int = 0,
-) -> Events:
+) -> EventsAnswer:
     """Some events, how many more there are, and where they go on."""
     limit = limit or last or SHOWN
     events = list(deque(found, last) if last else itertools.islice(found, limit))
     left = 0 if last else sum(1 for _ in found)
-    return Events(
+    return EventsAnswer(
         feature=feature_id,
         events=tuple(json_tasks.event_line(event) for event in events[-limit:]),
         gone=gone,

@@ -12,7 +12,7 @@ from orchestrator.cli import answers, connection, options, output, story
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import configuration
 from orchestrator.contract import compact
-from orchestrator.contract.machine_answers import SpecialistLine, Specialists
+from orchestrator.contract.machine_answers import SpecialistLine, SpecialistsAnswer
 from orchestrator.contract.task_answers import TaskAnswer
 from orchestrator.model import durations
 from orchestrator.model.task import TaskStatus
@@ -163,7 +163,7 @@ def specialists(*, asked: Asked) -> None:
     """List the specialists: what each is for, and the tags that route to it."""
     settings = configuration.load()
     part, left, cursor = json_page.page(list(settings.specialists), asked.limit, asked.after, str)
-    found = Specialists(
+    found = SpecialistsAnswer(
         specialists=tuple(_line(name, settings) for name in part),
         left_out=json_page.left_out(specialists=left),
         after=cursor,

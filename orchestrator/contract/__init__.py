@@ -1,7 +1,7 @@
 """What commands answer to programs: the shapes of JSON, their schemas, and the codes of errors.
 
 Pure: values in, values out. `answers` lists the answers by command, `report.json_*` fills them from what is stored,
-`compact` writes them, `catalogue` lists the errors, and `schemas` describes it all as JSON Schema.
+`compact` writes them, `error_codes` lists the errors, and `schemas` describes it all as JSON Schema.
 """
 
 from __future__ import annotations

@@ -10,42 +10,47 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.contract.answer import Answer
-from orchestrator.contract.feature_answers import Decision, FeatureAnswer, Features, Standing
-from orchestrator.contract.machine_answers import (
-    Codes,
-    ErrorAnswer,
-    Findings,
-    Forgotten,
-    Limits,
-    SettingsAnswer,
-    Specialists,
+from orchestrator.contract.feature_answers import (
+    DecisionAnswer,
+    FeatureAnswer,
+    FeaturesAnswer,
+    ProgressAnswer,
 )
-from orchestrator.contract.plan_answers import Planned, Recommended, Routes
-from orchestrator.contract.task_answers import Events, Explained, TaskAnswer
+from orchestrator.contract.machine_answers import (
+    CodesAnswer,
+    DoctorAnswer,
+    ErrorAnswer,
+    LimitsAnswer,
+    PruneAnswer,
+    SettingsAnswer,
+    SpecialistsAnswer,
+)
+from orchestrator.contract.plan_answers import PlanAnswer, RecommendAnswer, RoutesAnswer
+from orchestrator.contract.task_answers import EventsAnswer, ExplainAnswer, TaskAnswer
 
 ANSWERS: Mapping[str, type[Answer]] = {
-    "plan": Planned,
-    "route": Routes,
-    "recommend": Recommended,
+    "plan": PlanAnswer,
+    "route": RoutesAnswer,
+    "recommend": RecommendAnswer,
     "run": FeatureAnswer,
     "enqueue": FeatureAnswer,
     "watch": FeatureAnswer,
     "wait": FeatureAnswer,
     "status": FeatureAnswer,
-    "features": Features,
-    "progress": Standing,
-    "explain": Explained,
+    "features": FeaturesAnswer,
+    "progress": ProgressAnswer,
+    "explain": ExplainAnswer,
     "task": TaskAnswer,
-    "events": Events,
-    "decision": Decision,
-    "specialists": Specialists,
-    "limits": Limits,
-    "doctor": Findings,
+    "events": EventsAnswer,
+    "decision": DecisionAnswer,
+    "specialists": SpecialistsAnswer,
+    "limits": LimitsAnswer,
+    "doctor": DoctorAnswer,
     "config": SettingsAnswer,
-    "prune": Forgotten,
-    "forget": Forgotten,
+    "prune": PruneAnswer,
+    "forget": PruneAnswer,
     "error": ErrorAnswer,
-    "codes": Codes,
+    "codes": CodesAnswer,
 }
 """The shape of each answer, by the name that `orchestrator schema NAME` takes."""
 

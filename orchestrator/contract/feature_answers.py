@@ -53,7 +53,7 @@ class FeatureLine(Answer):
     needs: tuple[Need, ...] = ()
 
 
-class Features(Answer):
+class FeaturesAnswer(Answer):
     """Of `status` without an id: the features."""
 
     features: tuple[FeatureLine, ...] = ()
@@ -130,7 +130,7 @@ class Standstill(Answer):
     names: tuple[str, ...] = Field(default=(), description="of these, some")
 
 
-class Standing(Answer):
+class ProgressAnswer(Answer):
     """Of `progress`: how far a feature is."""
 
     rare: ClassVar = frozenset({"feature", "batch", "batches", "in_flight"})
@@ -146,7 +146,7 @@ class Standing(Answer):
     stopped: int = 0
 
 
-class Decision(Answer):
+class DecisionAnswer(Answer):
     """Of each command by which a person decides something: the tasks it was about, and where they stand now."""
 
     feature: str

@@ -22,7 +22,7 @@ class SpecialistLine(Answer):
     default: bool = False
 
 
-class Specialists(Answer):
+class SpecialistsAnswer(Answer):
     """Of `specialists`: who there is."""
 
     specialists: tuple[SpecialistLine, ...] = ()
@@ -50,7 +50,7 @@ class LimitLine(Answer):
     holders: tuple[Holder, ...] = ()
 
 
-class Limits(Answer):
+class LimitsAnswer(Answer):
     """Of `limits`: what holds over all features."""
 
     limits: tuple[LimitLine, ...] = ()
@@ -67,7 +67,7 @@ class FindingLine(Answer):
     remedy: str = ""
 
 
-class Findings(Answer):
+class DoctorAnswer(Answer):
     """Of `doctor`: what was checked."""
 
     findings: tuple[FindingLine, ...] = ()
@@ -93,7 +93,7 @@ class SettingsAnswer(Answer):
     after: After = ""
 
 
-class Forgotten(Answer):
+class PruneAnswer(Answer):
     """Of `prune` and `forget`: what went, or would go."""
 
     features: tuple[str, ...] = ()
@@ -126,7 +126,7 @@ class Code(Answer):
     message: str = Field(description="with the names of its facts in braces")
 
 
-class Codes(Answer):
+class CodesAnswer(Answer):
     """Of `schema codes`: every code there is."""
 
     codes: tuple[Code, ...] = ()

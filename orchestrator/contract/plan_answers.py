@@ -28,7 +28,7 @@ class RouteGroup(Answer):
     suggestions: tuple[str, ...] = Field(default=(), description="tags that would have routed them")
 
 
-class Recommended(Answer):
+class RecommendAnswer(Answer):
     """Of `recommend`: who gets one task, and why."""
 
     specialist: Specialist | None = Field(default=None, description="absent: nobody yet")
@@ -44,7 +44,7 @@ class Recommended(Answer):
     near: tuple[str, ...] = Field(default=(), description="mapped tags that are spelt much like the task's")
 
 
-class Routes(Answer):
+class RoutesAnswer(Answer):
     """Of `route`: who gets each task, and why."""
 
     routes: tuple[RouteGroup, ...] = ()
@@ -82,7 +82,7 @@ class Blocking(Answer):
     blocks: int
 
 
-class Planned(Answer):
+class PlanAnswer(Answer):
     """Of `plan`: what would run when, and who would do it."""
 
     rare: ClassVar = frozenset({"requested", "critical_seconds", "expected_batched", "expected_dataflow"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.contract import VERSION, catalogue
+from orchestrator.contract import VERSION, error_codes
 from orchestrator.contract.answers import ANSWERS, DECISIONS
 from orchestrator.model import errors
 
@@ -36,7 +36,7 @@ def everything() -> dict[str, Any]:
     return {
         "version": VERSION,
         "schemas": {name: schema(name) for name in ANSWERS},
-        "codes": [code.model_dump() for code in catalogue.codes().codes],
+        "codes": [code.model_dump() for code in error_codes.codes().codes],
     }
 
 

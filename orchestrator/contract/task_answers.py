@@ -11,7 +11,7 @@ from orchestrator.contract.answer import After, Answer, LeftOut, Moment, Need, S
 from orchestrator.contract.plan_answers import RouteGroup
 
 
-class Before(Answer):
+class EarlierRuns(Answer):
     """How long a task took in earlier features of the same title, by the same specialist."""
 
     times: int = Field(description="that it was completed")
@@ -19,7 +19,7 @@ class Before(Answer):
     p90: float = Field(description="seconds that 9 of 10 attempts took at most")
 
 
-class Explained(Answer):
+class ExplainAnswer(Answer):
     """Of `explain`: why a task stands where it stands."""
 
     feature: str
@@ -29,7 +29,7 @@ class Explained(Answer):
     phase: str = ""
     answer: str
     details: tuple[str, ...] = ()
-    before: Before | None = None
+    before: EarlierRuns | None = None
     needs: tuple[Need, ...] = ()
     next: tuple[str, ...] = Field(default=(), description="commands that help and are no action of a need")
     route: RouteGroup | None = None
@@ -74,7 +74,7 @@ class EventLine(Answer):
     expected: float | None = Field(default=None, description="seconds that it was expected to take")
 
 
-class Events(Answer):
+class EventsAnswer(Answer):
     """Of `events`: what happened, oldest first."""
 
     feature: str
@@ -84,7 +84,7 @@ class Events(Answer):
     after: After = ""
 
 
-class Brief(Answer):
+class TaskSpec(Answer):
     """What a task was asked to do."""
 
     description: str = ""
@@ -117,7 +117,7 @@ class TaskAnswer(Answer):
     percent: float | None = None
     note: str = ""
     said: str = ""
-    brief: Brief | None = Field(default=None, description="--part brief")
+    brief: TaskSpec | None = Field(default=None, description="--part brief")
     outcome: OutcomeAnswer | None = Field(default=None, description="--part outcome")
     log: str = Field(default="", description="--part log: the end of the last attempt's output")
     events: tuple[EventLine, ...] = Field(default=(), description="--part events")

@@ -136,9 +136,9 @@ def feature_line(
     )
 
 
-def standing_of(progress: Progress) -> feature_answers.Standing:
+def feature_progress(progress: Progress) -> feature_answers.ProgressAnswer:
     """How far a feature is."""
-    return feature_answers.Standing(
+    return feature_answers.ProgressAnswer(
         feature=progress.id,
         status=str(progress.status),
         batch=progress.batch,

@@ -20,11 +20,11 @@ def route_groups(routes: Mapping[str, Route], limit: int = LIMIT) -> tuple[plan_
     return tuple(route_group(route, tasks, limit) for route, tasks in routing.grouped(routes))
 
 
-def routes(found: Mapping[str, Route], limit: int = LIMIT, after: str = "") -> plan_answers.Routes:
+def routes(found: Mapping[str, Route], limit: int = LIMIT, after: str = "") -> plan_answers.RoutesAnswer:
     """Who gets each task, and why; `after` is the number of the last group of the part before."""
     groups = list(enumerate(route_groups(found, limit), 1))
     part, left, cursor = page(groups, limit, after, lambda numbered: str(numbered[0]))
-    return plan_answers.Routes(
+    return plan_answers.RoutesAnswer(
         routes=tuple(group for _, group in part), left_out=left_out(routes=left), after=cursor
     )
 
@@ -52,11 +52,11 @@ def route_group(route: Route, tasks: Sequence[str] = (), limit: int = LIMIT) -> 
 
 def recommended(
     route: Route, domains: Mapping[str, str], near: Sequence[str] = ()
-) -> plan_answers.Recommended:
+) -> plan_answers.RecommendAnswer:
     """Who gets one task. Where no tag matches, also which tags would (see `routing.domains`, `routing.near`)."""
     is_matched = route.rule not in ("default", "nobody")
     group = route_group(route)
-    return plan_answers.Recommended(
+    return plan_answers.RecommendAnswer(
         specialist=group.specialist,
         queue=group.queue,
         model_tier=group.model_tier,
@@ -69,12 +69,12 @@ def recommended(
 
 def plan(
     planned: Plan, routes: Mapping[str, Route], limit: int = LIMIT, after: str = ""
-) -> plan_answers.Planned:
+) -> plan_answers.PlanAnswer:
     """What would run when, and who would do it."""
     batches, left, cursor = page(planned.batches, limit, after, lambda batch: str(batch.number))
     groups = route_groups(routes, limit)
     path, known = planned.critical_path, planned.known
-    return plan_answers.Planned(
+    return plan_answers.PlanAnswer(
         title=planned.feature.title,
         strategy=planned.strategy,
         requested=planned.requested,

@@ -18,9 +18,9 @@ from orchestrator.report.json_plans import route_group
 
 def explained(
     found: Explanation, needs: Sequence[answer.Need], route: Route | None, before: Sketch | None = None
-) -> task_answers.Explained:
+) -> task_answers.ExplainAnswer:
     """Why a task stands where it stands. What it waits for that somebody has to do stands in the needs."""
-    return task_answers.Explained(
+    return task_answers.ExplainAnswer(
         feature=found.feature,
         task=found.task,
         title="" if found.title == found.task else found.title,
@@ -28,7 +28,7 @@ def explained(
         phase=found.phase,
         answer=found.answer,
         details=tuple(line for line in found.details if not line.startswith(TOLD_APART)),
-        before=task_answers.Before(**before._asdict()) if before else None,
+        before=task_answers.EarlierRuns(**before._asdict()) if before else None,
         needs=tuple(needs[:LIMIT]),
         next=_others(found.next, needs),
         route=route_group(route) if route else None,
@@ -96,9 +96,9 @@ IMPLIED: Mapping[str, tuple[str, ...]] = {
 """The status that an event leads to as a rule."""
 
 
-def brief(task: Task) -> task_answers.Brief:
+def brief(task: Task) -> task_answers.TaskSpec:
     """What a task was asked to do."""
-    return task_answers.Brief(
+    return task_answers.TaskSpec(
         **{
             name: getattr(task, name)
             for name in (

@@ -16,7 +16,7 @@ from orchestrator import Feature, cli, plan
 from orchestrator.cli import story
 from orchestrator.config.folder import FILE, FOLDER
 from orchestrator.config.settings import Settings
-from orchestrator.contract import answers, catalogue, feature_answers, schemas
+from orchestrator.contract import answers, error_codes, feature_answers, schemas
 from orchestrator.contract.compact import select
 from orchestrator.model import errors
 from orchestrator.model.event import Event
@@ -197,8 +197,8 @@ def test_answers_are_as_their_schemas_say(store: Store, ask: Callable[..., Any])
         assert answers.ANSWERS[command].model_validate(answer), command
         known = schemas.schema(command)
         assert set(known.get("required", [])) <= set(answer) <= set(known["properties"]), command
-    assert feature_answers.Features.model_validate(ask("status", "--fields", "all"))
-    assert feature_answers.Decision.model_validate(ask("retry", run.id, "T0"))
+    assert feature_answers.FeaturesAnswer.model_validate(ask("status", "--fields", "all"))
+    assert feature_answers.DecisionAnswer.model_validate(ask("retry", run.id, "T0"))
 
 
 def test_the_page_of_schemas_and_codes_is_as_the_code_has_them() -> None:
@@ -379,7 +379,7 @@ def test_a_command_that_is_typed_wrongly_is_an_object_too(
     code, out = type_(*typed, "--json")
     assert code == 2
     answer = json.loads(out)
-    assert answer["code"] == catalogue.USAGE
+    assert answer["code"] == error_codes.USAGE
     assert answer["message"]
     assert answer["actions"][0]["command"].endswith("--help")
 
@@ -430,7 +430,7 @@ def test_each_error_has_a_code_of_its_own_and_names_commands_that_there_are() ->
     from orchestrator.cli.app import PANELS
 
     commands = {function.__name__.replace("_", "-") for panel in PANELS.values() for function in panel}
-    found = catalogue.codes().codes
+    found = error_codes.codes().codes
     assert len({code.code for code in found}) == len(found) > 50
     for code in found:
         for command in re.findall(r"`orchestrator ([a-z-]+)", code.message):

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from orchestrator.contract import needs
 from orchestrator.contract.answer import Action, Argument
-from orchestrator.contract.machine_answers import Code, Codes, ErrorAnswer
+from orchestrator.contract.machine_answers import Code, CodesAnswer, ErrorAnswer
 from orchestrator.model import errors
 
 USAGE = "wrong-usage"
@@ -45,14 +45,14 @@ def kinds() -> Iterator[type[errors.OrchestratorError]]:
             yield kind
 
 
-def codes() -> Codes:
-    """The catalogue of codes."""
+def codes() -> CodesAnswer:
+    """The error_codes of codes."""
     found = [
         Code(code=code(kind), exit_code=kind.exit_code, message=inspect.cleandoc(kind.__doc__ or ""))
         for kind in kinds()
     ]
     usage = Code(code=USAGE, exit_code=2, message="{message}")
-    return Codes(codes=tuple(sorted([*found, usage], key=lambda one: one.code)))
+    return CodesAnswer(codes=tuple(sorted([*found, usage], key=lambda one: one.code)))
 
 
 def of(error: errors.OrchestratorError) -> ErrorAnswer:
