@@ -11,11 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli import output
+from orchestrator.cli.app import JSON_ASKED
 from orchestrator.contract.answer import Answer
 from orchestrator.report import json_page
-
-JSON_ASKED = "orchestrator.json"
-"""Where the context keeps that --json was given, for errors."""
 
 
 def _remember(ctx: typer.Context, value: bool) -> bool:

@@ -18,7 +18,7 @@ from orchestrator.report import json_page, json_plans
 
 HOLDERS_SHOWN = 4
 
-app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode="rich")
 
 
 @app.callback()

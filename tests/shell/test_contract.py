@@ -257,9 +257,9 @@ def test_a_list_is_cut_and_goes_on_where_it_ended(store: Store, ask: Callable[..
 
 
 def test_each_command_that_answers_takes_the_same_options() -> None:
-    from orchestrator.cli.app import PANELS
+    from orchestrator.cli.commands import PANELS
 
-    commands = {command.__name__.replace("_", "-"): command for panel in PANELS.values() for command in panel}
+    commands = {entry.name: entry.load() for entries in PANELS.values() for entry in entries}
     for name in commands.keys() & {*answers.ANSWERS, *answers.DECISIONS}:
         assert {"as_json", "fields"} <= set(inspect.signature(commands[name]).parameters), name
     for name in ("status", "plan", "route", "task", "specialists", "doctor", "config", "events"):
@@ -410,11 +410,12 @@ def test_a_cursor_that_is_none_is_a_mistake_of_whoever_asks(store: Store, type_:
 
 
 def test_the_schema_of_a_decision_goes_by_the_name_of_its_command_too() -> None:
-    from orchestrator.cli.app import PANELS
+    from orchestrator.cli.commands import PANELS
 
-    modules = ("orchestrator.cli.decisions", "orchestrator.cli.growing")
-    commands = {command for panel in PANELS.values() for command in panel if command.__module__ in modules}
-    assert {command.__name__.replace("_", "-") for command in commands} == set(answers.DECISIONS)
+    entries = [entry for panel in PANELS.values() for entry in panel]
+    assert {entry.name for entry in entries if entry.module in ("decisions", "growing")} == set(
+        answers.DECISIONS
+    )
     assert schemas.schema("retry") == schemas.schema("decision")
 
 
@@ -427,14 +428,14 @@ def test_what_a_task_cannot_do_now_is_refused_with_what_it_can(store: Store, ask
 
 
 def test_each_error_has_a_code_of_its_own_and_names_commands_that_there_are() -> None:
-    from orchestrator.cli.app import PANELS
+    from orchestrator.cli.commands import PANELS
 
-    commands = {function.__name__.replace("_", "-") for panel in PANELS.values() for function in panel}
+    commands = {entry.name for entries in PANELS.values() for entry in entries}
     found = error_codes.codes().codes
     assert len({code.code for code in found}) == len(found) > 50
     for code in found:
         for command in re.findall(r"`orchestrator ([a-z-]+)", code.message):
-            assert command in commands | {"limits"}, code.code
+            assert command in commands, code.code
 
 
 # Wait
