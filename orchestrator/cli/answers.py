@@ -18,7 +18,8 @@ from orchestrator.report import json_features, json_page, next_steps, status_tex
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.client.client import Client, Handle
+    from orchestrator.client.client import Client
+    from orchestrator.client.handle import Handle
 
 INTEREST = (
     "failed", "blocked", "in-review", "unassigned", "on-hold", "deferred", "running", "testing", "changes-requested",

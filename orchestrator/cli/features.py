@@ -31,7 +31,8 @@ from orchestrator.state import workers
 from orchestrator.state.workers import Worker
 
 if TYPE_CHECKING:
-    from orchestrator.client.client import Client, Handle
+    from orchestrator.client.client import Client
+    from orchestrator.client.handle import Handle
 
 
 NEEDS_SHOWN = 20

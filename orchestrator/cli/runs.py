@@ -19,7 +19,8 @@ from orchestrator.report import json_features, json_plans, next_steps, status_te
 
 if TYPE_CHECKING:
     from orchestrator.cli.workforce import Workforce
-    from orchestrator.client.client import Client, Handle
+    from orchestrator.client.client import Client
+    from orchestrator.client.handle import Handle
 
 REPORTED = 10
 """So many stopped tasks are reported in full, and so many other decisions."""

@@ -385,9 +385,8 @@ class Shell:
 
     def _is_cancelled(self, run: Run) -> bool:
         attempt = (run.feature_id, run.task.id, run.attempt)
-        with connections.translated(self.store.url):
-            (answer,) = self.store.renew([attempt], lease=self.settings.recovery.lease, delivery=run.delivery)
-            return answer == "cancelled" or (answer == "lost" and not self._regain(run))
+        (answer,) = self.store.renew([attempt], lease=self.settings.recovery.lease, delivery=run.delivery)
+        return answer == "cancelled" or (answer == "lost" and not self._regain(run))
 
 
 @dataclass(frozen=True)

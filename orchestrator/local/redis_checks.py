@@ -12,7 +12,7 @@ import redis
 from orchestrator.config.settings import Settings
 from orchestrator.model import errors, words
 from orchestrator.model.finding import Finding, ok, problem, unreadable, warning
-from orchestrator.state import advisories, embedded, overwritten, refusals, rights, schema
+from orchestrator.state import advisories, overwritten, redis_binary, refusals, rights, schema
 from orchestrator.state.durability import _eviction, _persistence, ask
 from orchestrator.state.keys import Keys
 from orchestrator.state.reader import Records
@@ -140,10 +140,10 @@ def _replication(info: Mapping[str, Any], settings: Settings) -> Iterator[Findin
 def check_binary(settings: Settings) -> Finding:
     """Whether a redis-server is there to be started, and new enough."""
     try:
-        binary = embedded.find_binary(settings.redis_server)
+        binary = redis_binary.find(settings.redis_server)
     except errors.NoRedisServer as error:
         return from_error("redis", error)
-    version = embedded.version_of(binary)
+    version = redis_binary.version_of(binary)
     text = f"none runs here yet; the first command starts {binary} ({_dotted(version)})"
     return ok("redis", text) if version >= OLDEST_REDIS else _too_old(text)
 

@@ -74,7 +74,7 @@ def readable(feature_id: str) -> Iterator[None]:
     except redis.ResponseError as error:
         if refusals.code(error) not in ("", "WRONGTYPE"):  # it is about the server, and not about the feature
             raise
-        raise errors.UnreadableFeature(feature=feature_id, cause=words.one_line(str(error))) from error
+        raise errors.UnreadableFeature(feature=feature_id, cause=refusals.said(error)) from error
     except NONSENSE as error:
         cause = f"{type(error).__name__}: {words.one_line(str(error))}"
         raise errors.UnreadableFeature(feature=feature_id, cause=cause) from error
@@ -127,7 +127,7 @@ class Records:
         try:
             return run(guard, *calls) if run else scripts.run(self.client, guard, *calls)
         except redis.ResponseError as error:
-            refused = _REFUSED.search(str(error))
+            refused = _REFUSED.search(refusals.said(error))
             if refused is None:
                 raise
             met = int(refused["schema"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.client.client import Handle
+from orchestrator.client.handle import Handle
 from orchestrator.model.feature import Feature, FeatureStatus
 from orchestrator.model.outcome import Failed, FailureCause
 from orchestrator.model.task import TaskStatus

@@ -24,7 +24,7 @@ from orchestrator.config import configuration
 from orchestrator.config.folder import ENV_PREFIX, FILE, FOLDER
 from orchestrator.config.settings import Settings
 from orchestrator.model.lifecycle import Launch
-from orchestrator.state import connections, embedded
+from orchestrator.state import connections, redis_binary
 from tests import sentinels
 from tests.chaos import work
 from tests.chaos.load import Errand
@@ -195,7 +195,7 @@ class Cluster:
         }
         self.server = subprocess.Popen(
             [
-                embedded.find_binary(),
+                redis_binary.find(),
                 *(word for name, value in options.items() for word in (f"--{name}", value)),
             ],
             stdin=subprocess.DEVNULL,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from random import Random
 
-from orchestrator.client.client import Client, Handle
+from orchestrator.client.client import Client
+from orchestrator.client.handle import Handle
 from orchestrator.model import errors
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import WORKING

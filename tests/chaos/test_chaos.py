@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.model import errors
-from orchestrator.state import embedded, scripts
+from orchestrator.state import redis_binary, scripts
 from tests.chaos import checker
 from tests.chaos import run as runs
 from tests.chaos.history import History
@@ -63,7 +63,7 @@ def test_a_slot_that_a_persons_word_gives_away_too_early_is_found(monkeypatch: p
 def a_run(weather: Weather) -> History:
     """A run under this weather, where there is a Redis to run."""
     try:
-        embedded.find_binary()
+        redis_binary.find()
     except errors.NoRedisServer as error:
         pytest.skip(str(error))
     # Not tmp_path: a socket lies in it, whose path has room for a hundred bytes.

@@ -314,7 +314,7 @@ def test_what_is_mounted_there_stays(
         assert not logs.exists()
         assert is_safe(target)
         assert stat.S_IMODE(target.stat().st_mode) == 0o755
-        assert f"{work} is not removed altogether: another file system is mounted at" in caplog.text
+        assert f"{work} could not be removed completely: another file system is mounted at" in caplog.text
     finally:
         subprocess.run(["umount", target], check=True)
 
@@ -354,7 +354,7 @@ def test_what_cannot_be_removed_is_told_and_keeps_its_mark(
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", refuse)
         folders.remove(settings, store, [logs])
-    assert f"{logs} is not removed altogether: Operation not permitted" in caplog.text
+    assert f"{logs} could not be removed completely: Operation not permitted" in caplog.text
     assert folders.orphans(settings, store, -1.0, most=1) == [logs]
 
     folders.remove(settings, store, [logs])

@@ -17,7 +17,9 @@ from celery.result import allow_join_result
 from hypothesis import HealthCheck, given
 
 import orchestrator
-from orchestrator.client.client import NAMED, Client, Handle, make_id
+from orchestrator.client.checks import NAMED
+from orchestrator.client.client import Client, make_id
+from orchestrator.client.handle import Handle
 from orchestrator.config.schema.limits import Limits
 from orchestrator.config.schema.operation import Trust
 from orchestrator.config.schema.servers import RedisSettings
@@ -77,7 +79,7 @@ def runs(id: str, *depends_on: str, **fields: Any) -> Any:
 
 def work(handle: Handle, name: str, outcome: Outcome | None = None) -> None:
     """As a worker does."""
-    store, outcome = handle._client.store, outcome or Completed(result={"rows": 3})
+    store, outcome = handle.store, outcome or Completed(result={"rows": 3})
     attempt = store.state(handle.id, name).attempt
     who = "implementation-specialist"
     assert store.start(handle.id, name, attempt, specialist=who, worker="w1", lease=60).code == "started"
@@ -295,7 +297,7 @@ def test_enqueue_leaves_no_connection_open(settings: Settings, server: redis.Red
         orchestrator.enqueue(a_feature(id=handle.id), settings=settings)
     assert are_closed(server, before)
     assert handle.progress().total == 2
-    handle._client.close()
+    handle.store.client.close()
     assert are_closed(server, before)
 
 
@@ -315,7 +317,7 @@ def test_enqueue_works_from_within_a_celery_task(settings: Settings, server: red
     def release() -> str:
         handle = orchestrator.enqueue(a_feature(), settings=settings)
         assert handle.progress().in_flight == 1
-        handle._client.close()
+        handle.store.client.close()
         return handle.id
 
     # When it runs, and enqueues

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.client.client import Client, Handle
+from orchestrator.client.client import Client
+from orchestrator.client.handle import Handle
 from orchestrator.config.folder import FILE, FOLDER
 from orchestrator.config.schema.operation import Recovery
 from orchestrator.model import errors
@@ -54,7 +55,7 @@ def wait_for_a_watcher(server: KilledRedis) -> None:
 def complete(handle: Handle) -> None:
     for name in ("T1", "T2"):
         work(handle, name)
-        handle._client.store.cascade(handle.id)
+        handle.store.cascade(handle.id)
 
 
 # --- from Python ----------------------------------------------------------------------------------------

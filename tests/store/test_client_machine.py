@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orchestrator.client.client import Client, Handle
+from orchestrator.client.client import Client
+from orchestrator.client.handle import Handle
 from orchestrator.config.schema.operation import Trust
 from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.schema.specialists import SpecialistSettings

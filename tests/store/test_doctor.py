@@ -19,7 +19,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.local import doctor, machine_checks, redis_checks
 from orchestrator.model import errors
 from orchestrator.model.finding import Finding, Level
-from orchestrator.state import embedded, schema
+from orchestrator.state import embedded, redis_binary, schema
 from orchestrator.state.durability import _persistence
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
@@ -85,7 +85,7 @@ def test_a_server_as_it_should_be_is_well(url: str, binary: str) -> None:
     redis = findings["redis"]
     assert redis.level is Level.OK
     product = "Valkey" if "valkey" in name_of(binary) else "Redis"
-    assert redis.text == f"{url} answers ({product} {'.'.join(map(str, embedded.version_of(binary)))})"
+    assert redis.text == f"{url} answers ({product} {'.'.join(map(str, redis_binary.version_of(binary)))})"
     for name in ("eviction", "persistence", "clock", "broker"):
         assert findings[name].level is Level.OK, name
 
@@ -119,7 +119,7 @@ def test_what_may_not_be_read_is_a_warning(url: str) -> None:
     # Given a user that may use the data, but not ask about the server
     client_of(url).config_set("appendonly", "no")
     allowed = limited(url, "+@all -config")
-    assert found(settings_for(allowed))["persistence"].text == "could not read it: CONFIG GET was refused"
+    assert found(settings_for(allowed))["persistence"].text == "cannot tell: CONFIG GET was refused"
 
     # And one that may ask nothing at all
     findings = found(settings_for(limited(url, "-info -time")))

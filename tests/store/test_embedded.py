@@ -21,7 +21,7 @@ from orchestrator.config.folder import FOLDER
 from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.model import errors
-from orchestrator.state import embedded
+from orchestrator.state import embedded, redis_binary
 from tests.redis_server import client_of, find_binaries, name_of, serve
 from tests.waiting import wait_until
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.real
 # Uses the server of the working folder, says so, and goes on until its input ends.
 USER = """
 import sys
-from orchestrator.state import embedded
+from orchestrator.state import embedded, redis_binary
 from orchestrator.config.settings import Settings
 print(embedded.connect(Settings()), flush=True)
 sys.stdin.read()
@@ -358,8 +358,10 @@ def test_a_folder_with_a_long_path_has_its_socket_in_a_private_folder_elsewhere(
 def test_an_older_redis_does_not_start_empty_over_newer_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_version = sorted(find_binaries(), key=embedded.version_of)
-    if not by_version or not embedded.version_of(by_version[0]) < (7,) <= embedded.version_of(by_version[-1]):
+    by_version = sorted(find_binaries(), key=redis_binary.version_of)
+    if not by_version or not redis_binary.version_of(by_version[0]) < (7,) <= redis_binary.version_of(
+        by_version[-1]
+    ):
         pytest.skip("needs a Redis before 7 and one after")
 
     with serve(tmp_path, by_version[-1]):

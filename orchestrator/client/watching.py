@@ -1,0 +1,82 @@
+"""Wait for a feature, or for its events, and outlast an outage of Redis meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+from orchestrator.model import errors
+from orchestrator.model.event import Event
+from orchestrator.model.progress import Progress
+from orchestrator.state import outage
+from orchestrator.state.store import Store
+
+WATCH_SECONDS = 1.0
+"""How long one wait for events lasts. An event ends it at once."""
+
+LOOK_SECONDS = 0.02
+"""Between two looks of `wait` at the progress, however many events come."""
+
+R = TypeVar("R")
+
+
+def follow(store: Store, feature_id: str, after: str, longest_outage: float) -> Iterator[Event]:
+    """The events after an id ("-": from the oldest), and those to come, until the feature is settled.
+
+    Raises:
+        RedisUnreachable: Redis was away for longer than `longest_outage`.
+    """
+    ask = _patience(feature_id, longest_outage, None)
+    while True:
+        is_settled = ask(
+            partial(store.progress, feature_id)
+        ).is_settled  # read first, so that no event is missed
+        block = None if is_settled else WATCH_SECONDS
+        events = ask(partial(store.events, feature_id, after, block=block))
+        yield from events
+        if events:
+            after = events[-1].id
+        elif is_settled:
+            return
+
+
+def wait(store: Store, feature_id: str, timeout: float | None, longest_outage: float) -> Progress:
+    """Wait until a feature is settled.
+
+    Raises:
+        WaitTimeout: It is not settled after `timeout` seconds.
+        RedisUnreachable: Redis is away then, or was away for longer than `longest_outage`.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    ask = _patience(feature_id, longest_outage, deadline)
+    after = "$"
+    while not (progress := ask(partial(store.progress, feature_id))).is_settled:
+        left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
+        if left <= 0:
+            raise errors.WaitTimeout(
+                feature=feature_id,
+                seconds=timeout,
+                status=progress.status,
+                progress=f"{progress.completed} of {progress.total} tasks complete",
+            )
+        events = ask(partial(store.events, feature_id, after, block=left))
+        if events:
+            after = events[-1].id
+            time.sleep(LOOK_SECONDS)  # so that a stream of events costs a few looks, not one each
+    return progress
+
+
+def _patience(
+    feature_id: str, longest_outage: float, deadline: float | None
+) -> Callable[[Callable[[], R]], R]:
+    """Asks Redis, and outlasts an outage: until `deadline` at the latest, a moment of `time.monotonic`."""
+
+    def ask(read: Callable[[], R]) -> R:
+        longest = longest_outage
+        if deadline is not None:
+            longest = max(0.0, min(longest, deadline - time.monotonic()))
+        return outage.outlast(read, f"the wait for {feature_id}", longest=longest, retry=outage.WATCHING)
+
+    return ask
