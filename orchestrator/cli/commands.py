@@ -36,7 +36,8 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
         Entry(
             "recommend",
             "advice",
-            "Say which specialist gets one task, and why: who does an enqueued task, or who would do one with these tags.",
+            "Say which specialist gets one task, and why: who does an enqueued task, or who would do "
+            "one with these tags.",
         ),
         Entry(
             "graph", "plans", "Draw the dependency graph; of an enqueued feature, with where its tasks stand."

@@ -163,12 +163,14 @@ def _processes(client: Client, progress: Progress) -> int:
 
 def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -> dict[str, float]:
     """Seconds since each task wrote to its log, of those whose log is on this machine."""
-    from orchestrator.engine.tasks import Files
+    if not states:
+        return {}
+    from orchestrator.state import tails
 
     ages = {}
     for state in states:
         with contextlib.suppress(OSError):
-            log = Files(client.settings, feature_id, state.id, state.attempt).log
+            log = tails.log_file(client.settings, feature_id, state.id, state.attempt)
             if log.stat().st_size:
                 ages[state.id] = max(0.0, time.time() - log.stat().st_mtime)
     return ages

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from orchestrator.model.fields import Model
 
@@ -16,6 +16,8 @@ After = Annotated[str, Field(description="what --after takes to go on from here"
 
 class Answer(Model):
     """An object of an answer."""
+
+    model_config = ConfigDict(defer_build=True)  # a command fills one of them, and starts sooner
 
     rare: ClassVar[frozenset[str]] = frozenset()
     """Fields that are only there where --fields asks for them."""
