@@ -58,7 +58,7 @@ bench: $(READY)  ## measure it beside plain Celery; writes benchmarks/results (s
 	$(BIN)/python -m benchmarks
 
 chaos: $(READY)  ## kill workers and Redis under a load, and check that nothing is lost (SEED=1 MINUTES=10)
-	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)
+	$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)
 
 fuzz: $(READY)  ## feed junk to whatever reads messages, state, remote control and settings (SEED=1 MINUTES=10)
 	$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)

@@ -35,8 +35,8 @@ from orchestrator.model import errors
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
 from tests import hostile
-from tests.shell.test_consumer import Bench
-from tests.store import factories
+from tests.engine.test_consumer import Bench
+from tests.state import factories
 
 JUNK: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, 0.5, float("nan"), float("-inf"), "", " ", "0", "-1", "null",

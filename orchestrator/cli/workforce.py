@@ -62,7 +62,7 @@ def pinged(app: App) -> dict[str, list[Worker]]:
         warnings.simplefilter("ignore", DuplicateNodenameWarning)
         answers = app.control.inspect(timeout=ANSWER_SECONDS).active_queues() or {}
     return workers.by_queue(
-        Worker(id=name, name=name, queues=tuple(queues.readable(taken)))
+        Worker(id=name, name=name, queues=tuple(queues.display_names(taken)))
         for name, taken in sorted(answers.items())
     )
 

@@ -157,7 +157,7 @@ class Client:
         )
         from orchestrator.engine import tracing
 
-        code, feature_id = tracing.published(self.app, feature_id, lambda trace: store(trace=trace))
+        code, feature_id = tracing.publish_enqueue(self.app, feature_id, lambda trace: store(trace=trace))
         if code == "enqueued":
             self.dispatcher.send(lifecycle.follow_up(self.store.cascade(feature_id)))
         else:

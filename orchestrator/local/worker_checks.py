@@ -85,7 +85,7 @@ def check_workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
     yield from _hindrances(present)
     for text in fingerprint.outdated(settings, present).values():
         yield warning("worker settings", text, fingerprint.REMEDY)
-    served = {name for found in answers.values() for name in queues.readable(found)}
+    served = {name for found in answers.values() for name in queues.display_names(found)}
     served |= {queue for worker in present for queue in worker.queues}
     missing = sorted({settings.queue(name) for name in settings.specialists} - served)
     if missing:

@@ -1,6 +1,6 @@
 """The end of the log of each running attempt, kept in Redis, so that other machines can follow it.
 
-The worker's heartbeat looks at the logs of its attempts in each round. It reads the end of each log that has grown,
+The worker's maintenance looks at the logs of its attempts in each round. It reads the end of each log that has grown,
 hides the secrets in it, and writes it to Redis: at most once a second, of a bounded size, and not at all for a silent
 attempt. It reads files rather than streams, so commands and Python are alike, in every pool.
 """

@@ -26,7 +26,7 @@ class Thread(threading.Thread):
         stopped: Ends it when set.
 
     Example:
-        thread = Thread(self._run, "waker", self.stopped)
+        thread = Thread(self._run, "timer", self.stopped)
         thread.start()
     """
 

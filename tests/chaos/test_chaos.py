@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from chaos import checker
+from chaos import run as runs
+from chaos.history import History
+from chaos.report import report
+from chaos.run import Weather, run
 from orchestrator.model import errors
 from orchestrator.state import redis_binary, scripts
-from tests.chaos import checker
-from tests.chaos import run as runs
-from tests.chaos.history import History
-from tests.chaos.report import report
-from tests.chaos.run import Weather, run
 
 pytestmark = pytest.mark.real
 

@@ -33,10 +33,10 @@ from orchestrator.state.keys import Keys
 from orchestrator.state.retention import Cleaner
 from orchestrator.state.store import Store
 from orchestrator.state.tails import Tails, log_file, read
-from tests.core import factories
-from tests.core.factories import task
+from tests.model import factories
+from tests.model.factories import task
 from tests.redis_server import find_binaries
-from tests.store.factories import launched
+from tests.state.factories import launched
 
 SECRET = "what nobody else may read or lose\n"
 ANOTHER_USER = 12_345
@@ -396,10 +396,10 @@ from orchestrator.model.task import Task
 from orchestrator.config.schema.limits import Limits
 from orchestrator.specialists.command import CommandRunner
 from orchestrator.specialists.context import Context, FeatureHead
-from orchestrator.engine.tasks import Files
+from orchestrator.engine.attempt_files import AttemptFiles
 settings = configuration.load()
 with embedded.Server(settings.folder), processes._output(settings.folder / "logs" / "worker.log"):
-    files = Files(settings, "f1", "T1", 1)
+    files = AttemptFiles(settings, "f1", "T1", 1)
     context = Context(task=Task(id="T1"), feature=FeatureHead(id="f1", title="F"), attempt=1, specialist="s",
         title="S", workdir=files.workdir, log_file=files.log)
     CommandRunner(("echo", "done"), Limits(), project=Path.cwd()).perform(context)
