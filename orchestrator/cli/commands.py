@@ -191,7 +191,15 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
 }
 """Every command, under the heading of the help that lists it."""
 
-_ENTRIES = {entry.name: (panel, entry) for panel, entries in PANELS.items() for entry in entries}
+
+def entries() -> Iterator[tuple[str, Entry]]:
+    """Every command with its heading, in the order of the help."""
+    for panel, commands in PANELS.items():
+        for entry in commands:
+            yield panel, entry
+
+
+_ENTRIES = {entry.name: (panel, entry) for panel, entry in entries()}
 
 
 class Commands(Mapping[str, Any]):

@@ -16,7 +16,7 @@ from orchestrator.config import private
 from orchestrator.model import errors, words
 from orchestrator.model.flows import WORKING
 from orchestrator.model.progress import TaskState
-from orchestrator.specialists.text import as_text
+from orchestrator.model.sanitizer import as_text
 
 if TYPE_CHECKING:
     from orchestrator.client.client import Client

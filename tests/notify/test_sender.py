@@ -468,7 +468,7 @@ def test_the_log_gets_a_warning_for_trouble_and_a_line_of_information_else(
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "WARNING",
-            "[login-1] Login: T3: work failed, failed (timeout) Next: orchestrator retry login-1 T3",
+            "[login-1] Login: T3: failed (timeout) Next: orchestrator retry login-1 T3",
         ),
         ("INFO", "[login-1] Login: batch 1 started (2 tasks)"),
     ]
