@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 SEED ?=
 MINUTES ?= 2
 
-.PHONY: help run test bounds check audit wheel format schemas bench chaos fuzz clean
+.PHONY: help run test nightly bounds check audit wheel format schemas bench chaos fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ run: $(READY)  ## run examples/self_check.yaml, a real feature, through real wor
 
 test: $(READY)  ## run all the tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+nightly: $(READY)  ## run what takes long: the store on each Redis and on fakeredis, all interleavings, chaos, fuzz (MINUTES=10)
+	EVERYWHERE=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/state tests/notify tests/local tests/client
+	$(BIN)/python -m tests.state.interleavings
+	$(MAKE) chaos fuzz
 
 bounds: $(READY)  ## run the tests marked so with the lowest versions allowed and the newest, on each Python here
 	$(BIN)/python -m tests.bounds

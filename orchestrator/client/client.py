@@ -18,6 +18,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.feature_file import reader
 from orchestrator.model import errors, lifecycle
 from orchestrator.model.feature import Feature
+from orchestrator.model.garbage import collector_paused
 from orchestrator.model.plan import Plan, Route
 from orchestrator.model.progress import Progress, Unreadable
 from orchestrator.planning import limits, planner, repetition, routing
@@ -99,6 +100,7 @@ class Client:
             learned = self.store.learned(feature, routing.route(feature, self.settings))
         return planner.plan(feature, self.settings.parallelism.max_parallel_tasks, learned=learned)
 
+    @collector_paused()
     def enqueue(
         self,
         feature: Feature,

@@ -17,7 +17,10 @@ WATCH_SECONDS = 1.0
 """How long one wait for events lasts. An event ends it at once."""
 
 LOOK_SECONDS = 0.02
-"""Between two looks of `wait` at the progress, however many events come."""
+"""Between two looks of `wait` at the progress, while many tasks are left and many events come."""
+
+FEW_LEFT = 20
+"""With so few tasks left, `wait` looks at the progress after each event, for it may be the last one."""
 
 R = TypeVar("R")
 
@@ -51,7 +54,7 @@ def wait(store: Store, feature_id: str, timeout: float | None, longest_outage: f
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     ask = _patience(feature_id, longest_outage, deadline)
-    after = "$"
+    after = ask(partial(store.last_event, feature_id))  # read first, so that no event is missed
     while not (progress := ask(partial(store.progress, feature_id))).is_settled:
         left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
         if left <= 0:
@@ -61,10 +64,12 @@ def wait(store: Store, feature_id: str, timeout: float | None, longest_outage: f
                 status=progress.status,
                 progress=f"{progress.completed} of {progress.total} tasks complete",
             )
+        looked = time.monotonic()
         events = ask(partial(store.events, feature_id, after, block=left))
         if events:
             after = events[-1].id
-            time.sleep(LOOK_SECONDS)  # so that a stream of events costs a few looks, not one each
+            if progress.total - progress.resolved > FEW_LEFT:
+                time.sleep(max(0.0, looked + LOOK_SECONDS - time.monotonic()))
     return progress
 
 

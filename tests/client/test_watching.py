@@ -6,17 +6,20 @@ import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
+from orchestrator.client import watching
 from orchestrator.client.client import Client
 from orchestrator.client.handle import Handle
 from orchestrator.config.folder import FILE, FOLDER
 from orchestrator.config.schema.operation import Recovery
 from orchestrator.model import errors
 from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.progress import Progress
 from tests.cli.test_cli_live import PATIENCE, Project, ended, on_terminal, until
 from tests.client.test_client import a_feature, settings_on, work
 from tests.redis_server import KilledRedis, client_of, find_binaries, killable
@@ -98,6 +101,46 @@ def test_a_wait_without_a_timeout_ends_when_an_outage_has_lasted_too_long(server
         server.kill()
         with pytest.raises(errors.RedisUnreachable):
             handle.wait()
+
+
+@pytest.mark.parametrize(("left", "rests"), [(1_000, 3), (watching.FEW_LEFT, 0)])
+def test_a_wait_rests_between_its_looks_only_while_many_tasks_are_left(
+    monkeypatch: pytest.MonkeyPatch, left: int, rests: int
+) -> None:
+    # Given a feature that has an event at each look, and is settled at the fourth
+    looks = iter([False, False, False, True])
+    store: Any = SimpleNamespace(
+        progress=lambda _: SimpleNamespace(is_settled=next(looks), total=1_000, resolved=1_000 - left),
+        events=lambda *_, **__: [SimpleNamespace(id="1-1")],
+        last_event=lambda _: "-",
+    )
+    rested: list[float] = []
+    monkeypatch.setattr("orchestrator.client.watching.time.sleep", rested.append)
+
+    watching.wait(store, "auth", None, longest_outage=1)
+
+    assert len(rested) == rests
+
+
+def test_a_wait_sees_an_end_that_comes_before_it_listens(
+    handle: Handle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a feature that is completed just after the wait has seen that it is not
+    progress, has_ended = handle.store.progress, False
+
+    def end_after_the_first_look(feature_id: str) -> Progress:
+        nonlocal has_ended
+        found = progress(feature_id)
+        if not has_ended:
+            has_ended = True
+            complete(handle)
+        return found
+
+    monkeypatch.setattr(handle.store, "progress", end_after_the_first_look)
+    # When nothing more happens, then the wait ends nevertheless, and without the timeout of a read
+    monkeypatch.setattr(watching, "WATCH_SECONDS", PATIENCE)
+
+    assert handle.wait(PATIENCE / 2).status is FeatureStatus.COMPLETED
 
 
 # --- on the command line --------------------------------------------------------------------------------
