@@ -36,7 +36,7 @@ def titles(client: Client) -> Mapping[str, str]:
 def find_needs(
     client: Client, handle: Handle, progress: Progress, states: Sequence[TaskState] | None = None
 ) -> list[Need]:
-    """What a feature waits for, with what is known of each task that stopped.
+    """The needs of a feature, with the cause and output of each task that stopped.
 
     Args:
         client: Whose settings and store are used.
@@ -120,12 +120,12 @@ def concluded(client: Client, handle: Handle, **more: Any) -> FeatureAnswer:
 
 
 def standstill(handle: Handle, progress: Progress) -> Standstill | None:
-    """What stands still behind a batch in which something has stopped."""
+    """The tasks that stand still because a task of the open batch has stopped."""
     return next_steps.standstill(progress, handle.states()) if progress.stopped else None
 
 
 def decision(client: Client, handle: Handle, message: str, tasks: Sequence[str]) -> DecisionAnswer:
-    """What was decided, with the tasks that it was about and where they stand now."""
+    """The answer to a decision: its tasks, and their status now."""
     progress = handle.progress()
     shown = [task for task in tasks if not identifiers.is_gates(task)][: json_page.LIMIT]
     states = [client.store.state(handle.id, task) for task in shown]

@@ -1,4 +1,4 @@
-"""What every command that reports takes: --json and --fields; of lists also --limit and --after."""
+"""The options of every command that reports: --json and --fields; of lists also --limit and --after."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class Entry(NamedTuple):
     """A command as the help lists it.
 
     Args:
-        name: What people type.
+        name: As people type it.
         module: The module of `orchestrator.cli` that has it: as a function of that name, or as a group called `app`.
         summary: The first sentences of its own help. They stand here too, so that listing imports no command.
     """
@@ -58,7 +58,7 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
             "runs",
             "Watch an enqueued feature to its end. On the private Redis it brings a worker, where none runs.",
         ),
-        Entry("wait", "waiting", "Wait for a feature, for a bounded time, and say where it stands."),
+        Entry("wait", "waiting", "Wait for a feature, at most for a given time, and say where it stands."),
     ),
     "See": (
         Entry("status", "features", "Show where features stand, or one feature with its batches and tasks."),
@@ -81,7 +81,7 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
         ),
     ),
     "Answer what stopped": (
-        Entry("retry", "decisions", "Run what failed again. What is completed is never run again."),
+        Entry("retry", "decisions", "Run failed tasks again. Completed tasks never run again."),
         Entry("unblock", "decisions", "Run a blocked task again, because its obstacle is gone."),
         Entry(
             "skip", "decisions", "Do without a task: it counts as resolved, and what depends on it may run."
@@ -98,7 +98,7 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
         Entry("advance", "decisions", "Move a task on by hand, as if its work had been done elsewhere."),
     ),
     "Hold and give up": (
-        Entry("hold", "decisions", "Put a task on hold; if it runs, its work is ended."),
+        Entry("hold", "decisions", "Put a task on hold. If it runs, its work is stopped."),
         Entry(
             "block",
             "decisions",

@@ -114,7 +114,7 @@ def _list(client: Client) -> None:
 
 
 def _show_needs(client: Client, features: Sequence[Progress]) -> None:
-    """What waits for a person, over all features, with the command that answers it."""
+    """The needs of all features, each with the command that answers it."""
     waiting = [progress for progress in features if progress.status in views.WAITING or progress.is_overdue]
     for progress in waiting[:NEEDS_SHOWN]:
         with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature):

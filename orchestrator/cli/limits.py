@@ -44,7 +44,7 @@ def change(
     *,
     asked: Asked,
 ) -> None:
-    """Change a limit at once, until the configuration says otherwise. What runs goes on to its end."""
+    """Change a limit at once, until the configuration changes it again. Running tasks go on to their end."""
     with connection.client() as client:
         limit = client.set_limit(name, amount)
     if asked.as_json:

@@ -1,4 +1,4 @@
-"""What commands write. Text from outside is made inert: no markup, no control characters."""
+"""The output of commands. Text from outside is made inert: no markup, no control characters."""
 
 from __future__ import annotations
 

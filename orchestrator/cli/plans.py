@@ -26,7 +26,7 @@ from orchestrator.report.routes import route_lines, share_lines
 
 
 class Format(StrEnum):
-    """What a graph is written as."""
+    """The formats of a graph."""
 
     MERMAID = "mermaid"
     DOT = "dot"

@@ -1,4 +1,4 @@
-"""What is over, and may be forgotten."""
+"""prune, forget: delete features that are over."""
 
 from __future__ import annotations
 

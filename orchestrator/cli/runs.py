@@ -197,7 +197,7 @@ def _tell_end(progress: Progress, stopped: Sequence[Need]) -> None:
 
 
 def _tell_what_next(progress: Progress, others: Sequence[Need]) -> None:
-    """What else waits for a person, and what to type for the feature as a whole."""
+    """The other needs, and the commands for the feature as a whole."""
     if progress.stopped and not progress.status.is_over:
         output.say(f"\nThen: orchestrator watch {progress.id}")
     for need in others[:REPORTED]:

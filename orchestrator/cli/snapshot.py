@@ -25,7 +25,7 @@ NEIGHBOURS = 3
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is known of a feature.
+    """The state of a feature at one moment.
 
     Args:
         progress: Its counters.
@@ -34,7 +34,7 @@ class Snapshot:
         said: What the last attempt of a task left to say, by the task's id.
         gates: How the gates of the feature ended, by their names, where they have run.
         is_whole: Nothing was left out.
-        notice: Something that whoever watches should know.
+        notice: A warning for people who watch.
     """
 
     progress: Progress
@@ -51,12 +51,12 @@ class Snapshot:
 
     @property
     def standstill(self) -> Standstill | None:
-        """What stands still, where all tasks are known."""
+        """The tasks that stand still, if all tasks are known."""
         return next_steps.standstill(self.progress, self.states) if self.is_whole else None
 
 
 class Reader:
-    """Takes snapshots of one feature. What cannot change any more is read once."""
+    """Takes snapshots of one feature. Parts that cannot change any more are read once."""
 
     def __init__(self, client: Client, handle: Handle, *, whole: bool = False) -> None:
         self.client = client

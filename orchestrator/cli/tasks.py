@@ -32,7 +32,7 @@ LONGEST = 2_000
 
 
 class Part(StrEnum):
-    """What is known of a task, in parts."""
+    """The parts of a task's report."""
 
     BRIEF = "brief"
     OUTCOME = "outcome"

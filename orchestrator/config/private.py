@@ -116,7 +116,7 @@ def open_file(file: Path | str, flags: int, within: int | None = None) -> int:
 
 
 def open_to_read(file: Path | str, within: int | None = None) -> int:
-    """Open a file that is to be read, whoever it belongs to; its number.
+    """Open a file to be read, of any owner; its number.
 
     Raises:
         NotOurs: It is a link, or no ordinary file.

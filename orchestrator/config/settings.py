@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     specialist_routing: SpecialistRouting = SpecialistRouting()
     specialists: Mapping[str, SpecialistSettings] = Field(
         default_factory=dict,
-        description="Who does the work. What is set here is laid over the four that ship.",
+        description="Who does the work. These settings are laid over the four specialists that ship.",
     )
     tiers: Mapping[str, Tier] = Field(
         default_factory=lambda: dict(SHIPPED_TIERS),
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     status_validation: StatusValidation = StatusValidation()
     quality_gates: QualityGates = QualityGates()
     error_handling: ErrorHandling = ErrorHandling()
-    notifications: tuple[Notification, ...] = Field(default=(), description="Who is told of what.")
+    notifications: tuple[Notification, ...] = Field(default=(), description="Which events are sent where.")
     trust: Trust = Trust()
     logging: Logging = Logging()
     imports: tuple[str, ...] = Field(default=(), description="Python modules that workers import at start")
@@ -92,7 +92,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # What the file says arrives as the arguments, so the environment goes before them.
+        # The file's settings arrive as arguments, so the environment goes before them.
         return _spelt_as_usual(env_settings), _spelt_as_usual(init_settings)
 
     @model_validator(mode="before")
@@ -207,7 +207,7 @@ class Settings(BaseSettings):
 
     @property
     def starts(self) -> str:
-        """What the folder's own file makes a command import or start, in a few words; "" where that is nothing."""
+        """What the folder's own file makes a command import or start, in a few words; "" if nothing."""
         if not self._is_of_the_folder:
             return ""
         named = [f"starts {self.redis_server}"] if self.redis_server and self.is_embedded else []
@@ -228,7 +228,7 @@ class Settings(BaseSettings):
 
     @property
     def takes_canvases(self) -> bool:
-        """Whether workers take up what `Plan.canvas()` sends: whoever can send a message could send one like it."""
+        """Whether workers accept messages of `Plan.canvas()`: anyone who can send messages could forge one."""
         allowed = self.trust.canvas
         return self.broker.signing is not None if allowed is None else allowed
 

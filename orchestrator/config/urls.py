@@ -1,4 +1,4 @@
-"""URLs of servers: read once, by the settings. What is wrong with one is named by its part, never by its text."""
+"""URLs of servers: read once, by the settings. A mistake is named by the part of the URL, never by its text."""
 
 from __future__ import annotations
 

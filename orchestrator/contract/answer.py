@@ -1,4 +1,4 @@
-"""What all answers share: their base class, and the values that appear in several of them."""
+"""The base class of all answers, and the values that appear in several of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Specialist(Answer):
 
 
 class Argument(Answer):
-    """What an action takes."""
+    """A value that an action takes."""
 
     type: Literal["string", "integer"] = Field(description="of its value")
     choices: tuple[str, ...] = Field(default=(), description="its values, where it has only these")
@@ -42,7 +42,7 @@ class Argument(Answer):
 
 
 class Action(Answer):
-    """What a person or a program may do about something."""
+    """A command that a person or a program may run about something."""
 
     action: str = Field(description="the command, such as retry")
     task: str = ""
@@ -57,7 +57,7 @@ NeedKind = Literal[
 
 
 class Need(Answer):
-    """What a feature waits for that somebody has to do."""
+    """Something that a person or a program has to do before a feature can go on."""
 
     need: NeedKind
     task: str = Field(default="", description="the task; absent where it is the feature that waits")

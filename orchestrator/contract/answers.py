@@ -1,7 +1,7 @@
-"""What each command answers with --json.
+"""The answer of each command with --json.
 
 The same words everywhere: a feature is `feature`, a task `task`, a specialist `{name, title}`; a moment is ISO 8601, a
-duration seconds, a count a number. What is empty, or as it always is, is left out. A list is cut to `--limit`;
+duration seconds, a count a number. Empty fields and usual values are left out. A list is cut to `--limit`;
 `left_out` counts the others, and `after` is what `--after` takes to go on.
 """
 

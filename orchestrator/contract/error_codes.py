@@ -46,7 +46,7 @@ def kinds() -> Iterator[type[errors.OrchestratorError]]:
 
 
 def codes() -> CodesAnswer:
-    """The error_codes of codes."""
+    """Every code, with its exit code and message."""
     found = [
         Code(code=code(kind), exit_code=kind.exit_code, message=inspect.cleandoc(kind.__doc__ or ""))
         for kind in kinds()

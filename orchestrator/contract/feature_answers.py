@@ -75,7 +75,8 @@ class FeatureAnswer(Answer):
     ended_by: EndedBy | None = Field(default=None, description="why `wait` returned")
     repeated: bool = Field(default=False, description="it was enqueued before, under the same key")
     fallback: tuple[RouteGroup, ...] = Field(
-        default=(), description="of `run` and `enqueue`: tasks that the default does, for no tag matches"
+        default=(),
+        description="of `run` and `enqueue`: tasks that the default specialist does, because no tag matches",
     )
     strategy: str = ""
     cap: int = 0
@@ -121,7 +122,7 @@ class GateWarning(Answer):
 
 
 class Standstill(Answer):
-    """What the open batch holds up while something in it has stopped."""
+    """Tasks of later batches that wait because a task of the open batch has stopped."""
 
     batch: int
     tasks: int = Field(description="of later batches, and not resolved")

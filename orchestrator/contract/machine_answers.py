@@ -10,15 +10,15 @@ from orchestrator.contract.answer import Action, After, Answer, LeftOut
 
 
 class SpecialistLine(Answer):
-    """A specialist, and what is known of him."""
+    """A specialist, and how it is configured."""
 
     name: str
     title: str = ""
     description: str = ""
     queue: str = Field(default="", description="where it is not the name")
     model_tier: str = ""
-    tags: tuple[str, ...] = Field(default=(), description="that route to him")
-    work: str = Field(default="", description="command, python, or absent: he does only tasks with a `run`")
+    tags: tuple[str, ...] = Field(default=(), description="that route to it")
+    work: str = Field(default="", description="command, python, or absent: it does only tasks with a `run`")
     default: bool = False
 
 
@@ -39,7 +39,7 @@ class Holder(Answer):
 
 
 class LimitLine(Answer):
-    """What there is of something, over all features."""
+    """A limit over all features: how much there is, and who holds it."""
 
     limit: str
     amount: str = ""
@@ -59,7 +59,7 @@ class LimitsAnswer(Answer):
 
 
 class FindingLine(Answer):
-    """What one check found."""
+    """The result of one check."""
 
     finding: str
     level: str

@@ -41,7 +41,7 @@ def everything() -> dict[str, Any]:
 
 
 def _bare(value: Any) -> Any:
-    """A schema as a reader needs it. What is not required may be absent, whatever pydantic says of defaults."""
+    """The schema without pydantic's titles. A field that is not required may be absent."""
     if isinstance(value, dict):
         return {
             name: _bare(inner)

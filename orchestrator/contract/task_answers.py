@@ -85,7 +85,7 @@ class EventsAnswer(Answer):
 
 
 class TaskSpec(Answer):
-    """What a task was asked to do."""
+    """The definition of a task: what it was asked to do."""
 
     description: str = ""
     tags: tuple[str, ...] = ()

@@ -28,7 +28,7 @@ def check_counts(value: Any, limits: Limits) -> None:
 
 
 def find_oversizes(feature: Any, limits: Limits) -> Iterator[Mistake]:
-    """What is larger than allowed, in a Feature or in raw data."""
+    """Everything that is larger than allowed, in a Feature or in raw data."""
     yield from _long_description(feature, (), limits)
     tasks = field(feature, "tasks")
     dependencies = 0

@@ -74,7 +74,7 @@ LISTS = {
 
 
 def _correction(kind: str, message: str, path: KeyPath, value: Any, written: str | None) -> str:
-    """What would be right, for one of pydantic's error types (docs.pydantic.dev/latest/errors/validation_errors)."""
+    """What to write instead, by pydantic's error type (docs.pydantic.dev/latest/errors/validation_errors)."""
     name = next((part for part in reversed(path) if isinstance(part, str)), "")
     field = _model(path).model_fields.get(name)
     choices = _CHOICES.get(name, ())

@@ -52,7 +52,7 @@ def refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> No
 def _alike(lines: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
     """The mistakes, with those together that say the same of the same value, such as a name that no task has.
 
-    A few that are alike stay apart, for each has its line.
+    A few that are alike stay apart, because each has its own line.
     """
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for path, line in enumerate(lines):

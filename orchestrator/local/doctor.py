@@ -83,7 +83,7 @@ def _from_redis_on(settings: Settings, server: RedisUrl) -> Iterator[Finding]:
 def _no_answer(error: redis.RedisError, url: str) -> Finding:
     told = refusals.translate(error, url)
     if isinstance(told, errors.RedisRefuses):
-        return problem("redis", f"{url} refuses what was asked of it: {told.cause}", told.remedy)
+        return problem("redis", f"{url} refuses a command: {told.cause}", told.remedy)
     return problem(
         "redis", f"{url} does not answer: {told.cause}", "Start it, or set redis.url to one that runs."
     )

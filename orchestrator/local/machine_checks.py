@@ -65,7 +65,7 @@ def check_logs(settings: Settings) -> Finding:
 
 
 def check_roots(settings: Settings) -> Iterator[Finding]:
-    """Folders of which nothing is removed, or in which others can be in the way."""
+    """Folders that retention cannot clean, or that others can write."""
     logs, work = settings.log_folder, settings.folder / "work"
     for root in (work,) if settings.logs else (logs, work):
         if root.is_symlink():
@@ -83,14 +83,14 @@ def check_roots(settings: Settings) -> Iterator[Finding]:
 
 
 def check_flower(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """What the environment makes of Flower, where it is started in it."""
+    """Whether Flower would be open to others if it were started in this environment."""
     if environment.get("FLOWER_BASIC_AUTH") or environment.get("FLOWER_AUTH"):
         return
     address = environment.get("FLOWER_ADDRESS", "127.0.0.1")
     if not flower_config.is_loopback(address):
         yield warning(
             "flower",
-            f"FLOWER_ADDRESS is {address}, and there is no password: who reaches Flower can stop workers and tasks",
+            f"FLOWER_ADDRESS is {address}, and there is no password: anyone there can stop workers and tasks",
             "Set FLOWER_BASIC_AUTH=user:password, or unset FLOWER_ADDRESS.",
         )
     if environment.get(flower_config.OPEN_API, "").lower() in flower_config.YES:

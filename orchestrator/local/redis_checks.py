@@ -66,7 +66,7 @@ def _overwritten(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
         named = [(overwritten.quoted(one.key), one) for one in found]
         yield problem(
             "keys",
-            "somebody else has written under our keys, and what needs them is passed over: "
+            "another program has written to keys of this orchestrator, and whatever needs them is skipped: "
             + "; ".join(f"{key} is a {one.found}, and should be a {one.wanted}" for key, one in named),
             f"Remove them: echo 'DEL {' '.join(key for key, _ in named)}' | redis-cli. And see who can write to this "
             "Redis.",
@@ -79,7 +79,7 @@ def _holes(name: str, product: str) -> Iterator[Finding]:
     if found:
         yield warning(
             "lua",
-            f"{product} has known holes ({', '.join(found)}): whoever may run scripts there can run programs as Redis",
+            f"{product} has known holes ({', '.join(found)}): a script there can run programs as Redis",
             f"Use {name} {mended} or newer, or a package whose distributor says that it is mended.",
         )
 

@@ -1,8 +1,8 @@
-"""What an event asks for, and what is to be done after a change.
+"""The moves that events ask for, and the commands that follow a change.
 
-Pure: an event comes in, a value goes out. What may happen is in the transition tables of `flows`. The store applies a
-move (its Lua scripts are handed the rows of the table, and hold no rules of their own), the dispatcher carries out
-commands.
+Pure: an event comes in, a value goes out. The transition tables of `flows` say which moves are allowed. The store
+applies a move (its Lua scripts get the rows of the table, and hold no rules of their own); the dispatcher carries out
+the commands.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Move:
 
     Args:
         steps: The events, one after the other.
-        wait: Seconds until the task may start again, for a move that starts it again later.
+        wait: Seconds until the task may start again, if the move starts it again.
         cause: Why, in a word.
         note: More of it, on a line.
         route: The specialist that gets the task next, where another one does.
-        counts: What the move uses up one of: "retried" (a retry) or "later" (a retry-later); "": neither.
+        counts: The counter that the move adds to: "retried", "later" (a retry-later), or "" for neither.
     """
 
     steps: tuple[Step, ...]
@@ -95,7 +95,7 @@ def at_once(flow: Flow, status: str, *events: TaskEvent) -> Move:
 
 @dataclass(frozen=True)
 class Attempts:
-    """What is known of a task's attempts when one ends.
+    """The attempts that a task has used up when one ends.
 
     Args:
         retried: Failed attempts that were tried again.
@@ -122,9 +122,9 @@ def conclude(
 
     Args:
         flow: The task's flow.
-        outcome: What the specialist returned, or the failure of a gate.
+        outcome: The outcome that the specialist returned, or the failure of a gate.
         retries: The task's retry policy.
-        attempts: What came before.
+        attempts: The attempts before this one.
         chance: A random number in [0, 1), the jitter of a wait.
         status: Where the attempt stands: in-progress, or testing where its gates were run.
         escalate_to: The specialist that a technical blocker is handed on to, once.
@@ -265,7 +265,7 @@ class _Asked(Flow):
 
 
 ASKED_OF_GATES = _Asked(GATES_FLOW.name, GATES_FLOW.statuses)
-"""What a person may ask of the gates of a feature: to run again. Nothing goes on behind gates that were put aside."""
+"""A person may ask the gates of a feature to run again, and nothing else: a feature cannot go on without its gates."""
 
 
 def refuse(
@@ -281,9 +281,9 @@ def refuse(
     Args:
         feature: The feature.
         task: Its task; "": the feature itself cannot take the event.
-        event: What it cannot take.
+        event: The event that it cannot take.
         status: Where it stands.
-        table: What each event leads to.
+        table: The status that each event leads to, from each status.
         flow: The name of the table.
     """
     allowed = [str(name) for name, arrow in table.items() if status in arrow]

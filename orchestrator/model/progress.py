@@ -129,7 +129,7 @@ class Progress(Model):
 
 
 class Unreadable(Model):
-    """A feature in a list, of which no more can be read than this."""
+    """A feature in a list that cannot be read further than this."""
 
     id: str
     title: str = ""

@@ -9,7 +9,7 @@ import re
 _SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 
 _BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
-"""What terminals or `str.splitlines` take for the end of a line, beside the line feed."""
+"""Characters that end a line for terminals or `str.splitlines`, beside the line feed."""
 
 _JOINED = "\u0620-\u064a\u066e-\u06d5\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u2190-\u2bff\ufe0f\U0001f000-\U0001faff"
 """Letters and pictures that a joiner joins or parts: Arabic, Indic, Burmese, Khmer, symbols, emoji."""

@@ -36,7 +36,7 @@ logger = logging.getLogger("orchestrator")
 BEGINNING = "0-0"
 SEEN = "@seen"
 KEPT_SECONDS = 30 * 86_400
-"""What a notification remembers is forgotten when no worker has looked at it for so long."""
+"""The memory of a notification is deleted when no worker has used it for this long."""
 
 TURN = 50
 """Events of one feature that are told before it is another one's turn."""
@@ -69,7 +69,7 @@ def open_notifiers(
 
 @dataclass(frozen=True)
 class Reading:
-    """The features of which a notification still tells: each one's last event told, and which of them go on."""
+    """The features that a notification follows: the last event sent of each, and which of them go on."""
 
     told: Mapping[str, str]
     active: frozenset[str]
@@ -128,7 +128,7 @@ class Cursors:
             try:
                 # redis-py answers with a mapping (RESP 3) or with pairs.
                 answer: Any = dict(self.store.client.xread(asked, count=1) or ())
-            except redis.ResponseError:  # something is wrong with one of them; whoever reads it learns what
+            except redis.ResponseError:  # something is wrong with one of them; reading it says what
                 answer = streams
             found.update(streams[key] for key in answer)
         return found

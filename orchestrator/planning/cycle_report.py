@@ -1,4 +1,4 @@
-"""What people read about tasks that wait for each other, and the ways out."""
+"""The error text about tasks that wait for each other, and the ways out."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def knots(graph: Graph) -> list[dict[str, list[str]]]:
     """The parts of the graph in which every task depends, through others, on every other; each a graph itself.
 
     They are the strongly connected components of more than one task (and tasks that depend on themselves),
-    found by Kosaraju's algorithm (S. R. Kosaraju; M. Sharir, 1981) without recursion. What is on a cycle is in
+    found by Kosaraju's algorithm (S. R. Kosaraju; M. Sharir, 1981) without recursion. Every cycle lies in
     a knot, and a graph without knots has an order.
 
     Example:
@@ -204,7 +204,7 @@ def breakers(cycles: Iterable[Sequence[Item]]) -> list[tuple[Item, int]]:
     broken: set[int] = set()
 
     def rank(item: Item) -> tuple[int, int, int]:
-        """What is least is chosen next: it is in most cycles that are left, or the first of them has it earlier."""
+        """The least is chosen next: the item in most of the cycles that are left, or the earlier one."""
         while alive[item] and places[item][-1][0] in broken:
             places[item].pop()
         return (-alive[item], *places[item][-1]) if alive[item] else (0, 0, 0)

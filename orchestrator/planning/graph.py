@@ -1,6 +1,6 @@
-"""What a dependency graph says: order, levels, critical path, bottlenecks.
+"""Questions to a dependency graph: order, levels, critical path, bottlenecks.
 
-A graph maps each task id to the ids it depends on, all of which are keys too. Nothing here recurses, so a line
+A graph maps each task id to the ids it depends on, and each of these is a key too. Nothing here recurses, so a line
 of 100,000 tasks is no deeper than any other graph. Where several answers are equally good, the order of the
 graph's keys decides, so the same graph always gives the same answer.
 """
@@ -125,7 +125,7 @@ def remaining(graph: Graph, ordered: Sequence[str], weights: Mapping[str, float]
 
 
 def critical_path(followers: Graph, left: Mapping[str, float]) -> list[str]:
-    """The heaviest path from a start to an end: whoever delays a task on it delays the whole.
+    """The heaviest path from a start to an end: a delay of a task on it delays the whole.
 
     Parameters:
         followers: The graph turned round, as `dependents` gives it.

@@ -26,7 +26,7 @@ def schedule(
     strategy: Strategy | None = None,
     learned: Mapping[str, float] | None = None,
 ) -> Schedule:
-    """What will run when.
+    """The schedule of a feature: which tasks run when.
 
     The launch order is: high priority first, then the longest remaining path, then the order in the feature. Within a
     batch the tasks are in launch order; in dataflow it holds over the whole feature, and the batches are for reports.
@@ -56,7 +56,7 @@ def plan(
     strategy: Strategy | None = None,
     learned: Mapping[str, float] | None = None,
 ) -> Plan:
-    """What will run when (see `schedule`), and what can be said about it beforehand: times, bottlenecks.
+    """The schedule (see `schedule`), with the times and bottlenecks that are known beforehand.
 
     Example:
         >>> login = Feature.model_validate({"title": "Login", "tasks": [{"id": "T1", "estimate": "1m"}]})
@@ -160,7 +160,7 @@ class Work:
 
     @cached_property
     def preference(self) -> dict[str, tuple[int, float]]:
-        """What is least goes first: priority, then the longest remaining path; ties stay in the feature's order."""
+        """The least goes first: by priority, then the longest remaining path; ties keep the feature's order."""
         ranks = {priority: priority.rank for priority in Priority}
         medium = Priority.MEDIUM.rank  # of a newer version's priorities nothing is known
         return {
@@ -184,7 +184,7 @@ class Work:
 
     @cached_property
     def guessed(self) -> frozenset[str]:
-        """The tasks of which nobody knows how long they take: without an estimate, and never completed before."""
+        """The tasks whose duration is unknown: without an estimate, and never completed before."""
         return frozenset(
             task.id
             for task in self.feature.tasks

@@ -152,7 +152,7 @@ def feature_progress(progress: Progress) -> feature_answers.ProgressAnswer:
 
 
 def gate_warnings(outcomes: Mapping[str, Outcome]) -> tuple[feature_answers.GateWarning, ...]:
-    """What the gates of a feature found that let it through all the same; `outcomes` are theirs, by "@stage"."""
+    """The findings of a feature's gates that did not pass and are not required; `outcomes` are by "@stage"."""
     return tuple(
         feature_answers.GateWarning(gate=gate.name, stage=gate.stage, reason=gate.reason)
         for outcome in outcomes.values()

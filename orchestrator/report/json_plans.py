@@ -70,7 +70,7 @@ def recommended(
 def plan(
     planned: Plan, routes: Mapping[str, Route], limit: int = LIMIT, after: str = ""
 ) -> plan_answers.PlanAnswer:
-    """What would run when, and who would do it."""
+    """A plan: which tasks would run when, and who would do them."""
     batches, left, cursor = page(planned.batches, limit, after, lambda batch: str(batch.number))
     groups = route_groups(routes, limit)
     path, known = planned.critical_path, planned.known

@@ -19,7 +19,7 @@ from orchestrator.report.json_plans import route_group
 def explained(
     found: Explanation, needs: Sequence[answer.Need], route: Route | None, before: Sketch | None = None
 ) -> task_answers.ExplainAnswer:
-    """Why a task stands where it stands. What it waits for that somebody has to do stands in the needs."""
+    """Why a task stands where it stands. If somebody has to act, the needs say how."""
     return task_answers.ExplainAnswer(
         feature=found.feature,
         task=found.task,
@@ -77,7 +77,7 @@ def _handed_to(event: Event) -> answer.Specialist | None:
 
 
 TOLD_WITH_WORKER = ("worker_lost", "work_handed_back")
-"""Events of which the worker is the point; of the others, `task ID TASK` names him."""
+"""Events that are about the worker. For other events, `task ID TASK` names it."""
 
 IMPLIED: Mapping[str, tuple[str, ...]] = {
     "work_started": ("in-progress",),
@@ -97,7 +97,7 @@ IMPLIED: Mapping[str, tuple[str, ...]] = {
 
 
 def brief(task: Task) -> task_answers.TaskSpec:
-    """What a task was asked to do."""
+    """The definition of a task."""
     return task_answers.TaskSpec(
         **{
             name: getattr(task, name)

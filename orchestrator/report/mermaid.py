@@ -19,7 +19,7 @@ def fitted(found: Picture, keep: Collection[str] = ()) -> Picture:
     """A picture folded so far that Mermaid draws it.
 
     Parameters:
-        keep: What is not folded.
+        keep: Tasks that are not folded.
     """
     most = picture.MOST_BOXES
     small = picture.folded(found, most, keep)
@@ -48,7 +48,7 @@ def mermaid(found: Picture) -> str:
             end
             n1 --> n2
     """
-    # The boxes have names of our own, for a task may be called "end", which Mermaid takes for a word of its own.
+    # Boxes get generated names, because a task may be called "end", which is a keyword of Mermaid.
     names = {box.id: f"n{place}" for place, box in enumerate(found.boxes, start=1)}
     lines = [f"%% {_for_mermaid(note)}" for note in found.notes] + ["flowchart LR"]
     for number, (heading, boxes) in enumerate(found.columns, start=1):

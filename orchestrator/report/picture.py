@@ -1,4 +1,4 @@
-"""What of a graph is drawn: all of a small one, and of a large one no more than can be looked at.
+"""The picture of a graph before it is drawn: all of a small graph, the folded summary of a large one.
 
 A picture has columns of boxes. A box is a task, or stands for many that are folded into it; the notes say
 what is folded. `drawing` writes pictures down.
@@ -221,7 +221,7 @@ def folded(picture: Picture, most: int = MOST_BOXES, keep: Collection[str] = ())
 
     Parameters:
         most: Boxes.
-        keep: What is drawn in any case, such as the tasks of the critical path.
+        keep: Tasks that are drawn in any case, such as those of the critical path.
     """
     long = sum(any(box.id in keep for box in boxes) for _, boxes in picture.columns)
     columns = min(most, max(MOST_COLUMNS, min(long, LONGEST_PATH)))

@@ -35,7 +35,7 @@ def progress_line(progress: Progress) -> str:
 
 
 def waiting(progress: Progress) -> list[str]:
-    """What is under way, what waits for what, and what stopped: so many tasks each.
+    """The numbers of tasks that are under way, that wait (and for what), and that stopped.
 
     Example:
         ['2 in flight', '1 in review', 'paused', '1 failed']
@@ -184,7 +184,7 @@ def _waits_for(state: TaskState, progress: Progress, now: float) -> str:
 
 
 def note(state: TaskState) -> str:
-    """What a running task says about its progress.
+    """The progress that a running task reports.
 
     Example:
         '40%, compiling'

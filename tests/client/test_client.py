@@ -379,7 +379,7 @@ def test_a_wait_ends_at_its_timeout_and_the_feature_goes_on(client: Client) -> N
     with pytest.raises(errors.WaitTimeout) as ended:
         handle.wait(timeout=0.05)
     assert str(ended.value) == (
-        "auth was not finished after 0.05 s: it is planning, 0 of 2 tasks complete. It goes on running."
+        "auth was not finished after 0.05 s: it is planning, 0 of 2 tasks complete. It continues to run."
     )
     assert not handle.progress().is_settled
 

@@ -389,7 +389,7 @@ def test_an_error_says_what_it_is_about_and_what_to_do(type_: Type) -> None:
     assert code == 2
     assert json.loads(out) == {
         "code": "no-such-feature",
-        "message": "No feature has the id unknown. `orchestrator status` lists those there are.",
+        "message": "No feature has the id unknown. `orchestrator status` lists all features.",
         "subject": {"feature": "unknown"},
         "actions": [{"action": "status", "command": "orchestrator status"}],
         "facts": {"feature": "unknown"},

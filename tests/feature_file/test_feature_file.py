@@ -385,7 +385,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines() -> None:
     ]
     assert error.count == "6 mistakes"
     assert str(error).startswith("The text is not a feature: 6 mistakes.\n  line 4, T1.estimate: ")
-    assert str(error).endswith("Nothing was stored. Mend them and try again.")
+    assert str(error).endswith("Nothing was stored. Correct them and try again.")
     assert json.loads(json.dumps(error.lines))[0] == {
         "line": 4,
         "column": None,
@@ -396,7 +396,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines() -> None:
 
 
 def test_one_mistake_is_it_not_them() -> None:
-    assert str(refusal("[]")).endswith("Nothing was stored. Mend it and try again.")
+    assert str(refusal("[]")).endswith("Nothing was stored. Correct it and try again.")
 
 
 def test_tasks_that_are_all_wrong_do_not_make_an_empty_list() -> None:

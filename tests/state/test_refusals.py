@@ -128,7 +128,7 @@ def test_a_script_that_does_not_end(serve: Enter) -> None:
                 except redis.ResponseError:
                     break
         error = refused()
-        assert "refuses what was asked of it: BUSY" in findings()["redis"].text
+        assert "refuses a command: BUSY" in findings()["redis"].text
     finally:
         server.script_kill()
         blocker.join()

@@ -10,7 +10,7 @@ from orchestrator.model.rate import MOST
 
 
 class Parallelism(Section):
-    """How much runs at once."""
+    """How many tasks run at once."""
 
     max_parallel_tasks: Whole = Field(
         default=5, ge=1, le=10_000, description="tasks of one feature that run at the same time"
@@ -18,7 +18,9 @@ class Parallelism(Section):
     max_parallel_total: Whole | None = Field(
         default=None, ge=1, le=MOST, description="tasks of all features together that run at the same time"
     )
-    auto_launch: bool = Field(default=True, description="a completed task starts what was waiting for it")
+    auto_launch: bool = Field(
+        default=True, description="when a task completes, the tasks that waited for it start"
+    )
     respect_dependencies: bool = Field(
         default=True, description="always true: a task waits for its dependencies"
     )
@@ -35,7 +37,7 @@ class Parallelism(Section):
 
 
 class Limits(Section):
-    """Sizes over which a feature is refused, and how much is kept."""
+    """The largest feature that is accepted, and how much is kept."""
 
     tasks: Whole = Field(default=100_000, ge=1, description="tasks in a feature")
     dependencies: Whole = Field(

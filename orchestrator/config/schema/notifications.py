@@ -10,7 +10,7 @@ from orchestrator.model.fields import Seconds, Whole
 
 
 class Notification(Section):
-    """Who is told of what. Exactly one of log, command and webhook."""
+    """Which events are sent where. Exactly one of log, command and webhook."""
 
     events: tuple[str, ...] = Field(
         min_length=1,

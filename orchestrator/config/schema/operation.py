@@ -12,37 +12,41 @@ from orchestrator.model.fields import Number, Seconds, Whole
 
 
 class ErrorHandling(Section):
-    """What happens by itself when something goes wrong."""
+    """Automatic reactions to errors."""
 
     escalate_technical_to: str | None = Field(
         default=None,
-        description="a specialist that gets a task with a technical blocker, once, before anybody is asked",
+        description="a specialist that gets a task with a technical blocker, once, before a person is asked",
     )
     overdue_factor: Number = Field(
-        default=1.5, ge=1, le=100, description="a batch is overdue at so many times its expected duration"
+        default=1.5,
+        ge=1,
+        le=100,
+        description="a batch is overdue when it takes this many times its expected duration",
     )
     overdue_least: Seconds = Field(
-        default=60.0, description="and not before it is this much over it: short tasks vary by seconds"
+        default=60.0,
+        description="and only when it is at least this much over it, because short tasks vary by seconds",
     )
 
 
 class Recovery(Section):
-    """How soon what a lost worker held is taken up again."""
+    """How soon the tasks of a lost worker run again."""
 
-    lease: Seconds = Field(default=10.0, description="a worker that is silent for so long is taken for lost")
-    sweep: Seconds = Field(default=1.0, description="time between two looks at what needs to be put right")
+    lease: Seconds = Field(default=10.0, description="a worker that is silent for this long counts as lost")
+    sweep: Seconds = Field(default=1.0, description="time between two sweeps for lost workers and messages")
     patience: Seconds = Field(
         default=5.0,
-        description="a task whose message seems lost, for it has not started by then, gets another",
+        description="a task that has not started by then gets another message, because the first seems lost",
     )
     outage: Seconds = Field(
         default=300.0,
-        description="while Redis is away, a worker keeps what it has to tell it for so long, and who watches waits",
+        description="while Redis is away, workers keep their outcomes and watchers wait, at most this long",
     )
     grace: Seconds | None = Field(
         default=30.0,
-        description="a worker that is told to end lets its tasks run for so long, and hands back what still runs then; "
-        "null: to their own end",
+        description="when a worker stops, its tasks may run on for this long; then it hands back those that still run; "
+        "null: no limit",
     )
     worker_lost_retries: Whole = Field(
         default=2, ge=0, description="attempts that may be lost with their worker"
@@ -62,11 +66,11 @@ class Recovery(Section):
 
 
 class Retention(Section):
-    """How long what is over is kept."""
+    """How long finished features are kept."""
 
     finished: Seconds | None = Field(
         default=30 * 86_400.0,
-        description="a feature that has been over for so long is forgotten, with its logs and folders; null: never",
+        description="a feature that ended this long ago is deleted, with its logs and folders; null: never",
     )
 
 
@@ -85,7 +89,7 @@ with warnings.catch_warnings():
 
 
 class Trust(Section):
-    """What a feature may do."""
+    """What features are trusted to do."""
 
     inline_commands: bool | None = Field(
         default=None,

@@ -12,7 +12,7 @@ from orchestrator.model.fields import Seconds, Tag
 
 
 class Hook(Section):
-    """What a gate runs: a command, or a Python callable."""
+    """The work of a gate: a command, or a Python callable."""
 
     command: tuple[str, ...] | None = Field(default=None, min_length=1, description="argument list to run")
     python: str | None = Field(

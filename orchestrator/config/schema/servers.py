@@ -14,7 +14,7 @@ from orchestrator.model.fields import Whole
 
 
 class RedisSettings(Section):
-    """Where the state is kept. Without a url a private redis-server runs for this folder."""
+    """Where the state is kept. Without a url, a private redis-server runs for this folder."""
 
     url: SecretStr | None = Field(
         default=None,
@@ -59,13 +59,13 @@ class RedisSettings(Section):
 class Signing(Section):
     """Paths of what messages are signed with, and whose signatures are accepted. See docs/security.md."""
 
-    key: Path = Field(description="private key of whoever sends, PEM without a password")
+    key: Path = Field(description="private key of the sender, PEM without a password")
     certificate: Path = Field(description="certificate of that key, PEM")
     store: str = Field(description="certificates of all whose messages are accepted, such as /etc/keys/*.crt")
 
 
 class BrokerSettings(Section):
-    """Where Celery's messages go: the same Redis as the state, unless a url says otherwise."""
+    """Where Celery's messages go: by default to the Redis that keeps the state."""
 
     url: SecretStr | None = Field(
         default=None, description="a Redis as in redis.url, or any broker URL that Celery knows; never shown"

@@ -72,7 +72,7 @@ class StatusProgression(Section):
 
 
 class StatusValidation(Section):
-    """What the flows allow beside going forward, step by step."""
+    """Moves that the flows allow beside going forward step by step."""
 
     enforce_sequential: bool = Field(
         default=True, description="a person advances a task one status at a time, and skips none"

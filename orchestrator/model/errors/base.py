@@ -22,13 +22,13 @@ class OrchestratorError(Exception):
     def __init__(self, *, actions: Sequence[Mapping[str, Any]] = (), **facts: Any) -> None:
         self.facts = facts
         self.actions = tuple(actions)
-        """The ways out as data, where there are others than the commands that the text names."""
+        """The ways out as data, if there are others than the commands in the text."""
         texts = {name: _text(value) for name, value in facts.items()}
         super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**texts))
 
     @property
     def summary(self) -> str:
-        """What is wrong, for a program: the message, without what is data beside it."""
+        """The message for a program: without the parts that it gets as data."""
         text = str(self)
         return text.split("\n", 1)[0].rstrip(":") if self.told else text
 
@@ -54,11 +54,11 @@ def _rebuild(
 
 
 class UsageError(OrchestratorError):
-    """What was asked for cannot be done as it was asked."""
+    """The request cannot be carried out as it was made."""
 
     exit_code = 2
 
 
 class Unexpected(OrchestratorError):
-    """Something went wrong that nobody expected: {cause}.
-    Set {variable}=1 to see where, and report it."""
+    """An unexpected error: {cause}.
+    Set {variable}=1 to see where it happened, and report it."""

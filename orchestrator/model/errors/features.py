@@ -8,7 +8,7 @@ from orchestrator.model.errors.base import OrchestratorError, UsageError
 class InvalidFeature(UsageError):
     """{source} is not a feature: {count}.
     {mistakes}
-    Nothing was stored. Mend {them} and try again."""
+    Nothing was stored. Correct {them} and try again."""
 
     told = ("count", "them")
 
@@ -27,7 +27,7 @@ class NotParallel(UsageError):
 
 
 class NotInACanvas(UsageError):
-    """{title} cannot be a canvas as it is, for a canvas has no state that could keep this:
+    """{title} cannot be a canvas as it is, because a canvas has no state in which this could be kept:
     {lost}
     Enqueue the feature instead (`enqueue(feature)`), or leave these out."""
 
@@ -48,7 +48,7 @@ class InvalidId(UsageError):
 
 
 class NoSuchFeature(UsageError):
-    """No feature has the id {feature}. `orchestrator status` lists those there are."""
+    """No feature has the id {feature}. `orchestrator status` lists all features."""
 
 
 class AmbiguousFeature(NoSuchFeature):
@@ -57,7 +57,7 @@ class AmbiguousFeature(NoSuchFeature):
 
 class UnreadableFeature(OrchestratorError):
     """The feature {feature} cannot be read, and nothing of it was changed: {cause}.
-    Another version wrote it, or somebody else did. `orchestrator doctor` compares the versions."""
+    Another version wrote it, or another program did. `orchestrator doctor` compares the versions."""
 
 
 class NewerFeature(UnreadableFeature):
@@ -82,13 +82,13 @@ class KeyTaken(UsageError):
 
 
 class WaitTimeout(OrchestratorError):
-    """{feature} was not finished after {seconds} s: it is {status}, {progress}. It goes on running."""
+    """{feature} was not finished after {seconds} s: it is {status}, {progress}. It continues to run."""
 
     exit_code = 4
 
 
 class FeatureOver(UsageError):
-    """The feature {feature} is {status}, so nothing in it changes any more. Enqueue it anew to run it again."""
+    """The feature {feature} is {status}, so nothing in it changes any more. Enqueue it again to run it again."""
 
 
 class NotOver(UsageError):
@@ -106,13 +106,13 @@ class NothingToLaunch(UsageError):
 
 
 class GrowthContested(OrchestratorError):
-    """{feature} changed each of the {tries} times that it was to grow, so nothing was added. Try again, or pause it
+    """{feature} changed during each of {tries} tries to add to it, so nothing was added. Try again, or pause it
     first: `orchestrator pause {feature}`."""
 
 
 class NotDelivered(OrchestratorError):
-    """{target} was not told of {event} ({id}) of {feature}; given up after {tries}: {cause}.
-    `orchestrator status {feature}` shows where it stands. Mend `notifications`, or what it names."""
+    """The notification of {event} ({id}) of {feature} did not reach {target}; given up after {tries}: {cause}.
+    `orchestrator status {feature}` shows its status. Correct `notifications` in the configuration, or its target."""
 
 
 class NothingToRetry(UsageError):

@@ -14,7 +14,7 @@ class BadLimit(UsageError):
 
 
 class NoSuchResource(UsageError):
-    """{task} needs the resource {resource}, and no resource is called so; there are: {names}.
+    """{task} needs the resource {resource}, and no resource has this name; there are: {names}.
     Write `{resource}: 1` (how much there is) under `resources` in the configuration, of the workers too, or take it out
     of the task."""
 

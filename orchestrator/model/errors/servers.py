@@ -6,8 +6,8 @@ from orchestrator.model.errors.base import OrchestratorError, UsageError
 
 
 class Outdated(OrchestratorError):
-    """This version of task-orchestrator is too old for what is stored under the prefix {prefix}: schema {minimum} is
-    asked for there, and it knows schema {known}. Nothing was changed.
+    """This version of task-orchestrator is too old for the data under the prefix {prefix}: they need
+    schema {minimum}, and this version knows schema {known}. Nothing was changed.
     Install here the version that the other workers run."""
 
 
@@ -20,21 +20,21 @@ class RedisUnreachable(OrchestratorError):
 
 
 class RedisRefuses(OrchestratorError):
-    """The Redis at {url} refuses what was asked of it: {cause}.
+    """The Redis at {url} refuses a command: {cause}.
     {remedy}"""
 
     exit_code = 3
 
 
 class NotReplicated(OrchestratorError):
-    """The Redis at {url} has it, but {there} of {wanted} replicas have it too (redis.replicas): a failover may lose it.
-    Bring the replicas back, and ask again; a feature with the same idempotency key is not stored twice."""
+    """The Redis at {url} stored it, but only {there} of {wanted} replicas did (redis.replicas): a failover may lose it.
+    Bring the replicas back, and try again; a feature with the same idempotency key is not stored twice."""
 
     exit_code = 3
 
 
 class RedisForgets(OrchestratorError):
-    """The worker does not start, for its work could be lost: {cause}.
+    """The worker does not start, because its work could be lost: {cause}.
     {remedy}"""
 
 
@@ -73,7 +73,8 @@ class CannotSign(OrchestratorError):
 class WorkerEnded(OrchestratorError):
     """The worker that works on {feature} ended by itself (exit code {code}), so nothing goes on. It said last:
     {tail}
-    The whole log is {log}. What was done stays done: `orchestrator watch {feature}` brings a new worker and goes on."""
+    The whole log is {log}. Completed tasks stay completed.
+    `orchestrator watch {feature}` starts a new worker and goes on."""
 
 
 class ProcessEnded(OrchestratorError):

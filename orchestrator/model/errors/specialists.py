@@ -38,7 +38,7 @@ class SpecialistExists(UsageError):
 
 class CannotImport(OrchestratorError):
     """{reference}, which {setting} names, cannot be imported: {cause}.
-    Install it where the worker runs, or mend {setting}. Modules are looked for in {project} too."""
+    Install it where the worker runs, or correct {setting}. Modules are looked for in {project} too."""
 
 
 class IsCeleryTask(OrchestratorError):
@@ -48,5 +48,5 @@ class IsCeleryTask(OrchestratorError):
 
 class InlineCommandRefused(UsageError):
     """{tasks} would run a command written in the feature, which this configuration does not allow.
-    Put the command in the configuration under `specialists:`, or, if you trust whoever writes features, set
+    Put the command in the configuration under `specialists:`, or, if you trust everyone who writes features, set
     trust.inline_commands: true."""

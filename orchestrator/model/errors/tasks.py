@@ -6,7 +6,7 @@ from orchestrator.model.errors.base import UsageError
 
 
 class NoTaskNamed(UsageError):
-    """Which task is meant is not said, or said twice.
+    """The command names no task, or names one twice.
     Name an enqueued task (ID and TASK), or the tags of one that is not (--tags backend,bug)."""
 
 
@@ -45,7 +45,7 @@ class AttemptRuns(UsageError):
 
 
 class Unresolved(UsageError):
-    """{task} of {feature} cannot be moved on before {dependencies}, which it depends on, is resolved.
+    """{task} of {feature} cannot advance before {dependencies}, which it depends on, is resolved.
     Wait for it, skip it, or set status_validation.validate_prerequisites: false."""
 
 
@@ -57,9 +57,9 @@ class CannotAdvance(UsageError):
 
 class TaskStarted(UsageError):
     """{task} of {feature} has started already (it is {status}), so it cannot wait for {dependencies} any more.
-    Add a new task that depends on both, or cancel the feature and enqueue it anew."""
+    Add a new task that depends on both, or cancel the feature and enqueue it again."""
 
 
 class CannotRemember(UsageError):
     """The choice for {task} was made, but cannot be remembered: {reason}.
-    Put {line} in place by hand, and the next one like it is routed."""
+    Write {line} there by hand, and the next such task is routed."""

@@ -15,17 +15,17 @@ class InvalidConfiguration(UsageError):
 
 class OpenToOthers(UsageError):
     """{path} can be written by others ({mode}), who could choose what your workers run. Nothing was started.
-    See whether all in it is yours, then: chmod -R go-w {folder}"""
+    Check that everything in it is yours, then: chmod -R go-w {folder}"""
 
 
 class CannotUseFile(OrchestratorError):
     """{file} cannot be used: {cause}.
-    Check that it is there, and that you may read and write it."""
+    Check that it exists, and that you may read and write it."""
 
 
 class NoWorkingFolder(UsageError):
-    """The folder that you are in is not there any more.
-    Go into another one (cd), and try again."""
+    """The current folder does not exist any more.
+    Change to another one (cd), and try again."""
 
 
 class NoSuchField(UsageError):
@@ -33,8 +33,8 @@ class NoSuchField(UsageError):
 
 
 class BadCursor(UsageError):
-    """{cursor} is no place from which to go on here.
-    Take `after` (or `cursor`) of an answer as it is, or leave it out and begin anew."""
+    """{cursor} is not a cursor of this list.
+    Copy `after` (or `cursor`) from an answer, or leave it out to start at the beginning."""
 
 
 class NoSuchSchema(UsageError):
