@@ -41,7 +41,7 @@ class Group(TyperGroup):
         return list(self.commands)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A command by name; None where there is none."""
+        """A command by name; None if there is none."""
         if cmd_name not in self.commands:
             return None
         return commands.listed(cmd_name) if self._is_listing else self.commands[cmd_name]

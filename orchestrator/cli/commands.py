@@ -50,13 +50,13 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
         Entry(
             "run",
             "runs",
-            "Enqueue a feature and watch it to its end. On the private Redis it brings a worker, where none runs.",
+            "Enqueue a feature and watch it to its end. On the private Redis it brings a worker, if none runs.",
         ),
         Entry("enqueue", "runs", "Enqueue a feature and print its id. It runs where workers are."),
         Entry(
             "watch",
             "runs",
-            "Watch an enqueued feature to its end. On the private Redis it brings a worker, where none runs.",
+            "Watch an enqueued feature to its end. On the private Redis it brings a worker, if none runs.",
         ),
         Entry("wait", "waiting", "Wait for a feature, at most for a given time, and say where it stands."),
     ),
@@ -66,7 +66,7 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
         Entry(
             "explain",
             "features",
-            "Say why a task stands where it stands: what it waits for, or what went wrong, and what to do.",
+            "Say why a task is in its status: what it waits for, or what went wrong, and what to do.",
         ),
         Entry(
             "task",
@@ -134,12 +134,12 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
         Entry(
             "add-task",
             "growing",
-            "Add a task to a feature that runs, or several from a file. It is refused where it would close a circle.",
+            "Add a task to a feature that runs, or several from a file. It is refused if it would close a cycle.",
         ),
         Entry(
             "depend",
             "growing",
-            "Let a task that has not started wait for others too. It is refused where it would close a circle.",
+            "Let a task that has not started wait for others too. It is refused if it would close a cycle.",
         ),
         Entry(
             "limits",
@@ -163,7 +163,7 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
         Entry(
             "up",
             "machine",
-            "Run a worker and Flower here until Ctrl-C, with the private Redis where none is configured.",
+            "Run a worker and Flower here until Ctrl-C, with the private Redis if none is configured.",
         ),
         Entry(
             "doctor",

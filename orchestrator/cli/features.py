@@ -178,7 +178,7 @@ def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -
 
 @reports()
 def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: Asked) -> None:
-    """Say why a task stands where it stands: what it waits for, or what went wrong, and what to do."""
+    """Say why a task is in its status: what it waits for, or what went wrong, and what to do."""
     with connection.client(looks=True) as client:
         handle = connection.find(client, feature_id)
         task = client.store.task(handle.id, task_id)

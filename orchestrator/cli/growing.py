@@ -71,7 +71,7 @@ def add_task(
     *,
     asked: Asked,
 ) -> None:
-    """Add a task to a feature that runs, or several from a file. It is refused where it would close a circle."""
+    """Add a task to a feature that runs, or several from a file. It is refused if it would close a cycle."""
     given = {
         "id": task_id,
         "title": title,
@@ -104,7 +104,7 @@ def add_task(
 
 
 def _pairs(texts: list[str] | None, read: Callable[[str], Any], missing: str | None = None) -> dict[str, Any]:
-    """NAME=VALUE, each read; without a value it is `missing`, where that is allowed."""
+    """NAME=VALUE, each read; without a value it is `missing`, if that is allowed."""
     pairs = {}
     for text in texts or []:
         name, equals, value = text.partition("=")
@@ -163,7 +163,7 @@ def depend(
     *,
     asked: Asked,
 ) -> None:
-    """Let a task that has not started wait for others too. It is refused where it would close a circle."""
+    """Let a task that has not started wait for others too. It is refused if it would close a cycle."""
     on = [identifiers.normal(other) for other in on]
     with decision(feature_id, f"{task_id} waits for {', '.join(on)}.", task_id, asked=asked) as handle:
         handle.depend(task_id, on, note)

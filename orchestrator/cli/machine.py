@@ -34,7 +34,7 @@ def up(
     flower: Annotated[bool, typer.Option("--flower/--no-flower", help="Flower beside the worker.")] = True,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of Flower.")] = 5555,
 ) -> None:
-    """Run a worker and Flower here until Ctrl-C, with the private Redis where none is configured."""
+    """Run a worker and Flower here until Ctrl-C, with the private Redis if none is configured."""
     from orchestrator.cli import workforce
     from orchestrator.local import processes
     from orchestrator.state import connections

@@ -35,7 +35,7 @@ Cap = Annotated[
     int | None,
     typer.Option("--cap", min=1, max=10_000, help="At most so many tasks at once; goes before the file."),
 ]
-NewId = Annotated[str | None, typer.Option("--id", help="Id of the feature; made up where it is left out.")]
+NewId = Annotated[str | None, typer.Option("--id", help="Id of the feature; made up if it is left out.")]
 Key = Annotated[
     str | None,
     typer.Option(

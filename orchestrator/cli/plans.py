@@ -44,7 +44,7 @@ def plan(
 ) -> None:
     """Show what would run when, and who would do it. Nothing is stored.
 
-    How long a task takes is its estimate, else the median of its earlier runs, where there were some.
+    How long a task takes is its estimate, else the median of its earlier runs, if there were some.
     """
     settings = configuration.load()
     feature = options.read_feature(file, settings, strategy, cap)
@@ -69,7 +69,7 @@ def make_plan(feature: Feature, settings: Settings) -> Plan:
 
 
 def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) -> dict[str, float]:
-    """How long tasks without an estimate took before; Redis is asked only where it may know of some.
+    """How long tasks without an estimate took before; Redis is asked only if it may know of some.
 
     A private Redis that was never started knows of none, and is not started.
     """

@@ -41,7 +41,7 @@ def run(
     *,
     asked: Asked,
 ) -> None:
-    """Enqueue a feature and watch it to its end. On the private Redis it brings a worker, where none runs.
+    """Enqueue a feature and watch it to its end. On the private Redis it brings a worker, if none runs.
 
     Exit code: 0 completed, 1 stopped or cancelled, 2 wrong input, 3 no Redis or broker, 130 Ctrl-C.
     """
@@ -71,7 +71,7 @@ def run(
 
 @reports()
 def watch(feature_id: options.FeatureId, no_live: NoLive = False, *, asked: Asked) -> None:
-    """Watch an enqueued feature to its end. On the private Redis it brings a worker, where none runs.
+    """Watch an enqueued feature to its end. On the private Redis it brings a worker, if none runs.
 
     Exit code: as of run.
     """
@@ -164,7 +164,7 @@ def _take_leave(feature_id: str, workers: Workforce) -> None:
 
 
 def _conclude(client: Client, handle: Handle, *, asked: Asked, **more: Any) -> None:
-    """Say how it ended, and exit: 0 where it is completed, else 1."""
+    """Say how it ended, and exit: 0 if it is completed, else 1."""
     progress = handle.progress()
     if asked.as_json:
         asked.answer(answers.concluded(client, handle, **more))

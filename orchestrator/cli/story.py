@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
 
 SHOWN = 60
-"""So many events are in an answer, where --limit does not say how many."""
+"""So many events are in an answer, if --limit does not say how many."""
 
 
 @reports()

@@ -77,7 +77,7 @@ def wait(
 
 
 def _await(handle: Handle, until: Until, deadline: float, after: str) -> EndedBy | None:
-    """Return why the wait is over; None where the feature is settled."""
+    """Return why the wait is over; None if the feature is settled."""
     while True:
         progress = handle.progress()  # read before the events, so that none is missed
         left = deadline - time.monotonic()

@@ -195,7 +195,7 @@ class Settings(BaseSettings):
 
     @property
     def redis_server(self) -> str | None:
-        """The redis-server to run, where one is named; a relative path starts at the project's folder."""
+        """The redis-server to run, if one is named; a relative path starts at the project's folder."""
         named = self.redis.redis_server
         return str(self.folder.parent / named) if named and "/" in named else named
 

@@ -20,7 +20,7 @@ class Answer(Model):
     model_config = ConfigDict(defer_build=True)  # a command fills one of them, and starts sooner
 
     rare: ClassVar[frozenset[str]] = frozenset()
-    """Fields that are only there where --fields asks for them."""
+    """Fields that are only there if --fields asks for them."""
 
 
 # Who and what
@@ -37,7 +37,7 @@ class Argument(Answer):
     """A value that an action takes."""
 
     type: Literal["string", "integer"] = Field(description="of its value")
-    choices: tuple[str, ...] = Field(default=(), description="its values, where it has only these")
+    choices: tuple[str, ...] = Field(default=(), description="its values, if it has only these")
     required: bool = True
 
 
@@ -47,7 +47,7 @@ class Action(Answer):
     action: str = Field(description="the command, such as retry")
     task: str = ""
     arguments: Mapping[str, Argument] = Field(default_factory=dict)
-    command: str = Field(default="", description="as it is typed, where a command does it")
+    command: str = Field(default="", description="as it is typed, if a command does it")
 
 
 NeedKind = Literal[
@@ -61,7 +61,7 @@ class Need(Answer):
 
     need: NeedKind
     task: str = Field(default="", description="the task; absent where it is the feature that waits")
-    title: str = Field(default="", description="of the task, where it has one of its own")
+    title: str = Field(default="", description="of the task, if it has one of its own")
     cause: str = Field(default="", description="in a word, such as failing-tests")
     reason: str = Field(default="", description="as it was given")
     attempt: int = Field(default=1, description="which attempt stopped")

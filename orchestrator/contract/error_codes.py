@@ -56,7 +56,7 @@ def codes() -> CodesAnswer:
 
 
 def of(error: errors.OrchestratorError) -> ErrorAnswer:
-    """An error as an answer: what its text says is data beside it, where that is known.
+    """An error as an answer: what its text says is data beside it, if that is known.
 
     Example:
         >>> of(errors.NoSuchFeature(feature="auth")).actions[0].command

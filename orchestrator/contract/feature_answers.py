@@ -17,11 +17,11 @@ class TaskLine(Answer):
     rare: ClassVar = frozenset({"specialist", "started", "finished", "depends_on", "worker"})
 
     task: str
-    title: str = Field(default="", description="where it is not the id")
+    title: str = Field(default="", description="if it is not the id")
     status: str
     phase: str = Field(default="", description="what a task that waits is waiting for")
-    batch: int = Field(default=0, description="where it is not the open one")
-    attempt: int = Field(default=1, description="the last one, where it is not the first")
+    batch: int = Field(default=0, description="if it is not the open one")
+    attempt: int = Field(default=1, description="the last one, if it is not the first")
     seconds: float | None = Field(default=None, description="that the last attempt has taken")
     percent: float | None = None
     note: str = Field(default="", description="what it says about its progress")

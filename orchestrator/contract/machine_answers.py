@@ -15,7 +15,7 @@ class SpecialistLine(Answer):
     name: str
     title: str = ""
     description: str = ""
-    queue: str = Field(default="", description="where it is not the name")
+    queue: str = Field(default="", description="if it is not the name")
     model_tier: str = ""
     tags: tuple[str, ...] = Field(default=(), description="that route to it")
     work: str = Field(default="", description="command, python, or absent: it does only tasks with a `run`")

@@ -121,8 +121,8 @@ def of_feature(
     Args:
         progress: Where it stands.
         states: Its tasks that may need somebody: those of the open batch, or all.
-        outcomes: How the last attempts of stopped tasks ended, where that is to be said.
-        behind: The tasks that wait behind a stopped one, where that is to be said.
+        outcomes: How the last attempts of stopped tasks ended, if that is to be said.
+        behind: The tasks that wait behind a stopped one, if that is to be said.
         specialists: Whom a task may be assigned to.
 
     Example:

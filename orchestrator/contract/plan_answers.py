@@ -16,14 +16,14 @@ class RouteGroup(Answer):
     rare: ClassVar = frozenset({"model_tier"})
 
     specialist: Specialist | None = Field(default=None, description="absent: nobody matches")
-    queue: str = Field(default="", description="where it is not the specialist's name")
+    queue: str = Field(default="", description="if it is not the specialist's name")
     model_tier: str = ""
     rule: str = Field(
         default="", description="task, default, nobody, assigned or escalated; absent: by the tag"
     )
     tag: str = ""
     reason: str = ""
-    total: int = Field(default=0, description="tasks, where not all are named")
+    total: int = Field(default=0, description="tasks, if not all are named")
     tasks: tuple[str, ...] = ()
     suggestions: tuple[str, ...] = Field(default=(), description="tags that would have routed them")
 
@@ -32,7 +32,7 @@ class RecommendAnswer(Answer):
     """Of `recommend`: who gets one task, and why."""
 
     specialist: Specialist | None = Field(default=None, description="absent: nobody yet")
-    queue: str = Field(default="", description="where it is not the specialist's name")
+    queue: str = Field(default="", description="if it is not the specialist's name")
     model_tier: str = ""
     rule: str = Field(
         default="", description="task, default, nobody, assigned or escalated; absent: by the tag"
@@ -60,7 +60,7 @@ class PlannedBatch(Answer):
 
     batch: int
     tasks: tuple[str, ...] = Field(default=(), description="in launch order")
-    total: int = Field(default=0, description="tasks, where not all are named")
+    total: int = Field(default=0, description="tasks, if not all are named")
     seconds: float | None = Field(
         default=None, description="expected under the cap; absent where that is not known of each task"
     )

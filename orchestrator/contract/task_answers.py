@@ -20,7 +20,7 @@ class EarlierRuns(Answer):
 
 
 class ExplainAnswer(Answer):
-    """Of `explain`: why a task stands where it stands."""
+    """Of `explain`: why a task is in its status."""
 
     feature: str
     task: str

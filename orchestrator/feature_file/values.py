@@ -9,7 +9,7 @@ from orchestrator.feature_file.document import quoted
 
 
 def field(thing: Any, name: str) -> Any:
-    """A field of a model, or of the mapping that a model is made from; None where it has none."""
+    """A field of a model, or of the mapping that a model is made from; None if it has none."""
     return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)
 
 

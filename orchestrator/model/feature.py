@@ -89,7 +89,7 @@ class Feature(Model):
         ['T1', 'T2']
     """
 
-    id: FeatureId | None = Field(default=None, description="made up at enqueue where it is left out")
+    id: FeatureId | None = Field(default=None, description="made up at enqueue if it is left out")
     title: Line = Field(min_length=1, max_length=200)
     description: Text = ""
     tags: tuple[Tag, ...] = Field(default=(), max_length=32)

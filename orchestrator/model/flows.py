@@ -180,7 +180,7 @@ class Flow:
         return {event: dict(pairs) for event, pairs in self._rows() if pairs}
 
     def target(self, event: str, status: str) -> str | None:
-        """The status after the event; None where the table does not have it."""
+        """The status after the event; None if the table does not have it."""
         return self.table.get(TaskEvent(event), {}).get(status)
 
     def allowed(self, status: str) -> list[TaskEvent]:

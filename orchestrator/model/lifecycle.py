@@ -60,7 +60,7 @@ class Move:
         return self.steps[-1][0]
 
     def target(self, status: str) -> str | None:
-        """Where the steps lead from a status; None where one of them is not allowed."""
+        """Where the steps lead from a status; None if one of them is not allowed."""
         for _, arrow in self.steps:
             following = arrow.get(status)
             if following is None:
@@ -81,7 +81,7 @@ def move(flow: Flow, *events: TaskEvent, wait: float | None = None, cause: str =
 
 
 def at_once(flow: Flow, status: str, *events: TaskEvent) -> Move:
-    """The move of what passes a stage without a stop, such as testing where there are no gates: the first event alone.
+    """The move of what passes a stage without a stop, such as testing if there are no gates: the first event alone.
 
     Example:
         >>> from orchestrator.model.flows import Flow, SHIPPED_FLOWS
@@ -348,7 +348,7 @@ class Facts:
     launched: tuple[Launch, ...] = ()
     opened: tuple[int, ...] = ()
     finished: BatchTally | None = None
-    """The batch of the task that finished, where one did."""
+    """The batch of the task that finished, if one did."""
     wake: tuple[str, ...] = ()
     """Features that a limit lets go on now."""
 

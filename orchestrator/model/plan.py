@@ -142,7 +142,7 @@ class Plan(Schedule):
         the outcome of the last batch: of its one task, or a list. No more tasks than the cap run side by side.
 
         Args:
-            app: The app to run it on, made by `create`; the orchestrator's own where it is left out.
+            app: The app to run it on, made by `create`; the orchestrator's own if it is left out.
 
         Raises:
             NotInACanvas: The plan relies on something that only an enqueued feature has, such as a quality gate.

@@ -168,7 +168,7 @@ class TaskState(Model):
 
     @property
     def label(self) -> str:
-        """How a list names it: id and title, or the id where there is no other title."""
+        """How a list names it: id and title, or the id if there is no other title."""
         return words.named(self.id, self.title)
 
 

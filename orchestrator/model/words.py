@@ -11,7 +11,7 @@ SHOWN = 12
 
 
 def named(id: str, title: str) -> str:
-    """How a list names a task: id and title, or the id where there is no other title.
+    """How a list names a task: id and title, or the id if there is no other title.
 
     Example:
         >>> named("T1", "Create schema"), named("T2", "")
@@ -21,7 +21,7 @@ def named(id: str, title: str) -> str:
 
 
 def some(names: Sequence[str], most: int = SHOWN, separator: str = ", ", of: int = 0) -> str:
-    """The first of the names, and how many more there are; `of` is how many there are in all, where not all are given.
+    """The first of the names, and how many more there are; `of` is how many there are in all, if not all are given.
 
     Example:
         >>> some(["T1", "T2", "T3", "T4"], most=2)

@@ -134,7 +134,7 @@ class Cursors:
         return found
 
     def advance(self, feature_id: str, before: str, told: str) -> bool:
-        """Remember the last event told; False where another worker did meanwhile (see advance.lua)."""
+        """Remember the last event told; False if another worker did meanwhile (see advance.lua)."""
         (code,) = scripts.run(self.store.client, Call("advance", [self.key], [feature_id, before, told]))
         return bool(code == "advanced")
 
@@ -232,7 +232,7 @@ class Notifier:
             self.asked.wait(self.pause)
 
     def tell(self) -> bool:
-        """One round: tell what is new of every feature. True where something was, so that another round may pay."""
+        """One round: tell what is new of every feature. True if something was, so that another round may pay."""
         if not self._leads():
             self.waits.clear()
             return False
@@ -261,7 +261,7 @@ class Notifier:
         return wait is None or wait.due <= time.monotonic()
 
     def _tell(self, feature_id: str, reading: Reading) -> bool:
-        """Tell the events of a feature up to the first one that cannot be told yet; False where that is the first."""
+        """Tell the events of a feature up to the first one that cannot be told yet; False if that is the first."""
         told = read = reading.told[feature_id]
         turn = TURN
         for event, body in self._messages(feature_id, read):
@@ -307,7 +307,7 @@ class Notifier:
             return ""
 
     def _settle(self, feature_id: str, event: Event, body: Mapping[str, Any]) -> bool:
-        """Tell one event, or give it up; False where it is to be tried again later."""
+        """Tell one event, or give it up; False if it is to be tried again later."""
         with forks.let_through():
             cause = self.target.send(body)
         wait = self.waits.pop(feature_id, None)

@@ -41,7 +41,7 @@ class Shape:
         ranks: Task id → its place in the launch order of its batch.
         started: Task id → status, of the tasks that were launched, or moved on by a person.
         resolved: The tasks that hold their batch open no longer.
-        learned: Task id → seconds that a task without an estimate took before, where that is known.
+        learned: Task id → seconds that a task without an estimate took before, if that is known.
     """
 
     feature: Feature

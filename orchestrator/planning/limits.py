@@ -209,7 +209,7 @@ def units(limit: str, task: Task) -> int:
 
 
 def needed(task: Task, limit: str) -> str:
-    """How much of a limit a task needs, where that is worth saying.
+    """How much of a limit a task needs, if that is worth saying.
 
     Example:
         >>> needed(Task(id="T1", resources={"gpu": 2}), "resource:gpu")
@@ -220,5 +220,5 @@ def needed(task: Task, limit: str) -> str:
 
 
 def is_too_little(limit: Limit, task: Task) -> bool:
-    """There is less of it than the task needs, even where nobody holds any."""
+    """There is less of it than the task needs, even if nobody holds any."""
     return not limit.is_rate and int(limit.amount) < units(limit.name, task)

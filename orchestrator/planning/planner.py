@@ -115,7 +115,7 @@ class Work:
 
     @cached_property
     def ordered(self) -> list[str]:
-        """A topological order; raises CircularDependency where there is none."""
+        """A topological order; raises CircularDependency if there is none."""
         ordered = graph.order(self.depends_on, followers=self.followers)
         if len(ordered) < len(self.depends_on):
             raise cycle_report.circular(self.feature, self.depends_on)
@@ -146,7 +146,7 @@ class Work:
 
     @cached_property
     def from_before(self) -> dict[str, float]:
-        """The seconds that the tasks without an estimate took before, where that is known."""
+        """The seconds that the tasks without an estimate took before, if that is known."""
         return {
             task.id: self.learned[task.id]
             for task in self.feature.tasks
@@ -174,7 +174,7 @@ class Work:
 
     @cached_property
     def ends(self) -> dict[str, float]:
-        """When each task ends where there is no barrier, in seconds from the start; earliest first."""
+        """When each task ends if there is no barrier, in seconds from the start; earliest first."""
         return simulation.ends(self.depends_on, self.followers, self.preferred, self.weights, self.cap)
 
     @property
@@ -192,7 +192,7 @@ class Work:
         )
 
     def due(self, expected: float, tasks: Iterable[str] | None = None) -> float | None:
-        """The expected seconds, where it is known how long each of the tasks (None: of all) takes; else None."""
+        """The expected seconds, if it is known how long each of the tasks (None: of all) takes; else None."""
         is_guess = self.guessed if tasks is None else not self.guessed.isdisjoint(tasks)
         return None if is_guess else expected
 

@@ -10,7 +10,7 @@ from orchestrator.model import errors
 T = TypeVar("T")
 
 LIMIT = 10
-"""So much of each list is in an answer, where --limit does not say how much."""
+"""So much of each list is in an answer, if --limit does not say how much."""
 
 
 def page(items: Sequence[T], limit: int, after: str, key: Any) -> tuple[Sequence[T], int, str]:
@@ -23,7 +23,7 @@ def page(items: Sequence[T], limit: int, after: str, key: Any) -> tuple[Sequence
         key: Names an item.
 
     Returns:
-        The part, how many are left after it, and the key of its last item ("" where nothing is left).
+        The part, how many are left after it, and the key of its last item ("" if nothing is left).
 
     Raises:
         BadCursor: No item has the key `after`.

@@ -19,7 +19,7 @@ from orchestrator.report.json_plans import route_group
 def explained(
     found: Explanation, needs: Sequence[answer.Need], route: Route | None, before: Sketch | None = None
 ) -> task_answers.ExplainAnswer:
-    """Why a task stands where it stands. If somebody has to act, the needs say how."""
+    """Why a task is in its status. If somebody has to act, the needs say how."""
     return task_answers.ExplainAnswer(
         feature=found.feature,
         task=found.task,
@@ -71,7 +71,7 @@ def event_line(event: Event) -> task_answers.EventLine:
 
 
 def _handed_to(event: Event) -> answer.Specialist | None:
-    """Who gets the task from this event on; none where that does not change."""
+    """Who gets the task from this event on; none if that does not change."""
     name = {"task_escalated": event.specialist, "specialist_assigned": event.cause}.get(event.event)
     return answer.Specialist(name=name) if name else None
 

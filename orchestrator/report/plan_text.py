@@ -17,7 +17,7 @@ SHOWN_PARTS = 3
 def plan_lines(plan: Plan) -> list[str]:
     """A plan as a person reads it: batches, critical path, times, bottlenecks, what runs in parallel.
 
-    Times stand only where it is known how long each task takes: from its estimate, or from earlier runs.
+    Times stand only if it is known how long each task takes: from its estimate, or from earlier runs.
 
     Example:
         >>> from orchestrator import Feature, Task

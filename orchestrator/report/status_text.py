@@ -64,7 +64,7 @@ def counted(counts: Mapping[str, int]) -> list[str]:
 
 
 def process_line(progress: Progress, processes: int) -> str:
-    """That launched tasks wait because the workers run fewer at once than the cap allows; "" where that is not so.
+    """That launched tasks wait because the workers run fewer at once than the cap allows; "" if that is not so.
 
     Parameters:
         processes: How many tasks the workers of their queues run at once.
@@ -123,7 +123,7 @@ def is_stopped(state: TaskState) -> bool:
 
 
 def spent(state: TaskState, now: float) -> float | None:
-    """Seconds that the attempt has taken, so far or in all; None where none has started, or the task is skipped."""
+    """Seconds that the attempt has taken, so far or in all; None if none has started, or the task is skipped."""
     is_skipped = state.status is TaskStatus.CANCELLED and state.resolved
     if state.started is None or state.status is TaskStatus.PENDING or is_skipped:
         return None
@@ -149,7 +149,7 @@ def reason(outcome: Outcome | None) -> str:
 
 
 def why(state: TaskState, progress: Progress, now: float, said: str = "") -> str:
-    """What a task waits for, or says, or how it ended (`said`), in a few words; "" where its status says it all."""
+    """What a task waits for, or says, or how it ended (`said`), in a few words; "" if its status says it all."""
     if state.phase == "ending" and state.status is not TaskStatus.PENDING:
         return f"attempt {state.attempt} is ending"
     if state.status is TaskStatus.PENDING or state.phase:
@@ -234,7 +234,7 @@ def overdue_lines(
     Parameters:
         states: Of the open batch.
         now: On the clock of the moments.
-        output_ages: Seconds since a task last wrote something, where that is known.
+        output_ages: Seconds since a task last wrote something, if that is known.
     """
     if not progress.is_overdue or progress.batch_due is None:
         return []
