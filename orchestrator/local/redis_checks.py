@@ -15,7 +15,7 @@ from orchestrator.model.finding import Finding, ok, problem, unreadable, warning
 from orchestrator.state import advisories, overwritten, redis_binary, refusals, rights, schema
 from orchestrator.state.durability import _eviction, _persistence, ask
 from orchestrator.state.keys import Keys
-from orchestrator.state.reader import Records
+from orchestrator.state.reader import StateReader
 
 CLOCK_TOLERANCE = 5.0
 """Seconds that this machine's clock and that of Redis may be apart."""
@@ -176,8 +176,8 @@ def check_clock(redis_time: tuple[int, int] | None, now: float) -> Finding:
 
 def _schema(client: redis.Redis, settings: Settings) -> Finding:
     """Whether this version can read what is stored, and may work there."""
-    records = Records(client, Keys(settings.redis.prefix))
-    minimum, newer = ask(records.minimum), ask(records.newer)
+    reader = StateReader(client, Keys(settings.redis.prefix))
+    minimum, newer = ask(reader.minimum), ask(reader.newer)
     if minimum is None or newer is None:
         return unreadable("schema", "GET or HGET")
     if minimum > schema.VERSION:
