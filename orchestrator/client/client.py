@@ -16,7 +16,7 @@ from orchestrator.client import checks
 from orchestrator.client.handle import Handle
 from orchestrator.config.settings import Settings
 from orchestrator.feature_file import reader
-from orchestrator.model import errors, lifecycle
+from orchestrator.model import commands, errors
 from orchestrator.model.feature import Feature
 from orchestrator.model.garbage import collector_paused
 from orchestrator.model.plan import Plan, Route
@@ -161,7 +161,7 @@ class Client:
 
         code, feature_id = tracing.publish_enqueue(self.app, feature_id, lambda trace: store(trace=trace))
         if code == "enqueued":
-            self.dispatcher.send(lifecycle.follow_up(self.store.schedule(feature_id)))
+            self.dispatcher.send(commands.follow_up(self.store.schedule(feature_id)))
         else:
             self._check_repetition(str(idempotency_key), feature, content, feature_id)
         return self._handle(feature_id, repeated=code == "repeated")
@@ -309,7 +309,7 @@ class Client:
         self._knows_limits = True
 
     def _wake(self, features: Sequence[str]) -> None:
-        self.dispatcher.send([lifecycle.Wake(feature) for feature in features])
+        self.dispatcher.send([commands.ScheduleFeature(feature) for feature in features])
 
     def _handle(self, feature_id: str, *, repeated: bool = False) -> Handle:
         return Handle(feature_id, self.store, self.settings, lambda: self.dispatcher, repeated=repeated)

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from orchestrator.model import durations
+from orchestrator.model.commands import BatchProgress
 from orchestrator.model.feature import Strategy
 from orchestrator.model.flows import STOPPED
-from orchestrator.model.lifecycle import BatchTally
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.progress import Progress, TaskState, running_longest
 from orchestrator.model.task import TaskStatus
@@ -92,7 +92,7 @@ def batch_line(progress: Progress, number: int, total: int) -> str:
     resolved = progress.batch_resolved if number == progress.batch else total
     counts = progress.batch_counts if number == progress.batch else {}
     blocked, failed = counts.get(TaskStatus.BLOCKED, 0), counts.get(TaskStatus.FAILED, 0)
-    return BatchTally(number, total, resolved, blocked, failed).line()
+    return BatchProgress(number, total, resolved, blocked, failed).line()
 
 
 _WORDS = {TaskStatus.IN_PROGRESS: "running", TaskStatus.PENDING: "waiting"}
