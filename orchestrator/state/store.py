@@ -42,7 +42,7 @@ SCHEDULE = Call("schedule")
 DEFAULT_FLOW = FeatureFlow("default", flows.SHIPPED_FEATURE_FLOWS["default"])
 
 GROWTH_TRIES = 20
-"""How often a growth is worked out anew because the feature went on meanwhile."""
+"""How often a growth is worked out again because the feature went on meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -499,7 +499,7 @@ class Store(StateReader):
             note: Why, in the person's words.
             resolve: "resolve": the task counts as resolved then; "if-completed"; "never".
             revoke: A running attempt is revoked.
-            anew: The task's retries begin anew.
+            anew: The retries of the task are counted from the beginning.
 
         Raises:
             NoSuchFeature, NoSuchTask: There is none of this id.
