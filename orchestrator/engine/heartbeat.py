@@ -7,7 +7,7 @@ from typing import Any
 
 from celery.worker import state
 
-from orchestrator.config.sections import Recovery
+from orchestrator.config.schema.operation import Recovery
 from orchestrator.engine.attempt import attempt_id_of
 from orchestrator.engine.shutdown import GracefulShutdown
 from orchestrator.state.store import Store

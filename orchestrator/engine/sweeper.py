@@ -11,7 +11,7 @@ import redis
 from orchestrator.config.settings import Settings
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.heartbeat import LeaseHeartbeat
-from orchestrator.model import durations, errors, lifecycle
+from orchestrator.model import commands, durations, errors
 from orchestrator.state import forks, refusals, retention
 from orchestrator.state.store import Store
 
@@ -85,7 +85,7 @@ class Sweeper:
             queued=queued,
             overdue_least=self.settings.error_handling.overdue_least,
         )
-        self.dispatcher.send(lifecycle.follow_up(facts))
+        self.dispatcher.send(commands.follow_up(facts))
         if unpublished:
             self.dispatcher.publish(feature_id, unpublished)
 

@@ -13,7 +13,7 @@ from celery.concurrency import thread
 from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 
-from orchestrator.config.sections import Recovery
+from orchestrator.config.schema.operation import Recovery
 from orchestrator.engine import startup_checks
 from orchestrator.engine.app import App
 from orchestrator.engine.attempt import attempt_id_of

@@ -12,7 +12,7 @@ import pytest
 from celery.concurrency.prefork import TaskPool
 
 from orchestrator import cli
-from orchestrator.config.sections import Recovery
+from orchestrator.config.schema.operation import Recovery
 from orchestrator.engine import startup_checks
 from orchestrator.engine.attempt_runner import AttemptRunner
 from orchestrator.engine.maintenance import Maintenance
