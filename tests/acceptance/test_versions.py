@@ -259,7 +259,7 @@ def test_a_worker_ends_where_newer_workers_are_asked_for(
     assert "This worker ends" in (project.folder / "this.log").read_text("utf-8")
     refused = this.run("enqueue", "own.yaml", "--id", "another")
     assert refused.returncode == 1
-    assert "too old for what is stored under the prefix to" in refused.stderr
-    assert "too old for what is stored under the prefix to" in this.run("doctor").stdout
+    assert "too old for the data under the prefix to" in refused.stderr
+    assert "too old for the data under the prefix to" in this.run("doctor").stdout
     following.start_worker("next")
     check(project, "own")
