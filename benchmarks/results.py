@@ -116,7 +116,7 @@ def _section(subject: str, result: Result) -> str:
     facts = result.facts
     loaded = "**On a loaded machine**, so not final. " if result.was_disturbed() else ""
     drawing = f"![{subject}]({DRAWINGS[subject][0]})\n\n" if subject in DRAWINGS else ""
-    notes = "".join(f"\n- {row.name}: {row.note}." for row in result.rows if row.note)
+    notes = "".join(["\n", *(f"- {row.name}: {row.note}.\n" for row in result.rows if row.note)])
     return f"""### {subject}
 
     .venv/bin/python -m benchmarks {subject}
@@ -125,5 +125,4 @@ def _section(subject: str, result: Result) -> str:
 
 {loaded}Python {facts["python"]}, Celery {facts["packages"]["celery"]}, Redis {facts["redis_server"]}, \
 {facts["processors"]} cores; load of the machine at the beginning {facts["load"]:.1f}; {result.seconds:.0f} s.
-{notes}
-"""
+{notes}"""
