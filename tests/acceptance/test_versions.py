@@ -159,8 +159,8 @@ def test_this_version_finishes_what_the_one_before_enqueued_and_its_own_is_left_
     before.enqueue("before-done")
     wait_until(lambda: status_of(project, "before-done") == "completed")
     this.enqueue("this")
-    before.enqueue("before-begun", strategy="dataflow")
-    wait_until(lambda: status_of(project, "before-begun") == "in-development")
+    before.enqueue("before-begun", strategy="dataflow", max_parallel_tasks=1)
+    wait_until(lambda: status_of(project, "before-begun") != "planning")
     worker.terminate()
     assert worker.wait(60) == 0
     assert status_of(project, "this") == "planning"
