@@ -1,0 +1,89 @@
+"""Every command and its options, from the command line itself."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer.main
+
+from orchestrator.cli.app import app
+from reference.markdown import code, head, sentence, table
+
+ABOUT = """\
+`orchestrator COMMAND --help` says the same in a terminal. Every command that answers takes `--json`: see
+[JSON answers](json.md).
+
+Exit codes: 0 done, 1 not completed, 2 a mistake in what was asked, 3 no connection; of `wait` also 4 timeout and 5 a person is
+needed."""
+
+VALUES = {str: "TEXT", int: "N", float: "NUMBER", Path: "PATH"}
+
+
+def page() -> str:
+    """docs/reference/commands.md."""
+    lines = head("Commands", ABOUT)
+    group: Any = typer.main.get_command(app)
+    panels: dict[str, list[tuple[str, Any]]] = {}
+    for name, command in group.commands.items():
+        panels.setdefault(command.rich_help_panel or "", []).append((name, command))
+    for panel, commands in panels.items():
+        lines += ["", f"## {panel}"]
+        for name, command in commands:
+            lines += _command(name, command)
+    return "\n".join(lines) + "\n"
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    signature = inspect.signature(command.callback, eval_str=True)
+    hints = {one.name: one.annotation for one in signature.parameters.values()}
+    taken = [one for one in command.params if "--help" not in one.opts]
+    arguments = [_argument(one) for one in taken if one.param_type_name == "argument"]
+    yield from ["", f"### {name}", ""]
+    yield from [f"    {' '.join(['orchestrator', name, *arguments])}", ""]
+    yield _plain(command.help)
+    if taken:
+        yield from table(["argument or option", "default", "what it is for"], _rows(taken, hints))
+    for inner, one in getattr(command, "commands", {}).items():
+        yield from _command(f"{name} {inner}", one)
+
+
+def _rows(taken: Sequence[Any], hints: dict[str, Any]) -> Iterator[list[str]]:
+    for one in taken:
+        if one.param_type_name == "argument":
+            names = code(_argument(one))
+        else:
+            value = "" if one.is_flag else f" {one.metavar or _value(hints[one.name])}"
+            names = ", ".join(code(f"{name}{value}") for name in (*one.opts, *one.secondary_opts))
+        has_default = isinstance(one.default, str | int | float | Enum) and one.default not in (False, "")
+        default = getattr(one.default, "value", one.default)
+        yield [names, code(str(default)) if has_default else "", sentence(_plain(one.help))]
+
+
+def _argument(one: Any) -> str:
+    name = (one.metavar or one.name.upper()).strip("[]")
+    return name if one.required else f"[{name}]"
+
+
+def _value(kind: Any) -> str:
+    """What stands for the value of an option: its choices, else a word for its type."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return "|".join(inner)
+    if origin is Annotated or origin is list:
+        return _value(inner[0])
+    if origin in (Union, types.UnionType):
+        return _value(next(one for one in inner if one is not type(None)))
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return "|".join(str(one.value) for one in kind)
+    return VALUES[kind]
+
+
+def _plain(text: str | None) -> str:
+    """A help text without the marks of rich."""
+    return re.sub(r"\[/?[a-z ]+\]", "", inspect.cleandoc(text or "").replace("\b", ""))
