@@ -34,7 +34,7 @@ from benchmarks.peers import beside
 from benchmarks.rig import rig
 
 RESULTS = Path(__file__).parent / "results"
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parent.parent / "docs" / "explanation"
 
 SUBJECTS: dict[str, ModuleType] = {
     "throughput": throughput,
@@ -123,7 +123,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--publish",
         action="store_true",
-        help="write docs/benchmarks.json and docs/benchmarks.svg too, which are committed",
+        help="write benchmarks.json and benchmarks.svg of docs/explanation too, which are committed",
     )
     asked = parser.parse_args()
     if asked.publish and (asked.quick or asked.only):

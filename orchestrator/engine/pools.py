@@ -19,7 +19,7 @@ KNOWN = (
     "celery.concurrency.gevent",
     "celery.concurrency.eventlet",
 )
-"""Modules of the pools with which all promises are tested (see docs/reliability.md)."""
+"""Modules of the pools with which all promises are tested (see docs/explanation/stopping.md)."""
 
 
 def has_processes(kind: type) -> bool:

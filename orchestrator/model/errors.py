@@ -133,7 +133,7 @@ class NotInACanvas(UsageError):
 class CanvasesAreOff(UsageError):
     """{title} cannot be a canvas here: canvases are off, and workers refuse their messages.
     Enqueue the feature instead (`enqueue(feature)`), or turn canvases on, for workers and here: trust.canvas: true, or
-    broker.signing (see docs/security.md)."""
+    broker.signing (see docs/how-to/secure.md)."""
 
 
 class InvalidSpecialistName(UsageError):
@@ -277,7 +277,7 @@ class RedisForgets(OrchestratorError):
 
 class PoolRefused(OrchestratorError):
     """The worker does not start with the pool {pool}: {cause}.
-    Start it with another one (celery -A orchestrator worker --pool prefork); see docs/reliability.md, "Pools"."""
+    Start it with another one (celery -A orchestrator worker --pool prefork); see docs/explanation/stopping.md, "Pools"."""
 
 
 class NoRedisServer(OrchestratorError):
@@ -304,7 +304,7 @@ class BrokerUnreachable(OrchestratorError):
 
 class CannotSign(OrchestratorError):
     """broker.signing is set, but messages cannot be signed: {cause}.
-    docs/security.md shows how the files are made; the package comes with pip install 'task-orchestrator[signing]'."""
+    docs/how-to/secure.md shows how the files are made; the package comes with pip install 'task-orchestrator[signing]'."""
 
 
 class RefusedTransition(UsageError):

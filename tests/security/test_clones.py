@@ -1,4 +1,4 @@
-"""What docs/security.md says of a folder that came with somebody else's repository: looking at it starts nothing."""
+"""What docs/explanation/security.md says of a folder that came with somebody else's repository: looking at it starts nothing."""
 
 from __future__ import annotations
 
