@@ -64,7 +64,7 @@ reference: $(READY)  ## write the pages of docs/reference that are made from the
 
 docs: $(SITE)  ## build the site into build/site; an old page, a warning or a dead link fails
 	$(BIN)/python -m reference --check
-	$(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: $(READY)  ## measure it beside plain Celery; writes benchmarks/results (see docs/explanation/benchmarks.md)
 	$(BIN)/python -m benchmarks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from orchestrator.contract import VERSION
@@ -29,8 +30,9 @@ def page() -> str:
         for name, shape, link in zip(names, shapes, links, strict=True)
     ]
     lines += table(["command", "answer"], rows)
-    for shape in _all(list(shapes)):
-        lines += _shape(shape)
+    found = _all(list(shapes))
+    for shape in found:
+        lines += _shape(shape, {one.__name__ for one in found})
     return "\n".join(lines) + "\n"
 
 
@@ -48,10 +50,15 @@ def _all(shapes: list[type[Answer]]) -> list[type[Answer]]:
     return shapes
 
 
-def _shape(shape: type[Answer]) -> Iterator[str]:
+def _shape(shape: type[Answer], known: set[str]) -> Iterator[str]:
     yield from ["", f"## {shape.__name__}", "", sentence((shape.__doc__ or "").splitlines()[0])]
     rows = []
     for name, field in shape.model_fields.items():
         mark = " *" if name in shape.rare else ""
-        rows.append([code(name) + mark, kinds.of(field), sentence(field.description)])
+        rows.append([code(name) + mark, _linked(kinds.of(field), known), sentence(field.description)])
     yield from table(["field", "type", ""], rows)
+
+
+def _linked(kind: str, known: set[str]) -> str:
+    """A type whose shapes are links to their sections."""
+    return re.sub(r"[A-Z]\w+", lambda one: f"[{one[0]}](#{one[0].lower()})" if one[0] in known else one[0], kind)

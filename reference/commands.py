@@ -12,15 +12,25 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer.main
 
+from orchestrator.cli import asked
 from orchestrator.cli.app import app
 from reference.markdown import code, head, sentence, table
 
 ABOUT = """\
-`orchestrator COMMAND --help` says the same in a terminal. Every command that answers takes `--json`: see
-[JSON answers](json.md).
+`orchestrator COMMAND --help` says the same in a terminal.
+
+| options of many commands | |
+|---|---|
+| `--json` | write JSON to standard output, and nothing else: [JSON answers](json.md) |
+| `--fields A,B` | with `--json`: only these fields, such as `status,tasks.task`; or `all` |
+| `--limit N` | at most N of each list; the rest is counted |
+| `--after CURSOR` | go on after what an answer ended with |
 
 Exit codes: 0 done, 1 not completed, 2 a mistake in what was asked, 3 no connection; of `wait` also 4 timeout and 5 a person is
 needed."""
+
+SHARED = {get_args(kind)[1].help for kind in (asked.AsJson, asked.Fields, asked.Limit, asked.After)}
+"""The help texts of options that many commands have, which are explained once."""
 
 VALUES = {str: "TEXT", int: "N", float: "NUMBER", Path: "PATH"}
 
@@ -47,8 +57,12 @@ def _command(name: str, command: Any) -> Iterator[str]:
     yield from ["", f"### {name}", ""]
     yield from [f"    {' '.join(['orchestrator', name, *arguments])}", ""]
     yield _plain(command.help)
-    if taken:
-        yield from table(["argument or option", "default", "what it is for"], _rows(taken, hints))
+    own = [one for one in taken if one.help not in SHARED]
+    if own:
+        yield from table(["argument or option", "default", "what it is for"], _rows(own, hints))
+    shared = [_shared(one) for one in taken if one.help in SHARED]
+    if shared:
+        yield from ["", f"{'Also' if own else 'Options:'} {', '.join(shared)}."]
     for inner, one in getattr(command, "commands", {}).items():
         yield from _command(f"{name} {inner}", one)
 
@@ -63,6 +77,10 @@ def _rows(taken: Sequence[Any], hints: dict[str, Any]) -> Iterator[list[str]]:
         has_default = isinstance(one.default, str | int | float | Enum) and one.default not in (False, "")
         default = getattr(one.default, "value", one.default)
         yield [names, code(str(default)) if has_default else "", sentence(_plain(one.help))]
+
+
+def _shared(one: Any) -> str:
+    return code(one.opts[0]) + (f" ({one.default})" if one.name == "limit" else "")
 
 
 def _argument(one: Any) -> str:

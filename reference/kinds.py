@@ -77,6 +77,8 @@ def default(field: FieldInfo) -> str:
         return "required"
     if isinstance(value, BaseModel):
         value = value.model_dump(exclude_defaults=True)
+    if of(field).startswith("duration") and isinstance(value, float):
+        return code(_duration(value))
     plain = to_jsonable_python(value, fallback=str)
     text = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
     return code(text.removesuffix("...\n").strip())
@@ -94,6 +96,12 @@ def bounds(field: FieldInfo) -> str:
         case None, _:
             return f", at most {most:,}"
     return f", {least:,} to {most:,}"
+
+
+def _duration(seconds: float) -> str:
+    """A duration in its largest whole unit."""
+    unit = next(unit for unit, length in durations.UNITS.items() if seconds % length == 0)
+    return f"{seconds / durations.UNITS[unit]:g}{unit}"
 
 
 def _reads_durations(metadata: Any) -> bool:
