@@ -8,7 +8,7 @@ import types
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer.main
 
@@ -69,14 +69,16 @@ def _command(name: str, command: Any) -> Iterator[str]:
 
 def _rows(taken: Sequence[Any], hints: dict[str, Any]) -> Iterator[list[str]]:
     for one in taken:
+        about = sentence(_plain(one.help))
         if one.param_type_name == "argument":
             names = code(_argument(one))
         else:
             value = "" if one.is_flag else f" {one.metavar or _value(hints[one.name])}"
+            about += _choices(hints[one.name])
             names = ", ".join(code(f"{name}{value}") for name in (*one.opts, *one.secondary_opts))
         has_default = isinstance(one.default, str | int | float | Enum) and one.default not in (False, "")
         default = getattr(one.default, "value", one.default)
-        yield [names, code(str(default)) if has_default else "", sentence(_plain(one.help))]
+        yield [names, code(str(default)) if has_default else "", about]
 
 
 def _shared(one: Any) -> str:
@@ -84,22 +86,30 @@ def _shared(one: Any) -> str:
 
 
 def _argument(one: Any) -> str:
-    name = (one.metavar or one.name.upper()).strip("[]")
+    name = (one.metavar or one.name.upper()).strip("[]").replace("|", "/")
     return name if one.required else f"[{name}]"
 
 
 def _value(kind: Any) -> str:
-    """What stands for the value of an option: its choices, else a word for its type."""
+    """The word that stands for the value of an option."""
+    return VALUES.get(_inner(kind), "NAME")
+
+
+def _choices(kind: Any) -> str:
+    """A sentence with the values of an option that has only some."""
+    inner = _inner(kind)
+    named = [one.value for one in inner] if isinstance(inner, type) and issubclass(inner, Enum) else get_args(inner)
+    return f" One of {', '.join(code(one) for one in named)}." if named else ""
+
+
+def _inner(kind: Any) -> Any:
+    """The type of one value, without what surrounds it."""
     origin, inner = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return "|".join(inner)
     if origin is Annotated or origin is list:
-        return _value(inner[0])
+        return _inner(inner[0])
     if origin in (Union, types.UnionType):
-        return _value(next(one for one in inner if one is not type(None)))
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return "|".join(str(one.value) for one in kind)
-    return VALUES[kind]
+        return _inner(next(one for one in inner if one is not type(None)))
+    return kind
 
 
 def _plain(text: str | None) -> str:

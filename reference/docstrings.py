@@ -28,15 +28,15 @@ class Docstrings(griffe.Extension):
             obj.docstring.value = EXAMPLE.sub(_as_code, obj.docstring.value)
 
     def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
-        """Give each field of a model a docstring: its description, or its type."""
+        """List the fields of a model, each with its type and its description, in the docstring of the class."""
         model = getattr(importlib.import_module(cls.module.path), cls.name, None)
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        if not (isinstance(model, type) and issubclass(model, BaseModel) and cls.docstring):
             return
-        for name, field in model.model_fields.items():
-            attribute = cls.members.get(name)
-            if isinstance(attribute, griffe.Attribute) and not attribute.docstring:
-                text = sentence(field.description) or f"{sentence(kinds.of(field))}"
-                attribute.docstring = griffe.Docstring(text, parent=attribute)
+        fields = [
+            f"    {name} ({kinds.of(field).replace('`', '')}): {sentence(field.description) or '-'}"
+            for name, field in model.model_fields.items()
+        ]
+        cls.docstring.value += "\n".join(["\n\nAttributes:", *fields])
 
 
 def _as_code(example: re.Match[str]) -> str:
