@@ -11,10 +11,10 @@ from reference import kinds
 from reference.markdown import code, head, sentence, table
 
 ABOUT = f"""\
-The shapes of what commands answer with `--json`, version {VERSION} of the contract. [How to read them from a
-program](../how-to/programs.md) says what is left out and how to get more. `orchestrator schema NAME` prints the JSON Schema
-of one answer, and [schemas.json](../schemas.json) has all of them. A field may be added within a version; a field that goes
-or changes its meaning makes a new version.
+The shapes of what commands answer with `--json`, version {VERSION} of the contract. [How to read them from
+a program](../how-to/programs.md) says what is left out and how to get more. `orchestrator schema NAME`
+prints the JSON Schema of one answer, and [schemas.json](../schemas.json) has all of them. A field may be
+added within a version; a field that goes or changes its meaning makes a new version.
 
 A field marked * is in an answer only where `--fields` names it, or with `--fields all`."""
 
@@ -61,4 +61,6 @@ def _shape(shape: type[Answer], known: set[str]) -> Iterator[str]:
 
 def _linked(kind: str, known: set[str]) -> str:
     """A type whose shapes are links to their sections."""
-    return re.sub(r"[A-Z]\w+", lambda one: f"[{one[0]}](#{one[0].lower()})" if one[0] in known else one[0], kind)
+    return re.sub(
+        r"[A-Z]\w+", lambda one: f"[{one[0]}](#{one[0].lower()})" if one[0] in known else one[0], kind
+    )

@@ -26,8 +26,8 @@ ABOUT = """\
 | `--limit N` | at most N of each list; the rest is counted |
 | `--after CURSOR` | go on after what an answer ended with |
 
-Exit codes: 0 done, 1 not completed, 2 a mistake in what was asked, 3 no connection; of `wait` also 4 timeout and 5 a person is
-needed."""
+Exit codes: 0 done, 1 not completed, 2 a mistake in what was asked, 3 no connection; of `wait` also 4
+timeout and 5 a person is needed."""
 
 SHARED = {get_args(kind)[1].help for kind in (asked.AsJson, asked.Fields, asked.Limit, asked.After)}
 """The help texts of options that many commands have, which are explained once."""
@@ -98,7 +98,11 @@ def _value(kind: Any) -> str:
 def _choices(kind: Any) -> str:
     """A sentence with the values of an option that has only some."""
     inner = _inner(kind)
-    named = [one.value for one in inner] if isinstance(inner, type) and issubclass(inner, Enum) else get_args(inner)
+    named = (
+        [one.value for one in inner]
+        if isinstance(inner, type) and issubclass(inner, Enum)
+        else get_args(inner)
+    )
     return f" One of {', '.join(code(one) for one in named)}." if named else ""
 
 

@@ -8,9 +8,10 @@ from orchestrator.contract import catalogue
 from reference.markdown import head
 
 ABOUT = """\
-Each error is an object on standard output with `--json`: `{"code": …, "message": …, "subject": …, "actions": …, "facts": …}`
-([its shape](json.md#erroranswer)). The words in braces are its facts. `orchestrator schema codes` prints this list as JSON.
-[Six errors as they are printed](reports.md) shows what people see.
+Each error is an object on standard output with `--json`: `{"code": …, "message": …, "subject": …,
+"actions": …, "facts": …}` ([its shape](json.md#erroranswer)). The words in braces are its facts.
+`orchestrator schema codes` prints this list as JSON. [Six errors as they are printed](reports.md) shows
+what people see.
 
 | exit code | meaning |
 |---|---|

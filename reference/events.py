@@ -10,11 +10,13 @@ from orchestrator.model.flows import FeatureEvent, TaskEvent
 from reference.markdown import code, head, table
 
 ABOUT = """\
-A feature keeps a stream of events: `orchestrator events ID` prints it, `Handle.events()` and `Handle.follow()` read it, and
-[notifications](../how-to/notify.md) can tell somebody. About `limits.events` of them are kept for each feature.
+A feature keeps a stream of events: `orchestrator events ID` prints it, `Handle.events()` and
+`Handle.follow()` read it, and [notifications](../how-to/notify.md) can tell somebody. About `limits.events`
+of them are kept for each feature.
 
-A name in **group** stands for several events in `notifications.events`; `*` stands for all. An event that leads to
-`in-review` or `pending-review` is in `needs-person` too; an event that ends a feature is in `milestones` too."""
+A name in **group** stands for several events in `notifications.events`; `*` stands for all. An event that
+leads to `in-review` or `pending-review` is in `needs-person` too; an event that ends a feature is in
+`milestones` too."""
 
 MEANING: Mapping[str, str] = {
     "work_started": "A worker begins an attempt.",

@@ -8,12 +8,13 @@ from reference import kinds
 from reference.markdown import code, head, sentence, table
 
 ABOUT = """\
-A feature file is YAML or JSON: one mapping. [How to write one](../how-to/feature-file.md) shows it by example. Numbers are
-those of YAML 1.2. Keys at the top that begin with `x-` are for anchors and mean nothing else. An unknown field is refused,
-with its line and the nearest name.
+A feature file is YAML or JSON: one mapping. [How to write one](../how-to/feature-file.md) shows it by
+example. Numbers are those of YAML 1.2. Keys at the top that begin with `x-` are for anchors and mean
+nothing else. An unknown field is refused, with its line and the nearest name.
 
-An **id** has letters and digits of any script and `_ . - + @ / : ~`, at most 200 characters; the id of a feature has no
-colon. A **duration** is a number of seconds, or a text such as `500ms`, `30s`, `5m`, `2h` or `7d`."""
+An **id** has letters and digits of any script and `_ . - + @ / : ~`, at most 200 characters; the id of a
+feature has no colon. A **duration** is a number of seconds, or a text such as `500ms`, `30s`, `5m`, `2h` or
+`7d`."""
 
 MORE = {
     ("Feature", "title"): "one line",

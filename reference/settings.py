@@ -14,11 +14,12 @@ from reference.markdown import code, head, sentence, table
 
 ABOUT = f"""\
 The file is `.taskorchestrator/config.yaml`; `orchestrator init` writes it with every setting explained, and
-`orchestrator config` prints the settings in force, each with its origin. `{ENV_PREFIX}CONFIG` names another file.
+`orchestrator config` prints the settings in force, each with its origin. `{ENV_PREFIX}CONFIG` names another
+file.
 
 An environment variable goes before the file: `section.name` is `{ENV_PREFIX}SECTION__NAME`, for example
-`{ENV_PREFIX}PARALLELISM__MAX_PARALLEL_TASKS=8`. A list or a mapping is JSON there. An unknown setting is refused, with
-the nearest name.
+`{ENV_PREFIX}PARALLELISM__MAX_PARALLEL_TASKS=8`. A list or a mapping is JSON there. An unknown setting is
+refused, with the nearest name.
 
 A *duration* is a number of seconds, or a text such as `500ms`, `30s`, `5m`, `2h` or `7d`."""
 

@@ -12,8 +12,8 @@ from reference.markdown import code, head, table
 
 ABOUT = """\
 A task and a feature pass through statuses. A **flow** says in which order; tags choose it
-(`status_progression` in the [settings](settings.md#status_progression)). An [event](events.md) moves a status. An event that
-the table of a flow does not have cannot happen."""
+(`status_progression` in the [settings](settings.md#status_progression)). An [event](events.md) moves a
+status. An event that the table of a flow does not have cannot happen."""
 
 OF_TASKS: Mapping[TaskStatus, str] = {
     TaskStatus.BACKLOG: "not taken up yet; a worker takes it from here too",
@@ -63,7 +63,12 @@ def page() -> str:
     lines += ["", f"Every flow has these statuses too: {also}."]
     lines += ["", "### Transitions of a task", "", "Of the flow `with_review`, which has every status:"]
     lines += _transitions(settings.flows["with_review"].table, len(TaskStatus))
-    lines += ["", "## Statuses of a feature", "", "They follow from its tasks, except for what a person asks for."]
+    lines += [
+        "",
+        "## Statuses of a feature",
+        "",
+        "They follow from its tasks, except for what a person asks for.",
+    ]
     lines += table(
         ["status", "meaning", ""],
         [[code(status), OF_FEATURES[status], _end(status in OVER)] for status in FeatureStatus],

@@ -113,6 +113,8 @@ def test_snippets_of_yaml_are_accepted(page: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_dead_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# A page\n\n[one](#a-page) [two](#nowhere) [three](gone.md) ![four](https://example.org/a.svg)\n")
+    page.write_text(
+        "# A page\n\n[one](#a-page) [two](#nowhere) [three](gone.md) ![four](https://example.org/a.svg)\n"
+    )
     assert list(links(page)) == ["#a-page", "#nowhere", "gone.md"]
     assert anchors(page) == {"a-page"}

@@ -1,4 +1,4 @@
-"""docs/explanation/security.md promises what tests show: each sentence that is marked (test) has one.
+"""The page on security promises what tests show: each sentence that is marked (test) has one.
 
 A test says which sentence it shows in its docstring; those that show one beside much else are named below.
 """
