@@ -111,6 +111,16 @@ def test_snippets_of_yaml_are_accepted(page: Path, monkeypatch: pytest.MonkeyPat
             Settings.model_validate(data)
 
 
+@pytest.mark.parametrize("page", [HOUSE / "CONTRIBUTING.md", DOCS / "explanation" / "task-path.md"], ids=name)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    named = re.findall(r"`((?:[a-z_]+/)+(?:[a-z_]+\.(?:py|lua|md))?)`", page.read_text("utf-8"))
+    missing = [
+        file for file in named if not (HOUSE / file).exists() and not (HOUSE / "orchestrator" / file).exists()
+    ]
+    assert len(named) > 5
+    assert missing == []
+
+
 def test_a_dead_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
