@@ -63,7 +63,7 @@ def write(text: str, folder: Path) -> None:
     name = re.match(r"# (\S+)\n", text)
     assert name, f"the block does not begin with a file name: {text[:60]!r}"
     file = folder / name.group(1)
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, "utf-8")
 
 
