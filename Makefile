@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 SEED ?=
 MINUTES ?= 2
 
-.PHONY: help run test bounds check audit wheel format schemas reference docs bench chaos fuzz clean
+.PHONY: help run test nightly bounds check audit wheel format schemas scripts reference docs bench chaos fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ run: $(READY)  ## run examples/self_check.yaml, a real feature, through real wor
 
 test: $(READY)  ## run all the tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+nightly: $(READY)  ## run what takes long: the store on each Redis and on fakeredis, all interleavings, chaos, fuzz (MINUTES=10)
+	EVERYWHERE=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/state tests/notify tests/local tests/client
+	$(BIN)/python -m tests.state.interleavings
+	$(MAKE) chaos fuzz
 
 bounds: $(READY)  ## run the tests marked so with the lowest versions allowed and the newest, on each Python here
 	$(BIN)/python -m tests.bounds
@@ -66,11 +71,14 @@ docs: $(SITE)  ## build the site into build/site; an old page, a warning or a de
 	$(BIN)/python -m reference --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
+scripts: $(READY)  ## write docs/reference/scripts.md, what each Lua script takes, reads, writes and answers
+	$(BIN)/python -m tests.state.script_table > docs/reference/scripts.md
+
 bench: $(READY)  ## measure it beside plain Celery; writes benchmarks/results (see docs/explanation/benchmarks.md)
 	$(BIN)/python -m benchmarks
 
 chaos: $(READY)  ## kill workers and Redis under a load, and check that nothing is lost (SEED=1 MINUTES=10)
-	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)
+	$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)
 
 fuzz: $(READY)  ## feed junk to whatever reads messages, state, remote control and settings (SEED=1 MINUTES=10)
 	$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)

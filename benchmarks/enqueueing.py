@@ -12,7 +12,7 @@ from benchmarks.graphs import layered
 from benchmarks.measurement import Figure, Row, Target, interleaved
 from benchmarks.options import Options
 from benchmarks.rig import Rig
-from orchestrator.client.client import Handle
+from orchestrator.client.handle import Handle
 from orchestrator.model.feature import Feature
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import CHUNK

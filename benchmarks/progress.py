@@ -8,7 +8,7 @@ from benchmarks.graphs import layered
 from benchmarks.measurement import Figure, Row, Target, interleaved
 from benchmarks.options import Options
 from benchmarks.rig import Rig
-from orchestrator.client.client import Handle
+from orchestrator.client.handle import Handle
 
 READS, BOUND = 200, 1.2
 LARGE, SMALL = 100_000, 10

@@ -17,7 +17,8 @@ from redis import Redis
 
 from benchmarks import plain
 from benchmarks.graphs import layered
-from orchestrator.client.client import Client, Handle
+from orchestrator.client.client import Client
+from orchestrator.client.handle import Handle
 from orchestrator.config import configuration, urls
 from orchestrator.config.folder import FILE, FOLDER
 from orchestrator.config.settings import Settings

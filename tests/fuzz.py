@@ -35,8 +35,8 @@ from orchestrator.model import errors
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
 from tests import hostile
-from tests.shell.test_consumer import Bench
-from tests.store import factories
+from tests.engine.test_consumer import Bench
+from tests.state import factories
 
 JUNK: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, 0.5, float("nan"), float("-inf"), "", " ", "0", "-1", "null",
@@ -124,7 +124,7 @@ def stored_state(random_: random.Random) -> Callable[[], object]:
         feature = factories.FEATURE_ID
         reads: tuple[Callable[[], object], ...] = (
             store.features, store.active, store.limits, lambda: store.overview([feature]),
-            lambda: store.progress(feature),
+            lambda: store.feature_summary(feature),
             lambda: store.head(feature), lambda: store.content(feature), lambda: store.batch(feature, 1),
             lambda: store.task(feature, "T1"), lambda: store.tasks(feature), lambda: store.shape(feature),
             lambda: store.states(feature), lambda: store.state(feature, "T1"), lambda: store.attempt(feature, "T1"),

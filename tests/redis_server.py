@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from orchestrator.model import errors
-from orchestrator.state import embedded
+from orchestrator.state import embedded, redis_binary
 
 
 def find_binaries() -> list[str]:
@@ -30,7 +30,7 @@ def find_binaries() -> list[str]:
         @pytest.fixture(params=find_binaries(), ids=name_of)
         def binary(request): return request.param
     """
-    found = [shutil.which("redis-server"), shutil.which("valkey-server"), *embedded.find_in_wheels()]
+    found = [shutil.which("redis-server"), shutil.which("valkey-server"), *redis_binary.find_in_wheels()]
     one_each = {Path(path).read_bytes(): path for path in reversed(found) if path}
     return list(one_each.values())[::-1]
 
@@ -49,7 +49,7 @@ def find_valkey() -> str | None:
 
 def name_of(binary: str) -> str:
     """A short name for test ids: `redis-server-7.0.15`."""
-    return f"{Path(binary).name}-{'.'.join(map(str, embedded.version_of(binary)))}"
+    return f"{Path(binary).name}-{'.'.join(map(str, redis_binary.version_of(binary)))}"
 
 
 @contextlib.contextmanager
@@ -67,7 +67,7 @@ def serve(folder: Path, binary: str | None = None) -> Iterator[str]:
                 yield url
     """
     try:
-        server = embedded.Server(folder, embedded.find_binary(binary))
+        server = embedded.Server(folder, redis_binary.find(binary))
     except errors.NoRedisServer as error:
         pytest.skip(str(error))
     with mock.patch.object(embedded, "WITHHELD", ()):  # tests change its configuration

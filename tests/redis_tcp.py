@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator.state import embedded
+from orchestrator.state import redis_binary
 from tests.redis_server import find_binaries
 
 PATIENCE = 60.0
@@ -52,7 +52,9 @@ def serve_tcp(
     if not find_binaries():
         pytest.skip("there is no redis-server here")
     # The users of deploy/ are written for Redis 7.
-    newest = next((one for one in find_binaries() if embedded.version_of(one) >= (7,)), find_binaries()[0])
+    newest = next(
+        (one for one in find_binaries() if redis_binary.version_of(one) >= (7,)), find_binaries()[0]
+    )
     binary = binary or newest
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "redis.conf"

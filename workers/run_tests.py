@@ -4,7 +4,7 @@ specialists:
   test-runner: {python: "workers.run_tests:run_tests", timeout: 10m}
 
 tasks:
-  - {id: test-core, specialist: test-runner, params: {paths: [tests/core]}}
+  - {id: test-planning, specialist: test-runner, params: {paths: [tests/planning]}}
 """
 
 from __future__ import annotations

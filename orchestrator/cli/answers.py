@@ -17,7 +17,8 @@ from orchestrator.report import json_views, next_steps, status_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.client.client import Client, Handle
+    from orchestrator.client.client import Client
+    from orchestrator.client.handle import Handle
 
 INTEREST = (
     "failed", "blocked", "in-review", "unassigned", "on-hold", "deferred", "running", "testing", "changes-requested",

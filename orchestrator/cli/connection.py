@@ -10,7 +10,8 @@ from orchestrator.config import configuration
 from orchestrator.model import errors, words
 
 if TYPE_CHECKING:
-    from orchestrator.client.client import Client, Handle
+    from orchestrator.client.client import Client
+    from orchestrator.client.handle import Handle
 
 
 SHORTEST = 4
@@ -22,7 +23,7 @@ NAMED = 5
 
 @contextlib.contextmanager
 def client(*, looks: bool = False) -> Iterator[Client]:
-    """A client of the settings in force, with redis-py's errors turned into ours.
+    """A client of the settings in force.
 
     Args:
         looks: The command only looks, so it starts no program that the folder's own configuration names.
@@ -32,13 +33,9 @@ def client(*, looks: bool = False) -> Iterator[Client]:
             say.
     """
     from orchestrator.client.client import Client
-    from orchestrator.state import connections
 
     settings = configuration.load()
-    with (
-        Client(settings.for_looking() if looks else settings) as opened,
-        connections.translated(opened.store.url),
-    ):
+    with Client(settings.for_looking() if looks else settings) as opened:
         yield opened
 
 

@@ -17,7 +17,8 @@ from orchestrator.planning import graph
 from orchestrator.report import status_text
 
 if TYPE_CHECKING:
-    from orchestrator.client.client import Client, Handle
+    from orchestrator.client.client import Client
+    from orchestrator.client.handle import Handle
 
 
 FEATURE = "{feature}"

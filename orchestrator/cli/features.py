@@ -23,7 +23,8 @@ from orchestrator.state import workers
 from orchestrator.state.workers import Worker
 
 if TYPE_CHECKING:
-    from orchestrator.client.client import Client, Handle
+    from orchestrator.client.client import Client
+    from orchestrator.client.handle import Handle
 
 
 NEEDS_SHOWN = 20
@@ -154,12 +155,12 @@ def _processes(client: Client, progress: Progress) -> int:
 
 def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -> dict[str, float]:
     """Seconds since each task wrote to its log, of those whose log is on this machine."""
-    from orchestrator.engine.tasks import Files
+    from orchestrator.engine.attempt_files import AttemptFiles
 
     ages = {}
     for state in states:
         with contextlib.suppress(OSError):
-            log = Files(client.settings, feature_id, state.id, state.attempt).log
+            log = AttemptFiles(client.settings, feature_id, state.id, state.attempt).log
             if log.stat().st_size:
                 ages[state.id] = max(0.0, time.time() - log.stat().st_mtime)
     return ages

@@ -19,7 +19,8 @@ from orchestrator.model.event import Event
 
 if TYPE_CHECKING:
     from orchestrator.cli.workforce import Workforce
-    from orchestrator.client.client import Client, Handle
+    from orchestrator.client.client import Client
+    from orchestrator.client.handle import Handle
 
 BEAT_SECONDS = 1.0
 """A view is drawn anew at least so often; an event draws it at once."""
@@ -51,18 +52,19 @@ def beats(handle: Handle, workforce: Workforce, after: str = "-") -> Iterator[li
 
 @contextlib.contextmanager
 def patience(client: Client, handle: Handle, tell: Callable[[str], object] = output.tell) -> Iterator[None]:
-    """Let all that the client reads outlast an outage of `recovery.outage`, and tell of it, with the time of day."""
+    """Let what the client and the handle read outlast an outage of `recovery.outage`; tell of it, with the time."""
     from orchestrator.state import outage
 
     def tell_when(text: str) -> None:
         tell(f"{time.strftime('%H:%M:%S')}  {text}")
 
     store, longest = client.store, client.settings.recovery.outage
-    client.store = outage.patient(store, f"the watch over {handle.id}", longest=longest, tell=tell_when)
+    patient = outage.patient(store, f"the watch over {handle.id}", longest=longest, tell=tell_when)
+    client.store = handle.store = patient
     try:
         yield
     finally:
-        client.store = store
+        client.store = handle.store = store
 
 
 def watch(client: Client, handle: Handle, workforce: Workforce, *, live: bool, after: str = "-") -> None:

@@ -16,7 +16,8 @@ from orchestrator.report import status_text
 from orchestrator.report.events import event_line, gone_line
 
 if TYPE_CHECKING:
-    from orchestrator.client.client import Client, Handle
+    from orchestrator.client.client import Client
+    from orchestrator.client.handle import Handle
 
 ENDINGS = (
     "implementation_complete",

@@ -19,7 +19,8 @@ from orchestrator.model.progress import TaskState
 from orchestrator.specialists.text import as_text
 
 if TYPE_CHECKING:
-    from orchestrator.client.client import Client, Handle
+    from orchestrator.client.client import Client
+    from orchestrator.client.handle import Handle
 
 LOOK_SECONDS = 0.5
 """Between two looks for more output."""

@@ -19,7 +19,8 @@ from orchestrator.report import json_views, next_steps, status_text
 
 if TYPE_CHECKING:
     from orchestrator.cli.workforce import Workforce
-    from orchestrator.client.client import Client, Handle
+    from orchestrator.client.client import Client
+    from orchestrator.client.handle import Handle
 
 REPORTED = 10
 """So many stopped tasks are reported in full, and so many other decisions."""

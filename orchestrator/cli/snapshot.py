@@ -13,7 +13,8 @@ from orchestrator.model.task import TaskStatus
 from orchestrator.report import next_steps, status_text
 
 if TYPE_CHECKING:
-    from orchestrator.client.client import Client, Handle
+    from orchestrator.client.client import Client
+    from orchestrator.client.handle import Handle
 
 SMALL = 60
 """A feature of at most so many tasks is read as a whole."""

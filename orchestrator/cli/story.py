@@ -19,7 +19,7 @@ from orchestrator.report import json_views
 from orchestrator.report.events import event_line, gone_line
 
 if TYPE_CHECKING:
-    from orchestrator.client.client import Handle
+    from orchestrator.client.handle import Handle
 
 SHOWN = 60
 """So many events are in an answer, where --limit does not say how many."""

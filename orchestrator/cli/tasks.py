@@ -19,7 +19,8 @@ from orchestrator.model.words import one_line
 from orchestrator.report import json_views, next_steps, status_text
 
 if TYPE_CHECKING:
-    from orchestrator.client.client import Client, Handle
+    from orchestrator.client.client import Client
+    from orchestrator.client.handle import Handle
     from orchestrator.config.settings import Settings
 
 LOG_LINES = 20

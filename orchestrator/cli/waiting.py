@@ -17,7 +17,7 @@ from orchestrator.model.event import Event
 from orchestrator.report import next_steps, status_text
 
 if TYPE_CHECKING:
-    from orchestrator.client.client import Handle
+    from orchestrator.client.handle import Handle
     from orchestrator.model.progress import Progress
 
 LOOK_SECONDS = 1.0

@@ -11,15 +11,15 @@ from orchestrator.config.settings import Settings
 from orchestrator.engine import (
     broker,
     canvas,
+    canvas_task,
     queues,
     signing,
-    standalone,
     tasks,
     tracing,
     transport,
 )
 from orchestrator.engine.celery_settings import CelerySettings
-from orchestrator.engine.keeper import Keeper
+from orchestrator.engine.maintenance import Maintenance
 from orchestrator.engine.respawn import Respawn
 from orchestrator.engine.results import Result
 from orchestrator.state import connections
@@ -27,7 +27,7 @@ from orchestrator.state.keys import Keys
 
 
 class App(Celery):
-    """A Celery app that knows the settings it was made from."""
+    """A Celery app made from our settings."""
 
     settings: Settings
     control_cls = "orchestrator.engine.remote:Control"
@@ -37,43 +37,46 @@ class App(Celery):
 
     @functools.cached_property
     def signer(self) -> signing.Signer | None:
-        """What signs messages and checks their signatures; None: they are not signed."""
+        """Signs messages and verifies their signatures; None if messages are not signed."""
         return signing.Signer(self.settings.broker.signing) if self.settings.broker.signing else None
 
     @functools.cached_property
     def AsyncResult(self) -> Any:
-        """The class of results (see `results`)."""
+        """Celery's class of results, which reads ours from the store (see `results`)."""
         return self.subclass_with_self(Result, reverse="AsyncResult")
 
     def on_init(self) -> None:
-        """Called by Celery: the settings are not those of another app's environment."""
-        object.__setattr__(self.conf, "__class__", CelerySettings)  # its own would make a setting of it
+        """Called by Celery: ignore settings of another Celery app in the environment."""
+        object.__setattr__(self.conf, "__class__", CelerySettings)  # an assignment would become a setting
 
     def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
-        """The connection by which a worker takes messages."""
+        """The connection over which a worker takes messages."""
         return transport.use(super().connection_for_read(url, **kwargs))
 
 
 def create(settings: Settings) -> App:
     """Make the app: a Celery task and a queue for each specialist.
 
-    Its configuration is read at first use, so that an import neither looks for a Redis nor starts one.
+    Celery's configuration is made at first use, so that an import neither looks for a Redis nor starts one.
+
+    Args:
+        settings: The settings.
 
     Example:
         app = create(configuration.load())
     """
-    # Not the current app of the process: whoever enqueues from an app of their own keeps theirs.
+    # The app does not become the current one of the process: a program may have a Celery app of its own.
     app = App("orchestrator", set_as_current=False)
     app.settings = settings
     app.add_defaults(lambda: celery_configuration(settings))
     for specialist in settings.specialists:
         tasks.register(app, settings, specialist)
-        standalone.register(app, settings, specialist)
-    app.task(name=canvas.BARRIER, base=standalone.CanvasTask, shared=False, ignore_result=False)(
+        canvas_task.register(app, settings, specialist)
+    app.task(name=canvas.BARRIER, base=canvas_task.CanvasTask, shared=False, ignore_result=False)(
         canvas.gather
     )
-    app.task(name=tracing.ENQUEUE, base=tracing.Enqueue, shared=False)(tracing.nobody_runs_this)
-    app.steps["worker"].update((Keeper, Respawn))
+    app.task(name=tracing.ENQUEUE, base=tracing.EnqueueTask, shared=False)(tracing.never_run)
+    app.steps["worker"].update((Maintenance, Respawn))
     return app
 
 
@@ -81,7 +84,7 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
     """Celery's configuration for these settings.
 
     Raises:
-        NoRedisServer, RedisDidNotStart: No Redis is configured, and there is no way to run one here.
+        NoRedisServer, RedisDidNotStart: No Redis is configured, and none can be started here.
         CannotSign: Messages are to be signed, and cannot be.
     """
     messages = broker.find(settings)
@@ -89,26 +92,26 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
     prefix = Keys(settings.redis.prefix).celery()
     return {
         **queues.configuration(settings),
-        **broker.settings_of_the_broker(messages),
-        # Only Plan.canvas() needs results: a chord does not exist without a backend.
-        **broker.settings_of_the_results(state, prefix),
+        **broker.broker_settings(messages),
+        # Only Plan.canvas() needs results: Celery has no chord without a backend.
+        **broker.result_settings(state, prefix),
         "task_ignore_result": True,
         "result_expires": 86_400,
         "task_serializer": "json",
         "result_serializer": "json",
         "event_serializer": "json",
-        # What is signed becomes JSON in the consumer; nothing unsigned gets as far as that (see consumer, remote).
+        # A signed message becomes JSON in the consumer, which lets no unsigned one so far (see consumer, remote).
         "accept_content": [signing.NAME, "json"] if settings.broker.signing else ["json"],
         "result_accept_content": ["json"],
         "task_default_queue": settings.queue(settings.specialist_routing.default),
         "task_routes": {
             name(specialist): {"queue": settings.queue(specialist)}
             for specialist in settings.specialists
-            for name in (canvas.celery_task, canvas.standalone_task)
+            for name in (canvas.celery_task, canvas.canvas_task)
         },
         "worker_consumer": "orchestrator.engine.consumer:Consumer",
         "worker_concurrency": settings.parallelism.max_parallel_tasks,
-        # A worker takes a message only when it has a process free for it, and gives it up only when it is done.
+        # A worker takes a message only for a free process, and acknowledges it only when the task has ended.
         "worker_prefetch_multiplier": 1,
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
@@ -116,15 +119,15 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": 1_000,  # tries come soon (transport.RECONNECT): this is above an hour
+        "broker_connection_max_retries": 1_000,  # above an hour: see transport.RECONNECT
         "broker_transport_options": {
             "global_keyprefix": prefix,
             "fanout_prefix": True,
             "fanout_patterns": True,
-            # A peer that is gone without a word (a failover, a cable) is noticed in the end.
+            # So that a peer that is gone without a word (a failover, a cable) is noticed in the end.
             "socket_keepalive": True,
-            # Whoever publishes is told within a second or two that the broker is away: what is not published now, the
-            # sweep publishes later. A worker that takes messages waits as long as broker_connection_max_retries says.
+            # A publisher gets an error within a second or two if the broker is away, and the sweep publishes later. A
+            # worker that takes messages waits as long as broker_connection_max_retries says.
             "max_retries": 1,
             "interval_start": 0.2,
             **messages.transport,

@@ -1,4 +1,4 @@
-"""What Celery, kombu and Flower are told of a Redis: each of them reads another dialect of URLs, and other options."""
+"""The URL and the options of a Redis for Celery, kombu and Flower, each of which reads another dialect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOR_KOMBU = (
     "socket_keepalive",
     "socket_timeout",
 )
-"""Options of redis-py's URLs that kombu's Redis transport has too, under the same names."""
+"""The options of redis-py's URLs that kombu's Redis transport has under the same names."""
 
 BACKEND_NAMES = {"health_check_interval": "redis_backend_health_check_interval"}
 
@@ -30,9 +30,9 @@ class Address:
     """A Redis, or another broker, as Celery takes it.
 
     Args:
-        url: The URL. It holds the password, and no option: Celery shows those, and refuses most of them.
+        url: The URL, with the password, and without options: Celery shows those, and refuses most of them.
         transport: Options of kombu's transport.
-        tls: How TLS is used; None: not.
+        tls: The options of TLS; None: no TLS.
     """
 
     url: str = field(repr=False)
@@ -51,7 +51,7 @@ def address(server: RedisUrl) -> Address:
         'sentinel://a:26379/2;sentinel://b:26379/2'
     """
     transport = {name: value for name, value in server.options.items() if name in FOR_KOMBU}
-    # kombu checks nothing unless it is told to; redis-py checks certificates by default.
+    # Unlike redis-py, kombu checks no certificate by default.
     tls = {"ssl_cert_reqs": "required", **server.tls} if server.has_tls else None
     account = userinfo(server)
     if server.path:
@@ -70,7 +70,7 @@ def address(server: RedisUrl) -> Address:
 
 
 def find(settings: Settings) -> Address:
-    """Celery's broker: the Redis of the state, unless another one is configured."""
+    """Celery's broker: the Redis of the state, unless the settings name another one."""
     url = settings.broker.url
     if url is None:
         return address(connections.redis_url(settings))
@@ -79,23 +79,23 @@ def find(settings: Settings) -> Address:
 
 
 def is_redis(settings: Settings) -> bool:
-    """Whether Celery's broker is a Redis: that of the state, or another one."""
+    """Whether Celery's broker is a Redis: the one of the state, or another one."""
     return settings.broker.url is None or settings.broker.server is not None
 
 
-def settings_of_the_broker(broker: Address) -> dict[str, Any]:
-    """Celery's settings for a broker; `broker_transport_options` come on top of others."""
+def broker_settings(broker: Address) -> dict[str, Any]:
+    """Celery's settings for a broker, without `broker_transport_options`."""
     return {"broker_url": broker.url, **({"broker_use_ssl": dict(broker.tls)} if broker.tls else {})}
 
 
-def settings_of_the_results(state: Address, prefix: str) -> dict[str, Any]:
+def result_settings(state: Address, prefix: str) -> dict[str, Any]:
     """Celery's settings for a result backend, whose keys all begin with the prefix."""
-    of_sentinels = ("master_name", "min_other_sentinels", "sentinel_kwargs")
-    transport = {name: value for name, value in state.transport.items() if name in of_sentinels}
+    sentinel_options = ("master_name", "min_other_sentinels", "sentinel_kwargs")
+    transport = {name: value for name, value in state.transport.items() if name in sentinel_options}
     options = {
         BACKEND_NAMES.get(name, f"redis_{name}"): value
         for name, value in state.transport.items()
-        if name not in of_sentinels
+        if name not in sentinel_options
     }
     return {
         "result_backend": state.url,

@@ -1,4 +1,4 @@
-"""From our words to Celery's: the group of one launch, and a whole plan as a chain of groups."""
+"""Translates to Celery: the messages of one launch as a group, and a whole plan as a chain of groups."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 def celery_task(specialist: str) -> str:
-    """The name of the Celery task by which a specialist works on enqueued features."""
+    """The name of the Celery task by which a specialist does tasks of enqueued features."""
     return specialist
 
 
-def standalone_task(specialist: str) -> str:
-    """The name of the Celery task by which a specialist works from its own arguments, without our state."""
+def canvas_task(specialist: str) -> str:
+    """The name of the Celery task by which a specialist does tasks of a canvas."""
     return f"{specialist}.standalone"
 
 
 def message_id(feature_id: str, launch: Launch) -> str:
-    """A Celery id for a message of a launch, as publish.lua makes it too: what Flower shows.
+    """The Celery id of a launch's message, as publish.lua makes it too. Flower shows it.
 
-    Its last part is another one each time a message is sent. Nobody can revoke what is not sent yet, and what was
-    revoked is in nobody's way. Each part of it is encoded.
+    Its last part is random each time: nobody can revoke a message before it is sent, and a revoked message does not
+    stop a later one. Each part is encoded.
 
     Example:
         >>> message_id("auth", Launch("T2", 1, "senior-engineer")).rpartition(":")[0]
@@ -46,21 +46,21 @@ BARRIER = "orchestrator.barrier"
 """The Celery task after each group of `chain_of_groups` (see `gather`)."""
 
 MOST_NAMED = 8
-"""A refusal names so many tasks."""
+"""A refusal names this many tasks."""
 
 
-def shown(*ids: str | int) -> str:
-    """How logs and monitors show the arguments of a message: the ids alone, as Python writes a tuple of them.
+def shown_arguments(*ids: str | int) -> str:
+    """The arguments of a message as logs and monitors show them: the ids alone, as a Python tuple.
 
     Example:
-        >>> shown("auth", "T1", 1)
+        >>> shown_arguments("auth", "T1", 1)
         "('auth', 'T1', 1)"
     """
     return repr(ids)
 
 
 class Message(NamedTuple):
-    """One member of a Celery group, ready to be sent."""
+    """One message of a Celery group, ready to be sent."""
 
     name: str
     queue: str
@@ -68,11 +68,11 @@ class Message(NamedTuple):
 
 
 def group_of(app: App, feature_id: str, launches: Iterable[Launch]) -> list[Message]:
-    """The Celery group that publishes what the cascade launched: its messages, which share a group id.
+    """The messages of launches, as a Celery group: they share a group id.
 
-    Their size is the same in any graph. They are made without `celery.group`, whose `apply_async` makes a result for
-    every member and subscribes to it: a connection to the result backend that nobody reads (celery/canvas.py,
-    GroupResult's barrier).
+    Their size does not depend on the graph. They are made without `celery.group`, whose `apply_async` makes a result
+    for every member and subscribes to it, over a connection that nobody reads (celery/canvas.py, GroupResult's
+    barrier).
     """
     group_id = uuid.uuid4().hex
     return [
@@ -92,21 +92,21 @@ def group_of(app: App, feature_id: str, launches: Iterable[Launch]) -> list[Mess
 
 
 def chain_of_groups(plan: Plan, app: App) -> Signature[Any]:
-    """A plan as plain Celery: a group for each batch (for each sub-batch, where it is wider than the cap), chained.
+    """A plan as plain Celery: a chain with a group for each batch. A batch that is wider than the cap is split.
 
-    After each group stands a task that gathers: it gives the outcomes that are still needed to all that come next, as
-    the first argument. Without such a task, Celery 5.7 hangs the third of three groups on every member of the second,
-    and so runs each of its tasks as often as the second has members (celery#5958); and whoever waits for a chain that
-    ends in a group waits for ever where a task before it fails (celery#4004). So a last group is gathered, too.
+    A gathering task stands after each group. It passes the outcomes that are still needed to the next tasks, as their
+    first argument. Without it, Celery 5.7 attaches the third of three groups to every member of the second, and so runs
+    each of its tasks as often as the second has members (celery#5958). And if a chain ends in a group, a caller waits
+    for ever when a task before the group fails (celery#4004). So the last group is gathered too.
 
     Args:
         plan: The plan.
-        app: The app to run it on.
+        app: The Celery app to run it with.
 
     Raises:
-        NoSpecialist, UnknownSpecialist: A task has nobody to do it.
-        CanvasesAreOff: The configuration has not turned them on.
-        NotInACanvas: The plan relies on something that only an enqueued feature has.
+        NoSpecialist, UnknownSpecialist: No specialist does one of the tasks.
+        CanvasesAreOff: The configuration has not turned canvases on.
+        NotInACanvas: The plan needs something that only an enqueued feature has.
     """
     settings = app.settings
     if not settings.takes_canvases:
@@ -115,7 +115,7 @@ def chain_of_groups(plan: Plan, app: App) -> Signature[Any]:
     unrouted = [task for task in plan.feature.tasks if not routes[task.id].specialist]
     if unrouted:
         raise routing.no_specialist(unrouted, settings)
-    lost = list(what_is_lost(plan, routes, settings))
+    lost = list(unsupported(plan, routes, settings))
     if lost:
         raise errors.NotInACanvas(title=plan.feature.title, lost="\n".join(f"  - {line}" for line in lost))
     parts = list(_parts(plan))
@@ -143,12 +143,13 @@ def chain_of_groups(plan: Plan, app: App) -> Signature[Any]:
 def gather(
     results: Any, names: Sequence[str] | None = None, needed: Sequence[str] | None = None
 ) -> dict[str, Any] | list[Any]:
-    """What the Celery task between two groups does.
+    """Gather the results of a group: the body of the Celery task after it.
 
     Args:
-        results: What the step before returned: that of each member, or of the one task that it is.
-        names: The task of each result; "": it is what an earlier step gathered. None: the results stay as they are.
-        needed: The tasks whose outcomes later ones ask for. None: nothing comes later, and whoever waits gets them all.
+        results: The results of the group's members, or the result of the one task in its place.
+        names: The task of each result; "" for a result that an earlier step gathered. None: return the results as
+            they are.
+        needed: The tasks whose outcomes later tasks need. None: no task comes later, so return them all.
 
     Example:
         >>> gather([{"T1": "one"}, "two"], ["", "T2"], ["T1", "T2"])
@@ -166,26 +167,26 @@ def _work(app: App, plan: Plan, task_id: str, route: Route, *, is_first: bool) -
     head = plan.feature.model_dump(mode="json", include={"title", "description", "tags"})
     head["id"] = plan.feature.id or "standalone"
     return app.signature(
-        standalone_task(route.specialist),
+        canvas_task(route.specialist),
         args=(head, plan.feature.task(task_id).model_dump(mode="json", exclude_defaults=True)),
         immutable=is_first,
         queue=route.queue,
-        argsrepr=shown(head["id"], task_id),
+        argsrepr=shown_arguments(head["id"], task_id),
     )
 
 
 def _gather(app: App, queue: str, *args: Any) -> Signature[Any]:
-    return app.signature(BARRIER, args=args, queue=queue, argsrepr=shown())
+    return app.signature(BARRIER, args=args, queue=queue, argsrepr=shown_arguments())
 
 
 def _parts(plan: Plan) -> Iterator[tuple[str, ...]]:
-    """The tasks that may run side by side: never more than the cap."""
+    """The groups of tasks that run side by side, none larger than the cap."""
     for batch in plan.batches:
         yield from (batch.tasks[start : start + plan.cap] for start in range(0, len(batch.tasks), plan.cap))
 
 
 def _needed_after(plan: Plan, parts: Sequence[Sequence[str]]) -> list[frozenset[str]]:
-    """For each part: the tasks up to it whose outcomes later parts ask for, or who waits for the last batch."""
+    """For each group: the tasks up to it whose outcomes later groups, or the caller of the canvas, need."""
     depends_on = {task.id: task.depends_on for task in plan.feature.tasks}
     needed: list[frozenset[str]] = []
     asked = frozenset(plan.batches[-1].tasks).difference(parts[-1])
@@ -195,10 +196,10 @@ def _needed_after(plan: Plan, parts: Sequence[Sequence[str]]) -> list[frozenset[
     return needed[::-1]
 
 
-def what_is_lost(plan: Plan, routes: Mapping[str, Route], settings: Settings) -> Iterator[str]:
-    """What a plan relies on that a canvas cannot carry: it needs the state that only an enqueued feature has."""
+def unsupported(plan: Plan, routes: Mapping[str, Route], settings: Settings) -> Iterator[str]:
+    """The parts of a plan that need the state of an enqueued feature, so that no canvas can carry them."""
     tasks = plan.feature.tasks
-    told: dict[str, list[str]] = {
+    features: dict[str, list[str]] = {
         "resources": [task.id for task in tasks if task.resources],
         "idempotent: false": [task.id for task in tasks if not task.idempotent],
         "a review": [task.id for task in tasks if settings.flow_for(task.tags).has("in-review")],
@@ -208,7 +209,7 @@ def what_is_lost(plan: Plan, routes: Mapping[str, Route], settings: Settings) ->
             if any(settings.task_gates(stage, task.tags) for stage in ("testing", "completion"))
         ],
     }
-    for what, found in told.items():
+    for what, found in features.items():
         if found:
             yield f"{what}: {words.some(found, MOST_NAMED)}"
     if any(settings.feature_gates(stage, plan.feature.tags) for stage in ("testing", "completion")):

@@ -1,4 +1,4 @@
-"""Celery's consumer, which takes up nothing but what `admission` allows. What it refuses is logged and counted."""
+"""Celery's consumer, which validates each message. Refused messages are logged and counted."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from kombu.exceptions import ContentDisallowed
 from kombu.serialization import dumps
 from kombu.utils.url import maybe_sanitize_url
 
-from orchestrator.engine import canvas, message_validation, pools, signing, tasks, tracing
+from orchestrator.engine import canvas, message_validation, pools, signing, tracing
+from orchestrator.engine.attempt_runner import count_refusal
+from orchestrator.engine.message_format import ENCODINGS, UNUSABLE
 from orchestrator.engine.message_validation import Reason, Refusal
-from orchestrator.engine.shutdown import residents
-from orchestrator.engine.transport import ENCODINGS, UNUSABLE
+from orchestrator.engine.shutdown import in_process_attempts
 from orchestrator.model import identifiers
 
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ logger = logging.getLogger("orchestrator")
 class Consumer(consumer.Consumer):
     """Takes messages from the queues.
 
-    Celery's own drops most of what it cannot use, with a traceback and with all of the message in the log, keeps a
-    result for a task that it does not know, and ends the worker over what it did not expect, such as headers of
-    another type (celery/worker/consumer/consumer.py, `create_task_handler`; celery/worker/strategy.py).
+    Celery's own logs a traceback and the whole message for most that it cannot use, keeps a result for a task that it
+    does not know, and ends the worker over some, such as headers of another type
+    (celery/worker/consumer/consumer.py, `create_task_handler`; celery/worker/strategy.py).
     """
 
     app: App
-    strategies: Any  # what Celery keeps to itself is in no stubs
+    strategies: Any  # Celery's stubs leave these out
     connection_errors: Any
     gossip: Any
     blueprint: Any
@@ -44,19 +45,19 @@ class Consumer(consumer.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._guard_gossip()
-        self._keep_passwords()
+        self._hide_passwords()
 
-    def _keep_passwords(self) -> None:
-        """Tell `inspect stats`, and so Flower, of the connection without the passwords in it.
+    def _hide_passwords(self) -> None:
+        """Hide the passwords of the connection in `inspect stats`, and so in Flower.
 
-        Celery's own leaves out one field (celery/worker/consumer/connection.py, `info`): the password of a unix socket
-        is a part of the host's name, and that of sentinels an option of the transport.
+        Celery's own hides one field (celery/worker/consumer/connection.py, `info`), but the password of a unix socket
+        is a part of the host name, and that of sentinels an option of the transport.
         """
         step: Any = next(step for step in self.blueprint.order if isinstance(step, connection.Connection))
-        told = step.info
+        original_info = step.info
 
         def info(parent: Any) -> dict[str, Any]:
-            shown: dict[str, Any] = told(parent)
+            shown: dict[str, Any] = original_info(parent)
             of_broker = shown.get("broker")
             if isinstance(of_broker, dict):
                 host = maybe_sanitize_url(of_broker.get("hostname") or "")
@@ -66,7 +67,7 @@ class Consumer(consumer.Consumer):
         step.info = info
 
     def _guard_gossip(self) -> None:
-        """Take no part in elections: whoever wins one sends what the event says. Drop events that cannot be used."""
+        """Take no part in Celery's elections, whose winner sends any message that an event names. Drop bad events."""
         gossip = self.gossip
         gossip.event_handlers.clear()
         take = gossip.on_message
@@ -81,33 +82,33 @@ class Consumer(consumer.Consumer):
         gossip.on_message = take_or_drop
 
     def on_close(self) -> None:
-        """Called by Celery when nothing more is taken up: at the end, and before a new connection."""
-        pools.keep_what_was_taken(self.pool)
+        """Called by Celery when it stops taking messages: at the end, and before a new connection."""
+        pools.accept_given_jobs(self.pool)
         super().on_close()
 
     def cancel_active_requests(self) -> None:
         """Called by Celery at a cold shutdown, in the handler of a signal.
 
-        Celery's own ends each task by the process that it runs in, and raises where there is none. Then it waits in
-        the handler for the pool, which cannot be where tasks run in threads, and must not be where they are greenlets.
+        Celery's own ends the process of each task, and raises if there is none. Then it waits in the handler for the
+        pool: with threads that never ends, and with greenlets it must not happen.
         """
         if pools.has_processes(type(self.pool)):
             super().cancel_active_requests()
         else:
-            residents.close()  # the keeper sees to the rest
+            in_process_attempts.close()  # the maintenance waits for them
             self.pool = None
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
-        """What is called with each message."""
+        """The function that Celery calls with each message."""
         handle = super().create_task_handler(*args, **kwargs)
 
-        def admit(message: Any) -> None:
-            if residents.is_closed:  # this worker ends, and took it before Celery knew
+        def validate_and_handle(message: Any) -> None:
+            if in_process_attempts.is_closed:  # this worker ends, and the message came before Celery stopped
                 message.reject_log_error(logger, self.connection_errors, requeue=True)
                 return
-            refusal = self._judge(message)
+            refusal = self._validate(message)
             if refusal is None:
-                message.headers.update(self._shown(message))
+                message.headers.update(self._shown_arguments(message))
                 try:
                     handle(message)
                 except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
@@ -117,14 +118,14 @@ class Consumer(consumer.Consumer):
             if refusal is not None:
                 self.refuse(message, refusal)
 
-        return admit
+        return validate_and_handle
 
     def update_strategies(self) -> None:
-        """Called by Celery at the start: how the messages of each task are taken up."""
+        """Called by Celery at the start: make a handler for the messages of each task."""
         super().update_strategies()
         del self.strategies[tracing.ENQUEUE]
 
-    def _judge(self, message: Any) -> Refusal | None:
+    def _validate(self, message: Any) -> Refusal | None:
         signer = self.app.signer
         wanted = signing.CONTENT_TYPE if signer else "application/json"
         if message.content_type != wanted or message.content_encoding not in ENCODINGS:
@@ -134,8 +135,8 @@ class Consumer(consumer.Consumer):
             )
         try:
             if signer:
-                self._unseal(message, signer)
-        except signing.Unsigned as error:
+                self._replace_by_signed(message, signer)
+        except signing.SignatureRejected as error:
             return Refusal(Reason.UNSIGNED, str(error))
         refusal = message_validation.check_name(
             message.headers, self.strategies
@@ -155,75 +156,75 @@ class Consumer(consumer.Consumer):
             return refusal
         return message_validation.check_route(message.delivery_info or {}, payload)
 
-    def _unseal(self, message: Any, signer: signing.Signer) -> None:
-        """Make of a signed message the one that was signed, and nothing that came beside it.
+    def _replace_by_signed(self, message: Any, signer: signing.Signer) -> None:
+        """Replace the headers and the body of a message by those that were signed.
 
         Raises:
-            Unsigned: It is none, or came another way than it was signed for.
+            SignatureRejected: It is not signed, or came to another queue than it was signed for.
         """
-        opened = signer.open(message.body, "task")
-        info, headers = message.delivery_info or {}, opened.about["headers"]
+        verified = signer.verify(message.body, "task")
+        info, headers = message.delivery_info or {}, verified.purpose["headers"]
         for place in ("queue", "routing_key"):
-            if info.get(place, opened.about["queue"]) != opened.about["queue"]:
-                raise signing.Unsigned("it was signed for another queue")
+            if info.get(place, verified.purpose["queue"]) != verified.purpose["queue"]:
+                raise signing.SignatureRejected("it was signed for another queue")
         if changed := [name for name in headers if message.headers.get(name) != headers[name]]:
-            raise signing.Unsigned(
+            raise signing.SignatureRejected(
                 f"its header {message_validation.quoted(changed[0])} is not the one that was signed"
             )
         if self._checks.get(headers.get("task")) != message_validation.check_attempt:
-            # An attempt starts once, whenever its message comes. Of others the nonce is remembered (`standalone`).
-            headers["nonce"] = opened.nonce
-            if opened.age > signing.CANVAS_SECONDS:
-                raise signing.Unsigned(f"it was signed {opened.age:.0f} s ago")
+            # The store starts an attempt once. A task of a canvas starts once by its nonce (`canvas_task`).
+            headers["nonce"] = verified.nonce
+            if verified.age > signing.CANVAS_SECONDS:
+                raise signing.SignatureRejected(f"it was signed {verified.age:.0f} s ago")
         message.headers = headers
-        message.content_type, message.content_encoding, message.body = dumps(opened.body, serializer="json")
+        message.content_type, message.content_encoding, message.body = dumps(verified.body, serializer="json")
 
-    def _shown(self, message: Any) -> dict[str, str]:
-        """How Celery's log and events, and so Flower, are to show the arguments. The sender is not asked."""
+    def _shown_arguments(self, message: Any) -> dict[str, str]:
+        """The arguments as Celery's log, its events and Flower show them. The sender has no say in it."""
         name, args = message.headers["task"], message.payload[0]
         match self._checks.get(name):
             case message_validation.check_attempt:
                 ids = args
-            case message_validation.check_standalone:
+            case message_validation.check_canvas_task:
                 head, task = args[-2:]
                 ids = [part["id"] for part in (head, task) if identifiers.is_id(part.get("id"))]
             case message_validation.check_barrier:
                 ids = []
             case _:
                 return message_validation.shown(message.headers)
-        return {"argsrepr": canvas.shown(*ids), "kwargsrepr": "{}"}
+        return {"argsrepr": canvas.shown_arguments(*ids), "kwargsrepr": "{}"}
 
     @functools.cached_property
     def _checks(self) -> Mapping[str, Callable[[Any, Any], Refusal | None]]:
-        """What each of our tasks asks of its messages. Tasks that an operator adds look after themselves."""
+        """The check for the messages of each of our tasks. Tasks that an operator adds have none."""
         specialists, is_on = list(self.app.settings.specialists), self.app.settings.takes_canvases
-        work = message_validation.check_standalone if is_on else message_validation.refuse_canvas
+        check_canvas = message_validation.check_canvas_task if is_on else message_validation.refuse_canvas
         return {
             **dict.fromkeys(map(canvas.celery_task, specialists), message_validation.check_attempt),
-            **dict.fromkeys(map(canvas.standalone_task, specialists), work),
+            **dict.fromkeys(map(canvas.canvas_task, specialists), check_canvas),
             canvas.BARRIER: message_validation.check_barrier if is_on else message_validation.refuse_canvas,
         }
 
     def refuse(self, message: Any, refusal: Refusal) -> None:
-        """Drop a message for good, with one line in the log, and count it."""
+        """Drop a message for good, log one line, and count it."""
         queue = message_validation.quoted((message.delivery_info or {}).get("routing_key"))
         logger.warning("A message on the queue %s is refused (%s): %s", queue, refusal.reason, refusal.text)
         message.reject_log_error(logger, self.connection_errors)
-        tasks.count_refusal(self.app, refusal.reason)
+        count_refusal(self.app, refusal.reason)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Called by kombu where the message could not be made ready, and by Celery where it is not what it says."""
+        """Called by kombu and by Celery with a message that cannot be decoded."""
         reason = Reason.CONTENT_TYPE if isinstance(exc, ContentDisallowed) else Reason.MALFORMED
         self.refuse(message, Refusal(reason, f"it cannot be read ({type(exc).__name__})"))
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        """Called by Celery with what is no message of its own."""
-        self.refuse(message, Refusal(Reason.MALFORMED, "it is no message of Celery's"))
+        """Called by Celery with a message that is not of its own form."""
+        self.refuse(message, Refusal(Reason.MALFORMED, "it is not a Celery message"))
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Called by Celery where no task has the name."""
-        self.refuse(message, Refusal(Reason.UNKNOWN_TASK, "its task is none that runs here"))
+        """Called by Celery with a message for a task that it does not know."""
+        self.refuse(message, Refusal(Reason.UNKNOWN_TASK, "its task does not run here"))
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Called by Celery with arguments or headers that no task can have."""
+        """Called by Celery with arguments or headers that it cannot use."""
         self.refuse(message, Refusal(Reason.MALFORMED, f"Celery cannot use it ({type(exc).__name__})"))

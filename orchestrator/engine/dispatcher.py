@@ -1,4 +1,4 @@
-"""Carries out the commands of the lifecycle: publishes to Celery, and tells the log."""
+"""Carries out the commands of the lifecycle: publishes messages through Celery, and writes to the log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from kombu import Producer
 from kombu.exceptions import OperationalError
 
 from orchestrator.config import urls
-from orchestrator.engine import canvas, tracing, transport
+from orchestrator.engine import canvas, tracing
+from orchestrator.engine.message_format import TRANSIENT
 from orchestrator.model import errors
 from orchestrator.model.lifecycle import Announce, Command, Launch, Publish, Wake, follow_up
 from orchestrator.state import forks, refusals
@@ -30,9 +31,9 @@ class Dispatcher:
 
     Args:
         app: The Celery app to publish through.
-        store: Where the launches come from. One that publishes them itself leaves nothing to be published.
-        pooled: Publish through the app's connection pool, as workers do. Otherwise a connection is opened for each
-            launch and closed after it.
+        store: Where the launches come from. If it publishes them itself (`publishes`), the dispatcher does not.
+        pooled: Publish through the app's connection pool, as workers do. False: open a connection for each launch,
+            and close it after that.
     """
 
     def __init__(self, app: App, store: Store, *, pooled: bool) -> None:
@@ -41,11 +42,10 @@ class Dispatcher:
         self.pooled = pooled
 
     def send(self, commands: Iterable[Command]) -> None:
-        """Carry out commands in their order, and those that follow from them.
+        """Carry out commands in their order, and the commands that follow from them.
 
         Raises:
-            BrokerUnreachable: The broker does not take messages. The sweep publishes them when it does. All the rest
-                is done.
+            BrokerUnreachable: The broker takes no messages. The sweep publishes them later; all else is done.
         """
         to_do, unreachable = deque(commands), None
         while to_do:
@@ -60,17 +60,25 @@ class Dispatcher:
                 case Announce(feature, text):
                     logger.info("[%s] %s", feature, text)
                 case Wake(feature):
-                    # What this version cannot read is left to workers that can.
+                    # A feature that this version cannot read is left to workers that can.
                     with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature, errors.Outdated):
-                        to_do.extend(follow_up(self.store.cascade(feature)))
+                        to_do.extend(follow_up(self.store.schedule(feature)))
         if unreachable:
             raise unreachable
+
+    def wake(self, feature_ids: Iterable[str]) -> None:
+        """Launch the ready tasks of features.
+
+        Raises:
+            BrokerUnreachable: As of `send`.
+        """
+        self.send([Wake(feature_id) for feature_id in feature_ids])
 
     def publish(self, feature_id: str, launches: tuple[Launch, ...]) -> None:
         """Publish launches as one Celery group.
 
         Raises:
-            BrokerUnreachable: The broker does not take messages. The sweep publishes them when it does.
+            BrokerUnreachable: The broker takes no messages. The sweep publishes them later.
         """
         messages = canvas.group_of(self.app, feature_id, launches)
         trace = self.store.trace(feature_id)
@@ -83,7 +91,7 @@ class Dispatcher:
                         message.content,
                         queue=message.queue,
                         headers=trace,
-                        delivery_mode=transport.TRANSIENT,
+                        delivery_mode=TRANSIENT,
                         retry=False,
                     )
         except (OperationalError, OSError, redis.RedisError) as error:

@@ -1,4 +1,4 @@
-"""Flower as `celery -A orchestrator flower` starts it: for this machine alone, with columns that say what is done."""
+"""The defaults of Flower for `celery -A orchestrator flower`: it serves this machine alone, and shows our columns."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ logger = logging.getLogger("orchestrator")
 
 OPEN_API = "FLOWER_UNAUTHENTICATED_API"
 STARTS = ("apply", "async-apply", "send-task")
-"""What Flower's API calls the starting of a task."""
+"""The names in Flower's API for the start of a task."""
 
 YES = ("y", "yes", "t", "true", "on", "1")
 
 
 def format_task(task: Any) -> Any:
-    """Show feature and task, and why a task failed, where Flower shows arguments and results.
+    """Show the feature and the task instead of the arguments, and the cause of a failure as the result.
 
     Args:
         task: A `celery.events.state.Task`. Its uuid is that of `orchestrator.engine.canvas.message_id`.
 
     Returns:
-        A copy to be shown; the API goes on to give the task as it is.
+        A copy to be shown. The API still returns the original.
 
     Example:
         A task with the uuid "auth:T2:1:0f3a9c5e71d2" is shown with the arguments "auth → T2"; at its second attempt
@@ -53,20 +53,20 @@ def format_task(task: Any) -> Any:
 
 
 DEFAULTS: Mapping[str, Any] = {
-    # Flower's own default is every interface of the machine, with whatever password there is, or none.
+    # Flower's own default is every interface of the machine, even without a password.
     "address": "127.0.0.1",
     "tasks_columns": "name,args,state,result,received,runtime,worker,uuid",
-    # Workers that were replaced leave the list after this many seconds, not at Flower's next restart.
+    # Seconds after which workers that are gone leave the list. Flower's own default is its next restart.
     "purge_offline_workers": 600,
     "format_task": format_task,
 }
-"""Flower's options (flower/options.py). Its environment, configuration file and command line go before them."""
+"""Flower's options (flower/options.py). Its environment, configuration file and command line override them."""
 
 
 def prepare(settings: Settings) -> None:
-    """Set Flower's defaults, and have it refuse what is unsafe, in a process in which Celery has loaded its command.
+    """Set Flower's defaults and our checks, if Celery has loaded Flower's command in this process.
 
-    Celery loads the commands of its plugins before the app, and runs them after it: what is set here is the default.
+    Celery loads the commands of its plugins before the app, and runs them after it, so these become the defaults.
     """
     command = sys.modules.get("flower.command")
     if command is None:
@@ -92,7 +92,7 @@ def _flower(settings: Settings) -> type[Any]:
             super().__init__(*args, options=options, **kwargs)
 
         def find_handler(self, request: Any, **kwargs: Any) -> Any:
-            if is_strange(request.host, self.options) or is_refused(request.path, settings):
+            if is_foreign_host(request.host, self.options) or is_forbidden(request.path, settings):
                 return self.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
             return super().find_handler(request, **kwargs)
 
@@ -100,10 +100,10 @@ def _flower(settings: Settings) -> type[Any]:
 
 
 def check(options: Any, settings: Settings, environment: Mapping[str, str]) -> None:
-    """Refuse to let everybody start and stop tasks; warn where everybody can read.
+    """Refuse a Flower through which anybody can start and stop tasks, and warn of one that anybody can read.
 
     Raises:
-        UnsafeFlower: Its API is open to any web page that this machine's user visits, and starts commands.
+        UnsafeFlower: Any web page that the user of this machine visits could start commands through its API.
     """
     is_protected = _is_protected(options)
     is_open = environment.get(OPEN_API, "").lower() in YES
@@ -111,20 +111,20 @@ def check(options: Any, settings: Settings, environment: Mapping[str, str]) -> N
         raise errors.UnsafeFlower(variable=OPEN_API)
     if not is_protected and not options.unix_socket and not is_loopback(options.address):
         logger.warning(
-            "Flower listens on %s without a password: who reaches it can stop workers and tasks. "
+            "Flower listens on %s without a password: anybody who reaches it can stop workers and tasks. "
             "Set FLOWER_BASIC_AUTH=user:password, or leave out --address.",
             options.address or "every interface",
         )
 
 
-def is_refused(path: str, settings: Settings) -> bool:
-    """Whether Flower is asked to start a task, or for what one returned: people who watch do neither.
+def is_forbidden(path: str, settings: Settings) -> bool:
+    """Whether a request would start a task or read its result: a monitor does neither.
 
-    Flower starts tasks where canvases are on for whoever can send a message.
+    Tasks may be started if the operator has opened canvases to everybody (`trust.canvas`).
 
     Example:
         >>> from orchestrator.config.settings import Settings
-        >>> is_refused("/api/task/send-task/writer.standalone", Settings()), is_refused("/api/tasks", Settings())
+        >>> is_forbidden("/api/task/send-task/writer.standalone", Settings()), is_forbidden("/api/tasks", Settings())
         (True, False)
     """
     found = re.search(r"/api/task/+([^/]+)", unquote(path))
@@ -133,15 +133,15 @@ def is_refused(path: str, settings: Settings) -> bool:
     return found[1] == "result" or (found[1] in STARTS and not settings.trust.canvas)
 
 
-def is_strange(host: str, options: Any) -> bool:
-    """Whether a request asks for a host that this Flower is not: a page that rebinds its name to this machine does.
+def is_foreign_host(host: str, options: Any) -> bool:
+    """Whether a request names another host: a web page that rebinds its own name to this machine does (DNS rebinding).
 
-    A Flower with a password is safe from it, and one behind a proxy has names that only the proxy knows.
+    A Flower with a password is safe from that, and one behind a proxy may have any name.
 
     Example:
         >>> from types import SimpleNamespace
         >>> options = SimpleNamespace(address="127.0.0.1", basic_auth=[], auth="", unix_socket="")
-        >>> is_strange("localhost:5555", options), is_strange("evil.example:5555", options)
+        >>> is_foreign_host("localhost:5555", options), is_foreign_host("evil.example:5555", options)
         (False, True)
     """
     if _is_protected(options) or options.unix_socket or not is_loopback(options.address):
@@ -150,7 +150,7 @@ def is_strange(host: str, options: Any) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches the address.
+    """Whether only this machine can reach an address.
 
     Example:
         >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("::1"), is_loopback("")

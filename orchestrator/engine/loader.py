@@ -1,4 +1,4 @@
-"""What a worker loads before all else: the operator's modules. One that is broken stops its start."""
+"""Imports the operator's modules when a worker starts. A module that cannot be imported stops the start."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from orchestrator.model import errors
 
 
 class Loader(AppLoader):
-    """Celery's loader, with `imports` of our settings.
+    """Celery's loader, which imports the modules that our settings name (`imports`).
 
-    They are imported in the main process, so that handlers of Celery's signals are there before a pool process begins.
+    It does so in the main process: handlers of Celery's signals must be there before a pool process starts.
     """
 
     app: Any

@@ -1,7 +1,7 @@
-"""What a message must be before a worker takes it up. Whoever can write to a queue may have sent it.
+"""Validates messages before a worker takes them: anybody who can write to a queue may have sent one.
 
-A message of ours says little, so it is held to all of it: the arguments, the id that is made of them, and headers that
-ask for nothing. A refusal is in words of ours; of the message it quotes no more than a few letters, made inert.
+Our messages hold little, and all of it is checked: the arguments, the id that is made of them, and the headers, which
+must ask for nothing more. A refusal quotes at most a few letters of the message, with everything unusual escaped.
 """
 
 from __future__ import annotations
@@ -16,36 +16,35 @@ from orchestrator.model import identifiers
 
 MOST_ATTEMPTS = 1_000_000_000
 LONGEST_HEADER = 8_192
-"""Characters; as many as a `baggage` may have (W3C Baggage, 3.3.2)."""
+"""Characters. A `baggage` header may have as many (W3C Baggage, 3.3.2)."""
 
 LONGEST_SHOWN = 1_000
 MOST_IN_HEADER = 50
 DEEPEST_HEADER = 4
 
 CELERYS_OWN = "celery."
-"""How Celery's own tasks are called. Some run what their arguments name (celery.starmap), one asks again for ever
-(celery.chord_unlock); a chain of groups on Redis sends none of them.
+"""The names of Celery's own tasks begin so. Some run a task that their arguments name (celery.starmap), and one repeats
+itself for ever (celery.chord_unlock). A chain of groups on Redis sends none of them.
 """
 
 ASKS_FOR_MORE = ("eta", "expires", "shadow", "reply_to", "stamps", "stamped_headers")
-"""Headers that ask for a delay, another name, an answer. A launch has none of them."""
-
+"""Headers that ask for a delay, another name or an answer. A launch has none of them."""
 
 FOLLOWS = ("link", "link_error", "chord", "chain")
-"""Options of a signature that hold others."""
+"""The options of a signature that hold other signatures."""
 
 MEMBERS = ("tasks", "header", "body")
-"""Arguments of a group or chord that hold others."""
+"""The arguments of a group or chord that hold other signatures."""
 
 KOMBUS_OWN = ("unacked", "celery-task", "celeryev")
-"""How keys begin that kombu and Celery keep beside the queues."""
+"""The names of keys that kombu and Celery keep beside the queues begin so."""
 
 SHOWN = ("argsrepr", "kwargsrepr")
-"""Headers that say how logs and monitors are to show the arguments."""
+"""The headers that say how logs and monitors show the arguments."""
 
 
 class Reason(StrEnum):
-    """Why a message was refused: the fields of `Keys.refused`."""
+    """Why a message was refused. `Keys.refused` counts each."""
 
     MALFORMED = "malformed"
     CONTENT_TYPE = "content-type"
@@ -61,14 +60,14 @@ class Reason(StrEnum):
 
 
 class Refusal(NamedTuple):
-    """A message is not taken up."""
+    """A refused message: the reason, and a text for the log."""
 
     reason: Reason
     text: str
 
 
 def quoted(value: object) -> str:
-    """A value for a log line: a short text in quotes with everything unusual escaped, else the name of its type.
+    """A value for a log line: a short quoted text with everything unusual escaped, or the name of its type.
 
     Example:
         >>> quoted("a\\n\\x1b[31m"), quoted([1, 2])
@@ -87,41 +86,43 @@ def check_name(headers: Mapping[str, Any], known: Collection[str]) -> Refusal | 
     if not isinstance(name, str):
         return Refusal(Reason.MALFORMED, "it names no task")
     if name not in known or name.startswith(CELERYS_OWN):
-        return Refusal(Reason.UNKNOWN_TASK, f"its task is {quoted(name)}, which is none that runs here")
+        return Refusal(Reason.UNKNOWN_TASK, f"its task is {quoted(name)}, which does not run here")
     return None
 
 
 def check_headers(headers: Mapping[str, Any]) -> Refusal | None:
-    """Refuse headers that Celery, its log or Flower could trip over.
+    """Refuse headers that Celery, its log or Flower cannot use.
 
     Example:
         >>> check_headers({"id": "auth:T1:1", "retries": 0, "timelimit": [None, None]})
     """
     if not isinstance(headers.get("id"), str):
-        return Refusal(Reason.HEADERS, f"its id is {quoted(headers.get('id'))}, which is no text")
+        return Refusal(Reason.HEADERS, f"its id is {quoted(headers.get('id'))}, which is not text")
     for name, value in headers.items():
         if name in SHOWN and isinstance(value, str):
-            continue  # any text, for nobody reads it: see `shown`
+            continue  # any text will do: it is shown only after `shown` has made it plain
         if not (is_plain(name, 0) and is_plain(value)):
-            return Refusal(Reason.HEADERS, f"its header {quoted(name)} is no short plain value")
+            return Refusal(Reason.HEADERS, f"its header {quoted(name)} is not a short plain value")
     limits = headers.get("timelimit")
     if limits and not (isinstance(limits, list) and len(limits) == 2 and all(map(_is_limit, limits))):
-        return Refusal(Reason.HEADERS, "its timelimit is no pair of seconds")
+        return Refusal(Reason.HEADERS, "its timelimit is not a pair of seconds")
     if not _is_count(headers.get("retries") or 0):
         return Refusal(Reason.HEADERS, f"its retries are {quoted(headers.get('retries'))}")
     return None
 
 
 def check_payload(payload: object) -> Refusal | None:
-    """Refuse a body that is not [arguments, keyword arguments, what follows]."""
+    """Refuse a body that is not [arguments, keyword arguments, tasks that follow]."""
     match payload:
         case [list(), dict(), dict() | None]:
             return None
-    return Refusal(Reason.MALFORMED, "its body is no list of arguments, keyword arguments and what follows")
+    return Refusal(
+        Reason.MALFORMED, "its body is not a list of arguments, keyword arguments and tasks that follow"
+    )
 
 
 def check_attempt(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
-    """Refuse what does not ask for one attempt at one task of one feature, and for nothing else.
+    """Refuse a message that asks for anything but one attempt of one task of one feature.
 
     Args:
         headers: As `check_headers` allows them.
@@ -130,57 +131,59 @@ def check_attempt(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
     Example:
         >>> check_attempt({"id": "auth:T1:1:0f3a9c5e71d2"}, [["auth", "T1", 1], {}, {}])
         >>> check_attempt({"id": "auth:T1:1:0f3a9c5e71d2"}, [["auth", "T1", -1], {}, {}]).text
-        'its attempt is -1, which is no number from 1'
+        'its attempt is -1, which is not a number from 1'
     """
-    args, kwargs, follows = payload
+    args, kwargs, next_tasks = payload
     if kwargs or len(args) != 3:
         return Refusal(
             Reason.ARGUMENTS, f"it has {len(args)} arguments and {len(kwargs)} by keyword, not 3 and 0"
         )
     feature, task, attempt = args
     if not identifiers.is_feature_id(feature):
-        return Refusal(Reason.ARGUMENTS, f"its feature is {quoted(feature)}, which is no id")
+        return Refusal(Reason.ARGUMENTS, f"its feature is {quoted(feature)}, which is not an id")
     if not (identifiers.is_id(task) or task in identifiers.GATES):
-        return Refusal(Reason.ARGUMENTS, f"its task is {quoted(task)}, which is no id")
+        return Refusal(Reason.ARGUMENTS, f"its task is {quoted(task)}, which is not an id")
     if not _is_count(attempt) or not 1 <= attempt <= MOST_ATTEMPTS:
-        return Refusal(Reason.ARGUMENTS, f"its attempt is {quoted(attempt)}, which is no number from 1")
+        return Refusal(Reason.ARGUMENTS, f"its attempt is {quoted(attempt)}, which is not a number from 1")
     if not identifiers.is_of_message(headers["id"], feature, task, attempt):
         return Refusal(Reason.HEADERS, f"its id {quoted(headers['id'])} is not that of its arguments")
-    if any((follows or {}).values()):
-        return Refusal(Reason.HEADERS, "it says what is to follow, which the store decides")
+    if any((next_tasks or {}).values()):
+        return Refusal(Reason.HEADERS, "it names tasks that follow, but the store decides that")
     asked = [name for name in ASKS_FOR_MORE if headers.get(name)]
     if asked or any(headers.get("timelimit") or ()) or headers.get("retries"):
         return Refusal(Reason.HEADERS, f"it has the header {(asked or ['timelimit or retries'])[0]}")
     return None
 
 
-def check_standalone(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
-    """Refuse what is not the head of a feature and one task of it, as `Plan.canvas()` sends them, after the outcomes of
-    tasks before it, where there are any.
+def check_canvas_task(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
+    """Refuse arguments that `Plan.canvas()` does not send: outcomes of earlier tasks, the head of a feature, one task.
 
-    What they hold is checked by the models where the task is done. The id becomes the name of files.
+    The outcomes may be missing. The models check the content later, when the task is run. The id becomes the name of
+    files.
 
     Args:
         headers: As `check_headers` allows them.
         payload: As `check_payload` allows it.
 
     Example:
-        >>> check_standalone({"id": "4f1c"}, [[{"id": "auth", "title": "Login"}, {"id": "T1"}], {}, {}])
-        >>> check_standalone({"id": "../4f1c"}, [[{}, {}], {}, {}]).text
+        >>> check_canvas_task({"id": "4f1c"}, [[{"id": "auth", "title": "Login"}, {"id": "T1"}], {}, {}])
+        >>> check_canvas_task({"id": "../4f1c"}, [[{}, {}], {}, {}]).text
         "its id is '../4f1c', which cannot name a file"
     """
     args, kwargs, _ = payload
     if len(args) not in (2, 3) or not all(isinstance(part, dict) for part in args):
         return Refusal(Reason.ARGUMENTS, "its arguments are not the head of a feature and one task")
     if not (set(kwargs) <= {"retried", "later"} and all(map(_is_count, kwargs.values()))):
-        return Refusal(Reason.ARGUMENTS, "its arguments by keyword are not how often it was tried before")
+        return Refusal(
+            Reason.ARGUMENTS, "its arguments by keyword are not the numbers of its earlier attempts"
+        )
     if not identifiers.is_of_old(headers["id"]):
         return Refusal(Reason.HEADERS, f"its id is {quoted(headers['id'])}, which cannot name a file")
     return None
 
 
 def check_barrier(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
-    """Refuse what is not the results of a group, their names, and the names that are needed (see `canvas.gather`).
+    """Refuse arguments that are not the results of a group, their names, and the needed names (see `canvas.gather`).
 
     Args:
         headers: As `check_headers` allows them.
@@ -200,26 +203,26 @@ def check_barrier(headers: Mapping[str, Any], payload: Any) -> Refusal | None:
         if names is not None and not (
             isinstance(names, list) and all(name == "" or identifiers.is_id(name) for name in names)
         ):
-            return Refusal(Reason.ARGUMENTS, f"its names are {quoted(names)}, which are no ids")
+            return Refusal(Reason.ARGUMENTS, f"its names are {quoted(names)}, which are not ids")
     return None
 
 
 def refuse_canvas(headers: Mapping[str, Any], payload: Any) -> Refusal:
-    """Refuse whatever a canvas sends, where the operator has not turned canvases on."""
+    """Refuse every message of a canvas, as the operator has not turned canvases on."""
     return Refusal(Reason.CANVAS, "it is of a canvas, and trust.canvas is off")
 
 
 def check_route(info: Mapping[str, Any], payload: Any) -> Refusal | None:
-    """Refuse a message of a canvas that would have a worker send something to what is no queue.
+    """Refuse a message of a canvas that would make a worker send a message to a key that is not a queue.
 
     Args:
-        info: How it came: where a retry of it goes.
-        payload: As `check_payload` allows it: its last part says what follows.
+        info: The delivery info: a retry goes the same way.
+        payload: As `check_payload` allows it. Its last part names the tasks that follow.
 
     Example:
         >>> step = {"task": "writer.standalone", "options": {"queue": "unacked"}}
         >>> check_route({"routing_key": "writer"}, [[], {}, {"chain": [step]}]).text
-        "it would be sent on to 'unacked', which is the name of no queue"
+        "it would be sent on to 'unacked', which is not the name of a queue"
     """
     routes: list[Any] = [info]
     steps: list[Any] = list((payload[2] or {}).values())
@@ -230,20 +233,21 @@ def check_route(info: Mapping[str, Any], payload: Any) -> Refusal | None:
         elif isinstance(step, dict):
             options, kwargs = (step.get(part) or {} for part in ("options", "kwargs"))
             if not isinstance(options, dict) or not isinstance(kwargs, dict):
-                return Refusal(Reason.HEADERS, "what follows it is no signature of Celery's")
+                return Refusal(Reason.HEADERS, "a task that follows it is not a Celery signature")
             routes.append(options)
             steps += [options.get(name) for name in FOLLOWS] + [kwargs.get(name) for name in MEMBERS]
     for route in routes:
         for name in ("queue", "routing_key", "exchange"):
             if (found := route.get(name)) and not is_queue(found):
                 return Refusal(
-                    Reason.HEADERS, f"it would be sent on to {quoted(found)}, which is the name of no queue"
+                    Reason.HEADERS,
+                    f"it would be sent on to {quoted(found)}, which is not the name of a queue",
                 )
     return None
 
 
 def is_queue(value: object) -> bool:
-    """A text that can be the name of a queue, and is none of the keys that kombu has beside them.
+    """Whether a value can be the name of a queue, and not that of a key that kombu keeps beside the queues.
 
     Example:
         >>> is_queue("senior-engineer"), is_queue("{auth}:meta"), is_queue("_kombu.binding.celery")
@@ -254,7 +258,7 @@ def is_queue(value: object) -> bool:
 
 
 def shown(headers: Mapping[str, Any]) -> dict[str, str]:
-    """How the arguments of a task that is none of ours are shown: as its sender says, made plain.
+    """The arguments of a task that is not ours, as logs and monitors show them: the sender's text, escaped.
 
     Example:
         >>> shown({"id": "4f1c", "argsrepr": "('a\\n', '\\x1b[2J')"})
@@ -265,7 +269,7 @@ def shown(headers: Mapping[str, Any]) -> dict[str, str]:
 
 
 def is_plain(value: object, depth: int = DEEPEST_HEADER) -> bool:
-    """A value that a header may have."""
+    """Whether a header may have a value."""
     if isinstance(value, str):
         return len(value) <= LONGEST_HEADER and value.isprintable()
     if value is None or isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The pools that Celery brings, as far as they differ: in processes of their own, or in the worker's main process."""
+"""The differences between Celery's pools: some run tasks in pool processes, others in the worker's main process."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ KNOWN = (
     "celery.concurrency.gevent",
     "celery.concurrency.eventlet",
 )
-"""Modules of the pools with which all promises are tested (see docs/explanation/stopping.md)."""
+"""The modules of the pools that our promises are tested with (see docs/explanation/stopping.md)."""
 
 
 def has_processes(kind: type) -> bool:
-    """Whether a class of pools runs tasks in processes of their own, which can be ended one by one."""
+    """Whether a class of pools runs tasks in pool processes, which can be ended one by one."""
     return PROCESSES in _modules(kind)
 
 
-def ends_in_time(kind: type) -> bool:
-    """Whether a class of pools keeps the hard time limit of a worker: Celery's own others pass over it in silence."""
+def keeps_time_limit(kind: type) -> bool:
+    """Whether a class of pools keeps the hard time limit of a worker. Celery's others ignore it in silence."""
     return bool({PROCESSES, "celery.concurrency.gevent"} & _modules(kind))
 
 
 def check(kind: type) -> None:
-    """Refuse a class of pools that cannot keep what is promised.
+    """Refuse a class of pools that cannot keep our promises.
 
     Raises:
-        PoolRefused: It is none of Celery's own, or its library was not made ready for it at the start.
+        PoolRefused: It is not one of Celery's own, or its library did not patch Python in time.
     """
     modules = _modules(kind)
     name = f"{kind.__module__}:{kind.__qualname__}"
     if not set(KNOWN) & modules:
         raise errors.PoolRefused(
             pool=name,
-            cause="it is none of Celery's own, so nobody knows whether it ends what it is told to end",
+            cause="it is not one of Celery's own, so nobody knows whether it can end a task",
         )
     for library, is_ready in (("gevent", _gevent_is_ready), ("eventlet", _eventlet_is_ready)):
         if f"celery.concurrency.{library}" in modules and not is_ready():
             raise errors.PoolRefused(
                 pool=library,
                 cause=f"{library} did not patch the standard library before it was loaded, so the first task that "
-                "waits would stop all others and the renewal of their leases. Celery sees to it where the pool is "
+                "waits would stop all others and the renewal of their leases. Celery patches it if the pool is "
                 f"named in two words: --pool {library}",
             )
 
@@ -69,11 +69,12 @@ def _eventlet_is_ready() -> bool:
     return bool(patcher and patcher.is_monkey_patched("thread"))
 
 
-def keep_what_was_taken(pool: Any) -> None:
-    """Keep a pool from forgetting what it has given to a process that did not say yet that it took it.
+def accept_given_jobs(pool: Any) -> None:
+    """Mark the jobs that a pool has given to a process as accepted, although the process has not confirmed them yet.
 
-    Celery's forgets that when the consumer closes, at a shutdown and when the connection is lost (`AsynPool.flush`). It
-    runs all the same: nobody would renew its lease, end it after the grace, or wait for it with an end.
+    When the consumer closes, at a shutdown or after the connection was lost, Celery's pool forgets unconfirmed jobs
+    (`AsynPool.flush`). They run all the same, and nobody would renew their leases, end them after the grace period, or
+    wait for their end.
     """
     for job in tuple(getattr(getattr(pool, "_pool", None), "_cache", {}).values()):
         if getattr(job, "_write_to", None) is not None:
@@ -81,8 +82,8 @@ def keep_what_was_taken(pool: Any) -> None:
 
 
 def process_at_work(request: Any) -> int | None:
-    """The process of a pool that lives and runs a request; None where it runs in the main process, or does not run."""
-    import psutil  # here, so that whoever only enqueues does not wait for it
+    """The id of the pool process that runs a request; None if it runs in the main process, or does not run."""
+    import psutil  # late: an enqueue does not need it
 
     pid = request.worker_pid
     with contextlib.suppress(psutil.Error, OverflowError, TypeError, ValueError):
@@ -92,7 +93,7 @@ def process_at_work(request: Any) -> int | None:
 
 
 def process_given(request: Any) -> int | None:
-    """The process of a pool that took a request, or that was given it and did not say yet that it took it."""
+    """The id of the pool process that took a request, or that was given it and has not confirmed it yet."""
     if request.worker_pid is not None:
         return int(request.worker_pid)
     job = request._apply_result() if request._apply_result else None
@@ -101,7 +102,7 @@ def process_given(request: Any) -> int | None:
 
 
 def processes(pool: Any) -> set[int]:
-    """The processes of a pool that live."""
+    """The ids of a pool's living processes."""
     return {
         process.pid
         for process in list(getattr(getattr(pool, "_pool", None), "_pool", ()))

@@ -1,8 +1,8 @@
-"""What queues and exchanges are called at the broker, so that projects that share one keep apart.
+"""The names of queues and exchanges at the broker, so that projects that share a broker keep apart.
 
-On a Redis every key and channel of kombu's has a prefix (its `global_keyprefix`), and the names stay as people write
-them. Any other broker has one space of names for all, so the names themselves get the prefix there, and what people
-write, such as `-Q reviewer`, is Celery's alias of a queue.
+On Redis, kombu puts a prefix before every key and channel (`global_keyprefix`), and the names stay as people write
+them. Any other broker has one namespace for all, so there the names themselves get the prefix. The name that people
+write, such as `-Q reviewer`, is then Celery's alias of the queue.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def prefix(settings: Settings) -> str:
-    """What the names of queues and exchanges begin with; nothing on a Redis, where the keys do.
+    """The prefix of queues and exchanges. It is empty on Redis, where the keys have a prefix already.
 
     Example:
         >>> from orchestrator.config.settings import Settings
@@ -33,60 +33,63 @@ def prefix(settings: Settings) -> str:
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """The part of Celery's configuration that says what is called how."""
-    begins = prefix(settings)
+    """The part of Celery's configuration that names queues and exchanges."""
+    start = prefix(settings)
     names = dict.fromkeys(settings.queue(specialist) for specialist in settings.specialists)
     return {
-        "task_queues": [_queue(name, begins) for name in names],
-        "task_default_exchange": f"{begins}orchestrator",
-        "event_exchange": f"{begins}celeryev",
-        "event_queue_prefix": f"{begins}celeryev",
-        "control_exchange": f"{begins}celery",
+        "task_queues": [_queue(name, start) for name in names],
+        "task_default_exchange": f"{start}orchestrator",
+        "event_exchange": f"{start}celeryev",
+        "event_queue_prefix": f"{start}celeryev",
+        "control_exchange": f"{start}celery",
     }
 
 
-def _queue(name: str, begins: str) -> Queue:
-    return Queue(f"{begins}{name}", routing_key=f"{begins}{name}", alias=name if begins else None)
+def _queue(name: str, start: str) -> Queue:
+    return Queue(f"{start}{name}", routing_key=f"{start}{name}", alias=name if start else None)
 
 
-def readable(queues: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The queues of a worker as people name them, from its answer to `inspect active_queues`.
+def display_names(queues: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The names that people use for the queues of a worker.
+
+    Args:
+        queues: The worker's answer to `inspect active_queues`.
 
     Example:
-        >>> readable([{"name": "to.reviewer", "alias": "reviewer"}, {"name": "writer", "alias": None}])
+        >>> display_names([{"name": "to.reviewer", "alias": "reviewer"}, {"name": "writer", "alias": None}])
         ['reviewer', 'writer']
     """
     return [str(queue.get("alias") or queue["name"]) for queue in queues]
 
 
-def _task(headers: Mapping[str, Any], routing_key: str) -> Mapping[str, Any] | None:
-    """What the message of a task is for. An event that says that it was sent comes by the same way."""
+def _purpose(headers: Mapping[str, Any], routing_key: str) -> Mapping[str, Any] | None:
+    """The purpose that a task's message is signed for; None for Celery's event that a message was sent."""
     return {"kind": "task", "queue": routing_key, "headers": dict(headers)} if "task" in headers else None
 
 
 class Queues(amqp.Queues):
-    """Queues by their names at the broker, and as people name them.
+    """Celery's queues, found by the name at the broker or by the name that people use.
 
     Args:
-        begins: What the names at the broker begin with.
-        args: As of Celery's own.
-        kwargs: As of Celery's own.
+        prefix: The prefix of the names at the broker.
+        args: The arguments of Celery's own class.
+        kwargs: The arguments of Celery's own class.
     """
 
-    def __init__(self, begins: str, *args: Any, **kwargs: Any) -> None:
-        self.begins = begins
+    def __init__(self, prefix: str, *args: Any, **kwargs: Any) -> None:
+        self.prefix = prefix
         super().__init__(*args, **kwargs)
 
     def new_missing(self, name: str) -> Any:
-        """A queue that is not configured, such as one that only `-Q` names."""
-        short = name.removeprefix(self.begins)
-        queue: Any = super().new_missing(self.begins + short)
-        queue.alias = short if self.begins else None
+        """Make a queue that is not configured, such as one that only `-Q` names."""
+        short = name.removeprefix(self.prefix)
+        queue: Any = super().new_missing(self.prefix + short)
+        queue.alias = short if self.prefix else None
         return queue
 
 
 class AMQP(amqp.AMQP):
-    """Publishes to queues by either name."""
+    """Celery's publisher, which takes either name of a queue, and signs messages if that is configured."""
 
     app: App
     queues_cls: Any  # Celery calls it, and asks for no class
@@ -100,11 +103,11 @@ class AMQP(amqp.AMQP):
 
         @functools.wraps(send)
         def send_by_name(producer: Any, name: str, message: Any, *, queue: Any = None, **given: Any) -> Any:
-            # Celery's own sends to what a text says, which may be an alias.
+            # Celery would take a text for the name at the broker, but it may be an alias.
             found = self.queues[queue] if isinstance(queue, str) else queue
             signer = self.app.signer
-            if signer and name != tracing.ENQUEUE:  # which is only stored
-                producer = signing.Producer(producer, signer, _task)
+            if signer and name != tracing.ENQUEUE:  # that one is never sent, only stored
+                producer = signing.Producer(producer, signer, _purpose)
             return send(producer, name, message, queue=found, **given)
 
         return send_by_name

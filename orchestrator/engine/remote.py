@@ -1,4 +1,4 @@
-"""Celery's remote control, safe from what is no command. Whoever can publish on its channel may have sent it."""
+"""Celery's remote control, safe from bad commands: anybody who can publish on its channel may have sent one."""
 
 from __future__ import annotations
 
@@ -12,50 +12,51 @@ from celery.app import control
 from kombu import pidbox
 from kombu.matcher import MatcherNotInstalled
 
-from orchestrator.engine import message_validation, signing, tasks
+from orchestrator.engine import message_validation, signing
+from orchestrator.engine.attempt_runner import count_refusal
+from orchestrator.engine.message_format import UNUSABLE
 from orchestrator.engine.message_validation import Reason
-from orchestrator.engine.transport import UNUSABLE
 
 if TYPE_CHECKING:
     from orchestrator.engine.app import App
 
 logger = logging.getLogger("orchestrator")
 
-JUNK = (*UNUSABLE, re.error, MatcherNotInstalled)
-"""What reading a command may raise that somebody else wrote."""
+BAD_COMMAND = (*UNUSABLE, re.error, MatcherNotInstalled)
+"""The errors that reading a stranger's command may raise."""
 
 
 class Node(pidbox.Node):
     """Takes commands for this worker.
 
-    kombu's own tells of what it cannot use with a traceback, and lets Celery open its channel anew after it: what is
-    sent meanwhile is lost (celery/worker/pidbox.py, `on_message`).
+    After a bad command, kombu's own logs a traceback and Celery opens the channel again: commands that are sent
+    meanwhile are lost (celery/worker/pidbox.py, `on_message`).
     """
 
-    mailbox: Any  # what kombu keeps to itself is in no stubs
+    mailbox: Any  # kombu's stubs leave this out
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._memory = signing.Memory(signing.CONTROL_SECONDS)
+        self._seen = signing.SeenNonces(signing.CONTROL_SECONDS)
 
     def handle_message(self, body: Any, message: Any = None) -> Any:
-        """Do what a message asks for."""
+        """Carry out the command of a message."""
         try:
-            return super().handle_message(self._opened(body), message)
-        except signing.Unsigned as error:
+            return super().handle_message(self._verified(body), message)
+        except signing.SignatureRejected as error:
             logger.warning("A message of remote control is refused (%s): %s", Reason.UNSIGNED, error)
-            tasks.count_refusal(self.mailbox.app, Reason.UNSIGNED)
-        except JUNK as error:
+            count_refusal(self.mailbox.app, Reason.UNSIGNED)
+        except BAD_COMMAND as error:
             logger.warning("A message of remote control is dropped (%s)", type(error).__name__)
             logger.debug("Dropped", exc_info=True)
 
     dispatch_from_message = handle_message
 
     def handle(self, method: Any, arguments: Any = None) -> Any:
-        """Carry out a command; its error is the answer, as with kombu."""
+        """Carry out a command. If it fails, its error is the answer, as with kombu."""
         try:
             return super().handle(method, arguments)
-        except JUNK as error:
+        except BAD_COMMAND as error:
             logger.warning(
                 "The command %s of remote control failed (%s)",
                 message_validation.quoted(method),
@@ -64,24 +65,24 @@ class Node(pidbox.Node):
             logger.debug("Failed", exc_info=True)
             return {"error": repr(error)}
 
-    def _opened(self, body: Any) -> Any:
-        """What a message says, where messages are signed only if it is new, and meant for the workers of this app."""
+    def _verified(self, body: Any) -> Any:
+        """The content of a message. If messages are signed, it must be new, and meant for the workers of this app."""
         signer = self.mailbox.app.signer
         if signer is None:
             return body
-        opened = signer.open(body, "control", signing.CONTROL_SECONDS)
-        if opened.about.get("exchange") != self.mailbox.exchange.name:
-            raise signing.Unsigned("it was signed for other workers")
-        self._memory.take(opened)
-        return opened.body
+        verified = signer.verify(body, "control", signing.CONTROL_SECONDS)
+        if verified.purpose.get("exchange") != self.mailbox.exchange.name:
+            raise signing.SignatureRejected("it was signed for other workers")
+        self._seen.add(verified)
+        return verified.body
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Called by kombu where a message cannot be read."""
+        """Called by kombu with a message that it cannot read."""
         logger.warning("A message of remote control is dropped (%s)", type(exc).__name__)
 
 
 class Mailbox(pidbox.Mailbox):
-    """Where commands come in."""
+    """The mailbox that commands come to."""
 
     node_cls = Node
     app: App
@@ -89,36 +90,36 @@ class Mailbox(pidbox.Mailbox):
 
     @contextlib.contextmanager
     def producer_or_acquire(self, producer: Any = None, channel: Any = None) -> Iterator[Any]:
-        """The producer of commands, and of the answers to them."""
+        """The producer of commands and of their answers. It signs both, if that is configured."""
         signer = self.app.signer
         with super().producer_or_acquire(producer, channel) as found:
-            yield signing.Producer(found, signer, self._about) if signer else found
+            yield signing.Producer(found, signer, self._purpose) if signer else found
 
-    def _about(self, headers: Mapping[str, Any], routing_key: str) -> Mapping[str, Any]:
+    def _purpose(self, headers: Mapping[str, Any], routing_key: str) -> Mapping[str, Any]:
         if "ticket" in headers:
             return {"kind": "reply", "ticket": headers["ticket"]}
         return {"kind": "control", "exchange": self.exchange.name}
 
     def _collect(self, ticket: str, *args: Any, callback: Any = None, **kwargs: Any) -> Any:
-        """The answers to a command. Those that are not signed, or answer something else, are left out."""
+        """Collect the answers to a command. Unsigned ones, and answers to another command, are left out."""
         if self.app.signer is None:
             return super()._collect(ticket, *args, callback=callback, **kwargs)  # type: ignore[misc]
 
-        def tell(text: Any) -> None:
-            for answer in self._opened([text], ticket):
+        def pass_on(text: Any) -> None:
+            for answer in self._verified([text], ticket):
                 callback(answer)
 
-        told = callback and tell
-        return self._opened(super()._collect(ticket, *args, callback=told, **kwargs), ticket)  # type: ignore[misc]
+        collected = super()._collect(ticket, *args, callback=callback and pass_on, **kwargs)  # type: ignore[misc]
+        return self._verified(collected, ticket)
 
-    def _opened(self, texts: list[Any], ticket: str) -> list[Any]:
-        signer, found = self.app.signer, []
+    def _verified(self, texts: list[Any], ticket: str) -> list[Any]:
+        signer, answers = self.app.signer, []
         for text in texts:
-            with contextlib.suppress(signing.Unsigned):
-                opened = signer.open(text, "reply", signing.CONTROL_SECONDS) if signer else None
-                if opened and opened.about.get("ticket") == ticket:
-                    found.append(opened.body)
-        return found
+            with contextlib.suppress(signing.SignatureRejected):
+                verified = signer.verify(text, "reply", signing.CONTROL_SECONDS) if signer else None
+                if verified and verified.purpose.get("ticket") == ticket:
+                    answers.append(verified.body)
+        return answers
 
 
 class Control(control.Control):

@@ -1,8 +1,8 @@
-"""What Celery does to an attempt from outside: its hard time limit, and the end that remote control asks for.
+"""Ends attempts from outside: at Celery's hard time limit, and when Celery's remote control asks for it.
 
-A hard time limit (`celery worker --time-limit`) is a failure with the cause timeout. What somebody terminates (`celery
-control terminate`, `revoke(terminate=True)`, Flower's Terminate) is stopped as if a person had cancelled the task: it
-does not start again elsewhere. So is what is revoked before it starts.
+A hard time limit (`celery worker --time-limit`) is a failure with the cause timeout. A task that somebody terminates
+(`celery control terminate`, `revoke(terminate=True)`, Flower's Terminate) is cancelled as if by a person: it does not
+start again elsewhere. So is a task that is revoked before it starts.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from billiard.exceptions import Terminated, WorkerLostError
 from celery.platforms import signals
 from celery.worker import state
 
-from orchestrator.engine import pools, tasks, visibility
-from orchestrator.engine.shutdown import OBEDIENCE, residents
+from orchestrator.engine import pools, visibility
+from orchestrator.engine.attempt import AttemptId, attempt_id_of
+from orchestrator.engine.attempt_runner import AttemptRunner, runner
+from orchestrator.engine.shutdown import KILL_AFTER, in_process_attempts
 from orchestrator.model import errors, identifiers
 from orchestrator.model.outcome import Failed, FailureCause
 from orchestrator.specialists import guard
@@ -36,120 +38,124 @@ TERMINATED = "terminated through Celery's remote control (celery control, or Ter
 REVOKED = "revoked through Celery's remote control (celery control, or Revoke in Flower)"
 UNREACHABLE = (errors.OrchestratorError, redis.RedisError)
 PAUSE = 0.1
+PROCESS_ENDED = (WorkerLostError, Terminated)
+"""The errors by which the pool reports a process that ended during its work."""
 
 
 class Request(visibility.Request):
-    """A message that a worker has taken up."""
+    """A message that a worker has taken."""
 
     _remains: Remains | None = None
-    """What its process leaves, once it was told to end."""
+    """The processes that its pool process leaves behind, once that was ordered to end."""
 
     @property
-    def _shell(self) -> tasks.Shell:
-        return tasks.shell(self.app)
+    def _runner(self) -> AttemptRunner:
+        return runner(self.app)
 
     def terminate(self, pool: Any, signal: Any = None) -> None:
-        """Called by Celery's remote control: stop the attempt for good.
+        """Called by Celery's remote control: cancel the attempt.
 
         An attempt in the main process (the pools solo, threads, gevent and eventlet) is interrupted there.
         """
-        attempt = tasks.attempt_of(self)
+        attempt = attempt_id_of(self)
         if attempt is None:
             super().terminate(pool, signal)
         elif not self.time_start:
             self._terminate_on_ack = pool, signal
         else:
-            self._stop(attempt, signals.signum(signal or "TERM"))
+            self._cancel(attempt, signals.signum(signal or "TERM"))
 
-    def _stop(self, attempt: tasks.Attempt, number: int) -> None:
+    def _cancel(self, attempt: AttemptId, number: int) -> None:
         feature_id, task_id, _ = attempt
         pid = pools.process_at_work(self)
-        if identifiers.is_gates(task_id):  # the gates of a feature are no task that a person could cancel
-            self._end(attempt, Failed(reason=TERMINATED, retry=False))
+        if identifiers.is_gates(task_id):  # no person can cancel the gates of a feature, so they fail
+            self._kill_and_fail(attempt, Failed(reason=TERMINATED, retry=False))
             return
         try:
-            self._shell.stop(*attempt, note=TERMINATED, running=True)
+            self._runner.recorder.cancel(*attempt, note=TERMINATED, running=True)
         except UNREACHABLE as error:
-            logger.error("[%s] %s is not terminated: %s", feature_id, task_id, error)
+            logger.error("[%s] %s is not terminated, and goes on: %s", feature_id, task_id, error)
             return
         logger.warning("[%s] %s is %s", feature_id, task_id, TERMINATED)
         self.send_event("task-revoked", terminated=True, signum=number, expired=False)
         if pid is None:
-            residents.interrupt(str(self.id))
+            in_process_attempts.interrupt(str(self.id))
             return
         self._remains = Remains(pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        insistence = threading.Timer(OBEDIENCE, self._insist, (pid,))
-        insistence.daemon = True
-        insistence.start()
+        kill = threading.Timer(KILL_AFTER, self._kill_if_at_work, (pid,))
+        kill.daemon = True
+        kill.start()
 
-    def _insist(self, pid: int) -> None:
-        """It was told to end, and has had its time."""
+    def _kill_if_at_work(self, pid: int) -> None:
         if self in state.active_requests and pools.process_at_work(self) == pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """Called by the pool: its process is killed when this returns."""
-        attempt = tasks.attempt_of(self)
+        """Called by the pool. It kills the process when this returns."""
+        attempt = attempt_id_of(self)
         if attempt and not soft and not state.should_terminate:
             reason = f"ended after {timeout:g} s, the hard time limit of its worker (--time-limit)"
-            self._end(attempt, Failed(cause=FailureCause.TIMEOUT, reason=reason))
+            self._kill_and_fail(attempt, Failed(cause=FailureCause.TIMEOUT, reason=reason))
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        """Called by the pool: it raised, or its process was lost."""
-        # As a rule it comes wrapped (billiard.einfo).
+        """Called by the pool after the task raised, or its process ended."""
+        # As a rule the error comes wrapped (billiard.einfo).
         error = getattr(exc_info.exception, "exc", exc_info.exception)
-        attempt, remains = tasks.attempt_of(self), self._remains
-        if isinstance(error, GONE) and attempt and remains:
+        attempt, remains = attempt_id_of(self), self._remains
+        if isinstance(error, PROCESS_ENDED) and attempt and remains:
             self._remains = None
-            self._later(attempt, remains, lambda: self._shell.hand_back(*attempt, str(self.hostname)))
+            hand_back = self._runner.recorder.hand_back
+            self._commit_when_gone(attempt, remains, lambda: hand_back(*attempt, str(self.hostname)))
         return super().on_failure(exc_info, *args, **kwargs)
 
-    def _end(self, attempt: tasks.Attempt, outcome: Failed) -> None:
-        """Kill the process that runs the attempt, and commit the outcome when nothing of it lives."""
+    def _kill_and_fail(self, attempt: AttemptId, outcome: Failed) -> None:
+        """Kill the process of the attempt, and commit the outcome when all its children are gone too."""
         pid = pools.process_at_work(self)
         remains = Remains(pid) if pid else Remains()
         if pid:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)  # at once: asked to end, it would hand the attempt back
-        self._later(attempt, remains, lambda: self._shell.fail(*attempt, str(self.hostname), outcome))
+                os.kill(pid, signal.SIGKILL)  # on SIGTERM it would hand the attempt back
+        fail = self._runner.recorder.fail
+        self._commit_when_gone(attempt, remains, lambda: fail(*attempt, str(self.hostname), outcome))
 
-    def _later(self, attempt: tasks.Attempt, remains: Remains, commit: Callable[[], None]) -> None:
-        """Commit how an attempt ended when nothing of it lives; until then it keeps its lease, and what it holds."""
-        lease = self._shell.settings.recovery.lease
-        deadline, given_up = time.monotonic() + 2 * guard.PATIENCE, threading.Event()
+    def _commit_when_gone(self, attempt: AttemptId, remains: Remains, commit: Callable[[], None]) -> None:
+        """Commit the end of an attempt when its processes are gone. Until then it keeps its lease and its limits."""
+        lease = self._runner.settings.recovery.lease
+        deadline, is_last_try = time.monotonic() + 2 * guard.PATIENCE, threading.Event()
 
-        def bury() -> None:
+        def wait_and_commit() -> None:
             while not remains.are_gone() and time.monotonic() < deadline:
                 with contextlib.suppress(*UNREACHABLE), forks.held_off():
-                    self._shell.store.renew([attempt], lease=lease)
+                    self._runner.store.renew([attempt], lease=lease)
                 time.sleep(PAUSE)
             if time.monotonic() >= deadline:
-                given_up.set()  # this is the last time, whatever it dies of
+                is_last_try.set()  # an error must not start this thread again
             with forks.held_off():
                 try:
                     commit()
-                except UNREACHABLE as error:  # its lease ends
-                    logger.error("[%s] the end of %s is not told: %s", attempt[0], attempt[1], error)
+                except UNREACHABLE as error:
+                    logger.error(
+                        "[%s] the end of %s is not recorded: %s. The sweep finds it when its lease ends",
+                        attempt[0],
+                        attempt[1],
+                        error,
+                    )
 
-        Thread(bury, "end of an attempt", given_up).start()
+        Thread(wait_and_commit, "end of an attempt", is_last_try).start()
 
     def _announce_revoked(self, reason: str, *args: Any, **kwargs: Any) -> None:
-        """Called by Celery for a message that is not to be carried out.
+        """Called by Celery for a message that it drops.
 
-        Its task is cancelled, or its message would be taken for lost, and sent again and again.
+        The task is cancelled: otherwise the sweep would take its message for lost, and send it again and again.
         """
-        attempt = tasks.attempt_of(self)
+        attempt = attempt_id_of(self)
         if attempt and reason == "revoked":
             try:
-                self._shell.stop(*attempt, note=REVOKED, running=False)
+                self._runner.recorder.cancel(*attempt, note=REVOKED, running=False)
             except UNREACHABLE as error:
-                logger.error("[%s] %s is revoked, and not cancelled: %s", attempt[0], attempt[1], error)
+                logger.error("[%s] %s is revoked, but not cancelled: %s", attempt[0], attempt[1], error)
         super()._announce_revoked(reason, *args, **kwargs)  # type: ignore[misc]
-
-
-GONE = (WorkerLostError, Terminated)
-"""What the pool says of a process that has ended under its work."""

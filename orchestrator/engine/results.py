@@ -1,4 +1,4 @@
-"""What Celery's own tools are told who ask for the result of an attempt: the store has it, no result backend."""
+"""The results of attempts for Celery's own tools. They lie in the store, not in a result backend."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from orchestrator.model import identifiers
 from orchestrator.model.outcome import Completed
 from orchestrator.state import connections
 
-LOOK_SECONDS = 0.5
-"""Between two looks whether an attempt has ended."""
+POLL_SECONDS = 0.5
+"""Seconds between two looks whether an attempt has ended."""
 
 
 class Result(AsyncResult):  # type: ignore[type-arg]
-    """Celery's result. That of an attempt at a task of an enqueued feature is read from the store."""
+    """Celery's result, read from the store for an attempt of an enqueued feature."""
 
     def get(self, timeout: float | None = None, *args: Any, **kwargs: Any) -> Any:
-        """The result of a completed attempt, or one line on how it ended.
+        """Wait for the result of an attempt: its result, or one line on how it ended.
 
         Raises:
-            NoSuchFeature, NoSuchTask: There is none.
-            TimeoutError: It has not ended in time (of Celery's).
+            NoSuchFeature, NoSuchTask: The store does not know it.
+            celery.exceptions.TimeoutError: It has not ended in time.
         """
         found = identifiers.attempt_named(str(self.id))
         if found is None:
@@ -39,10 +39,10 @@ class Result(AsyncResult):  # type: ignore[type-arg]
                 break
             if until is not None and time.monotonic() >= until:
                 raise NoResultInTime(f"{self.id} has not ended")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         outcome = store.outcomes(feature, [task]).get(task)
         if known.get("attempt", 0) != attempt or outcome is None:
-            return f"of attempt {attempt} no outcome is kept; `orchestrator status {feature}` says where {task} stands"
+            return f"no outcome of attempt {attempt} is kept; `orchestrator status {feature}` shows where {task} is"
         if isinstance(outcome, Completed):
             return outcome.summary if outcome.result is None else outcome.result
         return f"{outcome.status}: {outcome.reason}"

@@ -1,9 +1,9 @@
-"""The orderly end of a worker: what runs may finish within a time, and what does not is handed back.
+"""The graceful shutdown of a worker: running attempts may finish within a grace period; the rest is handed back.
 
-Celery's own soft shutdown is not used for it: `worker_soft_shutdown_timeout` sleeps for all of its time in the handler
-of the signal, with the results of what finishes meanwhile left lying, and begins with SIGQUIT only
-(celery/apps/worker.py, on_cold_shutdown; celery/worker/worker.py, wait_for_soft_shutdown). A warm shutdown, on SIGTERM,
-takes nothing new and waits for what runs; this puts an end to the waiting.
+A warm shutdown (SIGTERM) takes no new messages and waits for running attempts; this module ends that wait. Celery's own
+soft shutdown does not serve: `worker_soft_shutdown_timeout` sleeps for its whole time in the handler of the signal,
+leaves the results that arrive meanwhile unread, and begins only with SIGQUIT (celery/apps/worker.py, on_cold_shutdown;
+celery/worker/worker.py, wait_for_soft_shutdown).
 """
 
 from __future__ import annotations
@@ -25,132 +25,132 @@ from orchestrator.specialists.interruption import Interrupt
 
 logger = logging.getLogger("orchestrator")
 
-OBEDIENCE = 15.0
-"""Seconds that an attempt has to end when it is told to: longer than a command has to end on SIGTERM."""
+KILL_AFTER = 15.0
+"""Seconds from the order to end to the kill: more than a command has between SIGTERM and SIGKILL."""
 
 
-class WorkerEnds(BaseException):
-    """The attempt is to end now, for its worker does. A specialist's `except Exception` does not stop it."""
+class WorkerShutdown(BaseException):
+    """Ends an attempt because its worker ends. A specialist's `except Exception` does not catch it."""
 
 
 def is_pool_process() -> bool:
-    """This process was started by a pool, and runs one attempt at a time."""
+    """Whether this is a pool process, which runs one attempt at a time."""
     return bool(billiard.current_process().name != "MainProcess")
 
 
 @dataclass
-class Residents:
-    """The attempts that run in this very process, by the ids of their messages, each with what interrupts it."""
+class InProcessAttempts:
+    """The attempts that run in this process: the id of each one's message, with a function that interrupts it."""
 
     running: dict[str, Interrupt] = field(default_factory=dict)
     is_closed: bool = False
 
     @contextlib.contextmanager
-    def hold(self, id: str) -> Iterator[None]:
+    def interruptible(self, message: str) -> Iterator[None]:
         """Let an attempt be interrupted inside the block.
 
         Raises:
-            WorkerEnds: It was, or the worker has ended all attempts already.
+            WorkerShutdown: It was interrupted, or the worker has ended all attempts already.
         """
         with interruption.interruptible() as interrupt:
-            self.running[id] = interrupt
+            self.running[message] = interrupt
             try:
                 if self.is_closed:
-                    raise WorkerEnds
+                    raise WorkerShutdown
                 yield
             finally:
-                self.running.pop(id, None)
+                self.running.pop(message, None)
 
-    def interrupt(self, id: str) -> bool:
-        """Interrupt one attempt; False where it does not run here."""
-        interrupt = self.running.get(id)
+    def interrupt(self, message: str) -> bool:
+        """Interrupt one attempt; False if it does not run here."""
+        interrupt = self.running.get(message)
         if interrupt:
-            interrupt(WorkerEnds)
+            interrupt(WorkerShutdown)
         return interrupt is not None
 
     def close(self) -> None:
-        """Interrupt all of them, and those that begin from now on. A second time changes nothing for the first."""
+        """Interrupt all attempts, and each that starts later. A second call does not interrupt an attempt again."""
         self.is_closed = True
-        for id in list(self.running):
-            self.interrupt(id)
+        for message in list(self.running):
+            self.interrupt(message)
 
 
-residents = Residents()
+in_process_attempts = InProcessAttempts()
 
-_heard: list[int] = []
-"""A word to end that came before the attempt could be ended, in a process of a pool."""
+_deferred: list[int] = []
+"""A SIGTERM that a pool process received before its attempt could be interrupted."""
 
 
-def _is_alone() -> bool:
-    """An attempt has this process to itself, and is what SIGTERM is for."""
+def _gets_sigterm() -> bool:
+    """Whether SIGTERM is for the attempt: it has a pool process, and its main thread, to itself."""
     return is_pool_process() and threading.current_thread() is threading.main_thread()
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[None]:
-    """Keep a word to end until `interruptible` hears it, where it would kill a process of a pool.
+def defer_sigterm() -> Iterator[None]:
+    """Keep a SIGTERM for `interruptible`, while an attempt starts in a pool process.
 
-    For the time in which an attempt begins: killed then, nobody would hand it back.
+    A process killed at that moment could not hand the attempt back.
 
     Example:
-        with heard():
-            begin()
+        with defer_sigterm():
+            start()
             with interruptible(message):
                 work()
     """
-    if not _is_alone():
+    if not _gets_sigterm():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda number, _: _heard.append(number))
+    before = signal.signal(signal.SIGTERM, lambda number, _: _deferred.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-        if _heard:  # it came when there was nothing left to end but the process
-            signal.raise_signal(_heard.pop())
+        if _deferred:  # no attempt was there to end, so it is for the process
+            signal.raise_signal(_deferred.pop())
 
 
 @contextlib.contextmanager
-def interruptible(id: str) -> Iterator[None]:
-    """Let an attempt be told to end, or learn that it was (see `heard`): WorkerEnds is raised in it, once.
+def interruptible(message: str) -> Iterator[None]:
+    """Let an attempt be ended inside the block: WorkerShutdown is raised in it, once.
 
-    In a process of a pool SIGTERM does it. In the main process, where that is left to Celery, `residents` does.
+    In a pool process SIGTERM ends it. In the main process SIGTERM is Celery's, so `in_process_attempts` ends it.
 
     Args:
-        id: The id of its message.
+        message: The id of its message.
 
     Example:
         with interruptible("auth:T1:1:0f3a9c5e71d2"):
             outcome = perform(context)
     """
-    if not _is_alone():
-        with residents.hold(id):
+    if not _gets_sigterm():
+        with in_process_attempts.interruptible(message):
             yield
         return
 
     def end(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is told twice must still hand back in peace
-        raise WorkerEnds
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb the handing back
+        raise WorkerShutdown
 
     before = signal.signal(signal.SIGTERM, end)
     try:
-        if _heard:
-            _heard.clear()
+        if _deferred:
+            _deferred.clear()
             end()
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-class Shutdown:
-    """Puts an end to what still runs when the grace is over.
+class GracefulShutdown:
+    """Ends the attempts that still run when the grace period is over.
 
     Args:
-        grace: Seconds that it may go on; None: to its own end.
+        grace: Seconds that attempts may go on; None: as long as they want.
         hand_back: Hands back the attempt of a Celery request that cannot do it itself.
-        has_processes: Whether attempts run in processes of the pool, or in this one.
-        here: Those that run in this one.
-        leave: Ends this process at once, with all that runs in it.
+        has_processes: Attempts run in pool processes; False: in this process.
+        in_process: The attempts that run in this process.
+        exit_process: Ends this process at once, with everything that runs in it.
     """
 
     def __init__(
@@ -158,50 +158,54 @@ class Shutdown:
         grace: float | None,
         hand_back: Callable[[Any], None],
         has_processes: bool = True,
-        here: Residents = residents,
-        leave: Callable[[], None] = lambda: os._exit(os.EX_OK),
+        in_process: InProcessAttempts = in_process_attempts,
+        exit_process: Callable[[], None] = lambda: os._exit(os.EX_OK),
     ) -> None:
         self.grace = grace
         self.hand_back = hand_back
         self.has_processes = has_processes
-        self.here = here
-        self.leave = leave
+        self.in_process = in_process
+        self.exit_process = exit_process
         self.deadline = float("inf")
-        self._told: set[str] = set()
+        self._terminated: set[str] = set()
 
     def begin(self, at_once: bool = False) -> None:
-        """The worker was told to end. A second time changes nothing, unless it is to end at once."""
+        """Begin the grace period. A second call changes nothing, unless it ends the period at once."""
         now = time.monotonic()
         if at_once:
             self.deadline = min(self.deadline, now)
         elif self.deadline == float("inf") and self.grace is not None:
             self.deadline = now + self.grace
 
-    def end(self, requests: Iterable[Any]) -> None:
-        """Tell what runs to hand itself back, once the grace is over; kill what does not obey, and hand it back.
+    def enforce(self, requests: Iterable[Any]) -> None:
+        """After the grace period: let attempts hand themselves back; later kill those that did not, and hand them back.
 
-        What does not obey in the main process (a call into C that does not return) ends with the process alone.
+        In the main process an attempt that cannot be interrupted (a call into C that does not return) is ended by
+        ending the process.
         """
         now = time.monotonic()
         if now < self.deadline:
             return
-        is_late = now > self.deadline + OBEDIENCE
+        must_kill = now > self.deadline + KILL_AFTER
         if self.has_processes:
             for request in requests:
-                self._end_process(request, is_late)
+                self._end_process(request, must_kill)
             return
-        self.here.close()
-        if is_late and (stubborn := list(requests)):
-            for request in stubborn:
-                logger.error("%s does not end: this process does, at once", request.id)
+        self.in_process.close()
+        if must_kill and (left := list(requests)):
+            for request in left:
+                logger.error(
+                    "%s does not end, so this process ends at once; another worker starts it again",
+                    request.id,
+                )
                 self.hand_back(request)
-            self.leave()
+            self.exit_process()
 
-    def _end_process(self, request: Any, is_late: bool) -> None:
-        if request.worker_pid is None or (request.id in self._told and not is_late):
+    def _end_process(self, request: Any, must_kill: bool) -> None:
+        if request.worker_pid is None or (request.id in self._terminated and not must_kill):
             return
-        self._told.add(request.id)
+        self._terminated.add(request.id)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(request.worker_pid, signal.SIGKILL if is_late else signal.SIGTERM)
-        if is_late:
+            os.kill(request.worker_pid, signal.SIGKILL if must_kill else signal.SIGTERM)
+        if must_kill:
             self.hand_back(request)

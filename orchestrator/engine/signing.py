@@ -1,8 +1,8 @@
-"""Signed messages: who sent one, what it asks for, of whom, and when, under one signature.
+"""Signs messages, and verifies their signatures.
 
-Signed is all that decides what a message does: its body, its headers (the task and its id among them), the queue, the
-time and a nonce. A message is one text of JSON, whatever its sender says of its type: no serializer is chosen by it.
-The signature is over the letters that were sent, so that there is one way to read them.
+The signature covers everything that decides what a message does: its body, its headers (with the task and its id), the
+queue, the time and a nonce. A signed message is always JSON, whatever type its headers name: its sender cannot choose a
+serializer. The signature is over the text as it was sent, so there is only one way to read it.
 """
 
 from __future__ import annotations
@@ -27,49 +27,48 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "application/x-task-orchestrator-signed"
 NAME = "signed"
-"""The serializer, as Celery's `accept_content` names it. It leaves a text as it is: what it says is checked later, by
-those who know what it should be (`consumer`, `remote`)."""
+"""The serializer in Celery's `accept_content`. It passes a text through; `consumer` and `remote` verify it."""
 
 serialization.register(NAME, str, bytes_to_str, content_type=CONTENT_TYPE, content_encoding="utf-8")
 
 CONTROL_SECONDS = 60.0
-"""A message of remote control, or an answer to one, is of use for so long; as much may clocks differ."""
+"""A message of remote control, or an answer to one, is valid for this long. Clocks may differ by as much."""
 
 CANVAS_SECONDS = 86_400.0
-"""A message of a canvas is of use for so long, as its results are."""
+"""A message of a canvas is valid for this long, as its results are."""
 
-LONGEST = 16
+NONCE_LENGTH = 16
 """Characters of a nonce."""
 
 
-class Unsigned(Exception):
-    """A message is not what one of an accepted key says."""
+class SignatureRejected(Exception):
+    """A message is not signed, or not by an accepted key, or not for this purpose, or too long ago."""
 
 
-class Opened(NamedTuple):
-    """A message whose signature is right.
+class VerifiedMessage(NamedTuple):
+    """A message whose signature is valid.
 
     Args:
-        about: What it is for, as its sender said to `Signer.seal`.
-        body: What it says.
+        purpose: What the message is for, as its sender gave it to `Signer.sign`.
+        body: The content.
         nonce: A text that no other message has.
         age: Seconds since it was signed.
     """
 
-    about: dict[str, Any]
+    purpose: dict[str, Any]
     body: Any
     nonce: str
     age: float
 
 
 class Signer:
-    """Signs messages by the key of this process, and opens those of accepted keys.
+    """Signs messages with the key of this process, and verifies those of accepted keys.
 
     Args:
-        signing: Where the keys are.
+        signing: The settings, which say where the keys lie.
 
     Raises:
-        CannotSign: cryptography is not installed, or a file cannot be used.
+        CannotSign: The library cryptography is not installed, or a file cannot be used.
     """
 
     def __init__(self, signing: Signing) -> None:
@@ -103,84 +102,91 @@ class Signer:
         self._own = own.fingerprint(self._hash).hex()
         self._accepted = {one.fingerprint(self._hash).hex(): one for one in accepted}
 
-    def seal(self, body: Any, about: Mapping[str, Any]) -> str:
+    def sign(self, body: Any, purpose: Mapping[str, Any]) -> str:
         """Sign a message.
 
         Args:
-            body: What it says, as JSON can.
-            about: What it is for; whoever opens it has to ask for the same.
+            body: The content, as JSON can hold it.
+            purpose: What the message is for. Its `kind` is checked when it is verified.
         """
-        said = {"body": body, "about": about, "at": time.time(), "nonce": secrets.token_hex(LONGEST // 2)}
+        said = {
+            "body": body,
+            "about": purpose,
+            "at": time.time(),
+            "nonce": secrets.token_hex(NONCE_LENGTH // 2),
+        }
         text = serialization.dumps(said, serializer="json")[2]
         signature = self._key.sign(text.encode(), self._padding, self._hash)
         return json.dumps({"said": text, "by": self._own, "signature": base64.b64encode(signature).decode()})
 
-    def open(self, text: Any, kind: str, within: float | None = None) -> Opened:
-        """Check a message, and read it.
+    def verify(self, text: Any, kind: str, within: float | None = None) -> VerifiedMessage:
+        """Verify a message, and read it.
 
         Args:
-            text: As it came.
-            kind: What kind of message it has to be: the `kind` that it is about.
-            within: Seconds for which one of this kind is of use; None: for ever.
+            text: The text as it came.
+            kind: The `kind` that the purpose of the message must have.
+            within: The seconds for which a message of this kind is valid; None: for ever.
 
         Raises:
-            Unsigned: It is not signed by an accepted key, for another purpose, or too old.
+            SignatureRejected: It is not signed by an accepted key, or for another purpose, or is too old.
         """
         try:
-            sealed = json.loads(text)
-            said, by, signature = sealed["said"], sealed["by"], base64.b64decode(sealed["signature"])
-            self._verify(said, by, signature)
+            signed = json.loads(text)
+            said, by, signature = signed["said"], signed["by"], base64.b64decode(signed["signature"])
+            self._check_signature(said, by, signature)
             found = json.loads(said)
-            body, about = found["body"], found["about"]
+            body, purpose = found["body"], found["about"]
             nonce, age = str(found["nonce"]), time.time() - float(found["at"])
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise Unsigned(f"it is no signed message ({type(error).__name__})") from None
-        if about.get("kind") != kind:
-            raise Unsigned("it was signed for another purpose")
+            raise SignatureRejected(f"it is not a signed message ({type(error).__name__})") from None
+        if purpose.get("kind") != kind:
+            raise SignatureRejected("it was signed for another purpose")
         if within is not None and not -CONTROL_SECONDS <= age <= within:
-            raise Unsigned(f"it was signed {age:.0f} s ago, by the clocks of its sender and this machine")
-        return Opened(about, body, nonce, age)
+            raise SignatureRejected(
+                f"it was signed {age:.0f} s ago, by the clocks of its sender and this machine"
+            )
+        return VerifiedMessage(purpose, body, nonce, age)
 
-    def _verify(self, said: str, by: str, signature: bytes) -> None:
+    def _check_signature(self, said: str, by: str, signature: bytes) -> None:
         from cryptography.exceptions import InvalidSignature
 
         certificate: Any = self._accepted.get(by)
         if certificate is None:
-            raise Unsigned("its key is none that is accepted")
+            raise SignatureRejected("its key is not accepted here")
         if not certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc:
-            raise Unsigned("the certificate of its key has expired, or is not valid yet")
+            raise SignatureRejected("the certificate of its key has expired, or is not valid yet")
         try:
             certificate.public_key().verify(signature, said.encode(), self._padding, self._hash)
         except InvalidSignature:
-            raise Unsigned("its signature is wrong") from None
+            raise SignatureRejected("its signature is wrong") from None
 
 
 class Producer:
-    """A producer of kombu's that signs what it publishes.
+    """A producer that signs what it publishes.
 
     Args:
-        producer: The producer.
-        signer: Signs.
-        about: Says what a message is for, of its headers and its routing key.
+        producer: Kombu's producer.
+        signer: The signer.
+        purpose: Returns the purpose of a message from its headers and its routing key; None: it is not signed.
     """
 
     def __init__(
         self,
         producer: Any,
         signer: Signer,
-        about: Callable[[Mapping[str, Any], str], Mapping[str, Any] | None],
+        purpose: Callable[[Mapping[str, Any], str], Mapping[str, Any] | None],
     ) -> None:
         self._producer = producer
         self._signer = signer
-        self._about = about
+        self._purpose = purpose
 
     def publish(
         self, body: Any, routing_key: str = "", *, headers: Mapping[str, Any] | None = None, **given: Any
     ) -> Any:
-        """Publish a message; unsigned where it is for nobody who asks for a signature."""
-        about = self._about(headers or {}, routing_key)
-        if about is not None:
-            body = self._signer.seal(body, about)
+        """Publish a message. It is signed if it has a purpose."""
+        purpose = self._purpose(headers or {}, routing_key)
+        if purpose is not None:
+            body = self._signer.sign(body, purpose)
             given |= {"serializer": None, "content_type": CONTENT_TYPE, "content_encoding": "utf-8"}
         return self._producer.publish(body, routing_key=routing_key, headers=headers, **given)
 
@@ -188,11 +194,11 @@ class Producer:
         return getattr(self._producer, name)
 
 
-class Memory:
-    """The nonces of messages that were opened, for as long as they could be sent again.
+class SeenNonces:
+    """The nonces of verified messages, kept for as long as a copy of the message could be accepted.
 
     Args:
-        seconds: How long.
+        seconds: The seconds for which a message is valid.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -200,16 +206,16 @@ class Memory:
         self.since = time.time()
         self._ends: dict[str, float] = {}
 
-    def take(self, opened: Opened) -> None:
-        """Take note of a message.
+    def add(self, message: VerifiedMessage) -> None:
+        """Accept a message once.
 
         Raises:
-            Unsigned: It was taken before, or may have been: it was signed before this memory began.
+            SignatureRejected: It was accepted before; or it may have been, as it was signed before this process began.
         """
         now = time.time()
         self._ends = {nonce: end for nonce, end in self._ends.items() if end > now}
-        if opened.nonce in self._ends:
-            raise Unsigned("it has come before")
-        if now - opened.age < self.since:
-            raise Unsigned("it was signed before this worker began to listen")
-        self._ends[opened.nonce] = now + 2 * self.seconds
+        if message.nonce in self._ends:
+            raise SignatureRejected("it has come before")
+        if now - message.age < self.since:
+            raise SignatureRejected("it was signed before this worker began to listen")
+        self._ends[message.nonce] = now + 2 * self.seconds

@@ -1,4 +1,4 @@
-"""Wakes features at the moment at which a rate lets them go on, or a retry of theirs is due."""
+"""Launches tasks at the moment when their rate or their retry is due."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import redis
 
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.model import errors
-from orchestrator.model.lifecycle import Wake
 from orchestrator.state import forks, refusals
 from orchestrator.state.store import Store
 from orchestrator.state.threads import Thread
@@ -18,17 +17,18 @@ from orchestrator.state.threads import Thread
 logger = logging.getLogger("orchestrator")
 
 
-class Waker:
-    """A thread beside the keeper's, which sweeps: a long sweep must not make a token or a retry late.
+class Timer:
+    """A thread of the leader that sleeps until the next rate or retry is due.
 
-    It waits for the next of them to be due, or to be told of one that is due sooner. It is told on a channel, not by a
-    list, because a wait for a list ends when Redis looks at its clock, every 100 ms, and this one to the millisecond.
-    What is told while nobody listens is no loss, for the moment is stored.
+    It is apart from the thread that sweeps, because a long sweep must not delay it. A message on a channel of Redis
+    tells it of a moment that is sooner. A channel, not a list: Redis ends a blocking read of a list at a tick of its
+    clock, every 100 ms, and publishes on a channel at once. A message that nobody receives is no loss, because the
+    moment is stored.
 
     Args:
-        store: Where the moments are.
-        dispatcher: Publishes what is launched.
-        pause: Seconds after which it looks in any case.
+        store: Where the moments are kept.
+        dispatcher: Publishes the tasks that are launched.
+        pause: The longest time in seconds between two looks into the store.
     """
 
     def __init__(self, store: Store, dispatcher: Dispatcher, pause: float) -> None:
@@ -37,19 +37,19 @@ class Waker:
         self.pause = pause
         self.stopped = threading.Event()
         self.leads = threading.Event()
-        self.thread = Thread(self._run, "waker", self.stopped)
+        self.thread = Thread(self._run, "timer", self.stopped)
 
     def start(self) -> None:
-        """Begin; it does nothing until this worker leads."""
+        """Start the thread. It waits until this worker is the leader."""
         self.thread.start()
 
     def stop(self) -> None:
-        """End within a pause."""
+        """End the thread within one pause."""
         self.stopped.set()
         self.leads.set()
 
-    def lead(self, leads: bool) -> None:
-        """This worker is the one that sweeps, or is so no more."""
+    def set_leader(self, leads: bool) -> None:
+        """Work if this worker is the leader, and wait if it is not."""
         if leads:
             self.leads.set()
         elif not self.stopped.is_set():
@@ -59,31 +59,32 @@ class Waker:
         while not self.stopped.is_set():
             self.leads.wait()
             try:
-                self._wake_as_told()
-            except (redis.RedisError, OSError) as error:  # it may succeed in a moment, and must be tried
+                self._launch_while_leader()
+            except (redis.RedisError, OSError) as error:
                 with forks.held_off():
                     logger.warning(
-                        "What waits for a rate or a retry waits longer: %s: %s",
+                        "Tasks that wait for a rate or a retry start late: %s: %s. The timer tries again in %g s",
                         type(error).__name__,
                         refusals.said(error),
+                        self.pause,
                     )
                 self.stopped.wait(self.pause)
 
-    def _wake_as_told(self) -> None:
+    def _launch_while_leader(self) -> None:
         client: Any = self.store.client  # redis-py leaves pubsub() without types
         with client.pubsub(ignore_subscribe_messages=True) as channel:
             with forks.held_off():
                 channel.subscribe(self.store.keys.wake)
             while self.leads.is_set() and not self.stopped.is_set():
                 with forks.held_off():
-                    left = self.wake()
+                    left = self.launch_due()
                 channel.get_message(timeout=self.pause if left is None else min(left, self.pause))
 
-    def wake(self) -> float | None:
-        """Wake whoever a token or a retry is there for; seconds until the next one is due."""
+    def launch_due(self) -> float | None:
+        """Launch every task that is due; return the seconds until the next one is, or None."""
         left, features = self.store.take_due()
         try:
-            self.dispatcher.send([Wake(feature) for feature in features])
-        except errors.BrokerUnreachable as error:  # the sweep publishes what was launched
+            self.dispatcher.wake(features)
+        except errors.BrokerUnreachable as error:  # the sweep publishes the launched tasks
             logger.error("%s", error)
         return left

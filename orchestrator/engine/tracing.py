@@ -1,9 +1,9 @@
-"""Lets a trace (OpenTelemetry, Sentry, or another) go on from an enqueue to every task of the feature.
+"""Carries a trace (OpenTelemetry, Sentry, or another) from an enqueue to every task of the feature.
 
-What instruments Celery puts its headers on a message while it is published: in a handler of `before_task_publish`, or
-around `apply_async`. Most messages of a feature are published later, by a Lua script. So an enqueue is published once,
-as a message of the task `orchestrator.enqueue` whose transport is the store: the signals fire, and the headers that
-were put on it are kept with the feature and go out with each of its messages.
+A tracing library adds its headers to a Celery message while that is published: in a handler of `before_task_publish`,
+or around `apply_async`. But most messages of a feature are published later, by a Lua script. So an enqueue is published
+once, as a message of the task `orchestrator.enqueue`, to the store instead of a broker: Celery's signals fire, and the
+headers that a library adds are stored with the feature and sent with each of its messages.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ else:
 logger = logging.getLogger("orchestrator")
 
 ENQUEUE = "orchestrator.enqueue"
-"""The Celery task as which an enqueue is published. No worker takes one up."""
+"""The name of the Celery task by which an enqueue is published. No worker runs it."""
 
 LONGEST = 4_000
 """Characters of the headers of one feature, as JSON."""
@@ -38,43 +38,43 @@ LONGEST = 4_000
 T = TypeVar("T")
 
 
-class Enqueue(PlainTask):
+class EnqueueTask(PlainTask):
     """The Celery task of an enqueue."""
 
     def AsyncResult(self, task_id: str, **_: object) -> Any:
-        """No result: Celery's own would open the result backend."""
+        """No result: a real one would open the result backend."""
         return SimpleNamespace(id=task_id)
 
 
-def nobody_runs_this(feature_id: str) -> None:
-    """An enqueue, as what instruments Celery sees it."""
+def never_run(feature_id: str) -> None:
+    """The body of the task `orchestrator.enqueue`, which no worker runs."""
 
 
-def published(app: App, feature_id: str, put: Callable[[Mapping[str, Any]], T]) -> T:
-    """Store a feature as if it were the publishing of a Celery message.
+def publish_enqueue(app: App, feature_id: str, put: Callable[[Mapping[str, Any]], T]) -> T:
+    """Store a feature; tracing libraries see that as the publishing of a Celery message.
 
     Args:
         app: The app, which knows the task `ENQUEUE`.
         feature_id: The feature.
-        put: Stores it; is given the headers that its messages are to have.
+        put: Stores the feature, with the headers that its messages must carry.
 
     Returns:
-        What `put` returns.
+        The value that `put` returns.
     """
-    transport = _Store(app, feature_id, put)
+    producer = _StoreProducer(app, feature_id, put)
     with as_current(app):
         app.tasks[ENQUEUE].apply_async(
             (feature_id,),
             task_id=feature_id,
-            producer=cast("Any", transport),
+            producer=cast("Any", producer),
             ignore_result=True,
             add_to_parent=False,
         )
-    return transport.answer()
+    return producer.answer()
 
 
-class _Store(Generic[T]):
-    """The producer of that message."""
+class _StoreProducer(Generic[T]):
+    """Takes the place of a Celery producer, and stores instead of sending."""
 
     def __init__(self, app: App, feature_id: str, put: Callable[[Mapping[str, Any]], T]) -> None:
         self.app = app
@@ -86,11 +86,13 @@ class _Store(Generic[T]):
     def publish(self, body: object, headers: Mapping[str, Any], **_: object) -> None:
         """Called by Celery between its two signals.
 
-        An error waits until the second was sent: OpenTelemetry ends its span there, and never if it is not.
+        An error is kept until the second signal was sent: there OpenTelemetry ends its span.
         """
         bare = self.app.amqp.create_task_message(self.feature_id, ENQUEUE, (self.feature_id,)).headers
         try:
-            stored = self.put(kept({name: value for name, value in headers.items() if name not in bare}))
+            stored = self.put(
+                trace_headers({name: value for name, value in headers.items() if name not in bare})
+            )
         except Exception as error:
             self.answer = _raising(error)
         else:
@@ -104,18 +106,18 @@ def _raising(error: Exception) -> Callable[[], Any]:
     return answer
 
 
-def kept(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the headers that every message of a feature can have: texts, as the context of a trace is one.
+def trace_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """The headers that every message of a feature can carry: texts, as the context of a trace is one.
 
-    Others say something of one moment, such as when a message was sent.
+    Other headers are true of one message alone, such as the time at which it was sent.
 
     Example:
-        >>> kept({"traceparent": "00-1f-2e-01", "sent": 1764.2, "headers": {"baggage": "a=1", "sent": 1764.2}})
+        >>> trace_headers({"traceparent": "00-1f-2e-01", "sent": 1764.2, "headers": {"baggage": "a=1", "sent": 1764.2}})
         {'traceparent': '00-1f-2e-01', 'headers': {'baggage': 'a=1'}}
     """
     found: dict[str, Any] = {}
     for name, value in headers.items():
-        inner = kept(value) if name == "headers" and isinstance(value, Mapping) else value
+        inner = trace_headers(value) if name == "headers" and isinstance(value, Mapping) else value
         if (
             isinstance(inner, str | dict)
             and inner
@@ -124,15 +126,18 @@ def kept(headers: Mapping[str, Any]) -> dict[str, Any]:
         ):
             found[name] = inner
     if len(json.dumps(found)) > LONGEST:
-        logger.warning("The trace is not passed on: its headers have more than %s characters", LONGEST)
+        logger.warning(
+            "The trace is not passed on: its headers have more than %s characters. The feature runs without it",
+            LONGEST,
+        )
         return {}
     return found
 
 
 @contextlib.contextmanager
 def as_current(app: App) -> Iterator[None]:
-    """Make an app the current one of this thread: whoever handles a signal looks its sender up there, by its name."""
-    state: Any = _state  # what Celery keeps to itself is in no stubs
+    """Make an app the current one of this thread: handlers of signals look up the sender there, by its name."""
+    state: Any = _state  # Celery's stubs leave this out
     before, state._tls.current_app = state._tls.current_app, app
     try:
         yield

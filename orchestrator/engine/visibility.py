@@ -1,9 +1,9 @@
-"""How Celery sees an attempt: its signals, its log, its events, and so Flower and whatever instruments Celery.
+"""What Celery's signals, log and events show of an attempt, and so Flower and tracing libraries.
 
-Signals and the log of the process that did the work get the real exception, with the frames of whoever wrote the
-specialist. Events leave that process: they say how the attempt ended and its cause, in words of ours (`conceal`). The
-exception itself does not leave it either: the main process could not load a class of the project's, and dies of some
-(MemoryError; celery/worker/request.py, `on_failure`).
+Signals and the log of the process that did the work get the real exception, with its traceback. Events leave that
+process, so they carry our own short text about the end of the attempt (`conceal`). The exception itself does not leave
+it: the main process could not load a class of the project's, and ends on some exceptions (MemoryError;
+celery/worker/request.py, `on_failure`).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 else:
     PlainTask = CeleryTask  # Celery 5.6 knows no type arguments when it runs
 
-_einfo: Any = einfo  # what it keeps to itself is in no stubs
+_einfo: Any = einfo  # billiard's stubs leave out the names used here
 
 
 class TaskFailed(Exception):
-    """An attempt failed, and there is no exception of somebody else's to say it: a command, a gate, a `Failed`."""
+    """An attempt failed without an exception: a command, a gate, or a `Failed` that the specialist returned."""
 
 
 class _Stopped:
-    """An end that is no failure, with the status that Flower shows."""
+    """An end that is neither success nor failure, with the status that Flower shows."""
 
     args: tuple[Any, ...]
 
@@ -47,7 +47,7 @@ class _Stopped:
 
 
 class TaskStopped(_Stopped, exceptions.Ignore):
-    """An attempt ended, and neither well nor in failure: blocked, cancelled, handed back. Our own state knows why.
+    """An attempt was blocked, cancelled, handed back or not started. The store knows why.
 
     Example:
         >>> TaskStopped("T1: no key", "blocked").status
@@ -56,64 +56,66 @@ class TaskStopped(_Stopped, exceptions.Ignore):
 
 
 class CanvasStopped(_Stopped, Exception):
-    """The same of a task of a canvas. Nobody can unblock one, so for whoever waits for its result it is an error."""
+    """The same for a task of a canvas. As nobody can unblock one, a caller that waits for it gets an error."""
 
 
-def end(outcome: Outcome, name: str, stopped: type[CanvasStopped] | type[TaskStopped] = TaskStopped) -> str:
-    """End the Celery task that runs as its attempt ended.
+def end_celery_task(
+    outcome: Outcome, name: str, stopped: type[CanvasStopped] | type[TaskStopped] = TaskStopped
+) -> str:
+    """End the running Celery task in the way that its attempt ended.
 
     Args:
-        outcome: How the attempt ended.
-        name: The id of the task, to say it with.
-        stopped: What is raised where it neither completed nor failed.
+        outcome: The outcome of the attempt.
+        name: The name of the task for monitors (see `name_for_monitors`).
+        stopped: The exception for an attempt that neither completed nor failed.
 
     Returns:
-        A line for Celery's log and Flower, where it completed.
+        If it completed, a line for Celery's log and Flower.
 
     Raises:
-        Exception: It failed: what the specialist raised, else TaskFailed. Or it was stopped, or asks for a retry.
+        Exception: It failed: the exception of the specialist, else TaskFailed. Or it was stopped, or is to be retried.
     """
     match outcome:
         case Completed():
             return f"{name}: completed"
         case Failed(cause=cause, reason=reason, error=error):
-            _show(f"{name}: failed: {cause}")
-            # Celery takes its own predicates for a wish of the task's, and not for a failure of it.
+            _set_event_text(f"{name}: failed: {cause}")
+            # Celery would obey its own predicates (Retry, Ignore, …), and not see a failure.
             if isinstance(error, Exception) and not isinstance(error, exceptions.TaskPredicate):
-                raise kept_whole(error)
+                raise as_raised(error)
             raise TaskFailed(f"{name}: failed: {reason}") from error
         case RetryLater(after=after, reason=reason):
-            _show(f"{name}: {outcome.status}")
+            _set_event_text(f"{name}: {outcome.status}")
             raise exceptions.Retry(reason, when=cast("Any", after))
         case _:
             raise stopped(f"{name}: {outcome.status}: {outcome.reason}", outcome.status)
 
 
-def shown_as(task: Task, settings: Settings) -> str:
-    """How monitors name a task: by its id alone, unless the operator wants its title there too (`broker.show`).
+def name_for_monitors(task: Task, settings: Settings) -> str:
+    """The name of a task in monitors: its id, with its title if the operator wants that (`broker.show`).
 
     Example:
         >>> from orchestrator.config.settings import Settings
         >>> task = Task(id="T1", title="Write the login form")
-        >>> shown_as(task, Settings()), shown_as(task, Settings(broker={"show": "titles"}))
+        >>> name_for_monitors(task, Settings()), name_for_monitors(task, Settings(broker={"show": "titles"}))
         ('T1', 'T1 Write the login form')
     """
     return task.label if settings.broker.show == "titles" else task.id
 
 
-def kept_whole(error: Exception) -> Exception:
-    """An exception that Celery gives to its signals and its log as it is.
+def as_raised(error: Exception) -> Exception:
+    """Let Celery give an exception to its signals and its log as it was raised.
 
-    What cannot be pickled and read again (a class whose `__init__` takes other arguments than its `args`) Celery
-    replaces, to send it to the main process (celery/utils/serialization.py, `get_pickleable_exception`). We send none.
+    Celery replaces one that cannot be pickled, such as one whose `__init__` takes other arguments than its `args`, to
+    send it to the main process (celery/utils/serialization.py, `get_pickleable_exception`). We send none there.
     """
-    with contextlib.suppress(Exception):  # one that can have no attributes
+    with contextlib.suppress(Exception):  # some exceptions take no attributes
         cast("Any", error).__reduce_ex__ = lambda _: (TaskFailed, ())
     return error
 
 
-def _show(text: str) -> None:
-    """What events are to say of the exception that comes."""
+def _set_event_text(text: str) -> None:
+    """Set the text that events show instead of the exception."""
     if current_task:
         cast("Any", current_task).request.shown = text
 
@@ -121,75 +123,76 @@ def _show(text: str) -> None:
 class SpecialistTask(PlainTask):
     """A Celery task by which a specialist works."""
 
-    request: Any  # that of the message, with what is noted in it here
+    request: Any  # with our own attributes: shown, exception_info
     Request = "orchestrator.engine.request:Request"
     shows_result = True
-    """False: what it returns is for whoever asks the result backend, and for nobody else."""
+    """False: no event shows the result; it is for the result backend alone."""
 
     def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """Called by Celery before its signals and its log, with what it gives to the main process in the end."""
-        self.request.told = einfo
-        if isinstance(exc, TaskFailed):  # its frames are ours, and say nothing of the failure
+        """Called by Celery before its signals and its log. It sends `einfo` to the main process at the end."""
+        self.request.exception_info = einfo
+        if isinstance(exc, TaskFailed):  # its traceback is ours, and says nothing about the failure
             einfo.tb, einfo.traceback = None, ""
 
     def on_retry(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """As `on_failure`; the signal tells its reason beside this, and nothing is called after it."""
+        """Called by Celery before a retry. The signal gets its reason separately, and `after_return` is not called."""
         conceal(einfo, self.request.get("shown"))
 
     def after_return(
         self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
     ) -> None:
-        """Called by Celery when all in this process have been told."""
-        told = self.request.get("told")
-        if told:
-            conceal(told, self.request.get("shown"))
+        """Called by Celery after the signals and the log of this process."""
+        exception_info = self.request.get("exception_info")
+        if exception_info:
+            conceal(exception_info, self.request.get("shown"))
 
 
-def conceal(told: Any, shown: str | None) -> None:
-    """Leave nothing of an exception but what events may say.
+def conceal(exception_info: Any, shown: str | None) -> None:
+    """Remove everything from an exception that events must not show.
 
     Args:
-        told: The `ExceptionInfo` that Celery gives to the main process of the worker.
-        shown: What to say in its stead; its class, if left out.
+        exception_info: The `ExceptionInfo` that Celery sends to the main process of the worker.
+        shown: The text to show instead; None: the name of its class.
     """
-    found = _inner(told.exception)
-    text = shown or type(found).__name__
-    said: Exception
-    if isinstance(found, CanvasStopped):
-        said = CanvasStopped(text, found.status)
-    elif isinstance(found, exceptions.Retry):
-        said = exceptions.Retry(text, TaskFailed(text), found.when)
+    original = _unwrapped(exception_info.exception)
+    text = shown or type(original).__name__
+    error: Exception
+    if isinstance(original, CanvasStopped):
+        error = CanvasStopped(text, original.status)
+    elif isinstance(original, exceptions.Retry):
+        error = exceptions.Retry(text, TaskFailed(text), original.when)
     else:
-        said = TaskFailed(text)
-    told.type, told.exception, told.tb, told.traceback = type(said), said, None, ""
+        error = TaskFailed(text)
+    exception_info.type, exception_info.exception = type(error), error
+    exception_info.tb, exception_info.traceback = None, ""
 
 
-def _inner(exception: Any) -> Any:
+def _unwrapped(exception: Any) -> Any:
     return exception.exc if isinstance(exception, _einfo.ExceptionWithTraceback) else exception
 
 
 class Request(request.Request):
-    """A message that a worker has taken up, as its main process sees it."""
+    """A message that a worker has taken, in its main process."""
 
-    task: Any  # what Celery keeps to itself is in no stubs
+    task: Any  # Celery's stubs leave this out
 
     def send_event(self, type: str, **fields: Any) -> None:
-        """Tell Flower and other monitors."""
+        """Send an event to Flower and other monitors."""
         if type == "task-succeeded" and not self.task.shows_result:
             fields["result"] = "completed"
         super().send_event(type, **fields)
 
     def info(self, safe: bool = False) -> Any:
-        """What `celery inspect active` and Flower's page of a worker say: which task it is, never what it is given."""
+        """The task for `celery inspect active` and Flower's page of a worker, without its arguments."""
         return super().info(safe=True)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
-        """Called where the task did not return. An end that is no failure is shown as what it is.
+        """Called if the task did not return. An end that is no failure has an event of its own.
 
-        An event of a kind that Celery does not know makes a state of its own there: task-blocked, BLOCKED.
+        Flower makes a state of a kind of event that Celery does not know: task-blocked, BLOCKED.
         """
-        found = _inner(exc_info.exception)
-        if isinstance(found, _Stopped):
-            self.send_event(f"task-{found.status}")
+        error = _unwrapped(exc_info.exception)
+        if isinstance(error, _Stopped):
+            self.send_event(f"task-{error.status}")
             send_failed_event = False
         return super().on_failure(exc_info, send_failed_event, return_ok)

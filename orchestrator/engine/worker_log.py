@@ -1,4 +1,4 @@
-"""A worker's log: plain text, in which each record begins a line, or JSON where `logging.json` is set."""
+"""The formats of a worker's log: plain text with each record on its own line, or JSON (`logging.json`)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from orchestrator.engine.app import App
 
 STANDARD = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "data", "color"})
-"""What every record has, and what Celery adds for its own formatters; all else was given with `extra`."""
+"""The attributes of every record, and those that Celery adds. All others were given with `extra`."""
 
 
 class Logging(log.Logging):
-    """Celery's way to set up logging, with our formatter where it is asked for."""
+    """Celery's set-up of logging, with our formatters."""
 
     def setup_handlers(
         self,
@@ -34,33 +34,33 @@ class Logging(log.Logging):
         formatter: Any = ColorFormatter,
         **more: Any,
     ) -> Any:
-        """Give a logger its handler; called by Celery."""
+        """Called by Celery: give a logger its handler."""
         is_json = cast("App", self.app).settings.logging.json
         formatter = JsonFormatter if is_json else _plainly(formatter)
         return super().setup_handlers(logger, logfile, format, colorize, formatter=formatter, **more)
 
 
 class PlainFormatter(logging.Formatter):
-    """A record on one line. Lines of an error's story are indented, so that none looks like another record."""
+    """Writes a record on one line. The lines of a traceback are indented, so that none looks like a record."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # as logging calls it
-        """The line, with a message of one line."""
+        """The line, with line breaks of the message escaped."""
         record.message = as_line(record.message)
         return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and the story of the error where there is one."""
-        line, *story = as_text(super().format(record)).split("\n")
-        return "\n".join([line, *(f"  {each}" for each in story)])
+        """The line, with the traceback if there is one."""
+        line, *traceback = as_text(super().format(record)).split("\n")
+        return "\n".join([line, *(f"  {each}" for each in traceback)])
 
 
 def _plainly(formatter: type[logging.Formatter]) -> type[logging.Formatter]:
-    """Celery's formatter, which adds colours of its own to a text that is plain."""
+    """Celery's formatter, which adds its colours after ours has made the text plain."""
     return type(formatter.__name__, (formatter, PlainFormatter), {})
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as JSON: time, level, logger, message, process; feature, task and attempt where it is about one."""
+    """Writes a record as JSON: time, level, logger, message and process; if it is about one, also the attempt."""
 
     def __init__(
         self, format: str | None = None, datefmt: str | None = None, use_color: object = None
@@ -68,7 +68,7 @@ class JsonFormatter(logging.Formatter):
         super().__init__()
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line. Line breaks and what is not ASCII are escaped."""
+        """One line. Line breaks and letters outside of ASCII are escaped."""
         fields = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -88,7 +88,7 @@ def _value(value: object) -> object:
 
 
 def _attempt(record: logging.LogRecord) -> dict[str, Any]:
-    """The attempt that a record is about: by what Celery says of it, or by the task that writes it."""
+    """The attempt that a record is about: the one that Celery names, else the one that wrote it."""
     about = record.__dict__.get("data")
     request = about.get("id") if isinstance(about, dict) else None
     if request is None and current_task:

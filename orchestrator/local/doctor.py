@@ -36,13 +36,14 @@ from orchestrator.state import (
     embedded,
     fingerprint,
     overwritten,
+    redis_binary,
     refusals,
     rights,
     schema,
 )
 from orchestrator.state.durability import _eviction, _persistence, ask
 from orchestrator.state.keys import Keys
-from orchestrator.state.reader import Records
+from orchestrator.state.reader import StateReader
 from orchestrator.state.workers import Worker, Workers, processes
 
 PATIENCE = 3
@@ -169,10 +170,10 @@ def _servers(settings: Settings) -> Iterator[Finding]:
 
 def _binary(settings: Settings) -> Finding:
     try:
-        binary = embedded.find_binary(settings.redis_server)
+        binary = redis_binary.find(settings.redis_server)
     except errors.NoRedisServer as error:
         return _from_error("redis", error)
-    version = embedded.version_of(binary)
+    version = redis_binary.version_of(binary)
     text = f"none runs here yet; the first command starts {binary} ({_dotted(version)})"
     return ok("redis", text) if version >= OLDEST_REDIS else _too_old(text)
 
@@ -341,7 +342,7 @@ def _clock(redis_time: tuple[int, int] | None, now: float) -> Finding:
 
 def _schema(client: redis.Redis, settings: Settings) -> Finding:
     """Whether this version can read what is stored, and may work there."""
-    records = Records(client, Keys(settings.redis.prefix))
+    records = StateReader(client, Keys(settings.redis.prefix))
     minimum, newer = ask(records.minimum), ask(records.newer)
     if minimum is None or newer is None:
         return unreadable("schema", "GET or HGET")
@@ -447,7 +448,7 @@ def _workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
     yield from _hindrances(present)
     for text in fingerprint.outdated(settings, present).values():
         yield warning("worker settings", text, fingerprint.REMEDY)
-    served = {name for found in answers.values() for name in queues.readable(found)}
+    served = {name for found in answers.values() for name in queues.display_names(found)}
     served |= {queue for worker in present for queue in worker.queues}
     missing = sorted({settings.queue(name) for name in settings.specialists} - served)
     if missing:

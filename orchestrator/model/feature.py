@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,10 +16,8 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from orchestrator.model import identifiers, words
-
-if TYPE_CHECKING:
-    pass
 from orchestrator.model.fields import FeatureId, Line, Model, Tag, Text, Whole
+from orchestrator.model.garbage import collector_paused
 from orchestrator.model.task import Task
 
 SUGGESTIONS = 20
@@ -118,14 +116,15 @@ class Feature(Model):
         mistakes: list[InitErrorDetails] = []
         feature = None
         try:
-            feature = handler(data)
+            with collector_paused():
+                feature = handler(data)
         except ValidationError as error:
             mistakes += [
                 _mistake(line["type"], line["msg"], line["loc"], line["input"])
                 for line in error.errors(include_url=False, include_context=False)[:MOST_MISTAKES]
                 if line["type"] != "too_short" or not line["input"]  # short only of what was refused in it
             ]
-        if feature is not None or isinstance(data, Mapping):
+        if not (feature and _are_consistent(feature.tasks)) and (feature or isinstance(data, Mapping)):
             between = _mistakes_between(feature.tasks if feature else data.get("tasks"))
             mistakes += itertools.islice(between, MOST_MISTAKES)
         if mistakes:
@@ -150,6 +149,16 @@ class Feature(Model):
             if task.id == task_id:
                 return task
         raise KeyError(task_id)
+
+
+def _are_consistent(tasks: Sequence[Task]) -> bool:
+    """Whether each id is there once, and each dependency is the id of another task."""
+    ids = {task.id for task in tasks}
+    return len(ids) == len(tasks) and all(
+        task.id not in task.depends_on and ids.issuperset(task.depends_on)
+        for task in tasks
+        if task.depends_on
+    )
 
 
 def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import redis
 from redis.backoff import EqualJitterBackoff, NoBackoff
 from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from orchestrator.config import urls
 from orchestrator.config.settings import Settings
@@ -19,23 +19,24 @@ from orchestrator.config.urls import RedisUrl
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature
 from orchestrator.model.plan import Route
-from orchestrator.state import embedded, forks, refusals
+from orchestrator.state import embedded, forks
 from orchestrator.state.keys import Keys
+from orchestrator.state.redis_client import RedisClient
 from orchestrator.state.store import Store
 
 CONNECT_SECONDS = 2.0
 LOOK_SECONDS = 1.0
-"""What only would be good to know is not waited for any longer."""
+"""The longest wait for an answer that is useful but not needed."""
 
 RETRY = Retry(EqualJitterBackoff(cap=0.5, base=0.1), retries=2)
-"""Enough for a connection that a restart has cut. Who can wait for longer does it by itself (see `outage`)."""
+"""Enough for a connection that a restart has cut. Longer outages are for `outage`."""
 
 
 class Packer(HiredisRespSerializer):
-    """Writes commands, with numbers as texts.
+    """Writes commands, with numbers as text.
 
-    hiredis 3.5 ends the process (SIGSEGV) where the handler of a signal raises while it writes a number, as Ctrl-C
-    does, and SIGTERM in a process of a pool: Python looks for signals there (`SIGCHECK` in `Objects/longobject.c`).
+    hiredis 3.5 crashes (SIGSEGV) if a signal handler raises while it writes a number. Ctrl-C raises, and so does
+    SIGTERM in a pool process; Python runs the handlers there (`SIGCHECK` in `Objects/longobject.c`).
     """
 
     def pack(self, *args: Any) -> Any:
@@ -45,7 +46,7 @@ class Packer(HiredisRespSerializer):
 
 
 def redis_url(settings: Settings) -> RedisUrl:
-    """The Redis that holds the state. Where none is configured the folder's own is started.
+    """The Redis that holds the state. Where none is configured, the folder's own is started.
 
     Raises:
         NoRedisServer, RedisDidNotStart: There is no way to run one here.
@@ -53,12 +54,12 @@ def redis_url(settings: Settings) -> RedisUrl:
     return settings.redis.server or urls.read(embedded.connect(settings))
 
 
-def open_client(server: RedisUrl, **options: Any) -> redis.Redis:
-    """A client of a Redis. Its connections are opened when they are needed; those to a master that is one no more end.
+def open_client(server: RedisUrl, **options: Any) -> RedisClient:
+    """A client of a Redis, which opens connections when it needs them. Those to a former master end.
 
     Args:
         server: Where it is.
-        options: What goes before the options of its URL, as redis-py's connections take them.
+        options: Options of redis-py's connections. They override those of the URL.
 
     Example:
         client = open_client(urls.read("sentinel://a,b,c/mymaster"))
@@ -77,19 +78,24 @@ def open_client(server: RedisUrl, **options: Any) -> redis.Redis:
     }
     most = {"max_connections": given.pop("max_connections")} if "max_connections" in given else {}
     if server.has_sentinels:
-        sentinels: Any = Sentinel(  # type: ignore[no-untyped-call]
+        sentinels = Sentinel(  # type: ignore[no-untyped-call]
             server.hosts,
             min_other_sentinels=server.sentinels.get("min_other_sentinels", 0),
             sentinel_kwargs={**sentinel_options(server), "retry": Retry(NoBackoff(), 0)},
         )
-        found: redis.Redis = sentinels.master_for(server.service, ssl=server.has_tls, **given, **most)
-        return found
-    if server.path:
-        given |= {"connection_class": redis.UnixDomainSocketConnection, "path": server.path}
+        pool: redis.ConnectionPool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            server.service, sentinels, ssl=server.has_tls, **given, **most
+        )
     else:
-        ((given["host"], given["port"]),) = server.hosts
-        given["connection_class"] = redis.SSLConnection if server.has_tls else redis.Connection
-    return redis.Redis.from_pool(redis.ConnectionPool(**given, **most))
+        if server.path:
+            given |= {"connection_class": redis.UnixDomainSocketConnection, "path": server.path}
+        else:
+            ((given["host"], given["port"]),) = server.hosts
+            given["connection_class"] = redis.SSLConnection if server.has_tls else redis.Connection
+        pool = redis.ConnectionPool(**given, **most)
+    client = cast("RedisClient", RedisClient.from_pool(pool))
+    client.url = server.shown
+    return client
 
 
 def sentinel_options(server: RedisUrl) -> dict[str, Any]:
@@ -101,7 +107,7 @@ def sentinel_options(server: RedisUrl) -> dict[str, Any]:
 
 
 def open_store(settings: Settings) -> Store:
-    """A store on the Redis in force. Its connections are opened when they are needed.
+    """A store on the Redis in force, which opens connections when it needs them.
 
     Raises:
         NoRedisServer, RedisDidNotStart: There is no way to run one here.
@@ -121,7 +127,7 @@ def open_store(settings: Settings) -> Store:
 
 
 def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -> dict[str, float] | None:
-    """What the Redis in force knows of how long tasks take, as `Store.learned`; None where it does not answer."""
+    """How long tasks take, as `Store.learned`; None where Redis does not answer within a second."""
     at_once = {
         "socket_connect_timeout": LOOK_SECONDS,
         "socket_timeout": LOOK_SECONDS,
@@ -137,22 +143,6 @@ def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -
 def is_broker(settings: Settings) -> bool:
     """Whether the store publishes what it launches: the Redis of the state is Celery's broker too.
 
-    Not where messages are signed, for a script in Redis has no key to sign with.
+    Not where messages are signed, because a script in Redis has no key.
     """
     return settings.broker.url is None and settings.broker.signing is None
-
-
-@contextlib.contextmanager
-def translated(url: str) -> Iterator[None]:
-    """Turn redis-py's errors into ours.
-
-    Raises:
-        RedisUnreachable: Redis did not answer.
-        RedisRefuses: It answered that it does not do what was asked of it.
-    """
-    try:
-        yield
-    except redis.DataError:  # it was not asked at all
-        raise
-    except redis.RedisError as error:
-        raise refusals.translate(error, url) from None

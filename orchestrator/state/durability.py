@@ -1,4 +1,4 @@
-"""Whether Redis keeps what it is given."""
+"""Whether Redis keeps what it stores: no eviction, and a log on the disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.model.finding import Finding, ok, problem, unreadable, warning
 
 
 def look_at_keeping(client: redis.Redis, settings: Settings) -> list[Finding]:
-    """Whether Redis keeps what it is given: the look that a worker takes at its start.
+    """Check that Redis evicts nothing and writes to its disk. A worker does this at its start.
 
     Raises:
         RedisError: Redis does not answer.
@@ -25,7 +25,7 @@ def look_at_keeping(client: redis.Redis, settings: Settings) -> list[Finding]:
 
 
 def ask(question: Callable[[], Any]) -> Any:
-    """The answer; None where the user's rights or the provider of the server refuse it."""
+    """The answer; None where the rights of the user, or the provider of the server, do not allow the question."""
     try:
         return question()
     except redis.ResponseError:
@@ -37,16 +37,16 @@ def _eviction(info: Mapping[str, Any], settings: Settings) -> Finding:
     if policy is None:
         return unreadable("eviction", "INFO memory")
     if policy == "noeviction":
-        return ok("eviction", "Redis throws nothing away (maxmemory-policy noeviction)")
+        return ok("eviction", "Redis evicts nothing (maxmemory-policy noeviction)")
     remedy = "Set it: redis-cli CONFIG SET maxmemory-policy noeviction (and in redis.conf, to stay)."
     if not info.get("maxmemory"):
         return warning(
             "eviction", f"maxmemory-policy is {policy}, which takes effect once maxmemory is set", remedy
         )
-    text = f"maxmemory-policy is {policy}: when its memory is full, Redis throws work away"
+    text = f"maxmemory-policy is {policy}: when its memory is full, Redis evicts work"
     if settings.redis.allow_eviction:
         return warning("eviction", f"{text} (redis.allow_eviction is true)", remedy)
-    return problem("eviction", text, f"{remedy} Or let it be so: redis.allow_eviction: true.")
+    return problem("eviction", text, f"{remedy} Or allow it: redis.allow_eviction: true.")
 
 
 def _persistence(info: Mapping[str, Any], client: redis.Redis) -> Finding:
@@ -66,9 +66,9 @@ def _persistence(info: Mapping[str, Any], client: redis.Redis) -> Finding:
     if saves is None:
         return warning(
             name,
-            "could not read it: CONFIG GET was refused",
-            "Set appendonly yes in its redis.conf, or look by hand. (CONFIG GET shows passwords too: the users of "
-            "deploy/users.acl have no right to it.)",
+            "cannot tell: CONFIG GET was refused",
+            "Set appendonly yes in its redis.conf, or check it by hand. (CONFIG GET shows passwords too, so the users "
+            "of deploy/users.acl may not call it.)",
         )
     if saves.get("save"):
         return ok(name, f"Redis writes its data to its disk now and then (save {saves['save']})")

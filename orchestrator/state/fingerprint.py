@@ -1,4 +1,4 @@
-"""A digest of each setting, by which a worker's configuration is compared with that of a folder. It tells no secret."""
+"""A digest of each setting, to compare the configuration of a worker with that of a folder. It reveals no secret."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from orchestrator.model import words
 from orchestrator.state.workers import Worker
 
 OF_A_MACHINE = {"redis", "logs"}
-"""Where Redis is, from here, and where logs go, here: other machines have other names for it."""
+"""The address of Redis and the folder of the logs: they may differ from machine to machine."""
 
 ROUNDS = 50_000
-"""Of the digest of what holds a secret, so that nobody finds it by trying."""
+"""Of the digest of a secret, so that nobody finds it by trying."""
 
 
 def of(settings: Settings) -> dict[str, str]:
-    """A digest of each setting that is not as by default.
+    """A digest of each setting that has not its default.
 
     Example:
         >>> sorted(of(Settings(parallelism={"max_parallel_tasks": 2})))[0]
@@ -65,9 +65,9 @@ def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 
 
 def outdated(settings: Settings, workers: Iterable[Worker]) -> dict[str, str]:
-    """The workers that were started with another configuration, by name, each with what is to be said of it.
+    """The workers that were started with another configuration, by name, each with a sentence for people.
 
-    Those of a version that does not tell are left out.
+    Workers of a version that does not report its configuration are left out.
     """
     telling = [worker for worker in workers if worker.settings]
     mine = of(settings) if telling else {}
@@ -80,4 +80,6 @@ def outdated(settings: Settings, workers: Iterable[Worker]) -> dict[str, str]:
     }
 
 
-REMEDY = "End it (kill PROCESS, on its machine) and start it again: until then it works as it was told at its start."
+REMEDY = (
+    "End it (kill PROCESS, on its machine) and start it again: until then its old configuration is in force."
+)

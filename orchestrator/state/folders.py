@@ -1,9 +1,9 @@
-"""The folders of features on this machine: logs, and work folders. Whose they are, and how they are removed.
+"""The folders of features on this machine (logs and work folders): which state they belong to, and their removal.
 
-A folder may hold the logs of several projects, or of one on several Redises, and other things beside them. So a folder
-that an attempt made carries a mark with the identity of the state that it belongs to, and no other is ever removed. An
-id from Redis or from a message is checked before it becomes a part of a path, and folders are removed from inside a
-folder that is open (openat(2)): no link is followed, and nothing outside of the two roots is touched.
+A folder may hold the logs of several projects, or of one project on several Redises, beside other files. So each folder
+that an attempt makes has a mark with the identity of its state, and only folders with the mark are removed. An id from
+Redis or from a message is checked before it becomes part of a path. Removal works from inside an open folder
+(openat(2)), follows no link, and touches nothing outside the two roots.
 """
 
 from __future__ import annotations
@@ -34,29 +34,28 @@ if TYPE_CHECKING:
     from orchestrator.state.store import Store
 
 logger = logging.getLogger("orchestrator.state.folders")
-logger.setLevel(logging.INFO)  # each removal is told, also by a worker that is started without --loglevel
+logger.setLevel(logging.INFO)  # a worker logs each removal, also without --loglevel
 
 LONGEST_MARK = 10_000
 """Characters of a mark that are read."""
 
 NAME_PATTERN = r"[A-Za-z0-9_~][A-Za-z0-9_.~\-]*"
-"""What the name of a feature's folder looks like (see `identifiers.file_name`)."""
+"""The names of feature folders (see `identifiers.file_name`)."""
 
 IDENTITY_PATTERN = r"[0-9a-f]{32}"
 
 
 def of(settings: Settings, feature_id: str) -> tuple[Path, Path]:
-    """Where this machine keeps what the attempts of a feature wrote: logs, and work folders.
+    """The folders of a feature on this machine: for logs, and for work.
 
     Raises:
-        InvalidId: It is no id, so it does not become a part of a path.
+        InvalidId: It is no id, and must not become part of a path.
     """
     return _of(settings.log_folder, settings.folder, feature_id)
 
 
-@functools.lru_cache(
-    maxsize=256
-)  # asked for with each attempt; to join paths takes a sixth of its Python time
+# Each attempt asks for it; to join the paths takes a sixth of the Python time of an attempt.
+@functools.lru_cache(maxsize=256)
 def _of(logs: Path, folder: Path, feature_id: str) -> tuple[Path, Path]:
     check_id(feature_id)
     name = identifiers.file_name(feature_id)
@@ -64,35 +63,35 @@ def _of(logs: Path, folder: Path, feature_id: str) -> tuple[Path, Path]:
 
 
 def check_id(text: str) -> None:
-    """Refuse what is no id where it becomes a part of a path. What is one is encoded there.
+    """Refuse a text that is no id before it becomes part of a path; ids are encoded there.
 
     Raises:
-        InvalidId: It is none.
+        InvalidId: It is no id.
     """
     if not identifiers.is_id(text):
         raise errors.InvalidId(id=text[:100], rule=identifiers.RULE)
 
 
 def mark(settings: Settings, store: Store, feature_id: str) -> None:
-    """Write the identity of this state into the marks of a feature's folders, where an attempt has made them.
+    """Write the identity of this state into the mark of each folder that an attempt of the feature made.
 
-    Where a feature of the same id of another state has written into the folder too, both identities stand there, and
-    neither state removes it.
+    If a feature of the same id in another state used the folder too, the mark has both identities, and neither state
+    removes it.
     """
     for folder in of(settings, feature_id):
         if folder.is_dir() and _may_mark(settings, folder):  # most attempts make none
-            # Where Redis or the disk is away, the next attempt marks it; without its identity it stays.
+            # If this fails, the next attempt marks it; a folder without the identity stays.
             with contextlib.suppress(OSError, redis.RedisError):
                 _write_mark(settings, folder, store)
 
 
 def _may_mark(settings: Settings, folder: Path) -> bool:
-    # Nobody else's folders are in a folder of our own; in a shared one, who made it has left a mark.
+    # A root of our own holds only our folders. In a shared one, an attempt that makes a folder leaves a mark.
     return not _is_shared(settings, folder.parent) or os.path.lexists(folder / MARK)
 
 
 def _write_mark(settings: Settings, folder: Path, store: Store) -> None:
-    if store not in _known:  # asked for once: it is needed after each attempt
+    if store not in _known:  # read once, for it is needed after each attempt
         _known[store] = _identity(store)
     with _opened(settings, folder) as within:
         if _known[store] and _known[store] not in _marks(within):
@@ -105,13 +104,13 @@ _known: weakref.WeakKeyDictionary[Store, str] = weakref.WeakKeyDictionary()
 
 
 def _identity(store: Store) -> str:
-    """The name of the state; "" where somebody has written another thing in its place."""
+    """The name of the state; "" where somebody has overwritten it."""
     found = store.identity
     return found if re.fullmatch(IDENTITY_PATTERN, found) else ""
 
 
 def removable(settings: Settings, store: Store, feature_id: str) -> list[Path]:
-    """The folders of a feature on this machine that are marked as those of this state."""
+    """The folders of a feature on this machine that have the mark of this state."""
     try:
         named = of(settings, feature_id)
     except errors.InvalidId:  # it comes from Redis
@@ -121,13 +120,13 @@ def removable(settings: Settings, store: Store, feature_id: str) -> list[Path]:
 
 
 def orphans(settings: Settings, store: Store, older_than: float, most: int | None = None) -> list[Path]:
-    """Folders of this state's features that are stored no more, in which nothing was begun for so many seconds.
+    """Folders with the mark of this state whose features are no longer stored, and that are old.
 
     Args:
-        settings: Say where the folders are.
-        store: Knows the features.
-        older_than: Seconds.
-        most: As many at most.
+        settings: Where the folders are.
+        store: Where the features are stored.
+        older_than: Seconds since the last attempt began in it.
+        most: At most so many.
     """
     before, identity = time.time() - older_than, _identity(store)
     found: list[Path] = []
@@ -142,17 +141,17 @@ def orphans(settings: Settings, store: Store, older_than: float, most: int | Non
 
 
 def _is_stored(store: Store, name: str) -> bool:
-    """Some feature is stored whose folder has this name."""
+    """Whether a feature is stored whose folder has this name."""
     try:
         return store.exists(identifiers.decode(name))
-    except ValueError:  # the name of a long id is cut; 0 stands for all
+    except ValueError:  # the name of a long id is cut; 0 means all
         return any(identifiers.file_name(feature_id) == name for feature_id in store.features(newest=0))
 
 
 def remove(settings: Settings, store: Store, folders: Sequence[Path]) -> None:
-    """Remove folders of this state with all that is in them; each is told in the log.
+    """Remove folders of this state with all their files, and log each.
 
-    What cannot be removed keeps its mark, and is tried again at the next look.
+    A folder that cannot be removed keeps its mark, and the next round tries again.
     """
     with forks.held_off():
         identity = _identity(store)
@@ -163,7 +162,7 @@ def remove(settings: Settings, store: Store, folders: Sequence[Path]) -> None:
         except FileNotFoundError:  # another worker of this machine was first
             continue
         except OSError as error:
-            logger.warning("%s is not removed altogether: %s", folder, error.strerror or error)
+            logger.warning("%s could not be removed completely: %s", folder, error.strerror or error)
 
 
 def _remove(settings: Settings, folder: Path, identity: str) -> bool:
@@ -194,7 +193,7 @@ def _roots(settings: Settings) -> tuple[Path, Path]:
 
 @contextlib.contextmanager
 def _root(settings: Settings, root: Path) -> Iterator[int]:
-    """The folder that holds those of all features. Only the one that `logs` names may be a link, or another user's."""
+    """Open the parent of the feature folders. Only that of `logs` may be a link, or belong to another user."""
     is_shared = _is_shared(settings, root)
     with private.opened(root, follow=is_shared, any_owner=is_shared) as number:
         yield number
@@ -233,18 +232,18 @@ def _marks(within: int) -> list[str]:
 
 def _touched(folder: Path) -> float:
     try:
-        return folder.lstat().st_mtime  # each attempt makes an entry of its own in it
+        return folder.lstat().st_mtime  # each attempt makes an entry in it
     except OSError:  # another worker of this machine was first
         return float("inf")
 
 
 def _empty(top: int) -> None:
-    """Remove all in an open folder but its mark, which goes last.
+    """Remove everything in an open folder except its mark.
 
-    What folders in it hold is moved up into it first, so that no depth is too deep, and what is mounted there stays.
+    The content of a folder inside is moved up first, so that no tree is too deep. Mounted file systems stay.
 
     Raises:
-        OSError: Something in it stays.
+        OSError: Something could not be removed.
     """
     stuck: dict[str, OSError] = {}
     while names := [name for name in _names(top) if name != MARK and name not in stuck]:
@@ -266,7 +265,7 @@ def _take_out(name: str, top: int) -> None:
     with _opened_to_change(name, top) as inside:
         for inner in _names(inside):
             if _is_folder(inner, inside):
-                with _opened_to_change(inner, inside):  # its own mode may forbid to move it
+                with _opened_to_change(inner, inside):  # its own mode may not allow to move it
                     pass
                 os.rename(inner, f".old-{secrets.token_hex(8)}", src_dir_fd=inside, dst_dir_fd=top)
             else:
@@ -284,7 +283,7 @@ def _is_folder(name: str, within: int) -> bool:
 
 @contextlib.contextmanager
 def _opened_to_change(name: str, within: int) -> Iterator[int]:
-    """Open a folder to empty it, also one that a tool has made read-only, such as a cache of modules."""
+    """Open a folder to empty it, even if a tool made it read-only, such as a module cache."""
     with private.opened(name, within, any_owner=True) as number:
         _refuse_what_is_mounted(name, number, within)
         with contextlib.suppress(PermissionError):
@@ -298,7 +297,7 @@ def _refuse_what_is_mounted(name: str, folder: int, within: int) -> None:
 
 
 def _mount_of(folder: int) -> str:
-    """Which mount an open folder is on. A folder that is mounted at a second place has the device of its first."""
+    """The mount of an open folder. The device is not enough: a bind mount has that of its origin."""
     with contextlib.suppress(OSError):  # there is no /proc, as on macOS
         found = re.search(r"^mnt_id:\s*(\d+)", Path(f"/proc/self/fdinfo/{folder}").read_text("ascii"), re.M)
         if found:

@@ -1,8 +1,8 @@
-"""A process that is forked while another thread is inside a lock inherits the lock, and nobody who would open it.
+"""Forks that are safe beside threads: a child must not inherit a lock that a thread of its parent holds.
 
-Two rules keep that from happening. The threads that run beside a worker's main thread work inside `held_off`, and a
-fork waits until none of them is inside. And a process opens its own connections: a forked child gets a new pool for
-each client of `own_connections_in_children`: it meets neither a socket of its parent nor a lock of the old pool.
+Two rules prevent it. The threads beside a worker's main thread work inside `held_off`, and a fork waits until none of
+them is inside. And each process opens its own connections: a forked child gets a new pool for each client of
+`own_connections_in_children`, so it shares neither sockets nor locks with its parent.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 PATIENCE = 2.0
-"""Seconds that a fork waits for the threads: one may hang on a Redis that is silent. Its locks are risked then."""
+"""Seconds that a fork waits for the threads. It forks even if one hangs on a silent Redis, and risks its locks."""
 
 
 class Gate:
-    """Threads pass it in any number; a fork closes it and waits until all are out."""
+    """Any number of threads may be inside; a fork closes it and waits until all are out."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -27,7 +27,7 @@ class Gate:
         self._is_closed = False
 
     def enter(self) -> None:
-        """Go in, once no fork is under way. A thread that is inside may enter again."""
+        """Go in, once no fork is under way. A thread may enter more than once."""
         me = threading.get_ident()
         with self._condition:
             if me not in self._inside:
@@ -38,13 +38,13 @@ class Gate:
         """Go out, as often as in."""
         me = threading.get_ident()
         with self._condition:
-            depth = self._inside.pop(me, 0)  # a child that was forked inside is not inside its own gate
+            depth = self._inside.pop(me, 0)  # 0 in a child that was forked inside: its gate is a new one
             if depth > 1:
                 self._inside[me] = depth - 1
             self._condition.notify_all()
 
     def step_out(self) -> int:
-        """Go out altogether; how often this thread had entered, for `step_in`."""
+        """Go out completely. Returns how often this thread had entered, for `step_in`."""
         with self._condition:
             depth = self._inside.pop(threading.get_ident(), 0)
             self._condition.notify_all()
@@ -56,14 +56,14 @@ class Gate:
             self.enter()
 
     def close(self) -> None:
-        """Called before a fork: let nobody in, and wait for all others to be out."""
+        """Before a fork: let no thread in, and wait until all others are out."""
         me = threading.get_ident()
         with self._condition:
             self._is_closed = True
             self._condition.wait_for(lambda: not self._inside.keys() - {me}, PATIENCE)
 
     def open(self) -> None:
-        """Called in the parent after a fork."""
+        """After a fork, in the parent."""
         with self._condition:
             self._is_closed = False
             self._condition.notify_all()
@@ -75,7 +75,7 @@ _clients: weakref.WeakKeyDictionary[Any, Callable[[], Any]] = weakref.WeakKeyDic
 
 @contextlib.contextmanager
 def held_off() -> Iterator[None]:
-    """Hold off forks while this thread works: keep it short, and wait for nobody in it.
+    """Hold off forks while this thread works. Keep it short, and wait for nothing inside.
 
     Example:
         with held_off():
@@ -90,7 +90,7 @@ def held_off() -> Iterator[None]:
 
 @contextlib.contextmanager
 def let_through() -> Iterator[None]:
-    """Let forks through for a while, inside `held_off`: this thread waits for somebody else.
+    """Let forks through inside `held_off`, while this thread waits for somebody else.
 
     Example:
         with let_through():
@@ -104,7 +104,7 @@ def let_through() -> Iterator[None]:
 
 
 def let_one_through() -> None:
-    """Let a fork through that waits, between two steps of a long piece of work inside `held_off`."""
+    """Let a waiting fork through, between two steps of long work inside `held_off`."""
     with let_through():
         pass
 
@@ -113,8 +113,8 @@ def own_connections_in_children(client: Any, make_client: Callable[[], Any]) -> 
     """Let a redis-py client open connections of its own in each process that is forked from this one.
 
     Args:
-        client: The client. It is forgotten when nobody else knows it.
-        make_client: Makes another one like it that has opened nothing yet.
+        client: The client; only a weak reference to it is kept.
+        make_client: Makes another one like it, with no connection open.
     """
     _clients[client] = make_client
 

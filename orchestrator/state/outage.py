@@ -1,4 +1,4 @@
-"""Redis is away for a while: a restart, a failover, a network that is cut. What a worker has to say to it can wait."""
+"""Outlast an outage of Redis (a restart, a failover, a cut network): ask again until it answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ERRORS = (redis.RedisError, errors.RedisUnreachable, errors.RedisRefuses, errors
 _RETRY = Retry(ExponentialWithJitterBackoff(base=0.1, cap=5.0), retries=-1, supported_errors=ERRORS)
 
 WATCHING = Retry(ExponentialWithJitterBackoff(base=0.1, cap=0.5), retries=-1, supported_errors=ERRORS)
-"""Of who watches: few do, and they want to know soon."""
+"""For people who watch: they are few, and want to know soon."""
 
 
 def outlast(
@@ -37,18 +37,18 @@ def outlast(
 ) -> T:
     """Ask Redis, and while it is away ask again, at growing intervals with jitter.
 
-    What is asked must bear to be asked twice: the answer to the first time may have been lost on its way.
+    The question must be safe to repeat, because the first answer may have been lost on its way.
 
     Args:
         ask: A call of the store, or of a handle.
-        what: What waits for it, for the log.
-        longest: Seconds after which it is given up.
-        retry: At which intervals.
-        tell: Is told, once each, that Redis is away, that it is back, that it is given up. The log, if left out.
+        what: Who or what waits, for the log.
+        longest: Seconds after which it gives up.
+        retry: The intervals.
+        tell: Called once when Redis is away, once when it is back, once when it gives up; the log, if left out.
 
     Raises:
-        RedisError, RedisUnreachable, RedisRefuses, NotReplicated: Redis was away for longer than that, or said
-            something else.
+        RedisError, RedisUnreachable, RedisRefuses, NotReplicated: Redis was away for longer, or it answered with an
+            error that does not pass.
 
     Example:
         outlast(lambda: store.finish(…), "the outcome of T1", longest=300)
@@ -82,11 +82,11 @@ def outlast(
 def _cause(error: Exception) -> str:
     if isinstance(error, errors.NotReplicated):
         return f"{error.there} of {error.wanted} replicas have it"
-    return str(error.cause) if isinstance(error, errors.OrchestratorError) else refusals.said(error)
+    return refusals.said(error)
 
 
 def patient(store: T, what: str, *, longest: float, tell: Callable[[str], object]) -> T:
-    """The same store for somebody who watches: each of its reads outlasts an outage. Arguments as of `outlast`."""
+    """The same store, each read of which outlasts an outage. Arguments as of `outlast`."""
     return cast("T", _Patient(store, what, longest, tell))
 
 

@@ -1,10 +1,11 @@
-"""What Redis says where it does not do what it is asked: whether that passes, and what helps. In one place, for all."""
+"""The errors that Redis answers with: which of them pass by themselves, and what helps."""
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 from redis import exceptions
@@ -16,7 +17,7 @@ class Refusal(NamedTuple):
     """One kind of answer."""
 
     passes: bool
-    """It will be another one later, without a change to the settings: an outage, for who can wait."""
+    """It ends without a change to the settings, as an outage does."""
     remedy: str
 
 
@@ -78,7 +79,7 @@ REFUSALS: Mapping[str, Refusal] = {
         "Somebody else writes under our keys. Set another redis.prefix, or remove the key that is wrong.",
     ),
 }
-"""By the first word of an answer, or a word of ours where it has none that tells."""
+"""By the first word of the answer, or by a word of ours where that says nothing."""
 
 OTHER = Refusal(False, "`orchestrator doctor` looks at all that is needed of it.")
 
@@ -93,7 +94,7 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.ClusterCrossSlotError, "CROSSSLOT"),
     (exceptions.MovedError, "MOVED"),
 )
-"""redis-py takes the first word away where it has a class for it."""
+"""redis-py removes the first word where it has a class for it."""
 
 _BY_TEXT = (
     (r"max number of clients reached", "CLIENTS"),
@@ -115,21 +116,23 @@ _OF_A_PIPELINE = re.compile(r"^.* of pipeline caused error: ", re.DOTALL)
 
 
 def said(error: Exception) -> str:
-    """The answer in one line, without what was asked: that may be a task's text.
+    """The answer in one line, without the command, which may hold the text of a task.
 
     Example:
         >>> said(redis.ResponseError("unknown command 'EVALSHA', with args beginning with: '9f' '1' 'to:{auth}'"))
         "unknown command 'EVALSHA'"
     """
+    if isinstance(error, errors.RedisUnreachable | errors.RedisRefuses):
+        return str(error.cause)
     text = _OF_A_PIPELINE.sub("", str(error))
     text = _WITH_WHAT.sub("", _OF_A_SCRIPT.sub("", text))
     return words.one_line(text.removeprefix("ERR "), most=200)
 
 
 def code(error: redis.RedisError) -> str:
-    """The word in `REFUSALS` that fits an answer; "" for another one.
+    """The word in `REFUSALS` for an answer; "" where there is none.
 
-    Redis 6.2 puts the error of a script's command into a sentence of its own, and redis-py does not know it then.
+    Redis 6.2 wraps the error of a command in a script into a sentence, which redis-py does not recognise.
 
     Example:
         >>> code(redis.exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."))
@@ -137,6 +140,8 @@ def code(error: redis.RedisError) -> str:
         >>> code(redis.ResponseError("Error running script (call to f_9f): @user_script:7: -READONLY You can't write"))
         'READONLY'
     """
+    if isinstance(error, errors.RedisRefuses):
+        return str(error.code)
     for kind, word in _BY_CLASS:
         if isinstance(error, kind):
             return word
@@ -151,7 +156,7 @@ def code(error: redis.RedisError) -> str:
 
 
 def passes(error: Exception) -> bool:
-    """The error is one of an outage: what is asked again when it is over will be answered.
+    """Whether the error is one of an outage: Redis will answer when that is over.
 
     Example:
         >>> passes(redis.ConnectionError("refused")), passes(redis.ResponseError("WRONGTYPE …"))
@@ -168,21 +173,52 @@ def passes(error: Exception) -> bool:
 
 
 def translate(error: redis.RedisError, url: str) -> errors.OrchestratorError:
-    """The error as people are told of it.
+    """The error as people are told it. It stays an error of redis-py too, for code that catches those.
+
+    Args:
+        error: What redis-py raised; a translated error is returned as it is.
+        url: The server, without a password.
 
     Example:
         >>> translate(redis.BusyLoadingError("Redis is loading the dataset in memory"), "redis://cache").exit_code
         3
     """
+    if isinstance(error, errors.OrchestratorError):
+        return error
+    theirs = next(kind for kind in _KINDS if isinstance(error, kind))
     word = code(error)
     if not word and not _is_an_answer(error):
-        return errors.RedisUnreachable(url=url, cause=said(error) or type(error).__name__)
+        return _both(errors.RedisUnreachable, theirs)(url=url, cause=said(error) or type(error).__name__)
     refusal = REFUSALS.get(word, OTHER)
-    return errors.RedisRefuses(
+    return _both(errors.RedisRefuses, theirs)(
         url=url, cause=said(error), remedy=refusal.remedy, passes=refusal.passes, code=word
     )
 
 
+_KINDS = (
+    redis.ResponseError,
+    redis.TimeoutError,
+    redis.ConnectionError,
+    redis.InvalidResponse,
+    redis.RedisError,
+)
+"""The errors of redis-py that code tells apart."""
+
+
+@functools.cache
+def _both(
+    ours: type[errors.OrchestratorError], theirs: type[redis.RedisError]
+) -> type[errors.OrchestratorError]:
+    """A class that is both, under our name and with our message. Pickled, it is ours alone."""
+
+    def reduce(error: errors.OrchestratorError) -> tuple[Any, ...]:
+        rebuild, (_, *details) = ours.__reduce__(error)
+        return rebuild, (ours, *details)
+
+    named = {"__doc__": ours.__doc__, "__module__": ours.__module__, "__reduce__": reduce}
+    return type(ours.__name__, (ours, theirs), named)
+
+
 def _is_an_answer(error: Exception) -> bool:
-    """Not of a connection that broke, nor something that is no Redis's, as of a proxy."""
+    """Whether Redis answered: not a broken connection, and not the answer of a proxy."""
     return not isinstance(error, redis.ConnectionError | redis.TimeoutError | redis.InvalidResponse)

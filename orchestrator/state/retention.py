@@ -1,4 +1,4 @@
-"""What is over is kept for a while and then forgotten: features in Redis, their logs and folders on each machine."""
+"""Forget features that were over long ago: in Redis, and their folders on each machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from orchestrator.state.threads import Thread
 logger = logging.getLogger("orchestrator")
 
 PORTION = 50
-"""Features that one round forgets, so that no round is long."""
+"""Features that one round forgets at most, so that it stays short."""
 
 LONGEST_PAUSE = 600.0
-"""Seconds between two looks for what is old enough."""
+"""Seconds between two rounds at most."""
 
 
 def forget_old(
@@ -30,13 +30,13 @@ def forget_old(
     """Forget features that have been over for so many seconds, oldest first.
 
     Args:
-        store: Knows the features.
+        store: Where they are stored.
         older_than: Seconds.
-        portion: As many at most; None: all.
-        dry_run: Only say which would be forgotten.
+        portion: At most so many; None: all.
+        dry_run: Forget none, and only return their ids.
 
     Returns:
-        Their ids.
+        The ids of the forgotten features.
 
     Example:
         gone = forget_old(store, older_than=30 * 86_400, portion=None)
@@ -56,24 +56,24 @@ def _forgotten(store: Store, older_than: float, dry_run: bool) -> Iterator[str]:
 
 def _forget(store: Store, feature_id: str, older_than: float, dry_run: bool) -> bool:
     try:
-        code, _ = store.forget(feature_id, older_than, dry_run=dry_run)
-    except errors.UnreadableFeature:  # a newer version forgets it
+        code, _ = store.delete_feature(feature_id, older_than, dry_run=dry_run)
+    except errors.UnreadableFeature:  # a worker of a newer version forgets it
         return False
     except redis.ResponseError as error:
         if not str(error).startswith("WRONGTYPE"):
             raise
-        # One feature whose keys somebody has overwritten must not keep the others.
+        # A feature with overwritten keys must not keep the others from being forgotten.
         logger.debug("[%s] cannot be forgotten: %s", feature_id, refusals.said(error))
         return False
-    return code in ("forgotten", "missing")
+    return code in ("deleted", "missing")
 
 
 class Cleaner:
-    """Removes, on the machine of a worker, the folders of features that are stored no more. A thread of its own.
+    """A thread that removes, on the machine of a worker, the folders of features that are no longer stored.
 
     Args:
-        settings: `retention.finished` says how long folders stay; null keeps them for ever.
-        store: Knows the features.
+        settings: `retention.finished` is how long folders stay; null: for ever.
+        store: Where the features are stored.
     """
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -83,7 +83,7 @@ class Cleaner:
         self.thread = Thread(self._run, "cleaner", self.stopped)
 
     def start(self) -> None:
-        """Begin, where there is anything to do."""
+        """Start the thread, unless folders stay for ever."""
         if self.settings.retention.finished is not None:
             self.thread.start()
 
@@ -94,7 +94,7 @@ class Cleaner:
                 with forks.held_off():
                     old = folders.orphans(self.settings, self.store, age, PORTION)
                 folders.remove(self.settings, self.store, old)
-            except Exception as error:  # Redis is away, or a folder is not ours; the next look may succeed
+            except Exception as error:  # Redis is away, or a folder is not ours; the next round may succeed
                 with forks.held_off():
                     logger.warning(
                         "Old folders stay for now: %s: %s", type(error).__name__, refusals.said(error)

@@ -1,9 +1,8 @@
-"""Lets what runs on this machine be followed from every other one: the end of each attempt's log, kept in Redis.
+"""The end of the log of each running attempt, kept in Redis, so that other machines can follow it.
 
-The worker's keeper looks at the logs of what runs here in each of its rounds. One that has grown is read at its end,
-what is secret in it is hidden, and that goes to Redis: a write a second at most, of a bounded size, and none for an
-attempt that says nothing. The files are read, and not the streams, so it is the same for commands and for Python, and
-in every pool.
+The worker's maintenance looks at the logs of its attempts in each round. It reads the end of each log that has grown,
+hides the secrets in it, and writes it to Redis: at most once a second, of a bounded size, and not at all for a silent
+attempt. It reads files rather than streams, so commands and Python are alike, in every pool.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ from orchestrator.state import folders
 from orchestrator.state.store import Store
 
 KEPT = 8_192
-"""Bytes of a log that are kept."""
+"""Bytes of each log that are kept."""
 
 
 Attempt = tuple[str, str, int]
-"""Its feature, its task, its number."""
+"""Feature, task, and number of the attempt."""
 
 
 class Tails:
-    """The ends of the logs of what runs here.
+    """The ends of the logs of the attempts that run here.
 
     Args:
-        settings: Say where the logs are, and what is secret.
-        store: Keeps them.
+        settings: Where the logs are, and which texts are secret.
+        store: Where they are kept.
     """
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -44,7 +43,7 @@ class Tails:
         self.secrets = masking.texts_of_all(settings)
 
     def look(self, running: Iterable[Attempt]) -> None:
-        """Keep what is new of the logs of these attempts, and drop what is kept of those that run no more."""
+        """Keep the new ends of the logs of these attempts, and drop those of attempts that have ended."""
         sizes: dict[Attempt, int] = {}
         for attempt in running:
             with contextlib.suppress(errors.InvalidId):  # they come with messages
@@ -54,15 +53,15 @@ class Tails:
             if size != self.sizes.get(attempt, 0):
                 with contextlib.suppress(OSError):
                     news[attempt] = read(log_file(self.settings, *attempt), attempt[2], self.secrets)
-        self.store.keep_tails(news)
+        self.store.save_log_tails(news)
         self.sizes = {attempt: size for attempt, size in sizes.items() if size}
 
 
 def log_file(settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> Path:
-    """Where this machine keeps what an attempt puts out.
+    """The log of an attempt on this machine.
 
     Raises:
-        InvalidId: One of the ids is none, so it does not become a part of a path.
+        InvalidId: One of the ids is none, and must not become part of a path.
     """
     logs, _ = folders.of(settings, feature_id)
     if not identifiers.is_gates(task_id):  # they are no task of the feature
@@ -71,7 +70,7 @@ def log_file(settings: Settings, feature_id: str, task_id: str, attempt: int | s
 
 
 def read(path: Path, attempt: int, secrets: tuple[str, ...], most: int = KEPT) -> Tail:
-    """The end of a log that may still grow, without its secrets, also those that are only half there.
+    """The end of a log that may still grow, with its secrets hidden, also half-written ones.
 
     Raises:
         OSError: It cannot be read.

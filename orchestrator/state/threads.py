@@ -1,4 +1,4 @@
-"""The threads of a worker's main process: each is started again where it dies, and says so."""
+"""The threads of a worker's main process: one that dies starts again, and logs it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from orchestrator.state import forks
 logger = logging.getLogger("orchestrator")
 
 PAUSE = 1.0
-"""Seconds before the work of a thread that died begins again."""
+"""Seconds before the work of a dead thread begins again."""
 
 
 class Thread(threading.Thread):
-    """A thread whose work begins again where an error ends it, until it is stopped.
+    """A thread whose work begins again after an error, until it is stopped.
 
     Args:
-        work: What it does. It returns when it is stopped.
-        what: How logs and reports call it.
-        stopped: Set when it is to end.
+        work: Returns when the thread is stopped.
+        what: Its name in logs and reports.
+        stopped: Ends it when set.
 
     Example:
-        thread = Thread(self._run, "waker", self.stopped)
+        thread = Thread(self._run, "timer", self.stopped)
         thread.start()
     """
 
@@ -48,22 +48,20 @@ class Thread(threading.Thread):
                 return
 
     def _tell(self, error: Exception) -> None:
-        """Say where it died, and of what kind of error: its text may hold a part of a password."""
+        """Log where it died, and the kind of error: the text of the error may hold a part of a password."""
         place = traceback.extract_tb(error.__traceback__)[-1]
         cause = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
         _deaths[self.what] = (_deaths.get(self.what, (0, ""))[0] + 1, cause)
         with forks.held_off():
-            logger.critical(
-                "A thread of this worker died, and is started again: the %s, of %s", self.what, cause
-            )
+            logger.critical("A thread of this worker died and starts again: the %s, of %s", self.what, cause)
 
 
 _deaths: dict[str, tuple[int, str]] = {}
-"""What threads died → how often, and of what the last time."""
+"""Name of a thread → how often it died, and its last error."""
 
 
 def troubles() -> tuple[str, ...]:
-    """What threads of this process died of, and how often they did."""
+    """How often each thread of this process died, and of which error last."""
     return tuple(
         f"the {what} died {words.count(times, 'time')}, last of {cause}"
         for what, (times, cause) in list(_deaths.items())

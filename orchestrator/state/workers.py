@@ -1,4 +1,4 @@
-"""Which workers there are: each announces itself in Redis while it runs, also while it is too busy to answer a ping."""
+"""The workers that run: each announces itself in Redis, also while it is too busy to answer a ping."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from orchestrator.model.fields import Model
 from orchestrator.state.keys import Keys
 
 SILENT_SECONDS = 10.0
-"""A worker that has not announced itself for so long is taken for gone."""
+"""A worker that has not announced itself for so long is gone."""
 
 FORGOTTEN_SECONDS = 3_600.0
 
 
 class Worker(Model):
-    """A Celery worker, as it announced itself last.
+    """A Celery worker, as it last announced itself.
 
     Example:
         >>> Worker(id="w1@host/4f1c", name="w1@host", processes=5, queues=("reviewer",)).processes
         5
     """
 
-    model_config = ConfigDict(extra="ignore")  # a newer worker may say more
+    model_config = ConfigDict(extra="ignore")  # a newer worker may have more fields
 
     id: str
-    """Of this start of the worker: two may have one node name."""
+    """Made at each start: two workers may have the same node name."""
     name: str
     """The Celery node name."""
     pid: int = 0
     pool: str = ""
     processes: int = 0
-    """Tasks that it runs at once."""
+    """How many tasks it runs at once."""
     queues: tuple[str, ...] = ()
     version: str = ""
     settings: Mapping[str, str] = {}
-    """The configuration that it was started with, as `fingerprint.of` gives it."""
+    """The configuration at its start, as `fingerprint.of` gives it."""
     trouble: tuple[str, ...] = ()
-    """What threads of it died of."""
+    """The errors of its threads that died."""
     hindered: tuple[str, ...] = ()
-    """What it tries again and again, and why that fails."""
+    """What it retries, and why that fails."""
     seen: float = 0.0
-    """Seconds since the epoch, by the clock of Redis."""
+    """When it last announced itself: seconds since the epoch, by the clock of Redis."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """The workers that share the Redis and the prefix.
+    """The workers of one Redis and prefix.
 
     Example:
         >>> import fakeredis
@@ -63,12 +63,12 @@ class Workers:
     keys: Keys
 
     def announce(self, worker: Worker) -> None:
-        """Say that a worker is there, and what it takes."""
+        """Store that a worker runs."""
         seen = worker.model_copy(update={"seen": self._now()})
         self.client.hset(self.keys.workers, worker.id, seen.model_dump_json())
 
     def leave(self, worker_id: str) -> None:
-        """Say that a worker ends."""
+        """Store that a worker ends."""
         self.client.hdel(self.keys.workers, worker_id)
 
     def present(self) -> list[Worker]:
@@ -79,7 +79,7 @@ class Workers:
         )
 
     def forget_gone(self) -> None:
-        """Forget the workers that have been gone for long."""
+        """Forget workers that have been gone for an hour."""
         earliest = self._now() - FORGOTTEN_SECONDS
         gone = [worker.id for worker in self._all() if worker.seen < earliest]
         if gone:
@@ -90,7 +90,7 @@ class Workers:
         for text in stored.values():
             try:
                 yield Worker.model_validate_json(text)
-            except ValidationError:  # of another version, or junk: no reason for a report to fail
+            except ValidationError:  # of another version, or not ours; a report must not fail by it
                 continue
 
     def _now(self) -> float:
@@ -99,7 +99,7 @@ class Workers:
 
 
 def by_queue(workers: Iterable[Worker]) -> dict[str, list[Worker]]:
-    """Each queue with the workers that take from it.
+    """The workers of each queue.
 
     Example:
         >>> found = by_queue([Worker(id="1", name="w1@host", queues=("reviewer", "writer"))])

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.client.client import Client, Handle
+from orchestrator.client.client import Client
+from orchestrator.client.handle import Handle
 from orchestrator.config import configuration
 from orchestrator.config.folder import FILE, FOLDER
 from orchestrator.config.settings import Settings

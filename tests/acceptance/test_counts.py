@@ -65,7 +65,7 @@ def layered(layers: int, width: int) -> Feature:
 
 @pytest.fixture
 def project(make_project: MakeProject) -> Project:
-    """A project whose specialist does nothing, and whose keeper does not get in between."""
+    """A project whose specialist does nothing, and whose maintenance does not get in between."""
     project = make_project(
         specialists={QUEUE: {"python": "idle:noop"}},
         recovery={"lease": "3h", "sweep": "1h", "patience": "1h"},

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from orchestrator.client.client import Handle
+from orchestrator.client.handle import Handle
 from orchestrator.engine.app import create
 from orchestrator.model.feature import Feature
 from orchestrator.model.task import Retries, Task

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.client.client import Handle
+from orchestrator.client.handle import Handle
 from orchestrator.model.event import Event
 from orchestrator.model.feature import Feature
 from tests.acceptance.conftest import PATIENCE, MakeProject, all_events
@@ -89,7 +89,7 @@ def test_a_rate_holds_over_two_workers_and_goes_on_without_a_sweep(make_project:
 
 
 def _states(handle: Handle) -> list[str]:
-    store: Any = handle._client.store
+    store: Any = handle.store
     return list(store.client.hvals(store.keys.feature(handle.id).states))
 
 

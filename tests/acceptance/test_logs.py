@@ -91,7 +91,7 @@ def test_logs_are_followed_from_another_machine(make_project: MakeProject, tmp_p
     for task in following:
         wait_until(partial(elsewhere.shows, hidden, "f", task))
     with redis.Redis.from_url(str(project.settings.redis.url.get_secret_value())) as server:  # type: ignore[union-attr]
-        assert set(server.hkeys(handle._client.store.keys.feature("f").tails)) == {b"build", b"think"}
+        assert set(server.hkeys(handle.store.keys.feature("f").tails)) == {b"build", b"think"}
 
         # And when they have said the rest, and ended
         (tmp_path / "go").touch()
@@ -103,7 +103,7 @@ def test_logs_are_followed_from_another_machine(make_project: MakeProject, tmp_p
         assert [line.split(": ")[-1] for line in said["think"]] == [hidden.rstrip(), "two", "three"]
         assert elsewhere.shown("f", "build", "--tail", "2") == "two\nthree\n"
         # And what it needed is given up
-        wait_until(lambda: not server.hkeys(handle._client.store.keys.feature("f").tails))
+        wait_until(lambda: not server.hkeys(handle.store.keys.feature("f").tails))
 
     # And the worker's own log has what was logged, as JSON, with the attempt
     def logged() -> list[dict[str, object]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.client.client import Handle
+from orchestrator.client.handle import Handle
 from orchestrator.model.feature import Feature, FeatureStatus
 from orchestrator.model.outcome import Failed, FailureCause
 from orchestrator.model.task import TaskStatus
@@ -258,9 +258,9 @@ TOLD_AS_IT_BEGINS = """
 import signal
 from pathlib import Path
 
-from orchestrator.engine.tasks import Shell
+from orchestrator.engine.attempt_recorder import AttemptRecorder
 
-before = Shell._begin
+before = AttemptRecorder.start
 
 
 def begin(*attempt):
@@ -270,7 +270,7 @@ def begin(*attempt):
     return grant
 
 
-Shell._begin = begin
+AttemptRecorder.start = begin
 """
 
 

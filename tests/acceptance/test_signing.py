@@ -42,7 +42,7 @@ def test_a_signed_message_runs_and_others_are_refused(make_project: MakeProject,
 
     # When a feature is enqueued among messages that are forged, unsigned or signed by the stranger
     forger = signing.Signer(Signing(key=stranger_key, certificate=stranger_certificate, store=store))
-    sealed = forger.seal(
+    sealed = forger.sign(
         [["auth", "T1", 1], {}, {}], {"kind": "task", "queue": "implementation-specialist", "headers": {}}
     )
     forged: list[dict[str, Any]] = [

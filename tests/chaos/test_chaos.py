@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from chaos import checker
+from chaos import run as runs
+from chaos.history import History
+from chaos.report import report
+from chaos.run import Weather, run
 from orchestrator.model import errors
-from orchestrator.state import embedded, scripts
-from tests.chaos import checker
-from tests.chaos import run as runs
-from tests.chaos.history import History
-from tests.chaos.report import report
-from tests.chaos.run import Weather, run
+from orchestrator.state import redis_binary, scripts
 
 pytestmark = pytest.mark.real
 
@@ -39,31 +39,29 @@ CALM = Weather(seconds=8, every=3_600.0, feature_every=1.0, workers=2)
 """People have their whims, and no fault happens."""
 
 GIVES_AWAY = ("if held and tonumber(held) > 0 then", "if false then")
-"""As move.lua once was: what a person moves gives its slot away before its attempt has ended."""
+"""As transition_task.lua once was: what a person moves gives its slot away before its attempt has ended."""
 
 
 def test_a_slot_that_a_persons_word_gives_away_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = scripts.sources()["move"]
+    source = scripts.sources()["transition_task"]
     assert source.count(GIVES_AWAY[0]) == 1
-    planted = {**scripts.sources(), "move": source.replace(*GIVES_AWAY)}
+    planted = {**scripts.sources(), "transition_task": source.replace(*GIVES_AWAY)}
     monkeypatch.setattr(scripts, "sources", lambda: planted)
     monkeypatch.setattr(runs, "PATIENCE", 5.0)  # it may not settle
     monkeypatch.setattr(runs, "forget_all", lambda cluster: None)
-    for cached in (scripts.compose, scripts.digest):
-        cached.cache_clear()
+    scripts.compose.cache_clear()
     try:
         broken = {violation.law for violation in checker.check(a_run(CALM))}
     finally:
         monkeypatch.undo()
-        for cached in (scripts.compose, scripts.digest):
-            cached.cache_clear()
+        scripts.compose.cache_clear()
     assert broken & {"nothing_outlives_its_attempt", "processes_end_first"}
 
 
 def a_run(weather: Weather) -> History:
     """A run under this weather, where there is a Redis to run."""
     try:
-        embedded.find_binary()
+        redis_binary.find()
     except errors.NoRedisServer as error:
         pytest.skip(str(error))
     # Not tmp_path: a socket lies in it, whose path has room for a hundred bytes.

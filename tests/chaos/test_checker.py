@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
+from chaos import checker
+from chaos.checker import check
+from chaos.history import EVERYONE, Effect, History, Story, Strike, Wait
+from chaos.report import recovery, report
+from chaos.strain import Strain
 from orchestrator.model.event import Event
 from orchestrator.model.feature import Feature, FeatureStatus
 from orchestrator.model.flows import SHIPPED_FEATURE_FLOWS, SHIPPED_FLOWS, Flow
 from orchestrator.model.progress import Progress, TaskState
 from orchestrator.model.task import Task, TaskStatus
 from orchestrator.planning import planner
-from tests.chaos import checker
-from tests.chaos.checker import check
-from tests.chaos.history import EVERYONE, Effect, History, Story, Strike, Wait
-from tests.chaos.report import recovery, report
-from tests.chaos.strain import Strain
 
 ONE, TWO = "w0@chaos", "w1@chaos"
 FLOW = Flow("default", SHIPPED_FLOWS["default"])

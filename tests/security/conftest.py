@@ -1,8 +1,7 @@
-"""What the tests of the shell use, here too."""
+"""The queue of a worker, for tests of what may lie in it."""
 
 from __future__ import annotations
 
-from tests.shell.conftest import store
-from tests.shell.test_consumer import bench
+from tests.engine.test_consumer import bench
 
-__all__ = ["bench", "store"]
+__all__ = ["bench"]

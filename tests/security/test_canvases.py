@@ -17,8 +17,8 @@ from orchestrator.model.feature import Feature
 from orchestrator.planning import planner
 from orchestrator.state.store import Store
 from tests import hostile
-from tests.shell.brokers import app_with
-from tests.shell.test_consumer import Bench, refused
+from tests.engine.brokers import app_with
+from tests.engine.test_consumer import Bench, refused
 
 SIGNED = BrokerSettings(signing=Signing(key=Path("a.key"), certificate=Path("a.crt"), store="*.crt"))
 BARRIER = hostile.message([[{}], ["T1"], []], task=canvas.BARRIER, headers={"id": "4f1c"})
@@ -63,9 +63,9 @@ def test_flower_starts_no_task() -> None:
     trusting = Settings(trust=Trust(canvas=True))
     for path in ("apply/x", "async-apply/x", "send-task/x", "send%2Dtask/x"):
         for root in ("", "/flower"):
-            assert flower_config.is_refused(f"{root}/api/task/{path}", Settings(broker=SIGNED))
-            assert not flower_config.is_refused(f"{root}/api/task/{path}", trusting)
-    assert flower_config.is_refused("/api/task/result/4f1c", trusting)
+            assert flower_config.is_forbidden(f"{root}/api/task/{path}", Settings(broker=SIGNED))
+            assert not flower_config.is_forbidden(f"{root}/api/task/{path}", trusting)
+    assert flower_config.is_forbidden("/api/task/result/4f1c", trusting)
     for path in (
         "/api/tasks",
         "/api/task/info/4f1c",
@@ -73,7 +73,7 @@ def test_flower_starts_no_task() -> None:
         "/api/task/types",
         "/api/task/revoke/4f1c",
     ):
-        assert not flower_config.is_refused(path, Settings())
+        assert not flower_config.is_forbidden(path, Settings())
 
 
 def test_a_canvas_sends_nothing_to_what_is_no_queue(bench: Bench, store: Store) -> None:

@@ -22,7 +22,7 @@ from orchestrator.notify.targets import open_target
 from orchestrator.specialists import gates, perform, registry
 from orchestrator.specialists.command import CommandRunner
 from orchestrator.specialists.environment import PASSED_ON
-from tests.shell.contexts import a_context
+from tests.specialists.contexts import a_context
 
 SECRET = "sentinel-of-the-worker-4Kz"
 VARIABLES = (
@@ -113,7 +113,7 @@ RUNS = """
 from pathlib import Path
 from orchestrator.config.sections import Limits
 from orchestrator.specialists.command import CommandRunner
-from tests.shell.contexts import a_context
+from tests.specialists.contexts import a_context
 folder = Path({folder!r})
 runner = CommandRunner(("/bin/sh", "-c", "tr '\\\\0' '\\\\n' < /proc/$PPID/environ"), Limits(), project=folder)
 print(runner.perform(a_context(folder)).tail)
@@ -263,7 +263,7 @@ def test_another_apps_broker_takes_no_worker_elsewhere(name: str, monkeypatch: p
     for connection in (app.connection_for_read(), app.connection_for_write(), app.connection()):
         assert connection.as_uri().endswith("@ours:6379/3")
     assert app.conf.result_backend == "redis://ours:6379/3"
-    (named,) = celery_settings.passed_over(app.conf, os.environ)
+    (named,) = celery_settings.ignored_variables(app.conf, os.environ)
     assert named == f"{name} (redis://…)"
 
 

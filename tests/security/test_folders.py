@@ -33,10 +33,10 @@ from orchestrator.state.keys import Keys
 from orchestrator.state.retention import Cleaner
 from orchestrator.state.store import Store
 from orchestrator.state.tails import Tails, log_file, read
-from tests.core import factories
-from tests.core.factories import task
+from tests.model import factories
+from tests.model.factories import task
 from tests.redis_server import find_binaries
-from tests.store.factories import launched
+from tests.state.factories import launched
 
 SECRET = "what nobody else may read or lose\n"
 ANOTHER_USER = 12_345
@@ -314,7 +314,7 @@ def test_what_is_mounted_there_stays(
         assert not logs.exists()
         assert is_safe(target)
         assert stat.S_IMODE(target.stat().st_mode) == 0o755
-        assert f"{work} is not removed altogether: another file system is mounted at" in caplog.text
+        assert f"{work} could not be removed completely: another file system is mounted at" in caplog.text
     finally:
         subprocess.run(["umount", target], check=True)
 
@@ -354,7 +354,7 @@ def test_what_cannot_be_removed_is_told_and_keeps_its_mark(
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", refuse)
         folders.remove(settings, store, [logs])
-    assert f"{logs} is not removed altogether: Operation not permitted" in caplog.text
+    assert f"{logs} could not be removed completely: Operation not permitted" in caplog.text
     assert folders.orphans(settings, store, -1.0, most=1) == [logs]
 
     folders.remove(settings, store, [logs])
@@ -396,10 +396,10 @@ from orchestrator.model.task import Task
 from orchestrator.config.sections import Limits
 from orchestrator.specialists.command import CommandRunner
 from orchestrator.specialists.context import Context, FeatureHead
-from orchestrator.engine.tasks import Files
+from orchestrator.engine.attempt_files import AttemptFiles
 settings = configuration.load()
 with embedded.Server(settings.folder), processes._output(settings.folder / "logs" / "worker.log"):
-    files = Files(settings, "f1", "T1", 1)
+    files = AttemptFiles(settings, "f1", "T1", 1)
     context = Context(task=Task(id="T1"), feature=FeatureHead(id="f1", title="F"), attempt=1, specialist="s",
         title="S", workdir=files.workdir, log_file=files.log)
     CommandRunner(("echo", "done"), Limits(), project=Path.cwd()).perform(context)

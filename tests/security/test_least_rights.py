@@ -29,7 +29,7 @@ from orchestrator.config.folder import ENV_PREFIX, FILE, FOLDER
 from orchestrator.config.sections import Trust
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature
-from orchestrator.state import embedded, rights
+from orchestrator.state import redis_binary, rights
 from orchestrator.state.scripts import sources
 from tests.acceptance.conftest import BIN, Project, tools
 from tests.redis_server import client_of, find_binaries, find_valkey
@@ -291,7 +291,7 @@ def look_at_flower(project: Project) -> None:
 def newest() -> str | None:
     """A server that counts subcommands by themselves (Redis 7, Valkey)."""
     found = [*find_binaries(), find_valkey()]
-    return next((one for one in found if one and embedded.version_of(one) >= (7,)), None)
+    return next((one for one in found if one and redis_binary.version_of(one) >= (7,)), None)
 
 
 def test_the_user_of_a_project_has_what_the_commands_need_and_no_right_more(

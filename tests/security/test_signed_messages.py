@@ -18,7 +18,7 @@ import redis
 
 from orchestrator.engine import canvas
 from orchestrator.engine.app import create
-from orchestrator.engine.signing import Signer, Unsigned
+from orchestrator.engine.signing import SignatureRejected, Signer
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature
 from orchestrator.planning import planner
@@ -178,8 +178,8 @@ def test_a_certificate_that_has_expired_stops_its_messages(
 ) -> None:
     """A certificate that has expired stops its messages."""
     signer = Signer(make_signing(tmp_path / "keys"))
-    sealed = signer.seal({"a": 1}, {"kind": "task"})
-    assert signer.open(sealed, "task").body == {"a": 1}
+    sealed = signer.sign({"a": 1}, {"kind": "task"})
+    assert signer.verify(sealed, "task").body == {"a": 1}
 
     class Later(datetime):
         @classmethod
@@ -187,8 +187,8 @@ def test_a_certificate_that_has_expired_stops_its_messages(
             return cls.fromtimestamp(super().now().timestamp() + 400 * 86_400, tz)
 
     monkeypatch.setattr("orchestrator.engine.signing.datetime", Later)
-    with pytest.raises(Unsigned, match="has expired"):
-        signer.open(sealed, "task")
+    with pytest.raises(SignatureRejected, match="has expired"):
+        signer.verify(sealed, "task")
 
 
 @pytest.mark.parametrize("whose", ["the sender's", "an accepted one"])

@@ -28,9 +28,9 @@ from orchestrator.planning import extension
 from orchestrator.specialists.python import outcome_of
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
-from tests.core.factories import task
-from tests.shell.contexts import a_context
-from tests.store.factories import Run, launched
+from tests.model.factories import task
+from tests.specialists.contexts import a_context
+from tests.state.factories import Run, launched
 
 HOSTILE = "a\x1b[2J\x1b]0;owned\x07b\x9bc\u202ed\u200be\u200df\U000e0041g\u2066h\ufeffi\r\n\u2028[ERROR] j"
 CLEAN = "abcdefghi\n\n[ERROR] j"
@@ -97,7 +97,7 @@ def test_what_a_specialist_says_of_its_progress_is_one_plain_line() -> None:
     """The note of a progress is one line."""
     run = launched(a_store(), task("T1"))
     run.start("T1")
-    run.store.note(run.id, "T1", 1, 50.0, HOSTILE)
+    run.store.report_progress(run.id, "T1", 1, 50.0, HOSTILE)
     assert run.store.state(run.id, "T1").note == LINE
 
 

@@ -1,0 +1,59 @@
+"""Checks before a change is stored: does somebody do the work, and are the dependencies resolved?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.config.settings import Settings
+from orchestrator.model import errors, words
+from orchestrator.model.feature import Feature
+from orchestrator.model.plan import Route
+from orchestrator.model.progress import TaskState
+from orchestrator.planning import limits
+
+NAMED = 5
+"""A refusal names at most so many tasks."""
+
+
+def check_prerequisites(feature_id: str, state: TaskState, states: Mapping[str, TaskState]) -> None:
+    """Refuse to move a task forward before its dependencies are resolved.
+
+    Raises:
+        Unresolved: One of them is not.
+    """
+    waits_for = [dependency for dependency in state.depends_on if not states[dependency].resolved]
+    if waits_for:
+        raise errors.Unresolved(
+            feature=feature_id, task=state.id, dependencies=words.some(waits_for, most=NAMED)
+        )
+
+
+def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -> None:
+    """Refuse tasks that no worker could do.
+
+    Raises:
+        InlineCommandRefused: A task has a command of its own, which the settings do not allow.
+        NothingToDo: Neither a task nor its specialist has a command or a callable.
+        NoSuchResource, NotEnough: A task needs more of a resource than there is.
+    """
+    limits.check_resources(feature.tasks, settings)
+    inline = [task.id for task in feature.tasks if task.run]
+    if inline and not settings.inline_commands:
+        raise errors.InlineCommandRefused(tasks=words.some(inline, most=NAMED))
+    idle: dict[str, list[str]] = {}
+    for task in feature.tasks:
+        if not task.run and routes[task.id].specialist:
+            idle.setdefault(routes[task.id].specialist, []).append(task.id)
+    for specialist, tasks in idle.items():
+        if not has_work(specialist, settings):
+            raise errors.NothingToDo(tasks=words.some(tasks, most=NAMED), specialist=specialist)
+
+
+def has_work(specialist: str, settings: Settings) -> bool:
+    """Whether a specialist has a command or a callable."""
+    from orchestrator.specialists import has_work
+
+    try:
+        return has_work(specialist, settings)
+    except errors.CannotImport:
+        return True  # it may be installed where the workers are, and not here

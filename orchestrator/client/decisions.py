@@ -1,0 +1,103 @@
+"""The decisions of people about one feature, each checked by its flow and committed in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.client import checks
+from orchestrator.config.settings import Settings
+from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.feature_file import reader
+from orchestrator.model import errors, identifiers, lifecycle
+from orchestrator.model.feature import Feature
+from orchestrator.model.flows import Flow, TaskEvent
+from orchestrator.model.lifecycle import ScheduleResult
+from orchestrator.model.plan import Route
+from orchestrator.model.task import Task
+from orchestrator.planning import extension, routing
+from orchestrator.state.store import Store
+
+
+class Decisions:
+    """What people may change in a feature. Arguments as of `Handle`, which says what each method raises."""
+
+    def __init__(self, feature_id: str, store: Store, settings: Settings, dispatcher: Dispatcher) -> None:
+        self.feature_id = feature_id
+        self.store = store
+        self.settings = settings
+        self.dispatcher = dispatcher
+
+    def transition(self, task_id: str, *events: TaskEvent, note: str = "", **options: Any) -> None:
+        """Move a task, or the gates of the feature, by events of its flow; options as of `Store.move`."""
+        flow = self._flow(task_id)
+        move = lifecycle.move(flow, *events)
+        self._follow_up(self.store.transition_task(self.feature_id, task_id, flow, move, note, **options))
+
+    def _flow(self, task_id: str) -> Flow:
+        if identifiers.is_gates(task_id):
+            return lifecycle.ASKED_OF_GATES
+        return self.settings.flow_for(self.store.task(self.feature_id, task_id).tags)
+
+    def advance(self, task_id: str, to: str | None, note: str) -> None:
+        """Move a task forward by hand, to a status of its flow or to the next one."""
+        task = self.store.task(self.feature_id, task_id)
+        flow = self.settings.flow_for(task.tags)
+        near = self.store.states_of(self.feature_id, [task_id, *task.depends_on])
+        states = {state.id: state for state in near}
+        if flow.rules.validate_prerequisites:
+            checks.check_prerequisites(self.feature_id, states[task_id], states)
+        events = lifecycle.path_forward(flow, states[task_id].status, to)
+        self.transition(task_id, *events, note=note, resolve="if-completed")
+
+    def approve(self, task_id: str, note: str) -> None:
+        """Approve a task that is in review. A task with gates goes to a worker, which runs them."""
+        task = self.store.task(self.feature_id, task_id)
+        flow = self.settings.flow_for(task.tags)
+        events = [TaskEvent.REVIEW_APPROVED]
+        if flow.has("in-review") and flow.after("in-review") == "testing":
+            stages = lifecycle.stages_ahead(flow, "testing")
+            if not any(self.settings.task_gates(stage, task.tags) for stage in stages):
+                events += lifecycle.path_to_rest(flow, "testing")
+        move = lifecycle.at_once(flow, "in-review", *events)
+        self._follow_up(
+            self.store.transition_task(self.feature_id, task_id, flow, move, note, resolve="if-completed")
+        )
+
+    def assign(self, task_id: str, specialist: str, note: str) -> None:
+        """Give a task that has not started to a specialist who has work for it."""
+        task = self.store.task(self.feature_id, task_id)
+        route = routing.recommend(task.model_copy(update={"specialist": specialist}), self.settings)
+        if not task.run and not checks.has_work(route.specialist, self.settings):
+            raise errors.NothingToDo(tasks=task_id, specialist=route.specialist)
+        self._follow_up(self.store.assign(self.feature_id, task_id, route.specialist, note))
+
+    def grow(
+        self,
+        tasks: Sequence[Task] = (),
+        dependencies: Mapping[str, Sequence[str]] | None = None,
+        note: str = "",
+    ) -> None:
+        """Add tasks and dependencies, all or none."""
+
+        def decide(shape: extension.Shape) -> extension.Growth:
+            grown = extension.grow(shape, tasks, dependencies, note)
+            reader.check(grown.feature, self.settings.limits)
+            return grown
+
+        def route(added: Sequence[Task]) -> Mapping[str, Route]:
+            part = Feature.model_construct(title=self.feature_id, tasks=tuple(added))
+            routes = routing.route(part, self.settings)
+            checks.check_work(part, routes, self.settings)
+            return routes
+
+        self._follow_up(self.store.grow(self.feature_id, decide, route))
+
+    def update_feature(
+        self, event: str, changes: Mapping[str, str | int] | None = None, note: str = ""
+    ) -> None:
+        """Change the feature by an event; changes as of `Store.steer`."""
+        self._follow_up(self.store.update_feature(self.feature_id, event, changes, note))
+
+    def _follow_up(self, facts: ScheduleResult) -> None:
+        self.dispatcher.send(lifecycle.follow_up(facts))

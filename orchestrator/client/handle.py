@@ -1,0 +1,310 @@
+"""A feature that was enqueued: how far it is, how it ended, and the decisions of people about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from pydantic import JsonValue
+
+from orchestrator.client import watching
+from orchestrator.client.decisions import Decisions
+from orchestrator.config.settings import Settings
+from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.model import errors, identifiers
+from orchestrator.model.event import Event
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.flows import FeatureEvent, TaskEvent
+from orchestrator.model.outcome import Completed, Outcome
+from orchestrator.model.progress import Progress, TaskState
+from orchestrator.model.task import Task
+from orchestrator.state.store import Store
+
+AROUND = 50
+"""At most so many of the tasks that hold a task up are read."""
+
+
+class Handle:
+    """A feature that was enqueued. It keeps nothing of it but the id: each call asks Redis.
+
+    Args:
+        feature_id: The feature.
+        store: Where it is stored.
+        settings: The settings in force.
+        dispatcher: Publishes what a decision launches.
+        repeated: It was enqueued before, under the same idempotency key.
+    """
+
+    def __init__(
+        self,
+        feature_id: str,
+        store: Store,
+        settings: Settings,
+        dispatcher: Dispatcher,
+        *,
+        repeated: bool = False,
+    ) -> None:
+        self.id = feature_id
+        self.store = store
+        self.settings = settings
+        self.repeated = repeated
+        self._decisions = Decisions(feature_id, store, settings, dispatcher)
+
+    def __repr__(self) -> str:
+        return f"Handle({self.id!r})"
+
+    def progress(self) -> Progress:
+        """How far it is. The cost does not depend on its size."""
+        return self.store.feature_summary(self.id)
+
+    def status(self) -> FeatureStatus:
+        """Where it stands."""
+        return self.progress().status
+
+    def tasks(self) -> list[Task]:
+        """Its tasks as enqueued, by batch, in launch order."""
+        return self.store.tasks(self.id)
+
+    def states(self, batches: Sequence[int] | None = None) -> list[TaskState]:
+        """Where its tasks stand, by batch, in launch order: those of some batches, or all."""
+        return self._titled(self.store.states(self.id, batches))
+
+    def around(self, task_id: str) -> list[TaskState]:
+        """Where a task stands, with tasks that hold it up: its dependencies, some in the slots or in the open batch.
+
+        The cost depends on the size of the open batch if it waits for that, and never on that of the feature.
+
+        Raises:
+            NoSuchTask: The feature has no such task.
+        """
+        task = self.store.task(self.id, task_id)
+        near = self.store.states_of(self.id, [task_id, *task.depends_on])
+        state = near[0]
+        others: list[str] = []
+        if state.phase == "queued":
+            others = self.store.in_slots(self.id, AROUND)
+        elif state.phase == "waiting" and not state.waits:
+            open_batch = self.store.feature_summary(self.id).batch
+            others = self.store.unresolved(self.id, open_batch, AROUND)
+        known = {one.id for one in near}
+        more = [one for one in others if one not in known]
+        return self._titled([*near, *self._states_of(more)])
+
+    def unsettled(self) -> list[TaskState]:
+        """Where the tasks of the open batch stand, and those of other batches that wait for a person.
+
+        The cost depends on the size of the open batch; if a person stopped a task before its turn, on that of all
+        batches that have begun.
+        """
+        progress = self.progress()
+        states = self.states([max(1, progress.batch)])
+        if not progress.rests_elsewhere():
+            return states
+        known = {state.id for state in states}
+        elsewhere = [one for one in self.store.resting(self.id) if one not in known]
+        found = [*states, *self._titled(self._states_of(elsewhere))]
+        return sorted(found, key=lambda state: state.batch)
+
+    def _states_of(self, task_ids: Sequence[str]) -> list[TaskState]:
+        return self.store.states_of(self.id, task_ids) if task_ids else []
+
+    def _titled(self, states: Iterable[TaskState]) -> list[TaskState]:
+        """The states with the titles of their specialists."""
+        titles = {name: self.settings.title(name) for name in self.settings.specialists}
+        return [
+            state.model_copy(update={"specialist": titles.get(state.specialist, state.specialist)})
+            for state in states
+        ]
+
+    def events(self, after: str = "-", block: float | None = None) -> list[Event]:
+        """The events after the one with this id, at most 1,000; `block` waits so many seconds for one."""
+        return self.store.events(self.id, after, block)
+
+    def events_gone(self) -> int:
+        """How many of its oldest events are gone: about `limits.events` of each feature are kept."""
+        return self.store.events_gone(self.id)
+
+    def follow(self, after: str = "-") -> Iterator[Event]:
+        """Every event from the oldest, and those to come, until the feature is settled.
+
+        Raises:
+            RedisUnreachable: Redis was away for longer than `recovery.outage`.
+        """
+        return watching.follow(self.store, self.id, after, self.settings.recovery.outage)
+
+    def wait(self, timeout: float | None = None) -> Progress:
+        """Wait until nothing more happens to it unless a person acts: completed, cancelled, or stopped.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Raises:
+            WaitTimeout: It is not settled by then. It goes on running.
+            RedisUnreachable: Redis is away then, or was away for longer than `recovery.outage`.
+        """
+        return watching.wait(self.store, self.id, timeout, self.settings.recovery.outage)
+
+    def outcome(self, task_id: str) -> Outcome | None:
+        """How the last attempt of a task ended; None if none has ended.
+
+        Args:
+            task_id: A task, or gates of the feature: "@testing", "@validating".
+
+        Raises:
+            NoSuchTask: The feature has no such task.
+        """
+        if identifiers.is_gates(task_id):
+            self.store.feature_summary(self.id)
+            self.store.specialist(self.id, task_id)
+        else:
+            self.store.task(self.id, task_id)
+        return self.store.outcomes(self.id, [task_id]).get(task_id)
+
+    def result(self, task_id: str) -> JsonValue:
+        """The result that a completed task returned.
+
+        Raises:
+            NoSuchTask: The feature has no such task.
+            NotCompleted: The task is not completed.
+        """
+        outcome = self.outcome(task_id)
+        if not isinstance(outcome, Completed):
+            reason = f"{outcome.status}: {outcome.reason}" if outcome else "no attempt has ended yet"
+            raise errors.NotCompleted(feature=self.id, task=task_id, reason=reason)
+        return outcome.result
+
+    # Decisions. Each is one event; the error of a refused one names those that are allowed.
+
+    def cancel(self, note: str = "") -> None:
+        """Cancel it: nothing more starts, and its running commands are ended within seconds."""
+        self._decisions.update_feature(FeatureEvent.FEATURE_CANCELLED, note=note)
+
+    def fail(self, note: str = "") -> None:
+        """Give it up: as `cancel`, and it counts as failed."""
+        self._decisions.update_feature(FeatureEvent.FEATURE_FAILED, note=note)
+
+    def pause(self, note: str = "") -> None:
+        """Start nothing more until `resume`; running tasks go on to their end."""
+        self._decisions.update_feature(FeatureEvent.FEATURE_PAUSED, {"paused": 1}, note)
+
+    def resume(self, note: str = "") -> None:
+        """Go on after `pause`."""
+        self._decisions.update_feature(FeatureEvent.FEATURE_RESUMED, {"paused": 0}, note)
+
+    def approve_feature(self, note: str = "") -> None:
+        """Complete a feature that waits for its review."""
+        self._decisions.update_feature(FeatureEvent.FEATURE_APPROVED, note=note)
+
+    def launch(self) -> None:
+        """Start the next batch of a feature that waits for launch.
+
+        Raises:
+            NothingToLaunch: It does not wait for launch.
+        """
+        progress = self.progress()
+        if not progress.awaits_launch:
+            raise errors.NothingToLaunch(feature=self.id, batch=progress.batch, status=progress.status)
+        self._decisions.update_feature("launch_requested", {"released": progress.batch + 1})
+
+    def set_cap(self, max_parallel_tasks: int) -> None:
+        """Change how many of its tasks may run at once. Running tasks go on; the cap holds for tasks that start.
+
+        Raises:
+            BadCap: It is not from 1 to 10,000.
+        """
+        if not 1 <= max_parallel_tasks <= 10_000:
+            raise errors.BadCap(cap=max_parallel_tasks)
+        self._decisions.update_feature("cap_changed", {"cap": max_parallel_tasks}, str(max_parallel_tasks))
+
+    def retry(self, task_id: str, note: str = "") -> None:
+        """Run a failed task again, with all its retries. The specialist reads the note, as all notes."""
+        self._decisions.transition(task_id, TaskEvent.RETRY_REQUESTED, note=note, anew=True)
+
+    def unblock(self, task_id: str, note: str = "") -> None:
+        """Run a blocked task again, because its obstacle is gone."""
+        self._decisions.transition(task_id, TaskEvent.BLOCKER_RESOLVED, note=note, anew=True)
+
+    def block(self, task_id: str, note: str) -> None:
+        """Mark a task as blocked. A running attempt is stopped, and holds its slot until it ends."""
+        self._decisions.transition(task_id, TaskEvent.BLOCKER_DETECTED, note=note, revoke=True)
+
+    def fail_task(self, task_id: str, note: str = "") -> None:
+        """Mark a task as failed. A running attempt is stopped, and holds its slot until it ends."""
+        self._decisions.transition(task_id, TaskEvent.WORK_FAILED, note=note, revoke=True)
+
+    def skip(self, task_id: str, because: str) -> None:
+        """Skip a task: once its last attempt has ended it counts as resolved, and tasks that depend on it may run."""
+        self._decisions.transition(task_id, TaskEvent.TASK_SKIPPED, note=because, resolve="resolve")
+
+    def hold(self, task_id: str, note: str = "") -> None:
+        """Put a task on hold. A running attempt is stopped, and holds its slot until it ends."""
+        self._decisions.transition(task_id, TaskEvent.TASK_HELD, note=note, revoke=True)
+
+    def resume_task(self, task_id: str, note: str = "") -> None:
+        """Run a task that was on hold or deferred, once its last attempt has ended."""
+        self._decisions.transition(task_id, TaskEvent.TASK_RESUMED, note=note, anew=True)
+
+    def defer(self, task_id: str, note: str = "") -> None:
+        """Defer a task. Tasks that depend on it wait until it is resumed or skipped."""
+        self._decisions.transition(task_id, TaskEvent.TASK_DEFERRED, note=note, revoke=True)
+
+    def cancel_task(self, task_id: str, note: str = "") -> None:
+        """Cancel one task. Tasks that depend on it wait until it is skipped."""
+        self._decisions.transition(task_id, TaskEvent.TASK_CANCELLED, note=note, revoke=True)
+
+    def approve(self, task_id: str, note: str = "") -> None:
+        """Approve a task that is in review."""
+        self._decisions.approve(task_id, note)
+
+    def request_changes(self, task_id: str, note: str) -> None:
+        """Send a task that is in review back to its specialist, with the note."""
+        self._decisions.transition(task_id, TaskEvent.CHANGES_REQUESTED, note=note, anew=True)
+
+    def advance(self, task_id: str, to: str | None = None, note: str = "") -> None:
+        """Move a task forward by hand: to the next status of its flow, or to a later one if the rules allow it.
+
+        For a task that has not started it means that its work was done: only a worker puts a task in progress.
+
+        Raises:
+            RefusedTransition, CannotAdvance, AttemptRuns: It cannot move from its status.
+            Unresolved: A dependency is not resolved.
+        """
+        self._decisions.advance(task_id, to, note)
+
+    def assign(self, task_id: str, specialist: str, note: str = "") -> None:
+        """Give a task that has not started to a specialist, by name or title."""
+        self._decisions.assign(task_id, specialist, note)
+
+    def add_task(self, task: Task, note: str = "") -> None:
+        """Add a task. It starts once its dependencies are resolved and its batch is open.
+
+        Raises:
+            As `add_tasks`.
+
+        Example:
+            handle.add_task(Task(id="T9", title="Mend the schema", depends_on=["T2"]), note="found in review")
+        """
+        self._decisions.grow([task], note=note)
+
+    def add_tasks(self, tasks: Sequence[Task], note: str = "") -> None:
+        """Add tasks, all or none. They may depend on existing tasks and on each other.
+
+        Raises:
+            FeatureOver: Nothing more happens in the feature.
+            InvalidFeature: An id is taken, a dependency is unknown, or the feature would be over a limit.
+            CircularDependency: Some tasks would wait for each other.
+            UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
+            NoSuchResource, NotEnough: A task needs more of a resource than there is.
+            GrowthContested: The feature changed too fast.
+        """
+        self._decisions.grow(tasks, note=note)
+
+    def depend(self, task_id: str, on: str | Sequence[str], note: str = "") -> None:
+        """Add dependencies to a task that has not started. It moves to a later batch if it must.
+
+        Raises:
+            NoSuchTask: The feature has no such task.
+            TaskStarted: The task has started.
+            FeatureOver, InvalidFeature, CircularDependency, GrowthContested: As `add_tasks`.
+        """
+        others = [on] if isinstance(on, str) else list(on)
+        self._decisions.grow(dependencies={task_id: others}, note=note)

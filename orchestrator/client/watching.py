@@ -1,0 +1,87 @@
+"""Wait for a feature, or for its events, and outlast an outage of Redis meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+from orchestrator.model import errors
+from orchestrator.model.event import Event
+from orchestrator.model.progress import Progress
+from orchestrator.state import outage
+from orchestrator.state.store import Store
+
+WATCH_SECONDS = 1.0
+"""How long one wait for events lasts. An event ends it at once."""
+
+LOOK_SECONDS = 0.02
+"""Between two looks of `wait` at the progress, while many tasks are left and many events come."""
+
+FEW_LEFT = 20
+"""With so few tasks left, `wait` looks at the progress after each event, for it may be the last one."""
+
+R = TypeVar("R")
+
+
+def follow(store: Store, feature_id: str, after: str, longest_outage: float) -> Iterator[Event]:
+    """The events after an id ("-": from the oldest), and those to come, until the feature is settled.
+
+    Raises:
+        RedisUnreachable: Redis was away for longer than `longest_outage`.
+    """
+    ask = _patience(feature_id, longest_outage, None)
+    while True:
+        is_settled = ask(
+            partial(store.feature_summary, feature_id)
+        ).is_settled  # read first, so that no event is missed
+        block = None if is_settled else WATCH_SECONDS
+        events = ask(partial(store.events, feature_id, after, block=block))
+        yield from events
+        if events:
+            after = events[-1].id
+        elif is_settled:
+            return
+
+
+def wait(store: Store, feature_id: str, timeout: float | None, longest_outage: float) -> Progress:
+    """Wait until a feature is settled.
+
+    Raises:
+        WaitTimeout: It is not settled after `timeout` seconds.
+        RedisUnreachable: Redis is away then, or was away for longer than `longest_outage`.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    ask = _patience(feature_id, longest_outage, deadline)
+    after = ask(partial(store.last_event, feature_id))  # read first, so that no event is missed
+    while not (progress := ask(partial(store.feature_summary, feature_id))).is_settled:
+        left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
+        if left <= 0:
+            raise errors.WaitTimeout(
+                feature=feature_id,
+                seconds=timeout,
+                status=progress.status,
+                progress=f"{progress.completed} of {progress.total} tasks complete",
+            )
+        looked = time.monotonic()
+        events = ask(partial(store.events, feature_id, after, block=left))
+        if events:
+            after = events[-1].id
+            if progress.total - progress.resolved > FEW_LEFT:
+                time.sleep(max(0.0, looked + LOOK_SECONDS - time.monotonic()))
+    return progress
+
+
+def _patience(
+    feature_id: str, longest_outage: float, deadline: float | None
+) -> Callable[[Callable[[], R]], R]:
+    """Asks Redis, and outlasts an outage: until `deadline` at the latest, a moment of `time.monotonic`."""
+
+    def ask(read: Callable[[], R]) -> R:
+        longest = longest_outage
+        if deadline is not None:
+            longest = max(0.0, min(longest, deadline - time.monotonic()))
+        return outage.outlast(read, f"the wait for {feature_id}", longest=longest, retry=outage.WATCHING)
+
+    return ask

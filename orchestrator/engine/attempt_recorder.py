@@ -1,0 +1,237 @@
+"""StateReader the steps of an attempt in Redis, and publishes the tasks that become ready by them."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import redis
+
+from orchestrator.config.settings import Settings
+from orchestrator.engine import watchdog
+from orchestrator.engine.attempt import Attempt, gates_task
+from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.model import errors, identifiers, lifecycle, sanitizer
+from orchestrator.model.flows import WORKING, TaskEvent
+from orchestrator.model.outcome import Failed, Outcome
+from orchestrator.specialists import masking
+from orchestrator.state import outage, refusals
+from orchestrator.state.store import StartResult, Store
+
+logger = logging.getLogger("orchestrator")
+
+T = TypeVar("T")
+
+
+class AttemptRecorder:
+    """StateReader what happens to attempts. Calls that must succeed wait for Redis to come back from an outage.
+
+    Args:
+        settings: The settings.
+        store: Where the state of features is kept.
+        dispatcher: Publishes the tasks that become ready.
+    """
+
+    def __init__(self, settings: Settings, store: Store, dispatcher: Dispatcher) -> None:
+        self.settings = settings
+        self.store = store
+        self.dispatcher = dispatcher
+
+    def start(self, specialist: str, feature_id: str, task_id: str, number: int, worker: str) -> StartResult:
+        """Start an attempt under a lease, unless the store refuses it (see the code of the answer).
+
+        Raises:
+            NewerFeature, Outdated: This version of the orchestrator cannot read the feature.
+            UnreadableFeature: The attempt has started, but its task cannot be read.
+        """
+        delivery = watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
+        start = functools.partial(self._start, specialist, feature_id, task_id, number, worker, delivery)
+        grant = self._outlast(start, f"the start of {task_id}")
+        if grant.feature_status == "planning":
+            schedule = functools.partial(self.store.schedule, feature_id)
+            self._follow_up(self._outlast(schedule, f"the launch of {feature_id}"))
+        return grant
+
+    def enter_testing(self, attempt: Attempt, move: lifecycle.Move) -> None:
+        """Record that the work is done and that its gates run now."""
+        proceed = functools.partial(self.store.transition_attempt, *attempt.id, move, worker=attempt.worker)
+        self._outlast(proceed, f"the testing of {attempt.task.id}")
+
+    def finish(self, attempt: Attempt, outcome: Outcome, status: str) -> None:
+        """Commit the outcome of an attempt, and launch the tasks that become ready.
+
+        Args:
+            attempt: The attempt.
+            outcome: Its outcome.
+            status: The status of the task when the attempt ended.
+
+        Raises:
+            RefusedTransition: The flow of the task does not allow this outcome.
+        """
+        flow = attempt.flow(self.settings)
+        outcome = lifecycle.bounded(outcome, attempt.task.retries, attempt.grant.attempts)
+        escalate_to = self.settings.error_handling.escalate_technical_to
+        move = lifecycle.conclude(
+            flow,
+            outcome,
+            attempt.task.retries,
+            attempt.grant.attempts,
+            chance=random.random(),  # nosec B311  # it spreads retries
+            status=status,
+            escalate_to=None if escalate_to == attempt.specialist else escalate_to,
+        )
+        finish = functools.partial(
+            self.store.finish,
+            *attempt.id,
+            outcome,
+            move,
+            worker=attempt.worker,
+            delivery=attempt.delivery,
+            title=attempt.title_to_learn_from,
+        )
+        what = f"the outcome of {attempt.task.id} ({outcome.status})"
+        code, now, facts = self._outlast(finish, what)
+        if code == "refused" and self._restart(attempt):
+            code, now, facts = self._outlast(finish, what)
+        if code == "stale":
+            logger.warning(
+                "[%s] %s attempt %s ended %s, but this worker no longer held it; its outcome is dropped, and the "
+                "attempt that replaced it goes on",
+                *attempt.id,
+                outcome.status,
+            )
+        elif code == "ended":
+            logger.info("[%s] %s attempt %s, which a person took away, has ended", *attempt.id)
+        elif code in ("refused", "missing"):
+            raise lifecycle.refuse(
+                attempt.feature_id, attempt.task.id, move.event, now, flow.table, flow.name
+            )
+        self._follow_up(facts)
+
+    def fail(self, feature_id: str, task_id: str, number: int, worker: str, outcome: Failed) -> None:
+        """Commit the failure of an attempt whose process cannot do it."""
+        task = gates_task(task_id) if identifiers.is_gates(task_id) else self.store.task(feature_id, task_id)
+        grant = StartResult("started", task=task, state=self.store.attempt(feature_id, task_id))
+        self.finish(Attempt(feature_id, task, number, "", worker, grant), outcome, grant.status)
+
+    def fail_unreadable(
+        self, feature_id: str, task_id: str, number: int, worker: str, error: errors.UnreadableFeature
+    ) -> Failed:
+        """Fail an attempt whose task cannot be read. It is not retried: a person has to look at it."""
+        outcome = Failed(reason=str(error).splitlines()[0])
+        # The task's own flow cannot be read, but every flow treats failed work alike.
+        move = lifecycle.move(lifecycle.GATES_FLOW, TaskEvent.WORK_FAILED, cause=outcome.cause)
+        finish = functools.partial(
+            self.store.finish, feature_id, task_id, number, outcome, move, worker=worker
+        )
+        _, _, facts = self._outlast(finish, f"the outcome of {task_id} (failed)")
+        self._follow_up(facts)
+        return outcome
+
+    def hand_back(self, feature_id: str, task_id: str, number: int, worker: str, delivery: str = "") -> None:
+        """Give an attempt back, so that another worker starts it again at once."""
+        code, facts = self.store.requeue(
+            feature_id,
+            task_id,
+            number,
+            worker=worker,
+            delivery=delivery,
+            most=self.settings.recovery.hand_backs,
+        )
+        if code == "requeued":
+            logger.warning(
+                "[%s] %s attempt %s was handed back, because this worker ends; another worker takes it up",
+                feature_id,
+                task_id,
+                number,
+            )
+        self._follow_up(facts)
+
+    def cancel(self, feature_id: str, task_id: str, number: int, *, note: str, running: bool) -> None:
+        """Cancel a task as a person does, if this is its latest attempt.
+
+        Args:
+            feature_id, task_id, number: The attempt.
+            note: Why.
+            running: True: a worker has started the attempt. False: its message still waits in a queue.
+
+        Raises:
+            OrchestratorError: The task cannot be cancelled.
+        """
+        known = self.store.attempt(feature_id, task_id)
+        is_latest = known.get("attempt") == number != known.get("ended")
+        if not is_latest or (known["status"] in WORKING) is not running:
+            return
+        flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
+        move = lifecycle.move(flow, TaskEvent.TASK_CANCELLED)
+        self._follow_up(self.store.transition_task(feature_id, task_id, flow, move, note, revoke=True))
+
+    def is_cancelled(self, attempt: Attempt) -> bool:
+        """Whether the attempt is to stop: somebody cancelled it, or another worker has it now. It renews the lease."""
+        (answer,) = self.store.renew(
+            [attempt.id], lease=self.settings.recovery.lease, delivery=attempt.delivery
+        )
+        return answer == "cancelled" or (answer == "lost" and not self._restart(attempt))
+
+    def report_progress(
+        self, feature_id: str, task_id: str, number: int, percent: float | None = None, note: str = ""
+    ) -> None:
+        """Record how far an attempt is, with its secrets masked. An outage of Redis costs no more than the report."""
+        # The text is made one line first: otherwise a line break could hide a secret from the masking.
+        note = masking.hide(sanitizer.as_line(note), masking.texts_of_all(self.settings))
+        try:
+            self.store.report_progress(feature_id, task_id, number, percent, note)
+        except redis.RedisError as error:
+            if not refusals.passes(error):
+                raise
+            logger.warning(
+                "[%s] %s: its progress is not recorded, because Redis is away: %s. The task goes on",
+                feature_id,
+                task_id,
+                refusals.said(error),
+            )
+
+    def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
+        """Read the outcomes of tasks."""
+        read = functools.partial(self.store.outcomes, feature_id, task_ids)
+        return self._outlast(read, f"a look at the outcomes of {', '.join(task_ids)}")
+
+    def _start(
+        self, specialist: str, feature_id: str, task_id: str, number: int, worker: str, delivery: str
+    ) -> StartResult:
+        return self.store.start(
+            feature_id,
+            task_id,
+            number,
+            specialist=specialist,
+            worker=worker,
+            lease=self.settings.recovery.lease,
+            delivery=delivery,
+        )
+
+    def _restart(self, attempt: Attempt) -> bool:
+        """Start an attempt again after Redis lost its last second, and the start with it; False: another has it."""
+        again = self._start(
+            attempt.specialist,
+            attempt.feature_id,
+            attempt.task.id,
+            attempt.number,
+            attempt.worker,
+            attempt.delivery,
+        )
+        return again.code == "started"
+
+    def _follow_up(self, facts: lifecycle.ScheduleResult) -> None:
+        try:
+            self.dispatcher.send(lifecycle.follow_up(facts))
+        except errors.BrokerUnreachable as error:
+            # The sweep publishes unstarted tasks when the broker is back.
+            logger.error("%s", error)
+
+    def _outlast(self, ask: Callable[[], T], what: str) -> T:
+        return outage.outlast(ask, what, longest=self.settings.recovery.outage)

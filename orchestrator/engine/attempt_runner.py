@@ -1,0 +1,233 @@
+"""Runs an attempt in a worker: starts it, does the work, checks the gates and commits the outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import redis
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
+
+from orchestrator import specialists
+from orchestrator.config.sections import Gate
+from orchestrator.config.settings import Settings
+from orchestrator.engine import shutdown
+from orchestrator.engine.attempt import Attempt, gates_task
+from orchestrator.engine.attempt_files import AttemptFiles
+from orchestrator.engine.attempt_recorder import AttemptRecorder
+from orchestrator.engine.dependencies import Dependencies
+from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.engine.message_validation import Reason
+from orchestrator.engine.visibility import TaskStopped, end_celery_task, name_for_monitors
+from orchestrator.model import errors, lifecycle
+from orchestrator.model.flows import TaskEvent
+from orchestrator.model.outcome import Blocked, Cancelled, Completed, GateResult, Outcome
+from orchestrator.model.task import TaskStatus
+from orchestrator.specialists import processes
+from orchestrator.state import connections, folders
+
+if TYPE_CHECKING:
+    from orchestrator.engine.app import App
+
+logger = logging.getLogger("orchestrator")
+
+CANCEL_CHECK_SECONDS = 1.0
+"""While an attempt waits for its rate, it checks this often whether it was cancelled."""
+
+WHY_NOT_STARTED = {
+    "over": "its feature is cancelled",
+    "stale": "this attempt has ended, or a later one exists",
+    "held": "another worker holds it",
+    "missing": "it is not stored here",
+    "misplaced": "another specialist is to do it",
+}
+"""The codes by which the store refuses to start an attempt (start.lua), and what they mean."""
+
+FORGED = {"missing": Reason.UNKNOWN_FEATURE, "misplaced": Reason.MISPLACED}
+"""The codes that no message of ours meets. Such a message is counted as refused."""
+
+REPEATED = ("stale", "held")
+"""The codes of a message that came twice, or too late."""
+
+
+class AttemptRunner:
+    """Runs the attempts of one worker process.
+
+    Args:
+        app: The Celery app.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.settings = settings = app.settings
+        self.store = connections.open_store(settings)
+        self.dispatcher = Dispatcher(app, self.store, pooled=True)
+        self.recorder = AttemptRecorder(settings, self.store, self.dispatcher)
+
+    def run(
+        self, specialist: str, feature_id: str, task_id: str, number: int, worker: str, message: str = ""
+    ) -> str:
+        """Run an attempt from its start to its commit, and launch the tasks that become ready.
+
+        Args:
+            specialist: The specialist that does the work.
+            feature_id, task_id, number: The attempt.
+            worker: The name of this worker.
+            message: The id of the Celery message, by which the attempt can be interrupted.
+
+        Returns:
+            A line for Celery's log and Flower.
+
+        Raises:
+            Exception: The task did not complete (see `visibility.end_celery_task`).
+            Ignore: The message came twice, or too late.
+        """
+        with shutdown.defer_sigterm():
+            return self._run(specialist, feature_id, task_id, number, worker, message)
+
+    def _run(
+        self, specialist: str, feature_id: str, task_id: str, number: int, worker: str, message: str
+    ) -> str:
+        try:
+            grant = self.recorder.start(specialist, feature_id, task_id, number, worker)
+        except (errors.NewerFeature, errors.Outdated) as error:
+            raise self._leave_to_newer_worker(feature_id, task_id, error) from None
+        except errors.UnreadableFeature as error:
+            outcome: Outcome = self.recorder.fail_unreadable(feature_id, task_id, number, worker, error)
+            return end_celery_task(outcome, task_id)
+        if grant.code != "started":
+            raise self._not_started(grant.code, feature_id, task_id)
+        attempt = Attempt(feature_id, grant.task or gates_task(task_id), number, specialist, worker, grant)
+        started = processes.moment()
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(shutdown.interruptible(message))
+                outcome, status = self._work_and_check(attempt)
+                if not isinstance(outcome, Completed):
+                    _end_children(started)
+                self.recorder.finish(attempt, outcome, status)
+            except shutdown.WorkerShutdown:
+                _end_children(started)
+                self.recorder.hand_back(*attempt.id, worker, attempt.delivery)
+                raise TaskStopped(f"{task_id}: handed back, because the worker ends", "handed-back") from None
+        if isinstance(outcome, Blocked):
+            logger.warning("[%s] %s attempt %s is blocked: %s", *attempt.id, outcome.reason)
+        return end_celery_task(outcome, name_for_monitors(attempt.task, self.settings))
+
+    def _not_started(self, code: str, feature_id: str, task_id: str) -> TaskStopped | Ignore:
+        """The exception that keeps Celery from showing a message that started nothing as a success."""
+        logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT_STARTED[code])
+        if code in FORGED:
+            self.store.refuse(FORGED[code])
+        text = f"not started: {WHY_NOT_STARTED[code]}"
+        # A repeated message may have the id of the attempt that runs: no event may speak of it.
+        return Ignore(text) if code in REPEATED else TaskStopped(text, "not-started")
+
+    def _leave_to_newer_worker(
+        self, feature_id: str, task_id: str, error: errors.OrchestratorError
+    ) -> TaskStopped:
+        """Leave an attempt to a worker that can read it: the sweep of a newer worker sends its message again."""
+        reason = str(error).splitlines()[0]
+        logger.warning("[%s] %s is left to a newer worker: %s", feature_id, task_id, error)
+        self.store.refuse(Reason.NEWER)
+        return TaskStopped(f"not started: {reason}", "not-started")
+
+    def _work_and_check(self, attempt: Attempt) -> tuple[Outcome, str]:
+        """Do the work and check its gates: the outcome, and the status of the task at that moment."""
+        try:
+            return self._check_gates(attempt, self._work(attempt))
+        finally:
+            folders.mark(self.settings, self.store, attempt.feature_id)
+
+    def _work(self, attempt: Attempt) -> Outcome:
+        if attempt.is_feature_gates:
+            return Completed(summary="the gates of the feature")
+        if (
+            attempt.grant.status == TaskStatus.TESTING
+        ):  # an earlier attempt did the work; only its gates are left
+            earlier = self.recorder.outcomes(attempt.feature_id, [attempt.task.id]).get(attempt.task.id)
+            return earlier if isinstance(earlier, Completed) else Completed(summary="moved on by a person")
+        if not self._wait_for_rate(attempt):
+            return Cancelled()
+        return perform(self._context(attempt), self.settings)
+
+    def _wait_for_rate(self, attempt: Attempt) -> bool:
+        """Wait until the rate of the specialist allows the attempt to begin; False if it is cancelled meanwhile."""
+        begins = time.monotonic() + attempt.grant.wait
+        while (left := begins - time.monotonic()) > 0:
+            time.sleep(min(left, CANCEL_CHECK_SECONDS))
+            if left > CANCEL_CHECK_SECONDS:
+                with contextlib.suppress(errors.RedisUnreachable):
+                    if self.recorder.is_cancelled(attempt):
+                        return False
+        return True
+
+    def _check_gates(self, attempt: Attempt, outcome: Outcome) -> tuple[Outcome, str]:
+        """Check the gates of completed work: the outcome after them, and the status of the task at that moment."""
+        status, results = attempt.grant.status, list[GateResult]()
+        if not isinstance(outcome, Completed):
+            return outcome, status
+        for stage, gates in self._gates_ahead(attempt):
+            if stage == "testing" and status == TaskStatus.IN_PROGRESS and not attempt.is_feature_gates:
+                move = lifecycle.move(attempt.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE)
+                self.recorder.enter_testing(attempt, move)
+                status = TaskStatus.TESTING
+            results += specialists.gates.check(gates, stage, self._context(attempt), self.settings)
+            failed = specialists.gates.failure(results)
+            if failed:
+                return failed, status
+        return outcome.model_copy(update={"gates": (*outcome.gates, *results)}), status
+
+    def _gates_ahead(self, attempt: Attempt) -> list[tuple[str, tuple[Gate, ...]]]:
+        """The stages of this attempt that have gates, each with its gates."""
+        if attempt.is_feature_gates:
+            stage = "testing" if attempt.task.id == "@testing" else "completion"
+            gates = [(stage, self.settings.feature_gates(stage, attempt.grant.head["tags"]))]
+        else:
+            stages = lifecycle.stages_ahead(attempt.flow(self.settings), attempt.grant.status)
+            gates = [(stage, self.settings.task_gates(stage, attempt.task.tags)) for stage in stages]
+        return [(stage, of_stage) for stage, of_stage in gates if of_stage]
+
+    def _context(self, attempt: Attempt) -> specialists.Context:
+        files = AttemptFiles(self.settings, *attempt.id)
+        outcomes = functools.partial(self.recorder.outcomes, attempt.feature_id)
+        return specialists.Context(
+            task=attempt.task,
+            feature=specialists.FeatureHead.model_validate(attempt.grant.head),
+            attempt=attempt.number,
+            specialist=attempt.specialist,
+            title=self.settings.title(attempt.specialist),
+            workdir=files.workdir,
+            log_file=files.log,
+            dependencies=Dependencies(outcomes, attempt.task),
+            remarks=tuple(attempt.grant.state.get("remarks") or ()),
+            progress=functools.partial(self.recorder.report_progress, *attempt.id),
+            is_cancelled=functools.partial(self.recorder.is_cancelled, attempt),
+        )
+
+
+def perform(context: specialists.Context, settings: Settings) -> Outcome:
+    """Do the work of an attempt. Celery's soft time limit, if an operator set one, counts as a timeout."""
+    return specialists.perform(context, settings, timeouts=(TimeoutError, SoftTimeLimitExceeded))
+
+
+def count_refusal(app: App, reason: Reason) -> None:
+    """Count a refused message, if Redis can be reached: the log has its line in any case."""
+    with contextlib.suppress(redis.RedisError):
+        runner(app).store.refuse(reason)
+
+
+@functools.cache
+def runner(app: App) -> AttemptRunner:
+    """The runner of this process. A forked child inherits it, and redis-py opens new connections there."""
+    return AttemptRunner(app)
+
+
+def _end_children(since: float) -> None:
+    """End the processes that Python code left behind since a moment, if the attempt has this process to itself."""
+    if shutdown.is_pool_process():
+        from orchestrator.specialists import remains  # late: it brings psutil, which an enqueue does not need
+
+        remains.end_children(since)

@@ -1,0 +1,185 @@
+"""Enqueue: all of a feature becomes visible in one step, or nothing does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+
+from orchestrator.model import errors
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.task import TaskStatus
+from orchestrator.state.keys import Keys
+from orchestrator.state.store import CHUNK, STAGED_SECONDS, Store
+from tests.model import factories
+from tests.model.factories import task
+from tests.state.factories import Run, check, enqueue, read
+
+
+def keys_in(client: redis.Redis) -> set[str]:
+    return set(map(str, client.keys("*")))
+
+
+def test_an_enqueued_feature_is_there_and_nothing_of_it_runs_yet(store: Store) -> None:
+    run = enqueue(store)
+
+    progress = store.feature_summary(run.id)
+    assert (progress.status, progress.total, progress.batch, progress.in_flight) == ("planning", 5, 0, 0)
+    assert {state.phase for state in store.states(run.id)} == {"waiting"}
+    assert store.active() == store.features() == ["auth"]
+    assert [event.event for event in store.events(run.id)] == ["feature_enqueued"]
+    check(run)
+
+
+def test_what_was_enqueued_can_be_read_again(store: Store) -> None:
+    run = enqueue(store, description="With a password", tags=["security"])
+
+    assert sorted(store.tasks(run.id), key=lambda task: task.id) == list(run.plan.feature.tasks)
+    assert store.head(run.id) == {
+        "id": "auth",
+        "title": "User authentication",
+        "description": "With a password",
+        "tags": ["security"],
+    }
+    assert tuple(store.batch(run.id, 1)) == run.plan.batches[0].tasks
+    assert store.batch(run.id, 99) == []
+
+
+def test_nothing_that_was_staged_stays_and_nothing_expires(store: Store, client: redis.Redis) -> None:
+    enqueue(store, *(task(f"T{number}") for number in range(2 * CHUNK + 1)))
+
+    assert len(store.tasks("auth")) == 2 * CHUNK + 1
+    assert not [key for key in keys_in(client) if "staged" in key]
+    assert {client.ttl(key) for key in keys_in(client)} == {-1}
+
+
+def test_an_id_that_exists_is_refused_and_nothing_changes(store: Store, client: redis.Redis) -> None:
+    # Given a feature that runs
+    run = enqueue(store)
+    run.schedule()
+    before = read(run), keys_in(client)
+
+    # When another one comes with its id
+    with pytest.raises(errors.FeatureExists, match="auth"):
+        enqueue(store, task("X1"))
+
+    # Then it is as it was, and nothing of the other is stored
+    assert (read(run), keys_in(client)) == before
+
+
+def test_the_same_idempotency_key_stands_for_the_first_feature(store: Store, client: redis.Redis) -> None:
+    enqueue(store, feature_id="first", key="order-7")
+    before = keys_in(client)
+
+    again = enqueue(store, task("X1"), feature_id="second", key="order-7")
+
+    assert again.id == "first"
+    assert keys_in(client) == before
+    assert store.features() == ["first"]
+
+
+def test_an_idempotency_key_is_forgotten_after_a_week(store: Store, client: redis.Redis) -> None:
+    enqueue(store, key="order-7")
+
+    week = 7 * 86_400
+    assert week - 600 < client.ttl(store.keys.idempotency("order-7")) <= week
+
+
+def test_different_idempotency_keys_are_different_features(store: Store) -> None:
+    assert enqueue(store, feature_id="first", key="order-7").id == "first"
+    assert enqueue(store, feature_id="second", key="order-8").id == "second"
+
+
+class Overtaken:
+    """A client before whose call of a command somebody else does something, once."""
+
+    def __init__(self, client: redis.Redis, command: str, deed: Any) -> None:
+        self.client = client
+        self.command = command
+        self.deed = deed
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self.command and self.deed:
+            deed, self.deed = self.deed, None
+            deed()
+        return getattr(self.client, name)
+
+
+@pytest.mark.parametrize("moment", ["get", "exists", "pipeline", "evalsha"])
+def test_a_repetition_that_is_overtaken_by_the_first_is_a_repetition(
+    store: Store, client: redis.Redis, moment: str
+) -> None:
+    # Given two writers with one id and one key, of which the other is done at some moment of ours
+    slow: Any = Overtaken(client, moment, lambda: enqueue(store, key="order-7"))
+
+    # When ours goes on
+    run = enqueue(Store(slow, Keys("to")), key="order-7")
+
+    # Then it is told of the first, and nothing of ours is left
+    assert run.id == "auth"
+    check(run)
+    assert not [key for key in keys_in(client) if "staged" in key]
+
+
+@pytest.mark.parametrize("moment", ["exists", "pipeline", "evalsha"])
+def test_two_writers_of_one_id_do_not_mix(store: Store, client: redis.Redis, moment: str) -> None:
+    # Given two writers of one id, of which the other is done at some moment of ours
+    first: list[Run] = []
+    slow: Any = Overtaken(client, moment, lambda: first.append(enqueue(store, task("A1"), task("A2"))))
+
+    # When ours goes on, then it is refused
+    with pytest.raises(errors.FeatureExists):
+        enqueue(Store(slow, Keys("to")), task("B1"), task("B2"), task("B3", "B1"))
+
+    # And what is there is the other's alone
+    assert {state.id for state in store.states("auth")} == {"A1", "A2"}
+    assert client.hlen(first[0].keys.plan) == 2
+    check(first[0])
+    assert not [key for key in keys_in(client) if "staged" in key]
+
+
+def test_what_a_dead_writer_staged_is_invisible_and_expires(store: Store, client: redis.Redis) -> None:
+    # Given a writer that dies before its last step
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    dying: Any = Overtaken(client, "evalsha", die)
+    with pytest.raises(KeyboardInterrupt):
+        enqueue(Store(dying, Keys("to")))
+
+    # Then nobody sees anything of it
+    assert store.features() == store.active() == []
+    with pytest.raises(errors.NoSuchFeature):
+        store.feature_summary("auth")
+
+    # And all that it left goes by itself
+    left = keys_in(client)
+    assert left
+    assert all(0 < client.ttl(key) <= STAGED_SECONDS for key in left)
+
+    # And the id is free
+    check(enqueue(store))
+
+
+def test_a_server_that_forgot_its_scripts_is_given_them_again(store: Store, client: redis.Redis) -> None:
+    run = enqueue(store)
+    client.script_flush()
+    assert run.schedule() == ["T1", "T3"]
+
+    client.script_flush()
+    run.complete("T1")
+
+    assert run.status("T1") == TaskStatus.COMPLETED
+    assert run.status() == FeatureStatus.IN_DEVELOPMENT
+    check(run)
+
+
+def test_ids_that_look_like_braces_of_another_feature_do_not_meet(store: Store) -> None:
+    one = enqueue(store, factories.task("T1"), feature_id="a.b")
+    two = enqueue(store, factories.task("T1"), feature_id="a")
+    one.schedule()
+    one.complete("T1")
+
+    assert (one.status(), two.status()) == (FeatureStatus.COMPLETED, FeatureStatus.PLANNING)
+    assert store.active() == ["a"]
