@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from orchestrator.contract import VERSION
-from orchestrator.contract.shapes import ANSWERS, DECISIONS, Answer
+from orchestrator.contract.answer import Answer
+from orchestrator.contract.answers import ANSWERS, DECISIONS
 from reference import kinds
 from reference.markdown import code, head, sentence, table
 
@@ -26,7 +27,7 @@ def page() -> str:
     names = [", ".join(code(name) for name, one in ANSWERS.items() if one is shape) for shape in shapes]
     links = [f"[{shape.__name__}](#{shape.__name__.lower()})" for shape in shapes]
     rows = [
-        [name if shape.__name__ != "Decision" else _decisions(), link]
+        [name if shape.__name__ != "DecisionAnswer" else _decisions(), link]
         for name, shape, link in zip(names, shapes, links, strict=True)
     ]
     lines += table(["command", "answer"], rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.contract import catalogue
+from orchestrator.contract import error_codes
 from reference.markdown import head
 
 ABOUT = """\
@@ -26,7 +26,7 @@ what people see.
 def page() -> str:
     """docs/reference/errors.md."""
     lines = head("Error codes", ABOUT)
-    for one in catalogue.codes().codes:
+    for one in error_codes.codes().codes:
         lines += ["", f"## {one.code}", "", f"Exit code {one.exit_code}.", "", *_quoted(one.message)]
     return "\n".join(lines) + "\n"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from orchestrator.config.folder import ENV_PREFIX
-from orchestrator.config.sections import Section
+from orchestrator.config.schema.section import Section
 from orchestrator.config.settings import Settings
 from reference import kinds
 from reference.markdown import code, head, sentence, table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from orchestrator.config.sections import Signing
+from orchestrator.config.schema.servers import Signing
 
 
 def make_key(folder: Path, name: str) -> tuple[Path, Path]:

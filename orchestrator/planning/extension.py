@@ -41,7 +41,7 @@ class Shape:
         ranks: Task id → its place in the launch order of its batch.
         started: Task id → status, of the tasks that were launched, or moved on by a person.
         resolved: The tasks that hold their batch open no longer.
-        learned: Task id → seconds that a task without an estimate took before, where that is known.
+        learned: Task id → seconds that a task without an estimate took before, if that is known.
     """
 
     feature: Feature
@@ -69,11 +69,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class Growth:
-    """What is to change in the store.
+    """The changes that the store has to apply.
 
     Args:
         feature: The feature as it is then.
-        shape: What it was computed from.
+        shape: The state of the feature that it was computed from.
         unlaunched: Tasks that must not have been launched meanwhile.
         added: The new tasks.
         changed: The tasks that have new dependencies.
@@ -123,8 +123,8 @@ def grow(
 ) -> Growth:
     """Work out how a feature takes in new tasks and new dependencies.
 
-    A new task goes into the earliest batch, from the open one on, that comes after all it waits for. A task that has
-    not been launched moves to a later batch where a new dependency asks for it. What has been launched stays.
+    A new task goes into the earliest batch, from the open one on, that comes after all its dependencies. A task that
+    was not launched moves to a later batch if a new dependency requires it. A launched task stays in its batch.
 
     Parameters:
         shape: The feature as it stands.
@@ -213,7 +213,7 @@ def _by_level(work: Work, shape: Shape) -> dict[str, int]:
 
 
 def _one_by_one(work: Work, shape: Shape, numbers: Mapping[str, int]) -> dict[str, int]:
-    """One task a batch behind the open one; whoever is in the open batch already may stay."""
+    """One task a batch after the open one; tasks in the open batch may stay there."""
     placed = {
         task: number
         for task, number in numbers.items()

@@ -16,7 +16,7 @@ from orchestrator.client import watching
 from orchestrator.client.client import Client
 from orchestrator.client.handle import Handle
 from orchestrator.config.folder import FILE, FOLDER
-from orchestrator.config.sections import Recovery
+from orchestrator.config.schema.operation import Recovery
 from orchestrator.model import errors
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.progress import Progress

@@ -1,4 +1,5 @@
--- Take back what features hold that are gone, let them wait no more, and count again what is in use of each limit.
+-- Take back what features hold that are gone, let them wait no more, and count again what is in use of each
+-- limit.
 --
 -- keys: limits used
 -- args: prefix

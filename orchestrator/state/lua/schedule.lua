@@ -1,14 +1,15 @@
--- Launch what may start now: retries that are due, the next batch when the one before it is resolved, then the ready tasks,
--- in launch order, into the free slots. Last, the feature's status follows its tasks. In dataflow a task is ready when all
--- that it depends on is resolved; batches are opened all the same, for reports.
--- It depends on the stored state alone, so that any number of repetitions does no harm.
+-- Launch what may start now: retries that are due, the next batch when the one before it is resolved, then
+-- the ready tasks, in launch order, into the free slots. Last, the feature's status follows its tasks. In
+-- dataflow a task is ready when all that it depends on is resolved; batches are opened all the same, for
+-- reports. It depends on the stored state alone, so that any number of repetitions does no harm.
 --
 -- keys: delayed waits batches meta slots ready unassigned dependents dependency_updates
 -- args: feature prefix events_kept queues random
---   queues  JSON {specialist: its queue, where that is not its name}; "": another broker, the caller publishes
+--   queues  JSON {specialist: its queue, where that is not its name}; "": another broker, the caller
+--           publishes
 --   random  with which the ids of messages end
--- answer: JSON {status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …]}, wake: the features
---   that a limit lets go on, to be scheduled now; nil where there is no such feature
+-- answer: JSON {status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …]},
+--   wake: the features that a limit lets go on, to be scheduled now; nil where there is no such feature
 local meta = read_meta('status', 'cap', 'batch', 'batches', 'auto_launch', 'released', 'total', 'transitions', 'table',
   'paused', 'stops', 'strategy', 'started', 'limited', 'resourced', 'trace')
 if not meta.status then return nil end

@@ -1,11 +1,12 @@
--- Launch under limits: which ready task may be launched, and which has to wait (see semaphores.lua, wait_queue.lua).
+-- Launch under limits: which ready task may be launched, and which has to wait (see semaphores.lua,
+-- wait_queue.lua).
 --
 -- keys: limits ready
 
 local limits -- nil where the feature meets none; opened by schedule.lua
 
--- Open the limits, where there are any, or the feature still waits for one or holds one. All their functions are made here,
--- for most features meet no limit.
+-- Open the limits, where there are any, or the feature still waits for one or holds one. All their functions
+-- are made here, for most features meet no limit.
 local function open_limits(meta)
   local amounts, stored = {}, redis.call('HGETALL', limits_key)
   for place = 1, #stored, 2 do amounts[stored[place]] = stored[place + 1] end
@@ -45,8 +46,8 @@ local function open_limits(meta)
     redis.call('ZADD', classes.tasks_of(class), rank, task)
   end
 
-  -- Start (`start`: a function) into the free slots what limits allow. What waits goes first, once it may: it has waited
-  -- longest, and what it waits for is scarce.
+  -- Start (`start`: a function) into the free slots what limits allow. What waits goes first, once it may: it
+  -- has waited longest, and what it waits for is scarce.
   local function fill(free_slots, start)
     queue.drop_empty()
     for _, task in ipairs(redis.call('ZRANGEBYSCORE', ready_key, '-inf', '(0')) do

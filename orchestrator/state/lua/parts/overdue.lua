@@ -1,5 +1,6 @@
--- Notice a batch that is overdue against its estimates, under the cap. Only time counts in which it could go on: not while
--- it is paused, while persons hold up all that is left of it, while its tasks wait for limits, or while nobody looked.
+-- Notice a batch that is overdue against its estimates, under the cap. Only time counts in which it could go
+-- on: not while it is paused, while persons hold up all that is left of it, while its tasks wait for limits,
+-- or while nobody looked.
 --
 -- keys: meta counts batches slots ready delayed waiting
 

@@ -1,10 +1,10 @@
--- The limits over all features: so many units of one are held at once, or so many tokens of a rate come in a time. A task
--- takes all that it needs at once; one that lacks something holds nothing.
+-- The limits over all features: so many units of one are held at once, or so many tokens of a rate come in a
+-- time. A task takes all that it needs at once; one that lacks something holds nothing.
 --
 -- keys: released
 
--- Open the limits: `amounts` {limit: how much there is}. A class stands for all tasks of a feature that need the same:
--- "specialist,resource=units,…" (see wait_queue.lua).
+-- Open the limits: `amounts` {limit: how much there is}. A class stands for all tasks of a feature that need
+-- the same: "specialist,resource=units,…" (see wait_queue.lua).
 local function open_semaphores(amounts)
   local needs, used, rates, touched = {}, {}, {}, {}
 

@@ -1,4 +1,4 @@
-"""What people read about tasks that wait for each other, and the ways out."""
+"""The error text about tasks that wait for each other, and the ways out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator.model import errors
 from orchestrator.model.feature import Feature
 from orchestrator.model.task import Task
 from orchestrator.model.words import SHOWN, count, some
-from orchestrator.planning import graph
+from orchestrator.planning import cycle_search, graph
 
 SHOWN_CYCLES = 10
 SHOWN_CUTS = 10
@@ -29,9 +29,9 @@ def circular(feature: Feature, dependencies: graph.Graph) -> errors.CircularDepe
         dependencies: Each task id with the ids it depends on; at least one cycle is in it.
     """
     names = {task.id: _titled(task) for task in feature.tasks}
-    found = graph.cycles(dependencies)
-    cuts = graph.cuts(dependencies, found)
-    splits = graph.breakers(found)
+    found = cycle_search.cycles(dependencies)
+    cuts = cycle_search.cuts(dependencies, found)
+    splits = cycle_search.breakers(found)
     first_cut = cuts[0][0]
     order = reordered(found, first_cut)
     left = len(found) - KEPT_PATHS
@@ -65,8 +65,8 @@ def _titled(task: Task) -> str:
 
 def _how_many(found: Sequence[Sequence[str]], dependencies: graph.Graph) -> str:
     number = count(len(found), "circular dependency", "circular dependencies")
-    tangled = sum(len(inside) for knot in graph.knots(dependencies) for inside in knot.values())
-    seen = len({edge for cycle in found for edge in graph.edges_of(cycle)})
+    tangled = sum(len(inside) for knot in cycle_search.knots(dependencies) for inside in knot.values())
+    seen = len({edge for cycle in found for edge in cycle_search.edges_of(cycle)})
     return number if seen == tangled else f"at least {number}"
 
 
@@ -89,7 +89,7 @@ def cycle_text(cycle: Sequence[str], names: Mapping[str, str]) -> str:
     return " → ".join([*shown, *([f"{count(more, 'task')} more"] if more > 0 else []), cycle[0]])
 
 
-def _removals(cuts: Sequence[tuple[graph.Edge, int]], cycles: int) -> Iterator[str]:
+def _removals(cuts: Sequence[tuple[cycle_search.Edge, int]], cycles: int) -> Iterator[str]:
     for place, ((task, dependency), breaks) in enumerate(cuts[:SHOWN_CUTS]):
         start = "and remove" if place else "remove"
         share = f"{breaks} more" if place else f"{breaks} of {count(cycles, 'cycle')}"
@@ -98,7 +98,7 @@ def _removals(cuts: Sequence[tuple[graph.Edge, int]], cycles: int) -> Iterator[s
         yield f"  - and remove {len(cuts) - SHOWN_CUTS:,} more; `--json` names them all"
 
 
-def _removal_actions(cuts: Sequence[tuple[graph.Edge, int]]) -> Iterator[dict[str, Any]]:
+def _removal_actions(cuts: Sequence[tuple[cycle_search.Edge, int]]) -> Iterator[dict[str, Any]]:
     for (task, dependency), _ in cuts[:SHOWN_CYCLES]:
         on = {"type": "string", "choices": (dependency,)}
         yield {"action": "remove-dependency", "task": task, "arguments": {"depends_on": on}}
@@ -106,7 +106,7 @@ def _removal_actions(cuts: Sequence[tuple[graph.Edge, int]]) -> Iterator[dict[st
 
 def _splits(splits: Sequence[tuple[str, int]], found: Sequence[Sequence[str]]) -> Iterator[str]:
     for task, _ in splits[:SHOWN_SPLITS]:
-        edges = [edge for cycle in found if task in cycle for edge in graph.edges_of(cycle)]
+        edges = [edge for cycle in found if task in cycle for edge in cycle_search.edges_of(cycle)]
         needs = list(dict.fromkeys(end for start, end in edges if start == task))
         needed_by = list(dict.fromkeys(start for start, end in edges if end == task))
         on = count(sum(task in cycle for cycle in found), "cycle")
@@ -122,13 +122,13 @@ def _reorder(order: Sequence[str]) -> str:
     )
 
 
-def reordered(found: Sequence[Sequence[str]], cut: graph.Edge) -> list[str]:
+def reordered(found: Sequence[Sequence[str]], cut: cycle_search.Edge) -> list[str]:
     """The tasks of the first cycle with that edge, in an order that works once the edge is removed.
 
     Example:
         >>> reordered([["T2", "T5", "T7"]], cut=("T2", "T5"))
         ['T2', 'T7', 'T5']
     """
-    cycle = next(cycle for cycle in found if cut in graph.edges_of(cycle))
+    cycle = next(cycle for cycle in found if cut in cycle_search.edges_of(cycle))
     at = cycle.index(cut[1])
     return [*cycle[at:], *cycle[:at]][::-1]

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import JsonValue
 
 from orchestrator.contract import needs
-from orchestrator.contract.shapes import Action, Argument, Code, Codes, ErrorAnswer
+from orchestrator.contract.answer import Action, Argument
+from orchestrator.contract.machine_answers import Code, CodesAnswer, ErrorAnswer
 from orchestrator.model import errors
 
 USAGE = "wrong-usage"
@@ -44,18 +45,18 @@ def kinds() -> Iterator[type[errors.OrchestratorError]]:
             yield kind
 
 
-def codes() -> Codes:
-    """The catalogue of codes."""
+def codes() -> CodesAnswer:
+    """Every code, with its exit code and message."""
     found = [
         Code(code=code(kind), exit_code=kind.exit_code, message=inspect.cleandoc(kind.__doc__ or ""))
         for kind in kinds()
     ]
     usage = Code(code=USAGE, exit_code=2, message="{message}")
-    return Codes(codes=tuple(sorted([*found, usage], key=lambda one: one.code)))
+    return CodesAnswer(codes=tuple(sorted([*found, usage], key=lambda one: one.code)))
 
 
 def of(error: errors.OrchestratorError) -> ErrorAnswer:
-    """An error as an answer: what its text says is data beside it, where that is known.
+    """An error as an answer: what its text says is data beside it, if that is known.
 
     Example:
         >>> of(errors.NoSuchFeature(feature="auth")).actions[0].command
