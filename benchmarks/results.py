@@ -19,12 +19,12 @@ from benchmarks.options import BUDGET
 from benchmarks.rig import PROCESSES, Rig
 
 FOLDER = Path(__file__).parent / "results"
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parent.parent / "docs" / "explanation"
 
 PACKAGES = ("task-orchestrator", "celery", "kombu", "redis", "pydantic")
 
 BEGIN, END = "<!-- measured -->\n", "<!-- until here -->\n"
-"""Around the table in docs/benchmarks.md."""
+"""Around the table in docs/explanation/benchmarks.md."""
 
 LOADED = 0.5
 """For each processor. A load beyond this, before anything is measured, belongs to others."""
