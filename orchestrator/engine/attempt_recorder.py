@@ -16,7 +16,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.engine import watchdog
 from orchestrator.engine.attempt import Attempt, gates_task
 from orchestrator.engine.dispatcher import Dispatcher
-from orchestrator.model import errors, identifiers, lifecycle, sanitizer
+from orchestrator.model import commands, errors, identifiers, lifecycle, sanitizer
 from orchestrator.model.flows import WORKING, TaskEvent
 from orchestrator.model.outcome import Failed, Outcome
 from orchestrator.specialists import masking
@@ -57,7 +57,7 @@ class AttemptRecorder:
             self._follow_up(self._outlast(schedule, f"the launch of {feature_id}"))
         return grant
 
-    def enter_testing(self, attempt: Attempt, move: lifecycle.Move) -> None:
+    def enter_testing(self, attempt: Attempt, move: lifecycle.Transition) -> None:
         """Record that the work is done and that its gates run now."""
         proceed = functools.partial(self.store.transition_attempt, *attempt.id, move, worker=attempt.worker)
         self._outlast(proceed, f"the testing of {attempt.task.id}")
@@ -125,7 +125,7 @@ class AttemptRecorder:
         """Fail an attempt whose task cannot be read. It is not retried: a person has to look at it."""
         outcome = Failed(reason=str(error).splitlines()[0])
         # The task's own flow cannot be read, but every flow treats failed work alike.
-        move = lifecycle.move(lifecycle.GATES_FLOW, TaskEvent.WORK_FAILED, cause=outcome.cause)
+        move = lifecycle.transition(lifecycle.GATES_FLOW, TaskEvent.WORK_FAILED, cause=outcome.cause)
         finish = functools.partial(
             self.store.finish, feature_id, task_id, number, outcome, move, worker=worker
         )
@@ -168,7 +168,7 @@ class AttemptRecorder:
         if not is_latest or (known["status"] in WORKING) is not running:
             return
         flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
-        move = lifecycle.move(flow, TaskEvent.TASK_CANCELLED)
+        move = lifecycle.transition(flow, TaskEvent.TASK_CANCELLED)
         self._follow_up(self.store.transition_task(feature_id, task_id, flow, move, note, revoke=True))
 
     def is_cancelled(self, attempt: Attempt) -> bool:
@@ -226,9 +226,9 @@ class AttemptRecorder:
         )
         return again.code == "started"
 
-    def _follow_up(self, facts: lifecycle.ScheduleResult) -> None:
+    def _follow_up(self, facts: commands.ScheduleResult) -> None:
         try:
-            self.dispatcher.send(lifecycle.follow_up(facts))
+            self.dispatcher.send(commands.follow_up(facts))
         except errors.BrokerUnreachable as error:
             # The sweep publishes unstarted tasks when the broker is back.
             logger.error("%s", error)

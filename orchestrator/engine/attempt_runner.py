@@ -12,7 +12,7 @@ import redis
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
 from orchestrator import specialists
-from orchestrator.config.sections import Gate
+from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.config.settings import Settings
 from orchestrator.engine import shutdown
 from orchestrator.engine.attempt import Attempt, gates_task
@@ -171,7 +171,7 @@ class AttemptRunner:
             return outcome, status
         for stage, gates in self._gates_ahead(attempt):
             if stage == "testing" and status == TaskStatus.IN_PROGRESS and not attempt.is_feature_gates:
-                move = lifecycle.move(attempt.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE)
+                move = lifecycle.transition(attempt.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE)
                 self.recorder.enter_testing(attempt, move)
                 status = TaskStatus.TESTING
             results += specialists.gates.check(gates, stage, self._context(attempt), self.settings)

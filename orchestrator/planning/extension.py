@@ -39,8 +39,8 @@ class Shape:
         grown: How often it grew before.
         batches: Task id → number of its batch.
         ranks: Task id → its place in the launch order of its batch.
-        started: Task id → status, of the tasks that were launched, or that a person moved on.
-        resolved: The tasks that do not keep their batch open any more.
+        started: Task id → status, of the tasks that were launched, or moved on by a person.
+        resolved: The tasks that hold their batch open no longer.
         learned: Task id → seconds that a task without an estimate took before, if that is known.
     """
 
@@ -69,11 +69,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class Growth:
-    """The changes to make in the store.
+    """The changes that the store has to apply.
 
     Args:
-        feature: The feature after the growth.
-        shape: The shape that the growth was planned from.
+        feature: The feature as it is then.
+        shape: The state of the feature that it was computed from.
         unlaunched: Tasks that must not have been launched meanwhile.
         added: The new tasks.
         changed: The tasks that have new dependencies.
@@ -124,7 +124,7 @@ def grow(
     """Plan how a feature takes in new tasks and new dependencies.
 
     A new task goes into the earliest batch, from the open one on, that comes after all its dependencies. A task that
-    has not been launched moves to a later batch if a new dependency needs that. Launched tasks stay where they are.
+    was not launched moves to a later batch if a new dependency requires it. A launched task stays in its batch.
 
     Parameters:
         shape: The feature as it stands.
@@ -213,7 +213,7 @@ def _by_level(work: Work, shape: Shape) -> dict[str, int]:
 
 
 def _one_by_one(work: Work, shape: Shape, numbers: Mapping[str, int]) -> dict[str, int]:
-    """One task a batch after the open one; tasks in the open batch may stay."""
+    """One task a batch after the open one; tasks in the open batch may stay there."""
     placed = {
         task: number
         for task, number in numbers.items()

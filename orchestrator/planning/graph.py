@@ -1,21 +1,18 @@
-"""Questions to a dependency graph: order, levels, cycles, critical path, bottlenecks.
+"""Questions to a dependency graph: order, levels, critical path, bottlenecks.
 
-A graph maps each task id to the ids it depends on, all of which are keys too. No function recurses, so a line of
-100,000 tasks is no deeper than any other graph. If several answers are equally good, the order of the graph's keys
-decides, so the same graph always gives the same answer.
+A graph maps each task id to the ids it depends on, and each of these is a key too. Nothing here recurses, so a line
+of 100,000 tasks is no deeper than any other graph. Where several answers are equally good, the order of the
+graph's keys decides, so the same graph always gives the same answer.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter, defaultdict, deque
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 Graph: TypeAlias = Mapping[str, Sequence[str]]
-Edge: TypeAlias = tuple[str, str]
-"""A task, and a task it depends on."""
-Item = TypeVar("Item", bound=Hashable)
 
 EFFORT = 1_500_000
 """How many edges a search may visit if a search of all edges would take too long."""
@@ -127,7 +124,7 @@ def remaining(graph: Graph, ordered: Sequence[str], weights: Mapping[str, float]
 
 
 def critical_path(followers: Graph, left: Mapping[str, float]) -> list[str]:
-    """The heaviest path from a start to an end. A delay of any task on it delays the whole feature.
+    """The heaviest path from a start to an end: a delay of a task on it delays the whole.
 
     Parameters:
         followers: The reversed graph, from `dependents`.
@@ -202,211 +199,3 @@ def _reachable(graph: Graph, start: str) -> set[str]:
         seen |= new
         open_ends += new
     return seen
-
-
-def knots(graph: Graph) -> list[dict[str, list[str]]]:
-    """The parts of the graph, as graphs, in which every task depends on every other, directly or through others.
-
-    They are the strongly connected components of more than one task, and tasks that depend on themselves, found by
-    Kosaraju's algorithm (S. R. Kosaraju; M. Sharir, 1981) without recursion. Every task on a cycle is in a knot; a
-    graph without knots has an order.
-
-    Example:
-        >>> knots({"T1": ["T2"], "T2": ["T1"], "T3": ["T1"]})
-        [{'T1': ['T2'], 'T2': ['T1']}]
-    """
-    followers = dependents(graph)
-    owner: dict[str, str] = {}
-    for root in reversed(_by_finish(graph)):
-        if root in owner:
-            continue
-        owner[root] = root
-        open_ends = [root]
-        while open_ends:
-            for follower in followers[open_ends.pop()]:
-                if follower not in owner:
-                    owner[follower] = root
-                    open_ends.append(follower)
-    found: dict[str, dict[str, list[str]]] = {}
-    for task, dependencies in graph.items():
-        inside = [dependency for dependency in dependencies if owner[dependency] == owner[task]]
-        if inside:
-            found.setdefault(owner[task], {})[task] = inside
-    return list(found.values())
-
-
-def _by_finish(graph: Graph) -> list[str]:
-    """The tasks in the order in which a depth-first walk along the dependencies finishes them."""
-    seen: set[str] = set()
-    finished = []
-    for start in graph:
-        if start in seen:
-            continue
-        seen.add(start)
-        walk = [(start, iter(graph[start]))]
-        while walk:
-            task, rest = walk[-1]
-            step = next((dependency for dependency in rest if dependency not in seen), None)
-            if step is None:
-                finished.append(task)
-                walk.pop()
-            else:
-                seen.add(step)
-                walk.append((step, iter(graph[step])))
-    return finished
-
-
-def cycles(graph: Graph, effort: int = EFFORT) -> list[list[str]]:
-    """A few cycles that cover every edge on a cycle; each has an edge that no earlier one has.
-
-    A knot can have exponentially many cycles, and a person needs to see only some. The candidates are the shortest
-    cycle through each edge. From the shortest to the longest, a candidate is kept if it has a new edge. A large knot is
-    searched from as many of its tasks as `effort` edges allow (all of them up to about 1,000 edges), at least from one.
-
-    Returns:
-        Each cycle as its tasks along the dependencies, from the task that is first in the graph. The last task depends
-        on the first.
-
-    Example:
-        >>> cycles({"T2": ["T5"], "T5": ["T7"], "T7": ["T2"]})
-        [['T2', 'T5', 'T7']]
-    """
-    place = {task: at for at, task in enumerate(graph)}
-    tangles = knots(graph)
-    found = []
-    for knot in tangles:
-        edges = sum(map(len, knot.values()))
-        searches = max(1, effort // len(tangles) // edges)
-        candidates = sorted(_short_cycles(knot, searches), key=len)
-        covered: set[Edge] = set()
-        for cycle in candidates:
-            if not covered.issuperset(edges_of(cycle)):
-                covered.update(edges_of(cycle))
-                found.append(_from_first(cycle, place))
-    return found
-
-
-def _short_cycles(knot: Graph, searches: int) -> Iterator[list[str]]:
-    """The shortest cycle through each edge that leaves one of the first `searches` tasks."""
-    followers = dependents(knot)
-    for task in list(knot)[:searches]:
-        towards = _next_steps(followers, task)
-        for dependency in knot[task]:
-            cycle = [task]
-            while dependency != task:
-                cycle.append(dependency)
-                dependency = towards[dependency]
-            yield cycle
-
-
-def _next_steps(followers: Graph, target: str) -> dict[str, str]:
-    """For each task, its dependency on the shortest path to `target` (breadth first)."""
-    step: dict[str, str] = {}
-    line = deque([target])
-    while line:
-        task = line.popleft()
-        for follower in followers[task]:
-            if follower not in step:
-                step[follower] = task
-                line.append(follower)
-    return step
-
-
-def _from_first(cycle: list[str], place: Mapping[str, int]) -> list[str]:
-    at = cycle.index(min(cycle, key=place.__getitem__))
-    return cycle[at:] + cycle[:at]
-
-
-def edges_of(cycle: Sequence[str]) -> list[Edge]:
-    """The edges of a cycle.
-
-    Example:
-        >>> edges_of(["T2", "T5", "T7"])
-        [('T2', 'T5'), ('T5', 'T7'), ('T7', 'T2')]
-    """
-    return list(zip(cycle, [*cycle[1:], *cycle[:1]], strict=True))
-
-
-def cuts(graph: Graph, found: Sequence[list[str]], effort: int = 6 * EFFORT) -> list[tuple[Edge, int]]:
-    """Edges to remove so that no cycle is left, each with how many cycles it breaks, most first.
-
-    The smallest set is hard to find (feedback arc set, one of Karp's 21 problems, 1972), so edges are chosen greedily,
-    and cycles that remain after the first round are searched again. Of edges that break equally many cycles, the first
-    on the first cycle is chosen: there a task depends on one that is written after it, the likelier mistake.
-
-    Parameters:
-        found: The cycles of the graph, from `cycles`.
-        effort: After visiting this many edges, the rest is cut along one walk: that also breaks every cycle, but with
-            a few more edges.
-
-    Example:
-        >>> cuts({"T1": ["T2"], "T2": ["T1"]}, [["T1", "T2"]])
-        [(('T1', 'T2'), 1)]
-    """
-    chosen: list[tuple[Edge, int]] = []
-    while found:
-        chosen += breakers(map(edges_of, found))
-        removed = {edge for edge, _ in chosen}
-        graph = {
-            task: [dependency for dependency in dependencies if (task, dependency) not in removed]
-            for knot in knots(graph)
-            for task, dependencies in knot.items()
-        }
-        edges = sum(map(len, graph.values()))
-        effort -= min(EFFORT, len(graph) * edges) + edges
-        if effort < 0:
-            return chosen + [(edge, 1) for edge in _against_a_walk(graph)]
-        found = cycles(graph)
-    return chosen
-
-
-def _against_a_walk(graph: Graph) -> Iterator[Edge]:
-    """The edges that lead back to the current path of a depth-first walk. Every cycle has one."""
-    finish = {task: at for at, task in enumerate(_by_finish(graph))}
-    for task, dependencies in graph.items():
-        for dependency in dependencies:
-            if finish[dependency] >= finish[task]:
-                yield task, dependency
-
-
-def breakers(cycles: Iterable[Sequence[Item]]) -> list[tuple[Item, int]]:
-    """The item in most cycles, then the item in most of the remaining cycles, and so on, with the number of cycles.
-
-    Parameters:
-        cycles: Each as its tasks, or as its edges.
-
-    Example:
-        >>> breakers([["T1", "T2"], ["T2", "T3"], ["T4", "T5"]])
-        [('T2', 2), ('T4', 1)]
-    """
-    left = list(cycles)
-    places: dict[Item, list[tuple[int, int]]] = defaultdict(list)  # the last cycle of each item first
-    for number in range(len(left) - 1, -1, -1):
-        for at, item in enumerate(left[number]):
-            places[item].append((number, at))
-    alive = {item: len(its) for item, its in places.items()}
-    broken: set[int] = set()
-
-    def rank(item: Item) -> tuple[int, int, int]:
-        """The least rank is chosen next: the item in most remaining cycles; of equal ones, the earliest in the first."""
-        while alive[item] and places[item][-1][0] in broken:
-            places[item].pop()
-        return (-alive[item], *places[item][-1]) if alive[item] else (0, 0, 0)
-
-    # A rank only grows, so only the least of the stored ranks has to be computed again.
-    heap = [(rank(item), at, item) for at, item in enumerate(places)]
-    heapq.heapify(heap)
-    chosen: list[tuple[Item, int]] = []
-    while heap and heap[0][0][0]:
-        old, at, item = heap[0]
-        now = rank(item)
-        if now != old:
-            heapq.heapreplace(heap, (now, at, item))
-            continue
-        heapq.heappop(heap)
-        chosen.append((item, alive[item]))
-        for number in {number for number, _ in places[item]} - broken:
-            broken.add(number)
-            for other in left[number]:
-                alive[other] -= 1
-    return chosen

@@ -12,7 +12,7 @@ from orchestrator.model import errors, words
 from orchestrator.model.feature import Feature, Strategy
 from orchestrator.model.plan import Batch, Bottleneck, Plan, Schedule, SubBatch
 from orchestrator.model.task import Priority
-from orchestrator.planning import cycles, graph, simulation
+from orchestrator.planning import cycle_report, graph, simulation
 
 CAP = 5
 BOTTLENECKS = 3
@@ -26,7 +26,7 @@ def schedule(
     strategy: Strategy | None = None,
     learned: Mapping[str, float] | None = None,
 ) -> Schedule:
-    """Divide a feature into batches, each in launch order.
+    """The schedule of a feature: which tasks run when.
 
     The launch order is: high priority first, then the longest remaining path, then the order in the feature. In
     dataflow it holds over the whole feature, and the batches serve only reports. A batch wider than the cap has
@@ -56,7 +56,7 @@ def plan(
     strategy: Strategy | None = None,
     learned: Mapping[str, float] | None = None,
 ) -> Plan:
-    """Plan a feature: its batches (see `schedule`), with expected times and bottlenecks.
+    """The schedule (see `schedule`), with the times and bottlenecks that are known beforehand.
 
     Example:
         >>> login = Feature.model_validate({"title": "Login", "tasks": [{"id": "T1", "estimate": "1m"}]})
@@ -118,7 +118,7 @@ class Work:
         """A topological order; raises CircularDependency if there is none."""
         ordered = graph.order(self.depends_on, followers=self.followers)
         if len(ordered) < len(self.depends_on):
-            raise cycles.circular(self.feature, self.depends_on)
+            raise cycle_report.circular(self.feature, self.depends_on)
         return ordered
 
     @cached_property
@@ -146,7 +146,7 @@ class Work:
 
     @cached_property
     def from_before(self) -> dict[str, float]:
-        """The seconds that tasks without an estimate took before, if that is known."""
+        """The seconds that the tasks without an estimate took before, if that is known."""
         return {
             task.id: self.learned[task.id]
             for task in self.feature.tasks
@@ -160,7 +160,7 @@ class Work:
 
     @cached_property
     def preference(self) -> dict[str, tuple[int, float]]:
-        """The least value goes first: by priority, then by longest remaining path; ties keep the feature's order."""
+        """The least goes first: by priority, then the longest remaining path; ties keep the feature's order."""
         ranks = {priority: priority.rank for priority in Priority}
         medium = Priority.MEDIUM.rank  # also for a priority of a newer version
         return {
@@ -174,7 +174,7 @@ class Work:
 
     @cached_property
     def ends(self) -> dict[str, float]:
-        """When each task ends if tasks wait for no batch, in seconds from the start; earliest first."""
+        """When each task ends if there is no barrier, in seconds from the start; earliest first."""
         return simulation.ends(self.depends_on, self.followers, self.preferred, self.weights, self.cap)
 
     @property
@@ -184,7 +184,7 @@ class Work:
 
     @cached_property
     def guessed(self) -> frozenset[str]:
-        """The tasks of unknown duration: without an estimate, and never completed before."""
+        """The tasks whose duration is unknown: without an estimate, and never completed before."""
         return frozenset(
             task.id
             for task in self.feature.tasks
@@ -192,7 +192,7 @@ class Work:
         )
 
     def due(self, expected: float, tasks: Iterable[str] | None = None) -> float | None:
-        """The expected seconds if the durations of all these tasks are known (None: of all tasks); else None."""
+        """The expected seconds, if it is known how long each of the tasks (None: of all) takes; else None."""
         is_guess = self.guessed if tasks is None else not self.guessed.isdisjoint(tasks)
         return None if is_guess else expected
 

@@ -22,7 +22,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_core import from_json
 
 from orchestrator.config import private
-from orchestrator.config.sections import Limits
+from orchestrator.config.schema.limits import Limits
 from orchestrator.model import errors
 from orchestrator.model.outcome import (
     OUTCOME,

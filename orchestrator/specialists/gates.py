@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from orchestrator.config.sections import Gate, SpecialistSettings
+from orchestrator.config.schema.quality_gates import Gate
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
 from orchestrator.model.outcome import Completed, Failed, FailureCause, GateResult, Outcome
 from orchestrator.specialists import registry

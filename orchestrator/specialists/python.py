@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.config.sections import Limits
+from orchestrator.config.schema.limits import Limits
 from orchestrator.model.outcome import (
     Blocked,
     Cancelled,

@@ -14,8 +14,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, overload
 
-from orchestrator.config.sections import NAME_PATTERN, SpecialistSettings
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
+from orchestrator.config.spelling import NAME_PATTERN
 from orchestrator.model import errors
 from orchestrator.model.outcome import Failed, FailureCause, Outcome
 from orchestrator.model.task import Task

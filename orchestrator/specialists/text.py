@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic_core import from_json
 
-from orchestrator.config.sections import Limits
+from orchestrator.config.schema.limits import Limits
 from orchestrator.model.outcome import OUTCOME, Completed, Failed, FailureCause, Outcome
 from orchestrator.model.sanitizer import as_text as as_text
 

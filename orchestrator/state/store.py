@@ -13,9 +13,10 @@ from typing import Any
 import redis
 
 from orchestrator.model import errors, flows, lifecycle, sanitizer
+from orchestrator.model.commands import BatchProgress, Launch, ScheduleResult
 from orchestrator.model.feature import Feature, FeatureStatus, Strategy
 from orchestrator.model.flows import FeatureEvent, FeatureFlow, Flow
-from orchestrator.model.lifecycle import Attempts, BatchTally, Launch, Move, ScheduleResult
+from orchestrator.model.lifecycle import Attempts, Transition
 from orchestrator.model.outcome import Completed, Failed, FailureCause, Outcome
 from orchestrator.model.plan import Route, Schedule
 from orchestrator.model.progress import Tail
@@ -41,7 +42,7 @@ SCHEDULE = Call("schedule")
 DEFAULT_FLOW = FeatureFlow("default", flows.SHIPPED_FEATURE_FLOWS["default"])
 
 GROWTH_TRIES = 20
-"""How often a growth is planned again because the feature changed meanwhile."""
+"""How often a growth is worked out again because the feature went on meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +262,7 @@ class Store(StateReader):
         return found
 
     def _schedule_result(
-        self, feature_id: str, answer: str | None, finished: BatchTally | None = None
+        self, feature_id: str, answer: str | None, finished: BatchProgress | None = None
     ) -> ScheduleResult:
         if answer is None:
             raise errors.NoSuchFeature(feature=feature_id)
@@ -315,7 +316,7 @@ class Store(StateReader):
             )
 
     def transition_attempt(
-        self, feature_id: str, task_id: str, attempt: int, move: Move, *, worker: str
+        self, feature_id: str, task_id: str, attempt: int, move: Transition, *, worker: str
     ) -> str:
         """Move a running attempt to its next status: "transitioned", or why not (see transition_attempt.lua)."""
         transition = Call(
@@ -331,7 +332,7 @@ class Store(StateReader):
         task_id: str,
         attempt: int,
         outcome: Outcome,
-        move: Move,
+        move: Transition,
         *,
         worker: str = "",
         delivery: str = "",
@@ -372,7 +373,7 @@ class Store(StateReader):
         (code, status, *tally), answer = self._run_on(
             feature_id, finish, SCHEDULE, ends=True, run=self._run_safely
         )
-        finished = BatchTally(*tally) if tally and tally[1] else None
+        finished = BatchProgress(*tally) if tally and tally[1] else None
         return code, status, self._schedule_result(feature_id, answer, finished)
 
     def renew(
@@ -480,7 +481,7 @@ class Store(StateReader):
         feature_id: str,
         task_id: str,
         flow: Flow,
-        move: Move,
+        move: Transition,
         note: str = "",
         *,
         resolve: str = "never",
@@ -492,12 +493,12 @@ class Store(StateReader):
         Args:
             feature_id: The feature.
             task_id: The task.
-            flow: The task's flow, for the text of a refusal.
-            move: The requested move.
-            note: The person's reason.
-            resolve: Whether the task then counts as resolved: "resolve" (always), "if-completed" or "never".
-            revoke: Revoke a running attempt.
-            anew: Reset the count of the task's retries.
+            flow: The task's flow, for the message of a refusal.
+            move: What is asked for.
+            note: Why, in the person's words.
+            resolve: "resolve": the task counts as resolved then; "if-completed"; "never".
+            revoke: A running attempt is revoked.
+            anew: The retries of the task are counted from the beginning.
 
         Raises:
             NoSuchFeature, NoSuchTask: There is none of this id.
@@ -792,7 +793,7 @@ class Store(StateReader):
         return code, status
 
 
-def _steps(move: Move) -> str:
+def _steps(move: Transition) -> str:
     return json.dumps(move.steps)
 
 

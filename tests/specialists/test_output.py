@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from orchestrator.config.sections import Limits, SpecialistSettings
+from orchestrator.config.schema.limits import Limits
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
 from orchestrator.model.outcome import Completed, Failed, FailureCause, Outcome
 from orchestrator.specialists import Context, output, registry

@@ -1,5 +1,5 @@
--- Become the one worker that sweeps, for a while; a further call extends that. A worker takes the lead over from one of an
--- older schema, because that one does not sweep features that newer versions wrote.
+-- Become the one worker that sweeps, for a while; asking again prolongs it. A worker takes the lead from one
+-- of an older schema, which leaves alone what newer ones wrote.
 --
 -- keys: sweeper sweeper_schema minimum
 -- args: worker milliseconds known

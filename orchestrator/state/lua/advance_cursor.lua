@@ -1,4 +1,5 @@
--- Advance a notification's cursor in a feature's events, unless another worker has advanced it since it was read.
+-- Advance how far a notification has told a feature's events, unless another worker has advanced it since it
+-- was read.
 --
 -- keys: notified
 -- args: feature before after

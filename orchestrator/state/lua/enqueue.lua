@@ -2,8 +2,9 @@
 --
 -- keys: meta features active idempotency
 -- args: feature prefix idempotency_ms staged parts fields
---   idempotency_ms  how long the idempotency key is kept (0: the feature has none; its meta key is passed in its place)
---   staged          the prefix of the staged keys
+--   idempotency_ms  how long the idempotency key is kept (0: the feature has none; the key given is that of
+--                   its meta)
+--   staged          what the staged keys begin with
 --   parts           JSON [name, …] of the staged keys
 --   fields          JSON [field, value, …] of its meta
 -- answer: {code, feature}

@@ -2,9 +2,10 @@
 --
 -- keys: meta batches waiting slots ready delayed unassigned
 -- args:
--- answer: JSON {meta {field: text}, counts {status: n}, batch_counts {status: n}, resolved, batch {expected, after, due,
---   cap, total, resolved}, in_flight, launched, queued, delayed, unassigned, limited {limit: tasks that wait for it}, gates
---   ("@testing" or "@validating" if the gates of the feature stopped), now (ms)}; nil if there is no such feature
+-- answer: JSON {meta {field: text}, counts {status: n}, batch_counts {status: n}, resolved, batch {expected,
+--   after, due, cap, total, resolved}, in_flight, launched, queued, delayed, unassigned, limited {limit:
+--   tasks that wait for it}, gates ("@testing" or "@validating" where the gates of the feature stopped), now
+--   (ms)}; nil where there is no such feature
 local fields = redis.call('HGETALL', meta_key)
 if #fields == 0 then return nil end
 local meta, counts, batch_counts = {}, {}, {}

@@ -1,5 +1,5 @@
--- End an attempt: commit its outcome, free its slot, count its task under the new status. If a person has revoked the
--- attempt, only free its slot: its outcome does not count.
+-- End an attempt: commit its outcome, free its slot, count the task where it stands now. An attempt that a
+-- person revoked frees its slot, and no more: its outcome does not count.
 --
 -- keys: slots delayed outcomes plan counts
 -- args: task attempt steps outcome wait uses cause route worker delivery kept kept_ms note
@@ -8,13 +8,15 @@
 --   wait      ms before the next attempt ("": no next attempt)
 --   uses      the counter of attempts to increase, "retried" or "later" ("": none)
 --   route     the specialist that gets the task next ("": the same)
---   delivery  the delivery that started the attempt, as in start.lua ("": any)
---   kept      how many durations of the task to keep, this one included, for kept_ms (0: do not keep this one)
--- answer: {code, status, batch, and of the batch the number of tasks, resolved, blocked and failed ones}; code and status
---   alone if nothing was committed
+--   delivery  the one that began the attempt, as in start.lua ("": any)
+--   kept      how many durations of the task are kept, of which this is one (0: it is none), and for how
+--             long: kept_ms
+-- answer: {code, status, batch, its tasks, resolved, blocked, failed of them}; code and status alone where
+--   nothing was committed
 --   "finished"  committed
---   "ended"     a person has revoked the attempt: it gives back all that it held, and its task keeps its status
---   "repeated"  this attempt is committed already; nothing was changed
+--   "ended"     a person revoked the attempt before; it frees what it held, and its task stays where it
+--               stands
+--   "repeated"  this attempt was committed before; nothing was changed
 --   "stale"     a later attempt exists, or another worker ended this one; nothing was changed
 --   "refused"   the attempt was not started, or the status does not allow a step; nothing was changed
 --   "missing"   no such feature or task

@@ -1,13 +1,14 @@
--- Add tasks and dependencies to a running feature, as they were planned from its shape at an earlier moment.
+-- Take new tasks and dependencies into a feature that runs, as they were worked out from an earlier look at
+-- it.
 --
 -- keys: meta counts batches ready slots delayed plan unassigned tasks
 -- args: open grown growth
---   open    the open batch at that moment
---   grown   how often the feature had grown at that moment
---   growth  JSON {unlaunched [task, …] (assumed), added (how many tasks), tasks {task: its JSON}, specialists {new task: its
---           specialist}, moved {task: [rank, batch]}, batches {number: its JSON}, totals {number: its tasks}, ended [number,
---           …] (batches that are removed), schema (the oldest that it needs), meta {field: value}, events [[event, field,
---           value, …], …]}
+--   open    the open batch when it was worked out, and
+--   grown   how often the feature had grown then
+--   growth  JSON {unlaunched [task, …] (assumed), added (how many tasks), tasks {task: its JSON}, specialists
+--           {new task: its specialist}, moved {task: [rank, batch]}, batches {number: its JSON}, totals
+--           {number: its tasks}, ended [number, …] (batches that are no more), schema (that it needs at
+--           least), meta {field: value}, events [[event, field, value, …], …]}
 -- answer: a code
 --   "grown"    done; schedule launches the tasks that may start now
 --   "changed"  the feature has changed since, is over, or does not exist; nothing was changed
@@ -69,7 +70,8 @@ local function end_batch(number)
   for _, status in ipairs(COUNTED) do redis.call('HDEL', counts_key, number .. ':' .. status) end
 end
 
--- The gates of the feature have checked less than its whole work now: they run again at the end.
+-- The gates of the feature judged, or judge, work that is not all of it any more: they are to run again at
+-- the end.
 local function withdraw_gates(gates, state)
   stop_waiting(gates)
   redis.call('ZREM', ready_key, gates)

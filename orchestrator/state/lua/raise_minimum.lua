@@ -1,4 +1,5 @@
--- Raise the oldest schema whose workers may work under the prefix. A newer one that is in force stays.
+-- Ask for the oldest schema whose workers may work under the prefix. A newer one that was asked for before
+-- stays.
 --
 -- keys: minimum
 -- args: oldest

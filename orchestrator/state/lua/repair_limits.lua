@@ -1,4 +1,5 @@
--- Take back the units of deleted features, remove them from the queues, and count the used units of each limit again.
+-- Take back what features hold that are gone, let them wait no more, and count again what is in use of each
+-- limit.
 --
 -- keys: limits used
 -- args: prefix

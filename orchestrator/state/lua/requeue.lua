@@ -1,5 +1,5 @@
--- Take a running attempt back from a worker that shuts down. Its task is launched again at once, at the head of its queue,
--- and no loss is counted. A task that must not run twice is blocked instead, so that a person decides. A task that was
+-- Take a running attempt back from a worker that ends: its task is launched again at once, ahead of its
+-- queue, and no loss is counted. A task that must not run twice is blocked: a person is asked. One that was
 -- requeued too often fails.
 --
 -- keys: meta outcomes slots
@@ -11,7 +11,8 @@
 --   asking    JSON outcome of a task that must not run twice
 -- answer: {code, status}
 --   "requeued"  done; schedule launches it
---   "ended"     a person has revoked the attempt: it gives back all that it held, and its task keeps its status
+--   "ended"     a person revoked the attempt before: it frees what it held, and its task stays where it
+--               stands
 --   "stale"     the attempt is not held (any more), or not by this worker; nothing was changed
 local state = state_of(task)
 if not state or not is_held(task) then return {'stale', ''} end

@@ -1,15 +1,15 @@
--- Launch the tasks that may start now: take up retries that are due, open the next batch if the one before it is resolved,
--- and launch ready tasks into the free slots, in launch order. Then update the feature's status. In dataflow a task is
--- ready when all its dependencies are resolved; batches are opened too, but only for reports.
--- The result depends on the stored state alone, so running this again does no harm.
+-- Launch what may start now: retries that are due, the next batch when the one before it is resolved, then
+-- the ready tasks, in launch order, into the free slots. Last, the feature's status follows its tasks. In
+-- dataflow a task is ready when all that it depends on is resolved; batches are opened all the same, for
+-- reports. It depends on the stored state alone, so that any number of repetitions does no harm.
 --
 -- keys: delayed waits batches meta slots ready unassigned dependents dependency_updates
 -- args: feature prefix events_kept queues random
---   queues  JSON {specialist: its queue}, for queues with another name than their specialist; "": the broker is another
---           one, and the caller publishes
---   random  the end of the ids of messages
--- answer: JSON {status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …]}; wake: the
---   features to schedule now, because a limit has room for them; nil if there is no such feature
+--   queues  JSON {specialist: its queue, where that is not its name}; "": another broker, the caller
+--           publishes
+--   random  with which the ids of messages end
+-- answer: JSON {status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …]},
+--   wake: the features that a limit lets go on, to be scheduled now; nil where there is no such feature
 local meta = read_meta('status', 'cap', 'batch', 'batches', 'auto_launch', 'released', 'total', 'transitions', 'table',
   'paused', 'stops', 'strategy', 'started', 'limited', 'resourced', 'trace')
 if not meta.status then return nil end

@@ -3,10 +3,10 @@
 -- keys: meta slots tasks last_started limits
 -- args: task attempt lease_ms worker specialist delivery
 --   delivery  a name for this delivery of the message, so that it may ask twice where the answer was lost
--- answer: {code, task JSON (nil: the gates of the feature), feature head JSON, state JSON, feature status, wait in ms}; the
---   code alone where it is not started
---   "started"    the caller holds the attempt, and begins after the wait: what was launched at a rate may have stood in a
---                queue since, and starts at that rate too
+-- answer: {code, task JSON (nil: the gates of the feature), feature head JSON, state JSON, feature status,
+--   wait in ms}; the code alone where it is not started
+--   "started"    the caller holds the attempt, and begins after the wait: what was launched at a rate may
+--                have stood in a queue since, and starts at that rate too
 --   "over"       the feature is over, and this attempt was not begun
 --   "stale"      a later attempt exists, or this one has ended
 --   "misplaced"  another specialist is to do it: its message was sent on to the caller
@@ -40,8 +40,8 @@ state.status, state.started, state.worker, state.finished = begin.to, now, worke
 state.percent, state.note, state.noted, state.told, state.delivery = nil, nil, nil, nil, delivery
 save_state(task, state)
 redis.call('ZADD', slots_key, now + tonumber(lease_ms), task)
--- Not of one that was sent again: its first message may have stood in the queue all the while, and overtaken nobody. Nor of
--- one that was sent ahead of all that waits.
+-- Not of one that was sent again: its first message may have stood in the queue all the while, and overtaken
+-- nobody. Nor of one that was sent ahead of all that waits.
 if is_in_turn then redis.call('HSET', last_started_key, specialist, -held) end
 redis.call('HSETNX', meta_key, 'started', now)
 count_transition(task, state.batch, from, state.status)

@@ -2,8 +2,8 @@
 --
 -- keys: ready tasks waiting durations
 
--- Put a task before all others of its feature; if it waits for a limit, before all others of its priority. It had its turn
--- already, but its worker was lost or shut down. Ranks are positive, so a negative one comes first.
+-- Put a task before all others of its feature, and of its priority where it waits for a limit: it had its
+-- turn before, and its worker was lost or ended. Ranks are positive.
 local function make_ready_first(task)
   redis.call('ZADD', ready_key, (plan_of(task)) - 1e9, task)
 end
@@ -23,8 +23,8 @@ local function may_run_twice(task)
   return not described or cjson.decode(described).idempotent ~= false
 end
 
--- Take a token of a rate, by the algorithm GCRA (ATM Forum, "Traffic Management 4.0", 4.4.2). Redis keeps the theoretical
--- arrival time in ms: the moment at which the rate has all its tokens again. Answers the new one.
+-- Take a token of a rate by the rule GCRA (ATM Forum, "Traffic Management 4.0", 4.4.2). Redis keeps its
+-- theoretical arrival time, in ms: the moment at which all tokens are there again. Answers with the new one.
 local function take_rate_token(name, interval)
   local stored = redis.call('HGET', shared('arrival-times'), name)
   local arrival = math.max(exact, tonumber(stored or 0)) + interval
@@ -32,7 +32,8 @@ local function take_rate_token(name, interval)
   return arrival
 end
 
--- Store how often a task was completed, and its last durations, newest first (see sketch.py).
+-- Keep how long a task took: how often it was completed, and its last durations, newest first (see
+-- sketch.py).
 local function record_duration(name, milliseconds, kept, forget_after)
   local count, last = string.match(redis.call('HGET', durations_key, name) or '0 ', '^(%d+) (.*)$')
   local durations = { string.format('%d', milliseconds) }

@@ -1,4 +1,5 @@
--- In dataflow a task is ready when all its dependencies are resolved: `waits` counts those that are not.
+-- In dataflow a task is ready when all that it depends on is resolved: `waits` counts what it still waits
+-- for.
 --
 -- keys: waits slots delayed ready unassigned dependency_updates dependents
 

@@ -11,7 +11,7 @@ local function set_status(target)
   if redis.call('ZCARD', slots_key) == 0 then redis.call('SREM', active_key, feature) end
 end
 
--- The status to which an event leads from the feature's status; nil if its flow does not allow it. The flow is stored as
+-- Where an event leads from the feature's status; nil where its flow does not have it. The flow is kept as
 -- lines "event status target" (see encoding.py); before schema 4 it was JSON in the field `table`.
 local function target_of(meta, event)
   if not meta.transitions then return (cjson.decode(meta.table)[event] or {})[meta.status] end
@@ -59,7 +59,8 @@ local function stopped_gates()
   return found
 end
 
--- If the feature is in a stage ("testing" or "validating"), launch its gates, or apply their outcome.
+-- Launch the gates of a stage ("@testing" or "@validating") where the feature stands there, and take their
+-- outcome.
 local function pass_feature_gates(meta, stage, passed)
   if meta.status ~= stage then return end
   local gates = '@' .. stage
@@ -87,7 +88,8 @@ local function follow_tasks(meta)
   elseif stopped > 0 then
     apply_event(meta, 'task_stopped')
   elseif meta.paused == '1' then
-    -- The tasks of a paused feature wait for no person. When its blocker is resolved, only the pause holds it.
+    -- What waits while a feature is paused waits for nobody; where its stop is resolved, the pause is what
+    -- holds it.
     if meta.status == 'blocked' then apply_event(meta, 'feature_paused') end
   elseif is_idle() then
     apply_event(meta, 'person_awaited', awaited(meta))

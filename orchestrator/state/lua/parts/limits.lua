@@ -1,11 +1,12 @@
--- Launches under limits: decides which ready tasks start and which wait (see semaphores.lua, wait_queue.lua).
+-- Launch under limits: which ready task may be launched, and which has to wait (see semaphores.lua,
+-- wait_queue.lua).
 --
 -- keys: limits ready
 
 local limits -- opened by schedule.lua; nil if the feature meets none
 
--- Open the limits, if there are any, or if the feature still waits for one or holds one. Their functions are created only
--- here, because most features meet no limit.
+-- Open the limits, where there are any, or the feature still waits for one or holds one. All their functions
+-- are made here, for most features meet no limit.
 local function open_limits(meta)
   local amounts, stored = {}, redis.call('HGETALL', limits_key)
   for place = 1, #stored, 2 do amounts[stored[place]] = stored[place + 1] end
@@ -45,8 +46,8 @@ local function open_limits(meta)
     redis.call('ZADD', classes.tasks_of(class), rank, task)
   end
 
-  -- Fill the free slots with tasks that the limits allow (`start`: a function). Waiting tasks go first, as soon as they may:
-  -- they have waited longest, and their limits are scarce.
+  -- Start (`start`: a function) into the free slots what limits allow. What waits goes first, once it may: it
+  -- has waited longest, and what it waits for is scarce.
   local function fill(free_slots, start)
     queue.drop_empty()
     for _, task in ipairs(redis.call('ZRANGEBYSCORE', ready_key, '-inf', '(0')) do

@@ -9,13 +9,15 @@ local function is_lost(task, state, specialist, patience, queued)
   return is_silent and not (queue_names and queued[queue_of(specialist)])
 end
 
--- Answers [[task, attempt, specialist], …]: the launches that the caller must publish, if the broker is not this Redis.
+-- Answers with [[task, attempt, specialist], …] of what the caller is to publish, where the broker is another
+-- one.
 local function send_again(patience, queued, trace)
   local unpublished, ranks, launches = {}, {}, {}
   for _, task in ipairs(redis.call('ZRANGEBYSCORE', slots_key, '(' .. patience - now, '0')) do
     ranks[task], launches[#launches + 1] = plan_of(task), task
   end
-  -- The last launched first: each goes to the head of its queue, so the one that is sent last is taken first.
+  -- The last launched first: what is sent again goes ahead of its queue, so the one sent last is the next to
+  -- be taken.
   table.sort(launches, function(one, other)
     local first, second = redis.call('ZSCORE', slots_key, one), redis.call('ZSCORE', slots_key, other)
     if first ~= second then return tonumber(first) < tonumber(second) end

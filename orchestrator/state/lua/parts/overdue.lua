@@ -1,5 +1,6 @@
--- Notices a batch that takes much longer than its estimates. Time does not count while the batch cannot go on: the feature
--- is paused, all tasks left wait for a person, tasks wait for limits, or nobody sweeps.
+-- Notice a batch that is overdue against its estimates, under the cap. Only time counts in which it could go
+-- on: not while it is paused, while persons hold up all that is left of it, while its tasks wait for limits,
+-- or while nobody looked.
 --
 -- keys: meta counts batches slots ready delayed waiting
 

@@ -1,6 +1,6 @@
--- Publishes the message of a launched task if Celery's broker is this Redis, so no crash can come between a launch and its
--- message. It has the form of kombu's Redis transport (Celery message protocol 2). The messages of a batch share a group
--- id. Workers take messages from the right end of a queue.
+-- Publish the message of a launched task, where Celery's broker is this Redis: no crash can come between a
+-- launch and its message. A message is written as kombu's Redis transport writes it (Celery message protocol
+-- 2); all of a batch share a group id. Workers take from the right of a queue.
 
 -- {specialist: its queue}, for queues that have another name than their specialist; false if the broker is another one.
 local queue_names = queues ~= '' and cjson.decode(queues)
@@ -15,13 +15,13 @@ local function encode_id(id)
   return (string.gsub(id, '[^A-Za-z0-9_.-]', function(sign) return string.format('~%02X', string.byte(sign)) end))
 end
 
--- `trace`: JSON headers of the feature's trace, or nil. The id of a message ends in `random`, which nobody can guess; a
--- message that is sent again has another one.
+-- `trace`: JSON headers of the feature's trace, or nil. The id of a message ends in `random`, which nobody
+-- can guess, and in another one where it is sent again.
 local function publish_task(task, state, specialist, trace)
   local queue = queue_of(specialist)
   local messages = shared('celery:' .. queue)
-  -- If the key is not a queue, do nothing: the sweep sends the message later, as a lost one. An error here would be too
-  -- late, because the script has written already.
+  -- A key that is no queue is left alone, and the message is sent again later as one that was lost: an error
+  -- here would come after the script has written.
   local found = redis.call('TYPE', messages).ok
   if found ~= 'none' and found ~= 'list' then return end
   local id = string.format('%s:%s:%d:%s', encode_id(feature), encode_id(task), state.attempt, random)

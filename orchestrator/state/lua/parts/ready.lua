@@ -1,5 +1,5 @@
--- The tasks that are ready to be launched, by rank. A task that a worker lost or handed back comes before all others (see
--- make_ready_first).
+-- What is ready to be launched. A task is ready at its rank, in launch order; one that a worker lost or
+-- handed back is ready before all others (see make_ready_first).
 --
 -- keys: ready unassigned
 

@@ -1,9 +1,10 @@
--- The limits across features: how many units may be held at once, or how many tokens a rate gives in a time. A task takes
--- all that it needs in one step; a task that lacks something holds nothing.
+-- The limits over all features: so many units of one are held at once, or so many tokens of a rate come in a
+-- time. A task takes all that it needs at once; one that lacks something holds nothing.
 --
 -- keys: released
 
--- Open the limits: `amounts` {limit: its amount}. Tasks that need the same limits share a class (see classes.lua).
+-- Open the limits: `amounts` {limit: how much there is}. A class stands for all tasks of a feature that need
+-- the same: "specialist,resource=units,…" (see wait_queue.lua).
 local function open_semaphores(amounts)
   local needs, used, rates, touched = {}, {}, {}, {}
 

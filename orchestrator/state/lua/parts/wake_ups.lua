@@ -10,8 +10,8 @@ local function wake_for_retry(moment)
   if redis.call('ZADD', shared('due'), 'CH', moment, entry) == 1 then wake_if_first(entry) end
 end
 
--- The features at the front of changed queues that have room now. If one waits for the token of a rate, its moment goes
--- into `due`.
+-- The features at the front of the queues that have changed, where there is room for them now; where the next
+-- token of a rate is to come, its moment is kept.
 local function wake_fronts(semaphores)
   local woken = {}
 
