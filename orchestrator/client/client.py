@@ -296,7 +296,7 @@ class Client:
 
     def reset_limits(self) -> list[Limit]:
         """Set every limit as it is configured."""
-        self._wake(self.store.configure(limits.configured(self.settings), anew=True))
+        self._wake(self.store.configure(limits.configured(self.settings), reset=True))
         return self.store.limits()
 
     def _make_limits_known(self) -> None:

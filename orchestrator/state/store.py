@@ -486,7 +486,7 @@ class Store(StateReader):
         *,
         resolve: str = "never",
         revoke: bool = False,
-        anew: bool = False,
+        reset_retries: bool = False,
     ) -> ScheduleResult:
         """Change the status of a task at a person's request, and launch the tasks that may start now.
 
@@ -498,7 +498,7 @@ class Store(StateReader):
             note: Why, in the person's words.
             resolve: "resolve": the task counts as resolved then; "if-completed"; "never".
             revoke: A running attempt is revoked.
-            anew: The retries of the task are counted from the beginning.
+            reset_retries: Count the retries of the task from zero again.
 
         Raises:
             NoSuchFeature, NoSuchTask: There is none of this id.
@@ -513,7 +513,7 @@ class Store(StateReader):
                 "note": sanitizer.as_text(note),
                 "resolve": resolve,
                 "revoke": int(revoke),
-                "anew": int(anew),
+                "reset_retries": int(reset_retries),
             },
         )
         (code, status, _), answer = self._run_on(feature_id, call, SCHEDULE)
@@ -733,17 +733,17 @@ class Store(StateReader):
 
     # --- limits across features --------------------------------------------------------------------------
 
-    def configure(self, wanted: Mapping[str, str], *, anew: bool = False) -> list[str]:
+    def configure(self, wanted: Mapping[str, str], *, reset: bool = False) -> list[str]:
         """Store the configured limits. A limit that a person has set stays until its configuration changes.
 
         Args:
             wanted: All limits, as `limits.configured` gives them.
-            anew: Replace also the limits that a person has set.
+            reset: Replace also the limits that a person has set.
 
         Returns:
             The features to schedule now.
         """
-        return self._change_limits(wanted, "reset" if anew else "configure")
+        return self._change_limits(wanted, "reset" if reset else "configure")
 
     def set_limit(self, limit: str, amount: str) -> list[str]:
         """Set one limit until its configuration changes; `limits.change` gives the amount.

@@ -130,7 +130,7 @@ class Run:
     def reopen(self, task: str, event: TaskEvent = TaskEvent.RETRY_REQUESTED, note: str = "") -> list[str]:
         """A person asks for a stopped task again."""
         move = lifecycle.transition(FLOW, event)
-        return ids(self.store.transition_task(self.id, task, FLOW, move, note, anew=True))
+        return ids(self.store.transition_task(self.id, task, FLOW, move, note, reset_retries=True))
 
     def ask(self, task: str, event: TaskEvent, note: str = "", **how: Any) -> list[str]:
         """A person asks for something else."""

@@ -50,7 +50,7 @@ GOOD, BAD = Completed(), Failed(reason="broken")
 ASKED: tuple[tuple[TaskEvent, dict[str, Any]], ...] = (
     (TaskEvent.TASK_HELD, {"revoke": True}),
     (TaskEvent.TASK_CANCELLED, {"revoke": True}),
-    (TaskEvent.TASK_RESUMED, {"anew": True}),
+    (TaskEvent.TASK_RESUMED, {"reset_retries": True}),
     (TaskEvent.TASK_SKIPPED, {"resolve": "resolve"}),
 )
 """What a person may ask of a task."""

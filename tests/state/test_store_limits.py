@@ -501,7 +501,7 @@ def test_what_is_set_survives_until_it_is_configured_differently(store: Store) -
     assert amounts(store) == {"total": "9", "resource:gpu": "2"}
     store.configure({"total": "5", "resource:gpu": "3"})
     assert amounts(store) == {"total": "9", "resource:gpu": "3"}
-    store.configure({"total": "5", "resource:gpu": "3"}, anew=True)
+    store.configure({"total": "5", "resource:gpu": "3"}, reset=True)
     assert amounts(store) == {"total": "5", "resource:gpu": "3"}
     store.configure({"resource:gpu": "3"})
     assert amounts(store) == {"resource:gpu": "3"}

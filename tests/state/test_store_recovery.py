@@ -277,7 +277,7 @@ def test_a_task_that_is_handed_back_too_often_fails(store: Store) -> None:
         assert (outcome.cause, outcome.reason[:23]) == (FailureCause.WORKER_ENDS, "its workers ended 3 tim")
         check(run)
         # A person's retry begins again
-        assert run.ask("T1", TaskEvent.RETRY_REQUESTED, anew=True) == ["T1"]
+        assert run.ask("T1", TaskEvent.RETRY_REQUESTED, reset_retries=True) == ["T1"]
         run.start("T1", worker="w1")
         assert store.requeue(run.id, "T1", 4, worker="w1", most=2)[0] == "requeued"
         assert run.complete("T1") == ["T2"]
