@@ -71,7 +71,7 @@ def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = N
 
     Args:
         feature: What to plan.
-        cap: At most so many tasks at once, where the feature does not say; None: as the configuration has it.
+        cap: How many tasks may run at once, unless the feature says so; None: as configured.
         strategy: Goes before the strategy of the feature.
 
     Raises:

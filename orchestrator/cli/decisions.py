@@ -286,7 +286,7 @@ def launch(feature_id: options.FeatureId, *, asked: Asked) -> None:
 @reports()
 def cap(
     feature_id: options.FeatureId,
-    most: Annotated[int, typer.Argument(metavar="N", help="At most so many tasks at once.")],
+    most: Annotated[int, typer.Argument(metavar="N", help="How many tasks may run at once.")],
     *,
     asked: Asked,
 ) -> None:

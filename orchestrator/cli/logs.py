@@ -35,7 +35,7 @@ def logs(
     attempt: Annotated[
         int | None, typer.Option("--attempt", min=1, help="Which attempt; else the last.")
     ] = None,
-    tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only the last so many lines.")] = None,
+    tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only the last N lines.")] = None,
     follow: Annotated[
         bool,
         typer.Option("--follow", "-f", help="Go on until the attempt has ended, and wait for its start."),
@@ -121,7 +121,7 @@ class Shown:
         return fresh
 
     def rest(self) -> str:
-        """What the outcome has of the output after what was printed, where the log is on another machine."""
+        """The part of the output, from the outcome, that was not printed yet, if the log is on another machine."""
         outcome = self.client.store.outcomes(self.feature_id, [self.task_id]).get(self.task_id)
         state = self.client.store.state(self.feature_id, self.task_id)
         if self.is_here or outcome is None or _started(state) != self.number:

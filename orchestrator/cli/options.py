@@ -33,7 +33,7 @@ StrategyOption = Annotated[
 ]
 Cap = Annotated[
     int | None,
-    typer.Option("--cap", min=1, max=10_000, help="At most so many tasks at once; goes before the file."),
+    typer.Option("--cap", min=1, max=10_000, help="How many tasks may run at once; overrides the file."),
 ]
 NewId = Annotated[str | None, typer.Option("--id", help="Id of the feature; made up if it is left out.")]
 Key = Annotated[

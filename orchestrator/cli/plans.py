@@ -157,7 +157,7 @@ def _picture(
     critical: bool,
     batches: bool,
 ) -> tuple[Picture, Collection[str]]:
-    """What is asked for, and what of it is not folded."""
+    """The parts of the graph to draw, and those that are not folded."""
     if around is not None and around not in {task.id for task in feature.tasks}:
         raise errors.NoSuchTask(feature=feature.id or feature.title, task=around)
     try:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
 
 SMALL = 60
-"""A feature of at most so many tasks is read as a whole."""
+"""The largest feature whose tasks are all read."""
 
 NEIGHBOURS = 3
-"""Of a larger one the open batch is read, and how large so many batches on either side are."""
+"""In a larger feature the open batch is read, and the sizes of this many batches on either side."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
 
 LOG_LINES = 20
-"""So many of the last lines of output are shown."""
+"""How many of the last lines of output are shown."""
 
 LONGEST = 2_000
 """Characters of a description that are shown; --fields all has it whole."""

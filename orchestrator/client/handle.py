@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.dispatcher import Dispatcher
 
 AROUND = 50
-"""At most so many of the tasks that hold a task up are read."""
+"""How many of the tasks that hold up a task are read."""
 
 
 class Handle:
@@ -119,7 +119,7 @@ class Handle:
         ]
 
     def events(self, after: str = "-", block: float | None = None) -> list[Event]:
-        """The events after the one with this id, at most 1,000; `block` waits so many seconds for one."""
+        """The events after the one with this id, at most 1,000; `block`: seconds to wait for one."""
         return self.store.events(self.id, after, block)
 
     def events_gone(self) -> int:

@@ -207,7 +207,7 @@ class Settings(BaseSettings):
 
     @property
     def starts(self) -> str:
-        """What the folder's own file makes a command import or start, in a few words; "" if nothing."""
+        """The modules and programs that the folder's own file makes a command import or start; "" if none."""
         if not self._is_of_the_folder:
             return ""
         named = [f"starts {self.redis_server}"] if self.redis_server and self.is_embedded else []

@@ -79,7 +79,7 @@ class EventsAnswer(Answer):
 
     feature: str
     events: tuple[EventLine, ...] = ()
-    gone: int = Field(default=0, description="of the oldest, how many are kept no more")
+    gone: int = Field(default=0, description="how many of the oldest were deleted")
     left_out: LeftOut = Field(default_factory=dict)
     after: After = ""
 

@@ -93,7 +93,7 @@ class Maintenance(bootsteps.StartStopStep):
         self.leads = False
         self.renews_lead_at = 0.0
         self.announced: tuple[Worker, float] | None = None
-        """What this worker announced last, and until when that holds."""
+        """The last announcement of this worker, and until when it is valid."""
         self.knows_limits = False
         self.is_outdated = False
 

@@ -1,4 +1,4 @@
-"""What Celery's signals, log and events show of an attempt, and so Flower and tracing libraries.
+"""Decides what Celery's signals, log and events show of an attempt, and so Flower and tracing libraries.
 
 Signals and the log of the process that did the work get the real exception, with its traceback. Events leave that
 process, so they carry our own short text about the end of the attempt (`conceal`). The exception itself does not leave

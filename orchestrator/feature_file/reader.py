@@ -47,7 +47,7 @@ def read(path: Path, limits: Limits) -> Feature:
 
 
 def _read(path: Path, most: int) -> bytes:
-    """At most so many bytes of a file or of a pipe.
+    """Read a file or a pipe, up to `most` bytes.
 
     Raises:
         OSError: It cannot be read, or is a pipe into which nobody writes.

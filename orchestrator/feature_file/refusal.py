@@ -13,11 +13,11 @@ from orchestrator.model import errors, identifiers, words
 from orchestrator.model.feature import MOST_MISTAKES
 
 MOST_SHOWN = 100
-"""So many mistakes stand in the text of an error; its fact `lines` has more of them."""
+"""How many mistakes the text of an error has; its fact `lines` has more of them."""
 
 
 FEW_ALIKE = 3
-"""So many mistakes that say the same each have a line of the text; of more, one line stands for all."""
+"""Up to this many equal mistakes have a line each; more are joined into one line."""
 
 
 # Mistakes as text

@@ -18,7 +18,7 @@ import time
 import celery
 
 STEPS = ((signal.SIGTERM, 20.0), (signal.SIGQUIT, 10.0))
-"""Warm, then cold, each with the seconds that it has; then with all that belongs to it. As in `supervisor.stop`."""
+"""Warm, then cold, each with the seconds that it has; then with all that belongs to it. As in `processes.stop`."""
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import re
 import shlex
 
 LONGEST_SHOWN = 200
-"""A text up to so long is shown rewritten in both ways; a longer one would hide what is wrong with it."""
+"""The longest text that is shown rewritten in both ways; a longer one would hide the mistake."""
 
 _OPERATORS = re.compile(r"[|&;<>()]+")
 _GLOBS = "*?["

@@ -19,7 +19,7 @@ def parse(value: object) -> float:
         Seconds, greater than 0 and at most a year (366 days).
 
     Raises:
-        ValueError: The value is no duration; the message says what one looks like.
+        ValueError: The value is not a duration; the message shows one.
 
     Example:
         >>> parse("1h30m"), parse("250ms"), parse(45), parse("45")
@@ -38,7 +38,7 @@ def parse_estimate(value: object) -> float:
         Seconds, from 0 to a year (366 days).
 
     Raises:
-        ValueError: The value is no duration; the message says what one looks like.
+        ValueError: The value is not a duration; the message shows one.
 
     Example:
         >>> parse_estimate(0), parse_estimate("25m")

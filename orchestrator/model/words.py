@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from orchestrator.model import sanitizer
 
 SHOWN = 12
-"""So many of many names stand in a text; the others are counted."""
+"""How many names a text has; the others are counted."""
 
 
 def named(id: str, title: str) -> str:

@@ -207,7 +207,7 @@ class Notifier:
         self.asked.set()
 
     def flush(self, seconds: float) -> None:
-        """Look at once, and return when all that there was has been tried, after so many seconds at most."""
+        """Send all pending notifications now, and return when each was tried, or after `seconds`."""
         self.looked.clear()
         self.asked.set()
         self.looked.wait(seconds)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
 
 MOST_NAMED = 8
-"""An error names so many tasks, and counts the others."""
+"""How many tasks an error names; it counts the others."""
 
 DOMAINS = ("database", "frontend", "backend")
 """Tags that are suggested first if none routes: they say what a task is about, not how hard it is."""
