@@ -226,7 +226,7 @@ class Notifier:
                         "Notifications to %s will be tried again: %s: %s",
                         self.target.name,
                         type(error).__name__,
-                        refusals.said(error),
+                        refusals.describe(error),
                     )
             if was_asked:
                 self.looked.set()
