@@ -24,6 +24,11 @@ FEW_ALIKE = 3
 
 
 def refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> NoReturn:
+    """Raise the error for these mistakes, in the order of their lines.
+
+    Raises:
+        InvalidFeature: Always.
+    """
     ordered = sorted(mistakes, key=lambda mistake: mistake.line or 0)
     lines = [
         {
