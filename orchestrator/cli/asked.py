@@ -78,7 +78,7 @@ def reports(*, limit: int | None = None) -> Callable[[Callable[..., None]], Call
 
         signature = inspect.signature(command, eval_str=True)
         own = [parameter for name, parameter in signature.parameters.items() if name != "asked"]
-        typed: Any = run  # a function may have these, whatever its type says; Typer reads them
+        typed: Any = run  # functions have these attributes, which their type does not show; Typer reads them
         typed.__signature__ = signature.replace(parameters=[*own, *added])
         typed.__annotations__ = {one.name: one.annotation for one in (*own, *added)}
         return run

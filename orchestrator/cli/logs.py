@@ -99,7 +99,7 @@ class Shown:
         return self.file.is_file() and not any(path.is_symlink() for path in (self.file, self.file.parent))
 
     def opened(self) -> IO[bytes]:
-        """The log, where it is on this machine; in a shared folder somebody else may have laid a link there."""
+        """Open the log, if it is on this machine. In a shared folder another user may have put a link there."""
         with private.opened(self.file.parent, any_owner=True) as within:
             return os.fdopen(private.open_to_read(self.file, within), "rb")
 

@@ -164,7 +164,7 @@ def _picture(
         planned = make_plan(feature, configuration.load())
     except errors.CircularDependency:
         if critical or batches:
-            raise  # there is neither in a circle, and the error says where that is
+            raise  # a cycle has neither, and the error shows it
         return picture.cyclic(feature, around, depth), [around or ""]
     levels = [batch.tasks for batch in planned.batches]
     if around is not None:

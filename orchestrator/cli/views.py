@@ -19,7 +19,7 @@ from orchestrator.model.progress import Progress, TaskState, Unreadable
 from orchestrator.report import status_text
 
 TASKS_SHOWN = 40
-"""Of the open batch of a large feature, where the height of no terminal sets the limit."""
+"""Lines on the open batch of a large feature, if there is no terminal whose height sets the limit."""
 
 SIGNS: Mapping[str, tuple[str, str]] = {
     "completed": ("✓", "green"),

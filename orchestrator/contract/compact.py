@@ -79,7 +79,7 @@ def _tree(shape: type[Answer], fields: str) -> Tree:
 
 
 def _inner(shape: type[Answer], name: str) -> type[Answer]:
-    """The shape of what a field holds, alone or in a list; one without fields where it holds none."""
+    """The shape of a field's value or of its list entries; a shape without fields if it has none."""
     kinds = [shape.model_fields[name].annotation]
     while kinds:
         kind = kinds.pop()

@@ -106,7 +106,7 @@ class PruneAnswer(Answer):
 
 
 class ErrorAnswer(Answer):
-    """Of any command, where it was not done: what is wrong, with what, and what to do."""
+    """Of any command that fails: what is wrong, with what, and what to do."""
 
     code: str = Field(description="stable; see `orchestrator schema codes`")
     message: str

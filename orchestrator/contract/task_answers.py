@@ -58,7 +58,7 @@ class EventLine(Answer):
     event: str
     task: str = ""
     source: str = Field(default="", description="the status before")
-    status: str = Field(default="", description="the status after, where the event does not say it")
+    status: str = Field(default="", description="the status after, if the event does not name it")
     attempt: int = 1
     batch: int = 0
     worker: str = ""

@@ -85,7 +85,7 @@ def _sentence(alike: Sequence[Mapping[str, Any]]) -> str:
 
 
 def written_path(path: KeyPath, feature: Any = None) -> str:
-    """The path as people write it: T2.estimate, or tasks[2].estimate where the task has no usable id."""
+    """The path as people write it: T2.estimate, or tasks[2].estimate if the task has no usable id."""
     text = ""
     if len(path) > 2 and path[0] == "tasks" and path[2] != "id":
         task_id = field(_task(feature, path[1]), "id")

@@ -52,7 +52,7 @@ def parse_estimate(value: object) -> float:
 
 def _seconds(value: object) -> float:
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = float(value)  # a variable of the environment is a text, whatever it says
+        value = float(value)  # a variable of the environment is always a text
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         return sum(float(number) * UNITS[unit] for number, unit in _PART.findall(value))
     if isinstance(value, int | float) and not isinstance(value, bool):

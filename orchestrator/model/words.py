@@ -32,7 +32,7 @@ def some(names: Sequence[str], most: int = SHOWN, separator: str = ", ", of: int
 
 
 def count(number: int, noun: str, nouns: str = "") -> str:
-    """A number and its noun; `nouns` is the plural where an s is not enough.
+    """A number and its noun; `nouns` is the plural if an s is not enough.
 
     Example:
         >>> count(1, "task"), count(1200, "task"), count(2, "batch", "batches")

@@ -87,7 +87,7 @@ def grouped(routes: Mapping[str, Route]) -> list[tuple[Route, list[str]]]:
 
 
 def by_tags(tags: Iterable[str], settings: Settings) -> Route:
-    """The route of a task with these tags; with the rule "nobody" where none matches and the fallback is ask_user.
+    """The route of a task with these tags; with the rule "nobody" if none matches and the fallback is ask_user.
 
     Raises:
         BadTags: These cannot be tags.

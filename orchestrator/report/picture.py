@@ -79,7 +79,7 @@ class Picture:
         marked: Those of the arrows that are drawn in red.
         notes: What a person should know of it, such as what is folded.
         centre: The box that it is about, if it is about one.
-        states: How many tasks have which status; empty where that is not known.
+        states: How many tasks have each status; empty if that is not known.
     """
 
     title: str

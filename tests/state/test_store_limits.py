@@ -24,7 +24,7 @@ BUILDER = "specialist:builder"
 
 @dataclass
 class Cluster:
-    """Features on one store, and whoever follows up what its scripts answer."""
+    """Features on one store, with the caller that follows up the answers of its scripts."""
 
     store: Store
     launches: list[tuple[str, str]] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Cluster:
         return run
 
     def take(self, facts: ScheduleResult) -> None:
-        """Note what was launched, and wake whoever is to be woken."""
+        """Note the launched tasks, and schedule the features to wake."""
         self.launches += [(facts.feature, launch.task) for launch in facts.launched]
         self.follow(
             [command.feature for command in follow_up(facts) if isinstance(command, commands.ScheduleFeature)]

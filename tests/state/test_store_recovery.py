@@ -401,6 +401,6 @@ def test_each_message_of_an_attempt_has_an_id_of_its_own(client: redis.Redis) ->
         run.start("T1")
         store.requeue(run.id, "T1", 1, worker="w1")
         take()
-    # Then whoever has revoked one of its messages has revoked none of the others, and could not have guessed their ids
+    # Then a revocation of one of its messages revokes no other, and nobody could have guessed their ids
     assert [identifiers.attempt_named(id) for id in sent] == [("auth", "T1", number) for number in (1, 1, 2)]
     assert len({id.rpartition(":")[2] for id in sent}) == 3
