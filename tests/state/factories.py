@@ -1,4 +1,4 @@
-"""An enqueued feature, and the verbs that move it: so that a story names only what it is about."""
+"""An enqueued feature with methods that move it on, so that a test names only its subject."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def enqueue(
 
 
 def launched(store: Store, *tasks: Any, **given: Any) -> Run:
-    """As `enqueue`, with what may start launched."""
+    """As `enqueue`, and launch the tasks that may start."""
     run = enqueue(store, *tasks, **given)
     run.schedule()
     return run
 
 
 def as_of_schema_3(run: Run) -> Run:
-    """Write a feature, of which nothing has run yet, as the version before wrote it."""
+    """Rewrite a feature that has not run yet into the form of schema 3."""
     client: Any = run.store.client
     transitions = encoding.parse_transitions(client.hget(run.keys.meta, "transitions"))
     client.hdel(run.keys.meta, "transitions")
@@ -71,7 +71,7 @@ def as_of_schema_3(run: Run) -> Run:
 
 @dataclass
 class Run:
-    """A stored feature, and what can be done with it."""
+    """A stored feature, with methods for everything that can happen to it."""
 
     store: Store
     id: str
@@ -79,7 +79,7 @@ class Run:
     losses: int = 1
 
     def schedule(self) -> list[str]:
-        """Launch what may start; the ids of what was launched, in order."""
+        """Launch the tasks that may start; their ids, in order."""
         return ids(self.store.schedule(self.id))
 
     def attempt(self, task: str) -> int:
@@ -122,7 +122,7 @@ class Run:
         return found
 
     def end(self, task: str, outcome: Outcome | None = None, **given: Any) -> ScheduleResult:
-        """Finish a started task; what was scheduled."""
+        """Finish a started task; the schedule result."""
         code, _, facts = self.finish(task, outcome, **given)
         assert code == "finished"
         return facts
@@ -186,7 +186,7 @@ class Run:
 
 
 def ids(facts: ScheduleResult) -> list[str]:
-    """The ids of what was launched."""
+    """The ids of the launched tasks."""
     return [launch.task for launch in facts.launched]
 
 
@@ -249,7 +249,7 @@ def _resolved(raw: Raw, task: str) -> bool:
 
 
 def _check_places(run: Run, raw: Raw) -> None:
-    """A task waits in one place at most, and only a task that is not over waits anywhere."""
+    """A task waits in at most one place, and a task that is over waits in none."""
     assert len(raw.slots) <= run.plan.cap, "more in flight than the cap allows"
     places = Counter([*raw.ready, *raw.limited, *raw.slots, *raw.delayed, *raw.unassigned])
     assert all(count == 1 for count in places.values()), f"in two places: {places}"
@@ -277,7 +277,7 @@ def _check_places(run: Run, raw: Raw) -> None:
 
 
 def _check_counts(run: Run, raw: Raw) -> None:
-    """The counters say what the states say, of the feature and of each batch."""
+    """The counters of the feature and of each batch agree with the states."""
     truth: Counter[str] = Counter()
     for batch in run.plan.batches:
         truth[f"{batch.number}:total"] = len(batch.tasks)
@@ -325,7 +325,7 @@ def _check_feature(run: Run, raw: Raw) -> None:
 
 
 def _check_progress(run: Run, raw: Raw) -> None:
-    """What is shown is what is stored."""
+    """The reported progress agrees with the stored state."""
     progress = run.store.feature_summary(run.id)
     states = run.store.states(run.id)
     assert [state.id for state in states] == [task for batch in run.plan.batches for task in batch.tasks]
@@ -342,7 +342,7 @@ def _check_progress(run: Run, raw: Raw) -> None:
 
 
 def check_limits(store: Store, runs: Sequence[Run]) -> None:
-    """What is in use is what is held, and what is held is what is in flight; nobody waits for what is free."""
+    """The used units are those held, by tasks in flight; and no task waits for a free unit."""
     client: Any = store.client
     amounts = client.hgetall(store.keys.limits)
     held = {limit: client.hgetall(store.keys.holders(limit)) for limit in amounts}

@@ -1,9 +1,9 @@
-"""Every interleaving of what can happen to a small feature, explored over the real scripts.
+"""Explores every interleaving of the events in the life of a small feature, with the real scripts.
 
-Two workers, a broker that may repeat each message and may lose it, and a sweep. In each state that was reached, all
-that can happen next is tried: a message is delivered (for the first time or again), an attempt ends (well, or badly), a
+There are two workers, a broker that may repeat or lose each message, and a sweep. In each reached state, every possible
+next step is tried: a message is delivered (for the first time or again), an attempt ends (well or badly), a
 worker crashes, a lease ends although its holder lives, a retry is due, the sweep looks, and a person holds, cancels,
-skips or resumes a task, as often as that is wanted. Whatever launches tasks may
+skips or resumes a task (as often as `--requests` allows). Each step that launches tasks may
 crash before it publishes them. States are compared without their times, so that there are finitely many.
 
     python -m tests.state.interleavings --losses 1 --retries 1 --requests 0
@@ -42,7 +42,7 @@ from tests.state.factories import FLOW, LEASE, Run, check, enqueue
 
 WORKERS = 2
 ALL_AT_ONCE = -1.0
-"""A patience at which the sweep takes every launch that has not started for lost."""
+"""A patience with which the sweep treats every launch that has not started as lost."""
 FAR = 4e12
 """In ms: no exploration takes so long."""
 GOOD, BAD = Completed(), Failed(reason="broken")
@@ -53,7 +53,7 @@ ASKED: tuple[tuple[TaskEvent, dict[str, Any]], ...] = (
     (TaskEvent.TASK_RESUMED, {"reset_retries": True}),
     (TaskEvent.TASK_SKIPPED, {"resolve": "resolve"}),
 )
-"""What a person may ask of a task."""
+"""The requests of a person for a task."""
 
 HASHES = ("meta", "counts", "states", "waits", "dependents")
 CHANGING = (*HASHES, "ready", "slots", "delayed", "unassigned", "dependency_updates")
@@ -69,19 +69,19 @@ TIMES = {
     "sent",
     "worker",
 }
-"""What differs between two states that are the same."""
+"""Fields that may differ between two equal states."""
 
 Message = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class World:
-    """A state: what Redis holds, which messages there have been, and what the workers believe to run."""
+    """A state: the data in Redis, the messages so far, and the attempts that the workers believe to run."""
 
     stored: Mapping[str, Any]
     messages: frozenset[Message] = frozenset()
     held: tuple[tuple[str, int, int], ...] = ()
-    """(task, attempt, retries used before it), one for each worker that is busy."""
+    """(task, attempt, retries used before it) of each busy worker."""
     done: frozenset[str] = frozenset()
     """Tasks whose completion was committed."""
     lapsed: frozenset[Message] = frozenset()
@@ -336,7 +336,7 @@ class Explorer:
 
 
 def _ahead(moment: float) -> float:
-    """A moment that has not come, however long the exploration took since; or one that was made to come."""
+    """A moment that is still to come, however long the exploration takes; or one that was made to be past."""
     return FAR if moment > 1 else moment
 
 
@@ -346,7 +346,7 @@ def _lease(end: float) -> float:
 
 
 def _published(what: str, world: World, launches: tuple[Launch, ...]) -> Iterator[tuple[str, World]]:
-    """The launches are published; or what was to publish them crashes before."""
+    """The launches are published, or their publisher crashes before."""
     yield (
         what,
         replace(world, messages=world.messages | {(launch.task, launch.attempt) for launch in launches}),

@@ -1,4 +1,4 @@
-"""How the stateful tests of the store are played: on the fake, or on a Redis that is given."""
+"""Runs the stateful tests of the store, on the fake or on a given Redis."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 
 class Redis:
-    """Where a machine's next run is stored."""
+    """The Redis for the next run of a machine."""
 
     client: Any = None
 
     @classmethod
     def empty(cls) -> Any:
-        """It, with nothing in it; a new fake where none is given."""
+        """The Redis, emptied; a new fake if none is given."""
         client = cls.client or fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
         client.flushall()
         return client
 
 
 def play(machine: type[RuleBasedStateMachine], client: Any, *, examples: int, steps: int) -> None:
-    """Play a machine so many times, each of at most so many steps; without a client, on fakes."""
+    """Run a machine `examples` times with at most `steps` steps each; without a client, on fakes."""
     Redis.client = client
     try:
         run_state_machine_as_test(
