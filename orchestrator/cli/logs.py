@@ -1,4 +1,4 @@
-"""logs: what a task's attempt has put out, from this machine's file or from Redis."""
+"""logs: the output of a task's attempt, from this machine's file or from Redis."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
 
 LOOK_SECONDS = 0.5
-"""Between two looks for more output."""
+"""Seconds between two looks for more output."""
 
 REMEMBERED = 8_192
-"""Characters of what was printed that are looked for in the tail of the outcome."""
+"""Characters of the printed output that are searched in the tail of the outcome."""
 
 
 def logs(
@@ -82,11 +82,11 @@ class Shown:
     task_id: str
     number: int
     end: int = 0
-    """Bytes of the log that were looked at."""
+    """Bytes of the log that were read."""
     last: str = field(default="", repr=False)
-    """The end of what was printed, as text."""
+    """The end of the printed output, as text."""
     begun: bytes = b""
-    """A line that is not whole yet."""
+    """An incomplete line."""
 
     def __post_init__(self) -> None:
         from orchestrator.state.tails import log_file
@@ -129,7 +129,7 @@ class Shown:
         return after(self.last, outcome.tail)
 
     def write(self, found: bytes, *, is_all: bool = False) -> None:
-        """Print it: as it is into a pipe, on a terminal line by line, without what would act on it."""
+        """Print it: unchanged into a pipe; on a terminal line by line, without control characters."""
         self.last = as_text(self.last + found[-REMEMBERED:].decode("utf-8", "replace"), REMEMBERED)
         if not sys.stdout.isatty():
             sys.stdout.buffer.write(found)

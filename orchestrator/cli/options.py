@@ -29,7 +29,7 @@ MaybeFeature = Annotated[
 ]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such as T3.", callback=normal_id)]
 StrategyOption = Annotated[
-    Strategy | None, typer.Option("--strategy", help="Goes before the strategy of the file.")
+    Strategy | None, typer.Option("--strategy", help="Overrides the strategy of the file.")
 ]
 Cap = Annotated[
     int | None,

@@ -69,9 +69,9 @@ def make_plan(feature: Feature, settings: Settings) -> Plan:
 
 
 def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) -> dict[str, float]:
-    """How long tasks without an estimate took before; Redis is asked only if it may know of some.
+    """How long tasks without an estimate took before. Redis is asked only if it may know of any.
 
-    A private Redis that was never started knows of none, and is not started.
+    A private Redis that was never started knows none, so it is not started.
     """
     may_know = not settings.is_embedded or (settings.folder / "redis").exists()
     if not may_know or all(task.estimate is not None for task in feature.tasks):

@@ -1,4 +1,4 @@
-"""Where a feature stands at one moment, as much of it as is to be shown."""
+"""The state of a feature at one moment, limited to the parts to show."""
 
 from __future__ import annotations
 
@@ -103,5 +103,5 @@ class Reader:
 
 
 def gate_outcomes(client: Client, progress: Progress) -> dict[str, Outcome]:
-    """How the gates of the feature ended, as of "@testing", where they may have run."""
+    """The outcomes of the feature's gates, by name such as "@testing", if they may have run."""
     return client.store.gate_outcomes(progress.id) if progress.is_at_gates else {}

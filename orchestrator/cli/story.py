@@ -41,7 +41,7 @@ def events(
     after: Annotated[str, typer.Option("--after", metavar="CURSOR", help="Only those after this one.")] = "",
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=1, help=f"At most so many, as a rule {SHOWN}; the rest is counted."),
+        typer.Option("--limit", min=1, help=f"The most events; without it {SHOWN}. The rest is counted."),
     ] = None,
     *,
     asked: Asked,

@@ -28,7 +28,7 @@ LOG_LINES = 20
 """How many of the last lines of output are shown."""
 
 LONGEST = 2_000
-"""Characters of a description that are shown; --fields all has it whole."""
+"""Characters of a description that are shown; `--fields all` has all of it."""
 
 
 class Part(StrEnum):

@@ -1,4 +1,4 @@
-"""Values → what rich renders. Nothing here reads anything."""
+"""Turns values into texts and tables for rich. Reads nothing itself."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def _heading(snapshot: Snapshot, number: int) -> Text:
 
 
 def _open_batch(snapshot: Snapshot, now: float, width: int, room: int) -> list[Text]:
-    """The open batch with what fits of its tasks, between a few lines on the batches before and after it."""
+    """The open batch with the tasks that fit, between a few lines on the batches before and after it."""
     number, batches = max(1, snapshot.progress.batch), snapshot.progress.batches
     each = min(3, max(0, (room - 4) // 2))
     before = _earlier(snapshot, number, each)
