@@ -24,6 +24,7 @@ FEW_ALIKE = 3
 
 
 def refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> NoReturn:
+    """Raise `InvalidFeature` with all mistakes, in the order of their lines."""
     ordered = sorted(mistakes, key=lambda mistake: mistake.line or 0)
     lines = [
         {

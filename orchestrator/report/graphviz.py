@@ -52,6 +52,7 @@ def dot(found: Picture) -> str:
 
 
 def shorten(text: str) -> str:
+    """Cut a label at its longest length."""
     return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1].rstrip() + "…"
 
 
