@@ -6,7 +6,7 @@ from orchestrator.report.colours import COLOURS, MARKED, PLAIN
 from orchestrator.report.picture import Box, Picture
 
 LONGEST_LABEL = 80
-"""So many characters of a title stand in a box that other programs draw."""
+"""How many characters of a title a box has that other programs draw."""
 
 
 def dot(found: Picture) -> str:
