@@ -39,6 +39,13 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+class Take(Section):
+    """How long a process of a worker goes on by itself, before Celery gives it a message again."""
+
+    seconds: Seconds = Field(default=1.0, description="it takes no more after this time")
+    count: Whole = Field(default=100, ge=1, description="it takes no more after so many tasks")
+
+
 class Parallelism(Section):
     """How much runs at once."""
 
@@ -47,6 +54,10 @@ class Parallelism(Section):
     )
     max_parallel_total: Whole | None = Field(
         default=None, ge=1, le=MOST, description="tasks of all features together that run at the same time"
+    )
+    take: Take | Literal[False] = Field(
+        default=Take(),
+        description="a process takes its next task in the step that commits the last; false: Celery brings each",
     )
     auto_launch: bool = Field(default=True, description="a completed task starts what was waiting for it")
     respect_dependencies: bool = Field(

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 else:
     PlainTask = CeleryTask  # Celery 5.6 knows no type arguments when it runs
 
+LONGEST = 500
+"""Characters of a text that leaves the process."""
+
 _einfo: Any = einfo  # billiard's stubs leave out the names used here
 
 
@@ -155,10 +158,10 @@ def conceal(exception_info: Any, shown: str | None) -> None:
         shown: The text to show instead; None: the name of its class.
     """
     original = _unwrapped(exception_info.exception)
-    text = shown or type(original).__name__
+    text = (shown or type(original).__name__)[:LONGEST]
     error: Exception
-    if isinstance(original, CanvasStopped):
-        error = CanvasStopped(text, original.status)
+    if isinstance(original, _Stopped):
+        error = type(original)(text, original.status)
     elif isinstance(original, exceptions.Retry):
         error = exceptions.Retry(text, TaskFailed(text), original.when)
     else:
@@ -176,8 +179,13 @@ class Request(request.Request):
 
     task: Any  # Celery's stubs leave this out
 
+    moment: float | None = None
+    """When the event that is sent now happened; None: now."""
+
     def send_event(self, type: str, **fields: Any) -> None:
         """Send an event to Flower and other monitors."""
+        if self.moment is not None:
+            fields["timestamp"] = self.moment
         if type == "task-succeeded" and not self.task.shows_result:
             fields["result"] = "completed"
         super().send_event(type, **fields)
