@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 SEED ?=
 MINUTES ?= 2
 
-.PHONY: help run test bounds check audit wheel format schemas bench chaos fuzz clean
+.PHONY: help run test nightly bounds check audit wheel format schemas scripts bench chaos fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ run: $(READY)  ## run examples/self_check.yaml, a real feature, through real wor
 
 test: $(READY)  ## run all the tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+nightly: $(READY)  ## run what takes long: the store on each Redis and on fakeredis, all interleavings, chaos, fuzz (MINUTES=10)
+	EVERYWHERE=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/state tests/notify tests/local tests/client
+	$(BIN)/python -m tests.state.interleavings
+	$(MAKE) chaos fuzz
 
 bounds: $(READY)  ## run the tests marked so with the lowest versions allowed and the newest, on each Python here
 	$(BIN)/python -m tests.bounds
@@ -53,6 +58,9 @@ format: $(READY)  ## let ruff mend what it can
 
 schemas: $(READY)  ## write docs/schemas.json, the schemas of what commands answer with --json
 	$(BIN)/orchestrator schema all > docs/schemas.json
+
+scripts: $(READY)  ## write docs/scripts.md, what each Lua script takes, reads, writes and answers
+	$(BIN)/python -m tests.state.script_table > docs/scripts.md
 
 bench: $(READY)  ## measure it beside plain Celery; writes benchmarks/results (see docs/benchmarks.md)
 	$(BIN)/python -m benchmarks

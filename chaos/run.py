@@ -203,7 +203,7 @@ def _left(cluster: Cluster) -> tuple[str, ...]:
     keys = store.keys
     of_no_feature = {
         keys.sweeper,
-        keys.taken,
+        keys.last_started,
         keys.swept,
         keys.refused,
         keys.limits,
@@ -233,7 +233,7 @@ def _story(client: Client, feature: Feature) -> Story | None:
     feature_id, settings, store = str(feature.id), client.settings, client.store
     keys = store.keys.feature(feature_id)
     try:
-        progress = store.progress(feature_id)
+        progress = store.feature_summary(feature_id)
     except errors.NoSuchFeature:
         return None
     schedule = planner.schedule(feature, settings.parallelism.max_parallel_tasks)

@@ -1,4 +1,4 @@
-"""A store on a fake Redis; the Redis servers of this machine; and Hypothesis as a slow machine needs it."""
+"""A store on a fake Redis, the Redis servers of this machine, and the settings of Hypothesis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import redis
 from hypothesis import HealthCheck, settings
 
 from orchestrator.model.words import count
-from orchestrator.state import connections
+from orchestrator.state import connections, redis_binary
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
 from tests.redis_server import client_of, find_binaries, name_of, serve
@@ -61,12 +61,18 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         yield Servers(tmp_path_factory, stack)
 
 
-@pytest.fixture(
-    params=[FAKE, *(pytest.param(binary, marks=pytest.mark.real) for binary in find_binaries())],
-    ids=lambda binary: binary if binary == FAKE else name_of(binary),
-)
+def stores() -> list[str]:
+    """The Redis servers on which the store's contract runs: the newest, or with EVERYWHERE=1 the fake and all others.
+
+    A machine without a server has the fake.
+    """
+    binaries = sorted(find_binaries(), key=redis_binary.version_of)
+    return [FAKE, *binaries] if os.environ.get("EVERYWHERE") else binaries[-1:] or [FAKE]
+
+
+@pytest.fixture(params=stores(), ids=lambda binary: binary if binary == FAKE else name_of(binary))
 def client(request: pytest.FixtureRequest, servers: Servers) -> Iterator[redis.Redis]:
-    """An empty Redis that answers in text: the fake, then each server of this machine."""
+    """An empty Redis that answers in text."""
     if request.param == FAKE:
         yield fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
         return

@@ -124,7 +124,7 @@ def stored_state(random_: random.Random) -> Callable[[], object]:
         feature = factories.FEATURE_ID
         reads: tuple[Callable[[], object], ...] = (
             store.features, store.active, store.limits, lambda: store.overview([feature]),
-            lambda: store.progress(feature),
+            lambda: store.feature_summary(feature),
             lambda: store.head(feature), lambda: store.content(feature), lambda: store.batch(feature, 1),
             lambda: store.task(feature, "T1"), lambda: store.tasks(feature), lambda: store.shape(feature),
             lambda: store.states(feature), lambda: store.state(feature, "T1"), lambda: store.attempt(feature, "T1"),

@@ -31,7 +31,7 @@ def message(
     content_type: Any = "application/json",
     content_encoding: Any = "utf-8",
 ) -> dict[str, Any]:
-    """A message as `cascade.lua` writes it, but for what is given.
+    """A message as `schedule.lua` writes it, but for what is given.
 
     Example:
         message(["auth", "T1", -1])

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.state import scripts
+
 HOUSE = Path(__file__).parent.parent
 PURE = (
     "model", "planning", "contract", "report", "config/urls", "config/spelling", "config/agent_mapping", "notify/rules",
@@ -94,37 +96,52 @@ def test_an_import_loads_neither_celery_nor_redis(statement: str) -> None:
     assert loaded.stdout.split() == []
 
 
-SCRIPTS = sorted((HOUSE / "orchestrator" / "state" / "lua").glob("*.lua"))
+LUA = HOUSE / "orchestrator" / "state" / "lua"
+SCRIPTS = [name for name in scripts.sources() if not name.startswith("parts/")]
+WHOLE = sorted(LUA.rglob("*.lua"))
 
 
-def header(script: Path) -> list[str]:
-    lines = script.read_text("utf-8").splitlines()
-    end = next(place for place, line in enumerate(lines) if not line.startswith("--"))
-    return [line.removeprefix("--").strip() for line in lines[:end]]
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_states_its_contract(script: str) -> None:
+    source = scripts.sources()[script]
+    told = scripts.header(source)
+    assert told.purpose
+    assert any(told.answer)
+    body = source.split("\n", told.lines)[-1]
+    assert {name for name in told.args if name not in scripts.names(body)} <= {"feature", *scripts.COMMON}
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_a_script_states_its_contract(script: Path) -> None:
-    lines = header(script)
-    assert lines[0], "what it does"
-    for word in ("KEYS", "ARGV", "Output"):
-        assert any(line.startswith(word) for line in lines), word
+@pytest.mark.parametrize("name", scripts.sources())
+def test_a_script_names_the_keys_that_it_uses_itself(name: str) -> None:
+    source = scripts.sources()[name]
+    assert set(scripts.header(source).keys) == set(scripts.keys_in(source))
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_a_script_names_every_code_it_returns(script: Path) -> None:
-    text = script.read_text("utf-8")
-    body = text.split("\n", len(header(script)))[-1]
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_names_every_code_that_it_answers(script: str) -> None:
+    source = scripts.sources()[script]
+    told = scripts.header(source)
+    body = source.split("\n", told.lines)[-1]
     returned = {
         part.split("'")[1] for part in body.split("return")[1:] if part.strip().startswith(("{'", "'"))
     }
-    told = "\n".join(header(script))
-    assert not {code for code in returned if f'"{code}"' not in told}
+    assert not {code for code in returned if f'"{code}"' not in "\n".join(told.answer)}
+
+
+def test_a_part_of_two_scripts_goes_by_one_name() -> None:
+    parts = [source for name, source in scripts.sources().items() if name.startswith("parts/")]
+    defined = re.findall(r"^local (?:function )?(\w+)", "\n".join(parts), flags=re.M)
+    assert len(defined) == len(set(defined))
+
+
+@pytest.mark.parametrize("file", WHOLE, ids=lambda file: file.stem)
+def test_a_script_is_short(file: Path) -> None:
+    assert len(file.read_text("utf-8").splitlines()) <= 150
 
 
 def test_events_are_written_in_one_place() -> None:
     # What is trimmed is counted there, too
-    assert [script.name for script in SCRIPTS if "'XADD'" in script.read_text("utf-8")] == ["tell.lua"]
+    assert [file.name for file in WHOLE if "'XADD'" in file.read_text("utf-8")] == ["prelude.lua"]
 
 
 def undocumented(body: list[ast.stmt], place: str) -> Iterator[str]:

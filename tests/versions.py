@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-BEFORE = "9337a78016c760de6717d1f32ee6a8225cfc2f91"
-"""The last commit of schema 1, which knew nothing of schemas."""
+BEFORE = "b0c05865bfa566a994e0352b87e77ea1e72c8b34"
+"""The last commit of schema 3."""
 
 NEXT = """
 from orchestrator.state import schema
 
 schema.VERSION += 1
-schema.PLAIN = schema.VERSION
 
 from orchestrator.celery import app
 from orchestrator.cli import main

@@ -140,7 +140,7 @@ class Client:
         )
         code, feature_id = tracing.publish_enqueue(self.app, feature_id, lambda trace: store(trace=trace))
         if code == "enqueued":
-            self.dispatcher.send(lifecycle.follow_up(self.store.cascade(feature_id)))
+            self.dispatcher.send(lifecycle.follow_up(self.store.schedule(feature_id)))
         else:
             self._check_repetition(str(idempotency_key), feature, content, feature_id)
         return self._handle(feature_id, repeated=code == "repeated")
@@ -189,7 +189,7 @@ class Client:
         Raises:
             NoSuchFeature: There is none of this id.
         """
-        self.store.progress(feature_id)
+        self.store.feature_summary(feature_id)
         return self._handle(feature_id)
 
     def features(self, newest: int = 50) -> list[Progress]:
@@ -218,7 +218,7 @@ class Client:
             StillRuns: An attempt of it has not ended yet.
         """
         found = folders.removable(self.settings, self.store, feature_id)
-        code, status = self.store.forget(feature_id)
+        code, status = self.store.delete_feature(feature_id)
         match code:
             case "missing":
                 raise errors.NoSuchFeature(feature=feature_id)

@@ -12,7 +12,7 @@ from orchestrator.feature_file import reader
 from orchestrator.model import errors, identifiers, lifecycle
 from orchestrator.model.feature import Feature
 from orchestrator.model.flows import Flow, TaskEvent
-from orchestrator.model.lifecycle import Facts
+from orchestrator.model.lifecycle import ScheduleResult
 from orchestrator.model.plan import Route
 from orchestrator.model.task import Task
 from orchestrator.planning import extension, routing
@@ -32,7 +32,7 @@ class Decisions:
         """Move a task, or the gates of the feature, by events of its flow; options as of `Store.move`."""
         flow = self._flow(task_id)
         move = lifecycle.move(flow, *events)
-        self._follow_up(self.store.move(self.feature_id, task_id, flow, move, note, **options))
+        self._follow_up(self.store.transition_task(self.feature_id, task_id, flow, move, note, **options))
 
     def _flow(self, task_id: str) -> Flow:
         if identifiers.is_gates(task_id):
@@ -60,7 +60,9 @@ class Decisions:
             if not any(self.settings.task_gates(stage, task.tags) for stage in stages):
                 events += lifecycle.path_to_rest(flow, "testing")
         move = lifecycle.at_once(flow, "in-review", *events)
-        self._follow_up(self.store.move(self.feature_id, task_id, flow, move, note, resolve="if-completed"))
+        self._follow_up(
+            self.store.transition_task(self.feature_id, task_id, flow, move, note, resolve="if-completed")
+        )
 
     def assign(self, task_id: str, specialist: str, note: str) -> None:
         """Give a task that has not started to a specialist who has work for it."""
@@ -95,7 +97,7 @@ class Decisions:
         self, event: str, changes: Mapping[str, str | int] | None = None, note: str = ""
     ) -> None:
         """Change the feature by an event; changes as of `Store.steer`."""
-        self._follow_up(self.store.steer(self.feature_id, event, changes, note))
+        self._follow_up(self.store.update_feature(self.feature_id, event, changes, note))
 
-    def _follow_up(self, facts: Facts) -> None:
+    def _follow_up(self, facts: ScheduleResult) -> None:
         self.dispatcher.send(lifecycle.follow_up(facts))

@@ -54,7 +54,7 @@ class Handle:
 
     def progress(self) -> Progress:
         """How far it is. The cost does not depend on its size."""
-        return self.store.progress(self.id)
+        return self.store.feature_summary(self.id)
 
     def status(self) -> FeatureStatus:
         """Where it stands."""
@@ -83,7 +83,7 @@ class Handle:
         if state.phase == "queued":
             others = self.store.in_slots(self.id, AROUND)
         elif state.phase == "waiting" and not state.waits:
-            open_batch = self.store.progress(self.id).batch
+            open_batch = self.store.feature_summary(self.id).batch
             others = self.store.unresolved(self.id, open_batch, AROUND)
         known = {one.id for one in near}
         more = [one for one in others if one not in known]
@@ -153,7 +153,7 @@ class Handle:
             NoSuchTask: The feature has no such task.
         """
         if identifiers.is_gates(task_id):
-            self.store.progress(self.id)
+            self.store.feature_summary(self.id)
             self.store.specialist(self.id, task_id)
         else:
             self.store.task(self.id, task_id)

@@ -9,7 +9,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.model import identifiers, lifecycle
 from orchestrator.model.flows import Flow
 from orchestrator.model.task import Task, TaskStatus
-from orchestrator.state.store import Grant
+from orchestrator.state.store import StartResult
 
 AttemptId = tuple[str, str, int]
 """The feature, the task and the number of the attempt."""
@@ -35,7 +35,7 @@ class Attempt:
     number: int
     specialist: str
     worker: str
-    grant: Grant
+    grant: StartResult
 
     @property
     def id(self) -> AttemptId:

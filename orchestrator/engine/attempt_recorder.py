@@ -1,4 +1,4 @@
-"""Records the steps of an attempt in Redis, and publishes the tasks that become ready by them."""
+"""StateReader the steps of an attempt in Redis, and publishes the tasks that become ready by them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orchestrator.model.flows import WORKING, TaskEvent
 from orchestrator.model.outcome import Failed, Outcome
 from orchestrator.specialists import masking
 from orchestrator.state import outage, refusals
-from orchestrator.state.store import Grant, Store, Taken
+from orchestrator.state.store import StartResult, Store, Taken
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class AttemptRecorder:
-    """Records what happens to attempts. Calls that must succeed wait for Redis to come back from an outage.
+    """StateReader what happens to attempts. Calls that must succeed wait for Redis to come back from an outage.
 
     Args:
         settings: The settings.
@@ -45,7 +45,7 @@ class AttemptRecorder:
         self.store = store
         self.dispatcher = dispatcher
 
-    def start(self, specialist: str, feature_id: str, task_id: str, number: int, worker: str) -> Grant:
+    def start(self, specialist: str, feature_id: str, task_id: str, number: int, worker: str) -> StartResult:
         """Start an attempt under a lease, unless the store refuses it (see the code of the answer).
 
         Raises:
@@ -58,24 +58,24 @@ class AttemptRecorder:
         self._let_feature_begin(feature_id, grant)
         return grant
 
-    def take_up(self, taken: Taken) -> Grant:
+    def take_up(self, taken: Taken) -> StartResult:
         """Begin the work of an attempt that the commit before it has started.
 
         Raises:
             UnreadableFeature: Its task cannot be read.
         """
-        grant = taken.grant()
+        grant = taken.result()
         self._let_feature_begin(taken.id[0], grant)
         return grant
 
-    def _let_feature_begin(self, feature_id: str, grant: Grant) -> None:
+    def _let_feature_begin(self, feature_id: str, grant: StartResult) -> None:
         if grant.feature_status == "planning":
-            cascade = functools.partial(self.store.cascade, feature_id)
-            self._follow_up(self._outlast(cascade, f"the launch of {feature_id}"))
+            schedule = functools.partial(self.store.schedule, feature_id)
+            self._follow_up(self._outlast(schedule, f"the launch of {feature_id}"))
 
     def enter_testing(self, attempt: Attempt, move: lifecycle.Move) -> None:
         """Record that the work is done and that its gates run now."""
-        proceed = functools.partial(self.store.proceed, *attempt.id, move, worker=attempt.worker)
+        proceed = functools.partial(self.store.transition_attempt, *attempt.id, move, worker=attempt.worker)
         self._outlast(proceed, f"the testing of {attempt.task.id}")
 
     def finish(self, attempt: Attempt, outcome: Outcome, status: str, run: Run | None = None) -> None:
@@ -136,7 +136,7 @@ class AttemptRecorder:
     def fail(self, feature_id: str, task_id: str, number: int, worker: str, outcome: Failed) -> None:
         """Commit the failure of an attempt whose process cannot do it."""
         task = gates_task(task_id) if identifiers.is_gates(task_id) else self.store.task(feature_id, task_id)
-        grant = Grant("started", task=task, state=self.store.attempt(feature_id, task_id))
+        grant = StartResult("started", task=task, state=self.store.attempt(feature_id, task_id))
         self.finish(Attempt(feature_id, task, number, "", worker, grant), outcome, grant.status)
 
     def fail_unreadable(
@@ -155,7 +155,7 @@ class AttemptRecorder:
 
     def hand_back(self, feature_id: str, task_id: str, number: int, worker: str, delivery: str = "") -> None:
         """Give an attempt back, so that another worker starts it again at once."""
-        code, facts = self.store.hand_back(
+        code, facts = self.store.requeue(
             feature_id,
             task_id,
             number,
@@ -163,7 +163,7 @@ class AttemptRecorder:
             delivery=delivery,
             most=self.settings.recovery.hand_backs,
         )
-        if code == "handed_back":
+        if code == "requeued":
             logger.warning(
                 "[%s] %s attempt %s was handed back, because this worker ends; another worker takes it up",
                 feature_id,
@@ -196,7 +196,7 @@ class AttemptRecorder:
             return
         flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
         move = lifecycle.move(flow, TaskEvent.TASK_CANCELLED)
-        self._follow_up(self.store.move(feature_id, task_id, flow, move, note, revoke=True))
+        self._follow_up(self.store.transition_task(feature_id, task_id, flow, move, note, revoke=True))
 
     def is_cancelled(self, attempt: Attempt) -> bool:
         """Whether the attempt is to stop: somebody cancelled it, or another worker has it now. It renews the lease."""
@@ -212,7 +212,7 @@ class AttemptRecorder:
         # The text is made one line first: otherwise a line break could hide a secret from the masking.
         note = masking.hide(sanitizer.as_line(note), masking.texts_of_all(self.settings))
         try:
-            self.store.note(feature_id, task_id, number, percent, note)
+            self.store.report_progress(feature_id, task_id, number, percent, note)
         except redis.RedisError as error:
             if not refusals.passes(error):
                 raise
@@ -230,7 +230,7 @@ class AttemptRecorder:
 
     def _start(
         self, specialist: str, feature_id: str, task_id: str, number: int, worker: str, delivery: str
-    ) -> Grant:
+    ) -> StartResult:
         return self.store.start(
             feature_id,
             task_id,
@@ -253,7 +253,7 @@ class AttemptRecorder:
         )
         return again.code == "started"
 
-    def _follow_up(self, facts: lifecycle.Facts) -> None:
+    def _follow_up(self, facts: lifecycle.ScheduleResult) -> None:
         try:
             self.dispatcher.send(lifecycle.follow_up(facts))
         except errors.BrokerUnreachable as error:

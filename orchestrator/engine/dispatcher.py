@@ -62,7 +62,7 @@ class Dispatcher:
                 case Wake(feature):
                     # A feature that this version cannot read is left to workers that can.
                     with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature, errors.Outdated):
-                        to_do.extend(follow_up(self.store.cascade(feature)))
+                        to_do.extend(follow_up(self.store.schedule(feature)))
         if unreachable:
             raise unreachable
 

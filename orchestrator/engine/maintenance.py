@@ -166,7 +166,7 @@ class Maintenance(bootsteps.StartStopStep):
         """Take each step once. The leases come first: nothing may delay them."""
         leader_steps = (
             self.sweeper.sweep,
-            self.sweeper.reconcile_limits,
+            self.sweeper.repair_limits,
             self.sweeper.forget_finished_features,
             self.sweeper.forget_gone_workers,
         )
@@ -192,7 +192,7 @@ class Maintenance(bootsteps.StartStopStep):
     def elect_leader(self) -> bool:
         """Ask to be the leader, or to remain it: of all workers one sweeps."""
         self.leads = False  # and so it stays if Redis does not answer
-        self.leads = self.store.lead(self.id, seconds=self.settings.recovery.sweep * 3)
+        self.leads = self.store.acquire_leadership(self.id, seconds=self.settings.recovery.sweep * 3)
         self.timer.set_leader(self.leads)
         return self.leads
 

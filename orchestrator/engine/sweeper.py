@@ -99,9 +99,9 @@ class Sweeper:
         more = [f"{len(lines) - MOST_NAMED} more are not swept"] if len(lines) > MOST_NAMED else []
         return [*lines[:MOST_NAMED], *more]
 
-    def reconcile_limits(self) -> None:
+    def repair_limits(self) -> None:
         """Take back what gone tasks hold of limits, and launch the tasks that waited for it."""
-        self.dispatcher.wake(self.store.reconcile_limits())
+        self.dispatcher.wake(self.store.repair_limits())
 
     def forget_finished_features(self) -> None:
         """Forget a portion of the features that ended long ago; the next rounds forget the rest."""

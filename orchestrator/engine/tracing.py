@@ -51,7 +51,7 @@ def never_run(feature_id: str) -> None:
 
 
 def publish_enqueue(app: App, feature_id: str, put: Callable[[Mapping[str, Any]], T]) -> T:
-    """Store a feature as if it were the publishing of a Celery message.
+    """Store a feature; tracing libraries see that as the publishing of a Celery message.
 
     Args:
         app: The app, which knows the task `ENQUEUE`.

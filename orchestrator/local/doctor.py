@@ -43,7 +43,7 @@ from orchestrator.state import (
 )
 from orchestrator.state.durability import _eviction, _persistence, ask
 from orchestrator.state.keys import Keys
-from orchestrator.state.reader import Records
+from orchestrator.state.reader import StateReader
 from orchestrator.state.workers import Worker, Workers, processes
 
 PATIENCE = 3
@@ -342,7 +342,7 @@ def _clock(redis_time: tuple[int, int] | None, now: float) -> Finding:
 
 def _schema(client: redis.Redis, settings: Settings) -> Finding:
     """Whether this version can read what is stored, and may work there."""
-    records = Records(client, Keys(settings.redis.prefix))
+    records = StateReader(client, Keys(settings.redis.prefix))
     minimum, newer = ask(records.minimum), ask(records.newer)
     if minimum is None or newer is None:
         return unreadable("schema", "GET or HGET")

@@ -41,7 +41,7 @@ class TaskEvent(StrEnum):
 
 
 class FeatureEvent(StrEnum):
-    """What can happen to a feature. Most follow from its tasks (cascade events); the last five are asked for."""
+    """What can happen to a feature. Most follow from its tasks; the last five are asked for."""
 
     FIRST_TASK_STARTED = "first_task_started"
     TASK_STOPPED = "task_stopped"

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 LONGEST = 200
 
 GATES = ("@testing", "@validating")
-"""The tasks as which the gates of a feature run (see cascade.lua). No task of a feature may be called so."""
+"""The tasks as which the gates of a feature run (see schedule.lua). No task of a feature may be called so."""
 
 RULE = (
     "an id has letters and digits of any script and _ . - + @ / : ~, "
@@ -79,7 +79,7 @@ def is_feature_id(value: object) -> bool:
 
 
 def is_gates(task_id: str) -> bool:
-    """It is no task of the feature, but the feature's own gates (see cascade.lua)."""
+    """It is no task of the feature, but the feature's own gates (see schedule.lua)."""
     return task_id in GATES
 
 

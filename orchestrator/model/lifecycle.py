@@ -340,7 +340,7 @@ class BatchTally:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ScheduleResult:
     """What the store found and did: its answer to "what may start now?"."""
 
     feature: str
@@ -379,11 +379,11 @@ class Wake:
 Command = Publish | Announce | Wake
 
 
-def follow_up(facts: Facts) -> list[Command]:
+def follow_up(facts: ScheduleResult) -> list[Command]:
     """What is to be done after a change, from the facts that the store returned.
 
     Example:
-        >>> facts = Facts("auth", FeatureStatus.IN_DEVELOPMENT, launched=(Launch("T2", 1, "senior-engineer"),))
+        >>> facts = ScheduleResult("auth", FeatureStatus.IN_DEVELOPMENT, launched=(Launch("T2", 1, "senior-engineer"),))
         >>> [type(command).__name__ for command in follow_up(facts)]
         ['Publish']
     """

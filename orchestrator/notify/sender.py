@@ -27,7 +27,7 @@ from orchestrator.model.task import Retries
 from orchestrator.notify import rules, targets
 from orchestrator.notify.targets import Target
 from orchestrator.state import forks, refusals, scripts
-from orchestrator.state.scripts import Call
+from orchestrator.state.scripts import Call, Scope
 from orchestrator.state.store import Store
 from orchestrator.state.threads import Thread
 
@@ -134,8 +134,9 @@ class Cursors:
         return found
 
     def advance(self, feature_id: str, before: str, told: str) -> bool:
-        """Remember the last event told; False where another worker did meanwhile (see advance.lua)."""
-        (code,) = scripts.run(self.store.client, Call("advance", [self.key], [feature_id, before, told]))
+        """Remember the last event told; False where another worker did meanwhile (see advance_cursor.lua)."""
+        call = Call("advance_cursor", {"before": before, "after": told}, {"notified": self.key})
+        (code,) = scripts.run(self.store.client, Scope(self.store.keys, feature_id), call)
         return bool(code == "advanced")
 
     def leave(self, reading: Reading, features: Iterable[str]) -> None:

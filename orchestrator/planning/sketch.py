@@ -32,7 +32,7 @@ class Sketch(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what learn.lua has written: how often, and the last durations in ms, newest first.
+        """Read what attempts.lua has written: how often, and the last durations in ms, newest first.
 
         Example:
             >>> Sketch.parse("30 2000,1000,4000")

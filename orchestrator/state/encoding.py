@@ -19,10 +19,7 @@ from orchestrator.model.task import Task, TaskStatus
 from orchestrator.planning import graph
 from orchestrator.planning.extension import Growth
 from orchestrator.state import schema
-
-COUNTED = [status for status in TaskStatus if status is not TaskStatus.PENDING]
-"""The statuses that are counted; what is in none of them is pending."""
-
+from orchestrator.state.constants import AWAIT_A_PERSON
 
 HEAD = ("id", "title", "description", "tags")
 """What a feature is without its tasks."""
@@ -172,7 +169,6 @@ def describe_growth(
     for task in decided.changed:
         waits_for = ", ".join(task.depends_on)
         events.append(_recorded("dependencies_changed", task=task.id, cause=waits_for, note=decided.note))
-    needed = schema.needed(task.id for task in decided.added)
     return {
         "unlaunched": decided.unlaunched,
         "added": len(decided.added),
@@ -185,12 +181,12 @@ def describe_growth(
         "batches": described,
         "totals": totals,
         "ended": list(decided.ended),
+        "schema": schema.needed(task.id for task in decided.added),
         "meta": {
             "total": len(decided.feature.tasks),
             "batches": len(decided.batches),
             "expected": decided.expected,
             "strategy": decided.strategy,
-            **({"schema": needed} if needed > schema.PLAIN else {}),
             **({"resourced": 1} if any(task.resources for task in decided.added) else {}),
         },
         "events": events,
@@ -198,7 +194,34 @@ def describe_growth(
 
 
 def _recorded(event: str, **fields: str | int) -> list[str]:
-    return [str(part) for pair in {"event": event, **fields}.items() for part in pair]
+    return [event, *(str(part) for pair in fields.items() for part in pair)]
+
+
+def describe_transitions(table: Mapping[Any, Mapping[str, str]]) -> str:
+    """The transitions of a feature's flow as they are stored: a line "event status target" for each.
+
+    Example:
+        >>> describe_transitions({"feature_cancelled": {"planning": "cancelled"}})
+        '\\nfeature_cancelled planning cancelled'
+    """
+    rows = [(event, *arrow) for event, arrows in table.items() for arrow in arrows.items()]
+    return "".join(f"\n{event} {status} {target}" for event, status, target in rows)
+
+
+def parse_transitions(text: str) -> dict[str, dict[str, str]]:
+    """Read what `describe_transitions` has written; before schema 4 it was JSON.
+
+    Example:
+        >>> parse_transitions(describe_transitions({"feature_cancelled": {"planning": "cancelled"}}))
+        {'feature_cancelled': {'planning': 'cancelled'}}
+    """
+    if text.startswith("{"):
+        return dict(json.loads(text))
+    found: dict[str, dict[str, str]] = {}
+    for line in text.splitlines()[1:]:
+        event, status, target = line.split()
+        found.setdefault(event, {})[status] = target
+    return found
 
 
 def parse_members(described: Any, batches: Sequence[int] | None = None) -> dict[str, int]:
@@ -274,7 +297,7 @@ def _moment(milliseconds: float | str | None) -> float | None:
 
 
 def parse_progress(feature_id: str, found: Mapping[str, Any]) -> Progress:
-    """How far a feature is, from the answer of progress.lua."""
+    """How far a feature is, from the answer of feature_summary.lua."""
     meta, batch = found["meta"], found["batch"]
     status = schema.word(FeatureStatus, meta["status"])
     return Progress(
@@ -313,7 +336,6 @@ def parse_progress(feature_id: str, found: Mapping[str, Any]) -> Progress:
     )
 
 
-_AWAIT_A_PERSON = ("failed", "blocked", "on-hold", "deferred", "in-review")
 _MOVING = (FeatureStatus.PLANNING, FeatureStatus.IN_DEVELOPMENT)
 
 
@@ -331,7 +353,7 @@ def _expected_end(status: FeatureStatus, found: Mapping[str, Any]) -> float | No
     is_cancelled = counts.get("cancelled", 0) > found["resolved"] - counts.get(
         "completed", 0
     )  # and not skipped
-    awaits_a_person = found["unassigned"] or is_cancelled or any(map(counts.get, _AWAIT_A_PERSON))
+    awaits_a_person = found["unassigned"] or is_cancelled or any(map(counts.get, AWAIT_A_PERSON))
     if status not in _MOVING or meta.get("paused") == "1" or is_stopped or awaits_a_person:
         return None
     due = _due(batch, int(meta["cap"]))
@@ -345,7 +367,7 @@ def _expected_end(status: FeatureStatus, found: Mapping[str, Any]) -> float | No
 
 
 def _due(batch: Mapping[str, Any], cap: int) -> float | None:
-    """When the open batch should have ended: later where the cap is lower now than planned (see recover.lua)."""
+    """When the open batch should have ended: later where the cap is lower now than planned (see overdue.lua)."""
     return batch["due"] * max(1.0, batch["cap"] / cap) if "due" in batch else None
 
 

@@ -8,15 +8,29 @@ from dataclasses import dataclass
 
 TYPES: Mapping[str, str] = {
     **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
-    **dict.fromkeys(("waiting", "outcomes", "limits", "used", "taken", "full", "swept", "refused"), "hash"),
+    **dict.fromkeys(("waiting", "outcomes", "limits", "used", "last_started", "arrival_times"), "hash"),
+    **dict.fromkeys(("swept", "refused"), "hash"),
     **dict.fromkeys(("workers", "tails", "replaced", "durations"), "hash"),
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
-    **dict.fromkeys(("resolved", "freed"), "list"),
-    **dict.fromkeys(("sweeper", "configured", "turn", "replicated", "gone", "identity", "minimum"), "string"),
+    **dict.fromkeys(("dependency_updates", "released"), "list"),
+    **dict.fromkeys(("sweeper", "configured", "turn", "taken", "replicated", "gone", "identity", "minimum"), "string"),
     "events": "stream",
 }
-"""The Redis type of each key, by the last part of its name (Redis: TYPE)."""
+"""The Redis type of each key, by its name here (Redis: TYPE)."""
+
+BEFORE_SCHEMA_4: Mapping[str, str] = {"released": "freed", "dependency_updates": "resolved"}
+"""What keys of a feature were called in the schemas before, and are still called in features of these."""
+
+
+def part_of(name: str) -> str:
+    """A name as it stands in a key.
+
+    Example:
+        >>> part_of("dependency_updates")
+        'dependency-updates'
+    """
+    return name.replace("_", "-")
 
 
 @dataclass(frozen=True)
@@ -26,108 +40,109 @@ class FeatureKeys:
     prefix: str
     feature: str
 
-    def _key(self, part: str) -> str:
+    def part(self, part: str) -> str:
+        """The key whose last part this is."""
         return f"{self.prefix}:{{{self.feature}}}:{part}"
 
     @property
     def meta(self) -> str:
         """Hash: schema, title, status, cap, current batch, times."""
-        return self._key("meta")
+        return self.part("meta")
 
     @property
     def tasks(self) -> str:
         """Hash: task id → the task as it was enqueued, JSON."""
-        return self._key("tasks")
+        return self.part("tasks")
 
     @property
     def plan(self) -> str:
         """Hash: task id → "rank:batch:specialist": its place in the launch order, and who does it ("": nobody yet)."""
-        return self._key("plan")
+        return self.part("plan")
 
     @property
     def batches(self) -> str:
         """Hash: batch number → its task ids in launch order and its expected seconds, JSON."""
-        return self._key("batches")
+        return self.part("batches")
 
     @property
     def states(self) -> str:
         """Hash: task id → status, attempt, times, JSON. A task without an entry is pending, never launched."""
-        return self._key("states")
+        return self.part("states")
 
     @property
     def counts(self) -> str:
         """Hash: "status" → tasks of the feature in it; "batch:status" → tasks of that batch in it."""
-        return self._key("counts")
+        return self.part("counts")
 
     @property
     def ready(self) -> str:
         """Sorted set: tasks that wait for nothing but a slot, by launch order."""
-        return self._key("ready")
+        return self.part("ready")
 
     @property
     def waits(self) -> str:
         """Hash, dataflow only: task id → how many of its dependencies are unresolved; gone when none is."""
-        return self._key("waits")
+        return self.part("waits")
 
     @property
     def dependents(self) -> str:
         """Hash, dataflow only: task id → the tasks that depend on it, JSON."""
-        return self._key("dependents")
+        return self.part("dependents")
 
     @property
-    def resolved(self) -> str:
-        """List, dataflow only: "+task" that was resolved, "-task" that is so no more, for the cascade to pass on."""
-        return self._key("resolved")
+    def dependency_updates(self) -> str:
+        """List, dataflow only: "+task" that was resolved, "-task" that is so no more, for their dependents."""
+        return self.part("dependency-updates")
 
     @property
     def waiting(self) -> str:
-        """Hash: class of tasks → "limit turn": what it waits for, and since when it has its turn (see cascade.lua)."""
-        return self._key("waiting")
+        """Hash: class of tasks → "limit turn": what it waits for, and its turn (see wait_queue.lua)."""
+        return self.part("waiting")
 
     def waiting_of(self, kind: str) -> str:
         """Sorted set: the tasks of a class that wait for its limit, by launch order. They are not in `ready`."""
         return f"{self.waiting}:{kind}"
 
     @property
-    def freed(self) -> str:
-        """List: [task, {limit: units}] of what ended, for the cascade to give back, JSON."""
-        return self._key("freed")
+    def released(self) -> str:
+        """List: [task, {limit: units}] of what ended, to be given back, JSON."""
+        return self.part("released")
 
     @property
     def unassigned(self) -> str:
         """Set: tasks whose turn has come, and that have no specialist."""
-        return self._key("unassigned")
+        return self.part("unassigned")
 
     @property
     def slots(self) -> str:
         """Sorted set: tasks that are launched and unfinished: minus the moment of the launch, in ms, until the attempt
         starts; then the end of its lease.
         """
-        return self._key("slots")
+        return self.part("slots")
 
     @property
     def delayed(self) -> str:
         """Sorted set: tasks that wait for a retry, by the moment it is due in ms."""
-        return self._key("delayed")
+        return self.part("delayed")
 
     @property
     def outcomes(self) -> str:
         """Hash: task id → outcome of its last attempt, JSON."""
-        return self._key("outcomes")
+        return self.part("outcomes")
 
     @property
     def events(self) -> str:
         """Stream: every transition, oldest first, trimmed."""
-        return self._key("events")
+        return self.part("events")
 
     @property
     def tails(self) -> str:
-        """Hash: task → the end of what its running attempt has put out (see keep_tail.lua)."""
-        return self._key("tails")
+        """Hash: task → the end of what its running attempt has put out (see save_log_tail.lua)."""
+        return self.part("tails")
 
     @property
     def gone(self) -> str:
-        """Number: the oldest events that were trimmed (see tell.lua)."""
+        """Number: the oldest events that were trimmed (see prelude.lua)."""
         return f"{self.events}:gone"
 
     def staged(self, token: str) -> FeatureKeys:
@@ -136,27 +151,15 @@ class FeatureKeys:
 
     def all(self) -> tuple[str, ...]:
         """Every key of the feature."""
-        return (
-            self.meta,
-            self.tasks,
-            self.plan,
-            self.waits,
-            self.dependents,
-            self.resolved,
-            self.waiting,
-            self.freed,
-            self.unassigned,
-            self.batches,
-            self.states,
-            self.counts,
-            self.ready,
-            self.slots,
-            self.delayed,
-            self.outcomes,
-            self.events,
-            self.gone,
-            self.tails,
-        )
+        return tuple(str(getattr(self, name)) for name in OF_FEATURE)
+
+    def parts(self) -> list[str]:
+        """The last parts of all its keys, those of older schemas too."""
+        return [key.removeprefix(self.part("")) for key in self.all()] + list(BEFORE_SCHEMA_4.values())
+
+
+OF_FEATURE = tuple(name for name, value in vars(FeatureKeys).items() if isinstance(value, property))
+"""The names of the keys of a feature."""
 
 
 @dataclass(frozen=True)
@@ -232,9 +235,9 @@ class Keys:
         return f"{self.prefix}:swept"
 
     @property
-    def taken(self) -> str:
-        """Hash: specialist → the moment, in ms, at which the attempt was launched that its workers took up last."""
-        return f"{self.prefix}:taken"
+    def last_started(self) -> str:
+        """Hash: specialist → the moment, in ms, at which the attempt was launched that its workers started last."""
+        return f"{self.prefix}:last-started"
 
     @property
     def limits(self) -> str:
@@ -265,9 +268,11 @@ class Keys:
         return f"{self.prefix}:turn"
 
     @property
-    def full(self) -> str:
-        """Hash: rate → the moment in ms at which all its tokens are there again; "start:specialist": of its starts."""
-        return f"{self.prefix}:full"
+    def arrival_times(self) -> str:
+        """Hash: rate → its theoretical arrival time (of the rule GCRA), the moment in ms at which all its tokens are
+        there again; "start:specialist": of its starts.
+        """
+        return f"{self.prefix}:arrival-times"
 
     @property
     def due(self) -> str:
@@ -288,8 +293,12 @@ class Keys:
 
     @property
     def refused(self) -> str:
-        """Hash: reason → how many messages workers refused for it (see admission.py)."""
+        """Hash: reason → how many messages workers refused for it (see message_validation.py)."""
         return f"{self.prefix}:refused"
+
+    def taken(self, process: str) -> str:
+        """String: "delivery queue", and the message that a process took last, with an expiry (see take_next.lua)."""
+        return f"{self.prefix}:taken:{process}"
 
     def nonce(self, nonce: str) -> str:
         """String: there while a signed message of a canvas, which was taken up once, could come again."""
@@ -301,11 +310,11 @@ class Keys:
         return f"{self.prefix}:replaced"
 
     def notified(self, notification: str) -> str:
-        """Hash: feature → the last event that a notification told of; "@seen" → how far it knows `features`, in ms."""
+        """Hash: feature → the last event that a notification told; "@seen" → how far it knows `features`, in ms."""
         return f"{self.prefix}:notified:{notification}"
 
     def durations(self, title: str) -> str:
-        """Hash: "specialist task" → how long the task took in features of this title (see learn.lua)."""
+        """Hash: "specialist task" → how long the task took in features of this title (see attempts.lua)."""
         digest = hashlib.sha256(title.encode()).hexdigest()[:32]
         return f"{self.prefix}:{{{digest}}}:durations"
 

@@ -9,7 +9,7 @@ import redis
 from kombu.transport.redis import Channel
 
 from orchestrator.config.settings import Settings
-from orchestrator.state.keys import TYPES, FeatureKeys, Keys
+from orchestrator.state.keys import OF_FEATURE, TYPES, FeatureKeys, Keys
 
 MOST_FEATURES = 1_000
 """Features whose keys are looked at."""
@@ -87,7 +87,7 @@ def _of_project(keys: Keys) -> Iterator[tuple[str, str]]:
 
 
 def _of_feature(keys: FeatureKeys) -> dict[str, str]:
-    return {getattr(keys, name): kind for name, kind in TYPES.items() if name in vars(FeatureKeys)}
+    return {getattr(keys, name): TYPES[name] for name in OF_FEATURE}
 
 
 def _of_broker(settings: Settings, keys: Keys) -> Iterator[tuple[str, str]]:

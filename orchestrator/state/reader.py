@@ -26,9 +26,9 @@ from orchestrator.planning.extension import Shape
 from orchestrator.planning.limits import Holder, Limit
 from orchestrator.planning.sketch import Sketch
 from orchestrator.state import encoding, refusals, schema, scripts
-from orchestrator.state.encoding import COUNTED, Place
+from orchestrator.state.encoding import Place
 from orchestrator.state.keys import FeatureKeys, Keys
-from orchestrator.state.scripts import Call
+from orchestrator.state.scripts import Call, Scope
 
 CHUNK = 1_000
 """So many fields are asked for at once, where there may be very many."""
@@ -47,7 +47,7 @@ FROM_NOW_ON = "$"
 """What comes after the newest, for whoever waits for it."""
 
 _REFUSED = re.compile(r"\b(?P<code>NEWER|OUTDATED) (?P<schema>\d+)")
-"""What guard.lua ends a script with."""
+"""With which check_schema.lua and check_minimum.lua end a script."""
 
 
 NONSENSE = (
@@ -91,7 +91,7 @@ def _readable(method: Callable[Concatenate[Any, str, P], T]) -> Callable[Concate
     return read
 
 
-class Records:
+class StateReader:
     """What is known of all features.
 
     Args:
@@ -103,8 +103,11 @@ class Records:
         self.client = client
         self.keys = keys
 
+    def _scope(self, feature_id: str = "") -> Scope:
+        return Scope(self.keys, feature_id)
+
     def _run(self, call: Call) -> Any:
-        (answer,) = scripts.run(self.client, call)
+        (answer,) = scripts.run(self.client, self._scope(), call)
         return answer
 
     def _run_on(
@@ -114,18 +117,20 @@ class Records:
         ends: bool = False,
         run: Callable[..., list[Any]] | None = None,
     ) -> list[Any]:
-        """Run scripts on one feature, as one, unless a newer version wrote it (see guard.lua).
+        """Run scripts on one feature, as one, unless a newer version wrote it (see check_schema.lua).
 
         Args:
             feature_id: The feature.
-            calls: What is to be run.
+            calls: The scripts.
             ends: They change nothing, or end what was begun: they run whatever is asked for under the prefix.
             run: Runs them, such as one that waits for replicas; else they are run and no more.
         """
-        minimum = [] if ends else [self.keys.minimum]
-        guard = Call(scripts.GUARD, [self.keys.feature(feature_id).meta, *minimum], [schema.VERSION])
+        checks = [Call("check_schema", {"known": schema.VERSION})]
+        if not ends:
+            checks.append(Call("check_minimum", {"known": schema.VERSION}))
+        scope = self._scope(feature_id)
         try:
-            return run(guard, *calls) if run else scripts.run(self.client, guard, *calls)
+            return run(scope, *checks, *calls) if run else scripts.run(self.client, scope, *checks, *calls)
         except redis.ResponseError as error:
             refused = _REFUSED.search(refusals.said(error))
             if refused is None:
@@ -192,31 +197,15 @@ class Records:
 
     # --- one feature -------------------------------------------------------------------------------------
 
-    def progress(self, feature_id: str) -> Progress:
+    def feature_summary(self, feature_id: str) -> Progress:
         """How far a feature is. The cost does not depend on its size.
 
         Raises:
             NoSuchFeature: There is none of this id.
             UnreadableFeature: It cannot be read; NewerFeature, where a newer version wrote it.
         """
-        keys = self.keys.feature(feature_id)
-        progress = Call(
-            "progress",
-            [
-                keys.meta,
-                keys.counts,
-                keys.batches,
-                keys.ready,
-                keys.slots,
-                keys.delayed,
-                keys.unassigned,
-                keys.states,
-                keys.waiting,
-            ],
-            [",".join(COUNTED)],
-        )
         with readable(feature_id):
-            (answer,) = self._run_on(feature_id, progress, ends=True)
+            (answer,) = self._run_on(feature_id, Call("feature_summary"), ends=True)
             if answer is None:
                 raise errors.NoSuchFeature(feature=feature_id)
             return encoding.parse_progress(feature_id, json.loads(answer))
@@ -226,7 +215,7 @@ class Records:
         found: list[Progress | Unreadable] = []
         for feature_id in feature_ids:
             try:
-                found.append(self.progress(feature_id))
+                found.append(self.feature_summary(feature_id))
             except errors.NoSuchFeature:  # it was forgotten meanwhile
                 continue
             except errors.UnreadableFeature as error:
@@ -606,9 +595,9 @@ class Records:
         pipeline.hget(self.keys.used, name)
         pipeline.hgetall(self.keys.holders(name))
         pipeline.zrange(self.keys.waiting(name), 0, -1)
-        pipeline.hget(self.keys.full, name)
+        pipeline.hget(self.keys.arrival_times, name)
         pipeline.time()
-        used, holders, queue, full, (seconds, micros) = pipeline.execute()
+        used, holders, queue, arrival, (seconds, micros) = pipeline.execute()
         entries = [entry.split(" ", 1) for entry in queue]
         waiting = self.client.pipeline(transaction=False)
         for feature, kind in entries:
@@ -616,7 +605,7 @@ class Records:
         next_token = None
         if " " in amount:
             interval, burst = amount.split()
-            earliest = float(full or 0) - (int(burst) - 1) * float(interval)
+            earliest = float(arrival or 0) - (int(burst) - 1) * float(interval)
             next_token = max(0.0, earliest / 1000 - seconds - micros / 1e6)
         return Limit(
             name=name,

@@ -56,7 +56,7 @@ def _forgotten(store: Store, older_than: float, dry_run: bool) -> Iterator[str]:
 
 def _forget(store: Store, feature_id: str, older_than: float, dry_run: bool) -> bool:
     try:
-        code, _ = store.forget(feature_id, older_than, dry_run=dry_run)
+        code, _ = store.delete_feature(feature_id, older_than, dry_run=dry_run)
     except errors.UnreadableFeature:  # a worker of a newer version forgets it
         return False
     except redis.ResponseError as error:
@@ -65,7 +65,7 @@ def _forget(store: Store, feature_id: str, older_than: float, dry_run: bool) -> 
         # A feature with overwritten keys must not keep the others from being forgotten.
         logger.debug("[%s] cannot be forgotten: %s", feature_id, refusals.said(error))
         return False
-    return code in ("forgotten", "missing")
+    return code in ("deleted", "missing")
 
 
 class Cleaner:

@@ -22,11 +22,14 @@ from orchestrator.model.task import Priority
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
-VERSION = 3
-"""The newest schema that this version reads. A feature that keeps no number is of schema 1."""
+VERSION = 4
+"""The schema that this version writes, and the newest that it reads. A feature that keeps no number is of schema 1.
 
-PLAIN = 2
-"""The schema of a feature whose ids are as schema 2 has them: versions that read no more work on it, too."""
+Schema 4 has other names for two keys of a feature (`keys.BEFORE_SCHEMA_4`), and keeps its flow in another form.
+"""
+
+ANY_IDS = 3
+"""From this schema on, ids are of any script. An older feature that takes in such an id is raised to it."""
 
 OLDEST_BESIDE = 1
 """The oldest schema whose workers may work beside this version on one prefix; each worker asks for it there."""
@@ -41,13 +44,13 @@ _WORDS: Mapping[str, type[StrEnum]] = {
 
 
 def needed(ids: Iterable[str]) -> int:
-    """The schema that a feature with these ids is written in.
+    """The schema that a feature with these ids needs at least.
 
     Example:
         >>> needed(["T1", "T2"]), needed(["T1", "@babel/core"])
-        (2, 3)
+        (1, 3)
     """
-    return PLAIN if all(map(identifiers.is_of_old, ids)) else VERSION
+    return 1 if all(map(identifiers.is_of_old, ids)) else ANY_IDS
 
 
 def number(stored: str | bytes | None, nothing: int = 1) -> int:

@@ -1,170 +1,302 @@
-"""The Lua scripts of `lua/`, and the one way to run them: several as one."""
+"""The Lua scripts of `lua/`: composed with the functions that they share, and run, several as one.
+
+The header of a script names the keys and the arguments that it takes. In its body `meta_key` is the key `meta` of the
+feature; an argument goes by its name. `lua/parts/` has functions for all: a script gets those that it names.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any, NamedTuple
+from importlib.resources.abc import Traversable
+from typing import Any
 
 import redis
 from redis.exceptions import NoScriptError
 
-from orchestrator.state import keys
+from orchestrator.state import constants, keys
+from orchestrator.state.keys import Keys
 
 WAIT_MS = 1_000
 """So long is a write waited for on its way to the replicas; who can wait for longer asks again (see `outage`)."""
 
+COMMON = ("feature", "prefix", "events_kept", "queues", "random")
+"""Arguments that are the same for all scripts of a call. They are sent once, to the scripts that name them."""
 
-class Call(NamedTuple):
-    """One call of a script: its verb, the keys it touches, its arguments."""
-
-    verb: str
-    keys: Sequence[str]
-    args: Sequence[str | int | float]
+CHECKS = ("check_schema", "check_minimum")
+"""Scripts without an answer: they let the scripts after them run, or end all with an error."""
 
 
-PARTS: Mapping[str, frozenset[str]] = {
-    "tell": frozenset(
-        {"assign", "cascade", "enqueue", "finish", "grow", "hand_back"}
-        | {"move", "note", "proceed", "recover", "start", "steer"}
-    ),
-    "take_token": frozenset({"cascade", "start"}),
-    "limits": frozenset({"cascade"}),
-    "publish": frozenset({"cascade", "recover"}),
-    "learn": frozenset({"finish"}),
-    "recount": frozenset({"finish", "hand_back", "move", "proceed", "recover", "start"}),
-    "retire": frozenset({"finish", "hand_back", "recover"}),
-    "walk": frozenset({"finish", "move", "proceed"}),
-}
-"""Scripts that are no verb but a part of some, which call them as a function; each after those that it calls itself."""
+@dataclass(frozen=True)
+class Call:
+    """One script that is to run, with its arguments by name, and those keys that do not follow from the feature."""
+
+    script: str
+    args: Mapping[str, object] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What calls are about.
+
+    Args:
+        keys: The key names.
+        feature: The id of the feature, for scripts on one.
+        common: The values of the other arguments in `COMMON`, where a script names them.
+    """
+
+    keys: Keys
+    feature: str = ""
+    common: Mapping[str, object] = field(default_factory=dict)
+
+    def value(self, name: str) -> object:
+        """One of the arguments in `COMMON`."""
+        match name:
+            case "feature":
+                return self.feature
+            case "prefix":
+                return self.keys.prefix
+        return self.common[name]
+
+
+# --- what lies in lua/ -------------------------------------------------------------------------------------
+
+
+def folder() -> Traversable:
+    """Where the scripts lie."""
+    return resources.files("orchestrator.state").joinpath("lua")
 
 
 @functools.cache
 def sources() -> Mapping[str, str]:
-    """The source of every script, by its verb."""
-    folder = resources.files("orchestrator.state").joinpath("lua")
-    return {
-        file.name.removesuffix(".lua"): file.read_text("utf-8")
-        for file in folder.iterdir()
-        if file.name.endswith(".lua")
-    }
+    """The source of every script, by its name, and of every part, as "parts/name"."""
+    found = {}
+    for prefix, place in (("", folder()), ("parts/", folder().joinpath("parts"))):
+        for file in sorted(place.iterdir(), key=lambda file: file.name):
+            if file.name.endswith(".lua"):
+                found[prefix + file.name.removesuffix(".lua")] = file.read_text("utf-8")
+    return found
 
 
-@functools.cache
-def compose(verbs: tuple[str, ...]) -> str:
-    """One script that runs those of these verbs in turn, each with its own KEYS and ARGV, and returns all answers.
+@dataclass(frozen=True)
+class Header:
+    """What a script says of itself in the comment that it begins with."""
+
+    purpose: str
+    keys: tuple[str, ...]
+    args: tuple[str, ...]
+    notes: tuple[str, ...]
+    """About the arguments."""
+    answer: tuple[str, ...]
+    """What it answers, and what each code means."""
+    lines: int
+    """How long it is."""
+
+
+def header(source: str) -> Header:
+    """Read the header of a script or a part.
+
+    Example:
+        >>> header("-- Look.\\n--\\n-- keys: meta\\n-- args: task\\n-- answer: nothing\\nreturn nil").args
+        ('task',)
+    """
+    lines = []
+    for line in source.splitlines():
+        if not line.startswith("--"):
+            break
+        lines.append(line.removeprefix("--").removeprefix(" "))
+    sections: dict[str, list[str]] = {"purpose": [], "keys": [], "args": [], "answer": []}
+    section = "purpose"
+    for line in lines:
+        if begins := re.match(r"(keys|args|answer):\s*", line):
+            section, line = begins[1], line[begins.end() :]
+        sections[section].append(line)
+    args = sections["args"] or [""]
+    return Header(
+        " ".join(filter(None, map(str.strip, sections["purpose"]))),
+        tuple(" ".join(sections["keys"]).split()),
+        tuple(args[0].split()),
+        tuple(args[1:]),
+        tuple(sections["answer"]),
+        len(lines),
+    )
+
+
+_COMMENT = re.compile(r"--[^\n]*")
+_TEXT = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
+_NAME = re.compile(r"(?<![.\w])[A-Za-z_]\w*")
+_DEFINITION = re.compile(r"^local (?:function )?([A-Za-z_]\w*)")
+_KEY = re.compile(r"(?<![.\w])([a-z]\w*)_key\b")
+
+
+def names(source: str) -> set[str]:
+    """The names that a piece of a script uses or defines."""
+    return set(_NAME.findall(_TEXT.sub("", _COMMENT.sub("", source))))
+
+
+def keys_in(source: str) -> list[str]:
+    """The keys that a piece of a script names, of all that the headers declare."""
+    declared = {name for each in sources().values() for name in header(each).keys}
+    return [name for name in dict.fromkeys(_KEY.findall(source)) if name in declared]
+
+
+def definitions() -> dict[str, str]:
+    """What the parts and the constants define, by name, in the order in which it can be put before a script."""
+    found = {name: f"local {name} = {constants.render(value)}" for name, value in constants.LUA.items()}
+    for place, source in sources().items():
+        if place.startswith("parts/"):
+            for piece in re.split(r"^(?=local )", _without_comments(source), flags=re.M):
+                if defined := _DEFINITION.match(piece):
+                    found[defined[1]] = piece.rstrip()
+    return found
+
+
+def definitions_for(source: str) -> dict[str, str]:
+    """The definitions that a piece of a script uses, itself or through others: each after those that it uses."""
+    known, found = definitions(), dict[str, str]()
+
+    def include(source: str, within: frozenset[str]) -> None:
+        for name in sorted(names(source) & known.keys() - within):
+            if name not in found:
+                include(known[name], within | {name})
+                found[name] = known[name]
+
+    include(source, frozenset())
+    return found
+
+
+def _body(script: str) -> str:
+    return _without_comments(sources()[script])
+
+
+def _without_comments(source: str) -> str:
+    return re.sub(r"^\s*--[^\n]*\n", "", source, flags=re.M)
+
+
+# --- several as one ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Composed:
+    """One script that runs several in turn and returns all their answers.
 
     A script is atomic by itself, and one command: as a transaction of several, the same takes redis-py and Redis about
-    half as long again. The first arguments say how many keys and arguments each verb has.
+    half as long again.
     """
-    types = ", ".join(f"{name} = '{kind}'" for name, kind in sorted(keys.TYPES.items()))
-    parts = [part for part, users in PARTS.items() if users.intersection(verbs)]
-    functions = [f"local function {verb}(KEYS, ARGV)\n{sources()[verb]}\nend" for verb in (*parts, *verbs)]
-    runs = [
-        _RUN_GUARD if verb == GUARD else f"answers[#answers + 1] = {verb}(next_part()) or false"
-        for verb in verbs
-    ]
-    check = "" if "forget" in verbs else _CHECK_TYPES.replace("TYPES", types)
-    step = _NEXT_PART.replace("VERBS", str(len(verbs)))
-    return "\n".join([check, *functions, step, *runs, "return answers"])
 
+    source: str
+    keys: tuple[str, ...]
+    common: tuple[str, ...]
+    args: tuple[tuple[str, ...], ...]
+    """The arguments of each script."""
 
-GUARD = "guard"
-"""A verb that has no answer: it lets the verbs after it run, or ends the script with an error."""
-
-_RUN_GUARD = """local refused = guard(next_part())
-if refused then return refused end"""
-
-# Redis does not undo what a script wrote before it failed (Redis documentation, "Scripting with Lua"), so a key of a
-# wrong type must be found before the first write. What forgets a feature removes its keys whatever they hold.
-# Some keys the scripts name themselves: those of each limit, and of each class of a feature's tasks that waits.
-_CHECK_TYPES = """
-local types = { TYPES }
-local looked_at = {}
-local function wrong(key, wanted)
-  if looked_at[key] or not wanted then return nil end
-  looked_at[key] = true
-  local found = redis.call('TYPE', key).ok
-  if found == 'none' or found == wanted then return nil end
-  return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', and should be a ' .. wanted)
-end
-local function wrong_of_limits(key, prefix)
-  local limits = redis.call('HKEYS', key)
-  if #limits == 0 then return nil end
-  for _, part in ipairs({ 'used', 'turn', 'full', 'due' }) do
-    local found = wrong(prefix .. part, types[part])
-    if found then return found end
-  end
-  for _, limit in ipairs(limits) do
-    local found = wrong(prefix .. 'holders:' .. limit, 'hash') or wrong(prefix .. 'waiting:' .. limit, 'zset')
-    if found then return found end
-  end
-end
-local function wrong_of_classes(key)
-  for _, class in ipairs(redis.call('HKEYS', key)) do
-    local found = wrong(key .. ':' .. class, 'zset')
-    if found then return found end
-  end
-end
-for _, key in ipairs(KEYS) do
-  local of_feature = string.match(key, '^[^:]+:{.*}:(%a+)$')
-  local prefix, of_all = string.match(key, '^([^:]+:)(%a+)$')
-  local part = of_feature or of_all
-  local found = wrong(key, part and types[part])
-  if not found and of_all == 'limits' then found = wrong_of_limits(key, prefix) end
-  if not found and of_feature == 'waiting' then found = wrong_of_classes(key) end
-  if found then return found end
-end"""
-
-_NEXT_PART = """
-local answers, part, key, argument = {}, 0, 0, 2 * VERBS
-local function next_part()
-  local keys, arguments = {}, {}
-  local last_key, last_argument = key + ARGV[2 * part + 1], argument + ARGV[2 * part + 2]
-  for place = key + 1, last_key do keys[place - key] = KEYS[place] end
-  for place = argument + 1, last_argument do arguments[place - argument] = ARGV[place] end
-  part, key, argument = part + 1, last_key, last_argument
-  return keys, arguments
-end"""
+    @functools.cached_property
+    def digest(self) -> str:
+        """By which the server knows it (SHA-1: what EVALSHA asks for, no matter of security)."""
+        return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
 @functools.cache
-def digest(verbs: tuple[str, ...]) -> str:
-    """The digest by which the server knows a script (SHA-1: what EVALSHA asks for, no matter of security)."""
-    return hashlib.sha1(compose(verbs).encode(), usedforsecurity=False).hexdigest()
+def compose(scripts: tuple[str, ...]) -> Composed:
+    """Compose scripts of these names: the types of their keys are looked at first, each key once."""
+    bodies = [_body(script) for script in scripts]
+    parts = definitions_for("\n".join(bodies))
+    key_names = tuple(keys_in("\n".join([*parts.values(), *bodies])))
+    # What deletes a feature removes its keys whatever they hold.
+    check = "" if "delete_feature" in scripts else _type_check(key_names)
+    first = definitions_for(check)
+    common = tuple(
+        name for name in COMMON if name in names("\n".join([*parts.values(), *first.values(), *bodies]))
+    )
+    args = tuple(
+        tuple(name for name in header(sources()[script]).args if name not in COMMON) for script in scripts
+    )
+    lines = [f"local {', '.join(common)} = {_arguments(0, common)}"] if common else []
+    lines += [*first.values(), check, *(parts[name] for name in parts if name not in first)]
+    lines += [
+        f"local function {script}({', '.join(given)})\n{body}end"
+        for script, given, body in zip(scripts, args, bodies, strict=True)
+    ]
+    lines += _runs(scripts, len(common), args, key_names)
+    places = {f"{name}_key": f"KEYS[{place}]" for place, name in enumerate(key_names, start=1)}
+    source = _KEY.sub(lambda found: places.get(found[0], found[0]), "\n".join(lines))
+    return Composed(source, key_names, common, args)
 
 
-def run(client: redis.Redis, *calls: Call) -> list[Any]:
+def _type_check(key_names: Sequence[str]) -> str:
+    checks = [f"wrong_type({name}_key, '{keys.TYPES[name]}')" for name in key_names if name in keys.TYPES]
+    checks += ["wrong_type_of_limits()"] * ("limits" in key_names)
+    checks += ["wrong_type_of_classes()"] * ("waiting" in key_names)
+    return f"local wrong = {' or '.join(checks)}\nif wrong then return wrong end" if checks else ""
+
+
+def _arguments(start: int, args: Sequence[str]) -> str:
+    return ", ".join(f"ARGV[{start + place}]" for place in range(1, len(args) + 1))
+
+
+def _runs(
+    scripts: Sequence[str], start: int, args: Sequence[Sequence[str]], key_names: Sequence[str]
+) -> Iterator[str]:
+    yield "local answers, refused, written = {}, nil, nil"
+    for script, given in zip(scripts, args, strict=True):
+        call = f"{script}({_arguments(start, given)})"
+        start += len(given)
+        if script not in CHECKS:
+            yield f"answers[#answers + 1] = {call} or false"
+            continue
+        yield f"refused, written = {call}"
+        yield "if refused then return refused end"
+        renamed = [name for name in keys.BEFORE_SCHEMA_4 if name in key_names]
+        if script == "check_schema" and renamed:
+            yield "if written < 4 then"
+            for name in renamed:
+                length = len(keys.part_of(name)) + 1
+                yield f"  {name}_key = string.sub({name}_key, 1, -{length}) .. '{keys.BEFORE_SCHEMA_4[name]}'"
+            yield "end"
+    yield "return answers"
+
+
+# --- how they are run --------------------------------------------------------------------------------------
+
+
+def run(client: redis.Redis, scope: Scope, *calls: Call) -> list[Any]:
     """Run scripts as one, in one round trip, and return their answers.
 
     A script is sent by digest. A server that does not know it (new, restarted, flushed) is given it and asked again.
 
     redis-py's own Script objects ask SCRIPT EXISTS before every pipeline, which costs a second round trip.
     """
-    asked = _arguments(calls)
+    composed = compose(tuple(call.script for call in calls))
+    asked = _evalsha(composed, scope, calls)
     try:
         answers: list[Any] = client.evalsha(*asked)
     except NoScriptError:
-        client.script_load(compose(_verbs(calls)))
+        client.script_load(composed.source)
         answers = client.evalsha(*asked)
     return answers
 
 
-def _verbs(calls: Sequence[Call]) -> tuple[str, ...]:
-    return tuple(call.verb for call in calls)
-
-
-def _arguments(calls: Sequence[Call]) -> tuple[Any, ...]:
+def _evalsha(composed: Composed, scope: Scope, calls: Sequence[Call]) -> tuple[Any, ...]:
     """What EVALSHA is given."""
-    sizes = [size for call in calls for size in (len(call.keys), len(call.args))]
-    touched = [key for call in calls for key in call.keys]
-    arguments = [argument for call in calls for argument in call.args]
-    return (digest(_verbs(calls)), len(touched), *touched, *sizes, *arguments)
+    given = {name: key for call in calls for name, key in call.keys.items()}
+    of_feature = scope.keys.feature(scope.feature)
+    touched = [
+        given.get(name) or getattr(of_feature if name in keys.OF_FEATURE else scope.keys, name)
+        for name in composed.keys
+    ]
+    shared = [scope.value(name) for name in composed.common]
+    arguments = [call.args[name] for call, args in zip(calls, composed.args, strict=True) for name in args]
+    return (composed.digest, len(touched), *touched, *shared, *arguments)
 
 
-def run_replicated(client: redis.Redis, *calls: Call, mark: str, replicas: int) -> tuple[list[Any], int]:
+def run_replicated(
+    client: redis.Redis, scope: Scope, *calls: Call, mark: str, replicas: int
+) -> tuple[list[Any], int]:
     """Run scripts as `run` does, and wait until so many replicas have what they wrote.
 
     Redis waits for the last write of a connection, so all goes over one, and the mark is a write in any case: a script
@@ -174,36 +306,36 @@ def run_replicated(client: redis.Redis, *calls: Call, mark: str, replicas: int) 
         The scripts' answers, and how many replicas have it now: fewer, where they do not catch up in time.
     """
     try:
-        return _run_replicated(client, calls, mark, replicas)
+        return _run_replicated(client, scope, calls, mark, replicas)
     except NoScriptError:
-        client.script_load(compose(_verbs(calls)))
-        return _run_replicated(client, calls, mark, replicas)
+        client.script_load(compose(tuple(call.script for call in calls)).source)
+        return _run_replicated(client, scope, calls, mark, replicas)
 
 
 def _run_replicated(
-    client: redis.Redis, calls: Sequence[Call], mark: str, replicas: int
+    client: redis.Redis, scope: Scope, calls: Sequence[Call], mark: str, replicas: int
 ) -> tuple[list[Any], int]:
     pipeline = client.pipeline(transaction=False)
     if calls:
-        pipeline.evalsha(*_arguments(calls))
+        pipeline.evalsha(*_evalsha(compose(tuple(call.script for call in calls)), scope, calls))
     pipeline.set(mark, 1)
     pipeline.wait(replicas, WAIT_MS)
     *answers, _, there = pipeline.execute()
     return (answers[0] if answers else []), int(there)
 
 
-def run_each(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
-    """Run the script of one verb many times in one round trip, each for itself: others may run in between."""
+def run_each(client: redis.Redis, calls: Sequence[tuple[Scope, Call]]) -> list[Any]:
+    """Run one script many times in one round trip, each for itself: others may run in between."""
+    composed = compose((calls[0][1].script,))
     try:
-        return _run_each(client, calls)
+        return _run_each(client, composed, calls)
     except NoScriptError:
-        client.script_load(compose((calls[0].verb,)))
-        return _run_each(client, calls)
+        client.script_load(composed.source)
+        return _run_each(client, composed, calls)
 
 
-def _run_each(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
+def _run_each(client: redis.Redis, composed: Composed, calls: Sequence[tuple[Scope, Call]]) -> list[Any]:
     pipeline = client.pipeline(transaction=False)
-    for call in calls:
-        sizes = (len(call.keys), len(call.args))
-        pipeline.evalsha(digest((call.verb,)), len(call.keys), *call.keys, *sizes, *call.args)
+    for scope, call in calls:
+        pipeline.evalsha(*_evalsha(composed, scope, [call]))
     return [answer for (answer,) in pipeline.execute()]

@@ -1,8 +1,7 @@
-"""The truth, in Redis, and how it changes: one short method for each script of `lua/`. `records` reads it."""
+"""The truth, in Redis, and how it changes: one short method for each script of `lua/`. `reader` reads it."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import secrets
 import uuid
@@ -14,19 +13,19 @@ from typing import Any
 import redis
 
 from orchestrator.model import errors, flows, lifecycle, sanitizer
-from orchestrator.model.feature import OVER, Feature, FeatureStatus, Strategy
-from orchestrator.model.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
-from orchestrator.model.lifecycle import Attempts, BatchTally, Facts, Launch, Move
+from orchestrator.model.feature import Feature, FeatureStatus, Strategy
+from orchestrator.model.flows import FeatureEvent, FeatureFlow, Flow
+from orchestrator.model.lifecycle import Attempts, BatchTally, Launch, Move, ScheduleResult
 from orchestrator.model.outcome import Completed, Failed, FailureCause, Outcome
 from orchestrator.model.plan import Route, Schedule
 from orchestrator.model.progress import Tail
 from orchestrator.model.task import Task
-from orchestrator.planning import extension, sketch
+from orchestrator.planning import sketch
 from orchestrator.planning.extension import Growth, Shape
 from orchestrator.state import encoding, schema, scripts
 from orchestrator.state.keys import FeatureKeys, Keys
-from orchestrator.state.reader import Records, readable
-from orchestrator.state.scripts import Call
+from orchestrator.state.reader import StateReader, readable
+from orchestrator.state.scripts import Call, Scope
 from orchestrator.state.workers import Workers
 
 IDEMPOTENCY_DAYS = 7
@@ -37,30 +36,16 @@ REPLACED_SECONDS = 7 * 86_400
 CHUNK = 1_000
 """Fields written by one command of a staged feature: large enough to be fast, small enough not to block Redis."""
 
-OVER_CSV = ",".join(OVER)
+SCHEDULE = Call("schedule")
 
 DEFAULT_FLOW = FeatureFlow("default", flows.SHIPPED_FEATURE_FLOWS["default"])
-
-_ANY_FLOW = Flow("any", ("backlog", "pending", "in-progress", "testing", "completed"))
-# How an attempt begins, and how it is lost, is the same in every flow: known before the task, and so its flow, is.
-BEGINS = json.dumps(
-    {
-        status: (event, target)
-        for event in (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)
-        for status, target in _ANY_FLOW.table[event].items()
-    }
-)
-HANDED_BACK = json.dumps(_ANY_FLOW.table[TaskEvent.WORK_HANDED_BACK])
-LOST = json.dumps(_ANY_FLOW.table[TaskEvent.WORKER_LOST])
-LOST_UNREPEATABLE = json.dumps(_ANY_FLOW.table[TaskEvent.BLOCKER_DETECTED])
-LOST_FOR_GOOD = json.dumps(_ANY_FLOW.table[TaskEvent.WORK_FAILED])
 
 GROWTH_TRIES = 20
 """How often a growth is worked out anew because the feature went on meanwhile."""
 
 
 @dataclass(frozen=True)
-class Grant:
+class StartResult:
     """The answer to a worker that wants to begin an attempt; `code` as in start.lua."""
 
     code: str
@@ -85,7 +70,66 @@ class Grant:
         )
 
 
-class Store(Records):
+@dataclass(frozen=True)
+class Claim:
+    """What a process may take with the commit of an attempt.
+
+    Args:
+        queues: The queues in the order in which they are asked, each with the specialists whose messages it may take.
+        worker: The name of its worker.
+        lease: Seconds of the lease of the attempt that it takes.
+        delivery: A name for this delivery. With the same one the process may ask again.
+    """
+
+    queues: Mapping[str, Sequence[str]]
+    worker: str
+    lease: float
+    delivery: str
+
+    @property
+    def process(self) -> str:
+        """The process that asks: the worker, and the id of the process, which is in the delivery."""
+        return f"{self.worker}/{self.delivery.partition('-')[0]}"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """An attempt that was taken and begun with the commit of the one before."""
+
+    queue: str
+    message: str
+    """Its message, as it stood in the queue."""
+    id: tuple[str, str, int]
+    """The feature, the task and the number of the attempt."""
+    started: Sequence[Any]
+    """The answer of start.lua."""
+
+    def result(self) -> StartResult:
+        """What the attempt is about.
+
+        Raises:
+            UnreadableFeature: Its task cannot be read.
+        """
+        return _start_result(self.id[0], self.id[1], self.started)
+
+
+def _start_result(feature_id: str, task_id: str, answer: Sequence[Any]) -> StartResult:
+    code, *rest = answer
+    if code != "started":
+        return StartResult(code)
+    task, head, state, status, wait = rest
+    with readable(feature_id):
+        return StartResult(
+            code,
+            encoding.parse_task(task, task_id) if task else None,
+            encoding.parse_head(head),
+            json.loads(state),
+            status,
+            int(wait) / 1000,
+        )
+
+
+class Store(StateReader):
     """All the state of all features, to read and to change.
 
     Args:
@@ -116,16 +160,20 @@ class Store(Records):
         self.publishes = queues is not None
         self._queues = json.dumps(dict(queues)) if queues is not None else ""
 
-    def _run_safely(self, *calls: Call) -> list[Any]:
+    def _scope(self, feature_id: str = "") -> Scope:
+        common = {"events_kept": self.events_kept, "queues": self._queues, "random": secrets.token_hex(6)}
+        return Scope(self.keys, feature_id, common)
+
+    def _run_safely(self, scope: Scope, *calls: Call) -> list[Any]:
         """Run scripts whose writes have to outlast a failover; with none, ask whether all writes so far do.
 
         Raises:
             NotReplicated: They are run, but too few replicas have it.
         """
         if not self.replicas:
-            return scripts.run(self.client, *calls) if calls else []
+            return scripts.run(self.client, scope, *calls) if calls else []
         answers, there = scripts.run_replicated(
-            self.client, *calls, mark=self.keys.replicated, replicas=self.replicas
+            self.client, scope, *calls, mark=self.keys.replicated, replicas=self.replicas
         )
         if there < self.replicas:
             raise errors.NotReplicated(url=self.url, there=there, wanted=self.replicas)
@@ -179,18 +227,19 @@ class Store(Records):
         if idempotency_key:
             earlier = self.client.get(self.keys.idempotency(idempotency_key))
             if earlier:
-                self._run_safely()
+                self._run_safely(self._scope())
                 return "repeated", str(earlier)
         if exists:
             raise errors.FeatureExists(feature=feature_id)
-        staged = self._stage(keys.staged(uuid.uuid4().hex), plan, routes, gated or {})
+        staged = keys.staged(uuid.uuid4().hex)
+        parts = self._stage(staged, plan, routes, gated or {})
         meta: dict[str, str | int | float] = {
-            "schema": schema.needed([feature_id, *(task.id for task in plan.feature.tasks)]),
+            "schema": schema.VERSION,
             "title": plan.feature.title,
             "head": _head(feature_id, plan.feature),
             "status": FeatureStatus.PLANNING,
             "flow": flow.name,
-            "table": json.dumps(flow.table(list(gated or {}))),
+            "transitions": encoding.describe_transitions(flow.table(list(gated or {}))),
             "strategy": plan.strategy,
             "cap": plan.cap,
             "auto_launch": int(auto_launch),
@@ -211,20 +260,13 @@ class Store(Records):
         idempotency = self.keys.idempotency(idempotency_key) if idempotency_key else keys.meta
         enqueue = Call(
             "enqueue",
-            [
-                keys.meta,
-                self.keys.features,
-                self.keys.active,
-                keys.events,
-                idempotency,
-                *(key for part in staged for key in (staged[part], getattr(keys, part))),
-            ],
-            [
-                feature_id,
-                IDEMPOTENCY_DAYS * 86_400_000 if idempotency_key else 0,
-                self.events_kept,
-                *itertools.chain.from_iterable(meta.items()),
-            ],
+            {
+                "idempotency_ms": IDEMPOTENCY_DAYS * 86_400_000 if idempotency_key else 0,
+                "staged": staged.part(""),
+                "parts": json.dumps(parts),
+                "fields": json.dumps([str(part) for pair in meta.items() for part in pair]),
+            },
+            {"idempotency": idempotency},
         )
         ((code, found),) = self._run_on(feature_id, enqueue, run=self._run_safely)
         if code == "exists":
@@ -233,8 +275,8 @@ class Store(Records):
 
     def _stage(
         self, keys: FeatureKeys, plan: Schedule, routes: Mapping[str, Route], gated: Mapping[str, str]
-    ) -> dict[str, str]:
-        """Write the big parts of a feature; returns their names and the keys they are at."""
+    ) -> list[str]:
+        """Write the big parts of a feature; returns their names."""
         batches, places, totals = encoding.describe_batches(
             plan.batches, routes, plan.expected_seconds, plan.cap
         )
@@ -252,25 +294,24 @@ class Store(Records):
         }
         if plan.strategy is Strategy.DATAFLOW:
             hashes |= encoding.describe_joins(plan)
-        staged = {part: getattr(keys, part) for part in hashes}
         pipeline = self.client.pipeline(transaction=False)
         for part, fields in hashes.items():
             for chunk in _chunks(list(fields.items()), CHUNK):
-                pipeline.hset(staged[part], mapping=dict(chunk))
-            pipeline.expire(staged[part], STAGED_SECONDS)
+                pipeline.hset(keys.part(part), mapping=dict(chunk))
+            pipeline.expire(keys.part(part), STAGED_SECONDS)
         pipeline.execute()
-        return staged
+        return list(hashes)
 
-    # --- what the cascade launches -----------------------------------------------------------------------
+    # --- what is launched --------------------------------------------------------------------------------
 
-    def cascade(self, feature_id: str) -> Facts:
+    def schedule(self, feature_id: str) -> ScheduleResult:
         """Launch what may start now.
 
         Raises:
             NoSuchFeature: There is none of this id.
         """
-        (answer,) = self._run_on(feature_id, self._cascade(feature_id))
-        return self._facts(feature_id, answer)
+        (answer,) = self._run_on(feature_id, SCHEDULE)
+        return self._schedule_result(feature_id, answer)
 
     def trace(self, feature_id: str) -> dict[str, Any]:
         """The headers that each message of a feature is to have."""
@@ -278,47 +319,13 @@ class Store(Records):
         found: dict[str, Any] = json.loads(str(stored)) if stored else {}
         return found
 
-    def _cascade(self, feature_id: str) -> Call:
-        keys = self.keys.feature(feature_id)
-        return Call(
-            "cascade",
-            [
-                keys.meta,
-                keys.states,
-                keys.counts,
-                keys.batches,
-                keys.ready,
-                keys.slots,
-                keys.delayed,
-                keys.plan,
-                keys.unassigned,
-                keys.events,
-                self.keys.active,
-                keys.waits,
-                keys.dependents,
-                keys.resolved,
-                self.keys.finished,
-                self.keys.limits,
-                keys.waiting,
-                keys.freed,
-                keys.tasks,
-            ],
-            [
-                feature_id,
-                OVER_CSV,
-                self.events_kept,
-                self._queues,
-                self.keys.prefix,
-                ",".join(flows.TAKEN_UP),
-                secrets.token_hex(6),
-            ],
-        )
-
-    def _facts(self, feature_id: str, answer: str | None, finished: BatchTally | None = None) -> Facts:
+    def _schedule_result(
+        self, feature_id: str, answer: str | None, finished: BatchTally | None = None
+    ) -> ScheduleResult:
         if answer is None:
             raise errors.NoSuchFeature(feature=feature_id)
         found = json.loads(answer)
-        return Facts(
+        return ScheduleResult(
             feature=feature_id,
             status=schema.word(FeatureStatus, found["status"]),
             launched=tuple(Launch(*launch) for launch in found["launched"]),
@@ -339,58 +346,31 @@ class Store(Records):
         worker: str,
         lease: float,
         delivery: str = "",
-    ) -> Grant:
+    ) -> StartResult:
         """Begin an attempt, with a lease of so many seconds; the same delivery of its message may ask twice."""
-        keys = self.keys.feature(feature_id)
         start = Call(
             "start",
-            [
-                keys.meta,
-                keys.states,
-                keys.counts,
-                keys.slots,
-                keys.tasks,
-                keys.events,
-                self.keys.taken,
-                self.keys.limits,
-                self.keys.full,
-                keys.plan,
-            ],
-            [
-                task_id,
-                attempt,
-                BEGINS,
-                round(lease * 1000),
-                worker,
-                OVER_CSV,
-                self.events_kept,
-                specialist,
-                delivery,
-            ],
+            {
+                "task": task_id,
+                "attempt": attempt,
+                "lease_ms": round(lease * 1000),
+                "worker": worker,
+                "specialist": specialist,
+                "delivery": delivery,
+            },
         )
-        ((code, *rest),) = self._run_on(feature_id, start)
-        if code != "started":
-            return Grant(code)
-        task, head, state, status, wait = rest
-        with readable(feature_id):
-            return Grant(
-                code,
-                encoding.parse_task(task, task_id) if task else None,
-                encoding.parse_head(head),
-                json.loads(state),
-                status,
-                int(wait) / 1000,
-            )
+        (answer,) = self._run_on(feature_id, start)
+        return _start_result(feature_id, task_id, answer)
 
-    def proceed(self, feature_id: str, task_id: str, attempt: int, move: Move, *, worker: str) -> str:
-        """Move a running attempt on to its next status: "proceeded", or why not (see proceed.lua)."""
-        keys = self.keys.feature(feature_id)
-        proceed = Call(
-            "proceed",
-            [keys.states, keys.counts, keys.slots, keys.events],
-            [task_id, attempt, _steps(move), worker, self.events_kept],
+    def transition_attempt(
+        self, feature_id: str, task_id: str, attempt: int, move: Move, *, worker: str
+    ) -> str:
+        """Move a running attempt to its next status: "transitioned", or why not (see transition_attempt.lua)."""
+        transition = Call(
+            "transition_attempt",
+            {"task": task_id, "attempt": attempt, "steps": _steps(move), "worker": worker},
         )
-        ((code, _),) = self._run_on(feature_id, proceed, ends=True)
+        ((code, _),) = self._run_on(feature_id, transition, ends=True)
         return str(code)
 
     def finish(
@@ -404,58 +384,85 @@ class Store(Records):
         worker: str = "",
         delivery: str = "",
         title: str = "",
-    ) -> tuple[str, str, Facts]:
-        """Commit an outcome and launch what follows from it, in one transaction.
+    ) -> tuple[str, str, ScheduleResult]:
+        """Commit an outcome and launch what follows from it (see `finish_and_take`)."""
+        code, status, scheduled, _ = self.finish_and_take(
+            feature_id, task_id, attempt, outcome, move, worker=worker, delivery=delivery, title=title
+        )
+        return code, status, scheduled
+
+    def finish_and_take(
+        self,
+        feature_id: str,
+        task_id: str,
+        attempt: int,
+        outcome: Outcome,
+        move: Move,
+        *,
+        worker: str = "",
+        delivery: str = "",
+        title: str = "",
+        claim: Claim | None = None,
+    ) -> tuple[str, str, ScheduleResult, Taken | None]:
+        """Commit an outcome, launch what follows from it, and begin the next attempt, in one transaction.
 
         With a `delivery`, only where that delivery of the message began the attempt. With the `title` of the feature,
-        how long a completed attempt took is learned for the next feature of this title.
+        how long a completed attempt took is learned for the next feature of this title. With a `claim`, the process
+        takes the next message that it may take, whatever the code says.
 
         Returns:
-            The code (see finish.lua), the task's status now, and what the cascade found.
+            The code (see finish.lua), the task's status now, what was scheduled, and what was taken.
 
         Raises:
             NoSuchFeature: There is none of this id.
             NotReplicated: It is committed, but too few replicas have it. To be asked again.
         """
-        keys = self.keys.feature(feature_id)
         is_learned = title and isinstance(outcome, Completed)
         finish = Call(
             "finish",
-            [
-                keys.states,
-                keys.counts,
-                keys.slots,
-                keys.delayed,
-                keys.outcomes,
-                keys.events,
-                keys.plan,
-                keys.resolved,
-                keys.freed,
-                self.keys.durations(title),
-            ],
-            [
-                task_id,
-                attempt,
-                _steps(move),
-                outcome.model_dump_json(),
-                "" if move.wait is None else round(move.wait * 1000),
-                move.counts,
-                ",".join(lifecycle.RESOLVED),
-                move.cause,
-                move.route,
-                worker,
-                self.events_kept,
-                delivery,
-                sketch.KEPT if is_learned else 0,
-                sketch.DAYS * 86_400_000,
-                move.note,
-            ],
+            {
+                "task": task_id,
+                "attempt": attempt,
+                "steps": _steps(move),
+                "outcome": outcome.model_dump_json(),
+                "wait": "" if move.wait is None else round(move.wait * 1000),
+                "uses": move.counts,
+                "cause": move.cause,
+                "route": move.route,
+                "worker": worker,
+                "delivery": delivery,
+                "kept": sketch.KEPT if is_learned else 0,
+                "kept_ms": sketch.DAYS * 86_400_000,
+                "note": move.note,
+            },
+            {"durations": self.keys.durations(title)},
         )
-        (code, status, *tally), answer = self._run_on(
-            feature_id, finish, self._cascade(feature_id), ends=True, run=self._run_safely
+        take = [self._take_next(claim)] if claim else []
+        (code, status, *tally), answer, *taken = self._run_on(
+            feature_id, finish, SCHEDULE, *take, ends=True, run=self._run_safely
         )
         finished = BatchTally(*tally) if tally and tally[1] else None
-        return code, status, self._facts(feature_id, answer, finished)
+        scheduled = self._schedule_result(feature_id, answer, finished)
+        return code, status, scheduled, _taken(*taken) if any(taken) else None
+
+    def _take_next(self, claim: Claim) -> Call:
+        given = {
+            "allowed": json.dumps(list(claim.queues.items())),
+            "lease_ms": round(claim.lease * 1000),
+            "worker": claim.worker,
+            "delivery": claim.delivery,
+            "known": schema.VERSION,
+        }
+        return Call("take_next", given, {"taken": self.keys.taken(claim.process)})
+
+    def taken_by(self, claim: Claim) -> tuple[str, str, int] | None:
+        """The attempt that was taken by a claim whose answer did not arrive, if one was."""
+        stored = str(self.client.get(self.keys.taken(claim.process)) or "")
+        first, _, message = stored.partition("\n")
+        if not first.startswith(f"{claim.delivery} "):
+            return None
+        feature_id, task_id, attempt = json.loads(json.loads(message)["body"])[0]
+        return feature_id, task_id, attempt
 
     def renew(
         self, attempts: Sequence[tuple[str, str, int]], *, lease: float, delivery: str = ""
@@ -472,17 +479,16 @@ class Store(Records):
         """
         calls = []
         for feature_id, task_id, attempt in attempts:
-            keys = self.keys.feature(feature_id)
-            calls.append(
-                Call(
-                    "renew",
-                    [keys.meta, keys.states, keys.slots],
-                    [task_id, attempt, round(lease * 1000), OVER_CSV, delivery],
-                )
-            )
+            given = {
+                "task": task_id,
+                "attempt": attempt,
+                "lease_ms": round(lease * 1000),
+                "delivery": delivery,
+            }
+            calls.append((self._scope(feature_id), Call("renew", given)))
         return scripts.run_each(self.client, calls) if calls else []
 
-    def hand_back(
+    def requeue(
         self,
         feature_id: str,
         task_id: str,
@@ -491,8 +497,8 @@ class Store(Records):
         worker: str,
         delivery: str = "",
         most: int = 20,
-    ) -> tuple[str, Facts]:
-        """Take an attempt back from a worker that ends, and launch what follows from it: as a rule, the task anew.
+    ) -> tuple[str, ScheduleResult]:
+        """Take an attempt back from a worker that ends, and launch what follows from it: as a rule, the task again.
 
         Args:
             feature_id: Its feature.
@@ -503,83 +509,63 @@ class Store(Records):
             most: Attempts of a task that may be handed back before it fails.
 
         Returns:
-            The code (see hand_back.lua), and what the cascade found.
+            The code (see requeue.lua), and what was scheduled.
 
         Raises:
             NoSuchFeature: There is none of this id.
         """
-        keys = self.keys.feature(feature_id)
-        hand_back = Call(
-            "hand_back",
-            [
-                keys.meta,
-                keys.states,
-                keys.counts,
-                keys.slots,
-                keys.ready,
-                keys.outcomes,
-                keys.events,
-                keys.plan,
-                keys.tasks,
-                keys.freed,
-                keys.delayed,
-                keys.resolved,
-            ],
-            [
-                task_id,
-                attempt,
-                HANDED_BACK,
-                TaskEvent.WORK_HANDED_BACK,
-                LOST_UNREPEATABLE,
-                TaskEvent.BLOCKER_DETECTED,
-                lifecycle.ask_whether_done("its worker ended").model_dump_json(),
-                OVER_CSV,
-                worker,
-                self.events_kept,
-                delivery,
-                most,
-                LOST_FOR_GOOD,
-                TaskEvent.WORK_FAILED,
-                Failed(
-                    cause=FailureCause.WORKER_ENDS,
-                    reason=f"its workers ended {most + 1} times before it was finished; give it a worker that runs "
-                    "for long enough, or a longer recovery.grace",
-                ).model_dump_json(),
-            ],
+        reason = (
+            f"its workers ended {most + 1} times before it was finished; give it a worker that runs for long enough, "
+            "or a longer recovery.grace"
         )
-        (code, _), answer = self._run_on(feature_id, hand_back, self._cascade(feature_id), ends=True)
-        return code, self._facts(feature_id, answer)
+        requeue = Call(
+            "requeue",
+            {
+                "task": task_id,
+                "attempt": attempt,
+                "worker": worker,
+                "delivery": delivery,
+                "most": most,
+                "failed": Failed(cause=FailureCause.WORKER_ENDS, reason=reason).model_dump_json(),
+                "asking": lifecycle.ask_whether_done("its worker ended").model_dump_json(),
+            },
+        )
+        (code, _), answer = self._run_on(feature_id, requeue, SCHEDULE, ends=True)
+        return code, self._schedule_result(feature_id, answer)
 
-    def note(self, feature_id: str, task_id: str, attempt: int, percent: float | None, note: str) -> str:
-        """Keep what a running attempt says about its progress: "noted", or "stale" if it does not run any more."""
-        keys = self.keys.feature(feature_id)
-        call = Call(
-            "note",
-            [keys.states, keys.slots, keys.events],
-            [task_id, attempt, "" if percent is None else percent, sanitizer.as_line(note), self.events_kept],
-        )
+    def report_progress(
+        self, feature_id: str, task_id: str, attempt: int, percent: float | None, note: str
+    ) -> str:
+        """Keep what a running attempt reports of its progress: "reported", or "stale" if it does not run any more."""
+        given = {
+            "task": task_id,
+            "attempt": attempt,
+            "percent": "" if percent is None else percent,
+            "note": sanitizer.as_line(note),
+        }
+        call = Call("report_progress", given)
         (answer,) = self._run_on(feature_id, call, ends=True)
         return str(answer)
 
-    def keep_tails(self, tails: Mapping[tuple[str, str, int], Tail | None]) -> list[str]:
+    def save_log_tails(self, tails: Mapping[tuple[str, str, int], Tail | None]) -> list[str]:
         """Keep the ends of what running attempts have put out, in one round trip; None: drop what is kept of one.
 
         Args:
             tails: By (feature, task, attempt).
 
         Returns:
-            For each: "kept", "dropped" or "stale" (see keep_tail.lua).
+            For each: "kept", "dropped" or "stale" (see save_log_tail.lua).
         """
         calls = []
         for (feature_id, task_id, attempt), tail in tails.items():
-            keys = self.keys.feature(feature_id)
             text = encoding.describe_tail(tail) if tail else ""
-            calls.append(Call("keep_tail", [keys.states, keys.slots, keys.tails], [task_id, attempt, text]))
+            call = Call("save_log_tail", {"task": task_id, "attempt": attempt, "tail": text})
+            calls.append((self._scope(feature_id), call))
         return scripts.run_each(self.client, calls) if calls else []
 
     # --- what people ask for -----------------------------------------------------------------------------
 
-    def move(
+    def transition_task(
         self,
         feature_id: str,
         task_id: str,
@@ -590,8 +576,8 @@ class Store(Records):
         resolve: str = "never",
         revoke: bool = False,
         anew: bool = False,
-    ) -> Facts:
-        """Move a task as a person asked, and launch what follows from it.
+    ) -> ScheduleResult:
+        """Change the status of a task as a person asked, and launch what follows from it.
 
         Args:
             feature_id: The feature.
@@ -600,7 +586,7 @@ class Store(Records):
             move: What is asked for.
             note: Why, in the person's words.
             resolve: "resolve": the task counts as resolved then; "if-completed"; "never".
-            revoke: A running attempt is taken away from its worker.
+            revoke: A running attempt is revoked.
             anew: The task's retries begin anew.
 
         Raises:
@@ -608,38 +594,19 @@ class Store(Records):
             RefusedTransition: The flow does not have it from where the task stands, or the feature is over.
             AttemptRuns: An attempt runs, and `revoke` is false.
         """
-        keys = self.keys.feature(feature_id)
         call = Call(
-            "move",
-            [
-                keys.meta,
-                keys.states,
-                keys.counts,
-                keys.ready,
-                keys.slots,
-                keys.delayed,
-                keys.plan,
-                keys.unassigned,
-                keys.events,
-                keys.waits,
-                keys.resolved,
-                keys.waiting,
-                keys.freed,
-            ],
-            [
-                task_id,
-                _steps(move),
-                sanitizer.as_text(note),
-                OVER_CSV,
-                ",".join(flows.TAKEN_UP),
-                resolve,
-                int(revoke),
-                int(anew),
-                self.events_kept,
-            ],
+            "transition_task",
+            {
+                "task": task_id,
+                "steps": _steps(move),
+                "note": sanitizer.as_text(note),
+                "resolve": resolve,
+                "revoke": int(revoke),
+                "anew": int(anew),
+            },
         )
-        (code, status, _), answer = self._run_on(feature_id, call, self._cascade(feature_id))
-        facts = self._facts(feature_id, answer)
+        (code, status, _), answer = self._run_on(feature_id, call, SCHEDULE)
+        facts = self._schedule_result(feature_id, answer)
         match code:
             case "missing":
                 raise errors.NoSuchTask(feature=feature_id, task=task_id)
@@ -651,30 +618,26 @@ class Store(Records):
                 raise lifecycle.refuse(feature_id, task_id, move.steps[0][0], status, flow.table, flow.name)
         return facts
 
-    def assign(self, feature_id: str, task_id: str, specialist: str, note: str = "") -> Facts:
+    def assign(self, feature_id: str, task_id: str, specialist: str, note: str = "") -> ScheduleResult:
         """Give a task that has not started another specialist, and launch it if its turn has come.
 
         Raises:
             NoSuchFeature, NoSuchTask: There is none of this id.
             AttemptRuns: It is published or runs.
         """
-        keys = self.keys.feature(feature_id)
-        call = Call(
-            "assign",
-            [keys.plan, keys.unassigned, keys.ready, keys.slots, keys.events, keys.waiting],
-            [task_id, specialist, sanitizer.as_text(note), self.events_kept],
-        )
-        (code, *_), answer = self._run_on(feature_id, call, self._cascade(feature_id))
-        facts = self._facts(feature_id, answer)
+        given = {"task": task_id, "specialist": specialist, "note": sanitizer.as_text(note)}
+        call = Call("assign", given)
+        (code, *_), answer = self._run_on(feature_id, call, SCHEDULE)
+        facts = self._schedule_result(feature_id, answer)
         if code == "missing":
             raise errors.NoSuchTask(feature=feature_id, task=task_id)
         if code == "running":
             raise errors.AttemptRuns(feature=feature_id, task=task_id, status="launched")
         return facts
 
-    def steer(
+    def update_feature(
         self, feature_id: str, event: str, changes: Mapping[str, Any] | None = None, note: str = ""
-    ) -> Facts:
+    ) -> ScheduleResult:
         """Change a feature's status or what it may do next, as a person asked, and launch what follows from it.
 
         Args:
@@ -687,47 +650,34 @@ class Store(Records):
             NoSuchFeature: There is none of this id.
             RefusedTransition: The feature does not stand where this can happen.
         """
-        keys = self.keys.feature(feature_id)
-        flow, table = self.client.hmget(keys.meta, "flow", "table")
-        if table is None:
-            raise errors.NoSuchFeature(feature=feature_id)
-        rows = json.loads(table)
-        arrow = json.dumps(rows.get(event, {})) if event in list(FeatureEvent) else ""
-        call = Call(
-            "steer",
-            [
-                keys.meta,
-                keys.events,
-                self.keys.active,
-                keys.ready,
-                keys.delayed,
-                keys.unassigned,
-                keys.slots,
-                self.keys.finished,
-            ],
-            [
-                feature_id,
-                event,
-                arrow,
-                json.dumps(dict(changes or {})),
-                sanitizer.as_text(note),
-                OVER_CSV,
-                self.events_kept,
-            ],
+        update = Call(
+            "update_feature",
+            {
+                "event": event,
+                "moves": int(event in list(FeatureEvent)),
+                "changes": json.dumps(dict(changes or {})),
+                "note": sanitizer.as_text(note),
+            },
         )
-        (code, status), answer = self._run_on(feature_id, call, self._cascade(feature_id))
+        (code, status), answer = self._run_on(feature_id, update, SCHEDULE)
         if code == "missing":
             raise errors.NoSuchFeature(feature=feature_id)
         if code == "refused":
-            raise lifecycle.refuse(feature_id, "", event, status, rows, str(flow))
-        return self._facts(feature_id, answer)
+            raise lifecycle.refuse(feature_id, "", event, status, *self._flow(feature_id))
+        return self._schedule_result(feature_id, answer)
+
+    def _flow(self, feature_id: str) -> tuple[Mapping[str, Mapping[str, str]], str]:
+        """The transitions of a feature's flow, and its name."""
+        fields = ["flow", "transitions", "table"]
+        flow, transitions, table = self.client.hmget(self.keys.feature(feature_id).meta, fields)
+        return encoding.parse_transitions(str(transitions or table or "")), str(flow)
 
     def grow(
         self,
         feature_id: str,
         decide: Callable[[Shape], Growth],
         route: Callable[[Sequence[Task]], Mapping[str, Route]],
-    ) -> Facts:
+    ) -> ScheduleResult:
         """Take new tasks and dependencies into a feature, and launch what follows from it.
 
         The feature goes on while that is worked out. Where it has changed by then in what matters, it is worked out
@@ -749,43 +699,21 @@ class Store(Records):
         for _ in range(GROWTH_TRIES):
             decided = decide(self.shape(feature_id))
             if not decided.added and not decided.changed:
-                return self.cascade(feature_id)
+                return self.schedule(feature_id)
             grow = self._grow(feature_id, decided, route(decided.added))
-            code, answer = self._run_on(feature_id, grow, self._cascade(feature_id))
+            code, answer = self._run_on(feature_id, grow, SCHEDULE)
             if code == "grown":
-                return self._facts(feature_id, answer)
+                return self._schedule_result(feature_id, answer)
         raise errors.GrowthContested(feature=feature_id, tries=GROWTH_TRIES)
 
     def _grow(self, feature_id: str, decided: Growth, routes: Mapping[str, Route]) -> Call:
-        keys = self.keys.feature(feature_id)
-        return Call(
-            "grow",
-            [
-                keys.meta,
-                keys.states,
-                keys.counts,
-                keys.batches,
-                keys.ready,
-                keys.slots,
-                keys.delayed,
-                keys.plan,
-                keys.unassigned,
-                keys.events,
-                keys.tasks,
-                keys.waiting,
-                keys.freed,
-            ],
-            [
-                decided.shape.open,
-                decided.shape.grown,
-                json.dumps(encoding.describe_growth(decided, routes, self._stored(keys, decided.changed))),
-                ",".join(extension.OPEN_TO_DEPENDENCIES),
-                ",".join(["total", "resolved", *encoding.COUNTED]),
-                OVER_CSV,
-                FeatureEvent.FEATURE_GREW,
-                self.events_kept,
-            ],
-        )
+        stored = self._stored(self.keys.feature(feature_id), decided.changed)
+        given = {
+            "open": decided.shape.open,
+            "grown": decided.shape.grown,
+            "growth": json.dumps(encoding.describe_growth(decided, routes, stored)),
+        }
+        return Call("grow", given)
 
     def _stored(self, keys: FeatureKeys, tasks: Sequence[Task]) -> dict[str, Any]:
         ids = [task.id for task in tasks]
@@ -793,18 +721,22 @@ class Store(Records):
 
     # --- the sweep ---------------------------------------------------------------------------------------
 
-    def lead(self, worker: str, seconds: float) -> bool:
-        """Be the one worker that sweeps, for so many seconds; asking again prolongs it.
+    def acquire_leadership(self, worker: str, seconds: float) -> bool:
+        """Become the one worker that sweeps, for so many seconds; asking again prolongs it.
 
         A worker takes the lead from one that knows only an older schema.
         """
-        keys = [self.keys.sweeper, self.keys.sweeper_schema, self.keys.minimum]
-        answer = self._run(Call("lead", keys, [worker, round(seconds * 1000), schema.VERSION]))
+        given = {
+            "worker": worker,
+            "milliseconds": round(seconds * 1000),
+            "known": schema.VERSION,
+        }
+        answer = self._run(Call("acquire_leadership", given))
         return bool(answer == "leads")
 
-    def require(self, oldest: int) -> int:
+    def raise_minimum(self, oldest: int) -> int:
         """Ask for the oldest schema whose workers may work under this prefix; the one that is in force now."""
-        return int(self._run(Call("require", [self.keys.minimum], [oldest])))
+        return int(self._run(Call("raise_minimum", {"oldest": oldest})))
 
     def queued(self, queues: Iterable[str]) -> set[str]:
         """Those of the queues that have messages, where this Redis is the broker."""
@@ -851,7 +783,7 @@ class Store(Records):
         overdue: float = 1.5,
         overdue_least: float = 60.0,
         queued: Collection[str] = (),
-    ) -> tuple[Facts, tuple[Launch, ...]]:
+    ) -> tuple[ScheduleResult, tuple[Launch, ...]]:
         """Take back what lost workers held, launch what may start now, and find launches whose message was lost.
 
         Args:
@@ -866,61 +798,28 @@ class Store(Records):
                 sends again must not keep it from sending the next.
 
         Returns:
-            What the cascade found, and what to publish again, where the store does not do it.
+            What was scheduled, and what to publish again, where the store does not do it.
 
         Raises:
             NoSuchFeature: There is none of this id any more.
         """
-        keys = self.keys.feature(feature_id)
         reason = f"its worker was lost {losses + 1} times"
-        outcome = Failed(cause=FailureCause.WORKER_LOST, reason=reason)
         recover = Call(
             "recover",
-            [
-                keys.meta,
-                keys.states,
-                keys.counts,
-                keys.slots,
-                keys.ready,
-                self.keys.taken,
-                keys.outcomes,
-                keys.events,
-                self.keys.active,
-                keys.plan,
-                keys.batches,
-                keys.tasks,
-                self.keys.swept,
-                keys.freed,
-                keys.delayed,
-                keys.waiting,
-                keys.resolved,
-            ],
-            [
-                feature_id,
-                losses,
-                round(patience * 1000),
-                LOST,
-                TaskEvent.WORKER_LOST,
-                LOST_FOR_GOOD,
-                TaskEvent.WORK_FAILED,
-                outcome.model_dump_json(),
-                overdue,
-                OVER_CSV,
-                self.events_kept,
-                self._queues,
-                LOST_UNREPEATABLE,
-                TaskEvent.BLOCKER_DETECTED,
-                lifecycle.ask_whether_done("its worker was lost").model_dump_json(),
-                round(lease * 1000),
-                round(regain * 1000),
-                json.dumps(dict.fromkeys(queued, True)),
-                round(overdue_least * 1000),
-                self.keys.prefix,
-                secrets.token_hex(6),
-            ],
+            {
+                "losses": losses,
+                "patience_ms": round(patience * 1000),
+                "failed": Failed(cause=FailureCause.WORKER_LOST, reason=reason).model_dump_json(),
+                "asking": lifecycle.ask_whether_done("its worker was lost").model_dump_json(),
+                "overdue": overdue,
+                "overdue_least_ms": round(overdue_least * 1000),
+                "lease_ms": round(lease * 1000),
+                "regain_ms": round(regain * 1000),
+                "queued": json.dumps(dict.fromkeys(queued, True)),
+            },
         )
-        found, answer = self._run_on(feature_id, recover, self._cascade(feature_id))
-        facts = self._facts(feature_id, answer)
+        found, answer = self._run_on(feature_id, recover, SCHEDULE)
+        facts = self._schedule_result(feature_id, answer)
         return facts, tuple(Launch(*launch) for launch in json.loads(found)["unpublished"])
 
     # --- limits that hold over all features --------------------------------------------------------------
@@ -933,7 +832,7 @@ class Store(Records):
             anew: What was set since does not stay.
 
         Returns:
-            The features whose cascade is to run now.
+            The features that are to be scheduled now.
         """
         return self._change_limits(wanted, "reset" if anew else "configure")
 
@@ -941,51 +840,47 @@ class Store(Records):
         """Change one limit, until it is configured differently; the amount as `limits.change` gives it.
 
         Returns:
-            The features whose cascade is to run now.
+            The features that are to be scheduled now.
         """
         return self._change_limits({limit: amount}, "set")
 
     def _change_limits(self, amounts: Mapping[str, str], how: str) -> list[str]:
-        answer: list[str] = self._run(
-            Call(
-                "limit",
-                [self.keys.limits, self.keys.configured, self.keys.used, self.keys.active],
-                [self.keys.prefix, json.dumps(dict(sorted(amounts.items()))), how, OVER_CSV],
-            )
-        )
+        given = {"amounts": json.dumps(dict(sorted(amounts.items()))), "how": how}
+        answer: list[str] = self._run(Call("set_limits", given))
         return answer
 
     def take_due(self) -> tuple[float | None, list[str]]:
         """Seconds until the next token or retry is due, and the features that one is there for now."""
-        left, wake = self._run(Call("due", [self.keys.due], [self.keys.prefix]))
+        left, wake = self._run(Call("take_due"))
         return (float(left) / 1000 if left else None), wake
 
-    def reconcile_limits(self) -> list[str]:
-        """Take back what features hold that are gone; the features whose cascade is to run now."""
-        answer: list[str] = self._run(
-            Call("reconcile", [self.keys.limits, self.keys.used], [self.keys.prefix])
-        )
+    def repair_limits(self) -> list[str]:
+        """Take back what features hold that are gone; the features that are to be scheduled now."""
+        answer: list[str] = self._run(Call("repair_limits"))
         return answer
 
     # --- the end of what is over -------------------------------------------------------------------------
 
-    def forget(self, feature_id: str, older_than: float = 0.0, *, dry_run: bool = False) -> tuple[str, str]:
-        """Forget a feature that has been over for so many seconds; with `dry_run`, only say what would become of it.
+    def delete_feature(
+        self, feature_id: str, older_than: float = 0.0, *, dry_run: bool = False
+    ) -> tuple[str, str]:
+        """Delete a feature that has been over for so many seconds; with `dry_run`, only say what would become of it.
 
         Returns:
-            The code (see forget.lua), and its status.
+            The code (see delete_feature.lua), and its status.
         """
         keys = self.keys.feature(feature_id)
         name = self.client.hget(keys.meta, "idempotency")
-        idempotency = self.keys.idempotency(str(name)) if name else keys.meta
-        others = [key for key in keys.all() if key not in (keys.meta, keys.slots)]
-        indexes = [self.keys.features, self.keys.active, self.keys.finished]
-        call = Call(
-            "forget",
-            [keys.meta, keys.slots, *indexes, idempotency, *others],
-            [feature_id, OVER_CSV, round(older_than * 1000), int(dry_run)],
+        delete = Call(
+            "delete_feature",
+            {
+                "parts": json.dumps(keys.parts()),
+                "over_ms": round(older_than * 1000),
+                "dry_run": int(dry_run),
+            },
+            {"idempotency": self.keys.idempotency(str(name)) if name else keys.meta},
         )
-        ((code, status),) = self._run_on(feature_id, call)
+        ((code, status),) = self._run_on(feature_id, delete)
         return code, status
 
 
@@ -1007,3 +902,8 @@ def _head(feature_id: str, feature: Feature) -> str:
             "tags": feature.tags,
         }
     )
+
+
+def _taken(answer: Sequence[Any]) -> Taken:
+    queue, message, feature_id, task_id, attempt, started = answer
+    return Taken(queue, message, (feature_id, task_id, int(attempt)), started)

@@ -201,7 +201,7 @@ def test_what_is_over_is_forgotten_with_its_logs_and_folders(make_project: MakeP
         "to:sweeper",
         "to:sweeper:schema",
         "to:swept",
-        "to:taken",
+        "to:last-started",
         "to:configured",
         "to:workers",
         "to:identity",

@@ -39,24 +39,22 @@ CALM = Weather(seconds=8, every=3_600.0, feature_every=1.0, workers=2)
 """People have their whims, and no fault happens."""
 
 GIVES_AWAY = ("if held and tonumber(held) > 0 then", "if false then")
-"""As move.lua once was: what a person moves gives its slot away before its attempt has ended."""
+"""As transition_task.lua once was: what a person moves gives its slot away before its attempt has ended."""
 
 
 def test_a_slot_that_a_persons_word_gives_away_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = scripts.sources()["move"]
+    source = scripts.sources()["transition_task"]
     assert source.count(GIVES_AWAY[0]) == 1
-    planted = {**scripts.sources(), "move": source.replace(*GIVES_AWAY)}
+    planted = {**scripts.sources(), "transition_task": source.replace(*GIVES_AWAY)}
     monkeypatch.setattr(scripts, "sources", lambda: planted)
     monkeypatch.setattr(runs, "PATIENCE", 5.0)  # it may not settle
     monkeypatch.setattr(runs, "forget_all", lambda cluster: None)
-    for cached in (scripts.compose, scripts.digest):
-        cached.cache_clear()
+    scripts.compose.cache_clear()
     try:
         broken = {violation.law for violation in checker.check(a_run(CALM))}
     finally:
         monkeypatch.undo()
-        for cached in (scripts.compose, scripts.digest):
-            cached.cache_clear()
+        scripts.compose.cache_clear()
     assert broken & {"nothing_outlives_its_attempt", "processes_end_first"}
 
 

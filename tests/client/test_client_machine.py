@@ -278,14 +278,14 @@ class Machine(RuleBasedStateMachine):
         settings = self.client.settings
         return Story(
             feature=factories.feature(*tasks, id="auth"),
-            strategy=self.store.progress("auth").strategy,
+            strategy=self.store.feature_summary("auth").strategy,
             cap=self.schedule.cap,
             batches=tuple(tuple(s.id for s in states if s.batch == number) for number in numbers),
             specialists={state.id: state.specialist for state in states},
             flows={task.id: settings.flow_for(task.tags).statuses for task in tasks},
             feature_flow=settings.feature_flow_for(()).statuses,
             events=tuple(self.store.events("auth")),
-            progress=self.store.progress("auth"),
+            progress=self.store.feature_summary("auth"),
             states=tuple(states),
             counts={name: int(count) for name, count in counts.items() if count != "0"},
             slots=tuple(self._slots()),

@@ -58,7 +58,7 @@ def wait_for_a_watcher(server: KilledRedis) -> None:
 def complete(handle: Handle) -> None:
     for name in ("T1", "T2"):
         work(handle, name)
-        handle.store.cascade(handle.id)
+        handle.store.schedule(handle.id)
 
 
 # --- from Python ----------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def test_a_wait_sees_an_end_that_comes_before_it_listens(
     handle: Handle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a feature that is completed just after the wait has seen that it is not
-    progress, has_ended = handle.store.progress, False
+    progress, has_ended = handle.store.feature_summary, False
 
     def end_after_the_first_look(feature_id: str) -> Progress:
         nonlocal has_ended

@@ -530,7 +530,7 @@ def test_a_task_that_runs_is_failed_by_a_person(store: Store, ask: Callable[...,
     run.start("T0")
     failed = ask("fail", run.id, "T0", "--because", "it is wrong")
     assert failed["tasks"][0]["status"] == "failed"
-    assert store.progress(run.id).status != "failed", "the feature goes on, once the task is retried"
+    assert store.feature_summary(run.id).status != "failed", "the feature goes on, once the task is retried"
 
 
 def test_tasks_are_added_from_a_file_or_with_each_field(store: Store, ask: Callable[..., Any]) -> None:

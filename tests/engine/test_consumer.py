@@ -92,7 +92,7 @@ def refused(store: Store) -> dict[str, int]:
     return {str(reason): int(times) for reason, times in store.client.hgetall(store.keys.refused).items()}
 
 
-def test_what_the_cascade_and_the_dispatcher_send_is_taken_up(bench: Bench, store: Store) -> None:
+def test_what_the_script_and_the_dispatcher_send_is_taken_up(bench: Bench, store: Store) -> None:
     bench.receive(json.dumps(hostile.message()))
     bench.receive(json.dumps(hostile.message(["auth", "@validating", 12])))
     bench.receive(json.dumps(hostile.standalone()))

@@ -12,7 +12,7 @@ from orchestrator.engine.app import App
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature
-from orchestrator.model.lifecycle import Announce, Facts, Publish, Wake
+from orchestrator.model.lifecycle import Announce, Publish, ScheduleResult, Wake
 from orchestrator.planning import planner, routing
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
@@ -21,9 +21,11 @@ from tests.model import factories
 from tests.model.factories import task
 
 
-def launch(store: Store, app: App, feature: Feature, feature_id: str = "auth", cap: int = 5) -> Facts:
+def launch(
+    store: Store, app: App, feature: Feature, feature_id: str = "auth", cap: int = 5
+) -> ScheduleResult:
     store.enqueue(feature_id, planner.plan(feature, cap), routing.route(feature, app.settings))
-    return store.cascade(feature_id)
+    return store.schedule(feature_id)
 
 
 @pytest.mark.parametrize("pooled", [True, False])
@@ -127,7 +129,7 @@ def test_who_is_woken_wakes_the_next_whether_or_not_the_broker_answers(store: St
         Dispatcher(app, store, pooled=False).send([Wake(name) for name in woken])
 
     # Then all three have theirs
-    assert [store.progress(name).in_flight for name in ("one", "two", "three")] == [1, 1, 1]
+    assert [store.feature_summary(name).in_flight for name in ("one", "two", "three")] == [1, 1, 1]
 
 
 def test_waking_a_feature_that_is_gone_does_nothing(store: Store) -> None:

@@ -12,7 +12,7 @@ from orchestrator.local import doctor
 from orchestrator.state import threads
 from orchestrator.state.threads import Thread
 from orchestrator.state.workers import Worker
-from tests.engine.test_keeper import maintenance  # noqa: F401  a fixture
+from tests.engine.test_maintenance import maintenance  # noqa: F401  a fixture
 from tests.waiting import wait_until
 
 SECRET = "a-part-of-a-password"

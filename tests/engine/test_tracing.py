@@ -82,7 +82,7 @@ def test_a_message_of_another_broker_has_it_too(store: Store) -> None:
     feature = factories.feature(task("T1"))
     routes = routing.route(feature, app.settings)
     store.enqueue("auth", planner.plan(feature), routes, trace={"traceparent": TRACE})
-    Dispatcher(app, store, pooled=True).publish("auth", store.cascade("auth").launched)
+    Dispatcher(app, store, pooled=True).publish("auth", store.schedule("auth").launched)
 
     (sent,) = messages()
     assert sent.headers["traceparent"] == TRACE

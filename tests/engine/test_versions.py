@@ -43,7 +43,7 @@ def launch(
     """A launched feature, in which a newer version wrote these fields."""
     feature = feature or factories.feature(task("T1"), task("T2", "T1"))
     runner.store.enqueue(feature_id, planner.plan(feature), routing.route(feature, runner.settings))
-    runner.store.cascade(feature_id)
+    runner.store.schedule(feature_id)
     for name, value in written.items():
         runner.store.client.hset(runner.store.keys.feature(feature_id).meta, name, value)
 
@@ -56,7 +56,7 @@ def test_an_attempt_of_a_newer_version_is_left_alone_and_counted(
         launch(runner, schema=NEXT)
     else:
         launch(runner)
-        runner.store.require(NEXT)
+        runner.store.raise_minimum(NEXT)
 
     with pytest.raises(TaskStopped, match=r"^not started: "):
         runner.run(WHO, "auth", "T1", 1, "w1")
@@ -88,7 +88,7 @@ def test_what_a_newer_version_left_finished_holds_up_no_other_from_being_forgott
 ) -> None:
     for feature_id in ("a-newer", "sound"):
         launch(runner, feature_id)
-        runner.store.steer(feature_id, FeatureEvent.FEATURE_CANCELLED)
+        runner.store.update_feature(feature_id, FeatureEvent.FEATURE_CANCELLED)
     runner.store.client.hset(runner.store.keys.feature("a-newer").meta, "schema", NEXT)
     assert retention.forget_old(runner.store, older_than=0) == ["sound"]
 
@@ -122,7 +122,7 @@ def test_the_sweep_passes_over_what_it_cannot_read_and_says_so_once(
 def test_a_worker_that_is_too_old_does_not_start(
     runner: AttemptRunner, maintenance: Maintenance, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runner.store.require(NEXT)
+    runner.store.raise_minimum(NEXT)
     with pytest.raises(SystemExit) as ended:
         maintenance.start(SimpleNamespace())  # type: ignore[arg-type]
     assert ended.value.code == 1
@@ -144,7 +144,7 @@ def test_a_worker_that_became_too_old_ends_in_order_and_takes_no_lead(
     maintenance.run_round()
     assert not signals
 
-    runner.store.require(NEXT)
+    runner.store.raise_minimum(NEXT)
     for _ in range(3):
         maintenance.run_round()
 

@@ -32,7 +32,7 @@ def watchdog(store: Store, process: subprocess.Popen[bytes]) -> Watchdog:
     """One without patience: the second look is too late."""
     feature = factories.feature(task("T1"))
     store.enqueue("auth", planner.plan(feature), routing.route(feature, Settings()))
-    store.cascade("auth")
+    store.schedule("auth")
     return Watchdog(store, "w1", lambda: {process.pid}, patience=0.0)
 
 

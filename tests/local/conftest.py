@@ -1,4 +1,4 @@
-"""The store of these tests is on the fake, then on each Redis server of this machine."""
+"""The store of these tests is on a Redis server."""
 
 from __future__ import annotations
 

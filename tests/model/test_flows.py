@@ -143,7 +143,7 @@ def test_a_feature_that_is_over_takes_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED_FEATURE_FLOWS)
-def test_every_cascade_event_of_every_shipped_feature_flow(name: str) -> None:
+def test_every_event_of_every_shipped_feature_flow(name: str) -> None:
     table = FeatureFlow(name, SHIPPED_FEATURE_FLOWS[name]).table()
     drawn = {
         "first_task_started": dict.fromkeys(("draft", "planning"), "in-development"),

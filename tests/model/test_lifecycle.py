@@ -10,7 +10,7 @@ import pytest
 from orchestrator.model import errors, flows, lifecycle
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import SHIPPED_FLOWS, Flow, Rules, TaskEvent
-from orchestrator.model.lifecycle import Announce, Attempts, BatchTally, Facts, Launch, Publish
+from orchestrator.model.lifecycle import Announce, Attempts, BatchTally, Launch, Publish, ScheduleResult
 from orchestrator.model.outcome import (
     Blocked,
     BlockKind,
@@ -220,7 +220,7 @@ LINE = "Batch 1: 2/4 (1 blocked)"
 def test_what_follows(
     launched: tuple[Launch, ...], finished: BatchTally | None, commands: list[lifecycle.Command]
 ) -> None:
-    facts = Facts("auth", FeatureStatus.IN_DEVELOPMENT, launched=launched, finished=finished)
+    facts = ScheduleResult("auth", FeatureStatus.IN_DEVELOPMENT, launched=launched, finished=finished)
     assert lifecycle.follow_up(facts) == commands
 
 

@@ -71,7 +71,7 @@ def test_an_event_is_told_by_its_name_a_group_or_a_star(names: list[str], is_tol
 
 
 def test_every_event_that_the_scripts_write_is_known() -> None:
-    written = re.findall(r"'event', '([a-z_]+)'", "\n".join(scripts.sources().values()))
+    written = re.findall(r"\brecord\('([a-z_]+)'", "\n".join(scripts.sources().values()))
 
     assert "batch_opened" in written
     assert set(written) <= set(EVENTS)

@@ -77,7 +77,7 @@ def begin(store: Store, feature_id: str = "auth") -> None:
 
 
 def end(store: Store, feature_id: str = "auth") -> None:
-    store.steer(feature_id, FeatureEvent.FEATURE_CANCELLED, note="not needed")
+    store.update_feature(feature_id, FeatureEvent.FEATURE_CANCELLED, note="not needed")
     store.client.delete(store.keys.feature(feature_id).slots)
     store.client.srem(store.keys.active, feature_id)
 
@@ -108,7 +108,7 @@ def tell_all(told: Notifier) -> None:
 @pytest.fixture
 def led(store: Store) -> Store:
     """A store whose sweep is led by LEADER."""
-    assert store.lead(LEADER, seconds=600)
+    assert store.acquire_leadership(LEADER, seconds=600)
     return store
 
 
@@ -295,7 +295,7 @@ def test_when_the_leader_dies_the_next_one_goes_on_where_it_was(led: Store, frie
 
     # When another worker leads
     led.client.delete(led.keys.sweeper)
-    assert led.lead("w2@host", seconds=600)
+    assert led.acquire_leadership("w2@host", seconds=600)
     tell_all(make(led, friend, worker="w2@host"))
 
     # Then everything is told, and what is told twice is that one event, with the same id

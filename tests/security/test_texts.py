@@ -97,7 +97,7 @@ def test_what_a_specialist_says_of_its_progress_is_one_plain_line() -> None:
     """The note of a progress is one line."""
     run = launched(a_store(), task("T1"))
     run.start("T1")
-    run.store.note(run.id, "T1", 1, 50.0, HOSTILE)
+    run.store.report_progress(run.id, "T1", 1, 50.0, HOSTILE)
     assert run.store.state(run.id, "T1").note == LINE
 
 

@@ -1,4 +1,4 @@
-"""The store's contract runs on the fake and on each Redis server of this machine."""
+"""The store's contract runs on a Redis server (see `tests.conftest.stores`)."""
 
 from __future__ import annotations
 

@@ -11,12 +11,13 @@ from typing import Any
 from orchestrator.model import lifecycle
 from orchestrator.model.feature import Feature, FeatureStatus
 from orchestrator.model.flows import SHIPPED_FLOWS, WORKING, FeatureEvent, Flow, TaskEvent
-from orchestrator.model.lifecycle import Attempts, Facts, Move
+from orchestrator.model.lifecycle import Attempts, Move, ScheduleResult
 from orchestrator.model.outcome import Completed, Outcome
 from orchestrator.model.plan import Plan, Route
 from orchestrator.model.task import Retries, TaskStatus
 from orchestrator.planning import planner
-from orchestrator.state.store import Grant, Store
+from orchestrator.state import encoding
+from orchestrator.state.store import StartResult, Store
 from tests.model import factories
 
 FEATURE_ID = "auth"
@@ -52,9 +53,18 @@ def enqueue(
 
 
 def launched(store: Store, *tasks: Any, **given: Any) -> Run:
-    """As `enqueue`, with the first cascade done."""
+    """As `enqueue`, with what may start launched."""
     run = enqueue(store, *tasks, **given)
-    run.cascade()
+    run.schedule()
+    return run
+
+
+def as_of_schema_3(run: Run) -> Run:
+    """Write a feature, of which nothing has run yet, as the version before wrote it."""
+    client: Any = run.store.client
+    transitions = encoding.parse_transitions(client.hget(run.keys.meta, "transitions"))
+    client.hdel(run.keys.meta, "transitions")
+    client.hset(run.keys.meta, mapping={"table": json.dumps(transitions), "schema": 2})
     return run
 
 
@@ -67,9 +77,9 @@ class Run:
     plan: Plan
     losses: int = 1
 
-    def cascade(self) -> list[str]:
+    def schedule(self) -> list[str]:
         """Launch what may start; the ids of what was launched, in order."""
-        return ids(self.store.cascade(self.id))
+        return ids(self.store.schedule(self.id))
 
     def attempt(self, task: str) -> int:
         """The number of the task's latest attempt."""
@@ -77,7 +87,7 @@ class Run:
 
     def start(
         self, task: str, attempt: int | None = None, worker: str = "w1", specialist: str = "builder"
-    ) -> Grant:
+    ) -> StartResult:
         """A worker wants to begin the latest attempt, or the given one."""
         number = self.attempt(task) if attempt is None else attempt
         return self.store.start(self.id, task, number, specialist=specialist, worker=worker, lease=LEASE)
@@ -90,7 +100,7 @@ class Run:
         attempt: int | None = None,
         retries: int = 0,
         retried: int = 0,
-    ) -> tuple[str, str, Facts]:
+    ) -> tuple[str, str, ScheduleResult]:
         """A worker commits an outcome of the latest attempt, or of the given one."""
         outcome = outcome or Completed()
         policy = Retries(max=retries, jitter=False)
@@ -110,8 +120,8 @@ class Run:
             found += ids(self.end(task))
         return found
 
-    def end(self, task: str, outcome: Outcome | None = None, **given: Any) -> Facts:
-        """Finish a started task; what the cascade found."""
+    def end(self, task: str, outcome: Outcome | None = None, **given: Any) -> ScheduleResult:
+        """Finish a started task; what was scheduled."""
         code, _, facts = self.finish(task, outcome, **given)
         assert code == "finished"
         return facts
@@ -119,29 +129,29 @@ class Run:
     def reopen(self, task: str, event: TaskEvent = TaskEvent.RETRY_REQUESTED, note: str = "") -> list[str]:
         """A person asks for a stopped task again."""
         move = lifecycle.move(FLOW, event)
-        return ids(self.store.move(self.id, task, FLOW, move, note, anew=True))
+        return ids(self.store.transition_task(self.id, task, FLOW, move, note, anew=True))
 
     def ask(self, task: str, event: TaskEvent, note: str = "", **how: Any) -> list[str]:
         """A person asks for something else."""
-        return ids(self.store.move(self.id, task, FLOW, lifecycle.move(FLOW, event), note, **how))
+        return ids(self.store.transition_task(self.id, task, FLOW, lifecycle.move(FLOW, event), note, **how))
 
     def cancel(self, note: str = "") -> None:
         """A person cancels the feature."""
-        self.store.steer(self.id, FeatureEvent.FEATURE_CANCELLED, note=note)
+        self.store.update_feature(self.id, FeatureEvent.FEATURE_CANCELLED, note=note)
 
     def release(self) -> list[str]:
         """A person launches the next batch."""
-        released = self.store.progress(self.id).batch + 1
-        return ids(self.store.steer(self.id, "launch_requested", {"released": released}))
+        released = self.store.feature_summary(self.id).batch + 1
+        return ids(self.store.update_feature(self.id, "launch_requested", {"released": released}))
 
-    def recover(self, patience: float = 60.0) -> tuple[Facts, tuple[lifecycle.Launch, ...]]:
+    def recover(self, patience: float = 60.0) -> tuple[ScheduleResult, tuple[lifecycle.Launch, ...]]:
         """The sweep looks after the feature."""
         queued = self.store.queued(["builder"])
         return self.store.recover(self.id, losses=self.losses, patience=patience, queued=queued)
 
     def status(self, task: str | None = None) -> str:
         """Where the feature stands, or one of its tasks."""
-        return self.store.state(self.id, task).status if task else self.store.progress(self.id).status
+        return self.store.state(self.id, task).status if task else self.store.feature_summary(self.id).status
 
     def expire_lease(self, task: str) -> None:
         """As if the lease had ended long ago."""
@@ -172,7 +182,7 @@ class Run:
             check(self)
 
 
-def ids(facts: Facts) -> list[str]:
+def ids(facts: ScheduleResult) -> list[str]:
     """The ids of what was launched."""
     return [launch.task for launch in facts.launched]
 
@@ -313,7 +323,7 @@ def _check_feature(run: Run, raw: Raw) -> None:
 
 def _check_progress(run: Run, raw: Raw) -> None:
     """What is shown is what is stored."""
-    progress = run.store.progress(run.id)
+    progress = run.store.feature_summary(run.id)
     states = run.store.states(run.id)
     assert [state.id for state in states] == [task for batch in run.plan.batches for task in batch.tasks]
     assert (progress.in_flight, progress.queued, progress.delayed) == (

@@ -55,7 +55,7 @@ ASKED: tuple[tuple[TaskEvent, dict[str, Any]], ...] = (
 """What a person may ask of a task."""
 
 HASHES = ("meta", "counts", "states", "waits", "dependents")
-CHANGING = (*HASHES, "ready", "slots", "delayed", "unassigned", "resolved")
+CHANGING = (*HASHES, "ready", "slots", "delayed", "unassigned", "dependency_updates")
 TIMES = {
     "created",
     "started",
@@ -97,7 +97,9 @@ class World:
             for task, end in self.stored["slots"]
         }
         delayed = {task: "due" if moment == 1 else "waits" for task, moment in self.stored["delayed"]}
-        rest = [self.stored[part] for part in ("counts", "waits", "ready", "unassigned", "resolved")]
+        rest = [
+            self.stored[part] for part in ("counts", "waits", "ready", "unassigned", "dependency_updates")
+        ]
         parts = [_timeless(self.stored["meta"]), states, slots, delayed, rest]
         return json.dumps([*parts, sorted(self.messages), sorted(self.held), self.asked], sort_keys=True)
 
@@ -143,7 +145,12 @@ class Explorer:
         self.depends_on = {task.id: task.depends_on for task in feature.tasks}
         keys = self.run.keys
         self.keys = {part: getattr(keys, part) for part in CHANGING}
-        self.forgotten = (keys.events, keys.outcomes, self.run.store.keys.taken, self.run.store.keys.swept)
+        self.forgotten = (
+            keys.events,
+            keys.outcomes,
+            self.run.store.keys.last_started,
+            self.run.store.keys.swept,
+        )
 
     def explore(self, most: int | None = None) -> Explored:
         """Visit every state, breadth first, and check each one.
@@ -263,7 +270,7 @@ class Explorer:
         self._write(world)
         move = lifecycle.move(FLOW, event)
         try:
-            facts = self.run.store.move(self.run.id, task, FLOW, move, **how)
+            facts = self.run.store.transition_task(self.run.id, task, FLOW, move, **how)
         except errors.UsageError:
             return
         after = replace(world, stored=self._read(), asked=world.asked + 1)
@@ -301,7 +308,7 @@ class Explorer:
         for part in ("ready", "slots", "delayed"):
             pipeline.zrange(self.keys[part], 0, -1, withscores=True)
         pipeline.smembers(self.keys["unassigned"])
-        pipeline.lrange(self.keys["resolved"], 0, -1)
+        pipeline.lrange(self.keys["dependency_updates"], 0, -1)
         found = dict(zip(CHANGING, pipeline.execute(), strict=True))
         found["unassigned"] = sorted(found["unassigned"])
         found["counts"] = {name: count for name, count in found["counts"].items() if count != "0"}
@@ -320,8 +327,8 @@ class Explorer:
                 pipeline.zadd(self.keys[part], {task: moment(score) for task, score in world.stored[part]})
         if world.stored["unassigned"]:
             pipeline.sadd(self.keys["unassigned"], *world.stored["unassigned"])
-        if world.stored["resolved"]:
-            pipeline.rpush(self.keys["resolved"], *world.stored["resolved"])
+        if world.stored["dependency_updates"]:
+            pipeline.rpush(self.keys["dependency_updates"], *world.stored["dependency_updates"])
         is_over = FeatureStatus(world.stored["meta"]["status"]).is_over
         (pipeline.srem if is_over else pipeline.sadd)(self.run.store.keys.active, self.run.id)
         pipeline.execute()

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.model import errors, flows, lifecycle
 from orchestrator.model.feature import FeatureStatus, Strategy
 from orchestrator.model.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
-from orchestrator.model.lifecycle import Facts
+from orchestrator.model.lifecycle import ScheduleResult
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome
 from orchestrator.model.plan import Route
 from orchestrator.model.task import Retries, Task, TaskStatus
@@ -37,7 +37,7 @@ class Run:
     order: list[str] = field(default_factory=list)
     """The tasks in the order in which they were launched."""
 
-    def note(self, facts: Facts) -> Facts:
+    def note(self, facts: ScheduleResult) -> ScheduleResult:
         self.order += [launch.task for launch in facts.launched]
         return facts
 
@@ -61,7 +61,7 @@ class Run:
 
     def ask(self, task_id: str, event: TaskEvent, **how: Any) -> None:
         """A person moves a task."""
-        self.note(self.store.move(self.id, task_id, FLOW, lifecycle.move(FLOW, event), **how))
+        self.note(self.store.transition_task(self.id, task_id, FLOW, lifecycle.move(FLOW, event), **how))
 
     def grow(
         self,
@@ -97,7 +97,7 @@ class Run:
         return [json.loads(stored[number])["tasks"] for number in sorted(stored, key=int)]
 
     def status(self) -> str:
-        return self.store.progress(self.id).status
+        return self.store.feature_summary(self.id).status
 
     def hash(self, part: str) -> dict[str, str]:
         found: Any = self.store.client.hgetall(getattr(self.keys, part))
@@ -129,7 +129,7 @@ def launched(
         auto_launch=auto_launch,
     )
     run = Run(store)
-    run.note(store.cascade("auth"))
+    run.note(store.schedule("auth"))
     check(run)
     return run
 
@@ -211,7 +211,7 @@ def test_added_tasks_run_in_the_right_order_to_the_end(store: Store) -> None:
 def test_a_task_that_joins_a_full_batch_waits_for_a_slot(store: Store) -> None:
     run = launched(store, task("T1"), task("T2"), cap=1)
     assert run.grow(task("N", priority="high")) == []
-    assert store.progress("auth").queued == 2
+    assert store.feature_summary("auth").queued == 2
     run.finish_all()
     assert run.order == ["T1", "N", "T2"]
 
@@ -219,7 +219,7 @@ def test_a_task_that_joins_a_full_batch_waits_for_a_slot(store: Store) -> None:
 def test_a_task_without_a_specialist_waits_for_one(store: Store) -> None:
     run = launched(store, task("T1"))
     assert run.grow(task("N"), routes={"N": NOBODY}) == []
-    assert store.progress("auth").unassigned == 1
+    assert store.feature_summary("auth").unassigned == 1
     run.note(store.assign("auth", "N", "builder"))
     assert run.order == ["T1", "N"]
 
@@ -279,7 +279,7 @@ def test_a_task_for_a_batch_that_waits_for_launch_waits_with_it(store: Store) ->
     run.complete("T1")
     assert run.grow(task("N")) == []
     assert run.batches() == [["T1"], ["T2", "N"]]
-    run.note(store.steer("auth", "launch_requested", {"released": 2}))
+    run.note(store.update_feature("auth", "launch_requested", {"released": 2}))
     assert sorted(run.order) == ["N", "T1", "T2"]
 
 
@@ -290,7 +290,7 @@ def test_a_task_that_is_ready_moves_behind_what_it_waits_for_now(store: Store) -
     run = launched(store, task("T1"), task("T2"), task("T3", "T2"), cap=1)
     first, other = run.order[0], "T1" if run.order[0] == "T2" else "T2"
     assert run.grow(dependencies={other: [first]}, note="needs the schema") == []
-    assert store.progress("auth").queued == 0
+    assert store.feature_summary("auth").queued == 0
     told = next(event for event in store.events("auth") if event.event == "dependencies_changed")
     assert (told.task, told.cause, told.note) == (other, first, "needs the schema")
     assert first in store.task("auth", other).depends_on
@@ -314,9 +314,9 @@ def test_a_held_task_moves_with_its_counts_and_resumes_in_its_new_batch(store: S
 def test_a_task_without_a_specialist_moves_too(store: Store) -> None:
     run = launched(store, task("T1"), task("T2"), routes={"T2": NOBODY})
     run.grow(dependencies={"T2": ["T1"]})
-    assert store.progress("auth").unassigned == 0
+    assert store.feature_summary("auth").unassigned == 0
     run.complete("T1")
-    assert store.progress("auth").unassigned == 1
+    assert store.feature_summary("auth").unassigned == 1
 
 
 def test_batches_that_are_no_more_leave_nothing_behind(store: Store) -> None:
@@ -348,7 +348,7 @@ def test_an_open_batch_that_all_leave_is_filled_by_the_next(store: Store) -> Non
 def test_a_parallel_feature_goes_on_as_batched(store: Store) -> None:
     run = launched(store, task("T1"), task("T2"), cap=1, strategy="parallel")
     run.grow(dependencies={"T2": ["T1"]})
-    assert store.progress("auth").strategy is Strategy.BATCHED
+    assert store.feature_summary("auth").strategy is Strategy.BATCHED
 
 
 # --- while it goes on -----------------------------------------------------------------------------------
@@ -425,7 +425,7 @@ def test_what_is_refused_changes_nothing(
 
 def test_a_feature_that_is_cancelled_does_not_grow(store: Store) -> None:
     run = launched(store, task("T1"))
-    store.steer("auth", FeatureEvent.FEATURE_CANCELLED)
+    store.update_feature("auth", FeatureEvent.FEATURE_CANCELLED)
     before = everything(run)
     with pytest.raises(errors.FeatureOver) as refused:
         run.grow(task("N"))

@@ -82,8 +82,8 @@ def test_what_was_learned_orders_the_tasks_and_says_when_a_batch_is_due(store: S
     # Given two tasks of one complexity without an estimate, of which the second took longer
     tasks = [unknown("T1"), unknown("T2"), unknown("T3", "T1")]
     with launched(store, *tasks) as run:
-        assert store.progress(run.id).expected_end is None
-        assert store.progress(run.id).batch_due is None
+        assert store.feature_summary(run.id).expected_end is None
+        assert store.feature_summary(run.id).batch_due is None
         attempt(run, "T1", 60)
         attempt(run, "T2", 600)
         attempt(run, "T3", 60)
@@ -95,8 +95,8 @@ def test_what_was_learned_orders_the_tasks_and_says_when_a_batch_is_due(store: S
     assert plan.order[0] == "T2"
     assert not plan.is_guess
     store.enqueue("again", plan, routes_of(again))
-    store.cascade("again")
-    progress = store.progress("again")
+    store.schedule("again")
+    progress = store.feature_summary("again")
     assert progress.batch_due
     assert progress.expected_end
 
@@ -108,13 +108,13 @@ def test_a_feature_that_grows_keeps_what_was_learned_of_its_tasks(store: Store) 
         feature(unknown("T1")), learned=store.learned(run.plan.feature, routes_of(run.plan.feature))
     )
     store.enqueue("again", plan, routes_of(plan.feature))
-    store.cascade("again")
+    store.schedule("again")
     new = task("T2", "T1", estimate="5m")
     store.grow(
         "again", lambda shape: extension.grow(shape, [new]), lambda tasks: routes_of(feature(task("T2")))
     )
-    assert store.progress("again").batch_due
-    assert store.progress("again").expected_end
+    assert store.feature_summary("again").batch_due
+    assert store.feature_summary("again").expected_end
 
 
 # --- when a feature should end ---------------------------------------------------------------------------
@@ -123,39 +123,41 @@ def test_a_feature_that_grows_keeps_what_was_learned_of_its_tasks(store: Store) 
 @pytest.mark.parametrize("event", [TaskEvent.TASK_HELD, TaskEvent.TASK_DEFERRED, TaskEvent.TASK_CANCELLED])
 def test_a_feature_that_waits_for_a_person_has_no_end_to_expect(store: Store, event: TaskEvent) -> None:
     with launched(store, task("T1"), task("T2", "T1")) as run:
-        assert store.progress(run.id).expected_end
+        assert store.feature_summary(run.id).expected_end
         run.ask("T2", event)
-        assert store.progress(run.id).expected_end is None
+        assert store.feature_summary(run.id).expected_end is None
 
 
 @pytest.mark.parametrize("given", [{"auto_launch": False}, {}], ids=["launched by hand", "paused"])
 def test_a_feature_that_a_person_lets_go_on_has_no_end_to_expect(store: Store, given: Any) -> None:
     with launched(store, task("T1"), task("T2", "T1"), **given) as run:
         if not given:
-            store.steer(run.id, "feature_paused", {"paused": 1})
-        assert store.progress(run.id).expected_end is None
+            store.update_feature(run.id, "feature_paused", {"paused": 1})
+        assert store.feature_summary(run.id).expected_end is None
 
 
 def test_where_one_task_ahead_is_unknown_there_is_no_end_to_expect(store: Store) -> None:
     with launched(store, task("T1"), unknown("T2", "T1"), task("T3", "T2")) as run:
-        assert store.progress(run.id).expected_end is None
-        assert store.progress(run.id).batch_due is not None
+        assert store.feature_summary(run.id).expected_end is None
+        assert store.feature_summary(run.id).batch_due is not None
         run.complete("T1", "T2")
-        assert store.progress(run.id).expected_end is not None
+        assert store.feature_summary(run.id).expected_end is not None
 
 
 def test_a_batch_that_took_longer_than_expected_has_no_end_to_expect(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1")) as run:
         started = float(str(store.client.hget(run.keys.meta, "batch_started")))
         store.client.hset(run.keys.meta, "batch_started", str(round(started - 3_600_000)))
-        assert store.progress(run.id).expected_end is None
+        assert store.feature_summary(run.id).expected_end is None
 
 
 def test_a_completed_feature_with_a_skipped_task_is_complete(store: Store) -> None:
     with launched(store, task("T1"), task("T2"), cap=1) as run:
-        run.store.move(run.id, "T2", FLOW, lifecycle.move(FLOW, TaskEvent.TASK_SKIPPED), resolve="resolve")
+        run.store.transition_task(
+            run.id, "T2", FLOW, lifecycle.move(FLOW, TaskEvent.TASK_SKIPPED), resolve="resolve"
+        )
         run.complete("T1")
-        progress = store.progress(run.id)
+        progress = store.feature_summary(run.id)
         assert progress.status.is_over
         assert (progress.completed, progress.skipped, progress.percent) == (1, 1, 100)
 

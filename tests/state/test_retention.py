@@ -42,7 +42,7 @@ def over(store: Store, feature_id: str, days: float) -> None:
     feature = factories.feature(task("T1"))
     plan = planner.plan(feature)
     store.enqueue(feature_id, plan, routing.route(feature, Settings()))
-    store.cascade(feature_id)
+    store.schedule(feature_id)
     run = Run(store, feature_id, plan)
     run.start("T1", specialist=Settings().specialist_routing.default)
     run.end("T1", Completed())
@@ -144,7 +144,7 @@ def test_a_feature_of_one_name_on_two_redises_keeps_its_folders_where_they_are_n
     feature = factories.feature(task("T1"))
     plan = planner.plan(feature)
     store.enqueue("nightly", plan, routing.route(feature, Settings()))
-    store.steer("nightly", "feature_cancelled")
+    store.update_feature("nightly", "feature_cancelled")
 
     Client(Settings()).forget("nightly")
 

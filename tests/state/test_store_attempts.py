@@ -115,7 +115,7 @@ def test_only_the_specialist_who_is_to_do_a_task_can_start_it(store: Store) -> N
         hard = Blocked(kind=BlockKind.TECHNICAL, reason="it is hard")
         move = lifecycle.conclude(FLOW, hard, Retries(), chance=0, escalate_to="senior")
         assert run.apply("T1", hard, move) == "finished"
-        run.cascade()
+        run.schedule()
         assert ask(1, specialist="senior").code == "stale"
         assert ask(2, specialist="builder").code == "misplaced"
         assert ask(2, specialist="senior").code == "started"
@@ -124,7 +124,7 @@ def test_only_the_specialist_who_is_to_do_a_task_can_start_it(store: Store) -> N
 def test_a_new_attempt_begins_without_the_progress_of_the_last(store: Store) -> None:
     with launched(store, task("T1")) as run:
         run.start("T1")
-        store.note(run.id, "T1", 1, 80, "nearly there")
+        store.report_progress(run.id, "T1", 1, 80, "nearly there")
         run.end("T1", Failed(reason="broken"))
         run.reopen("T1")
         run.start("T1")
@@ -263,7 +263,7 @@ def test_failed_attempts_are_counted_against_the_retries(store: Store) -> None:
             assert store.state(run.id, "T1").phase == "delayed"
             check(run)
             run.make_due("T1")
-            assert run.cascade() == ["T1"]
+            assert run.schedule() == ["T1"]
 
         grant = run.start("T1")
         assert grant.attempts.retried == 2
@@ -280,7 +280,7 @@ def test_to_try_later_is_no_failure(store: Store) -> None:
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
         # But it is counted, until a person begins again
         run.make_due("T1")
-        run.cascade()
+        run.schedule()
         assert run.start("T1").attempts.later == 1
         run.end("T1", Failed(reason="!"))
         run.ask("T1", TaskEvent.RETRY_REQUESTED, anew=True)
@@ -305,7 +305,7 @@ def test_a_task_that_is_cancelled_alone_stops_its_feature_and_can_be_skipped(sto
         facts = run.end("T1", Cancelled())
         # Then the feature does not wait forever in silence
         assert facts.status is FeatureStatus.ON_HOLD
-        assert store.progress(run.id).is_settled
+        assert store.feature_summary(run.id).is_settled
         check(run)
         # And a person can go on without it
         assert run.ask("T1", TaskEvent.TASK_SKIPPED, resolve="resolve") == ["T2"]
@@ -352,12 +352,12 @@ def test_a_running_attempt_learns_that_it_is_cancelled(store: Store) -> None:
 def test_a_note_is_kept_and_told(store: Store) -> None:
     with launched(store) as run:
         run.start("T1")
-        assert store.note(run.id, "T1", 1, 42.5, "half the tests written") == "noted"
+        assert store.report_progress(run.id, "T1", 1, 42.5, "half the tests written") == "reported"
         state = store.state(run.id, "T1")
         assert (state.percent, state.note) == (42.5, "half the tests written")
         assert state.noted is not None
 
-        assert store.note(run.id, "T1", 1, None, "more") == "noted"
+        assert store.report_progress(run.id, "T1", 1, None, "more") == "reported"
         assert store.state(run.id, "T1").percent is None
         told = [event for event in store.events(run.id) if event.event == "progress"]
         assert [(event.percent, event.note) for event in told] == [
@@ -376,7 +376,7 @@ def test_a_note_of_what_does_not_run_is_stale(store: Store) -> None:
 
         ended, lost, not_started, not_launched = (("T1", 1), ("T2", 1), ("T3", 1), ("T4", 0))
         for name, attempt in (ended, lost, not_started, not_launched, ("T2", 2), ("T99", 1)):
-            assert store.note(run.id, name, attempt, 10, "still here") == "stale", name
+            assert store.report_progress(run.id, name, attempt, 10, "still here") == "stale", name
         assert (read(run), store.events(run.id)) == before
 
 

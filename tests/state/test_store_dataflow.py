@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from orchestrator.model import errors, flows, lifecycle
 from orchestrator.model.feature import Feature, FeatureStatus, Strategy
 from orchestrator.model.flows import Flow, TaskEvent
-from orchestrator.model.lifecycle import Facts
+from orchestrator.model.lifecycle import ScheduleResult
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.plan import Route
 from orchestrator.model.progress import TaskState
@@ -61,14 +61,14 @@ class Flowing:
         self.plan = planner.plan(self.feature, self.cap, Strategy.DATAFLOW)
         self.store.enqueue(self.id, self.plan, routes(self.feature, self.nobody))
 
-    def _note(self, facts: Facts) -> list[str]:
+    def _note(self, facts: ScheduleResult) -> list[str]:
         found = [launch.task for launch in facts.launched]
         self.begun += found
         return found
 
-    def cascade(self) -> list[str]:
+    def schedule(self) -> list[str]:
         """Launch what may start; the ids of what was launched."""
-        return self._note(self.store.cascade(self.id))
+        return self._note(self.store.schedule(self.id))
 
     def end(self, name: str, outcome: Outcome | None = None, retries: int = 0) -> list[str]:
         """A worker starts and ends a launched task; the ids of what was launched by it."""
@@ -87,7 +87,7 @@ class Flowing:
 
     def ask(self, name: str, event: TaskEvent, **how: Any) -> list[str]:
         """A person moves a task; the ids of what was launched by it."""
-        return self._note(self.store.move(self.id, name, FLOW, lifecycle.move(FLOW, event), **how))
+        return self._note(self.store.transition_task(self.id, name, FLOW, lifecycle.move(FLOW, event), **how))
 
     def skip(self, name: str) -> list[str]:
         """A person does without a task."""
@@ -100,7 +100,7 @@ class Flowing:
     @property
     def status(self) -> FeatureStatus:
         """Where the feature stands."""
-        return self.store.progress(self.id).status
+        return self.store.feature_summary(self.id).status
 
     def in_redis(self) -> dict[str, Any]:
         """All that is stored of it but the events, which tell of each look too."""
@@ -109,14 +109,14 @@ class Flowing:
         return hashes | {
             "ready": client.zrange(keys.ready, 0, -1, withscores=True),
             "slots": client.zrange(keys.slots, 0, -1, withscores=True),
-            "resolved": client.lrange(keys.resolved, 0, -1),
+            "resolved": client.lrange(keys.dependency_updates, 0, -1),
         }
 
 
 def flowing(store: Store, *tasks: Task, **given_: Any) -> Flowing:
-    """A feature of these tasks, with the first cascade done."""
+    """A feature of these tasks, with what may start launched."""
     made = Flowing(store, factories.feature(*tasks), **given_)
-    made.cascade()
+    made.schedule()
     return made
 
 
@@ -141,7 +141,7 @@ def test_there_is_no_barrier_between_batches(store: Store) -> None:
     assert run.complete("A1") == ["A2"]
     assert run.complete("A2") == ["A3"]
     assert run.state("B1").phase == "launched"
-    assert run.store.progress(run.id).batch == 1
+    assert run.store.feature_summary(run.id).batch == 1
 
 
 def test_a_join_waits_for_all_its_dependencies(store: Store) -> None:
@@ -155,11 +155,11 @@ def test_a_join_waits_for_all_its_dependencies(store: Store) -> None:
 def test_batches_open_for_reports_as_they_would_be_complete(store: Store) -> None:
     run = flowing(store, task("A"), task("B", "A"), task("C"), task("D", "B"))
     run.complete("A", "B")
-    assert run.store.progress(run.id).batch == 1
+    assert run.store.feature_summary(run.id).batch == 1
     run.complete("C")
 
     # C was the last of the first batch, and of the second all was resolved
-    progress = run.store.progress(run.id)
+    progress = run.store.feature_summary(run.id)
     assert (progress.batch, progress.batches) == (3, 3)
     opened = [event.batch for event in store.events(run.id) if event.event == "batch_opened"]
     assert opened == [1, 2, 3]
@@ -174,7 +174,7 @@ def test_the_last_task_completes_the_feature_and_what_was_counted_is_gone(store:
 
     assert run.status is FeatureStatus.COMPLETED
     keys = store.keys.feature(run.id)
-    assert store.client.exists(keys.waits, keys.dependents, keys.resolved) == 0
+    assert store.client.exists(keys.waits, keys.dependents, keys.dependency_updates) == 0
 
 
 @pytest.mark.parametrize("cap", [1, 2, 3])
@@ -183,9 +183,9 @@ def test_the_cap_is_kept_exactly(store: Store, cap: int) -> None:
     run = flowing(store, task("A"), *(task(f"B{place}", "A") for place in range(5)), cap=cap)
 
     assert len(run.complete("A")) == cap
-    assert store.progress(run.id).queued == 5 - cap
+    assert store.feature_summary(run.id).queued == 5 - cap
     assert len(run.complete(run.begun[1])) == 1
-    assert store.progress(run.id).in_flight == cap
+    assert store.feature_summary(run.id).in_flight == cap
 
 
 def test_of_the_ready_priority_goes_first_and_then_the_longest_remaining_path(store: Store) -> None:
@@ -239,7 +239,7 @@ def test_what_was_skipped_before_the_start_holds_up_nothing(store: Store) -> Non
     run = Flowing(store, factories.feature(task("A"), task("B", "A"), task("C", "B")))
     run.skip("A")
 
-    run.cascade()
+    run.schedule()
     assert run.begun == ["B"]
 
 
@@ -276,7 +276,7 @@ def test_a_task_resumed_before_its_turn_waits_for_it(store: Store) -> None:
 def take_back(run: Flowing, name: str) -> list[str]:
     """A skip is taken back, as a flow may allow in which cancelled is not terminal."""
     arrow = {"cancelled": "pending"}
-    facts = run.store.move(run.id, name, FLOW, lifecycle.Move(((TaskEvent.TASK_RESUMED, arrow),)))
+    facts = run.store.transition_task(run.id, name, FLOW, lifecycle.Move(((TaskEvent.TASK_RESUMED, arrow),)))
     return [launch.task for launch in facts.launched]
 
 
@@ -319,15 +319,15 @@ def test_what_has_a_slot_is_not_queued_again_when_a_skip_was_taken_back(store: S
     # When that is completed, then it is not launched once more
     assert run.complete("A") == []
     assert run.state("B").phase == "launched"
-    assert store.progress(run.id).queued == 0
+    assert store.feature_summary(run.id).queued == 0
 
 
 def test_batches_open_whatever_is_set_later(store: Store) -> None:
     run = flowing(store, task("A"), task("B", "A"))
-    store.steer(run.id, "auto_launch_changed", {"auto_launch": 0, "stops": "2"})
+    store.update_feature(run.id, "auto_launch_changed", {"auto_launch": 0, "stops": "2"})
 
     assert run.complete("A") == ["B"]
-    assert store.progress(run.id).batch == 2
+    assert store.feature_summary(run.id).batch == 2
 
 
 def test_a_task_without_a_specialist_waits_for_one_when_its_turn_comes(store: Store) -> None:
@@ -347,7 +347,7 @@ def test_a_retry_goes_on_as_in_batches(store: Store) -> None:
 
     store.client.zadd(store.keys.feature(run.id).delayed, {"A": 1}, xx=True)
 
-    assert run.cascade() == ["A"]
+    assert run.schedule() == ["A"]
     assert run.complete("A") == ["B"]
 
 
@@ -357,18 +357,18 @@ def test_a_paused_feature_releases_when_it_goes_on(store: Store) -> None:
     assert run.complete("A") == []
 
     store.client.hset(store.keys.feature(run.id).meta, "paused", "0")
-    assert run.cascade() == ["B"]
+    assert run.schedule() == ["B"]
 
 
 # --- once, and no more ----------------------------------------------------------------------------------
 
 
-def test_a_repeated_cascade_changes_nothing(store: Store) -> None:
+def test_a_repeated_schedule_changes_nothing(store: Store) -> None:
     run = flowing(store, task("A"), task("B", "A"), task("C", "A", "B"), task("D"))
     run.complete("A")
     before = run.in_redis()
 
-    assert [run.cascade() for _ in range(3)] == [[], [], []]
+    assert [run.schedule() for _ in range(3)] == [[], [], []]
     assert run.in_redis() == before
 
 
@@ -400,7 +400,7 @@ def test_batched_features_store_nothing_of_it(store: Store) -> None:
     store.enqueue("auth", planner.plan(feature), routes(feature))
     keys = store.keys.feature("auth")
 
-    assert store.client.exists(keys.waits, keys.dependents, keys.resolved) == 0
+    assert store.client.exists(keys.waits, keys.dependents, keys.dependency_updates) == 0
 
 
 # --- any graph ------------------------------------------------------------------------------------------
@@ -436,7 +436,7 @@ def drive(store: Store, feature: Feature, cap: int, chance: random.Random) -> No
     run = Flowing(store, feature, cap)
     depends_on = {each.id: each.depends_on for each in feature.tasks}
     keys = store.keys.feature(run.id)
-    run.cascade()
+    run.schedule()
     for step in range(40 * len(feature.tasks)):
         states = {state.id: state for state in store.states(run.id)}
         flying = [str(name) for name in store.client.zrange(keys.slots, 0, -1)]
@@ -450,7 +450,7 @@ def drive(store: Store, feature: Feature, cap: int, chance: random.Random) -> No
                 assert not left, f"{name} has its turn before {left}"
             if not left and state.status == "pending":
                 assert state.phase != "waiting", f"{name} is forgotten"
-        if store.progress(run.id).status.is_over:
+        if store.feature_summary(run.id).status.is_over:
             break
         late = step > 15 * len(feature.tasks)
         stuck = [name for name, state in states.items() if state.status in ("failed", "blocked", "on-hold")]
@@ -460,7 +460,7 @@ def drive(store: Store, feature: Feature, cap: int, chance: random.Random) -> No
             run.end(name, Completed() if late or name.startswith("@") else chance.choice(OUTCOMES))
         elif delayed:
             store.client.zadd(keys.delayed, {chance.choice(delayed): 1})
-            run.cascade()
+            run.schedule()
         elif stuck:
             name = chance.choice(stuck)
             event = {
@@ -480,10 +480,10 @@ def drive(store: Store, feature: Feature, cap: int, chance: random.Random) -> No
                 run.ask(name, TaskEvent.TASK_HELD)
         if chance.random() < 0.3:
             before = run.in_redis()
-            assert run.cascade() == []
+            assert run.schedule() == []
             assert run.in_redis() == before
     assert run.status is FeatureStatus.COMPLETED
-    assert store.client.exists(keys.waits, keys.dependents, keys.resolved) == 0
+    assert store.client.exists(keys.waits, keys.dependents, keys.dependency_updates) == 0
 
 
 def any_graph(client: Any, examples: int) -> None:

@@ -24,7 +24,7 @@ def keys_in(client: redis.Redis) -> set[str]:
 def test_an_enqueued_feature_is_there_and_nothing_of_it_runs_yet(store: Store) -> None:
     run = enqueue(store)
 
-    progress = store.progress(run.id)
+    progress = store.feature_summary(run.id)
     assert (progress.status, progress.total, progress.batch, progress.in_flight) == ("planning", 5, 0, 0)
     assert {state.phase for state in store.states(run.id)} == {"waiting"}
     assert store.active() == store.features() == ["auth"]
@@ -57,7 +57,7 @@ def test_nothing_that_was_staged_stays_and_nothing_expires(store: Store, client:
 def test_an_id_that_exists_is_refused_and_nothing_changes(store: Store, client: redis.Redis) -> None:
     # Given a feature that runs
     run = enqueue(store)
-    run.cascade()
+    run.schedule()
     before = read(run), keys_in(client)
 
     # When another one comes with its id
@@ -151,7 +151,7 @@ def test_what_a_dead_writer_staged_is_invisible_and_expires(store: Store, client
     # Then nobody sees anything of it
     assert store.features() == store.active() == []
     with pytest.raises(errors.NoSuchFeature):
-        store.progress("auth")
+        store.feature_summary("auth")
 
     # And all that it left goes by itself
     left = keys_in(client)
@@ -165,7 +165,7 @@ def test_what_a_dead_writer_staged_is_invisible_and_expires(store: Store, client
 def test_a_server_that_forgot_its_scripts_is_given_them_again(store: Store, client: redis.Redis) -> None:
     run = enqueue(store)
     client.script_flush()
-    assert run.cascade() == ["T1", "T3"]
+    assert run.schedule() == ["T1", "T3"]
 
     client.script_flush()
     run.complete("T1")
@@ -178,7 +178,7 @@ def test_a_server_that_forgot_its_scripts_is_given_them_again(store: Store, clie
 def test_ids_that_look_like_braces_of_another_feature_do_not_meet(store: Store) -> None:
     one = enqueue(store, factories.task("T1"), feature_id="a.b")
     two = enqueue(store, factories.task("T1"), feature_id="a")
-    one.cascade()
+    one.schedule()
     one.complete("T1")
 
     assert (one.status(), two.status()) == (FeatureStatus.COMPLETED, FeatureStatus.PLANNING)

@@ -16,7 +16,7 @@ from orchestrator.state import schema
 from orchestrator.state.store import Store
 from tests.model.factories import task
 from tests.model.test_identifiers import FEATURE_IDS, IDS
-from tests.state.factories import FEATURE_ID, Run, check, check_limits, enqueue, routes_of
+from tests.state.factories import FEATURE_ID, Run, as_of_schema_3, check, check_limits, enqueue, routes_of
 
 FIRST, SECOND, THIRD = "@babel/core", "//app:lib+x", "größe:日本~1"
 HOLD = TaskEvent.TASK_HELD
@@ -52,7 +52,7 @@ def test_a_feature_with_any_ids_fails_is_held_retried_and_completed(
         task(third, first, second),
     )
     run = enqueue(store, *tasks, feature_id=feature, strategy=strategy)
-    (launched,) = run.cascade()
+    (launched,) = run.schedule()
     (holder,) = store.limit("resource:gpu").holders
     assert (holder.feature, holder.task) == (feature, launched)
     run.start(launched)
@@ -70,29 +70,29 @@ def test_a_feature_with_any_ids_fails_is_held_retried_and_completed(
         (first, second, third), "completed"
     )
     check_limits(store, [run])
-    assert store.reconcile_limits() == []
+    assert store.repair_limits() == []
 
 
-def test_only_a_feature_with_such_ids_is_kept_from_versions_that_do_not_know_them(store: Store) -> None:
-    # Given a feature with plain ids, and one without
-    plain = enqueue(store, task("T1"))
-    other = enqueue(store, task(FIRST), feature_id="other")
-    assert store.client.hget(plain.keys.meta, "schema") == str(schema.PLAIN)
-    assert store.client.hget(other.keys.meta, "schema") == str(schema.VERSION)
-    # When the first grows by such an id
-    plain.cascade()
+def test_an_older_feature_that_grows_by_such_an_id_is_kept_from_versions_that_do_not_know_it(
+    store: Store,
+) -> None:
+    # Given a feature of schema 2
+    plain = as_of_schema_3(enqueue(store, task("T1")))
+    assert store.client.hget(plain.keys.meta, "schema") == "2"
+    # When it grows by such an id
+    plain.schedule()
     added = [Task(id=SECOND)]
     routes = routes_of(Feature(title="x", tasks=tuple(added)))
     store.grow(FEATURE_ID, lambda shape: extension.grow(shape, added), lambda tasks: routes)
-    # Then it is kept from them, too
-    assert store.client.hget(plain.keys.meta, "schema") == str(schema.VERSION)
+    # Then it is of the first schema that has such ids
+    assert store.client.hget(plain.keys.meta, "schema") == str(schema.ANY_IDS)
 
 
 def test_a_task_whose_id_begins_as_the_gates_of_a_feature_is_counted(store: Store) -> None:
     run = enqueue(store, task(FIRST), task("@testing-library/react"))
 
-    run.cascade()
+    run.schedule()
     run.complete(FIRST, "@testing-library/react")
 
-    assert store.progress(run.id).completed == 2
+    assert store.feature_summary(run.id).completed == 2
     check(run)

@@ -50,17 +50,21 @@ def test_a_person_may_ask_for_anything_at_any_moment(client: redis.Redis, strate
 
 
 @pytest.mark.parametrize(
-    ("verb", "rule", "broken"),
+    ("script", "rule", "broken"),
     [
-        ("finish", "if state.attempt ~= tonumber(ARGV[2]) then", "if false then"),
-        ("start", "if state.attempt ~= tonumber(ARGV[2]) or state.ending then", "if false then"),
-        ("cascade", "(batch == 0 or is_resolved(batch))", "true"),
-        ("cascade", "tonumber(meta[2]) - redis.call('ZCARD', KEYS[6])", "9"),
-        ("recover", "redis.call('ZADD', KEYS[5], rank_of", "local _ = (rank_of"),
-        ("move", "if held and tonumber(held) > 0 then", "if false then"),
-        ("move", "state.resolves, state.resolved = state.resolved, nil", ""),
-        ("retire", "redis.call('ZREM', KEYS[3], task)", ""),
-        ("retire", "redis.call('ZADD', KEYS[4], now, task)", ""),
+        ("finish", "if state.attempt ~= tonumber(attempt) then", "if false then"),
+        ("start", "if state.attempt ~= tonumber(attempt) or state.ending then", "if false then"),
+        ("schedule", "(meta.batch == 0 or is_resolved(meta.batch))", "true"),
+        ("parts/launch", "meta.cap - redis.call('ZCARD', slots_key)", "9"),
+        ("parts/attempts", "redis.call('ZADD', ready_key, (plan_of(task)) - 1e9, task)", ""),
+        ("transition_task", "if held and tonumber(held) > 0 then", "if false then"),
+        ("transition_task", "state.resolves, state.resolved = state.resolved, nil", ""),
+        (
+            "parts/prelude",
+            "  redis.call('ZREM', slots_key, task)\n  if state.resolves",
+            "  if state.resolves",
+        ),
+        ("parts/prelude", "redis.call('ZADD', delayed_key, now, task)", ""),
     ],
     ids=[
         "a finish that is not fenced",
@@ -75,20 +79,18 @@ def test_a_person_may_ask_for_anything_at_any_moment(client: redis.Redis, strate
     ],
 )
 def test_a_broken_script_is_found(
-    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, verb: str, rule: str, broken: str
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, script: str, rule: str, broken: str
 ) -> None:
-    source = scripts.sources()[verb]
+    source = scripts.sources()[script]
     assert source.count(rule) == 1
-    planted = {**scripts.sources(), verb: source.replace(rule, broken)}
-    for cached in (scripts.compose, scripts.digest):
-        cached.cache_clear()
+    planted = {**scripts.sources(), script: source.replace(rule, broken)}
+    scripts.compose.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(scripts, "sources", lambda: planted)
-        is_asked = verb in ("move", "retire")
+        is_asked = script in ("transition_task", "parts/prelude")
         feature = pair(Strategy.BATCHED) if is_asked else diamond(Strategy.BATCHED)
         losses, requests = (0, 2) if is_asked else (1, 0)
         explorer = Explorer(client, feature, cap=1, losses=losses, retries=0, requests=requests)
         with pytest.raises((AssertionError, redis.ResponseError)):
             explorer.explore(most=5_000)
-    for cached in (scripts.compose, scripts.digest):
-        cached.cache_clear()
+    scripts.compose.cache_clear()

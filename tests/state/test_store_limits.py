@@ -11,7 +11,7 @@ import pytest
 from orchestrator.model import lifecycle
 from orchestrator.model.feature import Strategy
 from orchestrator.model.flows import FeatureEvent, TaskEvent
-from orchestrator.model.lifecycle import Facts, follow_up
+from orchestrator.model.lifecycle import ScheduleResult, follow_up
 from orchestrator.model.outcome import Cancelled, Failed, Outcome
 from orchestrator.model.task import Task
 from orchestrator.planning.extension import grow
@@ -40,10 +40,10 @@ class Cluster:
         """Enqueue a feature and launch what may start."""
         run = enqueue(self.store, *tasks, feature_id=name, **given)
         self.runs[name] = run
-        self.take(self.store.cascade(name))
+        self.take(self.store.schedule(name))
         return run
 
-    def take(self, facts: Facts) -> None:
+    def take(self, facts: ScheduleResult) -> None:
         """Note what was launched, and wake whoever is to be woken."""
         self.launches += [(facts.feature, launch.task) for launch in facts.launched]
         self.follow([command.feature for command in follow_up(facts) if isinstance(command, lifecycle.Wake)])
@@ -52,7 +52,7 @@ class Cluster:
         for feature in wake:
             self.woken += 1
             assert self.woken < 100_000, "they wake each other for ever"
-            self.take(self.store.cascade(feature))
+            self.take(self.store.schedule(feature))
 
     def begin(self, feature: str, task: str) -> None:
         assert self.runs[feature].start(task).code == "started"
@@ -155,7 +155,7 @@ def test_what_waits_for_a_limit_takes_no_slot(cluster: Cluster) -> None:
         "one", *tasks(5, resources=["gpu"]), *(factories.task(f"free{n}") for n in range(3)), cap=2
     )
     assert [task for _, task in cluster.launches] == ["free0", "free1"]
-    progress = cluster.store.progress(run.id)
+    progress = cluster.store.feature_summary(run.id)
     assert (progress.in_flight, progress.queued, progress.limited) == (2, 1, {"resource:gpu": 5})
     assert not progress.is_settled
     cluster.limit(resource__gpu="5")
@@ -183,11 +183,11 @@ def test_a_paused_feature_holds_nobody_up(cluster: Cluster) -> None:
     cluster.limit(specialist__builder="1")
     for feature in ("one", "two", "three"):
         cluster.enqueue(feature, factories.task("T"))
-    cluster.take(cluster.store.steer("two", FeatureEvent.FEATURE_PAUSED, {"paused": 1}))
+    cluster.take(cluster.store.update_feature("two", FeatureEvent.FEATURE_PAUSED, {"paused": 1}))
     cluster.end("one", "T")
     assert cluster.in_flight() == [("three", "T")]
     cluster.check()
-    cluster.take(cluster.store.steer("two", FeatureEvent.FEATURE_RESUMED, {"paused": 0}))
+    cluster.take(cluster.store.update_feature("two", FeatureEvent.FEATURE_RESUMED, {"paused": 0}))
     cluster.end("three", "T")
     assert cluster.in_flight() == [("two", "T")]
 
@@ -252,7 +252,7 @@ def test_an_attempt_handed_back_gives_back_and_goes_first(cluster: Cluster) -> N
     cluster.enqueue("one", factories.task("T"))
     cluster.enqueue("two", factories.task("T"))
     cluster.begin("one", "T")
-    cluster.take(cluster.store.hand_back("one", "T", 1, worker="w1")[1])
+    cluster.take(cluster.store.requeue("one", "T", 1, worker="w1")[1])
     assert cluster.in_flight() == [("one", "T")]
     cluster.check()
     cluster.end("one", "T")
@@ -266,7 +266,7 @@ def test_a_retry_gives_back_while_it_is_delayed(cluster: Cluster) -> None:
     cluster.end("one", "T", Failed(reason="broken"), retries=1)
     assert cluster.in_flight() == [("two", "T")]
     one.make_due("T")
-    cluster.take(cluster.store.cascade("one"))
+    cluster.take(cluster.store.schedule("one"))
     assert cluster.in_flight() == [("two", "T")]
     cluster.check()
     cluster.end("two", "T")
@@ -279,7 +279,7 @@ def test_a_task_that_is_taken_away_gives_back(cluster: Cluster) -> None:
     cluster.enqueue("two", factories.task("T"))
     cluster.begin("one", "T00001")
     move = lifecycle.move(FLOW, TaskEvent.TASK_HELD)
-    cluster.take(cluster.store.move("one", "T00001", FLOW, move, revoke=True))
+    cluster.take(cluster.store.transition_task("one", "T00001", FLOW, move, revoke=True))
     # It lives still, and holds what it held
     assert cluster.in_flight() == [("one", "T00001")]
     cluster.check()
@@ -293,7 +293,9 @@ def test_a_waiting_task_that_is_held_waits_no_more(cluster: Cluster) -> None:
     cluster.enqueue("one", factories.task("T"))
     two = cluster.enqueue("two", *tasks(2))
     cluster.take(
-        cluster.store.move("two", "T00001", FLOW, lifecycle.move(FLOW, TaskEvent.TASK_HELD), revoke=True)
+        cluster.store.transition_task(
+            "two", "T00001", FLOW, lifecycle.move(FLOW, TaskEvent.TASK_HELD), revoke=True
+        )
     )
     cluster.check()
     cluster.end("one", "T")
@@ -312,7 +314,7 @@ def test_a_cancelled_feature_gives_back(cluster: Cluster, begun: bool) -> None:
     cluster.enqueue("two", factories.task("T"))
     if begun:
         cluster.begin("one", "T00001")
-    cluster.take(cluster.store.steer("one", FeatureEvent.FEATURE_CANCELLED))
+    cluster.take(cluster.store.update_feature("one", FeatureEvent.FEATURE_CANCELLED))
     cluster.check()
     if begun:
         assert ("two", "T") not in cluster.in_flight()
@@ -334,7 +336,7 @@ def test_a_feature_that_is_gone_holds_nothing_and_waits_for_nothing(cluster: Clu
     for run in (one, gone):
         cluster.store.client.delete(*run.keys.all())
         del cluster.runs[run.id]
-    cluster.follow(cluster.store.reconcile_limits())
+    cluster.follow(cluster.store.repair_limits())
     assert cluster.in_flight() == [("two", "T")]
     cluster.check()
 
@@ -350,7 +352,7 @@ def test_the_tasks_of_a_growth_wait_as_all_do(cluster: Cluster) -> None:
     assert len(cluster.in_flight()) == 1
     cluster.end("one", "T00001")
     check_limits(cluster.store, [run])
-    assert cluster.store.progress("one").limited == {BUILDER: 3} or len(cluster.in_flight()) == 1
+    assert cluster.store.feature_summary("one").limited == {BUILDER: 3} or len(cluster.in_flight()) == 1
     assert sorted(task for _, task in cluster.work_off()) == ["M", "N", "T00001", "T00002"]
     assert run.status() == "completed"
 
@@ -366,11 +368,11 @@ def test_the_gates_of_a_feature_count_too(cluster: Cluster) -> None:
     plan = planner.plan(feature, 5)
     cluster.store.enqueue("one", plan, routes_of(feature), flow=flow, gated={"testing": "builder"})
     cluster.runs["one"] = Run(cluster.store, "one", plan)
-    cluster.take(cluster.store.cascade("one"))
+    cluster.take(cluster.store.schedule("one"))
     cluster.enqueue("two", factories.task("T"))
     cluster.end("one", "T")
     assert cluster.in_flight() == [("two", "T")]
-    assert cluster.store.progress("one").limited == {BUILDER: 1}
+    assert cluster.store.feature_summary("one").limited == {BUILDER: 1}
     cluster.end("two", "T")
     assert cluster.in_flight() == [("one", "@testing")]
 
@@ -405,7 +407,7 @@ def test_a_feature_of_ten_thousand_tasks_starves_no_other(cluster: Cluster) -> N
         done = cluster.in_flight()[0]
         cluster.end(*done)
     assert sum(feature == "small" for feature, _ in cluster.launches) == 5
-    assert cluster.store.progress("large").limited[BUILDER] > 9_900
+    assert cluster.store.feature_summary("large").limited[BUILDER] > 9_900
 
 
 def test_a_feature_with_two_kinds_of_work_has_one_share(cluster: Cluster) -> None:
@@ -515,8 +517,8 @@ def amounts(store: Store) -> dict[str, str]:
 def pass_time(store: Store, milliseconds: float) -> None:
     """As if so much time had passed: all moments that are kept of rates move into the past."""
     client: Any = store.client
-    for name, moment in client.hgetall(store.keys.full).items():
-        client.hset(store.keys.full, name, float(moment) - milliseconds)
+    for name, moment in client.hgetall(store.keys.arrival_times).items():
+        client.hset(store.keys.arrival_times, name, float(moment) - milliseconds)
     for name, moment in client.zrange(store.keys.due, 0, -1, withscores=True):
         client.zadd(store.keys.due, {name: moment - milliseconds})
 
@@ -572,8 +574,8 @@ def test_starts_keep_to_the_rate_too(cluster: Cluster) -> None:
     cluster.enqueue("one", *tasks(4))
     for _ in range(2):
         for name in (RATE, "rate:builder"):
-            cluster.store.client.hdel(cluster.store.keys.full, name)
-        cluster.take(cluster.store.cascade("one"))
+            cluster.store.client.hdel(cluster.store.keys.arrival_times, name)
+        cluster.take(cluster.store.schedule("one"))
     assert len(cluster.launches) == 4
     waits = [cluster.runs["one"].start(task).wait for _, task in cluster.launches]
     assert [round(wait / 3_600, 2) for wait in waits] == [0, 0, 1, 2], "in hours"
@@ -604,7 +606,7 @@ def test_a_feature_behind_no_limit_leaves_no_trace(cluster: Cluster) -> None:
     cluster.enqueue("one", *tasks(3))
     cluster.work_off()
     names = {str(key).split(":")[1] for key in cluster.store.client.keys("to:*")}
-    assert names & {"limits", "used", "holders", "waiting", "turn", "full", "due"} == set()
+    assert names & {"limits", "used", "holders", "waiting", "turn", "arrival-times", "due"} == set()
 
 
 def test_a_limit_says_who_holds_it_and_who_waits(cluster: Cluster) -> None:

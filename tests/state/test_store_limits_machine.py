@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 from orchestrator.model import errors, lifecycle
 from orchestrator.model.feature import Feature, Strategy
 from orchestrator.model.flows import FeatureEvent, TaskEvent
-from orchestrator.model.lifecycle import Attempts, Facts
+from orchestrator.model.lifecycle import Attempts, ScheduleResult
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome
 from orchestrator.model.task import Retries
 from orchestrator.planning import extension
@@ -84,9 +84,9 @@ class Machine(RuleBasedStateMachine):
             self.store.set_limit(limit, str(amount))
         for name, (feature, cap) in zip(NAMES, given, strict=False):
             self.runs[name] = enqueue(self.store, feature=feature, feature_id=name, cap=cap)
-            self._take(self.store.cascade(name))
+            self._take(self.store.schedule(name))
 
-    def _take(self, facts: Facts) -> None:
+    def _take(self, facts: ScheduleResult) -> None:
         self.pending += facts.wake
 
     def _settle(self) -> None:
@@ -94,7 +94,7 @@ class Machine(RuleBasedStateMachine):
         for _ in range(10_000):
             if not self.pending:
                 return
-            self._take(self.store.cascade(self.pending.pop(0)))
+            self._take(self.store.schedule(self.pending.pop(0)))
         raise AssertionError("they wake each other for ever")
 
     def _some(self, data: st.DataObject) -> tuple[str, Run]:
@@ -114,7 +114,7 @@ class Machine(RuleBasedStateMachine):
         if grant.code == "started":
             self.begun[name, task] = (int(grant.state["attempt"]), grant.attempts.retried)
         else:
-            self._take(self.store.cascade(name))
+            self._take(self.store.schedule(name))
 
     @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES))
     def work(self, data: st.DataObject, outcome: Outcome) -> None:
@@ -156,14 +156,14 @@ class Machine(RuleBasedStateMachine):
     def a_worker_ends(self, data: st.DataObject) -> None:
         if self.begun:
             name, task = data.draw(st.sampled_from(sorted(self.begun)))
-            self._take(self.store.hand_back(name, task, self.begun[name, task][0], worker="w1")[1])
+            self._take(self.store.requeue(name, task, self.begun[name, task][0], worker="w1")[1])
 
     @rule(data=st.data())
     def a_retry_is_due(self, data: st.DataObject) -> None:
         name, run = self._some(data)
         for task in read(run).delayed:
             run.make_due(task)
-        self._take(self.store.cascade(name))
+        self._take(self.store.schedule(name))
 
     @rule(data=st.data(), asked=st.sampled_from(ASKED), task=st.integers(0, 5))
     def ask(self, data: st.DataObject, asked: tuple[TaskEvent, dict[str, Any]], task: int) -> None:
@@ -171,7 +171,7 @@ class Machine(RuleBasedStateMachine):
         event, how = asked
         with contextlib.suppress(errors.UsageError):
             move = lifecycle.move(FLOW, event)
-            self._take(self.store.move(name, f"T{task}", FLOW, move, **how))
+            self._take(self.store.transition_task(name, f"T{task}", FLOW, move, **how))
 
     @rule(
         data=st.data(),
@@ -189,7 +189,7 @@ class Machine(RuleBasedStateMachine):
             "cancel": (FeatureEvent.FEATURE_CANCELLED, {}),
         }
         with contextlib.suppress(errors.UsageError):
-            self._take(self.store.steer(name, *asked[change]))
+            self._take(self.store.update_feature(name, *asked[change]))
 
     @rule(limit=st.sampled_from(LIMITS), amount=st.integers(0, 4))
     def change(self, limit: str, amount: int) -> None:
@@ -218,7 +218,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def reconcile(self) -> None:
-        self.pending += self.store.reconcile_limits()
+        self.pending += self.store.repair_limits()
 
     @invariant()
     def all_is_well(self) -> None:
@@ -245,10 +245,10 @@ class Machine(RuleBasedStateMachine):
             for name, run in self.runs.items():
                 if read(run).meta.get("paused") == "1":
                     with contextlib.suppress(errors.UsageError):
-                        self._take(self.store.steer(name, "pause_ended", {"paused": 0}))
+                        self._take(self.store.update_feature(name, "pause_ended", {"paused": 0}))
                 for task in read(run).delayed:
                     run.make_due(task)
-                self._take(self.store.cascade(name))
+                self._take(self.store.schedule(name))
                 self._settle()
                 for task, score in read(run).slots.items():
                     if score <= 0:

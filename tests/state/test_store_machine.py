@@ -101,8 +101,8 @@ class Machine(RuleBasedStateMachine):
         self.messages |= {(launch.task, launch.attempt) for launch in launches}
 
     @rule(data=st.data(), publishes=st.booleans())
-    def cascade(self, data: st.DataObject, publishes: bool) -> None:
-        facts = self.store.cascade(self.run.id)
+    def schedule(self, data: st.DataObject, publishes: bool) -> None:
+        facts = self.store.schedule(self.run.id)
         if publishes:
             self._publish(facts.launched)
 
@@ -159,7 +159,7 @@ class Machine(RuleBasedStateMachine):
         code, _, facts = self.store.finish(self.run.id, task, attempt, outcome, move)
         assert code in ("missing", "refused", "stale")
         assert self.store.renew([(self.run.id, task, attempt)], lease=LEASE) == ["lost"]
-        assert self.store.note(self.run.id, task, attempt, 1, "") == "stale"
+        assert self.store.report_progress(self.run.id, task, attempt, 1, "") == "stale"
         if not facts.launched:
             assert read(self.run).states.get(task) == before.states.get(task)
 
@@ -178,10 +178,10 @@ class Machine(RuleBasedStateMachine):
         """A worker ends in the midst of it."""
         name, attempt = data.draw(st.sampled_from(sorted(self.held)))
         before = read(self.run)
-        code, facts = self.store.hand_back(self.run.id, name, attempt, worker="w1")
+        code, facts = self.store.requeue(self.run.id, name, attempt, worker="w1")
         self.alive.discard((name, attempt))
         holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
-        assert (code in ("handed_back", "ended")) == holds
+        assert (code in ("requeued", "ended")) == holds
         if publishes:
             self._publish(facts.launched)
 
@@ -218,14 +218,14 @@ class Machine(RuleBasedStateMachine):
         """A person asks for anything, whether it is allowed or not."""
         task = f"T{name}"
         self._publish(
-            self.store.cascade(self.run.id).launched
+            self.store.schedule(self.run.id).launched
         )  # what was due anyway is not the request's doing
         before = read(self.run)
         stands = before.states.get(task, {}).get("status", TaskStatus.PENDING)
         resolve = "resolve" if event is TaskEvent.TASK_SKIPPED else "never"
         move = lifecycle.move(FLOW, event)
         try:
-            facts = self.store.move(self.run.id, task, FLOW, move, resolve=resolve, revoke=revoke)
+            facts = self.store.transition_task(self.run.id, task, FLOW, move, resolve=resolve, revoke=revoke)
         except errors.NoSuchTask:
             assert task not in self.dependencies
         except errors.FeatureOver:
@@ -243,7 +243,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(change=st.sampled_from(["launch", "pause", "resume", "cap"]))
     def steer(self, change: str) -> None:
-        progress = self.store.progress(self.run.id)
+        progress = self.store.feature_summary(self.run.id)
         asked: tuple[str, dict[str, int]] = {
             "launch": ("launch_requested", {"released": progress.batch + 1}),
             "pause": (FeatureEvent.FEATURE_PAUSED, {"paused": 1}),
@@ -251,7 +251,7 @@ class Machine(RuleBasedStateMachine):
             "cap": ("cap_changed", {"cap": self.run.plan.cap}),
         }[change]
         try:
-            self._publish(self.store.steer(self.run.id, *asked).launched)
+            self._publish(self.store.update_feature(self.run.id, *asked).launched)
         except errors.RefusedTransition:
             assert progress.status.is_over or change in ("pause", "resume")
 
@@ -290,7 +290,7 @@ class Machine(RuleBasedStateMachine):
     def _drive_to_the_end(self) -> None:
         """Whatever went before: with a sweep, a worker and people who launch, it comes to an end."""
         for _ in range(60):
-            progress = self.store.progress(self.run.id)
+            progress = self.store.feature_summary(self.run.id)
             if progress.is_paused and not progress.status.is_over:
                 self._resume()
             elif progress.awaits_launch:
@@ -309,7 +309,7 @@ class Machine(RuleBasedStateMachine):
                 if (name, attempt) in self.held:
                     self._finish(name, attempt, Completed())
             check(self.run)
-        progress = self.store.progress(self.run.id)
+        progress = self.store.feature_summary(self.run.id)
         assert progress.is_settled, progress
         assert progress.status.is_over or self._awaits_a_decision(progress), progress
         self.run.recover()
@@ -317,7 +317,7 @@ class Machine(RuleBasedStateMachine):
 
     def _resume(self) -> None:
         """End a pause, from wherever the feature stands."""
-        self._publish(self.store.steer(self.run.id, "pause_ended", {"paused": 0}).launched)
+        self._publish(self.store.update_feature(self.run.id, "pause_ended", {"paused": 0}).launched)
 
     def _awaits_a_decision(self, progress: Progress) -> bool:
         """There is a reason to be idle, and it is named with the command that answers it."""

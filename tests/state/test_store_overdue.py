@@ -47,7 +47,7 @@ def test_a_batch_is_overdue_at_a_multiple_of_its_time_and_again_at_growing_inter
         assert after(run, 20) == 1
         assert after(run, 400) == 1, "not again before half as long again"
         assert after(run, 100) == 2
-        assert store.progress(run.id).is_overdue
+        assert store.feature_summary(run.id).is_overdue
 
 
 def test_a_short_batch_is_not_overdue_by_seconds(store: Store) -> None:
@@ -71,7 +71,7 @@ def test_in_dataflow_a_batch_that_ends_on_plan_is_not_overdue(store: Store) -> N
     run.end("a")
     run.start("b")
     assert after(run, 60 * 60) == 0
-    assert not store.progress(run.id).is_overdue
+    assert not store.feature_summary(run.id).is_overdue
     run.end("b")
     run.start("z")
     assert after(run, 33 * 60) == 1, "62 minutes were planned, and it has run for 94"
@@ -84,7 +84,7 @@ def test_without_estimates_nothing_is_overdue(store: Store) -> None:
 
 
 def pause(run: Run) -> None:
-    run.store.steer(run.id, "feature_paused", {"paused": 1})
+    run.store.update_feature(run.id, "feature_paused", {"paused": 1})
 
 
 def fail(run: Run) -> None:
@@ -110,7 +110,7 @@ def test_time_in_which_nobody_looked_does_not_count(store: Store) -> None:
 def test_a_cap_that_is_lowered_makes_it_longer(store: Store) -> None:
     with launched(store, task("T1", estimate="10m"), task("T2", estimate="10m"), cap=2) as run:
         run.start("T1")
-        store.steer(run.id, "cap_changed", {"cap": 1})
+        store.update_feature(run.id, "cap_changed", {"cap": 1})
         assert after(run, 25 * 60) == 0, "two tasks of ten minutes, one after the other"
         assert after(run, 6 * 60) == 1
 

@@ -67,7 +67,7 @@ def busy(store: Store) -> Run:
 
 def test_progress_counts_every_situation(store: Store) -> None:
     with busy(store) as run:
-        progress = store.progress(run.id)
+        progress = store.feature_summary(run.id)
         assert progress.counts == {"completed": 1, "failed": 1, "blocked": 1, "in-progress": 1}
         assert (progress.in_flight, progress.queued, progress.delayed) == (3, 1, 1)
         assert (progress.batch, progress.batches, progress.batch_total, progress.batch_resolved) == (
@@ -107,7 +107,7 @@ def test_states_of_some_batches_are_the_same_as_those_of_all(store: Store) -> No
 
 def test_what_is_not_there_is_named(store: Store) -> None:
     launched(store)
-    reads = (store.progress, store.states, store.tasks, store.head, lambda id: store.states(id, [1]))
+    reads = (store.feature_summary, store.states, store.tasks, store.head, lambda id: store.states(id, [1]))
     for read in reads:
         with pytest.raises(errors.NoSuchFeature, match="nobody"):
             read("nobody")
@@ -136,14 +136,14 @@ def test_outcomes_of_what_has_not_ended_are_left_out(store: Store) -> None:
 
 def commands_of_progress(client: redis.Redis, feature_id: str) -> int:
     counting: Any = Counting(client)
-    Store(counting, Keys("to")).progress(feature_id)
+    Store(counting, Keys("to")).feature_summary(feature_id)
     return len(counting.sent)
 
 
 def test_progress_sends_one_command_whatever_the_size(store: Store, client: redis.Redis) -> None:
     launched(store, *(task(f"T{number}") for number in range(10)), feature_id="small")
     launched(store, *(task(f"T{number}") for number in range(10_000)), feature_id="large", cap=100)
-    store.progress("small")  # the script is loaded
+    store.feature_summary("small")  # the script is loaded
     assert commands_of_progress(client, "small") == commands_of_progress(client, "large") == 1
 
 
@@ -156,7 +156,7 @@ def test_progress_runs_as_many_commands_in_the_server_whatever_the_size(
 
     def commands(feature_id: str) -> int:
         client.config_resetstat()
-        store.progress(feature_id)
+        store.feature_summary(feature_id)
         stats: Any = client.info("commandstats")
         return sum(stats[name]["calls"] for name in stats if "config" not in name and "info" not in name)
 
@@ -165,7 +165,7 @@ def test_progress_runs_as_many_commands_in_the_server_whatever_the_size(
     large = [task(f"T{n}", *([f"T{n - 1000}"] if n >= 1000 else [])) for n in range(10_000)]
     launched(store, *small, feature_id="small")
     launched(store, *large, feature_id="large")
-    store.progress("small")
+    store.feature_summary("small")
     assert commands("small") == commands("large")
 
 
@@ -260,8 +260,8 @@ def test_a_repeated_call_is_no_event(store: Store) -> None:
         skip = partial(run.ask, "T2", TaskEvent.TASK_SKIPPED, "not needed", resolve="resolve")
         store.assign(run.id, "T2", "writer")
         for call in (
-            partial(store.steer, run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0}),
-            partial(store.steer, run.id, "cap_changed", {"cap": 8}, "8"),
+            partial(store.update_feature, run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0}),
+            partial(store.update_feature, run.id, "cap_changed", {"cap": 8}, "8"),
             partial(store.assign, run.id, "T2", "writer"),
         ):
             # When what is so already is asked for again and again, then nothing is told
@@ -270,8 +270,8 @@ def test_a_repeated_call_is_no_event(store: Store) -> None:
                 call()
             assert store.events(run.id) == before, call
         # And what is asked for once is told once
-        store.steer(run.id, "cap_changed", {"cap": 9}, "9")
-        store.steer(run.id, "cap_changed", {"cap": 9}, "9")
+        store.update_feature(run.id, "cap_changed", {"cap": 9}, "9")
+        store.update_feature(run.id, "cap_changed", {"cap": 9}, "9")
         skip()
         skip()
         told = [event.event for event in store.events(run.id)]
@@ -287,7 +287,7 @@ def test_a_pause_is_told_once_and_so_is_its_end(store: Store) -> None:
             (FeatureEvent.FEATURE_PAUSED, 1),
             (FeatureEvent.FEATURE_RESUMED, 0),
         ):
-            store.steer(run.id, event, {"paused": paused})
+            store.update_feature(run.id, event, {"paused": paused})
         told = [event.event for event in store.events(run.id)]
         assert (told.count("feature_paused"), told.count("feature_resumed")) == (1, 1)
 
@@ -297,8 +297,8 @@ def test_what_an_attempt_says_of_its_progress_is_not_all_of_the_story(store: Sto
         # Given an attempt that says a thousand things within a moment, and the last one of them again
         run.start("T1")
         for number in range(1_000):
-            store.note(run.id, "T1", 1, number / 10, f"row {number}")
-        store.note(run.id, "T1", 1, 99.9, "row 999")
+            store.report_progress(run.id, "T1", 1, number / 10, f"row {number}")
+        store.report_progress(run.id, "T1", 1, 99.9, "row 999")
         # Then some of it is in the story, and the newest of it in the task's state
         told = [event for event in store.events(run.id) if event.event == "progress"]
         assert 20 <= len(told) < 200
@@ -309,17 +309,17 @@ def test_a_note_that_says_nothing_new_is_no_event(store: Store) -> None:
     with launched(store) as run:
         run.start("T1")
         for _ in range(3):
-            store.note(run.id, "T1", 1, 50, "half way")
+            store.report_progress(run.id, "T1", 1, 50, "half way")
         assert [event.event for event in store.events(run.id)].count("progress") == 1
 
 
 def test_an_expected_end_is_shown_only_while_it_is_to_come(store: Store) -> None:
     with launched(store, task("T1", estimate="10m"), task("T2", "T1", estimate="20m")) as run:
-        progress = store.progress(run.id)
+        progress = store.feature_summary(run.id)
         assert progress.expected_end is not None
         assert 1_790 < progress.expected_end - progress.created < 1_900
         run.complete("T1", "T2")
-        assert store.progress(run.id).expected_end is None
+        assert store.feature_summary(run.id).expected_end is None
         assert run.status("T2") == TaskStatus.COMPLETED
 
 
@@ -338,5 +338,5 @@ def test_what_waits_for_a_person_is_found_in_whichever_batch_without_a_look_at_w
 def test_a_task_that_was_skipped_before_its_batch_has_not_stopped(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1")) as run:
         run.ask("T2", TaskEvent.TASK_SKIPPED, resolve="resolve")
-        progress = store.progress(run.id)
+        progress = store.feature_summary(run.id)
         assert (progress.skipped, progress.stopped) == (1, 0)

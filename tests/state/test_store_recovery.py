@@ -114,7 +114,7 @@ def test_what_a_worker_lost_or_handed_back_goes_ahead_of_its_queue(client: redis
         run.start("T2")
         run.expire_lease("T1")
         run.recover()
-        store.hand_back(run.id, "T2", 1, worker="w1")
+        store.requeue(run.id, "T2", 1, worker="w1")
 
         # Then they are the next ones
         assert queued(client) == ["T2", "T1", "T3", "T4", "T5"]
@@ -130,7 +130,7 @@ def test_what_is_launched_is_published_in_the_same_step(client: redis.Redis) -> 
     store = Store(client, Keys(), queues={"builder": "site"})
     with enqueue(store, task("T1"), task("T2", "T1")) as run:
         # When a task is launched
-        assert run.cascade() == ["T1"]
+        assert run.schedule() == ["T1"]
 
         # Then its message is in the queue, as Celery reads it
         (raw,) = client.lrange(Keys().queue("site"), 0, -1)
@@ -164,7 +164,7 @@ def test_after_an_outage_everybody_has_the_time_to_renew(store: Store, client: r
         assert ids(run.recover()[0]) == ["T2"]
 
 
-def test_a_feature_whose_first_cascade_never_came_is_started(store: Store) -> None:
+def test_a_feature_that_was_never_scheduled_is_started(store: Store) -> None:
     with enqueue(store, task("T1")) as run:
         facts, unpublished = run.recover()
         assert (ids(facts), unpublished) == (["T1"], ())
@@ -251,9 +251,9 @@ def test_an_attempt_is_handed_back_and_launched_again_without_a_loss(store: Stor
         run.losses = 0
         run.start("T1", worker="w1")
 
-        code, facts = store.hand_back(run.id, "T1", 1, worker="w1")
+        code, facts = store.requeue(run.id, "T1", 1, worker="w1")
 
-        assert (code, facts.launched) == ("handed_back", (Launch("T1", 2, "builder"),))
+        assert (code, facts.launched) == ("requeued", (Launch("T1", 2, "builder"),))
         state = store.state(run.id, "T1")
         assert (state.status, state.lost, state.attempt) == (TaskStatus.PENDING, 0, 2)
         told = next(event for event in store.events(run.id) if event.event == "work_handed_back")
@@ -268,9 +268,9 @@ def test_a_task_that_is_handed_back_too_often_fails(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1")) as run:
         for attempt in (1, 2):
             run.start("T1", worker="w1")
-            assert store.hand_back(run.id, "T1", attempt, worker="w1", most=2)[0] == "handed_back"
+            assert store.requeue(run.id, "T1", attempt, worker="w1", most=2)[0] == "requeued"
         run.start("T1", worker="w1")
-        assert store.hand_back(run.id, "T1", 3, worker="w1", most=2)[0] == "handed_back"
+        assert store.requeue(run.id, "T1", 3, worker="w1", most=2)[0] == "requeued"
         assert run.status("T1") == TaskStatus.FAILED
         (outcome,) = store.outcomes(run.id, ["T1"]).values()
         assert isinstance(outcome, Failed)
@@ -279,18 +279,18 @@ def test_a_task_that_is_handed_back_too_often_fails(store: Store) -> None:
         # A person's retry begins again
         assert run.ask("T1", TaskEvent.RETRY_REQUESTED, anew=True) == ["T1"]
         run.start("T1", worker="w1")
-        assert store.hand_back(run.id, "T1", 4, worker="w1", most=2)[0] == "handed_back"
+        assert store.requeue(run.id, "T1", 4, worker="w1", most=2)[0] == "requeued"
         assert run.complete("T1") == ["T2"]
 
 
 def test_only_an_attempt_that_is_held_is_handed_back(store: Store) -> None:
     with launched(store, task("T1")) as run:
-        assert store.hand_back(run.id, "T1", 1, worker="w1")[0] == "stale"
+        assert store.requeue(run.id, "T1", 1, worker="w1")[0] == "stale"
         run.start("T1")
-        assert store.hand_back(run.id, "T1", 2, worker="w1")[0] == "stale"
-        assert store.hand_back(run.id, "T9", 1, worker="w1")[0] == "stale"
+        assert store.requeue(run.id, "T1", 2, worker="w1")[0] == "stale"
+        assert store.requeue(run.id, "T9", 1, worker="w1")[0] == "stale"
         run.end("T1")
-        assert store.hand_back(run.id, "T1", 1, worker="w1")[0] == "stale"
+        assert store.requeue(run.id, "T1", 1, worker="w1")[0] == "stale"
 
 
 def test_only_who_began_an_attempt_hands_it_back(store: Store) -> None:
@@ -300,24 +300,24 @@ def test_only_who_began_an_attempt_hands_it_back(store: Store) -> None:
             run.id, "T1", 1, specialist="builder", worker="w2", lease=LEASE, delivery="second"
         )
         assert begun.code == "started"
-        run.cascade()
+        run.schedule()
 
         # When others end that held it too, the worker of the earlier one or a process of the same worker
         before = read(run)
-        assert store.hand_back(run.id, "T1", 1, worker="w1", delivery="first")[0] == "stale"
-        assert store.hand_back(run.id, "T1", 1, worker="w1")[0] == "stale"
-        assert store.hand_back(run.id, "T1", 1, worker="w2", delivery="first")[0] == "stale"
+        assert store.requeue(run.id, "T1", 1, worker="w1", delivery="first")[0] == "stale"
+        assert store.requeue(run.id, "T1", 1, worker="w1")[0] == "stale"
+        assert store.requeue(run.id, "T1", 1, worker="w2", delivery="first")[0] == "stale"
 
         # Then it runs on, and its own worker may hand it back
         assert read(run) == before
-        assert store.hand_back(run.id, "T1", 1, worker="w2", delivery="second")[0] == "handed_back"
+        assert store.requeue(run.id, "T1", 1, worker="w2", delivery="second")[0] == "requeued"
 
 
 def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_it_is_handed_back(store: Store) -> None:
     with launched(store, task("T1", idempotent=False)) as run:
         run.start("T1")
-        code, facts = store.hand_back(run.id, "T1", 1, worker="w1")
-        assert (code, facts.launched) == ("handed_back", ())
+        code, facts = store.requeue(run.id, "T1", 1, worker="w1")
+        assert (code, facts.launched) == ("requeued", ())
         assert (run.status("T1"), run.status()) == (TaskStatus.BLOCKED, FeatureStatus.BLOCKED)
         outcome = store.outcomes(run.id, ["T1"])["T1"]
         assert isinstance(outcome, Blocked)
@@ -329,7 +329,7 @@ def test_what_is_handed_back_of_a_cancelled_feature_does_not_run_again(store: St
     with launched(store, task("T1")) as run:
         run.start("T1")
         run.cancel()
-        assert store.hand_back(run.id, "T1", 1, worker="w1")[1].launched == ()
+        assert store.requeue(run.id, "T1", 1, worker="w1")[1].launched == ()
         run.recover()
         assert store.active() == []
 
@@ -365,17 +365,17 @@ def test_a_feature_that_is_gone_leaves_the_active_ones(store: Store, client: red
 
 
 def test_one_worker_leads(store: Store, client: redis.Redis) -> None:
-    assert store.lead("w1", seconds=30)
-    assert not store.lead("w2", seconds=30)
+    assert store.acquire_leadership("w1", seconds=30)
+    assert not store.acquire_leadership("w2", seconds=30)
 
     # It stays the leader when it asks again, for longer
-    assert store.lead("w1", seconds=600)
+    assert store.acquire_leadership("w1", seconds=600)
     assert client.pttl(store.keys.sweeper) > 30_000
 
     # When it is gone another one leads
     client.delete(store.keys.sweeper)
-    assert store.lead("w2", seconds=30)
-    assert not store.lead("w1", seconds=30)
+    assert store.acquire_leadership("w2", seconds=30)
+    assert not store.acquire_leadership("w1", seconds=30)
 
 
 def test_what_workers_refuse_is_counted_by_reason(store: Store, client: redis.Redis) -> None:
@@ -399,7 +399,7 @@ def test_each_message_of_an_attempt_has_an_id_of_its_own(client: redis.Redis) ->
         run.recover(patience=60)
         take()
         run.start("T1")
-        store.hand_back(run.id, "T1", 1, worker="w1")
+        store.requeue(run.id, "T1", 1, worker="w1")
         take()
     # Then whoever has revoked one of its messages has revoked none of the others, and could not have guessed their ids
     assert [identifiers.attempt_named(id) for id in sent] == [("auth", "T1", number) for number in (1, 1, 2)]

@@ -52,7 +52,7 @@ def test_a_retry_gives_the_task_all_its_retries_again(store: Store) -> None:
         run.start("T1")
         run.end("T1", Failed(reason="flaky"), retries=1)
         run.make_due("T1")
-        run.cascade()
+        run.schedule()
         run.start("T1")
         run.end("T1", FAILED, retries=1, retried=1)
         run.reopen("T1")
@@ -141,7 +141,7 @@ def test_nothing_starts_after_a_cancel(store: Store) -> None:
         # Then nothing waits any more, and nothing is launched
         raw = read(run)
         assert (raw.ready, raw.delayed) == (frozenset(), frozenset())
-        assert run.cascade() == []
+        assert run.schedule() == []
         assert run.start("T2").code == "over"
         assert [state.status for state in store.states(run.id) if state.id != "T1"] == ["cancelled"] * 6
         assert run.status("T1") == TaskStatus.IN_PROGRESS
@@ -152,12 +152,12 @@ def test_a_cancelled_feature_is_settled_when_its_last_task_has_ended(store: Stor
     with launched(store, task("T1"), task("T2")) as run:
         run.start("T1")
         run.cancel()
-        assert not store.progress(run.id).is_settled
+        assert not store.feature_summary(run.id).is_settled
         assert store.active() == [run.id]
 
         run.start("T2")
         run.end("T1", Cancelled())
-        assert store.progress(run.id).is_settled
+        assert store.feature_summary(run.id).is_settled
         assert run.status("T1") == TaskStatus.CANCELLED
 
         run.recover()
@@ -168,7 +168,7 @@ def test_a_cancelled_feature_with_nothing_in_flight_is_out_of_sight_at_once(stor
     with enqueue(store) as run:
         run.cancel()
         assert store.active() == []
-        assert store.progress(run.id).is_settled
+        assert store.feature_summary(run.id).is_settled
 
 
 @pytest.mark.parametrize("outcome", [FAILED, RetryLater(after=5)], ids=["failed", "retry-later"])
@@ -179,7 +179,7 @@ def test_an_attempt_that_ends_after_the_cancel_leaves_nothing_waiting(
         run.start("T1")
         run.cancel()
         run.end("T1", outcome, retries=3)
-        assert store.progress(run.id).delayed == 0
+        assert store.feature_summary(run.id).delayed == 0
         assert run.status("T1") == TaskStatus.CANCELLED
 
 
@@ -214,7 +214,7 @@ def test_a_feature_that_is_over_cannot_be_cancelled(store: Store, over: str) -> 
 
 def test_a_cancel_of_what_is_not_there_says_so(store: Store) -> None:
     with pytest.raises(errors.NoSuchFeature, match="nobody"):
-        store.steer("nobody", FeatureEvent.FEATURE_CANCELLED)
+        store.update_feature("nobody", FeatureEvent.FEATURE_CANCELLED)
 
 
 # --- launch ---------------------------------------------------------------------------------------------
@@ -223,9 +223,9 @@ def test_a_cancel_of_what_is_not_there_says_so(store: Store) -> None:
 def test_a_launch_of_what_does_not_wait_launches_nothing(store: Store) -> None:
     with launched(store, auto_launch=False) as run:
         assert run.release() == []
-        assert store.progress(run.id).batch == 1
+        assert store.feature_summary(run.id).batch == 1
     with pytest.raises(errors.NoSuchFeature, match="nobody"):
-        store.steer("nobody", "launch_requested", {"released": 2})
+        store.update_feature("nobody", "launch_requested", {"released": 2})
 
 
 def test_a_stopped_batch_is_not_launched_over(store: Store) -> None:
@@ -233,12 +233,12 @@ def test_a_stopped_batch_is_not_launched_over(store: Store) -> None:
         # Given a batch that stopped, was retried and completed
         run.start("T1")
         run.end("T1", FAILED)
-        assert not store.progress(run.id).awaits_launch
+        assert not store.feature_summary(run.id).awaits_launch
         run.reopen("T1")
         run.complete("T1")
         # Then the feature waits for launch as ever
         assert run.status() == FeatureStatus.ON_HOLD
-        assert store.progress(run.id).awaits_launch
+        assert store.feature_summary(run.id).awaits_launch
         assert run.release() == ["T2"]
 
 
@@ -272,7 +272,7 @@ def test_a_running_task_on_hold_is_taken_from_its_worker_and_resumes(store: Stor
 def test_a_running_attempt_is_not_taken_away_unasked(store: Store) -> None:
     with launched(store, task("T1")) as run:
         run.start("T1")
-        run.cascade()
+        run.schedule()
         before = read(run)
         with pytest.raises(errors.AttemptRuns, match="T1 of auth is in-progress"):
             run.ask("T1", TaskEvent.TASK_HELD)
@@ -287,10 +287,10 @@ def test_an_attempt_that_is_taken_away_holds_its_slot_until_it_has_ended(
     with launched(store, task("T1"), task("T2"), cap=1, strategy=strategy) as run:
         run.start("T1")
         assert run.ask("T1", event, revoke=True) == []
-        assert run.cascade() == []
+        assert run.schedule() == []
         assert store.state(run.id, "T1").phase == "ending"
-        assert store.progress(run.id).in_flight == 1
-        assert store.note(run.id, "T1", 1, 50, "still here") == "stale"
+        assert store.feature_summary(run.id).in_flight == 1
+        assert store.report_progress(run.id, "T1", 1, 50, "still here") == "stale"
         code, status, facts = run.finish("T1", Cancelled())
         assert (code, status, ids(facts)) == ("ended", run.status("T1"), ["T2"])
         told = store.events(run.id)[-2]
@@ -307,14 +307,14 @@ def test_a_task_that_is_resumed_starts_again_when_its_attempt_has_ended(
         run.ask("T1", TaskEvent.TASK_HELD, revoke=True)
         assert run.ask("T1", TaskEvent.TASK_RESUMED) == []
         check(run)
-        assert run.cascade() == []
+        assert run.schedule() == []
         assert run.recover()[0].launched == ()
         assert run.start("T1", 1).code == "stale"
         match end:
             case "it reports":
                 facts = run.finish("T1", Cancelled())[2]
             case "its worker ends":
-                code, facts = store.hand_back(run.id, "T1", 1, worker="w1")
+                code, facts = store.requeue(run.id, "T1", 1, worker="w1")
                 assert code == "ended"
             case _:
                 run.expire_lease("T1")
@@ -363,7 +363,7 @@ def test_a_feature_that_is_cancelled_while_an_attempt_ends_is_over_with_it(store
         run.ask("T1", TaskEvent.TASK_HELD, revoke=True)
         run.ask("T1", TaskEvent.TASK_RESUMED)
         run.cancel()
-        assert store.progress(run.id).in_flight == 1
+        assert store.feature_summary(run.id).in_flight == 1
         assert run.finish("T1")[0] == "ended"
         run.recover()
         assert store.active() == []
@@ -404,33 +404,33 @@ def test_a_cancelled_task_stops_what_depends_on_it_until_it_is_skipped(store: St
 def test_a_paused_feature_starts_nothing_until_it_is_resumed(store: Store) -> None:
     with launched(store, task("T1"), task("T2"), task("T3", "T1"), cap=1) as run:
         run.start("T1")
-        store.steer(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": 1})
+        store.update_feature(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": 1})
         assert ids(run.end("T1")) == []
         assert run.status() == FeatureStatus.ON_HOLD
-        assert store.progress(run.id).is_settled
-        assert ids(store.steer(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0})) == ["T2"]
+        assert store.feature_summary(run.id).is_settled
+        assert ids(store.update_feature(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0})) == ["T2"]
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
 
 
 def test_a_feature_that_is_blocked_while_it_is_paused_is_resumed_all_the_same(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1")) as run:
         run.start("T1")
-        store.steer(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": 1})
+        store.update_feature(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": 1})
         run.end("T1", BLOCKED)
         assert run.status() == FeatureStatus.BLOCKED
         assert run.reopen("T1", UNBLOCK) == []
         assert run.status() == FeatureStatus.ON_HOLD
-        assert ids(store.steer(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0})) == ["T1"]
+        assert ids(store.update_feature(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0})) == ["T1"]
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
 
 
 def test_a_cap_holds_both_ways_for_what_starts_next(store: Store) -> None:
     with launched(store, *(task(f"T{number}") for number in range(6)), cap=2) as run:
-        assert len(ids(store.steer(run.id, "cap_changed", {"cap": 4}))) == 2
-        store.steer(run.id, "cap_changed", {"cap": 1})
+        assert len(ids(store.update_feature(run.id, "cap_changed", {"cap": 4}))) == 2
+        store.update_feature(run.id, "cap_changed", {"cap": 1})
         run.complete("T0", "T1", "T2")
-        assert store.progress(run.id).in_flight == 1
-        store.steer(run.id, "cap_changed", {"cap": run.plan.cap})
+        assert store.feature_summary(run.id).in_flight == 1
+        store.update_feature(run.id, "cap_changed", {"cap": run.plan.cap})
 
 
 def test_a_stop_before_a_batch_waits_for_launch(store: Store) -> None:
@@ -438,10 +438,10 @@ def test_a_stop_before_a_batch_waits_for_launch(store: Store) -> None:
     plan = planner.plan(feature)
     store.enqueue("auth", plan, routes_of(feature), stops=[3])
     with Run(store, "auth", plan) as run:
-        run.cascade()
+        run.schedule()
         assert run.complete("T1") == ["T2"]
         assert run.complete("T2") == []
-        assert store.progress("auth").awaits_launch
+        assert store.feature_summary("auth").awaits_launch
         assert run.release() == ["T3"]
 
 
@@ -452,10 +452,10 @@ def test_a_task_without_a_specialist_waits_for_one_and_holds_no_slot(store: Stor
     plan = planner.plan(feature, cap=1)
     store.enqueue("auth", plan, routes)
     with Run(store, "auth", plan) as run:
-        assert run.cascade() == ["T2"]
+        assert run.schedule() == ["T2"]
         assert store.state("auth", "T1").phase == "unassigned"
         run.complete("T2")
-        assert (run.status(), store.progress("auth").unassigned) == (FeatureStatus.ON_HOLD, 1)
+        assert (run.status(), store.feature_summary("auth").unassigned) == (FeatureStatus.ON_HOLD, 1)
         facts = store.assign("auth", "T1", "reviewer")
         assert [(launch.task, launch.specialist) for launch in facts.launched] == [("T1", "reviewer")]
         with pytest.raises(errors.AttemptRuns):

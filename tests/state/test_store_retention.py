@@ -33,11 +33,11 @@ def test_nothing_of_a_forgotten_feature_is_left(store: Store, client: redis.Redi
     finish(run)
     assert store.features() == ["auth", "other"]
 
-    assert store.forget("auth") == ("forgotten", FeatureStatus.COMPLETED)
+    assert store.delete_feature("auth") == ("deleted", FeatureStatus.COMPLETED)
 
     # Then no key has its name, no index has it, and the key of its enqueue may be used again
     assert [key for key in all_keys(client) if "auth" in key or "nightly" in key] == []
-    assert set(all_keys(client)) - set(before) <= {store.keys.taken}
+    assert set(all_keys(client)) - set(before) <= {store.keys.last_started}
     assert store.features() == ["other"]
     assert (store.active(), store.finished(0, 10)) == (["other"], [])
     assert enqueue(store, task("T1"), key="nightly").id == "auth"
@@ -66,13 +66,13 @@ def test_what_is_over_for_long_is_found_and_forgotten_oldest_first(store: Store,
 
 def test_what_is_not_over_is_not_forgotten(store: Store) -> None:
     with launched(store, task("T1")) as run:
-        assert store.forget(run.id) == ("refused", FeatureStatus.PLANNING)
+        assert store.delete_feature(run.id) == ("refused", FeatureStatus.PLANNING)
         # Nor is one of which something still runs
         run.start("T1")
         run.cancel()
-        assert store.forget(run.id) == ("running", FeatureStatus.CANCELLED)
+        assert store.delete_feature(run.id) == ("running", FeatureStatus.CANCELLED)
         run.end("T1")
         # Nor one that is over for too short a time
-        assert store.forget(run.id, older_than=3_600) == ("young", FeatureStatus.CANCELLED)
-        assert store.forget("unknown") == ("missing", "")
+        assert store.delete_feature(run.id, older_than=3_600) == ("young", FeatureStatus.CANCELLED)
+        assert store.delete_feature("unknown") == ("missing", "")
         assert store.exists(run.id)

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from orchestrator.model import errors
+from orchestrator.model.feature import Strategy
 from orchestrator.model.flows import FeatureEvent, TaskEvent
 from orchestrator.model.outcome import Completed, Failed
 from orchestrator.model.progress import Progress, Unreadable
@@ -18,34 +19,34 @@ from orchestrator.planning import extension
 from orchestrator.state import schema
 from orchestrator.state.store import Store
 from tests.model.factories import task
-from tests.state.factories import FLOW, Run, enqueue, launched, routes_of
+from tests.state.factories import FLOW, Run, as_of_schema_3, enqueue, launched, routes_of
 
 NEXT = schema.VERSION + 1
 
 CHANGES: dict[str, Callable[[Run], object]] = {
-    "cascade": lambda run: run.store.cascade(run.id),
+    "schedule": lambda run: run.store.schedule(run.id),
     "start": lambda run: run.start("T3", 1),
-    "proceed": lambda run: run.store.proceed(
+    "transition_attempt": lambda run: run.store.transition_attempt(
         run.id, "T1", 1, _move(TaskEvent.IMPLEMENTATION_COMPLETE), worker="w1"
     ),
     "finish": lambda run: run.finish("T1", attempt=1),
-    "note": lambda run: run.store.note(run.id, "T1", 1, 50, "half"),
-    "hand_back": lambda run: run.store.hand_back(run.id, "T1", 1, worker="w1"),
+    "report_progress": lambda run: run.store.report_progress(run.id, "T1", 1, 50, "half"),
+    "requeue": lambda run: run.store.requeue(run.id, "T1", 1, worker="w1"),
     "recover": lambda run: run.recover(),
-    "move": lambda run: run.ask("T1", TaskEvent.TASK_HELD, revoke=True),
+    "transition_task": lambda run: run.ask("T1", TaskEvent.TASK_HELD, revoke=True),
     "assign": lambda run: run.store.assign(run.id, "T2", "writer"),
-    "steer": lambda run: run.store.steer(run.id, FeatureEvent.FEATURE_CANCELLED),
+    "update_feature": lambda run: run.store.update_feature(run.id, FeatureEvent.FEATURE_CANCELLED),
     "grow": lambda run: grow(run, task("T9")),
-    "forget": lambda run: run.store.forget(run.id),
+    "delete_feature": lambda run: run.store.delete_feature(run.id),
 }
 LOOKS: dict[str, Callable[[Run], object]] = {
-    "progress": lambda run: run.store.progress(run.id),
+    "feature_summary": lambda run: run.store.feature_summary(run.id),
     "states": lambda run: run.store.states(run.id),
     "state": lambda run: run.store.state(run.id, "T1"),
     "tasks": lambda run: run.store.tasks(run.id),
     "shape": lambda run: run.store.shape(run.id),
 }
-ENDS = ("proceed", "finish", "note", "hand_back")
+ENDS = ("transition_attempt", "finish", "report_progress", "requeue")
 """What a worker does that began an attempt while it was new enough."""
 
 
@@ -101,15 +102,57 @@ def rewrite(client: redis.Redis, key: str, field: str, **fields: Any) -> None:
 
 def test_a_feature_keeps_the_schema_that_it_was_written_in(store: Store) -> None:
     run = enqueue(store)
-    assert store.client.hget(run.keys.meta, "schema") == str(schema.PLAIN)
+    assert store.client.hget(run.keys.meta, "schema") == str(schema.VERSION)
 
 
 def test_a_feature_that_keeps_none_is_of_the_first_schema_and_comes_to_its_end(store: Store) -> None:
     with enqueue(store) as run:
         store.client.hdel(run.keys.meta, "schema")
-        run.cascade()
+        run.schedule()
         run.complete("T1", "T3", "T2", "T4", "T5")
         assert run.status() == "completed"
+
+
+@pytest.mark.parametrize("strategy", [Strategy.BATCHED, Strategy.DATAFLOW])
+def test_a_feature_of_schema_3_comes_to_its_end(store: Store, strategy: Strategy) -> None:
+    store.set_limit("total", "2")
+    run = as_of_schema_3(enqueue(store, strategy=strategy))
+    run.schedule()
+    run.complete("T1", "T3", "T2")
+    with pytest.raises(errors.RefusedTransition):
+        store.update_feature(run.id, FeatureEvent.FEATURE_APPROVED)
+    run.complete("T4", "T5")
+    assert run.status() == "completed"
+    assert store.client.hget(run.keys.meta, "schema") == "2"
+
+
+def test_a_worker_of_schema_3_finds_what_this_version_writes_into_a_feature_of_its_own(store: Store) -> None:
+    # Given a feature of schema 3 that is paused, of which a task runs
+    store.set_limit("total", "2")
+    run = as_of_schema_3(enqueue(store, strategy=Strategy.DATAFLOW))
+    run.schedule()
+    run.start("T1")
+    store.update_feature(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": 1})
+
+    # When this version ends it
+    run.end("T1")
+
+    # Then its dependents are told where that version looks, and as soon as either version schedules
+    stored: Any = store.client
+    assert stored.lrange(run.keys.part("resolved"), 0, -1) == ["+T1"]
+    assert not stored.exists(run.keys.dependency_updates, run.keys.released)
+    store.update_feature(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0})
+    assert not stored.exists(run.keys.part("resolved"))
+    assert "T2" in stored.zrange(run.keys.slots, 0, -1)
+
+
+def test_a_feature_of_schema_3_is_deleted_with_the_keys_that_it_had(store: Store) -> None:
+    run = as_of_schema_3(launched(store))
+    for part in ("freed", "resolved"):
+        store.client.rpush(run.keys.part(part), "x")
+    run.cancel()
+    assert store.delete_feature(run.id) == ("deleted", "cancelled")
+    assert not [key for key in map(str, store.client.keys("*")) if run.id in key]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -140,7 +183,7 @@ def test_a_version_that_is_too_old_for_a_prefix_ends_what_it_began_and_begins_no
 ) -> None:
     # Given an attempt that runs, and a newer version that asks for newer workers
     run = working(store)
-    assert store.require(NEXT) == NEXT
+    assert store.raise_minimum(NEXT) == NEXT
     before = everything(store.client)
 
     # Then what runs is brought to its end
@@ -157,9 +200,9 @@ def test_a_version_that_is_too_old_for_a_prefix_ends_what_it_began_and_begins_no
 
 def test_the_minimum_of_a_prefix_is_the_newest_that_is_asked_for(store: Store) -> None:
     assert store.minimum() == 0
-    assert store.require(1) == 1
-    assert store.require(3) == 3
-    assert store.require(2) == 3
+    assert store.raise_minimum(1) == 1
+    assert store.raise_minimum(3) == 3
+    assert store.raise_minimum(2) == 3
     assert store.minimum() == 3
 
 
@@ -168,23 +211,23 @@ def test_a_worker_takes_the_lead_from_an_older_one_and_from_no_other(
 ) -> None:
     # Given a leader of the version before there were schemas
     store.client.set(store.keys.sweeper, "old@here", px=60_000)
-    assert store.lead("w1", 60)
-    assert store.lead("w1", 60)
-    assert not store.lead("w2", 60)
+    assert store.acquire_leadership("w1", 60)
+    assert store.acquire_leadership("w1", 60)
+    assert not store.acquire_leadership("w2", 60)
 
     # When a newer one comes
     monkeypatch.setattr(schema, "VERSION", NEXT)
-    assert store.lead("next", 60)
+    assert store.acquire_leadership("next", 60)
 
     # Then it keeps the lead
     monkeypatch.undo()
-    assert not store.lead("w1", 60)
+    assert not store.acquire_leadership("w1", 60)
     assert store.client.get(store.keys.sweeper) == "next"
 
 
 def test_a_version_that_is_too_old_for_a_prefix_does_not_lead(store: Store) -> None:
-    store.require(NEXT)
-    assert not store.lead("w1", 60)
+    store.raise_minimum(NEXT)
+    assert not store.acquire_leadership("w1", 60)
 
 
 def broken(store: Store, how: str) -> str:
@@ -274,7 +317,7 @@ def test_a_status_that_this_version_does_not_know_is_shown_as_it_is(store: Store
     rewrite(store.client, run.keys.states, "T1", status="parked")
     store.client.hset(run.keys.meta, mapping={"status": "archiving", "strategy": "tidal"})
 
-    progress = store.progress(run.id)
+    progress = store.feature_summary(run.id)
     states = {state.id: state for state in store.states(run.id)}
 
     assert (progress.status, progress.strategy) == ("archiving", "tidal")
@@ -316,7 +359,7 @@ def test_a_task_of_an_unknown_priority_waits_for_a_limit_as_one_of_medium_priori
     store.configure({"specialist:builder": "1"})
     run = enqueue(store, task("T1"), task("T2"), task("T3", priority="low"))
     rewrite(store.client, run.keys.tasks, "T2", priority="urgent")
-    assert run.cascade() == ["T1"]
+    assert run.schedule() == ["T1"]
     assert run.complete("T1") == ["T2"]
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
+from redis.commands.core import ScriptCommands
 
 from orchestrator.model import errors, lifecycle
 from orchestrator.model.flows import FeatureEvent, TaskEvent
-from orchestrator.state import keys, scripts
+from orchestrator.state import keys
 from orchestrator.state.keys import FeatureKeys, Keys
 from orchestrator.state.store import Store
 from tests.model.factories import task
@@ -30,25 +31,23 @@ def described(owner: type) -> dict[str, str]:
 @pytest.mark.parametrize("owner", [FeatureKeys, Keys])
 def test_each_key_has_the_type_that_it_is_described_with(owner: type) -> None:
     for name, word in described(owner).items():
-        if (
-            word != "Channel" and "_" not in name
-        ):  # a key of two parts is none that a script is given by its name
+        if word != "Channel" and name in keys.TYPES:
             assert WORDS.get(keys.TYPES[name], word) == word, name
 
 
 HOLD = lifecycle.move(FLOW, TaskEvent.TASK_HELD)
 
 CALLS: dict[str, Callable[[Run], object]] = {
-    "cascade": lambda run: run.cascade(),
+    "schedule": lambda run: run.schedule(),
     "start": lambda run: run.start("T2", 1),
     "finish": lambda run: run.finish("T1", attempt=1),
-    "hand_back": lambda run: run.store.hand_back(run.id, "T1", 1, worker="w1"),
+    "requeue": lambda run: run.store.requeue(run.id, "T1", 1, worker="w1"),
     "renew": lambda run: run.store.renew([(run.id, "T1", 1)], lease=60),
-    "note": lambda run: run.store.note(run.id, "T1", 1, 50, "half"),
-    "move": lambda run: run.store.move(run.id, "T3", FLOW, HOLD, ""),
-    "steer": lambda run: run.store.steer(run.id, FeatureEvent.FEATURE_CANCELLED),
+    "report_progress": lambda run: run.store.report_progress(run.id, "T1", 1, 50, "half"),
+    "transition_task": lambda run: run.store.transition_task(run.id, "T3", FLOW, HOLD, ""),
+    "update_feature": lambda run: run.store.update_feature(run.id, FeatureEvent.FEATURE_CANCELLED),
     "recover": lambda run: run.recover(),
-    "progress": lambda run: run.store.progress(run.id),
+    "feature_summary": lambda run: run.store.feature_summary(run.id),
 }
 
 
@@ -76,10 +75,10 @@ def refusal(call: Callable[[], object]) -> str:
     return ""
 
 
-@pytest.mark.parametrize("verb", CALLS)
+@pytest.mark.parametrize("script", CALLS)
 @pytest.mark.parametrize("part", sorted(vars(FeatureKeys).keys() & keys.TYPES.keys()))
 def test_a_script_that_meets_a_key_of_a_wrong_type_has_written_nothing(
-    store: Store, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, verb: str, part: str
+    store: Store, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, script: str, part: str
 ) -> None:
     run = launched(store, task("T1"), task("T2"), task("T3", "T1"))
     run.start("T1")
@@ -88,16 +87,15 @@ def test_a_script_that_meets_a_key_of_a_wrong_type_has_written_nothing(
     client.delete(key)
     client.set(key, "x")
     before, touched = everything(client), set[str]()
-    make = scripts.Call
+    evalsha = ScriptCommands.evalsha
 
-    def spy(verb: str, keys: Sequence[str], args: Sequence[Any]) -> scripts.Call:
-        touched.update(keys)
-        return make(verb, keys, args)
+    def spy(self: Any, digest: str, count: int, *given: Any) -> Any:
+        touched.update(given[:count])
+        return evalsha(self, digest, count, *given)
 
-    monkeypatch.setattr("orchestrator.state.store.Call", spy)
-    monkeypatch.setattr("orchestrator.state.reader.Call", spy)
+    monkeypatch.setattr(ScriptCommands, "evalsha", spy)
     # When
-    said = refusal(lambda: CALLS[verb](run))
+    said = refusal(lambda: CALLS[script](run))
     # Then a script that is given the key says so
     assert (key in said) == (key in touched)
     assert not said or everything(client) == before
@@ -119,17 +117,19 @@ SHARED: dict[str, Callable[[Run], str]] = {
 """Keys of all features, and those that scripts name themselves."""
 
 
-@pytest.mark.parametrize("verb", [*CALLS, "set_limit", "lead", "reconcile", "forget"])
+@pytest.mark.parametrize(
+    "script", [*CALLS, "set_limit", "acquire_leadership", "repair_limits", "delete_feature"]
+)
 @pytest.mark.parametrize("name", SHARED)
 def test_no_script_has_written_where_it_meets_a_key_of_all_features_of_a_wrong_type(
-    store: Store, client: redis.Redis, verb: str, name: str
+    store: Store, client: redis.Redis, script: str, name: str
 ) -> None:
     """A script that meets a key of a wrong type has written nothing, also one that it names itself (of limits)."""
     more: dict[str, Callable[[Run], object]] = {
         "set_limit": lambda run: run.store.set_limit("resource:gpu", "3"),
-        "lead": lambda run: run.store.lead("w1", seconds=60),
-        "reconcile": lambda run: run.store.reconcile_limits(),
-        "forget": lambda run: run.store.forget(run.id),
+        "acquire_leadership": lambda run: run.store.acquire_leadership("w1", seconds=60),
+        "repair_limits": lambda run: run.store.repair_limits(),
+        "delete_feature": lambda run: run.store.delete_feature(run.id),
     }
     store.set_limit("resource:gpu", "1")
     store.set_limit("total", "2")
@@ -147,7 +147,7 @@ def test_no_script_has_written_where_it_meets_a_key_of_all_features_of_a_wrong_t
     client.set(key, "x") if wrong == "string" else client.rpush(key, "x")
     before = everything(client)
 
-    said = refusal(lambda: (CALLS | more)[verb](run))
+    said = refusal(lambda: (CALLS | more)[script](run))
 
     assert not said or everything(client) == before, said
 
@@ -174,5 +174,5 @@ def test_a_broken_feature_can_be_forgotten(store: Store, client: redis.Redis, pa
     run.complete("T1")
     client.delete(getattr(run.keys, part))
     client.set(getattr(run.keys, part), "x")
-    store.forget(run.id)
+    store.delete_feature(run.id)
     assert not [key for key in everything(client) if "auth" in key]

@@ -1,36 +1,38 @@
 -- Make a staged feature visible, unless it or its idempotency key exists already.
 --
--- KEYS  1 meta  2 features  3 active  4 events  5 idempotency (or meta again where there is no key)
---       6… pairs: a staged key, and the key that it becomes
--- ARGV  1 feature id  2 idempotency ttl in ms (0: no key)  3 events kept  4… meta fields and values
--- Output {code, feature id}
---       "enqueued"  it is visible now
---       "repeated"  the idempotency key stands for the feature id returned; what was staged is gone
---       "exists"    a feature of this id exists; what was staged is gone
+-- keys: meta features active idempotency
+-- args: feature prefix idempotency_ms staged parts fields
+--   idempotency_ms  how long the idempotency key is kept (0: the feature has none; the key given is that of its meta)
+--   staged          what the staged keys begin with
+--   parts           JSON [name, …] of the staged keys
+--   fields          JSON [field, value, …] of its meta
+-- answer: {code, feature}
+--   "enqueued"  it is visible now
+--   "repeated"  the idempotency key stands for the feature that is answered; what was staged is gone
+--   "exists"    a feature of this id exists; what was staged is gone
+local names = cjson.decode(parts)
 local function discard()
-  for place = 6, #KEYS, 2 do redis.call('UNLINK', KEYS[place]) end
+  for _, name in ipairs(names) do redis.call('UNLINK', staged .. name) end
 end
 
-local ttl = tonumber(ARGV[2])
-local earlier = ttl > 0 and redis.call('GET', KEYS[5])
+local has_idempotency = tonumber(idempotency_ms) > 0
+local earlier = has_idempotency and redis.call('GET', idempotency_key)
 if earlier then
   discard()
   return {'repeated', earlier}
 end
-if redis.call('EXISTS', KEYS[1]) == 1 then
+if redis.call('EXISTS', meta_key) == 1 then
   discard()
-  return {'exists', ARGV[1]}
+  return {'exists', feature}
 end
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('HSET', KEYS[1], 'created', now, unpack(ARGV, 4))
-for place = 6, #KEYS, 2 do
-  redis.call('RENAME', KEYS[place], KEYS[place + 1])
-  redis.call('PERSIST', KEYS[place + 1])
+redis.call('HSET', meta_key, 'created', now, unpack(cjson.decode(fields)))
+for _, name in ipairs(names) do
+  redis.call('RENAME', staged .. name, key_of(feature, name))
+  redis.call('PERSIST', key_of(feature, name))
 end
-redis.call('ZADD', KEYS[2], now, ARGV[1])
-redis.call('SADD', KEYS[3], ARGV[1])
-if ttl > 0 then redis.call('SET', KEYS[5], ARGV[1], 'PX', ttl) end
-tell({ KEYS[4] }, { ARGV[3], 'event', 'feature_enqueued', 'to', 'planning' })
-return {'enqueued', ARGV[1]}
+redis.call('ZADD', features_key, now, feature)
+redis.call('SADD', active_key, feature)
+if has_idempotency then redis.call('SET', idempotency_key, feature, 'PX', idempotency_ms) end
+record('feature_enqueued', 'to', 'planning')
+return {'enqueued', feature}

@@ -1,0 +1,44 @@
+-- How attempts begin, wait and are tried again: shared by the scripts that start, end and recover them.
+--
+-- keys: ready tasks waiting durations
+
+-- Put a task before all others of its feature, and of its priority where it waits for a limit: it had its turn before, and
+-- its worker was lost or ended. Ranks are positive.
+local function make_ready_first(task)
+  redis.call('ZADD', ready_key, (plan_of(task)) - 1e9, task)
+end
+
+-- Take a task out of the classes that wait for limits; whether it was in one.
+local function stop_waiting(task)
+  local has_waited = false
+  for _, class in ipairs(redis.call('HKEYS', waiting_key)) do
+    has_waited = redis.call('ZREM', waiting_key .. ':' .. class, task) == 1 or has_waited
+  end
+  return has_waited
+end
+
+-- A task that must not run twice is blocked where its worker is lost: a person says whether it was done.
+local function may_run_twice(task)
+  local described = redis.call('HGET', tasks_key, task)
+  return not described or cjson.decode(described).idempotent ~= false
+end
+
+-- Take a token of a rate by the rule GCRA (ATM Forum, "Traffic Management 4.0", 4.4.2). Redis keeps its theoretical
+-- arrival time, in ms: the moment at which all tokens are there again. Answers with the new one.
+local function take_rate_token(name, interval)
+  local stored = redis.call('HGET', shared('arrival-times'), name)
+  local arrival = math.max(exact, tonumber(stored or 0)) + interval
+  redis.call('HSET', shared('arrival-times'), name, string.format('%.3f', arrival))
+  return arrival
+end
+
+-- Keep how long a task took: how often it was completed, and its last durations, newest first (see sketch.py).
+local function record_duration(name, milliseconds, kept, forget_after)
+  local count, last = string.match(redis.call('HGET', durations_key, name) or '0 ', '^(%d+) (.*)$')
+  local durations = { string.format('%d', milliseconds) }
+  for duration in string.gmatch(last, '%d+') do
+    if #durations < tonumber(kept) then durations[#durations + 1] = duration end
+  end
+  redis.call('HSET', durations_key, name, string.format('%d ', count + 1) .. table.concat(durations, ','))
+  redis.call('PEXPIRE', durations_key, forget_after)
+end

@@ -1,0 +1,29 @@
+-- In dataflow a task is ready when all that it depends on is resolved: `waits` counts what it still waits for.
+--
+-- keys: waits slots delayed ready unassigned dependency_updates dependents
+
+-- Tell the dependents of what was resolved since the last run ("+task"), and of what is so no more ("-task").
+local function update_dependents()
+  local function release(task)
+    if redis.call('HINCRBY', waits_key, task, -1) > 0 then return end
+    redis.call('HDEL', waits_key, task)
+    local has_begun = redis.call('ZSCORE', slots_key, task) or redis.call('ZSCORE', delayed_key, task)
+    if not has_begun then take_turn(task) end
+  end
+
+  local function hold_up(task)
+    redis.call('HINCRBY', waits_key, task, 1)
+    redis.call('ZREM', ready_key, task)
+    redis.call('SREM', unassigned_key, task)
+    if limits then limits.queue.remove(task) end
+  end
+
+  for _, entry in ipairs(redis.call('LRANGE', dependency_updates_key, 0, -1)) do
+    local sign, task = string.match(entry, '^([+-])(.*)$')
+    local dependents = redis.call('HGET', dependents_key, task)
+    for _, dependent in ipairs(dependents and cjson.decode(dependents) or {}) do
+      if sign == '+' then release(dependent) else hold_up(dependent) end
+    end
+  end
+  redis.call('DEL', dependency_updates_key)
+end

@@ -1,0 +1,29 @@
+-- Find a key of a wrong type before a script writes: Redis does not undo what a script wrote before it failed (Redis
+-- documentation, "Scripting with Lua"). Each script looks at the keys that it is given, and at those that the
+-- functions on limits name themselves.
+--
+-- keys: limits waiting
+
+local function wrong_type(key, wanted)
+  local found = redis.call('TYPE', key).ok
+  if found == 'none' or found == wanted then return nil end
+  return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', and should be a ' .. wanted)
+end
+
+local function wrong_type_of_limits()
+  local limits = redis.call('HKEYS', limits_key)
+  if #limits == 0 then return nil end
+  local found = wrong_type(shared('used'), 'hash') or wrong_type(shared('turn'), 'string')
+    or wrong_type(shared('arrival-times'), 'hash') or wrong_type(shared('due'), 'zset')
+  for _, limit in ipairs(limits) do
+    found = found or wrong_type(shared('holders:' .. limit), 'hash') or wrong_type(shared('waiting:' .. limit), 'zset')
+  end
+  return found
+end
+
+local function wrong_type_of_classes()
+  for _, class in ipairs(redis.call('HKEYS', waiting_key)) do
+    local found = wrong_type(waiting_key .. ':' .. class, 'zset')
+    if found then return found end
+  end
+end

@@ -1,0 +1,67 @@
+-- Change a task's status because a person asked for it. An attempt that runs is revoked: the task stands elsewhere at once,
+-- and the attempt is ending. It keeps its slot, its lease and all that it holds until it has ended, or its lease has (see
+-- end_revoked_attempt). A task that is launched, and that no worker has begun, has nothing to end.
+--
+-- keys: slots ready delayed unassigned waits
+-- args: task steps note resolve revoke anew
+--   steps    JSON [[event, {status: new status}], …]
+--   resolve  "resolve": the task counts as resolved after this; "if-completed": where it is completed; "never"
+--   revoke   "1": a running attempt may be revoked
+--   anew     "1": the retries begin anew
+-- answer: {code, status, status before}
+--   "transitioned"  done, or it is so already; schedule launches what follows from it
+--   "refused"       the status does not allow a step; nothing was changed
+--   "running"       an attempt runs and may not be revoked, or is ending and has to end before this; nothing was changed
+--   "over"          the feature is over; nothing was changed
+--   "missing"       no such feature or task
+local meta = read_meta('status', 'batch', 'strategy')
+local rank, batch, specialist = plan_of(task)
+if not meta.status or not rank then return {'missing', '', ''} end
+if OVER[meta.status] then return {'over', meta.status, ''} end
+
+local state = state_of(task) or new_state(batch)
+local is_dataflow = meta.strategy == 'dataflow' and not is_gates(task)
+local held = redis.call('ZSCORE', slots_key, task)
+steps = cjson.decode(steps)
+local path = apply_transitions(state.status, steps)
+if not path then return {'refused', state.status, state.status} end
+if held and revoke ~= '1' and (not state.ending or resolve == 'if-completed') then
+  return {'running', state.status, state.status}
+end
+if resolve == 'resolve' and state.resolved and path[#path] == state.status then
+  return {'transitioned', state.status, state.status}
+end
+
+local was_resolved = state.resolved == true
+state.status = path[#path]
+state.resolved = resolve == 'resolve' or (resolve == 'if-completed' and state.status == 'completed') or nil
+if held and tonumber(held) > 0 then
+  state.ending, state.note, state.percent = true, nil, nil
+  state.resolves, state.resolved = state.resolved, nil
+elseif held then
+  redis.call('ZREM', slots_key, task)
+  release_holds(task, state)
+end
+if note ~= '' then
+  state.remarks = state.remarks or {}
+  state.remarks[#state.remarks + 1] = note
+end
+if anew == '1' then state.retried, state.lost, state.later, state.handed = 0, 0, nil, nil end
+if not state.ending and (state.status == 'completed' or state.status == 'cancelled') then state.finished = now end
+save_state(task, state)
+
+redis.call('ZREM', ready_key, task)
+redis.call('ZREM', delayed_key, task)
+redis.call('SREM', unassigned_key, task)
+stop_waiting(task)
+local is_open = is_gates(task) or batch <= tonumber(meta.batch)
+if is_dataflow then is_open = tonumber(meta.batch) > 0 and redis.call('HEXISTS', waits_key, task) == 0 end
+if is_open and not state.ending and TAKEN_UP[state.status] then
+  if specialist == '' then redis.call('SADD', unassigned_key, task) else redis.call('ZADD', ready_key, rank, task) end
+end
+
+count_transition(task, state.batch, path[1], state.status)
+if state.resolved and not was_resolved then count_resolved(task, state.batch, 1, is_dataflow) end
+if was_resolved and not state.resolved then count_resolved(task, state.batch, -1, is_dataflow) end
+record_transitions(task, state.attempt, steps, path, 'note', note)
+return {'transitioned', state.status, path[1]}

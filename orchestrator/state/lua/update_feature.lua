@@ -1,0 +1,32 @@
+-- Change what a feature may do next, or its status, because a person asked for it.
+--
+-- keys: meta ready delayed unassigned
+-- args: event moves changes note
+--   moves    "1": the event moves the status, by the feature's flow; else it is only recorded
+--   changes  JSON {field of meta: value}
+-- answer: {code, status}
+--   "updated"    done; schedule does what follows from it
+--   "unchanged"  what it asks for is so already; nothing was changed
+--   "refused"    the status does not allow it; nothing was changed
+--   "missing"    no such feature
+local meta = read_meta('status', 'transitions', 'table')
+local status = meta.status
+if not status then return {'missing', ''} end
+local target = status
+if moves == '1' then target = target_of(meta, event) end
+if not target or OVER[status] then return {'refused', status} end
+
+changes = cjson.decode(changes)
+local function is_so_already()
+  for field, value in pairs(changes) do
+    if (redis.call('HGET', meta_key, field) or '0') ~= tostring(value) then return false end
+  end
+  return next(changes) ~= nil
+end
+if is_so_already() then return {'unchanged', status} end
+
+for field, value in pairs(changes) do redis.call('HSET', meta_key, field, value) end
+set_status(target)
+if OVER[target] then redis.call('DEL', ready_key, delayed_key, unassigned_key) end
+record(event, 'from', status, 'to', target, 'note', note)
+return {'updated', target}
