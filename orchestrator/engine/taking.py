@@ -56,6 +56,7 @@ class Taking(bootsteps.StartStopStep):
         )
         return (
             bool(settings.parallelism.take)
+            and parent.prefetch_multiplier == 1  # else messages wait in the main process, and would be overtaken
             and pools.can_take(parent.pool_cls)
             and connections.is_broker(settings)
             and not any(obeyed_for_each)
