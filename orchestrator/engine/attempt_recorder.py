@@ -19,6 +19,7 @@ from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.model import errors, identifiers, lifecycle, sanitizer
 from orchestrator.model.flows import WORKING, TaskEvent
 from orchestrator.model.outcome import Failed, Outcome
+from orchestrator.model.task import TaskStatus
 from orchestrator.specialists import masking
 from orchestrator.state import outage, refusals
 from orchestrator.state.store import StartResult, Store, Taken
@@ -193,6 +194,8 @@ class AttemptRecorder:
         known = self.store.attempt(feature_id, task_id)
         is_latest = known.get("attempt") == number != known.get("ended")
         if not is_latest or (known["status"] in WORKING) is not running:
+            return
+        if known["status"] == TaskStatus.CANCELLED:
             return
         flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
         move = lifecycle.move(flow, TaskEvent.TASK_CANCELLED)

@@ -80,7 +80,9 @@ class ReportPipe:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
-        with contextlib.suppress(OSError, AttributeError):  # not every system, and not every user, may resize it
+        with contextlib.suppress(
+            OSError, AttributeError
+        ):  # not every system, and not every user, may resize it
             fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._rest = b""
 
@@ -108,7 +110,7 @@ class ReportPipe:
                 if len(data) - at - _LENGTH.size < length:
                     break
                 at += _LENGTH.size
-                yield pickle.loads(data[at : at + length])  # noqa: S301  # nosec B301  # see the import
+                yield pickle.loads(data[at : at + length])  # nosec B301  # see the import
                 at += length
             self._rest = data[at:]
             if not found:
@@ -126,7 +128,9 @@ def _write(writer: int, record: bytes) -> bool:
 def _record(report: Report) -> bytes:
     data = pickle.dumps(report)
     if len(data) > select.PIPE_BUF - _LENGTH.size:
-        raise ValueError(f"a report of {len(data)} bytes does not fit")  # see `visibility.LONGEST`, and take.lua
+        raise ValueError(
+            f"a report of {len(data)} bytes does not fit"
+        )  # see `visibility.LONGEST`, and take.lua
     return _LENGTH.pack(len(data)) + data
 
 

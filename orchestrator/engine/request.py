@@ -14,14 +14,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import redis
 from billiard.exceptions import Terminated, WorkerLostError
 from celery.platforms import signals
 from celery.worker import state
 
-from orchestrator.engine import pools, taken_attempts, visibility
+from orchestrator.engine import pools, revocation, taken_attempts, visibility
 from orchestrator.engine.attempt import AttemptId, attempt_id_of
 from orchestrator.engine.attempt_runner import AttemptRunner, runner
 from orchestrator.engine.reports import Ended
@@ -33,10 +33,12 @@ from orchestrator.specialists.remains import Remains
 from orchestrator.state import forks
 from orchestrator.state.threads import Thread
 
+if TYPE_CHECKING:
+    from orchestrator.engine.app import App
+
 logger = logging.getLogger("orchestrator")
 
 TERMINATED = "terminated through Celery's remote control (celery control, or Terminate in Flower)"
-REVOKED = "revoked through Celery's remote control (celery control, or Revoke in Flower)"
 UNREACHABLE = (errors.OrchestratorError, redis.RedisError)
 PAUSE = 0.1
 PROCESS_ENDED = (WorkerLostError, Terminated)
@@ -57,7 +59,7 @@ class Request(visibility.Request):
     def _runner(self) -> AttemptRunner:
         return runner(self.app)
 
-    def on_accepted(self, pid: int, time_accepted: float) -> None:
+    def on_accepted(self, pid: Any, time_accepted: float) -> None:
         """Called by the pool, or with the first report of a process: whichever comes first."""
         if self.time_start is None:
             super().on_accepted(pid, time_accepted)
@@ -138,7 +140,7 @@ class Request(visibility.Request):
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """Called by the pool after the task raised, or its process ended."""
-        taken = self.app.taken_attempts
+        taken = cast("App", self.app).taken_attempts
         lost = taken.lose(self.worker_pid) if taken and not return_ok else None
         if self._is_over:
             self.acknowledge()
@@ -195,7 +197,7 @@ class Request(visibility.Request):
         attempt = attempt_id_of(self)
         if attempt and reason == "revoked":
             try:
-                self._runner.recorder.cancel(*attempt, note=REVOKED, running=False)
+                self._runner.recorder.cancel(*attempt, note=revocation.REVOKED, running=False)
             except UNREACHABLE as error:
                 logger.error("[%s] %s is revoked, but not cancelled: %s", attempt[0], attempt[1], error)
         super()._announce_revoked(reason, *args, **kwargs)  # type: ignore[misc]

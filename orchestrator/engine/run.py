@@ -21,7 +21,7 @@ from billiard.einfo import ExceptionInfo
 from celery.app import trace as celery_trace
 
 from orchestrator.config.sections import Take
-from orchestrator.engine import canvas, message_format, shutdown, visibility, watchdog
+from orchestrator.engine import canvas, shutdown, visibility, watchdog
 from orchestrator.engine.attempt import AttemptId
 from orchestrator.engine.board import Board
 from orchestrator.engine.reports import Answer, Began, Ended, Report, Reporter
@@ -76,8 +76,12 @@ class Run:
         if is_over or not any(self.specialist in specialists for specialists in permission.values()):
             return None
         # Celery asks the queue from which a message came after all others.
-        queues = {name: permission[name] for name in sorted(permission, key=lambda name: name == self.last_queue)}
-        self.last_claim = Claim(queues, worker, lease, watchdog.delivery_of(os.getpid(), secrets.token_hex(4)))
+        queues = {
+            name: permission[name] for name in sorted(permission, key=lambda name: name == self.last_queue)
+        }
+        self.last_claim = Claim(
+            queues, worker, lease, watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
+        )
         return self.last_claim
 
     def accept(self, attempt: AttemptId) -> Taken | None:
@@ -129,7 +133,7 @@ class Runs:
                     self._report_next(run, Ended(message_id, _answer(answer), time.monotonic()), taken)
                     message_id, answer = message["id"], None
                     _log_received(message)
-                    task = self.app.tasks[message["task"]]
+                    task: Any = self.app.tasks[message["task"]]
                     answer = task.tracer(message_id, message["args"], message["kwargs"], message)
             finally:
                 if run.count > 1:

@@ -50,8 +50,12 @@ class TakenAttempts:
                 for report in self.pipe.read():
                     try:
                         self.handle(report)
-                    except Exception as error:  # the broker of the events is gone; leases must be renewed all the same
-                        logger.warning("A report of process %s is not passed on to monitors: %s", report.pid, error)
+                    except (
+                        Exception
+                    ) as error:  # the broker of the events is gone; leases must be renewed all the same
+                        logger.warning(
+                            "A report of process %s is not passed on to monitors: %s", report.pid, error
+                        )
 
     def handle(self, report: Report) -> None:
         """Handle a report."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from celery import bootsteps, signals
+from celery.bootsteps import RUN
 from celery.worker import state
 
 from orchestrator.engine import canvas, pools
@@ -29,7 +30,7 @@ class Taking(bootsteps.StartStopStep):
 
     requires = ("celery.worker.components:Pool",)
 
-    def __init__(self, parent: WorkController, **options: Any) -> None:
+    def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self.parent: Any = parent
         self.app = cast("App", parent.app)
@@ -56,7 +57,8 @@ class Taking(bootsteps.StartStopStep):
         )
         return (
             bool(settings.parallelism.take)
-            and parent.prefetch_multiplier == 1  # else messages wait in the main process, and would be overtaken
+            and parent.prefetch_multiplier
+            == 1  # else messages wait in the main process, and would be overtaken
             and pools.can_take(parent.pool_cls)
             and connections.is_broker(settings)
             and not any(obeyed_for_each)
@@ -98,7 +100,7 @@ class Taking(bootsteps.StartStopStep):
         consumer = self.parent.consumer
         tasks = getattr(consumer, "task_consumer", None)
         is_ending = self.is_over or state.should_stop or state.should_terminate
-        if is_ending or tasks is None or consumer.blueprint.state != bootsteps.RUN:
+        if is_ending or tasks is None or consumer.blueprint.state != RUN:
             return NOTHING
         found = {queue.name: self._specialists(queue) for queue in _in_celerys_order(tasks)}
         return {name: specialists for name, specialists in found.items() if specialists}

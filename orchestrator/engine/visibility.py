@@ -161,7 +161,7 @@ def conceal(exception_info: Any, shown: str | None) -> None:
     text = (shown or type(original).__name__)[:LONGEST]
     error: Exception
     if isinstance(original, _Stopped):
-        error = type(original)(text, original.status)
+        error = cast("type[CanvasStopped]", type(original))(text, original.status)
     elif isinstance(original, exceptions.Retry):
         error = exceptions.Retry(text, TaskFailed(text), original.when)
     else:

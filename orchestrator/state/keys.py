@@ -14,7 +14,9 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("dependency_updates", "released"), "list"),
-    **dict.fromkeys(("sweeper", "configured", "turn", "taken", "replicated", "gone", "identity", "minimum"), "string"),
+    **dict.fromkeys(
+        ("sweeper", "configured", "turn", "taken", "replicated", "gone", "identity", "minimum"), "string"
+    ),
     "events": "stream",
 }
 """The Redis type of each key, by its name here (Redis: TYPE)."""

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -750,6 +750,17 @@ class Store(StateReader):
         return {
             name for name, length in zip(names, lengths, strict=True) if isinstance(length, int) and length
         }
+
+    def is_queued(self, queue: str, message_id: str) -> bool:
+        """Whether a message of this id waits in a queue, where this Redis is the broker."""
+        start, mark = 0, json.dumps(message_id)
+        while found := cast(
+            "list[str]", self.client.lrange(self.keys.queue(queue), start, start + CHUNK - 1)
+        ):
+            if any(mark in message for message in found):
+                return True
+            start += CHUNK
+        return False
 
     @cached_property
     def identity(self) -> str:

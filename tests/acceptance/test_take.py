@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 from typing import Any
 
@@ -13,7 +11,6 @@ import redis
 
 from orchestrator.client.handle import Handle
 from orchestrator.model.feature import Feature, FeatureStatus
-from orchestrator.state.keys import Keys
 from tests.acceptance.conftest import MakeProject, Project, all_events
 from tests.events import listening
 from tests.redis_server import client_of
@@ -180,7 +177,7 @@ def test_monitors_and_the_log_see_each_task_as_if_it_had_come_by_itself(project:
         assert stamps == sorted(stamps)
         assert of_task[0]["name"] == "writer"
         assert of_task[0]["args"] == f"('{handle.id}', '{name}', 1)"
-        assert of_task[2]["result"].startswith(f"{name}: completed")
+        assert of_task[2]["result"] == f"'{name}: completed'"
     log = log_of(project)
     for name in names:
         lines = re.findall(rf"Task writer\[{handle.id}:{name}:1:[0-9a-f]+\] (received|succeeded)", log)
