@@ -141,7 +141,7 @@ class Request(visibility.Request):
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """Called by the pool after the task raised, or its process ended."""
         taken = cast("App", self.app).taken_attempts
-        lost = taken.lose(self.worker_pid) if taken and not return_ok else None
+        lost = taken.lose(cast("int", self.worker_pid)) if taken and not return_ok else None
         if self._is_over:
             self.acknowledge()
             return lost.on_failure(exc_info, send_failed_event) if lost else None
