@@ -77,23 +77,23 @@ class ReportPipe:
     """
 
     def __init__(self) -> None:
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        os.set_blocking(self._writer, False)
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        os.set_blocking(self.writer, False)
         with contextlib.suppress(
             OSError, AttributeError
         ):  # not every system, and not every user, may resize it
-            fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._rest = b""
 
     def send(self, report: Report) -> bool:
         """Send a report, and wait for room if there is none."""
         record = _record(report)
         try:
-            os.write(self._writer, record)
+            os.write(self.writer, record)
         except BlockingIOError:
-            while not _write(self._writer, record):
-                select.select([], [self._writer], [])
+            while not _write(self.writer, record):
+                select.select([], [self.writer], [])
             return False
         return True
 
@@ -101,7 +101,7 @@ class ReportPipe:
         """Read the reports that have come."""
         while True:
             try:
-                found = os.read(self._reader, PIPE_BYTES)
+                found = os.read(self.reader, PIPE_BYTES)
             except BlockingIOError:
                 return
             data, at = self._rest + found, 0

@@ -103,7 +103,7 @@ def tasks(number: int, specialist: str = "writer", **params: Any) -> list[dict[s
 
 
 def enqueue(project: Project, tasks: list[dict[str, Any]], **fields: Any) -> Handle:
-    feature = {"title": "Take", "max_parallel_tasks": 100, "tasks": tasks, **fields}
+    feature = {"title": "Take", "max_parallel_tasks": 1_000, "tasks": tasks, **fields}
     return project.enqueue(Feature.model_validate(feature))
 
 

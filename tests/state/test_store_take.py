@@ -31,7 +31,9 @@ def store(client: redis.Redis) -> Store:
     return Store(client, Keys(), queues={})
 
 
-def enqueue(store: Store, feature_id: str, *tasks: Any, trace: dict[str, Any] | None = None, cap: int = 5) -> Run:
+def enqueue(
+    store: Store, feature_id: str, *tasks: Any, trace: dict[str, Any] | None = None, cap: int = 5
+) -> Run:
     feature = factories.feature(*tasks)
     plan = planner.plan(feature, cap)
     store.enqueue(feature_id, plan, routes_of(feature), trace=trace)
@@ -213,7 +215,9 @@ def test_a_message_of_another_form_is_left_where_it_is(
 
 
 @pytest.mark.parametrize("message", ["", "x", "7", "[]", "{}", "null", '{"body": {}}', "[" * 5_000])
-def test_a_text_that_is_no_message_is_left_where_it_is(store: Store, client: redis.Redis, message: str) -> None:
+def test_a_text_that_is_no_message_is_left_where_it_is(
+    store: Store, client: redis.Redis, message: str
+) -> None:
     run = enqueue(store, "one", task("T1"))
     begin(run, "T1")
     client.rpush(QUEUE, message)
@@ -236,7 +240,9 @@ STATES: dict[str, Callable[[Any, Run], object]] = {
 
 
 @pytest.mark.parametrize("what", STATES)
-def test_a_message_that_may_not_begin_is_left_where_it_is(store: Store, client: redis.Redis, what: str) -> None:
+def test_a_message_that_may_not_begin_is_left_where_it_is(
+    store: Store, client: redis.Redis, what: str
+) -> None:
     # Given a message of another feature, whose attempt this worker cannot begin
     run, other = enqueue(store, "one", task("T1")), enqueue(store, "two", task("T1"))
     begin(run, "T1")
