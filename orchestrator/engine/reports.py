@@ -17,6 +17,10 @@ logger = logging.getLogger("orchestrator")
 PIPE_BYTES = 1_048_576
 """The size of the pipe that is asked for: some thousand reports."""
 
+LONGEST_ID = 500
+LONGEST_TEXT = 250
+"""Characters of an id and of a text in a report. So each report fits into a record."""
+
 Answer = tuple[Any, Any, Any]
 """What Celery's tracer says of a task: whether it failed, its result as text or its exception, its seconds."""
 
@@ -128,9 +132,7 @@ def _write(writer: int, record: bytes) -> bool:
 def _record(report: Report) -> bytes:
     data = pickle.dumps(report)
     if len(data) > select.PIPE_BUF - _LENGTH.size:
-        raise ValueError(
-            f"a report of {len(data)} bytes does not fit"
-        )  # see `visibility.LONGEST`, and take.lua
+        raise ValueError(f"a report of {len(data)} bytes does not fit")  # see above, and parts/messages.lua
     return _LENGTH.pack(len(data)) + data
 
 

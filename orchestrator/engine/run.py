@@ -24,7 +24,7 @@ from orchestrator.config.sections import Take
 from orchestrator.engine import canvas, shutdown, visibility, watchdog
 from orchestrator.engine.attempt import AttemptId
 from orchestrator.engine.board import Board
-from orchestrator.engine.reports import Answer, Began, Ended, Report, Reporter
+from orchestrator.engine.reports import LONGEST_ID, LONGEST_TEXT, Answer, Began, Ended, Report, Reporter
 from orchestrator.state.store import Claim, Taken
 
 if TYPE_CHECKING:
@@ -42,11 +42,13 @@ class Run:
     """The attempts that a process does for one message.
 
     Args:
+        message_id: The message whose attempt is at work.
         specialist: The specialist whose message Celery gave.
         limits: How long the run may go on.
         board: What may be taken.
     """
 
+    message_id: str
     specialist: str
     limits: Take
     board: Board
@@ -70,6 +72,7 @@ class Run:
         permission = self.board.read()
         is_over = (
             self.is_full
+            or len(self.message_id) > LONGEST_ID
             or self.count >= self.limits.count
             or time.monotonic() - self.began >= self.limits.seconds
         )
@@ -124,20 +127,22 @@ class Runs:
         if not limits or self.current or not self.board.read():
             return tracer(message_id, args, kwargs, request)
         info = (request or {}).get("delivery_info") or {}
-        run = Run(request["task"], limits, self.board, last_queue=info.get("routing_key") or "")
+        run = Run(message_id, request["task"], limits, self.board, last_queue=info.get("routing_key") or "")
         with shutdown.defer_sigterm(), self._entered(run):
             first = answer = tracer(message_id, args, kwargs, request)
             try:
                 while taken := run.taken:
                     message = envelope(taken, request["hostname"])
-                    self._report_next(run, Ended(message_id, _answer(answer), time.monotonic()), taken)
-                    message_id, answer = message["id"], None
+                    self._report_next(
+                        run, Ended(run.message_id, shown_answer(answer), time.monotonic()), taken
+                    )
+                    run.message_id, answer = message["id"], None
                     _log_received(message)
                     task: Any = self.app.tasks[message["task"]]
-                    answer = task.tracer(message_id, message["args"], message["kwargs"], message)
+                    answer = task.tracer(message["id"], message["args"], message["kwargs"], message)
             finally:
                 if run.count > 1:
-                    ended = Ended(message_id, _answer(answer), time.monotonic())
+                    ended = Ended(run.message_id, shown_answer(answer), time.monotonic())
                     self.reporter.send(Report(os.getpid(), ended))
         return first
 
@@ -175,7 +180,7 @@ def envelope(taken: Taken, hostname: str) -> dict[str, Any]:
     }
 
 
-def _answer(traced: Any) -> Answer:
+def shown_answer(traced: Any) -> Answer:
     """As Celery's pool sends it to the main process (celery/app/trace.py, `fast_trace_task`).
 
     Args:
@@ -185,9 +190,11 @@ def _answer(traced: Any) -> Answer:
         return (1, _failure(), 0.0)
     result, info, runtime, text = traced
     if not info:
-        return (0, str(text)[: visibility.LONGEST], runtime)
-    if result.traceback:  # the hooks of our tasks conceal all but a `TaskStopped`, and errors of Celery's own
-        visibility.conceal(result, str(result.exception))
+        return (0, str(text)[:LONGEST_TEXT], runtime)
+    said = str(result.exception)
+    # The hooks of our tasks conceal all but a `TaskStopped`, and errors of Celery's own.
+    if result.traceback or len(said) > LONGEST_TEXT:
+        visibility.conceal(result, said[:LONGEST_TEXT])
     return (1, result, runtime)
 
 

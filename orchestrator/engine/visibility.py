@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 else:
     PlainTask = CeleryTask  # Celery 5.6 knows no type arguments when it runs
 
-LONGEST = 500
-"""Characters of a text that leaves the process."""
-
 _einfo: Any = einfo  # billiard's stubs leave out the names used here
 
 
@@ -158,7 +155,7 @@ def conceal(exception_info: Any, shown: str | None) -> None:
         shown: The text to show instead; None: the name of its class.
     """
     original = _unwrapped(exception_info.exception)
-    text = (shown or type(original).__name__)[:LONGEST]
+    text = shown or type(original).__name__
     error: Exception
     if isinstance(original, _Stopped):
         error = cast("type[CanvasStopped]", type(original))(text, original.status)

@@ -14,8 +14,8 @@ from billiard.einfo import ExceptionInfo
 from orchestrator.config.sections import Take
 from orchestrator.engine import visibility
 from orchestrator.engine.board import SIZE, Board
-from orchestrator.engine.reports import Began, Ended, Report, ReportPipe
-from orchestrator.engine.run import Run
+from orchestrator.engine.reports import LONGEST_ID, Began, Ended, Report, ReportPipe
+from orchestrator.engine.run import Run, shown_answer
 from orchestrator.state.store import Taken
 from tests.waiting import wait_until
 
@@ -118,12 +118,11 @@ def test_a_full_pipe_is_waited_for_and_says_so() -> None:
 def test_the_longest_report_fits() -> None:
     pipe = ReportPipe()
     try:
-        raise visibility.TaskStopped("x" * 100_000, "blocked")
+        raise visibility.TaskStopped("ö" * 100_000, "blocked")
     except visibility.TaskStopped:
         info = ExceptionInfo()
-    visibility.conceal(info, str(info.exception))
-    ended = Ended("i" * 700, (1, info, 1.0), 1.0)
-    assert pipe.send(Report(7, ended, Began("m" * 3_000, "writer", 1.0)))
+    ended = Ended("i" * LONGEST_ID, shown_answer((info, "IGNORED", 1.0, None)), 1.0)
+    assert pipe.send(Report(7, ended, Began("m" * 2_000, "writer" * 20, 1.0)))
     (found,) = pipe.read()
     assert found.ended
     assert found.ended.answer[1].exception.status == "blocked"
@@ -144,7 +143,7 @@ def claim(run: Run) -> Any:
 
 
 def test_a_run_claims_what_the_board_allows_the_last_queue_last(board: Board) -> None:
-    run = Run("writer", Take(), board, last_queue="writer")
+    run = Run("one:T1:1", "writer", Take(), board, last_queue="writer")
     found = claim(run)
     assert list(found.queues) == ["other", "writer"]
     assert (found.worker, found.lease) == ("w1@host", 10.0)
@@ -163,17 +162,17 @@ def test_a_run_claims_what_the_board_allows_the_last_queue_last(board: Board) ->
 def test_a_run_that_is_over_claims_nothing(
     board: Board, specialist: str, limits: Take, count: int, is_full: bool
 ) -> None:
-    assert claim(Run(specialist, limits, board, count=count, is_full=is_full)) is None
+    assert claim(Run("one:T1:1", specialist, limits, board, count=count, is_full=is_full)) is None
 
 
 def test_a_run_claims_nothing_from_a_closed_board(board: Board) -> None:
-    run = Run("writer", Take(), board)
+    run = Run("one:T1:1", "writer", Take(), board)
     board.close()
     assert claim(run) is None
 
 
 def test_what_was_taken_is_begun_once(board: Board) -> None:
-    run = Run("writer", Take(), board)
+    run = Run("one:T1:1", "writer", Take(), board)
     run.taken = taken = Taken("writer", "{}", ("one", "T2", 1), ())
     assert run.accept(("one", "T2", 1)) is taken
     assert run.accept(("one", "T2", 1)) is None
