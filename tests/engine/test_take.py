@@ -32,14 +32,16 @@ def in_child(work: Callable[[], bool]) -> bool:
 
 def test_a_forked_process_reads_what_is_written_later() -> None:
     board = Board()
-    reader, writer = os.pipe()
+    (hears, writes), (hears_child, tells) = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
         before = board.read()
-        os.read(reader, 1)
+        os.write(tells, b"x")
+        os.read(hears, 1)
         os._exit(0 if not before and board.read() == PERMISSION else 1)
+    os.read(hears_child, 1)
     board.write(PERMISSION)
-    os.write(writer, b"x")
+    os.write(writes, b"x")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
