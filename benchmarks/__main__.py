@@ -1,4 +1,4 @@
-"""Measure everything, print one table, and write JSON and a plot to `benchmarks/results`."""
+"""Measure, print a table, and write JSON to `benchmarks/results`."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ import signal
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from rich.console import Console
 
 from benchmarks import (
+    curve,
     enqueueing,
+    idle,
+    latency,
     layers,
     line,
     makespan,
     memory,
     messages,
     planning,
-    plot,
     progress,
+    published,
+    redis_cost,
+    results,
     scale,
+    status,
     table,
     throughput,
 )
 from benchmarks.measurement import Row
-from benchmarks.options import BUDGET, MINUTES, Options
+from benchmarks.options import BUDGET, MINUTES, TARGETS, Options
 from benchmarks.peers import beside
+from benchmarks.results import Result
 from benchmarks.rig import rig
-
-RESULTS = Path(__file__).parent / "results"
-DOCS = Path(__file__).parent.parent / "docs"
 
 SUBJECTS: dict[str, ModuleType] = {
     "throughput": throughput,
@@ -45,13 +47,20 @@ SUBJECTS: dict[str, ModuleType] = {
     "progress": progress,
     "messages": messages,
     "memory": memory,
+    "redis": redis_cost,
+    "latency": latency,
+    "status": status,
+    "idle": idle,
+    "curve": curve,
     "peers": beside,
+    "published": published,
     "scale": scale,
     "layers": layers,
 }
 """What is measured; `options.BUDGET` says in which order, and how long each may take."""
 
-OURS = "ours, batched"
+ALL_TARGETS = "targets"
+"""Stands for the subjects in `options.TARGETS`."""
 
 
 def main() -> None:
@@ -59,75 +68,65 @@ def main() -> None:
     asked = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends too
     console = Console(width=None if os.isatty(1) else 160)
-    rows: list[Row] = []
-    took: dict[str, float] = {}
     start = time.monotonic()
     options = Options(runs=asked.runs or Options.runs, end=start + 60 * MINUTES)
     if asked.quick:
         options = replace(options, runs=asked.runs or 3, large=10_000, full=False)
+    found: dict[str, Result] = {}
     with rig() as made:
-        facts = table.surroundings(made)
+        facts = results.surroundings(made)
         for subject in BUDGET:
-            if not asked.only or subject in asked.only:
+            if subject in asked.subjects:
                 console.print(f"{subject} …")
                 began = time.monotonic()
-                rows += SUBJECTS[subject].rows(made, options)
-                took[subject] = time.monotonic() - began
-    minutes = (time.monotonic() - start) / 60
-    facts |= {"minutes": minutes, "seconds": took, "load_at_the_end": os.getloadavg()[0]}
-    table.show(rows, console)
-    table.show_time(took, minutes, console)
-    console.print(f"Load of the machine: {facts['load']:.1f} to {facts['load_at_the_end']:.1f}")
-    if not asked.only:
-        _write(rows, facts, (RESULTS / "results.json", RESULTS / "plot.svg"), console)
+                rows = tuple(SUBJECTS[subject].rows(made, options))
+                found[subject] = Result(facts, time.monotonic() - began, rows)
+                if not asked.quick:
+                    found[subject].write(subject)
+    _show(asked, found, (time.monotonic() - start) / 60, console)
+    console.print(f"Load of the machine: {facts['load']:.1f} to {os.getloadavg()[0]:.1f}")
     if asked.publish:
-        _write(rows, facts, (DOCS / "benchmarks.json", DOCS / "benchmarks.svg"), console)
+        written = ", ".join(map(str, results.publish()))
+        console.print(f"Written: {written}", soft_wrap=True)
 
 
-def _write(rows: list[Row], facts: dict[str, Any], files: tuple[Path, Path], console: Console) -> None:
-    """Write the figures and the plot."""
-    figures, drawing = files
-    figures.parent.mkdir(exist_ok=True)
-    figures.write_text(table.data(rows, facts), "utf-8")
-    drawing.write_text(plot.svg(_curves(rows), "No-op tasks in layers, two worker processes"), "utf-8")
-    console.print(f"Written: {figures}, {drawing}", soft_wrap=True)
-
-
-def _curves(rows: list[Row]) -> dict[str, plot.Points]:
-    """Seconds for each number of tasks, from the medians. A run that was given up is no point."""
-    points = sorted((row for row in rows if row.tasks), key=lambda row: row.tasks)
-    theirs = {
-        f"Celery, {label}": [
-            (row.tasks, row.tasks / row.beside.median)
-            for row in points
-            if row.beside and row.beside.label == label
-        ]
-        for label in (layers.CELERY, layers.BARRIER)
-    }
-    # Ours are measured beside both of Celery's; those beside the second have all widths.
-    ours = [
-        (row.tasks, row.tasks / row.ours.median)
-        for row in points
-        if row.ours and row.beside and row.beside.label == layers.BARRIER
+def _show(asked: argparse.Namespace, found: dict[str, Result], minutes: float, console: Console) -> None:
+    rows: list[Row] = [
+        row
+        for result in found.values()
+        for row in result.rows
+        if row.target or row.skipped or not asked.only_targets
     ]
-    return {OURS: ours, **theirs}
+    table.show(rows, console)
+    table.show_time({subject: result.seconds for subject, result in found.items()}, minutes, console)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer runs, and nothing that takes minutes")
-    parser.add_argument("--runs", type=int, help="times that each side is measured")
     parser.add_argument(
-        "--only", action="append", choices=list(BUDGET), help="these rows alone; nothing is written"
+        "subjects",
+        nargs="*",
+        metavar="SUBJECT",
+        help=f"measure these alone: {', '.join(BUDGET)}; or {ALL_TARGETS}, for the table of the targets",
     )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="fewer runs, nothing that takes minutes, and nothing is written",
+    )
+    parser.add_argument("--runs", type=int, help="times that each side is measured")
     parser.add_argument(
         "--publish",
         action="store_true",
-        help="write docs/benchmarks.json and docs/benchmarks.svg too, which are committed",
+        help="put the newest results of all subjects into docs/explanation, which is committed",
     )
     asked = parser.parse_args()
-    if asked.publish and (asked.quick or asked.only):
-        parser.error("what is published comes from a whole run: leave out --quick and --only")
+    unknown = set(asked.subjects) - {*BUDGET, ALL_TARGETS}
+    if unknown:
+        parser.error(f"there is no subject {', '.join(sorted(unknown))}: {', '.join(BUDGET)}, {ALL_TARGETS}")
+    asked.only_targets = asked.subjects == [ALL_TARGETS]
+    named = set(asked.subjects) or set(BUDGET)
+    asked.subjects = named | set(TARGETS) if ALL_TARGETS in named else named
     return asked
 
 

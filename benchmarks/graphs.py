@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.model.feature import Feature
@@ -11,10 +12,16 @@ SHORTEST, LONGEST = 0.05, 0.5
 """Seconds. The range of the mixed durations."""
 
 
-def layered(layers: int, width: int, specialist: str = "noop", **fields: Any) -> Feature:
+def layered(
+    layers: int,
+    width: int,
+    specialist: str = "noop",
+    params: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> Feature:
     """Layers of tasks; each task depends on one task of the layer before, so that the layers are the batches.
 
-    The cap is the width: plain Celery has none, so ours is not to hold anything back.
+    The cap is the width: plain Celery has none, so ours is not to hold anything back. Each task gets the same params.
 
     Example:
         >>> layered(2, 2).tasks[3].depends_on
@@ -25,6 +32,7 @@ def layered(layers: int, width: int, specialist: str = "noop", **fields: Any) ->
             "id": f"L{layer}-{place}",
             "specialist": specialist,
             "depends_on": [f"L{layer - 1}-{place}"] if layer else [],
+            **({"params": params} if params else {}),
         }
         for layer in range(layers)
         for place in range(width)

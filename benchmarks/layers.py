@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Literal
 
-from benchmarks import plain
+from benchmarks import plain, plot
 from benchmarks.graphs import layered
 from benchmarks.measurement import Figure, Row, Target, interleaved, per_second, seconds
 from benchmarks.options import Options
@@ -44,6 +45,22 @@ def rows(rig: Rig, options: Options) -> Iterator[Row]:
         yield _full(rig, options)
     else:
         yield Row(_name(FULL, CELERY), skipped="it takes minutes; left out of a quick run")
+
+
+def drawing(rows: Sequence[Row]) -> str:
+    """Seconds for each number of tasks, from the medians. A run that was given up is no point."""
+    theirs = {f"Celery, {label}": _points(rows, label, "beside") for label in (CELERY, BARRIER)}
+    # Ours are measured beside both of Celery's; those beside the second have all widths.
+    series = {"ours, batched": _points(rows, BARRIER, "ours"), **theirs}
+    return plot.svg(series, "No-op tasks in layers, two worker processes")
+
+
+def _points(rows: Sequence[Row], label: str, side: Literal["ours", "beside"]) -> plot.Points:
+    return [
+        (row.tasks, row.tasks / figure.median)
+        for row in sorted(rows, key=lambda row: row.tasks)
+        if row.tasks and row.beside and row.beside.label == label and (figure := getattr(row, side))
+    ]
 
 
 def _full(rig: Rig, options: Options) -> Row:

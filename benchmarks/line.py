@@ -22,5 +22,5 @@ def rows(rig: Rig, options: Options) -> Iterator[Row]:
         f"line {TASKS} x 1, time per hop",
         Figure("batched", tuple(1000 * time / TASKS for time in ours), "ms"),
         Figure("chain", tuple(1000 * time / TASKS for time in chain), "ms"),
-        Target("at most", 0.5),
+        Target("at most", 0.2),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +33,16 @@ class Figure:
         return statistics.median(self.values)
 
 
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that so large a share of the values does not exceed.
+
+    Example:
+        >>> percentile([3, 1, 2, 4], 0.5), percentile([3, 1, 2, 4], 0.95)
+        (2, 4)
+    """
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
 @dataclass(frozen=True)
 class Target:
     """What a row is to reach: its ratio, or our own value."""
@@ -55,13 +66,14 @@ class Row:
         target: What is to be reached.
         note: What a reader has to know to judge it.
         skipped: Why there is no figure.
-        tasks: The number of tasks, where the row is a point of the plot.
+        tasks: The number of tasks, where the row is a point of the plot over tasks.
+        processes: The number of processes, where it is a point of the plot over processes.
 
     Example:
         >>> fast, slow = Figure("ours", (90.0, 100.0, 110.0), "tasks/s"), Figure("theirs", (50.0,), "tasks/s")
         >>> row = Row("throughput", fast, slow, Target("at least", 2))
-        >>> row.ratio, row.is_reached
-        (2.0, True)
+        >>> row.ratio, row.ratios, row.is_reached
+        (2.0, (1.8, 2.0, 2.2), True)
         >>> Row("throughput", slow, fast, Target("at least", 2)).shortfall
         0.75
     """
@@ -73,11 +85,28 @@ class Row:
     note: str = ""
     skipped: str = ""
     tasks: int = 0
+    processes: int = 0
 
     @property
     def ratio(self) -> float | None:
         """Our median over the other one."""
         return self.ours.median / self.beside.median if self.ours and self.beside else None
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Our value over the other one, round by round; a side that was measured once stands beside every round."""
+        if not self.ours or not self.beside:
+            return ()
+        ours, beside = self.ours.values, self.beside.values
+        rounds = max(len(ours), len(beside))
+        if {len(ours), len(beside)} - {1, rounds}:
+            return ()  # the sides were not measured in turn
+        return tuple(
+            mine / other
+            for mine, other in zip(
+                ours * (rounds // len(ours)), beside * (rounds // len(beside)), strict=True
+            )
+        )
 
     @property
     def is_reached(self) -> bool | None:
@@ -134,6 +163,6 @@ def _measured(side: Callable[[], object], settle: Callable[[], object]) -> float
     return time
 
 
-def per_second(tasks: int, times: Sequence[float]) -> tuple[float, ...]:
+def per_second(tasks: float, times: Sequence[float]) -> tuple[float, ...]:
     """Throughputs, from the seconds that so many tasks took."""
     return tuple(tasks / time for time in times)

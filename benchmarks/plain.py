@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import Any
 
 from celery import Celery, chain, exceptions, group
+
+from benchmarks.peers import fibonacci
 
 URL = "BENCHMARKS_CELERY_URL"
 PATIENCE = 1_800.0
@@ -23,6 +26,18 @@ app.conf.broker_connection_retry_on_startup = True
 @app.task(name="plain.noop", shared=False)  # not to be found by other apps of this process
 def noop() -> None:
     """Do nothing."""
+
+
+@app.task(name="plain.clock", shared=False)
+def clock() -> list[float]:
+    """Say when it was entered and left, by the clock that all processes of a machine share."""
+    return [time.monotonic(), time.monotonic()]
+
+
+@app.task(name="plain.fibo", shared=False)
+def fibo(number: int) -> int:
+    """Compute a Fibonacci number."""
+    return fibonacci.fibo(number)
 
 
 def chain_of_groups(layers: int, width: int, *, barrier: bool = False) -> Any:
@@ -53,14 +68,14 @@ def run_chain_of_groups(
     return True
 
 
-def run_group(tasks: int) -> None:
+def run_group(tasks: int, queue: str = "celery") -> None:
     """Run tasks that have nothing to do with each other, without results: the least that a group can do.
 
     The queue is first in, first out, so the last task alone keeps its result and is waited for.
     """
     options: Any = {"ignore_result": True}
     rest = [noop.si().set(**options) for _ in range(tasks - 1)]
-    result: Any = group(*rest, noop.si()).apply_async()
+    result: Any = group(*rest, noop.si()).apply_async(queue=queue)
     result.results[-1].get(timeout=PATIENCE, interval=INTERVAL)
 
 
@@ -72,6 +87,19 @@ def run_group_with_results(tasks: int) -> None:
 def run_chain(tasks: int) -> None:
     """Run tasks one after the other, and wait for the last one."""
     chain(*(noop.si() for _ in range(tasks))).apply_async().get(timeout=PATIENCE, interval=INTERVAL)
+
+
+def run_clock() -> Any:
+    """Run one task, and return when it was entered and left."""
+    return clock.delay().get(timeout=PATIENCE, interval=INTERVAL)
+
+
+def run_fibo(steps: int, width: int, number: int) -> None:
+    """Compute a Fibonacci number so many times: one after the other, or at once where there is a single step."""
+    together = group if steps == 1 else chain
+    together(*(fibo.si(number) for _ in range(steps * width))).apply_async().get(
+        timeout=PATIENCE, interval=INTERVAL
+    )
 
 
 def executed() -> int:

@@ -21,20 +21,29 @@ MARKS = (
 """Colour and shape of a series: either alone tells them apart."""
 
 
-def svg(series: Mapping[str, Points], title: str) -> str:
-    """Draw each series as a line with a mark for each point, and the seconds beside its last one.
+def svg(
+    series: Mapping[str, Points],
+    title: str,
+    *,
+    x: str = "tasks in the feature",
+    y: str = "seconds until all are done",
+    unit: str = "s",
+) -> str:
+    """Draw each series as a line with a mark for each point, and its value beside the last one.
 
     Args:
-        series: Name → (tasks, seconds), in order; at most as many as there are `MARKS`.
+        series: Name → points, in order; at most as many as there are `MARKS`.
         title: What stands above.
+        x, y: What the axes show.
+        unit: Of the values.
 
     Example:
         >>> svg({"ours": [(10, 0.1), (100, 1.0)]}, "Tasks").startswith("<svg")
         True
     """
     every = [point for points in series.values() for point in points]
-    across = _Axis([x for x, _ in every], LEFT, WIDTH - RIGHT)
-    up = _Axis([y for _, y in every], HEIGHT - BOTTOM, TOP)
+    across = _Axis([place for place, _ in every], LEFT, WIDTH - RIGHT)
+    up = _Axis([value for _, value in every], HEIGHT - BOTTOM, TOP)
     drawn = list(zip(series.items(), MARKS, strict=False))
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
@@ -43,7 +52,8 @@ def svg(series: Mapping[str, Points], title: str) -> str:
         f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{HEIGHT - 1}" rx="6" fill="#fff" stroke="#ccc"/>',
         f'<text x="{LEFT}" y="28" font-size="16" font-weight="bold">{escape(title)}</text>',
         *_grid(across, up),
-        *(line for (_, points), mark in drawn for line in _line(points, mark, across, up)),
+        *_titles(x, y),
+        *(line for (_, points), mark in drawn for line in _line(points, mark, across, up, unit)),
         *_legend([(name, mark) for (name, _), mark in drawn]),
         "</svg>",
     ]
@@ -84,23 +94,26 @@ def _grid(across: _Axis, up: _Axis) -> Iterator[str]:
     for y, text in up.ticks():
         yield f'<path d="M{across.start} {y}H{across.end}" stroke="#ccc"/>'
         yield f'<text x="{across.start - 8}" y="{y + 4.5}" text-anchor="end">{text}</text>'
-    centre, middle = (across.start + across.end) / 2, (up.start + up.end) / 2
-    yield f'<text x="{centre}" y="{HEIGHT - 14}" text-anchor="middle">tasks in the feature (log scale)</text>'
+
+
+def _titles(x: str, y: str) -> Iterator[str]:
+    centre, middle = (LEFT + WIDTH - RIGHT) / 2, (HEIGHT - BOTTOM + TOP) / 2
+    yield f'<text x="{centre}" y="{HEIGHT - 14}" text-anchor="middle">{escape(x)} (log scale)</text>'
     yield (
         f'<text x="20" y="{middle}" text-anchor="middle" transform="rotate(-90 20 {middle})">'
-        "seconds until all are done (log scale)</text>"
+        f"{escape(y)} (log scale)</text>"
     )
 
 
-def _line(points: Points, mark: tuple[str, str], across: _Axis, up: _Axis) -> Iterator[str]:
+def _line(points: Points, mark: tuple[str, str], across: _Axis, up: _Axis, unit: str) -> Iterator[str]:
     colour, shape = mark
     places = [(across.place(x), up.place(y)) for x, y in points]
     path = "L".join(f"{x} {y}" for x, y in places)
     yield f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2.2"/>'
     for x, y in places:
         yield shape.format(x=x, y=y, colour=colour)
-    for (_, seconds), (x, y) in zip(points[-1:], places[-1:], strict=True):
-        yield f'<text x="{x - 10}" y="{y - 8}" text-anchor="end" fill="{colour}">{seconds:,.3g} s</text>'
+    for (_, value), (x, y) in zip(points[-1:], places[-1:], strict=True):
+        yield f'<text x="{x - 10}" y="{y - 8}" text-anchor="end" fill="{colour}">{value:,.3g} {escape(unit)}</text>'
 
 
 def _legend(entries: Sequence[tuple[str, tuple[str, str]]]) -> Iterator[str]:

@@ -3,9 +3,9 @@
     python -m benchmarks.profile           # CPU milliseconds a task
     python -m benchmarks.profile --calls   # and what Redis carries out for a task, by command
 
-CPU is read from `/proc/PID/stat` (proc(5)) before and after the runs, so that waiting costs nothing and a busy machine
-matters little. Redis counts its commands itself (`INFO commandstats`): those inside a script are counted, and their
-time is part of the script's time too.
+CPU is read from the kernel's clock of each process before and after the runs, so that waiting costs nothing and a busy
+machine matters little. Redis counts its commands itself (`INFO commandstats`): those inside a script are counted, and
+their time is part of the script's time too.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import plain
+from benchmarks import cpu, plain
 from benchmarks.graphs import layered
 from benchmarks.measurement import seconds
 from benchmarks.rig import Rig, rig
@@ -30,11 +28,6 @@ from benchmarks.rig import Rig, rig
 LAYERS, WIDTH = 10, 100
 TASKS = LAYERS * WIDTH
 RUNS = 5
-
-TICKS = os.sysconf("SC_CLK_TCK")
-"""In a second; `/proc/PID/stat` counts CPU time in them."""
-PARENT, USER, SYSTEM = 1, 11, 12
-"""Places in `/proc/PID/stat`, after the name of the command: parent, time in user mode, time in the kernel."""
 
 ALL, CLOCK = "all", "time by the clock"
 """Rows that come last."""
@@ -89,23 +82,12 @@ def measure(rig: Rig, worker: int, run: Callable[[], object], runs: int) -> Prof
 def _used(rig: Rig, worker: int) -> dict[str, float]:
     """The CPU seconds of each process up to now; the children of the pool are added up."""
     info: dict[str, Any] = rig.redis.info("server")
-    processes = {worker: "worker, main", info["process_id"]: "redis", os.getpid(): "client"}
-    used: defaultdict[str, float] = defaultdict(float)
-    for pid, fields in _processes():
-        name = processes.get(pid) or ("worker, pool" if int(fields[PARENT]) == worker else None)
-        if name:
-            used[name] += (int(fields[USER]) + int(fields[SYSTEM])) / TICKS
-    return used
-
-
-def _processes() -> Iterator[tuple[int, list[str]]]:
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                text = (folder / "stat").read_text("utf-8", "replace")
-            except OSError:
-                continue  # it has ended since
-            yield int(folder.name), text.rpartition(")")[2].split()
+    return {
+        "worker, main": cpu.used(worker),
+        "worker, pool": cpu.used_by(cpu.children(worker)),
+        "redis": cpu.used(info["process_id"]),
+        "client": cpu.used(os.getpid()),
+    }
 
 
 def main() -> None:

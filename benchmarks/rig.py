@@ -88,10 +88,13 @@ class Rig:
             yield process
 
     @contextlib.contextmanager
-    def celery_worker(self) -> Iterator[subprocess.Popen[bytes]]:
-        """A worker of plain Celery."""
-        command = ["-A", "benchmarks.plain", "worker", "-n", "plain@%h", "-c", str(PROCESSES)]
-        with processes.celery(self.settings, command, self.folder / "plain.log") as process:
+    def celery_worker(
+        self, queue: str = "celery", concurrency: int = PROCESSES
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker of plain Celery for one queue."""
+        command = ["-A", "benchmarks.plain", "worker", "-n", f"plain-{queue}@%h", "-Q", queue]
+        command += ["-c", str(concurrency)]
+        with processes.celery(self.settings, command, self.folder / f"plain-{queue}.log") as process:
             yield process
 
     def settle(self) -> None:
@@ -114,9 +117,9 @@ def rig() -> Iterator[Rig]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
         server = stack.enter_context(embedded.Server(folder / "server"))
-        settings = _settings(folder, server.url)
+        settings = settings_on(folder, server.url)
         celery_url = broker.address(urls.read(f"{server.url}?db=1")).url
-        stack.enter_context(_environment(PYTHONPATH=str(REPOSITORY), **{plain.URL: celery_url}))
+        stack.enter_context(environment(**{plain.URL: celery_url}))
         plain.app.conf.update(broker_url=celery_url, result_backend=celery_url)
         client = stack.enter_context(Client(settings))
         made = Rig(
@@ -137,7 +140,8 @@ def rig() -> Iterator[Rig]:
         yield made
 
 
-def _settings(folder: Path, url: str) -> Settings:
+def settings_on(folder: Path, url: str) -> Settings:
+    """The settings of a project in this folder, on this Redis: every specialist that is measured."""
     place = folder / "project" / FOLDER
     place.mkdir(parents=True)
     given = {
@@ -148,6 +152,9 @@ def _settings(folder: Path, url: str) -> Settings:
             # No worker takes from this queue, so that what was published can be looked at.
             "idle": {"python": "benchmarks.noop:noop"},
             "sleep": {"python": "benchmarks.noop:sleep"},
+            "curve": {"python": "benchmarks.noop:noop"},
+            "clock": {"python": "benchmarks.noop:clock"},
+            "fibo": {"python": "benchmarks.noop:fibo"},
         },
     }
     (place / FILE).write_text(yaml.safe_dump(given), "utf-8")
@@ -155,9 +162,10 @@ def _settings(folder: Path, url: str) -> Settings:
 
 
 @contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
+def environment(**variables: str) -> Iterator[None]:
+    """Variables that the processes get which are started inside; each finds this package too."""
     before = dict(os.environ)
-    path = os.pathsep.join(filter(None, (variables.pop("PYTHONPATH"), before.get("PYTHONPATH"))))
+    path = os.pathsep.join(filter(None, (str(REPOSITORY), before.get("PYTHONPATH"))))
     os.environ.update(variables, PYTHONPATH=path)
     try:
         yield

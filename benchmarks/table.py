@@ -1,39 +1,24 @@
-"""The rows as a table for people, and as data for programs."""
+"""The rows as a table for people, on the terminal and in the documentation."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from importlib.metadata import version
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measurement import Figure, Row
 from benchmarks.options import BUDGET, MINUTES
-from benchmarks.rig import PROCESSES, Rig
 
-PACKAGES = ("task-orchestrator", "celery", "kombu", "redis", "pydantic")
+HEAD = ("what", "ours", "beside", "ratio", "target", "")
+TITLE = "Medians; in brackets the number of runs, and the lowest and highest ratio"
 
 
 def show(rows: Sequence[Row], console: Console) -> None:
     """Print the table, and the notes below it."""
-    table = Table(
-        "", "ours", "beside", "ratio", "target", "", title="Medians; the number of runs in brackets"
-    )
+    table = Table(*HEAD, title=TITLE)
     for row in rows:
-        table.add_row(
-            row.name,
-            _figure(row.ours) or row.skipped,
-            _figure(row.beside),
-            "" if row.ratio is None else f"{row.ratio:,.3g}",
-            f"{row.target}" if row.target else "",
-            _verdict(row),
-        )
+        table.add_row(*_cells(row, "\n"))
     console.print(table)
     for row in rows:
         if row.note:
@@ -52,39 +37,51 @@ def show_time(took: Mapping[str, float], minutes: float, console: Console) -> No
     console.print(table)
 
 
-def _verdict(row: Row) -> str:
-    """Whether the target is reached, and how far it is missed, as a share of it."""
+def markdown(rows: Sequence[Row]) -> str:
+    """The same table, for the documentation.
+
+    Example:
+        >>> print(markdown([Row("a row", skipped="not installed")]))
+        | what | ours | beside | ratio | target |  |
+        |---|---|---|---|---|---|
+        | a row | not installed |  |  |  |  |
+    """
+    lines = [HEAD, ["---"] * len(HEAD), *(_cells(row, "<br>") for row in rows)]
+    return "\n".join(
+        f"|{'|'.join(line)}|" if line[0] == "---" else f"| {' | '.join(line)} |" for line in lines
+    )
+
+
+def _cells(row: Row, new_line: str) -> list[str]:
+    return [
+        row.name,
+        _figure(row.ours, new_line) or row.skipped,
+        _figure(row.beside, new_line),
+        _ratio(row, new_line),
+        f"{row.target}" if row.target else "",
+        _verdict(row, new_line),
+    ]
+
+
+def _ratio(row: Row, new_line: str) -> str:
+    if row.ratio is None:
+        return ""
+    spread = f"{new_line}({min(row.ratios):,.3g} to {max(row.ratios):,.3g})" if len(row.ratios) > 1 else ""
+    return f"{row.ratio:,.3g}{spread}"
+
+
+def _verdict(row: Row, new_line: str) -> str:
+    """Whether the target is met, and how far it is missed, as a share of it."""
     if row.shortfall is None or row.target is None:
         return ""
     if row.shortfall <= 0:
-        return "reached"
-    return f"missed,\n{row.shortfall:.1%} {'short' if row.target.rule == 'at least' else 'over'}"
+        return "met"
+    return f"missed,{new_line}{row.shortfall:.1%} {'short' if row.target.rule == 'at least' else 'over'}"
 
 
-def _figure(figure: Figure | None) -> str:
+def _figure(figure: Figure | None, new_line: str) -> str:
     if figure is None:
         return ""
     number = f"{figure.median:,.0f}" if figure.median >= 100 else f"{figure.median:,.3g}"
     count = "computed" if figure.is_computed else len(figure.values)
-    return f"{number} {figure.unit} ({count})\n{figure.label}"
-
-
-def surroundings(rig: Rig) -> dict[str, Any]:
-    """What the figures depend on: versions, processors, and how busy the machine is."""
-    return {
-        "python": platform.python_version(),
-        "packages": {package: version(package) for package in PACKAGES},
-        "redis_server": rig.redis.info("server")["redis_version"],
-        "processors": os.cpu_count(),
-        "worker_processes": PROCESSES,
-        "load": os.getloadavg()[0],
-    }
-
-
-def data(rows: Sequence[Row], facts: dict[str, Any]) -> str:
-    """Every value of every row, as JSON."""
-    described = [
-        asdict(row) | {"ratio": row.ratio, "is_reached": row.is_reached, "shortfall": row.shortfall}
-        for row in rows
-    ]
-    return json.dumps({**facts, "rows": described}, indent=2) + "\n"
+    return f"{number} {figure.unit} ({count}){new_line}{figure.label}"

@@ -26,7 +26,7 @@ from orchestrator.client.client import Client
 from orchestrator.config import configuration
 from orchestrator.config.folder import ENV_PREFIX, FILE, FOLDER
 from orchestrator.config.settings import Settings
-from orchestrator.model.lifecycle import Launch
+from orchestrator.model.commands import Launch
 from orchestrator.state import connections, redis_binary
 from tests import sentinels
 

@@ -16,7 +16,7 @@ import redis
 from chaos import load
 from chaos.cluster import Cluster, Worker
 from chaos.history import EVERYONE, Strike
-from orchestrator.model.lifecycle import Launch
+from orchestrator.model.commands import Launch
 from orchestrator.state.keys import Keys
 
 HOUR = 3_600

@@ -24,7 +24,7 @@ from chaos.history import Effect, Strike
 from chaos.load import Errand
 from chaos.report import Recovery, Report
 from chaos.run import FAULT_PATIENCE, Weather, read_effects
-from orchestrator.model.lifecycle import Launch
+from orchestrator.model.commands import Launch
 from orchestrator.planning import planner
 
 STILL = 45.0

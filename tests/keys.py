@@ -1,11 +1,11 @@
-"""Keys to sign messages with, as the command in docs/security.md makes them."""
+"""Keys to sign messages with, as the command in the page on security makes them."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 
-from orchestrator.config.sections import Signing
+from orchestrator.config.schema.servers import Signing
 
 
 def make_key(folder: Path, name: str) -> tuple[Path, Path]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import plot
+from benchmarks import plot, published, results
 from benchmarks.__main__ import SUBJECTS
 from benchmarks.measurement import Figure, Row, Target
-from benchmarks.options import BUDGET, MINUTES
+from benchmarks.options import BUDGET, MINUTES, TARGETS
+from benchmarks.peers import beside
+from benchmarks.results import Result
 
 START_AND_STOP = 30
 """Seconds."""
@@ -17,6 +21,7 @@ START_AND_STOP = 30
 
 def test_every_subject_has_its_share_of_the_time_and_all_fit_in() -> None:
     assert set(SUBJECTS) == set(BUDGET)
+    assert set(TARGETS) < set(BUDGET)
     assert sum(BUDGET.values()) <= 60 * MINUTES - START_AND_STOP
 
 
@@ -49,3 +54,58 @@ def test_the_plot_has_a_mark_for_each_point_and_says_what_its_axes_are() -> None
     assert {"Tasks", "ours", "<theirs>", "1 s", "2 s"} <= set(texts)
     assert any("tasks" in text for text in texts)
     assert any("seconds" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("ours", "beside", "ratios"),
+    [
+        ((4, 9), (2, 3), (2, 3)),
+        ((4, 9), (2,), (2, 4.5)),  # the other side was computed, or measured once
+        ((4, 9), (1, 2, 3), ()),
+    ],
+)
+def test_a_ratio_has_a_spread_where_both_sides_were_measured_in_turn(
+    ours: tuple[float, ...], beside: tuple[float, ...], ratios: tuple[float, ...]
+) -> None:
+    assert Row("a row", Figure("ours", ours, "s"), Figure("theirs", beside, "s")).ratios == ratios
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*(f"{peer}_layers" for peer in beside.LAYERED), *(f"{engine}_fibo" for engine in published.ENGINES)],
+)
+def test_every_peer_has_the_code_that_is_measured(name: str) -> None:
+    assert find_spec(f"benchmarks.peers.{name}")
+
+
+FACTS = {"python": "3.11.7", "packages": {"celery": "5.7.0"}, "redis_server": "7.0.15", "processors": 2}
+
+
+@pytest.mark.parametrize(("load", "is_disturbed"), [(0.1, False), (5.0, True)])
+def test_results_go_into_the_page_and_replace_what_was_there(
+    load: float, is_disturbed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a result on disk, and a page with an older table
+    row = Row(
+        "a hop", Figure("ours", (1, 2, 3), "ms"), Figure("theirs", (4, 4, 4), "ms"), Target("at most", 0.2)
+    )
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    written = Result({**FACTS, "load": load}, 12.0, (row,)).write("line", tmp_path)
+    page = tmp_path / "benchmarks.md"
+    page.write_text(f"# Before\n{results.BEGIN}an older table\n{results.END}# After\n", "utf-8")
+
+    # When it is published
+    found = Result.read("line", tmp_path)
+    results.publish(tmp_path)
+
+    # Then the page has its table, with the command, the spread and the verdict, and all else as it was
+    text = page.read_text("utf-8")
+    assert written.exists()
+    assert found == Result({**FACTS, "load": load}, 12.0, (row,))
+    assert text.startswith("# Before\n")
+    assert text.endswith("# After\n")
+    assert "an older table" not in text
+    assert "python -m benchmarks line" in text
+    assert "0.5<br>(0.25 to 0.75)" in text
+    assert "150.0% over" in text
+    assert ("loaded machine" in text) is is_disturbed

@@ -25,7 +25,7 @@ from redis.retry import Retry
 from orchestrator.config import configuration
 from orchestrator.config.folder import ENV_PREFIX
 from orchestrator.config.settings import Settings
-from orchestrator.local import doctor
+from orchestrator.local import redis_checks
 from tests.redis_server import find_binaries, name_of
 
 ROOT = Path(__file__).parents[1]
@@ -297,7 +297,9 @@ class TestRedisConf:
         # Given a redis-server with this configuration and a password
         with served(binary, tmp_path) as client:
             # When the doctor looks at it
-            findings = {finding.name: finding for finding in doctor._redis(client, Settings(), "redis://")}
+            findings = {
+                finding.name: finding for finding in redis_checks.check_redis(client, Settings(), "redis://")
+            }
         # Then it is content, and everything is written to the disk
         findings.pop("lua", None)  # of the version, not of the file
         assert {name: one.text for name, one in findings.items() if one.level != "ok"} == {}

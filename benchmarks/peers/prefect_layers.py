@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
-
-from benchmarks.peers import runs
-
-# Read when Prefect is imported. Its database goes with the folder, and it tells nobody of its use.
-os.environ |= {
-    "PREFECT_HOME": str(runs.FOLDER / "prefect"),
-    "PREFECT_LOGGING_LEVEL": "WARNING",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-}
 
 from prefect import flow, task
 from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
+
+from benchmarks.peers import runs
 
 
 @task

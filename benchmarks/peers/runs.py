@@ -1,7 +1,8 @@
-"""Runs one peer in a process of its own: `python -m benchmarks.peers.runs rq 10 20` (layers, width).
+"""Runs one peer in a process of its own: `python -m benchmarks.peers.runs rq_layers 10 20` (layers, width).
 
-For each line that it reads it runs the layers, and prints the seconds; it ends with its input, or when it is told to.
-Each peer's file has `started()`, which yields its `run(layers, width)`.
+For each line that it reads it runs the case, and prints the seconds; it ends with its input, or when it is told to.
+Each file has `started()`, which yields its `run`: of `_layers` with layers and width, of `_fibo` with steps, width
+and the number to compute. It needs nothing but what the peer's own environment has.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 URL = os.environ.get("PEER_REDIS_URL", "redis://localhost:6379/15")
+POSTGRES = os.environ.get("PEER_POSTGRES_URL", "")
 FOLDER = Path(os.environ.get("PEER_FOLDER", "."))
 """Where a peer may write; gone when all is measured."""
 
@@ -45,16 +47,15 @@ def workers(*commands: list[str]) -> Iterator[None]:
 
 
 def main() -> None:
-    """Start the peer, and run the layers once for each line that is read."""
+    """Start the peer, and run the case once for each line that is read."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    name = sys.argv[1]
-    layers, width = map(int, sys.argv[2:])
-    peer = importlib.import_module(f"benchmarks.peers.{name}_layers")
+    shape = [int(text) for text in sys.argv[2:]]
+    peer = importlib.import_module(f"benchmarks.peers.{sys.argv[1]}")
     with peer.started() as run:
         for _ in sys.stdin:
             gc.collect()
             start = time.perf_counter()
-            run(layers, width)
+            run(*shape)
             print(time.perf_counter() - start, flush=True)
 
 

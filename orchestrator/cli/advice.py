@@ -11,7 +11,7 @@ from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import configuration
 from orchestrator.model import errors
 from orchestrator.planning import routing
-from orchestrator.report import json_views
+from orchestrator.report import json_plans
 from orchestrator.report.routes import recommendation_lines
 
 
@@ -44,7 +44,7 @@ def recommend(
                 given = list(client.store.task(handle.id, task_id).tags)
     domains, near = routing.domains(settings), routing.near(given, settings)
     if asked.as_json:
-        asked.answer(json_views.recommended(route, domains, near))
+        asked.answer(json_plans.recommended(route, domains, near))
         return
     for line in recommendation_lines(route, domains, near):
         output.say(line)

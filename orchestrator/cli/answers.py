@@ -1,4 +1,4 @@
-"""What the answers of several commands are made from: read here, and shaped by `contract.views`."""
+"""Answers that several commands give: they read the state, and `report.json_*` shapes it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.snapshot import Reader, gate_outcomes
 from orchestrator.contract import needs
-from orchestrator.contract.shapes import Decision, FeatureAnswer, Need, Standstill
+from orchestrator.contract.answer import Need
+from orchestrator.contract.feature_answers import DecisionAnswer, FeatureAnswer, Standstill
 from orchestrator.model import flows, identifiers
 from orchestrator.model.outcome import Outcome
 from orchestrator.model.progress import Progress, TaskState
 from orchestrator.planning import graph
-from orchestrator.report import json_views, next_steps, status_text
+from orchestrator.report import json_features, json_page, next_steps, status_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ def titles(client: Client) -> Mapping[str, str]:
 def find_needs(
     client: Client, handle: Handle, progress: Progress, states: Sequence[TaskState] | None = None
 ) -> list[Need]:
-    """What a feature waits for, with what is known of each task that stopped.
+    """The needs of a feature, with the cause and output of each task that stopped.
 
     Args:
         client: Whose settings and store are used.
@@ -49,7 +50,7 @@ def find_needs(
     stopped = [
         state.id for state in found if state.status in flows.STOPPED and needs.of_task(handle.id, state)
     ]
-    wanted = [*stopped[: json_views.LIMIT], *([progress.gates_failed] if progress.gates_failed else [])]
+    wanted = [*stopped[: json_page.LIMIT], *([progress.gates_failed] if progress.gates_failed else [])]
     outcomes: Mapping[str, Outcome] = client.store.outcomes(handle.id, wanted) if wanted else {}
     return needs.of_feature(
         progress,
@@ -65,7 +66,7 @@ def _behind(client: Client, handle: Handle, stopped: Sequence[str]) -> dict[str,
     if not stopped:
         return {}
     followers = graph.dependents(client.store.dependencies(handle.id))
-    return {task: graph.behind(task, followers) for task in stopped[: json_views.LIMIT] if task in followers}
+    return {task: graph.behind(task, followers) for task in stopped[: json_page.LIMIT] if task in followers}
 
 
 def feature(
@@ -73,7 +74,7 @@ def feature(
     handle: Handle,
     *,
     whole: bool = False,
-    limit: int = json_views.LIMIT,
+    limit: int = json_page.LIMIT,
     after: str = "",
     **more: Any,
 ) -> FeatureAnswer:
@@ -82,7 +83,7 @@ def feature(
     states = snapshot.states
     if len(states) > limit:
         states = tuple(sorted(states, key=lambda state: _place(status_text.word(state))))
-    return json_views.feature(
+    return json_features.feature(
         snapshot.progress,
         time.time(),
         states=states,
@@ -93,7 +94,7 @@ def feature(
         limit=limit,
         after=after,
         cursor=client.store.last_event(handle.id),
-        warnings=json_views.gate_warnings(snapshot.gates),
+        warnings=json_features.gate_warnings(snapshot.gates),
         standstill=snapshot.standstill,
         **more,
     )
@@ -107,31 +108,31 @@ def _place(word: str) -> int:
 def concluded(client: Client, handle: Handle, **more: Any) -> FeatureAnswer:
     """Where a feature stands, without its tasks: what `run`, `watch` and `enqueue` say at the end."""
     progress = handle.progress()
-    return json_views.feature(
+    return json_features.feature(
         progress,
         time.time(),
         needs=find_needs(client, handle, progress),
         cursor=client.store.last_event(handle.id),
-        warnings=json_views.gate_warnings(gate_outcomes(client, progress)),
+        warnings=json_features.gate_warnings(gate_outcomes(client, progress)),
         standstill=standstill(handle, progress),
         **more,
     )
 
 
 def standstill(handle: Handle, progress: Progress) -> Standstill | None:
-    """What stands still behind a batch in which something has stopped."""
+    """The tasks that stand still because a task of the open batch has stopped."""
     return next_steps.standstill(progress, handle.states()) if progress.stopped else None
 
 
-def decision(client: Client, handle: Handle, message: str, tasks: Sequence[str]) -> Decision:
-    """What was decided, with the tasks that it was about and where they stand now."""
+def decision(client: Client, handle: Handle, message: str, tasks: Sequence[str]) -> DecisionAnswer:
+    """The answer to a decision: its tasks, and their status now."""
     progress = handle.progress()
-    shown = [task for task in tasks if not identifiers.is_gates(task)][: json_views.LIMIT]
+    shown = [task for task in tasks if not identifiers.is_gates(task)][: json_page.LIMIT]
     states = [client.store.state(handle.id, task) for task in shown]
-    return Decision(
+    return DecisionAnswer(
         feature=handle.id,
         status=str(progress.status),
         message=message,
-        tasks=tuple(json_views.task_line(state, progress.batch, time.time()) for state in states),
-        left_out=json_views.left_out(tasks=len(tasks) - len(shown) - sum(map(identifiers.is_gates, tasks))),
+        tasks=tuple(json_features.task_line(state, progress.batch, time.time()) for state in states),
+        left_out=json_page.left_out(tasks=len(tasks) - len(shown) - sum(map(identifiers.is_gates, tasks))),
     )

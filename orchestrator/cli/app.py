@@ -1,37 +1,18 @@
-"""The commands, put together."""
+"""The command `orchestrator`: finds the command that was typed, and tells its errors."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, NoReturn
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from typer.core import TyperGroup
 
 import orchestrator
-from orchestrator.cli import (
-    TRACEBACK,
-    advice,
-    contracts,
-    decisions,
-    features,
-    growing,
-    limits,
-    logs,
-    machine,
-    output,
-    plans,
-    retention,
-    runs,
-    story,
-    tasks,
-    waiting,
-)
-from orchestrator.cli.asked import JSON_ASKED
-from orchestrator.contract import catalogue
+from orchestrator.cli import TRACEBACK, commands
 from orchestrator.model import errors
 from orchestrator.model.sanitizer import as_line
 
@@ -43,8 +24,35 @@ OF_THE_OUTPUT = (errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC
 """Errors after which nothing more can be written, neither as text nor as JSON."""
 
 
-class Commands(TyperGroup):
-    """The group of all commands: turns our errors into a message and an exit code."""
+JSON_ASKED = "orchestrator.json"
+"""Where the context keeps that --json was given, for errors."""
+
+
+class Group(TyperGroup):
+    """All commands: imports the one that runs, and turns our errors into a message and an exit code."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**{**attributes, "commands": None})
+        self.commands = cast("Any", commands.Commands())
+        self._is_listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all commands, in the order of the help."""
+        return list(self.commands)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command by name; None if there is none."""
+        if cmd_name not in self.commands:
+            return None
+        return commands.listed(cmd_name) if self._is_listing else self.commands[cmd_name]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help. It lists the commands, and imports none."""
+        self._is_listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._is_listing = False
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -64,6 +72,8 @@ class Commands(TyperGroup):
             self._did_not_expect(ctx, error)
 
     def _fail(self, ctx: Any, error: errors.OrchestratorError) -> NoReturn:
+        from orchestrator.cli import output
+
         output.fail(error, as_json=bool(ctx.meta.get(JSON_ASKED)))
         raise typer.Exit(error.exit_code) from None
 
@@ -83,14 +93,17 @@ class Commands(TyperGroup):
         except typer.Abort:
             sys.exit(1)
         except Usage as error:
+            from orchestrator.cli import output
+            from orchestrator.contract import error_codes
+
             context = getattr(error, "ctx", None)
             name = context.info_name if context is not None and context.parent is not None else ""
-            output.answer(catalogue.usage(error.format_message(), name or ""))
+            output.answer(error_codes.usage(error.format_message(), name or ""))
             sys.exit(error.exit_code)
 
 
 app = typer.Typer(
-    cls=Commands,
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -110,29 +123,4 @@ def start(
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Runs features (tasks with dependencies) as Celery chains of groups, with the truth in Redis."""
-
-
-PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
-    "Before a run": (plans.plan, plans.route, advice.recommend, plans.graph, tasks.specialists),
-    "Run": (runs.run, runs.enqueue, runs.watch, waiting.wait),
-    "See": (features.status, features.progress, features.explain, tasks.task, story.events, logs.logs),
-    "Answer what stopped": (decisions.retry, decisions.unblock, decisions.skip, decisions.assign),
-    "Review": (decisions.approve, decisions.request_changes, decisions.advance),
-    "Hold and give up": (
-        decisions.hold,
-        decisions.block,
-        decisions.resume,
-        decisions.defer,
-        decisions.cancel,
-        decisions.fail,
-    ),
-    "Steer": (decisions.pause, decisions.launch, decisions.cap, growing.add_task, growing.depend),
-    "Tidy up": (retention.prune, retention.forget),
-    "This machine": (machine.up, machine.doctor, machine.init, machine.config),
-    "For programs": (contracts.schema,),
-}
-for panel, commands in PANELS.items():
-    for command in commands:
-        app.command(rich_help_panel=panel)(command)
-app.add_typer(limits.app, name="limits", rich_help_panel="Steer")
+    """Runs features (tasks with dependencies) over Celery, with the state in Redis."""

@@ -1,4 +1,4 @@
-"""What every command that reports takes: --json and --fields; of lists also --limit and --after."""
+"""The options of every command that reports: --json and --fields; of lists also --limit and --after."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli import output
-from orchestrator.contract.shapes import Answer
-from orchestrator.report import json_views
-
-JSON_ASKED = "orchestrator.json"
-"""Where the context keeps that --json was given, for errors."""
+from orchestrator.cli.app import JSON_ASKED
+from orchestrator.contract.answer import Answer
+from orchestrator.report import json_page
 
 
 def _remember(ctx: typer.Context, value: bool) -> bool:
@@ -47,7 +45,7 @@ class Asked:
 
     as_json: bool = False
     fields: str | None = None
-    limit: int = json_views.LIMIT
+    limit: int = json_page.LIMIT
     after: str = ""
 
     def answer(self, found: Answer) -> None:

@@ -9,8 +9,8 @@ import typer
 
 from orchestrator.cli import output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract import catalogue, compact, schemas
-from orchestrator.contract.shapes import ANSWERS
+from orchestrator.contract import compact, error_codes, schemas
+from orchestrator.contract.answers import ANSWERS
 
 
 @reports()
@@ -29,7 +29,7 @@ def schema(
         for known, shape in ANSWERS.items():
             output.say(f"{known:<12} {(shape.__doc__ or '').splitlines()[0]}")
     elif name == "codes":
-        found = catalogue.codes()
+        found = error_codes.codes()
         if asked.as_json:
             asked.answer(found)
             return

@@ -1,4 +1,4 @@
-"""What a person decides about a feature or one of its tasks: each command is one event."""
+"""The decisions of people about a feature or one of its tasks: each command is one event."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def decision(feature_id: str, text: str, *tasks: str | None, asked: Asked) -> It
 
     Args:
         feature_id: The feature.
-        text: What is so then; FEATURE stands for the id in it, which may have been typed in short.
+        text: The message after it; FEATURE in it stands for the whole id.
         tasks: The tasks that it is about.
         asked: How it is told.
 
@@ -72,7 +72,7 @@ def retry(
     *,
     asked: Asked,
 ) -> None:
-    """Run what failed again. What is completed is never run again."""
+    """Run failed tasks again. Completed tasks never run again."""
     with connection.client() as client:
         handle = connection.find(client, feature_id)
         wanted = _to_retry(handle, task_id, with_dependents=with_dependents, from_batch=from_batch)
@@ -201,7 +201,7 @@ def advance(
 def hold(
     feature_id: options.FeatureId, task_id: options.TaskId, note: options.Note = "", *, asked: Asked
 ) -> None:
-    """Put a task on hold; if it runs, its work is ended."""
+    """Put a task on hold. If it runs, its work is stopped."""
     with decision(feature_id, f"{task_id} is on hold.", task_id, asked=asked) as handle:
         handle.hold(task_id, note)
 

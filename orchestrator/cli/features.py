@@ -13,12 +13,20 @@ from orchestrator.cli import answers, connection, options, output, views
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.snapshot import Reader
 from orchestrator.contract import needs
-from orchestrator.contract.shapes import Features, Need
+from orchestrator.contract.answer import Need
+from orchestrator.contract.feature_answers import FeaturesAnswer
 from orchestrator.model import errors, words
 from orchestrator.model.plan import Route
 from orchestrator.model.progress import Progress, TaskState, Unreadable, running_longest
-from orchestrator.report import explanation, feature_text, next_steps, status_text
-from orchestrator.report import json_views as contracts
+from orchestrator.report import (
+    explanation,
+    feature_text,
+    json_features,
+    json_page,
+    json_tasks,
+    next_steps,
+    status_text,
+)
 from orchestrator.state import workers
 from orchestrator.state.workers import Worker
 
@@ -31,7 +39,7 @@ NEEDS_SHOWN = 20
 """Of what waits for a person, so many features, and so much of each."""
 
 
-@reports(limit=contracts.LIMIT)
+@reports(limit=json_page.LIMIT)
 def status(
     feature_id: Annotated[
         str | None,
@@ -70,13 +78,13 @@ def progress(feature_id: options.FeatureId, *, asked: Asked) -> None:
     with connection.client(looks=True) as client:
         found = connection.find(client, feature_id).progress()
     if asked.as_json:
-        asked.answer(contracts.standing_of(found))
+        asked.answer(json_features.feature_progress(found))
     else:
         output.say(feature_text.short_line(found))
 
 
-def _features(client: Client, asked: Asked) -> Features:
-    part, left, cursor = contracts.page(
+def _features(client: Client, asked: Asked) -> FeaturesAnswer:
+    part, left, cursor = json_page.page(
         client.overview(active=True), asked.limit, asked.after, lambda one: one.id
     )
     lines = []
@@ -87,8 +95,8 @@ def _features(client: Client, asked: Asked) -> Features:
                 found = needs.of_feature(
                     one, client.feature(one.id).unsettled(), specialists=client.settings.specialists
                 )
-        lines.append(contracts.feature_line(one, found[: asked.limit]))
-    return Features(features=tuple(lines), left_out=contracts.left_out(features=left), after=cursor)
+        lines.append(json_features.feature_line(one, found[: asked.limit]))
+    return FeaturesAnswer(features=tuple(lines), left_out=json_page.left_out(features=left), after=cursor)
 
 
 def _list(client: Client) -> None:
@@ -106,7 +114,7 @@ def _list(client: Client) -> None:
 
 
 def _show_needs(client: Client, features: Sequence[Progress]) -> None:
-    """What waits for a person, over all features, with the command that answers it."""
+    """The needs of all features, each with the command that answers it."""
     waiting = [progress for progress in features if progress.status in views.WAITING or progress.is_overdue]
     for progress in waiting[:NEEDS_SHOWN]:
         with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature):
@@ -128,7 +136,7 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
             output.say(line)
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
-    for warning in contracts.gate_warnings(snapshot.gates):
+    for warning in json_features.gate_warnings(snapshot.gates):
         output.say(next_steps.warning_line(warning))
     if held := snapshot.standstill:
         output.say(next_steps.standstill_line(held))
@@ -155,12 +163,14 @@ def _processes(client: Client, progress: Progress) -> int:
 
 def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -> dict[str, float]:
     """Seconds since each task wrote to its log, of those whose log is on this machine."""
-    from orchestrator.engine.attempt_files import AttemptFiles
+    if not states:
+        return {}
+    from orchestrator.state import tails
 
     ages = {}
     for state in states:
         with contextlib.suppress(OSError):
-            log = AttemptFiles(client.settings, feature_id, state.id, state.attempt).log
+            log = tails.log_file(client.settings, feature_id, state.id, state.attempt)
             if log.stat().st_size:
                 ages[state.id] = max(0.0, time.time() - log.stat().st_mtime)
     return ages
@@ -168,7 +178,7 @@ def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -
 
 @reports()
 def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: Asked) -> None:
-    """Say why a task stands where it stands: what it waits for, or what went wrong, and what to do."""
+    """Say why a task is in its status: what it waits for, or what went wrong, and what to do."""
     with connection.client(looks=True) as client:
         handle = connection.find(client, feature_id)
         task = client.store.task(handle.id, task_id)
@@ -192,7 +202,7 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: As
             waits = answers.find_needs(
                 client, handle, progress, needs.in_the_way(task, state, progress, states)
             )
-            asked.answer(contracts.explained(found, waits, route, before))
+            asked.answer(json_tasks.explained(found, waits, route, before))
             return
     output.say(found.answer, "bold")
     for detail in found.details:

@@ -13,8 +13,10 @@ import typer
 from orchestrator.cli import options
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.decisions import decision
-from orchestrator.config import configuration, yaml_reader
+from orchestrator.config import configuration
 from orchestrator.feature_file import reader
+from orchestrator.feature_file.document import Unreadable, decode
+from orchestrator.feature_file.yaml_reader import YamlDocument
 from orchestrator.model import errors, identifiers, words
 from orchestrator.model.task import Priority
 
@@ -69,7 +71,7 @@ def add_task(
     *,
     asked: Asked,
 ) -> None:
-    """Add a task to a feature that runs, or several from a file. It is refused where it would close a circle."""
+    """Add a task to a feature that runs, or several from a file. It is refused if it would close a cycle."""
     given = {
         "id": task_id,
         "title": title,
@@ -102,7 +104,7 @@ def add_task(
 
 
 def _pairs(texts: list[str] | None, read: Callable[[str], Any], missing: str | None = None) -> dict[str, Any]:
-    """NAME=VALUE, each read; without a value it is `missing`, where that is allowed."""
+    """NAME=VALUE, each read; without a value it is `missing`, if that is allowed."""
     pairs = {}
     for text in texts or []:
         name, equals, value = text.partition("=")
@@ -141,8 +143,8 @@ def _read(file: str) -> list[dict[str, Any]]:
         except OSError as error:
             raise errors.BadTask(source=source, cause=error.strerror or str(error)) from None
     try:
-        document = yaml_reader.YamlDocument(yaml_reader.decode(data, settings.limits), settings.limits)
-    except yaml_reader.Unreadable as error:
+        document = YamlDocument(decode(data, settings.limits), settings.limits)
+    except Unreadable as error:
         raise errors.BadTask(source=source, cause=error.mistake.message) from None
     if document.mistakes:
         raise errors.BadTask(source=source, cause=document.mistakes[0].message)
@@ -161,7 +163,7 @@ def depend(
     *,
     asked: Asked,
 ) -> None:
-    """Let a task that has not started wait for others too. It is refused where it would close a circle."""
+    """Let a task that has not started wait for others too. It is refused if it would close a cycle."""
     on = [identifiers.normal(other) for other in on]
     with decision(feature_id, f"{task_id} waits for {', '.join(on)}.", task_id, asked=asked) as handle:
         handle.depend(task_id, on, note)

@@ -10,15 +10,15 @@ from rich.table import Table
 
 from orchestrator.cli import connection, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract.shapes import Limits
+from orchestrator.contract.machine_answers import LimitsAnswer
 from orchestrator.model import durations
 from orchestrator.model.words import count, some
 from orchestrator.planning.limits import Limit
-from orchestrator.report import json_views
+from orchestrator.report import json_page, json_plans
 
 HOLDERS_SHOWN = 4
 
-app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode="rich")
 
 
 @app.callback()
@@ -44,11 +44,11 @@ def change(
     *,
     asked: Asked,
 ) -> None:
-    """Change a limit at once, until the configuration says otherwise. What runs goes on to its end."""
+    """Change a limit at once, until the configuration changes it again. Running tasks go on to their end."""
     with connection.client() as client:
         limit = client.set_limit(name, amount)
     if asked.as_json:
-        asked.answer(Limits(limits=(json_views.limit_line(limit),)))
+        asked.answer(LimitsAnswer(limits=(json_plans.limit_line(limit),)))
         return
     output.say(f"{limit.title}: {'no limit' if amount == 'none' else limit.amount}.")
 
@@ -64,9 +64,9 @@ def reset(*, asked: Asked) -> None:
 
 def _show(found: Sequence[Limit], asked: Asked) -> None:
     if asked.as_json:
-        part, left, cursor = json_views.page(found, asked.limit, asked.after, lambda one: one.name)
-        lines = tuple(json_views.limit_line(one) for one in part)
-        asked.answer(Limits(limits=lines, left_out=json_views.left_out(limits=left), after=cursor))
+        part, left, cursor = json_page.page(found, asked.limit, asked.after, lambda one: one.name)
+        lines = tuple(json_plans.limit_line(one) for one in part)
+        asked.answer(LimitsAnswer(limits=lines, left_out=json_page.left_out(limits=left), after=cursor))
     elif found:
         output.show(_table(found))
     else:

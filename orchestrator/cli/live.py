@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
 
 BEAT_SECONDS = 1.0
-"""A view is drawn anew at least so often; an event draws it at once."""
+"""Seconds after which a view is drawn again at the latest; an event draws it at once."""
 
 LEAST_SECONDS = 0.1
 """Between two drawings, however many events come."""

@@ -16,7 +16,7 @@ from orchestrator.config import private
 from orchestrator.model import errors, words
 from orchestrator.model.flows import WORKING
 from orchestrator.model.progress import TaskState
-from orchestrator.specialists.text import as_text
+from orchestrator.model.sanitizer import as_text
 
 if TYPE_CHECKING:
     from orchestrator.client.client import Client
@@ -104,7 +104,7 @@ class Shown:
             return os.fdopen(private.open_to_read(self.file, within), "rb")
 
     def news(self) -> bytes:
-        """What is new since the last look: from the file where it is here, else from Redis."""
+        """The new output since the last look: from the file if it is here, else from Redis."""
         if self.is_here:
             with self.opened() as log:
                 log.seek(self.end)
@@ -141,7 +141,7 @@ class Shown:
 
 
 def after(shown: str, tail: str) -> str:
-    """What a tail has after that which was shown; all of it where the two have nothing in common.
+    """The part of a tail after the text that was shown; all of it if they have nothing in common.
 
     Example:
         >>> after("one\\ntwo\\n", "two\\nthree\\n")

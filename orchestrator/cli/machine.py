@@ -19,9 +19,9 @@ from orchestrator.config import configuration, private
 from orchestrator.config.folder import FILE, FOLDER, find_file
 from orchestrator.config.settings import Settings
 from orchestrator.config.template import template
-from orchestrator.contract.shapes import FindingLine, Findings, Setting, SettingsAnswer
+from orchestrator.contract.machine_answers import DoctorAnswer, FindingLine, Setting, SettingsAnswer
 from orchestrator.model import errors
-from orchestrator.report import json_views as contracts
+from orchestrator.report import json_page
 
 if TYPE_CHECKING:
     from orchestrator.model.finding import Finding
@@ -34,7 +34,7 @@ def up(
     flower: Annotated[bool, typer.Option("--flower/--no-flower", help="Flower beside the worker.")] = True,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of Flower.")] = 5555,
 ) -> None:
-    """Run a worker and Flower here until Ctrl-C, with the private Redis where none is configured."""
+    """Run a worker and Flower here until Ctrl-C, with the private Redis if none is configured."""
     from orchestrator.cli import workforce
     from orchestrator.local import processes
     from orchestrator.state import connections
@@ -94,12 +94,12 @@ def doctor(*, asked: Asked) -> None:
 
     findings = examiner.examine(configuration.load().for_looking())
     if asked.as_json:
-        part, left, cursor = contracts.page(findings, asked.limit, asked.after, lambda one: one.name)
+        part, left, cursor = json_page.page(findings, asked.limit, asked.after, lambda one: one.name)
         lines = [
             FindingLine(finding=one.name, level=one.level, text=one.text, remedy=one.remedy) for one in part
         ]
-        left_out = contracts.left_out(findings=left)
-        asked.answer(Findings(findings=tuple(lines), left_out=left_out, after=cursor))
+        left_out = json_page.left_out(findings=left)
+        asked.answer(DoctorAnswer(findings=tuple(lines), left_out=left_out, after=cursor))
     else:
         _show_findings(findings)
     if any(finding.level is Level.PROBLEM for finding in findings):
@@ -149,14 +149,14 @@ def config(*, asked: Asked) -> None:
         for path, value in _leaves(settings.model_dump(mode="json"))
     ]
     if asked.as_json:
-        part, left, cursor = contracts.page(rows, asked.limit, asked.after, lambda row: row["setting"])
+        part, left, cursor = json_page.page(rows, asked.limit, asked.after, lambda row: row["setting"])
         lines = [Setting(setting=row["setting"], value=row["value"], origin=row["from"]) for row in part]
         asked.answer(
             SettingsAnswer(
                 file=str(file or ""),
                 folder=str(settings.folder),
                 settings=tuple(lines),
-                left_out=contracts.left_out(settings=left),
+                left_out=json_page.left_out(settings=left),
                 after=cursor,
             )
         )

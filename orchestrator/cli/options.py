@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from orchestrator.config.settings import Settings
-from orchestrator.config.yaml_reader import quoted
 from orchestrator.feature_file import reader
+from orchestrator.feature_file.document import quoted
 from orchestrator.model import errors, identifiers
 from orchestrator.model.feature import Feature, Strategy
 
@@ -35,7 +35,7 @@ Cap = Annotated[
     int | None,
     typer.Option("--cap", min=1, max=10_000, help="At most so many tasks at once; goes before the file."),
 ]
-NewId = Annotated[str | None, typer.Option("--id", help="Id of the feature; made up where it is left out.")]
+NewId = Annotated[str | None, typer.Option("--id", help="Id of the feature; made up if it is left out.")]
 Key = Annotated[
     str | None,
     typer.Option(

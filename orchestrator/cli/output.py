@@ -1,19 +1,20 @@
-"""What commands write. Text from outside is made inert: no markup, no control characters."""
+"""The output of commands. Text from outside is made inert: no markup, no control characters."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from orchestrator.config.settings import Settings
-from orchestrator.contract import catalogue, compact
-from orchestrator.contract.shapes import Answer
 from orchestrator.model import errors
-from orchestrator.specialists.text import as_text
+from orchestrator.model.sanitizer import as_text
+
+if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
+    from orchestrator.contract.answer import Answer
 
 PIPE_WIDTH = 200
 """Columns of a table that goes into a pipe or a file."""
@@ -54,6 +55,8 @@ def tell_what_starts(settings: Settings) -> None:
 
 def answer(found: Answer, fields: str | None = None) -> None:
     """Write an answer to standard output as JSON on one line: its fields of these names, or those of the rule."""
+    from orchestrator.contract import compact
+
     sys.stdout.write(compact.write(compact.select(found, fields)) + "\n")
     sys.stdout.flush()
 
@@ -61,7 +64,9 @@ def answer(found: Answer, fields: str | None = None) -> None:
 def fail(error: errors.OrchestratorError, *, as_json: bool) -> None:
     """Write an error: its message to standard error, or with --json its facts to standard output."""
     if as_json:
-        answer(catalogue.of(error))
+        from orchestrator.contract import error_codes
+
+        answer(error_codes.of(error))
         return
     if sys.stderr.isatty():
         console(sys.stderr).print(Text("error:", style="bold red"), end=" ")

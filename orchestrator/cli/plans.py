@@ -19,14 +19,14 @@ from orchestrator.model.feature import Feature
 from orchestrator.model.plan import Plan, Route
 from orchestrator.model.task import TaskStatus
 from orchestrator.planning import planner, routing
-from orchestrator.report import drawing, json_views, picture
+from orchestrator.report import graphviz, json_page, json_plans, mermaid, picture, svg
 from orchestrator.report.picture import Picture
 from orchestrator.report.plan_text import plan_lines
 from orchestrator.report.routes import route_lines, share_lines
 
 
 class Format(StrEnum):
-    """What a graph is written as."""
+    """The formats of a graph."""
 
     MERMAID = "mermaid"
     DOT = "dot"
@@ -38,13 +38,13 @@ TEXTS = ("", ".txt", ".md", ".mermaid")
 """Suffixes that a text of Mermaid may have."""
 
 
-@reports(limit=json_views.LIMIT)
+@reports(limit=json_page.LIMIT)
 def plan(
     file: options.File, strategy: options.StrategyOption = None, cap: options.Cap = None, *, asked: Asked
 ) -> None:
     """Show what would run when, and who would do it. Nothing is stored.
 
-    How long a task takes is its estimate, else the median of its earlier runs, where there were some.
+    How long a task takes is its estimate, else the median of its earlier runs, if there were some.
     """
     settings = configuration.load()
     feature = options.read_feature(file, settings, strategy, cap)
@@ -53,12 +53,12 @@ def plan(
     learned = _learned(feature, routes, settings)
     planned = planner.plan(feature, settings.parallelism.max_parallel_tasks, learned=learned)
     if asked.as_json:
-        asked.answer(json_views.plan(planned, routes, asked.limit, asked.after))
+        asked.answer(json_plans.plan(planned, routes, asked.limit, asked.after))
         return
     for line in plan_lines(planned):
         output.say(line)
     output.say()
-    for line in share_lines(json_views.route_groups(routes)):
+    for line in share_lines(json_plans.route_groups(routes)):
         output.say(line)
 
 
@@ -69,7 +69,7 @@ def make_plan(feature: Feature, settings: Settings) -> Plan:
 
 
 def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) -> dict[str, float]:
-    """How long tasks without an estimate took before; Redis is asked only where it may know of some.
+    """How long tasks without an estimate took before; Redis is asked only if it may know of some.
 
     A private Redis that was never started knows of none, and is not started.
     """
@@ -86,13 +86,13 @@ def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) 
     return found or {}
 
 
-@reports(limit=json_views.LIMIT)
+@reports(limit=json_page.LIMIT)
 def route(file: options.File, *, asked: Asked) -> None:
     """Show which specialist gets each task, and why."""
     settings = configuration.load()
     feature = options.read_feature(file, settings)
     routes = routing.route(feature, settings)
-    groups = json_views.routes(routes, asked.limit, asked.after)
+    groups = json_plans.routes(routes, asked.limit, asked.after)
     if asked.as_json:
         asked.answer(groups)
         return
@@ -128,17 +128,17 @@ def graph(
     feature, states = _find(name)
     kind = format or _kind(file)
     asked, keep = _picture(feature, states, around, depth, critical=critical, batches=batches)
-    fold = drawing.fitted if kind is Format.MERMAID else picture.folded
+    fold = mermaid.fitted if kind is Format.MERMAID else picture.folded
     found = asked if whole else fold(asked, keep=keep)
-    text = {Format.MERMAID: drawing.mermaid, Format.DOT: drawing.dot, Format.SVG: drawing.svg}[kind](found)
+    text = {Format.MERMAID: mermaid.mermaid, Format.DOT: graphviz.dot, Format.SVG: svg.svg}[kind](found)
     for note in found.notes:
         output.tell(f"{note}.")
     if found is not asked:
         output.tell("--around TASK draws a part of it, and --all draws all.")
     if kind is Format.MERMAID and (
-        len(found.arrows) > picture.MOST_ARROWS or len(text) > drawing.MERMAID_TEXT
+        len(found.arrows) > picture.MOST_ARROWS or len(text) > mermaid.LONGEST_TEXT
     ):
-        limits = f"{picture.MOST_ARROWS} arrows and {drawing.MERMAID_TEXT:,} characters"
+        limits = f"{picture.MOST_ARROWS} arrows and {mermaid.LONGEST_TEXT:,} characters"
         has = f"{len(found.arrows):,} and {len(text):,}"
         output.tell(f"Mermaid draws at most {limits}; this has {has}. Raise its maxEdges and maxTextSize.")
     if file:

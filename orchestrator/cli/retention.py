@@ -1,4 +1,4 @@
-"""What is over, and may be forgotten."""
+"""prune, forget: delete features that are over."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import typer
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import configuration
-from orchestrator.contract.shapes import Forgotten
+from orchestrator.contract.machine_answers import PruneAnswer
 from orchestrator.model import durations, words
-from orchestrator.report import json_views
+from orchestrator.report import json_page
 
 MOST = 100
 """So many names of each sort are in an answer; the others are counted."""
@@ -49,11 +49,11 @@ def prune(
         features, folders = client.prune(age, dry_run=dry_run)
     if asked.as_json:
         asked.answer(
-            Forgotten(
+            PruneAnswer(
                 features=tuple(features[:MOST]),
                 folders=tuple(str(path) for path in folders[:MOST]),
                 dry_run=dry_run,
-                left_out=json_views.left_out(
+                left_out=json_page.left_out(
                     features=max(0, len(features) - MOST), folders=max(0, len(folders) - MOST)
                 ),
             )
@@ -72,6 +72,6 @@ def forget(feature_id: options.FeatureId, *, asked: Asked) -> None:
     with connection.client() as client:
         client.forget(feature_id)
     if asked.as_json:
-        asked.answer(Forgotten(features=(feature_id,)))
+        asked.answer(PruneAnswer(features=(feature_id,)))
     else:
         output.say(f"{feature_id} is forgotten.")

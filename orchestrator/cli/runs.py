@@ -11,11 +11,11 @@ from orchestrator.cli import answers, choices, connection, live, options, output
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.snapshot import gate_outcomes
 from orchestrator.config import configuration
-from orchestrator.contract.shapes import Need
+from orchestrator.contract.answer import Need
 from orchestrator.model import durations, words
 from orchestrator.model.progress import Progress
 from orchestrator.planning import routing
-from orchestrator.report import json_views, next_steps, status_text
+from orchestrator.report import json_features, json_plans, next_steps, status_text
 
 if TYPE_CHECKING:
     from orchestrator.cli.workforce import Workforce
@@ -41,7 +41,7 @@ def run(
     *,
     asked: Asked,
 ) -> None:
-    """Enqueue a feature and watch it to its end. On the private Redis it brings a worker, where none runs.
+    """Enqueue a feature and watch it to its end. On the private Redis it brings a worker, if none runs.
 
     Exit code: 0 completed, 1 stopped or cancelled, 2 wrong input, 3 no Redis or broker, 130 Ctrl-C.
     """
@@ -65,13 +65,13 @@ def run(
                 after="-",
                 is_live=not no_live,
                 asked=asked,
-                fallback=json_views.fallback(routes),
+                fallback=json_plans.fallback(routes),
             )
 
 
 @reports()
 def watch(feature_id: options.FeatureId, no_live: NoLive = False, *, asked: Asked) -> None:
-    """Watch an enqueued feature to its end. On the private Redis it brings a worker, where none runs.
+    """Watch an enqueued feature to its end. On the private Redis it brings a worker, if none runs.
 
     Exit code: as of run.
     """
@@ -111,7 +111,7 @@ def enqueue(
         chosen = choices.ask(feature, routes, settings, remember=remember)
         handle = client.enqueue(feature, idempotency_key=key, stops=stop_before or (), assign=chosen)
         if asked.as_json:
-            fallback = json_views.fallback(routes)
+            fallback = json_plans.fallback(routes)
             found = answers.concluded(client, handle, repeated=handle.repeated, fallback=fallback)
             asked.answer(found)
             return
@@ -164,7 +164,7 @@ def _take_leave(feature_id: str, workers: Workforce) -> None:
 
 
 def _conclude(client: Client, handle: Handle, *, asked: Asked, **more: Any) -> None:
-    """Say how it ended, and exit: 0 where it is completed, else 1."""
+    """Say how it ended, and exit: 0 if it is completed, else 1."""
     progress = handle.progress()
     if asked.as_json:
         asked.answer(answers.concluded(client, handle, **more))
@@ -172,7 +172,7 @@ def _conclude(client: Client, handle: Handle, *, asked: Asked, **more: Any) -> N
         found = answers.find_needs(client, handle, progress)
         stopped = [need for need in found if need.need in next_steps.TOLD_IN_FULL]
         _tell_end(progress, stopped)
-        for warning in json_views.gate_warnings(gate_outcomes(client, progress)):
+        for warning in json_features.gate_warnings(gate_outcomes(client, progress)):
             output.say(next_steps.warning_line(warning))
         if held := answers.standstill(handle, progress):
             output.say(f"\n{next_steps.standstill_line(held)}")
@@ -197,7 +197,7 @@ def _tell_end(progress: Progress, stopped: Sequence[Need]) -> None:
 
 
 def _tell_what_next(progress: Progress, others: Sequence[Need]) -> None:
-    """What else waits for a person, and what to type for the feature as a whole."""
+    """The other needs, and the commands for the feature as a whole."""
     if progress.stopped and not progress.status.is_over:
         output.say(f"\nThen: orchestrator watch {progress.id}")
     for need in others[:REPORTED]:

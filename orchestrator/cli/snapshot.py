@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.contract.shapes import Standstill
+from orchestrator.contract.feature_answers import Standstill
 from orchestrator.model.outcome import Outcome
 from orchestrator.model.progress import Progress, TaskState
 from orchestrator.model.task import TaskStatus
@@ -25,16 +25,16 @@ NEIGHBOURS = 3
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is known of a feature.
+    """The state of a feature at one moment.
 
     Args:
         progress: Its counters.
         sizes: How many tasks a batch has, by its number; not of all batches of a large feature.
         states: Where the tasks stand: of a small feature all, of a large one those of the open batch.
         said: What the last attempt of a task left to say, by the task's id.
-        gates: How the gates of the feature ended, by their names, where they have run.
+        gates: How the gates of the feature ended, by their names, if they have run.
         is_whole: Nothing was left out.
-        notice: Something that whoever watches should know.
+        notice: A warning for people who watch.
     """
 
     progress: Progress
@@ -51,12 +51,12 @@ class Snapshot:
 
     @property
     def standstill(self) -> Standstill | None:
-        """What stands still, where all tasks are known."""
+        """The tasks that stand still, if all tasks are known."""
         return next_steps.standstill(self.progress, self.states) if self.is_whole else None
 
 
 class Reader:
-    """Takes snapshots of one feature. What cannot change any more is read once."""
+    """Takes snapshots of one feature. Parts that cannot change any more are read once."""
 
     def __init__(self, client: Client, handle: Handle, *, whole: bool = False) -> None:
         self.client = client

@@ -12,17 +12,17 @@ import typer
 
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract.shapes import Events
+from orchestrator.contract.task_answers import EventsAnswer
 from orchestrator.model import words
 from orchestrator.model.event import Event
-from orchestrator.report import json_views
+from orchestrator.report import json_page, json_tasks
 from orchestrator.report.events import event_line, gone_line
 
 if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
 
 SHOWN = 60
-"""So many events are in an answer, where --limit does not say how many."""
+"""So many events are in an answer, if --limit does not say how many."""
 
 
 @reports()
@@ -61,7 +61,7 @@ def events(
         elif asked.as_json:
             for event in found:
                 output.answer(
-                    json_views.event_line(event),
+                    json_tasks.event_line(event),
                     asked.fields or "id,time,event,task,status,attempt,cause,note,batch",
                 )
         else:
@@ -83,16 +83,16 @@ def answer(
     last: int | None = None,
     limit: int | None = None,
     gone: int = 0,
-) -> Events:
+) -> EventsAnswer:
     """Some events, how many more there are, and where they go on."""
     limit = limit or last or SHOWN
     events = list(deque(found, last) if last else itertools.islice(found, limit))
     left = 0 if last else sum(1 for _ in found)
-    return Events(
+    return EventsAnswer(
         feature=feature_id,
-        events=tuple(json_views.event_line(event) for event in events[-limit:]),
+        events=tuple(json_tasks.event_line(event) for event in events[-limit:]),
         gone=gone,
-        left_out=json_views.left_out(events=left + max(0, len(events) - limit)),
+        left_out=json_page.left_out(events=left + max(0, len(events) - limit)),
         after=events[-1].id if events else "",
     )
 
@@ -115,7 +115,7 @@ def line(event: Event) -> str:
     moment = time.strftime("%H:%M:%S", time.localtime(event.time))
     if event.event in ("batch_overdue", "at_capacity"):
         return f"{moment} {event.event} {event_line(event)}"
-    shown = json_views.event_line(event)
+    shown = json_tasks.event_line(event)
     facts = {
         "batch": shown.batch,
         "attempt": shown.attempt if shown.attempt > 1 else 0,

@@ -12,11 +12,12 @@ from orchestrator.cli import answers, connection, options, output, story
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import configuration
 from orchestrator.contract import compact
-from orchestrator.contract.shapes import SpecialistLine, Specialists, TaskAnswer
+from orchestrator.contract.machine_answers import SpecialistLine, SpecialistsAnswer
+from orchestrator.contract.task_answers import TaskAnswer
 from orchestrator.model import durations
 from orchestrator.model.task import TaskStatus
 from orchestrator.model.words import one_line
-from orchestrator.report import json_views, next_steps, status_text
+from orchestrator.report import json_features, json_page, json_tasks, next_steps, status_text
 
 if TYPE_CHECKING:
     from orchestrator.client.client import Client
@@ -31,7 +32,7 @@ LONGEST = 2_000
 
 
 class Part(StrEnum):
-    """What is known of a task, in parts."""
+    """The parts of a task's report."""
 
     BRIEF = "brief"
     OUTCOME = "outcome"
@@ -65,23 +66,23 @@ def _find(client: Client, handle: Handle, task_id: str, part: Part | None, asked
     state = client.store.state(handle.id, task_id)
     progress = handle.progress()
     last = handle.outcome(task_id)
-    line = json_views.task_line(state, progress.batch, time.time(), titles=answers.titles(client))
+    line = json_features.task_line(state, progress.batch, time.time(), titles=answers.titles(client))
     ended = state.status in (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.COMPLETED)
     more: dict[str, Any] = {}
     match part:
         case Part.BRIEF:
-            brief = json_views.brief(task)
+            brief = json_tasks.brief(task)
             most = None if asked.fields == compact.EVERYTHING else LONGEST
             shown = brief.description[:most]
             cut = len(brief.description) - len(shown)
             more["brief"] = brief.model_copy(update={"description": shown})
-            more["left_out"] = json_views.left_out(characters=cut)
+            more["left_out"] = json_page.left_out(characters=cut)
         case Part.OUTCOME:
-            more["outcome"] = json_views.outcome(last)
+            more["outcome"] = json_tasks.outcome(last)
         case Part.LOG:
             lines = _output(client, handle, task_id, state.attempt, last).splitlines()
             more["log"] = "\n".join(lines[-asked.limit :])
-            more["left_out"] = json_views.left_out(log=max(0, len(lines) - asked.limit))
+            more["left_out"] = json_page.left_out(log=max(0, len(lines) - asked.limit))
         case Part.EVENTS:
             own = (event for event in story.read(handle, asked.after) if event.task == task_id)
             told = story.answer(handle.id, own, limit=asked.limit)
@@ -108,7 +109,7 @@ def _find(client: Client, handle: Handle, task_id: str, part: Part | None, asked
 
 def _output(client: Client, handle: Handle, task_id: str, attempt: int, last: Any) -> str:
     """The end of the last attempt's output: of the file where it is here, else of what Redis has of it."""
-    from orchestrator.specialists.text import as_text
+    from orchestrator.model.sanitizer import as_text
     from orchestrator.state import tails
 
     file = tails.log_file(client.settings, handle.id, task_id, attempt)
@@ -162,10 +163,10 @@ def _text(value: Any) -> str:
 def specialists(*, asked: Asked) -> None:
     """List the specialists: what each is for, and the tags that route to it."""
     settings = configuration.load()
-    part, left, cursor = json_views.page(list(settings.specialists), asked.limit, asked.after, str)
-    found = Specialists(
+    part, left, cursor = json_page.page(list(settings.specialists), asked.limit, asked.after, str)
+    found = SpecialistsAnswer(
         specialists=tuple(_line(name, settings) for name in part),
-        left_out=json_views.left_out(specialists=left),
+        left_out=json_page.left_out(specialists=left),
         after=cursor,
     )
     if asked.as_json:

@@ -106,7 +106,7 @@ def feature_table(features: Iterable[Progress], now: float) -> Table:
 
 
 def unreadable_line(feature: Unreadable) -> Text:
-    """A feature of which no more can be said."""
+    """A feature that cannot be read."""
     title = f"  {feature.title}" if feature.title else ""
     status = f"  {feature.status}" if feature.status else ""
     return inert(f"{feature.id}{title}{status}: cannot be read: {feature.unreadable}", "bold yellow")
@@ -194,7 +194,7 @@ def _open_batch(snapshot: Snapshot, now: float, width: int, room: int) -> list[T
 
 
 def _most_interesting(states: Sequence[TaskState], most: int) -> list[TaskState]:
-    """What stopped and what is under way, and of the others a few."""
+    """The stopped and running tasks, and some of the others."""
     ordered = sorted(states, key=lambda state: _place(status_text.word(state)))
     first_calm = next(
         (at for at, state in enumerate(ordered) if status_text.word(state) in CALM), len(ordered)

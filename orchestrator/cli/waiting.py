@@ -1,4 +1,4 @@
-"""wait: see a feature through to something, for a bounded time."""
+"""wait: wait until something happens to a feature, for at most a given time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import typer
 
 from orchestrator.cli import answers, connection, live, options, output
 from orchestrator.cli.asked import Asked, reports
+from orchestrator.contract.feature_answers import EndedBy, FeatureAnswer
 from orchestrator.contract.needs import STOPPED
-from orchestrator.contract.shapes import EndedBy, FeatureAnswer
 from orchestrator.model import durations
 from orchestrator.model.event import Event
 from orchestrator.report import next_steps, status_text
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 1.0
 EXIT_CODES = {"completed": 0, "batch": 0, "change": 0, "over": 1, "stopped": 1, "timeout": 4, "person": 5}
-"""What tells the ends of a wait apart."""
+"""Fields that tell the ends of a wait apart."""
 
 
 class Until(StrEnum):
-    """What is waited for."""
+    """The condition of a wait."""
 
     OVER = "over"
     STOPPED = "stopped"
@@ -52,7 +52,7 @@ def wait(
     *,
     asked: Asked,
 ) -> None:
-    """Wait for a feature, for a bounded time, and say where it stands.
+    """Wait for a feature, at most for a given time, and say where it stands.
 
     Exit code: 0 completed (or the batch or change has come), 1 stopped, cancelled or given up, 4 timeout, 5 it needs a
     person's decision (a review, a launch, a specialist, a resume).
@@ -77,7 +77,7 @@ def wait(
 
 
 def _await(handle: Handle, until: Until, deadline: float, after: str) -> EndedBy | None:
-    """Return why the wait is over; None where the feature is settled."""
+    """Return why the wait is over; None if the feature is settled."""
     while True:
         progress = handle.progress()  # read before the events, so that none is missed
         left = deadline - time.monotonic()

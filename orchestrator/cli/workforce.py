@@ -112,7 +112,7 @@ class Workforce:
 
     @property
     def notice(self) -> str:
-        """What whoever watches should know; "" where all is well."""
+        """A warning for people who watch; "" if all is well."""
         if self.own or not self.missing:
             return ""
         queues = words.some(self.missing)

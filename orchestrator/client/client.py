@@ -6,21 +6,17 @@ import contextlib
 import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import redis
 
-from orchestrator import celery
 from orchestrator.client import checks
 from orchestrator.client.handle import Handle
 from orchestrator.config.settings import Settings
-from orchestrator.engine import tracing
-from orchestrator.engine.app import App, create
-from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.feature_file import reader
-from orchestrator.model import errors, lifecycle
+from orchestrator.model import commands, errors
 from orchestrator.model.feature import Feature
 from orchestrator.model.garbage import collector_paused
 from orchestrator.model.plan import Plan, Route
@@ -28,6 +24,10 @@ from orchestrator.model.progress import Progress, Unreadable
 from orchestrator.planning import limits, planner, repetition, routing
 from orchestrator.planning.limits import Limit
 from orchestrator.state import connections, folders, retention
+
+if TYPE_CHECKING:
+    from orchestrator.engine.app import App
+    from orchestrator.engine.dispatcher import Dispatcher
 
 
 class Client:
@@ -50,11 +50,30 @@ class Client:
     """
 
     def __init__(self, settings: Settings | None = None, app: App | None = None) -> None:
-        self.app = app or (create(settings) if settings else celery.app)
-        self.settings = self.app.settings
+        self._given = settings
+        if app is not None:
+            self.app = app
+        self.settings = settings if settings is not None and app is None else self.app.settings
         self.store = connections.open_store(self.settings)
-        self.dispatcher = Dispatcher(self.app, self.store, pooled=False)
         self._knows_limits = False
+
+    @cached_property
+    def app(self) -> App:
+        """The Celery app that publishes. It is made when it is needed: a client that only reads imports no Celery."""
+        if self._given is None:
+            from orchestrator import celery
+
+            return celery.app
+        from orchestrator.engine.app import create
+
+        return create(self._given)
+
+    @cached_property
+    def dispatcher(self) -> Dispatcher:
+        """Publishes tasks that may start."""
+        from orchestrator.engine.dispatcher import Dispatcher
+
+        return Dispatcher(self.app, self.store, pooled=False)
 
     def __enter__(self) -> Self:
         return self
@@ -138,9 +157,11 @@ class Client:
             idempotency_key=idempotency_key,
             content=content,
         )
+        from orchestrator.engine import tracing
+
         code, feature_id = tracing.publish_enqueue(self.app, feature_id, lambda trace: store(trace=trace))
         if code == "enqueued":
-            self.dispatcher.send(lifecycle.follow_up(self.store.schedule(feature_id)))
+            self.dispatcher.send(commands.follow_up(self.store.schedule(feature_id)))
         else:
             self._check_repetition(str(idempotency_key), feature, content, feature_id)
         return self._handle(feature_id, repeated=code == "repeated")
@@ -288,10 +309,10 @@ class Client:
         self._knows_limits = True
 
     def _wake(self, features: Sequence[str]) -> None:
-        self.dispatcher.send([lifecycle.Wake(feature) for feature in features])
+        self.dispatcher.send([commands.ScheduleFeature(feature) for feature in features])
 
     def _handle(self, feature_id: str, *, repeated: bool = False) -> Handle:
-        return Handle(feature_id, self.store, self.settings, self.dispatcher, repeated=repeated)
+        return Handle(feature_id, self.store, self.settings, lambda: self.dispatcher, repeated=repeated)
 
 
 def enqueue(

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.client import checks
 from orchestrator.config.settings import Settings
-from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.feature_file import reader
-from orchestrator.model import errors, identifiers, lifecycle
+from orchestrator.model import commands, errors, identifiers, lifecycle
+from orchestrator.model.commands import ScheduleResult
 from orchestrator.model.feature import Feature
 from orchestrator.model.flows import Flow, TaskEvent
-from orchestrator.model.lifecycle import ScheduleResult
 from orchestrator.model.plan import Route
 from orchestrator.model.task import Task
 from orchestrator.planning import extension, routing
 from orchestrator.state.store import Store
 
+if TYPE_CHECKING:
+    from orchestrator.engine.dispatcher import Dispatcher
+
 
 class Decisions:
     """What people may change in a feature. Arguments as of `Handle`, which says what each method raises."""
 
-    def __init__(self, feature_id: str, store: Store, settings: Settings, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, feature_id: str, store: Store, settings: Settings, open_dispatcher: Callable[[], Dispatcher]
+    ) -> None:
         self.feature_id = feature_id
         self.store = store
         self.settings = settings
-        self.dispatcher = dispatcher
+        self.open_dispatcher = open_dispatcher
 
     def transition(self, task_id: str, *events: TaskEvent, note: str = "", **options: Any) -> None:
         """Move a task, or the gates of the feature, by events of its flow; options as of `Store.move`."""
         flow = self._flow(task_id)
-        move = lifecycle.move(flow, *events)
+        move = lifecycle.transition(flow, *events)
         self._follow_up(self.store.transition_task(self.feature_id, task_id, flow, move, note, **options))
 
     def _flow(self, task_id: str) -> Flow:
@@ -100,4 +104,4 @@ class Decisions:
         self._follow_up(self.store.update_feature(self.feature_id, event, changes, note))
 
     def _follow_up(self, facts: ScheduleResult) -> None:
-        self.dispatcher.send(lifecycle.follow_up(facts))
+        self.open_dispatcher().send(commands.follow_up(facts))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from orchestrator.client import watching
 from orchestrator.client.decisions import Decisions
 from orchestrator.config.settings import Settings
-from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.model import errors, identifiers
 from orchestrator.model.event import Event
 from orchestrator.model.feature import FeatureStatus
@@ -18,6 +18,9 @@ from orchestrator.model.outcome import Completed, Outcome
 from orchestrator.model.progress import Progress, TaskState
 from orchestrator.model.task import Task
 from orchestrator.state.store import Store
+
+if TYPE_CHECKING:
+    from orchestrator.engine.dispatcher import Dispatcher
 
 AROUND = 50
 """At most so many of the tasks that hold a task up are read."""
@@ -30,7 +33,7 @@ class Handle:
         feature_id: The feature.
         store: Where it is stored.
         settings: The settings in force.
-        dispatcher: Publishes what a decision launches.
+        open_dispatcher: Called when a decision launches tasks, for what publishes them.
         repeated: It was enqueued before, under the same idempotency key.
     """
 
@@ -39,7 +42,7 @@ class Handle:
         feature_id: str,
         store: Store,
         settings: Settings,
-        dispatcher: Dispatcher,
+        open_dispatcher: Callable[[], Dispatcher],
         *,
         repeated: bool = False,
     ) -> None:
@@ -47,7 +50,7 @@ class Handle:
         self.store = store
         self.settings = settings
         self.repeated = repeated
-        self._decisions = Decisions(feature_id, store, settings, dispatcher)
+        self._decisions = Decisions(feature_id, store, settings, open_dispatcher)
 
     def __repr__(self) -> str:
         return f"Handle({self.id!r})"

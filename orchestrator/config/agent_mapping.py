@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.config import spelling
-from orchestrator.config.sections import SHIPPED_SPECIALISTS, SHIPPED_TIERS
+from orchestrator.config.schema.specialists import SHIPPED_SPECIALISTS, SHIPPED_TIERS
 from orchestrator.model import errors, words
 
 FILE = "agent-mapping.yaml"
@@ -75,6 +75,6 @@ def _contradictions(found: list[tuple[str, str, str]]) -> Iterator[str]:
 
 
 def _section(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A section, where it is one; what is none is refused with the other settings."""
+    """A section, if it is one; what is none is refused with the other settings."""
     section = given.get(name)
     return section if isinstance(section, Mapping) else {}

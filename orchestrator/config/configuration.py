@@ -14,11 +14,9 @@ from pydantic_settings import SettingsError
 
 from orchestrator.config import agent_mapping, private, spelling
 from orchestrator.config.folder import ENV_PREFIX, FILE, check_private, find_file, find_folder
-from orchestrator.config.sections import (
-    SpecialistSettings,
-)
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
-from orchestrator.config.yaml_reader import FOR_ANCHORS, load_yaml
+from orchestrator.config.yaml_loader import FOR_ANCHORS, load_yaml
 from orchestrator.model import errors, words
 
 MOST_SHOWN = 100
@@ -30,7 +28,7 @@ LARGEST = 500_000
 
 
 def read(file: Path | None) -> dict[str, Any]:
-    """What the file says, not validated yet.
+    """The settings in the file, not validated yet.
 
     Raises:
         InvalidConfiguration: It cannot be read, or is no YAML mapping.
@@ -64,7 +62,7 @@ def _unreadable(file: Path, cause: str) -> errors.InvalidConfiguration:
 
 
 def written(file: Path | None, start: Path | None = None) -> dict[str, Any]:
-    """What the file says, over what agent-mapping.yaml beside it says; not validated yet.
+    """The settings in the file, laid over those of agent-mapping.yaml beside it; not validated yet.
 
     Raises:
         InvalidConfiguration: One of them cannot be read.
@@ -123,7 +121,7 @@ FORMS: Mapping[str, str] = {
     "resources": "a name has at most 63 letters, digits and _ . -, and starts with a letter or digit",
     "user": "write at most 32 small letters, digits and _ -, first a letter or _",
 }
-"""What a text of a setting has to look like, for people."""
+"""The form that the text of a setting has, for people."""
 
 
 def _mistake(line: Any, beside: Collection[str] = ()) -> str:

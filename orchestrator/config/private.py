@@ -31,7 +31,7 @@ class NotOurs(PermissionError):
 
 
 def make_folder(folder: Path) -> bool:
-    """Make a folder, and those above it that are missing, open to their user alone. False where it is there.
+    """Make a folder, and those above it that are missing, open to their user alone. False if it is there.
 
     Raises:
         OSError: It cannot be made.
@@ -97,7 +97,7 @@ def open_file(file: Path | str, flags: int, within: int | None = None) -> int:
 
     Args:
         file: Its path. Of that only the name counts where its folder is open as `within`.
-        flags: Those of os.open; with O_CREAT it is made where it is not there.
+        flags: Those of os.open; with O_CREAT it is made if it is not there.
         within: The number of an open folder.
 
     Raises:
@@ -116,7 +116,7 @@ def open_file(file: Path | str, flags: int, within: int | None = None) -> int:
 
 
 def open_to_read(file: Path | str, within: int | None = None) -> int:
-    """Open a file that is to be read, whoever it belongs to; its number.
+    """Open a file to be read, of any owner; its number.
 
     Raises:
         NotOurs: It is a link, or no ordinary file.

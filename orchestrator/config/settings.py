@@ -15,29 +15,20 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from orchestrator.config import spelling
 from orchestrator.config.folder import ENV_PREFIX, FILE, find_folder
-from orchestrator.config.sections import (
-    NAME_PATTERN,
+from orchestrator.config.schema.limits import Limits, Parallelism
+from orchestrator.config.schema.notifications import Notification
+from orchestrator.config.schema.operation import ErrorHandling, Logging, Recovery, Retention, Trust
+from orchestrator.config.schema.quality_gates import Gate, QualityGates
+from orchestrator.config.schema.servers import BrokerSettings, RedisSettings
+from orchestrator.config.schema.specialists import (
     SHIPPED_SPECIALISTS,
     SHIPPED_TIERS,
-    BrokerSettings,
-    ErrorHandling,
-    FlowMapping,
-    Gate,
-    Limits,
-    Logging,
-    Notification,
-    Parallelism,
-    QualityGates,
-    Recovery,
-    RedisSettings,
-    Retention,
     SpecialistRouting,
     SpecialistSettings,
-    StatusProgression,
-    StatusValidation,
     Tier,
-    Trust,
 )
+from orchestrator.config.schema.statuses import FlowMapping, StatusProgression, StatusValidation
+from orchestrator.config.spelling import NAME_PATTERN
 from orchestrator.model import flows, words
 from orchestrator.model.event_names import EVENT_NAMES
 from orchestrator.model.fields import Resource, Whole
@@ -67,7 +58,7 @@ class Settings(BaseSettings):
     specialist_routing: SpecialistRouting = SpecialistRouting()
     specialists: Mapping[str, SpecialistSettings] = Field(
         default_factory=dict,
-        description="Who does the work. What is set here is laid over the four that ship.",
+        description="Who does the work. These settings are laid over the four specialists that ship.",
     )
     tiers: Mapping[str, Tier] = Field(
         default_factory=lambda: dict(SHIPPED_TIERS),
@@ -86,7 +77,7 @@ class Settings(BaseSettings):
     status_validation: StatusValidation = StatusValidation()
     quality_gates: QualityGates = QualityGates()
     error_handling: ErrorHandling = ErrorHandling()
-    notifications: tuple[Notification, ...] = Field(default=(), description="Who is told of what.")
+    notifications: tuple[Notification, ...] = Field(default=(), description="Which events are sent where.")
     trust: Trust = Trust()
     logging: Logging = Logging()
     imports: tuple[str, ...] = Field(default=(), description="Python modules that workers import at start")
@@ -101,7 +92,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # What the file says arrives as the arguments, so the environment goes before them.
+        # The file's settings arrive as arguments, so the environment goes before them.
         return _spelt_as_usual(env_settings), _spelt_as_usual(init_settings)
 
     @model_validator(mode="before")
@@ -204,7 +195,7 @@ class Settings(BaseSettings):
 
     @property
     def redis_server(self) -> str | None:
-        """The redis-server to run, where one is named; a relative path starts at the project's folder."""
+        """The redis-server to run, if one is named; a relative path starts at the project's folder."""
         named = self.redis.redis_server
         return str(self.folder.parent / named) if named and "/" in named else named
 
@@ -216,7 +207,7 @@ class Settings(BaseSettings):
 
     @property
     def starts(self) -> str:
-        """What the folder's own file makes a command import or start, in a few words; "" where that is nothing."""
+        """What the folder's own file makes a command import or start, in a few words; "" if nothing."""
         if not self._is_of_the_folder:
             return ""
         named = [f"starts {self.redis_server}"] if self.redis_server and self.is_embedded else []
@@ -237,7 +228,7 @@ class Settings(BaseSettings):
 
     @property
     def takes_canvases(self) -> bool:
-        """Whether workers take up what `Plan.canvas()` sends: whoever can send a message could send one like it."""
+        """Whether workers accept messages of `Plan.canvas()`: anyone who can send messages could forge one."""
         allowed = self.trust.canvas
         return self.broker.signing is not None if allowed is None else allowed
 

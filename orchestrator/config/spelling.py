@@ -20,7 +20,7 @@ STAGES = ("testing", "completion")
 
 
 def usual(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a source says, in the words that the sections have; what is no mapping is left for them to refuse.
+    """The settings of a source, under the names that the sections have. A value that is no mapping stays as it is.
 
     Example:
         >>> usual({"specialist_routing": {"fallback_behavior": "ask_user"}})

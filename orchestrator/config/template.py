@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from orchestrator.config.folder import ENV_PREFIX
-from orchestrator.config.sections import SHIPPED_SPECIALISTS, Section, SpecialistSettings
+from orchestrator.config.schema.section import Section
+from orchestrator.config.schema.specialists import SHIPPED_SPECIALISTS, SpecialistSettings
 from orchestrator.config.settings import Settings
 
 

@@ -1,4 +1,4 @@
-"""URLs of servers: read once, by the settings. What is wrong with one is named by its part, never by its text."""
+"""URLs of servers: read once, by the settings. A mistake is named by the part of the URL, never by its text."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def bracketed(host: str) -> str:
 
 
 def userinfo(server: RedisUrl) -> str:
-    """User and password as they stand in a URL, percent-encoded, with the `@`; "" where there are none."""
+    """User and password as they stand in a URL, percent-encoded, with the `@`; "" if there are none."""
     name, password = (quote(server.account.get(part, ""), safe="") for part in ("username", "password"))
     return (f"{name}:{password}" if password else name) + "@" if name or password else ""
 

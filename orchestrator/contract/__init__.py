@@ -1,7 +1,7 @@
 """What commands answer to programs: the shapes of JSON, their schemas, and the codes of errors.
 
-Pure: values in, values out. `shapes` says what the answers are, `report.json_views` makes them from what the store
-knows, `compact` writes them, `catalogue` lists the errors, and `schemas` describes it all as JSON Schema.
+Pure: values in, values out. `answers` lists the answers by command, `report.json_*` fills them from what is stored,
+`compact` writes them, `error_codes` lists the errors, and `schemas` describes it all as JSON Schema.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An answer as JSON says it: on one line, and without what is empty or as it always is."""
+"""An answer as JSON: on one line, without empty fields and usual values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from orchestrator.contract.shapes import Answer
+from orchestrator.contract.answer import Answer
 from orchestrator.model import errors
 
 EVERYTHING = "all"
@@ -44,7 +44,7 @@ def select(answer: Answer, fields: str | None = None) -> dict[str, Any]:
         NoSuchField: The answer has no field of that name.
 
     Example:
-        >>> from orchestrator.contract.shapes import Specialist
+        >>> from orchestrator.contract.answer import Specialist
         >>> select(Specialist(name="reviewer", title="Reviewer"), "title")
         {'title': 'Reviewer'}
     """
@@ -54,7 +54,7 @@ def select(answer: Answer, fields: str | None = None) -> dict[str, Any]:
 
 
 def _rest(answer: Answer, tree: Tree) -> dict[str, Any]:
-    """What of the lists that are asked for is left out, and where they go on: said without being asked for."""
+    """How many items of the lists are left out, and where they go on. It is said without being asked for."""
     known = type(answer).model_fields
     left = {
         name: number
@@ -102,7 +102,7 @@ def _plain(value: Any, tree: Tree, *, whole: bool) -> Any:
 
 
 def _fields(answer: Answer, tree: Tree, *, whole: bool) -> dict[str, Any]:
-    """The fields that are asked for; of those that may be absent, such as are not as they always are."""
+    """The fields that are asked for, without optional ones that have their usual value."""
     found = {}
     for name, field in type(answer).model_fields.items():
         if name not in tree and (tree or (name in answer.rare and not whole)):

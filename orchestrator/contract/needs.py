@@ -1,10 +1,10 @@
-"""What a feature waits for that somebody has to do, and what may be done about it."""
+"""Needs: what a person or a program has to do before a feature can go on, and the commands that do it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from orchestrator.contract.shapes import Action, Argument, Need, NeedKind
+from orchestrator.contract.answer import Action, Argument, Need, NeedKind
 from orchestrator.model import flows, identifiers
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import FeatureEvent, TaskEvent
@@ -24,7 +24,7 @@ KINDS: Mapping[TaskStatus, NeedKind] = {
     TaskStatus.CANCELLED: "cancelled",
     TaskStatus.PENDING: "specialist",
 }
-"""What a task needs, by its status; a pending one where it has no specialist."""
+"""The need of a task, by its status; a pending task has one if it has no specialist."""
 
 STOPPED = frozenset({"failed", "blocked", "cancelled", "gates"})
 """Needs after which the feature does not go on as it was planned; the others are a person's turn."""
@@ -70,7 +70,7 @@ def action(name: str, feature: str, task: str = "", *, given: Mapping[str, Argum
         name: The command.
         feature: The feature's id.
         task: The task's id; "": the whole feature.
-        given: What it takes beside: the specialist is typed by itself, the others as options.
+        given: Its other arguments: the specialist is typed by itself, the others as options.
 
     Example:
         >>> action("skip", "login-1", "T3", given={"because": TEXT}).command
@@ -83,7 +83,7 @@ def action(name: str, feature: str, task: str = "", *, given: Mapping[str, Argum
 
 
 def of_task(feature: str, state: TaskState, specialists: Iterable[str] = ()) -> tuple[Action, ...]:
-    """What may be done about a task that is stopped or waits for a person; the likeliest first."""
+    """The actions for a task that is stopped or waits for a person; the likeliest first."""
     where = (feature, state.id)
     if identifiers.is_gates(state.id):
         return (action("retry", *where),)
@@ -121,8 +121,8 @@ def of_feature(
     Args:
         progress: Where it stands.
         states: Its tasks that may need somebody: those of the open batch, or all.
-        outcomes: How the last attempts of stopped tasks ended, where that is to be said.
-        behind: The tasks that wait behind a stopped one, where that is to be said.
+        outcomes: How the last attempts of stopped tasks ended, if that is to be said.
+        behind: The tasks that wait behind a stopped one, if that is to be said.
         specialists: Whom a task may be assigned to.
 
     Example:
@@ -146,7 +146,7 @@ def of_state(
     behind: Sequence[str] = (),
     specialists: Iterable[str] = (),
 ) -> Need:
-    """What a task needs; of one that stopped, with what is known of it."""
+    """The need of a task; if it stopped, with its cause and the end of its output."""
     is_stopped = state.status in flows.STOPPED
     return Need(
         need="gates" if identifiers.is_gates(state.id) else KINDS[state.status],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.contract import VERSION, catalogue
-from orchestrator.contract.shapes import ANSWERS, DECISIONS
+from orchestrator.contract import VERSION, error_codes
+from orchestrator.contract.answers import ANSWERS, DECISIONS
 from orchestrator.model import errors
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -15,7 +15,7 @@ def schema(name: str) -> dict[str, Any]:
     """The schema of an answer.
 
     Args:
-        name: One of `shapes.ANSWERS`, or of `shapes.DECISIONS`.
+        name: One of `answers.ANSWERS`, or of `answers.DECISIONS`.
 
     Raises:
         NoSuchSchema: There is none of that name.
@@ -36,12 +36,12 @@ def everything() -> dict[str, Any]:
     return {
         "version": VERSION,
         "schemas": {name: schema(name) for name in ANSWERS},
-        "codes": [code.model_dump() for code in catalogue.codes().codes],
+        "codes": [code.model_dump() for code in error_codes.codes().codes],
     }
 
 
 def _bare(value: Any) -> Any:
-    """A schema as a reader needs it. What is not required may be absent, whatever pydantic says of defaults."""
+    """The schema without pydantic's titles. A field that is not required may be absent."""
     if isinstance(value, dict):
         return {
             name: _bare(inner)

@@ -1,4 +1,4 @@
-"""StateReader the steps of an attempt in Redis, and publishes the tasks that become ready by them."""
+"""Records the steps of an attempt in Redis, and publishes the tasks that become ready by them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.engine import watchdog
 from orchestrator.engine.attempt import Attempt, gates_task
 from orchestrator.engine.dispatcher import Dispatcher
-from orchestrator.model import errors, identifiers, lifecycle, sanitizer
+from orchestrator.model import commands, errors, identifiers, lifecycle, sanitizer
 from orchestrator.model.flows import WORKING, TaskEvent
 from orchestrator.model.outcome import Failed, Outcome
 from orchestrator.model.task import TaskStatus
@@ -33,11 +33,11 @@ T = TypeVar("T")
 
 
 class AttemptRecorder:
-    """StateReader what happens to attempts. Calls that must succeed wait for Redis to come back from an outage.
+    """Records the steps of attempts. Calls that must succeed wait for Redis to come back from an outage.
 
     Args:
         settings: The settings.
-        store: Where the state of features is kept.
+        store: The state of all features.
         dispatcher: Publishes the tasks that become ready.
     """
 
@@ -74,7 +74,7 @@ class AttemptRecorder:
             schedule = functools.partial(self.store.schedule, feature_id)
             self._follow_up(self._outlast(schedule, f"the launch of {feature_id}"))
 
-    def enter_testing(self, attempt: Attempt, move: lifecycle.Move) -> None:
+    def enter_testing(self, attempt: Attempt, move: lifecycle.Transition) -> None:
         """Record that the work is done and that its gates run now."""
         proceed = functools.partial(self.store.transition_attempt, *attempt.id, move, worker=attempt.worker)
         self._outlast(proceed, f"the testing of {attempt.task.id}")
@@ -146,7 +146,7 @@ class AttemptRecorder:
         """Fail an attempt whose task cannot be read. It is not retried: a person has to look at it."""
         outcome = Failed(reason=str(error).splitlines()[0])
         # The task's own flow cannot be read, but every flow treats failed work alike.
-        move = lifecycle.move(lifecycle.GATES_FLOW, TaskEvent.WORK_FAILED, cause=outcome.cause)
+        move = lifecycle.transition(lifecycle.GATES_FLOW, TaskEvent.WORK_FAILED, cause=outcome.cause)
         finish = functools.partial(
             self.store.finish, feature_id, task_id, number, outcome, move, worker=worker
         )
@@ -198,7 +198,7 @@ class AttemptRecorder:
         if known["status"] == TaskStatus.CANCELLED:
             return
         flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
-        move = lifecycle.move(flow, TaskEvent.TASK_CANCELLED)
+        move = lifecycle.transition(flow, TaskEvent.TASK_CANCELLED)
         self._follow_up(self.store.transition_task(feature_id, task_id, flow, move, note, revoke=True))
 
     def is_cancelled(self, attempt: Attempt) -> bool:
@@ -213,7 +213,7 @@ class AttemptRecorder:
     ) -> None:
         """Record how far an attempt is, with its secrets masked. An outage of Redis costs no more than the report."""
         # The text is made one line first: otherwise a line break could hide a secret from the masking.
-        note = masking.hide(sanitizer.as_line(note), masking.texts_of_all(self.settings))
+        note = masking.hide(sanitizer.as_line(note), masking.all_secret_texts(self.settings))
         try:
             self.store.report_progress(feature_id, task_id, number, percent, note)
         except redis.RedisError as error:
@@ -223,7 +223,7 @@ class AttemptRecorder:
                 "[%s] %s: its progress is not recorded, because Redis is away: %s. The task goes on",
                 feature_id,
                 task_id,
-                refusals.said(error),
+                refusals.describe(error),
             )
 
     def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
@@ -256,9 +256,9 @@ class AttemptRecorder:
         )
         return again.code == "started"
 
-    def _follow_up(self, facts: lifecycle.ScheduleResult) -> None:
+    def _follow_up(self, facts: commands.ScheduleResult) -> None:
         try:
-            self.dispatcher.send(lifecycle.follow_up(facts))
+            self.dispatcher.send(commands.follow_up(facts))
         except errors.BrokerUnreachable as error:
             # The sweep publishes unstarted tasks when the broker is back.
             logger.error("%s", error)

@@ -12,7 +12,7 @@ import redis
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
 from orchestrator import specialists
-from orchestrator.config.sections import Gate
+from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.config.settings import Settings
 from orchestrator.engine import shutdown
 from orchestrator.engine.attempt import Attempt, gates_task
@@ -179,7 +179,7 @@ class AttemptRunner:
             return outcome, status
         for stage, gates in self._gates_ahead(attempt):
             if stage == "testing" and status == TaskStatus.IN_PROGRESS and not attempt.is_feature_gates:
-                move = lifecycle.move(attempt.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE)
+                move = lifecycle.transition(attempt.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE)
                 self.recorder.enter_testing(attempt, move)
                 status = TaskStatus.TESTING
             results += specialists.gates.check(gates, stage, self._context(attempt), self.settings)
@@ -236,6 +236,8 @@ def runner(app: App) -> AttemptRunner:
 def _end_children(since: float) -> None:
     """End the processes that Python code left behind since a moment, if the attempt has this process to itself."""
     if shutdown.is_pool_process():
-        from orchestrator.specialists import remains  # late: it brings psutil, which an enqueue does not need
+        from orchestrator.specialists import (
+            leftovers,  # late: it brings psutil, which an enqueue does not need
+        )
 
-        remains.end_children(since)
+        leftovers.end_children(since)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from celery import Signature, chain, group
 
 from orchestrator.model import errors, identifiers, words
-from orchestrator.model.lifecycle import Launch
+from orchestrator.model.commands import Launch
 from orchestrator.model.plan import Plan, Route
 from orchestrator.planning import limits, routing
 

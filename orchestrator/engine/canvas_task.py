@@ -140,7 +140,7 @@ class CanvasAttempt:
         outcome = perform(self.context, self.settings)
         return lifecycle.bounded(outcome, self.task.retries, self.attempts)
 
-    def conclude(self, outcome: Outcome) -> lifecycle.Move:
+    def conclude(self, outcome: Outcome) -> lifecycle.Transition:
         """Decide, by the rules of an enqueued task, what follows an outcome: a retry or none."""
         flow = self.settings.flow_for(self.task.tags)
         chance = random.random()  # nosec B311  # it spreads retries

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("orchestrator")
 
 
+HEARTBEAT_SECONDS = 5.0
+"""Between two events by which Flower knows a worker, where --heartbeat-interval names no other time. They are the
+larger part of what an idle worker does with Celery's own 2 s. Flower calls a worker offline after twice the time.
+"""
+
+
 class Consumer(consumer.Consumer):
     """Takes messages from the queues.
 
@@ -43,6 +49,7 @@ class Consumer(consumer.Consumer):
     pool: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["heartbeat_interval"] = kwargs.get("heartbeat_interval") or HEARTBEAT_SECONDS
         super().__init__(*args, **kwargs)
         self._guard_gossip()
         self._hide_passwords()

@@ -16,7 +16,7 @@ from orchestrator.config import urls
 from orchestrator.engine import canvas, tracing
 from orchestrator.engine.message_format import TRANSIENT
 from orchestrator.model import errors
-from orchestrator.model.lifecycle import Announce, Command, Launch, Publish, Wake, follow_up
+from orchestrator.model.commands import Command, Launch, LogProgress, PublishTasks, ScheduleFeature, follow_up
 from orchestrator.state import forks, refusals
 from orchestrator.state.store import Store
 
@@ -51,15 +51,15 @@ class Dispatcher:
         while to_do:
             forks.let_one_through()
             match to_do.popleft():
-                case Publish(feature, launches):
+                case PublishTasks(feature, launches):
                     if not self.store.publishes:
                         try:
                             self.publish(feature, launches)
                         except errors.BrokerUnreachable as error:
                             unreachable = error
-                case Announce(feature, text):
+                case LogProgress(feature, text):
                     logger.info("[%s] %s", feature, text)
-                case Wake(feature):
+                case ScheduleFeature(feature):
                     # A feature that this version cannot read is left to workers that can.
                     with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature, errors.Outdated):
                         to_do.extend(follow_up(self.store.schedule(feature)))
@@ -72,7 +72,7 @@ class Dispatcher:
         Raises:
             BrokerUnreachable: As of `send`.
         """
-        self.send([Wake(feature_id) for feature_id in feature_ids])
+        self.send([ScheduleFeature(feature_id) for feature_id in feature_ids])
 
     def publish(self, feature_id: str, launches: tuple[Launch, ...]) -> None:
         """Publish launches as one Celery group.
@@ -96,7 +96,9 @@ class Dispatcher:
                     )
         except (OperationalError, OSError, redis.RedisError) as error:
             url = urls.safe_url(self.app.conf.broker_url)
-            raise errors.BrokerUnreachable(url=url, cause=refusals.said(error), feature=feature_id) from None
+            raise errors.BrokerUnreachable(
+                url=url, cause=refusals.describe(error), feature=feature_id
+            ) from None
 
     @contextlib.contextmanager
     def _producer(self) -> Iterator[Producer]:

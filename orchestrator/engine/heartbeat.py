@@ -7,7 +7,7 @@ from typing import Any
 
 from celery.worker import state
 
-from orchestrator.config.sections import Recovery
+from orchestrator.config.schema.operation import Recovery
 from orchestrator.engine.attempt import attempt_id_of
 from orchestrator.engine.shutdown import GracefulShutdown
 from orchestrator.state.store import Store
@@ -38,9 +38,11 @@ class LeaseHeartbeat:
     def renew_leases(self) -> None:
         """Enforce the grace period of a shutdown, then renew the lease of each running attempt."""
         self.due_at = time.monotonic() + self.recovery.sweep
-        self.shutdown.enforce(running_attempts())
-        attempts = [attempt for attempt in map(attempt_id_of, running_attempts()) if attempt]
-        self.store.renew(attempts, lease=self.recovery.lease)
+        running = running_attempts()
+        self.shutdown.enforce(running)
+        if running:
+            attempts = [attempt for attempt in map(attempt_id_of, running_attempts()) if attempt]
+            self.store.renew(attempts, lease=self.recovery.lease)
 
 
 def running_attempts() -> list[Any]:

@@ -32,7 +32,7 @@ from orchestrator.planning import limits
 from orchestrator.state import fingerprint, refusals, retention, schema, threads
 from orchestrator.state.tails import Tails
 from orchestrator.state.threads import Thread
-from orchestrator.state.workers import Worker
+from orchestrator.state.workers import SILENT_SECONDS, Worker
 
 if TYPE_CHECKING:
     from celery.worker import WorkController
@@ -41,6 +41,12 @@ logger = logging.getLogger("orchestrator")
 
 LAST_NOTIFICATIONS_SECONDS = 3.0
 """A worker that ends spends no longer on its last notifications."""
+
+SCHEMA_ROUNDS, LIMIT_ROUNDS, TIMER_ROUNDS = 3, 5, 5
+"""An idle worker is cheap: it checks the schema, repairs limits, and looks at the timer's moments this seldom."""
+
+WORKER_CLEANUP_SECONDS = 60.0
+"""Between two looks for workers that have been gone for an hour."""
 
 END_CHECK_SECONDS = 0.05
 """A worker that ends its attempts in the main process checks this often whether they have ended."""
@@ -72,7 +78,12 @@ class Maintenance(bootsteps.StartStopStep):
         self.shutdown = GracefulShutdown(settings.recovery.grace, self._hand_back, self.has_processes)
         self.heartbeat = LeaseHeartbeat(store, settings.recovery, self.shutdown)
         self.sweeper = Sweeper(settings, store, self.dispatcher, self.heartbeat, self.elect_leader)
-        self.timer = Timer(store, self.dispatcher, settings.recovery.sweep)
+        self.timer = Timer(
+            store,
+            self.dispatcher,
+            pause=settings.recovery.sweep,
+            look=TIMER_ROUNDS * settings.recovery.sweep,
+        )
         self.watchdog = Watchdog(store, self.worker, lambda: pools.processes(parent.pool), watchdog.PATIENCE)
         self.tails = Tails(settings, store)
         self.cleaner = retention.Cleaner(settings, store)
@@ -80,6 +91,9 @@ class Maintenance(bootsteps.StartStopStep):
             store, settings.notifications, self.id, pause=settings.recovery.sweep
         )
         self.leads = False
+        self.renews_lead_at = 0.0
+        self.announced: tuple[Worker, float] | None = None
+        """What this worker announced last, and until when that holds."""
         self.knows_limits = False
         self.is_outdated = False
 
@@ -164,20 +178,21 @@ class Maintenance(bootsteps.StartStopStep):
 
     def run_round(self) -> None:
         """Take each step once. The leases come first, of what pool processes took too: nothing may delay them."""
+        seconds, every = self.settings.recovery.sweep, self.round.every
         leader_steps = (
             self.sweeper.sweep,
-            self.sweeper.repair_limits,
+            every(LIMIT_ROUNDS * seconds, self.sweeper.repair_limits),
             self.sweeper.forget_finished_features,
-            self.sweeper.forget_gone_workers,
+            every(WORKER_CLEANUP_SECONDS, self.sweeper.forget_gone_workers),
         )
         self.round.run(
             self.read_reports,
             self.heartbeat.renew_leases,
             self.replace_hung_processes,
             self.announce,
-            self.check_schema,
+            every(SCHEMA_ROUNDS * seconds, self.check_schema),
             self.store_limits,
-            self.elect_leader,
+            self.keep_lead,
             *map(self._if_leader, leader_steps),
             self.read_logs,
         )
@@ -195,30 +210,41 @@ class Maintenance(bootsteps.StartStopStep):
 
         return run
 
+    def keep_lead(self) -> None:
+        """Ask to be the leader in each round; the leader, who is so for three rounds, asks in every second one."""
+        if not self.leads or time.monotonic() >= self.renews_lead_at:
+            self.elect_leader()
+
     def elect_leader(self) -> bool:
         """Ask to be the leader, or to remain it: of all workers one sweeps."""
         self.leads = False  # and so it stays if Redis does not answer
-        self.leads = self.store.acquire_leadership(self.id, seconds=self.settings.recovery.sweep * 3)
+        seconds = self.settings.recovery.sweep
+        self.renews_lead_at = time.monotonic() + 1.5 * seconds
+        self.leads = self.store.acquire_leadership(self.id, seconds=3 * seconds)
         self.timer.set_leader(self.leads)
         return self.leads
 
     def announce(self) -> None:
-        """Store what this worker takes now: Celery can change its queues and processes while it runs."""
-        self.store.workers.announce(
-            Worker(
-                id=self.id,
-                name=self.worker,
-                pid=os.getpid(),
-                pool=type(self.parent.pool).__module__.rpartition(".")[2],
-                processes=int(getattr(self.parent.pool, "num_processes", 0) or 0),
-                queues=tuple(
-                    queue.alias or name for name, queue in self.parent.app.amqp.queues.consume_from.items()
-                ),
-                settings=self.fingerprint,
-                version=__version__,
-                trouble=threads.troubles(),
-                hindered=(*self.round.failures.values(), *self.sweeper.failures()),
-            )
+        """Store what this worker takes now, if that has changed (as Celery's controls do) or was stored a while ago."""
+        worker, now = self._describe(), time.monotonic()
+        if self.announced is None or self.announced[0] != worker or now >= self.announced[1]:
+            self.store.workers.announce(worker)
+            self.announced = worker, now + SILENT_SECONDS / 3
+
+    def _describe(self) -> Worker:
+        return Worker(
+            id=self.id,
+            name=self.worker,
+            pid=os.getpid(),
+            pool=type(self.parent.pool).__module__.rpartition(".")[2],
+            processes=int(getattr(self.parent.pool, "num_processes", 0) or 0),
+            queues=tuple(
+                queue.alias or name for name, queue in self.parent.app.amqp.queues.consume_from.items()
+            ),
+            settings=self.fingerprint,
+            version=__version__,
+            trouble=threads.troubles(),
+            hindered=(*self.round.failures.values(), *self.sweeper.failures()),
         )
 
     def replace_hung_processes(self) -> None:
@@ -247,7 +273,7 @@ class Maintenance(bootsteps.StartStopStep):
             logger.warning(
                 "The Redis at %s does not know the limits yet: %s. Each round tries it again",
                 self.store.url,
-                refusals.said(error),
+                refusals.describe(error),
             )
 
     def read_logs(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import time
 from collections.abc import Callable
 
 import redis
@@ -23,6 +25,22 @@ class Round:
         self.worker = worker
         self.failures: dict[str, str] = {}
         """The steps that failed when they were last tried, each with the reason."""
+        self._due: dict[str, float] = {}
+
+    def every(self, seconds: float, step: Callable[[], object]) -> Callable[[], object]:
+        """A step for rounds that come more often than it is needed: it runs once in so many seconds.
+
+        If it fails, it runs again in the next round.
+        """
+
+        @functools.wraps(step)
+        def run() -> None:
+            now = time.monotonic()
+            if now >= self._due.get(step.__name__, 0.0):
+                step()
+                self._due[step.__name__] = now + seconds
+
+        return run
 
     def run(self, *steps: Callable[[], object]) -> None:
         """Run steps in their order.
@@ -42,7 +60,7 @@ class Round:
                     self.failures.pop(step.__name__, None)
 
     def _warn_once(self, step: str, error: Exception) -> None:
-        before, cause = self.failures.get(step), f"{type(error).__name__}: {refusals.said(error)}"
+        before, cause = self.failures.get(step), f"{type(error).__name__}: {refusals.describe(error)}"
         self.failures[step] = cause
         if cause != before:
             what = step.replace("_", " ")

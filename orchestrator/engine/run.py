@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from billiard.einfo import ExceptionInfo
 from celery.app import trace as celery_trace
 
-from orchestrator.config.sections import Take
+from orchestrator.config.schema.limits import Take
 from orchestrator.engine import canvas, shutdown, visibility, watchdog
 from orchestrator.engine.attempt import AttemptId
 from orchestrator.engine.board import Board

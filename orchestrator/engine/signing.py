@@ -23,7 +23,7 @@ from kombu.utils.encoding import bytes_to_str
 from orchestrator.model import errors
 
 if TYPE_CHECKING:
-    from orchestrator.config.sections import Signing
+    from orchestrator.config.schema.servers import Signing
 
 CONTENT_TYPE = "application/x-task-orchestrator-signed"
 NAME = "signed"

@@ -11,7 +11,7 @@ import redis
 from orchestrator.config.settings import Settings
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.heartbeat import LeaseHeartbeat
-from orchestrator.model import durations, errors, lifecycle
+from orchestrator.model import commands, durations, errors
 from orchestrator.state import forks, refusals, retention
 from orchestrator.state.store import Store
 
@@ -51,8 +51,9 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Recover each active feature. One that cannot be recovered does not hold up the others."""
-        queued = self.store.queued({self.settings.queue(name) for name in self.settings.specialists})
         active = list(self.store.active())
+        queues = {self.settings.queue(name) for name in self.settings.specialists} if active else ()
+        queued = self.store.queued(queues)
         self.unswept = {feature: cause for feature, cause in self.unswept.items() if feature in active}
         for feature_id in active:
             forks.let_one_through()
@@ -67,7 +68,7 @@ class Sweeper:
             except errors.UnreadableFeature as error:
                 self._warn_once(feature_id, str(error))
             except redis.ResponseError as error:  # the data of this feature alone is wrong
-                self._warn_once(feature_id, refusals.said(error))
+                self._warn_once(feature_id, refusals.describe(error))
             else:
                 self.unswept.pop(feature_id, None)
 
@@ -84,7 +85,7 @@ class Sweeper:
             queued=queued,
             overdue_least=self.settings.error_handling.overdue_least,
         )
-        self.dispatcher.send(lifecycle.follow_up(facts))
+        self.dispatcher.send(commands.follow_up(facts))
         if unpublished:
             self.dispatcher.publish(feature_id, unpublished)
 

@@ -28,13 +28,15 @@ class Timer:
     Args:
         store: Where the moments are kept.
         dispatcher: Publishes the tasks that are launched.
-        pause: The longest time in seconds between two looks into the store.
+        pause: Seconds between two tries while Redis is away.
+        look: The longest time in seconds between two looks into the store.
     """
 
-    def __init__(self, store: Store, dispatcher: Dispatcher, pause: float) -> None:
+    def __init__(self, store: Store, dispatcher: Dispatcher, *, pause: float, look: float) -> None:
         self.store = store
         self.dispatcher = dispatcher
         self.pause = pause
+        self.look = look
         self.stopped = threading.Event()
         self.leads = threading.Event()
         self.thread = Thread(self._run, "timer", self.stopped)
@@ -44,7 +46,7 @@ class Timer:
         self.thread.start()
 
     def stop(self) -> None:
-        """End the thread within one pause."""
+        """End the thread within one look."""
         self.stopped.set()
         self.leads.set()
 
@@ -65,7 +67,7 @@ class Timer:
                     logger.warning(
                         "Tasks that wait for a rate or a retry start late: %s: %s. The timer tries again in %g s",
                         type(error).__name__,
-                        refusals.said(error),
+                        refusals.describe(error),
                         self.pause,
                     )
                 self.stopped.wait(self.pause)
@@ -78,7 +80,7 @@ class Timer:
             while self.leads.is_set() and not self.stopped.is_set():
                 with forks.held_off():
                     left = self.launch_due()
-                channel.get_message(timeout=self.pause if left is None else min(left, self.pause))
+                channel.get_message(timeout=self.look if left is None else min(left, self.look))
 
     def launch_due(self) -> float | None:
         """Launch every task that is due; return the seconds until the next one is, or None."""

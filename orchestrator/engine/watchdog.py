@@ -63,7 +63,9 @@ class Watchdog:
         Args:
             requests: The Celery requests that pool processes have taken or were given.
         """
-        waiting = self._waiting(requests)
+        waiting = self._waiting(requests) if requests else []
+        if not waiting:
+            return
         try:
             started = self.store.deliveries([attempt for _, _, attempt in waiting])
         except Exception:

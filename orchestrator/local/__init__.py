@@ -1,1 +1,1 @@
-"""What this machine runs and checks: the processes of `up` and `run`, and the doctor."""
+"""This machine: the processes of `up` and `run`, and the checks of the doctor."""

@@ -33,8 +33,8 @@ def worker(
     Args:
         settings: The settings; the worker reads the same from the same folder.
         name: The first part of the worker's node name.
-        log: Where its output goes; the terminal where it is left out.
-        processes: Tasks that it runs at once; as configured where it is left out.
+        log: Where its output goes; the terminal if it is left out.
+        processes: Tasks that it runs at once; as configured if it is left out.
     """
     # It is alone, or does not mind: without looking for neighbours it is ready a second sooner.
     alone = ["--without-mingle", "--without-gossip"]

@@ -1,1 +1,1 @@
-"""What everything else speaks of: features, tasks, plans, outcomes, events, their statuses, and errors."""
+"""The nouns of the program: features, tasks, plans, outcomes, events, statuses, errors."""

@@ -64,7 +64,7 @@ _WORDS = frozenset(
         "while",
     ]
 )
-"""What a shell does itself: there is no program of that name, or one that changes nothing."""
+"""Commands that a shell does itself: there is no program of that name, or one that changes nothing."""
 
 
 def split(text: str) -> list[str]:

@@ -24,6 +24,9 @@ SUGGESTIONS = 20
 """So many unknown dependencies of one feature get a "did you mean"; each costs a search through all the ids."""
 
 
+MOST_TO_SEARCH = 2_000
+"""Among more ids no "did you mean" is looked for: the search is quadratic."""
+
 NAMED = 8
 """Where there is nothing near, so many of the ids are named."""
 
@@ -86,7 +89,7 @@ class Feature(Model):
         ['T1', 'T2']
     """
 
-    id: FeatureId | None = Field(default=None, description="made up at enqueue where it is left out")
+    id: FeatureId | None = Field(default=None, description="made up at enqueue if it is left out")
     title: Line = Field(min_length=1, max_length=200)
     description: Text = ""
     tags: tuple[Tag, ...] = Field(default=(), max_length=32)
@@ -176,6 +179,7 @@ def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:
                 task_id,
             )
     unknown = 0
+    can_suggest = len(first) <= MOST_TO_SEARCH
     for place, task_id, dependencies in rows:
         if not isinstance(dependencies, list | tuple):
             continue
@@ -189,7 +193,7 @@ def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:
                 yield _mistake("self_dependency", "a task cannot depend on itself", where, dependency)
             elif dependency not in first:
                 unknown += 1
-                near = _nearest(dependency, first) if unknown <= SUGGESTIONS else None
+                near = words.nearest(dependency, first) if can_suggest and unknown <= SUGGESTIONS else None
                 known = words.some(list(first), NAMED)
                 hint = f"; did you mean {near}?" if near else f"; the tasks are {known}"
                 yield _mistake("unknown_dependency", f"no task has this id{hint}", where, dependency)
@@ -205,11 +209,3 @@ def _raw(task: object, key: str) -> object:
 
 def _mistake(kind: str, text: str, where: tuple[str | int, ...], value: object) -> InitErrorDetails:
     return InitErrorDetails(type=PydanticCustomError(kind, "{text}", {"text": text}), loc=where, input=value)
-
-
-def _nearest(word: str, known: Mapping[str, int]) -> str | None:
-    import difflib
-
-    if len(known) > 2_000:  # the search is quadratic; a suggestion is a courtesy, not worth seconds
-        return None
-    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)

@@ -43,7 +43,7 @@ def _no_null(text: str) -> str:
 
 
 def _whole(value: object) -> object:
-    """What can be read as a whole number. pydantic reads true as 1, and 1_0 as 10."""
+    """Refuse values that are no whole number to people: pydantic reads true as 1, and 1_0 as 10."""
     if isinstance(value, bool) or (isinstance(value, str) and not re.fullmatch(r"[-+]?\d+", value.strip())):
         raise PydanticKnownError("int_type")
     return value

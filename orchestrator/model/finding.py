@@ -16,7 +16,7 @@ class Level(StrEnum):
 
 
 class Finding(Model):
-    """What one check found."""
+    """The result of one check."""
 
     name: str
     level: Level

@@ -16,7 +16,7 @@ from orchestrator.model.task import TaskStatus
 
 
 class TaskEvent(StrEnum):
-    """What can happen to a task."""
+    """Events of a task."""
 
     WORK_STARTED = "work_started"
     IMPLEMENTATION_COMPLETE = "implementation_complete"
@@ -41,7 +41,7 @@ class TaskEvent(StrEnum):
 
 
 class FeatureEvent(StrEnum):
-    """What can happen to a feature. Most follow from its tasks; the last five are asked for."""
+    """Events of a feature. Most follow from its tasks; people ask for the last five."""
 
     FIRST_TASK_STARTED = "first_task_started"
     TASK_STOPPED = "task_stopped"
@@ -65,7 +65,7 @@ WORKING = (TaskStatus.IN_PROGRESS, TaskStatus.TESTING)
 """A worker may hold the task."""
 
 TAKEN_UP = (TaskStatus.PENDING, TaskStatus.CHANGES_REQUESTED, TaskStatus.TESTING)
-"""Statuses in which a task that no worker holds is launched when a slot is free; in testing, for its gates alone."""
+"""Statuses in which a task without a worker is launched when a slot is free; in testing, only its gates run."""
 
 OFF_FLOW = frozenset(
     {
@@ -117,7 +117,7 @@ class BadFlow(ValueError):
 
 @dataclass(frozen=True)
 class Rules:
-    """What the flows allow beside going forward: the `status_validation` of the configuration."""
+    """Moves that the flows allow beside going forward: `status_validation` in the configuration."""
 
     enforce_sequential: bool = True
     allow_backward: bool = True
@@ -132,7 +132,7 @@ class Flow:
     Args:
         name: Its name in the configuration.
         statuses: In order, without those that every flow has beside (see OFF_FLOW).
-        rules: What is allowed beside going forward.
+        rules: The moves that are allowed beside going forward.
         emergency: Where an emergency transition may lead, from any status that is not terminal.
         terminal: Statuses that a task does not leave.
 
@@ -180,7 +180,7 @@ class Flow:
         return {event: dict(pairs) for event, pairs in self._rows() if pairs}
 
     def target(self, event: str, status: str) -> str | None:
-        """The status after the event; None where the table does not have it."""
+        """The status after the event; None if the table does not have it."""
         return self.table.get(TaskEvent(event), {}).get(status)
 
     def allowed(self, status: str) -> list[TaskEvent]:

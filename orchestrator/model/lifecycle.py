@@ -1,8 +1,7 @@
-"""What an event asks for, and what is to be done after a change.
+"""The transitions that events ask for.
 
-Pure: an event comes in, a value goes out. What may happen is in the transition tables of `flows`. The store applies a
-move (its Lua scripts are handed the rows of the table, and hold no rules of their own), the dispatcher carries out
-commands.
+Pure: an event comes in, a value goes out. The tables of `flows` say which transitions are allowed. The store applies
+one: its Lua scripts get the rows of the table, and hold no rules of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from functools import cached_property
 from typing import Literal
 
 from orchestrator.model import errors, words
-from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import FORWARD, Arrow, FeatureEvent, Flow, TaskEvent
 from orchestrator.model.outcome import (
     Blocked,
@@ -35,16 +33,16 @@ Step = tuple[TaskEvent, Arrow]
 
 
 @dataclass(frozen=True)
-class Move:
+class Transition:
     """A change of a task's status that the store is asked to apply, if the task's status allows every step.
 
     Args:
         steps: The events, one after the other.
-        wait: Seconds until the task may start again, for a move that starts it again later.
+        wait: Seconds until the task may start again, if the transition starts it again.
         cause: Why, in a word.
         note: More of it, on a line.
         route: The specialist that gets the task next, where another one does.
-        counts: What the move uses up one of: "retried" (a retry) or "later" (a retry-later); "": neither.
+        counts: The counter that the transition adds to: "retried", "later" (a retry-later), or "" for neither.
     """
 
     steps: tuple[Step, ...]
@@ -56,11 +54,11 @@ class Move:
 
     @property
     def event(self) -> TaskEvent:
-        """The last event, which names the move."""
+        """The last event, which names the transition."""
         return self.steps[-1][0]
 
     def target(self, status: str) -> str | None:
-        """Where the steps lead from a status; None where one of them is not allowed."""
+        """Where the steps lead from a status; None if one of them is not allowed."""
         for _, arrow in self.steps:
             following = arrow.get(status)
             if following is None:
@@ -69,19 +67,21 @@ class Move:
         return status
 
 
-def move(flow: Flow, *events: TaskEvent, wait: float | None = None, cause: str = "", route: str = "") -> Move:
-    """The move that events ask for in a flow.
+def transition(
+    flow: Flow, *events: TaskEvent, wait: float | None = None, cause: str = "", route: str = ""
+) -> Transition:
+    """The transition that events ask for in a flow.
 
     Example:
         >>> from orchestrator.model.flows import Flow, SHIPPED_FLOWS
-        >>> move(Flow("hotfix", SHIPPED_FLOWS["hotfix"]), TaskEvent.WORK_STARTED).target("pending")
+        >>> transition(Flow("hotfix", SHIPPED_FLOWS["hotfix"]), TaskEvent.WORK_STARTED).target("pending")
         'in-progress'
     """
-    return Move(tuple((event, flow.table.get(event, {})) for event in events), wait, cause, route)
+    return Transition(tuple((event, flow.table.get(event, {})) for event in events), wait, cause, route)
 
 
-def at_once(flow: Flow, status: str, *events: TaskEvent) -> Move:
-    """The move of what passes a stage without a stop, such as testing where there are no gates: the first event alone.
+def at_once(flow: Flow, status: str, *events: TaskEvent) -> Transition:
+    """The transition of work that passes a stage without a stop, such as testing if there are no gates: one event.
 
     Example:
         >>> from orchestrator.model.flows import Flow, SHIPPED_FLOWS
@@ -89,13 +89,13 @@ def at_once(flow: Flow, status: str, *events: TaskEvent) -> Move:
         >>> at_once(flow, "in-progress", TaskEvent.IMPLEMENTATION_COMPLETE, TaskEvent.TESTS_PASSED).steps
         ((<TaskEvent.IMPLEMENTATION_COMPLETE: 'implementation_complete'>, {'in-progress': 'completed'}),)
     """
-    target = move(flow, *events).target(status)
-    return Move(((events[0], {} if target is None else {status: target}),))
+    target = transition(flow, *events).target(status)
+    return Transition(((events[0], {} if target is None else {status: target}),))
 
 
 @dataclass(frozen=True)
 class Attempts:
-    """What is known of a task's attempts when one ends.
+    """The attempts that a task has used up when one ends.
 
     Args:
         retried: Failed attempts that were tried again.
@@ -117,14 +117,14 @@ def conclude(
     chance: float = 0.5,
     status: str = TaskStatus.IN_PROGRESS,
     escalate_to: str | None = None,
-) -> Move:
-    """The move that the end of an attempt asks for.
+) -> Transition:
+    """The transition that the end of an attempt asks for.
 
     Args:
         flow: The task's flow.
-        outcome: What the specialist returned, or the failure of a gate.
+        outcome: The outcome that the specialist returned, or the failure of a gate.
         retries: The task's retry policy.
-        attempts: What came before.
+        attempts: The attempts before this one.
         chance: A random number in [0, 1), the jitter of a wait.
         status: Where the attempt stands: in-progress, or testing where its gates were run.
         escalate_to: The specialist that a technical blocker is handed on to, once.
@@ -142,25 +142,25 @@ def conclude(
                 return completed
             return replace(completed, cause=FailureCause.GATE, note=words.one_line("; ".join(warnings)))
         case Blocked(kind=BlockKind.TECHNICAL) if escalate_to and not attempts.escalated:
-            return move(
+            return transition(
                 flow, TaskEvent.TASK_ESCALATED, wait=0.0, cause=BlockKind.TECHNICAL, route=escalate_to
             )
         case Blocked(kind=kind):
-            return move(flow, TaskEvent.BLOCKER_DETECTED, cause=kind)
+            return transition(flow, TaskEvent.BLOCKER_DETECTED, cause=kind)
         case RetryLater(after=after):
-            later = move(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later")
+            later = transition(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later")
             return replace(later, counts="later")
         case Cancelled():
-            return move(flow, TaskEvent.TASK_CANCELLED)
+            return transition(flow, TaskEvent.TASK_CANCELLED)
         case Failed(cause=cause, retry=makes_sense):
             is_wanted = retries.covers(cause) if makes_sense is None else makes_sense
             may_retry = is_wanted and attempts.retried < retries.max
             if may_retry and flow.target(TaskEvent.RETRY_SCHEDULED, status):
                 wait = retries.wait(attempts.retried + 1, chance)
                 step = (TaskEvent.RETRY_SCHEDULED, flow.table[TaskEvent.RETRY_SCHEDULED])
-                return Move((step,), wait, cause, counts="retried")
+                return Transition((step,), wait, cause, counts="retried")
             failed = status == TaskStatus.TESTING or cause is FailureCause.GATE
-            return move(flow, TaskEvent.TESTS_FAILED if failed else TaskEvent.WORK_FAILED, cause=cause)
+            return transition(flow, TaskEvent.TESTS_FAILED if failed else TaskEvent.WORK_FAILED, cause=cause)
 
 
 def bounded(outcome: Outcome, retries: Retries, attempts: Attempts) -> Outcome:
@@ -265,7 +265,7 @@ class _Asked(Flow):
 
 
 ASKED_OF_GATES = _Asked(GATES_FLOW.name, GATES_FLOW.statuses)
-"""What a person may ask of the gates of a feature: to run again. Nothing goes on behind gates that were put aside."""
+"""A person may ask the gates of a feature to run again, and nothing else: a feature cannot go on without its gates."""
 
 
 def refuse(
@@ -281,9 +281,9 @@ def refuse(
     Args:
         feature: The feature.
         task: Its task; "": the feature itself cannot take the event.
-        event: What it cannot take.
+        event: The event that it cannot take.
         status: Where it stands.
-        table: What each event leads to.
+        table: The status that each event leads to, from each status.
         flow: The name of the table.
     """
     allowed = [str(name) for name, arrow in table.items() if status in arrow]
@@ -297,99 +297,3 @@ def refuse(
         events=allowed or "no event: it is final",
         allowed=allowed,
     )
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A task that got its slot, to be published."""
-
-    task: str
-    attempt: int
-    specialist: str
-
-
-@dataclass(frozen=True)
-class BatchTally:
-    """How far a batch is."""
-
-    number: int
-    total: int
-    resolved: int
-    blocked: int = 0
-    failed: int = 0
-
-    def line(self) -> str:
-        """The progress of the batch as people read it.
-
-        Example:
-            >>> BatchTally(number=1, total=5, resolved=3).line()
-            'Batch 1: 3/5 tasks complete (60%)'
-            >>> BatchTally(number=2, total=1, resolved=0, blocked=1).line()
-            'Batch 2: 0/1 (blocked)'
-        """
-        stopped = [
-            text
-            for count, text in ((self.blocked, "blocked"), (self.failed, "failed"))
-            if count
-            for text in [text if count == self.total - self.resolved else f"{count} {text}"]
-        ]
-        if stopped:
-            return f"Batch {self.number}: {self.resolved}/{self.total} ({', '.join(stopped)})"
-        share = 100 * self.resolved // self.total
-        return f"Batch {self.number}: {self.resolved}/{self.total} tasks complete ({share}%)"
-
-
-@dataclass(frozen=True)
-class ScheduleResult:
-    """What the store found and did: its answer to "what may start now?"."""
-
-    feature: str
-    status: FeatureStatus
-    launched: tuple[Launch, ...] = ()
-    opened: tuple[int, ...] = ()
-    finished: BatchTally | None = None
-    """The batch of the task that finished, where one did."""
-    wake: tuple[str, ...] = ()
-    """Features that a limit lets go on now."""
-
-
-@dataclass(frozen=True)
-class Publish:
-    """Send these tasks to their queues, as one Celery group."""
-
-    feature: str
-    launches: tuple[Launch, ...]
-
-
-@dataclass(frozen=True)
-class Announce:
-    """Write a line of progress to the log."""
-
-    feature: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Wake:
-    """Launch what may start now in this feature: something that it waits for is free."""
-
-    feature: str
-
-
-Command = Publish | Announce | Wake
-
-
-def follow_up(facts: ScheduleResult) -> list[Command]:
-    """What is to be done after a change, from the facts that the store returned.
-
-    Example:
-        >>> facts = ScheduleResult("auth", FeatureStatus.IN_DEVELOPMENT, launched=(Launch("T2", 1, "senior-engineer"),))
-        >>> [type(command).__name__ for command in follow_up(facts)]
-        ['Publish']
-    """
-    commands: list[Command] = []
-    if facts.finished:
-        commands.append(Announce(facts.feature, facts.finished.line()))
-    if facts.launched:
-        commands.append(Publish(facts.feature, facts.launched))
-    return commands + [Wake(feature) for feature in dict.fromkeys(facts.wake)]

@@ -33,7 +33,7 @@ class FailureCause(StrEnum):
 
 
 class BlockKind(StrEnum):
-    """What sort of obstacle a blocked task met."""
+    """The kind of obstacle that a blocked task met."""
 
     EXTERNAL = "external-dependency"
     TECHNICAL = "technical"
@@ -70,7 +70,7 @@ class Completed(Model):
 
     @property
     def warnings(self) -> list[str]:
-        """What the gates found that did not pass, and that let it through all the same."""
+        """What gates found that did not pass and are not required."""
         return [gate.said for gate in self.gates if not gate.passed]
 
 
@@ -119,7 +119,7 @@ class Failed(Model):
 
     @property
     def error(self) -> BaseException | None:
-        """What was raised, in the process that did the work; it is stored nowhere."""
+        """The exception that the work raised, in its own process; it is not stored."""
         return self._error
 
     def because_of(self, error: BaseException) -> Self:

@@ -55,7 +55,7 @@ class Bottleneck(Model):
 
 
 class Schedule(Model):
-    """What will run when: the feature's batches in order."""
+    """The feature's batches in order: which tasks run when."""
 
     feature: Feature
     requested: Strategy
@@ -126,7 +126,7 @@ class Plan(Schedule):
 
     @property
     def known(self) -> set[str]:
-        """The tasks of which it is known how long they take."""
+        """The tasks whose duration is known."""
         return {task.id for task in self.feature.tasks if task.estimate is not None} | self.learned.keys()
 
     @property
@@ -138,11 +138,11 @@ class Plan(Schedule):
         """The plan as a plain Celery chain of groups, executable as it is, without the orchestrator's state.
 
         Each task runs its specialist from its own arguments and the outcomes of what it depends on, and is retried
-        as it says; one that fails stops the chain, and whoever waits for the result gets its error. The result is
+        as it says; one that fails stops the chain, and reading the result raises its error. The result is
         the outcome of the last batch: of its one task, or a list. No more tasks than the cap run side by side.
 
         Args:
-            app: The app to run it on, made by `create`; the orchestrator's own where it is left out.
+            app: The app to run it on, made by `create`; the orchestrator's own if it is left out.
 
         Raises:
             NotInACanvas: The plan relies on something that only an enqueued feature has, such as a quality gate.

@@ -129,7 +129,7 @@ class Progress(Model):
 
 
 class Unreadable(Model):
-    """A feature in a list, of which no more can be read than this."""
+    """A feature in a list that cannot be read further than this."""
 
     id: str
     title: str = ""
@@ -168,7 +168,7 @@ class TaskState(Model):
 
     @property
     def label(self) -> str:
-        """How a list names it: id and title, or the id where there is no other title."""
+        """How a list names it: id and title, or the id if there is no other title."""
         return words.named(self.id, self.title)
 
 

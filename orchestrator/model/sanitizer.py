@@ -9,13 +9,13 @@ import re
 _SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 
 _BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
-"""What terminals or `str.splitlines` take for the end of a line, beside the line feed."""
+"""Characters that end a line for terminals or `str.splitlines`, beside the line feed."""
 
 _JOINED = "\u0620-\u064a\u066e-\u06d5\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u2190-\u2bff\ufe0f\U0001f000-\U0001faff"
 """Letters and pictures that a joiner joins or parts: Arabic, Indic, Burmese, Khmer, symbols, emoji."""
 
 # Controls. Marks, embeddings, overrides and isolates of direction (CVE-2021-42574). What has no width, and what is
-# ignored where it is not known (Unicode's Default_Ignorable_Code_Point, but for what scripts and emoji need): tags and
+# ignored if it is not known (Unicode's Default_Ignorable_Code_Point, but for what scripts and emoji need): tags and
 # variation selectors can carry whole texts that nobody sees. Half characters, which UTF-8 cannot write.
 _UNSEEN = (
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
@@ -52,7 +52,7 @@ def as_line(raw: str) -> str:
 
 
 def unwanted(text: str, *, breaks: bool) -> str:
-    """The first character of a text that it may not hold, as people write it; "" where there is none.
+    """The first character of a text that it may not hold, as people write it; "" if there is none.
 
     Args:
         text: The text.

@@ -134,7 +134,7 @@ class Task(Model):
     """
 
     id: Id
-    title: Line = Field(default="", max_length=200, description="one line; the id where it is left out")
+    title: Line = Field(default="", max_length=200, description="one line; the id if it is left out")
     description: Text = ""
     tags: tuple[Tag, ...] = Field(default=(), max_length=32)
     depends_on: tuple[Id, ...] = ()
@@ -202,12 +202,12 @@ class Task(Model):
 
     @property
     def name(self) -> str:
-        """The title, or the id where there is none."""
+        """The title, or the id if there is none."""
         return self.title or self.id
 
     @property
     def label(self) -> str:
-        """How a list names it: id and title, or the id where there is no other title."""
+        """How a list names it: id and title, or the id if there is no other title."""
         return words.named(self.id, self.title)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 from orchestrator.model import sanitizer
@@ -12,7 +11,7 @@ SHOWN = 12
 
 
 def named(id: str, title: str) -> str:
-    """How a list names a task: id and title, or the id where there is no other title.
+    """How a list names a task: id and title, or the id if there is no other title.
 
     Example:
         >>> named("T1", "Create schema"), named("T2", "")
@@ -22,7 +21,7 @@ def named(id: str, title: str) -> str:
 
 
 def some(names: Sequence[str], most: int = SHOWN, separator: str = ", ", of: int = 0) -> str:
-    """The first of the names, and how many more there are; `of` is how many there are in all, where not all are given.
+    """The first of the names, and how many more there are; `of` is how many there are in all, if not all are given.
 
     Example:
         >>> some(["T1", "T2", "T3", "T4"], most=2)
@@ -75,5 +74,19 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         >>> did_you_mean("batchd", ["batched", "parallel"]), did_you_mean("x", ["batched", "parallel"])
         ('; did you mean batched?', '; there are batched, parallel')
     """
-    near = difflib.get_close_matches(word.lower(), list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+    near = nearest(word, known)
+    return f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is spelt most like `word`, in any case; None if no word is like it.
+
+    Example:
+        >>> nearest("batchd", ["Batched", "parallel"])
+        'Batched'
+    """
+    import difflib  # late: only a mistake needs it
+
+    spellings = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word[:100].lower(), spellings, n=1)
+    return spellings[near[0]] if near else None

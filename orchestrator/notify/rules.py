@@ -1,4 +1,4 @@
-"""What a notification says: which events it is about, and what an event becomes for whoever is told."""
+"""Notifications: which events match one, and an event as the message that is sent."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator.model import durations, sanitizer, words
+from orchestrator.model import sanitizer, words
 from orchestrator.model.event import Event
 from orchestrator.model.event_names import ALL, groups
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import FeatureEvent
 from orchestrator.model.task import TaskStatus
+from orchestrator.report.events import event_line
 
 
 def matches(names: Iterable[str], event: Event) -> bool:
-    """An event is one of those that a notification names: by its own name, by a group, or by `*`.
+    """Whether a notification names the event: by its own name, by a group, or by `*`.
 
     Example:
         >>> matches(["failures"], Event(id="1-0", time=1.0, event="work_failed", task="T1"))
@@ -33,13 +34,13 @@ def message(feature_id: str, title: str, event: Event, task_title: str = "") -> 
         feature_id: The feature; with the event's id it tells one event from every other.
         title: The feature's title.
         event: What happened.
-        task_title: The title of the event's task, where it has one.
+        task_title: The title of the event's task, if it has one.
 
     Example:
         >>> failed = Event(id="1-0", time=1.0, event="work_failed", task="T3", target="failed", cause="timeout")
         >>> told = message("login-1", "Login", failed, "Write tests")
         >>> told["text"], told["next"]
-        ('Login: T3 Write tests: work failed, failed (timeout)', 'orchestrator retry login-1 T3')
+        ('Login: T3 Write tests: failed (timeout)', 'orchestrator retry login-1 T3')
     """
     name = f"{event.task} {task_title}" if task_title not in ("", event.task) else event.task
     return {
@@ -63,40 +64,18 @@ def message(feature_id: str, title: str, event: Event, task_title: str = "") -> 
 
 
 def _said(name: str, event: Event) -> str:
-    line = _line(name, event)
-    return f"{line}: {event.note}" if event.note else line
-
-
-def _line(name: str, event: Event) -> str:
-    match event.event:
-        case "batch_opened":
-            return f"batch {event.batch} started ({words.count(event.total or 0, 'task')})"
-        case "batch_overdue":
-            return f"batch {event.batch} is overdue{_overrun(event)}"
-        case "at_capacity":
-            return f"{event.in_flight} tasks in progress (max), {event.waiting} queued"
-        case "specialist_awaited":
-            return f"{name}: no specialist matches its tags; somebody has to choose one"
-        case "specialist_assigned":
-            return f"{name}: assigned to {event.cause}"
-        case "progress":
-            return f"{name}: progress" + (f" {float(event.percent):g}%" if event.percent else "")
-    happened = event.event.replace("_", " ")
-    where = f", {event.target}" if event.target and event.target != event.source else ""
-    why = f" ({event.cause})" if event.cause else ""
-    return (f"{name}: " if name else "") + happened + where + why
-
-
-def _overrun(event: Event) -> str:
-    if not event.ran or not event.expected:
-        return ""
-    over = round(100 * (event.ran / event.expected - 1))
-    ran, expected = durations.write(event.ran / 1000), durations.write(event.expected / 1000)
-    return f": running {over}% over estimated time ({ran} vs {expected})"
+    """An event as the log tells it, with its note; one that the log passes over, by its name."""
+    line = event_line(event, name, size=event.total or 0)
+    if line is None:
+        happened = event.event.replace("_", " ")
+        is_move = event.target and event.target != event.source
+        line = (f"{name}: " if name else "") + happened + (f", {event.target}" if is_move else "")
+    note = words.one_line(event.note)
+    return f"{line}: {note}" if note and note not in line else line
 
 
 def next_command(feature_id: str, event: Event) -> str:
-    """What to type where an event waits for a person; "" where it does not.
+    """The command to type if an event waits for a person, else "".
 
     Example:
         >>> next_command("login-1", Event(id="1-0", time=1.0, event="specialist_awaited", task="T9"))

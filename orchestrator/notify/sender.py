@@ -20,7 +20,7 @@ from typing import Any
 
 import redis
 
-from orchestrator.config.sections import Notification
+from orchestrator.config.schema.notifications import Notification
 from orchestrator.model import errors, identifiers, words
 from orchestrator.model.event import Event
 from orchestrator.model.task import Retries
@@ -36,7 +36,7 @@ logger = logging.getLogger("orchestrator")
 BEGINNING = "0-0"
 SEEN = "@seen"
 KEPT_SECONDS = 30 * 86_400
-"""What a notification remembers is forgotten when no worker has looked at it for so long."""
+"""The memory of a notification is deleted when no worker has used it for this long."""
 
 TURN = 50
 """Events of one feature that are told before it is another one's turn."""
@@ -69,7 +69,7 @@ def open_notifiers(
 
 @dataclass(frozen=True)
 class Reading:
-    """The features of which a notification still tells: each one's last event told, and which of them go on."""
+    """The features that a notification follows: the last event sent of each, and which of them go on."""
 
     told: Mapping[str, str]
     active: frozenset[str]
@@ -128,13 +128,13 @@ class Cursors:
             try:
                 # redis-py answers with a mapping (RESP 3) or with pairs.
                 answer: Any = dict(self.store.client.xread(asked, count=1) or ())
-            except redis.ResponseError:  # something is wrong with one of them; whoever reads it learns what
+            except redis.ResponseError:  # something is wrong with one of them; reading it says what
                 answer = streams
             found.update(streams[key] for key in answer)
         return found
 
     def advance(self, feature_id: str, before: str, told: str) -> bool:
-        """Remember the last event told; False where another worker did meanwhile (see advance_cursor.lua)."""
+        """Remember the last event told; False if another worker did meanwhile (see advance_cursor.lua)."""
         call = Call("advance_cursor", {"before": before, "after": told}, {"notified": self.key})
         (code,) = scripts.run(self.store.client, Scope(self.store.keys, feature_id), call)
         return bool(code == "advanced")
@@ -226,14 +226,14 @@ class Notifier:
                         "Notifications to %s will be tried again: %s: %s",
                         self.target.name,
                         type(error).__name__,
-                        refusals.said(error),
+                        refusals.describe(error),
                     )
             if was_asked:
                 self.looked.set()
             self.asked.wait(self.pause)
 
     def tell(self) -> bool:
-        """One round: tell what is new of every feature. True where something was, so that another round may pay."""
+        """One round: tell what is new of every feature. True if something was, so that another round may pay."""
         if not self._leads():
             self.waits.clear()
             return False
@@ -249,7 +249,8 @@ class Notifier:
                 ValueError,
                 errors.UnreadableFeature,
             ) as error:  # one feature must not hold up the others
-                cause = words.one_line(str(error))
+                is_of_redis = isinstance(error, redis.ResponseError)
+                cause = refusals.describe(error) if is_of_redis else words.one_line(str(error))
                 logger.warning("[%s] cannot be told to %s: %s", feature, self.target.name, cause)
         self.cursors.leave(reading, reading.told.keys() - news - reading.active)
         return has_moved
@@ -262,7 +263,7 @@ class Notifier:
         return wait is None or wait.due <= time.monotonic()
 
     def _tell(self, feature_id: str, reading: Reading) -> bool:
-        """Tell the events of a feature up to the first one that cannot be told yet; False where that is the first."""
+        """Tell the events of a feature up to the first one that cannot be told yet; False if that is the first."""
         told = read = reading.told[feature_id]
         turn = TURN
         for event, body in self._messages(feature_id, read):
@@ -308,7 +309,7 @@ class Notifier:
             return ""
 
     def _settle(self, feature_id: str, event: Event, body: Mapping[str, Any]) -> bool:
-        """Tell one event, or give it up; False where it is to be tried again later."""
+        """Tell one event, or give it up; False if it is to be tried again later."""
         with forks.let_through():
             cause = self.target.send(body)
         wait = self.waits.pop(feature_id, None)

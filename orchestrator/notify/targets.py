@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from orchestrator.config.sections import Notification
+from orchestrator.config.schema.notifications import Notification
 from orchestrator.model import words
 from orchestrator.model.event_names import FAILURES, NEEDS_PERSON
 from orchestrator.notify import rules
@@ -33,7 +33,7 @@ GRACE = 1.0
 
 
 class Target(Protocol):
-    """Somebody who can be told of an event."""
+    """A place that events are sent to."""
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ class Target(Protocol):
 
     @property
     def address(self) -> str:
-        """What tells it from others. It may be secret."""
+        """The identity of the target. It may be secret."""
 
     def send(self, message: Mapping[str, Any]) -> str | None:
         """Tell it, in a bounded time. None: it knows now; else why it does not."""
@@ -122,7 +122,7 @@ class Command:
                     stdin=given,
                     stdout=nowhere,
                     stderr=said,
-                    env=environment.passed_on(os.environ, self.pass_env),
+                    env=environment.filter_environment(os.environ, self.pass_env),
                 )
             except (OSError, ValueError) as error:
                 return f"it cannot be started: {getattr(error, 'strerror', None) or type(error).__name__}"
@@ -243,7 +243,7 @@ class _Post:
         self.is_late.set()
         if self.connection.sock is not None:
             with contextlib.suppress(OSError):  # it has ended by itself
-                # Not the method of an SSLSocket, which takes the TLS away from under whoever reads.
+                # Not the method of an SSLSocket, which ends the TLS while another thread reads.
                 socket.socket.shutdown(self.connection.sock, socket.SHUT_RDWR)
 
 

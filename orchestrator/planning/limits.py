@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator.model import errors
 from orchestrator.model.fields import Model
+from orchestrator.model.rate import _UNITS, MOST, Rate, check_rate, parse_rate
 from orchestrator.model.task import Task
 from orchestrator.model.words import some
 
 if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
-from orchestrator.model.rate import _UNITS, MOST, Rate, check_rate, parse_rate
+
 
 TOTAL = "total"
 
@@ -208,7 +209,7 @@ def units(limit: str, task: Task) -> int:
 
 
 def needed(task: Task, limit: str) -> str:
-    """How much of a limit a task needs, where that is worth saying.
+    """How much of a limit a task needs, if that is worth saying.
 
     Example:
         >>> needed(Task(id="T1", resources={"gpu": 2}), "resource:gpu")
@@ -219,5 +220,5 @@ def needed(task: Task, limit: str) -> str:
 
 
 def is_too_little(limit: Limit, task: Task) -> bool:
-    """There is less of it than the task needs, even where nobody holds any."""
+    """There is less of it than the task needs, even if nobody holds any."""
     return not limit.is_rate and int(limit.amount) < units(limit.name, task)

@@ -1,4 +1,4 @@
-"""Feature → Plan: which tasks run side by side, in which order, and how long it should take."""
+"""Turns a feature into a plan: which tasks run side by side, in which order, and how long it should take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.model import errors, words
 from orchestrator.model.feature import Feature, Strategy
 from orchestrator.model.plan import Batch, Bottleneck, Plan, Schedule, SubBatch
 from orchestrator.model.task import Priority
-from orchestrator.planning import cycles, graph, simulation
+from orchestrator.planning import cycle_report, graph, simulation
 
 CAP = 5
 BOTTLENECKS = 3
@@ -26,15 +26,15 @@ def schedule(
     strategy: Strategy | None = None,
     learned: Mapping[str, float] | None = None,
 ) -> Schedule:
-    """What will run when.
+    """The schedule of a feature: which tasks run when.
 
-    The launch order is: high priority first, then the longest remaining path, then the order in the feature. Within a
-    batch the tasks are in launch order; in dataflow it holds over the whole feature, and the batches are for reports.
-    A batch wider than the cap has sub-batches in every strategy but dataflow, where nothing waits for a batch.
+    The launch order is: high priority first, then the longest remaining path, then the order in the feature. In
+    dataflow it holds over the whole feature, and the batches serve only reports. A batch wider than the cap has
+    sub-batches, except in dataflow, where no task waits for a batch.
 
     Parameters:
-        cap: How many tasks may run at once; the feature's own max_parallel_tasks goes before it.
-        strategy: Goes before the feature's own.
+        cap: How many tasks may run at once; the feature's own max_parallel_tasks overrides it.
+        strategy: Overrides the feature's own.
         learned: The seconds that tasks without an estimate took before.
 
     Raises:
@@ -56,7 +56,7 @@ def plan(
     strategy: Strategy | None = None,
     learned: Mapping[str, float] | None = None,
 ) -> Plan:
-    """What will run when (see `schedule`), and what can be said about it beforehand: times, bottlenecks.
+    """The schedule (see `schedule`), with the times and bottlenecks that are known beforehand.
 
     Example:
         >>> login = Feature.model_validate({"title": "Login", "tasks": [{"id": "T1", "estimate": "1m"}]})
@@ -101,29 +101,29 @@ def _schedule(work: Work, strategy: Strategy | None) -> Schedule:
 
 @dataclass(frozen=True)
 class Work:
-    """A feature and the cap, and what follows from them, each worked out once."""
+    """A feature and a cap, with the values that follow from them, each computed once."""
 
     feature: Feature
     cap: int
     learned: Mapping[str, float] = field(default_factory=dict)
-    """The seconds that tasks took before; an estimate goes before them."""
+    """The seconds that tasks took before; an estimate overrides them."""
 
     @cached_property
     def depends_on(self) -> graph.Graph:
-        """Each task with what it depends on."""
+        """Each task with its dependencies."""
         return {task.id: task.depends_on for task in self.feature.tasks}
 
     @cached_property
     def ordered(self) -> list[str]:
-        """A topological order; raises CircularDependency where there is none."""
+        """A topological order; raises CircularDependency if there is none."""
         ordered = graph.order(self.depends_on, followers=self.followers)
         if len(ordered) < len(self.depends_on):
-            raise cycles.circular(self.feature, self.depends_on)
+            raise cycle_report.circular(self.feature, self.depends_on)
         return ordered
 
     @cached_property
     def followers(self) -> graph.Graph:
-        """Each task with what depends on it."""
+        """Each task with its dependents."""
         return graph.dependents(self.depends_on)
 
     @cached_property
@@ -146,7 +146,7 @@ class Work:
 
     @cached_property
     def from_before(self) -> dict[str, float]:
-        """The seconds that the tasks without an estimate took before, where that is known."""
+        """The seconds that the tasks without an estimate took before, if that is known."""
         return {
             task.id: self.learned[task.id]
             for task in self.feature.tasks
@@ -160,9 +160,9 @@ class Work:
 
     @cached_property
     def preference(self) -> dict[str, tuple[int, float]]:
-        """What is least goes first: priority, then the longest remaining path; ties stay in the feature's order."""
+        """The least goes first: by priority, then the longest remaining path; ties keep the feature's order."""
         ranks = {priority: priority.rank for priority in Priority}
-        medium = Priority.MEDIUM.rank  # of a newer version's priorities nothing is known
+        medium = Priority.MEDIUM.rank  # also for a priority of a newer version
         return {
             task.id: (ranks.get(task.priority, medium), -self.left[task.id]) for task in self.feature.tasks
         }
@@ -174,17 +174,17 @@ class Work:
 
     @cached_property
     def ends(self) -> dict[str, float]:
-        """When each task ends where there is no barrier, in seconds from the start; earliest first."""
+        """When each task ends if there is no barrier, in seconds from the start; earliest first."""
         return simulation.ends(self.depends_on, self.followers, self.preferred, self.weights, self.cap)
 
     @property
     def without_barrier(self) -> float:
-        """Expected seconds of the whole where a task starts once all it depends on has ended and a slot is free."""
+        """Expected seconds of the feature if each task starts once its dependencies have ended and a slot is free."""
         return max(self.ends.values())
 
     @cached_property
     def guessed(self) -> frozenset[str]:
-        """The tasks of which nobody knows how long they take: without an estimate, and never completed before."""
+        """The tasks whose duration is unknown: without an estimate, and never completed before."""
         return frozenset(
             task.id
             for task in self.feature.tasks
@@ -192,12 +192,12 @@ class Work:
         )
 
     def due(self, expected: float, tasks: Iterable[str] | None = None) -> float | None:
-        """The expected seconds, where it is known how long each of the tasks (None: of all) takes; else None."""
+        """The expected seconds, if it is known how long each of the tasks (None: of all) takes; else None."""
         is_guess = self.guessed if tasks is None else not self.guessed.isdisjoint(tasks)
         return None if is_guess else expected
 
     def expected(self, tasks: Sequence[str]) -> float:
-        """Expected seconds of tasks that are launched in this order and wait for nothing but a slot."""
+        """Expected seconds of tasks that are launched in this order and wait only for a slot."""
         return simulation.makespan([self.weights[task] for task in tasks], self.cap)
 
 
@@ -236,7 +236,7 @@ def _choose(work: Work) -> Strategy:
 
 
 def _batches(work: Work, strategy: Strategy) -> Iterator[Batch]:
-    work.ordered  # a cycle is worth knowing whatever the strategy  # noqa: B018
+    work.ordered  # raises on a cycle, with every strategy  # noqa: B018
     closed = 0.0
     for number, tasks in enumerate(SHAPES[strategy](work), start=1):
         before, parts, adds = closed, _sub_batches(number, tasks, work.cap), None

@@ -40,7 +40,7 @@ def content(
     stops: Sequence[int] = (),
     assign: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """What an enqueue asks for: a short digest of each part of it that is not as by default.
+    """The content of an enqueue: a short digest of each part that is not the default.
 
     Example:
         >>> sorted(content(Feature(title="Login", tasks=[Task(id="T1")]), stops=[2]))

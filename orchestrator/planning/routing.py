@@ -21,7 +21,7 @@ MOST_NAMED = 8
 """An error names so many tasks, and counts the others."""
 
 DOMAINS = ("database", "frontend", "backend")
-"""The tags that are named first to whoever has none that routes: what a task is about, not how hard it is."""
+"""Tags that are suggested first if none routes: they say what a task is about, not how hard it is."""
 
 
 def recommend(task: Task, settings: Settings) -> Route:

@@ -13,7 +13,7 @@ KEPT = 20
 """So many of the last durations are kept of each task: enough for a median, and it follows what changes."""
 
 DAYS = 90
-"""Nothing is kept of a feature's title of which no task has been completed for so long."""
+"""Durations of a title are kept until no task of it has completed for this long."""
 
 
 class Sketch(NamedTuple):

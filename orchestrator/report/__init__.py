@@ -1,1 +1,1 @@
-"""What people read about a plan, and about a feature that runs: values → plain text."""
+"""Reports for people and programs: plans, features and events as text, pictures and answers."""

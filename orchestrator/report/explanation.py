@@ -1,4 +1,4 @@
-"""Why a task stands where it stands."""
+"""Why a task is in its status."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHOWN_HOLDERS = 3
 
 
 class Explanation(Model):
-    """Why a task stands where it stands: the answer, what it rests on, and what to type."""
+    """Why a task is in its status: the answer, what it rests on, and what to type."""
 
     feature: str
     task: str
@@ -70,9 +70,9 @@ def explain(
         now: On the clock of the moments.
         outcome: How its last attempt ended.
         route: Where its work is sent, and why.
-        listeners: Each queue with the workers that take from it; None where they were not asked.
-        limit: What it waits for, as it stands; None where it waits for none.
-        before: How long it took in earlier features of the same title; None where that is not known.
+        listeners: Each queue with the workers that take from it; None if they were not asked.
+        limit: What it waits for, as it stands; None if it waits for none.
+        before: How long it took in earlier features of the same title; None if that is not known.
 
     Example:
         print(explain(task, state, progress, others=states, now=time.time()).answer)

@@ -73,7 +73,7 @@ def _head(progress: Progress, now: float) -> str:
 
 
 def _notable(states: Sequence[TaskState]) -> list[TaskState]:
-    """What stopped and what is under way, of so many tasks that not each can have a line."""
+    """The stopped and running tasks of a batch too large for a line each."""
     ordered = sorted(states, key=lambda state: CALM.index(word(state)) + 1 if word(state) in CALM else 0)
     kept = {state.id for state in ordered[:SHOWN] if word(state) not in CALM}
     return [state for state in states if state.id in kept]

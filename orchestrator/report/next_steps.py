@@ -1,11 +1,12 @@
-"""What stopped or needs a person, and what to type."""
+"""The next steps: which tasks stopped or need a person, and which commands help."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from orchestrator.contract import needs
-from orchestrator.contract.shapes import GateWarning, Need, Standstill
+from orchestrator.contract.answer import Need
+from orchestrator.contract.feature_answers import GateWarning, Standstill
 from orchestrator.model.feature import Strategy
 from orchestrator.model.progress import Progress, TaskState
 from orchestrator.model.words import SHOWN, count, named, one_line, some
@@ -21,7 +22,7 @@ TOLD_IN_FULL = ("failed", "blocked", "gates")
 
 
 def standstill(progress: Progress, states: Sequence[TaskState]) -> Standstill | None:
-    """What stands still behind the open batch because tasks of it have stopped; None where nothing does.
+    """The tasks that stand still because a task of the open batch has stopped; None if there are none.
 
     Parameters:
         states: Of all tasks of the feature.
@@ -61,7 +62,7 @@ def standstill_line(found: Standstill) -> str:
 
 
 def stopped_lines(need: Need) -> list[str]:
-    """What stopped as a person reads it: cause, reason, the end of its output, what waits, what to type."""
+    """A stopped task as a person reads it: cause, reason, end of the output, waiting tasks, commands."""
     is_gates = need.need == "gates"
     name = named(need.task, gates_state(need.task).title if is_gates else need.title)
     cause = f" ({need.cause})" if need.cause else ""
@@ -84,7 +85,7 @@ def stopped_lines(need: Need) -> list[str]:
 
 
 def commands(feature: str, state: TaskState) -> tuple[str, ...]:
-    """What to type for a task that is stopped.
+    """The commands that help a stopped task.
 
     Example:
         ('orchestrator retry login-1 T3', 'orchestrator logs login-1 T3')
@@ -93,7 +94,7 @@ def commands(feature: str, state: TaskState) -> tuple[str, ...]:
 
 
 SUGGESTIONS: Mapping[str, str] = {
-    "external-dependency": "Contact whoever runs what it waits for; unblock it when that is there.",
+    "external-dependency": "Contact the owner of the system that it waits for; unblock the task when that is ready.",
     "technical": "Launch the Senior Engineer to investigate, or set error_handling.escalate_technical_to.",
     "missing-information": "Ask the stakeholders, and hand on what they say with --note.",
     "code-error": "Read the last lines of output, mend the code, and retry.",
@@ -106,11 +107,11 @@ SUGGESTIONS: Mapping[str, str] = {
     "out-of-memory": "Give the worker more memory, or let the task use less, and retry.",
     "gate": "Mend what the gate found, and retry.",
 }
-"""What to do about a stopped task, by the kind of its obstacle or the cause of its failure."""
+"""Advice for a stopped task, by the kind of its obstacle or the cause of its failure."""
 
 
 def warning_line(warning: GateWarning) -> str:
-    """What a gate of the feature found that let it through all the same.
+    """The finding of a gate that did not pass and is not required.
 
     Example:
         >>> warning_line(GateWarning(gate="slow", stage="testing", reason="exit code 1"))
@@ -121,7 +122,7 @@ def warning_line(warning: GateWarning) -> str:
 
 
 def need_line(need: Need) -> str:
-    """What waits for a person, and the command that answers it.
+    """A need on one line, with the command that answers it.
 
     Example:
         >>> waits = TaskState(id="T3", title="", specialist="", batch=1, status="in-review")
@@ -132,7 +133,7 @@ def need_line(need: Need) -> str:
 
 
 def need_text(need: Need) -> str:
-    """What waits for a person, in a few words."""
+    """A need in a few words."""
     match need.need:
         case "gates":
             return f"the feature's gates ({need.task.removeprefix('@')}) did not pass"

@@ -1,4 +1,4 @@
-"""What of a graph is drawn: all of a small one, and of a large one no more than can be looked at.
+"""The picture of a graph before it is drawn: all of a small graph, the folded summary of a large one.
 
 A picture has columns of boxes. A box is a task, or stands for many that are folded into it; the notes say
 what is folded. `drawing` writes pictures down.
@@ -19,7 +19,7 @@ from orchestrator.model.flows import STOPPED
 from orchestrator.model.plan import Plan
 from orchestrator.model.task import TaskStatus
 from orchestrator.model.words import count, named
-from orchestrator.planning import graph
+from orchestrator.planning import cycle_search, graph
 
 States: TypeAlias = Mapping[str, TaskStatus]
 Arrow: TypeAlias = tuple[str, str]
@@ -195,8 +195,8 @@ def cyclic(feature: Feature, centre: str | None = None, depth: int = 1) -> Pictu
         KeyError: There is no such task.
     """
     needs = {task.id: task.depends_on for task in feature.tasks}
-    cycles = graph.cycles(needs)
-    removed = {edge for edge, _ in graph.cuts(needs, cycles)}
+    cycles = cycle_search.cycles(needs)
+    removed = {edge for edge, _ in cycle_search.cuts(needs, cycles)}
     left = {task: [end for end in ends if (task, end) not in removed] for task, ends in needs.items()}
     levels = graph.levels(left, graph.order(left))
     batches: dict[int, list[str]] = defaultdict(list)
@@ -208,11 +208,11 @@ def cyclic(feature: Feature, centre: str | None = None, depth: int = 1) -> Pictu
         shown, note = _near(feature, centre, depth)
         notes.append(note)
     elif len(needs) > MOST_BOXES:
-        shown = {task for knot in graph.knots(needs) for task in knot}
+        shown = {task for knot in cycle_search.knots(needs) for task in knot}
         notes.append(f"Only the {count(len(shown), 'task')} on them are drawn, of {len(needs):,}")
     found = _some(feature, [batches[number] for number in sorted(batches)], None, shown)
     columns = [("", boxes) for _, boxes in found.columns]
-    marked = {(end, start) for cycle in cycles for start, end in graph.edges_of(cycle)}
+    marked = {(end, start) for cycle in cycles for start, end in cycle_search.edges_of(cycle)}
     return replace(found, columns=columns, marked=marked, notes=tuple(notes), centre=centre or "")
 
 
@@ -221,7 +221,7 @@ def folded(picture: Picture, most: int = MOST_BOXES, keep: Collection[str] = ())
 
     Parameters:
         most: Boxes.
-        keep: What is drawn in any case, such as the tasks of the critical path.
+        keep: Tasks that are drawn in any case, such as those of the critical path.
     """
     long = sum(any(box.id in keep for box in boxes) for _, boxes in picture.columns)
     columns = min(most, max(MOST_COLUMNS, min(long, LONGEST_PATH)))

@@ -1,4 +1,4 @@
-"""What people read about a plan."""
+"""A plan as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN_PARTS = 3
 def plan_lines(plan: Plan) -> list[str]:
     """A plan as a person reads it: batches, critical path, times, bottlenecks, what runs in parallel.
 
-    Times stand only where it is known how long each task takes: from its estimate, or from earlier runs.
+    Times stand only if it is known how long each task takes: from its estimate, or from earlier runs.
 
     Example:
         >>> from orchestrator import Feature, Task
@@ -137,7 +137,7 @@ def sources(plan: Plan) -> str:
 
 
 def _barrier(plan: Plan) -> Iterator[str]:
-    """What a batch that waits for the one before it costs, where there is more than one."""
+    """The cost of the barrier between batches, if there is more than one."""
     has_barrier = any(task.depends_on for task in plan.feature.tasks) and plan.barrier_percent
     if plan.is_guess or not has_barrier:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from orchestrator.contract.shapes import RouteGroup, Routes
+from orchestrator.contract.plan_answers import RouteGroup, RoutesAnswer
 from orchestrator.model.plan import Route
 from orchestrator.model.task import Task
 from orchestrator.model.words import count, some
@@ -15,7 +15,7 @@ TAGS_SHOWN = 4
 """Of the tags that would route."""
 
 
-def route_lines(routes: Routes) -> list[str]:
+def route_lines(routes: RoutesAnswer) -> list[str]:
     """A line for each specialist and reason, with the tasks.
 
     Example:

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from orchestrator.model import durations
+from orchestrator.model.commands import BatchProgress
 from orchestrator.model.feature import Strategy
 from orchestrator.model.flows import STOPPED
-from orchestrator.model.lifecycle import BatchTally
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.progress import Progress, TaskState, running_longest
 from orchestrator.model.task import TaskStatus
@@ -35,7 +35,7 @@ def progress_line(progress: Progress) -> str:
 
 
 def waiting(progress: Progress) -> list[str]:
-    """What is under way, what waits for what, and what stopped: so many tasks each.
+    """The numbers of tasks that are under way, that wait (and for what), and that stopped.
 
     Example:
         ['2 in flight', '1 in review', 'paused', '1 failed']
@@ -64,7 +64,7 @@ def counted(counts: Mapping[str, int]) -> list[str]:
 
 
 def process_line(progress: Progress, processes: int) -> str:
-    """That launched tasks wait because the workers run fewer at once than the cap allows; "" where that is not so.
+    """That launched tasks wait because the workers run fewer at once than the cap allows; "" if that is not so.
 
     Parameters:
         processes: How many tasks the workers of their queues run at once.
@@ -92,7 +92,7 @@ def batch_line(progress: Progress, number: int, total: int) -> str:
     resolved = progress.batch_resolved if number == progress.batch else total
     counts = progress.batch_counts if number == progress.batch else {}
     blocked, failed = counts.get(TaskStatus.BLOCKED, 0), counts.get(TaskStatus.FAILED, 0)
-    return BatchTally(number, total, resolved, blocked, failed).line()
+    return BatchProgress(number, total, resolved, blocked, failed).line()
 
 
 _WORDS = {TaskStatus.IN_PROGRESS: "running", TaskStatus.PENDING: "waiting"}
@@ -123,7 +123,7 @@ def is_stopped(state: TaskState) -> bool:
 
 
 def spent(state: TaskState, now: float) -> float | None:
-    """Seconds that the attempt has taken, so far or in all; None where none has started, or the task is skipped."""
+    """Seconds that the attempt has taken, so far or in all; None if none has started, or the task is skipped."""
     is_skipped = state.status is TaskStatus.CANCELLED and state.resolved
     if state.started is None or state.status is TaskStatus.PENDING or is_skipped:
         return None
@@ -149,7 +149,7 @@ def reason(outcome: Outcome | None) -> str:
 
 
 def why(state: TaskState, progress: Progress, now: float, said: str = "") -> str:
-    """What a task waits for, or says, or how it ended (`said`), in a few words; "" where its status says it all."""
+    """What a task waits for, or says, or how it ended (`said`), in a few words; "" if its status says it all."""
     if state.phase == "ending" and state.status is not TaskStatus.PENDING:
         return f"attempt {state.attempt} is ending"
     if state.status is TaskStatus.PENDING or state.phase:
@@ -184,7 +184,7 @@ def _waits_for(state: TaskState, progress: Progress, now: float) -> str:
 
 
 def note(state: TaskState) -> str:
-    """What a running task says about its progress.
+    """The progress that a running task reports.
 
     Example:
         '40%, compiling'
@@ -234,7 +234,7 @@ def overdue_lines(
     Parameters:
         states: Of the open batch.
         now: On the clock of the moments.
-        output_ages: Seconds since a task last wrote something, where that is known.
+        output_ages: Seconds since a task last wrote something, if that is known.
     """
     if not progress.is_overdue or progress.batch_due is None:
         return []

@@ -169,7 +169,10 @@ def test_a_worker_refuses_a_redis_that_may_throw_its_work_away(make_project: Mak
         worker = project.start_worker("w1", *ALONE)
         assert worker.wait(60) == 1
         log = (project.folder / "w1.log").read_text("utf-8")
-        assert "The worker does not start, for its work could be lost: maxmemory-policy is allkeys-lru" in log
+        assert (
+            "The worker does not start, because its work could be lost: maxmemory-policy is allkeys-lru"
+            in log
+        )
         assert "Traceback" not in log
 
         # What is no reason to refuse is said in the log

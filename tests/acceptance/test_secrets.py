@@ -127,7 +127,7 @@ def test_no_secret_is_seen_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             handle = project.enqueue(feature)
             handle.wait(PATIENCE)
             log = project.folder / "one.log"
-            wait_until(lambda: "was not told of" in log.read_text("utf-8"))
+            wait_until(lambda: "did not reach" in log.read_text("utf-8"))
 
             # Then none is seen among the processes, in Redis, or on a page of Flower's
             shown["processes"] = b"\n".join(arguments()).decode(errors="replace")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config.sections import Signing
+from orchestrator.config.schema.servers import Signing
 from orchestrator.config.settings import Settings
 from orchestrator.engine import signing
 from orchestrator.model import errors

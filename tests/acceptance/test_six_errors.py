@@ -20,7 +20,7 @@ def test_a_blocked_task_is_reported_and_resumes_exactly_there(tmp_path: Path) ->
     for part in (
         "Batch 2: 0/1 (blocked)",
         "T2 Call the provider: blocked (external-dependency): the payment provider gave no API key",
-        "Suggestion: Contact whoever runs what it waits for",
+        "Suggestion: Contact the owner of the system that it waits for",
         "Waiting behind it: T3",
         'Next: orchestrator unblock shop T2 --note "…"',
     ):

@@ -13,7 +13,7 @@ import pytest
 from flower.utils.broker import Broker
 from pydantic import SecretStr
 
-from orchestrator.config.sections import BrokerSettings, RedisSettings
+from orchestrator.config.schema.servers import BrokerSettings, RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.engine import transport
 from orchestrator.engine.app import create

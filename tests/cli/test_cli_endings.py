@@ -140,9 +140,7 @@ def test_an_error_that_nobody_expected_is_a_line_and_an_object_with_json(
     told = CliRunner().invoke(app, ["plan", "zero.yaml"])
     answer = CliRunner().invoke(app, ["plan", "zero.yaml", "--json"])
 
-    assert told.stderr.startswith(
-        "Something went wrong that nobody expected: RuntimeError: a hole in the floor."
-    )
+    assert told.stderr.startswith("An unexpected error: RuntimeError: a hole in the floor.")
     assert (told.exit_code, told.stdout, answer.exit_code) == (1, "", 1)
     assert json.loads(answer.stdout)["code"] == "unexpected"
     assert json.loads(answer.stdout)["cause"] == "RuntimeError: a hole in the floor"

@@ -21,7 +21,7 @@ import yaml
 from orchestrator.cli import live
 from orchestrator.config import configuration
 from orchestrator.config.folder import FILE, FOLDER
-from orchestrator.config.sections import SHIPPED_SPECIALISTS
+from orchestrator.config.schema.specialists import SHIPPED_SPECIALISTS
 from orchestrator.local import processes
 from orchestrator.state import embedded
 from tests.redis_server import serve

@@ -20,7 +20,9 @@ import orchestrator
 from orchestrator.client.checks import NAMED
 from orchestrator.client.client import Client, make_id
 from orchestrator.client.handle import Handle
-from orchestrator.config.sections import Limits, RedisSettings, Trust
+from orchestrator.config.schema.limits import Limits
+from orchestrator.config.schema.operation import Trust
+from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.feature_file import reader
 from orchestrator.model import errors, lifecycle, words
@@ -377,7 +379,7 @@ def test_a_wait_ends_at_its_timeout_and_the_feature_goes_on(client: Client) -> N
     with pytest.raises(errors.WaitTimeout) as ended:
         handle.wait(timeout=0.05)
     assert str(ended.value) == (
-        "auth was not finished after 0.05 s: it is planning, 0 of 2 tasks complete. It goes on running."
+        "auth was not finished after 0.05 s: it is planning, 0 of 2 tasks complete. It continues to run."
     )
     assert not handle.progress().is_settled
 

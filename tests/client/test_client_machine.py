@@ -14,7 +14,9 @@ from chaos import checker
 from chaos.history import Story
 from orchestrator.client.client import Client
 from orchestrator.client.handle import Handle
-from orchestrator.config.sections import RedisSettings, SpecialistSettings, Trust
+from orchestrator.config.schema.operation import Trust
+from orchestrator.config.schema.servers import RedisSettings
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
 from orchestrator.contract import needs
 from orchestrator.model import errors, lifecycle

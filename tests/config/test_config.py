@@ -13,7 +13,8 @@ from pydantic import ValidationError
 import orchestrator
 from orchestrator.config import configuration
 from orchestrator.config.folder import ENV_PREFIX, FILE, FOLDER
-from orchestrator.config.sections import SHIPPED_SPECIALISTS, Section, SpecialistSettings
+from orchestrator.config.schema.section import Section
+from orchestrator.config.schema.specialists import SHIPPED_SPECIALISTS, SpecialistSettings
 from orchestrator.config.settings import Settings
 from orchestrator.config.template import template
 from orchestrator.model import errors

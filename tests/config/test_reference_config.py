@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator.config import agent_mapping, configuration
 from orchestrator.config.folder import ENV_PREFIX, FILE, FOLDER
-from orchestrator.config.sections import ErrorHandling, SpecialistRouting
+from orchestrator.config.schema.operation import ErrorHandling
+from orchestrator.config.schema.specialists import SpecialistRouting
 from orchestrator.config.settings import Settings
 from orchestrator.model import errors
 from orchestrator.model.task import Task

@@ -6,7 +6,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from orchestrator.config import urls
-from orchestrator.config.sections import BrokerSettings, Notification, RedisSettings
+from orchestrator.config.schema.notifications import Notification
+from orchestrator.config.schema.servers import BrokerSettings, RedisSettings
 from orchestrator.engine import broker
 
 SECRET = "se/c?r#e@t:5Ty"

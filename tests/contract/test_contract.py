@@ -16,14 +16,14 @@ from orchestrator import Feature, cli, plan
 from orchestrator.cli import story
 from orchestrator.config.folder import FILE, FOLDER
 from orchestrator.config.settings import Settings
-from orchestrator.contract import catalogue, schemas, shapes
+from orchestrator.contract import answers, error_codes, feature_answers, schemas
 from orchestrator.contract.compact import select
 from orchestrator.model import errors
 from orchestrator.model.event import Event
 from orchestrator.model.outcome import Blocked, Completed, Failed, FailureCause, Outcome
 from orchestrator.model.task import Task
 from orchestrator.planning import planner, routing
-from orchestrator.report import json_views
+from orchestrator.report import json_plans, json_tasks
 from orchestrator.state.store import Store
 from tests.state.factories import Run, launched
 from tests.tokens import tokens
@@ -194,11 +194,11 @@ def test_answers_are_as_their_schemas_say(store: Store, ask: Callable[..., Any])
     }  # fmt: skip
     for command, arguments in typed.items():
         answer = ask(command, *arguments, "--fields", "all")
-        assert shapes.ANSWERS[command].model_validate(answer), command
+        assert answers.ANSWERS[command].model_validate(answer), command
         known = schemas.schema(command)
         assert set(known.get("required", [])) <= set(answer) <= set(known["properties"]), command
-    assert shapes.Features.model_validate(ask("status", "--fields", "all"))
-    assert shapes.Decision.model_validate(ask("retry", run.id, "T0"))
+    assert feature_answers.FeaturesAnswer.model_validate(ask("status", "--fields", "all"))
+    assert feature_answers.DecisionAnswer.model_validate(ask("retry", run.id, "T0"))
 
 
 def test_the_page_of_schemas_and_codes_is_as_the_code_has_them() -> None:
@@ -212,7 +212,7 @@ def test_a_plan_has_no_seconds_that_nobody_knows_and_says_where_those_it_has_are
     feature = Feature(title="Login", tasks=tasks)
     routes = routing.route(feature, Settings())
 
-    found = select(json_views.plan(planner.plan(feature, learned={"T2": 90.0}), routes))
+    found = select(json_plans.plan(planner.plan(feature, learned={"T2": 90.0}), routes))
 
     assert found["sources"] == {"written": 1, "learned": 1, "unknown": 1}
     assert [batch.get("seconds") for batch in found["batches"]] == [90, None]
@@ -224,7 +224,7 @@ def test_the_plan_of_a_large_feature_is_small_and_counts_what_it_leaves_out() ->
     feature = Feature(title="Large", tasks=[Task(id=f"T{number}") for number in range(20_000)])
     routes = routing.route(feature, Settings())
 
-    found = select(json_views.plan(planner.plan(feature), routes))
+    found = select(json_plans.plan(planner.plan(feature), routes))
 
     assert len(json.dumps(found)) < 4_000
     assert found["batches"][0]["total"] == found["routes"][0]["total"] == 20_000
@@ -257,10 +257,10 @@ def test_a_list_is_cut_and_goes_on_where_it_ended(store: Store, ask: Callable[..
 
 
 def test_each_command_that_answers_takes_the_same_options() -> None:
-    from orchestrator.cli.app import PANELS
+    from orchestrator.cli.commands import PANELS
 
-    commands = {command.__name__.replace("_", "-"): command for panel in PANELS.values() for command in panel}
-    for name in commands.keys() & {*shapes.ANSWERS, *shapes.DECISIONS}:
+    commands = {entry.name: entry.load() for entries in PANELS.values() for entry in entries}
+    for name in commands.keys() & {*answers.ANSWERS, *answers.DECISIONS}:
         assert {"as_json", "fields"} <= set(inspect.signature(commands[name]).parameters), name
     for name in ("status", "plan", "route", "task", "specialists", "doctor", "config", "events"):
         assert {"limit", "after"} <= set(inspect.signature(commands[name]).parameters), name
@@ -341,7 +341,7 @@ def test_an_event_says_who_gets_the_task_from_then_on() -> None:
     handed_on = Event(id="1-0", time=1.0, event="task_escalated", task="T1", specialist="senior-engineer")
     assigned = Event(id="2-0", time=1.0, event="specialist_assigned", task="T1", cause="reviewer")
     begun = Event(id="3-0", time=1.0, event="work_started", task="T1", specialist="reviewer")
-    told = [select(json_views.event_line(event)) for event in (handed_on, assigned, begun)]
+    told = [select(json_tasks.event_line(event)) for event in (handed_on, assigned, begun)]
     assert [one.get("specialist") for one in told] == [
         {"name": "senior-engineer"},
         {"name": "reviewer"},
@@ -379,7 +379,7 @@ def test_a_command_that_is_typed_wrongly_is_an_object_too(
     code, out = type_(*typed, "--json")
     assert code == 2
     answer = json.loads(out)
-    assert answer["code"] == catalogue.USAGE
+    assert answer["code"] == error_codes.USAGE
     assert answer["message"]
     assert answer["actions"][0]["command"].endswith("--help")
 
@@ -389,7 +389,7 @@ def test_an_error_says_what_it_is_about_and_what_to_do(type_: Type) -> None:
     assert code == 2
     assert json.loads(out) == {
         "code": "no-such-feature",
-        "message": "No feature has the id unknown. `orchestrator status` lists those there are.",
+        "message": "No feature has the id unknown. `orchestrator status` lists all features.",
         "subject": {"feature": "unknown"},
         "actions": [{"action": "status", "command": "orchestrator status"}],
         "facts": {"feature": "unknown"},
@@ -410,11 +410,12 @@ def test_a_cursor_that_is_none_is_a_mistake_of_whoever_asks(store: Store, type_:
 
 
 def test_the_schema_of_a_decision_goes_by_the_name_of_its_command_too() -> None:
-    from orchestrator.cli.app import PANELS
+    from orchestrator.cli.commands import PANELS
 
-    modules = ("orchestrator.cli.decisions", "orchestrator.cli.growing")
-    commands = {command for panel in PANELS.values() for command in panel if command.__module__ in modules}
-    assert {command.__name__.replace("_", "-") for command in commands} == set(shapes.DECISIONS)
+    entries = [entry for panel in PANELS.values() for entry in panel]
+    assert {entry.name for entry in entries if entry.module in ("decisions", "growing")} == set(
+        answers.DECISIONS
+    )
     assert schemas.schema("retry") == schemas.schema("decision")
 
 
@@ -427,14 +428,14 @@ def test_what_a_task_cannot_do_now_is_refused_with_what_it_can(store: Store, ask
 
 
 def test_each_error_has_a_code_of_its_own_and_names_commands_that_there_are() -> None:
-    from orchestrator.cli.app import PANELS
+    from orchestrator.cli.commands import PANELS
 
-    commands = {function.__name__.replace("_", "-") for panel in PANELS.values() for function in panel}
-    found = catalogue.codes().codes
+    commands = {entry.name for entries in PANELS.values() for entry in entries}
+    found = error_codes.codes().codes
     assert len({code.code for code in found}) == len(found) > 50
     for code in found:
         for command in re.findall(r"`orchestrator ([a-z-]+)", code.message):
-            assert command in commands | {"limits"}, code.code
+            assert command in commands, code.code
 
 
 # Wait
@@ -570,4 +571,4 @@ def test_specialists_are_listed_with_what_routes_to_them(ask: Callable[..., Any]
 
 def test_a_selection_of_nothing_known_is_refused_by_name() -> None:
     with pytest.raises(errors.NoSuchField, match=r"tasks\.colour"):
-        select(shapes.FeatureAnswer(feature="a", title="A", status="x", total=1), "tasks.colour")
+        select(feature_answers.FeatureAnswer(feature="a", title="A", status="x", total=1), "tasks.colour")

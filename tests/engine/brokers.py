@@ -9,7 +9,8 @@ from typing import Any
 
 from kombu.transport import memory
 
-from orchestrator.config.sections import BrokerSettings, RedisSettings, Trust
+from orchestrator.config.schema.operation import Trust
+from orchestrator.config.schema.servers import BrokerSettings, RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.engine.app import App, create
 

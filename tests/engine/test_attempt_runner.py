@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from pydantic import ValidationError
 
-from orchestrator.config.sections import RedisSettings, SpecialistSettings
+from orchestrator.config.schema.servers import RedisSettings
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
 from orchestrator.engine import attempt_runner, shutdown
 from orchestrator.engine.attempt_runner import AttemptRunner, perform

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config.sections import Gate, Parallelism, QualityGates, SpecialistSettings, StageGates
+from orchestrator.config.schema.limits import Parallelism
+from orchestrator.config.schema.quality_gates import Gate, QualityGates, StageGates
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.engine import canvas
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature

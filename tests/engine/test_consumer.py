@@ -16,7 +16,7 @@ from kombu.utils.json import loads
 from orchestrator.engine import canvas, channel, message_format
 from orchestrator.engine.consumer import Consumer
 from orchestrator.engine.message_validation import Reason
-from orchestrator.model import lifecycle
+from orchestrator.model import commands
 from orchestrator.state.store import Store
 from tests import hostile
 from tests.engine.brokers import app_with
@@ -96,7 +96,7 @@ def test_what_the_script_and_the_dispatcher_send_is_taken_up(bench: Bench, store
     bench.receive(json.dumps(hostile.message()))
     bench.receive(json.dumps(hostile.message(["auth", "@validating", 12])))
     bench.receive(json.dumps(hostile.standalone()))
-    (ours,) = canvas.group_of(bench.app, "auth", [lifecycle.Launch("T2", 3, "senior-engineer")])
+    (ours,) = canvas.group_of(bench.app, "auth", [commands.Launch("T2", 3, "senior-engineer")])
     headers, _, body, _ = ours.content
     bench.receive(json.dumps(hostile.message(body=json.dumps(body), headers=headers)))
     bench.receive(

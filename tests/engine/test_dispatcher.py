@@ -11,8 +11,8 @@ import pytest
 from orchestrator.engine.app import App
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.model import errors
+from orchestrator.model.commands import LogProgress, PublishTasks, ScheduleFeature, ScheduleResult
 from orchestrator.model.feature import Feature
-from orchestrator.model.lifecycle import Announce, Publish, ScheduleResult, Wake
 from orchestrator.planning import planner, routing
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
@@ -95,7 +95,7 @@ def test_commands_are_carried_out_in_their_order(store: Store, caplog: pytest.Lo
     caplog.set_level(logging.INFO, "orchestrator")
 
     Dispatcher(app, store, pooled=False).send(
-        [Announce("auth", "Batch 1: 0/1 tasks complete (0%)"), Publish("auth", facts.launched)]
+        [LogProgress("auth", "Batch 1: 0/1 tasks complete (0%)"), PublishTasks("auth", facts.launched)]
     )
 
     assert caplog.messages == ["[auth] Batch 1: 0/1 tasks complete (0%)"]
@@ -107,7 +107,7 @@ def test_a_store_that_publishes_what_it_launches_leaves_nothing_to_publish() -> 
     store, app = Store(client, Keys(), queues={}), app_with("memory://")
     facts = launch(store, app, factories.feature(task("T1")))
 
-    Dispatcher(app, store, pooled=False).send([Publish("auth", facts.launched)])
+    Dispatcher(app, store, pooled=False).send([PublishTasks("auth", facts.launched)])
 
     assert messages() == []
     assert client.llen(Keys().queue("implementation-specialist")) == 1
@@ -126,12 +126,12 @@ def test_who_is_woken_wakes_the_next_whether_or_not_the_broker_answers(store: St
     assert set(woken) == {"one", "two", "three"}, "each needs more than there was"
     told = contextlib.nullcontext() if broker == "memory://" else pytest.raises(errors.BrokerUnreachable)
     with told:
-        Dispatcher(app, store, pooled=False).send([Wake(name) for name in woken])
+        Dispatcher(app, store, pooled=False).send([ScheduleFeature(name) for name in woken])
 
     # Then all three have theirs
     assert [store.feature_summary(name).in_flight for name in ("one", "two", "three")] == [1, 1, 1]
 
 
 def test_waking_a_feature_that_is_gone_does_nothing(store: Store) -> None:
-    Dispatcher(app_with("memory://"), store, pooled=False).send([Wake("gone")])
+    Dispatcher(app_with("memory://"), store, pooled=False).send([ScheduleFeature("gone")])
     assert messages() == []

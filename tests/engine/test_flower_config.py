@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from orchestrator.config import configuration
-from orchestrator.config.sections import RedisSettings
+from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.engine import canvas, flower_config
 from orchestrator.engine.flower_config import format_task
 from orchestrator.local import processes
-from orchestrator.model import errors, lifecycle
+from orchestrator.model import commands, errors
 from tests.redis_tcp import free_port
 from tests.waiting import wait_until
 
@@ -29,7 +29,7 @@ def flower_task(**given: Any) -> SimpleNamespace:
 
 @pytest.mark.parametrize(("attempt", "shown"), [(1, "auth → T2"), (3, "auth → T2 (attempt 3)")])
 def test_a_task_shows_its_feature_and_its_name(attempt: int, shown: str) -> None:
-    identity = canvas.message_id("auth", lifecycle.Launch("T2", attempt, "senior-engineer"))
+    identity = canvas.message_id("auth", commands.Launch("T2", attempt, "senior-engineer"))
     assert format_task(flower_task(uuid=identity)).args == shown
 
 
@@ -143,7 +143,7 @@ def test_flower_answers_to_this_machine_alone(tmp_path: Path, monkeypatch: pytes
     assert (refused.returncode, refused.stderr.split(":")[0]) == (2, "Flower does not start")
 
     port = free_port()
-    # Without --address: as the README starts it
+    # Without --address: as the page on Flower starts it
     command = ["-A", "orchestrator", "flower", f"--port={port}"]
     with processes.celery(configuration.load(), command, tmp_path / "log") as flower:
         wait_until(lambda: flower.poll() is not None or answer(port, "localhost") == 200)

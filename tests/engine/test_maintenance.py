@@ -13,7 +13,7 @@ from celery.concurrency import thread
 from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 
-from orchestrator.config.sections import Recovery
+from orchestrator.config.schema.operation import Recovery
 from orchestrator.engine import startup_checks
 from orchestrator.engine.app import App
 from orchestrator.engine.attempt import attempt_id_of
@@ -96,6 +96,29 @@ def test_the_leases_of_what_runs_here_are_renewed(
 
     store.recover("auth", losses=1, patience=60)
     assert store.state("auth", "T1").attempt == 1
+
+
+def test_an_idle_leader_asks_redis_for_little(
+    maintenance: Maintenance, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a leader that has taken its steps once, and has nothing to do
+    maintenance.settings = maintenance.settings.model_copy(update={"recovery": Recovery(sweep=60, lease=180)})
+    maintenance.run_round()
+    assert maintenance.leads
+
+    # When it takes them again
+    asked: list[str] = []
+    ask: Any = store.client.execute_command
+
+    def listen(*args: Any, **options: Any) -> Any:
+        asked.append(args[0])
+        return ask(*args, **options)
+
+    monkeypatch.setattr(store.client, "execute_command", listen)
+    maintenance.run_round()
+
+    # Then it only asks whether there is something to do
+    assert asked == ["SMEMBERS"]
 
 
 def test_a_worker_announces_what_it_takes_until_it_ends(maintenance: Maintenance, store: Store) -> None:
@@ -269,7 +292,7 @@ def test_the_maintenance_makes_the_limits_known_and_takes_back_what_is_held_by_n
 @contextlib.contextmanager
 def timing(app: App, store: Store) -> Iterator[None]:
     """A timer that leads, and looks by itself once in an hour."""
-    timer = Timer(store, Dispatcher(app, store, pooled=False), pause=3_600)
+    timer = Timer(store, Dispatcher(app, store, pooled=False), pause=1, look=3_600)
     timer.start()
     timer.set_leader(True)
     try:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config.sections import RedisSettings, SpecialistSettings
+from orchestrator.config.schema.servers import RedisSettings
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.engine import queues
 from orchestrator.engine.app import App
 from tests.engine.brokers import app_with, messages

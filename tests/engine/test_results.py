@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from celery.exceptions import TimeoutError as NoResultInTime
 
-from orchestrator.config.sections import RedisSettings
+from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.engine.app import create
 from orchestrator.model import identifiers

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from billiard.einfo import ExceptionInfo
 
-from orchestrator.config.sections import Take
+from orchestrator.config.schema.limits import Take
 from orchestrator.engine import visibility
 from orchestrator.engine.board import SIZE, Board
 from orchestrator.engine.reports import LONGEST_ID, Began, Ended, Report, ReportPipe

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.engine.maintenance import Maintenance
-from orchestrator.local import doctor
+from orchestrator.local import worker_checks
 from orchestrator.state import threads
 from orchestrator.state.threads import Thread
 from orchestrator.state.workers import Worker
@@ -73,7 +73,7 @@ def test_the_doctor_is_told_of_it_by_the_worker(
     maintenance.thread.start()
     store = maintenance.runner.store
     wait_until(lambda: any(worker.trouble for worker in store.workers.present()))
-    (finding,) = doctor._threads(store.workers.present())
+    (finding,) = worker_checks.check_threads(store.workers.present())
     assert finding.text.startswith("w1@here: the timer died ")
     assert SECRET not in finding.text
-    assert not list(doctor._threads([Worker(id="1", name="w1")]))
+    assert not list(worker_checks.check_threads([Worker(id="1", name="w1")]))

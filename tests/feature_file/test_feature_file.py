@@ -14,9 +14,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as some
 
-from orchestrator.config import yaml_reader
-from orchestrator.config.sections import Limits
-from orchestrator.feature_file import reader
+from orchestrator.config import yaml_loader
+from orchestrator.config.schema.limits import Limits
+from orchestrator.feature_file import reader, yaml_reader
+from orchestrator.feature_file.refusal import MOST_SHOWN
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature, Strategy
 from orchestrator.model.task import Priority, Task
@@ -172,7 +173,7 @@ def test_keys_at_the_top_that_begin_with_x_are_for_anchors() -> None:
 
 def test_the_pure_python_reader_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = read(TWO_TASKS)
-    monkeypatch.setattr(yaml_reader, "Loader", yaml_reader.PlainLoader)
+    monkeypatch.setattr(yaml_reader, "Loader", yaml_loader.PlainLoader)
 
     assert read(TWO_TASKS) == expected
     assert mistakes(in_task("estimate: 9x"))[0].startswith('line 4, T1.estimate: "9x": ')
@@ -384,7 +385,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines() -> None:
     ]
     assert error.count == "6 mistakes"
     assert str(error).startswith("The text is not a feature: 6 mistakes.\n  line 4, T1.estimate: ")
-    assert str(error).endswith("Nothing was stored. Mend them and try again.")
+    assert str(error).endswith("Nothing was stored. Correct them and try again.")
     assert json.loads(json.dumps(error.lines))[0] == {
         "line": 4,
         "column": None,
@@ -395,7 +396,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines() -> None:
 
 
 def test_one_mistake_is_it_not_them() -> None:
-    assert str(refusal("[]")).endswith("Nothing was stored. Mend it and try again.")
+    assert str(refusal("[]")).endswith("Nothing was stored. Correct it and try again.")
 
 
 def test_tasks_that_are_all_wrong_do_not_make_an_empty_list() -> None:
@@ -408,8 +409,8 @@ def test_the_text_of_very_many_mistakes_is_short_and_the_facts_are_complete() ->
     error = refusal("title: x\ntasks:\n" + "".join(f"  - {{id: a {at}}}\n" for at in range(300)))
 
     assert len(error.lines) == 300
-    assert len(str(error).splitlines()) == reader.MOST_SHOWN + 3
-    assert f"… and {len(error.lines) - reader.MOST_SHOWN} more" in str(error)
+    assert len(str(error).splitlines()) == MOST_SHOWN + 3
+    assert f"… and {len(error.lines) - MOST_SHOWN} more" in str(error)
 
 
 def test_one_name_that_many_tasks_have_wrong_is_one_line_with_its_count() -> None:

@@ -15,13 +15,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from orchestrator.config.sections import Limits
+from orchestrator.config.schema.limits import Limits
 from orchestrator.config.settings import Settings
 from orchestrator.feature_file import reader
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature
 from orchestrator.planning import planner, routing
-from orchestrator.report import drawing, picture, plan_text
+from orchestrator.report import graphviz, mermaid, picture, plan_text, svg
 
 HOSTILE_TEXTS = (
     "", " ", "\t", "[red]x[/red]", "[link=file:///etc/passwd]x[/link]", "\x1b[2J\x1b[31m", "\x9b31m", "\a\b\r\n",
@@ -127,9 +127,9 @@ def work_through(data: bytes, is_json: bool) -> list[str]:
     assert set(routing.route(feature, Settings())) == {task.id for task in feature.tasks}
     assert Feature.model_validate_json(feature.model_dump_json()) == feature
     found = picture.folded(picture.whole(feature, [batch.tasks for batch in plan.batches]))
-    drawn = drawing.svg(found)
+    drawn = svg.svg(found)
     assert "<script" not in drawn
-    return [*plan_text.plan_lines(plan), drawing.mermaid(found), drawing.dot(found), drawn]
+    return [*plan_text.plan_lines(plan), mermaid.mermaid(found), graphviz.dot(found), drawn]
 
 
 @settings(max_examples=300)
@@ -186,7 +186,7 @@ import sys
 from orchestrator.model import errors
 from orchestrator.feature_file import reader
 from orchestrator.planning import planner
-from orchestrator.config.sections import Limits
+from orchestrator.config.schema.limits import Limits
 try:
     feature = reader.parse(sys.stdin.buffer.read(), Limits(), json=sys.argv[1] == "json")
     planner.plan(feature, 5)

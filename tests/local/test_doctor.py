@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from orchestrator.config import urls
 from orchestrator.config.folder import FOLDER
-from orchestrator.config.sections import BrokerSettings, RedisSettings
+from orchestrator.config.schema.servers import BrokerSettings, RedisSettings
 from orchestrator.config.settings import Settings
-from orchestrator.local import doctor
+from orchestrator.local import doctor, machine_checks, redis_checks
 from orchestrator.model import errors
 from orchestrator.model.finding import Finding, Level
 from orchestrator.state import embedded, redis_binary, schema
@@ -239,7 +239,7 @@ def test_a_broker_that_fails_in_a_way_of_its_own_is_a_problem(
     def ask() -> None:
         raise FileNotFoundError(2, "No such file or directory", "data_in")  # as kombu's transport of files
 
-    monkeypatch.setattr("orchestrator.local.doctor._ask_the_workers", ask)
+    monkeypatch.setattr("orchestrator.local.worker_checks._ask_the_workers", ask)
     workers = found(settings_for(url))["workers"]
     assert workers.level is Level.PROBLEM
     assert workers.text == "they cannot be asked (FileNotFoundError)"
@@ -296,7 +296,7 @@ def test_workers_that_cannot_be_asked_are_a_problem(url: str, monkeypatch: pytes
     ],
 )
 def test_clocks_apart_are_a_warning(here: float, level: Level, words: str) -> None:
-    finding = doctor._clock((1000, 0), here)
+    finding = redis_checks.check_clock((1000, 0), here)
 
     assert finding.level is level
     assert words in finding.text
@@ -367,7 +367,7 @@ def test_what_a_newer_version_wrote_is_a_warning_and_what_it_asks_for_a_problem(
     Store(client, keys).raise_minimum(schema.VERSION + 1)
     outdated = found(settings_for(url))["schema"]
     assert outdated.level is Level.PROBLEM
-    assert "too old for what is stored under the prefix to" in outdated.text
+    assert "too old for the data under the prefix to" in outdated.text
 
 
 @pytest.mark.parametrize(
@@ -381,7 +381,7 @@ def test_what_a_newer_version_wrote_is_a_warning_and_what_it_asks_for_a_problem(
     ],
 )
 def test_a_flower_that_is_open_to_others_is_a_warning(environment: dict[str, str], warnings: int) -> None:
-    found = list(doctor._flower(environment))
+    found = list(machine_checks.check_flower(environment))
     assert [finding.level for finding in found] == [Level.WARNING] * warnings
 
 

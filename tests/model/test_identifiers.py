@@ -12,8 +12,8 @@ from hypothesis import strategies as some
 
 from orchestrator.engine import canvas, message_validation
 from orchestrator.model import identifiers
+from orchestrator.model.commands import Launch
 from orchestrator.model.feature import Feature
-from orchestrator.model.lifecycle import Launch
 from orchestrator.model.task import Task
 
 SIGNS = "_.-+@/:~"

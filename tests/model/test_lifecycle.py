@@ -7,10 +7,11 @@ import itertools
 
 import pytest
 
-from orchestrator.model import errors, flows, lifecycle
+from orchestrator.model import commands, errors, flows, lifecycle
+from orchestrator.model.commands import BatchProgress, Launch, LogProgress, PublishTasks, ScheduleResult
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import SHIPPED_FLOWS, Flow, Rules, TaskEvent
-from orchestrator.model.lifecycle import Announce, Attempts, BatchTally, Launch, Publish, ScheduleResult
+from orchestrator.model.lifecycle import Attempts
 from orchestrator.model.outcome import (
     Blocked,
     BlockKind,
@@ -31,8 +32,8 @@ REVIEW = Flow("with_review", SHIPPED_FLOWS["with_review"])
 @pytest.mark.parametrize("status", FLOW.everywhere)
 def test_a_move_leads_where_its_steps_lead(status: str) -> None:
     for event in TaskEvent:
-        assert lifecycle.move(FLOW, event).target(status) == FLOW.target(event, status)
-    both = lifecycle.move(FLOW, TaskEvent.IMPLEMENTATION_COMPLETE, TaskEvent.TESTS_PASSED)
+        assert lifecycle.transition(FLOW, event).target(status) == FLOW.target(event, status)
+    both = lifecycle.transition(FLOW, TaskEvent.IMPLEMENTATION_COMPLETE, TaskEvent.TESTS_PASSED)
     assert both.target(status) == ("completed" if status == "in-progress" else None)
 
 
@@ -162,7 +163,7 @@ def test_a_person_never_puts_a_task_in_progress(name: str, is_strict: bool) -> N
     flow = Flow(name, SHIPPED_FLOWS[name], Rules(enforce_sequential=is_strict))
     for status, to in itertools.product(flow.everywhere, [None, *flow.everywhere]):
         with contextlib.suppress(errors.CannotAdvance):
-            move = lifecycle.move(flow, *lifecycle.path_forward(flow, status, to))
+            move = lifecycle.transition(flow, *lifecycle.path_forward(flow, status, to))
             assert move.target(status) != TaskStatus.IN_PROGRESS
             assert to in (None, move.target(status))
     with pytest.raises(errors.CannotAdvance, match="only a worker puts a task in progress"):
@@ -204,24 +205,24 @@ def test_a_refusal_of_a_feature_names_its_events() -> None:
 
 
 LAUNCH = Launch("T2", 1, "builder")
-TALLY = BatchTally(number=1, total=4, resolved=2, blocked=1)
+TALLY = BatchProgress(number=1, total=4, resolved=2, blocked=1)
 LINE = "Batch 1: 2/4 (1 blocked)"
 
 
 @pytest.mark.parametrize(
-    ("launched", "finished", "commands"),
+    ("launched", "finished", "expected"),
     [
         ((), None, []),
-        ((LAUNCH,), None, [Publish("auth", (LAUNCH,))]),
-        ((), TALLY, [Announce("auth", LINE)]),
-        ((LAUNCH,), TALLY, [Announce("auth", LINE), Publish("auth", (LAUNCH,))]),
+        ((LAUNCH,), None, [PublishTasks("auth", (LAUNCH,))]),
+        ((), TALLY, [LogProgress("auth", LINE)]),
+        ((LAUNCH,), TALLY, [LogProgress("auth", LINE), PublishTasks("auth", (LAUNCH,))]),
     ],
 )
 def test_what_follows(
-    launched: tuple[Launch, ...], finished: BatchTally | None, commands: list[lifecycle.Command]
+    launched: tuple[Launch, ...], finished: BatchProgress | None, expected: list[commands.Command]
 ) -> None:
     facts = ScheduleResult("auth", FeatureStatus.IN_DEVELOPMENT, launched=launched, finished=finished)
-    assert lifecycle.follow_up(facts) == commands
+    assert commands.follow_up(facts) == expected
 
 
 def test_a_gate_that_let_completed_work_through_is_in_the_event() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import fakeredis
 import pytest
 
-from orchestrator.config.sections import Notification
+from orchestrator.config.schema.notifications import Notification
 from orchestrator.model.event import Event
 from orchestrator.model.flows import FeatureEvent
 from orchestrator.notify import rules, sender, targets
@@ -388,7 +388,8 @@ def test_an_event_is_given_up_after_its_tries_with_a_line_that_says_all(
     (line,) = [record.getMessage() for record in caplog.records]
     first = led.events("auth")[0]
     assert line.startswith(
-        f"A friend was not told of feature_enqueued ({first.id}) of auth; given up after 3 tries: busy.\n"
+        f"The notification of feature_enqueued ({first.id}) of auth did not reach A friend; given up after 3 tries: "
+        "busy.\n"
     )
 
 
@@ -468,9 +469,9 @@ def test_the_log_gets_a_warning_for_trouble_and_a_line_of_information_else(
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "WARNING",
-            "[login-1] Login: T3: work failed, failed (timeout) Next: orchestrator retry login-1 T3",
+            "[login-1] Login: T3: failed (timeout) Next: orchestrator retry login-1 T3",
         ),
-        ("INFO", "[login-1] Login: batch 1 started (2 tasks)"),
+        ("INFO", "[login-1] Login: Batch 1 started: 2 tasks"),
     ]
 
 

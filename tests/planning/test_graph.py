@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.planning import graph
+from orchestrator.planning import cycle_search, graph
 
 Drawn = dict[str, list[str]]
 
@@ -68,7 +68,7 @@ def test_a_level_is_one_more_than_the_highest_below(edges: Drawn) -> None:
 
 @given(any_graphs())
 def test_an_order_is_complete_exactly_where_there_is_no_cycle(edges: Drawn) -> None:
-    assert (len(graph.order(edges)) == len(edges)) == (graph.cycles(edges) == [])
+    assert (len(graph.order(edges)) == len(edges)) == (cycle_search.cycles(edges) == [])
 
 
 def test_preference_decides_among_the_tasks_that_could_be_next() -> None:
@@ -121,19 +121,19 @@ def test_bottlenecks_are_counted_exactly_even_when_effort_runs_out() -> None:
 
 @given(any_graphs())
 def test_every_cycle_found_is_one(edges: Drawn) -> None:
-    for cycle in graph.cycles(edges):
+    for cycle in cycle_search.cycles(edges):
         assert len(set(cycle)) == len(cycle)
-        assert all(end in edges[task] for task, end in graph.edges_of(cycle))
+        assert all(end in edges[task] for task, end in cycle_search.edges_of(cycle))
         assert cycle[0] == min(cycle, key=list(edges).index)
 
 
 @given(any_graphs())
 def test_the_cycles_cover_every_edge_that_is_on_one_and_each_adds_an_edge(edges: Drawn) -> None:
     covered: set[tuple[str, str]] = set()
-    by_length = sorted(graph.cycles(edges), key=len)
+    by_length = sorted(cycle_search.cycles(edges), key=len)
     for cycle in by_length:
-        assert not covered.issuperset(graph.edges_of(cycle))
-        covered |= set(graph.edges_of(cycle))
+        assert not covered.issuperset(cycle_search.edges_of(cycle))
+        covered |= set(cycle_search.edges_of(cycle))
 
     assert covered == {
         (task, end) for task in edges for end in edges[task] if task in reached(end, edges) | {end}
@@ -142,17 +142,17 @@ def test_the_cycles_cover_every_edge_that_is_on_one_and_each_adds_an_edge(edges:
 
 @given(acyclic_graphs())
 def test_a_graph_without_cycles_has_none(edges: Drawn) -> None:
-    assert graph.cycles(edges) == []
-    assert graph.knots(edges) == []
+    assert cycle_search.cycles(edges) == []
+    assert cycle_search.knots(edges) == []
 
 
 @given(any_graphs(), st.sampled_from([0, 100, 10**6]))
 def test_removing_the_proposed_edges_leaves_no_cycle(edges: Drawn, effort: int) -> None:
-    found = graph.cycles(edges)
+    found = cycle_search.cycles(edges)
 
-    chosen = graph.cuts(edges, found, effort=effort)
+    chosen = cycle_search.cuts(edges, found, effort=effort)
 
-    assert graph.cycles(without(edges, {edge for edge, _ in chosen})) == []
+    assert cycle_search.cycles(without(edges, {edge for edge, _ in chosen})) == []
     assert bool(chosen) == bool(found)
     assert sum(breaks for _, breaks in chosen) >= len(found)
 
@@ -166,14 +166,14 @@ def test_the_breaker_that_is_in_most_of_the_cycles_left_is_chosen_again_and_agai
         chosen += Counter(item for ring in left for item in ring).most_common(1)
         left = [ring for ring in left if chosen[-1][0] not in ring]
 
-    assert graph.breakers(rings) == chosen
+    assert cycle_search.breakers(rings) == chosen
 
 
 @given(any_graphs())
 def test_the_same_graph_gives_the_same_answer(edges: Drawn) -> None:
     again = {task: list(ends) for task, ends in edges.items()}
 
-    assert graph.cycles(edges) == graph.cycles(again)
+    assert cycle_search.cycles(edges) == cycle_search.cycles(again)
     assert graph.order(edges) == graph.order(again)
 
 
@@ -182,12 +182,12 @@ def test_two_cycles_that_share_an_edge_are_both_found_and_the_shared_edge_is_rem
     edges = {"T1": ["T2"], "T2": ["T3", "T4"], "T3": ["T1"], "T4": ["T1"]}
 
     # When
-    found = graph.cycles(edges)
+    found = cycle_search.cycles(edges)
 
     # Then
     assert found == [["T1", "T2", "T3"], ["T1", "T2", "T4"]]
-    assert graph.cuts(edges, found) == [(("T1", "T2"), 2)]
-    assert graph.breakers(found) == [("T1", 2)]
+    assert cycle_search.cuts(edges, found) == [(("T1", "T2"), 2)]
+    assert cycle_search.breakers(found) == [("T1", 2)]
 
 
 def test_of_a_large_knot_some_cycles_are_found_with_little_effort() -> None:
@@ -195,11 +195,11 @@ def test_of_a_large_knot_some_cycles_are_found_with_little_effort() -> None:
     edges = {f"T{place}": [f"T{(place + step) % 300}" for step in (1, 2, 3)] for place in range(300)}
 
     # When there is effort for a single search
-    found = graph.cycles(edges, effort=1)
+    found = cycle_search.cycles(edges, effort=1)
 
     # Then its cycles are shown
     assert 1 <= len(found) <= 3
-    assert all(end in edges[task] for cycle in found for task, end in graph.edges_of(cycle))
+    assert all(end in edges[task] for cycle in found for task, end in cycle_search.edges_of(cycle))
 
 
 @pytest.mark.parametrize("closed", [False, True], ids=["line", "ring"])
@@ -209,14 +209,14 @@ def test_a_line_and_a_ring_of_100_000_tasks_do_not_recurse(closed: bool) -> None
     edges = {ids[0]: [ids[-1]] if closed else [], **edges}
 
     if closed:
-        (cycle,) = graph.cycles(edges)
+        (cycle,) = cycle_search.cycles(edges)
         assert sorted(cycle) == sorted(ids)
-        assert graph.cuts(edges, [cycle]) == [((ids[0], ids[-1]), 1)]
+        assert cycle_search.cuts(edges, [cycle]) == [((ids[0], ids[-1]), 1)]
     else:
         ordered = graph.order(edges)
         left = graph.remaining(edges, ordered, dict.fromkeys(ids, 1.0))
         assert graph.critical_path(graph.dependents(edges), left) == ordered == ids
-        assert graph.knots(edges) == []
+        assert cycle_search.knots(edges) == []
 
 
 def test_what_waits_behind_a_task_is_named_once_nearest_first() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config.sections import SHIPPED_MAPPING
+from orchestrator.config.schema.specialists import SHIPPED_MAPPING
 from orchestrator.config.settings import Settings
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature

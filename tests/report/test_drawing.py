@@ -15,7 +15,7 @@ from orchestrator.model.feature import Feature, Strategy
 from orchestrator.model.sanitizer import as_text
 from orchestrator.model.task import Task, TaskStatus
 from orchestrator.planning.planner import plan
-from orchestrator.report import drawing, picture
+from orchestrator.report import colours, graphviz, mermaid, picture, svg, text_width
 from orchestrator.report.picture import Picture
 from tests.model.factories import authentication, feature, task
 
@@ -39,7 +39,7 @@ def boxes(text: str) -> dict[str, ElementTree.Element]:
 def test_mermaid_groups_by_batch_draws_arrows_and_colours() -> None:
     made = authentication()
 
-    lines = [text.strip() for text in drawing.mermaid(drawn(made, STATES)).splitlines()]
+    lines = [text.strip() for text in mermaid.mermaid(drawn(made, STATES)).splitlines()]
 
     assert lines[0] == "flowchart LR"
     assert lines[1:6] == [
@@ -56,7 +56,7 @@ def test_mermaid_groups_by_batch_draws_arrows_and_colours() -> None:
 
 
 def test_mermaid_takes_no_task_for_a_word_of_its_own() -> None:
-    text = drawing.mermaid(drawn(feature(task("end"), task("T2", "end", title=NASTY))))
+    text = mermaid.mermaid(drawn(feature(task("end"), task("T2", "end", title=NASTY))))
 
     assert 'n1["end"]' in text
     assert "n1 --> n2" in text
@@ -64,7 +64,7 @@ def test_mermaid_takes_no_task_for_a_word_of_its_own() -> None:
 
 @given(one_line)
 def test_mermaid_writes_every_sign_of_a_title_as_a_character(title: str) -> None:
-    text = drawing.mermaid(drawn(feature(task("T1", title=title))))
+    text = mermaid.mermaid(drawn(feature(task("T1", title=title))))
 
     (label,) = re.findall(r'^ +n1\["(.*)"\]$', text, re.MULTILINE)
     assert not re.search(r'["`<>&\[\]{}|%]', label)
@@ -75,7 +75,7 @@ def test_mermaid_writes_every_sign_of_a_title_as_a_character(title: str) -> None
 def test_dot_groups_by_batch_and_escapes() -> None:
     made = feature(task("T1", title=NASTY), task("T2", "T1"), title='Say "hi" \\ & go')
 
-    text = drawing.dot(drawn(made, STATES))
+    text = graphviz.dot(drawn(made, STATES))
 
     assert text.startswith('digraph "Say \\"hi\\" \\\\ &amp; go" {\n')
     assert 'subgraph cluster_2 {\n        label="Batch 2"\n        "T2" [label="T2"' in text
@@ -89,7 +89,7 @@ def test_graphviz_reads_what_dot_wrote() -> None:
 
     run = subprocess.run(
         ["dot", "-Tsvg"],
-        input=drawing.dot(drawn(made, STATES)),
+        input=graphviz.dot(drawn(made, STATES)),
         capture_output=True,
         encoding="utf-8",
         check=True,
@@ -103,7 +103,7 @@ def test_graphviz_reads_what_dot_wrote() -> None:
 def test_svg_has_a_column_for_each_batch_and_an_arrow_for_each_dependency() -> None:
     made = authentication()
 
-    text = drawing.svg(drawn(made))
+    text = svg.svg(drawn(made))
 
     left = {name: int(box.attrib["x"]) for name, box in boxes(text).items()}
     assert left["T1"] == left["T3"] < left["T2"] < left["T4"] == left["T5"]
@@ -113,17 +113,17 @@ def test_svg_has_a_column_for_each_batch_and_an_arrow_for_each_dependency() -> N
 
 
 def test_svg_colours_by_status_and_says_how_many_of_each() -> None:
-    text = drawing.svg(drawn(authentication(), STATES))
+    text = svg.svg(drawn(authentication(), STATES))
 
     fills = {name: box[1].attrib["fill"] for name, box in boxes(text).items()}
-    assert fills["T1"] == drawing.COLOURS[TaskStatus.COMPLETED].fill
-    assert fills["T2"] == drawing.COLOURS[TaskStatus.IN_PROGRESS].fill
-    assert fills["T3"] == drawing.PLAIN.fill
+    assert fills["T1"] == colours.COLOURS[TaskStatus.COMPLETED].fill
+    assert fills["T2"] == colours.COLOURS[TaskStatus.IN_PROGRESS].fill
+    assert fills["T3"] == colours.PLAIN.fill
     assert "completed (1)" in text
 
 
 def test_every_status_has_a_colour() -> None:
-    assert set(drawing.COLOURS) == set(TaskStatus)
+    assert set(colours.COLOURS) == set(TaskStatus)
 
 
 def test_svg_leads_a_long_arrow_past_the_boxes_between() -> None:
@@ -131,20 +131,18 @@ def test_svg_leads_a_long_arrow_past_the_boxes_between() -> None:
     made = feature(task("T1"), task("T2", "T1"), task("T3", "T2"), task("T4", "T1", "T3"))
 
     # When drawn
-    text = drawing.svg(drawn(made))
+    text = svg.svg(drawn(made))
 
     # Then the boxes in the middle make room for the arrow that passes
     tops = {name: int(box.attrib["y"]) for name, box in boxes(text).items()}
     passing = [int(text) for text in re.findall(r" (\d+) H\d+", text)]
     assert len(passing) == 2
-    assert all(
-        not tops[name] <= y <= tops[name] + drawing.BOX_HEIGHT for name in ("T2", "T3") for y in passing
-    )
+    assert all(not tops[name] <= y <= tops[name] + svg.BOX_HEIGHT for name in ("T2", "T3") for y in passing)
 
 
 @given(one_line, one_line.filter(bool))
 def test_svg_is_well_formed_whatever_the_titles(title: str, feature_title: str) -> None:
-    text = drawing.svg(drawn(feature(task("T1", title=title), title=feature_title)))
+    text = svg.svg(drawn(feature(task("T1", title=title), title=feature_title)))
 
     assert set(boxes(text)) == {"T1"}
 
@@ -152,11 +150,11 @@ def test_svg_is_well_formed_whatever_the_titles(title: str, feature_title: str) 
 def test_svg_boxes_do_not_overlap() -> None:
     made = feature(*(task(f"T{at}", *([f"T{at // 2}"] if at // 2 else [])) for at in range(1, 40)))
 
-    spots = [(int(box.attrib["x"]), int(box.attrib["y"])) for box in boxes(drawing.svg(drawn(made))).values()]
+    spots = [(int(box.attrib["x"]), int(box.attrib["y"])) for box in boxes(svg.svg(drawn(made))).values()]
 
     assert len(spots) == 39
     assert all(
-        x != other_x or abs(y - other_y) >= drawing.BOX_HEIGHT
+        x != other_x or abs(y - other_y) >= svg.BOX_HEIGHT
         for place, (x, y) in enumerate(spots)
         for other_x, other_y in spots[:place]
     )
@@ -165,7 +163,7 @@ def test_svg_boxes_do_not_overlap() -> None:
 def test_svg_of_a_sequential_plan_has_one_task_a_column() -> None:
     made = authentication()
 
-    text = drawing.svg(drawn(made, strategy=Strategy.SEQUENTIAL))
+    text = svg.svg(drawn(made, strategy=Strategy.SEQUENTIAL))
 
     assert len({box.attrib["x"] for box in boxes(text).values()}) == 5
 
@@ -177,12 +175,12 @@ def test_the_cycles_of_a_graph_are_red_and_its_other_arrows_are_not() -> None:
 
     assert found.marked == {("T1", "T2"), ("T2", "T3"), ("T3", "T1")}
     assert found.notes == ("The arrows of 1 circular dependency are red",)
-    text = drawing.svg(found)
+    text = svg.svg(found)
     assert set(boxes(text)) == {"T0", "T1", "T2", "T3", "T4"}
     assert text.count('marker-end="url(#marked)"') == 3
     assert text.count('marker-end="url(#arrow)"') == 2
-    assert drawing.dot(found).count(drawing.MARKED) == 3
-    assert "linkStyle 1,2,3 stroke:" in drawing.mermaid(found)
+    assert graphviz.dot(found).count(colours.MARKED) == 3
+    assert "linkStyle 1,2,3 stroke:" in mermaid.mermaid(found)
 
 
 def test_around_a_task_of_a_graph_with_cycles_they_are_red_too() -> None:
@@ -247,10 +245,10 @@ def test_a_picture_is_small_enough_to_look_at_and_says_what_is_folded(shape: str
     assert len(found.arrows) <= picture.MOST_ARROWS
     assert len(found.columns) <= picture.MOST_COLUMNS
     assert found.notes[-1].endswith(f"of {len(made.tasks):,} tasks are folded into boxes with a count")
-    width, height = map(int, re.findall(r'^<svg [^>]*width="(\d+)" height="(\d+)"', drawing.svg(found))[0])
+    width, height = map(int, re.findall(r'^<svg [^>]*width="(\d+)" height="(\d+)"', svg.svg(found))[0])
     assert width < 10_000
     assert height < 3_000
-    assert len(drawing.mermaid(found)) <= drawing.MERMAID_TEXT
+    assert len(mermaid.mermaid(found)) <= mermaid.LONGEST_TEXT
     # And what failed is still to be seen
     assert any(box.status is TaskStatus.FAILED for box in found.boxes)
 
@@ -266,8 +264,8 @@ def test_of_titles_that_are_long_mermaid_draws_fewer_boxes() -> None:
     )
     found = picture.folded(drawn(made))
     assert len(found.boxes) == 280
-    fitted = drawing.fitted(drawn(made))
-    assert len(drawing.mermaid(fitted)) <= drawing.MERMAID_TEXT < len(drawing.mermaid(found))
+    fitted = mermaid.fitted(drawn(made))
+    assert len(mermaid.mermaid(fitted)) <= mermaid.LONGEST_TEXT < len(mermaid.mermaid(found))
     assert [note.split(" of ")[1] for note in fitted.notes] == [
         "280 tasks are folded into boxes with a count"
     ]
@@ -312,6 +310,6 @@ def test_batches_are_a_box_each() -> None:
 
 @pytest.mark.parametrize("title", ["W" * 60, "i" * 60, "数据库" * 20, "Implement the API of the shop"])
 def test_a_title_fits_its_box(title: str) -> None:
-    shown = drawing._fit(title, drawing.TEXT_WIDTH)
+    shown = text_width.fit(title, svg.TEXT_WIDTH)
     assert shown.endswith("…")
-    assert drawing.TEXT_WIDTH - 13 < drawing._width(shown) <= drawing.TEXT_WIDTH
+    assert svg.TEXT_WIDTH - 13 < text_width.text_width(shown) <= svg.TEXT_WIDTH

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from orchestrator.planning import cycles
+from orchestrator.planning import cycle_report
 from tests.model.factories import feature, task
 
 
 def test_a_very_long_cycle_shows_its_beginning() -> None:
     cycle = [f"T{at}" for at in range(100)]
 
-    shown = cycles.cycle_text(cycle, {name: name for name in cycle})
+    shown = cycle_report.cycle_text(cycle, {name: name for name in cycle})
 
     assert shown.startswith("T0 → T1 → ")
     assert shown.endswith("T11 → 88 tasks more → T0")
@@ -20,7 +20,7 @@ def test_of_very_many_cycles_the_first_are_named_to_programs_and_every_edge_that
     pairs = [(f"A{at}", f"B{at}") for at in range(150)]
     made = feature(*(task(one, other) for pair in pairs for one, other in (pair, pair[::-1])))
 
-    facts = cycles.circular(made, {one.id: one.depends_on for one in made.tasks}).facts
+    facts = cycle_report.circular(made, {one.id: one.depends_on for one in made.tasks}).facts
 
     assert (len(facts["paths"]), facts["left_out"]) == (100, {"paths": 50})
     assert len(facts["remove"]) == 150

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config.sections import BrokerSettings, Signing, Trust
+from orchestrator.config.schema.operation import Trust
+from orchestrator.config.schema.servers import BrokerSettings, Signing
 from orchestrator.config.settings import Settings
 from orchestrator.engine import canvas, flower_config
 from orchestrator.engine.message_validation import Reason

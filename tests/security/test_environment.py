@@ -1,4 +1,4 @@
-"""What a command can see (docs/security.md): its environment, and that of the processes above it."""
+"""What a command can see (the page on security): its environment, and that of the processes above it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config.sections import Gate, Limits, Notification
+from orchestrator.config.schema.limits import Limits
+from orchestrator.config.schema.notifications import Notification
+from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.config.settings import Settings
 from orchestrator.engine import celery_settings
 from orchestrator.engine.app import create
@@ -111,7 +113,7 @@ def test_a_command_that_is_told_of_events_gets_no_more(tmp_path: Path) -> None:
 
 RUNS = """
 from pathlib import Path
-from orchestrator.config.sections import Limits
+from orchestrator.config.schema.limits import Limits
 from orchestrator.specialists.command import CommandRunner
 from tests.specialists.contexts import a_context
 folder = Path({folder!r})

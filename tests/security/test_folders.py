@@ -1,4 +1,4 @@
-"""What docs/security.md says of folders and files: one test a sentence, on a file system as it is."""
+"""What the page on security says of folders and files: one test a sentence, on a file system as it is."""
 
 from __future__ import annotations
 
@@ -393,7 +393,7 @@ from orchestrator.config import configuration
 from orchestrator.state import embedded, folders
 from orchestrator.local import processes
 from orchestrator.model.task import Task
-from orchestrator.config.sections import Limits
+from orchestrator.config.schema.limits import Limits
 from orchestrator.specialists.command import CommandRunner
 from orchestrator.specialists.context import Context, FeatureHead
 from orchestrator.engine.attempt_files import AttemptFiles

@@ -26,7 +26,7 @@ from orchestrator.cli.app import app as commands
 from orchestrator.client.client import Client
 from orchestrator.config import configuration
 from orchestrator.config.folder import ENV_PREFIX, FILE, FOLDER
-from orchestrator.config.sections import Trust
+from orchestrator.config.schema.operation import Trust
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature
 from orchestrator.state import redis_binary, rights

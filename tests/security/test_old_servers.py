@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from orchestrator.config.sections import RedisSettings
+from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.settings import Settings
-from orchestrator.local import doctor
+from orchestrator.local import redis_checks
 from orchestrator.model.finding import Level
 from orchestrator.state import advisories
 from tests.redis_server import client_of, serve
@@ -42,10 +42,10 @@ def test_doctor_names_a_redis_with_known_holes_in_lua_where_others_can_use_it(tm
         settings = Settings(redis=RedisSettings(url=SecretStr(url)))
         version = tuple(int(part) for part in client.info()["redis_version"].split("."))
         # When the doctor looks at it
-        found = [one for one in doctor._redis(client, settings, url) if one.name == "lua"]
+        found = [one for one in redis_checks.check_redis(client, settings, url) if one.name == "lua"]
         # Then it warns of what is known of that version, and says which one is mended
         names, mended = advisories.holes("Redis", version)
         assert [one.level for one in found] == [Level.WARNING] * bool(names)
         assert all(mended in one.remedy and name in one.text for one in found for name in names)
         # And says nothing of the private Redis, which nobody else can use
-        assert [one for one in doctor._redis(client, Settings(), url) if one.name == "lua"] == []
+        assert [one for one in redis_checks.check_redis(client, Settings(), url) if one.name == "lua"] == []

@@ -1,4 +1,4 @@
-"""Texts from outside (docs/security.md): what in them could do more than be read gets nowhere."""
+"""Texts from outside (the page on security): what in them could do more than be read gets nowhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from celery.utils.log import ColorFormatter
 from pydantic import ValidationError
 
-from orchestrator.config.sections import Limits
+from orchestrator.config.schema.limits import Limits
 from orchestrator.config.settings import Settings
 from orchestrator.engine.worker_log import JsonFormatter, Logging
 from orchestrator.model.event import Event

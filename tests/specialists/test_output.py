@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from orchestrator.config.sections import Limits, SpecialistSettings
+from orchestrator.config.schema.limits import Limits
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
 from orchestrator.model.outcome import Completed, Failed, FailureCause, Outcome
 from orchestrator.specialists import Context, output, registry
@@ -117,7 +118,7 @@ def test_attempts_of_several_threads_do_not_mix(tmp_path: Path, capsys: pytest.C
     both = threading.Barrier(3, timeout=PATIENCE)
 
     def says(name: str) -> None:
-        with output.captured(tmp_path / f"{name}.log"):
+        with output.capture(tmp_path / f"{name}.log"):
             for _ in range(50):
                 both.wait()
                 print(name)

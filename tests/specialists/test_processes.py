@@ -168,7 +168,7 @@ def test_what_has_no_subreaper_is_found_by_session_and_mark(
 RUN = """
 import os, sys
 from pathlib import Path
-from orchestrator.config.sections import Limits
+from orchestrator.config.schema.limits import Limits
 from tests.specialists.contexts import a_context
 from orchestrator.specialists.command import CommandRunner
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.model import lifecycle
+from orchestrator.model import commands, lifecycle
+from orchestrator.model.commands import ScheduleResult
 from orchestrator.model.feature import Feature, FeatureStatus
 from orchestrator.model.flows import SHIPPED_FLOWS, WORKING, FeatureEvent, Flow, TaskEvent
-from orchestrator.model.lifecycle import Attempts, Move, ScheduleResult
+from orchestrator.model.lifecycle import Attempts, Transition
 from orchestrator.model.outcome import Completed, Outcome
 from orchestrator.model.plan import Plan, Route
 from orchestrator.model.task import Retries, TaskStatus
@@ -133,7 +134,7 @@ class Run:
         number = self.attempt(task) if attempt is None else attempt
         return self.store.finish(self.id, task, number, outcome, move, worker="w1")
 
-    def apply(self, task: str, outcome: Outcome, move: Move) -> str:
+    def apply(self, task: str, outcome: Outcome, move: Transition) -> str:
         """Commit an outcome by a given move; the code."""
         return self.store.finish(self.id, task, self.attempt(task), outcome, move)[0]
 
@@ -153,12 +154,14 @@ class Run:
 
     def reopen(self, task: str, event: TaskEvent = TaskEvent.RETRY_REQUESTED, note: str = "") -> list[str]:
         """A person asks for a stopped task again."""
-        move = lifecycle.move(FLOW, event)
+        move = lifecycle.transition(FLOW, event)
         return ids(self.store.transition_task(self.id, task, FLOW, move, note, anew=True))
 
     def ask(self, task: str, event: TaskEvent, note: str = "", **how: Any) -> list[str]:
         """A person asks for something else."""
-        return ids(self.store.transition_task(self.id, task, FLOW, lifecycle.move(FLOW, event), note, **how))
+        return ids(
+            self.store.transition_task(self.id, task, FLOW, lifecycle.transition(FLOW, event), note, **how)
+        )
 
     def cancel(self, note: str = "") -> None:
         """A person cancels the feature."""
@@ -169,7 +172,7 @@ class Run:
         released = self.store.feature_summary(self.id).batch + 1
         return ids(self.store.update_feature(self.id, "launch_requested", {"released": released}))
 
-    def recover(self, patience: float = 60.0) -> tuple[ScheduleResult, tuple[lifecycle.Launch, ...]]:
+    def recover(self, patience: float = 60.0) -> tuple[ScheduleResult, tuple[commands.Launch, ...]]:
         """The sweep looks after the feature."""
         queued = self.store.queued(["builder"])
         return self.store.recover(self.id, losses=self.losses, patience=patience, queued=queued)

@@ -29,9 +29,10 @@ from typing import Any
 import redis
 
 from orchestrator.model import errors, lifecycle
+from orchestrator.model.commands import Launch
 from orchestrator.model.feature import Feature, FeatureStatus, Strategy
 from orchestrator.model.flows import TaskEvent
-from orchestrator.model.lifecycle import Attempts, Launch
+from orchestrator.model.lifecycle import Attempts
 from orchestrator.model.outcome import Completed, Failed, Outcome
 from orchestrator.model.task import Retries, Task
 from orchestrator.state.keys import Keys
@@ -310,7 +311,7 @@ class Explorer:
         self, world: World, task: str, event: TaskEvent, how: Mapping[str, Any]
     ) -> Iterator[tuple[str, World]]:
         self._write(world)
-        move = lifecycle.move(FLOW, event)
+        move = lifecycle.transition(FLOW, event)
         try:
             facts = self.run.store.transition_task(self.run.id, task, FLOW, move, **how)
         except errors.UsageError:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.config.folder import FOLDER
-from orchestrator.config.sections import RedisSettings
+from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.model import errors
 from orchestrator.state import embedded, redis_binary

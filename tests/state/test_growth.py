@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from orchestrator.model import errors, flows, lifecycle
+from orchestrator.model.commands import ScheduleResult
 from orchestrator.model.feature import FeatureStatus, Strategy
 from orchestrator.model.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
-from orchestrator.model.lifecycle import ScheduleResult
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome
 from orchestrator.model.plan import Route
 from orchestrator.model.task import Retries, Task, TaskStatus
@@ -61,7 +61,9 @@ class Run:
 
     def ask(self, task_id: str, event: TaskEvent, **how: Any) -> None:
         """A person moves a task."""
-        self.note(self.store.transition_task(self.id, task_id, FLOW, lifecycle.move(FLOW, event), **how))
+        self.note(
+            self.store.transition_task(self.id, task_id, FLOW, lifecycle.transition(FLOW, event), **how)
+        )
 
     def grow(
         self,
@@ -252,7 +254,7 @@ def test_gates_that_run_begin_anew_when_all_is_done(store: Store, is_begun: bool
         run.begin("@testing")
     assert run.grow(task("N")) == ["N"]
     assert run.status() == FeatureStatus.IN_DEVELOPMENT
-    passed = lifecycle.move(lifecycle.GATES_FLOW, TaskEvent.IMPLEMENTATION_COMPLETE)
+    passed = lifecycle.transition(lifecycle.GATES_FLOW, TaskEvent.IMPLEMENTATION_COMPLETE)
     # Gates that run hold their slot until they have ended.
     assert set(store.client.zrange(run.keys.slots, 0, -1)) == ({"@testing", "N"} if is_begun else {"N"})
     answer = "ended" if is_begun else "stale"

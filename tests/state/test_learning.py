@@ -154,7 +154,7 @@ def test_a_batch_that_took_longer_than_expected_has_no_end_to_expect(store: Stor
 def test_a_completed_feature_with_a_skipped_task_is_complete(store: Store) -> None:
     with launched(store, task("T1"), task("T2"), cap=1) as run:
         run.store.transition_task(
-            run.id, "T2", FLOW, lifecycle.move(FLOW, TaskEvent.TASK_SKIPPED), resolve="resolve"
+            run.id, "T2", FLOW, lifecycle.transition(FLOW, TaskEvent.TASK_SKIPPED), resolve="resolve"
         )
         run.complete("T1")
         progress = store.feature_summary(run.id)

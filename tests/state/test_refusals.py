@@ -21,7 +21,7 @@ from orchestrator.cli.app import app
 from orchestrator.client.client import Client
 from orchestrator.config import configuration
 from orchestrator.config.folder import FILE, FOLDER
-from orchestrator.config.sections import RedisSettings
+from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.local import doctor
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature
@@ -128,7 +128,7 @@ def test_a_script_that_does_not_end(serve: Enter) -> None:
                 except redis.ResponseError:
                     break
         error = refused()
-        assert "refuses what was asked of it: BUSY" in findings()["redis"].text
+        assert "refuses a command: BUSY" in findings()["redis"].text
     finally:
         server.script_kill()
         blocker.join()

@@ -8,9 +8,9 @@ import pytest
 import redis
 
 from orchestrator.model import errors, lifecycle
+from orchestrator.model.commands import BatchProgress
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import TaskEvent
-from orchestrator.model.lifecycle import BatchTally
 from orchestrator.model.outcome import (
     Blocked,
     BlockKind,
@@ -175,7 +175,7 @@ def test_a_finish_tells_how_far_its_batch_is(store: Store) -> None:
         run.end("T1", Blocked(reason="no key"))
         facts = run.end("T2", Failed(reason="broken"))
 
-        assert facts.finished == BatchTally(number=1, total=5, resolved=1, blocked=1, failed=1)
+        assert facts.finished == BatchProgress(number=1, total=5, resolved=1, blocked=1, failed=1)
 
 
 @pytest.mark.parametrize(("outcome", "status", "event"), ENDS, ids=lambda value: getattr(value, "status", ""))
@@ -243,7 +243,7 @@ def test_a_finish_without_a_start_is_refused(store: Store) -> None:
 def test_a_move_that_the_status_does_not_allow_is_refused(store: Store) -> None:
     with launched(store) as run:
         run.start("T1")
-        move = lifecycle.move(FLOW, TaskEvent.RETRY_REQUESTED)
+        move = lifecycle.transition(FLOW, TaskEvent.RETRY_REQUESTED)
         assert run.apply("T1", Failed(reason="x"), move) == "refused"
 
 

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.model import errors, flows, lifecycle
+from orchestrator.model.commands import ScheduleResult
 from orchestrator.model.feature import Feature, FeatureStatus, Strategy
 from orchestrator.model.flows import Flow, TaskEvent
-from orchestrator.model.lifecycle import ScheduleResult
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.plan import Route
 from orchestrator.model.progress import TaskState
@@ -87,7 +87,9 @@ class Flowing:
 
     def ask(self, name: str, event: TaskEvent, **how: Any) -> list[str]:
         """A person moves a task; the ids of what was launched by it."""
-        return self._note(self.store.transition_task(self.id, name, FLOW, lifecycle.move(FLOW, event), **how))
+        return self._note(
+            self.store.transition_task(self.id, name, FLOW, lifecycle.transition(FLOW, event), **how)
+        )
 
     def skip(self, name: str) -> list[str]:
         """A person does without a task."""
@@ -276,7 +278,9 @@ def test_a_task_resumed_before_its_turn_waits_for_it(store: Store) -> None:
 def take_back(run: Flowing, name: str) -> list[str]:
     """A skip is taken back, as a flow may allow in which cancelled is not terminal."""
     arrow = {"cancelled": "pending"}
-    facts = run.store.transition_task(run.id, name, FLOW, lifecycle.Move(((TaskEvent.TASK_RESUMED, arrow),)))
+    facts = run.store.transition_task(
+        run.id, name, FLOW, lifecycle.Transition(((TaskEvent.TASK_RESUMED, arrow),))
+    )
     return [launch.task for launch in facts.launched]
 
 

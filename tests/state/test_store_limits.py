@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.model import lifecycle
+from orchestrator.model import commands, lifecycle
+from orchestrator.model.commands import ScheduleResult, follow_up
 from orchestrator.model.feature import Strategy
 from orchestrator.model.flows import FeatureEvent, TaskEvent
-from orchestrator.model.lifecycle import ScheduleResult, follow_up
 from orchestrator.model.outcome import Cancelled, Failed, Outcome
 from orchestrator.model.task import Task
 from orchestrator.planning.extension import grow
@@ -46,7 +46,9 @@ class Cluster:
     def take(self, facts: ScheduleResult) -> None:
         """Note what was launched, and wake whoever is to be woken."""
         self.launches += [(facts.feature, launch.task) for launch in facts.launched]
-        self.follow([command.feature for command in follow_up(facts) if isinstance(command, lifecycle.Wake)])
+        self.follow(
+            [command.feature for command in follow_up(facts) if isinstance(command, commands.ScheduleFeature)]
+        )
 
     def follow(self, wake: list[str]) -> None:
         for feature in wake:
@@ -278,7 +280,7 @@ def test_a_task_that_is_taken_away_gives_back(cluster: Cluster) -> None:
     cluster.enqueue("one", factories.task("T00001"))
     cluster.enqueue("two", factories.task("T"))
     cluster.begin("one", "T00001")
-    move = lifecycle.move(FLOW, TaskEvent.TASK_HELD)
+    move = lifecycle.transition(FLOW, TaskEvent.TASK_HELD)
     cluster.take(cluster.store.transition_task("one", "T00001", FLOW, move, revoke=True))
     # It lives still, and holds what it held
     assert cluster.in_flight() == [("one", "T00001")]
@@ -294,7 +296,7 @@ def test_a_waiting_task_that_is_held_waits_no_more(cluster: Cluster) -> None:
     two = cluster.enqueue("two", *tasks(2))
     cluster.take(
         cluster.store.transition_task(
-            "two", "T00001", FLOW, lifecycle.move(FLOW, TaskEvent.TASK_HELD), revoke=True
+            "two", "T00001", FLOW, lifecycle.transition(FLOW, TaskEvent.TASK_HELD), revoke=True
         )
     )
     cluster.check()

@@ -16,9 +16,10 @@ from hypothesis.stateful import (
 )
 
 from orchestrator.model import errors, lifecycle
+from orchestrator.model.commands import ScheduleResult
 from orchestrator.model.feature import Feature, Strategy
 from orchestrator.model.flows import FeatureEvent, TaskEvent
-from orchestrator.model.lifecycle import Attempts, ScheduleResult
+from orchestrator.model.lifecycle import Attempts
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome
 from orchestrator.model.task import Retries
 from orchestrator.planning import extension
@@ -170,7 +171,7 @@ class Machine(RuleBasedStateMachine):
         name, _ = self._some(data)
         event, how = asked
         with contextlib.suppress(errors.UsageError):
-            move = lifecycle.move(FLOW, event)
+            move = lifecycle.transition(FLOW, event)
             self._take(self.store.transition_task(name, f"T{task}", FLOW, move, **how))
 
     @rule(

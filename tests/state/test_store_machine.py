@@ -14,9 +14,10 @@ from hypothesis.stateful import (
 
 from orchestrator.contract import needs
 from orchestrator.model import errors, lifecycle
+from orchestrator.model.commands import Launch
 from orchestrator.model.feature import Feature, FeatureStatus, Strategy
 from orchestrator.model.flows import FeatureEvent, TaskEvent
-from orchestrator.model.lifecycle import Attempts, Launch
+from orchestrator.model.lifecycle import Attempts
 from orchestrator.model.outcome import Blocked, Cancelled, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.progress import Progress
 from orchestrator.model.task import Retries, TaskStatus
@@ -223,7 +224,7 @@ class Machine(RuleBasedStateMachine):
         before = read(self.run)
         stands = before.states.get(task, {}).get("status", TaskStatus.PENDING)
         resolve = "resolve" if event is TaskEvent.TASK_SKIPPED else "never"
-        move = lifecycle.move(FLOW, event)
+        move = lifecycle.transition(FLOW, event)
         try:
             facts = self.store.transition_task(self.run.id, task, FLOW, move, resolve=resolve, revoke=revoke)
         except errors.NoSuchTask:

@@ -14,9 +14,9 @@ from kombu.transport.virtual import Message
 
 from orchestrator.contract import needs
 from orchestrator.model import errors, identifiers
+from orchestrator.model.commands import Launch
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import TaskEvent
-from orchestrator.model.lifecycle import Launch
 from orchestrator.model.outcome import Blocked, Failed, FailureCause
 from orchestrator.model.task import TaskStatus
 from orchestrator.state.keys import Keys

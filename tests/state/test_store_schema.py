@@ -53,7 +53,7 @@ ENDS = ("transition_attempt", "finish", "report_progress", "requeue")
 def _move(*events: TaskEvent) -> Any:
     from orchestrator.model import lifecycle
 
-    return lifecycle.move(FLOW, *events)
+    return lifecycle.transition(FLOW, *events)
 
 
 def grow(run: Run, *tasks: Any, **depends: Any) -> Any:

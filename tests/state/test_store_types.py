@@ -35,7 +35,7 @@ def test_each_key_has_the_type_that_it_is_described_with(owner: type) -> None:
             assert WORDS.get(keys.TYPES[name], word) == word, name
 
 
-HOLD = lifecycle.move(FLOW, TaskEvent.TASK_HELD)
+HOLD = lifecycle.transition(FLOW, TaskEvent.TASK_HELD)
 
 CALLS: dict[str, Callable[[Run], object]] = {
     "schedule": lambda run: run.schedule(),

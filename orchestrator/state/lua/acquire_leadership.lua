@@ -1,5 +1,5 @@
--- Become the one worker that sweeps, for a while; asking again prolongs it. A worker takes the lead from one of an older
--- schema, which leaves alone what newer ones wrote.
+-- Become the one worker that sweeps, for a while; asking again prolongs it. A worker takes the lead from one
+-- of an older schema, which leaves alone what newer ones wrote.
 --
 -- keys: sweeper sweeper_schema minimum
 -- args: worker milliseconds known

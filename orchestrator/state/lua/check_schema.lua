@@ -1,5 +1,5 @@
--- Check that this version can read a feature: it ends the scripts after it before they begin, where a newer one wrote it
--- (see schema.py).
+-- Check that this version can read a feature: it ends the scripts after it before they begin, where a newer
+-- one wrote it (see schema.py).
 --
 -- keys: meta
 -- args: known

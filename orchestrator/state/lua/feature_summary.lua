@@ -1,10 +1,11 @@
--- Read how far a feature is from its counters: the same cost whatever its size.
+-- Read how far a feature is, from its counters. The cost does not depend on its size.
 --
 -- keys: meta batches waiting slots ready delayed unassigned
 -- args:
--- answer: JSON {meta {field: text}, counts {status: n}, batch_counts {status: n}, resolved, batch {expected, after, due, cap,
---   total, resolved}, in_flight, launched, queued, delayed, unassigned, limited {limit: tasks that wait for it}, gates
---   ("@testing" or "@validating" where the gates of the feature stopped), now (ms)}; nil where there is no such feature
+-- answer: JSON {meta {field: text}, counts {status: n}, batch_counts {status: n}, resolved, batch {expected,
+--   after, due, cap, total, resolved}, in_flight, launched, queued, delayed, unassigned, limited {limit:
+--   tasks that wait for it}, gates ("@testing" or "@validating" where the gates of the feature stopped), now
+--   (ms)}; nil where there is no such feature
 local fields = redis.call('HGETALL', meta_key)
 if #fields == 0 then return nil end
 local meta, counts, batch_counts = {}, {}, {}

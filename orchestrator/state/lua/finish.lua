@@ -1,19 +1,21 @@
--- End an attempt: commit its outcome, free its slot, count the task where it stands now. An attempt that a person revoked
--- frees its slot, and no more: its outcome does not count.
+-- End an attempt: commit its outcome, free its slot, count the task where it stands now. An attempt that a
+-- person revoked frees its slot, and no more: its outcome does not count.
 --
 -- keys: slots delayed outcomes plan counts
 -- args: task attempt steps outcome wait uses cause route worker delivery kept kept_ms note
 --   steps     JSON [[event, {status: new status}], …]
 --   outcome   JSON
 --   wait      ms before the next attempt ("": no next attempt)
---   uses      the count of which this uses up one, "retried" or "later" ("": none)
+--   uses      the counter of attempts to increase, "retried" or "later" ("": none)
 --   route     the specialist that gets the task next ("": the same)
 --   delivery  the one that began the attempt, as in start.lua ("": any)
---   kept      how many durations of the task are kept, of which this is one (0: it is none), and for how long: kept_ms
--- answer: {code, status, batch, its tasks, resolved, blocked, failed of them}; code and status alone where nothing was
---   committed
+--   kept      how many durations of the task are kept, of which this is one (0: it is none), and for how
+--             long: kept_ms
+-- answer: {code, status, batch, its tasks, resolved, blocked, failed of them}; code and status alone where
+--   nothing was committed
 --   "finished"  committed
---   "ended"     a person revoked the attempt before; it frees what it held, and its task stays where it stands
+--   "ended"     a person revoked the attempt before; it frees what it held, and its task stays where it
+--               stands
 --   "repeated"  this attempt was committed before; nothing was changed
 --   "stale"     a later attempt exists, or another worker ended this one; nothing was changed
 --   "refused"   the attempt was not started, or the status does not allow a step; nothing was changed

@@ -1,16 +1,17 @@
--- Take new tasks and dependencies into a feature that runs, as they were worked out from an earlier look at it.
+-- Take new tasks and dependencies into a feature that runs, as they were worked out from an earlier look at
+-- it.
 --
 -- keys: meta counts batches ready slots delayed plan unassigned tasks
 -- args: open grown growth
 --   open    the open batch when it was worked out, and
 --   grown   how often the feature had grown then
---   growth  JSON {unlaunched [task, …] (assumed), added (how many tasks), tasks {task: its JSON}, specialists {new task: its
---           specialist}, moved {task: [rank, batch]}, batches {number: its JSON}, totals {number: its tasks}, ended [number,
---           …] (batches that are no more), schema (that it needs at least), meta {field: value}, events [[event, field,
---           value, …], …]}
+--   growth  JSON {unlaunched [task, …] (assumed), added (how many tasks), tasks {task: its JSON}, specialists
+--           {new task: its specialist}, moved {task: [rank, batch]}, batches {number: its JSON}, totals
+--           {number: its tasks}, ended [number, …] (batches that are no more), schema (that it needs at
+--           least), meta {field: value}, events [[event, field, value, …], …]}
 -- answer: a code
---   "grown"    done; schedule launches what follows from it
---   "changed"  the feature is not what it was, over, or gone; nothing was changed
+--   "grown"    done; schedule launches the tasks that may start now
+--   "changed"  the feature has changed since, is over, or does not exist; nothing was changed
 local meta = read_meta('status', 'batch', 'grown', 'transitions', 'table', 'schema')
 growth = cjson.decode(growth)
 
@@ -56,7 +57,7 @@ local function place(task, rank, batch)
   redis.call('HSET', plan_key, task, rank .. ':' .. batch .. ':' .. specialist)
   local has_waited = stop_waiting(task)
   if was == batch then
-    -- schedule looks again whether it waits for a limit.
+    -- schedule checks again whether it has to wait for a limit.
     redis.call('ZADD', ready_key, has_waited and 'CH' or 'XX', rank, task)
   else
     move_to_batch(task, batch)
@@ -69,7 +70,8 @@ local function end_batch(number)
   for _, status in ipairs(COUNTED) do redis.call('HDEL', counts_key, number .. ':' .. status) end
 end
 
--- The gates of the feature judged, or judge, work that is not all of it any more: they are to run again at the end.
+-- The gates of the feature judged, or judge, work that is not all of it any more: they are to run again at
+-- the end.
 local function withdraw_gates(gates, state)
   stop_waiting(gates)
   redis.call('ZREM', ready_key, gates)

@@ -1,20 +1,21 @@
--- Take back what a lost worker held (a task that must not run twice is blocked: a person is asked), find launches whose
--- message was lost, and notice a batch that is overdue.
--- Where nobody has looked for more than half a lease, Redis was away, or all who look: then a worker that holds an attempt
--- could not renew its lease either, and nothing is taken back before all have had the time to do it.
--- A message is taken for lost when a later one of its specialist was started, or when its queue is empty (or cannot be
--- seen) and it is not started: after the patience, then after twice as long, up to 16 times.
+-- Take back what a lost worker held (a task that must not run twice is blocked: a person is asked), find
+-- launches whose message was lost, and notice a batch that is overdue. Where nobody has looked for more than
+-- half a lease, Redis was away, or all who look: then a worker that holds an attempt could not renew its
+-- lease either, and nothing is taken back before all have had the time to do it. A message is taken for lost
+-- when a later one of its specialist was started, or when its queue is empty (or cannot be seen) and it is
+-- not started: after the patience, then after twice as long, up to 16 times.
 --
 -- keys: active outcomes slots swept
 -- args: feature losses patience_ms failed asking overdue overdue_least_ms lease_ms regain_ms queued
---   losses      attempts that may be lost before the task fails
+--   losses      how many attempts may be lost before the task fails
 --   failed      JSON outcome of the last loss
 --   asking      JSON outcome of the loss of a task that must not run twice
---   overdue     how many times its expected duration a batch may take, at least longer by overdue_least_ms
---   regain_ms   the time that all are given to renew their leases
+--   overdue     a batch is overdue after this many times its expected duration, and at least overdue_least_ms more
+--   regain_ms   the time that workers have to renew their leases
 --   queued      JSON {queue: true}: the queues that had messages when the sweep began, before it sent any
--- answer: JSON {lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …]}, unpublished: for the caller
---   to publish again, where the broker is another one; nil where there is no such feature
+-- answer: JSON {lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …]},
+--   unpublished: for the caller to publish again, where the broker is another one; nil where there is no such
+--   feature
 local meta = read_meta('status', 'batch', 'batch_started', 'overdue', 'paused', 'ran', 'watched', 'cap', 'trace')
 if not meta.status then
   redis.call('SREM', active_key, feature)

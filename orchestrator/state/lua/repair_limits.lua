@@ -1,8 +1,9 @@
--- Take back what features hold that are gone, let them wait no more, and count again what is in use of each limit.
+-- Take back what features hold that are gone, let them wait no more, and count again what is in use of each
+-- limit.
 --
 -- keys: limits used
 -- args: prefix
--- answer: the features to be scheduled now, for something that they wait for is free
+-- answer: the features to schedule now, because a limit that they wait for has room
 local wake, known = {}, {}
 
 local function is_known(id)

@@ -1,5 +1,6 @@
--- Keep what a running attempt reports of its progress. There is no event where it reports nothing new; of an attempt that
--- reports much there are 20 at first, and fewer as it grows older (some 700 in a day), so that they do not push out others.
+-- Keep what a running attempt reports of its progress. There is no event where it reports nothing new; of an
+-- attempt that reports much there are 20 at first, and fewer as it grows older (some 700 in a day), so that
+-- they do not push out others.
 --
 -- keys:
 -- args: task attempt percent note

@@ -1,16 +1,18 @@
--- Take a running attempt back from a worker that ends: its task is launched again at once, ahead of its queue, and no loss
--- is counted. A task that must not run twice is blocked: a person is asked. One that was requeued too often fails.
+-- Take a running attempt back from a worker that ends: its task is launched again at once, ahead of its
+-- queue, and no loss is counted. A task that must not run twice is blocked: a person is asked. One that was
+-- requeued too often fails.
 --
 -- keys: meta outcomes slots
 -- args: task attempt worker delivery most failed asking
---   worker    the one that began the attempt
---   delivery  as in start.lua ("": any of this worker)
+--   worker    the worker that started the attempt
+--   delivery  the delivery that started it, as in start.lua ("": any of this worker)
 --   most      how often a task may be requeued
---   failed    JSON outcome of one time more
+--   failed    JSON outcome if it was requeued more often
 --   asking    JSON outcome of a task that must not run twice
 -- answer: {code, status}
 --   "requeued"  done; schedule launches it
---   "ended"     a person revoked the attempt before: it frees what it held, and its task stays where it stands
+--   "ended"     a person revoked the attempt before: it frees what it held, and its task stays where it
+--               stands
 --   "stale"     the attempt is not held (any more), or not by this worker; nothing was changed
 local state = state_of(task)
 if not state or not is_held(task) then return {'stale', ''} end
@@ -24,7 +26,7 @@ end
 local from, event, outcome = state.status, 'work_handed_back', nil
 state.handed = (state.handed or 0) + 1
 if OVER[redis.call('HGET', meta_key, 'status')] then
-  -- Nothing of it runs again; the status of the feature says the rest.
+  -- The feature is over, so the task does not run again.
 elseif not may_run_twice(task) then
   event, outcome = 'blocker_detected', asking
 elseif state.handed > tonumber(most) then

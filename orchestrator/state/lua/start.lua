@@ -3,10 +3,10 @@
 -- keys: meta
 -- args: task attempt lease_ms worker specialist delivery
 --   delivery  a name for this delivery of the message, so that it may ask twice where the answer was lost
--- answer: {code, task JSON (nil: the gates of the feature), feature head JSON, state JSON, feature status, wait in ms}; the
---   code alone where it is not started
---   "started"    the caller holds the attempt, and begins after the wait: what was launched at a rate may have stood in a
---                queue since, and starts at that rate too
+-- answer: {code, task JSON (nil: the gates of the feature), feature head JSON, state JSON, feature status,
+--   wait in ms}; the code alone where it is not started
+--   "started"    the caller holds the attempt, and begins after the wait: what was launched at a rate may
+--                have stood in a queue since, and starts at that rate too
 --   "over"       the feature is over, and this attempt was not begun
 --   "stale"      a later attempt exists, or this one has ended
 --   "misplaced"  another specialist is to do it: its message was sent on to the caller

@@ -1,17 +1,20 @@
--- Change a task's status because a person asked for it. An attempt that runs is revoked: the task stands elsewhere at once,
--- and the attempt is ending. It keeps its slot, its lease and all that it holds until it has ended, or its lease has (see
--- end_revoked_attempt). A task that is launched, and that no worker has begun, has nothing to end.
+-- Change a task's status because a person asked for it. An attempt that runs is revoked: the task stands
+-- elsewhere at once, and the attempt is ending. It keeps its slot, its lease and all that it holds until it
+-- has ended, or its lease has (see end_revoked_attempt). A task that is launched, and that no worker has
+-- begun, has nothing to end.
 --
 -- keys: slots ready delayed unassigned waits
 -- args: task steps note resolve revoke anew
 --   steps    JSON [[event, {status: new status}], …]
---   resolve  "resolve": the task counts as resolved after this; "if-completed": where it is completed; "never"
+--   resolve  "resolve": the task counts as resolved after this; "if-completed": where it is completed;
+--            "never"
 --   revoke   "1": a running attempt may be revoked
---   anew     "1": the retries begin anew
+--   anew     "1": reset the count of retries
 -- answer: {code, status, status before}
---   "transitioned"  done, or it is so already; schedule launches what follows from it
+--   "transitioned"  done, or it has this status already; schedule launches the tasks that may start now
 --   "refused"       the status does not allow a step; nothing was changed
---   "running"       an attempt runs and may not be revoked, or is ending and has to end before this; nothing was changed
+--   "running"       an attempt runs and may not be revoked, or is ending and has to end before this; nothing
+--                   was changed
 --   "over"          the feature is over; nothing was changed
 --   "missing"       no such feature or task
 local meta = read_meta('status', 'batch', 'strategy')

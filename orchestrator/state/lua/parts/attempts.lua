@@ -1,14 +1,14 @@
--- How attempts begin, wait and are tried again: shared by the scripts that start, end and recover them.
+-- Functions for the scripts that start, end and recover attempts.
 --
 -- keys: ready tasks waiting durations
 
--- Put a task before all others of its feature, and of its priority where it waits for a limit: it had its turn before, and
--- its worker was lost or ended. Ranks are positive.
+-- Put a task before all others of its feature, and of its priority where it waits for a limit: it had its
+-- turn before, and its worker was lost or ended. Ranks are positive.
 local function make_ready_first(task)
   redis.call('ZADD', ready_key, (plan_of(task)) - 1e9, task)
 end
 
--- Take a task out of the classes that wait for limits; whether it was in one.
+-- Take a task out of the classes that wait for limits. Answers whether it was in one.
 local function stop_waiting(task)
   local has_waited = false
   for _, class in ipairs(redis.call('HKEYS', waiting_key)) do
@@ -17,14 +17,14 @@ local function stop_waiting(task)
   return has_waited
 end
 
--- A task that must not run twice is blocked where its worker is lost: a person says whether it was done.
+-- A task that must not run twice is blocked when its worker is lost: a person decides whether its work was done.
 local function may_run_twice(task)
   local described = redis.call('HGET', tasks_key, task)
   return not described or cjson.decode(described).idempotent ~= false
 end
 
--- Take a token of a rate by the rule GCRA (ATM Forum, "Traffic Management 4.0", 4.4.2). Redis keeps its theoretical
--- arrival time, in ms: the moment at which all tokens are there again. Answers with the new one.
+-- Take a token of a rate by the rule GCRA (ATM Forum, "Traffic Management 4.0", 4.4.2). Redis keeps its
+-- theoretical arrival time, in ms: the moment at which all tokens are there again. Answers with the new one.
 local function take_rate_token(name, interval)
   local stored = redis.call('HGET', shared('arrival-times'), name)
   local arrival = math.max(exact, tonumber(stored or 0)) + interval
@@ -32,7 +32,8 @@ local function take_rate_token(name, interval)
   return arrival
 end
 
--- Keep how long a task took: how often it was completed, and its last durations, newest first (see sketch.py).
+-- Keep how long a task took: how often it was completed, and its last durations, newest first (see
+-- sketch.py).
 local function record_duration(name, milliseconds, kept, forget_after)
   local count, last = string.match(redis.call('HGET', durations_key, name) or '0 ', '^(%d+) (.*)$')
   local durations = { string.format('%d', milliseconds) }

@@ -1,5 +1,5 @@
--- The classes of a feature's tasks: all that need the same of limits, "specialist,resource=units,…". The tasks of a class
--- that wait are in a sorted set of its own, by rank.
+-- The classes of a feature's tasks: all that need the same of limits, "specialist,resource=units,…". The
+-- tasks of a class that wait are in a sorted set of its own, by rank.
 --
 -- keys: waiting tasks
 

@@ -1,8 +1,8 @@
--- The status of a feature, which follows from its tasks.
+-- The status of a feature follows from its tasks.
 --
 -- keys: meta counts slots active finished ready delayed unassigned
 
--- Set the status; a feature that is over stays active while attempts of it still run.
+-- Set the status. A feature that is over stays active until its last attempt has ended.
 local function set_status(target)
   redis.call('HSET', meta_key, 'status', target)
   if not OVER[target] then return end
@@ -11,8 +11,8 @@ local function set_status(target)
   if redis.call('ZCARD', slots_key) == 0 then redis.call('SREM', active_key, feature) end
 end
 
--- Where an event leads from the feature's status; nil where its flow does not have it. The flow is kept as lines "event status
--- target" (see encoding.py); before schema 4 it was JSON in the field `table`.
+-- Where an event leads from the feature's status; nil where its flow does not have it. The flow is kept as
+-- lines "event status target" (see encoding.py); before schema 4 it was JSON in the field `table`.
 local function target_of(meta, event)
   if not meta.transitions then return (cjson.decode(meta.table)[event] or {})[meta.status] end
   local _, place = string.find(meta.transitions, '\n' .. event .. ' ' .. meta.status .. ' ', 1, true)
@@ -36,7 +36,7 @@ local function is_resolved(batch)
   return tonumber(found[1] or 0) >= tonumber(found[2] or 0)
 end
 
--- For what a feature that stands still waits: the cause of person_awaited.
+-- The reason why an idle feature waits for a person: the cause of person_awaited.
 local function awaited(meta)
   if count_of('in-review') > 0 then return 'review' end
   if redis.call('SCARD', unassigned_key) > 0 then return 'specialist' end
@@ -49,7 +49,7 @@ local function is_idle()
     and redis.call('ZCARD', delayed_key) == 0 and not (limits and next(limits.queue.waits))
 end
 
--- The gates of the feature that failed or are blocked: "@testing" or "@validating"; nil where none did.
+-- The gates of the feature that failed or are blocked: "@testing" or "@validating"; nil if none are.
 local function stopped_gates()
   local found
   for _, gates in ipairs(GATES) do
@@ -59,7 +59,8 @@ local function stopped_gates()
   return found
 end
 
--- Launch the gates of a stage ("@testing" or "@validating") where the feature stands there, and take their outcome.
+-- Launch the gates of a stage ("@testing" or "@validating") where the feature stands there, and take their
+-- outcome.
 local function pass_feature_gates(meta, stage, passed)
   if meta.status ~= stage then return end
   local gates = '@' .. stage
@@ -87,7 +88,8 @@ local function follow_tasks(meta)
   elseif stopped > 0 then
     apply_event(meta, 'task_stopped')
   elseif meta.paused == '1' then
-    -- What waits while a feature is paused waits for nobody; where its stop is resolved, the pause is what holds it.
+    -- What waits while a feature is paused waits for nobody; where its stop is resolved, the pause is what
+    -- holds it.
     if meta.status == 'blocked' then apply_event(meta, 'feature_paused') end
   elseif is_idle() then
     apply_event(meta, 'person_awaited', awaited(meta))

@@ -1,11 +1,12 @@
--- Launch under limits: which ready task may be launched, and which has to wait (see semaphores.lua, wait_queue.lua).
+-- Launch under limits: which ready task may be launched, and which has to wait (see semaphores.lua,
+-- wait_queue.lua).
 --
 -- keys: limits ready
 
-local limits -- nil where the feature meets none; opened by schedule.lua
+local limits -- opened by schedule.lua; nil if the feature meets none
 
--- Open the limits, where there are any, or the feature still waits for one or holds one. All their functions are made here,
--- for most features meet no limit.
+-- Open the limits, where there are any, or the feature still waits for one or holds one. All their functions
+-- are made here, for most features meet no limit.
 local function open_limits(meta)
   local amounts, stored = {}, redis.call('HGETALL', limits_key)
   for place = 1, #stored, 2 do amounts[stored[place]] = stored[place + 1] end
@@ -13,7 +14,7 @@ local function open_limits(meta)
   local semaphores, classes = open_semaphores(amounts), open_classes(meta.resourced)
   local queue = open_wait_queue(semaphores, classes, meta.limited)
 
-  -- Take what a task needs, as it is launched; {limit: units} of what it is to give back, or nil.
+  -- Take the units and tokens that a task needs at its launch. Answers {limit: units to give back}, or nil.
   local function take(task)
     return semaphores.take(task, classes.class_of(task))
   end
@@ -35,7 +36,7 @@ local function open_limits(meta)
   local function start_or_wait(task, rank, start)
     local waits, class, turn = queue.waits, classes.class_of(task), tonumber(rank) < 0 and 0
     if not waits[class] then
-      -- Where it has no turn yet, all of its priority that wait go before it.
+      -- Without a turn, it stands behind all waiting classes of its priority.
       local function place() return classes.priority_of(task) * 1e12 + (turn or ASIDE / 10) end
       local lacked = queue.lacks(class, place)
       if not lacked then return start(task) end
@@ -45,8 +46,8 @@ local function open_limits(meta)
     redis.call('ZADD', classes.tasks_of(class), rank, task)
   end
 
-  -- Start (`start`: a function) into the free slots what limits allow. What waits goes first, once it may: it has waited
-  -- longest, and what it waits for is scarce.
+  -- Start (`start`: a function) into the free slots what limits allow. What waits goes first, once it may: it
+  -- has waited longest, and what it waits for is scarce.
   local function fill(free_slots, start)
     queue.drop_empty()
     for _, task in ipairs(redis.call('ZRANGEBYSCORE', ready_key, '-inf', '(0')) do

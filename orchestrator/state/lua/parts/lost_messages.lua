@@ -1,4 +1,4 @@
--- Send launches again whose message was lost.
+-- Sends the messages of launches again that were lost.
 --
 -- keys: slots last_started
 
@@ -9,13 +9,15 @@ local function is_lost(task, state, specialist, patience, queued)
   return is_silent and not (queue_names and queued[queue_of(specialist)])
 end
 
--- Answers with [[task, attempt, specialist], …] of what the caller is to publish, where the broker is another one.
+-- Answers with [[task, attempt, specialist], …] of what the caller is to publish, where the broker is another
+-- one.
 local function send_again(patience, queued, trace)
   local unpublished, ranks, launches = {}, {}, {}
   for _, task in ipairs(redis.call('ZRANGEBYSCORE', slots_key, '(' .. patience - now, '0')) do
     ranks[task], launches[#launches + 1] = plan_of(task), task
   end
-  -- The last launched first: what is sent again goes ahead of its queue, so the one sent last is the next to be taken.
+  -- The last launched first: what is sent again goes ahead of its queue, so the one sent last is the next to
+  -- be taken.
   table.sort(launches, function(one, other)
     local first, second = redis.call('ZSCORE', slots_key, one), redis.call('ZSCORE', slots_key, other)
     if first ~= second then return tonumber(first) < tonumber(second) end

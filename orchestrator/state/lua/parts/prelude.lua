@@ -1,4 +1,5 @@
--- The functions that scripts share. A script gets those that it names, with those that these name, and no others.
+-- The functions that scripts share. A script gets those that it names, with those that these name, and no
+-- others.
 --
 -- keys: meta states counts slots delayed plan events released dependency_updates
 
@@ -15,11 +16,13 @@ local function key_of(id, name)
   return prefix .. ':{' .. id .. '}:' .. name
 end
 
--- Write an event, and count the oldest ones that go for it. Redis trims whole nodes of about a hundred entries.
+-- Write an event, and count the oldest ones that go for it. Redis trims whole nodes of about a hundred
+-- entries.
 local function record(event, ...)
   redis.call('XADD', events_key, '*', 'event', event, ...)
   local gone = redis.call('XTRIM', events_key, 'MAXLEN', '~', events_kept)
-  -- A count that cannot be kept (somebody wrote another type there) must not fail a script that has written already.
+  -- A count that cannot be kept (somebody wrote another type there) must not fail a script that has written
+  -- already.
   if gone > 0 then redis.pcall('INCRBY', events_key .. ':gone', gone) end
 end
 
@@ -43,24 +46,26 @@ local function new_state(batch)
   return { status = 'pending', attempt = 0, retried = 0, lost = 0, batch = batch }
 end
 
--- The task's rank in the launch order, its batch, and who does it ('': nobody yet); nil where there is no such task.
+-- The task's rank in the launch order, its batch, and who does it ('': nobody yet); nil where there is no
+-- such task.
 local function plan_of(task)
   local rank, batch, specialist = string.match(redis.call('HGET', plan_key, task) or '', '^(%d+):(%d+):(.*)$')
   return tonumber(rank), tonumber(batch), specialist
 end
 
--- A worker has begun the attempt, and its lease is not given up: what is only launched has a score below 0.
+-- Whether a worker holds the attempt. A task that is only launched has a score below 0.
 local function is_held(task)
   local score = redis.call('ZSCORE', slots_key, task)
   return score and tonumber(score) > 0
 end
 
--- The gates of a feature run as a task of their own, outside all counts.
+-- The gates of a feature run as a task of their own, which is not counted.
 local function is_gates(task)
   return task == '@testing' or task == '@validating'
 end
 
--- Count a task under a status, or under 'resolved', in its feature and in its batch. Pending tasks are not counted.
+-- Count a task under a status, or under 'resolved', in its feature and in its batch. Pending tasks are not
+-- counted.
 local function adjust_counts(task, batch, name, by)
   if name == 'pending' or is_gates(task) then return end
   redis.call('HINCRBY', counts_key, name, by)
@@ -72,20 +77,21 @@ local function count_transition(task, batch, from, to)
   adjust_counts(task, batch, to, 1)
 end
 
--- Give back the units of limits that a task holds: the next schedule does it, and wakes who waits for them.
+-- Mark the units of limits that a task holds as released: the next schedule gives them back and wakes waiting features.
 local function release_holds(task, state)
   if state.holds then redis.call('RPUSH', released_key, cjson.encode({ task, state.holds })) end
   state.holds = nil
 end
 
--- Count a task as resolved (by = 1), or as no longer so (-1); in dataflow, the next schedule tells its dependents.
+-- Count a task as resolved (by = 1), or as no longer so (-1); in dataflow, the next schedule tells its
+-- dependents.
 local function count_resolved(task, batch, by, is_dataflow)
   adjust_counts(task, batch, 'resolved', by)
   if is_dataflow then redis.call('RPUSH', dependency_updates_key, (by > 0 and '+' or '-') .. task) end
 end
 
--- The statuses on the way of steps [[event, {status: new status}], …], the first one included; nil where a status does
--- not allow a step.
+-- The statuses on the way of steps [[event, {status: new status}], …], the first one included; nil where a
+-- status does not allow a step.
 local function apply_transitions(status, steps)
   local path = { status }
   for _, step in ipairs(steps) do
@@ -102,9 +108,9 @@ local function record_transitions(task, attempt, steps, path, ...)
   end
 end
 
--- End an attempt that a person revoked while it ran (see transition_task.lua). Its task stays where the person put it.
--- Only now its slot and all that it held are free, a skip counts as resolved, and a task that was resumed meanwhile
--- waits to be launched again.
+-- End an attempt that a person revoked while it ran (see transition_task.lua). Its task stays where the
+-- person put it. Only now its slot and all that it held are free, a skip counts as resolved, and a task that
+-- was resumed meanwhile waits to be launched again.
 local function end_revoked_attempt(task, state, cause, worker)
   state.ending, state.finished, state.ended, state.delivery = nil, now, state.attempt, nil
   release_holds(task, state)
@@ -113,7 +119,7 @@ local function end_revoked_attempt(task, state, cause, worker)
     state.resolved, state.resolves = true, nil
     count_resolved(task, state.batch, 1, state.dataflow)
   end
-  -- The schedule launches the gates of a feature by itself, when their stage has come.
+  -- schedule launches the gates of a feature by itself, in their stage.
   if state.status == 'pending' and not is_gates(task) then redis.call('ZADD', delayed_key, now, task) end
   save_state(task, state)
   record('attempt_ended', 'task', task, 'attempt', state.attempt, 'cause', cause, 'worker', worker)

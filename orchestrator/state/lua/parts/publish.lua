@@ -1,8 +1,8 @@
--- Publish the message of a launched task, where Celery's broker is this Redis: no crash can come between a launch and its
--- message. A message is written as kombu's Redis transport writes it (Celery message protocol 2); all of a batch share a
--- group id. Workers take from the right of a queue.
+-- Publish the message of a launched task, where Celery's broker is this Redis: no crash can come between a
+-- launch and its message. A message is written as kombu's Redis transport writes it (Celery message protocol
+-- 2); all of a batch share a group id. Workers take from the right of a queue.
 
--- {specialist: its queue, where that is not its name}; false where another broker has the messages.
+-- {specialist: its queue}, for queues that have another name than their specialist; false if the broker is another one.
 local queue_names = queues ~= '' and cjson.decode(queues)
 
 local function queue_of(specialist)
@@ -15,13 +15,13 @@ local function encode_id(id)
   return (string.gsub(id, '[^A-Za-z0-9_.-]', function(sign) return string.format('~%02X', string.byte(sign)) end))
 end
 
--- `trace`: JSON headers of the feature's trace, or nil. The id of a message ends in `random`, which nobody can guess, and
--- in another one where it is sent again.
+-- `trace`: JSON headers of the feature's trace, or nil. The id of a message ends in `random`, which nobody
+-- can guess, and in another one where it is sent again.
 local function publish_task(task, state, specialist, trace)
   local queue = queue_of(specialist)
   local messages = shared('celery:' .. queue)
-  -- A key that is no queue is left alone, and the message is sent again later as one that was lost: an error here would
-  -- come after the script has written.
+  -- A key that is no queue is left alone, and the message is sent again later as one that was lost: an error
+  -- here would come after the script has written.
   local found = redis.call('TYPE', messages).ok
   if found ~= 'none' and found ~= 'list' then return end
   local id = string.format('%s:%s:%d:%s', encode_id(feature), encode_id(task), state.attempt, random)

@@ -1,6 +1,6 @@
--- Find a key of a wrong type before a script writes: Redis does not undo what a script wrote before it failed (Redis
--- documentation, "Scripting with Lua"). Each script looks at the keys that it is given, and at those that the
--- functions on limits name themselves.
+-- Find a key of a wrong type before a script writes: Redis does not undo what a script wrote before it failed
+-- (Redis documentation, "Scripting with Lua"). Each script looks at the keys that it is given, and at those
+-- that the functions on limits name themselves.
 --
 -- keys: limits waiting
 

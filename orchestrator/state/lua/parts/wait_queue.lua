@@ -1,11 +1,11 @@
--- The tasks of a feature that wait for limits. A task waits in its class, and the class stands in the queue of one limit,
--- the first that it lacks: by priority, then by turn. Only the front of a queue is served.
+-- The tasks of a feature that wait for limits. A task waits in its class, and the class stands in the queue
+-- of one limit, the first that it lacks: by priority, then by turn. Only the front of a queue is served.
 --
 -- keys: waiting meta
 
-local ASIDE = 9e12 -- added to the place in a queue of what needs more than there is: it holds up nobody
+local ASIDE = 9e12 -- added to the place of a class that needs more than the whole limit, so that it blocks no other
 
--- Open the queue. `some_wait`: tasks of the feature wait.
+-- Open the queue. `some_wait`: whether tasks of the feature wait.
 local function open_wait_queue(semaphores, classes, some_wait)
   local needs_of, touched, waits = semaphores.needs_of, semaphores.touched, {}
 
@@ -36,8 +36,8 @@ local function open_wait_queue(semaphores, classes, some_wait)
     touched[limit] = true
   end
 
-  -- The first limit that a class lacks. It is in no queue while this is asked, so that it does not stand behind itself:
-  -- `place` says where in the queue of a limit it would stand.
+  -- The first limit that a class lacks. It is in no queue while this is asked, so that it does not stand
+  -- behind itself: `place` says where in the queue of a limit it would stand.
   local function lacks(class, place)
     for _, need in ipairs(needs_of(class)) do
       local limit = need[1]
@@ -54,7 +54,8 @@ local function open_wait_queue(semaphores, classes, some_wait)
     return order
   end
 
-  -- The other classes of the feature that wait for the same go to the back with it, before it: all have one share.
+  -- The other classes of the feature that wait for the same go to the back with it, before it: all have one
+  -- share.
   local function go_to_back(class)
     for _, place in ipairs(by_turn()) do
       local other = place[1]
@@ -80,7 +81,8 @@ local function open_wait_queue(semaphores, classes, some_wait)
     end
   end
 
-  -- Where no slot is free, or the feature is paused, its classes stand in no queue: they would hold others up.
+  -- Where no slot is free, or the feature is paused, its classes stand in no queue: they would hold others
+  -- up.
   local function keep(may_launch)
     drop_empty()
     for class, wait in pairs(waits) do

@@ -1,0 +1,132 @@
+"""Answers about this installation: `specialists`, `limits`, `doctor`, `config`, `prune`, `forget`; and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field, JsonValue
+
+from orchestrator.contract.answer import Action, After, Answer, LeftOut
+
+
+class SpecialistLine(Answer):
+    """A specialist, and how it is configured."""
+
+    name: str
+    title: str = ""
+    description: str = ""
+    queue: str = Field(default="", description="if it is not the name")
+    model_tier: str = ""
+    tags: tuple[str, ...] = Field(default=(), description="that route to it")
+    work: str = Field(default="", description="command, python, or absent: it does only tasks with a `run`")
+    default: bool = False
+
+
+class SpecialistsAnswer(Answer):
+    """Of `specialists`: who there is."""
+
+    specialists: tuple[SpecialistLine, ...] = ()
+    left_out: LeftOut = Field(default_factory=dict)
+    after: After = ""
+
+
+class Holder(Answer):
+    """A task that holds some of a limit."""
+
+    feature: str
+    task: str
+    units: int = 1
+
+
+class LimitLine(Answer):
+    """A limit over all features: how much there is, and who holds it."""
+
+    limit: str
+    amount: str = ""
+    in_use: float = 0
+    waiting: int = Field(default=0, description="tasks")
+    features: int = Field(default=0, description="of so many features")
+    next_token: float | None = Field(default=None, description="seconds until a rate lets one more begin")
+    holders: tuple[Holder, ...] = ()
+
+
+class LimitsAnswer(Answer):
+    """Of `limits`: what holds over all features."""
+
+    limits: tuple[LimitLine, ...] = ()
+    left_out: LeftOut = Field(default_factory=dict)
+    after: After = ""
+
+
+class FindingLine(Answer):
+    """The result of one check."""
+
+    finding: str
+    level: str
+    text: str
+    remedy: str = ""
+
+
+class DoctorAnswer(Answer):
+    """Of `doctor`: what was checked."""
+
+    findings: tuple[FindingLine, ...] = ()
+    left_out: LeftOut = Field(default_factory=dict)
+    after: After = ""
+
+
+class Setting(Answer):
+    """A setting in force."""
+
+    setting: str
+    value: JsonValue
+    origin: str = Field(default="default", description="environment, file or default")
+
+
+class SettingsAnswer(Answer):
+    """Of `config`: the settings in force."""
+
+    file: str = ""
+    folder: str
+    settings: tuple[Setting, ...] = ()
+    left_out: LeftOut = Field(default_factory=dict)
+    after: After = ""
+
+
+class PruneAnswer(Answer):
+    """Of `prune` and `forget`: what went, or would go."""
+
+    features: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    dry_run: bool = False
+    left_out: LeftOut = Field(default_factory=dict)
+
+
+# Errors
+
+
+class ErrorAnswer(Answer):
+    """Of any command, where it was not done: what is wrong, with what, and what to do."""
+
+    code: str = Field(description="stable; see `orchestrator schema codes`")
+    message: str
+    cause: str = ""
+    subject: Mapping[str, str] = Field(
+        default_factory=dict, description="what it is about: {feature, task, …}"
+    )
+    actions: tuple[Action, ...] = ()
+    facts: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+
+class Code(Answer):
+    """A code that an error may have."""
+
+    code: str
+    exit_code: int
+    message: str = Field(description="with the names of its facts in braces")
+
+
+class CodesAnswer(Answer):
+    """Of `schema codes`: every code there is."""
+
+    codes: tuple[Code, ...] = ()

@@ -1,0 +1,110 @@
+"""Answers about what would run, and who would do it: `plan`, `route`, `recommend`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field
+
+from orchestrator.contract.answer import After, Answer, LeftOut, Specialist
+
+
+class RouteGroup(Answer):
+    """Tasks that one specialist gets for one reason."""
+
+    rare: ClassVar = frozenset({"model_tier"})
+
+    specialist: Specialist | None = Field(default=None, description="absent: nobody matches")
+    queue: str = Field(default="", description="if it is not the specialist's name")
+    model_tier: str = ""
+    rule: str = Field(
+        default="", description="task, default, nobody, assigned or escalated; absent: by the tag"
+    )
+    tag: str = ""
+    reason: str = ""
+    total: int = Field(default=0, description="tasks, if not all are named")
+    tasks: tuple[str, ...] = ()
+    suggestions: tuple[str, ...] = Field(default=(), description="tags that would have routed them")
+
+
+class RecommendAnswer(Answer):
+    """Of `recommend`: who gets one task, and why."""
+
+    specialist: Specialist | None = Field(default=None, description="absent: nobody yet")
+    queue: str = Field(default="", description="if it is not the specialist's name")
+    model_tier: str = ""
+    rule: str = Field(
+        default="", description="task, default, nobody, assigned or escalated; absent: by the tag"
+    )
+    tag: str = Field(default="", description="the one that matched")
+    domains: Mapping[str, str] = Field(
+        default_factory=dict, description="where no tag matches: who gets a tag of each domain"
+    )
+    near: tuple[str, ...] = Field(default=(), description="mapped tags that are spelt much like the task's")
+
+
+class RoutesAnswer(Answer):
+    """Of `route`: who gets each task, and why."""
+
+    routes: tuple[RouteGroup, ...] = ()
+    left_out: LeftOut = Field(default_factory=dict)
+    after: After = ""
+
+
+# Before a run
+
+
+class PlannedBatch(Answer):
+    """Tasks that may run at the same time."""
+
+    batch: int
+    tasks: tuple[str, ...] = Field(default=(), description="in launch order")
+    total: int = Field(default=0, description="tasks, if not all are named")
+    seconds: float | None = Field(
+        default=None, description="expected under the cap; absent where that is not known of each task"
+    )
+    sub_batches: int = Field(default=0, description="parts of a batch that is wider than the cap")
+
+
+class Sources(Answer):
+    """Where it is from how long tasks take: so many tasks each. Without `unknown`, the plan has its times."""
+
+    written: int = Field(default=0, description="have an estimate")
+    learned: int = Field(default=0, description="have none, and take the median of their earlier runs")
+    unknown: int = Field(default=0, description="have none, and were never completed before")
+
+
+class Blocking(Answer):
+    """A task that many others wait for."""
+
+    task: str
+    blocks: int
+
+
+class PlanAnswer(Answer):
+    """Of `plan`: what would run when, and who would do it."""
+
+    rare: ClassVar = frozenset({"requested", "critical_seconds", "expected_batched", "expected_dataflow"})
+
+    title: str
+    strategy: str
+    requested: str = ""
+    cap: int
+    total: int = Field(description="tasks")
+    sources: Sources
+    seconds: float | None = Field(
+        default=None,
+        description="expected, under the cap; absent, as all seconds of the whole, where unknown",
+    )
+    total_seconds: float | None = Field(default=None, description="one task after the other")
+    critical_seconds: float | None = None
+    expected_batched: float | None = None
+    expected_dataflow: float | None = None
+    barrier_percent: int = Field(default=0, description="what the barrier between batches costs")
+    batches: tuple[PlannedBatch, ...] = ()
+    critical_path: tuple[str, ...] = ()
+    bottlenecks: tuple[Blocking, ...] = ()
+    routes: tuple[RouteGroup, ...] = ()
+    left_out: LeftOut = Field(default_factory=dict)
+    after: After = ""

@@ -1,0 +1,28 @@
+"""Errors about limits, resources and caps."""
+
+from __future__ import annotations
+
+from orchestrator.model.errors.base import UsageError
+
+
+class NoSuchLimit(UsageError):
+    """No limit is called {name}. There are {names}. A new resource is named in the settings, under `resources`."""
+
+
+class BadLimit(UsageError):
+    """{amount} cannot be {limit}: {reason}. `none` ends a limit that is not on a resource."""
+
+
+class NoSuchResource(UsageError):
+    """{task} needs the resource {resource}, and no resource has this name; there are: {names}.
+    Write `{resource}: 1` (how much there is) under `resources` in the configuration, of the workers too, or take it out
+    of the task."""
+
+
+class NotEnough(UsageError):
+    """{task} needs {units} of the resource {resource}, and there is no more than {there}: it would wait forever.
+    Raise `{resource}` under `resources` in the configuration, of the workers too, or let the task need less."""
+
+
+class BadCap(UsageError):
+    """{cap} cannot be max_parallel_tasks: it is a whole number from 1 to 10000."""
