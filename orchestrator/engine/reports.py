@@ -28,6 +28,9 @@ Answer = tuple[Any, Any, Any]
 class Began(NamedTuple):
     """A process began an attempt that it took by itself."""
 
+    message_id: str
+    task: str
+    """The name of the Celery task."""
     message: str
     """The message, as it stood in the queue."""
     queue: str

@@ -87,6 +87,11 @@ class Run:
         )
         return self.last_claim
 
+    def go_on(self, began: Began) -> None:
+        """Note that the taken attempt begins."""
+        self.count += 1
+        self.message_id, self.last_queue = began.message_id, began.queue
+
     def accept(self, attempt: AttemptId) -> Taken | None:
         """Begin the work of an attempt: the taken one; None if Celery gave its message, and it is not started yet."""
         taken, self.taken, self.last_claim = self.taken, None, None
@@ -133,10 +138,11 @@ class Runs:
             try:
                 while taken := run.taken:
                     message = envelope(taken, request["hostname"])
-                    self._report_next(
-                        run, Ended(run.message_id, shown_answer(answer), time.monotonic()), taken
-                    )
-                    run.message_id, answer = message["id"], None
+                    ended = Ended(run.message_id, shown_answer(answer), time.monotonic())
+                    began = Began(message["id"], message["task"], taken.message, taken.queue, ended.at)
+                    run.is_full |= not self.reporter.send(Report(os.getpid(), ended, began))
+                    run.go_on(began)
+                    answer = None
                     _log_received(message)
                     task: Any = self.app.tasks[message["task"]]
                     answer = task.tracer(message["id"], message["args"], message["kwargs"], message)
@@ -145,12 +151,6 @@ class Runs:
                     ended = Ended(run.message_id, shown_answer(answer), time.monotonic())
                     self.reporter.send(Report(os.getpid(), ended))
         return first
-
-    def _report_next(self, run: Run, ended: Ended, taken: Taken) -> None:
-        report = Report(os.getpid(), ended, Began(taken.message, taken.queue, ended.at))
-        run.is_full |= not self.reporter.send(report)
-        run.count += 1
-        run.last_queue = taken.queue
 
     @contextlib.contextmanager
     def _entered(self, run: Run) -> Iterator[None]:

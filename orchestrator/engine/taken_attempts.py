@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger("orchestrator")
 
 
+RECEIVED = {
+    "kwargs": "{}",
+    "root_id": None,
+    "parent_id": None,
+    "retries": 0,
+    "eta": None,
+    "expires": None,
+}
+"""What the event that an attempt was received says of each one: no message of ours asks for more."""
+
+
 class TakenAttempts:
     """Handles the reports of pool processes.
 
@@ -47,22 +58,51 @@ class TakenAttempts:
         """Handle the reports that have come. Any thread may call it."""
         if self.pipe:
             with self._lock:
-                for report in self.pipe.read():
+                reports = list(self.pipe.read())
+                ended = {report.ended.message_id: report.ended for report in reports if report.ended}
+                for report in reports:
+                    end = ended.get(report.began.message_id) if report.began else None
                     try:
-                        self.handle(report)
-                    except (
-                        Exception
-                    ) as error:  # the broker of the events is gone; leases must be renewed all the same
-                        logger.warning(
-                            "A report of process %s is not passed on to monitors: %s", report.pid, error
-                        )
+                        self.handle(report, end)
+                    except Exception as error:
+                        # The broker of the events is gone. The leases are to be renewed all the same.
+                        text = "A report of process %s is not passed on to monitors: %s"
+                        logger.warning(text, report.pid, error)
 
-    def handle(self, report: Report) -> None:
-        """Handle a report."""
+    def handle(self, report: Report, end: Ended | None = None) -> None:
+        """Handle a report.
+
+        Args:
+            report: The report.
+            end: The end of the attempt that it began, if that is known already.
+        """
         if report.ended:
             self._end(report.pid, report.ended)
         if report.began:
-            self._begin(report.pid, report.began)
+            if end and self._is_passed(end):
+                self._pass(report.began, end)
+            else:
+                self._begin(report.pid, report.began)
+
+    def _is_passed(self, end: Ended) -> bool:
+        """Whether an attempt that has begun and ended needs no request: it succeeded, and no handler asks for one."""
+        return not end.answer[0] and not signals.task_received.receivers
+
+    def _pass(self, began: Began, end: Ended) -> None:
+        """Count an attempt that has begun and ended since the last look, and tell monitors."""
+        state.total_count[began.task] += 1
+        state.all_total_count[0] += 1
+        eventer = self.parent.consumer.event_dispatcher
+        if eventer and eventer.enabled and self.app.tasks[began.task].send_events:
+            begins, ends = wall_clock(began.at), wall_clock(end.at)
+            args = canvas.shown_arguments(*_arguments(json.loads(began.message)))
+            shown = {"name": began.task, "args": args, **RECEIVED}
+            eventer.send("task-received", uuid=began.message_id, timestamp=begins, **shown)
+            eventer.send("task-started", uuid=began.message_id, timestamp=begins)
+            _, result, runtime = end.answer
+            eventer.send(
+                "task-succeeded", uuid=began.message_id, timestamp=ends, result=result, runtime=runtime
+            )
 
     def lose(self, pid: int) -> Any:
         """The request of the attempt that a process worked on when it was lost; None if it had taken none."""
@@ -77,17 +117,7 @@ class TakenAttempts:
         state.task_reserved(request)
         try:
             signals.task_received.send(sender=self.parent.consumer, request=request)
-            request.send_event(
-                "task-received",
-                name=request.name,
-                args=request.argsrepr,
-                kwargs=request.kwargsrepr,
-                root_id=request.root_id,
-                parent_id=request.parent_id,
-                retries=0,
-                eta=None,
-                expires=None,
-            )
+            request.send_event("task-received", name=request.name, args=request.argsrepr, **RECEIVED)
         finally:
             request.on_accepted(pid, began.at)
             request.moment = None
@@ -103,7 +133,7 @@ class TakenAttempts:
     def _request(self, began: Began) -> Any:
         found = json.loads(began.message)
         headers, properties = found["headers"], found["properties"]
-        args = json.loads(found["body"])[0]
+        args = _arguments(found)
         task = self.app.tasks[headers["task"]]
         consumer = self.parent.consumer
         message = Message(
@@ -125,6 +155,11 @@ class TakenAttempts:
             body=(args, {}, {}),
             decoded=True,
         )
+
+
+def _arguments(message: Any) -> list[Any]:
+    arguments: list[Any] = json.loads(message["body"])[0]
+    return arguments
 
 
 def wall_clock(moment: float) -> float:

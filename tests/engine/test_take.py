@@ -78,7 +78,9 @@ def test_a_board_that_is_written_all_the_time_never_shows_half_a_permission() ->
 
 
 def report(text: str = "T1: completed", message: str = "m" * 500) -> Report:
-    return Report(7, Ended("one:T1:1", (0, text, 0.1), 1.0), Began(message, "writer", 1.0))
+    return Report(
+        7, Ended("one:T1:1", (0, text, 0.1), 1.0), Began("one:T2:1", "writer", message, "writer", 1.0)
+    )
 
 
 def test_reports_of_several_processes_arrive_whole_and_in_order() -> None:
@@ -124,7 +126,7 @@ def test_the_longest_report_fits() -> None:
     except visibility.TaskStopped:
         info = ExceptionInfo()
     ended = Ended("i" * LONGEST_ID, shown_answer((info, "IGNORED", 1.0, None)), 1.0)
-    assert pipe.send(Report(7, ended, Began("m" * 2_000, "writer" * 20, 1.0)))
+    assert pipe.send(Report(7, ended, Began("i" * 600, "writer" * 10, "m" * 1_500, "writer" * 10, 1.0)))
     (found,) = pipe.read()
     assert found.ended
     assert found.ended.answer[1].exception.status == "blocked"

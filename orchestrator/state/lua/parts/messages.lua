@@ -3,7 +3,7 @@
 -- keys: meta
 
 -- Longer ones are left to Celery: what a process reports of one has to fit into its pipe (see reports.py).
-local LONGEST_MESSAGE = 2000
+local LONGEST_MESSAGE = 1500
 
 local function has_only(found, names)
   if type(found) ~= 'table' then return false end
