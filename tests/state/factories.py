@@ -69,6 +69,31 @@ def as_of_schema_3(run: Run) -> Run:
     return run
 
 
+def message_of(feature_id: str, task: str, attempt: int, specialist: str = "builder") -> str:
+    """A message of an attempt as publish.lua writes it. The ids are plain ones."""
+    request = f"{feature_id}:{task}:{attempt}:0f3a9c5e71d2"
+    headers = {
+        "lang": "py",
+        "task": specialist,
+        "id": request,
+        "group": f"{feature_id}:1",
+        "argsrepr": f"('{feature_id}', '{task}', {attempt})",
+    }
+    return json.dumps(
+        {
+            "body": f'[["{feature_id}","{task}",{attempt}],{{}},{{}}]',
+            "content-type": "application/json",
+            "content-encoding": "utf-8",
+            "headers": headers,
+            "properties": {
+                "delivery_mode": 1,
+                "delivery_tag": f"{request}:1",
+                "delivery_info": {"exchange": "", "routing_key": specialist},
+            },
+        }
+    )
+
+
 @dataclass
 class Run:
     """A stored feature, with methods for everything that can happen to it."""
