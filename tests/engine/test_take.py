@@ -16,7 +16,7 @@ from orchestrator.engine import visibility
 from orchestrator.engine.board import SIZE, Board
 from orchestrator.engine.reports import LONGEST_ID, Began, Ended, Report, ReportPipe
 from orchestrator.engine.run import Run, shown_answer
-from orchestrator.state.store import Taken
+from orchestrator.state.start_result import Taken
 from tests.waiting import wait_until
 
 PERMISSION = {"writer": ["writer", "editor"], "other": ["other"]}

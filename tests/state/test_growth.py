@@ -19,7 +19,7 @@ from orchestrator.model.plan import Route
 from orchestrator.model.task import Retries, Task, TaskStatus
 from orchestrator.planning import extension, planner
 from orchestrator.planning.extension import Shape
-from orchestrator.state import store as stores
+from orchestrator.state import requests
 from orchestrator.state.store import Store
 from tests.model.factories import feature, task
 
@@ -46,7 +46,9 @@ class Run:
         for task_id in tasks:
             attempt = self.begin(task_id)
             move = lifecycle.conclude(FLOW, outcome or Completed(), Retries())
-            code, _, facts = self.store.finish(self.id, task_id, attempt, outcome or Completed(), move)
+            code, _, facts = self.store.attempts.finish(
+                self.id, task_id, attempt, outcome or Completed(), move
+            )
             assert code == "finished", task_id
             self.note(facts)
 
@@ -54,7 +56,9 @@ class Run:
         """A worker begins a task that was launched."""
         attempt = int(json.loads(str(self.hash("states")[task_id]))["attempt"])
         assert (
-            self.store.start(self.id, task_id, attempt, specialist="builder", worker="w1", lease=60).code
+            self.store.attempts.start(
+                self.id, task_id, attempt, specialist="builder", worker="w1", lease=60
+            ).code
             == "started"
         ), task_id
         return attempt
@@ -62,7 +66,9 @@ class Run:
     def ask(self, task_id: str, event: TaskEvent, **how: Any) -> None:
         """A person moves a task."""
         self.note(
-            self.store.transition_task(self.id, task_id, FLOW, lifecycle.transition(FLOW, event), **how)
+            self.store.requests.transition_task(
+                self.id, task_id, FLOW, lifecycle.transition(FLOW, event), **how
+            )
         )
 
     def grow(
@@ -85,7 +91,7 @@ class Run:
         def route(added: Sequence[Task]) -> Mapping[str, Route]:
             return {task.id: BUILDER for task in added} | dict(routes or {})
 
-        facts = self.note(self.store.grow(self.id, decide, route))
+        facts = self.note(self.store.requests.grow(self.id, decide, route))
         check(self)
         return [launch.task for launch in facts.launched]
 
@@ -99,7 +105,7 @@ class Run:
         return [json.loads(stored[number])["tasks"] for number in sorted(stored, key=int)]
 
     def status(self) -> str:
-        return self.store.feature_summary(self.id).status
+        return self.store.features.summary(self.id).status
 
     def hash(self, part: str) -> dict[str, str]:
         found: Any = self.store.client.hgetall(getattr(self.keys, part))
@@ -192,7 +198,7 @@ def test_a_task_that_waits_for_nothing_joins_the_open_batch_and_starts(store: St
     run = launched(store, task("T1"), task("T2", "T1"))
     assert run.grow(task("N"), note="found in review") == ["N"]
     assert run.batches() == [["T1", "N"], ["T2"]]
-    told = next(event for event in store.events("auth") if event.event == "tasks_added")
+    told = next(event for event in store.events.read("auth") if event.event == "tasks_added")
     assert (told.task, told.total, told.note) == ("N", 1, "found in review")
     run.finish_all()
     assert run.order == ["T1", "N", "T2"]
@@ -213,7 +219,7 @@ def test_added_tasks_run_in_the_right_order_to_the_end(store: Store) -> None:
 def test_a_task_that_joins_a_full_batch_waits_for_a_slot(store: Store) -> None:
     run = launched(store, task("T1"), task("T2"), cap=1)
     assert run.grow(task("N", priority="high")) == []
-    assert store.feature_summary("auth").queued == 2
+    assert store.features.summary("auth").queued == 2
     run.finish_all()
     assert run.order == ["T1", "N", "T2"]
 
@@ -221,8 +227,8 @@ def test_a_task_that_joins_a_full_batch_waits_for_a_slot(store: Store) -> None:
 def test_a_task_without_a_specialist_waits_for_one(store: Store) -> None:
     run = launched(store, task("T1"))
     assert run.grow(task("N"), routes={"N": NOBODY}) == []
-    assert store.feature_summary("auth").unassigned == 1
-    run.note(store.assign("auth", "N", "builder"))
+    assert store.features.summary("auth").unassigned == 1
+    run.note(store.requests.assign("auth", "N", "builder"))
     assert run.order == ["T1", "N"]
 
 
@@ -240,7 +246,7 @@ def test_a_feature_in_review_goes_back_to_development(store: Store) -> None:
     assert run.grow(task("N")) == ["N"]
     assert run.batches() == [["T1"], ["N"]]
     assert run.status() == FeatureStatus.IN_DEVELOPMENT
-    assert FeatureEvent.FEATURE_GREW in [event.event for event in store.events("auth")]
+    assert FeatureEvent.FEATURE_GREW in [event.event for event in store.events.read("auth")]
     run.finish_all()
     assert run.status() == FeatureStatus.PENDING_REVIEW
 
@@ -258,7 +264,7 @@ def test_gates_that_run_begin_anew_when_all_is_done(store: Store, is_begun: bool
     # Gates that run hold their slot until they have ended.
     assert set(store.client.zrange(run.keys.slots, 0, -1)) == ({"@testing", "N"} if is_begun else {"N"})
     answer = "ended" if is_begun else "stale"
-    assert store.finish("auth", "@testing", 1, Completed(), passed)[0] == answer
+    assert store.attempts.finish("auth", "@testing", 1, Completed(), passed)[0] == answer
     run.complete("N")
     assert run.order == ["T1", "@testing", "N", "@testing"]
     run.complete("@testing")
@@ -281,7 +287,7 @@ def test_a_task_for_a_batch_that_waits_for_launch_waits_with_it(store: Store) ->
     run.complete("T1")
     assert run.grow(task("N")) == []
     assert run.batches() == [["T1"], ["T2", "N"]]
-    run.note(store.update_feature("auth", "launch_requested", {"released": 2}))
+    run.note(store.requests.update_feature("auth", "launch_requested", {"released": 2}))
     assert sorted(run.order) == ["N", "T1", "T2"]
 
 
@@ -292,10 +298,10 @@ def test_a_task_that_is_ready_moves_behind_what_it_waits_for_now(store: Store) -
     run = launched(store, task("T1"), task("T2"), task("T3", "T2"), cap=1)
     first, other = run.order[0], "T1" if run.order[0] == "T2" else "T2"
     assert run.grow(dependencies={other: [first]}, note="needs the schema") == []
-    assert store.feature_summary("auth").queued == 0
-    told = next(event for event in store.events("auth") if event.event == "dependencies_changed")
+    assert store.features.summary("auth").queued == 0
+    told = next(event for event in store.events.read("auth") if event.event == "dependencies_changed")
     assert (told.task, told.cause, told.note) == (other, first, "needs the schema")
-    assert first in store.task("auth", other).depends_on
+    assert first in store.tasks.find("auth", other).depends_on
     run.finish_all()
     assert run.order.index(first) < run.order.index(other)
     assert run.status() == FeatureStatus.COMPLETED
@@ -316,9 +322,9 @@ def test_a_held_task_moves_with_its_counts_and_resumes_in_its_new_batch(store: S
 def test_a_task_without_a_specialist_moves_too(store: Store) -> None:
     run = launched(store, task("T1"), task("T2"), routes={"T2": NOBODY})
     run.grow(dependencies={"T2": ["T1"]})
-    assert store.feature_summary("auth").unassigned == 0
+    assert store.features.summary("auth").unassigned == 0
     run.complete("T1")
-    assert store.feature_summary("auth").unassigned == 1
+    assert store.features.summary("auth").unassigned == 1
 
 
 def test_batches_that_are_no_more_leave_nothing_behind(store: Store) -> None:
@@ -350,7 +356,7 @@ def test_an_open_batch_that_all_leave_is_filled_by_the_next(store: Store) -> Non
 def test_a_parallel_feature_goes_on_as_batched(store: Store) -> None:
     run = launched(store, task("T1"), task("T2"), cap=1, strategy="parallel")
     run.grow(dependencies={"T2": ["T1"]})
-    assert store.feature_summary("auth").strategy is Strategy.BATCHED
+    assert store.features.summary("auth").strategy is Strategy.BATCHED
 
 
 # --- while it goes on -----------------------------------------------------------------------------------
@@ -384,7 +390,7 @@ def test_a_feature_that_ends_meanwhile_does_not_grow(store: Store) -> None:
 
 
 def test_a_feature_that_changes_each_time_is_given_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "GROWTH_TRIES", 3)
+    monkeypatch.setattr(requests, "GROWTH_TRIES", 3)
     run = launched(store, task("T1"))
 
     def decide(shape: Shape) -> extension.Growth:
@@ -392,7 +398,7 @@ def test_a_feature_that_changes_each_time_is_given_up(store: Store, monkeypatch:
         return extension.grow(shape, [task("N")])
 
     with pytest.raises(errors.GrowthContested) as contested:
-        store.grow("auth", decide, lambda tasks: {"N": BUILDER})
+        store.requests.grow("auth", decide, lambda tasks: {"N": BUILDER})
     assert contested.value.tries == 3
     assert run.batches() == [["T1"]]
 
@@ -427,7 +433,7 @@ def test_what_is_refused_changes_nothing(
 
 def test_a_feature_that_is_cancelled_does_not_grow(store: Store) -> None:
     run = launched(store, task("T1"))
-    store.update_feature("auth", FeatureEvent.FEATURE_CANCELLED)
+    store.requests.update_feature("auth", FeatureEvent.FEATURE_CANCELLED)
     before = everything(run)
     with pytest.raises(errors.FeatureOver) as refused:
         run.grow(task("N"))

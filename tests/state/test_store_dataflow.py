@@ -73,11 +73,11 @@ class Flowing:
     def end(self, name: str, outcome: Outcome | None = None, retries: int = 0) -> list[str]:
         """A worker starts and ends a launched task; the ids of what was launched by it."""
         attempt = self.state(name).attempt
-        grant = self.store.start(self.id, name, attempt, specialist="builder", worker="w1", lease=60)
+        grant = self.store.attempts.start(self.id, name, attempt, specialist="builder", worker="w1", lease=60)
         assert grant.code == "started", grant.code
         outcome = outcome or Completed()
         move = lifecycle.conclude(FLOW, outcome, Retries(max=retries, jitter=False), grant.attempts)
-        code, _, facts = self.store.finish(self.id, name, attempt, outcome, move, worker="w1")
+        code, _, facts = self.store.attempts.finish(self.id, name, attempt, outcome, move, worker="w1")
         assert code == "finished", code
         return self._note(facts)
 
@@ -88,7 +88,7 @@ class Flowing:
     def ask(self, name: str, event: TaskEvent, **how: Any) -> list[str]:
         """A person moves a task; the ids of what was launched by it."""
         return self._note(
-            self.store.transition_task(self.id, name, FLOW, lifecycle.transition(FLOW, event), **how)
+            self.store.requests.transition_task(self.id, name, FLOW, lifecycle.transition(FLOW, event), **how)
         )
 
     def skip(self, name: str) -> list[str]:
@@ -97,12 +97,12 @@ class Flowing:
 
     def state(self, name: str) -> TaskState:
         """Where a task stands."""
-        return self.store.state(self.id, name)
+        return self.store.tasks.state(self.id, name)
 
     @property
     def status(self) -> FeatureStatus:
         """Where the feature stands."""
-        return self.store.feature_summary(self.id).status
+        return self.store.features.summary(self.id).status
 
     def in_redis(self) -> dict[str, Any]:
         """All that is stored of it but the events, which tell of each look too."""
@@ -143,7 +143,7 @@ def test_there_is_no_barrier_between_batches(store: Store) -> None:
     assert run.complete("A1") == ["A2"]
     assert run.complete("A2") == ["A3"]
     assert run.state("B1").phase == "launched"
-    assert run.store.feature_summary(run.id).batch == 1
+    assert run.store.features.summary(run.id).batch == 1
 
 
 def test_a_join_waits_for_all_its_dependencies(store: Store) -> None:
@@ -157,13 +157,13 @@ def test_a_join_waits_for_all_its_dependencies(store: Store) -> None:
 def test_batches_open_for_reports_as_they_would_be_complete(store: Store) -> None:
     run = flowing(store, task("A"), task("B", "A"), task("C"), task("D", "B"))
     run.complete("A", "B")
-    assert run.store.feature_summary(run.id).batch == 1
+    assert run.store.features.summary(run.id).batch == 1
     run.complete("C")
 
     # C was the last of the first batch, and of the second all was resolved
-    progress = run.store.feature_summary(run.id)
+    progress = run.store.features.summary(run.id)
     assert (progress.batch, progress.batches) == (3, 3)
-    opened = [event.batch for event in store.events(run.id) if event.event == "batch_opened"]
+    opened = [event.batch for event in store.events.read(run.id) if event.event == "batch_opened"]
     assert opened == [1, 2, 3]
 
 
@@ -185,9 +185,9 @@ def test_the_cap_is_kept_exactly(store: Store, cap: int) -> None:
     run = flowing(store, task("A"), *(task(f"B{place}", "A") for place in range(5)), cap=cap)
 
     assert len(run.complete("A")) == cap
-    assert store.feature_summary(run.id).queued == 5 - cap
+    assert store.features.summary(run.id).queued == 5 - cap
     assert len(run.complete(run.begun[1])) == 1
-    assert store.feature_summary(run.id).in_flight == cap
+    assert store.features.summary(run.id).in_flight == cap
 
 
 def test_of_the_ready_priority_goes_first_and_then_the_longest_remaining_path(store: Store) -> None:
@@ -278,7 +278,7 @@ def test_a_task_resumed_before_its_turn_waits_for_it(store: Store) -> None:
 def take_back(run: Flowing, name: str) -> list[str]:
     """A skip is taken back, as a flow may allow in which cancelled is not terminal."""
     arrow = {"cancelled": "pending"}
-    facts = run.store.transition_task(
+    facts = run.store.requests.transition_task(
         run.id, name, FLOW, lifecycle.Transition(((TaskEvent.TASK_RESUMED, arrow),))
     )
     return [launch.task for launch in facts.launched]
@@ -323,15 +323,15 @@ def test_what_has_a_slot_is_not_queued_again_when_a_skip_was_taken_back(store: S
     # When that is completed, then it is not launched once more
     assert run.complete("A") == []
     assert run.state("B").phase == "launched"
-    assert store.feature_summary(run.id).queued == 0
+    assert store.features.summary(run.id).queued == 0
 
 
 def test_batches_open_whatever_is_set_later(store: Store) -> None:
     run = flowing(store, task("A"), task("B", "A"))
-    store.update_feature(run.id, "auto_launch_changed", {"auto_launch": 0, "stops": "2"})
+    store.requests.update_feature(run.id, "auto_launch_changed", {"auto_launch": 0, "stops": "2"})
 
     assert run.complete("A") == ["B"]
-    assert store.feature_summary(run.id).batch == 2
+    assert store.features.summary(run.id).batch == 2
 
 
 def test_a_task_without_a_specialist_waits_for_one_when_its_turn_comes(store: Store) -> None:
@@ -340,7 +340,7 @@ def test_a_task_without_a_specialist_waits_for_one_when_its_turn_comes(store: St
     assert run.state("B").phase == "waiting"
     assert run.complete("A") == []
     assert run.state("B").phase == "unassigned"
-    assert [launch.task for launch in store.assign(run.id, "B", "builder").launched] == ["B"]
+    assert [launch.task for launch in store.requests.assign(run.id, "B", "builder").launched] == ["B"]
     assert run.complete("B") == ["C"]
 
 
@@ -381,7 +381,7 @@ def test_a_repeated_finish_releases_nothing_twice(store: Store) -> None:
     run.complete("A")
     move = lifecycle.conclude(FLOW, Completed(), Retries(), lifecycle.Attempts())
 
-    code, _, facts = store.finish(run.id, "A", 1, Completed(), move, worker="w1")
+    code, _, facts = store.attempts.finish(run.id, "A", 1, Completed(), move, worker="w1")
 
     assert (code, facts.launched) == ("repeated", ())
     assert run.state("C").waits == 1
@@ -396,7 +396,7 @@ def test_a_batch_that_waits_for_launch_is_refused(store: Store, given_: dict[str
 
     with pytest.raises(errors.NoBarrier, match=f"Leave {asked} out"):
         store.enqueue("auth", plan, routes(feature), **given_)
-    assert store.features() == []
+    assert store.features.newest() == []
 
 
 def test_batched_features_store_nothing_of_it(store: Store) -> None:
@@ -442,7 +442,7 @@ def drive(store: Store, feature: Feature, cap: int, chance: random.Random) -> No
     keys = store.keys.feature(run.id)
     run.schedule()
     for step in range(40 * len(feature.tasks)):
-        states = {state.id: state for state in store.states(run.id)}
+        states = {state.id: state for state in store.tasks.states(run.id)}
         flying = [str(name) for name in store.client.zrange(keys.slots, 0, -1)]
         ready = store.client.zrange(keys.ready, 0, -1)
         assert len(flying) <= cap
@@ -454,7 +454,7 @@ def drive(store: Store, feature: Feature, cap: int, chance: random.Random) -> No
                 assert not left, f"{name} has its turn before {left}"
             if not left and state.status == "pending":
                 assert state.phase != "waiting", f"{name} is forgotten"
-        if store.feature_summary(run.id).status.is_over:
+        if store.features.summary(run.id).status.is_over:
             break
         late = step > 15 * len(feature.tasks)
         stuck = [name for name, state in states.items() if state.status in ("failed", "blocked", "on-hold")]
