@@ -1,11 +1,11 @@
 """Explores every interleaving of the events in the life of a small feature, with the real scripts.
 
 There are two workers, a broker that may repeat or lose each message, and a sweep. In each reached state, every possible
-next step is tried: a message is delivered (for the first time or again), an attempt ends (well or badly), its process takes
-the next message with that or not, a
-worker crashes, a lease ends although its holder lives, a retry is due, the sweep looks, and a person holds, cancels,
-skips or resumes a task (as often as `--requests` allows). Each step that launches tasks may
-crash before it publishes them. States are compared without their times, so that there are finitely many.
+next step is tried: a message is delivered (for the first time or again), an attempt ends (well or badly), its process
+takes the next message with that or not, a worker crashes, a lease ends although its holder lives, a retry is due, the
+sweep looks, and a person holds, cancels, skips or resumes a task (as often as `--requests` allows). Each step that
+launches tasks may crash before it publishes them. States are compared without their times, so that there are finitely
+many.
 
     python -m tests.state.interleavings --losses 1 --retries 1 --requests 0
 
