@@ -13,10 +13,10 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 SEED ?=
 MINUTES ?= 2
 
-.PHONY: help run test nightly bounds check audit wheel format schemas scripts bench chaos fuzz clean
+.PHONY: help run test nightly mutations bounds check audit wheel format schemas scripts bench chaos fuzz clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found. Install one (Debian: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python3.12"; exit 1; }
@@ -31,10 +31,13 @@ run: $(READY)  ## run examples/self_check.yaml, a real feature, through real wor
 test: $(READY)  ## run all the tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-nightly: $(READY)  ## run what takes long: the store on each Redis and on fakeredis, all interleavings, chaos, fuzz (MINUTES=10)
+nightly: $(READY)  ## run what takes long: the store on each Redis and on fakeredis, all interleavings, mutations, chaos, fuzz (MINUTES=10)
 	EVERYWHERE=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/state tests/notify tests/local tests/client
 	$(BIN)/python -m tests.state.interleavings
-	$(MAKE) chaos fuzz
+	$(MAKE) mutations chaos fuzz
+
+mutations: $(READY)  ## break ten laws, one at a time in a copy of the tree, and see that the tests catch each
+	$(BIN)/python -m tests.mutations
 
 bounds: $(READY)  ## run the tests marked so with the lowest versions allowed and the newest, on each Python here
 	$(BIN)/python -m tests.bounds

@@ -1,10 +1,9 @@
-"""How the stateful tests of the store are played: on the fake, or on a Redis that is given."""
+"""How the stateful tests of the store are played on a Redis."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import fakeredis
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
@@ -16,14 +15,13 @@ class Redis:
 
     @classmethod
     def empty(cls) -> Any:
-        """It, with nothing in it; a new fake where none is given."""
-        client = cls.client or fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
-        client.flushall()
-        return client
+        """It, with nothing in it."""
+        cls.client.flushall()
+        return cls.client
 
 
 def play(machine: type[RuleBasedStateMachine], client: Any, *, examples: int, steps: int) -> None:
-    """Play a machine so many times, each of at most so many steps; without a client, on fakes."""
+    """Play a machine so many times, each of at most so many steps."""
     Redis.client = client
     try:
         run_state_machine_as_test(

@@ -70,8 +70,7 @@ def test_an_ended_attempt_cannot_start_again(store: Store) -> None:
 
 def test_an_earlier_attempt_cannot_start(store: Store) -> None:
     with launched(store, task("T1")) as run:
-        run.start("T1")
-        run.end("T1", Failed(reason="broken"))
+        run.do("T1", Failed(reason="broken"))
         run.reopen("T1")
 
         assert run.start("T1", 1).code == "stale"
@@ -80,8 +79,7 @@ def test_an_earlier_attempt_cannot_start(store: Store) -> None:
 
 def test_an_attempt_that_waits_for_a_slot_again_cannot_start(store: Store) -> None:
     with launched(store, task("T1"), task("T2"), cap=1) as run:
-        run.start("T1")
-        run.end("T1", RetryLater(after=60))
+        run.do("T1", RetryLater(after=60))
         assert run.start("T1", 1).code == "stale"
 
 
@@ -183,8 +181,7 @@ def test_a_repeated_finish_changes_nothing(
     store: Store, outcome: Outcome, status: TaskStatus, event: str
 ) -> None:
     with launched(store) as run:
-        run.start("T1")
-        run.end("T1", outcome)
+        run.do("T1", outcome)
         before = read(run)
 
         for again in (outcome, Completed(), Failed(reason="another")):
@@ -274,8 +271,7 @@ def test_failed_attempts_are_counted_against_the_retries(store: Store) -> None:
 
 def test_to_try_later_is_no_failure(store: Store) -> None:
     with launched(store, task("T1")) as run:
-        run.start("T1")
-        run.end("T1", RetryLater(after=60))
+        run.do("T1", RetryLater(after=60))
         assert store.state(run.id, "T1").retried == 0
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
         # But it is counted, until a person begins again
@@ -308,7 +304,7 @@ def test_a_task_that_is_cancelled_alone_stops_its_feature_and_can_be_skipped(sto
         assert store.feature_summary(run.id).is_settled
         check(run)
         # And a person can go on without it
-        assert run.ask("T1", TaskEvent.TASK_SKIPPED, resolve="resolve") == ["T2"]
+        assert run.skip("T1") == ["T2"]
 
 
 # --- renew and note -------------------------------------------------------------------------------------

@@ -22,8 +22,7 @@ FAILED, BLOCKED = Failed(reason="broken"), Blocked(reason="no key")
 def stopped(store: Store, outcome: Failed | Blocked) -> Run:
     """A feature whose first task has stopped, with another behind it."""
     run = launched(store, task("T1"), task("T2", "T1"))
-    run.start("T1")
-    run.end("T1", outcome)
+    run.do("T1", outcome)
     return run
 
 
@@ -49,20 +48,17 @@ def test_a_stopped_task_runs_again_and_the_chain_goes_on(
 
 def test_a_retry_gives_the_task_all_its_retries_again(store: Store) -> None:
     with launched(store, task("T1")) as run:
-        run.start("T1")
-        run.end("T1", Failed(reason="flaky"), retries=1)
+        run.do("T1", Failed(reason="flaky"), retries=1)
         run.make_due("T1")
         run.schedule()
-        run.start("T1")
-        run.end("T1", FAILED, retries=1, retried=1)
+        run.do("T1", FAILED, retries=1, retried=1)
         run.reopen("T1")
         assert run.start("T1").attempts.retried == 0
 
 
 def test_a_reopened_task_waits_for_a_free_slot(store: Store) -> None:
     with launched(store, task("T1"), task("T2"), cap=1) as run:
-        run.start("T1")
-        run.end("T1", FAILED)
+        run.do("T1", FAILED)
         assert run.reopen("T1") == []
         assert store.state(run.id, "T1").phase == "queued"
         assert run.complete("T2") == ["T1"]
@@ -132,8 +128,7 @@ def test_a_task_of_a_completed_feature_cannot_be_retried(store: Store) -> None:
 def test_nothing_starts_after_a_cancel(store: Store) -> None:
     with launched(store, *(task(f"T{number}") for number in range(6)), task("T9", "T0"), cap=3) as run:
         # Given one that waits for a retry, one that runs, two that are launched, and two that wait for a slot
-        run.start("T0")
-        run.end("T0", RetryLater(after=60))
+        run.do("T0", RetryLater(after=60))
         run.start("T1")
 
         run.cancel(note="not wanted any more")
@@ -231,8 +226,7 @@ def test_a_launch_of_what_does_not_wait_launches_nothing(store: Store) -> None:
 def test_a_stopped_batch_is_not_launched_over(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1"), auto_launch=False) as run:
         # Given a batch that stopped, was retried and completed
-        run.start("T1")
-        run.end("T1", FAILED)
+        run.do("T1", FAILED)
         assert not store.feature_summary(run.id).awaits_launch
         run.reopen("T1")
         run.complete("T1")
@@ -332,7 +326,7 @@ def test_what_a_skip_releases_waits_until_the_attempt_has_ended(
     with launched(store, task("T1"), task("T2", "T1"), strategy=strategy) as run:
         run.start("T1")
         run.ask("T1", TaskEvent.TASK_CANCELLED, revoke=True)
-        assert run.ask("T1", TaskEvent.TASK_SKIPPED, resolve="resolve") == []
+        assert run.skip("T1") == []
         check(run)
         assert not store.state(run.id, "T1").resolved
         if end == "it reports":
@@ -387,7 +381,7 @@ def test_a_task_held_before_its_batch_is_left_out_when_it_opens(store: Store) ->
 
 def test_a_skipped_task_counts_as_resolved(store: Store) -> None:
     with stopped(store, FAILED) as run:
-        assert run.ask("T1", TaskEvent.TASK_SKIPPED, resolve="resolve") == ["T2"]
+        assert run.skip("T1") == ["T2"]
         check(run)
         run.complete("T2")
         assert run.status() == FeatureStatus.COMPLETED
@@ -398,7 +392,7 @@ def test_a_cancelled_task_stops_what_depends_on_it_until_it_is_skipped(store: St
     with launched(store, task("T1"), task("T2", "T1")) as run:
         run.ask("T1", TaskEvent.TASK_CANCELLED, revoke=True)
         assert (run.status(), run.status("T1")) == (FeatureStatus.ON_HOLD, TaskStatus.CANCELLED)
-        assert run.ask("T1", TaskEvent.TASK_SKIPPED, resolve="resolve") == ["T2"]
+        assert run.skip("T1") == ["T2"]
 
 
 def test_a_paused_feature_starts_nothing_until_it_is_resumed(store: Store) -> None:

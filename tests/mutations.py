@@ -1,0 +1,189 @@
+"""Breaks one law at a time in a copy of the tree, and asks the tests of its room whether they see it.
+
+    python -m tests.mutations [WORD…]
+
+With words, only the mutations whose law has one of them. A mutation is caught if a test fails that passes without it.
+The work tree itself is not touched. `make nightly` runs this too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+HOUSE = Path(__file__).parent.parent
+FAILED = re.compile(r"^FAILED (\S+::.+?)(?: - .*)?$", re.MULTILINE)
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+
+
+class Mutation(NamedTuple):
+    """A law, and the text of a file that breaks it when it is replaced.
+
+    Args:
+        law: What the code promises.
+        room: The folder of tests that holds it.
+        file: The file, below `orchestrator`.
+        text: What stands there, once.
+        wrong: What takes its place.
+    """
+
+    law: str
+    room: str
+    file: str
+    text: str
+    wrong: str
+
+    def break_in(self, tree: Path) -> None:
+        """Write the wrong text into a tree.
+
+        Raises:
+            ValueError: The text does not stand in the file exactly once.
+        """
+        path = tree / "orchestrator" / self.file
+        whole = path.read_text("utf-8")
+        if whole.count(self.text) != 1:
+            raise ValueError(f"{self.file} has {whole.count(self.text)} times, not once: {self.text}")
+        path.write_text(whole.replace(self.text, self.wrong), "utf-8")
+
+
+MUTATIONS = (
+    Mutation(
+        "planner: a batch as wide as the cap is not divided",
+        "planning",
+        "planning/planner.py",
+        "if len(tasks) > cap:",
+        "if len(tasks) >= cap:",
+    ),
+    Mutation(
+        "graph: every edge of a cycle is in a cycle that is shown",
+        "planning",
+        "planning/cycle_search.py",
+        "candidates = sorted(_short_cycles(knot, searches), key=len)",
+        "candidates = sorted(_short_cycles(knot, searches), key=len)[:1]",
+    ),
+    Mutation(
+        "status flow: a task that a worker holds cannot be skipped",
+        "model",
+        "model/flows.py",
+        "skippable = [status for status in self.leavable if status not in working]",
+        "skippable = list(self.leavable)",
+    ),
+    Mutation(
+        "lifecycle: a task is retried as often as its policy says, and not once more",
+        "model",
+        "model/lifecycle.py",
+        "is_wanted and attempts.retried < retries.max",
+        "is_wanted and attempts.retried <= retries.max",
+    ),
+    Mutation(
+        "schedule: no more tasks run than the cap",
+        "state",
+        "state/lua/parts/launch.lua",
+        "return meta.cap - redis.call('ZCARD', slots_key)",
+        "return meta.cap + 1 - redis.call('ZCARD', slots_key)",
+    ),
+    Mutation(
+        "semaphores: a task gives back every unit that it holds",
+        "state",
+        "state/lua/parts/semaphores.lua",
+        "use(limit, -units)",
+        "use(limit, -1)",
+    ),
+    Mutation(
+        "finish: a stale attempt commits nothing",
+        "state",
+        "state/lua/finish.lua",
+        "if state.attempt ~= tonumber(attempt) then return {'stale', state.status} end",
+        "",
+    ),
+    Mutation(
+        "message validation: a launch has no keyword arguments",
+        "engine",
+        "engine/message_validation.py",
+        "if kwargs or len(args) != 3:",
+        "if len(args) != 3:",
+    ),
+    Mutation(
+        "masking: of two secrets of which one holds the other, the longer is hidden first",
+        "specialists",
+        "specialists/masking.py",
+        "return -len(text), text",
+        "return len(text), text",
+    ),
+    Mutation(
+        "cli: a wait that ends by its timeout exits with 4",
+        "cli",
+        "cli/waiting.py",
+        '"timeout": 4',
+        '"timeout": 1',
+    ),
+)
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A copy of the files that git knows, as they are in the work tree."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=HOUSE, check=True, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
+        tree = Path(folder) / "tree"
+        for name in filter(None, listed.stdout.split("\0")):
+            if (HOUSE / name).is_file():
+                (tree / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(HOUSE / name, tree / name)
+        yield tree
+
+
+def run_tests(tree: Path, *arguments: str) -> tuple[int, str]:
+    """The exit code of pytest in a tree, whose code goes before what is installed, and what it wrote."""
+    ran = subprocess.run(
+        [*PYTEST, f"--basetemp={tree.parent / 'pytest'}", *arguments],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return ran.returncode, ran.stdout
+
+
+def catch(mutation: Mutation) -> str:
+    """The test that sees a mutation; "" if none does."""
+    with copied() as tree:
+        plain = tree.with_name("plain")
+        shutil.copytree(tree, plain)
+        mutation.break_in(tree)
+        _, output = run_tests(tree, "-x", "-n", "2", f"tests/{mutation.room}")
+        failed = FAILED.search(output)
+        if not failed:
+            return ""
+        # A test that fails without the mutation too has not seen it.
+        return failed[1] if run_tests(plain, failed[1])[0] == 0 else ""
+
+
+def main(*words: str) -> int:
+    """Try each mutation, and say which test caught it; the exit code is 1 if one was not caught."""
+    missed = 0
+    for mutation in MUTATIONS:
+        if words and not any(word in mutation.law for word in words):
+            continue
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        test = catch(mutation)
+        seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+        missed += not test
+        found = f"caught by {test}" if test else f"NOT CAUGHT by tests/{mutation.room}"
+        print(f"{mutation.law}\n    {found} ({seconds:.0f} s of CPU)", flush=True)
+    print(f"{missed} of {len(MUTATIONS)} not caught" if missed else "all were caught")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
