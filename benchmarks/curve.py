@@ -29,7 +29,7 @@ def rows(rig: Rig, options: Options) -> Iterator[Row]:
         cores = min(count, os.cpu_count() or count)
         label = f"{count} process" + ("es" if count != 1 else "")
         yield Row(
-            f"layered {LAYERS} x {WIDTH}, {label}, throughput for each of {cores} cores",
+            f"layered {LAYERS} x {WIDTH}, {label}, for each core",
             Figure("batched", per_second(TASKS / cores, ours), "tasks/s a core"),
             Figure(f"group({TASKS:,}), no results", per_second(TASKS / cores, beside), "tasks/s a core"),
             processes=count,

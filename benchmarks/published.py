@@ -59,7 +59,7 @@ def _beside_all(rig: Rig, options: Options, case: Case) -> Iterator[Row]:
         except process.NotMeasured as reason:
             yield Row(f"{case.title}, beside {peer.title}", skipped=str(reason))
         else:
-            yield _row(case, ours, theirs, peer.title, f"{peer.title} {peer.version()}", peer.stores)
+            yield _row(case, ours, theirs, peer.title, f"{peer.title} {peer.version()}")
 
 
 def _row(
@@ -68,11 +68,9 @@ def _row(
     theirs: tuple[float, ...],
     title: str,
     label: str,
-    stores: str = "",
 ) -> Row:
     return Row(
         f"{case.title}, beside {title}",
         Figure("batched", ours, "s"),
         Figure(label, theirs, "s"),
-        note=f"it stores {stores}" if stores else "",
     )

@@ -19,12 +19,12 @@ from benchmarks.options import BUDGET
 from benchmarks.rig import PROCESSES, Rig
 
 FOLDER = Path(__file__).parent / "results"
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parent.parent / "docs" / "explanation"
 
 PACKAGES = ("task-orchestrator", "celery", "kombu", "redis", "pydantic")
 
 BEGIN, END = "<!-- measured -->\n", "<!-- until here -->\n"
-"""Around the table in docs/benchmarks.md."""
+"""Around the table in docs/explanation/benchmarks.md."""
 
 LOADED = 0.5
 """For each processor. A load beyond this, before anything is measured, belongs to others."""
@@ -116,7 +116,7 @@ def _section(subject: str, result: Result) -> str:
     facts = result.facts
     loaded = "**On a loaded machine**, so not final. " if result.was_disturbed() else ""
     drawing = f"![{subject}]({DRAWINGS[subject][0]})\n\n" if subject in DRAWINGS else ""
-    notes = "".join(f"\n- {row.name}: {row.note}." for row in result.rows if row.note)
+    notes = "".join(["\n", *(f"- {row.name}: {row.note}.\n" for row in result.rows if row.note)])
     return f"""### {subject}
 
     .venv/bin/python -m benchmarks {subject}
@@ -125,5 +125,4 @@ def _section(subject: str, result: Result) -> str:
 
 {loaded}Python {facts["python"]}, Celery {facts["packages"]["celery"]}, Redis {facts["redis_server"]}, \
 {facts["processors"]} cores; load of the machine at the beginning {facts["load"]:.1f}; {result.seconds:.0f} s.
-{notes}
-"""
+{notes}"""

@@ -419,7 +419,7 @@ def _given_away(story: Story) -> dict[tuple[str, int], Event]:
 
 
 def _runs_on(history: History, event: Event) -> bool:
-    """A lease may end under a worker that stands still or is cut off: its commands run on (docs/reliability.md)."""
+    """A lease may end under a worker that stands still or is cut off: its commands run on."""
     return event.cause == "worker-lost" and any(
         strike.fault not in KILLS and strike.touches(event.worker) and strike.began <= event.time
         for strike in history.strikes

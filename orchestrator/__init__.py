@@ -1,4 +1,4 @@
-"""Task Orchestrator: runs features (tasks with dependencies) as Celery chains of groups.
+"""Task Orchestrator: runs features (tasks with dependencies) over Celery and Redis.
 
 Example:
     from orchestrator import Feature, Task, enqueue

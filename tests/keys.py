@@ -1,4 +1,4 @@
-"""Keys to sign messages with, as the command in docs/security.md makes them."""
+"""Keys to sign messages with, as the command in the page on security makes them."""
 
 from __future__ import annotations
 

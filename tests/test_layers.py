@@ -167,9 +167,9 @@ def test_every_public_name_says_what_it_is(file: Path) -> None:
     assert set(undocumented(tree.body, "")) - OVERRIDES == set()
 
 
-def test_the_tests_that_the_page_on_reliability_names_are_there() -> None:
-    page = (HOUSE / "docs" / "reliability.md").read_text("utf-8")
-    named = re.findall(r"(test_\w+\.py)::(test_\w+)", page)
+def test_the_tests_that_pages_name_are_there() -> None:
+    pages = [page.read_text("utf-8") for page in (HOUSE / "docs").rglob("*.md")]
+    named = [pair for page in pages for pair in re.findall(r"(test_\w+\.py)::(test_\w+)", page)]
     assert len(named) > 10
     found = {
         (file.name, test)

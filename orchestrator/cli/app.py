@@ -123,4 +123,4 @@ def start(
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Runs features (tasks with dependencies) as Celery chains of groups, with the truth in Redis."""
+    """Runs features (tasks with dependencies) over Celery, with the state in Redis."""

@@ -19,7 +19,7 @@ KNOWN = (
     "celery.concurrency.gevent",
     "celery.concurrency.eventlet",
 )
-"""The modules of the pools that our promises are tested with (see docs/reliability.md)."""
+"""The modules of the pools that our promises are tested with (see docs/explanation/stopping.md)."""
 
 
 def has_processes(kind: type) -> bool:

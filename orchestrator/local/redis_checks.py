@@ -204,7 +204,7 @@ def _refused(counts: Mapping[str, str] | None) -> Finding:
         name,
         f"{sum(int(times) for times in counts.values() if times.isdecimal())} so far ({reasons})",
         "Somebody else writes to these queues, or runs another version. The workers' logs have a line for each; see "
-        "docs/security.md.",
+        "docs/explanation/security.md.",
     )
 
 

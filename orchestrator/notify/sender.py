@@ -249,7 +249,8 @@ class Notifier:
                 ValueError,
                 errors.UnreadableFeature,
             ) as error:  # one feature must not hold up the others
-                cause = words.one_line(str(error))
+                is_of_redis = isinstance(error, redis.ResponseError)
+                cause = refusals.said(error) if is_of_redis else words.one_line(str(error))
                 logger.warning("[%s] cannot be told to %s: %s", feature, self.target.name, cause)
         self.cursors.leave(reading, reading.told.keys() - news - reading.active)
         return has_moved

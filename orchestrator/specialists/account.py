@@ -51,7 +51,7 @@ class Account:
                 f"there is no user {name} on this machine; add it (useradd --system {name})"
             ) from None
         if os.geteuid() != 0:
-            raise ValueError(f"cannot run as {name}, for the worker is not root; see docs/security.md")
+            raise ValueError(f"cannot run as {name}, for the worker is not root; see docs/how-to/secure.md")
         return cls(name, entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(name, entry.pw_gid)), entry.pw_dir)
 
     @property

@@ -60,7 +60,7 @@ def _forget(store: Store, feature_id: str, older_than: float, dry_run: bool) -> 
     except errors.UnreadableFeature:  # a worker of a newer version forgets it
         return False
     except redis.ResponseError as error:
-        if not str(error).startswith("WRONGTYPE"):
+        if refusals.code(error) != "WRONGTYPE":
             raise
         # A feature with overwritten keys must not keep the others from being forgotten.
         logger.debug("[%s] cannot be forgotten: %s", feature_id, refusals.said(error))

@@ -1,6 +1,6 @@
 """The six errors, each brought about for real: what a person types, and what they read.
 
-`python -m tests.acceptance.six_errors` writes docs/errors.md from them.
+`python -m tests.acceptance.six_errors` writes docs/reference/reports.md from them.
 """
 
 from __future__ import annotations
@@ -252,7 +252,7 @@ def staged(play: Callable[[Project], Scene], folder: Path) -> Iterator[Scene]:
 
 
 def page() -> str:
-    """docs/errors.md: every report as it is printed."""
+    """docs/reference/reports.md: every report as it is printed."""
     parts = [
         "# Every error has an answer",
         "",
@@ -281,4 +281,4 @@ def _tidy(text: str, folder: str) -> str:
 
 
 if __name__ == "__main__":
-    Path("docs/errors.md").write_text(page(), "utf-8")
+    Path("docs/reference/reports.md").write_text(page(), "utf-8")

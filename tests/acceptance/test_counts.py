@@ -20,9 +20,9 @@ pytestmark = pytest.mark.real
 
 BYTES = 600
 """What a message takes at most."""
-COMMANDS = 60
+COMMANDS = 59
 """What Redis carries out at most for a task, the commands inside scripts included, beside the checks of types."""
-TYPES = 37
+TYPES = 35
 """Commands that look at the types of keys, at most, for a task: at each key once in a script (see scripts.py)."""
 ROUND_TRIPS = 3
 """What a worker sends to Redis at most for a task."""

@@ -1,4 +1,4 @@
-"""The promises, in each pool that Celery brings. What one cannot keep is in docs/reliability.md, "Pools"."""
+"""The promises, in each pool that Celery brings. What one cannot keep is in docs/explanation/stopping.md, "Pools"."""
 
 from __future__ import annotations
 

@@ -159,8 +159,8 @@ def test_this_version_finishes_what_the_one_before_enqueued_and_its_own_is_left_
     before.enqueue("before-done")
     wait_until(lambda: status_of(project, "before-done") == "completed")
     this.enqueue("this")
-    before.enqueue("before-begun", strategy="dataflow")
-    wait_until(lambda: status_of(project, "before-begun") == "in-development")
+    before.enqueue("before-begun", strategy="dataflow", max_parallel_tasks=1)
+    wait_until(lambda: status_of(project, "before-begun") != "planning")
     worker.terminate()
     assert worker.wait(60) == 0
     assert status_of(project, "this") == "planning"
@@ -259,7 +259,7 @@ def test_a_worker_ends_where_newer_workers_are_asked_for(
     assert "This worker ends" in (project.folder / "this.log").read_text("utf-8")
     refused = this.run("enqueue", "own.yaml", "--id", "another")
     assert refused.returncode == 1
-    assert "too old for what is stored under the prefix to" in refused.stderr
-    assert "too old for what is stored under the prefix to" in this.run("doctor").stdout
+    assert "too old for the data under the prefix to" in refused.stderr
+    assert "too old for the data under the prefix to" in this.run("doctor").stdout
     following.start_worker("next")
     check(project, "own")

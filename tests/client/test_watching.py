@@ -110,7 +110,7 @@ def test_a_wait_rests_between_its_looks_only_while_many_tasks_are_left(
     # Given a feature that has an event at each look, and is settled at the fourth
     looks = iter([False, False, False, True])
     store: Any = SimpleNamespace(
-        progress=lambda _: SimpleNamespace(is_settled=next(looks), total=1_000, resolved=1_000 - left),
+        feature_summary=lambda _: SimpleNamespace(is_settled=next(looks), total=1_000, resolved=1_000 - left),
         events=lambda *_, **__: [SimpleNamespace(id="1-1")],
         last_event=lambda _: "-",
     )
@@ -126,17 +126,17 @@ def test_a_wait_sees_an_end_that_comes_before_it_listens(
     handle: Handle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a feature that is completed just after the wait has seen that it is not
-    progress, has_ended = handle.store.feature_summary, False
+    summary, has_ended = handle.store.feature_summary, False
 
     def end_after_the_first_look(feature_id: str) -> Progress:
         nonlocal has_ended
-        found = progress(feature_id)
+        found = summary(feature_id)
         if not has_ended:
             has_ended = True
             complete(handle)
         return found
 
-    monkeypatch.setattr(handle.store, "progress", end_after_the_first_look)
+    monkeypatch.setattr(handle.store, "feature_summary", end_after_the_first_look)
     # When nothing more happens, then the wait ends nevertheless, and without the timeout of a read
     monkeypatch.setattr(watching, "WATCH_SECONDS", PATIENCE)
 

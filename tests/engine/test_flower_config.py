@@ -143,7 +143,7 @@ def test_flower_answers_to_this_machine_alone(tmp_path: Path, monkeypatch: pytes
     assert (refused.returncode, refused.stderr.split(":")[0]) == (2, "Flower does not start")
 
     port = free_port()
-    # Without --address: as the README starts it
+    # Without --address: as the page on Flower starts it
     command = ["-A", "orchestrator", "flower", f"--port={port}"]
     with processes.celery(configuration.load(), command, tmp_path / "log") as flower:
         wait_until(lambda: flower.poll() is not None or answer(port, "localhost") == 200)

@@ -127,7 +127,7 @@ def test_a_worker_that_is_too_old_does_not_start(
     with pytest.raises(SystemExit) as ended:
         maintenance.start(SimpleNamespace())  # type: ignore[arg-type]
     assert ended.value.code == 1
-    assert "too old for what is stored under the prefix to" in caplog.text
+    assert "too old for the data under the prefix to" in caplog.text
 
 
 def test_a_worker_asks_for_no_newer_workers_than_it_needs(

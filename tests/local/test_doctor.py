@@ -367,7 +367,7 @@ def test_what_a_newer_version_wrote_is_a_warning_and_what_it_asks_for_a_problem(
     Store(client, keys).raise_minimum(schema.VERSION + 1)
     outdated = found(settings_for(url))["schema"]
     assert outdated.level is Level.PROBLEM
-    assert "too old for what is stored under the prefix to" in outdated.text
+    assert "too old for the data under the prefix to" in outdated.text
 
 
 @pytest.mark.parametrize(

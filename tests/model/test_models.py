@@ -175,7 +175,7 @@ def test_an_unknown_dependency_is_answered_with_the_nearest_id() -> None:
 
 def test_suggestions_end_after_some_because_each_is_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[str] = []
-    monkeypatch.setattr("orchestrator.model.feature._nearest", lambda word, known: searched.append(word))
+    monkeypatch.setattr("orchestrator.model.words.nearest", lambda word, known: searched.append(word))
     tasks = [{"id": f"T{number}", "depends_on": [f"X{number}"]} for number in range(100)]
 
     assert len(mistakes(title="x", tasks=tasks)) == 100

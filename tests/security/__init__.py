@@ -1,1 +1,1 @@
-"""One test for each sentence of docs/security.md that is marked (test), named after it."""
+"""One test for each sentence of the page on security that is marked (test), named after it."""

@@ -1,4 +1,4 @@
-"""What docs/security.md says of a folder that came with somebody else's repository: looking at it starts nothing."""
+"""What the page on security says of a folder of somebody else's repository: looking at it starts nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command can see (docs/security.md): its environment, and that of the processes above it."""
+"""What a command can see (the page on security): its environment, and that of the processes above it."""
 
 from __future__ import annotations
 

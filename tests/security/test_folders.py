@@ -1,4 +1,4 @@
-"""What docs/security.md says of folders and files: one test a sentence, on a file system as it is."""
+"""What the page on security says of folders and files: one test a sentence, on a file system as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passwords of Redis (docs/security.md): whatever form its URL has, what others can ask a worker for holds none."""
+"""Passwords of Redis (the page on security): whatever form its URL has, what others can ask a worker for holds none."""
 
 from __future__ import annotations
 

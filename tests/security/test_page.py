@@ -1,4 +1,4 @@
-"""docs/security.md promises what tests show: each sentence that is marked (test) has one.
+"""The page on security promises what tests show: each sentence that is marked (test) has one.
 
 A test says which sentence it shows in its docstring; those that show one beside much else are named below.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-PAGE = TESTS.parent / "docs" / "security.md"
+PAGE = TESTS.parent / "docs" / "explanation" / "security.md"
 MARK = re.compile(r"\(test\b[^)]*\)")
 
 ENOUGH = 0.7

@@ -1,4 +1,4 @@
-"""Passwords in URLs (docs/security.md): whatever stands in one, no part of it is shown."""
+"""Passwords in URLs (the page on security): whatever stands in one, no part of it is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts from outside (docs/security.md): what in them could do more than be read gets nowhere."""
+"""Texts from outside (the page on security): what in them could do more than be read gets nowhere."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Write docs/scripts.md: what each script of `state/lua` takes, reads, writes and answers.
+"""Write docs/reference/scripts.md: what each script of `state/lua` takes, reads, writes and answers.
 
-    python -m tests.state.script_table > docs/scripts.md
+    python -m tests.state.script_table > docs/reference/scripts.md
 
 Arguments and answers come from the headers, keys from the commands that a script and the parts in it call.
 """

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import fakeredis
 import pytest
+import redis
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
@@ -18,7 +21,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.model import errors, identifiers
 from orchestrator.model.outcome import Completed
 from orchestrator.planning import planner, routing
-from orchestrator.state import folders
+from orchestrator.state import folders, refusals, retention
 from orchestrator.state.folders import mark, orphans
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
@@ -175,3 +178,20 @@ def test_folders_of_ids_of_any_script_and_length_are_told_apart(store: Store) ->
     found = {folder.name for folder in orphans(Settings(), store, 30 * DAY)}
     # Then they are those of the features that are gone
     assert found == {identifiers.file_name("@acme/gone"), identifiers.file_name("日" * 199 + "本")}
+
+
+def test_a_feature_with_an_overwritten_key_does_not_keep_the_others_from_being_forgotten() -> None:
+    stored = ["broken", "old"]
+
+    def delete(feature_id: str, *_: object, **__: object) -> tuple[str, str]:
+        if feature_id == "broken":
+            answer = redis.ResponseError("WRONGTYPE to:{broken}:states is a string, and should be a hash")
+            raise refusals.translate(answer, "redis://cache")
+        stored.remove(feature_id)
+        return "deleted", "completed"
+
+    store: Any = SimpleNamespace(
+        finished=lambda older_than, most, start: stored[start : start + most], delete_feature=delete
+    )
+
+    assert retention.forget_old(store, DAY) == ["old"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.state import script_table
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "scripts.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "scripts.md"
 
 
 def test_the_page_is_as_the_scripts_are() -> None:

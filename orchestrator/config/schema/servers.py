@@ -57,7 +57,7 @@ class RedisSettings(Section):
 
 
 class Signing(Section):
-    """Paths of what messages are signed with, and whose signatures are accepted. See docs/security.md."""
+    """Paths of what messages are signed with, and whose signatures are accepted. See docs/how-to/secure.md."""
 
     key: Path = Field(description="private key of the sender, PEM without a password")
     certificate: Path = Field(description="certificate of that key, PEM")

@@ -35,7 +35,7 @@ class NotInACanvas(UsageError):
 class CanvasesAreOff(UsageError):
     """{title} cannot be a canvas here: canvases are off, and workers refuse their messages.
     Enqueue the feature instead (`enqueue(feature)`), or turn canvases on, for workers and here: trust.canvas: true, or
-    broker.signing (see docs/security.md)."""
+    broker.signing (see docs/how-to/secure.md)."""
 
 
 class NoBarrier(UsageError):

@@ -40,7 +40,8 @@ class RedisForgets(OrchestratorError):
 
 class PoolRefused(OrchestratorError):
     """The worker does not start with the pool {pool}: {cause}.
-    Start it with another one (celery -A orchestrator worker --pool prefork); see docs/reliability.md, "Pools"."""
+    Start it with another one (celery -A orchestrator worker --pool prefork); see "Pools" in
+    docs/explanation/stopping.md."""
 
 
 class NoRedisServer(OrchestratorError):
@@ -67,7 +68,8 @@ class BrokerUnreachable(OrchestratorError):
 
 class CannotSign(OrchestratorError):
     """broker.signing is set, but messages cannot be signed: {cause}.
-    docs/security.md shows how the files are made; the package comes with pip install 'task-orchestrator[signing]'."""
+    docs/how-to/secure.md shows how the files are made; the package comes with
+    pip install 'task-orchestrator[signing]'."""
 
 
 class WorkerEnded(OrchestratorError):
