@@ -1,4 +1,4 @@
-"""Breaks one law at a time in a copy of the tree, and asks the tests of its room whether they see it.
+"""Breaks one law at a time in a copy of the tree, and asks the tests of that law whether they see it.
 
     python -m tests.mutations [WORD…]
 
@@ -30,20 +30,21 @@ class Mutation(NamedTuple):
 
     Args:
         law: What the code promises.
-        room: The folder of tests that holds it.
+        tests: The tests that hold it.
         file: The file, below `orchestrator`.
         text: What stands there, once.
         wrong: What takes its place.
     """
 
     law: str
-    room: str
+    tests: str
     file: str
     text: str
     wrong: str
 
-    def break_in(self, tree: Path) -> None:
-        """Write the wrong text into a tree.
+    @contextmanager
+    def breaking(self, tree: Path) -> Iterator[None]:
+        """A tree that breaks the law inside the block.
 
         Raises:
             ValueError: The text does not stand in the file exactly once.
@@ -53,75 +54,79 @@ class Mutation(NamedTuple):
         if whole.count(self.text) != 1:
             raise ValueError(f"{self.file} has {whole.count(self.text)} times, not once: {self.text}")
         path.write_text(whole.replace(self.text, self.wrong), "utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(whole, "utf-8")
 
 
 MUTATIONS = (
     Mutation(
         "planner: a batch as wide as the cap is not divided",
-        "planning",
+        "tests/planning/test_planner.py",
         "planning/planner.py",
         "if len(tasks) > cap:",
         "if len(tasks) >= cap:",
     ),
     Mutation(
         "graph: every edge of a cycle is in a cycle that is shown",
-        "planning",
+        "tests/planning/test_graph.py",
         "planning/cycle_search.py",
         "candidates = sorted(_short_cycles(knot, searches), key=len)",
         "candidates = sorted(_short_cycles(knot, searches), key=len)[:1]",
     ),
     Mutation(
         "status flow: a task that a worker holds cannot be skipped",
-        "model",
+        "tests/model",
         "model/flows.py",
         "skippable = [status for status in self.leavable if status not in working]",
         "skippable = list(self.leavable)",
     ),
     Mutation(
         "lifecycle: a task is retried as often as its policy says, and not once more",
-        "model",
+        "tests/model",
         "model/lifecycle.py",
         "is_wanted and attempts.retried < retries.max",
         "is_wanted and attempts.retried <= retries.max",
     ),
     Mutation(
         "schedule: no more tasks run than the cap",
-        "state",
+        "tests/state/test_store_schedule.py",
         "state/lua/parts/launch.lua",
         "return meta.cap - redis.call('ZCARD', slots_key)",
         "return meta.cap + 1 - redis.call('ZCARD', slots_key)",
     ),
     Mutation(
         "semaphores: a task gives back every unit that it holds",
-        "state",
+        "tests/state/test_store_limits.py",
         "state/lua/parts/semaphores.lua",
         "use(limit, -units)",
         "use(limit, -1)",
     ),
     Mutation(
         "finish: a stale attempt commits nothing",
-        "state",
+        "tests/state/test_store_attempts.py",
         "state/lua/finish.lua",
         "if state.attempt ~= tonumber(attempt) then return {'stale', state.status} end",
         "",
     ),
     Mutation(
         "message validation: a launch has no keyword arguments",
-        "engine",
+        "tests/engine/test_consumer.py",
         "engine/message_validation.py",
         "if kwargs or len(args) != 3:",
         "if len(args) != 3:",
     ),
     Mutation(
         "masking: of two secrets of which one holds the other, the longer is hidden first",
-        "specialists",
+        "tests/specialists/test_masking.py",
         "specialists/masking.py",
         "return -len(text), text",
         "return len(text), text",
     ),
     Mutation(
         "cli: a wait that ends by its timeout exits with 4",
-        "cli",
+        "tests/contract/test_contract.py",
         "cli/waiting.py",
         '"timeout": 4',
         '"timeout": 1',
@@ -155,33 +160,28 @@ def run_tests(tree: Path, *arguments: str) -> tuple[int, str]:
     return ran.returncode, ran.stdout
 
 
-def catch(mutation: Mutation) -> str:
+def catch(mutation: Mutation, tree: Path) -> str:
     """The test that sees a mutation; "" if none does."""
-    with copied() as tree:
-        plain = tree.with_name("plain")
-        shutil.copytree(tree, plain)
-        mutation.break_in(tree)
-        _, output = run_tests(tree, "-x", "-n", "2", f"tests/{mutation.room}")
-        failed = FAILED.search(output)
-        if not failed:
-            return ""
-        # A test that fails without the mutation too has not seen it.
-        return failed[1] if run_tests(plain, failed[1])[0] == 0 else ""
+    with mutation.breaking(tree):
+        _, output = run_tests(tree, "-x", mutation.tests)
+    failed = FAILED.search(output)
+    # A test that fails without the mutation too has not seen it.
+    return failed[1] if failed and run_tests(tree, failed[1])[0] == 0 else ""
 
 
 def main(*words: str) -> int:
     """Try each mutation, and say which test caught it; the exit code is 1 if one was not caught."""
+    chosen = [one for one in MUTATIONS if not words or any(word in one.law for word in words)]
     missed = 0
-    for mutation in MUTATIONS:
-        if words and not any(word in mutation.law for word in words):
-            continue
-        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        test = catch(mutation)
-        seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-        missed += not test
-        found = f"caught by {test}" if test else f"NOT CAUGHT by tests/{mutation.room}"
-        print(f"{mutation.law}\n    {found} ({seconds:.0f} s of CPU)", flush=True)
-    print(f"{missed} of {len(MUTATIONS)} not caught" if missed else "all were caught")
+    with copied() as tree:
+        for mutation in chosen:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+            test = catch(mutation, tree)
+            seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+            missed += not test
+            found = f"caught by {test}" if test else f"NOT CAUGHT by {mutation.tests}"
+            print(f"{mutation.law}\n    {found} ({seconds:.1f} s of CPU)", flush=True)
+    print(f"{len(chosen) - missed} of {len(chosen)} caught")
     return int(missed > 0)
 
 
