@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the container does: `worker`, `flower` and Celery's other commands, or anything that `orchestrator` knows.
-# Options follow: `worker -Q senior-engineer -c 2`, `inspect active_queues`, `status`, `enqueue /work/feature.yaml`.
+# Runs `worker`, `flower` or another command of Celery, or any command of `orchestrator`, with its options:
+# `worker -Q senior-engineer -c 2`, `inspect active_queues`, `status`, `enqueue /work/feature.yaml`.
 set -eu
 
 case "${1:-worker}" in

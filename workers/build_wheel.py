@@ -1,7 +1,7 @@
-"""A specialist that is a command: builds the project's wheel into a folder. `make wheel` runs it, too.
+"""A specialist that is a command: builds the project's wheel into a folder. `make wheel` runs it too.
 
-The wheel is built by the tools of build-requirements.txt, and no others: their versions and hashes stand there. The
-same source gives the same wheel, byte by byte; its hash goes into SHA256SUMS beside it, for whoever installs it.
+It uses only the tools in build-requirements.txt, which pins their versions and hashes. The same source gives the same
+wheel, byte by byte. Its hash goes into SHA256SUMS beside it, so that users can check it.
 
 specialists:
   wheel-builder: {command: [python, workers/build_wheel.py, dist], workdir: project}
@@ -27,11 +27,11 @@ def build(folder: Path, tools: Path = TOOLS) -> Path:
     """Build the wheel into an empty folder, and write its hash beside it.
 
     Args:
-        folder: It is made; wheels that are there are removed.
-        tools: The builder and all that it needs, each with its hash.
+        folder: The folder; it is created if needed, and wheels in it are removed.
+        tools: A requirements file with the build tools and their hashes.
 
     Raises:
-        subprocess.CalledProcessError: A tool is not the one that is named, or the wheel cannot be built.
+        subprocess.CalledProcessError: A tool has another hash, or the wheel cannot be built.
 
     Example:
         wheel = build(Path("dist"))
@@ -63,7 +63,7 @@ def _run(*command: str) -> None:
 
 
 def main(folder: Path) -> int:
-    """Build it, and say so: to the orchestrator where it has started this, else to whoever reads."""
+    """Build the wheel, and report it: in the outcome file if the orchestrator runs this, else on the screen."""
     outcome: dict[str, object]
     try:
         wheel = build(folder)

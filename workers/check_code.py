@@ -1,4 +1,4 @@
-"""A specialist in Python: one check of the project's code. The feature says which, the table says what it is.
+"""A specialist in Python: runs one check of the project's code, chosen by `params.check`.
 
 specialists:
   code-checker: {python: "workers.check_code:check_code"}
@@ -23,7 +23,7 @@ CHECKS = {
 
 
 def check_code(context: Context) -> str | Blocked | Failed:
-    """Run the check in the folder in which the worker runs."""
+    """Run the check in the worker's current folder."""
     check = CHECKS.get(str(context.task.params.get("check")))
     if check is None:
         return Blocked(

@@ -1,4 +1,4 @@
-"""A specialist that is a command: installs the wheel that the task before it built into a clean environment.
+"""A specialist that is a command: installs the wheel of an earlier task into a clean environment.
 
 specialists:
   wheel-installer: {command: [python, workers/install_wheel.py, venv], workdir: project}

@@ -17,7 +17,7 @@ from orchestrator import Blocked, Completed, Context, Failed
 
 
 def run_tests(context: Context) -> Completed | Blocked | Failed:
-    """Run the tests of `params.paths`, with `params.options` of pytest."""
+    """Run the tests in `params.paths`, with the pytest options in `params.options`."""
     paths, options = (context.task.params.get(name) or [] for name in ("paths", "options"))
     if not isinstance(paths, list) or not paths or not isinstance(options, list):
         return Blocked(

@@ -1,4 +1,4 @@
-"""A specialist that is a command: writes what the tasks before it found into a Markdown file.
+"""A specialist that is a command: writes the summaries of earlier tasks into a Markdown file.
 
 specialists:
   report-writer: {command: [python, workers/write_report.py, report.md], workdir: project}

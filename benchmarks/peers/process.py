@@ -16,6 +16,9 @@ from benchmarks.rig import REPOSITORY, Rig
 PATIENCE = 240.0
 """Seconds for one peer, its start included."""
 
+GRACE = 30.0
+"""Seconds for a peer to end itself and its workers."""
+
 DATABASES = {name: number for number, name in enumerate(PEERS, start=2)}
 
 
@@ -108,17 +111,26 @@ def _started(
         except (OSError, ValueError):
             raise NotMeasured(f"did not run: {_last_line(log.read_text('utf-8', 'replace'))}") from None
 
-    overdue = threading.Timer(PATIENCE, process.terminate)
+    overdue = threading.Timer(PATIENCE, _end, [process])
     overdue.start()
     try:
         yield run
     finally:
         overdue.cancel()
-        process.terminate()  # its own workers end with it
-        process.wait()
+        _end(process)
         for pipe in (asked, answers):
             with contextlib.suppress(OSError):
                 pipe.close()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End it, and with it its own workers; one that does not obey is killed."""
+    process.terminate()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _last_line(said: str) -> str:

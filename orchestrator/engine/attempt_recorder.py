@@ -1,4 +1,4 @@
-"""StateReader the steps of an attempt in Redis, and publishes the tasks that become ready by them."""
+"""Records the steps of an attempt in Redis, and publishes the tasks that become ready by them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ T = TypeVar("T")
 
 
 class AttemptRecorder:
-    """StateReader what happens to attempts. Calls that must succeed wait for Redis to come back from an outage.
+    """Records the steps of attempts. Calls that must succeed wait for Redis to come back from an outage.
 
     Args:
         settings: The settings.
-        store: Where the state of features is kept.
+        store: The state of all features.
         dispatcher: Publishes the tasks that become ready.
     """
 
@@ -183,7 +183,7 @@ class AttemptRecorder:
     ) -> None:
         """Record how far an attempt is, with its secrets masked. An outage of Redis costs no more than the report."""
         # The text is made one line first: otherwise a line break could hide a secret from the masking.
-        note = masking.hide(sanitizer.as_line(note), masking.texts_of_all(self.settings))
+        note = masking.hide(sanitizer.as_line(note), masking.all_secret_texts(self.settings))
         try:
             self.store.report_progress(feature_id, task_id, number, percent, note)
         except redis.RedisError as error:
@@ -193,7 +193,7 @@ class AttemptRecorder:
                 "[%s] %s: its progress is not recorded, because Redis is away: %s. The task goes on",
                 feature_id,
                 task_id,
-                refusals.said(error),
+                refusals.describe(error),
             )
 
     def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:

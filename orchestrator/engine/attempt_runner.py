@@ -228,6 +228,8 @@ def runner(app: App) -> AttemptRunner:
 def _end_children(since: float) -> None:
     """End the processes that Python code left behind since a moment, if the attempt has this process to itself."""
     if shutdown.is_pool_process():
-        from orchestrator.specialists import remains  # late: it brings psutil, which an enqueue does not need
+        from orchestrator.specialists import (
+            leftovers,  # late: it brings psutil, which an enqueue does not need
+        )
 
-        remains.end_children(since)
+        leftovers.end_children(since)

@@ -96,7 +96,9 @@ class Dispatcher:
                     )
         except (OperationalError, OSError, redis.RedisError) as error:
             url = urls.safe_url(self.app.conf.broker_url)
-            raise errors.BrokerUnreachable(url=url, cause=refusals.said(error), feature=feature_id) from None
+            raise errors.BrokerUnreachable(
+                url=url, cause=refusals.describe(error), feature=feature_id
+            ) from None
 
     @contextlib.contextmanager
     def _producer(self) -> Iterator[Producer]:

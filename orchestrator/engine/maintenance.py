@@ -267,7 +267,7 @@ class Maintenance(bootsteps.StartStopStep):
             logger.warning(
                 "The Redis at %s does not know the limits yet: %s. Each round tries it again",
                 self.store.url,
-                refusals.said(error),
+                refusals.describe(error),
             )
 
     def read_logs(self) -> None:

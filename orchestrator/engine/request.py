@@ -28,7 +28,7 @@ from orchestrator.engine.shutdown import KILL_AFTER, in_process_attempts
 from orchestrator.model import errors, identifiers
 from orchestrator.model.outcome import Failed, FailureCause
 from orchestrator.specialists import guard
-from orchestrator.specialists.remains import Remains
+from orchestrator.specialists.leftovers import Leftovers
 from orchestrator.state import forks
 from orchestrator.state.threads import Thread
 
@@ -45,7 +45,7 @@ PROCESS_ENDED = (WorkerLostError, Terminated)
 class Request(visibility.Request):
     """A message that a worker has taken."""
 
-    _remains: Remains | None = None
+    _leftovers: Leftovers | None = None
     """The processes that its pool process leaves behind, once that was ordered to end."""
 
     @property
@@ -81,7 +81,7 @@ class Request(visibility.Request):
         if pid is None:
             in_process_attempts.interrupt(str(self.id))
             return
-        self._remains = Remains(pid)
+        self._leftovers = Leftovers(pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
         kill = threading.Timer(KILL_AFTER, self._kill_if_at_work, (pid,))
@@ -105,30 +105,30 @@ class Request(visibility.Request):
         """Called by the pool after the task raised, or its process ended."""
         # As a rule the error comes wrapped (billiard.einfo).
         error = getattr(exc_info.exception, "exc", exc_info.exception)
-        attempt, remains = attempt_id_of(self), self._remains
-        if isinstance(error, PROCESS_ENDED) and attempt and remains:
-            self._remains = None
+        attempt, leftovers = attempt_id_of(self), self._leftovers
+        if isinstance(error, PROCESS_ENDED) and attempt and leftovers:
+            self._leftovers = None
             hand_back = self._runner.recorder.hand_back
-            self._commit_when_gone(attempt, remains, lambda: hand_back(*attempt, str(self.hostname)))
+            self._commit_when_gone(attempt, leftovers, lambda: hand_back(*attempt, str(self.hostname)))
         return super().on_failure(exc_info, *args, **kwargs)
 
     def _kill_and_fail(self, attempt: AttemptId, outcome: Failed) -> None:
         """Kill the process of the attempt, and commit the outcome when all its children are gone too."""
         pid = pools.process_at_work(self)
-        remains = Remains(pid) if pid else Remains()
+        leftovers = Leftovers(pid) if pid else Leftovers()
         if pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)  # on SIGTERM it would hand the attempt back
         fail = self._runner.recorder.fail
-        self._commit_when_gone(attempt, remains, lambda: fail(*attempt, str(self.hostname), outcome))
+        self._commit_when_gone(attempt, leftovers, lambda: fail(*attempt, str(self.hostname), outcome))
 
-    def _commit_when_gone(self, attempt: AttemptId, remains: Remains, commit: Callable[[], None]) -> None:
+    def _commit_when_gone(self, attempt: AttemptId, leftovers: Leftovers, commit: Callable[[], None]) -> None:
         """Commit the end of an attempt when its processes are gone. Until then it keeps its lease and its limits."""
         lease = self._runner.settings.recovery.lease
         deadline, is_last_try = time.monotonic() + 2 * guard.PATIENCE, threading.Event()
 
         def wait_and_commit() -> None:
-            while not remains.are_gone() and time.monotonic() < deadline:
+            while not leftovers.end() and time.monotonic() < deadline:
                 with contextlib.suppress(*UNREACHABLE), forks.held_off():
                     self._runner.store.renew([attempt], lease=lease)
                 time.sleep(PAUSE)

@@ -60,7 +60,7 @@ class Round:
                     self.failures.pop(step.__name__, None)
 
     def _warn_once(self, step: str, error: Exception) -> None:
-        before, cause = self.failures.get(step), f"{type(error).__name__}: {refusals.said(error)}"
+        before, cause = self.failures.get(step), f"{type(error).__name__}: {refusals.describe(error)}"
         self.failures[step] = cause
         if cause != before:
             what = step.replace("_", " ")

@@ -71,7 +71,7 @@ def check_redis(store: Store, settings: Settings) -> None:
             "Could not check whether the Redis at %s keeps its data: %s. The worker starts; "
             "`orchestrator doctor` checks it later.",
             store.url,
-            refusals.said(error),
+            refusals.describe(error),
         )
         return
     for finding in findings:

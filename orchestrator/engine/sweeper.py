@@ -68,7 +68,7 @@ class Sweeper:
             except errors.UnreadableFeature as error:
                 self._warn_once(feature_id, str(error))
             except redis.ResponseError as error:  # the data of this feature alone is wrong
-                self._warn_once(feature_id, refusals.said(error))
+                self._warn_once(feature_id, refusals.describe(error))
             else:
                 self.unswept.pop(feature_id, None)
 

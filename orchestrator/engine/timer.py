@@ -67,7 +67,7 @@ class Timer:
                     logger.warning(
                         "Tasks that wait for a rate or a retry start late: %s: %s. The timer tries again in %g s",
                         type(error).__name__,
-                        refusals.said(error),
+                        refusals.describe(error),
                         self.pause,
                     )
                 self.stopped.wait(self.pause)

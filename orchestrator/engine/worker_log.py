@@ -73,7 +73,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": as_text(output.plain(record)),
+            "message": as_text(output.message_without_prefix(record)),
             "process": record.process,
             **_attempt(record),
             **{name: _value(value) for name, value in record.__dict__.items() if name not in STANDARD},

@@ -45,7 +45,7 @@ def check_broker(settings: Settings) -> Finding:
         ) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE)
     except kombu.exceptions.OperationalError as error:
-        return problem("broker", f"{shown} does not answer: {refusals.said(error)}", remedy)
+        return problem("broker", f"{shown} does not answer: {refusals.describe(error)}", remedy)
     except Exception as error:  # a transport may raise anything; its message may quote a part of a password
         return problem("broker", f"{shown} cannot be used ({type(error).__name__})", remedy)
     return ok("broker", f"{shown} answers")

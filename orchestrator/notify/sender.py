@@ -226,7 +226,7 @@ class Notifier:
                         "Notifications to %s will be tried again: %s: %s",
                         self.target.name,
                         type(error).__name__,
-                        refusals.said(error),
+                        refusals.describe(error),
                     )
             if was_asked:
                 self.looked.set()
@@ -250,7 +250,7 @@ class Notifier:
                 errors.UnreadableFeature,
             ) as error:  # one feature must not hold up the others
                 is_of_redis = isinstance(error, redis.ResponseError)
-                cause = refusals.said(error) if is_of_redis else words.one_line(str(error))
+                cause = refusals.describe(error) if is_of_redis else words.one_line(str(error))
                 logger.warning("[%s] cannot be told to %s: %s", feature, self.target.name, cause)
         self.cursors.leave(reading, reading.told.keys() - news - reading.active)
         return has_moved

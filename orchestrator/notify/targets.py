@@ -122,7 +122,7 @@ class Command:
                     stdin=given,
                     stdout=nowhere,
                     stderr=said,
-                    env=environment.passed_on(os.environ, self.pass_env),
+                    env=environment.filter_environment(os.environ, self.pass_env),
                 )
             except (OSError, ValueError) as error:
                 return f"it cannot be started: {getattr(error, 'strerror', None) or type(error).__name__}"

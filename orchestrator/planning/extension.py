@@ -1,4 +1,4 @@
-"""How a feature that runs takes in new tasks and new dependencies: a shape and a wish in, a growth out.
+"""Plans how a running feature grows: takes its shape and new tasks and dependencies, and returns a growth.
 
 Pure: the store reads the shape and applies the growth (`Store.grow`).
 """
@@ -23,12 +23,12 @@ from orchestrator.planning.planner import Work
 from orchestrator.planning.simulation import makespan
 
 OPEN_TO_DEPENDENCIES = (TaskStatus.PENDING, TaskStatus.ON_HOLD, TaskStatus.DEFERRED)
-"""Statuses in which a task that was never launched can be given something more to wait for."""
+"""The statuses in which a task that was never launched can get a new dependency."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A feature as it stands in the store: all that its growth follows from.
+    """A feature as it stands in the store: the data that its growth is planned from.
 
     Args:
         feature: The feature with its tasks, by batch, in launch order.
@@ -58,11 +58,11 @@ class Shape:
 
     @property
     def is_open(self) -> bool:
-        """Something is left to do in the open batch, so that another task may join it."""
+        """Whether the open batch has unresolved tasks, so that another task may join it."""
         return any(number == self.open and task not in self.resolved for task, number in self.batches.items())
 
     def stays(self, task: str) -> bool:
-        """The task keeps its batch, whatever is added."""
+        """Whether the task keeps its batch in every growth."""
         number = self.batches.get(task, self.open + 1)
         return number < self.open or (number == self.open and task in self.started)
 
@@ -77,10 +77,10 @@ class Growth:
         unlaunched: Tasks that must not have been launched meanwhile.
         added: The new tasks.
         changed: The tasks that have new dependencies.
-        strategy: The strategy of the plan then.
-        batches: All the batches, in order, as they are then.
-        ranks: Task id → its place in the launch order of its batch then.
-        note: Why, in the words of the person who asked.
+        strategy: The strategy of the plan after the growth.
+        batches: All batches after the growth, in order.
+        ranks: Task id → its place in the launch order of its batch after the growth.
+        note: The person's reason.
     """
 
     feature: Feature
@@ -111,7 +111,7 @@ class Growth:
 
     @property
     def ended(self) -> range:
-        """Numbers of the batches that are no more."""
+        """Numbers of the batches that the growth removes."""
         return range(len(self.batches) + 1, max(self.shape.batches.values(), default=0) + 1)
 
 
@@ -121,23 +121,23 @@ def grow(
     dependencies: Mapping[str, Sequence[str]] | None = None,
     note: str = "",
 ) -> Growth:
-    """Work out how a feature takes in new tasks and new dependencies.
+    """Plan how a feature takes in new tasks and new dependencies.
 
     A new task goes into the earliest batch, from the open one on, that comes after all its dependencies. A task that
     was not launched moves to a later batch if a new dependency requires it. A launched task stays in its batch.
 
     Parameters:
         shape: The feature as it stands.
-        tasks: New tasks. They may depend on those there are, and on each other.
-        dependencies: For tasks there are: what else they are to depend on.
-        note: Why, in the words of the person who asks.
+        tasks: New tasks. They may depend on existing tasks and on each other.
+        dependencies: Existing task → the tasks that it should depend on as well.
+        note: The person's reason.
 
     Raises:
-        FeatureOver: Nothing can be added to it any more.
+        FeatureOver: The feature is over.
         CannotGrow: Its strategy is dataflow.
-        NoSuchTask: A task that is to get a dependency is not there.
-        TaskStarted: A task that is to get a dependency has started.
-        InvalidFeature: An id is taken, or a dependency is unknown or the task itself.
+        NoSuchTask: `dependencies` names a task that does not exist.
+        TaskStarted: `dependencies` names a task that has started.
+        InvalidFeature: An id is taken, a dependency is unknown, or a task depends on itself.
         CircularDependency: Some tasks would wait for each other.
 
     Example:
@@ -178,8 +178,8 @@ def grow(
 def relevel(work: Work, shape: Shape) -> dict[str, int]:
     """The batch of each task of the enlarged feature.
 
-    Launched tasks keep theirs. The others follow, by dependency level, from the open batch on (one a batch where the
-    strategy is sequential); only a task that is in the open batch already, or new, can be in the open batch.
+    Launched tasks keep theirs. The others follow by dependency level, from the open batch on; with the strategy
+    sequential, one task a batch. Only new tasks and those already in it can be in the open batch.
 
     Example:
         >>> login = Feature(title="Login", tasks=[Task(id="T1", depends_on=["T2"]), Task(id="T2")])
@@ -191,7 +191,7 @@ def relevel(work: Work, shape: Shape) -> dict[str, int]:
     if shape.strategy is Strategy.SEQUENTIAL:
         numbers = _one_by_one(work, shape, numbers)
     if shape.open and shape.open not in numbers.values():
-        # All have left the open batch. It is under way, so what comes next takes its place.
+        # All tasks have left the open batch. It cannot be removed, so the next batch takes its number.
         numbers = {task: number - 1 if number > shape.open else number for task, number in numbers.items()}
     return numbers
 
@@ -224,7 +224,7 @@ def _one_by_one(work: Work, shape: Shape, numbers: Mapping[str, int]) -> dict[st
 
 
 def _with_dependencies(shape: Shape, dependencies: Mapping[str, Sequence[str]]) -> Iterator[Task]:
-    """The tasks that get dependencies they did not have, with them."""
+    """The tasks that get new dependencies, with these added."""
     known = {task.id: task for task in shape.feature.tasks} if dependencies else {}
     for task_id, more in dependencies.items():
         task = known.get(task_id)
@@ -279,7 +279,7 @@ def _batches(work: Work, shape: Shape, numbers: Mapping[str, int]) -> Iterator[B
     for task, number in ((task, numbers[task]) for task in work.depends_on):
         (stayed if shape.batches.get(task) == number else came)[number].append(task)
     for number in range(1, max(numbers.values()) + 1):
-        # Who stayed keeps the order, so that a task added to a large feature changes little of what is stored.
+        # Tasks that stay keep their order, so that a growth of a large feature changes little in the store.
         newcomers = sorted(came[number], key=work.preference.__getitem__)
         launch = tuple(heapq.merge(stayed[number], newcomers, key=work.preference.__getitem__))
         expected = makespan([work.weights[task] for task in launch], shape.cap)
@@ -287,7 +287,7 @@ def _batches(work: Work, shape: Shape, numbers: Mapping[str, int]) -> Iterator[B
 
 
 def _ranks(batches: Iterable[Batch], shape: Shape) -> Iterator[tuple[str, int]]:
-    """Ranks that grow along the launch order of each batch; few change. Tasks of two batches never compete."""
+    """Ranks that increase along the launch order of each batch. Few change. Tasks of two batches never compete."""
     for batch in batches:
         last = 0
         for task in batch.tasks:
@@ -296,5 +296,5 @@ def _ranks(batches: Iterable[Batch], shape: Shape) -> Iterator[tuple[str, int]]:
 
 
 def _strategy(strategy: Strategy, batches: Sequence[Batch]) -> Strategy:
-    """A plan of several batches is parallel no longer."""
+    """The strategy after the growth: a plan of several batches is not parallel any more."""
     return Strategy.BATCHED if strategy is Strategy.PARALLEL and len(batches) > 1 else strategy

@@ -15,23 +15,22 @@ from typing import Any, TypeAlias
 Graph: TypeAlias = Mapping[str, Sequence[str]]
 
 EFFORT = 1_500_000
-"""How many edges a search may look at where looking at all that is there would take too long."""
+"""How many edges a search may visit if a search of all edges would take too long."""
 
 
 def order(
     graph: Graph, preference: Mapping[str, Any] | None = None, followers: Graph | None = None
 ) -> list[str]:
-    """The tasks, each after all it depends on; of those that could be next, the one of least `preference`.
+    """The tasks, each after its dependencies; of those that could be next, the one with the least `preference` first.
 
     Kahn's algorithm (A. B. Kahn, "Topological sorting of large networks", 1962) with a heap for its ready set.
-    graphlib would do without a preference, in twice the time at 100,000 tasks.
+    The standard library's graphlib has no preference, and takes twice the time for 100,000 tasks.
 
     Parameters:
-        followers: The graph turned round, as `dependents` gives it, where it is at hand.
+        followers: The reversed graph (see `dependents`), if the caller has it.
 
     Returns:
-        The order. Tasks on a cycle, and those that wait for one, are left out: an order shorter than the graph
-        means that `cycles` has something to show.
+        The order, without tasks on a cycle and those behind one: if it is shorter than the graph, `cycles` finds why.
 
     Example:
         >>> order({"T1": [], "T2": [], "T3": ["T2"]}), order({"T1": [], "T2": []}, {"T1": 9, "T2": 1})
@@ -55,7 +54,7 @@ def order(
 
 
 def dependents(graph: Graph) -> dict[str, list[str]]:
-    """The graph turned round: for each task, those that depend on it.
+    """The reversed graph: for each task, those that depend on it.
 
     Example:
         >>> dependents({"T1": [], "T2": ["T1"]})
@@ -89,10 +88,10 @@ def behind(task_id: str, followers: Graph) -> list[str]:
 
 
 def levels(graph: Graph, ordered: Sequence[str]) -> dict[str, int]:
-    """The dependency level of each task: 1 without dependencies, else 1 more than the highest of theirs.
+    """The dependency level of each task: 1 without dependencies, else 1 more than the highest of its dependencies.
 
     Parameters:
-        ordered: The tasks as `order` gives them.
+        ordered: The tasks in the order of `order`.
 
     Example:
         >>> levels({"T1": [], "T2": ["T1"], "T3": []}, ["T1", "T3", "T2"])
@@ -108,7 +107,7 @@ def remaining(graph: Graph, ordered: Sequence[str], weights: Mapping[str, float]
     """For each task, the weight of the heaviest path from its start to an end of the graph, itself included.
 
     Parameters:
-        ordered: The tasks as `order` gives them.
+        ordered: The tasks in the order of `order`.
         weights: The expected seconds of each task.
 
     Example:
@@ -128,8 +127,8 @@ def critical_path(followers: Graph, left: Mapping[str, float]) -> list[str]:
     """The heaviest path from a start to an end: a delay of a task on it delays the whole.
 
     Parameters:
-        followers: The graph turned round, as `dependents` gives it.
-        left: The weight of the heaviest path from each task on, as `remaining` gives it.
+        followers: The reversed graph, from `dependents`.
+        left: The weight of the heaviest path from each task, from `remaining`.
 
     Example:
         >>> critical_path({"T1": ["T2", "T3"], "T2": [], "T3": []}, {"T1": 90.0, "T2": 30.0, "T3": 20.0})
@@ -152,16 +151,16 @@ def bottlenecks(
 ) -> list[tuple[str, int]]:
     """The tasks that block most others, directly or through others, and how many each blocks.
 
-    Counting for every task is quadratic, so a bound is computed for each first: it blocks at most the tasks on
-    higher levels, and at most its dependents and what those block. Tasks are then counted one by one by walking
-    from them, the highest bound first, until no other can be among the `most`, or the walks have looked at
-    `effort` tasks and edges. Every count is exact. In a large graph (not below 500 tasks and 2,500 edges) a task
-    that blocks more may have been passed over.
+    Counting for every task is quadratic, so this first computes an upper bound for each: a task blocks at most the
+    tasks on higher levels, and at most its dependents and the tasks that those block. Then it counts exactly, by a walk
+    from each task, the highest bound first, until no other task can be among the `most`, or the walks have visited
+    `effort` tasks and edges. Every count is exact, but in a large graph (from 500 tasks and 2,500 edges) a task that
+    blocks more may be missing.
 
     Parameters:
-        followers: The graph turned round, as `dependents` gives it.
-        ordered: The tasks as `order` gives them.
-        level: Their levels, as `levels` gives them.
+        followers: The reversed graph, from `dependents`.
+        ordered: The tasks in the order of `order`.
+        level: Their levels, from `levels`.
 
     Example:
         >>> bottlenecks({"T1": ["T2"], "T2": ["T3"], "T3": []}, ["T1", "T2", "T3"], {"T1": 1, "T2": 2, "T3": 3})

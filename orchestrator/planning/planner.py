@@ -1,4 +1,4 @@
-"""Feature → Plan: which tasks run side by side, in which order, and how long it should take."""
+"""Turns a feature into a plan: which tasks run side by side, in which order, and how long it should take."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def schedule(
 ) -> Schedule:
     """The schedule of a feature: which tasks run when.
 
-    The launch order is: high priority first, then the longest remaining path, then the order in the feature. Within a
-    batch the tasks are in launch order; in dataflow it holds over the whole feature, and the batches are for reports.
-    A batch wider than the cap has sub-batches in every strategy but dataflow, where nothing waits for a batch.
+    The launch order is: high priority first, then the longest remaining path, then the order in the feature. In
+    dataflow it holds over the whole feature, and the batches serve only reports. A batch wider than the cap has
+    sub-batches, except in dataflow, where no task waits for a batch.
 
     Parameters:
-        cap: How many tasks may run at once; the feature's own max_parallel_tasks goes before it.
-        strategy: Goes before the feature's own.
+        cap: How many tasks may run at once; the feature's own max_parallel_tasks overrides it.
+        strategy: Overrides the feature's own.
         learned: The seconds that tasks without an estimate took before.
 
     Raises:
@@ -101,16 +101,16 @@ def _schedule(work: Work, strategy: Strategy | None) -> Schedule:
 
 @dataclass(frozen=True)
 class Work:
-    """A feature and the cap, and what follows from them, each worked out once."""
+    """A feature and a cap, with the values that follow from them, each computed once."""
 
     feature: Feature
     cap: int
     learned: Mapping[str, float] = field(default_factory=dict)
-    """The seconds that tasks took before; an estimate goes before them."""
+    """The seconds that tasks took before; an estimate overrides them."""
 
     @cached_property
     def depends_on(self) -> graph.Graph:
-        """Each task with what it depends on."""
+        """Each task with its dependencies."""
         return {task.id: task.depends_on for task in self.feature.tasks}
 
     @cached_property
@@ -123,7 +123,7 @@ class Work:
 
     @cached_property
     def followers(self) -> graph.Graph:
-        """Each task with what depends on it."""
+        """Each task with its dependents."""
         return graph.dependents(self.depends_on)
 
     @cached_property
@@ -162,7 +162,7 @@ class Work:
     def preference(self) -> dict[str, tuple[int, float]]:
         """The least goes first: by priority, then the longest remaining path; ties keep the feature's order."""
         ranks = {priority: priority.rank for priority in Priority}
-        medium = Priority.MEDIUM.rank  # of a newer version's priorities nothing is known
+        medium = Priority.MEDIUM.rank  # also for a priority of a newer version
         return {
             task.id: (ranks.get(task.priority, medium), -self.left[task.id]) for task in self.feature.tasks
         }
@@ -179,7 +179,7 @@ class Work:
 
     @property
     def without_barrier(self) -> float:
-        """Expected seconds of the whole where a task starts once all it depends on has ended and a slot is free."""
+        """Expected seconds of the feature if each task starts once its dependencies have ended and a slot is free."""
         return max(self.ends.values())
 
     @cached_property
@@ -197,7 +197,7 @@ class Work:
         return None if is_guess else expected
 
     def expected(self, tasks: Sequence[str]) -> float:
-        """Expected seconds of tasks that are launched in this order and wait for nothing but a slot."""
+        """Expected seconds of tasks that are launched in this order and wait only for a slot."""
         return simulation.makespan([self.weights[task] for task in tasks], self.cap)
 
 
@@ -236,7 +236,7 @@ def _choose(work: Work) -> Strategy:
 
 
 def _batches(work: Work, strategy: Strategy) -> Iterator[Batch]:
-    work.ordered  # a cycle is worth knowing whatever the strategy  # noqa: B018
+    work.ordered  # raises on a cycle, with every strategy  # noqa: B018
     closed = 0.0
     for number, tasks in enumerate(SHAPES[strategy](work), start=1):
         before, parts, adds = closed, _sub_batches(number, tasks, work.cap), None

@@ -1,9 +1,9 @@
-"""Schedules under a cap, played through without doing the work: when each task would end.
+"""Simulates schedules under a cap: when each task would end.
 
-List scheduling: whenever a slot is free, the first task of the launch order that may start gets it. It is at most
-twice as long as the best possible schedule (R. L. Graham, "Bounds for Certain Multiprocessing Anomalies", 1966), and
-with the longest remaining path first mostly very near it (T. L. Adam, K. M. Chandy, J. R. Dickson, "A comparison of
-list schedules for parallel processing systems", 1974).
+It uses list scheduling: whenever a slot is free, the first task of the launch order that may start gets it. Such a
+schedule is at most twice as long as the best possible one (R. L. Graham, "Bounds for Certain Multiprocessing
+Anomalies", 1966). With the longest remaining path first, it is mostly very near the best (T. L. Adam, K. M. Chandy,
+J. R. Dickson, "A comparison of list schedules for parallel processing systems", 1974).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def ends(
 
     Parameters:
         graph: Without cycles.
-        followers: The graph turned round, as `graph.dependents` gives it.
+        followers: The reversed graph, from `graph.dependents`.
         order: All the tasks in launch order: of those that may start, the first one does.
         weights: The expected seconds of each task.
 
@@ -61,7 +61,7 @@ def ends(
             at = heapq.heappop(ready)
             heapq.heappush(running, (now + weights[order[at]], at))
         now = running[0][0]
-        # All that end at this moment do so before the next starts, which may be one that two of them held up.
+        # All tasks that end at this moment end before the next one starts: it may depend on two of them.
         while running and running[0][0] == now:
             task = order[heapq.heappop(running)[1]]
             ended[task] = now

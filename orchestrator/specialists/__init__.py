@@ -1,6 +1,6 @@
-"""The craft: given a task, do the work and return an outcome.
+"""Specialists do the work: each takes a task and returns an outcome.
 
-A specialist in Python is a function of a `Context`:
+A Python specialist is a function that takes a `Context`:
 
     from orchestrator import Blocked, Context, specialist
 

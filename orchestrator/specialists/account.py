@@ -1,7 +1,7 @@
-"""The user of this machine that a command runs as, where that is not the worker's own (`specialists.NAME.user`).
+"""Runs a command as another user of this machine (`specialists.NAME.user`).
 
-Only root can start a process as another user and keep nothing of its own rights in it. (A worker with CAP_SETUID alone
-would hand that to the command: capabilities(7), ambient capabilities outlive setuid from one plain user to another.)
+The worker has to be root. A worker that has only CAP_SETUID would pass that right on to the command: ambient
+capabilities survive setuid from one ordinary user to another (capabilities(7)).
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Account:
 
     @classmethod
     def find(cls, name: str) -> Self:
-        """The user of that name.
+        """Look up a user by name.
 
         Raises:
-            ValueError: There is none, or this process may not start others as that user.
+            ValueError: There is no such user, or this process may not start others as that user.
         """
         try:
             entry = pwd.getpwnam(name)
@@ -56,22 +56,22 @@ class Account:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What its environment says of it."""
+        """The environment variables that name the user."""
         return {"HOME": self.home, "USER": self.name, "LOGNAME": self.name}
 
-    def give(self, *paths: Path) -> None:
-        """Make it the owner of files and folders that are the worker's; those that hold others last."""
+    def take_ownership(self, *paths: Path) -> None:
+        """Make the user the owner of the worker's files and folders. List a folder after what it contains."""
         for path in paths:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     @contextlib.contextmanager
     def folder_for(self, workdir: Path) -> Iterator[Path]:
-        """A folder that the user can reach, which those of the worker do not let it. In the end it is the work folder.
+        """Make a folder that the user can reach (unlike the worker's own), and move it to `workdir` afterwards.
 
         Raises:
-            OSError: It cannot be made, or its parent belongs to somebody else.
+            OSError: The folder cannot be made, or its parent belongs to another user.
         """
-        folder = Path(tempfile.mkdtemp(prefix=f"{workdir.name}.", dir=_passage()))
+        folder = Path(tempfile.mkdtemp(prefix=f"{workdir.name}.", dir=_base_folder()))
         try:
             yield folder
         finally:
@@ -79,22 +79,24 @@ class Account:
 
 
 def _move(folder: Path, workdir: Path) -> None:
-    """Move what the command left. Nothing runs in it any more."""
+    """Move the folder that the command left. No process runs in it any more."""
     try:
         workdir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Where a message came twice, the first attempt's folder is there.
+        # If a message was delivered twice, the folder of its first delivery is there.
         shutil.move(folder, workdir.with_name(folder.name) if os.path.lexists(workdir) else workdir)
     except (OSError, RecursionError) as error:  # a full disk, or folders nested without end
-        logger.warning("What is in %s stays there, for it cannot be moved: %s", folder, type(error).__name__)
+        logger.warning(
+            "The files in %s stay there, because they cannot be moved: %s", folder, type(error).__name__
+        )
 
 
-def _passage() -> Path:
-    """A folder that all can pass and only root can list, in the folder of temporary files."""
-    place = Path(tempfile.gettempdir()) / "task-orchestrator-work"
+def _base_folder() -> Path:
+    """The parent of these folders, in the folder for temporary files: all users can enter it, only root can list it."""
+    base = Path(tempfile.gettempdir()) / "task-orchestrator-work"
     with contextlib.suppress(FileExistsError):
-        place.mkdir()
-        place.chmod(0o711)
-    found = place.lstat()
+        base.mkdir()
+        base.chmod(0o711)
+    found = base.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise PermissionError(1, "somebody else has made it; remove it, or set TMPDIR", str(place / "x"))
-    return place
+        raise PermissionError(1, "somebody else has made it; remove it, or set TMPDIR", str(base / "x"))
+    return base

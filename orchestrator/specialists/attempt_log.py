@@ -1,4 +1,4 @@
-"""The log of one attempt: all that it puts out, in a file that only the worker's user may read."""
+"""The log of one attempt: its whole output, in a file that only the worker's user may read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from orchestrator.specialists import masking
 from orchestrator.specialists.text import as_text
 
 BLOCK = 65_536
-"""Bytes that a log must have room for: more than a file system may have kept for it already."""
+"""Bytes that a log must have room for: more than a file system may have reserved for it already."""
 
 CHUNK = 1_000_000
-"""Bytes of a log that are looked through at a time."""
+"""Bytes of a log that are searched at a time."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class AttemptLog:
     file: IO[bytes]
     path: Path
     start: int
-    """Where the output of this attempt begins: a log that is there already is added to."""
+    """Where the output of this attempt begins: it is appended to a log that already exists."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open it, and make its folder where that is not there.
+        """Open the log, and make its folder if there is none.
 
         Raises:
-            OSError: It cannot be made or written, or another user laid something in its place.
+            OSError: It cannot be made or written, or another user put something in its place.
         """
         private.make_marked_folder(path.parent)
         with private.opened(path.parent) as within:
@@ -55,7 +55,7 @@ class AttemptLog:
         self.file.close()
 
     def fileno(self) -> int:
-        """The number of the open file, for whatever writes into it."""
+        """The file descriptor, for `subprocess` and `os.write`."""
         return self.file.fileno()
 
     def tail(self, limit: int) -> str:
@@ -65,7 +65,7 @@ class AttemptLog:
         return as_text(self.file.read(4 * limit).decode(errors="replace"), limit)
 
     def trouble(self) -> str:
-        """Why nothing more can be written into the log; "" where it can. What has failed may have failed for it."""
+        """Why the log cannot be written any more, which may be why the attempt failed; "" if it can."""
         end = self.file.seek(0, os.SEEK_END)
         try:
             written = os.write(self.fileno(), bytes(BLOCK))
@@ -76,15 +76,15 @@ class AttemptLog:
         return f"nothing more can be written into its log {self.path}: {why}" if why else ""
 
     def mask(self, secrets: Sequence[str]) -> None:
-        """Write asterisks over each secret in this attempt's output, so that nothing moves for whoever reads along."""
+        """Write asterisks over each secret in this attempt's output. Lengths stay, so a reader keeps its position."""
         if not secrets:
             return
         longest = max(len(secret.encode()) for secret in secrets)
         try:
-            # The other one appends, wherever it is told to write.
+            # Opened again, because the other descriptor appends and ignores `seek`.
             with private.opened(self.path.parent) as within:
                 number = private.open_file(self.path, os.O_RDWR, within)
-        except (FileNotFoundError, private.NotOurs):  # it was moved away: what lies there is another file
+        except (FileNotFoundError, private.NotOurs):  # it was moved away: another file lies there
             return
         with os.fdopen(number, "r+b") as log:
             start, end = self.start, log.seek(0, os.SEEK_END)

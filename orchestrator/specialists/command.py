@@ -1,4 +1,4 @@
-"""Runs a command: an argument list, never a shell. All that it started is gone when the attempt is over."""
+"""Runs a command: an argument list, never a shell. When the attempt is over, no process that it started is left."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ from orchestrator.specialists.account import Account
 from orchestrator.specialists.attempt_log import AttemptLog
 from orchestrator.specialists.processes import Tree
 from orchestrator.specialists.python import outcome_of
-from orchestrator.specialists.text import as_text, last_line, shorten, within
+from orchestrator.specialists.text import as_text, fit_to_limits, last_line, shorten
 
 if TYPE_CHECKING:
     from orchestrator.specialists.context import Context
 
-SAYABLE = ("completed", "blocked", "failed", "retry-later")
+WRITABLE_STATUSES = ("completed", "blocked", "failed", "retry-later")
 """The statuses that a command may write into its outcome file."""
 
 RETRY_AFTER = 60.0
 
-# The summaries of pytest ("== 3 failed, 1 passed in 0.2s ==", without == for -q) and of unittest.
+# The summary lines of pytest ("== 3 failed, 1 passed in 0.2s ==", without == for -q) and of unittest.
 _FAILING_TESTS = re.compile(
     r"^(?:=+ )?\d+ failed\b.* in [\d.]+s|^=+ \d+ failed\b|^FAILED \(\w+", re.MULTILINE
 )
@@ -58,23 +58,25 @@ _FAILING_TESTS = re.compile(
 class CommandRunner:
     """A specialist that is a command.
 
-    The command gets what `environment.passed_on` lets through of the worker's environment, the specialist's, and
-    ORCHESTRATOR_FEATURE_ID, ORCHESTRATOR_TASK_ID, ORCHESTRATOR_ATTEMPT, ORCHESTRATOR_PROJECT,
-    ORCHESTRATOR_TASK_FILE (JSON: feature, task, attempt, specialist, and the outcomes of its dependencies) and
-    ORCHESTRATOR_OUTCOME_FILE, where it may write how it ended: `{"status": "blocked", "reason": "…"}`, or a JSON
-    value without a status, which is the result of a completed task.
+    The command's environment has the worker's variables that `environment.filter_environment` lets through, those of
+    the specialist, and
+
+    - ORCHESTRATOR_FEATURE_ID, ORCHESTRATOR_TASK_ID, ORCHESTRATOR_ATTEMPT, ORCHESTRATOR_PROJECT;
+    - ORCHESTRATOR_TASK_FILE, a JSON file with feature, task, attempt, specialist, and the outcomes of its dependencies;
+    - ORCHESTRATOR_OUTCOME_FILE, where the command may write its outcome, such as
+      `{"status": "blocked", "reason": "…"}`, or a JSON value without a status: the result of a completed task.
 
     Args:
         command: The argument list.
-        limits: Sizes an outcome is held to.
+        limits: The largest sizes of an outcome.
         project: The folder of the project.
-        in_project: Run in the project's folder, not in the task's own.
-        pass_env: Names of variables of the worker that it gets too.
-        user: The user of this machine that it runs as, where that is not the worker's own.
+        in_project: Run in the project's folder instead of the task's own.
+        pass_env: Names of further variables of the worker that the command gets.
+        user: The user of this machine that the command runs as; None: the worker's own.
         env: The specialist's variables. Their values are masked in the output once the command has ended.
-        timeout: Seconds after which the command is ended; None for never.
-        grace: Seconds between asking what it started to end (SIGTERM) and ending it (SIGKILL).
-        poll: Seconds between two questions whether the attempt is cancelled.
+        timeout: Seconds after which the command is ended; None: never.
+        grace: Seconds between SIGTERM and SIGKILL when its processes are ended.
+        poll: Seconds between two checks whether the attempt is cancelled.
 
     Example:
         CommandRunner(("make", "test"), Limits(), project=Path.cwd()).perform(context).summary
@@ -92,7 +94,7 @@ class CommandRunner:
     poll: float = 1.0
 
     def perform(self, context: Context) -> Outcome:
-        """Run the command to its end, and say how it ended."""
+        """Run the command to its end and return its outcome."""
         if self.user is None:
             return self._perform(context, None)
         try:
@@ -105,9 +107,9 @@ class CommandRunner:
             return _cannot_write(error, context)
 
     def _perform(self, context: Context, account: Account | None) -> Outcome:
-        given = _given(context)
+        content = _task_file_content(context)
         try:
-            files = _Files.prepare(context, given, account)
+            files = _Files.prepare(context, content, account)
         except private.NotOurs as error:
             reason = f"cannot write {error.filename}: {error.strerror}"
             return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
@@ -123,7 +125,7 @@ class CommandRunner:
             except TimeoutError:
                 if not self.timeout:
                     raise
-                ended_early = self._timed_out()  # the shell keeps the time too, and was first by a moment
+                ended_early = self._timed_out()  # the worker keeps the time too, and was first by a moment
             finally:
                 tree.end(self.grace)
                 files.log.mask(self._secrets)
@@ -131,13 +133,15 @@ class CommandRunner:
             outcome = ended_early or self._judge(tree.wait(), tail, files)
             if isinstance(outcome, Failed) and (trouble := files.log.trouble()):
                 outcome = outcome.model_copy(update={"reason": f"{outcome.reason}; {trouble}"})
-            outcome = masking.masked(outcome.model_copy(update={"tail": outcome.tail or tail}), self._secrets)
-            # Again, for what hides a secret from a search, such as a colour in it, is taken out.
-            return masking.masked(within(outcome, self.limits), self._secrets)
+            outcome = masking.mask_outcome(
+                outcome.model_copy(update={"tail": outcome.tail or tail}), self._secrets
+            )
+            # Mask again: `fit_to_limits` removes what can hide a secret from the first search, such as colour codes.
+            return masking.mask_outcome(fit_to_limits(outcome, self.limits), self._secrets)
 
     @cached_property
     def _secrets(self) -> tuple[str, ...]:
-        return masking.texts_of(self.env.values())
+        return masking.secret_texts(self.env.values())
 
     def _start(self, context: Context, files: _Files) -> Tree:
         with Path(os.devnull).open("rb") as nothing:
@@ -156,7 +160,7 @@ class CommandRunner:
 
     def _environment(self, context: Context, files: _Files) -> dict[str, str]:
         return {
-            **environment.passed_on(os.environ, self.pass_env),
+            **environment.filter_environment(os.environ, self.pass_env),
             **(files.account.variables if files.account else {}),
             **{name: value.get_secret_value() for name, value in self.env.items()},
             "ORCHESTRATOR_FEATURE_ID": context.feature.id,
@@ -171,7 +175,7 @@ class CommandRunner:
         program, folder = self.command[0], self._folder(context)
         cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         if isinstance(error, OSError) and error.errno == errno.ENOEXEC:
-            hint = "; its first line names no program to run it with, such as #!/bin/sh"
+            hint = "; its first line names no program to run it with: add one, such as #!/bin/sh"
         elif not isinstance(error, FileNotFoundError):
             hint = ""
         elif not folder.is_dir():
@@ -188,7 +192,7 @@ class CommandRunner:
         return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
 
     def _wait(self, tree: Tree, context: Context) -> Outcome | None:
-        """Wait for the command; the outcome of an attempt that has to be ended before it ends by itself."""
+        """Wait for the command. Returns an outcome if the attempt timed out or was cancelled, else None."""
         deadline = time.monotonic() + self.timeout if self.timeout else float("inf")
         is_cancelled: bool | None = False
         while True:
@@ -205,9 +209,9 @@ class CommandRunner:
         return Failed(cause=FailureCause.TIMEOUT, reason=f"timed out after {self.timeout:.10g} s")
 
     def _judge(self, code: int, tail: str, files: _Files) -> Outcome:
-        """The outcome of a command that ended by itself: its exit code and its outcome file, read together."""
+        """The outcome of a command that ended by itself, from its exit code and its outcome file."""
         try:
-            written = files.written(self.limits)
+            written = files.read_outcome(self.limits)
         except ValueError as error:
             said = masking.hide(str(error), self._secrets)
             wrong = shorten(f"the outcome file cannot be used: {said}", 1_000)
@@ -224,7 +228,7 @@ class CommandRunner:
 
 
 def _first_line(folder: Path, program: str) -> str:
-    """What is wrong with the first line of a script that is there; "" where it is not, or nothing is."""
+    """What is wrong with the first line of a script; "" if there is no script, or nothing wrong with it."""
     found = folder / program if "/" in program else shutil.which(program)
     try:
         with Path(found or program).open("rb") as script:
@@ -240,14 +244,14 @@ def _first_line(folder: Path, program: str) -> str:
 
 
 def _cannot_write(error: OSError, context: Context) -> Failed:
-    # An error of writing names no file, and nothing but the task file is written.
+    # An error of `write` names no file; only the task file, in `workdir`, is written.
     folder = Path(error.filename).parent if error.filename else context.workdir
     reason = f"cannot write into the folder {folder}: {error.strerror or error}"
     return Failed(cause=FailureCause.DEPENDENCY, reason=as_text(reason))
 
 
-def _given(context: Context) -> bytes:
-    """What the command is told about its task, as JSON."""
+def _task_file_content(context: Context) -> bytes:
+    """The content of the task file, as JSON."""
     return json.dumps(
         {
             "feature": context.feature.model_dump(mode="json"),
@@ -265,11 +269,11 @@ def _given(context: Context) -> bytes:
 
 
 def _ask_whether_cancelled(context: Context, before: bool | None) -> bool | None:
-    """Whether the attempt is cancelled; None where nobody can say, which is logged once, not at every question."""
+    """Whether the attempt is cancelled; None if the store does not answer. That is logged once, not at every check."""
     try:
         return context.is_cancelled()
     except errors.OrchestratorError as error:
-        # A store that is away for a while is no reason to throw away an hour of work.
+        # A short outage of the store must not throw away an hour of work.
         if before is not None:
             context.logger.warning("cannot ask whether the attempt is cancelled, so it goes on: %s", error)
         return None
@@ -277,7 +281,7 @@ def _ask_whether_cancelled(context: Context, before: bool | None) -> bool | None
 
 @dataclass(frozen=True)
 class _Files:
-    """The files of one attempt. Only the user that runs the command may read them; its log is the worker's alone."""
+    """The files of one attempt. Only the user that runs the command may read them, and only the worker its log."""
 
     task: Path
     outcome: Path
@@ -285,26 +289,26 @@ class _Files:
     account: Account | None
 
     @classmethod
-    def prepare(cls, context: Context, given: bytes, account: Account | None) -> _Files:
+    def prepare(cls, context: Context, content: bytes, account: Account | None) -> _Files:
         task, outcome = context.workdir.absolute() / "task.json", context.workdir.absolute() / "outcome.json"
         private.make_folder(context.workdir)
         with private.opened(context.workdir, any_owner=True) as within:
             os.fchmod(within, private.FOLDER_MODE)
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(outcome.name, dir_fd=within)  # of an attempt before, where a message came twice
+                os.unlink(outcome.name, dir_fd=within)  # left by an earlier delivery of the same message
             number = private.open_file(task, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, within)
             with os.fdopen(number, "wb") as file:
-                file.write(given)
+                file.write(content)
         log = AttemptLog.open(context.log_file)
         if account:
-            account.give(task, context.workdir)
+            account.take_ownership(task, context.workdir)
         return cls(task, outcome, log, account)
 
-    def written(self, limits: Limits) -> Outcome | None:
-        """The outcome that the command wrote, or None.
+    def read_outcome(self, limits: Limits) -> Outcome | None:
+        """Read the outcome that the command wrote; None if it wrote none.
 
         Raises:
-            ValueError: It is no outcome; the message says why.
+            ValueError: The file holds no valid outcome; the message says why.
         """
         most = 4 * (limits.result + limits.tail)
         try:
@@ -318,19 +322,21 @@ class _Files:
         value = from_json(found, allow_inf_nan=False)
         if not isinstance(value, dict) or "status" not in value:
             return outcome_of(Completed(result=value), limits)
-        if value["status"] not in SAYABLE:
-            raise ValueError(f"the status is {value['status']!r}; write one of {', '.join(SAYABLE)}")
+        if value["status"] not in WRITABLE_STATUSES:
+            raise ValueError(
+                f"the status is {value['status']!r}; write one of {', '.join(WRITABLE_STATUSES)}"
+            )
         try:
             return OUTCOME.validate_python(value)
         except ValidationError as error:
             raise ValueError(_mistakes(error)) from None
 
     def _read(self, most: int) -> bytes | None:
-        """A byte more of the outcome file than it may have; None where there is none.
+        """Read the outcome file, up to one byte over the allowed size; None if there is none.
 
         Raises:
             OSError: It cannot be read.
-            ValueError: It is no file of the command's own. (A link may lead to what the worker alone may read.)
+            ValueError: It does not belong to the command's user. (A link could lead to a file of the worker.)
         """
         try:
             number = private.open_to_read(self.outcome)
@@ -344,15 +350,14 @@ class _Files:
 
 def _mistakes(error: ValidationError) -> str:
     lines = error.errors(include_url=False, include_context=False, include_input=False)
-    # The first part of a place is the status again: it is how the kind of outcome was chosen.
+    # The first part of `loc` repeats the status: pydantic chose the kind of outcome by it.
     return "; ".join(f"{'.'.join(map(str, line['loc'][1:]))}: {line['msg']}" for line in lines)
 
 
 def by_exit_code(code: int, tail: str) -> Completed | Failed | RetryLater:
-    """The outcome of a command that wrote none: what its exit code says, with the last line it printed.
+    """The outcome of a command that wrote none: judged by its exit code, described by the last line it printed.
 
-    0 is completed, 75 (EX_TEMPFAIL of sysexits.h, "try again later") is retried in a minute, and everything else
-    is a failure.
+    0 is completed, 75 (EX_TEMPFAIL of sysexits.h, "try again later") is retried in a minute, all others are failures.
 
     Example:
         >>> by_exit_code(2, "reading\\nno such file").reason

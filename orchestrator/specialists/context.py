@@ -1,4 +1,4 @@
-"""What a specialist is given to work with: one attempt at a task."""
+"""The argument of every specialist: one attempt at a task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.specialists import output
 
 
 class FeatureHead(Model):
-    """What a specialist sees of the feature that its task belongs to."""
+    """The part of a feature that the specialists of its tasks see."""
 
     id: FeatureId
     title: str
@@ -27,38 +27,38 @@ class FeatureHead(Model):
 
 
 class ReportProgress(Protocol):
-    """Tells whoever watches how far the work is."""
+    """Reports how far the work is, for `status` and `watch`."""
 
     def __call__(self, percent: float | None = None, note: str = "") -> None:
         """Report `percent` done (0 to 100), a `note`, or both."""
 
 
 def no_progress(percent: float | None = None, note: str = "") -> None:
-    """Nobody watches."""
+    """Report nothing."""
 
 
 def not_cancelled() -> bool:
-    """Nobody cancels."""
+    """The attempt is never cancelled."""
     return False
 
 
 @dataclass(frozen=True)
 class Context:
-    """One attempt at a task: what a specialist is given to work with.
+    """One attempt at a task.
 
     Args:
         task: The task itself, with its `params`.
-        feature: The head of the feature it belongs to.
+        feature: The head of its feature.
         attempt: The number of this attempt, from 1.
         specialist: The name of the specialist that the task was routed to.
         title: That name as people read it.
         workdir: A folder for this attempt alone. It may not exist yet.
-        log_file: Where its full output goes.
-        remarks: What people said of the attempts before: changes requested, blockers resolved, newest last.
-        dependencies: The outcomes of the tasks it depends on, by id. May be read from the store when asked for.
-        progress: Tells whoever watches how far the work is.
-        is_cancelled: Asks whether the work is not wanted any more. May be called about once a second; raises
-            an OrchestratorError where the answer cannot be had.
+        log_file: The file for its whole output.
+        remarks: Notes of people on earlier attempts (changes requested, blockers resolved), newest last.
+        dependencies: The outcomes of the tasks it depends on, by id. Some are read from the store only on access.
+        progress: Reports how far the work is.
+        is_cancelled: Whether a person has cancelled the attempt. Call it about once a second; it raises an
+            OrchestratorError if the store does not answer.
 
     Example:
         >>> context = Context(
@@ -82,9 +82,9 @@ class Context:
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """Writes log lines that say which feature, task and attempt they are about, in text and as attributes.
+        """A logger whose lines name the feature, task and attempt, in their text and as attributes.
 
-        They go into the log of the attempt from INFO on, and into the worker's as its --loglevel says.
+        Lines from INFO up go into the log of the attempt; the worker's --loglevel decides about the worker's log.
         """
         facts = {"feature": self.feature.id, "task": self.task.id, "attempt": self.attempt}
         return _TaskLogger(logging.getLogger(f"orchestrator.specialists.{self.specialist}"), facts)
@@ -95,9 +95,8 @@ class _TaskLogger(logging.LoggerAdapter[logging.Logger]):
         is_for_the_worker = self.isEnabledFor(level)
         if not is_for_the_worker and level < logging.INFO:
             return
-        with contextlib.suppress(
-            TypeError, ValueError, LookupError
-        ):  # left as they are, logging says what is wrong
+        # If the arguments do not fit the text, logging itself reports the mistake.
+        with contextlib.suppress(TypeError, ValueError, LookupError):
             msg, args = _in_one_line(msg, args), ()
         if not is_for_the_worker:
             text, given = self.process(msg, {})
@@ -112,5 +111,5 @@ class _TaskLogger(logging.LoggerAdapter[logging.Logger]):
 
 
 def _in_one_line(msg: object, args: tuple[object, ...]) -> str:
-    """The text of a record on one line: what a specialist says must not look like a line of somebody else's."""
+    """The text of a record on one line, so that no specialist can forge a line of another."""
     return as_line(logging.LogRecord("", logging.INFO, "", 0, msg, args, None).getMessage())

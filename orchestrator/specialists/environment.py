@@ -1,22 +1,22 @@
-"""What a command has in its environment: what programs need to run, and what is declared for it."""
+"""The environment of a command: a few variables that programs need, and those that its configuration adds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 PASSED_ON = ("PATH", "HOME", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR")
-"""Variables of the worker that each command gets. A star stands for any end of a name."""
+"""Variables of the worker that every command gets. A star matches the rest of a name."""
 
 
-def passed_on(environment: Mapping[str, str], declared: Iterable[str] = ()) -> dict[str, str]:
+def filter_environment(environment: Mapping[str, str], declared: Iterable[str] = ()) -> dict[str, str]:
     """The variables of a worker that its commands get.
 
     Args:
-        environment: All that the worker has.
-        declared: Names that the configuration adds (`pass_env`), each with a star at its end or without.
+        environment: All variables of the worker.
+        declared: Names that the configuration adds (`pass_env`); a star at the end matches the rest of a name.
 
     Example:
-        >>> passed_on({"PATH": "/bin", "LC_ALL": "C", "PGPASSWORD": "secret", "PIP_INDEX_URL": "x"}, ["PIP_*"])
+        >>> filter_environment({"PATH": "/bin", "LC_ALL": "C", "PGPASSWORD": "secret", "PIP_INDEX_URL": "x"}, ["PIP_*"])
         {'PATH': '/bin', 'LC_ALL': 'C', 'PIP_INDEX_URL': 'x'}
     """
     names = (*PASSED_ON, *declared)

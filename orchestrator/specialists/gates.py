@@ -1,4 +1,4 @@
-"""Quality gates: hooks that completed work has to pass, run by the worker that did it."""
+"""Quality gates: checks that completed work has to pass, run by the worker that did it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from orchestrator.specialists.context import Context
 
 
 def check(gates: Iterable[Gate], stage: str, context: Context, settings: Settings) -> list[GateResult]:
-    """Run gates one after the other, all of them, so that a person learns everything that is wrong at once.
+    """Run all gates, one after the other; a failed one does not stop the rest, so a person sees every failure at once.
 
-    A gate gets what a specialist gets: a command the task as a file, a callable the context. It passes when it
-    completes; a Python gate also fails by returning False.
+    A gate gets the same input as a specialist: a command gets the task file, a callable the context. It passes if it
+    completes; a Python gate can also fail by returning False.
     """
     return [_judge(gate, stage, context, settings) for gate in gates]
 
 
 def failure(results: Iterable[GateResult]) -> Failed | None:
-    """The failure that required gates amount to; None where all of them passed.
+    """The failures of required gates as one; None if all of them passed.
 
     Example:
         >>> failure([GateResult(name="lint", stage="testing", passed=False, reason="exit code 1")]).reason
@@ -51,14 +51,14 @@ def _judge(gate: Gate, stage: str, context: Context, settings: Settings) -> Gate
 
 
 def _run(gate: Gate, context: Context, settings: Settings) -> Outcome:
-    """Run the hook as if it were a specialist whose only task this is."""
+    """Run the gate as a specialist of this one task."""
     name = context.specialist
     own = settings.specialists.get(name)
     hook = SpecialistSettings(
         command=gate.command,
         python=gate.python,
         pass_env=gate.pass_env,
-        # What a specialist wrote is run by its gates.
+        # A gate runs code that the specialist wrote, so it gets no more rights than the specialist.
         user=own.user if own and gate.command else None,
         workdir="project",
         timeout=gate.timeout,
@@ -67,7 +67,7 @@ def _run(gate: Gate, context: Context, settings: Settings) -> Outcome:
     gated = dataclasses.replace(
         context,
         task=task,
-        # Beside the specialist's folder: what it has put there must not lead a gate elsewhere.
+        # Beside the specialist's folder, not in it: a link that the specialist left there could lead a gate elsewhere.
         workdir=context.workdir.with_name(f"{context.workdir.name}.gate-{gate.name}"),
         log_file=context.log_file.with_name(f"{context.log_file.stem}.gate-{gate.name}.log"),
     )

@@ -1,17 +1,16 @@
-"""Runs commands for a worker process, and ends each with all that it started. A program of its own, see `processes`.
+"""A separate program that runs commands for a worker process and ends each with all its descendants (see `processes`).
 
-A process of a worker starts one guard when it first runs a command. For each command the guard forks a reaper. The
-reaper is the parent of the command and, on Linux, its subreaper (PR_SET_CHILD_SUBREAPER): each process that the
-command started becomes a child of the reaper when its own parent ends, whatever session, group or environment it has.
-So none can get away. Elsewhere the reaper looks for the session of the command, and for a mark in the environment
-that it gave to it.
+A worker process starts one guard when it first runs a command. The guard forks a reaper for each command. The reaper is
+the parent of the command and, on Linux, its subreaper (PR_SET_CHILD_SUBREAPER): when a parent among the command's
+descendants ends, the reaper adopts its children, in any session, group or environment. No descendant can escape.
+On other systems the reaper finds them by the session of the command and by a mark in their environment.
 
-Worker and reaper hold the two ends of a socket. The worker writes one line of JSON, the order, and later the seconds
-of grace in which everything is to end. When the socket closes, the worker was killed or is in a hurry, and the reaper
-kills everything at once. The reaper answers in lines of JSON: `pid` or `error`, `code` when the command has ended,
-`left` when all that it started has.
+Worker and reaper hold the two ends of a socket. The worker sends an order, one line of JSON, and later the seconds of
+grace in which all processes have to end. If the socket closes instead, the worker was killed or is in a hurry, and the
+reaper kills them all at once. The reaper answers in lines of JSON: `pid` or `error`; `code` when the command has ended;
+`left` when its descendants have.
 
-The guard imports next to nothing. So a reaper costs a fork of a small process, not the start of an interpreter.
+The guard imports next to nothing, so a reaper costs the fork of a small process, not the start of an interpreter.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ import time
 from typing import Any
 
 MARK = "ORCHESTRATOR_TREE"
-"""The environment variable by which what a command started is found where there is no subreaper."""
+"""The environment variable that marks a command's descendants, for systems without subreapers."""
 
 PATIENCE = 10.0
-"""Seconds that killed processes have to be gone: one that waits for a disk is not gone before it has been served."""
+"""Seconds to wait for killed processes to disappear: one that waits for a disk stays until the disk answers."""
 
 PAUSE = 0.05
 
@@ -41,8 +40,8 @@ _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
 def serve(control: socket.socket) -> None:
-    """Fork a reaper for each command that is handed over, until the worker's end of the socket closes."""
-    adopts = become_subreaper()  # of what a reaper leaves that is killed
+    """Fork a reaper for each command that the worker hands over, until the worker's end of the socket closes."""
+    adopts = become_subreaper()  # for the descendants of a reaper that is killed
     wake = _wake_on_children()
     reapers: dict[int, socket.socket] = {}
     is_open = True
@@ -58,18 +57,18 @@ def serve(control: socket.socket) -> None:
                 if not pid:
                     for other in (control, *reapers.values()):
                         other.close()
-                    _be_reaper(client, given[1:])
-                # Kept open until nothing is left: so its end tells the worker that the command is gone in any case.
+                    _run_reaper(client, given[1:])
+                # Kept open until the reaper has ended: the worker learns from its end that the command is gone.
                 reapers[pid] = client
                 for number in given[1:]:
                     os.close(number)
         if wake in ready:
             _drain(wake)
-            _bury(reapers, adopts)
+            _collect_reapers(reapers, adopts)
 
 
-def _bury(reapers: dict[int, socket.socket], adopts: bool) -> None:
-    """Wait for what has ended, and kill what a reaper left that did not end by itself."""
+def _collect_reapers(reapers: dict[int, socket.socket], adopts: bool) -> None:
+    """Wait for the reapers that have ended, and kill what a killed one left."""
     for pid, status in _ended():
         client = reapers.pop(pid, None)
         if client:
@@ -91,8 +90,8 @@ def _kill_strays(reapers: set[int]) -> None:
         time.sleep(PAUSE)
 
 
-def _be_reaper(client: socket.socket, given: list[int]) -> None:
-    """Run one command to the end of the last process that it started; never returns."""
+def _run_reaper(client: socket.socket, given: list[int]) -> None:
+    """Run one command until its last descendant has ended; never returns."""
     code = 1
     try:
         reap(client, given)
@@ -105,8 +104,8 @@ def reap(client: socket.socket, given: list[int]) -> None:
     """Run the command that the client orders.
 
     Args:
-        client: The socket that leads to it.
-        given: The command's input, output and errors.
+        client: The socket to the worker.
+        given: File descriptors for the command's stdin, stdout and stderr.
     """
     order, wake, mark = json.loads(_line(client)), _wake_on_children(), secrets.token_hex(8)
     adopts = become_subreaper()
@@ -122,26 +121,26 @@ def reap(client: socket.socket, given: list[int]) -> None:
             **order.get("as", {}),
         )
     except (OSError, ValueError) as error:
-        _say(client, error=[getattr(error, "errno", None), getattr(error, "strerror", None) or str(error)])
+        _send(client, error=[getattr(error, "errno", None), getattr(error, "strerror", None) or str(error)])
         return
     for number in given:
         os.close(number)
-    _say(client, pid=process.pid)
+    _send(client, pid=process.pid)
     tree = Tree(process.pid, "" if adopts else mark)
-    grace = _until_told(client, wake, tree)
+    grace = _wait_for_end_order(client, wake, tree)
     left = _end(tree, grace, client, wake)
-    _say(client, code=tree.code)
-    _say(client, left=left)
+    _send(client, code=tree.code)
+    _send(client, left=left)
 
 
-def _until_told(client: socket.socket, wake: int, tree: Tree) -> float:
-    """Look after the tree until it is to end; the seconds of grace: none where the client is gone."""
+def _wait_for_end_order(client: socket.socket, wake: int, tree: Tree) -> float:
+    """Watch the tree until the client wants it ended. Returns the seconds of grace, 0 if the client is gone."""
     while True:
         ready = _await([client, wake])
         if wake in ready:
             _drain(wake)
             tree.reap()
-            _say(client, code=tree.code)
+            _send(client, code=tree.code)
         if client in ready:
             return float(client.recv(64) or 0)
 
@@ -150,12 +149,12 @@ def _end(tree: Tree, grace: float, client: socket.socket, wake: int) -> list[str
     """End the tree: SIGTERM, then SIGKILL after the grace or when the client is gone.
 
     Returns:
-        The processes that cannot be ended, for people.
+        Descriptions of the processes that cannot be ended.
     """
     deadline = time.monotonic() + grace
     if grace > 0 and not tree.is_gone():
         tree.signal(signal.SIGTERM)
-        tree.signal(signal.SIGCONT)  # what is stopped learns of it only so
+        tree.signal(signal.SIGCONT)  # a stopped process receives SIGTERM only once it continues
     while not tree.is_gone() and time.monotonic() < deadline:
         ready = _await([client, wake], PAUSE)
         if wake in ready:
@@ -171,11 +170,11 @@ def _end(tree: Tree, grace: float, client: socket.socket, wake: int) -> list[str
 
 
 class Tree:
-    """A command and everything that it started.
+    """A command and all its descendants.
 
     Args:
-        leader: The command's process.
-        mark: What its processes have in their environment; "": this process is their subreaper.
+        leader: The command's process id.
+        mark: The mark in the environment of its processes; "": this process is their subreaper.
     """
 
     def __init__(self, leader: int, mark: str) -> None:
@@ -185,27 +184,27 @@ class Tree:
         """The exit code of the command, once it has ended."""
 
     def reap(self) -> None:
-        """Wait for those that have ended."""
+        """Collect the children that have ended, and the exit code of the command."""
         for pid, status in _ended():
             if pid == self.leader:
                 self.code = os.waitstatus_to_exitcode(status)
 
     def is_gone(self) -> bool:
-        """Nothing of it lives."""
+        """Whether all its processes have ended."""
         self.reap()
         try:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:  # all descendants of a subreaper are its children in the end
+        except ChildProcessError:  # a subreaper has no children only when no descendant is left
             return not self.mark or not self._marked()
         return False
 
     def signal(self, number: int) -> None:
-        """Signal each process of it."""
+        """Send a signal to each process."""
         for process in self._members():
             _signal(process, number)
 
     def names(self) -> list[str]:
-        """Each process of it that lives, for people."""
+        """Descriptions of the processes that still run."""
         return [] if self.is_gone() else [f"{process.pid} ({_name(process)})" for process in self._members()]
 
     def _members(self) -> list[Any]:
@@ -227,7 +226,7 @@ class Tree:
 
 
 def become_subreaper() -> bool:
-    """Adopt what descendants of this process leave behind; False where the system has no such thing."""
+    """Make this process adopt its orphaned descendants; False if the system cannot do that."""
     if not sys.platform.startswith("linux"):
         return False
     return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
@@ -259,7 +258,7 @@ def _name(process: Any) -> str:
 
 
 def _ended() -> list[tuple[int, int]]:
-    """The children that have ended, each with its status, waited for."""
+    """Wait for the children that have ended; their process ids and statuses."""
     ended = []
     with contextlib.suppress(ChildProcessError):
         while (found := os.waitpid(-1, os.WNOHANG))[0]:
@@ -268,19 +267,19 @@ def _ended() -> list[tuple[int, int]]:
 
 
 def _wake_on_children() -> int:
-    """A file descriptor that can be read when a child has ended. Signals that end a program are passed over."""
+    """A file descriptor that becomes readable when a child has ended. Ignores signals that would end this program."""
     read, write = os.pipe()
     os.set_blocking(read, False)
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    # With functions, not SIG_IGN: a command inherits what is ignored, not what is handled.
+    # Handlers, not SIG_IGN: a command would inherit an ignored signal, but not a handler.
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     return read
 
 
 def _await(sources: list[Any], seconds: float | None = None) -> list[Any]:
-    """Those of the sockets and pipes that have something to read, as soon as one has."""
+    """Wait until one of the sockets and pipes can be read; all that can."""
     return select.select(sources, [], [], seconds)[0]
 
 
@@ -300,14 +299,14 @@ def _line(client: socket.socket) -> bytes:
     return line
 
 
-def _say(client: socket.socket, **what: object) -> None:
+def _send(client: socket.socket, **message: object) -> None:
     with contextlib.suppress(OSError):  # the client is gone
-        client.sendall(json.dumps(what).encode() + b"\n")
+        client.sendall(json.dumps(message).encode() + b"\n")
 
 
 if __name__ == "__main__":
     sys.path.append(sys.argv[2])
 
-    import psutil  # noqa: F401  before a reaper is forked, for all of them
+    import psutil  # noqa: F401  once, before any reaper is forked
 
     serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,7 +1,8 @@
-"""Interrupts what runs: an exception is raised in it from another thread.
+"""Interrupts running code: raises an exception in it from another thread.
 
-In a thread it is raised by the interpreter, between two steps of Python code; in the main thread by a signal, which
-ends a wait, too; in a greenlet of gevent or eventlet where it waits. A call into C that does not return ends nowhere.
+In a thread, the interpreter raises it between two steps of Python code. In the main thread, a signal handler raises it,
+which also ends a blocking call. In a greenlet of gevent or eventlet, it is raised when the greenlet next waits.
+A call into C that never returns cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 SIGNAL = signal.SIGURG
-"""Ignored by default, so that one that comes late does no harm, and used by nobody else."""
+"""Ignored by default, so a late one does no harm; and no other code here uses it."""
 
 Interrupt = Callable[[type[BaseException]], None]
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interrupt]:
-    """Give a function that raises an exception in this block, from another thread, once.
+    """Provide a function with which another thread raises an exception in this block.
 
-    After the block it does nothing.
+    It works once; after the block it does nothing.
 
     Example:
         with interruptible() as interrupt:
@@ -43,7 +44,7 @@ def interruptible() -> Iterator[Interrupt]:
 
 
 def green_library() -> str:
-    """The library whose greenlets are the threads of this process; "" where threads are threads."""
+    """The library that replaces the threads of this process with greenlets; "" if none does."""
     monkey, patcher = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
     if monkey and monkey.is_module_patched("threading"):
         return "gevent"
@@ -67,7 +68,7 @@ def _in_thread() -> Iterator[Interrupt]:
     finally:
         with lock:
             is_over = True
-            if is_told:  # and may not have been raised yet
+            if is_told:  # and the exception may not have been raised yet
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(me, None)
 
 
@@ -105,7 +106,7 @@ def _in_greenlet(library: str) -> Iterator[Interrupt]:
             me.throw(error)
 
     def interrupt(error: type[BaseException]) -> None:
-        # From the loop: whoever throws by itself would not go on before this greenlet waits or ends.
+        # The loop throws: a thread that threw by itself could not go on until this greenlet waits or ends.
         if library == "gevent":
             importlib.import_module("gevent").get_hub().loop.run_callback(raise_it, error)
         else:

@@ -1,4 +1,4 @@
-"""Secrets are shown nowhere: in which texts they stand, and how these are hidden in what an attempt puts out."""
+"""Hides secrets in the output and the outcome of an attempt."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from orchestrator.model.outcome import Outcome
 from orchestrator.specialists.text import as_text
 
 SHORTEST = 8
-"""A shorter text, such as 1 or true, is no secret, and stands in too many others to be hidden."""
+"""Characters of the shortest secret. A shorter text, such as 1 or true, occurs in too many others to be hidden."""
 
 MASK = "**"
 
 
-def texts_of(values: Iterable[SecretStr]) -> tuple[str, ...]:
-    """The texts that may not be shown: each value without the space around it, and each of its lines.
+def secret_texts(values: Iterable[SecretStr]) -> tuple[str, ...]:
+    """The texts to hide: each value without surrounding space, and each of its lines.
 
-    A line break at the end is left out by whoever uses a value, and a key of several lines is shown line by line.
-    Of two texts of which one holds the other, the longer one comes first.
+    Programs drop a value's trailing line break, and show a key of several lines line by line.
+    Longer texts come first, because one may contain another.
 
     Example:
-        >>> texts_of([SecretStr("first-line\\nsecond-line\\n"), SecretStr("true")])
+        >>> secret_texts([SecretStr("first-line\\nsecond-line\\n"), SecretStr("true")])
         ('first-line\\nsecond-line', 'second-line', 'first-line')
     """
     found = set[str]()
@@ -36,9 +36,9 @@ def texts_of(values: Iterable[SecretStr]) -> tuple[str, ...]:
     return tuple(sorted((text for text in found if len(text) >= SHORTEST), key=_longest_first))
 
 
-def texts_of_all(settings: Settings) -> tuple[str, ...]:
-    """The texts that no specialist may show, where it is not known whose output it is, or that can see all settings."""
-    return texts_of(value for given in settings.specialists.values() for value in given.env.values())
+def all_secret_texts(settings: Settings) -> tuple[str, ...]:
+    """The texts of all specialists' secrets: for output of unknown origin, or of code that can see all settings."""
+    return secret_texts(value for given in settings.specialists.values() for value in given.env.values())
 
 
 def _longest_first(text: str) -> tuple[int, str]:
@@ -46,7 +46,7 @@ def _longest_first(text: str) -> tuple[int, str]:
 
 
 def hide(text: str, secrets: Sequence[str]) -> str:
-    """The text with `**` for each secret.
+    """The text with `**` in place of each secret.
 
     Example:
         >>> hide("401 for s3cr3t-one!", ["s3cr3t-one"])
@@ -57,29 +57,29 @@ def hide(text: str, secrets: Sequence[str]) -> str:
     return text
 
 
-def masked(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
-    """The outcome with `**` for each secret in its texts and in the texts of its result.
+def mask_outcome(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
+    """The outcome with `**` in place of each secret in its texts and its result.
 
-    What is changed before it is shown (base64, a part of it) is not found.
+    A changed secret (its base64, a part of it) is not found.
     """
     fields = ("summary", "reason", "result", "tail")
     return outcome.model_copy(
-        update={name: _without(getattr(outcome, name), secrets) for name in fields if hasattr(outcome, name)}
+        update={name: _mask(getattr(outcome, name), secrets) for name in fields if hasattr(outcome, name)}
     )
 
 
-def _without(value: Any, secrets: Sequence[str]) -> Any:
+def _mask(value: Any, secrets: Sequence[str]) -> Any:
     if isinstance(value, str):
         return hide(value, secrets)
     if isinstance(value, list):
-        return [_without(each, secrets) for each in value]
+        return [_mask(each, secrets) for each in value]
     if isinstance(value, dict):
-        return {hide(name, secrets): _without(each, secrets) for name, each in value.items()}
+        return {hide(name, secrets): _mask(each, secrets) for name, each in value.items()}
     return value
 
 
 def overwrite(output: bytes, secrets: Sequence[str]) -> bytes:
-    """Output with an asterisk for each byte of a secret but its line breaks, so that nothing moves.
+    """Output with an asterisk in place of each byte of a secret, except line breaks. Lengths stay the same.
 
     Example:
         >>> overwrite(b"token: s3cr3t-one;", ["s3cr3t-one"])
@@ -92,7 +92,7 @@ def overwrite(output: bytes, secrets: Sequence[str]) -> bytes:
 
 
 def unfinished(output: bytes, secrets: Sequence[str]) -> int:
-    """How many bytes at the end of output that still grows may be the beginning of a secret.
+    """How many bytes at the end of unfinished output may be the beginning of a secret.
 
     Example:
         >>> unfinished(b"token: s3cr", ["s3cr3t-one"])

@@ -1,9 +1,9 @@
-"""What a Python specialist puts out (print, logging, warnings) becomes the log of its attempt.
+"""Writes the output of a Python specialist (print, logging, warnings) into the log of its attempt.
 
-`sys.stdout` and `sys.stderr` are one object for all threads of a process, so while attempts run they are routed: what
-an attempt writes goes into its log, all else to where it went before. An attempt is known by its context
-(`contextvars`), and so is what it runs in a greenlet of its own. Threads do not inherit that: where an attempt runs in
-the main thread of its process (the pools prefork and solo), the threads that came after it are its own.
+All threads of a process share `sys.stdout` and `sys.stderr`. So while attempts run, both are replaced by routers: they
+send the output of an attempt into its log, and all other output where it went before. An attempt and its greenlets are
+recognised by their context (`contextvars`). Threads do not inherit a context; if an attempt runs in the main thread of
+its process (the pools prefork and solo), all threads that start after it count as its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 LOGGERS = ("", "celery.task")
-"""The loggers that all others hand their records to; of `get_task_logger` those go no further than Celery's own."""
+"""The loggers that all records reach: the root, and Celery's own for `get_task_logger`, which does not propagate."""
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -34,11 +34,11 @@ STDERR = 2
 
 
 class Output:
-    """What one attempt puts out. Its log is opened with the first of it, so that whoever says nothing has none.
+    """The output of one attempt. Its log is opened at the first output, so an attempt without output has no log.
 
     Args:
         path: The attempt's log.
-        secrets: What is hidden in it in the end.
+        secrets: Texts to hide in it in the end.
     """
 
     def __init__(self, path: Path, secrets: tuple[str, ...] = ()) -> None:
@@ -52,12 +52,12 @@ class Output:
 
     @cached_property
     def stream(self) -> TextIO:
-        """Where it is written."""
+        """The stream that writes into the log."""
         buffer = io.BufferedWriter(_File(self))
         return io.TextIOWrapper(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
     def opened(self) -> AttemptLog:
-        """Its log.
+        """The log, opened at the first call.
 
         Raises:
             OSError: It cannot be written.
@@ -67,16 +67,16 @@ class Output:
         return self.log
 
     def owns(self, thread: int) -> bool:
-        """A thread that came after the attempt is the attempt's."""
+        """Whether a thread belongs to the attempt: it started after the attempt did."""
         return self.strangers is not None and thread not in self.strangers
 
     def tail(self, limit: int) -> str:
-        """The last `limit` characters of it, without the secrets."""
+        """The last `limit` characters, with secrets hidden."""
         self._settle()
         return self.log.tail(limit) if self.log else ""
 
     def close(self) -> None:
-        """Write nothing more."""
+        """End the output and close the log."""
         self._settle()
         self.is_over = True
         if self.log:
@@ -91,7 +91,7 @@ class Output:
 
 
 class _File(io.RawIOBase):
-    """The log as a file. A disk that is full is no reason to fail for work that only wanted to say something."""
+    """The log as a file. A write to a full disk does not raise: a `print` must not make the work fail."""
 
     def __init__(self, output: Output) -> None:
         self.output = output
@@ -105,9 +105,9 @@ class _File(io.RawIOBase):
     def write(self, data: ReadableBuffer) -> int:
         view = memoryview(data)
         try:
-            # What a thread says that outlives its attempt is the worker's to keep.
+            # The output of a thread that outlives its attempt goes into the worker's log.
             return os.write(STDERR if self.output.is_over else self.fileno(), view)
-        except TimeoutError:  # the alarm of the time limit rings here, too (see python.py)
+        except TimeoutError:  # the alarm of the time limit can go off here too (see python.py)
             raise
         except OSError as error:
             self.output.trouble = f"cannot write into its log {self.output.path}: {error.strerror or error}"
@@ -118,7 +118,7 @@ _current: ContextVar[Output | None] = ContextVar("output", default=None)
 
 
 class _Captures:
-    """The attempts of this process that are under way."""
+    """The outputs of the attempts that run in this process."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -127,7 +127,7 @@ class _Captures:
         self.handler = _Handler()
 
     def of_this_thread(self) -> Output | None:
-        """The output of whoever asks; None where it is no attempt's."""
+        """The output of the attempt that calls; None if no attempt does."""
         output = _current.get()
         if output is None:
             thread = threading.get_ident()
@@ -135,7 +135,7 @@ class _Captures:
         return None if output and output.is_over else output
 
     def begin(self, output: Output) -> None:
-        """Route what is put out, from the first attempt on."""
+        """Add an output. The first one starts the routing."""
         with self.lock:
             self.outputs = [*self.outputs, output]
             if len(self.outputs) == 1:
@@ -145,11 +145,11 @@ class _Captures:
                     logging.getLogger(name).addHandler(self.handler)
 
     def end(self, output: Output) -> None:
-        """Leave all as it was, after the last attempt."""
+        """Remove an output. The last one ends the routing."""
         with self.lock:
             self.outputs = [each for each in self.outputs if each is not output]
             if not self.outputs and self.streams:
-                # What somebody else has put in their place stays.
+                # If other code has replaced the streams meanwhile, its replacement stays.
                 out, err = self.streams
                 sys.stdout = out.usual if cast("Any", sys.stdout) is out else sys.stdout
                 sys.stderr = err.usual if cast("Any", sys.stderr) is err else sys.stderr
@@ -158,7 +158,7 @@ class _Captures:
 
 
 class _Routed:
-    """`sys.stdout` or `sys.stderr` while attempts run: a stream of the attempt that asks, else the usual one."""
+    """`sys.stdout` or `sys.stderr` while attempts run: the stream of the attempt that writes, else the usual one."""
 
     def __init__(self, usual: TextIO) -> None:
         self.usual = usual
@@ -170,7 +170,7 @@ class _Routed:
 
 class _Formatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # as logging calls it
-        record.message = plain(record)
+        record.message = message_without_prefix(record)
         return super().formatMessage(record)
 
 
@@ -195,19 +195,19 @@ class _Handler(logging.Handler):
 _captures = _Captures()
 
 
-def plain(record: logging.LogRecord) -> str:
-    """The message of a record without the words for feature, task and attempt that it has as fields.
+def message_without_prefix(record: logging.LogRecord) -> str:
+    """The message of a record without the prefix that repeats its fields feature, task and attempt.
 
     Example:
         >>> facts = {"feature": "auth", "task": "T1", "attempt": 2}
-        >>> plain(logging.makeLogRecord({"msg": "[auth/T1 attempt 2] slow", **facts}))
+        >>> message_without_prefix(logging.makeLogRecord({"msg": "[auth/T1 attempt 2] slow", **facts}))
         'slow'
     """
     return record.getMessage().removeprefix(prefix(record.__dict__))
 
 
 def prefix(facts: dict[str, Any]) -> str:
-    """How a line of the worker's log says which attempt it is about; "" where that is not known.
+    """The prefix of a line in the worker's log that names its attempt; "" if that is not known.
 
     Example:
         >>> prefix({"feature": "auth", "task": "T1", "attempt": 2})
@@ -219,20 +219,20 @@ def prefix(facts: dict[str, Any]) -> str:
 
 
 def write_record(record: logging.LogRecord) -> None:
-    """Write a record into the log of the attempt that asks, and nowhere else."""
+    """Write a record into the log of the attempt that calls, and nowhere else."""
     _captures.handler.handle(record)
 
 
 @contextlib.contextmanager
-def captured(path: Path, secrets: tuple[str, ...] = ()) -> Iterator[Output]:
-    """Have what the block puts out written into an attempt's log.
+def capture(path: Path, secrets: tuple[str, ...] = ()) -> Iterator[Output]:
+    """Write the output of the block into an attempt's log.
 
     Args:
         path: The log.
-        secrets: What is hidden in it in the end (see `masking.texts_of`).
+        secrets: Texts to hide in it in the end (see `masking.secret_texts`).
 
     Example:
-        with captured(context.log_file) as output:
+        with capture(context.log_file) as output:
             print("hello")
             print(output.tail(4_000), file=sys.__stdout__)
     """

@@ -1,4 +1,4 @@
-"""A command and all processes that it starts: begun, awaited and ended as one. How that works is in `guard`."""
+"""Starts, awaits and ends a command together with all its descendants. `guard` explains how."""
 
 from __future__ import annotations
 
@@ -22,31 +22,29 @@ from orchestrator.specialists.account import Account
 logger = logging.getLogger("orchestrator")
 
 TRIES = 2
-"""A guard may have been killed since it was last used; another one is started once."""
-
-
+"""A guard may have been killed since its last use; then another one is started, once."""
 IS_SINCE_BOOT = hasattr(time, "CLOCK_BOOTTIME")
 
 
 def moment() -> float:
-    """Now, by the clock by which the kernel notes when a process started: where it can be, not that of the wall."""
+    """Now, by the clock in which the kernel records when a process started: the time since boot, if there is one."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if IS_SINCE_BOOT else time.time()
 
 
 class Tree:
-    """A command that runs, with everything that it started, however far that went from it.
+    """A running command with all its descendants.
 
-    When this process ends, in whatever way, or the tree is dropped, everything is killed.
+    They are killed when this process ends in any way, or when the tree is garbage-collected.
 
     Args:
         command: The argument list.
-        cwd: Where it runs.
+        cwd: The folder that it runs in.
         env: Its environment.
-        stdin, stdout, stderr: Files.
-        account: The user that it runs as, where that is not this process's own.
+        stdin, stdout, stderr: Open files.
+        account: The user that it runs as; None: the user of this process.
 
     Raises:
-        OSError, ValueError: It cannot be started; as subprocess.Popen has it.
+        OSError, ValueError: It cannot be started; the same errors as those of subprocess.Popen.
 
     Example:
         tree = Tree(("make", "test"), cwd=folder, env=dict(os.environ), stdin=empty, stdout=log, stderr=log)
@@ -84,12 +82,14 @@ class Tree:
             while not self.pid:
                 if not self._listen(None):
                     raise OSError(None, "the process that was to run it was killed")
-        except BaseException:  # also what interrupts the waiting: nobody else could end what may have begun
+        except (
+            BaseException
+        ):  # also an interrupt: the command may run already, and only this object can end it
             self._kill()
             raise
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code of the command, as of subprocess.Popen.wait.
+        """Wait for the command to end; its exit code, as subprocess.Popen.wait returns it.
 
         Raises:
             subprocess.TimeoutExpired: It still runs.
@@ -105,10 +105,10 @@ class Tree:
         return self.returncode
 
     def end(self, grace: float) -> None:
-        """End whatever is left of it, and return when that is gone.
+        """End all processes that are left, and return when they are gone.
 
-        SIGTERM first, and SIGKILL for what is still there after `grace` seconds, or at once where the waiting itself is
-        interrupted. What cannot be ended is logged.
+        They get SIGTERM, and SIGKILL after `grace` seconds, or at once if this wait is interrupted. A process that
+        cannot be ended is logged.
         """
         if self._socket.fileno() < 0:
             return
@@ -122,17 +122,17 @@ class Tree:
         finally:
             self.abandon()
         if self._left:
-            logger.warning("Of the command %s these do not end: %s", self.command[0], ", ".join(self._left))
+            logger.warning("These processes of %s do not end: %s", self.command[0], ", ".join(self._left))
 
     def _kill(self) -> None:
-        """Kill what there is of it, and return when that is gone."""
+        """Kill all processes, and return when they are gone."""
         with contextlib.suppress(OSError, ValueError):  # ValueError: it was never started
             self._socket.shutdown(socket.SHUT_WR)
             self._listen_to_end(2 * guard.PATIENCE)
         self.abandon()
 
     def abandon(self) -> None:
-        """Have nothing to do with it any more. It is killed, unless another process holds it."""
+        """Let go of the tree: the reaper kills it, unless another process holds the socket too."""
         self._socket.close()
 
     def _listen_to_end(self, patience: float) -> None:
@@ -141,16 +141,16 @@ class Tree:
             while self._left is None and self._listen(max(0.0, deadline - time.monotonic())):
                 pass
         except TimeoutError:
-            self._left = [f"{self.pid} and what it started, for their reaper does not answer"]
+            self._left = [f"{self.pid} and its descendants (their reaper does not answer)"]
 
     def _listen(self, timeout: float | None) -> bool:
-        """Take in what the reaper says; False at the end of it.
+        """Read what the reaper sends; False when it has closed the socket.
 
         Raises:
-            TimeoutError: It says nothing.
+            TimeoutError: It sends nothing.
             OSError, ValueError: The command cannot be started.
         """
-        # A timeout of 0 would make the socket one that does not wait at all, and raises another error.
+        # A timeout of 0 would make the socket non-blocking, which raises another error.
         self._socket.settimeout(None if timeout is None else max(timeout, 0.000_001))
         try:
             said = self._socket.recv(65_536)
@@ -173,7 +173,7 @@ class Tree:
 
 
 class _Guard:
-    """The guard of this process, started when it is first needed."""
+    """The guard of this process, started at first use."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -201,20 +201,20 @@ class _Guard:
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
-            import psutil  # here, so that whoever only enqueues does not wait for it
+            import psutil  # here, so that programs that only enqueue do not load it
 
             packages = str(Path(psutil.__file__).parents[1])
-            # A process that has ended is waited for by subprocess when it starts the next one.
+            # subprocess collects an ended guard when it starts the next process.
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-S", guard.__file__, str(theirs.fileno()), packages],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
-                # A command can read the environment of its parent, and that is a process of the guard.
-                env=environment.passed_on(os.environ, ["LD_LIBRARY_PATH"]),
+                # The guard gets no secrets: a command can read the environment of its parent, a fork of the guard.
+                env=environment.filter_environment(os.environ, ["LD_LIBRARY_PATH"]),
                 pass_fds=[theirs.fileno()],
-                # A session of its own: what kills the worker's group does not kill the guard.
+                # A session of its own: a signal to the worker's process group must not kill the guard.
                 start_new_session=True,
             )
         return ours
@@ -232,7 +232,7 @@ _open: weakref.WeakSet[Tree] = weakref.WeakSet()
 
 
 def _leave_to_the_parent() -> None:
-    """A forked child has a guard of its own, and does not keep the commands of its parent alive."""
+    """In a forked child: start without a guard, and let go of the parent's commands."""
     global _guard
     _guard.close()
     for tree in list(_open):

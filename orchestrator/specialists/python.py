@@ -1,4 +1,4 @@
-"""Runs a Python callable: what it returns becomes the outcome."""
+"""Runs a Python callable, and turns its return value into an outcome."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from orchestrator.model.outcome import (
     RetryLater,
 )
 from orchestrator.specialists import interruption, values
-from orchestrator.specialists.text import as_text, shorten, within
+from orchestrator.specialists.text import as_text, fit_to_limits, shorten
 
 if TYPE_CHECKING:
     from orchestrator.specialists.context import Context
@@ -35,7 +35,7 @@ class PythonRunner:
 
     Args:
         function: Called with the context, in the worker's own process.
-        limits: Sizes an outcome is held to.
+        limits: The largest sizes of an outcome.
         timeout: Seconds after which the function is interrupted (see `alarm`); None: never.
 
     Example:
@@ -47,31 +47,31 @@ class PythonRunner:
     timeout: float | None = None
 
     def perform(self, context: Context) -> Outcome:
-        """Call the function, to its end where it is an `async def`. What it raises passes through.
+        """Call the function, and await it if it is an `async def`. Its exceptions pass through.
 
         Raises:
             TimeoutError: It was interrupted at its time limit.
         """
-        if wrong := values.promised(self.function):
+        if wrong := values.unencodable_return(self.function):
             reason = f"the specialist was not called: it returns a {wrong}, which JSON cannot hold; {values.ADVICE}"
             return Failed(cause=FailureCause.CODE, reason=reason, retry=False)
         with alarm(self.timeout):
             value = self.function(context)
             if inspect.isawaitable(value):
-                value = asyncio.run(_ended(value))
+                value = asyncio.run(_awaited(value))
         return outcome_of(value, self.limits)
 
 
-async def _ended(value: Awaitable[Any]) -> Any:
+async def _awaited(value: Awaitable[Any]) -> Any:
     return await value
 
 
 @contextlib.contextmanager
 def alarm(seconds: float | None) -> Iterator[None]:
-    """Raise TimeoutError in Python code that runs longer.
+    """Raise TimeoutError in the block if it runs longer.
 
-    In a process's main thread, so in Celery's prefork and solo pools, an alarm of the kernel does it, which ends a wait
-    too; elsewhere another thread (see `interruption`).
+    In the main thread of a process (Celery's pools prefork and solo) an alarm of the kernel does it, which also ends
+    a blocking call. Elsewhere another thread does it (see `interruption`).
     """
     if seconds is None:
         yield
@@ -110,17 +110,17 @@ def _kernels_alarm(seconds: float) -> Iterator[None]:
 
 
 def outcome_of(value: object, limits: Limits) -> Outcome:
-    """The outcome that a returned value stands for.
+    """Turn a returned value into an outcome.
 
-    An outcome is taken as it is, a text is a summary, None is done without a word, and any other value that JSON can
-    hold is the result (see `values`). What it cannot hold, or is over `limits.result`, is a failure that says so.
+    An outcome stays as it is; a text becomes the summary; None completes without a summary; any other value becomes
+    the result (see `values`). A value that JSON cannot hold, or that is over `limits.result`, is a failure.
 
     Example:
         >>> outcome_of("42 tests pass", Limits()).summary
         '42 tests pass'
     """
     try:
-        return within(_outcome(value), limits)
+        return fit_to_limits(_outcome(value), limits)
     except (TypeError, ValueError, RecursionError) as error:
         reason = f"the specialist returned a {type(value).__name__} that JSON cannot hold: {error}; {values.ADVICE}"
         return Failed(cause=FailureCause.CODE, reason=as_text(shorten(reason, 500)))
@@ -139,11 +139,11 @@ def _outcome(value: object) -> Outcome:
 
 
 def _json(value: object) -> Any:
-    """The value as JSON would give it back: tuples are lists, keys are texts.
+    """The value as JSON returns it: tuples become lists, keys become texts.
 
     Raises:
-        TypeError, ValueError, RecursionError: It is no JSON value (NaN, a cycle, a lone surrogate, an object).
+        TypeError, ValueError, RecursionError: JSON cannot hold it (NaN, a cycle, a lone surrogate, an object).
     """
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=values.plain)
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=values.to_json_value)
     text.encode()
     return json.loads(text)

@@ -1,4 +1,4 @@
-"""What a specialist is, which one a task gets, and how its work becomes an outcome that is never an exception."""
+"""Registers specialists, finds the one for a task, and runs it. Every exception becomes an outcome."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from orchestrator.specialists.python import PythonRunner
 from orchestrator.specialists.text import as_text, shorten
 
 ENTRY_POINTS = "orchestrator.specialists"
-"""The entry point group in which an installed package offers specialists."""
+"""The entry point group through which installed packages offer specialists."""
 
 Work = TypeVar("Work", bound=Callable[["Context"], Any])
 
@@ -38,7 +38,7 @@ class Specialist(Protocol):
     """Does the work of a task."""
 
     def perform(self, context: Context) -> Outcome:
-        """Do the work, and say how it ended."""
+        """Do the work and return its outcome."""
 
 
 @overload
@@ -49,10 +49,10 @@ def specialist(name: str | Work) -> Work | Callable[[Work], Work]:
     """Register a function of a `Context` as the specialist `name`.
 
     The function returns an outcome, a text (the summary), a dict or another JSON value (the result), or None.
-    Without a name it is registered under its own, with hyphens for underscores.
+    Without a name it is registered under the function's own name, with hyphens in place of underscores.
 
     Raises:
-        InvalidSpecialistName: The name cannot be one.
+        InvalidSpecialistName: The name is not allowed.
         SpecialistExists: Another callable has the name.
 
     Example:
@@ -70,7 +70,7 @@ def _register(name: str, function: Work) -> Work:
         raise errors.InvalidSpecialistName(name=name, source=_place(function))
     first = _registered.setdefault(name, function)
     if first is not function:
-        # A module that is imported again makes its functions anew; only a nameless one cannot be told apart.
+        # A reloaded module registers its functions again, which is fine; two lambdas cannot be told apart.
         if _place(first) != _place(function) or "<" in _place(function):
             raise errors.SpecialistExists(specialist=name, first=_place(first), second=_place(function))
         _registered[name] = function
@@ -83,18 +83,18 @@ def _place(function: object) -> str:
 
 
 def resolve(name: str, task: Task, settings: Settings) -> Specialist:
-    """Find what does the work of a task that was routed to the specialist `name`.
+    """Find the implementation of the specialist `name` for a task that was routed to it.
 
-    In this order: the task's own `run`, the command or the Python callable of the configuration, a function
-    registered with `@specialist`, an entry point of the group `orchestrator.specialists`.
+    The first of these that exists: the task's own `run`; the command or the Python callable of the configuration; a
+    function registered with `@specialist`; an entry point of the group `orchestrator.specialists`.
 
     Raises:
         InlineCommandRefused: The task has a `run`, which the configuration does not allow.
         NothingToDo: None of these exists.
-        CannotImport: What the configuration or an entry point names is not there, or breaks when imported.
-        IsCeleryTask: It is a Celery task, and no function of a Context.
+        CannotImport: The module or attribute that the configuration or an entry point names cannot be imported.
+        IsCeleryTask: It is a Celery task, not a function that takes a Context.
         SpecialistExists: Two callables claim the name.
-        RunsInTheWorker: A user is set for what is no command.
+        RunsInTheWorker: A user is set for a specialist that is not a command.
     """
     given = _given(name, settings)
     if task.run:
@@ -112,12 +112,12 @@ def resolve(name: str, task: Task, settings: Settings) -> Specialist:
 
 
 def has_work(name: str, settings: Settings) -> bool:
-    """Whether the specialist `name` has a command or a callable, so that a task without `run` would do something.
+    """Whether the specialist `name` has a command or a callable, which a task without `run` needs.
 
-    Nothing is imported for it but the modules of `imports`.
+    Imports only the modules of `imports`.
 
     Raises:
-        CannotImport: One of them is not there, or breaks when imported.
+        CannotImport: One of these modules cannot be imported.
     """
     given = _given(name, settings)
     if given.command or given.python:
@@ -127,7 +127,7 @@ def has_work(name: str, settings: Settings) -> bool:
 
 
 def time_limit(name: str, task: Task, settings: Settings) -> float | None:
-    """Seconds after which an attempt is ended: the task's own timeout, else the specialist's, else None."""
+    """Seconds after which an attempt is ended: the task's timeout, else the specialist's, else None."""
     return task.timeout or _given(name, settings).timeout
 
 
@@ -161,21 +161,21 @@ def _callable(name: str, settings: Settings) -> Callable[[Context], Any] | None:
 
 
 def import_all(settings: Settings) -> None:
-    """Import the modules of `imports`, in which functions register themselves as specialists.
+    """Import the modules of the setting `imports`, whose functions register as specialists.
 
     Raises:
-        CannotImport: One of them is not there, or breaks when imported.
+        CannotImport: One of these modules cannot be imported.
     """
     for module in settings.imports:
         _load(module, "imports", settings)
 
 
 def _load(reference: str, setting: str, settings: Settings) -> Any:
-    """Import "package.module", or "package.module:attribute", which has to be callable."""
+    """Import "package.module" or "package.module:attribute"; the attribute has to be callable."""
     module, _, attribute = reference.partition(":")
     project = settings.folder.parent
     if str(project) not in sys.path:
-        sys.path.append(str(project))  # last, so that a project's file hides nothing that is installed
+        sys.path.append(str(project))  # last, so that a project's file hides no installed package
     try:
         found = importlib.import_module(module)
         loaded = attrgetter(attribute)(found) if attribute else found
@@ -185,7 +185,7 @@ def _load(reference: str, setting: str, settings: Settings) -> Any:
         raise errors.CannotImport(
             reference=reference,
             setting=setting,
-            cause=said(error) + _hidden(module, project),
+            cause=describe_exception(error) + _hidden(module, project),
             project=project,
         ) from error
     if attribute and _is_celery_task(loaded):
@@ -194,14 +194,14 @@ def _load(reference: str, setting: str, settings: Settings) -> Any:
 
 
 def _is_celery_task(loaded: object) -> bool:
-    """Also one that `shared_task` made, which says so only when asked for its class."""
+    """Also a task that `shared_task` made: a proxy, which shows its type only through `__class__`."""
     return any(
         (kind.__module__, kind.__name__) == ("celery.app.task", "Task") for kind in loaded.__class__.__mro__
     )
 
 
 def _hidden(module: str, project: Path) -> str:
-    """Says so where the project has a module of this name, and another one was found in its place."""
+    """A note for the error if another module of this name hides the project's own; else ""."""
     top = module.partition(".")[0]
     theirs = PathFinder.find_spec(top, [str(project)])
     found = getattr(sys.modules.get(top), "__file__", None)
@@ -210,7 +210,7 @@ def _hidden(module: str, project: Path) -> str:
     return f" ({found} hides {theirs.origin}: give that another name)"
 
 
-@cache  # a scan of everything that is installed takes milliseconds, and does not change under a running worker
+@cache  # the scan takes milliseconds, and its result does not change while a worker runs
 def _offered() -> dict[str, EntryPoint]:
     offered: dict[str, EntryPoint] = {}
     for entry in entry_points(group=ENTRY_POINTS):
@@ -231,15 +231,15 @@ def _package(entry: EntryPoint) -> str:
 def perform(
     context: Context, settings: Settings, timeouts: tuple[type[BaseException], ...] = (TimeoutError,)
 ) -> Outcome:
-    """Do the work of a task, and say how it ended. Whatever goes wrong is an outcome too.
+    """Do the work of a task and return its outcome. A failure of any kind is an outcome too.
 
     Args:
         context: The attempt.
-        settings: The settings in force where the work is done.
-        timeouts: What the shell raises in the midst of the work at its time limit.
+        settings: The settings of the worker.
+        timeouts: The exceptions that the worker raises in the work at its time limit.
 
     Raises:
-        BaseException: What ends the process, such as KeyboardInterrupt and SystemExit.
+        BaseException: An exception that ends the process, such as KeyboardInterrupt or SystemExit.
 
     Example:
         outcome = perform(context, settings)
@@ -251,15 +251,15 @@ def perform(
         return _failed(FailureCause.DEPENDENCY, str(error), error, settings, error.__cause__)
     if not isinstance(worker, PythonRunner):
         return _carry_out(worker, context, settings, timeouts)
-    secrets = masking.texts_of_all(settings)
-    with output.captured(context.log_file, secrets) as said:
+    secrets = masking.all_secret_texts(settings)
+    with output.capture(context.log_file, secrets) as captured:
         outcome = _carry_out(worker, context, settings, timeouts)
-        if outcome.tail:  # the story of an error, or what the specialist says itself
-            said.stream.write(outcome.tail.rstrip("\n") + "\n")
-        tail = said.tail(settings.limits.tail) or outcome.tail
-        if said.trouble:
-            context.logger.warning("%s", said.trouble)
-    return masking.masked(outcome.model_copy(update={"tail": tail}), secrets)
+        if outcome.tail:  # a traceback, or a tail that the specialist returned
+            captured.stream.write(outcome.tail.rstrip("\n") + "\n")
+        tail = captured.tail(settings.limits.tail) or outcome.tail
+        if captured.trouble:
+            context.logger.warning("%s", captured.trouble)
+    return masking.mask_outcome(outcome.model_copy(update={"tail": tail}), secrets)
 
 
 def _carry_out(
@@ -269,12 +269,14 @@ def _carry_out(
         return worker.perform(context)
     except timeouts as error:
         limit = time_limit(context.specialist, context.task, settings)
-        reason = said(error) + (f"; the time limit is {limit:.10g} s" if limit and not error.args else "")
+        reason = describe_exception(error) + (
+            f"; the time limit is {limit:.10g} s" if limit and not error.args else ""
+        )
         return _failed(FailureCause.TIMEOUT, reason, error, settings, error)
     except MemoryError as error:
-        return _failed(FailureCause.OUT_OF_MEMORY, said(error), error, settings, error)
+        return _failed(FailureCause.OUT_OF_MEMORY, describe_exception(error), error, settings, error)
     except Exception as error:
-        return _failed(FailureCause.CODE, said(error), error, settings, error)
+        return _failed(FailureCause.CODE, describe_exception(error), error, settings, error)
 
 
 def _failed(
@@ -282,19 +284,16 @@ def _failed(
     reason: str,
     error: BaseException,
     settings: Settings,
-    told: BaseException | None,
+    raised: BaseException | None,
 ) -> Failed:
-    """A failure, with the story of what was raised; None: the reason says all."""
-    story = "".join(traceback.format_exception(told)) if told else ""
-    failed = Failed(cause=cause, reason=as_text(reason), tail=as_text(story, settings.limits.tail))
+    """A failure whose tail is the traceback of `raised`; None: the reason says enough."""
+    trace = "".join(traceback.format_exception(raised)) if raised else ""
+    failed = Failed(cause=cause, reason=as_text(reason), tail=as_text(trace, settings.limits.tail))
     return failed.because_of(error)
 
 
-def said(error: BaseException) -> str:
-    """An exception in one short text, such as "ValueError: no such colour".
-
-    Its class alone where it says nothing, or fails to say it.
-    """
+def describe_exception(error: BaseException) -> str:
+    """An exception as a short text, such as "ValueError: no such colour"; its class alone if it has no text."""
     try:
         text = str(error)
     except Exception:

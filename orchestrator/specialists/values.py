@@ -1,4 +1,4 @@
-"""Values that a specialist returns and JSON does not know: those that have one plain form are written in it."""
+"""Turns the Python values that a specialist returns into values that JSON has."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pydantic import BaseModel
 ADVICE = "return a text, a number, a list, a dict, a dataclass or a pydantic model"
 
 TEXTS = (decimal.Decimal, uuid.UUID, pathlib.PurePath)
-"""Written as str() says them."""
+"""Written by str()."""
 
 MOMENTS = (datetime.date, datetime.time)
 """Written in ISO 8601; a datetime is a date too."""
@@ -27,15 +27,15 @@ MOMENTS = (datetime.date, datetime.time)
 ENCODABLE = (str, int, float, bool, types.NoneType, dict, list, tuple, BaseModel, enum.Enum, *TEXTS, *MOMENTS)
 
 
-def plain(value: object) -> Any:
-    """What `json.dumps` asks for where it knows a value not: as Celery's own JSON writes it, without the type.
+def to_json_value(value: object) -> Any:
+    """The `default` function for `json.dumps`: writes a value as Celery's own JSON does, but without its type.
 
     Raises:
-        TypeError: It has no plain form.
+        TypeError: The value has no JSON form.
 
     Example:
-        >>> plain(decimal.Decimal("1.50")), plain(datetime.date(2026, 11, 26)), plain(pathlib.PurePosixPath("a/b"))
-        ('1.50', '2026-11-26', 'a/b')
+        >>> [to_json_value(value) for value in (decimal.Decimal("1.50"), datetime.date(2026, 11, 26))]
+        ['1.50', '2026-11-26']
     """
     if isinstance(value, TEXTS):
         return str(value)
@@ -53,21 +53,21 @@ def plain(value: object) -> Any:
         return dict(value)
     if hasattr(value, "__json__"):  # kombu's own word for it
         return value.__json__()
-    raise TypeError(f"a {type(value).__name__} is no JSON value")
+    raise TypeError(f"a {type(value).__name__} is not a JSON value")
 
 
-def promised(function: Callable[..., Any]) -> str | None:
-    """The name of what a function says that it returns, where JSON cannot hold it; None: it can, or nobody knows.
+def unencodable_return(function: Callable[..., Any]) -> str | None:
+    """The name of a function's annotated return type, if JSON cannot hold it; None if it can, or the type is unknown.
 
     Example:
         >>> def names(context) -> set[str]: ...
-        >>> promised(names)
+        >>> unencodable_return(names)
         'set'
     """
     called: Any = function if inspect.isroutine(function) else type(function).__call__
     try:
         hint = typing.get_type_hints(called).get("return", Any)
-    except Exception:  # it names what is there for a type checker alone
+    except Exception:  # it names a type that only type checkers import
         return None
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) or _is_union(hint) else (hint,)
     wrong = [kind for kind in map(_class_of, kinds) if kind is not None and not _may_be_held(kind)]

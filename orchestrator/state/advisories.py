@@ -1,4 +1,4 @@
-"""Versions of Redis and Valkey with known holes in Lua: who may send scripts there can leave them."""
+"""Versions of Redis and Valkey with known security holes: a Lua script can break out of the sandbox."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ Series = tuple[int, int]
 
 @dataclass(frozen=True)
 class Advisory:
-    """A hole, and where it is mended.
+    """A security hole, and the versions that fix it.
 
     Args:
-        name: Its number in the CVE list.
-        mended: Product → series → the first version of the series without it. A series between those named, such as
-            Redis 7.0, never got a mended version; series after the last one never had the hole.
+        name: Its CVE number.
+        mended: Product → series → the first fixed version of the series. A series between the named ones, such as
+            Redis 7.0, never got a fix; later series never had the hole.
     """
 
     name: str
     mended: Mapping[str, Mapping[Series, int]]
 
     def mends(self, product: str, version: Sequence[int]) -> str | None:
-        """The version that mends it; None where this version does not have the hole."""
+        """The version that fixes the hole; None if this version does not have it."""
         series = self.mended.get(product, {})
         number = (*version, 0, 0, 0)[:3]
         here: Series = (number[0], number[1])
@@ -43,7 +43,7 @@ ADVISORIES = (
         },
     ),
     Advisory(
-        "CVE-2025-49844",  # and CVE-2025-46817, -46818, -46819, mended together with it
+        "CVE-2025-49844",  # and CVE-2025-46817, -46818, -46819, fixed together with it
         {
             "Redis": {(6, 2): 20, (7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 2},
             "Valkey": {(7, 2): 11, (8, 0): 6, (8, 1): 4},

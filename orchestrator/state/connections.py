@@ -1,4 +1,4 @@
-"""Where Redis and the broker are, and how to reach them."""
+"""Opens connections to the Redis of the state."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from orchestrator.state.store import Store
 
 CONNECT_SECONDS = 2.0
 LOOK_SECONDS = 1.0
-"""The longest wait for an answer that is useful but not needed."""
+"""Seconds to wait for an answer that is useful but not necessary."""
 
 RETRY = Retry(EqualJitterBackoff(cap=0.5, base=0.1), retries=2)
-"""Enough for a connection that a restart has cut. Longer outages are for `outage`."""
+"""Enough for a connection that a restart has cut. `outage` handles longer outages."""
 
 
 class Packer(HiredisRespSerializer):
@@ -46,19 +46,19 @@ class Packer(HiredisRespSerializer):
 
 
 def redis_url(settings: Settings) -> RedisUrl:
-    """The Redis that holds the state. Where none is configured, the folder's own is started.
+    """The Redis that holds the state. If none is configured, start the folder's own.
 
     Raises:
-        NoRedisServer, RedisDidNotStart: There is no way to run one here.
+        NoRedisServer, RedisDidNotStart: No Redis can be started here.
     """
     return settings.redis.server or urls.read(embedded.connect(settings))
 
 
 def open_client(server: RedisUrl, **options: Any) -> RedisClient:
-    """A client of a Redis, which opens connections when it needs them. Those to a former master end.
+    """A client of a Redis. It opens connections when it needs them, and closes those to a former master.
 
     Args:
-        server: Where it is.
+        server: The address of the Redis.
         options: Options of redis-py's connections. They override those of the URL.
 
     Example:
@@ -99,7 +99,7 @@ def open_client(server: RedisUrl, **options: Any) -> RedisClient:
 
 
 def sentinel_options(server: RedisUrl) -> dict[str, Any]:
-    """How redis-py reaches the sentinels themselves: with a user and a password of their own."""
+    """The options of redis-py for the sentinels themselves, which have their own user and password."""
     tls = {"ssl": True, **server.tls} if server.has_tls else {}
     kept = ("socket_timeout", "socket_connect_timeout", "socket_keepalive")
     waits = {name: value for name, value in server.options.items() if name in kept}
@@ -107,10 +107,10 @@ def sentinel_options(server: RedisUrl) -> dict[str, Any]:
 
 
 def open_store(settings: Settings) -> Store:
-    """A store on the Redis in force, which opens connections when it needs them.
+    """A store on the Redis of the settings. It opens connections when it needs them.
 
     Raises:
-        NoRedisServer, RedisDidNotStart: There is no way to run one here.
+        NoRedisServer, RedisDidNotStart: No Redis can be started here.
     """
     server = redis_url(settings)
     make_client = functools.partial(open_client, server)
@@ -127,7 +127,7 @@ def open_store(settings: Settings) -> Store:
 
 
 def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -> dict[str, float] | None:
-    """How long tasks take, as `Store.learned`; None where Redis does not answer within a second."""
+    """How long tasks take, from `Store.learned`; None if Redis does not answer within a second."""
     at_once = {
         "socket_connect_timeout": LOOK_SECONDS,
         "socket_timeout": LOOK_SECONDS,
@@ -141,8 +141,8 @@ def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -
 
 
 def is_broker(settings: Settings) -> bool:
-    """Whether the store publishes what it launches: the Redis of the state is Celery's broker too.
+    """Whether the store's scripts publish the tasks that they launch: the Redis of the state is Celery's broker too.
 
-    Not where messages are signed, because a script in Redis has no key.
+    False if messages are signed, because a script in Redis has no key.
     """
     return settings.broker.url is None and settings.broker.signing is None

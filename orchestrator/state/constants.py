@@ -1,4 +1,4 @@
-"""What the Lua scripts know of the model: statuses and transitions, rendered from its enums."""
+"""The constants of the Lua scripts: statuses and transitions, rendered from the enums of `model`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AWAIT_A_PERSON = (
 )
 """The statuses of a task that stays where it is until a person acts."""
 
-# How an attempt begins, and how it is lost, is the same in every flow: known before the task, and so its flow, is.
+# These transitions are the same in every flow, so a script can use them before it knows the task and its flow.
 _ANY_FLOW = Flow("any", ("backlog", "pending", "in-progress", "testing", "completed"))
 
 BEGINNINGS = {
@@ -30,7 +30,7 @@ BEGINNINGS = {
     for event in (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)
     for status, target in _ANY_FLOW.table[event].items()
 }
-"""How an attempt begins, by the status of its task."""
+"""The status of a task after an attempt has started, by its status before."""
 
 LOSSES = {
     event: _ANY_FLOW.table[event]
@@ -41,7 +41,7 @@ LOSSES = {
         TaskEvent.WORK_FAILED,
     )
 }
-"""How an attempt ends whose worker was lost, or ends: for each event, the new status by the status before."""
+"""The status of a task whose worker was lost or shut down: for each event, the new status by the one before."""
 
 LUA: Mapping[str, object] = {
     "AWAIT_A_PERSON": AWAIT_A_PERSON,
@@ -59,7 +59,7 @@ LUA: Mapping[str, object] = {
 
 
 def render(value: object) -> str:
-    """A value as Lua writes it.
+    """A value as Lua source.
 
     Example:
         >>> render(frozenset({"done"})), render({"a": ["b", "c"]})

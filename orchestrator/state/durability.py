@@ -1,4 +1,4 @@
-"""Whether Redis keeps what it stores: no eviction, and a log on the disk."""
+"""Checks that Redis keeps its data: no eviction, and writes to the disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.model.finding import Finding, ok, problem, unreadable, warning
 
 
 def look_at_keeping(client: redis.Redis, settings: Settings) -> list[Finding]:
-    """Check that Redis evicts nothing and writes to its disk. A worker does this at its start.
+    """Check that Redis evicts nothing and writes to its disk. A worker checks this at its start.
 
     Raises:
         RedisError: Redis does not answer.
@@ -25,7 +25,7 @@ def look_at_keeping(client: redis.Redis, settings: Settings) -> list[Finding]:
 
 
 def ask(question: Callable[[], Any]) -> Any:
-    """The answer; None where the rights of the user, or the provider of the server, do not allow the question."""
+    """The answer to a question; None if the user has no right to ask it, or the provider has disabled it."""
     try:
         return question()
     except redis.ResponseError:

@@ -1,12 +1,12 @@
-"""A private redis-server for one folder: found or started by its first user, shut down by its last.
+"""A private redis-server for one folder: its first user starts it, its last user shuts it down.
 
-Its files lie in `<folder>/redis`, which only its user can open. The processes that use it agree by four of them; the
-kernel releases a lock when its holder ends, even by SIGKILL:
+Its files lie in `<folder>/redis`, which only their owner can open. The processes that use the server coordinate with
+four of them; the kernel releases a lock when its holder ends, even by SIGKILL:
 
     start.lock    held by the process that starts or stops the server: one at a time
     server.lock   held by the server itself, from before its first instruction: one writer of the data
     users.lock    shared by every process that uses the server: the process that gets it alone was the last
-    redis.sock    the unix socket, or a link to it where its path would be too long
+    redis.sock    the unix socket, or a link to it if its path would be too long
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _servers: dict[Path, Server] = {}
 
 
 def connect(settings: Settings) -> str:
-    """Use the server of the settings' folder, and start it where none runs.
+    """Use the server of the settings' folder; start it if it does not run.
 
     This process uses it until `release`, or until its own end. A second call is cheap, and restarts a server that was
     killed.
@@ -142,7 +142,7 @@ class Server:
         return f"unix://{quote(str(self.socket))}"
 
     def use(self) -> str:
-        """Use the server, start it where none runs, and return its URL. Raises as `connect`."""
+        """Use the server; start it if it does not run. Returns its URL; raises as `connect`."""
         _make_private(self.home, self)
         with file_locks.locked(self.home / "start.lock"):
             self._become_user()
@@ -228,7 +228,7 @@ class Server:
             self._refuse_to_follow_links()
             self._refuse_to_start_empty()
             if self._process:
-                self._process.wait()  # it has ended, for its lock is free
+                self._process.wait()  # it has ended, because its lock is free
             # A session of its own: Ctrl-C on its starter must not end it under its other users.
             self._process = subprocess.Popen(
                 [self.binary, *self._options()],
@@ -289,7 +289,7 @@ class Server:
         return target
 
     def _refuse_to_follow_links(self) -> None:
-        # Redis would write to where a link leads.
+        # Redis would follow a link and write to its target.
         found = [path for path in self.home.rglob("*") if path.is_symlink()]
         if strange := [path for path in found if path != self.home / "redis.sock"]:
             raise self._did_not_start(f"{strange[0]} is a link, which none of its files is; remove it")

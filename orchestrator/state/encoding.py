@@ -1,4 +1,4 @@
-"""How things are written in Redis' fields, and read back; `keys` says which key holds what."""
+"""Writes and reads the values in Redis; `keys` describes the key of each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orchestrator.state import schema
 from orchestrator.state.constants import AWAIT_A_PERSON
 
 HEAD = ("id", "title", "description", "tags")
-"""What a feature is without its tasks."""
+"""The fields of a feature without its tasks."""
 
 _TASK = TypeAdapter(Task)
 _OUTCOMES = tuple(
@@ -31,7 +31,7 @@ _OUTCOMES = tuple(
 
 
 class Place(NamedTuple):
-    """What the plan holds of a task: its place in the launch order, its batch, and who does it ("": nobody yet)."""
+    """The plan's entry for a task: its rank in the launch order, its batch, and its specialist ("": none yet)."""
 
     rank: int = 0
     batch: int = 0
@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
     @classmethod
     def parse(cls, text: str | None) -> Place:
-        """Read a field of the plan; one that is not there is of no batch, which is 0.
+        """Read an entry; a missing one belongs to batch 0, which means no batch.
 
         Example:
             >>> Place.parse("7:2:writer"), Place.parse(None).batch
@@ -53,12 +53,12 @@ class Place(NamedTuple):
 
 def describe_task(task: Task) -> str:
     """A task as it is stored."""
-    # What was not given is the default; to compare it with the default takes half as long again.
+    # exclude_unset, not exclude_defaults: comparing with the defaults takes half as long again.
     return task.model_dump_json(exclude_unset=True)
 
 
 def describe_changed(task: Task, stored: str | None) -> str:
-    """A task as it is stored after a change; what a newer version wrote beside it stays."""
+    """A changed task as it is stored; fields that a newer version wrote stay."""
     found = json.loads(stored or "{}")
     kept = {name: value for name, value in found.items() if name not in Task.model_fields}
     return json.dumps({**kept, **json.loads(describe_task(task))}) if kept else describe_task(task)
@@ -68,7 +68,7 @@ def parse_task(text: str | bytes, task_id: str) -> Task:
     """A task as it was enqueued.
 
     Raises:
-        ValueError: It cannot be read, or is another one than the one that is stored under this id.
+        ValueError: It cannot be read, or it has another id than the one it is stored under.
     """
     task = schema.read(_TASK, text)
     if task.id != task_id:
@@ -77,7 +77,7 @@ def parse_task(text: str | bytes, task_id: str) -> Task:
 
 
 def parse_outcome(text: str | bytes) -> Outcome | None:
-    """How an attempt ended; None where it ended in a way that this version does not know."""
+    """The outcome of an attempt; None if this version does not know its kind."""
     is_known = json.loads(text)["status"] in _OUTCOMES
     return schema.read(OUTCOME, text) if is_known else None
 
@@ -95,9 +95,9 @@ def describe_batches(
 
     Args:
         batches: In order.
-        routes: Who does each task.
-        expected: Expected seconds of all of them together.
-        cap: The cap that they are expected to run under.
+        routes: The specialist of each task.
+        expected: Expected seconds of all batches together.
+        cap: The cap of the plan.
 
     Returns:
         The fields of the hashes batches, plan and counts.
@@ -118,7 +118,7 @@ def describe_batches(
 
 
 def _described(batch: Batch, after: float | None, cap: int) -> str:
-    """A batch as it is stored; `after` is how long all behind it take, None where that or its own time is not known."""
+    """A batch as it is stored. `after`: seconds of all later batches; None if these or its own are not known."""
     adds = batch.expected if batch.adds is None else batch.adds
     fields: dict[str, Any] = {"tasks": batch.tasks}
     if after is not None:
@@ -129,7 +129,7 @@ def _described(batch: Batch, after: float | None, cap: int) -> str:
 
 
 def ranked(rank: int, place: str) -> str:
-    """A field of the plan, with another place in the launch order.
+    """An entry of the plan with another rank in the launch order.
 
     Example:
         >>> ranked(1, "7:2:writer")
@@ -139,7 +139,7 @@ def ranked(rank: int, place: str) -> str:
 
 
 def describe_joins(plan: Schedule) -> dict[str, dict[str, Any]]:
-    """What dataflow counts: for each task how much it waits for, and what waits for it; nothing where that is none."""
+    """The hashes `waits` and `dependents` of dataflow: how many tasks each waits for, and which wait for it, if any."""
     depends_on = {task.id: task.depends_on for task in plan.feature.tasks}
     waits = {task: len(dependencies) for task, dependencies in depends_on.items() if dependencies}
     dependents = {task: json.dumps(names) for task, names in graph.dependents(depends_on).items() if names}
@@ -152,8 +152,8 @@ def describe_growth(
     """A growth as grow.lua reads it.
 
     Args:
-        decided: What is added and changed.
-        routes: Who does the new tasks.
+        decided: The growth.
+        routes: The specialists of the new tasks.
         stored: The changed tasks as they are stored now.
     """
     described, totals, after, is_known = {}, {}, 0.0, True
@@ -209,7 +209,7 @@ def describe_transitions(table: Mapping[Any, Mapping[str, str]]) -> str:
 
 
 def parse_transitions(text: str) -> dict[str, dict[str, str]]:
-    """Read what `describe_transitions` has written; before schema 4 it was JSON.
+    """Read the text of `describe_transitions`, or the JSON of schemas before 4.
 
     Example:
         >>> parse_transitions(describe_transitions({"feature_cancelled": {"planning": "cancelled"}}))
@@ -228,9 +228,9 @@ def parse_members(described: Any, batches: Sequence[int] | None = None) -> dict[
     """Task id → batch number, in launch order.
 
     Args:
-        described: The fields of batches: a mapping by number of all of them, or a list of those of `batches`, with
-            None for one that is not there.
-        batches: Numbers.
+        described: The values of the hash `batches`: of all batches as a mapping by number, or of those in `batches` as
+            a list, with None for a missing one.
+        batches: Numbers of batches.
     """
     if batches is None:
         rows = sorted((int(number), text) for number, text in described.items())
@@ -251,13 +251,13 @@ def parse_state(
     limit: str,
     is_cancelled: bool,
 ) -> TaskState:
-    """Where a task stands.
+    """The state of a task.
 
     Args:
-        task: As it was enqueued.
-        state: Its entry in states, empty where it has none.
-        specialist: Who does it.
-        batch: Its batch's number.
+        task: The task as it was enqueued.
+        state: Its entry in the hash `states`; empty if it has none.
+        specialist: Its specialist.
+        batch: The number of its batch.
         phase: What it waits for while no worker holds it.
         due: When its next attempt is due, as a Unix time.
         waits: How many of its dependencies are unresolved.
@@ -340,9 +340,9 @@ _MOVING = (FeatureStatus.PLANNING, FeatureStatus.IN_DEVELOPMENT)
 
 
 def _expected_end(status: FeatureStatus, found: Mapping[str, Any]) -> float | None:
-    """When it should end, if nothing more happens than is planned; None where nobody can know.
+    """When the feature should end by its plan; None if that is not known.
 
-    Nobody can where some duration is unknown, where it took longer than planned, and where a person is asked first.
+    It is not known if some duration is unknown, if the batch is late, or if a person has to act first.
     """
     meta, batch = found["meta"], found["batch"]
     stops = map(int, filter(None, meta.get("stops", "").split(",")))
@@ -367,7 +367,7 @@ def _expected_end(status: FeatureStatus, found: Mapping[str, Any]) -> float | No
 
 
 def _due(batch: Mapping[str, Any], cap: int) -> float | None:
-    """When the open batch should have ended: later where the cap is lower now than planned (see overdue.lua)."""
+    """When the open batch should end: later than planned if the cap was lowered (see overdue.lua)."""
     return batch["due"] * max(1.0, batch["cap"] / cap) if "due" in batch else None
 
 
@@ -390,12 +390,12 @@ def parse_event(entry: str, fields: Mapping[str, str]) -> Event:
 
 
 def describe_tail(tail: Tail) -> str:
-    """The end of an attempt's output as it is stored: half a character may be at its beginning, so in base64."""
+    """The end of an attempt's output as it is stored: in base64, because it may begin in the middle of a character."""
     return f"{tail.attempt} {tail.end} {base64.b64encode(tail.data).decode()}"
 
 
 def parse_tail(text: str) -> Tail:
-    """Read what `describe_tail` has written.
+    """Read the text of `describe_tail`.
 
     Example:
         >>> parse_tail(describe_tail(Tail(attempt=2, end=700, data=b"the end")))

@@ -19,18 +19,18 @@ def open_file(file: Path) -> IO[bytes]:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file, alone, once all others have released it."""
+    """Wait for the exclusive lock of a file, and hold it in the block."""
     with open_file(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
             yield
         finally:
-            # To close the file is not enough: a child that was forked meanwhile has it open too.
+            # Closing the file is not enough: a child that was forked meanwhile has it open too.
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def try_lock(file: IO[bytes]) -> bool:
-    """Lock an open file, alone; False where somebody else holds its lock."""
+    """Take the exclusive lock of an open file; False if another process holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -17,11 +17,11 @@ OF_A_MACHINE = {"redis", "logs"}
 """The address of Redis and the folder of the logs: they may differ from machine to machine."""
 
 ROUNDS = 50_000
-"""Of the digest of a secret, so that nobody finds it by trying."""
+"""Rounds of the digest of a secret: so slow that nobody can guess the secret by trying."""
 
 
 def of(settings: Settings) -> dict[str, str]:
-    """A digest of each setting that has not its default.
+    """A digest of each setting that differs from its default.
 
     Example:
         >>> sorted(of(Settings(parallelism={"max_parallel_tasks": 2})))[0]

@@ -49,12 +49,12 @@ def of(settings: Settings, feature_id: str) -> tuple[Path, Path]:
     """The folders of a feature on this machine: for logs, and for work.
 
     Raises:
-        InvalidId: It is no id, and must not become part of a path.
+        InvalidId: It is not an id, and must not become part of a path.
     """
     return _of(settings.log_folder, settings.folder, feature_id)
 
 
-# Each attempt asks for it; to join the paths takes a sixth of the Python time of an attempt.
+# Cached, because every attempt needs it, and joining the paths takes a sixth of the Python time of an attempt.
 @functools.lru_cache(maxsize=256)
 def _of(logs: Path, folder: Path, feature_id: str) -> tuple[Path, Path]:
     check_id(feature_id)
@@ -63,10 +63,10 @@ def _of(logs: Path, folder: Path, feature_id: str) -> tuple[Path, Path]:
 
 
 def check_id(text: str) -> None:
-    """Refuse a text that is no id before it becomes part of a path; ids are encoded there.
+    """Check that a text is an id before it becomes part of a path (where it is encoded).
 
     Raises:
-        InvalidId: It is no id.
+        InvalidId: It is not an id.
     """
     if not identifiers.is_id(text):
         raise errors.InvalidId(id=text[:100], rule=identifiers.RULE)
@@ -91,7 +91,7 @@ def _may_mark(settings: Settings, folder: Path) -> bool:
 
 
 def _write_mark(settings: Settings, folder: Path, store: Store) -> None:
-    if store not in _known:  # read once, for it is needed after each attempt
+    if store not in _known:  # read once, because each attempt needs it
         _known[store] = _identity(store)
     with _opened(settings, folder) as within:
         if _known[store] and _known[store] not in _marks(within):
@@ -104,7 +104,7 @@ _known: weakref.WeakKeyDictionary[Store, str] = weakref.WeakKeyDictionary()
 
 
 def _identity(store: Store) -> str:
-    """The name of the state; "" where somebody has overwritten it."""
+    """The name of the state; "" if somebody has overwritten it."""
     found = store.identity
     return found if re.fullmatch(IDENTITY_PATTERN, found) else ""
 
@@ -123,10 +123,10 @@ def orphans(settings: Settings, store: Store, older_than: float, most: int | Non
     """Folders with the mark of this state whose features are no longer stored, and that are old.
 
     Args:
-        settings: Where the folders are.
-        store: Where the features are stored.
-        older_than: Seconds since the last attempt began in it.
-        most: At most so many.
+        settings: The settings, with the place of the folders.
+        store: The store of the features.
+        older_than: Seconds since the last attempt in the folder began.
+        most: The most folders to return; None: all.
     """
     before, identity = time.time() - older_than, _identity(store)
     found: list[Path] = []

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 PATIENCE = 2.0
-"""Seconds that a fork waits for the threads. It forks even if one hangs on a silent Redis, and risks its locks."""
+"""Seconds that a fork waits for the threads. If one hangs on a silent Redis, the fork goes on and risks its locks."""
 
 
 class Gate:

@@ -1,4 +1,4 @@
-"""Every Redis key, by name. All keys of a feature share its hash tag, so they live on one node."""
+"""The names of all Redis keys. The keys of a feature share its hash tag, so they live on one node."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("sweeper", "configured", "turn", "replicated", "gone", "identity", "minimum"), "string"),
     "events": "stream",
 }
-"""The Redis type of each key, by its name here (Redis: TYPE)."""
+"""The Redis type of each key (the answer to TYPE), by its name here."""
 
 BEFORE_SCHEMA_4: Mapping[str, str] = {"released": "freed", "dependency_updates": "resolved"}
-"""What keys of a feature were called in the schemas before, and are still called in features of these."""
+"""The names that keys of a feature had before schema 4. Features of older schemas still use them."""
 
 
 def part_of(name: str) -> str:
@@ -41,7 +41,7 @@ class FeatureKeys:
     feature: str
 
     def part(self, part: str) -> str:
-        """The key whose last part this is."""
+        """The key with this last part."""
         return f"{self.prefix}:{{{self.feature}}}:{part}"
 
     @property
@@ -56,7 +56,7 @@ class FeatureKeys:
 
     @property
     def plan(self) -> str:
-        """Hash: task id → "rank:batch:specialist": its place in the launch order, and who does it ("": nobody yet)."""
+        """Hash: task id → "rank:batch:specialist": its place in the launch order, and its specialist ("": none yet)."""
         return self.part("plan")
 
     @property
@@ -81,7 +81,7 @@ class FeatureKeys:
 
     @property
     def waits(self) -> str:
-        """Hash, dataflow only: task id → how many of its dependencies are unresolved; gone when none is."""
+        """Hash, dataflow only: task id → how many of its dependencies are unresolved; removed when none is."""
         return self.part("waits")
 
     @property
@@ -91,12 +91,12 @@ class FeatureKeys:
 
     @property
     def dependency_updates(self) -> str:
-        """List, dataflow only: "+task" that was resolved, "-task" that is so no more, for their dependents."""
+        """List, dataflow only: "+task" for a task that was resolved, "-task" for one that is not resolved any more."""
         return self.part("dependency-updates")
 
     @property
     def waiting(self) -> str:
-        """Hash: class of tasks → "limit turn": what it waits for, and its turn (see wait_queue.lua)."""
+        """Hash: class of tasks → "limit turn": the limit that it waits for, and its turn (see wait_queue.lua)."""
         return self.part("waiting")
 
     def waiting_of(self, kind: str) -> str:
@@ -105,18 +105,18 @@ class FeatureKeys:
 
     @property
     def released(self) -> str:
-        """List: [task, {limit: units}] of what ended, to be given back, JSON."""
+        """List: [task, {limit: units}] of attempts that ended, to be given back, JSON."""
         return self.part("released")
 
     @property
     def unassigned(self) -> str:
-        """Set: tasks whose turn has come, and that have no specialist."""
+        """Set: tasks that wait for a specialist: their turn has come, and they have none."""
         return self.part("unassigned")
 
     @property
     def slots(self) -> str:
-        """Sorted set: tasks that are launched and unfinished: minus the moment of the launch, in ms, until the attempt
-        starts; then the end of its lease.
+        """Sorted set: launched, unfinished tasks. Score: minus the moment of the launch in ms until the attempt starts;
+        then the end of its lease.
         """
         return self.part("slots")
 
@@ -137,12 +137,12 @@ class FeatureKeys:
 
     @property
     def tails(self) -> str:
-        """Hash: task → the end of what its running attempt has put out (see save_log_tail.lua)."""
+        """Hash: task → the end of the output of its running attempt (see save_log_tail.lua)."""
         return self.part("tails")
 
     @property
     def gone(self) -> str:
-        """Number: the oldest events that were trimmed (see prelude.lua)."""
+        """Number: how many of the oldest events were trimmed (see prelude.lua)."""
         return f"{self.events}:gone"
 
     def staged(self, token: str) -> FeatureKeys:
@@ -154,7 +154,7 @@ class FeatureKeys:
         return tuple(str(getattr(self, name)) for name in OF_FEATURE)
 
     def parts(self) -> list[str]:
-        """The last parts of all its keys, those of older schemas too."""
+        """The last parts of all its keys, including those of older schemas."""
         return [key.removeprefix(self.part("")) for key in self.all()] + list(BEFORE_SCHEMA_4.values())
 
 
@@ -178,20 +178,20 @@ class Keys:
         return FeatureKeys(self.prefix, feature)
 
     def celery(self) -> str:
-        """What every key and channel of Celery and kombu begins with: queues, bindings, events, control, results."""
+        """The prefix of all keys and channels of Celery and kombu: queues, bindings, events, control, results."""
         return f"{self.prefix}:celery:"
 
     def queue(self, name: str) -> str:
-        """List: the messages of a queue, where this Redis is the broker."""
+        """List: the messages of a queue, if this Redis is the broker."""
         return f"{self.celery()}{name}"
 
     def control(self, database: int) -> str:
-        """Channel: Celery's remote control, where this Redis is the broker."""
+        """Channel: Celery's remote control, if this Redis is the broker."""
         return f"{self.celery()}/{database}.celery.pidbox"
 
     @property
     def identity(self) -> str:
-        """String: a random name of this state, by which folders on machines are told from those of another."""
+        """String: a random name of this state. The marks in folders on workers' machines contain it."""
         return f"{self.prefix}:identity"
 
     @property
@@ -216,7 +216,7 @@ class Keys:
 
     @property
     def sweeper_schema(self) -> str:
-        """String: the schema that the worker that sweeps knows, with the same expiry; gone where it knows of none."""
+        """String: the schema that the sweeping worker knows, with the same expiry; a worker of schema 1 stores none."""
         return f"{self.prefix}:sweeper:schema"
 
     @property
@@ -226,22 +226,22 @@ class Keys:
 
     @property
     def workers(self) -> str:
-        """Hash: start of a worker → what it announced of itself last (see workers.py), JSON."""
+        """Hash: start of a worker → its last announcement (see workers.py), JSON."""
         return f"{self.prefix}:workers"
 
     @property
     def swept(self) -> str:
-        """Hash: "looked": when the sweep looked last; "patient": until when it takes nothing back, both in ms."""
+        """Hash: "looked": the moment of the last sweep; "patient": until when sweeps take nothing back; both in ms."""
         return f"{self.prefix}:swept"
 
     @property
     def last_started(self) -> str:
-        """Hash: specialist → the moment, in ms, at which the attempt was launched that its workers started last."""
+        """Hash: specialist → the launch time, in ms, of the attempt that its workers started last."""
         return f"{self.prefix}:last-started"
 
     @property
     def limits(self) -> str:
-        """Hash: limit → how much there is now: units, or "ms burst" of a rate (see limits.py)."""
+        """Hash: limit → its amount now: units, or "ms burst" of a rate (see limits.py)."""
         return f"{self.prefix}:limits"
 
     @property
@@ -269,26 +269,26 @@ class Keys:
 
     @property
     def arrival_times(self) -> str:
-        """Hash: rate → its theoretical arrival time (of the rule GCRA), the moment in ms at which all its tokens are
-        there again; "start:specialist": of its starts.
+        """Hash: rate → its theoretical arrival time (of the algorithm GCRA): the moment in ms at which it has all its
+        tokens again; "start:specialist" → that of a specialist's starts.
         """
         return f"{self.prefix}:arrival-times"
 
     @property
     def due(self) -> str:
-        """Sorted set: rates that somebody waits for, by the moment of their next token in ms; "retry:feature", by the
+        """Sorted set: rates that tasks wait for, by the moment of their next token in ms; "retry:feature", by the
         moment of its next retry.
         """
         return f"{self.prefix}:due"
 
     @property
     def wake(self) -> str:
-        """Channel: tells the worker that sweeps of a token or a retry that is due before all others."""
+        """Channel: wakes the sweeping worker when a new token or retry is due before all others."""
         return f"{self.prefix}:wake"
 
     @property
     def replicated(self) -> str:
-        """String: written after what has to be on a replica, to be waited for."""
+        """String: a mark that is written last, so that WAIT has a write to wait for."""
         return f"{self.prefix}:replicated"
 
     @property
@@ -297,16 +297,16 @@ class Keys:
         return f"{self.prefix}:refused"
 
     def nonce(self, nonce: str) -> str:
-        """String: there while a signed message of a canvas, which was taken up once, could come again."""
+        """String: exists while a signed canvas message that was taken once could come again."""
         return f"{self.prefix}:nonce:{nonce}"
 
     @property
     def replaced(self) -> str:
-        """Hash: worker → how many of its processes were replaced, because they began nothing (see watchdog.py)."""
+        """Hash: worker → how many of its processes were replaced because they hung (see watchdog.py)."""
         return f"{self.prefix}:replaced"
 
     def notified(self, notification: str) -> str:
-        """Hash: feature → the last event that a notification told; "@seen" → how far it knows `features`, in ms."""
+        """Hash: feature → the last event that the notification sent; "@seen" → how far it has read `features` (ms)."""
         return f"{self.prefix}:notified:{notification}"
 
     def durations(self, title: str) -> str:

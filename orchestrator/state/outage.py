@@ -24,7 +24,7 @@ ERRORS = (redis.RedisError, errors.RedisUnreachable, errors.RedisRefuses, errors
 _RETRY = Retry(ExponentialWithJitterBackoff(base=0.1, cap=5.0), retries=-1, supported_errors=ERRORS)
 
 WATCHING = Retry(ExponentialWithJitterBackoff(base=0.1, cap=0.5), retries=-1, supported_errors=ERRORS)
-"""For people who watch: they are few, and want to know soon."""
+"""Shorter intervals for people who watch: they are few, and want to know soon."""
 
 
 def outlast(
@@ -82,7 +82,7 @@ def outlast(
 def _cause(error: Exception) -> str:
     if isinstance(error, errors.NotReplicated):
         return f"{error.there} of {error.wanted} replicas have it"
-    return refusals.said(error)
+    return refusals.describe(error)
 
 
 def patient(store: T, what: str, *, longest: float, tell: Callable[[str], object]) -> T:

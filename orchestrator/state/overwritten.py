@@ -1,4 +1,4 @@
-"""Keys of ours under which somebody else has stored something of another type: what needs them cannot go on."""
+"""Finds keys of ours that another program has overwritten with a value of another type."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from orchestrator.config.settings import Settings
 from orchestrator.state.keys import OF_FEATURE, TYPES, FeatureKeys, Keys
 
 MOST_FEATURES = 1_000
-"""Features whose keys are looked at."""
+"""How many features are checked."""
 
 MOST_KEYS = 20
-"""Keys that are named."""
+"""How many keys are reported."""
 
 EXCHANGES = ("orchestrator", "celeryev", "celery.pidbox", "reply.celery.pidbox")
 
 
 class Overwritten(NamedTuple):
-    """A key of another type."""
+    """A key that has another type than ours."""
 
     key: str
     found: str
@@ -29,11 +29,11 @@ class Overwritten(NamedTuple):
 
 
 def find(client: redis.Redis, settings: Settings) -> list[Overwritten]:
-    """Look at the keys of the project, of its queues, and of the features that are not over.
+    """Check the keys of the project, of its queues, and of its active features.
 
     Args:
         client: A client that decodes responses.
-        settings: Say which queues there are, and whether this Redis is the broker.
+        settings: Name the queues, and whether this Redis is the broker.
 
     Example:
         for key, found, wanted in find(client, settings): print(key)
@@ -58,7 +58,7 @@ def find(client: redis.Redis, settings: Settings) -> list[Overwritten]:
 
 
 def quoted(key: str) -> str:
-    """A key as redis-cli reads it in double quotes: those of kombu's priorities have control characters.
+    """A key in double quotes, as redis-cli reads it: kombu's keys for priorities have control characters.
 
     Example:
         >>> quoted("to:celery:reviewer\\x06\\x163")

@@ -1,4 +1,4 @@
-"""What Redis holds, read: progress, states, outcomes, events, limits. Nothing here changes anything."""
+"""Reads the state in Redis: progress, task states, outcomes, events, limits. It changes nothing."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from orchestrator.state.keys import FeatureKeys, Keys
 from orchestrator.state.scripts import Call, Scope
 
 CHUNK = 1_000
-"""So many fields are asked for at once, where there may be very many."""
+"""How many fields one command reads of a hash that may have very many."""
 
 FEW_FIELDS = 100
-"""Of a hash that may have very many fields, no more are asked for by name."""
+"""How many fields of a large hash are read by name; for more, the whole hash is read."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 EVENT_ID = re.compile(r"-|[0-9]{1,18}(-[0-9]{1,18})?")
-"""From where the events of a feature are read: "-", the oldest, or what comes after one."""
+"""A position in a feature's events: "-" for the oldest, or the id of an event."""
 
 FROM_NOW_ON = "$"
-"""What comes after the newest, for whoever waits for it."""
+"""The position after the newest event, for a reader that waits for the next."""
 
 _REFUSED = re.compile(r"\b(?P<code>NEWER|OUTDATED) (?P<schema>\d+)")
-"""With which check_schema.lua and check_minimum.lua end a script."""
+"""The first words of the errors with which check_schema.lua and check_minimum.lua end a script."""
 
 
 NONSENSE = (
@@ -57,31 +57,31 @@ NONSENSE = (
     RecursionError,
     TypeError,
     ValueError,
-    redis.DataError,  # what was read, and is to be asked for, is no text
+    redis.DataError,  # a value that was read serves as the next argument, and is not a text
 )
-"""What reading may raise, where what is stored is not what we store."""
+"""The errors of reading a value that this program would not have written."""
 
 
 @contextlib.contextmanager
 def readable(feature_id: str) -> Iterator[None]:
-    """Say of a feature that it cannot be read, where something in it is not what it should be.
+    """Turn the errors of malformed values in a feature into UnreadableFeature.
 
     Raises:
-        UnreadableFeature: It is so.
+        UnreadableFeature: A value in the feature is malformed.
     """
     try:
         yield
     except redis.ResponseError as error:
-        if refusals.code(error) not in ("", "WRONGTYPE"):  # it is about the server, and not about the feature
+        if refusals.code(error) not in ("", "WRONGTYPE"):  # an error of the server, not of the feature
             raise
-        raise errors.UnreadableFeature(feature=feature_id, cause=refusals.said(error)) from error
+        raise errors.UnreadableFeature(feature=feature_id, cause=refusals.describe(error)) from error
     except NONSENSE as error:
         cause = f"{type(error).__name__}: {words.one_line(str(error))}"
         raise errors.UnreadableFeature(feature=feature_id, cause=cause) from error
 
 
 def _readable(method: Callable[Concatenate[Any, str, P], T]) -> Callable[Concatenate[Any, str, P], T]:
-    """Let a method that reads a feature raise as `readable` does."""
+    """Decorate a method that reads a feature with `readable`."""
 
     @functools.wraps(method)
     def read(self: Any, feature_id: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -92,10 +92,10 @@ def _readable(method: Callable[Concatenate[Any, str, P], T]) -> Callable[Concate
 
 
 class StateReader:
-    """What is known of all features.
+    """Reads the state of all features.
 
     Args:
-        client: A redis-py client that decodes responses. fakeredis' serves too.
+        client: A redis-py client that decodes responses; one of fakeredis works too.
         keys: The key names.
     """
 
@@ -117,13 +117,13 @@ class StateReader:
         ends: bool = False,
         run: Callable[..., list[Any]] | None = None,
     ) -> list[Any]:
-        """Run scripts on one feature, as one, unless a newer version wrote it (see check_schema.lua).
+        """Run scripts on one feature as one script, unless a newer version wrote the feature (see check_schema.lua).
 
         Args:
             feature_id: The feature.
             calls: The scripts.
-            ends: They change nothing, or end what was begun: they run whatever is asked for under the prefix.
-            run: Runs them, such as one that waits for replicas; else they are run and no more.
+            ends: They read, or end work that has begun: they run even if this version may begin no new work.
+            run: Runs them, for example and waits for replicas; None: only runs them.
         """
         checks = [Call("check_schema", {"known": schema.VERSION})]
         if not ends:
@@ -132,7 +132,7 @@ class StateReader:
         try:
             return run(scope, *checks, *calls) if run else scripts.run(self.client, scope, *checks, *calls)
         except redis.ResponseError as error:
-            refused = _REFUSED.search(refusals.said(error))
+            refused = _REFUSED.search(refusals.describe(error))
             if refused is None:
                 raise
             met = int(refused["schema"])
@@ -141,11 +141,11 @@ class StateReader:
         raise errors.Outdated(prefix=self.keys.prefix, minimum=met, known=schema.VERSION)
 
     def _check(self, feature_id: str, exists: object, written: str | bytes | None) -> None:
-        """Refuse a feature that there is not, and one that a newer version wrote.
+        """Raise if a feature does not exist, or a newer version wrote it.
 
         Args:
             feature_id: Its id.
-            exists: A field of its meta that every feature has.
+            exists: A field of its meta that every feature has; None if there is no such feature.
             written: The schema that it was written in.
         """
         if exists is None:
@@ -156,11 +156,11 @@ class StateReader:
     # --- the versions under the prefix -------------------------------------------------------------------
 
     def minimum(self) -> int:
-        """The oldest schema whose workers may work under this prefix; 0 where none is asked for."""
+        """The oldest schema whose workers may work under this prefix; 0 if none is required."""
         return schema.number(self.client.get(self.keys.minimum), nothing=0)
 
     def newer(self) -> list[str]:
-        """The ids of the features that are not over, and that newer versions wrote."""
+        """The ids of the active features that newer versions wrote."""
         active = self.active()
         pipeline = self.client.pipeline(transaction=False)
         for feature in active:
@@ -169,7 +169,7 @@ class StateReader:
         numbers = map(schema.number, written)
         return [feature for feature, number in zip(active, numbers, strict=True) if number > schema.VERSION]
 
-    # --- which features there are ------------------------------------------------------------------------
+    # --- lists of features -------------------------------------------------------------------------------
 
     def features(self, newest: int = 50) -> list[str]:
         """The ids of the newest features, newest first."""
@@ -180,13 +180,13 @@ class StateReader:
         return sorted(map(str, self.client.smembers(self.keys.active)))
 
     def finished(self, older_than: float, most: int, start: int = 0) -> list[str]:
-        """Ids of features that have been over for so many seconds, oldest first: from `start` on, so many at most."""
+        """Ids of features that have been over for `older_than` seconds, oldest first: `most` at most, from `start`."""
         seconds, micros = self.client.time()
         until = seconds * 1000 + micros // 1000 - round(older_than * 1000)
         return [str(one) for one in self.client.zrangebyscore(self.keys.finished, "-inf", until, start, most)]
 
     def starting_with(self, beginning: str) -> list[str]:
-        """The ids of the features that begin so."""
+        """The feature ids that begin with a text."""
         pattern = re.sub(r"([*?\[\]\\^])", r"\\1", beginning) + "*"
         found = self.client.zscan_iter(self.keys.features, match=pattern, count=CHUNK)
         return sorted(str(feature) for feature, _ in found)
@@ -202,7 +202,7 @@ class StateReader:
 
         Raises:
             NoSuchFeature: There is none of this id.
-            UnreadableFeature: It cannot be read; NewerFeature, where a newer version wrote it.
+            UnreadableFeature: It cannot be read; NewerFeature: a newer version wrote it.
         """
         with readable(feature_id):
             (answer,) = self._run_on(feature_id, Call("feature_summary"), ends=True)
@@ -211,12 +211,12 @@ class StateReader:
             return encoding.parse_progress(feature_id, json.loads(answer))
 
     def overview(self, feature_ids: Iterable[str]) -> list[Progress | Unreadable]:
-        """How far features are, in their order. One that cannot be read is no reason not to show the others."""
+        """How far features are, in the given order. One that cannot be read does not hide the others."""
         found: list[Progress | Unreadable] = []
         for feature_id in feature_ids:
             try:
                 found.append(self.feature_summary(feature_id))
-            except errors.NoSuchFeature:  # it was forgotten meanwhile
+            except errors.NoSuchFeature:  # it was deleted meanwhile
                 continue
             except errors.UnreadableFeature as error:
                 found.append(self._unreadable(feature_id, error))
@@ -227,7 +227,7 @@ class StateReader:
         if isinstance(error, errors.NewerFeature):
             reason = f"a newer version wrote it (schema {error.schema}; this one reads up to {error.known})"
         title = status = None
-        with contextlib.suppress(redis.ResponseError):  # it is no hash
+        with contextlib.suppress(redis.ResponseError):  # its meta is not a hash
             title, status = self.client.hmget(self.keys.feature(feature_id).meta, ["title", "status"])
         return Unreadable(id=feature_id, title=title or "", status=status or "", unreadable=reason)
 
@@ -245,13 +245,13 @@ class StateReader:
 
     @_readable
     def content(self, feature_id: str) -> dict[str, str] | None:
-        """What was asked for when it was enqueued under an idempotency key; None where that is not known."""
+        """The content that was enqueued under an idempotency key; None if that is not known."""
         found = self.client.hget(self.keys.feature(feature_id).meta, "content")
         return dict(json.loads(found)) if found else None
 
     @_readable
     def batch(self, feature_id: str, number: int) -> list[str]:
-        """The ids of the tasks of one batch, in launch order; empty where there is no such batch."""
+        """The ids of the tasks of one batch, in launch order; empty if there is no such batch."""
         found = self.client.hget(self.keys.feature(feature_id).batches, str(number))
         return list(json.loads(found)["tasks"]) if found else []
 
@@ -282,16 +282,16 @@ class StateReader:
 
     @_readable
     def dependencies(self, feature_id: str) -> dict[str, list[str]]:
-        """What each task depends on; the rest of the tasks is not looked at, for there may be very many."""
+        """The dependencies of each task. Does not parse the rest of the tasks, because there may be very many."""
         tasks: Any = self.client.hgetall(self.keys.feature(feature_id).tasks)
         return {task: json.loads(stored).get("depends_on", []) for task, stored in tasks.items()}
 
     def durations(self, title: str, specialists: Mapping[str, str]) -> dict[str, Sketch]:
-        """How long tasks took in features of a title; a task that was never completed is left out.
+        """How long tasks took in features with the same title; a task that was never completed is left out.
 
         Args:
-            title: Of the features.
-            specialists: Who does each task; what another one took says nothing.
+            title: The title.
+            specialists: The specialist of each task; durations of other specialists do not count.
         """
         key = self.keys.durations(title)
         fields = [f"{specialist} {task}" for task, specialist in specialists.items()]
@@ -303,13 +303,13 @@ class StateReader:
         return {task: Sketch.parse(str(text)) for task, text in zip(specialists, found, strict=True) if text}
 
     def learned(self, feature: Feature, routes: Mapping[str, Route]) -> dict[str, float]:
-        """The seconds that those tasks of a feature take as a rule that have no estimate, and were completed before."""
+        """The usual seconds of each task that has no estimate but was completed in earlier features."""
         unknown = {task.id: routes[task.id].specialist for task in feature.tasks if task.estimate is None}
         return sketch.medians(self.durations(feature.title, unknown)) if unknown else {}
 
     @_readable
     def shape(self, feature_id: str) -> Shape:
-        """All of a feature that its growth follows from, read at one moment.
+        """The data of a feature that its growth is planned from, read in one step.
 
         Raises:
             NoSuchFeature: There is none of this id.
@@ -355,7 +355,7 @@ class StateReader:
 
     @_readable
     def states(self, feature_id: str, batches: Iterable[int] | None = None) -> list[TaskState]:
-        """Where the tasks stand, by batch, in launch order: those of some batches, else all.
+        """The states of a feature's tasks, by batch, in launch order: of some batches, else of all.
 
         Raises:
             NoSuchFeature: There is none of this id.
@@ -395,7 +395,7 @@ class StateReader:
 
     @_readable
     def states_of(self, feature_id: str, task_ids: Iterable[str]) -> list[TaskState]:
-        """Where some tasks stand; one that there is not is left out. The cost does not depend on the feature's size.
+        """The states of some tasks, without those that do not exist. The cost does not depend on the feature's size.
 
         Raises:
             NoSuchFeature: There is none of this id.
@@ -422,7 +422,7 @@ class StateReader:
 
     @_readable
     def unresolved(self, feature_id: str, batch: int, most: int) -> list[str]:
-        """Some of the tasks that hold a batch open: those that stopped, then those that were begun, then the others."""
+        """Some of the tasks that keep a batch open: stopped ones first, then started ones, then the others."""
         members, states = self.batch(feature_id, batch), self.keys.feature(feature_id).states
         found: list[tuple[int, str]] = []
         for start in range(0, len(members), CHUNK):
@@ -437,7 +437,7 @@ class StateReader:
 
     @_readable
     def resting(self, feature_id: str) -> list[str]:
-        """The tasks of all batches that wait for a person. What was never begun is not looked at."""
+        """The tasks of all batches that wait for a person. Tasks that were never launched are not read."""
         keys = self.keys.feature(feature_id)
         found = set(map(str, self.client.smembers(keys.unassigned)))
         for task, stored in self.client.hscan_iter(keys.states, count=CHUNK):
@@ -453,7 +453,7 @@ class StateReader:
 
     @_readable
     def before(self, feature_id: str, task_id: str) -> Sketch | None:
-        """How long a task took in features of the same title, by whom it is done now; None where that is not known."""
+        """How long the task's specialist took for it in features with the same title; None if that is not known."""
         keys = self.keys.feature(feature_id)
         title, place = self.client.hget(keys.meta, "title"), self.client.hget(keys.plan, task_id)
         specialist = Place.parse(str(place or "")).specialist
@@ -478,7 +478,7 @@ class StateReader:
 
     @_readable
     def state(self, feature_id: str, task_id: str) -> TaskState:
-        """Where one task stands.
+        """The state of one task.
 
         Raises:
             NoSuchFeature, NoSuchTask: There is none of this id.
@@ -489,7 +489,7 @@ class StateReader:
 
     @_readable
     def specialist(self, feature_id: str, task_id: str) -> str:
-        """Who does a task: as it was routed, or as a person or an escalation has changed it; "" where nobody does yet.
+        """The specialist of a task, by its route or a later change (a person, an escalation); "" if it has none yet.
 
         Raises:
             NoSuchTask: There is no such task.
@@ -500,18 +500,18 @@ class StateReader:
         return Place.parse(place).specialist
 
     def gate_outcomes(self, feature_id: str) -> dict[str, Outcome]:
-        """How the gates of a feature ended, as of "@testing", where they have run."""
+        """The outcomes of a feature's gates that have run, by name, such as "@testing"."""
         return self.outcomes(feature_id, identifiers.GATES)
 
     @_readable
     def attempt(self, feature_id: str, task_id: str) -> Mapping[str, Any]:
-        """What is kept of the latest attempt at a task, or at the gates of a feature; empty where there was none."""
+        """The stored state of the latest attempt at a task, or at the gates of a feature; empty if there was none."""
         stored: Any = self.client.hget(self.keys.feature(feature_id).states, task_id)
         state: Mapping[str, Any] = json.loads(stored or "{}")
         return state
 
     def deliveries(self, attempts: Sequence[tuple[str, str, int]]) -> list[tuple[str, str]]:
-        """Who began these (feature, task, attempt)s: the worker and the delivery of each, or two empty texts."""
+        """The worker and the delivery that started each (feature, task, attempt), or two empty texts."""
         pipeline = self.client.pipeline(transaction=False)
         for feature_id, task_id, _ in attempts:
             pipeline.hget(self.keys.feature(feature_id).states, task_id)
@@ -525,9 +525,7 @@ class StateReader:
 
     @_readable
     def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
-        """The outcomes of the last attempts of these tasks; a task that has none, or none that this version knows, is
-        left out.
-        """
+        """The outcomes of the tasks' last attempts, without missing ones and kinds that this version does not know."""
         if not task_ids:
             return {}
         found = self.client.hmget(self.keys.feature(feature_id).outcomes, list(task_ids))
@@ -543,11 +541,11 @@ class StateReader:
 
         Args:
             feature_id: The feature.
-            after: The id of the last event known; "$" is the newest, for whoever waits (`block`).
-            block: Wait up to so many seconds for one, if there is none.
+            after: The id of the last known event; "$" for the newest, to wait for the next (`block`).
+            block: If there is no event, wait up to this many seconds for one.
 
         Raises:
-            BadCursor: `after` is no id of an event.
+            BadCursor: `after` is not the id of an event.
         """
         waits_for_new = after == FROM_NOW_ON and block is not None
         if not (waits_for_new or EVENT_ID.fullmatch(after)):
@@ -564,30 +562,30 @@ class StateReader:
 
     @_readable
     def tail(self, feature_id: str, task_id: str) -> Tail | None:
-        """The end of what the running attempt of a task has put out; None where nothing is known of it."""
+        """The end of the output of a task's running attempt; None if there is none."""
         kept: Any = self.client.hget(self.keys.feature(feature_id).tails, task_id)
         return encoding.parse_tail(kept) if kept else None
 
     @_readable
     def events_gone(self, feature_id: str) -> int:
-        """How many of a feature's oldest events are gone, for it has had more than are kept."""
+        """How many of a feature's oldest events were trimmed, because it had more than are kept."""
         return int(self.client.get(self.keys.feature(feature_id).gone) or 0)
 
     @_readable
     def last_event(self, feature_id: str) -> str:
-        """The id of the newest event, for `events(after=…)`; "-" where there is none."""
+        """The id of the newest event, for `events(after=…)`; "-" if there is none."""
         newest: Any = self.client.xrevrange(self.keys.feature(feature_id).events, count=1)
         return str(newest[0][0]) if newest else "-"
 
-    # --- limits that hold over all features --------------------------------------------------------------
+    # --- limits across features --------------------------------------------------------------------------
 
     def limits(self) -> list[Limit]:
-        """Every limit in force, with who holds it, by name."""
+        """Every limit in force with its holders, by name."""
         amounts = self.client.hgetall(self.keys.limits)
         return [self._limit(str(name), str(amounts[name])) for name in sorted(amounts)]
 
     def limit(self, name: str) -> Limit:
-        """A limit as it stands now; one that is not in force has none of anything."""
+        """A limit as it stands now; a limit that is not in force has no amount and no holders."""
         return self._limit(name, str(self.client.hget(self.keys.limits, name) or "0"))
 
     def _limit(self, name: str, amount: str) -> Limit:
@@ -624,7 +622,7 @@ class StateReader:
 
 @dataclass(frozen=True)
 class _Live:
-    """What tasks wait for, or hold, as it stands beside their states."""
+    """What the tasks wait for or hold: stored in other keys than their states."""
 
     ready: Iterable[str]
     slots: Iterable[tuple[str, float]]
@@ -641,7 +639,7 @@ class _Live:
         places: Mapping[str, str | None],
         status: str,
     ) -> Iterator[TaskState]:
-        """The states of tasks, which are given with their batches."""
+        """The states of tasks, given as {task: its batch}."""
         phases = dict.fromkeys(self.ready, "queued")
         phases |= {task: "launched" if leased <= 0 else "" for task, leased in self.slots}
         due = {task: moment / 1000 for task, moment in self.delayed}
@@ -662,12 +660,12 @@ class _Live:
 
 
 def _paired(ids: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
-    """Each id with its value, where there is one."""
+    """Each id that has a value, with that value."""
     return {task: value for task, value in zip(ids, values, strict=True) if value is not None}
 
 
 def _entries(answer: Any) -> list[tuple[str, dict[str, str]]]:
-    """The entries of one stream, from either shape that redis-py gives an XREAD answer (RESP 2 or 3)."""
+    """The entries of one stream from an XREAD answer, whose shape depends on the protocol (RESP 2 or 3)."""
     if not answer:
         return []
     if isinstance(answer, dict):

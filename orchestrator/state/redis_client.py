@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError
 from orchestrator.state import refusals
 
 UNTRANSLATED = (redis.DataError, NoScriptError)
-"""Redis was not asked at all, or it is asked again with the script (see `scripts.run`)."""
+"""Errors left as they are: the command was never sent, or `scripts.run` sends it again with the script."""
 
 
 class RedisClient(redis.Redis):

@@ -1,4 +1,4 @@
-"""The errors that Redis answers with: which of them pass by themselves, and what helps."""
+"""The errors that Redis answers with: which of them pass by themselves, and the remedy for each."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from orchestrator.model import errors, words
 
 
 class Refusal(NamedTuple):
-    """One kind of answer."""
+    """One kind of error, with its remedy."""
 
     passes: bool
-    """It ends without a change to the settings, as an outage does."""
+    """The error ends without a change to the settings, as an outage does."""
     remedy: str
 
 
@@ -79,7 +79,7 @@ REFUSALS: Mapping[str, Refusal] = {
         "Somebody else writes under our keys. Set another redis.prefix, or remove the key that is wrong.",
     ),
 }
-"""By the first word of the answer, or by a word of ours where that says nothing."""
+"""The refusals by the first word of the answer, or by a word of ours if the answer has no such word."""
 
 OTHER = Refusal(False, "`orchestrator doctor` looks at all that is needed of it.")
 
@@ -94,7 +94,7 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.ClusterCrossSlotError, "CROSSSLOT"),
     (exceptions.MovedError, "MOVED"),
 )
-"""redis-py removes the first word where it has a class for it."""
+"""Texts of errors without a first word: redis-py removes it from the errors for which it has a class."""
 
 _BY_TEXT = (
     (r"max number of clients reached", "CLIENTS"),
@@ -115,11 +115,11 @@ _WITH_WHAT = re.compile(
 _OF_A_PIPELINE = re.compile(r"^.* of pipeline caused error: ", re.DOTALL)
 
 
-def said(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """The answer in one line, without the command, which may hold the text of a task.
 
     Example:
-        >>> said(redis.ResponseError("unknown command 'EVALSHA', with args beginning with: '9f' '1' 'to:{auth}'"))
+        >>> describe(redis.ResponseError("unknown command 'EVALSHA', with args beginning with: '9f' '1' 'to:{auth}'"))
         "unknown command 'EVALSHA'"
     """
     if isinstance(error, errors.RedisUnreachable | errors.RedisRefuses):
@@ -130,7 +130,7 @@ def said(error: Exception) -> str:
 
 
 def code(error: redis.RedisError) -> str:
-    """The word in `REFUSALS` for an answer; "" where there is none.
+    """The word in `REFUSALS` for an answer; "" if there is none.
 
     Redis 6.2 wraps the error of a command in a script into a sentence, which redis-py does not recognise.
 
@@ -145,7 +145,7 @@ def code(error: redis.RedisError) -> str:
     for kind, word in _BY_CLASS:
         if isinstance(error, kind):
             return word
-    text = said(error)
+    text = describe(error)
     for pattern, word in _BY_TEXT:
         if re.search(pattern, text):
             return word
@@ -173,10 +173,10 @@ def passes(error: Exception) -> bool:
 
 
 def translate(error: redis.RedisError, url: str) -> errors.OrchestratorError:
-    """The error as people are told it. It stays an error of redis-py too, for code that catches those.
+    """The error with a text for people. It is also an error of redis-py still, for code that catches those.
 
     Args:
-        error: What redis-py raised; a translated error is returned as it is.
+        error: The error that redis-py raised; a translated error is returned as it is.
         url: The server, without a password.
 
     Example:
@@ -188,10 +188,10 @@ def translate(error: redis.RedisError, url: str) -> errors.OrchestratorError:
     theirs = next(kind for kind in _KINDS if isinstance(error, kind))
     word = code(error)
     if not word and not _is_an_answer(error):
-        return _both(errors.RedisUnreachable, theirs)(url=url, cause=said(error) or type(error).__name__)
+        return _both(errors.RedisUnreachable, theirs)(url=url, cause=describe(error) or type(error).__name__)
     refusal = REFUSALS.get(word, OTHER)
     return _both(errors.RedisRefuses, theirs)(
-        url=url, cause=said(error), remedy=refusal.remedy, passes=refusal.passes, code=word
+        url=url, cause=describe(error), remedy=refusal.remedy, passes=refusal.passes, code=word
     )
 
 
@@ -202,14 +202,14 @@ _KINDS = (
     redis.InvalidResponse,
     redis.RedisError,
 )
-"""The errors of redis-py that code tells apart."""
+"""The errors of redis-py that callers distinguish."""
 
 
 @functools.cache
 def _both(
     ours: type[errors.OrchestratorError], theirs: type[redis.RedisError]
 ) -> type[errors.OrchestratorError]:
-    """A class that is both, under our name and with our message. Pickled, it is ours alone."""
+    """A class that inherits from both, with our name and our message. Unpickled, it is of our class alone."""
 
     def reduce(error: errors.OrchestratorError) -> tuple[Any, ...]:
         rebuild, (_, *details) = ours.__reduce__(error)

@@ -1,4 +1,4 @@
-"""Forget features that were over long ago: in Redis, and their folders on each machine."""
+"""Deletes features that have been over for long: their keys in Redis, and their folders on each machine."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from orchestrator.state.threads import Thread
 logger = logging.getLogger("orchestrator")
 
 PORTION = 50
-"""Features that one round forgets at most, so that it stays short."""
+"""The most features that one round deletes, so that it stays short."""
 
 LONGEST_PAUSE = 600.0
-"""Seconds between two rounds at most."""
+"""The most seconds between two rounds."""
 
 
 def forget_old(
     store: Store, older_than: float, portion: int | None = PORTION, *, dry_run: bool = False
 ) -> list[str]:
-    """Forget features that have been over for so many seconds, oldest first.
+    """Delete features that have been over for `older_than` seconds, oldest first.
 
     Args:
-        store: Where they are stored.
+        store: The store of the features.
         older_than: Seconds.
-        portion: At most so many; None: all.
-        dry_run: Forget none, and only return their ids.
+        portion: The most features to delete; None: all.
+        dry_run: Delete none, and only return their ids.
 
     Returns:
-        The ids of the forgotten features.
+        The ids of the deleted features.
 
     Example:
         gone = forget_old(store, older_than=30 * 86_400, portion=None)
@@ -57,13 +57,13 @@ def _forgotten(store: Store, older_than: float, dry_run: bool) -> Iterator[str]:
 def _forget(store: Store, feature_id: str, older_than: float, dry_run: bool) -> bool:
     try:
         code, _ = store.delete_feature(feature_id, older_than, dry_run=dry_run)
-    except errors.UnreadableFeature:  # a worker of a newer version forgets it
+    except errors.UnreadableFeature:  # a worker of a newer version deletes it
         return False
     except redis.ResponseError as error:
         if refusals.code(error) != "WRONGTYPE":
             raise
-        # A feature with overwritten keys must not keep the others from being forgotten.
-        logger.debug("[%s] cannot be forgotten: %s", feature_id, refusals.said(error))
+        # A feature with overwritten keys must not keep the others from being deleted.
+        logger.debug("[%s] cannot be forgotten: %s", feature_id, refusals.describe(error))
         return False
     return code in ("deleted", "missing")
 
@@ -72,8 +72,8 @@ class Cleaner:
     """A thread that removes, on the machine of a worker, the folders of features that are no longer stored.
 
     Args:
-        settings: `retention.finished` is how long folders stay; null: for ever.
-        store: Where the features are stored.
+        settings: `retention.finished` says how long folders stay; null: for ever.
+        store: The store of the features.
     """
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -97,5 +97,5 @@ class Cleaner:
             except Exception as error:  # Redis is away, or a folder is not ours; the next round may succeed
                 with forks.held_off():
                     logger.warning(
-                        "Old folders stay for now: %s: %s", type(error).__name__, refusals.said(error)
+                        "Old folders stay for now: %s: %s", type(error).__name__, refusals.describe(error)
                     )

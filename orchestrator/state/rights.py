@@ -1,4 +1,4 @@
-"""What is needed of Redis, each command tried: a provider may have renamed one away, and a user may lack the right."""
+"""Tries every Redis command that we need: a provider may have disabled one, and a user may lack the right to it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from orchestrator.state import refusals
 from orchestrator.state.keys import Keys
 
 EXPIRY_SECONDS = 60
-"""What a trial writes goes by itself, should the trial be cut off."""
+"""Seconds after which the keys of a trial expire, in case it is cut off."""
 
 
 class Missing(NamedTuple):
-    """What cannot be used."""
+    """A command that cannot be used."""
 
     name: str
     is_unknown: bool
-    """Redis has no command of this name; else the user has no right to it."""
+    """True: Redis has no command of this name. False: the user has no right to it."""
 
 
 def _trials(key: str) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Every command that this project, Celery and kombu use, by its name, with arguments that harm nothing."""
+    """Every command that this project, Celery and kombu use, by name, with harmless arguments."""
     values = {
         kind: f"{key}:{kind}" for kind in ("text", "hash", "list", "set", "scores", "stream", "number", "new")
     }
@@ -98,7 +98,7 @@ COMMANDS = frozenset(
         "PUNSUBSCRIBE",
     }
 )
-"""All that is tried. WAIT is, where `redis.replicas` asks for it."""
+"""The commands that are always tried. WAIT is tried only if `redis.replicas` needs it."""
 
 
 def missing(
@@ -109,14 +109,14 @@ def missing(
     database: int | None = 0,
     replicas: int = 0,
 ) -> list[Missing]:
-    """Try each command that is needed, on keys of its own that are gone afterwards.
+    """Try each command that is needed, on keys that are removed afterwards.
 
     Args:
         client: A client that decodes responses.
-        keys: All of the project: what is tried begins with its prefix.
+        keys: The keys of the project: the keys of the trial have its prefix.
         queues: Celery's queues on this Redis.
-        database: The number of the database, where this Redis is the broker too: it is in the names of its channels.
-        replicas: So many replicas are to be waited for.
+        database: The number of the database if this Redis is the broker too: the names of its channels contain it.
+        replicas: The setting `redis.replicas`.
 
     Raises:
         RedisError: Redis does not answer.
@@ -158,7 +158,7 @@ def _scripts(client: redis.Redis) -> Iterator[tuple[str, Any]]:
 
 
 def _channels(client: redis.Redis, channel: str, pattern: str) -> Iterator[tuple[str, Any]]:
-    """Redis compares the pattern of PSUBSCRIBE letter by letter with those that the user has."""
+    """Redis allows PSUBSCRIBE only if its pattern is, letter by letter, one that the user has."""
     yield "PUBLISH", _answer(client, "PUBLISH", channel, "")
     untyped: Any = client
     with untyped.pubsub() as listener:

@@ -1,9 +1,9 @@
-"""The schema: how features are written in Redis, and what one version makes of what another one wrote.
+"""The schema: the form of features in Redis, and how one version reads a feature that another one wrote.
 
-A feature keeps the number of the schema that it was written in. What is new and may be passed over (a field, a status,
-a cause) leaves the number as it is. What an older version would get wrong raises it, and older versions leave such a
-feature alone. A field of a task's state survives the scripts of older versions, unless it is an empty list, which
-Redis' cjson writes back as an empty object.
+A feature stores the number of its schema. An addition that older versions can ignore (a field, a status, a cause) does
+not change the number. A change that they would misread raises it, and they leave such a feature alone. A field of a
+task's state survives the scripts of older versions, unless it is an empty list, which Redis' cjson writes back as an
+empty object.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
 VERSION = 4
-"""The schema that this version writes, and the newest that it reads. A feature that keeps no number is of schema 1.
+"""The schema that this version writes, and the newest that it reads. A feature without a number has schema 1.
 
-Schema 4 has other names for two keys of a feature (`keys.BEFORE_SCHEMA_4`), and keeps its flow in another form.
+Schema 4 renames two keys of a feature (`keys.BEFORE_SCHEMA_4`), and stores its flow in another form.
 """
 
 ANY_IDS = 3
-"""From this schema on, ids are of any script. An older feature that takes in such an id is raised to it."""
+"""From this schema on, ids may use any alphabet. An older feature that gets such an id is raised to it."""
 
 OLDEST_BESIDE = 1
-"""The oldest schema whose workers may work beside this version on one prefix; each worker asks for it there."""
+"""The oldest schema whose workers may work beside this version under one prefix. Each worker stores it there."""
 
 _WORDS: Mapping[str, type[StrEnum]] = {
     "cause": FailureCause,
@@ -40,11 +40,11 @@ _WORDS: Mapping[str, type[StrEnum]] = {
     "kind": BlockKind,
     "priority": Priority,
 }
-"""Fields whose value is one of some words."""
+"""Fields whose value is a word of an enum."""
 
 
 def needed(ids: Iterable[str]) -> int:
-    """The schema that a feature with these ids needs at least.
+    """The oldest schema that allows these ids.
 
     Example:
         >>> needed(["T1", "T2"]), needed(["T1", "@babel/core"])
@@ -54,7 +54,7 @@ def needed(ids: Iterable[str]) -> int:
 
 
 def number(stored: str | bytes | None, nothing: int = 1) -> int:
-    """The number of a schema as it is stored; `nothing` where there is none.
+    """The number of a schema as it is stored; `nothing` if there is none.
 
     Example:
         >>> number("3"), number(None)
@@ -64,7 +64,7 @@ def number(stored: str | bytes | None, nothing: int = 1) -> int:
 
 
 def word(kind: type[E], text: str) -> E:
-    """A status, a strategy or another word, as it is stored. One that this version does not know stays as it is.
+    """Read a status, a strategy or another word. A word that this version does not know stays as it is.
 
     Example:
         >>> from orchestrator.model.task import TaskStatus
@@ -80,10 +80,10 @@ def word(kind: type[E], text: str) -> E:
 
 
 def read(adapter: TypeAdapter[T], text: str | bytes) -> T:
-    """A value as it is stored. Fields that this version does not know are passed over, words stay as they are written.
+    """Read a stored value. Ignores fields that this version does not know, and keeps unknown words as they are.
 
     Raises:
-        ValueError: It cannot be read even so.
+        ValueError: It cannot be read.
 
     Example:
         >>> from orchestrator.model.outcome import OUTCOME
@@ -102,7 +102,7 @@ def read(adapter: TypeAdapter[T], text: str | bytes) -> T:
 
 def _pass_over(value: Any, mistake: str, place: Iterable[str | int]) -> None:
     parts = list(place)
-    # A part that leads nowhere is the name of a model in a union.
+    # A part that the value does not have is the name of a model in a union.
     for part in parts[:-1]:
         if _has(value, part):
             value = value[part]

@@ -1,7 +1,7 @@
-"""The Lua scripts of `lua/`: composed with the functions that they share, and run, several as one.
+"""Composes the Lua scripts of `lua/` with their shared functions, and runs several of them as one.
 
-The header of a script names the keys and the arguments that it takes. In its body `meta_key` is the key `meta` of the
-feature; an argument goes by its name. `lua/parts/` has functions for all: a script gets those that it names.
+The header of a script names its keys and arguments. In its body, `meta_key` is the feature's key `meta`, and an
+argument has its own name. `lua/parts/` has the shared functions: a script gets those whose names it uses.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from orchestrator.state import constants, keys
 from orchestrator.state.keys import Keys
 
 WAIT_MS = 1_000
-"""So long is a write waited for on its way to the replicas; who can wait for longer asks again (see `outage`)."""
+"""Milliseconds to wait until the replicas have a write. A caller that can wait longer tries again (see `outage`)."""
 
 COMMON = ("feature", "prefix", "events_kept", "queues", "random")
-"""Arguments that are the same for all scripts of a call. They are sent once, to the scripts that name them."""
+"""Arguments that all scripts of a call share. They are sent once."""
 
 CHECKS = ("check_schema", "check_minimum")
-"""Scripts without an answer: they let the scripts after them run, or end all with an error."""
+"""Scripts without an answer: they let the scripts after them run, or end the call with an error."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One script that is to run, with its arguments by name, and those keys that do not follow from the feature."""
+    """One script to run: its arguments by name, and the keys that do not follow from the feature."""
 
     script: str
     args: Mapping[str, object] = field(default_factory=dict)
@@ -42,12 +42,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Scope:
-    """What calls are about.
+    """The values that all scripts of a call share.
 
     Args:
         keys: The key names.
-        feature: The id of the feature, for scripts on one.
-        common: The values of the other arguments in `COMMON`, where a script names them.
+        feature: The id of the feature, if the scripts work on one.
+        common: The values of the other arguments in `COMMON` that a script names.
     """
 
     keys: Keys
@@ -64,17 +64,17 @@ class Scope:
         return self.common[name]
 
 
-# --- what lies in lua/ -------------------------------------------------------------------------------------
+# --- the files in lua/ -------------------------------------------------------------------------------------
 
 
 def folder() -> Traversable:
-    """Where the scripts lie."""
+    """The folder of the scripts."""
     return resources.files("orchestrator.state").joinpath("lua")
 
 
 @functools.cache
 def sources() -> Mapping[str, str]:
-    """The source of every script, by its name, and of every part, as "parts/name"."""
+    """The source of every script by its name, and of every part by "parts/name"."""
     found = {}
     for prefix, place in (("", folder()), ("parts/", folder().joinpath("parts"))):
         for file in sorted(place.iterdir(), key=lambda file: file.name):
@@ -85,17 +85,17 @@ def sources() -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class Header:
-    """What a script says of itself in the comment that it begins with."""
+    """The comment at the beginning of a script."""
 
     purpose: str
     keys: tuple[str, ...]
     args: tuple[str, ...]
     notes: tuple[str, ...]
-    """About the arguments."""
+    """The notes on the arguments."""
     answer: tuple[str, ...]
-    """What it answers, and what each code means."""
+    """The form of its answer, and the meaning of each code."""
     lines: int
-    """How long it is."""
+    """Lines of the comment."""
 
 
 def header(source: str) -> Header:
@@ -135,18 +135,18 @@ _KEY = re.compile(r"(?<![.\w])([a-z]\w*)_key\b")
 
 
 def names(source: str) -> set[str]:
-    """The names that a piece of a script uses or defines."""
+    """The names that a piece of Lua uses or defines."""
     return set(_NAME.findall(_TEXT.sub("", _COMMENT.sub("", source))))
 
 
 def keys_in(source: str) -> list[str]:
-    """The keys that a piece of a script names, of all that the headers declare."""
+    """The keys, of all that headers declare, that a piece of Lua uses."""
     declared = {name for each in sources().values() for name in header(each).keys}
     return [name for name in dict.fromkeys(_KEY.findall(source)) if name in declared]
 
 
 def definitions() -> dict[str, str]:
-    """What the parts and the constants define, by name, in the order in which it can be put before a script."""
+    """The definitions of the parts and the constants, by name, in an order in which they can precede a script."""
     found = {name: f"local {name} = {constants.render(value)}" for name, value in constants.LUA.items()}
     for place, source in sources().items():
         if place.startswith("parts/"):
@@ -157,7 +157,7 @@ def definitions() -> dict[str, str]:
 
 
 def definitions_for(source: str) -> dict[str, str]:
-    """The definitions that a piece of a script uses, itself or through others: each after those that it uses."""
+    """The definitions that a piece of Lua needs, directly or through others: each after those that it uses."""
     known, found = definitions(), dict[str, str]()
 
     def include(source: str, within: frozenset[str]) -> None:
@@ -178,15 +178,14 @@ def _without_comments(source: str) -> str:
     return re.sub(r"^\s*--[^\n]*\n", "", source, flags=re.M)
 
 
-# --- several as one ----------------------------------------------------------------------------------------
+# --- composition -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Composed:
-    """One script that runs several in turn and returns all their answers.
+    """One script that runs several in turn and returns their answers.
 
-    A script is atomic by itself, and one command: as a transaction of several, the same takes redis-py and Redis about
-    half as long again.
+    One script is atomic and costs one command. The same scripts in a transaction take about half as long again.
     """
 
     source: str
@@ -197,17 +196,17 @@ class Composed:
 
     @functools.cached_property
     def digest(self) -> str:
-        """By which the server knows it (SHA-1: what EVALSHA asks for, no matter of security)."""
+        """The digest by which the server knows the script (SHA-1, as EVALSHA needs it; not for security)."""
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
 @functools.cache
 def compose(scripts: tuple[str, ...]) -> Composed:
-    """Compose scripts of these names: the types of their keys are looked at first, each key once."""
+    """Compose scripts by their names. The result first checks the type of each key, once."""
     bodies = [_body(script) for script in scripts]
     parts = definitions_for("\n".join(bodies))
     key_names = tuple(keys_in("\n".join([*parts.values(), *bodies])))
-    # What deletes a feature removes its keys whatever they hold.
+    # delete_feature removes the keys of a feature even if they have a wrong type.
     check = "" if "delete_feature" in scripts else _type_check(key_names)
     first = definitions_for(check)
     common = tuple(
@@ -261,15 +260,15 @@ def _runs(
     yield "return answers"
 
 
-# --- how they are run --------------------------------------------------------------------------------------
+# --- running -----------------------------------------------------------------------------------------------
 
 
 def run(client: redis.Redis, scope: Scope, *calls: Call) -> list[Any]:
     """Run scripts as one, in one round trip, and return their answers.
 
-    A script is sent by digest. A server that does not know it (new, restarted, flushed) is given it and asked again.
+    A script is sent by its digest. If the server does not know it (new, restarted, flushed), it is loaded, then run.
 
-    redis-py's own Script objects ask SCRIPT EXISTS before every pipeline, which costs a second round trip.
+    redis-py's own Script objects send SCRIPT EXISTS before every pipeline, which costs a second round trip.
     """
     composed = compose(tuple(call.script for call in calls))
     asked = _evalsha(composed, scope, calls)
@@ -282,7 +281,7 @@ def run(client: redis.Redis, scope: Scope, *calls: Call) -> list[Any]:
 
 
 def _evalsha(composed: Composed, scope: Scope, calls: Sequence[Call]) -> tuple[Any, ...]:
-    """What EVALSHA is given."""
+    """The arguments of EVALSHA."""
     given = {name: key for call in calls for name, key in call.keys.items()}
     of_feature = scope.keys.feature(scope.feature)
     touched = [
@@ -297,13 +296,13 @@ def _evalsha(composed: Composed, scope: Scope, calls: Sequence[Call]) -> tuple[A
 def run_replicated(
     client: redis.Redis, scope: Scope, *calls: Call, mark: str, replicas: int
 ) -> tuple[list[Any], int]:
-    """Run scripts as `run` does, and wait until so many replicas have what they wrote.
+    """Run scripts as `run` does, and wait until some replicas have their writes.
 
-    Redis waits for the last write of a connection, so all goes over one, and the mark is a write in any case: a script
-    that is asked for the second time may have nothing to write any more.
+    WAIT waits for the last write of its connection, so all commands go over one connection. The last one writes a mark
+    in any case, because a repeated script may have nothing left to write.
 
     Returns:
-        The scripts' answers, and how many replicas have it now: fewer, where they do not catch up in time.
+        The scripts' answers, and how many replicas have the writes now: fewer if some do not catch up in time.
     """
     try:
         return _run_replicated(client, scope, calls, mark, replicas)
@@ -325,7 +324,7 @@ def _run_replicated(
 
 
 def run_each(client: redis.Redis, calls: Sequence[tuple[Scope, Call]]) -> list[Any]:
-    """Run one script many times in one round trip, each for itself: others may run in between."""
+    """Run one script many times in one round trip. Each run is atomic by itself: other scripts may run in between."""
     composed = compose((calls[0][1].script,))
     try:
         return _run_each(client, composed, calls)

@@ -1,4 +1,4 @@
-"""The truth, in Redis, and how it changes: one short method for each script of `lua/`. `reader` reads it."""
+"""Changes the state in Redis: one short method for each script in `lua/`. `reader` reads the state."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from orchestrator.state.workers import Workers
 IDEMPOTENCY_DAYS = 7
 STAGED_SECONDS = 3_600
 REPLACED_SECONDS = 7 * 86_400
-"""For so long after the last one it is known which workers had to replace processes."""
+"""How long the counts of replaced processes are kept after the last one."""
 
 CHUNK = 1_000
-"""Fields written by one command of a staged feature: large enough to be fast, small enough not to block Redis."""
+"""Fields of a staged feature written by one command: enough to be fast, few enough not to block Redis."""
 
 SCHEDULE = Call("schedule")
 
@@ -47,7 +47,7 @@ GROWTH_TRIES = 20
 
 @dataclass(frozen=True)
 class StartResult:
-    """The answer to a worker that wants to begin an attempt; `code` as in start.lua."""
+    """The answer to a worker that wants to start an attempt; start.lua lists the values of `code`."""
 
     code: str
     task: Task | None = None
@@ -55,16 +55,16 @@ class StartResult:
     state: Mapping[str, Any] = field(default_factory=dict)
     feature_status: str = ""
     wait: float = 0.0
-    """Seconds until the work is to begin: its specialist has a rate."""
+    """Seconds that the worker waits before it begins, because its specialist has a rate."""
 
     @property
     def status(self) -> str:
-        """The task's status in this attempt: in-progress, or testing where only its gates are to be run."""
+        """The task's status in this attempt: in-progress, or testing if only its gates are left to run."""
         return str(self.state["status"])
 
     @property
     def attempts(self) -> Attempts:
-        """What came before this attempt."""
+        """The earlier attempts at the task."""
         state = self.state
         return Attempts(
             int(state.get("retried", 0)), bool(state.get("escalated")), int(state.get("later", 0))
@@ -72,16 +72,16 @@ class StartResult:
 
 
 class Store(StateReader):
-    """All the state of all features, to read and to change.
+    """Reads and changes the state of all features.
 
     Args:
-        client: A redis-py client that decodes responses. fakeredis' serves too.
+        client: A redis-py client that decodes responses; one of fakeredis works too.
         keys: The key names.
-        events_kept: About how many events each feature's stream keeps.
-        url: Where the client connects to, for messages, without a password.
-        queues: Where this Redis is Celery's broker too: the queues of the specialists whose queue is not called as they
-            are. What is launched is published in the same step then. None: the dispatcher publishes it.
-        replicas: So many replicas have an outcome, or a new feature, before it counts.
+        events_kept: About how many events the stream of a feature keeps.
+        url: The address of the client without a password, for error texts.
+        queues: If this Redis is also Celery's broker: {specialist: its queue}, for queues that have another name than
+            their specialist. The scripts then publish the tasks that they launch. None: the dispatcher publishes them.
+        replicas: How many replicas must have an outcome or a new feature before it counts.
     """
 
     def __init__(
@@ -107,10 +107,10 @@ class Store(StateReader):
         return Scope(self.keys, feature_id, common)
 
     def _run_safely(self, scope: Scope, *calls: Call) -> list[Any]:
-        """Run scripts whose writes have to outlast a failover; with none, ask whether all writes so far do.
+        """Run scripts whose writes must survive a failover. Without calls: check that all earlier writes survive one.
 
         Raises:
-            NotReplicated: They are run, but too few replicas have it.
+            NotReplicated: The scripts have run, but too few replicas have their writes.
         """
         if not self.replicas:
             return scripts.run(self.client, scope, *calls) if calls else []
@@ -139,33 +139,33 @@ class Store(StateReader):
     ) -> tuple[str, str]:
         """Store a planned feature: stage all of it, then make it visible in one step.
 
-        What is staged expires by itself if the process dies in between.
+        If the process dies in between, the staged keys expire.
 
         Args:
             feature_id: Its id.
-            plan: What runs when.
-            routes: Who does each task; a route without a specialist leaves its task waiting for one.
+            plan: Its plan.
+            routes: The specialist of each task; a task whose route has none waits for one.
             flow: The feature's status flow.
             gated: The stages that have gates ("testing", "validating"), each with the specialist that runs them.
-            auto_launch: False: after each batch the feature waits for launch.
-            stops: Numbers of batches that wait for launch in any case.
+            auto_launch: False: after each batch the feature waits for a person to launch the next.
+            stops: Numbers of batches that wait for a person in any case.
             idempotency_key: A name for this enqueue.
-            content: What is asked for under that name (see `repetition.content`).
-            trace: Headers that each of its messages is to have.
+            content: The content that is enqueued under that name (see `repetition.content`).
+            trace: Headers to add to each of its messages.
 
         Returns:
             ("enqueued", its id), or ("repeated", the id that the idempotency key stands for).
 
         Raises:
             FeatureExists: Another feature has this id.
-            NoBarrier: The strategy is dataflow, and batches are to wait for launch.
-            NotReplicated: It is stored, but too few replicas have it. To be asked again.
+            NoBarrier: The strategy is dataflow, which has no batches that could wait for a launch.
+            NotReplicated: It is stored, but too few replicas have it. Enqueue it again.
         """
         if plan.strategy is Strategy.DATAFLOW and (stops or not auto_launch):
             asked = "stops" if stops else "auto_launch: false"
             raise errors.NoBarrier(title=plan.feature.title, asked=asked)
         keys = self.keys.feature(feature_id)
-        exists = self.client.exists(keys.meta)  # asked before the key, which comes into being with it
+        exists = self.client.exists(keys.meta)  # read before the idempotency key, which is created with it
         if idempotency_key:
             earlier = self.client.get(self.keys.idempotency(idempotency_key))
             if earlier:
@@ -218,7 +218,7 @@ class Store(StateReader):
     def _stage(
         self, keys: FeatureKeys, plan: Schedule, routes: Mapping[str, Route], gated: Mapping[str, str]
     ) -> list[str]:
-        """Write the big parts of a feature; returns their names."""
+        """Write the large parts of a feature; returns their names."""
         batches, places, totals = encoding.describe_batches(
             plan.batches, routes, plan.expected_seconds, plan.cap
         )
@@ -244,10 +244,10 @@ class Store(StateReader):
         pipeline.execute()
         return list(hashes)
 
-    # --- what is launched --------------------------------------------------------------------------------
+    # --- scheduling --------------------------------------------------------------------------------------
 
     def schedule(self, feature_id: str) -> ScheduleResult:
-        """Launch what may start now.
+        """Launch the tasks that may start now.
 
         Raises:
             NoSuchFeature: There is none of this id.
@@ -256,7 +256,7 @@ class Store(StateReader):
         return self._schedule_result(feature_id, answer)
 
     def trace(self, feature_id: str) -> dict[str, Any]:
-        """The headers that each message of a feature is to have."""
+        """The trace headers of a feature's messages."""
         stored = self.client.hget(self.keys.feature(feature_id).meta, "trace")
         found: dict[str, Any] = json.loads(str(stored)) if stored else {}
         return found
@@ -276,7 +276,7 @@ class Store(StateReader):
             wake=tuple(found["wake"]),
         )
 
-    # --- an attempt --------------------------------------------------------------------------------------
+    # --- attempts ----------------------------------------------------------------------------------------
 
     def start(
         self,
@@ -289,7 +289,7 @@ class Store(StateReader):
         lease: float,
         delivery: str = "",
     ) -> StartResult:
-        """Begin an attempt, with a lease of so many seconds; the same delivery of its message may ask twice."""
+        """Start an attempt under a lease of `lease` seconds. The same delivery of its message may call this twice."""
         start = Call(
             "start",
             {
@@ -338,17 +338,17 @@ class Store(StateReader):
         delivery: str = "",
         title: str = "",
     ) -> tuple[str, str, ScheduleResult]:
-        """Commit an outcome and launch what follows from it, in one transaction.
+        """Commit an outcome and launch the tasks that may start next, in one step.
 
-        With a `delivery`, only where that delivery of the message began the attempt. With the `title` of the feature,
-        how long a completed attempt took is learned for the next feature of this title.
+        With a `delivery`, only if that delivery of the message started the attempt. With the `title` of the feature,
+        keep the duration of a completed attempt as an estimate for the next feature with this title.
 
         Returns:
-            The code (see finish.lua), the task's status now, and what was scheduled.
+            The code (see finish.lua), the task's status now, and the schedule result.
 
         Raises:
             NoSuchFeature: There is none of this id.
-            NotReplicated: It is committed, but too few replicas have it. To be asked again.
+            NotReplicated: It is committed, but too few replicas have it. Call this again.
         """
         is_learned = title and isinstance(outcome, Completed)
         finish = Call(
@@ -379,13 +379,12 @@ class Store(StateReader):
     def renew(
         self, attempts: Sequence[tuple[str, str, int]], *, lease: float, delivery: str = ""
     ) -> list[str]:
-        """Renew the leases of (feature, task, attempt)s for so many seconds, in one round trip.
+        """Renew the leases of attempts in one round trip.
 
         Args:
-            attempts: Which ones.
+            attempts: (feature, task, attempt) of each.
             lease: Seconds.
-            delivery: The delivery that began them, where whoever asks knows it; any other one does not renew them.
-
+            delivery: The delivery that started them, if known: then no other delivery can renew them.
         Returns:
             For each: "renewed", "cancelled" or "lost" (see renew.lua).
         """
@@ -410,18 +409,18 @@ class Store(StateReader):
         delivery: str = "",
         most: int = 20,
     ) -> tuple[str, ScheduleResult]:
-        """Take an attempt back from a worker that ends, and launch what follows from it: as a rule, the task again.
+        """Take an attempt back from a worker that shuts down, and launch what may start now: usually the same task.
 
         Args:
             feature_id: Its feature.
             task_id: Its task.
             attempt: Its number.
-            worker: Who hands it back; what another one has begun stays where it is.
-            delivery: The delivery that began it, where whoever asks knows it; that of any other one stays too.
-            most: Attempts of a task that may be handed back before it fails.
+            worker: The worker that hands it back. An attempt that another worker started stays as it is.
+            delivery: The delivery that started it, if known. An attempt of another delivery stays as it is.
+            most: How many attempts may be handed back before the task fails.
 
         Returns:
-            The code (see requeue.lua), and what was scheduled.
+            The code (see requeue.lua), and the schedule result.
 
         Raises:
             NoSuchFeature: There is none of this id.
@@ -448,7 +447,7 @@ class Store(StateReader):
     def report_progress(
         self, feature_id: str, task_id: str, attempt: int, percent: float | None, note: str
     ) -> str:
-        """Keep what a running attempt reports of its progress: "reported", or "stale" if it does not run any more."""
+        """Store the progress that a running attempt reports: "reported", or "stale" if it does not run any more."""
         given = {
             "task": task_id,
             "attempt": attempt,
@@ -460,10 +459,10 @@ class Store(StateReader):
         return str(answer)
 
     def save_log_tails(self, tails: Mapping[tuple[str, str, int], Tail | None]) -> list[str]:
-        """Keep the ends of what running attempts have put out, in one round trip; None: drop what is kept of one.
+        """Store the ends of the output of running attempts, in one round trip.
 
         Args:
-            tails: By (feature, task, attempt).
+            tails: The end of the output by (feature, task, attempt); None drops the stored one.
 
         Returns:
             For each: "kept", "dropped" or "stale" (see save_log_tail.lua).
@@ -475,7 +474,7 @@ class Store(StateReader):
             calls.append((self._scope(feature_id), call))
         return scripts.run_each(self.client, calls) if calls else []
 
-    # --- what people ask for -----------------------------------------------------------------------------
+    # --- decisions of people -----------------------------------------------------------------------------
 
     def transition_task(
         self,
@@ -489,7 +488,7 @@ class Store(StateReader):
         revoke: bool = False,
         anew: bool = False,
     ) -> ScheduleResult:
-        """Change the status of a task as a person asked, and launch what follows from it.
+        """Change the status of a task at a person's request, and launch the tasks that may start now.
 
         Args:
             feature_id: The feature.
@@ -503,7 +502,7 @@ class Store(StateReader):
 
         Raises:
             NoSuchFeature, NoSuchTask: There is none of this id.
-            RefusedTransition: The flow does not have it from where the task stands, or the feature is over.
+            RefusedTransition: The flow does not allow it from the task's status, or the feature is over.
             AttemptRuns: An attempt runs, and `revoke` is false.
         """
         call = Call(
@@ -535,7 +534,7 @@ class Store(StateReader):
 
         Raises:
             NoSuchFeature, NoSuchTask: There is none of this id.
-            AttemptRuns: It is published or runs.
+            AttemptRuns: Its message is published, or it runs.
         """
         given = {"task": task_id, "specialist": specialist, "note": sanitizer.as_text(note)}
         call = Call("assign", given)
@@ -550,17 +549,17 @@ class Store(StateReader):
     def update_feature(
         self, feature_id: str, event: str, changes: Mapping[str, Any] | None = None, note: str = ""
     ) -> ScheduleResult:
-        """Change a feature's status or what it may do next, as a person asked, and launch what follows from it.
+        """Change a feature's status or options at a person's request, and launch the tasks that may start now.
 
         Args:
             feature_id: The feature.
-            event: A feature event moves the status by the feature's table; any other is only recorded.
+            event: A feature event changes the status by the feature's flow; any other event is only recorded.
             changes: Fields of its meta to set: cap, auto_launch, released, paused, stops.
-            note: Why, in the person's words.
+            note: The person's reason.
 
         Raises:
             NoSuchFeature: There is none of this id.
-            RefusedTransition: The feature does not stand where this can happen.
+            RefusedTransition: The flow does not allow the event from the feature's status.
         """
         update = Call(
             "update_feature",
@@ -590,23 +589,23 @@ class Store(StateReader):
         decide: Callable[[Shape], Growth],
         route: Callable[[Sequence[Task]], Mapping[str, Route]],
     ) -> ScheduleResult:
-        """Take new tasks and dependencies into a feature, and launch what follows from it.
+        """Add tasks and dependencies to a feature, and launch the tasks that may start now.
 
-        The feature goes on while that is worked out. Where it has changed by then in what matters, it is worked out
-        anew.
+        The feature keeps running while the growth is planned. If it has changed in a way that matters, the growth is
+        planned again.
 
         Args:
             feature_id: The feature.
-            decide: Works out the growth from the feature as it stands (see `growth.grow`); what it raises is raised,
-                and nothing is changed.
-            route: Who does each of the new tasks; a route without a specialist leaves its task waiting for one.
+            decide: Plans the growth from the feature's current shape (see `extension.grow`). If it raises, nothing is
+                changed, and the exception passes through.
+            route: Chooses the specialist of each new task; a task whose route has none waits for one.
 
         Raises:
             NoSuchFeature: There is none of this id.
-            GrowthContested: The feature changed each time.
+            GrowthContested: The feature changed during every try.
 
         Example:
-            store.grow("auth", lambda shape: growth.grow(shape, [Task(id="T9")]), lambda tasks: routes)
+            store.grow("auth", lambda shape: extension.grow(shape, [Task(id="T9")]), lambda tasks: routes)
         """
         for _ in range(GROWTH_TRIES):
             decided = decide(self.shape(feature_id))
@@ -634,9 +633,9 @@ class Store(StateReader):
     # --- the sweep ---------------------------------------------------------------------------------------
 
     def acquire_leadership(self, worker: str, seconds: float) -> bool:
-        """Become the one worker that sweeps, for so many seconds; asking again prolongs it.
+        """Become the one worker that sweeps, for `seconds`; a further call extends that.
 
-        A worker takes the lead from one that knows only an older schema.
+        A worker takes the lead over from one that knows only an older schema.
         """
         given = {
             "worker": worker,
@@ -647,25 +646,23 @@ class Store(StateReader):
         return bool(answer == "leads")
 
     def raise_minimum(self, oldest: int) -> int:
-        """Ask for the oldest schema whose workers may work under this prefix; the one that is in force now."""
+        """Raise the oldest schema whose workers may work under this prefix; returns the one now in force."""
         return int(self._run(Call("raise_minimum", {"oldest": oldest})))
 
     def queued(self, queues: Iterable[str]) -> set[str]:
-        """Those of the queues that have messages, where this Redis is the broker."""
+        """The queues, of those given, that have messages, if this Redis is the broker."""
         names = list(queues) if self.publishes else []
         pipeline = self.client.pipeline(transaction=False)
         for name in names:
             pipeline.llen(self.keys.queue(name))
-        lengths = pipeline.execute(
-            raise_on_error=False
-        )  # one may be no queue, which the others must not pay for
+        lengths = pipeline.execute(raise_on_error=False)  # a key that is not a queue must not fail the others
         return {
             name for name, length in zip(names, lengths, strict=True) if isinstance(length, int) and length
         }
 
     @cached_property
     def identity(self) -> str:
-        """The name of this state; given to it when it is first asked for."""
+        """The random name of this state, chosen at the first call."""
         self.client.set(self.keys.identity, uuid.uuid4().hex, nx=True)
         return str(self.client.get(self.keys.identity))
 
@@ -674,11 +671,11 @@ class Store(StateReader):
         self.client.hincrby(self.keys.refused, reason, 1)
 
     def take(self, nonce: str, *, seconds: float) -> bool:
-        """Take note of a message of a canvas; False: it was taken before."""
+        """Record that a canvas message was taken; False if it was taken before."""
         return bool(self.client.set(self.keys.nonce(nonce), 1, nx=True, px=round(seconds * 1000)))
 
     def note_replaced(self, worker: str) -> None:
-        """Count a process of this worker that was replaced, because it did not begin what it took."""
+        """Count a process of this worker that was replaced because it did not begin the task that it had taken."""
         pipeline = self.client.pipeline(transaction=True)
         pipeline.hincrby(self.keys.replaced, worker, 1)
         pipeline.expire(self.keys.replaced, REPLACED_SECONDS)
@@ -696,21 +693,21 @@ class Store(StateReader):
         overdue_least: float = 60.0,
         queued: Collection[str] = (),
     ) -> tuple[ScheduleResult, tuple[Launch, ...]]:
-        """Take back what lost workers held, launch what may start now, and find launches whose message was lost.
+        """Take back the attempts of lost workers, launch the tasks that may start now, and find lost messages.
 
         Args:
-            feature_id: An active feature; one that is gone leaves the list of active ones.
-            losses: Attempts of a task that may be lost before it fails.
-            patience: Seconds after which a launch that has not started is looked into.
-            lease: Seconds for which a lease is given.
-            regain: Seconds that everybody has to renew their leases after an outage.
-            overdue: How many times its expected duration a batch may take before that is noticed.
-            overdue_least: Seconds that it may take longer in any case.
-            queued: The queues that had messages when the sweep began, as `queued` gives them. A message that the sweep
-                sends again must not keep it from sending the next.
+            feature_id: An active feature; if it no longer exists, it is removed from the active ones.
+            losses: How many attempts of a task may be lost before it fails.
+            patience: Seconds after which a launched task that has not started is checked.
+            lease: Seconds of a lease.
+            regain: Seconds that workers have to renew their leases after an outage.
+            overdue: A batch is overdue when it takes this many times its expected duration,
+            overdue_least: and at least this many seconds more.
+            queued: The queues that had messages when the sweep began, from `queued`. (Read before, so that a message
+                that the sweep sends again does not hide the loss of the next.)
 
         Returns:
-            What was scheduled, and what to publish again, where the store does not do it.
+            The schedule result, and the launches that the caller must publish again if the store does not publish.
 
         Raises:
             NoSuchFeature: There is none of this id any more.
@@ -734,25 +731,25 @@ class Store(StateReader):
         facts = self._schedule_result(feature_id, answer)
         return facts, tuple(Launch(*launch) for launch in json.loads(found)["unpublished"])
 
-    # --- limits that hold over all features --------------------------------------------------------------
+    # --- limits across features --------------------------------------------------------------------------
 
     def configure(self, wanted: Mapping[str, str], *, anew: bool = False) -> list[str]:
-        """Make the limits known that are configured. What was set since stays, unless it is configured differently now.
+        """Store the configured limits. A limit that a person has set stays until its configuration changes.
 
         Args:
             wanted: All limits, as `limits.configured` gives them.
-            anew: What was set since does not stay.
+            anew: Replace also the limits that a person has set.
 
         Returns:
-            The features that are to be scheduled now.
+            The features to schedule now.
         """
         return self._change_limits(wanted, "reset" if anew else "configure")
 
     def set_limit(self, limit: str, amount: str) -> list[str]:
-        """Change one limit, until it is configured differently; the amount as `limits.change` gives it.
+        """Set one limit until its configuration changes; `limits.change` gives the amount.
 
         Returns:
-            The features that are to be scheduled now.
+            The features to schedule now.
         """
         return self._change_limits({limit: amount}, "set")
 
@@ -762,21 +759,21 @@ class Store(StateReader):
         return answer
 
     def take_due(self) -> tuple[float | None, list[str]]:
-        """Seconds until the next token or retry is due, and the features that one is there for now."""
+        """Seconds until the next token or retry is due, and the features that have one due now."""
         left, wake = self._run(Call("take_due"))
         return (float(left) / 1000 if left else None), wake
 
     def repair_limits(self) -> list[str]:
-        """Take back what features hold that are gone; the features that are to be scheduled now."""
+        """Take back the units that deleted features hold; returns the features to schedule now."""
         answer: list[str] = self._run(Call("repair_limits"))
         return answer
 
-    # --- the end of what is over -------------------------------------------------------------------------
+    # --- deletion ----------------------------------------------------------------------------------------
 
     def delete_feature(
         self, feature_id: str, older_than: float = 0.0, *, dry_run: bool = False
     ) -> tuple[str, str]:
-        """Delete a feature that has been over for so many seconds; with `dry_run`, only say what would become of it.
+        """Delete a feature that has been over for some seconds; with `dry_run`, only return what would happen.
 
         Returns:
             The code (see delete_feature.lua), and its status.

@@ -1,8 +1,8 @@
-"""The end of the log of each running attempt, kept in Redis, so that other machines can follow it.
+"""Keeps the end of the log of each running attempt in Redis, so that other machines can follow it.
 
-The worker's maintenance looks at the logs of its attempts in each round. It reads the end of each log that has grown,
-hides the secrets in it, and writes it to Redis: at most once a second, of a bounded size, and not at all for a silent
-attempt. It reads files rather than streams, so commands and Python are alike, in every pool.
+In each round, the worker's maintenance reads the end of each log that has grown, hides the secrets in it, and writes it
+to Redis: at most once a second, at most a fixed size, and nothing for a silent attempt. It reads files, not streams, so
+it works for commands and Python alike, in every pool.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ KEPT = 8_192
 
 
 Attempt = tuple[str, str, int]
-"""Feature, task, and number of the attempt."""
+"""The feature, the task, and the number of the attempt."""
 
 
 class Tails:
     """The ends of the logs of the attempts that run here.
 
     Args:
-        settings: Where the logs are, and which texts are secret.
-        store: Where they are kept.
+        settings: Say where the logs are, and which texts are secret.
+        store: The store that keeps their ends.
     """
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
         self.store = store
         self.sizes: dict[Attempt, int] = {}
-        self.secrets = masking.texts_of_all(settings)
+        self.secrets = masking.all_secret_texts(settings)
 
     def look(self, running: Iterable[Attempt]) -> None:
         """Keep the new ends of the logs of these attempts, and drop those of attempts that have ended."""
@@ -61,16 +61,16 @@ def log_file(settings: Settings, feature_id: str, task_id: str, attempt: int | s
     """The log of an attempt on this machine.
 
     Raises:
-        InvalidId: One of the ids is none, and must not become part of a path.
+        InvalidId: One of them is not an id, and must not become part of a path.
     """
     logs, _ = folders.of(settings, feature_id)
-    if not identifiers.is_gates(task_id):  # they are no task of the feature
+    if not identifiers.is_gates(task_id):  # the gates are not a task of the feature
         folders.check_id(task_id)
     return logs / f"{identifiers.file_name(task_id)}.{attempt}.log"
 
 
 def read(path: Path, attempt: int, secrets: tuple[str, ...], most: int = KEPT) -> Tail:
-    """The end of a log that may still grow, with its secrets hidden, also half-written ones.
+    """The end of a log that may still grow, with its secrets hidden, even half-written ones.
 
     Raises:
         OSError: It cannot be read.

@@ -1,4 +1,4 @@
-"""The workers that run: each announces itself in Redis, also while it is too busy to answer a ping."""
+"""The running workers. Each announces itself in Redis, so it is known even when it is too busy to answer a ping."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.model.fields import Model
 from orchestrator.state.keys import Keys
 
 SILENT_SECONDS = 10.0
-"""A worker that has not announced itself for so long is gone."""
+"""A worker that has not announced itself for this many seconds is gone."""
 
 FORGOTTEN_SECONDS = 3_600.0
 
@@ -72,7 +72,7 @@ class Workers:
         self.client.hdel(self.keys.workers, worker_id)
 
     def present(self) -> list[Worker]:
-        """The workers that announced themselves a moment ago, by name."""
+        """The workers that have announced themselves recently, by name."""
         earliest = self._now() - SILENT_SECONDS
         return sorted(
             (worker for worker in self._all() if worker.seen >= earliest), key=lambda worker: worker.id

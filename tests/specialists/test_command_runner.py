@@ -827,7 +827,7 @@ def test_a_context_is_asked_about_once_a_poll(tmp_path: Path) -> None:
     [
         (b"#!/bin/sh\r\necho hi\r\n", "Windows"),
         (b"#!/opt/none/python\n", "its first line names /opt/none/python, which is not there"),
-        (b"echo hi\n", "its first line names no program to run it with, such as #!/bin/sh"),
+        (b"echo hi\n", "its first line names no program to run it with: add one, such as #!/bin/sh"),
     ],
 )
 def test_a_script_whose_first_line_is_wrong_is_explained(tmp_path: Path, written: bytes, said: str) -> None:

@@ -22,7 +22,7 @@ ONE, LINES = "s3cr3t-one", "first-line\nsecond-line"
     ],
 )
 def test_the_texts_of_a_secret_are_its_value_and_its_lines(value: str, texts: tuple[str, ...]) -> None:
-    assert masking.texts_of([SecretStr(value)]) == texts
+    assert masking.secret_texts([SecretStr(value)]) == texts
 
 
 @pytest.mark.parametrize(
@@ -37,5 +37,5 @@ def test_the_texts_of_a_secret_are_its_value_and_its_lines(value: str, texts: tu
     ],
 )
 def test_the_beginning_of_a_secret_is_held_back(output: str, length: int) -> None:
-    secrets = masking.texts_of([SecretStr(ONE), SecretStr(LINES)])
+    secrets = masking.secret_texts([SecretStr(ONE), SecretStr(LINES)])
     assert masking.unfinished(output.encode(), secrets) == length

@@ -208,4 +208,4 @@ def test_what_promises_something_that_json_can_hold_is_called(promised: Any) -> 
     def work(context: Context) -> Any: ...
 
     work.__annotations__["return"] = promised
-    assert values.promised(work) is None
+    assert values.unencodable_return(work) is None

@@ -3,11 +3,11 @@
 --
 -- keys: notified
 -- args: feature before after
---   before  the last event that was told, as it was read
---   after   the last event that is told now ("": forget the feature)
+--   before  the cursor as it was read: the last event that was sent
+--   after   the new cursor ("": delete it)
 -- answer: a code
 --   "advanced"  done
---   "stale"     another worker tells now; nothing was changed
+--   "stale"     another worker has advanced it; nothing was changed
 if redis.call('HGET', notified_key, feature) ~= before then return 'stale' end
 if after == '' then redis.call('HDEL', notified_key, feature) else redis.call('HSET', notified_key, feature, after) end
 return 'advanced'

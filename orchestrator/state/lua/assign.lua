@@ -1,10 +1,10 @@
--- Give a task that has not started another specialist.
+-- Give another specialist to a task that has not started.
 --
 -- keys: slots plan unassigned ready
 -- args: task specialist note
 -- answer: {code}
---   "assigned"  done, or it is so already; schedule launches the task if its turn has come
---   "running"   it is published or runs; nothing was changed
+--   "assigned"  done, or it had this specialist already; schedule launches the task if its turn has come
+--   "running"   its message is published, or it runs; nothing was changed
 --   "missing"   no such feature or task
 local rank, batch, before = plan_of(task)
 if not rank then return {'missing'} end

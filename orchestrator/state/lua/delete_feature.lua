@@ -1,16 +1,16 @@
--- Delete a feature that is over: all its keys, its idempotency key, its places in the indexes.
+-- Delete a feature that is over: all its keys, its idempotency key, its entries in the indexes.
 --
 -- keys: meta slots features active finished idempotency
 -- args: feature prefix parts over_ms dry_run
 --   parts    JSON [name, …] of the feature's keys
---   over_ms  how long it has to be over
---   dry_run  "1": only say what would become of it, and change nothing
+--   over_ms  how long it must have been over
+--   dry_run  "1": only answer what would happen, and change nothing
 -- answer: {code, status}
 --   "deleted"  done
 --   "refused"  it is not over; nothing was changed
 --   "running"  it is over, but an attempt still runs; nothing was changed
---   "young"    it is over, but not for so long; nothing was changed
---   "missing"  no such feature; what was left of it is gone too
+--   "young"    it has not been over for long enough; nothing was changed
+--   "missing"  no such feature; any remaining keys of it are deleted too
 local meta = read_meta('status', 'finished')
 local status = meta.status
 if status then
@@ -20,7 +20,7 @@ if status then
 end
 if dry_run == '1' then return {status and 'deleted' or 'missing', status or ''} end
 
--- One without an idempotency key is given that of its meta.
+-- If the feature has no idempotency key, the caller passes its meta key in its place.
 if idempotency_key ~= meta_key and redis.call('GET', idempotency_key) == feature then redis.call('DEL', idempotency_key) end
 for _, name in ipairs(cjson.decode(parts)) do redis.call('UNLINK', key_of(feature, name)) end
 redis.call('ZREM', features_key, feature)

@@ -9,8 +9,8 @@
 --   fields          JSON [field, value, …] of its meta
 -- answer: {code, feature}
 --   "enqueued"  it is visible now
---   "repeated"  the idempotency key stands for the feature that is answered; what was staged is gone
---   "exists"    a feature of this id exists; what was staged is gone
+--   "repeated"  the idempotency key was used before, for the feature in the answer; the staged keys are deleted
+--   "exists"    a feature with this id exists; the staged keys are deleted
 local names = cjson.decode(parts)
 local function discard()
   for _, name in ipairs(names) do redis.call('UNLINK', staged .. name) end

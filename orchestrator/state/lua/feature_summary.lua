@@ -1,4 +1,4 @@
--- Read how far a feature is from its counters: the same cost whatever its size.
+-- Read how far a feature is, from its counters. The cost does not depend on its size.
 --
 -- keys: meta batches waiting slots ready delayed unassigned
 -- args:

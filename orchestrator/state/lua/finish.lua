@@ -6,7 +6,7 @@
 --   steps     JSON [[event, {status: new status}], …]
 --   outcome   JSON
 --   wait      ms before the next attempt ("": no next attempt)
---   uses      the count of which this uses up one, "retried" or "later" ("": none)
+--   uses      the counter of attempts to increase, "retried" or "later" ("": none)
 --   route     the specialist that gets the task next ("": the same)
 --   delivery  the one that began the attempt, as in start.lua ("": any)
 --   kept      how many durations of the task are kept, of which this is one (0: it is none), and for how

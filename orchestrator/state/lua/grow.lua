@@ -10,8 +10,8 @@
 --           {number: its tasks}, ended [number, …] (batches that are no more), schema (that it needs at
 --           least), meta {field: value}, events [[event, field, value, …], …]}
 -- answer: a code
---   "grown"    done; schedule launches what follows from it
---   "changed"  the feature is not what it was, over, or gone; nothing was changed
+--   "grown"    done; schedule launches the tasks that may start now
+--   "changed"  the feature has changed since, is over, or does not exist; nothing was changed
 local meta = read_meta('status', 'batch', 'grown', 'transitions', 'table', 'schema')
 growth = cjson.decode(growth)
 
@@ -57,7 +57,7 @@ local function place(task, rank, batch)
   redis.call('HSET', plan_key, task, rank .. ':' .. batch .. ':' .. specialist)
   local has_waited = stop_waiting(task)
   if was == batch then
-    -- schedule looks again whether it waits for a limit.
+    -- schedule checks again whether it has to wait for a limit.
     redis.call('ZADD', ready_key, has_waited and 'CH' or 'XX', rank, task)
   else
     move_to_batch(task, batch)

@@ -3,7 +3,7 @@
 --
 -- keys: minimum
 -- args: oldest
--- answer: the oldest schema that may work here now
+-- answer: the oldest schema that is in force now
 local minimum = tonumber(redis.call('GET', minimum_key)) or 0
 if minimum >= tonumber(oldest) then return minimum end
 redis.call('SET', minimum_key, oldest)

@@ -7,11 +7,11 @@
 --
 -- keys: active outcomes slots swept
 -- args: feature losses patience_ms failed asking overdue overdue_least_ms lease_ms regain_ms queued
---   losses      attempts that may be lost before the task fails
+--   losses      how many attempts may be lost before the task fails
 --   failed      JSON outcome of the last loss
 --   asking      JSON outcome of the loss of a task that must not run twice
---   overdue     how many times its expected duration a batch may take, at least longer by overdue_least_ms
---   regain_ms   the time that all are given to renew their leases
+--   overdue     a batch is overdue after this many times its expected duration, and at least overdue_least_ms more
+--   regain_ms   the time that workers have to renew their leases
 --   queued      JSON {queue: true}: the queues that had messages when the sweep began, before it sent any
 -- answer: JSON {lost [[task, attempt, status], …], unpublished [[task, attempt, specialist], …]},
 --   unpublished: for the caller to publish again, where the broker is another one; nil where there is no such

@@ -2,11 +2,11 @@
 --
 -- keys: slots meta
 -- args: task attempt lease_ms delivery
---   delivery  the one that began the attempt, as in start.lua ("": any)
--- answer: a code; but for the first, the holder should stop
+--   delivery  the delivery that started the attempt, as in start.lua ("": any)
+-- answer: a code; at all but the first, the holder should stop
 --   "renewed"    done
---   "cancelled"  the feature is over, or a person revoked the attempt; it keeps its lease until it has ended
---   "lost"       the attempt is not its any more
+--   "cancelled"  done, but the feature is over, or a person has revoked the attempt; it keeps its lease until it has ended
+--   "lost"       the caller does not hold the attempt any more
 local state = state_of(task)
 if not state or not is_held(task) then return 'lost' end
 if state.attempt ~= tonumber(attempt) then return 'lost' end

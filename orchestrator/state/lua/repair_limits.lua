@@ -3,7 +3,7 @@
 --
 -- keys: limits used
 -- args: prefix
--- answer: the features to be scheduled now, for something that they wait for is free
+-- answer: the features to schedule now, because a limit that they wait for has room
 local wake, known = {}, {}
 
 local function is_known(id)

@@ -4,10 +4,10 @@
 --
 -- keys: meta outcomes slots
 -- args: task attempt worker delivery most failed asking
---   worker    the one that began the attempt
---   delivery  as in start.lua ("": any of this worker)
+--   worker    the worker that started the attempt
+--   delivery  the delivery that started it, as in start.lua ("": any of this worker)
 --   most      how often a task may be requeued
---   failed    JSON outcome of one time more
+--   failed    JSON outcome if it was requeued more often
 --   asking    JSON outcome of a task that must not run twice
 -- answer: {code, status}
 --   "requeued"  done; schedule launches it
@@ -26,7 +26,7 @@ end
 local from, event, outcome = state.status, 'work_handed_back', nil
 state.handed = (state.handed or 0) + 1
 if OVER[redis.call('HGET', meta_key, 'status')] then
-  -- Nothing of it runs again; the status of the feature says the rest.
+  -- The feature is over, so the task does not run again.
 elseif not may_run_twice(task) then
   event, outcome = 'blocker_detected', asking
 elseif state.handed > tonumber(most) then

@@ -1,8 +1,8 @@
--- Keep the end of what a running attempt has put out, to be followed from another machine; or drop it.
+-- Store the end of a running attempt's output, so that other machines can follow it; or drop it.
 --
 -- keys: tails
 -- args: task attempt tail
---   tail  as encoding.py writes it, which begins with the attempt ("": drop the tail of the attempt)
+--   tail  the text of encoding.describe_tail, which begins with the attempt ("": drop the tail of the attempt)
 -- answer: a code
 --   "kept"     done
 --   "dropped"  done

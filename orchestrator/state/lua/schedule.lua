@@ -21,7 +21,7 @@ local function take_up_retries()
   local first = redis.call('ZRANGE', delayed_key, 0, 0, 'WITHSCORES')
   while first[1] and tonumber(first[2]) <= now do
     redis.call('ZREM', delayed_key, first[1])
-    -- What has to wait for a dependency again is released by it.
+    -- A task that waits for a dependency again becomes ready when that is resolved.
     if not is_dataflow or redis.call('HEXISTS', waits_key, first[1]) == 0 then make_ready(first[1]) end
     first = redis.call('ZRANGE', delayed_key, 0, 0, 'WITHSCORES')
   end
@@ -44,7 +44,7 @@ local function open_batches()
       for _, task in ipairs(cjson.decode(redis.call('HGET', batches_key, batch)).tasks) do take_turn(task) end
     end
     redis.call('HSET', meta_key, 'batch', batch, 'batch_started', now)
-    -- In dataflow a batch is held against the time since the start of the feature (see overdue.lua).
+    -- In dataflow a batch is measured from the start of the feature (see overdue.lua).
     if not is_dataflow then redis.call('HSET', meta_key, 'overdue', 0, 'ran', 0) end
     record('batch_opened', 'batch', batch, 'total', count_of(batch .. ':total'))
   end
@@ -73,13 +73,13 @@ if not OVER[meta.status] then
   end
   follow_tasks(meta)
 else
-  -- An attempt that ends after the feature may ask for a retry; it gets none.
+  -- An attempt that ends after its feature gets no retry.
   redis.call('DEL', ready_key, delayed_key, unassigned_key)
   if limits then
     limits.queue.clear()
     give_back_launched()
   end
-  -- No worker has begun it, and none will.
+  -- Launched tasks that no worker has started will not start.
   redis.call('ZREMRANGEBYSCORE', slots_key, '-inf', 0)
 end
 if is_dataflow and OVER[meta.status] then redis.call('UNLINK', waits_key, dependents_key, dependency_updates_key) end

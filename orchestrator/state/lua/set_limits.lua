@@ -1,12 +1,12 @@
--- Set how much there is of limits: as they are configured, or as an operator wants it now.
+-- Set the amounts of limits: to those of the configuration, or to those that an operator wants now.
 --
 -- keys: limits configured used active
 -- args: prefix amounts how
---   amounts  JSON {limit: how much there is of it, as in the key `limits`; "": no such limit}
---   how      "configure": all that are configured; what differs from the last configuration is changed
---            "reset": the same, and everything becomes as configured
---            "set": these are changed, no others
--- answer: the features to be scheduled now, for they wait for a limit that changed
+--   amounts  JSON {limit: its amount, as in the key `limits`; "": remove the limit}
+--   how      "configure": `amounts` has all configured limits; change those that differ from the last configuration
+--            "reset": `amounts` has all configured limits; change all that differ from it
+--            "set": change these limits, and no others
+-- answer: the features to schedule now, because they wait for a changed limit
 local wanted, stored = cjson.decode(amounts), redis.call('HGETALL', limits_key)
 local before, changes, wake = {}, {}, {}
 for place = 1, #stored, 2 do before[stored[place]] = stored[place + 1] end
@@ -29,7 +29,7 @@ else
   if next(wanted) then redis.call('SET', configured_key, amounts) else redis.call('DEL', configured_key) end
 end
 
--- A task that was launched before the limit was there holds a unit of it from now on.
+-- A task that was launched before the limit existed holds a unit of it from now on.
 local function hold(id, task, limit)
   local state = cjson.decode(redis.call('HGET', key_of(id, 'states'), task) or 'false')
   if not state or (state.holds and state.holds[limit]) then return end
@@ -40,7 +40,7 @@ local function hold(id, task, limit)
   redis.call('HINCRBY', used_key, limit, 1)
 end
 
--- A limit that is new counts what is in flight already.
+-- A new limit counts the tasks that are in flight already.
 local function count(limit)
   local specialist = string.match(limit, '^specialist:(.*)$')
   if not specialist and limit ~= 'total' then return end
@@ -56,7 +56,7 @@ end
 for limit, amount in pairs(changes) do
   if amount == '' then redis.call('HDEL', limits_key, limit) else redis.call('HSET', limits_key, limit, amount) end
   if amount ~= '' and not before[limit] then count(limit) end
-  -- The front, and those that stand aside because they need more than there was.
+  -- Wake the front of the queue, and the classes that stood aside because they needed more than the whole limit.
   local queue = shared('waiting:' .. limit)
   local woken = redis.call('ZRANGE', queue, 0, 0)
   for _, aside in ipairs(redis.call('ZRANGE', queue, ASIDE, '+inf', 'BYSCORE')) do woken[#woken + 1] = aside end

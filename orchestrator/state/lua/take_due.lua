@@ -1,8 +1,8 @@
--- Take what is due: the limits whose next token is, and the features of which a retry is.
+-- Take the entries that are due: rates with a new token, and features with a retry.
 --
 -- keys: due
 -- args: prefix
--- answer: {ms until the next one is due ("": nothing is awaited), [feature, …] to be scheduled now}
+-- answer: {ms until the next entry is due ("": there is none), [feature, …] to schedule now}
 local wake = {}
 for _, entry in ipairs(redis.call('ZRANGEBYSCORE', due_key, '-inf', exact)) do
   redis.call('ZREM', due_key, entry)

@@ -1,11 +1,11 @@
--- Move a running attempt to its next status; it keeps its slot and its lease.
+-- Move the task of a running attempt to its next status. The attempt keeps its slot and its lease.
 --
 -- keys: slots
 -- args: task attempt steps worker
 --   steps  JSON [[event, {status: new status}], …]
 -- answer: {code, status}
 --   "transitioned"  done
---   "stale"         the attempt has ended, or is another worker's; nothing was changed
+--   "stale"         the attempt has ended, or another worker holds it; nothing was changed
 --   "refused"       the status does not allow a step; nothing was changed
 local state = state_of(task)
 if not state or not redis.call('ZSCORE', slots_key, task) then return {'stale', ''} end

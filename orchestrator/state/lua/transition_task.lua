@@ -9,9 +9,9 @@
 --   resolve  "resolve": the task counts as resolved after this; "if-completed": where it is completed;
 --            "never"
 --   revoke   "1": a running attempt may be revoked
---   anew     "1": the retries begin anew
+--   anew     "1": reset the count of retries
 -- answer: {code, status, status before}
---   "transitioned"  done, or it is so already; schedule launches what follows from it
+--   "transitioned"  done, or it has this status already; schedule launches the tasks that may start now
 --   "refused"       the status does not allow a step; nothing was changed
 --   "running"       an attempt runs and may not be revoked, or is ending and has to end before this; nothing
 --                   was changed

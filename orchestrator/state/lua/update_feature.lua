@@ -1,12 +1,12 @@
--- Change what a feature may do next, or its status, because a person asked for it.
+-- Change a feature's status or options at a person's request.
 --
 -- keys: meta ready delayed unassigned
 -- args: event moves changes note
---   moves    "1": the event moves the status, by the feature's flow; else it is only recorded
+--   moves    "1": the event changes the status by the feature's flow; else it is only recorded
 --   changes  JSON {field of meta: value}
 -- answer: {code, status}
---   "updated"    done; schedule does what follows from it
---   "unchanged"  what it asks for is so already; nothing was changed
+--   "updated"    done; schedule launches the tasks that may start now
+--   "unchanged"  the feature has these options already; nothing was changed
 --   "refused"    the status does not allow it; nothing was changed
 --   "missing"    no such feature
 local meta = read_meta('status', 'transitions', 'table')

@@ -1,4 +1,4 @@
--- How attempts begin, wait and are tried again: shared by the scripts that start, end and recover them.
+-- Functions for the scripts that start, end and recover attempts.
 --
 -- keys: ready tasks waiting durations
 
@@ -8,7 +8,7 @@ local function make_ready_first(task)
   redis.call('ZADD', ready_key, (plan_of(task)) - 1e9, task)
 end
 
--- Take a task out of the classes that wait for limits; whether it was in one.
+-- Take a task out of the classes that wait for limits. Answers whether it was in one.
 local function stop_waiting(task)
   local has_waited = false
   for _, class in ipairs(redis.call('HKEYS', waiting_key)) do
@@ -17,7 +17,7 @@ local function stop_waiting(task)
   return has_waited
 end
 
--- A task that must not run twice is blocked where its worker is lost: a person says whether it was done.
+-- A task that must not run twice is blocked when its worker is lost: a person decides whether its work was done.
 local function may_run_twice(task)
   local described = redis.call('HGET', tasks_key, task)
   return not described or cjson.decode(described).idempotent ~= false

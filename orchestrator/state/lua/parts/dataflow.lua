@@ -3,7 +3,7 @@
 --
 -- keys: waits slots delayed ready unassigned dependency_updates dependents
 
--- Tell the dependents of what was resolved since the last run ("+task"), and of what is so no more ("-task").
+-- Update the dependents of tasks that were resolved since the last run ("+task"), or are not resolved any more ("-task").
 local function update_dependents()
   local function release(task)
     if redis.call('HINCRBY', waits_key, task, -1) > 0 then return end

@@ -1,8 +1,8 @@
--- The status of a feature, which follows from its tasks.
+-- The status of a feature follows from its tasks.
 --
 -- keys: meta counts slots active finished ready delayed unassigned
 
--- Set the status; a feature that is over stays active while attempts of it still run.
+-- Set the status. A feature that is over stays active until its last attempt has ended.
 local function set_status(target)
   redis.call('HSET', meta_key, 'status', target)
   if not OVER[target] then return end
@@ -36,7 +36,7 @@ local function is_resolved(batch)
   return tonumber(found[1] or 0) >= tonumber(found[2] or 0)
 end
 
--- For what a feature that stands still waits: the cause of person_awaited.
+-- The reason why an idle feature waits for a person: the cause of person_awaited.
 local function awaited(meta)
   if count_of('in-review') > 0 then return 'review' end
   if redis.call('SCARD', unassigned_key) > 0 then return 'specialist' end
@@ -49,7 +49,7 @@ local function is_idle()
     and redis.call('ZCARD', delayed_key) == 0 and not (limits and next(limits.queue.waits))
 end
 
--- The gates of the feature that failed or are blocked: "@testing" or "@validating"; nil where none did.
+-- The gates of the feature that failed or are blocked: "@testing" or "@validating"; nil if none are.
 local function stopped_gates()
   local found
   for _, gates in ipairs(GATES) do

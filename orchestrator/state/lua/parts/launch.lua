@@ -1,4 +1,4 @@
--- Launch what is ready, in launch order, into the free slots.
+-- Launch ready tasks into the free slots, in launch order.
 --
 -- keys: slots ready
 
@@ -8,7 +8,7 @@ local function launch(meta, task)
   local _, batch, specialist = placed(task)
   local state = fresh[task]
   if state == 'new' then state = new_state(batch) else state = state or state_of(task) or new_state(batch) end
-  -- So that finish knows, without another read.
+  -- Stored here, so that finish does not have to read the strategy.
   if meta.strategy == 'dataflow' then state.dataflow = true end
   local is_first = state.attempt == 0 and not fresh[task]
   state.attempt, state.sent = state.attempt + 1, nil
@@ -24,7 +24,7 @@ local function launch(meta, task)
   if queue_names then publish_task(task, state, specialist, meta.trace) end
 end
 
--- `opened`: how many batches this run has opened.
+-- `opened`: how many batches this run of the script has opened.
 local function fill_slots(meta, opened)
   local function free_slots()
     return meta.cap - redis.call('ZCARD', slots_key)

@@ -3,7 +3,7 @@
 --
 -- keys: limits ready
 
-local limits -- nil where the feature meets none; opened by schedule.lua
+local limits -- opened by schedule.lua; nil if the feature meets none
 
 -- Open the limits, where there are any, or the feature still waits for one or holds one. All their functions
 -- are made here, for most features meet no limit.
@@ -14,7 +14,7 @@ local function open_limits(meta)
   local semaphores, classes = open_semaphores(amounts), open_classes(meta.resourced)
   local queue = open_wait_queue(semaphores, classes, meta.limited)
 
-  -- Take what a task needs, as it is launched; {limit: units} of what it is to give back, or nil.
+  -- Take the units and tokens that a task needs at its launch. Answers {limit: units to give back}, or nil.
   local function take(task)
     return semaphores.take(task, classes.class_of(task))
   end
@@ -36,7 +36,7 @@ local function open_limits(meta)
   local function start_or_wait(task, rank, start)
     local waits, class, turn = queue.waits, classes.class_of(task), tonumber(rank) < 0 and 0
     if not waits[class] then
-      -- Where it has no turn yet, all of its priority that wait go before it.
+      -- Without a turn, it stands behind all waiting classes of its priority.
       local function place() return classes.priority_of(task) * 1e12 + (turn or ASIDE / 10) end
       local lacked = queue.lacks(class, place)
       if not lacked then return start(task) end

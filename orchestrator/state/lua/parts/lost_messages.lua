@@ -1,4 +1,4 @@
--- Send launches again whose message was lost.
+-- Sends the messages of launches again that were lost.
 --
 -- keys: slots last_started
 

@@ -19,21 +19,21 @@ end
 local function count_time(meta, lease)
   local since = math.max(tonumber(meta.watched or 0), tonumber(meta.batch_started))
   local ran = tonumber(meta.ran or 0)
-  -- A gap longer than a lease is an outage of Redis, or of all who look.
+  -- A gap longer than a lease is an outage of Redis, or of all workers.
   if may_go_on(meta) then ran = ran + math.min(now - since, lease) end
   redis.call('HSET', meta_key, 'ran', ran, 'watched', now)
   return ran
 end
 
--- `factor`: how many times its expected duration a batch may take, at least longer by `least` (ms).
+-- A batch is overdue after `factor` times its expected duration, and at least `least` ms more.
 local function notice_overdue_batch(meta, lease, factor, least)
   local described = meta.batch_started and redis.call('HGET', batches_key, meta.batch)
   local batch = described and cjson.decode(described)
   if not batch or not batch.due then return end
   local ran = count_time(meta, lease)
-  -- A cap that is lower than planned makes it longer, at most by this.
+  -- A cap lower than planned makes it longer, at most by this factor.
   local expected = batch.due * 1000 * math.max(1, batch.cap / tonumber(meta.cap))
-  -- Said again each time that it has taken half as long again.
+  -- Recorded again each time that half as much time more has passed.
   local late = math.max(expected * factor, expected + least)
   if ran < late * 1.5 ^ tonumber(meta.overdue or 0) then return end
   redis.call('HINCRBY', meta_key, 'overdue', 1)

@@ -53,13 +53,13 @@ local function plan_of(task)
   return tonumber(rank), tonumber(batch), specialist
 end
 
--- A worker has begun the attempt, and its lease is not given up: what is only launched has a score below 0.
+-- Whether a worker holds the attempt. A task that is only launched has a score below 0.
 local function is_held(task)
   local score = redis.call('ZSCORE', slots_key, task)
   return score and tonumber(score) > 0
 end
 
--- The gates of a feature run as a task of their own, outside all counts.
+-- The gates of a feature run as a task of their own, which is not counted.
 local function is_gates(task)
   return task == '@testing' or task == '@validating'
 end
@@ -77,7 +77,7 @@ local function count_transition(task, batch, from, to)
   adjust_counts(task, batch, to, 1)
 end
 
--- Give back the units of limits that a task holds: the next schedule does it, and wakes who waits for them.
+-- Mark the units of limits that a task holds as released: the next schedule gives them back and wakes waiting features.
 local function release_holds(task, state)
   if state.holds then redis.call('RPUSH', released_key, cjson.encode({ task, state.holds })) end
   state.holds = nil
@@ -119,7 +119,7 @@ local function end_revoked_attempt(task, state, cause, worker)
     state.resolved, state.resolves = true, nil
     count_resolved(task, state.batch, 1, state.dataflow)
   end
-  -- The schedule launches the gates of a feature by itself, when their stage has come.
+  -- schedule launches the gates of a feature by itself, in their stage.
   if state.status == 'pending' and not is_gates(task) then redis.call('ZADD', delayed_key, now, task) end
   save_state(task, state)
   record('attempt_ended', 'task', task, 'attempt', state.attempt, 'cause', cause, 'worker', worker)

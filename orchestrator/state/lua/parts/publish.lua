@@ -2,7 +2,7 @@
 -- launch and its message. A message is written as kombu's Redis transport writes it (Celery message protocol
 -- 2); all of a batch share a group id. Workers take from the right of a queue.
 
--- {specialist: its queue, where that is not its name}; false where another broker has the messages.
+-- {specialist: its queue}, for queues that have another name than their specialist; false if the broker is another one.
 local queue_names = queues ~= '' and cjson.decode(queues)
 
 local function queue_of(specialist)

@@ -3,7 +3,7 @@
 --
 -- keys: ready unassigned
 
-local plans = {} -- {task: its plan}, as far as it was read
+local plans = {} -- {task: its plan} of the tasks read so far
 local fresh = {} -- {task: its state, or 'new'} of the tasks whose turn has come in this run
 
 local function placed(task)
@@ -20,7 +20,7 @@ local function make_ready(task)
   end
 end
 
--- A task that a person held, deferred, cancelled, skipped or moved on before its turn has a state already.
+-- A task has a state already if a person held, deferred, cancelled, skipped or moved it on before its turn.
 local function take_turn(task)
   local state = state_of(task)
   if not state or TAKEN_UP[state.status] then

@@ -22,7 +22,7 @@ local function open_semaphores(amounts)
     return found
   end
 
-  -- {ms between two tokens, burst}; false where the limit is no rate.
+  -- {ms between two tokens, burst}; false if the limit is not a rate.
   local function rate_of(limit)
     if rates[limit] == nil then
       local interval, burst = string.match(amounts[limit] or '', '^(%S+) (%d+)$')
@@ -50,7 +50,7 @@ local function open_semaphores(amounts)
     used[limit] = redis.call('HINCRBY', shared('used'), limit, units)
   end
 
-  -- Take what a task of a class needs; {limit: units} of what it is to give back, or nil.
+  -- Take the units and tokens that a task of a class needs. Answers {limit: units to give back}, or nil.
   local function take(task, class)
     local holds
     for _, need in ipairs(needs_of(class)) do
@@ -90,6 +90,6 @@ local function open_semaphores(amounts)
     take = take,
     give_back = give_back,
     give_back_released = give_back_released,
-    touched = touched, -- limits of which more is free now, or whose queue has changed
+    touched = touched, -- limits that have more free units now, or whose queue has changed
   }
 end

@@ -3,9 +3,9 @@
 --
 -- keys: waiting meta
 
-local ASIDE = 9e12 -- added to the place in a queue of what needs more than there is: it holds up nobody
+local ASIDE = 9e12 -- added to the place of a class that needs more than the whole limit, so that it blocks no other
 
--- Open the queue. `some_wait`: tasks of the feature wait.
+-- Open the queue. `some_wait`: whether tasks of the feature wait.
 local function open_wait_queue(semaphores, classes, some_wait)
   local needs_of, touched, waits = semaphores.needs_of, semaphores.touched, {}
 

@@ -1,6 +1,6 @@
--- Who is to be woken: the features that a limit, or the end of a wait, lets go on.
+-- Wakes features: those that have room in a limit now, and those whose next retry or token is due.
 
--- Tell the worker that sweeps of an entry in `due`, where it is due before all others.
+-- Wake the sweeping worker if an entry in `due` is due before all others.
 local function wake_if_first(entry)
   if redis.call('ZRANGE', shared('due'), 0, 0)[1] == entry then redis.call('PUBLISH', shared('wake'), entry) end
 end
@@ -24,7 +24,7 @@ local function wake_fronts(semaphores)
       redis.call('ZREM', queue, front[1])
       return wake_front(limit)
     end
-    local units = 0 -- of a limit that is no more
+    local units = 0 -- stays 0 if the limit does not exist any more
     for _, need in ipairs(semaphores.needs_of(class)) do
       if need[1] == limit then units = need[2] end
     end

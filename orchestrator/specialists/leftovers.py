@@ -1,4 +1,4 @@
-"""What is left of a process that was killed under its work."""
+"""Ends the processes that a killed worker process leaves behind."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import psutil
 from orchestrator.specialists import guard, processes
 
 TICK = 0.02
-"""Seconds by which the kernel's moment of a start may be rounded down."""
+"""Seconds by which the kernel may round down the start time of a process."""
 
 
-class Remains:
-    """What a process leaves when it is killed: its guard, which kills its commands, and what it started itself.
+class Leftovers:
+    """The processes that a process leaves when it is killed: its guard (which kills its commands) and its own children.
 
     Args:
         pid: The process, while it lives; None: there is none.
@@ -33,8 +33,8 @@ class Remains:
                         self._started += [child, *child.children(recursive=True)]
             self._awaited += [process] if process else []
 
-    def are_gone(self) -> bool:
-        """Nothing of it lives. What the process had started, and no guard kills, is killed by this once it is dead."""
+    def end(self) -> bool:
+        """Kill the children once the process and its guard are dead; True when none of them is left."""
         if any(map(_lives, self._awaited)):
             return False
         for started in self._started:
@@ -44,15 +44,15 @@ class Remains:
 
 
 def end_children(since: float) -> None:
-    """Kill what this process has started since a moment of `processes.moment`, but for its guard."""
-    remains, zero = Remains(), psutil.boot_time() if processes.IS_SINCE_BOOT else 0.0
+    """Kill the children that this process has started since `since` (see `processes.moment`), except its guard."""
+    leftovers, zero = Leftovers(), psutil.boot_time() if processes.IS_SINCE_BOOT else 0.0
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
             is_ours = child.create_time() - zero >= since - TICK
             if is_ours and guard.__file__ not in child.cmdline():
-                remains._started += [child, *child.children(recursive=True)]
+                leftovers._started += [child, *child.children(recursive=True)]
     deadline = time.monotonic() + guard.PATIENCE
-    while not remains.are_gone() and time.monotonic() < deadline:
+    while not leftovers.end() and time.monotonic() < deadline:
         time.sleep(guard.PAUSE)
 
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from orchestrator.specialists import processes
-from orchestrator.specialists.remains import Remains, end_children
+from orchestrator.specialists.leftovers import Leftovers, end_children
 from tests.waiting import wait_until
 
 PARENT = """
@@ -45,20 +45,20 @@ def worker(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 def test_nothing_is_left_of_a_process_that_is_killed(worker: subprocess.Popen[bytes], tmp_path: Path) -> None:
     child = psutil.Process(int((tmp_path / "child").read_text()))
     family = [child, *child.children(), psutil.Process(int((tmp_path / "daemon").read_text()))]
-    remains = Remains(worker.pid)
-    assert not remains.are_gone()
+    leftovers = Leftovers(worker.pid)
+    assert not leftovers.end()
     assert all(process.is_running() for process in family)  # nothing is killed while the process lives
     worker.send_signal(signal.SIGKILL)
     worker.wait()
-    wait_until(remains.are_gone)
+    wait_until(leftovers.end)
     assert [process for process in family if is_alive(process)] == []
 
 
 def test_what_is_not_there_leaves_nothing() -> None:
     with subprocess.Popen(["true"]) as process:
         process.wait()
-    assert Remains(process.pid).are_gone()
-    assert Remains().are_gone()
+    assert Leftovers(process.pid).end()
+    assert Leftovers().end()
 
 
 def test_an_attempt_ends_what_it_started_and_nothing_else() -> None:
