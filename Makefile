@@ -41,7 +41,7 @@ nightly: $(READY)  ## run what takes long: the store on each Redis and on fakere
 	$(BIN)/python -m tests.state.interleavings
 	$(MAKE) mutations chaos fuzz
 
-mutations: $(READY)  ## break ten laws, one at a time in a copy of the tree, and see that the tests catch each
+mutations: $(READY)  ## break laws, one at a time in a copy of the tree, and see that the tests catch each
 	$(BIN)/python -m tests.mutations
 
 bounds: $(READY)  ## run the tests marked so with the lowest versions allowed and the newest, on each Python here

@@ -42,17 +42,20 @@ class Mutation(NamedTuple):
     text: str
     wrong: str
 
+    def fits(self, tree: Path) -> bool:
+        """The text stands in the file exactly once.
+
+        Example:
+            >>> [mutation.law for mutation in MUTATIONS if not mutation.fits(HOUSE)]
+            []
+        """
+        return (tree / "orchestrator" / self.file).read_text("utf-8").count(self.text) == 1
+
     @contextmanager
     def breaking(self, tree: Path) -> Iterator[None]:
-        """A tree that breaks the law inside the block.
-
-        Raises:
-            ValueError: The text does not stand in the file exactly once.
-        """
+        """A tree that breaks the law inside the block."""
         path = tree / "orchestrator" / self.file
         whole = path.read_text("utf-8")
-        if whole.count(self.text) != 1:
-            raise ValueError(f"{self.file} has {whole.count(self.text)} times, not once: {self.text}")
         path.write_text(whole.replace(self.text, self.wrong), "utf-8")
         try:
             yield
@@ -60,6 +63,7 @@ class Mutation(NamedTuple):
             path.write_text(whole, "utf-8")
 
 
+EXPLORED = "tests/state/test_store_interleavings.py"
 MUTATIONS = (
     Mutation(
         "planner: a batch as wide as the cap is not divided",
@@ -130,6 +134,69 @@ MUTATIONS = (
         "cli/waiting.py",
         '"timeout": 4',
         '"timeout": 1',
+    ),
+    Mutation(
+        "exploration: a finish is fenced",
+        EXPLORED,
+        "state/lua/finish.lua",
+        "if state.attempt ~= tonumber(attempt) then",
+        "if false then",
+    ),
+    Mutation(
+        "exploration: an earlier attempt does not start",
+        EXPLORED,
+        "state/lua/start.lua",
+        "if state.attempt ~= tonumber(attempt) or state.ending then",
+        "if false then",
+    ),
+    Mutation(
+        "exploration: a batch waits for the one before it",
+        EXPLORED,
+        "state/lua/schedule.lua",
+        "(meta.batch == 0 or is_resolved(meta.batch))",
+        "true",
+    ),
+    Mutation(
+        "exploration: no more tasks run than the cap",
+        EXPLORED,
+        "state/lua/parts/launch.lua",
+        "meta.cap - redis.call('ZCARD', slots_key)",
+        "9",
+    ),
+    Mutation(
+        "exploration: a lost attempt runs again",
+        EXPLORED,
+        "state/lua/parts/attempts.lua",
+        "redis.call('ZADD', ready_key, (plan_of(task)) - 1e9, task)",
+        "",
+    ),
+    Mutation(
+        "exploration: a slot is free when its attempt has ended, and not before",
+        EXPLORED,
+        "state/lua/transition_task.lua",
+        "if held and tonumber(held) > 0 then",
+        "if false then",
+    ),
+    Mutation(
+        "exploration: a skip waits for the end of the attempt",
+        EXPLORED,
+        "state/lua/transition_task.lua",
+        "state.resolves, state.resolved = state.resolved, nil",
+        "",
+    ),
+    Mutation(
+        "exploration: a slot is given back",
+        EXPLORED,
+        "state/lua/parts/prelude.lua",
+        "  redis.call('ZREM', slots_key, task)\n  if state.resolves",
+        "  if state.resolves",
+    ),
+    Mutation(
+        "exploration: a resumed task runs again",
+        EXPLORED,
+        "state/lua/parts/prelude.lua",
+        "redis.call('ZADD', delayed_key, now, task)",
+        "",
     ),
 )
 

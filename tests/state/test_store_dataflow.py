@@ -140,13 +140,6 @@ def test_a_stopped_task_holds_up_what_depends_on_it_alone(store: Store, outcome:
     assert run.status() == FeatureStatus.BLOCKED
 
 
-def test_a_skipped_task_counts_as_resolved(store: Store) -> None:
-    run = flowing(store, task("A"), task("A2", "A"))
-    run.do("A", Failed(reason="broken"))
-
-    assert run.skip("A") == ["A2"]
-
-
 def test_what_was_skipped_before_the_start_holds_up_nothing(store: Store) -> None:
     run = enqueue(store, task("A"), task("B", "A"), task("C", "B"), strategy=Strategy.DATAFLOW)
     run.skip("A")
