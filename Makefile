@@ -37,7 +37,7 @@ test: $(READY)  ## run all the tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 nightly: $(READY)  ## run what takes long: the store on each Redis and on fakeredis, all interleavings, mutations, chaos, fuzz (MINUTES=10)
-	EVERYWHERE=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/state tests/notify tests/local tests/client
+	EVERYWHERE=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/state tests/notify tests/local tests/client tests/security/test_clones.py tests/test_deploy.py
 	$(BIN)/python -m tests.state.interleavings
 	$(MAKE) mutations chaos fuzz
 
