@@ -1,4 +1,4 @@
-"""`python -m chaos`: a run with faults, judged. It exits non-zero where a law was broken."""
+"""`python -m chaos`: runs a load under faults and judges it. It exits non-zero if a law was broken."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _plain(seed: int, weather: Weather, visibility: float | None) -> Report:
 
 
 def _make_folder() -> Path:
-    """Its path is short, for a socket lies in it."""
+    """Make a folder with a short path, because it holds a socket."""
     return Path(tempfile.mkdtemp(prefix="chaos-"))
 
 
@@ -83,9 +83,7 @@ def _say(text: str) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    parser.add_argument(
-        "--seed", type=int, help="makes the load and the faults; a random one where it is left out"
-    )
+    parser.add_argument("--seed", type=int, help="decides the load and the faults; random by default")
     parser.add_argument("--minutes", type=float, default=2.5, help="how long faults happen")
     parser.add_argument("--every", type=float, default=4.0, help="seconds from fault to fault, about")
     parser.add_argument(

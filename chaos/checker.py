@@ -1,6 +1,6 @@
 """Judges a run: which laws it broke. Pure: it reads a history, and knows neither Redis nor a clock.
 
-A law is a function that yields what breaks it; its name is the name of the violation.
+A law is a function that yields its violations, which have its name.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from orchestrator.model.task import TaskStatus
 STARTS = (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)
 
 TAKEN_BACK = ("worker-lost", "worker-ends")
-"""The causes of an attempt's end that is none of its own: its worker was silent for too long, or ends."""
+"""The causes of an end that the attempt itself did not choose: its worker was silent for too long, or shut down."""
 
 KILLS = ("kill-child", "kill-worker", "kill-main-process", "kill-all-workers")
-"""Faults after which nothing of a worker's work can run on."""
+"""Faults after which no process of the worker can run on."""
 
 MOMENT = 0.05
-"""Seconds from the reading of a clock by a process to the writing of what it read."""
+"""Seconds between the moment that a process reads from a clock and its writing of that moment."""
 
 ENDED = "attempt_ended"
-"""An attempt has ended that a person had taken from its worker."""
+"""The event of the end of an attempt that a person has revoked."""
 
 TICK = 0.005
-"""Seconds by which two moments may differ that are the same."""
+"""Seconds by which two equal moments may differ."""
 
 NOTICED = 1.0
-"""Seconds from the end of a lease until whoever leads looks, as a rule."""
+"""Seconds from the end of a lease until the next sweep, as a rule."""
 
 SLACK = 30.0
-"""Seconds by which a machine under load may notice a loss late."""
+"""Seconds by which a sweep may be late on a machine under load."""
 
 
 class Violation(Model):
@@ -58,7 +58,7 @@ HistoryLaw = Callable[[History], Iterator[tuple[str, str, str]]]
 
 
 def check(history: History) -> list[Violation]:
-    """Every violation in a history; none is what a run has to show."""
+    """Every violation in a history. A good run has none."""
     found = [
         Violation(law=law.__name__, feature=story.id, task=task, what=what)
         for story in history.stories
@@ -72,11 +72,11 @@ def check(history: History) -> list[Violation]:
     ]
 
 
-# --- laws of one feature: they yield a task and what is wrong with it ----------------------------------------
+# --- laws of one feature: they yield a task and its mistake --------------------------------------------------
 
 
 def dependencies_come_first(story: Story) -> Iterator[tuple[str, str]]:
-    """A task is launched when all that it depends on is resolved."""
+    """A task is launched only after all its dependencies are resolved."""
     depends_on = {task.id: task.depends_on for task in story.feature.tasks}
     for event, resolved in _with_resolved(story):
         if event.event == "task_launched":
@@ -86,7 +86,7 @@ def dependencies_come_first(story: Story) -> Iterator[tuple[str, str]]:
 
 
 def batches_wait(story: Story) -> Iterator[tuple[str, str]]:
-    """A batch starts when the one before it is closed; dataflow has no such barrier."""
+    """A batch starts only after the one before it is resolved; dataflow has no such barrier."""
     if story.strategy is Strategy.DATAFLOW:
         return
     batch_of = {task: number for number, batch in enumerate(story.batches) for task in batch}
@@ -99,7 +99,7 @@ def batches_wait(story: Story) -> Iterator[tuple[str, str]]:
 
 
 def cap_holds(story: Story) -> Iterator[tuple[str, str]]:
-    """No task is launched into a slot that is not there."""
+    """No more tasks are in flight than the cap allows."""
     cap, slots = story.cap, Slots()
     for event in story.events:
         if event.event == "cap_changed":
@@ -110,7 +110,7 @@ def cap_holds(story: Story) -> Iterator[tuple[str, str]]:
 
 
 def attempts_follow_each_other(story: Story) -> Iterator[tuple[str, str]]:
-    """A task is launched again when its attempt before has ended."""
+    """A task is launched again only after its previous attempt has ended."""
     slots = Slots()
     for event in story.events:
         if event.event == "task_launched" and slots.holds(story, event):
@@ -137,7 +137,7 @@ def attempts_are_fenced(story: Story) -> Iterator[tuple[str, str]]:
             started.add(attempt)
             holders[attempt] = event.worker
         elif event.task and event.source in WORKING and event.target:
-            # What has no worker was done by a person, who may take an attempt away, or approve what is not run.
+            # An event without a worker is a person's: one may revoke an attempt, or approve a task that does not run.
             if event.worker and event.worker != holders.get(attempt):
                 yield (
                     event.task,
@@ -148,7 +148,7 @@ def attempts_are_fenced(story: Story) -> Iterator[tuple[str, str]]:
 
 
 def transitions_are_legal(story: Story) -> Iterator[tuple[str, str]]:
-    """Every transition is one of its flow's table, and begins where the one before ended."""
+    """Every transition is in the table of its flow, and begins at the status where the previous one ended."""
     feature_table = FeatureFlow("of the story", story.feature_flow).table(story.gated)
     now = dict[str, str]()
     for event in story.events:
@@ -170,13 +170,13 @@ def transitions_are_legal(story: Story) -> Iterator[tuple[str, str]]:
 
 
 def ends_or_waits(story: Story) -> Iterator[tuple[str, str]]:
-    """A feature comes to its end, or waits for somebody, and says for what."""
+    """A feature ends, or waits for a person and says why."""
     progress, is_waited_for = story.progress, _is_waited_for(story)
     if not progress.is_settled:
         doing = f"{progress.in_flight} in flight, {progress.queued} queued, {progress.delayed} delayed"
         yield "", f"it stands in {story.status}, not settled ({doing})"
     elif not story.status.is_over and not is_waited_for:
-        yield "", f"it stands in {story.status}, and nobody is awaited"
+        yield "", f"it stands in {story.status}, and waits for no person"
     if story.status.is_success:
         for state in story.states:
             if not state.resolved:
@@ -184,13 +184,13 @@ def ends_or_waits(story: Story) -> Iterator[tuple[str, str]]:
 
 
 def people_are_asked_first(story: Story) -> Iterator[tuple[str, str]]:
-    """A task that is not to run twice runs again only where a person said so."""
+    """A task that must not run twice runs again only after a person has decided so."""
     once = {task.id for task in story.feature.tasks if not task.idempotent}
     in_doubt = set[str]()
     for event in story.events:
         if event.task not in once:
             continue
-        # Of an attempt that a person took away, the person has said what follows, before it ended or after.
+        # A person who revokes an attempt has decided so already, even before the attempt has ended.
         if _is_taken_back(event) and event.event != ENDED:
             in_doubt.add(event.task)
         elif event.event == "task_launched" and event.task in in_doubt:
@@ -203,13 +203,13 @@ def people_are_asked_first(story: Story) -> Iterator[tuple[str, str]]:
 
 
 def no_slot_leaks(story: Story) -> Iterator[tuple[str, str]]:
-    """Nothing holds a slot when all has settled."""
+    """No task holds a slot at the end."""
     for task in story.slots:
         yield task, "holds a slot for ever"
 
 
 def states_follow_events(story: Story) -> Iterator[tuple[str, str]]:
-    """A task stands where its last transition led, and so does the feature."""
+    """The status of a task, and of the feature, is the target of its last transition."""
     last = {event.task: event.target for event in story.events if event.target}
     if last.get("") != story.status:
         yield "", f"it stands in {story.status}, but its last transition led to {last.get('')}"
@@ -217,13 +217,13 @@ def states_follow_events(story: Story) -> Iterator[tuple[str, str]]:
         expected = last.get(state.id, TaskStatus.PENDING)
         given_up = story.status in (FeatureStatus.CANCELLED, FeatureStatus.FAILED)
         if given_up and expected == TaskStatus.PENDING:
-            expected = TaskStatus.CANCELLED  # what never ran counts as cancelled with its feature
+            expected = TaskStatus.CANCELLED  # a task that never ran counts as cancelled with its feature
         if state.status != expected:
             yield state.id, f"stands in {state.status}, but its last transition led to {expected}"
 
 
 def counters_equal_states(story: Story) -> Iterator[tuple[str, str]]:
-    """The counters say what the states say, of the feature and of each batch."""
+    """The counters of the feature and of each batch agree with the states of the tasks."""
     last = {event.task: event.target for event in story.events if event.target}
     expected = Counter[str]()
     for state in story.states:
@@ -254,11 +254,11 @@ STORY_LAWS: tuple[StoryLaw, ...] = (
 )
 
 
-# --- laws of the whole run: they yield a feature, a task and what is wrong with it ----------------------------
+# --- laws of the whole run: they yield a feature, a task and its mistake --------------------------------------
 
 
 def nothing_is_lost(history: History) -> Iterator[tuple[str, str, str]]:
-    """What was accepted is there."""
+    """A feature that was accepted exists."""
     there = {story.id for story in history.stories}
     for feature in history.enqueued:
         if feature not in there:
@@ -266,7 +266,7 @@ def nothing_is_lost(history: History) -> Iterator[tuple[str, str, str]]:
 
 
 def work_was_done(history: History) -> Iterator[tuple[str, str, str]]:
-    """What was committed as done was done, by the very attempt that was committed."""
+    """The work of a completed task was really done, by the attempt that was committed."""
     done = {
         (effect.feature, effect.task, effect.attempt) for effect in history.effects if effect.moment == "done"
     }
@@ -278,7 +278,7 @@ def work_was_done(history: History) -> Iterator[tuple[str, str, str]]:
 
 
 def attempts_run_once(history: History) -> Iterator[tuple[str, str, str]]:
-    """An attempt is carried out once at most, and only where it was started."""
+    """An attempt does its work at most once, and only after it was started."""
     begun = Counter((e.feature, e.task, e.attempt) for e in history.effects if e.moment == "began")
     started = {
         (story.id, event.task, event.attempt)
@@ -294,7 +294,7 @@ def attempts_run_once(history: History) -> Iterator[tuple[str, str, str]]:
 
 
 def nothing_outlives_its_attempt(history: History) -> Iterator[tuple[str, str, str]]:
-    """No process of an attempt lives when what the attempt held is given away."""
+    """No process of an attempt lives when the slot and the units of the attempt are given away."""
     last = dict[tuple[str, str, int], float]()
     for effect in history.effects:
         attempt = (effect.feature, effect.task, effect.attempt)
@@ -307,7 +307,7 @@ def nothing_outlives_its_attempt(history: History) -> Iterator[tuple[str, str, s
 
 
 def losses_are_explained(history: History) -> Iterator[tuple[str, str, str]]:
-    """Work is taken from a worker only where a fault came upon it, or where it got no processor to renew its leases."""
+    """A worker loses an attempt only if a fault hit it, or if it got no processor time to renew its leases."""
     for story, event in losses(history):
         if not _is_harmed(history, story, event) and not is_strained(history, event):
             yield (
@@ -318,7 +318,7 @@ def losses_are_explained(history: History) -> Iterator[tuple[str, str, str]]:
 
 
 def limits_hold(history: History) -> Iterator[tuple[str, str, str]]:
-    """No more tasks are in flight at once, in all features together, than a limit allows."""
+    """No more tasks are in flight, in all features together, than a limit allows."""
     for limit, most in history.limits.items():
         slots = Slots()
         for story, event in _timeline(history):
@@ -330,7 +330,7 @@ def limits_hold(history: History) -> Iterator[tuple[str, str, str]]:
 
 
 def processes_end_first(history: History) -> Iterator[tuple[str, str, str]]:
-    """Nothing of an attempt is given away while its process lives, unless it was taken back from a silent worker."""
+    """An attempt gives nothing away while its process lives, unless it was taken from a silent worker."""
     ended = {(e.feature, e.task, e.attempt): e.time for e in history.effects if e.moment == "ended"}
     for story in history.stories:
         slots = Slots()
@@ -350,7 +350,7 @@ def processes_end_first(history: History) -> Iterator[tuple[str, str, str]]:
 
 
 def nothing_is_left_behind(history: History) -> Iterator[tuple[str, str, str]]:
-    """No key outlives what it belonged to."""
+    """No key outlives the feature that it belongs to."""
     for key in history.leftover or ():
         yield key, "", "is left when everything is forgotten"
 
@@ -367,11 +367,11 @@ HISTORY_LAWS: tuple[HistoryLaw, ...] = (
 )
 
 
-# --- what the laws, and the report, read out of a history ----------------------------------------------------
+# --- functions for the laws and the report -------------------------------------------------------------------
 
 
 def losses(history: History) -> Iterator[tuple[Story, Event]]:
-    """Every attempt that was taken back from its worker, and some of them in the midst of their end."""
+    """Every attempt that was taken from its worker, even while it was ending."""
     for story in history.stories:
         for event in story.events:
             if _is_taken_back(event):
@@ -379,7 +379,7 @@ def losses(history: History) -> Iterator[tuple[Story, Event]]:
 
 
 def by_strain(history: History) -> list[Event]:
-    """The losses that no fault explains, and that their machine does: it had too much to do."""
+    """The losses that no fault explains, but the load of the machine does."""
     return [
         event
         for story, event in losses(history)
@@ -388,7 +388,7 @@ def by_strain(history: History) -> list[Event]:
 
 
 def is_strained(history: History, loss: Event) -> bool:
-    """Whether the worker that lost an attempt had waited for a processor for half of the lease before it."""
+    """Whether the worker that lost an attempt had spent half of the lease before that waiting for a processor."""
     since = loss.time - history.lease - NOTICED
     waited = (
         wait.seconds
@@ -409,7 +409,7 @@ def begun(history: History) -> list[Effect]:
 
 
 def _given_away(story: Story) -> dict[tuple[str, int], Event]:
-    """When each attempt gave away what it held, by its end or by a person's word."""
+    """The event by which each attempt gave away what it held: its end, or a person's decision."""
     found = dict[tuple[str, int], Event]()
     for event in story.events:
         is_end = event.event == ENDED or (event.source in WORKING and event.target not in ("", *WORKING))
@@ -419,7 +419,7 @@ def _given_away(story: Story) -> dict[tuple[str, int], Event]:
 
 
 def _runs_on(history: History, event: Event) -> bool:
-    """A lease may end under a worker that stands still or is cut off: its commands run on."""
+    """Whether the attempt may run on: a lease can end while its worker is frozen or cut off."""
     return event.cause == "worker-lost" and any(
         strike.fault not in KILLS and strike.touches(event.worker) and strike.began <= event.time
         for strike in history.strikes
@@ -445,11 +445,11 @@ class Slots:
         return len(self.launched | self.begun)
 
     def holds(self, story: Story, event: Event) -> bool:
-        """The task of the event holds one."""
+        """Whether the task of the event holds one."""
         return (story.id, event.task) in self.launched | self.begun
 
     def follow(self, story: Story, event: Event) -> bool:
-        """Take in an event; True where an attempt that was begun gives its slot away."""
+        """Apply an event. Returns whether a started attempt gives its slot away by it."""
         one = (story.id, event.task)
         if event.event == "task_launched":
             self.launched.add(one)
@@ -458,7 +458,7 @@ class Slots:
                 self.launched.discard(one)
                 self.begun.add(one)
         elif not event.task and event.target in OVER:
-            # What no worker has begun is never begun, and ends without an event.
+            # A launched attempt that no worker has started ends without an event.
             self.launched = {(feature, task) for feature, task in self.launched if feature != story.id}
         elif event.event == ENDED or (event.task and event.target and event.target not in WORKING):
             self.launched.discard(one)
@@ -499,7 +499,7 @@ def _flow_of(story: Story, task: str) -> Flow:
 
 
 def _targets(flow: Flow, event: str, source: str) -> set[str]:
-    """Where an event may lead: as the table says, and past testing at once where there are no gates."""
+    """The statuses to which an event may lead: those of the table, and without gates those after testing too."""
     target = flow.target(event, source)
     if target is None:
         return set()

@@ -1,4 +1,4 @@
-"""The processes of a run: a Redis and the workers, and the supervisor that brings back what ends."""
+"""The processes of a run: a Redis, the workers, and the supervisor that restarts those that end."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from tests import sentinels
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120.0
-"""Seconds after which something that should come about soon is given up."""
+"""Seconds to wait for something that should happen soon."""
 PAUSE = 0.05
 
 MOST_AT_ONCE = 12
-"""Tasks in flight, in all features together."""
+"""The most tasks in flight, in all features together."""
 MASONS = 4
-"""Tasks of one specialist in flight."""
+"""The most tasks of one specialist in flight."""
 
 SHIFTED_CLOCK = """
 import time
@@ -46,7 +46,7 @@ _time, _time_ns = time.time, time.time_ns
 time.time = lambda: _time() + {seconds}
 time.time_ns = lambda: _time_ns() + {seconds} * 10**9
 """
-"""A sitecustomize: the clock of a process that is off."""
+"""A sitecustomize module that sets the clock of a process wrong."""
 
 
 @dataclass
@@ -65,12 +65,12 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        """It runs, or is stopped."""
+        """Whether its process exists, even if it is stopped."""
         return self.process.poll() is None
 
     @property
     def is_ready(self) -> bool:
-        """It takes messages."""
+        """Whether it takes messages."""
         return self.log.is_file() and b" ready." in self.log.read_bytes()
 
     def children(self) -> list[int]:
@@ -88,7 +88,7 @@ class Worker:
 
 
 QUICK: Mapping[str, str] = {"lease": "2s", "sweep": "200ms", "patience": "2s", "grace": "2s"}
-"""The section `recovery` of the configuration, so that much happens in little time."""
+"""The section `recovery` of the configuration, with short times, so that much happens in a short run."""
 
 AS_SHIPPED: Mapping[str, str] = {}
 
@@ -98,8 +98,8 @@ class Cluster:
     """A Redis and some workers below a folder. As a context manager it ends with the block.
 
     Args:
-        folder: Where everything is kept. Its path is short, for a socket lies in it.
-        random: Where chance comes from.
+        folder: The folder for all files. Its path must be short, because it holds a socket.
+        random: The source of chance.
         size: How many workers there are.
         recovery: The section of the configuration.
         sentinels: A master, a replica and three sentinels stand in the place of the one Redis; outcomes wait for the
@@ -178,7 +178,7 @@ class Cluster:
     # --- Redis -------------------------------------------------------------------------------------------
 
     def start_redis(self) -> None:
-        """Start it where it does not run, and wait until it answers."""
+        """Start it if it does not run, and wait until it answers."""
         if self.sentinels or (self.server and self.server.poll() is None):
             return
         self.socket.unlink(missing_ok=True)
@@ -211,7 +211,7 @@ class Cluster:
         """Kill the master for good; the sentinels choose the replica, and the old one comes back as its replica.
 
         Returns:
-            Its name; "" where there are no sentinels, or they have not settled since the last time.
+            Its name; "" if there are no sentinels, or they have not settled since the last time.
         """
         servers = self.sentinels
         lost = servers.master() if servers and servers.is_settled() else None
@@ -228,7 +228,7 @@ class Cluster:
         return lost
 
     def redis_answers(self) -> bool:
-        """It runs, and has read its data in."""
+        """Whether it runs and has loaded its data."""
         try:
             return bool(self.redis.ping())
         except redis.ConnectionError:
@@ -240,9 +240,9 @@ class Cluster:
         """Start a worker.
 
         Args:
-            place: Which of them.
-            clock: Seconds by which its clock is off.
-            log: Where its output goes, where that is not a file of its own.
+            place: The index of the worker.
+            clock: Seconds by which its clock is wrong.
+            log: The file for its output; None: one of its own.
         """
         self.names += 1
         name = f"w{place}-{self.names}"
@@ -262,11 +262,11 @@ class Cluster:
         return self.workers[place]
 
     def command(self, node: str) -> list[str]:
-        """What starts a worker of this name."""
+        """The command that starts a worker with this name."""
         return ["-A", "orchestrator", "worker", "-n", node, "-c", "2", "--loglevel", "info"]
 
     def environment(self, clock: int = 0) -> dict[str, str]:
-        """In which a worker runs."""
+        """The environment variables of a worker."""
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         if clock:
             folder = self.folder / f"clock{clock:+}"
@@ -287,7 +287,7 @@ class Cluster:
         return max(running, key=lambda w: (held.count(w.node), self.random.random())) if running else None
 
     def held(self) -> list[tuple[str, tuple[str, Launch]]]:
-        """The attempts that workers hold: who, and (feature, launch)."""
+        """The attempts that workers hold: (worker, (feature, launch)) of each."""
         found = []
         with contextlib.suppress(redis.ConnectionError):
             for feature in self.client.store.active():
@@ -299,7 +299,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """All workers stand still inside the block, so that what is read of them belongs together."""
+        """Stop all workers inside the block, so that reads of their state are consistent."""
         for worker in self.running():
             worker.signal_all(signal.SIGSTOP)
         try:
@@ -311,11 +311,11 @@ class Cluster:
     # --- the supervisor ----------------------------------------------------------------------------------
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
-        """Do something when it is due (see `supervise`)."""
+        """Schedule an action (see `supervise`)."""
         self._later.append((time.monotonic() + seconds, action))
 
     def supervise(self) -> None:
-        """Do what is due, and bring back workers that ended, after a random while, as a deployment would."""
+        """Run the actions that are due, and restart ended workers after a random while, as a deployment would."""
         now = time.monotonic()
         due = [entry for entry in self._later if entry[0] <= now]
         self._later = [entry for entry in self._later if entry[0] > now]
@@ -334,15 +334,15 @@ class Cluster:
 
     @property
     def is_whole(self) -> bool:
-        """Nothing is pending, and everything runs."""
+        """Whether everything runs, and no action is pending."""
         return not self._later and len(self.running()) == self.size
 
 
 def wait_until(condition: Callable[[], bool], meanwhile: Callable[[], object] = lambda: None) -> None:
-    """Wait until something is so.
+    """Wait until a condition holds.
 
     Raises:
-        TimeoutError: It did not come about in all patience.
+        TimeoutError: It did not hold within PATIENCE seconds.
     """
     deadline = time.monotonic() + PATIENCE
     while not condition():

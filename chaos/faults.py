@@ -1,4 +1,4 @@
-"""What may go wrong: each fault is a function with a name, and says whom it touched."""
+"""The faults. Each is a function that does harm and reports which workers it hit."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ HOUR = 3_600
 
 @dataclass(frozen=True)
 class Harm:
-    """What a fault did.
+    """The harm that a fault did.
 
     Args:
-        workers: The node names of those it touched.
+        workers: The node names of the workers that it hit.
         seconds: How long it lasts.
         pids: The pool processes that it killed.
         feature: The feature that is the fault.
-        note: More, for people.
+        note: A remark for people.
     """
 
     workers: tuple[str, ...] = ()
@@ -42,19 +42,19 @@ class Harm:
 
 
 Fault = Callable[[Cluster, Random], Harm | None]
-"""Does harm; None where there was nothing to be harmed."""
+"""Does harm; returns None if it found nothing to harm."""
 
 FAULTS: dict[str, Fault] = {}
 
 
 def fault(function: Fault) -> Fault:
-    """Give a fault its name: that of its function, with hyphens."""
+    """Register a fault under the name of its function, with hyphens."""
     FAULTS[getattr(function, "__name__", "").replace("_", "-")] = function
     return function
 
 
 def schedule(seed: int, seconds: float, every: float, kinds: Sequence[str] = ()) -> list[tuple[float, str]]:
-    """Which fault comes when: all kinds in a random order, again and again.
+    """The times of the faults: all kinds in a random order, again and again.
 
     Example:
         >>> [fault for _, fault in schedule(1, seconds=10, every=4, kinds=["kill-child"])]
@@ -73,7 +73,7 @@ def schedule(seed: int, seconds: float, every: float, kinds: Sequence[str] = ())
 
 
 def strike(name: str, cluster: Cluster, random: Random) -> Strike | None:
-    """Let a fault happen; None where there was nothing to be harmed."""
+    """Let a fault happen; None if it found nothing to harm."""
     began = time.time()  # the driver's clock is the one that Redis reads: it is the same machine
     try:
         harm = FAULTS[name](cluster, random)
@@ -116,7 +116,7 @@ def kill_worker(cluster: Cluster, random: Random) -> Harm | None:
 
 @fault
 def kill_main_process(cluster: Cluster, random: Random) -> Harm | None:
-    """kill -9 of a worker's main process alone: its pool is orphaned in the midst of its work."""
+    """kill -9 of a worker's main process alone: its pool is orphaned at work."""
     worker = cluster.busiest()
     if not worker:
         return None
@@ -132,7 +132,7 @@ def kill_all_workers(cluster: Cluster, random: Random) -> Harm | None:
 
 @fault
 def freeze_worker(cluster: Cluster, random: Random) -> Harm | None:
-    """SIGSTOP for longer than the lease, then SIGCONT: it goes on with what is not its any more."""
+    """SIGSTOP for longer than the lease, then SIGCONT: it goes on with attempts that it does not hold any more."""
     worker = cluster.busiest()
     if not worker:
         return None
@@ -144,7 +144,7 @@ def freeze_worker(cluster: Cluster, random: Random) -> Harm | None:
 
 @fault
 def terminate_worker(cluster: Cluster, random: Random) -> Harm | None:
-    """SIGTERM, as at every deployment; then SIGKILL, to some before they could hand back what they hold."""
+    """SIGTERM, as at every deployment; then SIGKILL, to some before they have handed back their attempts."""
     worker, patience = cluster.busiest(), random.choice([0.5, 8.0])
     if not worker:
         return None
@@ -155,19 +155,19 @@ def terminate_worker(cluster: Cluster, random: Random) -> Harm | None:
 
 @fault
 def wrong_clock(cluster: Cluster, random: Random) -> Harm | None:
-    """A worker comes back with a clock that is an hour off."""
+    """A worker restarts with a clock that is an hour wrong."""
     return _replace(cluster, random, clock=random.choice([-HOUR, HOUR]))
 
 
 @fault
 def full_disk_of_worker(cluster: Cluster, random: Random) -> Harm | None:
-    """A worker comes back, and cannot write a line of its own log: ENOSPC."""
+    """A worker restarts, and cannot write a line of its own log: ENOSPC."""
     return _replace(cluster, random, log=Path("/dev/full"))
 
 
 @fault
 def no_room_for_logs(cluster: Cluster, random: Random) -> Harm | None:
-    """The folder for the output of commands is gone, and none can be made in its place."""
+    """The folder for the output of commands is gone, and cannot be made again."""
     away, seconds = cluster.logs.with_name("logs.away"), random.uniform(0.5, 3.0)
     if away.exists():
         return None
@@ -184,7 +184,7 @@ def no_room_for_logs(cluster: Cluster, random: Random) -> Harm | None:
 
 @fault
 def exhaust_memory(cluster: Cluster, random: Random) -> Harm | None:
-    """Tasks that take all the memory, and tasks that are killed for it."""
+    """Tasks that take all memory, and tasks that are killed for it."""
     errand = load.memory_eater(random, f"memory-{random.randrange(10**9)}")
     cluster.errands.append(errand)
     return Harm(feature=str(errand.feature.id))
@@ -216,14 +216,14 @@ def kill_redis(cluster: Cluster, random: Random) -> Harm | None:
 
 @fault
 def cut_connections(cluster: Cluster, random: Random) -> Harm | None:
-    """CLIENT KILL TYPE normal: every connection is cut, in the midst of whatever it carries."""
+    """CLIENT KILL TYPE normal: every connection is cut, even in the middle of a command."""
     cluster.redis.client_kill_filter(_type="normal", skipme=True)
     return Harm((EVERYONE,))
 
 
 @fault
 def pause_redis(cluster: Cluster, random: Random) -> Harm | None:
-    """CLIENT PAUSE: nobody is answered for a while."""
+    """CLIENT PAUSE: Redis answers no client for a while."""
     seconds = random.uniform(0.5, 1.5) * cluster.settings.recovery.lease
     cluster.redis.client_pause(round(seconds * 1000), all=True)
     return Harm((EVERYONE,), seconds, note=f"{seconds:.1f} s")
@@ -293,7 +293,7 @@ def drop_message(cluster: Cluster, random: Random) -> Harm | None:
 
 @fault
 def poison_message(cluster: Cluster, random: Random) -> Harm | None:
-    """A message that nobody can read, or that asks for what there is not."""
+    """A message that cannot be read, or that asks for something that does not exist."""
     queue = random.choice(load.SPECIALISTS)
     name, poison = random.choice(list(poisons(queue).items()))
     cluster.redis.lpush(Keys().queue(queue), poison)
@@ -301,7 +301,7 @@ def poison_message(cluster: Cluster, random: Random) -> Harm | None:
 
 
 def poisons(queue: str) -> dict[str, str]:
-    """Messages that no worker can carry out, by what is wrong with them."""
+    """Messages that no worker can carry out, by their defect."""
     return {
         "not JSON": "this is no message",
         "JSON, and no message": "[]",

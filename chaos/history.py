@@ -1,4 +1,4 @@
-"""What happened in a run, as values: all that the checker and the report look at."""
+"""The history of a run, as values: the input of the checker and the report."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from orchestrator.model.fields import Model
 from orchestrator.model.progress import Progress, TaskState
 
 EVERYONE = "*"
-"""Stands for all workers, where a fault touches each of them; and for all specialists."""
+"""Stands for all workers, if a fault hits each of them; and for all specialists."""
 
 
 class Effect(Model):
-    """A line that a task wrote into the file of its own."""
+    """A line that a task wrote into its own file."""
 
     feature: str
     task: str
     moment: Literal["began", "lives", "done", "ended"]
-    """"lives": a process that it left in the background says so, again and again."""
+    """"lives": written again and again by a process that the task left in the background."""
     time: float
     attempt: int
     pid: int
@@ -33,19 +33,19 @@ class Strike(Model):
     began: float
     ended: float
     workers: tuple[str, ...] = ()
-    """The node names of those it touched, or EVERYONE."""
+    """The node names of the workers that it hit, or EVERYONE."""
     pids: tuple[int, ...] = ()
     """The pool processes that it killed."""
     feature: str = ""
-    """The feature that is the fault: its tasks end their own worker."""
+    """The feature that is the fault, because its tasks end their own worker."""
     note: str = ""
 
     def touches(self, worker: str) -> bool:
-        """It came upon this worker."""
+        """Whether it hit this worker."""
         return worker in self.workers or EVERYONE in self.workers
 
     def explains(self, feature: str, loss: Event, patience: float) -> bool:
-        """It may be why a worker lost this attempt, noticed at most so many seconds later."""
+        """Whether it may be the cause of the loss of an attempt, noticed at most `patience` seconds later."""
         if self.feature:
             return feature == self.feature
         return self.touches(loss.worker) and self.began <= loss.time <= self.ended + patience
@@ -63,14 +63,14 @@ class Wait(Model):
 
 
 class Story(Model):
-    """One feature: what was asked for, what was recorded, and where it stood in the end."""
+    """One feature: the request, the recorded events, and its state at the end."""
 
     feature: Feature
     strategy: Strategy
     cap: int
     batches: tuple[tuple[str, ...], ...]
     specialists: Mapping[str, str]
-    """Task → who did it."""
+    """Task → its specialist."""
     flows: Mapping[str, tuple[str, ...]]
     """Task → the statuses of its flow."""
     feature_flow: tuple[str, ...]
@@ -91,7 +91,7 @@ class Story(Model):
 
     @property
     def status(self) -> FeatureStatus:
-        """Where the feature stood in the end."""
+        """The status of the feature at the end."""
         return self.progress.status
 
 
@@ -109,4 +109,4 @@ class History(Model):
     limits: Mapping[str, int] = {}
     """Specialist, or EVERYONE → how many tasks may be in flight at once, in all features together."""
     leftover: tuple[str, ...] | None = None
-    """Keys that are left when all that is over was forgotten; None: it was not forgotten, so nobody looked."""
+    """Keys that are left after all features were deleted; None: they were not deleted."""

@@ -28,7 +28,7 @@ SCRIPTS: tuple[tuple[list[str], int], ...] = (
     (["raise"], 3),
     (["block", "fail", "later"], 2),
 )
-"""What tasks do, and how often."""
+"""The scripts of tasks, and how often each occurs."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Errand:
     feature: Feature
     auto_launch: bool = True
     is_left: bool = False
-    """It has a blocker that nobody resolves: it ends waiting, with a reason."""
+    """It has a blocker that no person resolves: at the end it still waits, with a reason."""
 
 
 def errands(seed: int) -> Iterator[Errand]:
-    """Errands without end."""
+    """Endless random errands."""
     random, number = Random(f"{seed}:load"), 0
     while True:
         number += 1
@@ -72,7 +72,7 @@ def errand(random: Random, feature_id: str) -> Errand:
 
 
 def memory_eater(random: Random, feature_id: str) -> Errand:
-    """A feature whose tasks exhaust the memory, or are killed for it, the last one again and again."""
+    """A feature whose tasks exhaust the memory or are killed for it, the last one again and again."""
     scripts = [["exhaust"], ["die"], ["die"] * 4]
     tasks = [
         Task(

@@ -1,4 +1,4 @@
-"""Whoever looks after the features: resolves, retries, approves, and now and then has a whim."""
+"""A simulated person who looks after features: resolves, retries, approves, and sometimes has a whim."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from orchestrator.model.task import TaskStatus
 from orchestrator.state import outage
 
 REFUSALS = (errors.OrchestratorError,)
-"""What a person may meet: somebody else was faster, or Redis is away. The next round looks again."""
+"""Errors that a person may meet: somebody else was faster, or Redis is away. The next round tries again."""
 
 
 class Person:
-    """Enqueues errands, and looks after what was enqueued.
+    """Enqueues errands, and looks after their features.
 
     Args:
-        client: A client of the person's own.
-        random: Where chance comes from.
+        client: The person's own client.
+        random: The source of chance.
     """
 
     def __init__(self, client: Client, random: Random) -> None:
@@ -35,7 +35,7 @@ class Person:
         self._open: dict[str, Handle] = {}
 
     def enqueue(self, errand: Errand) -> bool:
-        """Enqueue an errand; False where Redis or a replica was away. Asked again, it is enqueued once."""
+        """Enqueue an errand; False if Redis or a replica was away. Several calls enqueue it once."""
         key = str(errand.feature.id)
         try:
             handle = self.client.enqueue(errand.feature, auto_launch=errand.auto_launch, idempotency_key=key)
@@ -50,7 +50,7 @@ class Person:
         self._open[handle.id] = handle
 
     def look_after(self) -> None:
-        """One round: for each feature that is not done with, what it needs."""
+        """One round: do what each open feature needs."""
         for feature, handle in list(self._open.items()):
             with contextlib.suppress(*REFUSALS):
                 progress = handle.progress()
@@ -63,7 +63,7 @@ class Person:
 
     @property
     def has_open(self) -> bool:
-        """Something is not done with."""
+        """Whether a feature is open."""
         return bool(self._open)
 
     def _is_done_with(self, feature: str, progress: Progress) -> bool:
@@ -106,7 +106,7 @@ class Person:
                 handle.skip(state.id, because="it was cancelled")
 
     def _have_a_whim(self, handle: Handle, progress: Progress) -> None:
-        """Once in a while a person changes plans, in the midst of the work."""
+        """Once in a while a person changes plans while the work goes on."""
         chance = self.random.random()
         if chance < 0.002:
             handle.cancel()
@@ -115,7 +115,7 @@ class Person:
         elif chance < 0.03:
             handle.set_cap(self.random.randint(1, 5))
         elif chance < 0.08:
-            # Mostly of one that runs: it is resumed, or skipped, in the next round, while it ends.
+            # Mostly of a running task: the next round resumes or skips it while its attempt ends.
             states = handle.unsettled()
             running = [state for state in states if state.status in WORKING]
             task = self.random.choice(running if running and self.random.random() < 0.8 else states).id

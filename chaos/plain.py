@@ -1,8 +1,8 @@
-"""The same load and the same kills upon plain Celery: each feature is a chain of groups, as Celery's canvas has it.
+"""The same load and the same kills for plain Celery: each feature is a canvas, a chain of groups.
 
-Its tasks sleep as long as ours do, and all succeed: a Celery canvas knows no blockers. A message whose worker was
-killed is handed out again after the visibility timeout, an hour by default (Celery documentation, "Using Redis",
-"Visibility timeout"); a shorter one also hands out again what still runs, where that takes longer.
+Its tasks sleep as long as ours, and all succeed, because a Celery canvas knows no blockers. If a worker is killed, its
+messages are delivered again after the visibility timeout, an hour by default (Celery documentation, "Using Redis",
+"Visibility timeout"). A shorter timeout also delivers the messages of longer tasks again while they run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from orchestrator.model.commands import Launch
 from orchestrator.planning import planner
 
 STILL = 45.0
-"""Seconds without any task after which nothing more is expected within the run."""
+"""Seconds without any task after which the run is over."""
 
 
 @dataclass
@@ -47,17 +47,17 @@ class PlainCluster(Cluster):
         return f"redis+socket://{self.socket}"
 
     def command(self, node: str) -> list[str]:
-        """What starts a worker."""
+        """The command that starts a worker."""
         return ["-A", "chaos.plain_app", "worker", "-n", node, "-c", "2", "--loglevel", "info"]
 
     def environment(self, clock: int = 0) -> dict[str, str]:
-        """In which workers run."""
+        """The environment variables of workers."""
         own = {plain_app.URL: self.url}
         visibility = {plain_app.VISIBILITY: str(self.visibility)} if self.visibility else {}
         return {**super().environment(clock), **own, **visibility}
 
     def held(self) -> list[tuple[str, tuple[str, Launch]]]:
-        """The tasks that are begun and not done, by whose process they run in."""
+        """The unfinished tasks, each with the worker that runs it."""
         holder = {pid: worker.node for worker in self.running() for pid in worker.children()}
         open_: dict[tuple[str, str], int] = {}
         for effect in read_effects(self.effects):
@@ -75,7 +75,7 @@ class PlainCluster(Cluster):
 def run(
     folder: Path, seed: int, weather: Weather, visibility: float | None, say: Callable[[str], object]
 ) -> Report:
-    """Run the load, let the kills happen, wait until nothing moves any more, and count."""
+    """Run the load under kills, wait until nothing moves any more, and count."""
     name = f"Celery, {visibility or 3600:g} s"
     with PlainCluster(folder, Random(f"{seed}:cluster"), weather.workers, visibility=visibility) as cluster:
         wait_until(lambda: all(worker.is_ready for worker in cluster.workers.values()))
@@ -130,7 +130,7 @@ def _enqueue(app: Celery, errand: Errand) -> None:
 
 
 def _settle(cluster: PlainCluster, tasks: int) -> None:
-    """Wait until all is done, or nothing has happened for a good while."""
+    """Wait until all tasks are done, or nothing has happened for a long time."""
     seen, since = 0, time.monotonic()
     while time.monotonic() - since < STILL:
         cluster.supervise()
@@ -167,7 +167,7 @@ def _report(
 
 
 def recovery(strikes: Sequence[Strike], effects: Sequence[Effect]) -> Recovery:
-    """From each kill to the next time that a task began which it interrupted."""
+    """The time from each kill until a task that it interrupted began again."""
     of_task: dict[tuple[str, str], list[Effect]] = {}
     for each in sorted(effects, key=lambda effect: effect.time):
         of_task.setdefault((each.feature, each.task), []).append(each)

@@ -1,4 +1,4 @@
-"""The Celery app of the comparison: as reliable as Celery can be told to be, and nothing of ours."""
+"""The Celery app of the comparison: plain Celery, with its most reliable settings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def create(url: str, visibility: float | None) -> Celery:
 
 
 def sleep(feature: str, task: str, seconds: float) -> None:
-    """Work as the tasks of the load do, and leave the same trace."""
+    """Work like a task of the load, and leave the same trace."""
     folder = Path(os.environ[work.EFFECTS])
     work.write(folder, feature, task, "began", 1, os.getpid())
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""What a run came to: figures for people and for programs. Pure."""
+"""The figures of a run, for people and for programs. Pure."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ KILLS = (
     "wrong-clock",
     "full-disk-of-worker",
 )
-"""The faults after which somebody else has to take up what a process held."""
+"""The faults after which another worker has to take over the attempts of a process."""
 
 SLOWEST = 5
-"""Stories that a report tells."""
+"""How many stories a report has."""
 
 LOSS_LAWS = ("nothing_is_lost", "ends_or_waits", "work_was_done", "no_slot_leaks")
-"""What breaks one of these has lost something."""
+"""The laws whose violation means a loss."""
 
 
 class Recovery(Model):
-    """How long the tasks waited that a killed process held: seconds, by Redis' time."""
+    """How long the tasks of killed processes waited, in seconds by the clock of Redis."""
 
     held: int
-    """Attempts that were lost with it."""
+    """Attempts that killed processes held."""
     restarted: int
-    """Those that were started again by themselves. The others failed for good, or were given up."""
+    """How many of their tasks were started again without a person. The others failed, or were given up."""
     noticed: float | None = None
     """Median, from the kill until the loss was noticed."""
     typical: float | None = None
@@ -48,7 +48,7 @@ class Recovery(Model):
 
 
 class Report(Model):
-    """What a run came to."""
+    """The figures of a run."""
 
     system: str
     seed: int
@@ -58,15 +58,15 @@ class Report(Model):
     executions: int
     completed: int
     repeated: int
-    """Executions beyond those that the scripts of the tasks, and people, asked for."""
+    """Executions beyond those that the scripts of the tasks and people asked for."""
     stopped_as_lost: int | None = None
     """Attempts that were taken from a worker."""
     by_strain: int | None = None
-    """Those of them that no fault explains: the machine had too much to do (see `strain`)."""
+    """How many of them no fault explains, but the load of the machine (see `strain`)."""
     messages_found: int | None = None
     """Launches that were published again."""
     lost: int
-    """Laws broken by which something is lost; of plain Celery, tasks that were not done in the end."""
+    """Violations that mean a loss; for plain Celery, tasks that were not done at the end."""
     recovery: Recovery
     violations: tuple[str, ...] | None = None
     """None: nobody looked for them."""
@@ -96,7 +96,7 @@ def report(history: History, violations: Sequence[Violation]) -> Report:
 
 
 def recovery(history: History) -> Recovery:
-    """How long what was held by killed processes took to start again."""
+    """How long the tasks of killed processes took to start again."""
     kills = [strike for strike in history.strikes if strike.fault in KILLS]
     noticed, waits, held = list[float](), list[tuple[float, str]](), 0
     for story in history.stories:
@@ -188,7 +188,7 @@ def _that_hit(kills: Sequence[Strike], worker: str, started: float, ended: float
 
 
 def _tell(history: History, story: Story, kill: Strike, end: Event, again: float) -> str:
-    """What happened from the kill until the next attempt started, in seconds from the kill."""
+    """The story from the kill until the next attempt started, in seconds after the kill."""
     moments = [(end.time, "noticed"), (again, "started")]
     moments += [
         (event.time, "launched")

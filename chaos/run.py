@@ -1,4 +1,4 @@
-"""A run: a load, faults upon it, and the history of what came of it."""
+"""Runs a load under faults, and records its history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from orchestrator.planning import planner, routing
 from tests import sentinels
 
 FAULT_PATIENCE = 10.0
-"""Seconds for which a fault that finds nothing to harm tries again."""
+"""Seconds for which a fault that finds nothing to harm keeps trying."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Weather:
     """How hard a run is.
 
     Args:
-        seconds: How long features are enqueued, and faults happen.
-        every: Seconds from fault to fault, about.
-        feature_every: Seconds from feature to feature.
-        kinds: The faults; all of them where none is named.
-        workers: How many there are.
+        seconds: How long features are enqueued and faults happen.
+        every: Seconds between faults, on average.
+        feature_every: Seconds between features.
+        kinds: The faults; empty: all.
+        workers: How many workers there are.
         recovery: The section of the configuration.
         has_sentinels: See `Cluster`.
     """
@@ -50,11 +50,11 @@ class Weather:
 
 
 class People(threading.Thread):
-    """The people around the cluster: they enqueue the load, and look after it, whatever happens meanwhile.
+    """The people around the cluster: they enqueue the load and look after it, during all faults.
 
     Args:
-        cluster: Where they enqueue it. What it wants to have enqueued is, too.
-        seed: Makes the load.
+        cluster: The cluster. They enqueue the errands that it asks for too.
+        seed: Decides the load.
         every: Seconds between two features.
     """
 
@@ -70,7 +70,7 @@ class People(threading.Thread):
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        """Until stopped."""
+        """Work until stopped."""
         try:
             self._work()
         except BaseException as error:
@@ -90,7 +90,7 @@ class People(threading.Thread):
             self.is_done = not (self.has_more or waiting or self.cluster.errands or self.person.has_open)
 
     def check(self) -> None:
-        """Raises what went wrong."""
+        """Raise the error that ended the thread, if any."""
         if self.error:
             raise self.error
 
@@ -101,10 +101,10 @@ def run(
     """Run a load under faults, wait until all has settled, and record what happened.
 
     Args:
-        folder: Where everything is kept; its path is short.
-        seed: Makes the load and the faults.
-        weather: How hard it is.
-        say: Is told of each fault.
+        folder: The folder for all files, with a short path.
+        seed: Decides the load and the faults.
+        weather: How hard the run is.
+        say: Called with a line about each fault.
     """
     with contextlib.ExitStack() as stack:
         servers = stack.enter_context(sentinels.watched(folder)) if weather.has_sentinels else None
@@ -149,9 +149,9 @@ def harm(
 
 
 def settle(cluster: Cluster, people: People) -> None:
-    """Wait until everything runs again, and all features are done with; or until nothing moves for a good while.
+    """Wait until everything runs again and no feature is open, or until nothing moves for a long time.
 
-    What is not done with then is in the history, for the checker to find.
+    The history shows the features that are still open, and the checker finds them.
     """
     people.person.is_moody = False
     people.has_more = False
@@ -165,7 +165,7 @@ def settle(cluster: Cluster, people: People) -> None:
 
 
 def record(cluster: Cluster, enqueued: Mapping[str, Errand], strikes: Sequence[Strike], seed: int) -> History:
-    """Read what happened out of Redis, and out of the files of the tasks."""
+    """Read the history from Redis and from the files of the tasks."""
     with cluster.stopped():
         stories = [_story(cluster.client, errand.feature) for errand in enqueued.values()]
         effects = read_effects(cluster.effects)
@@ -183,7 +183,7 @@ def record(cluster: Cluster, enqueued: Mapping[str, Errand], strikes: Sequence[S
 
 
 def forget_all(cluster: Cluster) -> tuple[str, ...]:
-    """End what is left open, forget everything, and say what is left: keys, units of limits, messages, folders."""
+    """End all open features, delete everything, and return what is left: keys, units of limits, messages, folders."""
     client, store = cluster.client, cluster.client.store
     for feature in store.active():
         with contextlib.suppress(errors.RefusedTransition):  # it is over, and is swept for the last time
@@ -264,7 +264,7 @@ def _events(client: Client, feature_id: str) -> list[Event]:
 
 
 def read_effects(folder: Path) -> list[Effect]:
-    """What the tasks wrote."""
+    """The lines that the tasks wrote."""
     return [effect for file in sorted(folder.iterdir()) for effect in _effects(file)]
 
 

@@ -1,7 +1,7 @@
-"""How long the processes of a run waited for a processor: what a lease is lost by where a machine has too much to do.
+"""Measures how long the processes of a run waited for a processor. On an overloaded machine that costs leases.
 
-Linux counts it for each thread (/proc/PID/task/TID/schedstat, its second number). Elsewhere nothing is known of it, and
-each loss has to be explained by a fault.
+Linux counts it for each thread (/proc/PID/task/TID/schedstat, second number). On other systems it is unknown, and a
+fault has to explain each loss.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 from chaos.history import Wait
 
 EVERY = 0.5
-"""Seconds from look to look, at least."""
+"""The least seconds between two measurements."""
 
 LEAST = 0.05
-"""A wait that is shorter is not kept."""
+"""Shorter waits are not recorded."""
 
 
 class Strain:
-    """Looks at what the main processes of workers have waited.
+    """Records how long the main processes of workers have waited.
 
     Example:
         strain = Strain()
@@ -34,7 +34,7 @@ class Strain:
         self._before: dict[str, float] = {}
 
     def look(self, now: float, processes: Mapping[str, int]) -> None:
-        """Note what each has waited since the last look, where that was a moment ago.
+        """Record how long each has waited since the last measurement, if that was recent.
 
         Args:
             now: Seconds since the epoch.
@@ -51,7 +51,7 @@ class Strain:
 
 
 def waited_by(process: int) -> float:
-    """Seconds that the threads of a process could have run, and did not."""
+    """Seconds in which the threads of a process were ready to run, but did not."""
     nanoseconds = 0
     for thread in Path(f"/proc/{process}/task").glob("*/schedstat"):
         with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
-"""What the tasks of the load do. It runs inside workers, so it imports little.
+"""The work of the tasks of the load. It runs inside workers, so it imports little.
 
-A task has a script: a word for each attempt, "ok" for all further ones. It writes a line when it begins and one when it
-is done, into a file of its own, so that it can be seen from outside what was really carried out.
+A task has a script: a word for each attempt, and "ok" for all further ones. It writes a line into its own file when it
+begins and when it is done, so that the checker knows which work was really done.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ EFFECTS = "CHAOS_EFFECTS"
 """The environment variable that names the folder of the effects."""
 
 LAST_SECONDS = 0.4
-"""How long an attempt goes on that is told to end."""
+"""How long an attempt goes on after it was told to end."""
 
 MEGABYTES = 64
 """How much more memory a task that exhausts its own may take."""
 
 
 def write(folder: Path, feature: str, task: str, moment: str, attempt: int, pid: int) -> None:
-    """Write a line into the file of a task. One write, so that two writers do not mix theirs."""
+    """Write a line into the file of a task, with one write, so that two writers cannot mix their lines."""
     # Not time.time(), which a fault shifts.
     line = f"{moment} {time.clock_gettime(time.CLOCK_REALTIME):.3f} {attempt} {pid}\n"
     with (folder / f"{feature}+{task}").open("ab", buffering=0) as file:
@@ -37,12 +37,12 @@ def write(folder: Path, feature: str, task: str, moment: str, attempt: int, pid:
 
 
 def word(script: list[str], attempt: int) -> str:
-    """What an attempt is to do."""
+    """The word of the script for an attempt."""
     return script[attempt - 1] if attempt <= len(script) else "ok"
 
 
 def work(context: Context) -> Outcome:
-    """Do what the script says for this attempt."""
+    """Do the work of this attempt, by the script."""
     params: dict[str, Any] = dict(context.task.params)
     folder = Path(os.environ[EFFECTS])
     write(folder, context.feature.id, context.task.id, "began", context.attempt, os.getpid())
@@ -74,7 +74,7 @@ def _carry_out(context: Context, params: dict[str, Any], folder: Path) -> Outcom
 
 
 def _take_time(context: Context, seconds: float) -> bool:
-    """Sleep; False where the work is not wanted any more."""
+    """Sleep; False if the attempt is cancelled meanwhile."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         time.sleep(min(left, 0.5))
@@ -85,7 +85,7 @@ def _take_time(context: Context, seconds: float) -> bool:
 
 
 def exhaust_memory() -> NoReturn:
-    """Take memory until there is no more, under a limit that is taken away again.
+    """Allocate memory up to a temporary limit.
 
     Raises:
         MemoryError: Always.
@@ -109,7 +109,7 @@ def check(context: Context) -> bool:
 
 
 def check_feature(context: Context) -> bool:
-    """A gate of a feature: fails at the first attempt where the feature's description says so."""
+    """A gate of a feature: fails at the first attempt if the feature's description asks for that."""
     return context.attempt > 1 or "gate" not in context.feature.description
 
 

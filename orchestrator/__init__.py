@@ -71,8 +71,8 @@ def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = N
 
     Args:
         feature: What to plan.
-        cap: At most so many tasks at once, where the feature does not say; None: as the configuration has it.
-        strategy: Goes before the strategy of the feature.
+        cap: How many tasks may run at once, unless the feature says so; None: as configured.
+        strategy: Overrides the strategy of the feature.
 
     Raises:
         InvalidConfiguration: The configuration has mistakes.
@@ -110,7 +110,7 @@ _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name when it is asked for: planning needs no Celery, and the command is to begin at once."""
+    """Load a name at its first use, because planning needs no Celery, and commands should start fast."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"orchestrator.{_PLACES[name]}"), name)

@@ -15,9 +15,9 @@ from orchestrator.model import errors
 
 
 def _load() -> Settings:
-    """The settings of the working folder; where they cannot be used, the command `celery` ends with the reason alone.
+    """The settings of the working folder. If they cannot be used, the command `celery` ends with only the reason.
 
-    Celery tells of an error in here after three others of its own (celery/app/utils.py, `find_app`).
+    Celery would show an error of this module after three of its own (celery/app/utils.py, `find_app`).
     """
     try:
         return configuration.load()

@@ -31,7 +31,7 @@ class Answer(NamedTuple):
     holes: tuple[str, ...]
     """"name version: advisory" of each that it knows."""
     unasked: tuple[str, ...]
-    """Packages of which it said nothing."""
+    """The packages that it does not know."""
 
 
 def read(answer: str) -> Answer:
@@ -47,7 +47,7 @@ def read(answer: str) -> Answer:
 
 
 def ask(requirements: Path) -> Answer | None:
-    """Ask of every line; None where there is no answer at all."""
+    """Ask about every line; None if the service does not answer."""
     command = [
         sys.executable,
         "-m",
@@ -68,7 +68,7 @@ def ask(requirements: Path) -> Answer | None:
 
 
 def verdict(known: Answer | None, pinned: Answer | None) -> tuple[int, str]:
-    """The exit code, and what to say.
+    """The exit code, and the message.
 
     Args:
         known: The answer about `KNOWN`.

@@ -51,7 +51,7 @@ def tools() -> list[str]:
 
 
 def install(python: str, resolution: str, folder: Path) -> str:
-    """Make an environment of this package in the lowest or highest versions of what it needs; its Python."""
+    """Make an environment with this package and the lowest or highest versions of its dependencies; its Python."""
     subprocess.run([*UV, "venv", "--quiet", "--clear", "--python", python, str(folder)], check=True)
     inside = str(folder / "bin" / "python")
     pip = [*UV, "pip", "install", "--quiet", "--python", inside]
@@ -79,7 +79,7 @@ def marked() -> list[str]:
 
 
 def runs() -> Iterator[tuple[str, str]]:
-    """Each Python with each resolution, but the one that `make test` runs."""
+    """Each Python with each resolution, except the one that `make test` runs."""
     own = "{}.{}".format(*sys.version_info)
     for version in named():
         yield version, "lowest-direct"
@@ -88,7 +88,7 @@ def runs() -> Iterator[tuple[str, str]]:
 
 
 def main() -> int:
-    """Run them all, and say what was run and what was not."""
+    """Run them all, and report which ran and which did not."""
     failed, lines = 0, []
     for version, resolution in runs():
         name = f"Python {version}, {resolution.removesuffix('-direct')} versions"

@@ -1,4 +1,4 @@
-"""A disk that is soon full, so that what the kernel says then is real."""
+"""A small disk that soon is full, so that tests meet the real error of the kernel."""
 
 from __future__ import annotations
 

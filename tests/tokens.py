@@ -1,4 +1,4 @@
-"""How many tokens a text costs whoever reads it with a language model (o200k)."""
+"""Counts the tokens of a text for a language model (o200k)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other versions of this package, to run beside this one: the one before, and one that is to come."""
+"""Other versions of this package, to run beside this one: the previous one, and a future one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from orchestrator.cli import main
 if __name__ == "__main__":
     main()
 """
-"""A version that is to come: this one, but that it writes and reads one schema more."""
+"""A future version: this one, but it writes and reads one schema more."""
 
 HOUSE = Path(__file__).parent.parent
 

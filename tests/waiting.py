@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 
 PATIENCE = 120.0
-"""Seconds after which a condition is taken for one that never comes about, on however slow a machine."""
+"""Seconds after which a condition counts as one that never holds, even on a slow machine."""
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so; fail where it does not come about in all patience."""
+    """Wait until a condition holds; fail if it does not within PATIENCE seconds."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"{condition} did not come about"

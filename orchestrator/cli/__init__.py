@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 TRACEBACK = "ORCHESTRATOR_TRACEBACK"
-"""A variable: where it is set, an error that nobody expected is shown with its traceback."""
+"""The variable that shows an unexpected error with its traceback."""
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def run() -> Any:
 
 
 def _run() -> Any:
-    """The exit code of the command, whatever happens."""
+    """Run the command; its exit code, also after any error."""
     try:
         from orchestrator.cli.app import app
 

@@ -32,7 +32,7 @@ Fields = Annotated[
 ]
 Limit = Annotated[
     int,
-    typer.Option("--limit", min=1, max=100_000, help="At most so much of each list; the rest is counted."),
+    typer.Option("--limit", min=1, max=100_000, help="The longest a list may be; the rest is counted."),
 ]
 After = Annotated[
     str, typer.Option("--after", metavar="CURSOR", help="Go on after what an answer ended with.")
@@ -57,7 +57,7 @@ def reports(*, limit: int | None = None) -> Callable[[Callable[..., None]], Call
     """Let a command take --json and --fields, and hand them to its parameter `asked`.
 
     Args:
-        limit: It has lists, so it takes --limit and --after too; this is the limit as a rule.
+        limit: The default of --limit, for a command with lists, which takes --limit and --after too.
 
     Example:
         @reports(limit=10)
@@ -78,7 +78,7 @@ def reports(*, limit: int | None = None) -> Callable[[Callable[..., None]], Call
 
         signature = inspect.signature(command, eval_str=True)
         own = [parameter for name, parameter in signature.parameters.items() if name != "asked"]
-        typed: Any = run  # a function may have these, whatever its type says; Typer reads them
+        typed: Any = run  # functions have these attributes, which their type does not show; Typer reads them
         typed.__signature__ = signature.replace(parameters=[*own, *added])
         typed.__annotations__ = {one.name: one.annotation for one in (*own, *added)}
         return run

@@ -18,7 +18,7 @@ SHORTEST = 4
 """Fewer characters than this are no beginning of an id: a slip of the finger would name a feature."""
 
 NAMED = 5
-"""So many features are named whose ids begin alike."""
+"""How many features an error names whose ids begin alike."""
 
 
 @contextlib.contextmanager

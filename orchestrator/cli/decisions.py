@@ -49,7 +49,7 @@ def decision(feature_id: str, text: str, *tasks: str | None, asked: Asked) -> It
 
 
 def tell(client: Client, handle: Handle, text: str, *tasks: str | None, asked: Asked) -> None:
-    """Say what was done, and where the feature stands now, and the tasks that it was about."""
+    """Report a decision, with the status of the feature and of its tasks now."""
     if asked.as_json:
         asked.answer(answers.decision(client, handle, text, [task for task in tasks if task]))
         return
@@ -286,7 +286,7 @@ def launch(feature_id: options.FeatureId, *, asked: Asked) -> None:
 @reports()
 def cap(
     feature_id: options.FeatureId,
-    most: Annotated[int, typer.Argument(metavar="N", help="At most so many tasks at once.")],
+    most: Annotated[int, typer.Argument(metavar="N", help="How many tasks may run at once.")],
     *,
     asked: Asked,
 ) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 NEEDS_SHOWN = 20
-"""Of what waits for a person, so many features, and so much of each."""
+"""How many features that wait for a person are shown, and how many needs of each."""
 
 
 @reports(limit=json_page.LIMIT)

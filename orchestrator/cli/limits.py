@@ -56,7 +56,7 @@ def change(
 @app.command()
 @reports(limit=50)
 def reset(*, asked: Asked) -> None:
-    """Let every limit be as it is configured."""
+    """Set every limit as it is configured."""
     with connection.client() as client:
         found = client.reset_limits()
     _show(found, asked)

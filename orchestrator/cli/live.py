@@ -26,14 +26,14 @@ BEAT_SECONDS = 1.0
 """Seconds after which a view is drawn again at the latest; an event draws it at once."""
 
 LEAST_SECONDS = 0.1
-"""Between two drawings, however many events come."""
+"""The least seconds between two drawings, even if many events come."""
 
 SHARE = 5
 """A drawing that takes t seconds is followed by a pause of at least SHARE * t, so that watching costs little."""
 
 
 def beats(handle: Handle, workforce: Workforce, after: str = "-") -> Iterator[list[Event]]:
-    """The events of a feature as they come, or none after each second without, until it is settled.
+    """The events of a feature as they come, until it is settled. After each second without one, an empty list.
 
     Raises:
         WorkerEnded: Nobody is left to do the work.
@@ -52,7 +52,7 @@ def beats(handle: Handle, workforce: Workforce, after: str = "-") -> Iterator[li
 
 @contextlib.contextmanager
 def patience(client: Client, handle: Handle, tell: Callable[[str], object] = output.tell) -> Iterator[None]:
-    """Let what the client and the handle read outlast an outage of `recovery.outage`; tell of it, with the time."""
+    """Let the reads of client and handle outlast an outage of up to `recovery.outage`; report it with the time."""
     from orchestrator.state import outage
 
     def tell_when(text: str) -> None:

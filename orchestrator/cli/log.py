@@ -32,12 +32,12 @@ ENDINGS = (
 
 
 class Log:
-    """Writes what happens to one feature, a line for each event that says something.
+    """Writes the log of one feature: a line for each event that tells something new.
 
     Args:
-        client: To read names, outcomes and counters with.
+        client: Reads names, outcomes and counters.
         handle: The feature.
-        write: Is given each line, without a line break.
+        write: Called with each line, without a line break.
     """
 
     def __init__(self, client: Client, handle: Handle, write: Callable[[str], object]) -> None:
@@ -57,7 +57,7 @@ class Log:
         """Write where the feature stands.
 
         Args:
-            from_start: All its events follow. Else what they told before is taken from the states.
+            from_start: All its events follow. False: read the earlier ones from the states.
         """
         progress = self.handle.progress()
         self.line(time.time(), f"{progress.title} ({progress.id}): {status_text.progress_line(progress)}")

@@ -1,4 +1,4 @@
-"""logs: what a task's attempt has put out, from this machine's file or from Redis."""
+"""logs: the output of a task's attempt, from this machine's file or from Redis."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
 
 LOOK_SECONDS = 0.5
-"""Between two looks for more output."""
+"""Seconds between two looks for more output."""
 
 REMEMBERED = 8_192
-"""Characters of what was printed that are looked for in the tail of the outcome."""
+"""Characters of the printed output that are searched in the tail of the outcome."""
 
 
 def logs(
@@ -35,7 +35,7 @@ def logs(
     attempt: Annotated[
         int | None, typer.Option("--attempt", min=1, help="Which attempt; else the last.")
     ] = None,
-    tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only the last so many lines.")] = None,
+    tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only the last N lines.")] = None,
     follow: Annotated[
         bool,
         typer.Option("--follow", "-f", help="Go on until the attempt has ended, and wait for its start."),
@@ -82,11 +82,11 @@ class Shown:
     task_id: str
     number: int
     end: int = 0
-    """Bytes of the log that were looked at."""
+    """Bytes of the log that were read."""
     last: str = field(default="", repr=False)
-    """The end of what was printed, as text."""
+    """The end of the printed output, as text."""
     begun: bytes = b""
-    """A line that is not whole yet."""
+    """An incomplete line."""
 
     def __post_init__(self) -> None:
         from orchestrator.state.tails import log_file
@@ -99,7 +99,7 @@ class Shown:
         return self.file.is_file() and not any(path.is_symlink() for path in (self.file, self.file.parent))
 
     def opened(self) -> IO[bytes]:
-        """The log, where it is on this machine; in a shared folder somebody else may have laid a link there."""
+        """Open the log, if it is on this machine. In a shared folder another user may have put a link there."""
         with private.opened(self.file.parent, any_owner=True) as within:
             return os.fdopen(private.open_to_read(self.file, within), "rb")
 
@@ -121,7 +121,7 @@ class Shown:
         return fresh
 
     def rest(self) -> str:
-        """What the outcome has of the output after what was printed, where the log is on another machine."""
+        """The part of the output, from the outcome, that was not printed yet, if the log is on another machine."""
         outcome = self.client.store.outcomes(self.feature_id, [self.task_id]).get(self.task_id)
         state = self.client.store.state(self.feature_id, self.task_id)
         if self.is_here or outcome is None or _started(state) != self.number:
@@ -129,7 +129,7 @@ class Shown:
         return after(self.last, outcome.tail)
 
     def write(self, found: bytes, *, is_all: bool = False) -> None:
-        """Print it: as it is into a pipe, on a terminal line by line, without what would act on it."""
+        """Print it: unchanged into a pipe; on a terminal line by line, without control characters."""
         self.last = as_text(self.last + found[-REMEMBERED:].decode("utf-8", "replace"), REMEMBERED)
         if not sys.stdout.isatty():
             sys.stdout.buffer.write(found)

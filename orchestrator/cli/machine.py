@@ -57,7 +57,7 @@ def up(
             output.tell(
                 "\nStopping. The worker may take 20 s to finish what it is at; Ctrl-C again ends it at once."
             )
-        except SystemExit:  # SIGTERM: a service manager's way to say the same
+        except SystemExit:  # SIGTERM: a service manager asks for the same
             output.tell("Stopping.")
 
 

@@ -29,11 +29,11 @@ MaybeFeature = Annotated[
 ]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Id of a task, such as T3.", callback=normal_id)]
 StrategyOption = Annotated[
-    Strategy | None, typer.Option("--strategy", help="Goes before the strategy of the file.")
+    Strategy | None, typer.Option("--strategy", help="Overrides the strategy of the file.")
 ]
 Cap = Annotated[
     int | None,
-    typer.Option("--cap", min=1, max=10_000, help="At most so many tasks at once; goes before the file."),
+    typer.Option("--cap", min=1, max=10_000, help="How many tasks may run at once; overrides the file."),
 ]
 NewId = Annotated[str | None, typer.Option("--id", help="Id of the feature; made up if it is left out.")]
 Key = Annotated[

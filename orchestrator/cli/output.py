@@ -21,14 +21,14 @@ PIPE_WIDTH = 200
 
 
 def console(stream: IO[str] | None = None) -> Console:
-    """A console on standard output (or another stream) that gives no meaning to what texts look like."""
+    """A console on standard output (or another stream) that interprets no markup in texts."""
     stream = stream or sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def inert(text: str, style: str = "") -> Text:
-    """A text that does nothing to a terminal but be read."""
+    """A text without control characters and markup."""
     return Text(as_text(text).replace("\t", "    "), style=style)
 
 
@@ -43,18 +43,18 @@ def say(text: str | Text = "", style: str = "") -> None:
 
 
 def tell(text: str, style: str = "") -> None:
-    """Write a line to standard error: what is for people beside the output."""
+    """Write a line to standard error: a remark for people beside the output."""
     console(sys.stderr).print(inert(text, style), soft_wrap=True)
 
 
 def tell_what_starts(settings: Settings) -> None:
-    """Say what the folder's own configuration makes this command import or start: it may be somebody else's."""
+    """Report the programs and modules that the folder's own configuration, maybe a stranger's, makes this load."""
     if settings.starts:
         tell(f"The configuration of this folder {settings.starts}.")
 
 
 def answer(found: Answer, fields: str | None = None) -> None:
-    """Write an answer to standard output as JSON on one line: its fields of these names, or those of the rule."""
+    """Write an answer to standard output as JSON on one line: these fields, or the usual ones."""
     from orchestrator.contract import compact
 
     sys.stdout.write(compact.write(compact.select(found, fields)) + "\n")

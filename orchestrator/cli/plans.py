@@ -69,9 +69,9 @@ def make_plan(feature: Feature, settings: Settings) -> Plan:
 
 
 def _learned(feature: Feature, routes: Mapping[str, Route], settings: Settings) -> dict[str, float]:
-    """How long tasks without an estimate took before; Redis is asked only if it may know of some.
+    """How long tasks without an estimate took before. Redis is asked only if it may know of any.
 
-    A private Redis that was never started knows of none, and is not started.
+    A private Redis that was never started knows none, so it is not started.
     """
     may_know = not settings.is_embedded or (settings.folder / "redis").exists()
     if not may_know or all(task.estimate is not None for task in feature.tasks):
@@ -157,14 +157,14 @@ def _picture(
     critical: bool,
     batches: bool,
 ) -> tuple[Picture, Collection[str]]:
-    """What is asked for, and what of it is not folded."""
+    """The parts of the graph to draw, and those that are not folded."""
     if around is not None and around not in {task.id for task in feature.tasks}:
         raise errors.NoSuchTask(feature=feature.id or feature.title, task=around)
     try:
         planned = make_plan(feature, configuration.load())
     except errors.CircularDependency:
         if critical or batches:
-            raise  # there is neither in a circle, and the error says where that is
+            raise  # a cycle has neither, and the error shows it
         return picture.cyclic(feature, around, depth), [around or ""]
     levels = [batch.tasks for batch in planned.batches]
     if around is not None:

@@ -14,7 +14,7 @@ from orchestrator.model import durations, words
 from orchestrator.report import json_page
 
 MOST = 100
-"""So many names of each sort are in an answer; the others are counted."""
+"""How many names of each kind an answer has; the others are counted."""
 
 
 def _seconds(text: str | None) -> str | None:
@@ -32,7 +32,7 @@ def prune(
         str | None,
         typer.Option(
             metavar="DURATION",
-            help="Of features that have been over for so long, such as 7d; else as retention.finished says.",
+            help="How long a feature must have been over, such as 7d; else as retention.finished says.",
             callback=_seconds,
         ),
     ] = None,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
 
 REPORTED = 10
-"""So many stopped tasks are reported in full, and so many other decisions."""
+"""How many stopped tasks are reported in full, and how many other decisions."""
 
 NoLive = Annotated[bool, typer.Option("--no-live", help="Write plain lines, also on a terminal.")]
 

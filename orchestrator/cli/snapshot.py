@@ -1,4 +1,4 @@
-"""Where a feature stands at one moment, as much of it as is to be shown."""
+"""The state of a feature at one moment, limited to the parts to show."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
 
 SMALL = 60
-"""A feature of at most so many tasks is read as a whole."""
+"""The largest feature whose tasks are all read."""
 
 NEIGHBOURS = 3
-"""Of a larger one the open batch is read, and how large so many batches on either side are."""
+"""In a larger feature the open batch is read, and the sizes of this many batches on either side."""
 
 
 @dataclass(frozen=True)
@@ -103,5 +103,5 @@ class Reader:
 
 
 def gate_outcomes(client: Client, progress: Progress) -> dict[str, Outcome]:
-    """How the gates of the feature ended, as of "@testing", where they may have run."""
+    """The outcomes of the feature's gates, by name such as "@testing", if they may have run."""
     return client.store.gate_outcomes(progress.id) if progress.is_at_gates else {}

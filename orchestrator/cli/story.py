@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
 
 SHOWN = 60
-"""So many events are in an answer, if --limit does not say how many."""
+"""How many events an answer has without --limit."""
 
 
 @reports()
@@ -37,11 +37,11 @@ def events(
     task: Annotated[
         str | None, typer.Option("--task", help="Only those of this task.", callback=options.normal_id)
     ] = None,
-    last: Annotated[int | None, typer.Option("--last", min=1, help="Only the last so many.")] = None,
+    last: Annotated[int | None, typer.Option("--last", min=1, help="Only the last N events.")] = None,
     after: Annotated[str, typer.Option("--after", metavar="CURSOR", help="Only those after this one.")] = "",
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=1, help=f"At most so many, as a rule {SHOWN}; the rest is counted."),
+        typer.Option("--limit", min=1, help=f"The most events; without it {SHOWN}. The rest is counted."),
     ] = None,
     *,
     asked: Asked,

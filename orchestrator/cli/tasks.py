@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
 
 LOG_LINES = 20
-"""So many of the last lines of output are shown."""
+"""How many of the last lines of output are shown."""
 
 LONGEST = 2_000
-"""Characters of a description that are shown; --fields all has it whole."""
+"""Characters of a description that are shown; `--fields all` has all of it."""
 
 
 class Part(StrEnum):
@@ -108,7 +108,7 @@ def _find(client: Client, handle: Handle, task_id: str, part: Part | None, asked
 
 
 def _output(client: Client, handle: Handle, task_id: str, attempt: int, last: Any) -> str:
-    """The end of the last attempt's output: of the file where it is here, else of what Redis has of it."""
+    """The end of the last attempt's output, from its file if that is here, else from Redis."""
     from orchestrator.model.sanitizer import as_text
     from orchestrator.state import tails
 

@@ -1,4 +1,4 @@
-"""Values → what rich renders. Nothing here reads anything."""
+"""Turns values into texts and tables for rich. Reads nothing itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchestrator.model.progress import Progress, TaskState, Unreadable
 from orchestrator.report import status_text
 
 TASKS_SHOWN = 40
-"""Of the open batch of a large feature, where the height of no terminal sets the limit."""
+"""Lines on the open batch of a large feature, if there is no terminal whose height sets the limit."""
 
 SIGNS: Mapping[str, tuple[str, str]] = {
     "completed": ("✓", "green"),
@@ -65,7 +65,7 @@ WAITING = (FeatureStatus.BLOCKED, FeatureStatus.ON_HOLD, FeatureStatus.PENDING_R
 """A feature in one of these waits for a person."""
 
 CALM_SHOWN = 3
-"""Where not all tasks can be shown, so many of those that need no look."""
+"""If not all tasks can be shown: how many of those that need no look are."""
 
 FEATURE_STYLES = {
     FeatureStatus.COMPLETED: "green",
@@ -124,7 +124,7 @@ def feature_lines(snapshot: Snapshot, now: float, width: int, room: int | None =
     Parameters:
         now: Seconds since the epoch.
         width: Columns.
-        room: At most so many lines: what matters most is kept. None: no limit but that of a large feature.
+        room: The most lines: the most important ones are kept. None: only the limit of a large feature.
     """
     head = _head(snapshot, now, width)
     whole = [line for number in snapshot.sizes for line in _batch(snapshot, number, now, width)]
@@ -176,7 +176,7 @@ def _heading(snapshot: Snapshot, number: int) -> Text:
 
 
 def _open_batch(snapshot: Snapshot, now: float, width: int, room: int) -> list[Text]:
-    """The open batch with what fits of its tasks, between a few lines on the batches before and after it."""
+    """The open batch with the tasks that fit, between a few lines on the batches before and after it."""
     number, batches = max(1, snapshot.progress.batch), snapshot.progress.batches
     each = min(3, max(0, (room - 4) // 2))
     before = _earlier(snapshot, number, each)
@@ -208,7 +208,7 @@ def _place(word: str) -> int:
 
 
 def _earlier(snapshot: Snapshot, number: int, most: int) -> list[Text]:
-    """At most so many lines on the batches before one: a line for each of the nearest, and one for the others."""
+    """Lines on the batches before one, at most `most`: one for each of the nearest, and one for the others."""
     first = 1 if number - 1 <= most else number - most + 1
     lines = [_heading(snapshot, near) for near in range(first, number)] if most else []
     return (
@@ -217,7 +217,7 @@ def _earlier(snapshot: Snapshot, number: int, most: int) -> list[Text]:
 
 
 def _later(snapshot: Snapshot, number: int, batches: int, most: int) -> list[Text]:
-    """At most so many lines on the batches after one, as `_earlier`."""
+    """Lines on the batches after one, as `_earlier` gives them for those before."""
     last = batches if batches - number <= most else number + most - 1
     lines = [_heading(snapshot, near) for near in range(number + 1, last + 1)] if most else []
     fate = "never started" if snapshot.progress.status.is_over else "wait"

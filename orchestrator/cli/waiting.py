@@ -45,7 +45,7 @@ def wait(
             "batch: the next one opens; change: anything happens.",
         ),
     ] = Until.STOPPED,
-    timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="At most so long.")] = "50s",
+    timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="The longest wait.")] = "50s",
     after: Annotated[
         str, typer.Option("--after", metavar="CURSOR", help="Batches and changes count from this event on.")
     ] = "",

@@ -1,4 +1,4 @@
-"""Who works on a feature that is watched: a worker of our own on the private Redis, else those there are."""
+"""The workers for a watched feature: one of our own on the private Redis, else those that run already."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from orchestrator.engine.app import App
 
 ANSWER_SECONDS = 1.0
-"""A worker that does not answer by then is taken for absent."""
+"""Seconds after which a worker that does not answer counts as absent."""
 
 LOOK_SECONDS = 2.0
 CALM_SECONDS = 15.0
-"""Time between two questions, while a queue has no worker, and while each has one."""
+"""Seconds between two checks: while a queue has no worker, and while each has one."""
 
 MOST_PROCESSES = 64
 """A worker that is brought has no more processes than this, or than is configured: each takes some 50 MB."""

@@ -1,1 +1,1 @@
-"""What programs use: enqueue a feature, follow it, decide about it."""
+"""The Python interface: enqueue a feature, follow it, decide about it."""

@@ -12,7 +12,7 @@ from orchestrator.model.progress import TaskState
 from orchestrator.planning import limits
 
 NAMED = 5
-"""A refusal names at most so many tasks."""
+"""How many tasks a refusal names."""
 
 
 def check_prerequisites(feature_id: str, state: TaskState, states: Mapping[str, TaskState]) -> None:

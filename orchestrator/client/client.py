@@ -221,7 +221,7 @@ class Client:
         """The newest features, newest first, with those that cannot be read, as when a newer version wrote them.
 
         Args:
-            newest: At most so many.
+            newest: The most features.
             active: Add the older ones that are not over.
         """
         ids = self.store.features(newest)
@@ -250,7 +250,7 @@ class Client:
         folders.remove(self.settings, self.store, found)
 
     def prune(self, older_than: float, *, dry_run: bool = False) -> tuple[list[str], list[Path]]:
-        """Forget features that have been over for so many seconds, and remove folders of forgotten features.
+        """Forget features that have been over for some time, and remove folders of forgotten features.
 
         Args:
             older_than: Seconds.
@@ -283,7 +283,7 @@ class Client:
 
         Raises:
             NoSuchLimit: No specialist and no resource is called so.
-            BadLimit: There cannot be so much.
+            BadLimit: The limit cannot have this amount.
 
         Example:
             client.set_limit("specialist:writer", 5)
@@ -296,7 +296,7 @@ class Client:
 
     def reset_limits(self) -> list[Limit]:
         """Set every limit as it is configured."""
-        self._wake(self.store.configure(limits.configured(self.settings), anew=True))
+        self._wake(self.store.configure(limits.configured(self.settings), reset=True))
         return self.store.limits()
 
     def _make_limits_known(self) -> None:

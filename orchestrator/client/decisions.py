@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Decisions:
-    """What people may change in a feature. Arguments as of `Handle`, which says what each method raises."""
+    """The decisions about one feature. `Handle` describes the arguments and errors of each method."""
 
     def __init__(
         self, feature_id: str, store: Store, settings: Settings, open_dispatcher: Callable[[], Dispatcher]
@@ -33,7 +33,7 @@ class Decisions:
         self.open_dispatcher = open_dispatcher
 
     def transition(self, task_id: str, *events: TaskEvent, note: str = "", **options: Any) -> None:
-        """Move a task, or the gates of the feature, by events of its flow; options as of `Store.move`."""
+        """Move a task, or the gates of the feature, by events of its flow; options as of `Store.transition_task`."""
         flow = self._flow(task_id)
         move = lifecycle.transition(flow, *events)
         self._follow_up(self.store.transition_task(self.feature_id, task_id, flow, move, note, **options))
@@ -100,7 +100,7 @@ class Decisions:
     def update_feature(
         self, event: str, changes: Mapping[str, str | int] | None = None, note: str = ""
     ) -> None:
-        """Change the feature by an event; changes as of `Store.steer`."""
+        """Change the feature by an event; changes as of `Store.update_feature`."""
         self._follow_up(self.store.update_feature(self.feature_id, event, changes, note))
 
     def _follow_up(self, facts: ScheduleResult) -> None:

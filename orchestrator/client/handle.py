@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.dispatcher import Dispatcher
 
 AROUND = 50
-"""At most so many of the tasks that hold a task up are read."""
+"""How many of the tasks that hold up a task are read."""
 
 
 class Handle:
@@ -119,7 +119,7 @@ class Handle:
         ]
 
     def events(self, after: str = "-", block: float | None = None) -> list[Event]:
-        """The events after the one with this id, at most 1,000; `block` waits so many seconds for one."""
+        """The events after the one with this id, at most 1,000; `block`: seconds to wait for one."""
         return self.store.events(self.id, after, block)
 
     def events_gone(self) -> int:
@@ -220,11 +220,11 @@ class Handle:
 
     def retry(self, task_id: str, note: str = "") -> None:
         """Run a failed task again, with all its retries. The specialist reads the note, as all notes."""
-        self._decisions.transition(task_id, TaskEvent.RETRY_REQUESTED, note=note, anew=True)
+        self._decisions.transition(task_id, TaskEvent.RETRY_REQUESTED, note=note, reset_retries=True)
 
     def unblock(self, task_id: str, note: str = "") -> None:
         """Run a blocked task again, because its obstacle is gone."""
-        self._decisions.transition(task_id, TaskEvent.BLOCKER_RESOLVED, note=note, anew=True)
+        self._decisions.transition(task_id, TaskEvent.BLOCKER_RESOLVED, note=note, reset_retries=True)
 
     def block(self, task_id: str, note: str) -> None:
         """Mark a task as blocked. A running attempt is stopped, and holds its slot until it ends."""
@@ -244,7 +244,7 @@ class Handle:
 
     def resume_task(self, task_id: str, note: str = "") -> None:
         """Run a task that was on hold or deferred, once its last attempt has ended."""
-        self._decisions.transition(task_id, TaskEvent.TASK_RESUMED, note=note, anew=True)
+        self._decisions.transition(task_id, TaskEvent.TASK_RESUMED, note=note, reset_retries=True)
 
     def defer(self, task_id: str, note: str = "") -> None:
         """Defer a task. Tasks that depend on it wait until it is resumed or skipped."""
@@ -260,7 +260,7 @@ class Handle:
 
     def request_changes(self, task_id: str, note: str) -> None:
         """Send a task that is in review back to its specialist, with the note."""
-        self._decisions.transition(task_id, TaskEvent.CHANGES_REQUESTED, note=note, anew=True)
+        self._decisions.transition(task_id, TaskEvent.CHANGES_REQUESTED, note=note, reset_retries=True)
 
     def advance(self, task_id: str, to: str | None = None, note: str = "") -> None:
         """Move a task forward by hand: to the next status of its flow, or to a later one if the rules allow it.

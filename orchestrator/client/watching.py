@@ -20,7 +20,7 @@ LOOK_SECONDS = 0.02
 """Between two looks of `wait` at the progress, while many tasks are left and many events come."""
 
 FEW_LEFT = 20
-"""With so few tasks left, `wait` looks at the progress after each event, for it may be the last one."""
+"""With this few tasks left, `wait` reads the progress after each event, because it may be the last one."""
 
 R = TypeVar("R")
 

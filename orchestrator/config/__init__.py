@@ -1,1 +1,1 @@
-"""The configuration: what can be set, and where it is read."""
+"""The configuration: its settings, and the reading of its file."""

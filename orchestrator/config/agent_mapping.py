@@ -75,6 +75,6 @@ def _contradictions(found: list[tuple[str, str, str]]) -> Iterator[str]:
 
 
 def _section(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A section, if it is one; what is none is refused with the other settings."""
+    """A section, if the value is one; other values are refused with the other settings."""
     section = given.get(name)
     return section if isinstance(section, Mapping) else {}

@@ -20,7 +20,7 @@ from orchestrator.config.yaml_loader import FOR_ANCHORS, load_yaml
 from orchestrator.model import errors, words
 
 MOST_SHOWN = 100
-"""So many mistakes are named; for each setting that is unknown a near one is looked for."""
+"""How many mistakes are named. Each unknown setting costs a search for a similar one."""
 
 
 LARGEST = 500_000

@@ -1,4 +1,4 @@
-"""The folder of a project's configuration: where it is found, and who may write in it."""
+"""Finds the folder of a project's configuration, and checks who may write in it."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ class Settings(BaseSettings):
 
     @property
     def starts(self) -> str:
-        """What the folder's own file makes a command import or start, in a few words; "" if nothing."""
+        """The modules and programs that the folder's own file makes a command import or start; "" if none."""
         if not self._is_of_the_folder:
             return ""
         named = [f"starts {self.redis_server}"] if self.redis_server and self.is_embedded else []
@@ -256,7 +256,7 @@ def _spelt_as_usual(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsS
 
 
 def _of_tiers(shipped: Mapping[str, str], tiers: Any) -> Mapping[str, str]:
-    """A shipped specialist without its tier where the operator's own tiers do not have it."""
+    """A shipped specialist, without its tier if the operator's own tiers do not have it."""
     if not isinstance(tiers, Mapping) or shipped["model_tier"] in tiers:
         return shipped
     return {name: value for name, value in shipped.items() if name != "model_tier"}

@@ -114,7 +114,7 @@ class RedisUrl:
 
     @property
     def has_sentinels(self) -> bool:
-        """Sentinels are asked where the master is."""
+        """Whether sentinels name the master."""
         return self.scheme in ("sentinel", "sentinels")
 
     @property

@@ -60,7 +60,7 @@ class Need(Answer):
     """Something that a person or a program has to do before a feature can go on."""
 
     need: NeedKind
-    task: str = Field(default="", description="the task; absent where it is the feature that waits")
+    task: str = Field(default="", description="the task; absent if the feature waits")
     title: str = Field(default="", description="of the task, if it has one of its own")
     cause: str = Field(default="", description="in a word, such as failing-tests")
     reason: str = Field(default="", description="as it was given")

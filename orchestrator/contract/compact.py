@@ -11,10 +11,10 @@ from orchestrator.contract.answer import Answer
 from orchestrator.model import errors
 
 EVERYTHING = "all"
-"""The name that stands for every field, also for those that are left out as a rule."""
+"""The name that stands for every field, even for those that are usually left out."""
 
 Tree = dict[str, "Tree"]
-"""The fields that are asked for, each with those below it; no fields below: all that are shown as a rule."""
+"""The requested fields, each with those below it; none below: all that are usually shown."""
 
 
 def moment(seconds: float | None) -> str:
@@ -38,7 +38,7 @@ def select(answer: Answer, fields: str | None = None) -> dict[str, Any]:
     Args:
         answer: The answer.
         fields: Names with commas between them, `tasks.task` for a field of what is in a field, `all` for all of them;
-            None: those that are shown as a rule.
+            None: those that are usually shown.
 
     Raises:
         NoSuchField: The answer has no field of that name.
@@ -79,7 +79,7 @@ def _tree(shape: type[Answer], fields: str) -> Tree:
 
 
 def _inner(shape: type[Answer], name: str) -> type[Answer]:
-    """The shape of what a field holds, alone or in a list; one without fields where it holds none."""
+    """The shape of a field's value or of its list entries; a shape without fields if it has none."""
     kinds = [shape.model_fields[name].annotation]
     while kinds:
         kind = kinds.pop()

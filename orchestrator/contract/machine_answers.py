@@ -45,7 +45,7 @@ class LimitLine(Answer):
     amount: str = ""
     in_use: float = 0
     waiting: int = Field(default=0, description="tasks")
-    features: int = Field(default=0, description="of so many features")
+    features: int = Field(default=0, description="of how many features")
     next_token: float | None = Field(default=None, description="seconds until a rate lets one more begin")
     holders: tuple[Holder, ...] = ()
 
@@ -106,7 +106,7 @@ class PruneAnswer(Answer):
 
 
 class ErrorAnswer(Answer):
-    """Of any command, where it was not done: what is wrong, with what, and what to do."""
+    """Of any command that fails: what is wrong, with what, and what to do."""
 
     code: str = Field(description="stable; see `orchestrator schema codes`")
     message: str

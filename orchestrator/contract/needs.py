@@ -175,10 +175,10 @@ def in_the_way(
 
 
 SHOWN_BEHIND = 5
-"""So many of the tasks that wait behind one are named."""
+"""How many of the tasks that wait behind one are named."""
 
 SHOWN_TAIL = 6
-"""So many lines of output stand in an answer; `task ID TASK --part log` has more."""
+"""How many lines of output an answer has; `task ID TASK --part log` has more."""
 
 
 def _told(outcome: Outcome | None) -> dict[str, str]:

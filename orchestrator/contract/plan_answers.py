@@ -68,7 +68,7 @@ class PlannedBatch(Answer):
 
 
 class Sources(Answer):
-    """Where it is from how long tasks take: so many tasks each. Without `unknown`, the plan has its times."""
+    """The sources of the expected durations, with how many tasks each has. Without `unknown`, the plan has times."""
 
     written: int = Field(default=0, description="have an estimate")
     learned: int = Field(default=0, description="have none, and take the median of their earlier runs")

@@ -58,7 +58,7 @@ class EventLine(Answer):
     event: str
     task: str = ""
     source: str = Field(default="", description="the status before")
-    status: str = Field(default="", description="the status after, where the event does not say it")
+    status: str = Field(default="", description="the status after, if the event does not name it")
     attempt: int = 1
     batch: int = 0
     worker: str = ""
@@ -79,7 +79,7 @@ class EventsAnswer(Answer):
 
     feature: str
     events: tuple[EventLine, ...] = ()
-    gone: int = Field(default=0, description="of the oldest, how many are kept no more")
+    gone: int = Field(default=0, description="how many of the oldest were deleted")
     left_out: LeftOut = Field(default_factory=dict)
     after: After = ""
 

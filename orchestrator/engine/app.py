@@ -22,6 +22,9 @@ from orchestrator.engine.celery_settings import CelerySettings
 from orchestrator.engine.maintenance import Maintenance
 from orchestrator.engine.respawn import Respawn
 from orchestrator.engine.results import Result
+from orchestrator.engine.run import Runs
+from orchestrator.engine.taken_attempts import TakenAttempts
+from orchestrator.engine.taking import Taking
 from orchestrator.state import connections
 from orchestrator.state.keys import Keys
 
@@ -30,6 +33,10 @@ class App(Celery):
     """A Celery app made from our settings."""
 
     settings: Settings
+    runs: Runs | None = None
+    """The runs of this worker's processes; None in other programs."""
+    taken_attempts: TakenAttempts | None = None
+    """What the processes of this worker have taken by themselves, in its main process."""
     control_cls = "orchestrator.engine.remote:Control"
     log_cls = "orchestrator.engine.worker_log:Logging"
     amqp_cls = "orchestrator.engine.queues:AMQP"
@@ -76,7 +83,7 @@ def create(settings: Settings) -> App:
         canvas.gather
     )
     app.task(name=tracing.ENQUEUE, base=tracing.EnqueueTask, shared=False)(tracing.never_run)
-    app.steps["worker"].update((Maintenance, Respawn))
+    app.steps["worker"].update((Maintenance, Respawn, Taking))
     return app
 
 

@@ -8,7 +8,7 @@ import os
 import random
 import secrets
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import redis
 
@@ -19,9 +19,13 @@ from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.model import commands, errors, identifiers, lifecycle, sanitizer
 from orchestrator.model.flows import WORKING, TaskEvent
 from orchestrator.model.outcome import Failed, Outcome
+from orchestrator.model.task import TaskStatus
 from orchestrator.specialists import masking
 from orchestrator.state import outage, refusals
-from orchestrator.state.store import StartResult, Store
+from orchestrator.state.store import StartResult, Store, Taken
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
 
 logger = logging.getLogger("orchestrator")
 
@@ -52,23 +56,37 @@ class AttemptRecorder:
         delivery = watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
         start = functools.partial(self._start, specialist, feature_id, task_id, number, worker, delivery)
         grant = self._outlast(start, f"the start of {task_id}")
+        self._let_feature_begin(feature_id, grant)
+        return grant
+
+    def take_up(self, taken: Taken) -> StartResult:
+        """Begin the work of an attempt that the commit before it has started.
+
+        Raises:
+            UnreadableFeature: Its task cannot be read.
+        """
+        grant = taken.result()
+        self._let_feature_begin(taken.id[0], grant)
+        return grant
+
+    def _let_feature_begin(self, feature_id: str, grant: StartResult) -> None:
         if grant.feature_status == "planning":
             schedule = functools.partial(self.store.schedule, feature_id)
             self._follow_up(self._outlast(schedule, f"the launch of {feature_id}"))
-        return grant
 
     def enter_testing(self, attempt: Attempt, move: lifecycle.Transition) -> None:
         """Record that the work is done and that its gates run now."""
         proceed = functools.partial(self.store.transition_attempt, *attempt.id, move, worker=attempt.worker)
         self._outlast(proceed, f"the testing of {attempt.task.id}")
 
-    def finish(self, attempt: Attempt, outcome: Outcome, status: str) -> None:
+    def finish(self, attempt: Attempt, outcome: Outcome, status: str, run: Run | None = None) -> None:
         """Commit the outcome of an attempt, and launch the tasks that become ready.
 
         Args:
             attempt: The attempt.
             outcome: Its outcome.
             status: The status of the task when the attempt ended.
+            run: The run that goes on with the attempt that the commit takes next; None: it takes none.
 
         Raises:
             RefusedTransition: The flow of the task does not allow this outcome.
@@ -86,18 +104,21 @@ class AttemptRecorder:
             escalate_to=None if escalate_to == attempt.specialist else escalate_to,
         )
         finish = functools.partial(
-            self.store.finish,
+            self.store.finish_and_take,
             *attempt.id,
             outcome,
             move,
             worker=attempt.worker,
             delivery=attempt.delivery,
             title=attempt.title_to_learn_from,
+            claim=run.claim(attempt.worker, self.settings.recovery.lease) if run else None,
         )
         what = f"the outcome of {attempt.task.id} ({outcome.status})"
-        code, now, facts = self._outlast(finish, what)
+        code, now, facts, taken = self._outlast(finish, what)
         if code == "refused" and self._restart(attempt):
-            code, now, facts = self._outlast(finish, what)
+            code, now, facts, taken = self._outlast(finish, what)
+        if run:
+            run.taken = taken
         if code == "stale":
             logger.warning(
                 "[%s] %s attempt %s ended %s, but this worker no longer held it; its outcome is dropped, and the "
@@ -152,6 +173,13 @@ class AttemptRecorder:
             )
         self._follow_up(facts)
 
+    def hand_back_taken(self, run: Run) -> None:
+        """Give back what a commit took, whose answer did not arrive."""
+        claim, run.last_claim, run.taken = run.last_claim, None, None
+        attempt = self.store.taken_by(claim) if claim else None
+        if claim and attempt:
+            self.hand_back(*attempt, claim.worker, claim.delivery)
+
     def cancel(self, feature_id: str, task_id: str, number: int, *, note: str, running: bool) -> None:
         """Cancel a task as a person does, if this is its latest attempt.
 
@@ -166,6 +194,8 @@ class AttemptRecorder:
         known = self.store.attempt(feature_id, task_id)
         is_latest = known.get("attempt") == number != known.get("ended")
         if not is_latest or (known["status"] in WORKING) is not running:
+            return
+        if known["status"] == TaskStatus.CANCELLED:
             return
         flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
         move = lifecycle.transition(flow, TaskEvent.TASK_CANCELLED)

@@ -61,6 +61,7 @@ class AttemptRunner:
     """
 
     def __init__(self, app: App) -> None:
+        self.app = app
         self.settings = settings = app.settings
         self.store = connections.open_store(settings)
         self.dispatcher = Dispatcher(app, self.store, pooled=True)
@@ -90,8 +91,13 @@ class AttemptRunner:
     def _run(
         self, specialist: str, feature_id: str, task_id: str, number: int, worker: str, message: str
     ) -> str:
+        run = self.app.runs.current if self.app.runs else None
+        taken = run.accept((feature_id, task_id, number)) if run else None
         try:
-            grant = self.recorder.start(specialist, feature_id, task_id, number, worker)
+            if taken:
+                grant = self.recorder.take_up(taken)
+            else:
+                grant = self.recorder.start(specialist, feature_id, task_id, number, worker)
         except (errors.NewerFeature, errors.Outdated) as error:
             raise self._leave_to_newer_worker(feature_id, task_id, error) from None
         except errors.UnreadableFeature as error:
@@ -107,10 +113,12 @@ class AttemptRunner:
                 outcome, status = self._work_and_check(attempt)
                 if not isinstance(outcome, Completed):
                     _end_children(started)
-                self.recorder.finish(attempt, outcome, status)
+                self.recorder.finish(attempt, outcome, status, run)
             except shutdown.WorkerShutdown:
                 _end_children(started)
                 self.recorder.hand_back(*attempt.id, worker, attempt.delivery)
+                if run:
+                    self.recorder.hand_back_taken(run)
                 raise TaskStopped(f"{task_id}: handed back, because the worker ends", "handed-back") from None
         if isinstance(outcome, Blocked):
             logger.warning("[%s] %s attempt %s is blocked: %s", *attempt.id, outcome.reason)

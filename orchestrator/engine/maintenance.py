@@ -93,7 +93,7 @@ class Maintenance(bootsteps.StartStopStep):
         self.leads = False
         self.renews_lead_at = 0.0
         self.announced: tuple[Worker, float] | None = None
-        """What this worker announced last, and until when that holds."""
+        """The last announcement of this worker, and until when it is valid."""
         self.knows_limits = False
         self.is_outdated = False
 
@@ -177,7 +177,7 @@ class Maintenance(bootsteps.StartStopStep):
             self.run_round()
 
     def run_round(self) -> None:
-        """Take each step once. The leases come first: nothing may delay them."""
+        """Take each step once. The leases come first, of what pool processes took too: nothing may delay them."""
         seconds, every = self.settings.recovery.sweep, self.round.every
         leader_steps = (
             self.sweeper.sweep,
@@ -186,6 +186,7 @@ class Maintenance(bootsteps.StartStopStep):
             every(WORKER_CLEANUP_SECONDS, self.sweeper.forget_gone_workers),
         )
         self.round.run(
+            self.read_reports,
             self.heartbeat.renew_leases,
             self.replace_hung_processes,
             self.announce,
@@ -195,6 +196,11 @@ class Maintenance(bootsteps.StartStopStep):
             *map(self._if_leader, leader_steps),
             self.read_logs,
         )
+
+    def read_reports(self) -> None:
+        """Learn which attempts pool processes have taken by themselves."""
+        if taken := self.runner.app.taken_attempts:
+            taken.drain()
 
     def _if_leader(self, step: Callable[[], object]) -> Callable[[], object]:
         @functools.wraps(step)

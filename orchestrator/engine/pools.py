@@ -27,6 +27,11 @@ def has_processes(kind: type) -> bool:
     return PROCESSES in _modules(kind)
 
 
+def can_take(kind: type) -> bool:
+    """Whether the processes or threads of a class of pools can take messages by themselves."""
+    return bool({PROCESSES, "celery.concurrency.solo", "celery.concurrency.thread"} & _modules(kind))
+
+
 def keeps_time_limit(kind: type) -> bool:
     """Whether a class of pools keeps the hard time limit of a worker. Celery's others ignore it in silence."""
     return bool({PROCESSES, "celery.concurrency.gevent"} & _modules(kind))

@@ -12,7 +12,7 @@ from celery.app import control
 from kombu import pidbox
 from kombu.matcher import MatcherNotInstalled
 
-from orchestrator.engine import message_validation, signing
+from orchestrator.engine import message_validation, revocation, signing
 from orchestrator.engine.attempt_runner import count_refusal
 from orchestrator.engine.message_format import UNUSABLE
 from orchestrator.engine.message_validation import Reason
@@ -54,8 +54,14 @@ class Node(pidbox.Node):
 
     def handle(self, method: Any, arguments: Any = None) -> Any:
         """Carry out a command. If it fails, its error is the answer, as with kombu."""
+        taken = self.mailbox.app.taken_attempts
+        if taken:
+            taken.drain()  # a command is about the tasks that run now
         try:
-            return super().handle(method, arguments)
+            answer = super().handle(method, arguments)
+            if taken and method == "revoke":
+                revocation.cancel_queued(self.mailbox.app, (arguments or {}).get("task_id"))
+            return answer
         except BAD_COMMAND as error:
             logger.warning(
                 "The command %s of remote control failed (%s)",

@@ -14,16 +14,17 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import redis
 from billiard.exceptions import Terminated, WorkerLostError
 from celery.platforms import signals
 from celery.worker import state
 
-from orchestrator.engine import pools, visibility
+from orchestrator.engine import pools, revocation, taken_attempts, visibility
 from orchestrator.engine.attempt import AttemptId, attempt_id_of
 from orchestrator.engine.attempt_runner import AttemptRunner, runner
+from orchestrator.engine.reports import Ended
 from orchestrator.engine.shutdown import KILL_AFTER, in_process_attempts
 from orchestrator.model import errors, identifiers
 from orchestrator.model.outcome import Failed, FailureCause
@@ -32,10 +33,12 @@ from orchestrator.specialists.leftovers import Leftovers
 from orchestrator.state import forks
 from orchestrator.state.threads import Thread
 
+if TYPE_CHECKING:
+    from orchestrator.engine.app import App
+
 logger = logging.getLogger("orchestrator")
 
 TERMINATED = "terminated through Celery's remote control (celery control, or Terminate in Flower)"
-REVOKED = "revoked through Celery's remote control (celery control, or Revoke in Flower)"
 UNREACHABLE = (errors.OrchestratorError, redis.RedisError)
 PAUSE = 0.1
 PROCESS_ENDED = (WorkerLostError, Terminated)
@@ -45,12 +48,46 @@ PROCESS_ENDED = (WorkerLostError, Terminated)
 class Request(visibility.Request):
     """A message that a worker has taken."""
 
+    is_told = False
+    """Its end was reported while its process went on (see `run`). The message is acknowledged when the run ends."""
+    _teller: int | None = None
+    """The thread that tells monitors of that end at this moment."""
     _leftovers: Leftovers | None = None
     """The processes that its pool process leaves behind, once that was ordered to end."""
 
     @property
     def _runner(self) -> AttemptRunner:
         return runner(self.app)
+
+    def on_accepted(self, pid: Any, time_accepted: float) -> None:
+        """Called by the pool, or with the first report of a process: whichever comes first."""
+        if self.time_start is None:
+            super().on_accepted(pid, time_accepted)
+
+    def end_within_run(self, pid: int, ended: Ended) -> None:
+        """Called when its process reports that it has ended, and goes on with another attempt."""
+        self.on_accepted(pid, ended.at)
+        self.is_told, self._teller = True, threading.get_ident()
+        self.moment = taken_attempts.wall_clock(ended.at)
+        try:
+            self.on_success(ended.answer)
+        finally:
+            self._teller = self.moment = None
+
+    @property
+    def _is_over(self) -> bool:
+        """Monitors know its end already: Celery only says now that its process is free."""
+        return self.is_told and self._teller != threading.get_ident()
+
+    def send_event(self, type: str, **fields: Any) -> None:
+        """Send an event, unless monitors know the end of the attempt already."""
+        if not self._is_over:
+            super().send_event(type, **fields)
+
+    def acknowledge(self) -> None:
+        """Acknowledge the message, unless its process goes on: it counts as the one that the process works on."""
+        if not self.is_told or self._is_over:
+            super().acknowledge()
 
     def terminate(self, pool: Any, signal: Any = None) -> None:
         """Called by Celery's remote control: cancel the attempt.
@@ -101,8 +138,13 @@ class Request(visibility.Request):
             self._kill_and_fail(attempt, Failed(cause=FailureCause.TIMEOUT, reason=reason))
         super().on_timeout(soft, timeout)
 
-    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """Called by the pool after the task raised, or its process ended."""
+        taken = cast("App", self.app).taken_attempts
+        lost = taken.lose(cast("int", self.worker_pid)) if taken and not return_ok else None
+        if self._is_over:
+            self.acknowledge()
+            return lost.on_failure(exc_info, send_failed_event) if lost else None
         # As a rule the error comes wrapped (billiard.einfo).
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         attempt, leftovers = attempt_id_of(self), self._leftovers
@@ -110,7 +152,7 @@ class Request(visibility.Request):
             self._leftovers = None
             hand_back = self._runner.recorder.hand_back
             self._commit_when_gone(attempt, leftovers, lambda: hand_back(*attempt, str(self.hostname)))
-        return super().on_failure(exc_info, *args, **kwargs)
+        return super().on_failure(exc_info, send_failed_event, return_ok)
 
     def _kill_and_fail(self, attempt: AttemptId, outcome: Failed) -> None:
         """Kill the process of the attempt, and commit the outcome when all its children are gone too."""
@@ -155,7 +197,7 @@ class Request(visibility.Request):
         attempt = attempt_id_of(self)
         if attempt and reason == "revoked":
             try:
-                self._runner.recorder.cancel(*attempt, note=REVOKED, running=False)
+                self._runner.recorder.cancel(*attempt, note=revocation.REVOKED, running=False)
             except UNREACHABLE as error:
                 logger.error("[%s] %s is revoked, but not cancelled: %s", attempt[0], attempt[1], error)
         super()._announce_revoked(reason, *args, **kwargs)  # type: ignore[misc]

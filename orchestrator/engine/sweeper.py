@@ -18,7 +18,7 @@ from orchestrator.state.store import Store
 logger = logging.getLogger("orchestrator")
 
 MOST_NAMED = 10
-"""The doctor is told of this many features that could not be swept, and of the number of the others."""
+"""How many features that could not be swept the doctor names; it counts the others."""
 
 
 class Sweeper:
@@ -95,7 +95,7 @@ class Sweeper:
             logger.warning("[%s] is not swept: %s. Each sweep tries it again", feature_id, cause)
 
     def failures(self) -> list[str]:
-        """What the last sweep could not recover, a line each, for the doctor."""
+        """The features that the last sweep could not recover, a line each, for the doctor."""
         lines = [f"{feature_id} is not swept: {cause}" for feature_id, cause in self.unswept.items()]
         more = [f"{len(lines) - MOST_NAMED} more are not swept"] if len(lines) > MOST_NAMED else []
         return [*lines[:MOST_NAMED], *more]

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from celery import Task as CeleryTask
 
 from orchestrator.config.settings import Settings
 from orchestrator.engine import canvas
 from orchestrator.engine.attempt_runner import runner
+from orchestrator.engine.run import Tracer
 from orchestrator.engine.visibility import SpecialistTask
 
 if TYPE_CHECKING:
     from orchestrator.engine.app import App
+
+
+class AttemptTask(SpecialistTask):
+    """The base of the tasks below: after an attempt, it does those that were taken with its commit (see `run`)."""
+
+    app: Any
+    tracer: Tracer | None = None
+    """Celery's tracer, which runs one attempt."""
+
+    @property
+    def __trace__(self) -> Tracer | None:
+        """The function by which Celery runs the task."""
+        return self._trace if self.tracer else None
+
+    @__trace__.setter
+    def __trace__(self, tracer: Tracer | None) -> None:
+        self.tracer = tracer
+
+    def _trace(self, *given: Any) -> Any:
+        runs = self.app.runs
+        return runs.trace(self.tracer, *given) if runs else cast("Tracer", self.tracer)(*given)
+
 
 CELERY_OPTIONS: dict[str, Any] = {
     "bind": True,
@@ -25,7 +48,7 @@ CELERY_OPTIONS: dict[str, Any] = {
 def register(app: App, settings: Settings, specialist: str) -> None:
     """Give a specialist its Celery task for enqueued features."""
 
-    @app.task(name=canvas.celery_task(specialist), **CELERY_OPTIONS)
+    @app.task(name=canvas.celery_task(specialist), **{**CELERY_OPTIONS, "base": AttemptTask})
     def run(self: CeleryTask[Any, Any], feature_id: str, task_id: str, attempt: int) -> str:
         worker, message = self.request.hostname or "", self.request.id or ""
         return runner(app).run(specialist, feature_id, task_id, attempt, worker, message)

@@ -1,4 +1,4 @@
-"""What Celery's signals, log and events show of an attempt, and so Flower and tracing libraries.
+"""Decides what Celery's signals, log and events show of an attempt, and so Flower and tracing libraries.
 
 Signals and the log of the process that did the work get the real exception, with its traceback. Events leave that
 process, so they carry our own short text about the end of the attempt (`conceal`). The exception itself does not leave
@@ -157,8 +157,8 @@ def conceal(exception_info: Any, shown: str | None) -> None:
     original = _unwrapped(exception_info.exception)
     text = shown or type(original).__name__
     error: Exception
-    if isinstance(original, CanvasStopped):
-        error = CanvasStopped(text, original.status)
+    if isinstance(original, _Stopped):
+        error = cast("type[CanvasStopped]", type(original))(text, original.status)
     elif isinstance(original, exceptions.Retry):
         error = exceptions.Retry(text, TaskFailed(text), original.when)
     else:
@@ -176,8 +176,13 @@ class Request(request.Request):
 
     task: Any  # Celery's stubs leave this out
 
+    moment: float | None = None
+    """When the event that is sent now happened; None: now."""
+
     def send_event(self, type: str, **fields: Any) -> None:
         """Send an event to Flower and other monitors."""
+        if self.moment is not None:
+            fields["timestamp"] = self.moment
         if type == "task-succeeded" and not self.task.shows_result:
             fields["result"] = "completed"
         super().send_event(type, **fields)

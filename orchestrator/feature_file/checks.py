@@ -75,6 +75,7 @@ def _is_deep(value: Any, levels: int = DEEPEST) -> bool:
 
 
 def too_many(what: str, count: int, most: int) -> str:
+    """Say that a feature has more tasks or dependencies than the limits allow."""
     return (
         f"has {count:,} {what}; at most {most:,} are allowed (limits.{what}); split it into several features"
     )

@@ -1,4 +1,4 @@
-"""What the readers of YAML and JSON share: key paths, source locations, mistakes, and bounds on a text."""
+"""Shared by the readers of YAML and JSON: key paths, source locations, mistakes, and bounds on a text."""
 
 from __future__ import annotations
 

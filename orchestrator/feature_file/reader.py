@@ -31,7 +31,7 @@ PIPE_SECONDS = 10.0
 
 
 def read(path: Path, limits: Limits) -> Feature:
-    """Read a feature file: JSON where the name ends in .json, else YAML.
+    """Read a feature file: JSON if the name ends in .json, else YAML.
 
     Raises:
         InvalidFeature: It cannot be read, or has mistakes; all of them are named.
@@ -47,7 +47,7 @@ def read(path: Path, limits: Limits) -> Feature:
 
 
 def _read(path: Path, most: int) -> bytes:
-    """At most so many bytes of a file or of a pipe.
+    """Read a file or a pipe, up to `most` bytes.
 
     Raises:
         OSError: It cannot be read, or is a pipe into which nobody writes.

@@ -13,17 +13,18 @@ from orchestrator.model import errors, identifiers, words
 from orchestrator.model.feature import MOST_MISTAKES
 
 MOST_SHOWN = 100
-"""So many mistakes stand in the text of an error; its fact `lines` has more of them."""
+"""How many mistakes the text of an error has; its fact `lines` has more of them."""
 
 
 FEW_ALIKE = 3
-"""So many mistakes that say the same each have a line of the text; of more, one line stands for all."""
+"""Up to this many equal mistakes have a line each; more are joined into one line."""
 
 
 # Mistakes as text
 
 
 def refuse(source: str | Path, mistakes: list[Mistake], value: Any = None) -> NoReturn:
+    """Raise `InvalidFeature` with all mistakes, in the order of their lines."""
     ordered = sorted(mistakes, key=lambda mistake: mistake.line or 0)
     lines = [
         {
@@ -80,7 +81,7 @@ def _sentence(alike: Sequence[Mapping[str, Any]]) -> str:
 
 
 def written_path(path: KeyPath, feature: Any = None) -> str:
-    """The path as people write it: T2.estimate, or tasks[2].estimate where the task has no usable id."""
+    """The path as people write it: T2.estimate, or tasks[2].estimate if the task has no usable id."""
     text = ""
     if len(path) > 2 and path[0] == "tasks" and path[2] != "id":
         task_id = field(_task(feature, path[1]), "id")

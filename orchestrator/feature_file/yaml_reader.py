@@ -65,7 +65,7 @@ def locate(
 
 
 def most_values(limits: Limits) -> int:
-    """So many YAML values one file may hold, aliases written out: some 32 for each task, and the dependencies."""
+    """How many YAML values a file may have, aliases expanded: some 32 for each task, and the dependencies."""
     return 32 * limits.tasks + limits.dependencies + 1_000
 
 

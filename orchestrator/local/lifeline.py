@@ -1,8 +1,8 @@
-"""Runs a celery command that ends when the process that started it is gone, however that went.
+"""Runs a celery command that ends when the process that started it ends, even by SIGKILL.
 
     python lifeline.py DESCRIPTOR COMMAND…
 
-The descriptor is the end for reading of a pipe. That process holds the other end, which the kernel closes at its death.
+The descriptor is the read end of a pipe. The starting process holds the write end; the kernel closes it at its death.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import time
 import celery
 
 STEPS = ((signal.SIGTERM, 20.0), (signal.SIGQUIT, 10.0))
-"""Warm, then cold, each with the seconds that it has; then with all that belongs to it. As in `supervisor.stop`."""
+"""The signals of a warm and a cold shutdown, each with its seconds. Then the process group is killed."""
 
 
 def main() -> None:
     """Run the command."""
     descriptor = int(sys.argv.pop(1))
-    # No thread of `threading`, which the pools gevent and eventlet put their own in the place of.
+    # Not a thread of `threading`: the pools gevent and eventlet replace those with their own.
     _thread.start_new_thread(_end_with, (descriptor,))
     # Celery looks for the app in the working folder first, where a file of its name would hide this package. And what
     # gevent and eventlet replace must be replaced before anything else is imported; Celery does it again.
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _end_with(descriptor: int) -> None:
-    """Wait until nobody holds the other end any more, then end this process."""
+    """Wait until the write end is closed, then end this process."""
     os.read(descriptor, 1)
     for number, patience in STEPS:
         os.kill(os.getpid(), number)

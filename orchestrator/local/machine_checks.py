@@ -38,7 +38,7 @@ def check_versions() -> Finding:
 
 
 def check_names(settings: Settings) -> Iterator[Finding]:
-    """Files of the project that Python finds before a package, where a worker is started with `celery -A`."""
+    """Files of the project that hide a package, if a worker is started with `celery -A`."""
     project = settings.folder.parent
     for name in ("orchestrator", "celery", "kombu", "redis", "pydantic", "yaml"):
         there = PathFinder.find_spec(name, [str(project)])

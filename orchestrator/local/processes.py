@@ -1,4 +1,4 @@
-"""Runs the processes of one machine: a worker, and Flower, as their users would start them."""
+"""Runs a worker and Flower on this machine, as a user would start them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from orchestrator.config import private
 from orchestrator.config.settings import Settings
 
 LIFELINE = Path(__file__).with_name("lifeline.py")
-"""Run as a file: to name it as a module would import all of this package, before Celery prepares gevent or eventlet."""
+"""Run as a file, not as a module: that would import this package before Celery prepares gevent or eventlet."""
 
 WARM_SECONDS = 20.0
-"""How long a worker has to finish what it runs, before it is told to stop at once."""
+"""Seconds that a worker has to finish its tasks, before it must stop at once."""
 
 COLD_SECONDS = 10.0
-"""How long it has then to end that, and to hand it back: a command has 5 s to obey."""
+"""Seconds that it then has to end its tasks and hand them back: a command has 5 s to end."""
 
 
 @contextlib.contextmanager
 def worker(
     settings: Settings, *, name: str, log: Path | None = None, processes: int | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A Celery worker that runs as long as the `with` lasts.
+    """Run a Celery worker inside the block.
 
     Args:
         settings: The settings; the worker reads the same from the same folder.
         name: The first part of the worker's node name.
-        log: Where its output goes; the terminal if it is left out.
-        processes: Tasks that it runs at once; as configured if it is left out.
+        log: The file for its output; None: the terminal.
+        processes: How many tasks it runs at once; None: as configured.
     """
-    # It is alone, or does not mind: without looking for neighbours it is ready a second sooner.
+    # It needs no neighbours: without a search for them it is ready a second sooner.
     alone = ["--without-mingle", "--without-gossip"]
     command = ["-A", "orchestrator", "worker", "-n", f"{name}@%h", "--loglevel", "info", *alone]
     command += ["--concurrency", str(processes)] if processes else []
@@ -46,7 +46,7 @@ def worker(
 
 @contextlib.contextmanager
 def flower(settings: Settings, *, port: int, log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Flower on 127.0.0.1, as long as the `with` lasts."""
+    """Run Flower on 127.0.0.1 inside the block."""
     command = ["-A", "orchestrator", "flower", "--address=127.0.0.1", f"--port={port}"]
     with celery(settings, command, log) as process:
         yield process
@@ -54,13 +54,13 @@ def flower(settings: Settings, *, port: int, log: Path | None = None) -> Iterato
 
 @contextlib.contextmanager
 def celery(settings: Settings, command: list[str], log: Path | None) -> Iterator[subprocess.Popen[bytes]]:
-    """A celery command that runs as long as the `with` lasts, in the folder that the settings belong to.
+    """Run a celery command inside the block, in the folder of the settings.
 
-    It ends too where this process is killed: nobody writes to the pipe, and its end is that of this process.
+    The command ends even if this process is killed, because the pipe closes with it (see `lifeline`).
     """
     with _output(log) as output, _pipe() as lifeline:
         process = subprocess.Popen(
-            # -P: what lies in the folder, such as an orchestrator.py, hides nothing that is installed.
+            # -P: files in the folder, such as an orchestrator.py, must not hide installed packages.
             [sys.executable, "-P", LIFELINE, str(lifeline), *command],
             pass_fds=[lifeline],
             cwd=settings.folder.parent,
@@ -77,11 +77,11 @@ def celery(settings: Settings, command: list[str], log: Path | None) -> Iterator
 
 
 def stop(process: subprocess.Popen[bytes], *, at_once: bool = False) -> None:
-    """End a process: warm (it finishes what it runs), then cold (it hands that back), then with all that belongs to it.
+    """End a process: warm (it finishes its tasks), then cold (it hands them back), then by a kill of its group.
 
     Args:
         process: The process.
-        at_once: Begin with cold.
+        at_once: Begin with the cold shutdown.
     """
     steps = [(signal.SIGTERM, WARM_SECONDS), (signal.SIGQUIT, COLD_SECONDS)]
     try:
@@ -101,7 +101,7 @@ def stop(process: subprocess.Popen[bytes], *, at_once: bool = False) -> None:
 
 @contextlib.contextmanager
 def _pipe() -> Iterator[int]:
-    """A pipe that is open as long as the `with` lasts: its end for reading. The other is for this process alone."""
+    """Open a pipe for the block, and return its read end. Only this process has the write end."""
     reading, writing = os.pipe()
     try:
         yield reading

@@ -26,7 +26,7 @@ OLDEST_REDIS = (6, 2)
 
 def from_error(name: str, error: errors.OrchestratorError) -> Finding:
     """An error as a finding: its last line is the next step."""
-    text, _, remedy = str(error).rpartition("\n")  # by the house style an error's last line is its next step
+    text, _, remedy = str(error).rpartition("\n")  # the last line of an error is its next step
     return problem(name, text, remedy)
 
 
@@ -66,7 +66,7 @@ def _overwritten(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
         named = [(overwritten.quoted(one.key), one) for one in found]
         yield problem(
             "keys",
-            "another program has written to keys of this orchestrator, and whatever needs them is skipped: "
+            "another program has written to keys of this orchestrator, and the work that needs them is skipped: "
             + "; ".join(f"{key} is a {one.found}, and should be a {one.wanted}" for key, one in named),
             f"Remove them: echo 'DEL {' '.join(key for key, _ in named)}' | redis-cli. And see who can write to this "
             "Redis.",
@@ -74,7 +74,7 @@ def _overwritten(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
 
 
 def _holes(name: str, product: str) -> Iterator[Finding]:
-    """Whether its Lua has holes: on a Redis that others can use too, a script of theirs reads and writes all of it."""
+    """Whether its Lua has known security holes, by which a script of another user can read and write everything."""
     found, mended = advisories.holes(name, [int(part) for part in re.findall(r"\d+", product)])
     if found:
         yield warning(
@@ -85,7 +85,7 @@ def _holes(name: str, product: str) -> Iterator[Finding]:
 
 
 def _commands(client: redis.Redis, settings: Settings) -> Finding:
-    """Each command that is needed is tried."""
+    """Whether each command that we need can be used."""
     keys = Keys(settings.redis.prefix)
     is_broker = not settings.broker.url
     lacking = rights.missing(

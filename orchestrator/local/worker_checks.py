@@ -156,7 +156,7 @@ def _processes(settings: Settings, client: redis.Redis, present: Sequence[Worker
 
 
 def _cap(client: redis.Redis, keys: Keys, feature: str) -> int:
-    """At most so many tasks of the feature run at once."""
+    """How many tasks of the feature may run at once."""
     cap, total = client.hmget(keys.feature(feature).meta, "cap", "total")
     return min(int(cap or 0), int(total or 0))
 

@@ -1,4 +1,4 @@
-"""A command written as one text: the arguments that it stands for, where a shell would read the same ones."""
+"""A command written as one text: splits it into arguments, if a shell would read the same ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import shlex
 
 LONGEST_SHOWN = 200
-"""A text up to so long is shown rewritten in both ways; a longer one would hide what is wrong with it."""
+"""The longest text that is shown rewritten in both ways; a longer one would hide the mistake."""
 
 _OPERATORS = re.compile(r"[|&;<>()]+")
 _GLOBS = "*?["
@@ -148,7 +148,7 @@ def _two_ways(text: str, words: list[str], found: str) -> str:
 
 
 def _quoted(word: str) -> str:
-    """As an entry of a YAML list, in quotes where it would be read as something else without."""
+    """An entry of a YAML list, in quotes if YAML would read it as something else."""
     is_plain = re.fullmatch(r"[A-Za-z_./][\w./+-]*", word, re.ASCII) and word.lower() not in _NOT_TEXT
     return word if is_plain else _in_quotes(word)
 

@@ -49,7 +49,7 @@ class BatchProgress:
 
 @dataclass(frozen=True)
 class ScheduleResult:
-    """What a schedule step launched, opened and finished."""
+    """The tasks and batches that a schedule step launched, opened and finished."""
 
     feature: str
     status: FeatureStatus

@@ -19,7 +19,7 @@ def parse(value: object) -> float:
         Seconds, greater than 0 and at most a year (366 days).
 
     Raises:
-        ValueError: The value is no duration; the message says what one looks like.
+        ValueError: The value is not a duration; the message shows one.
 
     Example:
         >>> parse("1h30m"), parse("250ms"), parse(45), parse("45")
@@ -38,7 +38,7 @@ def parse_estimate(value: object) -> float:
         Seconds, from 0 to a year (366 days).
 
     Raises:
-        ValueError: The value is no duration; the message says what one looks like.
+        ValueError: The value is not a duration; the message shows one.
 
     Example:
         >>> parse_estimate(0), parse_estimate("25m")
@@ -52,7 +52,7 @@ def parse_estimate(value: object) -> float:
 
 def _seconds(value: object) -> float:
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = float(value)  # a variable of the environment is a text, whatever it says
+        value = float(value)  # a variable of the environment is always a text
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         return sum(float(number) * UNITS[unit] for number, unit in _PART.findall(value))
     if isinstance(value, int | float) and not isinstance(value, bool):

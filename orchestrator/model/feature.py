@@ -21,18 +21,18 @@ from orchestrator.model.garbage import collector_paused
 from orchestrator.model.task import Task
 
 SUGGESTIONS = 20
-"""So many unknown dependencies of one feature get a "did you mean"; each costs a search through all the ids."""
+"""How many unknown dependencies of a feature get a "did you mean"; each costs a search through all ids."""
 
 
 MOST_TO_SEARCH = 2_000
 """Among more ids no "did you mean" is looked for: the search is quadratic."""
 
 NAMED = 8
-"""Where there is nothing near, so many of the ids are named."""
+"""How many ids are named if none is similar."""
 
 
 MOST_MISTAKES = 1_000
-"""So many mistakes of a feature are told; a text of a few megabytes can hold millions."""
+"""How many mistakes of a feature are named; a text of a few megabytes can have millions."""
 
 
 class Strategy(StrEnum):

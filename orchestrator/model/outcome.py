@@ -70,7 +70,7 @@ class Completed(Model):
 
     @property
     def warnings(self) -> list[str]:
-        """What gates found that did not pass and are not required."""
+        """The findings of gates that did not pass and are not required."""
         return [gate.said for gate in self.gates if not gate.passed]
 
 

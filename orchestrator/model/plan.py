@@ -67,7 +67,7 @@ class Schedule(Model):
     )
     learned: Mapping[str, float] = Field(
         default_factory=dict,
-        description="seconds that tasks without an estimate took before, as a rule: what the plan takes for theirs",
+        description="the median seconds of earlier runs, for tasks without an estimate: the plan uses them",
     )
     expected_seconds: float = Field(description="the whole, under the cap")
 

@@ -1,4 +1,4 @@
-"""A rate: so many in a span of time, and how many of them at once."""
+"""A rate: how many attempts may begin in a span of time, and how many of them at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNITS = {unit: UNITS[unit] for unit in "smhd"}
 
 
 class Rate(NamedTuple):
-    """So many attempts in a time, and how many of them may begin at the same moment."""
+    """How many attempts may begin in a span of time, and how many of them at the same moment."""
 
     number: int
     unit: str

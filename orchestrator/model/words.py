@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from orchestrator.model import sanitizer
 
 SHOWN = 12
-"""So many of many names stand in a text; the others are counted."""
+"""How many names a text has; the others are counted."""
 
 
 def named(id: str, title: str) -> str:
@@ -32,7 +32,7 @@ def some(names: Sequence[str], most: int = SHOWN, separator: str = ", ", of: int
 
 
 def count(number: int, noun: str, nouns: str = "") -> str:
-    """A number and its noun; `nouns` is the plural where an s is not enough.
+    """A number and its noun; `nouns` is the plural if an s is not enough.
 
     Example:
         >>> count(1, "task"), count(1200, "task"), count(2, "batch", "batches")

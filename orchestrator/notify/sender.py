@@ -1,9 +1,8 @@
-"""Tells whom the settings name of what happens: reads every feature's events once, beside the work, not in its way.
+"""Sends the notifications of the settings. Reads the events of every feature, and never delays the work.
 
-Each notification of the settings has a thread of its own in the worker that leads the sweep, and remembers in Redis how
-far it has told each feature's events. So a target that is slow or dead delays nobody but itself, and what one worker
-has not told when it dies, the next one tells. An event is told at least once; with its feature its id tells repetitions
-apart.
+Each notification has its own thread in the worker that leads the sweep, and stores in Redis how far it has sent each
+feature's events. So a slow or dead target delays only itself, and if a worker dies, the next one goes on where it
+stopped. An event is sent at least once; its feature and its id together identify repetitions.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ KEPT_SECONDS = 30 * 86_400
 """The memory of a notification is deleted when no worker has used it for this long."""
 
 TURN = 50
-"""Events of one feature that are told before it is another one's turn."""
+"""How many events of one feature are sent before the next feature has its turn."""
 
 STREAMS = 500
-"""Features that one command asks for news."""
+"""How many features one command reads events of."""
 
 
 def open_notifiers(
@@ -51,9 +50,9 @@ def open_notifiers(
     """A notifier for each notification of the settings.
 
     Args:
-        store: Where the events are.
-        notifications: In the order of the settings.
-        worker: The worker whose notifiers they are.
+        store: The store of the events.
+        notifications: The notifications, in the order of the settings.
+        worker: The worker that runs the notifiers.
         pause: Seconds between two looks for events.
     """
     places: Counter[str] = Counter()
@@ -77,10 +76,10 @@ class Reading:
 
 
 class Cursors:
-    """How far one notification has told the events of each feature.
+    """How far one notification has sent the events of each feature.
 
-    A feature is in the hash from the first look after its enqueue until it is over and its last event is told. The
-    first look of all takes in the features that are active then; features that are over by then are not told.
+    A feature is in the hash from the first look after its enqueue until it is over and its last event is sent. The
+    very first look adds the features that are active; features that are over by then are ignored.
 
     Args:
         store: The state.
@@ -92,14 +91,14 @@ class Cursors:
         self.key = store.keys.notified(name)
 
     def look(self) -> Reading:
-        """Take in the features that are new, and say where each one stands."""
+        """Add new features, and return the cursor of each feature."""
         client, keys = self.store.client, self.store.keys
         known = client.pipeline(transaction=True)
         known.time()
         known.hgetall(self.key)
         known.smembers(keys.active)
         (seconds, micros), told, active = known.execute()
-        # A feature of this very millisecond may yet come: that one is left to the next look.
+        # Another feature of this millisecond may still come, so the next look reads this millisecond again.
         until = seconds * 1000 + micros // 1000 - 1
         before = told.pop(SEEN, None)
         since = until if before is None else int(before)
@@ -116,7 +115,7 @@ class Cursors:
         return Reading({**told, **dict.fromkeys(new, BEGINNING)}, frozenset(active), seen)
 
     def with_news(self, reading: Reading) -> set[str]:
-        """The features that have events after the last one told."""
+        """The features that have events after the last one sent."""
         found: set[str] = set()
         features = sorted(reading.told)
         for start in range(0, len(features), STREAMS):
@@ -134,13 +133,13 @@ class Cursors:
         return found
 
     def advance(self, feature_id: str, before: str, told: str) -> bool:
-        """Remember the last event told; False if another worker did meanwhile (see advance_cursor.lua)."""
+        """Store the last event sent; False if another worker did meanwhile (see advance_cursor.lua)."""
         call = Call("advance_cursor", {"before": before, "after": told}, {"notified": self.key})
         (code,) = scripts.run(self.store.client, Scope(self.store.keys, feature_id), call)
         return bool(code == "advanced")
 
     def leave(self, reading: Reading, features: Iterable[str]) -> None:
-        """Forget those of the features that are over. All their events are told."""
+        """Forget the given features that are over. All their events have been sent."""
         for feature in features:
             # One that is newer than the index was read would be found there once more.
             created = self.store.client.zscore(self.store.keys.features, feature)
@@ -150,7 +149,7 @@ class Cursors:
 
 @dataclass(frozen=True)
 class Wait:
-    """An event that could not be told yet: how often it was tried, and when it is due again."""
+    """An event that could not be sent yet: the number of tries, and when it is due again."""
 
     event: str
     tries: int
@@ -158,14 +157,14 @@ class Wait:
 
 
 class Notifier:
-    """One notification at work.
+    """Sends the events of one notification.
 
     Args:
-        store: Where the events are.
-        cursors: How far they are told.
-        target: Who is told.
+        store: The store of the events.
+        cursors: How far they have been sent.
+        target: The receiver.
         events: Names of the events and groups (`notification.EVENT_NAMES`).
-        worker: The worker whose notifier it is; it works only while that one leads the sweep.
+        worker: The worker that runs the notifier, which works only while that worker leads the sweep.
         tries: Tries of one event before it is given up.
         pause: Seconds between two looks for events.
         backoff: Seconds before the second try, doubled before each one after it, with jitter.
@@ -198,16 +197,16 @@ class Notifier:
         self.thread = Thread(self._run, "notifier", self.stopped)
 
     def start(self) -> None:
-        """Begin, in a thread of its own."""
+        """Start the notifier's thread."""
         self.thread.start()
 
     def stop(self) -> None:
-        """Tell nothing more."""
+        """Stop sending."""
         self.stopped.set()
         self.asked.set()
 
     def flush(self, seconds: float) -> None:
-        """Look at once, and return when all that there was has been tried, after so many seconds at most."""
+        """Send all pending notifications now, and return when each was tried, or after `seconds`."""
         self.looked.clear()
         self.asked.set()
         self.looked.wait(seconds)
@@ -220,7 +219,7 @@ class Notifier:
                 with forks.held_off():
                     while self.tell() and not self.stopped.is_set():
                         forks.let_one_through()
-            except Exception as error:  # whatever it is, the next round may succeed, and must come
+            except Exception as error:  # no error may end the rounds: the next one may succeed
                 with forks.held_off():
                     logger.warning(
                         "Notifications to %s will be tried again: %s: %s",

@@ -14,7 +14,7 @@ from orchestrator.planning import cycle_search, graph
 SHOWN_CYCLES = 10
 SHOWN_CUTS = 10
 KEPT_PATHS = 100
-"""So many cycles are named to programs; the edges that have to go are all named."""
+"""How many cycles are named to programs; all edges to remove are named."""
 
 SHOWN_SPLITS = 3
 

@@ -152,7 +152,7 @@ def cuts(graph: Graph, found: Sequence[list[str]], effort: int = 6 * EFFORT) -> 
 
     Parameters:
         found: The cycles of the graph, as `cycles` gives them.
-        effort: After so many looks at edges the rest is cut along one walk: that breaks every cycle too, with a few
+        effort: After visiting this many edges, the rest is cut along one walk: that breaks every cycle too, with a few
             edges more.
 
     Example:

@@ -99,7 +99,7 @@ def change(name: str, amount: str, settings: Settings, known: Iterable[str] = ()
 
     Raises:
         NoSuchLimit: No specialist and no resource is called so.
-        BadLimit: There cannot be so much.
+        BadLimit: The limit cannot have this amount.
 
     Example:
         >>> from orchestrator.config.settings import Settings

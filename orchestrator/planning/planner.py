@@ -216,7 +216,7 @@ def _level_by_level(work: Work) -> list[list[str]]:
     return work.by_level
 
 
-SHAPES: Mapping[Strategy, Callable[[Work], list[list[str]]]] = {
+BATCHING: Mapping[Strategy, Callable[[Work], list[list[str]]]] = {
     Strategy.SEQUENTIAL: _one_by_one,
     Strategy.PARALLEL: _all_at_once,
     Strategy.BATCHED: _level_by_level,
@@ -238,7 +238,7 @@ def _choose(work: Work) -> Strategy:
 def _batches(work: Work, strategy: Strategy) -> Iterator[Batch]:
     work.ordered  # raises on a cycle, with every strategy  # noqa: B018
     closed = 0.0
-    for number, tasks in enumerate(SHAPES[strategy](work), start=1):
+    for number, tasks in enumerate(BATCHING[strategy](work), start=1):
         before, parts, adds = closed, _sub_batches(number, tasks, work.cap), None
         if strategy is Strategy.DATAFLOW:
             closed = max(before, *(work.ends[task] for task in tasks))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
 
 MOST_NAMED = 8
-"""An error names so many tasks, and counts the others."""
+"""How many tasks an error names; it counts the others."""
 
 DOMAINS = ("database", "frontend", "backend")
 """Tags that are suggested first if none routes: they say what a task is about, not how hard it is."""
@@ -87,7 +87,7 @@ def grouped(routes: Mapping[str, Route]) -> list[tuple[Route, list[str]]]:
 
 
 def by_tags(tags: Iterable[str], settings: Settings) -> Route:
-    """The route of a task with these tags; with the rule "nobody" where none matches and the fallback is ask_user.
+    """The route of a task with these tags; with the rule "nobody" if none matches and the fallback is ask_user.
 
     Raises:
         BadTags: These cannot be tags.

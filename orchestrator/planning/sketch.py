@@ -10,14 +10,14 @@ from orchestrator.model import durations
 from orchestrator.model.words import count
 
 KEPT = 20
-"""So many of the last durations are kept of each task: enough for a median, and it follows what changes."""
+"""How many durations of each task are kept: enough for a median that follows changes."""
 
 DAYS = 90
 """Durations of a title are kept until no task of it has completed for this long."""
 
 
 class Sketch(NamedTuple):
-    """How often a task was completed, and how long it takes as a rule.
+    """How often a task was completed, and how long it usually takes.
 
     Example:
         >>> Sketch(12, median=41.0, p90=63.0).text
@@ -54,5 +54,5 @@ class Sketch(NamedTuple):
 
 
 def medians(sketches: Mapping[str, Sketch]) -> dict[str, float]:
-    """The seconds that each of some tasks takes as a rule."""
+    """The median seconds of each task."""
     return {task: found.median for task, found in sketches.items()}

@@ -31,7 +31,7 @@ from orchestrator.report.status_text import (
 from orchestrator.state.workers import Worker, processes
 
 SHOWN_HOLDERS = 3
-"""Of so many tasks that hold a batch open, the commands are given."""
+"""For how many tasks that hold a batch open the commands are given."""
 
 
 class Explanation(Model):
@@ -338,7 +338,7 @@ class _Story:
         )
 
     def _listed(self, what: str, others: Sequence[TaskState], number: int) -> list[str]:
-        """Some of so many tasks, with where they stand."""
+        """Some of many tasks, with their statuses."""
         lines = [f"{what}: {other.label}: {self._standing(other)}" for other in others[:SHOWN]]
         more = max(number, len(others)) - len(lines)
         return lines + ([f"and {count(more, 'more task')}"] if more > 0 else [])

@@ -10,7 +10,7 @@ from orchestrator.model.progress import Progress, TaskState
 from orchestrator.report.status_text import batch_line, counted, spent, waiting, why, word
 
 SHOWN = 12
-"""So many tasks have a line of their own; the others are counted by where they stand."""
+"""How many tasks have their own line; the others are counted by status."""
 
 CALM = ("waiting", "queued", "completed", "skipped", "cancelled")
 """Tasks in one of these need no look."""

@@ -6,7 +6,7 @@ from orchestrator.report.colours import COLOURS, MARKED, PLAIN
 from orchestrator.report.picture import Box, Picture
 
 LONGEST_LABEL = 80
-"""So many characters of a title stand in a box that other programs draw."""
+"""How many characters of a title a box has that other programs draw."""
 
 
 def dot(found: Picture) -> str:
@@ -52,6 +52,7 @@ def dot(found: Picture) -> str:
 
 
 def shorten(text: str) -> str:
+    """Cut a label at its longest length."""
     return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1].rstrip() + "…"
 
 

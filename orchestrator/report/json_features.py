@@ -70,7 +70,7 @@ def feature(
         needs: What it waits for.
         said: What the last attempt of a task left to say.
         titles: The title of each specialist.
-        limit: At most so many of each list.
+        limit: The most entries of each list.
         after: The last task of the part before.
         more: Further fields.
     """

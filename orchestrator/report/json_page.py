@@ -10,7 +10,7 @@ from orchestrator.model import errors
 T = TypeVar("T")
 
 LIMIT = 10
-"""So much of each list is in an answer, if --limit does not say how much."""
+"""How many entries of a list an answer has without --limit."""
 
 
 def page(items: Sequence[T], limit: int, after: str, key: Any) -> tuple[Sequence[T], int, str]:
@@ -18,7 +18,7 @@ def page(items: Sequence[T], limit: int, after: str, key: Any) -> tuple[Sequence
 
     Args:
         items: All of it.
-        limit: At most so many.
+        limit: The most entries.
         after: The key of the last item of the part before; "" for the first.
         key: Names an item.
 

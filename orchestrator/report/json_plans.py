@@ -35,7 +35,7 @@ def fallback(routes: Mapping[str, Route]) -> tuple[plan_answers.RouteGroup, ...]
 
 
 def route_group(route: Route, tasks: Sequence[str] = (), limit: int = LIMIT) -> plan_answers.RouteGroup:
-    """A route, with the tasks that take it. The tag that matched is reason enough where it was the only one."""
+    """A route, with the tasks that take it. Its reason is left out if only one tag matched."""
     is_plain = route.rule == "tag" and "(" not in route.reason
     return plan_answers.RouteGroup(
         specialist=answer.Specialist(name=route.specialist, title=route.title) if route.specialist else None,

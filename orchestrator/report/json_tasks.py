@@ -93,7 +93,7 @@ IMPLIED: Mapping[str, tuple[str, ...]] = {
     "feature_cancelled": ("cancelled",),
     "feature_failed": ("failed",),
 }
-"""The status that an event leads to as a rule."""
+"""The status that an event usually leads to."""
 
 
 def brief(task: Task) -> task_answers.TaskSpec:

@@ -32,10 +32,10 @@ MOST_COLUMNS, WIDEST = 30, 30
 """A picture with more columns, or with more boxes in one, fits no screen."""
 
 LONGEST_PATH = 100
-"""So many columns may have a box that is not to be folded."""
+"""How many columns may have boxes that are not folded."""
 
 KEPT_STOPPED = 5
-"""So many failed and blocked tasks of a folded batch keep boxes of their own."""
+"""How many failed and blocked tasks of a folded batch keep their own boxes."""
 
 URGENCY = (
     *STOPPED,
@@ -79,7 +79,7 @@ class Picture:
         marked: Those of the arrows that are drawn in red.
         notes: What a person should know of it, such as what is folded.
         centre: The box that it is about, if it is about one.
-        states: How many tasks have which status; empty where that is not known.
+        states: How many tasks have each status; empty if that is not known.
     """
 
     title: str
@@ -134,7 +134,7 @@ def _some(
 def around(
     feature: Feature, batches: Sequence[Sequence[str]], task: str, depth: int, states: States | None = None
 ) -> Picture:
-    """A task with what it depends on and what depends on it, through so many others at most.
+    """A task with its dependencies and its dependents, at most `depth` steps away.
 
     Raises:
         KeyError: There is no such task.

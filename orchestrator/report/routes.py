@@ -82,7 +82,7 @@ def route_line(route: Route) -> str:
 
 
 def recommendation_lines(route: Route, domains: Mapping[str, str], near: Iterable[str] = ()) -> list[str]:
-    """Who gets a task; where no tag matches, also which tags would.
+    """Who gets a task; if no tag matches, also the tags that would.
 
     Parameters:
         domains: The specialist of each tag that says what a task is about.

@@ -22,7 +22,7 @@ def _letter_width(letter: str) -> float:
 
 
 def fit(text: str, width: float) -> str:
-    """As much of a text as is no wider than so many pixels."""
+    """The beginning of a text that is at most this many pixels wide."""
     if text_width(text) <= width:
         return text
     left, kept = width - _letter_width("…"), ""

@@ -1,1 +1,1 @@
-"""What is kept in Redis, the scripts that change it, and how Redis is reached."""
+"""The state in Redis, the scripts that change it, and the connections to it."""

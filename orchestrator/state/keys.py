@@ -14,7 +14,9 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("dependency_updates", "released"), "list"),
-    **dict.fromkeys(("sweeper", "configured", "turn", "replicated", "gone", "identity", "minimum"), "string"),
+    **dict.fromkeys(
+        ("sweeper", "configured", "turn", "taken", "replicated", "gone", "identity", "minimum"), "string"
+    ),
     "events": "stream",
 }
 """The Redis type of each key (the answer to TYPE), by its name here."""
@@ -295,6 +297,10 @@ class Keys:
     def refused(self) -> str:
         """Hash: reason → how many messages workers refused for it (see message_validation.py)."""
         return f"{self.prefix}:refused"
+
+    def taken(self, process: str) -> str:
+        """String: "delivery queue", and the message that a process took last, with an expiry (see take_next.lua)."""
+        return f"{self.prefix}:taken:{process}"
 
     def nonce(self, nonce: str) -> str:
         """String: exists while a signed canvas message that was taken once could come again."""

@@ -622,7 +622,7 @@ class StateReader:
 
 @dataclass(frozen=True)
 class _Live:
-    """What the tasks wait for or hold: stored in other keys than their states."""
+    """The waits and holds of tasks, which are stored in other keys than their states."""
 
     ready: Iterable[str]
     slots: Iterable[tuple[str, float]]

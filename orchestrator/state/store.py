@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -68,6 +68,65 @@ class StartResult:
         state = self.state
         return Attempts(
             int(state.get("retried", 0)), bool(state.get("escalated")), int(state.get("later", 0))
+        )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a process may take with the commit of an attempt.
+
+    Args:
+        queues: The queues in the order in which they are asked, each with the specialists whose messages it may take.
+        worker: The name of its worker.
+        lease: Seconds of the lease of the attempt that it takes.
+        delivery: A name for this delivery. With the same one the process may ask again.
+    """
+
+    queues: Mapping[str, Sequence[str]]
+    worker: str
+    lease: float
+    delivery: str
+
+    @property
+    def process(self) -> str:
+        """The process that asks: the worker, and the id of the process, which is in the delivery."""
+        return f"{self.worker}/{self.delivery.partition('-')[0]}"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """An attempt that was taken and begun with the commit of the one before."""
+
+    queue: str
+    message: str
+    """Its message, as it stood in the queue."""
+    id: tuple[str, str, int]
+    """The feature, the task and the number of the attempt."""
+    started: Sequence[Any]
+    """The answer of start.lua."""
+
+    def result(self) -> StartResult:
+        """What the attempt is about.
+
+        Raises:
+            UnreadableFeature: Its task cannot be read.
+        """
+        return _start_result(self.id[0], self.id[1], self.started)
+
+
+def _start_result(feature_id: str, task_id: str, answer: Sequence[Any]) -> StartResult:
+    code, *rest = answer
+    if code != "started":
+        return StartResult(code)
+    task, head, state, status, wait = rest
+    with readable(feature_id):
+        return StartResult(
+            code,
+            encoding.parse_task(task, task_id) if task else None,
+            encoding.parse_head(head),
+            json.loads(state),
+            status,
+            int(wait) / 1000,
         )
 
 
@@ -301,19 +360,8 @@ class Store(StateReader):
                 "delivery": delivery,
             },
         )
-        ((code, *rest),) = self._run_on(feature_id, start)
-        if code != "started":
-            return StartResult(code)
-        task, head, state, status, wait = rest
-        with readable(feature_id):
-            return StartResult(
-                code,
-                encoding.parse_task(task, task_id) if task else None,
-                encoding.parse_head(head),
-                json.loads(state),
-                status,
-                int(wait) / 1000,
-            )
+        (answer,) = self._run_on(feature_id, start)
+        return _start_result(feature_id, task_id, answer)
 
     def transition_attempt(
         self, feature_id: str, task_id: str, attempt: int, move: Transition, *, worker: str
@@ -338,13 +386,33 @@ class Store(StateReader):
         delivery: str = "",
         title: str = "",
     ) -> tuple[str, str, ScheduleResult]:
-        """Commit an outcome and launch the tasks that may start next, in one step.
+        """Commit an outcome and launch what follows from it (see `finish_and_take`)."""
+        code, status, scheduled, _ = self.finish_and_take(
+            feature_id, task_id, attempt, outcome, move, worker=worker, delivery=delivery, title=title
+        )
+        return code, status, scheduled
 
-        With a `delivery`, only if that delivery of the message started the attempt. With the `title` of the feature,
-        keep the duration of a completed attempt as an estimate for the next feature with this title.
+    def finish_and_take(
+        self,
+        feature_id: str,
+        task_id: str,
+        attempt: int,
+        outcome: Outcome,
+        move: Transition,
+        *,
+        worker: str = "",
+        delivery: str = "",
+        title: str = "",
+        claim: Claim | None = None,
+    ) -> tuple[str, str, ScheduleResult, Taken | None]:
+        """Commit an outcome, launch what follows from it, and begin the next attempt, in one transaction.
+
+        With a `delivery`, only where that delivery of the message began the attempt. With the `title` of the feature,
+        how long a completed attempt took is learned for the next feature of this title. With a `claim`, the process
+        takes the next message that it may take, whatever the code says.
 
         Returns:
-            The code (see finish.lua), the task's status now, and the schedule result.
+            The code (see finish.lua), the task's status now, what was scheduled, and what was taken.
 
         Raises:
             NoSuchFeature: There is none of this id.
@@ -370,11 +438,32 @@ class Store(StateReader):
             },
             {"durations": self.keys.durations(title)},
         )
-        (code, status, *tally), answer = self._run_on(
-            feature_id, finish, SCHEDULE, ends=True, run=self._run_safely
+        take = [self._take_next(claim)] if claim else []
+        (code, status, *tally), answer, *taken = self._run_on(
+            feature_id, finish, SCHEDULE, *take, ends=True, run=self._run_safely
         )
         finished = BatchProgress(*tally) if tally and tally[1] else None
-        return code, status, self._schedule_result(feature_id, answer, finished)
+        scheduled = self._schedule_result(feature_id, answer, finished)
+        return code, status, scheduled, _taken(*taken) if any(taken) else None
+
+    def _take_next(self, claim: Claim) -> Call:
+        given = {
+            "allowed": json.dumps(list(claim.queues.items())),
+            "lease_ms": round(claim.lease * 1000),
+            "worker": claim.worker,
+            "delivery": claim.delivery,
+            "known": schema.VERSION,
+        }
+        return Call("take_next", given, {"taken": self.keys.taken(claim.process)})
+
+    def taken_by(self, claim: Claim) -> tuple[str, str, int] | None:
+        """The attempt that was taken by a claim whose answer did not arrive, if one was."""
+        stored = str(self.client.get(self.keys.taken(claim.process)) or "")
+        first, _, message = stored.partition("\n")
+        if not first.startswith(f"{claim.delivery} "):
+            return None
+        feature_id, task_id, attempt = json.loads(json.loads(message)["body"])[0]
+        return feature_id, task_id, attempt
 
     def renew(
         self, attempts: Sequence[tuple[str, str, int]], *, lease: float, delivery: str = ""
@@ -486,7 +575,7 @@ class Store(StateReader):
         *,
         resolve: str = "never",
         revoke: bool = False,
-        anew: bool = False,
+        reset_retries: bool = False,
     ) -> ScheduleResult:
         """Change the status of a task at a person's request, and launch the tasks that may start now.
 
@@ -498,7 +587,7 @@ class Store(StateReader):
             note: Why, in the person's words.
             resolve: "resolve": the task counts as resolved then; "if-completed"; "never".
             revoke: A running attempt is revoked.
-            anew: The retries of the task are counted from the beginning.
+            reset_retries: Count the retries of the task from zero again.
 
         Raises:
             NoSuchFeature, NoSuchTask: There is none of this id.
@@ -513,7 +602,7 @@ class Store(StateReader):
                 "note": sanitizer.as_text(note),
                 "resolve": resolve,
                 "revoke": int(revoke),
-                "anew": int(anew),
+                "reset_retries": int(reset_retries),
             },
         )
         (code, status, _), answer = self._run_on(feature_id, call, SCHEDULE)
@@ -660,6 +749,17 @@ class Store(StateReader):
             name for name, length in zip(names, lengths, strict=True) if isinstance(length, int) and length
         }
 
+    def is_queued(self, queue: str, message_id: str) -> bool:
+        """Whether a message of this id waits in a queue, where this Redis is the broker."""
+        start, mark = 0, json.dumps(message_id)
+        while found := cast(
+            "list[str]", self.client.lrange(self.keys.queue(queue), start, start + CHUNK - 1)
+        ):
+            if any(mark in message for message in found):
+                return True
+            start += CHUNK
+        return False
+
     @cached_property
     def identity(self) -> str:
         """The random name of this state, chosen at the first call."""
@@ -733,17 +833,17 @@ class Store(StateReader):
 
     # --- limits across features --------------------------------------------------------------------------
 
-    def configure(self, wanted: Mapping[str, str], *, anew: bool = False) -> list[str]:
+    def configure(self, wanted: Mapping[str, str], *, reset: bool = False) -> list[str]:
         """Store the configured limits. A limit that a person has set stays until its configuration changes.
 
         Args:
             wanted: All limits, as `limits.configured` gives them.
-            anew: Replace also the limits that a person has set.
+            reset: Replace also the limits that a person has set.
 
         Returns:
             The features to schedule now.
         """
-        return self._change_limits(wanted, "reset" if anew else "configure")
+        return self._change_limits(wanted, "reset" if reset else "configure")
 
     def set_limit(self, limit: str, amount: str) -> list[str]:
         """Set one limit until its configuration changes; `limits.change` gives the amount.
@@ -811,3 +911,8 @@ def _head(feature_id: str, feature: Feature) -> str:
             "tags": feature.tags,
         }
     )
+
+
+def _taken(answer: Sequence[Any]) -> Taken:
+    queue, message, feature_id, task_id, attempt, started = answer
+    return Taken(queue, message, (feature_id, task_id, int(attempt)), started)

@@ -42,7 +42,7 @@ class Worker(Model):
     trouble: tuple[str, ...] = ()
     """The errors of its threads that died."""
     hindered: tuple[str, ...] = ()
-    """What it retries, and why that fails."""
+    """The steps that it retries, each with the reason of their failure."""
     seen: float = 0.0
     """When it last announced itself: seconds since the epoch, by the clock of Redis."""
 

@@ -1,4 +1,4 @@
-"""The six errors, each brought about for real: what a person types, and what they read.
+"""The six errors, each caused for real: the commands that a person types, and their output.
 
 `python -m tests.acceptance.six_errors` writes docs/reference/reports.md from them.
 """
@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 
 @dataclass
 class Scene:
-    """Something that went wrong: what was typed, and what was printed."""
+    """One error: the commands that were typed, and their output."""
 
     title: str
     about: str
@@ -29,7 +29,7 @@ class Scene:
     told: list[tuple[str, str, int]] = field(default_factory=list)
 
     def type(self, *arguments: str) -> str:
-        """Type an orchestrator command; what it printed."""
+        """Run an orchestrator command as a person types it; returns its output."""
         done = self.project.orchestrator(*arguments)
         printed = done.stdout + done.stderr
         self.told.append((" ".join(_quoted(argument) for argument in arguments), printed, done.returncode))
@@ -275,7 +275,7 @@ def page() -> str:
 
 
 def _tidy(text: str, folder: str) -> str:
-    """The text without what differs from machine to machine."""
+    """The text without parts that differ from machine to machine."""
     text = text.replace(f"{folder}/project/", "").replace(folder, "").rstrip()
     return re.sub(r"@[\w.-]+", "@host", text)
 

@@ -1,4 +1,4 @@
-"""A disk that is full: what prints fails and says why, what does not goes on, and the worker lives."""
+"""A full disk: a task that prints fails with the reason, other tasks go on, and the worker lives."""
 
 from __future__ import annotations
 

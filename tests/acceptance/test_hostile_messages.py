@@ -32,7 +32,7 @@ def peak(pid: int) -> int:
 
 
 def closed_project(make_project: MakeProject) -> Project:
-    """Where features may not bring commands, as on any Redis that is shared."""
+    """A project whose features may not bring commands, as on any shared Redis."""
     return make_project(
         trust={"inline_commands": False, "canvas": True},
         specialists={QUEUE: {"command": ["/bin/echo", "done"]}},

@@ -153,7 +153,7 @@ def test_a_redis_that_is_away_for_a_while_costs_nothing_but_time(
     assert "Redis is away" in log
     assert "(completed) has reached it" in log
 
-    # And whoever enqueued meanwhile was told that nothing was stored
+    # And an enqueue meanwhile reported that nothing was stored
     assert refused.returncode == 3
     assert "Cannot reach Redis" in refused.stderr
 

@@ -120,7 +120,7 @@ def test_no_secret_is_seen_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with processes.flower(project.settings, port=flower_port, log=project.folder / "flower.log"):
             wait_until(lambda: is_up(flower_port))
 
-            # When a feature fails, and whoever is to be told of it cannot be reached
+            # When a feature fails, and the target of its notification cannot be reached
             feature = Feature.model_validate(
                 {"id": "auth", "title": "Login", "tasks": [{"id": "T1", "tags": ["bug"]}]}
             )

@@ -1,4 +1,4 @@
-"""Three sentinels, a master and a replica: what a failover costs, and what it cannot lose."""
+"""Three sentinels, a master and a replica: the cost of a failover, and the data that it cannot lose."""
 
 from __future__ import annotations
 

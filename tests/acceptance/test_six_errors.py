@@ -1,4 +1,4 @@
-"""Each of the six errors, end to end through real workers, by what a person reads."""
+"""Each of the six errors, end to end with real workers, checked by the output that a person reads."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def following(project: Project) -> Version:
 
 
 def status_of(project: Project, feature_id: str) -> str:
-    """As it is written, whoever can read the rest of it."""
+    """The status as it is stored, even if this version cannot read the feature."""
     store = connections.open_store(project.settings)
     with store.client as client:
         return str(client.hget(store.keys.feature(feature_id).meta, "status"))

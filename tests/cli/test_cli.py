@@ -277,7 +277,7 @@ def test_init_overwrites_only_with_force(folder: Path) -> None:
     assert refused.exit_code == 2
     assert "exists already" in refused.stderr
     assert "max_parallel_tasks: 3" in file.read_text("utf-8")
-    # And with --force it is written anew
+    # And with --force it is written again
     printed = orchestrate("init", "--print")
     assert printed.exit_code == 0
     assert printed.stdout.startswith("#")
@@ -424,7 +424,7 @@ def test_a_command_that_only_looks_starts_no_program_of_the_folder(clone: Path, 
 def test_a_command_that_runs_says_what_the_folder_makes_it_start(clone: Path) -> None:
     subfolder = clone / "below"
     subfolder.mkdir()
-    os.chdir(subfolder)  # a relative path starts at the project's folder, wherever the command is typed
+    os.chdir(subfolder)  # a relative path starts at the project's folder, in whatever folder the command runs
     result = orchestrate("enqueue", str(clone / "login.yaml"))
     assert (
         f"The configuration of this folder starts {clone}/x/evil.sh; imports evil; runs x/review.sh."

@@ -83,7 +83,7 @@ class Project:
 
 @contextlib.contextmanager
 def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """The process, which does not outlive the `with`, nor PATIENCE: its end ends whoever reads from it."""
+    """The process. It ends with the block or after PATIENCE, so a reader of its output ends too."""
     watchdog = threading.Timer(PATIENCE, process.kill)
     watchdog.start()
     try:

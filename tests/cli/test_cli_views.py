@@ -131,7 +131,7 @@ HOSTILE = "a\x1b[2J\x1b]0;owned\x07[red]b[/red]\x9b31m\u202e\r\n<b>"
 
 
 def test_hostile_texts_do_nothing_to_a_terminal() -> None:
-    # Given control sequences and markup wherever a text comes from outside
+    # Given control sequences and markup in every text from outside
     hostile = running("T1", title=HOSTILE, note=HOSTILE, specialist=HOSTILE)
     found = snapshot(hostile, failed("T2", title=HOSTILE), sizes={1: 2}, title=HOSTILE)
     found = Snapshot(**{**vars(found), "said": {"T2": HOSTILE}, "notice": HOSTILE})

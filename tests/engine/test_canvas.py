@@ -82,7 +82,7 @@ def test_arguments_are_shown_as_ids() -> None:
 
 
 def gathers(part: Any) -> Iterator[Any]:
-    """The tasks that gather, wherever Celery has put them: after a group, one is the body of a chord."""
+    """The gathering tasks. Celery puts some into the body of a chord, after a group."""
     if isinstance(part, Mapping):
         if part.get("task") == canvas.BARRIER and part["args"]:
             yield part

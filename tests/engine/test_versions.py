@@ -1,4 +1,4 @@
-"""A worker and the command line meet what a newer version wrote."""
+"""A worker and the command line read features that a newer version wrote."""
 
 from __future__ import annotations
 

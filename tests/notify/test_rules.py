@@ -1,4 +1,4 @@
-"""Which events a notification is about, and what an event says to whoever is told."""
+"""Which events a notification selects, and the text of each."""
 
 from __future__ import annotations
 

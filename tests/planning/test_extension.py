@@ -137,7 +137,7 @@ def test_sequential_keeps_one_task_a_batch() -> None:
     assert batches(growth) == [("T1",), ("N1",), ("N2",), ("T2",), ("T3",)]
 
 
-def test_an_open_batch_that_all_have_left_is_filled_anew() -> None:
+def test_an_open_batch_that_all_have_left_is_filled_again() -> None:
     given = shape(feature(task("T1"), task("T2"), strategy="sequential"), 1)
     assert batches(grow(given, dependencies={"T1": ["T2"]})) == [("T2",), ("T1",)]
 

@@ -1,4 +1,4 @@
-"""What is said of known holes in what we install is not said where nobody was asked."""
+"""The audit reports known security holes, and does not claim that there are none if no service answered."""
 
 from __future__ import annotations
 

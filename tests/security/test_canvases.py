@@ -1,4 +1,4 @@
-"""A message of a canvas brings its task along; who can send one is not thereby who may have it done."""
+"""A message of a canvas contains its task: the right to send one is not the right to have its task done."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def test_two_projects_with_one_folder_of_logs_leave_each_other_alone(
     mine, _ = worked(settings, store, "mine")
     theirs, _ = worked(settings, other, "theirs")
     for name in ("mine", "theirs"):
-        is_over(store, name)  # whoever writes to our Redis may well know of their feature
+        is_over(store, name)  # a user who can write to our Redis may well know the feature
 
     assert str(mine) in prune().get("folders", [])
     assert not mine.exists()

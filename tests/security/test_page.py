@@ -89,7 +89,7 @@ ELSEWHERE = {
     "A message of a canvas begins once, and within a day; the Redis of the state remembers its nonce": (
         "test_a_recorded_message_of_a_canvas_runs_nothing"
     ),
-    "Of a canvas it holds what tasks returned or raised, for whoever waits, for a day": (
+    "Of a canvas it holds what tasks returned or raised, for its caller, for a day": (
         "test_the_result_backend_holds_the_outcomes_of_canvases_alone"
     ),
     "A task whose message is revoked is cancelled, and says so": (

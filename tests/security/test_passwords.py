@@ -104,6 +104,6 @@ def test_no_part_of_a_password_is_shown(
     ["http://a:80,b:81/x", "https://a:\u0661/", "https:/a/x", "https:a", "https://"],
 )
 def test_a_webhook_has_one_host_and_a_port_that_is_a_number(url: str) -> None:
-    """A URL is read once, with the settings: what they take, whoever uses it can use."""
+    """A URL is parsed once, with the settings: each user of it accepts what they accept."""
     with pytest.raises(ValueError, match=r"scheme|host|port"):
         Settings.model_validate(given("notifications", url))

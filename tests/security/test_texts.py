@@ -147,7 +147,7 @@ def test_a_workers_log_in_json_is_plain() -> None:
 def test_what_a_specialist_logs_is_one_line_for_every_handler(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a specialist logs by its context is one line, whoever formats it."""
+    """A record that a specialist logs by its context is one line in every format."""
     a_context(tmp_path).logger.warning("it says %s", HOSTILE)
     assert caplog.messages == [f"[auth/T1 attempt 1] it says {LINE}"]
 

@@ -216,7 +216,7 @@ def test_flower_reads_no_result(seen: Seen) -> None:
 
 
 def test_the_result_backend_holds_the_outcomes_of_canvases_alone(seen: Seen) -> None:
-    """Of an enqueued feature the result backend holds nothing; of a canvas what whoever waits for it gets."""
+    """The result backend holds nothing of an enqueued feature, and of a canvas only the results for its caller."""
     held = seen.sentinels("key")
     assert held
     of_canvases = ("key celery-task-meta-", "key celery-taskset-meta-")  # of a task, and of a group

@@ -164,7 +164,7 @@ def test_a_command_is_told_about_its_task(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_what_a_command_shows_of_its_secrets_is_masked(tmp_path: Path) -> None:
-    # Given a command that shows its secrets wherever it can
+    # Given a command that shows its secrets in every output
     outcome = {"status": "failed", "reason": "401 for s3cr3t-one", "tail": "used s3cr3t-one"}
     code = writing(json.dumps(outcome)) + "; print(os.environ['A'], os.environ['B'], os.environ['C'])"
     code = code.replace("sys.exit(0)", "0")

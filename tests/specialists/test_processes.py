@@ -1,4 +1,4 @@
-"""A command is ended with all that it started, wherever that went, and does not outlive the process that runs it."""
+"""A command ends with all its descendants, even escaped ones, and does not outlive the process that runs it."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_the_same_function_may_be_registered_again(tmp_path: Path) -> None:
     )
     chosen = settings(imports=["again"])
     assert has_work("reviewer", chosen)
-    # When the module is imported anew
+    # When the module is imported again
     del sys.modules["again"]
     # Then its specialist takes the place of its former self
     assert outcome_of(resolve("reviewer", TASK, chosen), tmp_path).summary == "again"

@@ -1,4 +1,4 @@
-"""An enqueued feature, and the verbs that move it: so that a story names only what it is about."""
+"""An enqueued feature with methods that move it on, so that a test names only its subject."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def enqueue(
 
 
 def launched(store: Store, *tasks: Any, **given: Any) -> Run:
-    """As `enqueue`, with what may start launched."""
+    """As `enqueue`, and launch the tasks that may start."""
     run = enqueue(store, *tasks, **given)
     run.schedule()
     return run
 
 
 def as_of_schema_3(run: Run) -> Run:
-    """Write a feature, of which nothing has run yet, as the version before wrote it."""
+    """Rewrite a feature that has not run yet into the form of schema 3."""
     client: Any = run.store.client
     transitions = encoding.parse_transitions(client.hget(run.keys.meta, "transitions"))
     client.hdel(run.keys.meta, "transitions")
@@ -80,9 +80,34 @@ def as_of_schema_3(run: Run) -> Run:
     return run
 
 
+def message_of(feature_id: str, task: str, attempt: int, specialist: str = "builder") -> str:
+    """A message of an attempt as publish.lua writes it. The ids are plain ones."""
+    request = f"{feature_id}:{task}:{attempt}:0f3a9c5e71d2"
+    headers = {
+        "lang": "py",
+        "task": specialist,
+        "id": request,
+        "group": f"{feature_id}:1",
+        "argsrepr": f"('{feature_id}', '{task}', {attempt})",
+    }
+    return json.dumps(
+        {
+            "body": f'[["{feature_id}","{task}",{attempt}],{{}},{{}}]',
+            "content-type": "application/json",
+            "content-encoding": "utf-8",
+            "headers": headers,
+            "properties": {
+                "delivery_mode": 1,
+                "delivery_tag": f"{request}:1",
+                "delivery_info": {"exchange": "", "routing_key": specialist},
+            },
+        }
+    )
+
+
 @dataclass
 class Run:
-    """A stored feature, and what can be done with it."""
+    """A stored feature, with methods for everything that can happen to it."""
 
     store: Store
     id: str
@@ -97,7 +122,7 @@ class Run:
         return ids(facts)
 
     def schedule(self) -> list[str]:
-        """Launch what may start; the ids of what was launched, in order."""
+        """Launch the tasks that may start; their ids, in order."""
         return self.take(self.store.schedule(self.id))
 
     def attempt(self, task: str) -> int:
@@ -144,7 +169,7 @@ class Run:
         return ids(self.end(task, outcome, **given))
 
     def end(self, task: str, outcome: Outcome | None = None, **given: Any) -> ScheduleResult:
-        """Finish a started task; what was scheduled."""
+        """Finish a started task; the schedule result."""
         code, _, facts = self.finish(task, outcome, **given)
         assert code == "finished", code
         self.take(facts)
@@ -153,7 +178,7 @@ class Run:
     def reopen(self, task: str, event: TaskEvent = TaskEvent.RETRY_REQUESTED, note: str = "") -> list[str]:
         """A person asks for a stopped task again."""
         move = lifecycle.transition(FLOW, event)
-        return self.take(self.store.transition_task(self.id, task, FLOW, move, note, anew=True))
+        return self.take(self.store.transition_task(self.id, task, FLOW, move, note, reset_retries=True))
 
     def ask(self, task: str, event: TaskEvent, note: str = "", **how: Any) -> list[str]:
         """A person asks for something else."""
@@ -221,7 +246,7 @@ class Run:
 
 
 def ids(facts: ScheduleResult) -> list[str]:
-    """The ids of what was launched."""
+    """The ids of the launched tasks."""
     return [launch.task for launch in facts.launched]
 
 
@@ -297,7 +322,7 @@ def _resolved(raw: Raw, task: str) -> bool:
 
 
 def _check_places(run: Run, raw: Raw) -> None:
-    """A task waits in one place at most, and only a task that is not over waits anywhere."""
+    """A task waits in at most one place, and a task that is over waits in none."""
     assert len(raw.slots) <= run.plan.cap, "more in flight than the cap allows"
     places = Counter([*raw.ready, *raw.limited, *raw.slots, *raw.delayed, *raw.unassigned])
     assert all(count == 1 for count in places.values()), f"in two places: {places}"
@@ -325,7 +350,7 @@ def _check_places(run: Run, raw: Raw) -> None:
 
 
 def _check_counts(run: Run, raw: Raw) -> None:
-    """The counters say what the states say, of the feature and of each batch."""
+    """The counters of the feature and of each batch agree with the states."""
     truth: Counter[str] = Counter()
     for batch in run.plan.batches:
         truth[f"{batch.number}:total"] = len(batch.tasks)
@@ -373,7 +398,7 @@ def _check_feature(run: Run, raw: Raw) -> None:
 
 
 def _check_progress(run: Run, raw: Raw) -> None:
-    """What is shown is what is stored."""
+    """The reported progress agrees with the stored state."""
     progress = run.store.feature_summary(run.id)
     states = run.store.states(run.id)
     assert [state.id for state in states] == [task for batch in run.plan.batches for task in batch.tasks]
@@ -390,7 +415,7 @@ def _check_progress(run: Run, raw: Raw) -> None:
 
 
 def check_limits(store: Store, runs: Sequence[Run]) -> None:
-    """What is in use is what is held, and what is held is what is in flight; nobody waits for what is free."""
+    """The used units are those held, by tasks in flight; and no task waits for a free unit."""
     client: Any = store.client
     amounts = client.hgetall(store.keys.limits)
     held = {limit: client.hgetall(store.keys.holders(limit)) for limit in amounts}

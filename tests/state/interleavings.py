@@ -1,10 +1,11 @@
-"""Every interleaving of what can happen to a small feature, explored over the real scripts.
+"""Explores every interleaving of the events in the life of a small feature, with the real scripts.
 
-Two workers, a broker that may repeat each message and may lose it, and a sweep. In each state that was reached, all
-that can happen next is tried: a message is delivered (for the first time or again), an attempt ends (well, or badly), a
-worker crashes, a lease ends although its holder lives, a retry is due, the sweep looks, and a person holds, cancels,
-skips or resumes a task, as often as that is wanted. Whatever launches tasks may
-crash before it publishes them. States are compared without their times, so that there are finitely many.
+There are two workers, a broker that may repeat or lose each message, and a sweep. In each reached state, every possible
+next step is tried: a message is delivered (for the first time or again), an attempt ends (well or badly), its process
+takes the next message with that or not, a worker crashes, a lease ends although its holder lives, a retry is due, the
+sweep looks, and a person holds, cancels, skips or resumes a task (as often as `--requests` allows). Each step that
+launches tasks may crash before it publishes them. States are compared without their times, so that there are finitely
+many.
 
     python -m tests.state.interleavings --losses 1 --retries 1 --requests 0
 
@@ -35,25 +36,27 @@ from orchestrator.model.lifecycle import Attempts
 from orchestrator.model.outcome import Completed, Failed, Outcome
 from orchestrator.model.task import Retries, Task
 from orchestrator.state.keys import Keys
-from orchestrator.state.store import Store
+from orchestrator.state.store import Claim, Store
 from tests.model import factories
 from tests.redis_server import client_of, find_binaries, serve
-from tests.state.factories import FLOW, LEASE, Run, check, enqueue
+from tests.state.factories import FLOW, LEASE, Run, check, enqueue, message_of
 
 WORKERS = 2
 ALL_AT_ONCE = -1.0
-"""A patience at which the sweep takes every launch that has not started for lost."""
+"""A patience with which the sweep treats every launch that has not started as lost."""
 FAR = 4e12
 """In ms: no exploration takes so long."""
 GOOD, BAD = Completed(), Failed(reason="broken")
 
+CLAIM = Claim({"builder": ["builder"]}, "w1", LEASE, "7-")
+
 ASKED: tuple[tuple[TaskEvent, dict[str, Any]], ...] = (
     (TaskEvent.TASK_HELD, {"revoke": True}),
     (TaskEvent.TASK_CANCELLED, {"revoke": True}),
-    (TaskEvent.TASK_RESUMED, {"anew": True}),
+    (TaskEvent.TASK_RESUMED, {"reset_retries": True}),
     (TaskEvent.TASK_SKIPPED, {"resolve": "resolve"}),
 )
-"""What a person may ask of a task."""
+"""The requests of a person for a task."""
 
 HASHES = ("meta", "counts", "states", "waits", "dependents")
 CHANGING = (*HASHES, "ready", "slots", "delayed", "unassigned", "dependency_updates")
@@ -68,20 +71,21 @@ TIMES = {
     "noted",
     "sent",
     "worker",
+    "delivery",
 }
-"""What differs between two states that are the same."""
+"""Fields that may differ between two equal states."""
 
 Message = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class World:
-    """A state: what Redis holds, which messages there have been, and what the workers believe to run."""
+    """A state: the data in Redis, the messages so far, and the attempts that the workers believe to run."""
 
     stored: Mapping[str, Any]
     messages: frozenset[Message] = frozenset()
     held: tuple[tuple[str, int, int], ...] = ()
-    """(task, attempt, retries used before it), one for each worker that is busy."""
+    """(task, attempt, retries used before it) of each busy worker."""
     done: frozenset[str] = frozenset()
     """Tasks whose completion was committed."""
     lapsed: frozenset[Message] = frozenset()
@@ -145,12 +149,15 @@ class Explorer:
         self.requests = requests
         self.depends_on = {task.id: task.depends_on for task in feature.tasks}
         keys = self.run.keys
+        self.queue = self.run.store.keys.queue("builder")
         self.keys = {part: getattr(keys, part) for part in CHANGING}
         self.forgotten = (
             keys.events,
             keys.outcomes,
             self.run.store.keys.last_started,
             self.run.store.keys.swept,
+            self.queue,
+            self.run.store.keys.taken(CLAIM.process),
         )
 
     def explore(self, most: int | None = None) -> Explored:
@@ -202,6 +209,8 @@ class Explorer:
             yield f"the worker with {task} attempt {attempt} crashes", idle
             for outcome in (GOOD, BAD):
                 yield from self._finish(idle, task, attempt, retried, outcome)
+                for message in sorted(world.messages):
+                    yield from self._take(idle, (task, attempt, retried), outcome, message)
         for task, end in world.stored["slots"]:
             if end > 1:
                 lapsed = world.lapsed | {(task, _attempt(world, task))}
@@ -224,22 +233,24 @@ class Explorer:
         self._write(world)
         grant = self.run.start(task, attempt)
         assert grant.code in ("started", "held", "stale", "over"), grant.code
-        held = world.held
+        after = replace(world, stored=self._read())
         if grant.code == "started":
-            assert attempt == _attempt(world, task), (
-                f"attempt {attempt} of {task} was begun, which is not the latest"
-            )
-            assert message not in {(task, attempt) for task, attempt, _ in held}, f"{task} was begun twice"
-            states = world.stored["states"]
-            behind = [
-                one for one in self.depends_on[task] if not json.loads(states.get(one, "{}")).get("resolved")
-            ]
-            assert not behind, f"{task} runs before {behind} is resolved"
-            held = tuple(sorted((*held, (task, attempt, grant.attempts.retried))))
-        yield (
-            f"{task} attempt {attempt} arrives: {grant.code}",
-            replace(world, stored=self._read(), held=held),
+            after = self._begun(after, message, grant.attempts.retried)
+        yield f"{task} attempt {attempt} arrives: {grant.code}", after
+
+    def _begun(self, world: World, message: Message, retried: int) -> World:
+        """The world after an attempt was begun, which must be so."""
+        task, attempt = message
+        assert attempt == _attempt(world, task), (
+            f"attempt {attempt} of {task} was begun, which is not the latest"
         )
+        assert message not in {(task, attempt) for task, attempt, _ in world.held}, f"{task} was begun twice"
+        states = world.stored["states"]
+        behind = [
+            one for one in self.depends_on[task] if not json.loads(states.get(one, "{}")).get("resolved")
+        ]
+        assert not behind, f"{task} runs before {behind} is resolved"
+        return replace(world, held=tuple(sorted((*world.held, (task, attempt, retried)))))
 
     def _finish(
         self, idle: World, task: str, attempt: int, retried: int, outcome: Outcome
@@ -247,6 +258,12 @@ class Explorer:
         self._write(idle)
         move = lifecycle.conclude(FLOW, outcome, self.retries, Attempts(retried), chance=0)
         code, _, facts = self.run.store.finish(self.run.id, task, attempt, outcome, move)
+        after = self._committed(idle, task, attempt, outcome, code)
+        yield from _published(
+            f"{task} attempt {attempt} ends {outcome.status}: {code}", after, facts.launched
+        )
+
+    def _committed(self, idle: World, task: str, attempt: int, outcome: Outcome, code: str) -> World:
         done = idle.done
         assert code != "finished" or attempt == _attempt(idle, task), (
             f"a lost attempt of {task} was committed"
@@ -254,10 +271,35 @@ class Explorer:
         if code == "finished" and isinstance(outcome, Completed):
             assert task not in done, f"the completion of {task} was committed twice"
             done |= {task}
-        after = replace(idle, stored=self._read(), done=done)
-        yield from _published(
-            f"{task} attempt {attempt} ends {outcome.status}: {code}", after, facts.launched
-        )
+        return replace(idle, stored=self._read(), done=done)
+
+    def _take(
+        self, idle: World, ended: tuple[str, int, int], outcome: Outcome, message: Message
+    ) -> Iterator[tuple[str, World]]:
+        """The process of an attempt that ends takes a message with its commit, and asks twice, as of a lost answer."""
+        task, attempt, retried = ended
+        self._write(idle)
+        self.client.rpush(self.queue, message_of(self.run.id, *message))
+        move = lifecycle.conclude(FLOW, outcome, self.retries, Attempts(retried), chance=0)
+
+        claim = replace(CLAIM, delivery=f"{CLAIM.delivery}{task}:{attempt}")
+
+        def commit() -> tuple[str, str, Any, Any]:
+            return self.run.store.finish_and_take(self.run.id, task, attempt, outcome, move, claim=claim)
+
+        code, _, facts, taken = commit()
+        assert self.client.llen(self.queue) == (taken is None), f"{message} is taken and not begun, or left"
+        if taken is None:
+            return
+        assert taken.id == (self.run.id, *message)
+        after = self._committed(idle, task, attempt, outcome, code)
+        _, _, _, again = commit()
+        assert again and again.result() == taken.result(), f"{taken} was answered by {again}"  # noqa: PT018
+        assert self._read() == after.stored, "a repetition changed something"
+        begun = self._begun(after, message, taken.result().attempts.retried)
+        what = f"{task} attempt {attempt} ends {outcome.status}: {code}, and {message} is taken"
+        yield from _published(what, begun, facts.launched)
+        yield from _published(f"{what}, whose process is killed", after, facts.launched)
 
     def _sweep(self, world: World, patience: float) -> Iterator[tuple[str, World]]:
         self._write(world)
@@ -336,7 +378,7 @@ class Explorer:
 
 
 def _ahead(moment: float) -> float:
-    """A moment that has not come, however long the exploration took since; or one that was made to come."""
+    """A moment that is still to come, however long the exploration takes; or one that was made to be past."""
     return FAR if moment > 1 else moment
 
 
@@ -346,7 +388,7 @@ def _lease(end: float) -> float:
 
 
 def _published(what: str, world: World, launches: tuple[Launch, ...]) -> Iterator[tuple[str, World]]:
-    """The launches are published; or what was to publish them crashes before."""
+    """The launches are published, or their publisher crashes before."""
     yield (
         what,
         replace(world, messages=world.messages | {(launch.task, launch.attempt) for launch in launches}),

@@ -1,4 +1,4 @@
-"""How the stateful tests of the store are played on a Redis."""
+"""Runs the stateful tests of the store on a Redis."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 
 class Redis:
-    """Where a machine's next run is stored."""
+    """The Redis for the next run of a machine."""
 
     client: Any = None
 
     @classmethod
     def empty(cls) -> Any:
-        """It, with nothing in it."""
+        """The Redis, emptied."""
         cls.client.flushall()
         return cls.client
 
 
 def play(machine: type[RuleBasedStateMachine], client: Any, *, examples: int, steps: int) -> None:
-    """Play a machine so many times, each of at most so many steps."""
+    """Run a machine `examples` times with at most `steps` steps each."""
     Redis.client = client
     try:
         run_state_machine_as_test(

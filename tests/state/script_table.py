@@ -1,4 +1,4 @@
-"""Write docs/reference/scripts.md: what each script of `state/lua` takes, reads, writes and answers.
+"""Writes docs/reference/scripts.md: the arguments, keys and answers of each script in `state/lua`.
 
     python -m tests.state.script_table > docs/reference/scripts.md
 
@@ -41,7 +41,7 @@ def page() -> str:
 
 
 def section(name: str) -> Iterator[str]:
-    """What the page says of one script."""
+    """The section about one script."""
     source = scripts.sources()[name]
     told = scripts.header(source)
     reads, writes = touched(name)
@@ -83,7 +83,7 @@ def shown(key: str) -> str:
 
 
 def notes(lines: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """The arguments that a header says more of, each with that."""
+    """The arguments that the header describes, each with its description."""
     joined: list[list[str]] = []
     for line in lines:
         if begins := re.match(r"  (\w+)\s+(.*)", line):

@@ -270,7 +270,7 @@ def test_to_try_later_is_no_failure(store: Store) -> None:
         run.schedule()
         assert run.start("T1").attempts.later == 1
         run.end("T1", Failed(reason="!"))
-        run.ask("T1", TaskEvent.RETRY_REQUESTED, anew=True)
+        run.ask("T1", TaskEvent.RETRY_REQUESTED, reset_retries=True)
         assert run.start("T1").attempts.later == 0
 
 

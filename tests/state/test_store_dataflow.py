@@ -375,7 +375,7 @@ def drive(store: Store, feature: Feature, cap: int, chance: random.Random) -> No
             if chance.random() < 0.3:
                 run.skip(name)
             else:
-                run.ask(name, event, anew=True)
+                run.ask(name, event, reset_retries=True)
         elif any(state.phase == "waiting" for state in states.values()) and not late:
             name = chance.choice([name for name, state in states.items() if state.phase == "waiting"])
             if chance.random() < 0.3:

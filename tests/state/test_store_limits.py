@@ -25,7 +25,7 @@ GATED = FeatureFlow("default", SHIPPED_FEATURE_FLOWS["default"])
 
 @dataclass
 class Cluster:
-    """Features on one store, and whoever follows up what its scripts answer."""
+    """Features on one store, with the caller that follows up the answers of its scripts."""
 
     store: Store
     launches: list[tuple[str, str]] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Cluster:
         return run
 
     def take(self, facts: ScheduleResult) -> None:
-        """Note what was launched, and wake whoever is to be woken."""
+        """Note the launched tasks, and schedule the features to wake."""
         self.launches += [(facts.feature, launch.task) for launch in facts.launched]
         self.follow(
             [command.feature for command in follow_up(facts) if isinstance(command, commands.ScheduleFeature)]
@@ -493,7 +493,7 @@ def test_what_is_set_survives_until_it_is_configured_differently(store: Store) -
     assert amounts(store) == {"total": "9", "resource:gpu": "2"}
     store.configure({"total": "5", "resource:gpu": "3"})
     assert amounts(store) == {"total": "9", "resource:gpu": "3"}
-    store.configure({"total": "5", "resource:gpu": "3"}, anew=True)
+    store.configure({"total": "5", "resource:gpu": "3"}, reset=True)
     assert amounts(store) == {"total": "5", "resource:gpu": "3"}
     store.configure({"resource:gpu": "3"})
     assert amounts(store) == {"resource:gpu": "3"}

@@ -35,7 +35,7 @@ OUTCOMES: list[Outcome] = [Completed(), Failed(reason="broken"), Blocked(reason=
 ASKED = [
     (TaskEvent.TASK_HELD, {"revoke": True}),
     (TaskEvent.TASK_RESUMED, {}),
-    (TaskEvent.RETRY_REQUESTED, {"anew": True}),
+    (TaskEvent.RETRY_REQUESTED, {"reset_retries": True}),
     (TaskEvent.TASK_SKIPPED, {"resolve": "resolve"}),
     (TaskEvent.BLOCKER_DETECTED, {"revoke": True}),
     (TaskEvent.BLOCKER_RESOLVED, {}),

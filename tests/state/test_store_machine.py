@@ -316,7 +316,7 @@ class Machine(RuleBasedStateMachine):
         assert self.store.active() == ([] if progress.status.is_over else [self.run.id])
 
     def _resume(self) -> None:
-        """End a pause, from wherever the feature stands."""
+        """End a pause, in every status of the feature."""
         self._publish(self.store.update_feature(self.run.id, "pause_ended", {"paused": 0}).launched)
 
     def _awaits_a_decision(self, progress: Progress) -> bool:

@@ -276,7 +276,7 @@ def test_a_task_that_is_handed_back_too_often_fails(store: Store) -> None:
         assert (outcome.cause, outcome.reason[:23]) == (FailureCause.WORKER_ENDS, "its workers ended 3 tim")
         check(run)
         # A person's retry begins again
-        assert run.ask("T1", TaskEvent.RETRY_REQUESTED, anew=True) == ["T1"]
+        assert run.ask("T1", TaskEvent.RETRY_REQUESTED, reset_retries=True) == ["T1"]
         run.start("T1", worker="w1")
         assert store.requeue(run.id, "T1", 4, worker="w1", most=2)[0] == "requeued"
         assert run.complete("T1") == ["T2"]
@@ -399,6 +399,6 @@ def test_each_message_of_an_attempt_has_an_id_of_its_own(client: redis.Redis) ->
         run.start("T1")
         store.requeue(run.id, "T1", 1, worker="w1")
         take()
-    # Then whoever has revoked one of its messages has revoked none of the others, and could not have guessed their ids
+    # Then a revocation of one of its messages revokes no other, and nobody could have guessed their ids
     assert [identifiers.attempt_named(id) for id in sent] == [("auth", "T1", number) for number in (1, 1, 2)]
     assert len({id.rpartition(":")[2] for id in sent}) == 3

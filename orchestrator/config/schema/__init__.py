@@ -1,1 +1,1 @@
-"""What can be set: each section of the settings, with its defaults and what they are for."""
+"""The sections of the settings, with their defaults and descriptions."""

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from orchestrator.config.schema.section import Section
-from orchestrator.model.fields import Whole
+from orchestrator.model.fields import Seconds, Whole
 from orchestrator.model.rate import MOST
+
+
+class Take(Section):
+    """How long a process of a worker goes on by itself, before Celery gives it a message again."""
+
+    seconds: Seconds = Field(default=1.0, description="it takes no more after this time")
+    count: Whole = Field(default=100, ge=1, description="it takes no more after this many tasks")
 
 
 class Parallelism(Section):
@@ -17,6 +26,10 @@ class Parallelism(Section):
     )
     max_parallel_total: Whole | None = Field(
         default=None, ge=1, le=MOST, description="tasks of all features together that run at the same time"
+    )
+    take: Take | Literal[False] = Field(
+        default=Take(),
+        description="a process takes its next task in the step that commits the last; false: Celery brings each",
     )
     auto_launch: bool = Field(
         default=True, description="when a task completes, the tasks that waited for it start"

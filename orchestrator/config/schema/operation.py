@@ -89,7 +89,7 @@ with warnings.catch_warnings():
 
 
 class Trust(Section):
-    """What features are trusted to do."""
+    """The rights that features have."""
 
     inline_commands: bool | None = Field(
         default=None,

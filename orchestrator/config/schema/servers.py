@@ -87,6 +87,6 @@ class BrokerSettings(Section):
 
     @property
     def server(self) -> RedisUrl | None:
-        """The url, read, where it is that of a Redis."""
+        """The parsed URL, if it is that of a Redis."""
         text = self.url.get_secret_value() if self.url else ""
         return urls.read(text) if urls.is_redis(text) else None

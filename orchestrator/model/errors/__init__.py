@@ -1,8 +1,8 @@
-"""Every error a person can meet, in one tree: a file a subject, and all of them here by their names.
+"""Every error that a person can meet, by name. Each file has the errors of one subject.
 
 Example:
     >>> str(NoSuchFeature(feature="auth"))
-    'No feature has the id auth. `orchestrator status` lists those there are.'
+    'No feature has the id auth. `orchestrator status` lists all features.'
 """
 
 from __future__ import annotations

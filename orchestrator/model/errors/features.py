@@ -44,7 +44,7 @@ class NoBarrier(UsageError):
 
 
 class InvalidId(UsageError):
-    """{id!r} is no id, so it becomes no part of a path: {rule}."""
+    """{id!r} is not an id, so it cannot be a part of a path: {rule}."""
 
 
 class NoSuchFeature(UsageError):

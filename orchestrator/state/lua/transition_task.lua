@@ -1,15 +1,13 @@
--- Change a task's status because a person asked for it. An attempt that runs is revoked: the task stands
--- elsewhere at once, and the attempt is ending. It keeps its slot, its lease and all that it holds until it
--- has ended, or its lease has (see end_revoked_attempt). A task that is launched, and that no worker has
--- begun, has nothing to end.
+-- Change a task's status at a person's request. A running attempt is revoked: the task has its new status at
+-- once, but the attempt keeps its slot, its lease and its units until it, or its lease, has ended (see
+-- end_revoked_attempt). A launched task that no worker has started gives them back at once.
 --
 -- keys: slots ready delayed unassigned waits
--- args: task steps note resolve revoke anew
---   steps    JSON [[event, {status: new status}], …]
---   resolve  "resolve": the task counts as resolved after this; "if-completed": where it is completed;
---            "never"
---   revoke   "1": a running attempt may be revoked
---   anew     "1": reset the count of retries
+-- args: task steps note resolve revoke reset_retries
+--   steps          JSON [[event, {status: new status}], …]
+--   resolve        whether the task then counts as resolved: "resolve" (always), "if-completed" or "never"
+--   revoke         "1": a running attempt may be revoked
+--   reset_retries  "1": count the retries from zero again
 -- answer: {code, status, status before}
 --   "transitioned"  done, or it has this status already; schedule launches the tasks that may start now
 --   "refused"       the status does not allow a step; nothing was changed
@@ -49,7 +47,7 @@ if note ~= '' then
   state.remarks = state.remarks or {}
   state.remarks[#state.remarks + 1] = note
 end
-if anew == '1' then state.retried, state.lost, state.later, state.handed = 0, 0, nil, nil end
+if reset_retries == '1' then state.retried, state.lost, state.later, state.handed = 0, 0, nil, nil end
 if not state.ending and (state.status == 'completed' or state.status == 'cancelled') then state.finished = now end
 save_state(task, state)
 

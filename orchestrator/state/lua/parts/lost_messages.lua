@@ -1,4 +1,4 @@
--- Sends the messages of launches again that were lost.
+-- Sends lost messages of launches again.
 --
 -- keys: slots last_started
 

@@ -1,0 +1,219 @@
+"""A run: the attempts that a process of a worker does one after another, for one message that Celery gave it.
+
+The script that commits an attempt takes the next message of the worker's queues too (`take.lua`). Celery's own tracer
+then runs that attempt as if its message had come by itself: with its signals, its hooks and its lines in the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from billiard.einfo import ExceptionInfo
+from celery.app import trace as celery_trace
+
+from orchestrator.config.schema.limits import Take
+from orchestrator.engine import canvas, shutdown, visibility, watchdog
+from orchestrator.engine.attempt import AttemptId
+from orchestrator.engine.board import Board
+from orchestrator.engine.reports import LONGEST_ID, LONGEST_TEXT, Answer, Began, Ended, Report, Reporter
+from orchestrator.state.store import Claim, Taken
+
+if TYPE_CHECKING:
+    from orchestrator.engine.app import App
+
+Tracer = Callable[..., Any]
+"""Celery's: it runs a task, and answers with a `trace_ok_t`."""
+
+received = logging.getLogger("celery.worker.strategy")
+"""The logger by which Celery says that a task was received."""
+
+
+@dataclass
+class Run:
+    """The attempts that a process does for one message.
+
+    Args:
+        message_id: The message whose attempt is at work.
+        specialist: The specialist whose message Celery gave.
+        limits: How long the run may go on.
+        board: What may be taken.
+    """
+
+    message_id: str
+    specialist: str
+    limits: Take
+    board: Board
+    taken: Taken | None = None
+    """The attempt that was taken and has not begun its work."""
+    last_claim: Claim | None = None
+    """What the last commit may have taken, until the work of that begins."""
+    is_full: bool = False
+    """The main process is behind with reading reports."""
+    began: float = field(default_factory=time.monotonic)
+    count: int = 1
+    last_queue: str = ""
+
+    def claim(self, worker: str, lease: float) -> Claim | None:
+        """What the next commit may take; None if the run is over.
+
+        Args:
+            worker: The name of the worker.
+            lease: Seconds of the lease of an attempt that is taken.
+        """
+        permission = self.board.read()
+        is_over = (
+            self.is_full
+            or len(self.message_id) > LONGEST_ID
+            or self.count >= self.limits.count
+            or time.monotonic() - self.began >= self.limits.seconds
+        )
+        if is_over or not any(self.specialist in specialists for specialists in permission.values()):
+            return None
+        # Celery asks the queue from which a message came after all others.
+        queues = {
+            name: permission[name] for name in sorted(permission, key=lambda name: name == self.last_queue)
+        }
+        self.last_claim = Claim(
+            queues, worker, lease, watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
+        )
+        return self.last_claim
+
+    def go_on(self, began: Began) -> None:
+        """Note that the taken attempt begins."""
+        self.count += 1
+        self.message_id, self.last_queue = began.message_id, began.queue
+
+    def accept(self, attempt: AttemptId) -> Taken | None:
+        """Begin the work of an attempt: the taken one; None if Celery gave its message, and it is not started yet."""
+        taken, self.taken, self.last_claim = self.taken, None, None
+        return taken if taken and taken.id == attempt else None
+
+
+class Runs:
+    """The runs of the processes of one worker.
+
+    Args:
+        app: The Celery app.
+        board: What may be taken.
+        reporter: Tells the main process.
+    """
+
+    def __init__(self, app: App, board: Board, reporter: Reporter) -> None:
+        self.app = app
+        self.board = board
+        self.reporter = reporter
+        self._local = threading.local()
+
+    @property
+    def current(self) -> Run | None:
+        """The run of this thread."""
+        return getattr(self._local, "run", None)
+
+    def trace(self, tracer: Tracer, message_id: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+        """Run the attempt of a message, and those that are taken after it.
+
+        Args:
+            tracer: Celery's, for the first.
+            message_id, args, kwargs, request: As Celery's tracer takes them.
+
+        Returns:
+            What Celery's tracer answered for the first: Celery knows of no other message.
+        """
+        limits = self.app.settings.parallelism.take
+        if not limits or self.current or not self.board.read():
+            return tracer(message_id, args, kwargs, request)
+        info = (request or {}).get("delivery_info") or {}
+        run = Run(message_id, request["task"], limits, self.board, last_queue=info.get("routing_key") or "")
+        with shutdown.defer_sigterm(), self._entered(run):
+            first = answer = tracer(message_id, args, kwargs, request)
+            try:
+                while taken := run.taken:
+                    message = envelope(taken, request["hostname"])
+                    ended = Ended(run.message_id, shown_answer(answer), time.monotonic())
+                    began = Began(message["id"], message["task"], taken.message, taken.queue, ended.at)
+                    run.is_full |= not self.reporter.send(Report(os.getpid(), ended, began))
+                    run.go_on(began)
+                    answer = None
+                    _log_received(message)
+                    task: Any = self.app.tasks[message["task"]]
+                    answer = task.tracer(message["id"], message["args"], message["kwargs"], message)
+            finally:
+                if run.count > 1:
+                    ended = Ended(run.message_id, shown_answer(answer), time.monotonic())
+                    self.reporter.send(Report(os.getpid(), ended))
+        return first
+
+    @contextlib.contextmanager
+    def _entered(self, run: Run) -> Iterator[None]:
+        self._local.run = run
+        try:
+            yield
+        finally:
+            self._local.run = None
+
+
+def envelope(taken: Taken, hostname: str) -> dict[str, Any]:
+    """The request of a taken attempt, as Celery's worker makes it of a message (celery/worker/request.py)."""
+    message = json.loads(taken.message)
+    properties = message["properties"]
+    return {
+        **message["headers"],
+        "argsrepr": canvas.shown_arguments(*taken.id),
+        "kwargsrepr": "{}",
+        "properties": properties,
+        "reply_to": None,
+        "correlation_id": None,
+        "hostname": hostname,
+        "delivery_info": {**properties["delivery_info"], "priority": None, "redelivered": False},
+        "args": list(taken.id),
+        "kwargs": {},
+        "is_eager": False,
+    }
+
+
+def shown_answer(traced: Any) -> Answer:
+    """As Celery's pool sends it to the main process (celery/app/trace.py, `fast_trace_task`).
+
+    Args:
+        traced: The answer of the tracer; None if it raised.
+    """
+    if traced is None:
+        return (1, _failure(), 0.0)
+    result, info, runtime, text = traced
+    if not info:
+        return (0, str(text)[:LONGEST_TEXT], runtime)
+    said = str(result.exception)
+    # The hooks of our tasks conceal all but a `TaskStopped`, and errors of Celery's own.
+    if result.traceback or len(said) > LONGEST_TEXT:
+        visibility.conceal(result, said[:LONGEST_TEXT])
+    return (1, result, runtime)
+
+
+def _failure() -> ExceptionInfo:
+    try:
+        raise visibility.TaskFailed
+    except visibility.TaskFailed:
+        info = ExceptionInfo()
+    visibility.conceal(info, "its process could not go on")
+    return info
+
+
+def _log_received(message: Mapping[str, Any]) -> None:
+    if received.isEnabledFor(logging.INFO):
+        context = {
+            "id": message["id"],
+            "name": message["task"],
+            "args": message["argsrepr"],
+            "kwargs": message["kwargsrepr"],
+            "eta": None,
+        }
+        received.info(celery_trace.LOG_RECEIVED, context, extra={"data": context})

@@ -1,0 +1,124 @@
+"""Lets the processes of a worker take messages by themselves, and only what Celery would give them now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+from celery import bootsteps, signals
+from celery.bootsteps import RUN  # type: ignore[attr-defined]
+from celery.worker import state
+
+from orchestrator.engine import canvas, pools
+from orchestrator.engine.board import NOTHING, Board, Permission
+from orchestrator.engine.reports import DirectReporter, Reporter, ReportPipe
+from orchestrator.engine.run import Runs
+from orchestrator.engine.taken_attempts import TakenAttempts
+from orchestrator.state import connections
+
+if TYPE_CHECKING:
+    from celery.worker import WorkController
+
+    from orchestrator.engine.app import App
+
+LOOK_SECONDS = 0.25
+"""The main process reads reports, and looks what may be taken, this often."""
+
+
+class Taking(bootsteps.StartStopStep):
+    """A Celery worker bootstep, which is made before the pool forks its processes."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self.parent: Any = parent
+        self.app = cast("App", parent.app)
+        self.board = Board()
+        self.attempts = self.app.taken_attempts = TakenAttempts(self.app, parent)
+        reporter: Reporter = DirectReporter(self.attempts.handle)
+        if pools.has_processes(self.parent.pool_cls):
+            reporter = self.attempts.pipe = ReportPipe()
+        self.app.runs = Runs(self.app, self.board, reporter)
+        self.is_possible = self._is_possible()
+        self.is_over = False
+        self._entry: Any = None
+
+    def _is_possible(self) -> bool:
+        """Whether anything may ever be taken: nothing that must be obeyed for each message is in force."""
+        settings, parent = self.app.settings, self.parent
+        obeyed_for_each = (
+            parent.time_limit,
+            parent.soft_time_limit,
+            parent.max_tasks_per_child,
+            parent.max_memory_per_child,
+            parent.autoscale,
+            parent.statedb,
+        )
+        return (
+            bool(settings.parallelism.take)
+            and parent.prefetch_multiplier
+            == 1  # else messages wait in the main process, and would be overtaken
+            and pools.can_take(parent.pool_cls)
+            and connections.is_broker(settings)
+            and not any(obeyed_for_each)
+        )
+
+    def start(self, parent: WorkController) -> None:
+        """Called when the worker starts."""
+        signals.worker_shutting_down.connect(self.stop_taking)
+
+    def stop(self, parent: WorkController) -> None:
+        """Called at a warm shutdown."""
+        self.stop_taking()
+
+    def terminate(self, parent: WorkController) -> None:
+        """Called at a cold shutdown."""
+        self.stop_taking()
+
+    def stop_taking(self, **_: Any) -> None:
+        """Let nothing more be taken: the worker ends. It may be called in the handler of a signal."""
+        self.is_over = True
+        self.board.close()
+
+    def register_with_event_loop(self, parent: WorkController, hub: Any) -> None:
+        """Called by Celery each time it begins to take messages."""
+        if self.is_possible:
+            if self._entry is not None:
+                self._entry.cancel()
+            self._entry = hub.call_repeatedly(LOOK_SECONDS, self.look)
+
+    def look(self) -> None:
+        """Read reports, and say what may be taken."""
+        self.attempts.drain()
+        self.board.write(self.permission())
+        if self.is_over:  # the signal came meanwhile
+            self.board.close()
+
+    def permission(self) -> Permission:
+        """What may be taken now."""
+        consumer = self.parent.consumer
+        tasks = getattr(consumer, "task_consumer", None)
+        is_ending = self.is_over or state.should_stop or state.should_terminate
+        if is_ending or tasks is None or consumer.blueprint.state != RUN:
+            return NOTHING
+        found = {queue.name: self._specialists(queue) for queue in _in_celerys_order(tasks)}
+        return {name: specialists for name, specialists in found.items() if specialists}
+
+    def _specialists(self, queue: Any) -> list[str]:
+        """The specialists of a queue whose messages may be taken: no limit of Celery's holds for one of them."""
+        settings = self.app.settings
+        found = []
+        for specialist in settings.specialists:
+            task: Any = self.app.tasks[canvas.celery_task(specialist)]
+            is_limited = task.rate_limit or task.time_limit or task.soft_time_limit
+            if settings.queue(specialist) == queue.name and not is_limited:
+                found.append(specialist)
+        return found
+
+
+def _in_celerys_order(tasks: Any) -> Iterable[Any]:
+    """The queues of a consumer, in the order in which kombu would ask them next."""
+    cycle = getattr(tasks.channel, "_queue_cycle", None)
+    places = {name: place for place, name in enumerate(getattr(cycle, "items", ()))}
+    return sorted(tasks.queues, key=lambda queue: places.get(queue.name, len(places)))
