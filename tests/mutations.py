@@ -145,7 +145,7 @@ MUTATIONS = (
     Mutation(
         "exploration: an earlier attempt does not start",
         EXPLORED,
-        "state/lua/start.lua",
+        "state/lua/parts/start.lua",
         "if state.attempt ~= tonumber(attempt) or state.ending then",
         "if false then",
     ),
