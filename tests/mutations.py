@@ -129,11 +129,11 @@ MUTATIONS = (
         "return len(text), text",
     ),
     Mutation(
-        "cli: a wait that ends by its timeout exits with 4",
-        "tests/contract/test_contract.py",
-        "cli/waiting.py",
-        '"timeout": 4',
-        '"timeout": 1',
+        "cli: an error exits with the code of its kind",
+        "tests/cli/test_cli.py",
+        "cli/app.py",
+        "raise typer.Exit(error.exit_code) from None",
+        "raise typer.Exit(1) from None",
     ),
     Mutation(
         "exploration: a finish is fenced",
