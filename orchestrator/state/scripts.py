@@ -27,6 +27,9 @@ WAIT_MS = 1_000
 COMMON = ("feature", "prefix", "events_kept", "queues", "random")
 """Arguments that all scripts of a call share. They are sent once."""
 
+READS = {"limits": "wrong_type_of_limits()", "waiting": "wrong_type_of_classes()"}
+"""Keys that are read to find the keys that they name. The read finds a wrong type too (see parts/types.lua)."""
+
 CHECKS = ("check_schema", "check_minimum")
 """Scripts without an answer: they let the scripts after them run, or end the call with an error."""
 
@@ -228,9 +231,11 @@ def compose(scripts: tuple[str, ...]) -> Composed:
 
 
 def _type_check(key_names: Sequence[str]) -> str:
-    checks = [f"wrong_type({name}_key, '{keys.TYPES[name]}')" for name in key_names if name in keys.TYPES]
-    checks += ["wrong_type_of_limits()"] * ("limits" in key_names)
-    checks += ["wrong_type_of_classes()"] * ("waiting" in key_names)
+    checks = [
+        READS.get(name) or f"wrong_type({name}_key, '{keys.TYPES[name]}')"
+        for name in key_names
+        if name in keys.TYPES
+    ]
     return f"local wrong = {' or '.join(checks)}\nif wrong then return wrong end" if checks else ""
 
 

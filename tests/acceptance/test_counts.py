@@ -22,9 +22,9 @@ BYTES = 600
 """What a message takes at most."""
 COMMANDS = 59
 """What Redis carries out at most for a task, the commands inside scripts included, beside the checks of types."""
-TYPES = 35
+TYPES = 26
 """Commands that look at the types of keys, at most, for a task: at each key once in a script (see scripts.py)."""
-ROUND_TRIPS = 3
+ROUND_TRIPS = 1
 """What a worker sends to Redis at most for a task."""
 
 QUEUE = "senior-engineer"

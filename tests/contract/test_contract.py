@@ -95,8 +95,7 @@ def running(store: Store, number: int) -> Run:
 def stopped(store: Store, outcome: Outcome = TESTS_FAIL) -> Run:
     """A feature of which T0 has stopped, T1 waits for it, and nothing runs."""
     run = launched(store, titled(0), titled(1, "T0"))
-    run.start("T0")
-    run.end("T0", outcome)
+    run.do("T0", outcome)
     return run
 
 
@@ -316,8 +315,7 @@ def test_what_stands_still_is_the_same_for_people_and_programs(
 ) -> None:
     run = launched(store, titled(0), titled(1), titled(2, "T0"), titled(3, "T1"))
     run.complete("T1")
-    run.start("T0")
-    run.end("T0", TESTS_FAIL)
+    run.do("T0", TESTS_FAIL)
     said = "Batch 1 holds up 2 tasks of batch 2. 1 of them depends on nothing that stopped: T3."
     for command in ("status", "watch", "wait"):
         assert ask(command, run.id)["standstill"] == {
@@ -452,8 +450,7 @@ def test_wait_tells_the_ends_apart(
     store: Store, type_: Type, outcome: Outcome, code: int, ended_by: str
 ) -> None:
     run = launched(store, titled(0))
-    run.start("T0")
-    run.end("T0", outcome)
+    run.do("T0", outcome)
     found, out = type_("wait", run.id, "--json")
     assert (found, json.loads(out)["ended_by"]) == (code, ended_by)
 

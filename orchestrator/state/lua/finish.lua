@@ -66,6 +66,7 @@ if note ~= '' then more = { 'note', note, unpack(more) } end
 if route ~= '' then more = { 'specialist', route, unpack(more) } end
 record_transitions(task, state.attempt, steps, path, unpack(more))
 
+commit.is_new = true
 local of = batch .. ':'
 local tally = redis.call('HMGET', counts_key, of .. 'total', of .. 'resolved', of .. 'blocked', of .. 'failed')
 for place = 1, 4 do tally[place] = tonumber(tally[place] or 0) end

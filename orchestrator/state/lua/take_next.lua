@@ -44,8 +44,8 @@ allowed = cjson.decode(allowed)
 if #allowed == 0 then return nil end
 if (tonumber(redis.call('GET', minimum_key)) or 0) > tonumber(known) then return nil end
 
--- The same delivery asks again: the answer was lost.
-local taken = redis.call('GET', taken_key)
+-- The same delivery may ask again, because the answer was lost.
+local taken = not commit.is_new and redis.call('GET', taken_key)
 if taken and string.sub(taken, 1, #delivery + 1) == delivery .. ' ' then
   local queue, text = string.match(taken, '^[^\n]* ([^\n]*)\n(.*)$')
   for _, entry in ipairs(allowed) do

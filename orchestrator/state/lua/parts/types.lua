@@ -10,8 +10,16 @@ local function wrong_type(key, wanted)
   return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', and should be a ' .. wanted)
 end
 
+-- The fields of a hash. A read that fails says that the key is of another type, without a command more.
+local function fields_or_error(key)
+  local fields = redis.pcall('HKEYS', key)
+  if fields.err then return nil, wrong_type(key, 'hash') end
+  return fields
+end
+
 local function wrong_type_of_limits()
-  local limits = redis.call('HKEYS', limits_key)
+  local limits, wrong = fields_or_error(limits_key)
+  if wrong then return wrong end
   if #limits == 0 then return nil end
   local found = wrong_type(shared('used'), 'hash') or wrong_type(shared('turn'), 'string')
     or wrong_type(shared('arrival-times'), 'hash') or wrong_type(shared('due'), 'zset')
@@ -22,7 +30,9 @@ local function wrong_type_of_limits()
 end
 
 local function wrong_type_of_classes()
-  for _, class in ipairs(redis.call('HKEYS', waiting_key)) do
+  local classes, wrong = fields_or_error(waiting_key)
+  if wrong then return wrong end
+  for _, class in ipairs(classes) do
     local found = wrong_type(waiting_key .. ':' .. class, 'zset')
     if found then return found end
   end
