@@ -323,7 +323,7 @@ class Notifier:
         logger.error(
             "%s",
             errors.NotDelivered(
-                target=self.target.name[0].upper() + self.target.name[1:],
+                target=self.target.name,
                 event=event.event,
                 id=event.id,
                 feature=feature_id,

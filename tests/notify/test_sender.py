@@ -388,7 +388,7 @@ def test_an_event_is_given_up_after_its_tries_with_a_line_that_says_all(
     (line,) = [record.getMessage() for record in caplog.records]
     first = led.events.read("auth")[0]
     assert line.startswith(
-        f"The notification of feature_enqueued ({first.id}) of auth did not reach A friend; given up after 3 tries: "
+        f"The notification of feature_enqueued ({first.id}) of auth did not reach a friend; given up after 3 tries: "
         "busy.\n"
     )
 
@@ -624,7 +624,7 @@ def test_a_dead_webhook_is_given_up_without_a_secret_in_the_log(
         wait_until(lambda: told.tell() or len(hook.got) == 2)
         tell_all(told)
 
-    assert f"The webhook at http://127.0.0.1:{hook.server_address[1]} was not told" in caplog.text
+    assert f"did not reach the webhook at http://127.0.0.1:{hook.server_address[1]}" in caplog.text
     assert "given up after 2 tries: the answer 500 Internal Server Error" in caplog.text
     assert "hidden" not in caplog.text
 
