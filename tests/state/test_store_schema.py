@@ -171,7 +171,7 @@ def test_a_version_that_is_too_old_for_a_prefix_ends_what_it_began_and_begins_no
         return
 
     # And nothing else is done
-    with pytest.raises(errors.Outdated, match=rf"prefix to: schema {NEXT} is"):
+    with pytest.raises(errors.Outdated, match=rf"the prefix to: they need\s+schema {NEXT}"):
         CHANGES[change](run) if change != "enqueue" else enqueue(store, feature_id="another")
     staged = {key for key in everything(store.client) if ":staged:" in key}
     assert {key: value for key, value in everything(store.client).items() if key not in staged} == before
