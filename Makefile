@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 SEED ?=
 MINUTES ?= 2
 
-.PHONY: help run test nightly bounds check audit wheel format schemas scripts reference docs bench chaos fuzz clean
+.PHONY: help run test nightly mutations bounds check audit wheel format schemas scripts reference docs bench chaos fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,10 +36,13 @@ run: $(READY)  ## run examples/self_check.yaml, a real feature, through real wor
 test: $(READY)  ## run all the tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-nightly: $(READY)  ## run what takes long: the store on each Redis and on fakeredis, all interleavings, chaos, fuzz (MINUTES=10)
-	EVERYWHERE=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/state tests/notify tests/local tests/client
+nightly: $(READY)  ## run what takes long: the store on each Redis and on fakeredis, all interleavings, mutations, chaos, fuzz (MINUTES=10)
+	EVERYWHERE=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/state tests/notify tests/local tests/client tests/security/test_clones.py tests/test_deploy.py
 	$(BIN)/python -m tests.state.interleavings
-	$(MAKE) chaos fuzz
+	$(MAKE) mutations chaos fuzz
+
+mutations: $(READY)  ## break laws, one at a time in a copy of the tree, and see that the tests catch each
+	$(BIN)/python -m tests.mutations
 
 bounds: $(READY)  ## run the tests marked so with the lowest versions allowed and the newest, on each Python here
 	$(BIN)/python -m tests.bounds

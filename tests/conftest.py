@@ -13,10 +13,10 @@ import redis
 from hypothesis import HealthCheck, settings
 
 from orchestrator.model.words import count
-from orchestrator.state import connections, redis_binary
+from orchestrator.state import connections
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
-from tests.redis_server import client_of, find_binaries, name_of, serve
+from tests.redis_server import chosen_binaries, client_of, find_binaries, name_of, serve
 
 # The same examples each time, and no verdict from the clock.
 settings.register_profile(
@@ -66,8 +66,7 @@ def stores() -> list[str]:
 
     A machine without a server has the fake.
     """
-    binaries = sorted(find_binaries(), key=redis_binary.version_of)
-    return [FAKE, *binaries] if os.environ.get("EVERYWHERE") else binaries[-1:] or [FAKE]
+    return [FAKE, *chosen_binaries()] if os.environ.get("EVERYWHERE") else chosen_binaries() or [FAKE]
 
 
 @pytest.fixture(params=stores(), ids=lambda binary: binary if binary == FAKE else name_of(binary))

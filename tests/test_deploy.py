@@ -26,7 +26,7 @@ from orchestrator.config import configuration
 from orchestrator.config.folder import ENV_PREFIX
 from orchestrator.config.settings import Settings
 from orchestrator.local import redis_checks
-from tests.redis_server import find_binaries, name_of
+from tests.redis_server import chosen_binaries, name_of
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -292,7 +292,7 @@ def test_full_memory_is_met_by_redis_before_the_limit_of_its_container() -> None
 
 @pytest.mark.real
 class TestRedisConf:
-    @pytest.mark.parametrize("binary", find_binaries(), ids=name_of)
+    @pytest.mark.parametrize("binary", chosen_binaries(), ids=name_of)
     def test_a_redis_starts_with_it_and_the_doctor_is_content(self, binary: str, tmp_path: Path) -> None:
         # Given a redis-server with this configuration and a password
         with served(binary, tmp_path) as client:

@@ -24,6 +24,7 @@ from orchestrator.local import processes
 from orchestrator.model.event import Event
 from orchestrator.model.feature import Feature
 from tests.redis_server import serve
+from tests.typed import orchestrate
 
 BIN = Path(sys.executable).parent
 PATIENCE = 120.0
@@ -74,8 +75,8 @@ class Project:
         )
 
     def orchestrator(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the `orchestrator` command."""
-        return self.run("orchestrator", *arguments)
+        """Run the `orchestrator` command in this process."""
+        return orchestrate(self.folder, *arguments, PATH=self.environment["PATH"])
 
     def write(self, name: str, feature: dict[str, Any]) -> str:
         """Write a feature file; returns its name."""

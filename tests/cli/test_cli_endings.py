@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from orchestrator.cli.app import app
 from orchestrator.config import configuration
 from orchestrator.config.folder import ENV_PREFIX, FOLDER
+from tests.typed import orchestrate
 
 PLAN = "title: Zero\ntasks: [{id: a, estimate: 0}]\n"
 
@@ -52,24 +53,17 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("orchestrator plan zero.yaml >/dev/full 2>/dev/full", 1, ""),
         ("orchestrator plan zero.yaml >&-", 0, ""),
         ("orchestrator plan zero.yaml >&- 2>&- <&-", 0, ""),
-        ("orchestrator graph zero.yaml -o /nowhere/x.svg", 1, "/nowhere/x.svg cannot be used: No such file"),
-        ("orchestrator graph zero.yaml -o .", 1, ". cannot be used: Is a directory"),
         (
             "mkdir gone; cd gone; rmdir ../gone; orchestrator plan ../zero.yaml",
             2,
-            "The folder that you are in is not",
+            "The current folder does not exist any more",
         ),
         (
             "mkdir gone; cd gone; rmdir ../gone; orchestrator status",
             2,
-            "The folder that you are in is not there",
+            "The current folder does not exist any more",
         ),
         ("rmdir .taskorchestrator; touch .taskorchestrator; orchestrator init", 1, "cannot be used: "),
-        (
-            "orchestrator add-task f T --run 'echo \"oops'",
-            2,
-            "has a quote or backslash without its other half",
-        ),
     ],
 )
 def test_no_traceback_leaves_the_command(folder: Path, line: str, code: int, said: str) -> None:
@@ -78,6 +72,20 @@ def test_no_traceback_leaves_the_command(folder: Path, line: str, code: int, sai
     assert (ended.returncode, "Traceback" in ended.stderr) == (code, False), ended.stderr
     assert said in ended.stderr
     assert "Exception ignored" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["graph", "zero.yaml", "-o", "/nowhere/x.svg"], 1, "/nowhere/x.svg cannot be used: No such file"),
+        (["graph", "zero.yaml", "-o", "."], 1, ". cannot be used: Is a directory"),
+        (["add-task", "f", "T", "--run", 'echo "oops'], 2, "has a quote or backslash without its other half"),
+    ],
+)
+def test_what_cannot_be_used_is_said(folder: Path, words: list[str], code: int, said: str) -> None:
+    ended = orchestrate(folder, *words)
+
+    assert (ended.returncode, said in ended.stderr) == (code, True), ended.stderr
 
 
 def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:

@@ -25,6 +25,7 @@ from orchestrator.config.schema.specialists import SHIPPED_SPECIALISTS
 from orchestrator.local import processes
 from orchestrator.state import embedded
 from tests.redis_server import serve
+from tests.typed import orchestrate
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
@@ -38,6 +39,8 @@ class Project:
     """A folder in which commands are typed."""
 
     folder: Path
+    alone: bool = False
+    """Each command is a process of its own: it brings a Redis and workers, and takes them away when it ends."""
 
     def feature(self, name: str, *tasks: dict[str, Any], **fields: Any) -> str:
         """Write a feature file; returns its name."""
@@ -65,6 +68,8 @@ class Project:
 
     def type(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Type a command, and wait for it."""
+        if not self.alone:
+            return orchestrate(self.folder, *arguments)
         with ended(self.start(*arguments)) as process:
             stdout, stderr = process.communicate(timeout=PATIENCE)
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
@@ -117,7 +122,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def private(tmp_path: Path) -> Iterator[Project]:
     """A project without a configured Redis, and nothing running."""
     (tmp_path / FOLDER).mkdir()
-    yield Project(tmp_path)
+    yield Project(tmp_path, alone=True)
     server = embedded.Server(tmp_path / FOLDER)
     if server.running():  # its last user was killed, and could not shut it down
         with server:
@@ -300,12 +305,10 @@ def test_the_same_key_gives_the_same_feature(project: Project) -> None:
 
 def test_a_feature_that_nobody_launches_says_what_to_type(project: Project) -> None:
     file = project.feature("held", task("T1"), task("T2", "/bin/true", "T1"))
-    settings = {"TASKORCHESTRATOR_PARALLELISM__AUTO_LAUNCH": "false"}
-    with ended(project.start("run", file, env={**os.environ, **settings})) as process:
-        stdout, _ = process.communicate(timeout=PATIENCE)
+    done = orchestrate(project.folder, "run", file, TASKORCHESTRATOR_PARALLELISM__AUTO_LAUNCH="false")
     # Then
-    assert process.returncode == 1
-    assert "Next: orchestrator launch held" in stdout
+    assert done.returncode == 1
+    assert "Next: orchestrator launch held" in done.stdout
     # And when it is launched it goes on
     assert project.type("launch", "held").stdout == "Batch 2 is launched.\n"
     assert project.type("watch", "held").returncode == 0

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import redis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -314,5 +315,5 @@ class Machine(RuleBasedStateMachine):
         self.client.close()
 
 
-def test_whatever_people_call_the_laws_hold() -> None:
-    play(Machine, None, examples=40, steps=50)
+def test_whatever_people_call_the_laws_hold(client: redis.Redis) -> None:
+    play(Machine, client, examples=40, steps=50)

@@ -60,6 +60,14 @@ def launch(runner: AttemptRunner, feature: Feature | None = None) -> None:
 
 
 @pytest.fixture
+def runner(store: Store) -> AttemptRunner:
+    """Runs the attempts of the feature auth, of which T1 is launched."""
+    runner = runner_on()
+    launch(runner)
+    return runner
+
+
+@pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Context], Outcome]], None]:
     """Do the work by a function of the test's."""
 
@@ -69,9 +77,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Context], Outco
     return by
 
 
-def test_an_attempt_ends_with_what_follows_on_its_way(store: Store, work: Any) -> None:
-    runner = runner_on()
-    launch(runner)
+def test_an_attempt_ends_with_what_follows_on_its_way(runner: AttemptRunner, store: Store, work: Any) -> None:
     work(lambda context: Completed(summary=context.task.id))
 
     assert runner.run(WHO, "auth", "T1", 1, "w1") == "T1: completed"
@@ -87,10 +93,8 @@ def test_an_attempt_ends_with_what_follows_on_its_way(store: Store, work: Any) -
     [(Failed(reason="2 of 9 fail"), TaskFailed), (Blocked(reason="no key"), TaskStopped)],
 )
 def test_celery_is_told_what_did_not_complete(
-    store: Store, work: Any, outcome: Failed | Blocked, told: type[Exception]
+    runner: AttemptRunner, store: Store, work: Any, outcome: Failed | Blocked, told: type[Exception]
 ) -> None:
-    runner = runner_on()
-    launch(runner)
     work(lambda context: outcome)
 
     with pytest.raises(told, match=f"T1: {outcome.status}: {outcome.reason}"):
@@ -101,9 +105,7 @@ def test_celery_is_told_what_did_not_complete(
     assert messages() == []
 
 
-def test_what_may_not_start_does_no_work(store: Store, work: Any) -> None:
-    runner = runner_on()
-    launch(runner)
+def test_what_may_not_start_does_no_work(runner: AttemptRunner, store: Store, work: Any) -> None:
     done: list[str] = []
 
     def note_it(context: Context) -> Outcome:
@@ -120,10 +122,7 @@ def test_what_may_not_start_does_no_work(store: Store, work: Any) -> None:
     assert done == ["T1"]
 
 
-def test_a_feature_that_is_not_stored_is_counted_as_refused(store: Store) -> None:
-    runner = runner_on()
-    launch(runner)
-
+def test_a_feature_that_is_not_stored_is_counted_as_refused(runner: AttemptRunner, store: Store) -> None:
     for feature, task_id in (("nowhere", "T1"), ("auth", "T9")):
         with pytest.raises(TaskStopped, match="not started: it is not stored here"):
             runner.run(WHO, feature, task_id, 1, "w1")
@@ -131,9 +130,9 @@ def test_a_feature_that_is_not_stored_is_counted_as_refused(store: Store) -> Non
     assert store.client.hgetall(store.keys.refused) == {"unknown-feature": "2"}
 
 
-def test_a_message_for_another_specialist_is_counted_as_refused(store: Store, work: Any) -> None:
-    runner = runner_on()
-    launch(runner)
+def test_a_message_for_another_specialist_is_counted_as_refused(
+    runner: AttemptRunner, store: Store, work: Any
+) -> None:
     work(lambda context: Completed())
 
     with pytest.raises(TaskStopped, match="not started: another specialist is to do it"):
@@ -162,11 +161,8 @@ def test_a_broker_that_is_gone_loses_nothing(
 
 
 def test_an_attempt_that_lost_its_lease_changes_nothing(
-    store: Store, work: Any, caplog: pytest.LogCaptureFixture
+    runner: AttemptRunner, store: Store, work: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runner = runner_on()
-    launch(runner)
-
     def lose(context: Context) -> Outcome:
         store.client.zadd(store.keys.feature("auth").slots, {"T1": 1})
         store.recover("auth", losses=1, patience=60)
@@ -194,11 +190,8 @@ def forget_the_start(store: Store) -> None:
 
 @pytest.mark.parametrize("asks", [True, False])
 def test_an_attempt_whose_start_was_forgotten_goes_on_and_is_committed(
-    store: Store, work: Any, asks: bool
+    runner: AttemptRunner, store: Store, work: Any, asks: bool
 ) -> None:
-    runner = runner_on()
-    launch(runner)
-
     def outlive(context: Context) -> Outcome:
         forget_the_start(store)
         assert not (asks and context.is_cancelled())
@@ -211,11 +204,8 @@ def test_an_attempt_whose_start_was_forgotten_goes_on_and_is_committed(
 
 
 def test_an_attempt_whose_start_was_forgotten_is_lost_where_another_worker_has_begun_it(
-    store: Store, work: Any
+    runner: AttemptRunner, store: Store, work: Any
 ) -> None:
-    runner = runner_on()
-    launch(runner)
-
     def outlive(context: Context) -> Outcome:
         forget_the_start(store)
         begun = store.start("auth", "T1", 1, specialist=WHO, worker="w2", lease=60, delivery="other")
@@ -228,10 +218,9 @@ def test_an_attempt_whose_start_was_forgotten_is_lost_where_another_worker_has_b
     assert store.state("auth", "T1").status is TaskStatus.IN_PROGRESS
 
 
-def test_an_attempt_that_another_delivery_began_meanwhile_is_not_handed_back(store: Store, work: Any) -> None:
-    runner = runner_on()
-    launch(runner)
-
+def test_an_attempt_that_another_delivery_began_meanwhile_is_not_handed_back(
+    runner: AttemptRunner, store: Store, work: Any
+) -> None:
     def be_ended(context: Context) -> Outcome:
         forget_the_start(store)
         begun = store.start("auth", "T1", 1, specialist=WHO, worker="w1", lease=60, delivery="other")
@@ -245,10 +234,9 @@ def test_an_attempt_that_another_delivery_began_meanwhile_is_not_handed_back(sto
     assert (state.status, state.attempt) == (TaskStatus.IN_PROGRESS, 1)
 
 
-def test_an_attempt_says_how_far_it_is_and_learns_of_a_cancel(store: Store, work: Any) -> None:
-    runner = runner_on()
-    launch(runner)
-
+def test_an_attempt_says_how_far_it_is_and_learns_of_a_cancel(
+    runner: AttemptRunner, store: Store, work: Any
+) -> None:
     def look(context: Context) -> Outcome:
         context.progress(50, "half way")
         assert store.state("auth", "T1").note == "half way"
@@ -277,9 +265,9 @@ def test_what_an_attempt_says_of_its_progress_shows_no_secret(store: Store, work
     assert [event.note for event in store.events("auth") if event.event == "progress"] == ["with **"]
 
 
-def test_an_attempt_sees_the_outcomes_of_its_dependencies(store: Store, work: Any) -> None:
-    runner = runner_on()
-    launch(runner)
+def test_an_attempt_sees_the_outcomes_of_its_dependencies(
+    runner: AttemptRunner, store: Store, work: Any
+) -> None:
     work(lambda context: Completed(result=[1, 2]))
     runner.run(WHO, "auth", "T1", 1, "w1")
 

@@ -36,8 +36,7 @@ def result(run: Run, attempt: int = 1) -> object:
     ],
 )
 def test_the_result_of_an_attempt_is_its_outcome(run: Run, outcome: Outcome, answer: object) -> None:
-    run.start(TASK)
-    run.end(TASK, outcome)
+    run.do(TASK, outcome)
 
     assert result(run) == answer
 

@@ -23,12 +23,12 @@ from orchestrator.state import embedded, redis_binary, schema
 from orchestrator.state.durability import _persistence
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
-from tests.redis_server import client_of, find_binaries, name_of, serve
+from tests.redis_server import chosen_binaries, client_of, name_of, serve
 
 NOBODY_LISTENS = "redis://:secret@127.0.0.1:1/0"
 
 
-@pytest.fixture(params=find_binaries(), ids=name_of)
+@pytest.fixture(params=chosen_binaries(), ids=name_of)
 def binary(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -12,14 +12,14 @@ from orchestrator.config.folder import FOLDER
 from orchestrator.local import processes
 from orchestrator.model import errors
 from orchestrator.state import embedded
-from tests.redis_server import client_of, find_binaries, name_of, serve
+from tests.redis_server import chosen_binaries, client_of, name_of, serve
 
 pytestmark = pytest.mark.real
 
 PRECIOUS = "what nobody else may change\n"
 
 
-@pytest.fixture(params=find_binaries(), ids=name_of)
+@pytest.fixture(params=chosen_binaries(), ids=name_of)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> embedded.Server:
     """The private Redis of a clone that has brought a folder for its data."""
     found = embedded.Server(tmp_path / "clone" / FOLDER, request.param)

@@ -79,8 +79,7 @@ def test_what_people_say_is_made_plain_before_it_is_stored(asks: Callable[[Run],
     """Control characters are taken out of notes before they are stored; the line breaks of a note stay."""
     run = launched(a_store(), task("T1"), task("T2"), task("T3", "T1"))
     run.start("T1")
-    run.start("T2")
-    run.end("T2", Failed(reason="broken"))
+    run.do("T2", Failed(reason="broken"))
     asks(run)
     notes = [event.note for event in run.store.events(run.id) if event.note]
     assert notes == [CLEAN]

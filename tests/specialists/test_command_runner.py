@@ -228,16 +228,6 @@ def test_a_secret_is_found_wherever_it_stands_in_a_large_log(
     assert text == "".join("." * n + "*" * 10 for n in range(90)) + "\n"
 
 
-def test_a_command_does_not_get_what_the_worker_keeps_secret(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given a worker that has passwords in its environment
-    for name in ("TASKORCHESTRATOR_REDIS__URL", "taskorchestrator_broker__url", "CELERY_BROKER_URL"):
-        monkeypatch.setenv(name, "redis://:hidden-word@localhost")
-    # When a command is run, then none of them reaches it
-    assert "hidden-word" not in json.dumps(told(tmp_path))
-
-
 def test_the_task_file_holds_the_task_and_what_it_builds_on(tmp_path: Path) -> None:
     # Given a task with params and a dependency that has a result
     task = Task(id="T2", title="Über", params={"colour": "green"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.model import commands, lifecycle
@@ -15,6 +15,7 @@ from orchestrator.model.flows import SHIPPED_FLOWS, WORKING, FeatureEvent, Flow,
 from orchestrator.model.lifecycle import Attempts, Transition
 from orchestrator.model.outcome import Completed, Outcome
 from orchestrator.model.plan import Plan, Route
+from orchestrator.model.progress import Progress, TaskState
 from orchestrator.model.task import Retries, TaskStatus
 from orchestrator.planning import planner
 from orchestrator.state import encoding
@@ -26,10 +27,13 @@ FLOW = Flow("default", SHIPPED_FLOWS["default"])
 LEASE = 60.0
 
 
-def routes_of(feature: Feature) -> dict[str, Route]:
-    """Every task to one specialist; which one is no matter of the store."""
-    route = Route(specialist="builder", title="Builder", queue="builder", rule="default", reason="a test")
-    return {task.id: route for task in feature.tasks}
+BUILDER = Route(specialist="builder", title="Builder", queue="builder", rule="default", reason="a test")
+NOBODY = BUILDER.model_copy(update={"specialist": "", "rule": "nobody"})
+
+
+def routes_of(feature: Feature, nobody: Collection[str] = ()) -> dict[str, Route]:
+    """Every task to one specialist, but those that have nobody; which one is no matter of the store."""
+    return {task.id: NOBODY if task.id in nobody else BUILDER for task in feature.tasks}
 
 
 def enqueue(
@@ -39,17 +43,24 @@ def enqueue(
     feature_id: str = FEATURE_ID,
     cap: int = 5,
     key: str | None = None,
+    nobody: Collection[str] = (),
+    stored_with: Mapping[str, Any] | None = None,
     auto_launch: bool = True,
     **fields: Any,
 ) -> Run:
-    """Plan and store a feature; nothing is launched yet. Without tasks it is the five of `authentication`."""
+    """Plan and store a feature; nothing is launched yet. Without tasks it is the five of `authentication`.
+
+    Args:
+        nobody: The tasks that have no specialist.
+        stored_with: What `Store.enqueue` is given beside: a flow, gates, stops.
+        fields: Of the feature.
+    """
     feature = feature or (
         factories.feature(*tasks, **fields) if tasks else factories.authentication(**fields)
     )
     plan = planner.plan(feature, cap)
-    _, stored = store.enqueue(
-        feature_id, plan, routes_of(feature), auto_launch=auto_launch, idempotency_key=key
-    )
+    routes, more = routes_of(feature, nobody), stored_with or {}
+    _, stored = store.enqueue(feature_id, plan, routes, auto_launch=auto_launch, idempotency_key=key, **more)
     return Run(store, stored, plan)
 
 
@@ -102,10 +113,17 @@ class Run:
     id: str
     plan: Plan
     losses: int = 1
+    order: list[str] = field(default_factory=list)
+    """The tasks in the order in which they were launched."""
+
+    def take(self, facts: ScheduleResult) -> list[str]:
+        """Note what was launched; the ids, in order."""
+        self.order += ids(facts)
+        return ids(facts)
 
     def schedule(self) -> list[str]:
         """Launch the tasks that may start; their ids, in order."""
-        return ids(self.store.schedule(self.id))
+        return self.take(self.store.schedule(self.id))
 
     def attempt(self, task: str) -> int:
         """The number of the task's latest attempt."""
@@ -142,26 +160,34 @@ class Run:
         """Start and complete tasks, one after the other; the ids of all that was launched by it."""
         found: list[str] = []
         for task in tasks:
-            assert self.start(task).code == "started"
-            found += ids(self.end(task))
+            found += self.do(task)
         return found
+
+    def do(self, task: str, outcome: Outcome | None = None, **given: Any) -> list[str]:
+        """Start and finish a task; the ids of what was launched by it."""
+        assert self.start(task).code == "started"
+        return ids(self.end(task, outcome, **given))
 
     def end(self, task: str, outcome: Outcome | None = None, **given: Any) -> ScheduleResult:
         """Finish a started task; the schedule result."""
         code, _, facts = self.finish(task, outcome, **given)
-        assert code == "finished"
+        assert code == "finished", code
+        self.take(facts)
         return facts
 
     def reopen(self, task: str, event: TaskEvent = TaskEvent.RETRY_REQUESTED, note: str = "") -> list[str]:
         """A person asks for a stopped task again."""
         move = lifecycle.transition(FLOW, event)
-        return ids(self.store.transition_task(self.id, task, FLOW, move, note, reset_retries=True))
+        return self.take(self.store.transition_task(self.id, task, FLOW, move, note, reset_retries=True))
 
     def ask(self, task: str, event: TaskEvent, note: str = "", **how: Any) -> list[str]:
         """A person asks for something else."""
-        return ids(
-            self.store.transition_task(self.id, task, FLOW, lifecycle.transition(FLOW, event), note, **how)
-        )
+        move = lifecycle.transition(FLOW, event)
+        return self.take(self.store.transition_task(self.id, task, FLOW, move, note, **how))
+
+    def skip(self, task: str) -> list[str]:
+        """A person does without a task."""
+        return self.ask(task, TaskEvent.TASK_SKIPPED, resolve="resolve")
 
     def cancel(self, note: str = "") -> None:
         """A person cancels the feature."""
@@ -170,7 +196,7 @@ class Run:
     def release(self) -> list[str]:
         """A person launches the next batch."""
         released = self.store.feature_summary(self.id).batch + 1
-        return ids(self.store.update_feature(self.id, "launch_requested", {"released": released}))
+        return self.take(self.store.update_feature(self.id, "launch_requested", {"released": released}))
 
     def recover(self, patience: float = 60.0) -> tuple[ScheduleResult, tuple[commands.Launch, ...]]:
         """The sweep looks after the feature."""
@@ -196,6 +222,15 @@ class Run:
         score: Any = self.store.client.zscore(self.keys.slots, task)
         assert score < 0
         self.store.client.zadd(self.keys.slots, {task: score + milliseconds})
+
+    def state(self, task: str) -> TaskState:
+        """All that is known of a task."""
+        return self.store.state(self.id, task)
+
+    @property
+    def summary(self) -> Progress:
+        """All that is known of the feature."""
+        return self.store.feature_summary(self.id)
 
     @property
     def keys(self) -> Any:
@@ -249,6 +284,19 @@ def read(run: Run) -> Raw:
         delayed=frozenset(client.zrange(keys.delayed, 0, -1)),
         is_active=bool(client.sismember(run.store.keys.active, run.id)),
     )
+
+
+def everything(client: Any) -> dict[str, Any]:
+    """All that is in Redis, key by key."""
+    readers = {
+        "hash": client.hgetall,
+        "set": client.smembers,
+        "zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+        "list": lambda key: client.lrange(key, 0, -1),
+        "stream": client.xrange,
+        "string": client.get,
+    }
+    return {str(key): readers[client.type(key)](key) for key in client.scan_iter()}
 
 
 STOPPED = (TaskStatus.FAILED, TaskStatus.BLOCKED)

@@ -1,10 +1,9 @@
-"""Runs the stateful tests of the store, on the fake or on a given Redis."""
+"""Runs the stateful tests of the store on a Redis."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import fakeredis
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
@@ -16,14 +15,13 @@ class Redis:
 
     @classmethod
     def empty(cls) -> Any:
-        """The Redis, emptied; a new fake if none is given."""
-        client = cls.client or fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
-        client.flushall()
-        return client
+        """The Redis, emptied."""
+        cls.client.flushall()
+        return cls.client
 
 
 def play(machine: type[RuleBasedStateMachine], client: Any, *, examples: int, steps: int) -> None:
-    """Run a machine `examples` times with at most `steps` steps each; without a client, on fakes."""
+    """Run a machine `examples` times with at most `steps` steps each."""
     Redis.client = client
     try:
         run_state_machine_as_test(

@@ -22,7 +22,7 @@ from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.model import errors
 from orchestrator.state import embedded, redis_binary
-from tests.redis_server import client_of, find_binaries, name_of, serve
+from tests.redis_server import chosen_binaries, client_of, find_binaries, name_of, serve
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.real
@@ -37,7 +37,7 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture(params=find_binaries(), ids=name_of)
+@pytest.fixture(params=chosen_binaries(), ids=name_of)
 def binary(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -4,73 +4,34 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from orchestrator.model import errors, flows, lifecycle
-from orchestrator.model.commands import ScheduleResult
 from orchestrator.model.feature import FeatureStatus, Strategy
-from orchestrator.model.flows import FeatureEvent, FeatureFlow, Flow, TaskEvent
-from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome
+from orchestrator.model.flows import FeatureEvent, FeatureFlow, TaskEvent
+from orchestrator.model.outcome import Blocked, Completed, Failed
 from orchestrator.model.plan import Route
-from orchestrator.model.task import Retries, Task, TaskStatus
+from orchestrator.model.task import Task, TaskStatus
 from orchestrator.planning import extension, planner
 from orchestrator.planning.extension import Shape
 from orchestrator.state import store as stores
 from orchestrator.state.store import Store
 from tests.model.factories import feature, task
-
-FLOW = Flow("hotfix", flows.SHIPPED_FLOWS["hotfix"])
-BUILDER = Route(specialist="builder", title="Builder", queue="builder", rule="default", reason="a test")
-NOBODY = BUILDER.model_copy(update={"specialist": "", "rule": "nobody"})
+from tests.state.factories import BUILDER, NOBODY, Run, enqueue, everything
 
 
-@dataclass
-class Run:
-    """A stored feature, and what can happen to it. After each growth what is stored is checked as a whole."""
-
-    store: Store
-    id: str = "auth"
-    order: list[str] = field(default_factory=list)
-    """The tasks in the order in which they were launched."""
-
-    def note(self, facts: ScheduleResult) -> ScheduleResult:
-        self.order += [launch.task for launch in facts.launched]
-        return facts
-
-    def complete(self, *tasks: str, outcome: Outcome | None = None) -> None:
-        """Workers do these tasks, one after the other."""
-        for task_id in tasks:
-            attempt = self.begin(task_id)
-            move = lifecycle.conclude(FLOW, outcome or Completed(), Retries())
-            code, _, facts = self.store.finish(self.id, task_id, attempt, outcome or Completed(), move)
-            assert code == "finished", task_id
-            self.note(facts)
-
-    def begin(self, task_id: str) -> int:
-        """A worker begins a task that was launched."""
-        attempt = int(json.loads(str(self.hash("states")[task_id]))["attempt"])
-        assert (
-            self.store.start(self.id, task_id, attempt, specialist="builder", worker="w1", lease=60).code
-            == "started"
-        ), task_id
-        return attempt
-
-    def ask(self, task_id: str, event: TaskEvent, **how: Any) -> None:
-        """A person moves a task."""
-        self.note(
-            self.store.transition_task(self.id, task_id, FLOW, lifecycle.transition(FLOW, event), **how)
-        )
+class Growing(Run):
+    """A stored feature that grows. After each growth what is stored is checked as a whole."""
 
     def grow(
         self,
         *tasks: Task,
         dependencies: Mapping[str, Sequence[str]] | None = None,
         meanwhile: Callable[[], object] | None = None,
-        routes: Mapping[str, Route] | None = None,
+        nobody: Collection[str] = (),
         note: str = "",
     ) -> list[str]:
         """It grows; `meanwhile` happens once between the look at it and the change. What was launched by it."""
@@ -83,11 +44,15 @@ class Run:
             return decided
 
         def route(added: Sequence[Task]) -> Mapping[str, Route]:
-            return {task.id: BUILDER for task in added} | dict(routes or {})
+            return {task.id: NOBODY if task.id in nobody else BUILDER for task in added}
 
-        facts = self.note(self.store.grow(self.id, decide, route))
+        found = self.take(self.store.grow(self.id, decide, route))
         check(self)
-        return [launch.task for launch in facts.launched]
+        return found
+
+    def attempt(self, task: str) -> int:
+        """The same for gates, which the store does not show as a task."""
+        return int(json.loads(self.hash("states")[task])["attempt"])
 
     def finish_all(self) -> None:
         """Workers do all that is launched until nothing is."""
@@ -98,45 +63,24 @@ class Run:
         stored = self.hash("batches")
         return [json.loads(stored[number])["tasks"] for number in sorted(stored, key=int)]
 
-    def status(self) -> str:
-        return self.store.feature_summary(self.id).status
-
     def hash(self, part: str) -> dict[str, str]:
         found: Any = self.store.client.hgetall(getattr(self.keys, part))
         return dict(found)
 
-    @property
-    def keys(self) -> Any:
-        return self.store.keys.feature(self.id)
-
 
 def launched(
-    store: Store,
-    *tasks: Task,
-    cap: int = 5,
-    flow: str = "default",
-    gated: Mapping[str, str] | None = None,
-    auto_launch: bool = True,
-    routes: Mapping[str, Route] | None = None,
-    **fields: Any,
-) -> Run:
+    store: Store, *tasks: Task, flow: str = "default", gated: Mapping[str, str] | None = None, **given: Any
+) -> Growing:
     """An enqueued feature with its first batch launched."""
-    planned = feature(*tasks, **fields)
-    store.enqueue(
-        "auth",
-        planner.plan(planned, cap),
-        {task.id: BUILDER for task in tasks} | dict(routes or {}),
-        flow=FeatureFlow(flow, flows.SHIPPED_FEATURE_FLOWS[flow]),
-        gated=gated,
-        auto_launch=auto_launch,
-    )
-    run = Run(store)
-    run.note(store.schedule("auth"))
+    stages = FeatureFlow(flow, flows.SHIPPED_FEATURE_FLOWS[flow])
+    run = enqueue(store, *tasks, stored_with={"flow": stages, "gated": gated}, **given)
+    run = Growing(store, run.id, run.plan)
+    run.schedule()
     check(run)
     return run
 
 
-def check(run: Run) -> None:
+def check(run: Growing) -> None:
     """What is counted, described, ready and planned says the same as the tasks and their states."""
     client: Any = run.store.client
     keys, meta, plan, batches = run.keys, run.hash("meta"), run.hash("plan"), run.batches()
@@ -173,18 +117,6 @@ def check(run: Run) -> None:
     assert last["after"] == 0
 
 
-def everything(run: Run) -> dict[str, Any]:
-    """All that is in Redis, key by key."""
-    client: Any = run.store.client
-    readers = {
-        "hash": client.hgetall,
-        "set": client.smembers,
-        "zset": lambda key: client.zrange(key, 0, -1, withscores=True),
-        "stream": client.xrange,
-    }
-    return {key: readers[client.type(key)](key) for key in client.keys("*")}
-
-
 # --- tasks ----------------------------------------------------------------------------------------------
 
 
@@ -213,22 +145,22 @@ def test_added_tasks_run_in_the_right_order_to_the_end(store: Store) -> None:
 def test_a_task_that_joins_a_full_batch_waits_for_a_slot(store: Store) -> None:
     run = launched(store, task("T1"), task("T2"), cap=1)
     assert run.grow(task("N", priority="high")) == []
-    assert store.feature_summary("auth").queued == 2
+    assert run.summary.queued == 2
     run.finish_all()
     assert run.order == ["T1", "N", "T2"]
 
 
 def test_a_task_without_a_specialist_waits_for_one(store: Store) -> None:
     run = launched(store, task("T1"))
-    assert run.grow(task("N"), routes={"N": NOBODY}) == []
-    assert store.feature_summary("auth").unassigned == 1
-    run.note(store.assign("auth", "N", "builder"))
+    assert run.grow(task("N"), nobody=["N"]) == []
+    assert run.summary.unassigned == 1
+    run.take(store.assign("auth", "N", "builder"))
     assert run.order == ["T1", "N"]
 
 
 def test_a_blocked_feature_takes_in_a_task_beside_the_blocked_one(store: Store) -> None:
     run = launched(store, task("T1"), task("T2", "T1"))
-    run.complete("T1", outcome=Blocked(reason="no key"))
+    run.do("T1", Blocked(reason="no key"))
     assert run.grow(task("N")) == ["N"]
     assert run.status() == FeatureStatus.BLOCKED
 
@@ -251,7 +183,7 @@ def test_gates_that_run_begin_anew_when_all_is_done(store: Store, is_begun: bool
     run.complete("T1")
     assert run.order == ["T1", "@testing"]
     if is_begun:
-        run.begin("@testing")
+        run.start("@testing")
     assert run.grow(task("N")) == ["N"]
     assert run.status() == FeatureStatus.IN_DEVELOPMENT
     passed = lifecycle.transition(lifecycle.GATES_FLOW, TaskEvent.IMPLEMENTATION_COMPLETE)
@@ -268,7 +200,7 @@ def test_gates_that_run_begin_anew_when_all_is_done(store: Store, is_begun: bool
 def test_a_feature_whose_gates_failed_is_mended_by_a_task(store: Store) -> None:
     run = launched(store, task("T1"), gated={"testing": "builder"})
     run.complete("T1")
-    run.complete("@testing", outcome=Failed(reason="two tests fail"))
+    run.do("@testing", Failed(reason="two tests fail"))
     assert run.status() == FeatureStatus.BLOCKED
     assert run.grow(task("N")) == ["N"]
     run.complete("N")
@@ -281,7 +213,7 @@ def test_a_task_for_a_batch_that_waits_for_launch_waits_with_it(store: Store) ->
     run.complete("T1")
     assert run.grow(task("N")) == []
     assert run.batches() == [["T1"], ["T2", "N"]]
-    run.note(store.update_feature("auth", "launch_requested", {"released": 2}))
+    run.take(store.update_feature("auth", "launch_requested", {"released": 2}))
     assert sorted(run.order) == ["N", "T1", "T2"]
 
 
@@ -292,7 +224,7 @@ def test_a_task_that_is_ready_moves_behind_what_it_waits_for_now(store: Store) -
     run = launched(store, task("T1"), task("T2"), task("T3", "T2"), cap=1)
     first, other = run.order[0], "T1" if run.order[0] == "T2" else "T2"
     assert run.grow(dependencies={other: [first]}, note="needs the schema") == []
-    assert store.feature_summary("auth").queued == 0
+    assert run.summary.queued == 0
     told = next(event for event in store.events("auth") if event.event == "dependencies_changed")
     assert (told.task, told.cause, told.note) == (other, first, "needs the schema")
     assert first in store.task("auth", other).depends_on
@@ -314,16 +246,16 @@ def test_a_held_task_moves_with_its_counts_and_resumes_in_its_new_batch(store: S
 
 
 def test_a_task_without_a_specialist_moves_too(store: Store) -> None:
-    run = launched(store, task("T1"), task("T2"), routes={"T2": NOBODY})
+    run = launched(store, task("T1"), task("T2"), nobody=["T2"])
     run.grow(dependencies={"T2": ["T1"]})
-    assert store.feature_summary("auth").unassigned == 0
+    assert run.summary.unassigned == 0
     run.complete("T1")
-    assert store.feature_summary("auth").unassigned == 1
+    assert run.summary.unassigned == 1
 
 
 def test_batches_that_are_no_more_leave_nothing_behind(store: Store) -> None:
     run = launched(store, task("T1"), task("T2", "T1"), task("T3", "T2"), task("T4", "T3"))
-    run.ask("T2", TaskEvent.TASK_SKIPPED, resolve="resolve")
+    run.skip("T2")
     run.grow(task("N", "T1"))
     assert [sorted(batch) for batch in run.batches()] == [["T1"], ["N", "T2", "T3"], ["T4"]]
     assert not [name for name in run.hash("counts") if name.startswith("4:")]
@@ -334,7 +266,7 @@ def test_batches_that_are_no_more_leave_nothing_behind(store: Store) -> None:
 def test_a_skipped_task_that_moves_is_counted_in_its_new_batch(store: Store) -> None:
     run = launched(store, task("T1"), task("T2", "T1"), task("T3", "T2"), task("T4", "T1"))
     for skipped in ("T2", "T3"):
-        run.ask(skipped, TaskEvent.TASK_SKIPPED, resolve="resolve")
+        run.skip(skipped)
     run.grow(task("N", "T1"))
     assert [sorted(batch) for batch in run.batches()] == [["T1"], ["N", "T2", "T3", "T4"]]
     run.finish_all()
@@ -342,7 +274,7 @@ def test_a_skipped_task_that_moves_is_counted_in_its_new_batch(store: Store) -> 
 
 
 def test_an_open_batch_that_all_leave_is_filled_by_the_next(store: Store) -> None:
-    run = launched(store, task("T1"), task("T2"), strategy="sequential", routes={"T1": NOBODY})
+    run = launched(store, task("T1"), task("T2"), strategy="sequential", nobody=["T1"])
     assert run.grow(dependencies={"T1": ["T2"]}) == ["T2"]
     assert run.batches() == [["T2"], ["T1"]]
 
@@ -350,7 +282,7 @@ def test_an_open_batch_that_all_leave_is_filled_by_the_next(store: Store) -> Non
 def test_a_parallel_feature_goes_on_as_batched(store: Store) -> None:
     run = launched(store, task("T1"), task("T2"), cap=1, strategy="parallel")
     run.grow(dependencies={"T2": ["T1"]})
-    assert store.feature_summary("auth").strategy is Strategy.BATCHED
+    assert run.summary.strategy is Strategy.BATCHED
 
 
 # --- while it goes on -----------------------------------------------------------------------------------
@@ -419,37 +351,37 @@ def test_what_is_refused_changes_nothing(
     error: type[errors.OrchestratorError],
 ) -> None:
     run = launched(store, task("T1"), task("T2", "T1"), task("T3", "T2"))
-    before = everything(run)
+    before = everything(store.client)
     with pytest.raises(error):
         run.grow(*tasks, dependencies=dependencies)
-    assert everything(run) == before
+    assert everything(store.client) == before
 
 
 def test_a_feature_that_is_cancelled_does_not_grow(store: Store) -> None:
     run = launched(store, task("T1"))
     store.update_feature("auth", FeatureEvent.FEATURE_CANCELLED)
-    before = everything(run)
+    before = everything(store.client)
     with pytest.raises(errors.FeatureOver) as refused:
         run.grow(task("N"))
     assert refused.value.status == FeatureStatus.CANCELLED
-    assert everything(run) == before
+    assert everything(store.client) == before
 
 
 def test_no_feature_does_not_grow(store: Store) -> None:
     with pytest.raises(errors.NoSuchFeature):
-        Run(store, "nowhere").grow(task("N"))
+        Growing(store, "nowhere", planner.plan(feature())).grow(task("N"))
 
 
 def test_a_dependency_that_is_there_already_changes_nothing(store: Store) -> None:
     run = launched(store, task("T1"), task("T2", "T1"))
-    before = everything(run)
+    before = everything(store.client)
     assert run.grow(dependencies={"T2": ["T1"]}) == []
-    assert everything(run) == before
+    assert everything(store.client) == before
 
 
 def test_a_task_moved_on_by_hand_has_started(store: Store) -> None:
     run = launched(store, task("T1"), task("T2", "T1"))
-    run.ask("T2", TaskEvent.TASK_SKIPPED, resolve="resolve")
+    run.skip("T2")
     with pytest.raises(errors.TaskStarted) as refused:
         run.grow(task("N"), dependencies={"T2": ["N"]})
     assert refused.value.status == TaskStatus.CANCELLED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -46,51 +47,39 @@ def test_a_start_hands_over_the_task_and_takes_a_lease(store: Store, client: red
         assert read(run).slots["T1"] >= (now + LEASE) * 1000
 
 
-def test_a_second_delivery_is_held(store: Store) -> None:
-    with launched(store) as run:
-        run.start("T1", worker="w1")
+def outlive_the_lease(run: Run) -> None:
+    run.start("T1")
+    run.expire_lease("T1")
+
+
+HAPPENED: dict[str, tuple[Callable[[Run], object], str]] = {
+    "it is delivered again": (lambda run: run.start("T1"), "held"),
+    "its lease ended, and the sweep has not come": (outlive_the_lease, "held"),
+    "it has ended": (lambda run: run.complete("T1"), "stale"),
+    "its task waits for a slot again": (lambda run: run.do("T1", RetryLater(after=60)), "stale"),
+    "its feature is cancelled": (lambda run: run.cancel(), "over"),
+}
+
+
+@pytest.mark.parametrize(("happens", "code"), HAPPENED.values(), ids=HAPPENED)
+def test_an_attempt_that_may_not_start_changes_nothing(
+    store: Store, happens: Callable[[Run], object], code: str
+) -> None:
+    with launched(store, task("T1"), task("T2"), cap=1) as run:
+        happens(run)
         before = read(run)
 
-        assert run.start("T1", worker="w2").code == "held"
+        assert run.start("T1", 1, worker="w2").code == code
         assert read(run) == before
-
-
-def test_a_lease_that_ended_is_held_until_the_sweep_takes_it(store: Store) -> None:
-    with launched(store) as run:
-        run.start("T1")
-        run.expire_lease("T1")
-        assert run.start("T1", worker="w2").code == "held"
-
-
-def test_an_ended_attempt_cannot_start_again(store: Store) -> None:
-    with launched(store) as run:
-        run.complete("T1")
-        assert run.start("T1", 1).code == "stale"
 
 
 def test_an_earlier_attempt_cannot_start(store: Store) -> None:
     with launched(store, task("T1")) as run:
-        run.start("T1")
-        run.end("T1", Failed(reason="broken"))
+        run.do("T1", Failed(reason="broken"))
         run.reopen("T1")
 
         assert run.start("T1", 1).code == "stale"
         assert run.start("T1", 2).code == "started"
-
-
-def test_an_attempt_that_waits_for_a_slot_again_cannot_start(store: Store) -> None:
-    with launched(store, task("T1"), task("T2"), cap=1) as run:
-        run.start("T1")
-        run.end("T1", RetryLater(after=60))
-        assert run.start("T1", 1).code == "stale"
-
-
-def test_a_launch_of_a_cancelled_feature_is_over_and_has_no_slot(store: Store) -> None:
-    with launched(store) as run:
-        run.cancel()
-
-        assert "T1" not in read(run).slots
-        assert run.start("T1").code == "over"
 
 
 @pytest.mark.parametrize(("feature", "name"), [("nobody", "T1"), ("auth", "T99"), ("auth", "T2")])
@@ -183,8 +172,7 @@ def test_a_repeated_finish_changes_nothing(
     store: Store, outcome: Outcome, status: TaskStatus, event: str
 ) -> None:
     with launched(store) as run:
-        run.start("T1")
-        run.end("T1", outcome)
+        run.do("T1", outcome)
         before = read(run)
 
         for again in (outcome, Completed(), Failed(reason="another")):
@@ -274,8 +262,7 @@ def test_failed_attempts_are_counted_against_the_retries(store: Store) -> None:
 
 def test_to_try_later_is_no_failure(store: Store) -> None:
     with launched(store, task("T1")) as run:
-        run.start("T1")
-        run.end("T1", RetryLater(after=60))
+        run.do("T1", RetryLater(after=60))
         assert store.state(run.id, "T1").retried == 0
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
         # But it is counted, until a person begins again
@@ -308,7 +295,7 @@ def test_a_task_that_is_cancelled_alone_stops_its_feature_and_can_be_skipped(sto
         assert store.feature_summary(run.id).is_settled
         check(run)
         # And a person can go on without it
-        assert run.ask("T1", TaskEvent.TASK_SKIPPED, resolve="resolve") == ["T2"]
+        assert run.skip("T1") == ["T2"]
 
 
 # --- renew and note -------------------------------------------------------------------------------------

@@ -55,8 +55,7 @@ def test_a_feature_with_any_ids_fails_is_held_retried_and_completed(
     (launched,) = run.schedule()
     (holder,) = store.limit("resource:gpu").holders
     assert (holder.feature, holder.task) == (feature, launched)
-    run.start(launched)
-    run.end(launched, Failed(reason="no"))
+    run.do(launched, Failed(reason="no"))
     check_limits(store, [run])
     # When it is retried, another is held and resumed, and all is worked off
     run.reopen(launched)

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.model import commands, lifecycle
 from orchestrator.model.commands import ScheduleResult, follow_up
 from orchestrator.model.feature import Strategy
-from orchestrator.model.flows import FeatureEvent, TaskEvent
+from orchestrator.model.flows import SHIPPED_FEATURE_FLOWS, FeatureEvent, FeatureFlow, TaskEvent
 from orchestrator.model.outcome import Cancelled, Failed, Outcome
 from orchestrator.model.task import Task
 from orchestrator.planning.extension import grow
@@ -20,6 +20,7 @@ from tests.model import factories
 from tests.state.factories import FLOW, Run, check, check_limits, enqueue, routes_of
 
 BUILDER = "specialist:builder"
+GATED = FeatureFlow("default", SHIPPED_FEATURE_FLOWS["default"])
 
 
 @dataclass
@@ -360,17 +361,8 @@ def test_the_tasks_of_a_growth_wait_as_all_do(cluster: Cluster) -> None:
 
 
 def test_the_gates_of_a_feature_count_too(cluster: Cluster) -> None:
-    from orchestrator.model import flows
-    from orchestrator.model.flows import FeatureFlow
-    from orchestrator.planning import planner
-
     cluster.limit(specialist__builder="1")
-    feature = factories.feature(factories.task("T"))
-    flow = FeatureFlow("default", flows.SHIPPED_FEATURE_FLOWS["default"])
-    plan = planner.plan(feature, 5)
-    cluster.store.enqueue("one", plan, routes_of(feature), flow=flow, gated={"testing": "builder"})
-    cluster.runs["one"] = Run(cluster.store, "one", plan)
-    cluster.take(cluster.store.schedule("one"))
+    cluster.enqueue("one", factories.task("T"), stored_with={"flow": GATED, "gated": {"testing": "builder"}})
     cluster.enqueue("two", factories.task("T"))
     cluster.end("one", "T")
     assert cluster.in_flight() == [("two", "T")]

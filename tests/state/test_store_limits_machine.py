@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-import pytest
+import redis
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -26,7 +26,6 @@ from orchestrator.planning import extension
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
 from tests.model import factories
-from tests.redis_server import client_of, serve
 from tests.state.factories import FLOW, Run, check, check_limits, enqueue, read, routes_of
 from tests.state.machines import Redis, play
 
@@ -268,13 +267,5 @@ class Machine(RuleBasedStateMachine):
             assert (found.in_use, found.waiting, found.holders) == (0, 0, ())
 
 
-def test_features_share_limits_under_any_calls_on_the_fake() -> None:
-    play(Machine, None, examples=8, steps=40)
-
-
-@pytest.mark.real
-def test_features_share_limits_under_any_calls_on_a_real_redis(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    with serve(tmp_path_factory.mktemp("redis")) as url:
-        play(Machine, client_of(url), examples=15, steps=40)
+def test_features_share_limits_under_any_calls(client: redis.Redis) -> None:
+    play(Machine, client, examples=20, steps=40)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+import redis
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -24,7 +24,6 @@ from orchestrator.model.task import Retries, TaskStatus
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
 from tests.model import factories
-from tests.redis_server import client_of, serve
 from tests.state.factories import FLOW, LEASE, Run, check, enqueue, read
 from tests.state.machines import Redis, play
 
@@ -325,11 +324,5 @@ class Machine(RuleBasedStateMachine):
         return bool(needs.of_feature(progress, self.store.states(self.run.id)))
 
 
-def test_any_feature_under_any_calls_on_the_fake() -> None:
-    play(Machine, None, examples=40, steps=30)
-
-
-@pytest.mark.real
-def test_any_feature_under_any_calls_on_a_real_redis(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with serve(tmp_path_factory.mktemp("redis")) as url:
-        play(Machine, client_of(url), examples=20, steps=30)
+def test_any_feature_under_any_calls(client: redis.Redis) -> None:
+    play(Machine, client, examples=50, steps=30)

@@ -59,8 +59,7 @@ def busy(store: Store) -> Run:
         ("T2", Blocked(reason="no key")),
         ("T3", RetryLater(after=60)),
     ):
-        run.start(name)
-        run.end(name, outcome)
+        run.do(name, outcome)
     run.start("T4")
     return run
 
@@ -128,8 +127,7 @@ def test_the_newest_features_come_first(store: Store, client: redis.Redis) -> No
 
 def test_outcomes_of_what_has_not_ended_are_left_out(store: Store) -> None:
     with launched(store) as run:
-        run.start("T1")
-        run.end("T1", Completed(result=[1, 2]))
+        run.do("T1", Completed(result=[1, 2]))
         assert store.outcomes(run.id, ["T1", "T2", "T3"]) == {"T1": Completed(result=[1, 2])}
         assert store.outcomes(run.id, []) == {}
 
@@ -328,7 +326,7 @@ def test_what_waits_for_a_person_is_found_in_whichever_batch_without_a_look_at_w
 ) -> None:
     with launched(store, task("T1"), task("T2", "T1"), task("T3", "T2"), task("T4", "T3")) as run:
         run.ask("T3", TaskEvent.TASK_HELD)
-        run.ask("T4", TaskEvent.TASK_SKIPPED, resolve="resolve")
+        run.skip("T4")
         assert store.resting(run.id) == ["T3"]
         assert store.dependencies(run.id) == {"T1": [], "T2": ["T1"], "T3": ["T2"], "T4": ["T3"]}
         run.ask("T3", TaskEvent.TASK_RESUMED)
@@ -337,6 +335,6 @@ def test_what_waits_for_a_person_is_found_in_whichever_batch_without_a_look_at_w
 
 def test_a_task_that_was_skipped_before_its_batch_has_not_stopped(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1")) as run:
-        run.ask("T2", TaskEvent.TASK_SKIPPED, resolve="resolve")
+        run.skip("T2")
         progress = store.feature_summary(run.id)
         assert (progress.skipped, progress.stopped) == (1, 0)

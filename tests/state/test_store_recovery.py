@@ -209,8 +209,7 @@ def test_a_task_that_loses_too_many_workers_fails(store: Store) -> None:
 def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_its_worker_is_lost(store: Store) -> None:
     with launched(store, task("T1", idempotent=False, retries=3), task("T2", "T1")) as run:
         # Given it failed and was tried again: that is what its retries are for
-        run.start("T1")
-        run.end("T1", Failed(reason="flaky"), retries=3)
+        run.do("T1", Failed(reason="flaky"), retries=3)
         run.make_due("T1")
         run.recover()
         run.start("T1", worker="w1")
@@ -349,8 +348,7 @@ def test_only_leases_that_ended_are_taken_back(store: Store) -> None:
 
 def test_due_retries_start_with_the_sweep(store: Store) -> None:
     with launched(store, task("T1")) as run:
-        run.start("T1")
-        run.end("T1", Failed(reason="flaky"), retries=1)
+        run.do("T1", Failed(reason="flaky"), retries=1)
         assert ids(run.recover()[0]) == []
         run.make_due("T1")
         assert ids(run.recover()[0]) == ["T1"]

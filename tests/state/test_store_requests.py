@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from orchestrator.model import errors
@@ -9,21 +12,18 @@ from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import FeatureEvent, TaskEvent
 from orchestrator.model.outcome import Blocked, Cancelled, Failed, RetryLater
 from orchestrator.model.task import TaskStatus
-from orchestrator.planning import planner
 from orchestrator.state.store import Store
-from tests.model import factories
 from tests.model.factories import task
-from tests.state.factories import LEASE, Run, check, enqueue, ids, launched, read, routes_of
+from tests.state.factories import LEASE, Run, check, enqueue, ids, launched, read
 
 RETRY, UNBLOCK = TaskEvent.RETRY_REQUESTED, TaskEvent.BLOCKER_RESOLVED
 FAILED, BLOCKED = Failed(reason="broken"), Blocked(reason="no key")
 
 
-def stopped(store: Store, outcome: Failed | Blocked) -> Run:
+def stopped(store: Store, outcome: Failed | Blocked, **given: Any) -> Run:
     """A feature whose first task has stopped, with another behind it."""
-    run = launched(store, task("T1"), task("T2", "T1"))
-    run.start("T1")
-    run.end("T1", outcome)
+    run = launched(store, task("T1"), task("T2", "T1"), **given)
+    run.do("T1", outcome)
     return run
 
 
@@ -49,20 +49,17 @@ def test_a_stopped_task_runs_again_and_the_chain_goes_on(
 
 def test_a_retry_gives_the_task_all_its_retries_again(store: Store) -> None:
     with launched(store, task("T1")) as run:
-        run.start("T1")
-        run.end("T1", Failed(reason="flaky"), retries=1)
+        run.do("T1", Failed(reason="flaky"), retries=1)
         run.make_due("T1")
         run.schedule()
-        run.start("T1")
-        run.end("T1", FAILED, retries=1, retried=1)
+        run.do("T1", FAILED, retries=1, retried=1)
         run.reopen("T1")
         assert run.start("T1").attempts.retried == 0
 
 
 def test_a_reopened_task_waits_for_a_free_slot(store: Store) -> None:
     with launched(store, task("T1"), task("T2"), cap=1) as run:
-        run.start("T1")
-        run.end("T1", FAILED)
+        run.do("T1", FAILED)
         assert run.reopen("T1") == []
         assert store.state(run.id, "T1").phase == "queued"
         assert run.complete("T2") == ["T1"]
@@ -93,18 +90,6 @@ def test_the_wrong_request_is_refused_with_the_right_one(
         assert read(run) == before
 
 
-def test_a_second_retry_is_refused(store: Store) -> None:
-    with stopped(store, FAILED) as run:
-        run.reopen("T1")
-        with pytest.raises(errors.RefusedTransition, match="it is pending"):
-            run.reopen("T1")
-
-
-def test_a_task_that_was_never_launched_cannot_be_retried(store: Store) -> None:
-    with stopped(store, FAILED) as run, pytest.raises(errors.RefusedTransition, match="it is pending"):
-        run.reopen("T2")
-
-
 def test_a_retry_of_what_is_not_there_says_so(store: Store) -> None:
     with stopped(store, FAILED) as run, pytest.raises(errors.NoSuchTask, match="T99"):
         run.reopen("T99")
@@ -112,18 +97,27 @@ def test_a_retry_of_what_is_not_there_says_so(store: Store) -> None:
         Run(store, "nobody", run.plan).reopen("T1")
 
 
-def test_a_task_of_a_cancelled_feature_cannot_be_retried(store: Store) -> None:
+TOO_LATE: dict[str, tuple[Callable[[Run], object], str, type[Exception], str]] = {
+    "it runs again": (lambda run: run.reopen("T1"), "T1", errors.RefusedTransition, "it is pending"),
+    "it was never launched": (lambda run: None, "T2", errors.RefusedTransition, "it is pending"),
+    "its feature is cancelled": (lambda run: run.cancel(), "T1", errors.FeatureOver, "auth is cancelled"),
+    "its feature is completed": (
+        lambda run: (run.reopen("T1"), run.complete("T1", "T2")),
+        "T1",
+        errors.FeatureOver,
+        "auth is completed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("happens", "name", "error", "said"), TOO_LATE.values(), ids=TOO_LATE)
+def test_a_task_that_has_not_stopped_cannot_be_retried(
+    store: Store, happens: Callable[[Run], object], name: str, error: type[Exception], said: str
+) -> None:
     with stopped(store, FAILED) as run:
-        run.cancel()
-        with pytest.raises(errors.FeatureOver, match="The feature auth is cancelled"):
-            run.reopen("T1")
-
-
-def test_a_task_of_a_completed_feature_cannot_be_retried(store: Store) -> None:
-    with launched(store, task("T1")) as run:
-        run.complete("T1")
-        with pytest.raises(errors.FeatureOver, match="The feature auth is completed"):
-            run.reopen("T1")
+        happens(run)
+        with pytest.raises(error, match=said):
+            run.reopen(name)
 
 
 # --- cancel ---------------------------------------------------------------------------------------------
@@ -132,8 +126,7 @@ def test_a_task_of_a_completed_feature_cannot_be_retried(store: Store) -> None:
 def test_nothing_starts_after_a_cancel(store: Store) -> None:
     with launched(store, *(task(f"T{number}") for number in range(6)), task("T9", "T0"), cap=3) as run:
         # Given one that waits for a retry, one that runs, two that are launched, and two that wait for a slot
-        run.start("T0")
-        run.end("T0", RetryLater(after=60))
+        run.do("T0", RetryLater(after=60))
         run.start("T1")
 
         run.cancel(note="not wanted any more")
@@ -231,8 +224,7 @@ def test_a_launch_of_what_does_not_wait_launches_nothing(store: Store) -> None:
 def test_a_stopped_batch_is_not_launched_over(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1"), auto_launch=False) as run:
         # Given a batch that stopped, was retried and completed
-        run.start("T1")
-        run.end("T1", FAILED)
+        run.do("T1", FAILED)
         assert not store.feature_summary(run.id).awaits_launch
         run.reopen("T1")
         run.complete("T1")
@@ -332,7 +324,7 @@ def test_what_a_skip_releases_waits_until_the_attempt_has_ended(
     with launched(store, task("T1"), task("T2", "T1"), strategy=strategy) as run:
         run.start("T1")
         run.ask("T1", TaskEvent.TASK_CANCELLED, revoke=True)
-        assert run.ask("T1", TaskEvent.TASK_SKIPPED, resolve="resolve") == []
+        assert run.skip("T1") == []
         check(run)
         assert not store.state(run.id, "T1").resolved
         if end == "it reports":
@@ -385,9 +377,10 @@ def test_a_task_held_before_its_batch_is_left_out_when_it_opens(store: Store) ->
         assert run.ask("T2", TaskEvent.TASK_RESUMED) == ["T2"]
 
 
-def test_a_skipped_task_counts_as_resolved(store: Store) -> None:
-    with stopped(store, FAILED) as run:
-        assert run.ask("T1", TaskEvent.TASK_SKIPPED, resolve="resolve") == ["T2"]
+@pytest.mark.parametrize("strategy", ["batched", "dataflow"])
+def test_a_skipped_task_counts_as_resolved(store: Store, strategy: str) -> None:
+    with stopped(store, FAILED, strategy=strategy) as run:
+        assert run.skip("T1") == ["T2"]
         check(run)
         run.complete("T2")
         assert run.status() == FeatureStatus.COMPLETED
@@ -398,7 +391,7 @@ def test_a_cancelled_task_stops_what_depends_on_it_until_it_is_skipped(store: St
     with launched(store, task("T1"), task("T2", "T1")) as run:
         run.ask("T1", TaskEvent.TASK_CANCELLED, revoke=True)
         assert (run.status(), run.status("T1")) == (FeatureStatus.ON_HOLD, TaskStatus.CANCELLED)
-        assert run.ask("T1", TaskEvent.TASK_SKIPPED, resolve="resolve") == ["T2"]
+        assert run.skip("T1") == ["T2"]
 
 
 def test_a_paused_feature_starts_nothing_until_it_is_resumed(store: Store) -> None:
@@ -434,11 +427,7 @@ def test_a_cap_holds_both_ways_for_what_starts_next(store: Store) -> None:
 
 
 def test_a_stop_before_a_batch_waits_for_launch(store: Store) -> None:
-    feature = factories.feature(task("T1"), task("T2", "T1"), task("T3", "T2"))
-    plan = planner.plan(feature)
-    store.enqueue("auth", plan, routes_of(feature), stops=[3])
-    with Run(store, "auth", plan) as run:
-        run.schedule()
+    with launched(store, task("T1"), task("T2", "T1"), task("T3", "T2"), stored_with={"stops": [3]}) as run:
         assert run.complete("T1") == ["T2"]
         assert run.complete("T2") == []
         assert store.feature_summary("auth").awaits_launch
@@ -446,12 +435,7 @@ def test_a_stop_before_a_batch_waits_for_launch(store: Store) -> None:
 
 
 def test_a_task_without_a_specialist_waits_for_one_and_holds_no_slot(store: Store) -> None:
-    feature = factories.feature(task("T1"), task("T2"))
-    routes = routes_of(feature)
-    routes["T1"] = routes["T1"].model_copy(update={"specialist": ""})
-    plan = planner.plan(feature, cap=1)
-    store.enqueue("auth", plan, routes)
-    with Run(store, "auth", plan) as run:
+    with enqueue(store, task("T1"), task("T2"), cap=1, nobody=["T1"]) as run:
         assert run.schedule() == ["T2"]
         assert store.state("auth", "T1").phase == "unassigned"
         run.complete("T2")

@@ -98,8 +98,7 @@ def test_the_launch_order_is_the_plans(store: Store) -> None:
 def test_a_retried_task_keeps_its_place_in_the_order(store: Store) -> None:
     with launched(store, *(task(f"T{number}") for number in range(4)), cap=1) as run:
         # Given T0, which waits for a retry, and T1, which took its slot
-        run.start("T0")
-        run.end("T0", RetryLater(after=60))
+        run.do("T0", RetryLater(after=60))
         assert store.state(run.id, "T1").phase == "launched"
         # When it is due and a slot becomes free
         run.make_due("T0")
@@ -128,8 +127,7 @@ def test_a_stopped_task_stops_the_chain_and_its_batch_goes_on(
 def test_a_due_retry_starts_again_and_one_that_is_not_waits(store: Store) -> None:
     with launched(store, task("T1"), task("T2")) as run:
         for name in ("T1", "T2"):
-            run.start(name)
-            run.end(name, Failed(reason="flaky"), retries=1)
+            run.do(name, Failed(reason="flaky"), retries=1)
         assert run.schedule() == []
         assert store.feature_summary(run.id).delayed == 2
 
@@ -145,8 +143,7 @@ def test_the_moment_of_the_next_retry_is_known(store: Store) -> None:
     with launched(store, task("T1"), task("T2"), task("T3")) as run:
         # Given two tasks that wait for a retry
         for name, after in (("T1", 7_200), ("T2", 3_600)):
-            run.start(name)
-            run.end(name, RetryLater(after=after))
+            run.do(name, RetryLater(after=after))
         left, wake = store.take_due()
         assert wake == []
         assert left is not None
@@ -172,8 +169,7 @@ def test_a_retry_that_is_due_before_all_others_is_told(store: Store) -> None:
     listener.get_message(timeout=1)
     with launched(store, task("T1"), task("T2"), task("T3")) as run:
         for name, after in (("T1", 60), ("T2", 90), ("T3", 30)):
-            run.start(name)
-            run.end(name, RetryLater(after=after))
+            run.do(name, RetryLater(after=after))
         told = [listener.get_message(timeout=1) for _ in range(3)]
     assert [message["data"] for message in told if message] == [f"retry:{run.id}"] * 2
     listener.close()

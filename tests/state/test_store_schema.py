@@ -19,7 +19,7 @@ from orchestrator.planning import extension
 from orchestrator.state import schema
 from orchestrator.state.store import Store
 from tests.model.factories import task
-from tests.state.factories import FLOW, Run, as_of_schema_3, enqueue, launched, routes_of
+from tests.state.factories import FLOW, Run, as_of_schema_3, enqueue, everything, launched, routes_of
 
 NEXT = schema.VERSION + 1
 
@@ -71,27 +71,6 @@ def working(store: Store) -> Run:
     run = launched(store)
     run.start("T1")
     return run
-
-
-def everything(client: redis.Redis) -> dict[str, Any]:
-    """All that is stored."""
-    found: dict[str, Any] = {}
-    read: Any = client
-    for key in map(str, read.scan_iter()):
-        match read.type(key):
-            case "hash":
-                found[key] = read.hgetall(key)
-            case "zset":
-                found[key] = read.zrange(key, 0, -1, withscores=True)
-            case "set":
-                found[key] = read.smembers(key)
-            case "list":
-                found[key] = read.lrange(key, 0, -1)
-            case "stream":
-                found[key] = read.xrange(key)
-            case _:
-                found[key] = read.get(key)
-    return found
 
 
 def rewrite(client: redis.Redis, key: str, field: str, **fields: Any) -> None:
@@ -331,8 +310,7 @@ def test_a_status_that_this_version_does_not_know_is_shown_as_it_is(store: Store
 
 def test_a_cause_that_this_version_does_not_know_is_shown_as_it_is(store: Store) -> None:
     with launched(store) as run:
-        run.start("T1")
-        run.end("T1", Failed(reason="hot"))
+        run.do("T1", Failed(reason="hot"))
         rewrite(store.client, run.keys.outcomes, "T1", cause="heat")
         outcome = store.outcomes(run.id, ["T1"])["T1"]
         assert isinstance(outcome, Failed)
