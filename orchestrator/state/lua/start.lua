@@ -1,6 +1,5 @@
 -- Begin an attempt: the worker that asks becomes its holder, with a lease.
 --
--- keys: meta
 -- args: task attempt lease_ms worker specialist delivery
 --   delivery  a name for this delivery of the message, so that it may ask twice where the answer was lost
 -- answer: {code, task JSON (nil: the gates of the feature), feature head JSON, state JSON, feature status,
