@@ -109,11 +109,11 @@ def test_a_wait_rests_between_its_looks_only_while_many_tasks_are_left(
 ) -> None:
     # Given a feature that has an event at each look, and is settled at the fourth
     looks = iter([False, False, False, True])
-    store: Any = SimpleNamespace(
-        feature_summary=lambda _: SimpleNamespace(is_settled=next(looks), total=1_000, resolved=1_000 - left),
-        events=lambda *_, **__: [SimpleNamespace(id="1-1")],
-        last_event=lambda _: "-",
+    features = SimpleNamespace(
+        summary=lambda _: SimpleNamespace(is_settled=next(looks), total=1_000, resolved=1_000 - left)
     )
+    events = SimpleNamespace(read=lambda *_, **__: [SimpleNamespace(id="1-1")], last=lambda _: "-")
+    store: Any = SimpleNamespace(features=features, events=events)
     rested: list[float] = []
     monkeypatch.setattr("orchestrator.client.watching.time.sleep", rested.append)
 

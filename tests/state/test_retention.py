@@ -190,8 +190,7 @@ def test_a_feature_with_an_overwritten_key_does_not_keep_the_others_from_being_f
         stored.remove(feature_id)
         return "deleted", "completed"
 
-    store: Any = SimpleNamespace(
-        finished=lambda older_than, most, start: stored[start : start + most], delete_feature=delete
-    )
+    features = SimpleNamespace(finished=lambda older_than, most, start: stored[start : start + most])
+    store: Any = SimpleNamespace(features=features, delete_feature=delete)
 
     assert retention.forget_old(store, DAY) == ["old"]
