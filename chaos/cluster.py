@@ -290,8 +290,8 @@ class Cluster:
         """The attempts that workers hold: (worker, (feature, launch)) of each."""
         found = []
         with contextlib.suppress(redis.ConnectionError):
-            for feature in self.client.store.active():
-                for state in self.client.store.states(feature):
+            for feature in self.client.store.features.active():
+                for state in self.client.store.tasks.states(feature):
                     if state.status == "in-progress":
                         launch = Launch(state.id, state.attempt, state.specialist)
                         found.append((state.worker, (feature, launch)))

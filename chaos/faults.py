@@ -272,8 +272,10 @@ def duplicate_message(cluster: Cluster, random: Random) -> Harm | None:
 @fault
 def stale_message(cluster: Cluster, random: Random) -> Harm | None:
     """A message of an attempt that ended long ago comes again."""
-    feature = random.choice(cluster.client.store.features(10) or [""])
-    ended = [state for state in cluster.client.store.states(feature) if state.attempt] if feature else []
+    feature = random.choice(cluster.client.store.features.newest(10) or [""])
+    ended = (
+        [state for state in cluster.client.store.tasks.states(feature) if state.attempt] if feature else []
+    )
     if not ended:
         return None
     state = random.choice(ended)

@@ -185,7 +185,7 @@ def record(cluster: Cluster, enqueued: Mapping[str, Errand], strikes: Sequence[S
 def forget_all(cluster: Cluster) -> tuple[str, ...]:
     """End all open features, delete everything, and return what is left: keys, units of limits, messages, folders."""
     client, store = cluster.client, cluster.client.store
-    for feature in store.active():
+    for feature in store.features.active():
         with contextlib.suppress(errors.RefusedTransition):  # it is over, and is swept for the last time
             client.feature(feature).cancel()
 
@@ -233,7 +233,7 @@ def _story(client: Client, feature: Feature) -> Story | None:
     feature_id, settings, store = str(feature.id), client.settings, client.store
     keys = store.keys.feature(feature_id)
     try:
-        progress = store.feature_summary(feature_id)
+        progress = store.features.summary(feature_id)
     except errors.NoSuchFeature:
         return None
     schedule = planner.schedule(feature, settings.parallelism.max_parallel_tasks)
@@ -250,7 +250,7 @@ def _story(client: Client, feature: Feature) -> Story | None:
         gated=tuple(gated_stages(feature, settings)),
         events=tuple(_events(client, feature_id)),
         progress=progress,
-        states=tuple(store.states(feature_id)),
+        states=tuple(store.tasks.states(feature_id)),
         counts={name: int(count) for name, count in counts.items()},
         slots=tuple(slots),
     )
@@ -258,7 +258,7 @@ def _story(client: Client, feature: Feature) -> Story | None:
 
 def _events(client: Client, feature_id: str) -> list[Event]:
     found = list[Event]()
-    while more := client.store.events(feature_id, after=found[-1].id if found else "-"):
+    while more := client.store.events.read(feature_id, after=found[-1].id if found else "-"):
         found += more
     return found
 

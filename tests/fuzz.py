@@ -122,14 +122,15 @@ def stored_state(random_: random.Random) -> Callable[[], object]:
 
     def read() -> None:
         feature = factories.FEATURE_ID
+        features, tasks, stream = store.features, store.tasks, store.events
         reads: tuple[Callable[[], object], ...] = (
-            store.features, store.active, store.limits, lambda: store.overview([feature]),
-            lambda: store.feature_summary(feature),
-            lambda: store.head(feature), lambda: store.content(feature), lambda: store.batch(feature, 1),
-            lambda: store.task(feature, "T1"), lambda: store.tasks(feature), lambda: store.shape(feature),
-            lambda: store.states(feature), lambda: store.state(feature, "T1"), lambda: store.attempt(feature, "T1"),
-            lambda: store.outcomes(feature, ["T1"]), lambda: store.events(feature), lambda: store.tail(feature, "T1"),
-            lambda: store.events_gone(feature), lambda: store.finished(0, 10),
+            features.newest, features.active, store.limits.all, lambda: features.overview([feature]),
+            lambda: features.summary(feature), lambda: features.head(feature), lambda: features.content(feature),
+            lambda: features.batch(feature, 1), lambda: features.finished(0, 10),
+            lambda: tasks.find(feature, "T1"), lambda: tasks.all(feature), lambda: tasks.shape(feature),
+            lambda: tasks.states(feature), lambda: tasks.state(feature, "T1"), lambda: tasks.attempt(feature, "T1"),
+            lambda: tasks.outcomes(feature, ["T1"]), lambda: stream.read(feature), lambda: stream.tail(feature, "T1"),
+            lambda: stream.gone(feature),
         )  # fmt: skip
         for look in reads:
             with contextlib.suppress(errors.OrchestratorError, redis.ResponseError):

@@ -63,7 +63,6 @@ class Mutation(NamedTuple):
             path.write_text(whole, "utf-8")
 
 
-EXPLORED = "tests/state/test_store_interleavings.py"
 MUTATIONS = (
     Mutation(
         "planner: a batch as wide as the cap is not divided",
@@ -134,69 +133,6 @@ MUTATIONS = (
         "cli/app.py",
         "raise typer.Exit(error.exit_code) from None",
         "raise typer.Exit(1) from None",
-    ),
-    Mutation(
-        "exploration: a finish is fenced",
-        EXPLORED,
-        "state/lua/finish.lua",
-        "if state.attempt ~= tonumber(attempt) then",
-        "if false then",
-    ),
-    Mutation(
-        "exploration: an earlier attempt does not start",
-        EXPLORED,
-        "state/lua/parts/start.lua",
-        "if state.attempt ~= tonumber(attempt) or state.ending then",
-        "if false then",
-    ),
-    Mutation(
-        "exploration: a batch waits for the one before it",
-        EXPLORED,
-        "state/lua/schedule.lua",
-        "(meta.batch == 0 or is_resolved(meta.batch))",
-        "true",
-    ),
-    Mutation(
-        "exploration: no more tasks run than the cap",
-        EXPLORED,
-        "state/lua/parts/launch.lua",
-        "meta.cap - redis.call('ZCARD', slots_key)",
-        "9",
-    ),
-    Mutation(
-        "exploration: a lost attempt runs again",
-        EXPLORED,
-        "state/lua/parts/attempts.lua",
-        "redis.call('ZADD', ready_key, (plan_of(task)) - 1e9, task)",
-        "",
-    ),
-    Mutation(
-        "exploration: a slot is free when its attempt has ended, and not before",
-        EXPLORED,
-        "state/lua/transition_task.lua",
-        "if held and tonumber(held) > 0 then",
-        "if false then",
-    ),
-    Mutation(
-        "exploration: a skip waits for the end of the attempt",
-        EXPLORED,
-        "state/lua/transition_task.lua",
-        "state.resolves, state.resolved = state.resolved, nil",
-        "",
-    ),
-    Mutation(
-        "exploration: a slot is given back",
-        EXPLORED,
-        "state/lua/parts/prelude.lua",
-        "  redis.call('ZREM', slots_key, task)\n  if state.resolves",
-        "  if state.resolves",
-    ),
-    Mutation(
-        "exploration: a resumed task runs again",
-        EXPLORED,
-        "state/lua/parts/prelude.lua",
-        "redis.call('ZADD', delayed_key, now, task)",
-        "",
     ),
 )
 

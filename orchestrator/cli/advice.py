@@ -41,7 +41,7 @@ def recommend(
             handle = connection.find(client, feature_id)
             route = client.recommend(handle.id, task_id)
             if route.rule in ("default", "nobody"):
-                given = list(client.store.task(handle.id, task_id).tags)
+                given = list(client.store.tasks.find(handle.id, task_id).tags)
     domains, near = routing.domains(settings), routing.near(given, settings)
     if asked.as_json:
         asked.answer(json_plans.recommended(route, domains, near))

@@ -51,7 +51,7 @@ def find_needs(
         state.id for state in found if state.status in flows.STOPPED and needs.of_task(handle.id, state)
     ]
     wanted = [*stopped[: json_page.LIMIT], *([progress.gates_failed] if progress.gates_failed else [])]
-    outcomes: Mapping[str, Outcome] = client.store.outcomes(handle.id, wanted) if wanted else {}
+    outcomes: Mapping[str, Outcome] = client.store.tasks.outcomes(handle.id, wanted) if wanted else {}
     return needs.of_feature(
         progress,
         found,
@@ -65,7 +65,7 @@ def _behind(client: Client, handle: Handle, stopped: Sequence[str]) -> dict[str,
     """The tasks that wait behind each of the first that stopped."""
     if not stopped:
         return {}
-    followers = graph.dependents(client.store.dependencies(handle.id))
+    followers = graph.dependents(client.store.tasks.dependencies(handle.id))
     return {task: graph.behind(task, followers) for task in stopped[: json_page.LIMIT] if task in followers}
 
 
@@ -93,7 +93,7 @@ def feature(
         titles=titles(client),
         limit=limit,
         after=after,
-        cursor=client.store.last_event(handle.id),
+        cursor=client.store.events.last(handle.id),
         warnings=json_features.gate_warnings(snapshot.gates),
         standstill=snapshot.standstill,
         **more,
@@ -112,7 +112,7 @@ def concluded(client: Client, handle: Handle, **more: Any) -> FeatureAnswer:
         progress,
         time.time(),
         needs=find_needs(client, handle, progress),
-        cursor=client.store.last_event(handle.id),
+        cursor=client.store.events.last(handle.id),
         warnings=json_features.gate_warnings(gate_outcomes(client, progress)),
         standstill=standstill(handle, progress),
         **more,
@@ -128,7 +128,7 @@ def decision(client: Client, handle: Handle, message: str, tasks: Sequence[str])
     """The answer to a decision: its tasks, and their status now."""
     progress = handle.progress()
     shown = [task for task in tasks if not identifiers.is_gates(task)][: json_page.LIMIT]
-    states = [client.store.state(handle.id, task) for task in shown]
+    states = [client.store.tasks.state(handle.id, task) for task in shown]
     return DecisionAnswer(
         feature=handle.id,
         status=str(progress.status),

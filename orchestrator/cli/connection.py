@@ -61,7 +61,7 @@ def find(client: Client, feature_id: str) -> Handle:
     try:
         return client.feature(feature_id)
     except errors.NoSuchFeature:
-        longer = client.store.starting_with(feature_id) if len(feature_id) >= SHORTEST else []
+        longer = client.store.features.starting_with(feature_id) if len(feature_id) >= SHORTEST else []
         if len(longer) > 1:
             raise errors.AmbiguousFeature(feature=feature_id, found=words.some(longer, most=NAMED)) from None
         if not longer:

@@ -150,7 +150,7 @@ def assign(
         handle = connection.find(client, feature_id)
         handle.assign(task_id, specialist, note)
         if remember:
-            choices.remember_tag(client.store.task(handle.id, task_id), specialist, client.settings)
+            choices.remember_tag(client.store.tasks.find(handle.id, task_id), specialist, client.settings)
         title = client.recommend(handle.id, task_id).title
         tell(client, handle, f"{task_id} goes to {title}.", task_id, asked=asked)
 
@@ -193,7 +193,7 @@ def advance(
     with connection.client() as client:
         handle = connection.find(client, feature_id)
         handle.advance(task_id, to, note)
-        status = client.store.state(handle.id, task_id).status
+        status = client.store.tasks.state(handle.id, task_id).status
         tell(client, handle, f"{task_id} is {status}.", task_id, asked=asked)
 
 

@@ -181,11 +181,11 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: As
     """Say why a task is in its status: what it waits for, or what went wrong, and what to do."""
     with connection.client(looks=True) as client:
         handle = connection.find(client, feature_id)
-        task = client.store.task(handle.id, task_id)
+        task = client.store.tasks.find(handle.id, task_id)
         states = {state.id: state for state in handle.around(task_id)}
         state = states[task_id]
         route = client.recommend(handle.id, task_id)
-        progress, before = handle.progress(), client.store.before(handle.id, task_id)
+        progress, before = handle.progress(), client.store.tasks.before(handle.id, task_id)
         found = explanation.explain(
             task,
             state,
@@ -195,7 +195,7 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: As
             outcome=handle.outcome(task_id),
             route=route,
             listeners=_listeners(client, route) if state.phase == "launched" else None,
-            limit=client.store.limit(state.limit) if state.limit else None,
+            limit=client.store.limits.find(state.limit) if state.limit else None,
             before=before,
         )
         if asked.as_json:

@@ -83,7 +83,7 @@ def watch(client: Client, handle: Handle, workforce: Workforce, *, live: bool, a
 def stay(client: Client, handle: Handle, workforce: Workforce) -> None:
     """Wait until it is settled, and show nothing. Raises as `watch`."""
     with patience(client, handle):
-        for _ in beats(handle, workforce, client.store.last_event(handle.id)):
+        for _ in beats(handle, workforce, client.store.events.last(handle.id)):
             pass
 
 

@@ -110,7 +110,7 @@ class Log:
 
     def _outcomes(self, events: list[Event]) -> dict[str, Outcome]:
         ended = dict.fromkeys(event.task for event in events if event.event in ENDINGS)
-        return self.client.store.outcomes(self.handle.id, list(ended))
+        return self.client.store.tasks.outcomes(self.handle.id, list(ended))
 
     def _learn(self, number: int) -> None:
         for state in self.handle.states([number]):
@@ -130,13 +130,13 @@ class Log:
         if identifiers.is_gates(task):
             return status_text.gates_state(task)
         if task not in self.tasks:  # of a batch before the one that was open when the watching began
-            found = self.client.store.task(self.handle.id, task)
+            found = self.client.store.tasks.find(self.handle.id, task)
             self.tasks[task] = TaskState(id=task, title=found.name, specialist="", batch=0)
         return self.tasks[task]
 
     def _size(self, number: int) -> int:
         if number not in self.sizes:
-            self.sizes[number] = len(self.client.store.batch(self.handle.id, number))
+            self.sizes[number] = len(self.client.store.features.batch(self.handle.id, number))
         return self.sizes[number]
 
     def _seconds(self, event: Event) -> float | None:
@@ -150,5 +150,5 @@ class Log:
         if event.cause == "retry-later":
             return f"tries again{wait}"
         self.retries[event.task] += 1
-        most = self.client.store.task(self.handle.id, event.task).retries.max
+        most = self.client.store.tasks.find(self.handle.id, event.task).retries.max
         return f"retry {self.retries[event.task]} of {most}{wait}"

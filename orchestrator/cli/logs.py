@@ -45,13 +45,13 @@ def logs(
     with connection.client(looks=True) as client:
         handle = connection.find(client, feature_id)
         feature_id = handle.id
-        client.store.task(feature_id, task_id)
+        client.store.tasks.find(feature_id, task_id)
         if follow:
             with live.patience(client, handle):
                 number = attempt or _await_start(client, handle, task_id)
                 _follow(client, handle, Shown(client, feature_id, task_id, number), tail)
             return
-        state = client.store.state(feature_id, task_id)
+        state = client.store.tasks.state(feature_id, task_id)
         number = attempt or max(1, _started(state))
         if number > _started(state):
             raise _not_started(feature_id, state, number)
@@ -111,7 +111,7 @@ class Shown:
                 found = log.read()
             self.end += len(found)
             return found
-        kept = self.client.store.tail(self.feature_id, self.task_id)
+        kept = self.client.store.events.tail(self.feature_id, self.task_id)
         if kept is None or kept.attempt != self.number or kept.end <= self.end:
             return b""
         missed = kept.end - len(kept.data) - self.end
@@ -122,8 +122,8 @@ class Shown:
 
     def rest(self) -> str:
         """The part of the output, from the outcome, that was not printed yet, if the log is on another machine."""
-        outcome = self.client.store.outcomes(self.feature_id, [self.task_id]).get(self.task_id)
-        state = self.client.store.state(self.feature_id, self.task_id)
+        outcome = self.client.store.tasks.outcomes(self.feature_id, [self.task_id]).get(self.task_id)
+        state = self.client.store.tasks.state(self.feature_id, self.task_id)
         if self.is_here or outcome is None or _started(state) != self.number:
             return ""
         return after(self.last, outcome.tail)
@@ -182,7 +182,9 @@ def _print(client: Client, shown: Shown, state: TaskState, tail: int | None) -> 
 def _follow(client: Client, handle: Handle, shown: Shown, tail: int | None) -> None:
     first = True
     while True:
-        state = client.store.state(handle.id, shown.task_id)  # before the output, so that none is missed
+        state = client.store.tasks.state(
+            handle.id, shown.task_id
+        )  # before the output, so that none is missed
         found = shown.news()
         if not _runs(state, shown.number):
             shown.write(last_lines(found, tail if first else None))
@@ -198,7 +200,7 @@ def _await_start(client: Client, handle: Handle, task_id: str) -> int:
     """The number of the task's last attempt, or of its first one once that has started."""
     while True:
         is_settled = handle.progress().is_settled
-        state = client.store.state(handle.id, task_id)
+        state = client.store.tasks.state(handle.id, task_id)
         if started := _started(state):
             return started
         if is_settled:

@@ -195,7 +195,7 @@ def _find(name: str) -> tuple[Feature, Mapping[str, TaskStatus] | None]:
         handle = connection.find(client, name)
         progress = handle.progress()
         feature = Feature(
-            **client.store.head(handle.id),
+            **client.store.features.head(handle.id),
             strategy=progress.strategy,
             max_parallel_tasks=progress.cap,
             tasks=tuple(handle.tasks()),

@@ -82,7 +82,7 @@ def watch(feature_id: options.FeatureId, no_live: NoLive = False, *, asked: Aske
     had_server = workforce.has_server(settings)
     with connection.client() as client:
         handle = connection.find(client, feature_id)
-        after = client.store.last_event(handle.id)
+        after = client.store.events.last(handle.id)
         if handle.progress().is_settled:
             _conclude(client, handle, asked=asked)
         workforce.tell_outdated(client)

@@ -86,7 +86,7 @@ class Reader:
     def _sizes(self, numbers: Iterable[int]) -> dict[int, int]:
         for number in numbers:
             if number not in self.sizes:
-                self.sizes[number] = len(self.client.store.batch(self.handle.id, number))
+                self.sizes[number] = len(self.client.store.features.batch(self.handle.id, number))
         return {number: self.sizes[number] for number in numbers}
 
     def _say(self, states: Iterable[TaskState]) -> dict[str, str]:
@@ -96,7 +96,7 @@ class Reader:
             if status_text.is_stopped(state) or state.status is TaskStatus.COMPLETED
         }
         new = [task for task, attempt in ended.items() if (task, attempt) not in self.said]
-        outcomes = self.client.store.outcomes(self.handle.id, new)
+        outcomes = self.client.store.tasks.outcomes(self.handle.id, new)
         for task in new:
             self.said[task, ended[task]] = status_text.reason(outcomes.get(task))
         return {task: self.said[task, attempt] for task, attempt in ended.items()}
@@ -104,4 +104,4 @@ class Reader:
 
 def gate_outcomes(client: Client, progress: Progress) -> dict[str, Outcome]:
     """The outcomes of the feature's gates, by name such as "@testing", if they may have run."""
-    return client.store.gate_outcomes(progress.id) if progress.is_at_gates else {}
+    return client.store.tasks.gate_outcomes(progress.id) if progress.is_at_gates else {}

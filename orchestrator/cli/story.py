@@ -54,7 +54,7 @@ def events(
             output.tell(gone_line(gone, client.settings.limits.events))
         found = handle.follow(after or "-") if follow else read(handle, after)
         if task is not None:
-            client.store.task(handle.id, task)
+            client.store.tasks.find(handle.id, task)
             found = (event for event in found if event.task == task)
         if asked.as_json and not follow:
             asked.answer(answer(handle.id, found, last=last, limit=limit, gone=gone))

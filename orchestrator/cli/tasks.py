@@ -62,8 +62,8 @@ def task(
 
 
 def _find(client: Client, handle: Handle, task_id: str, part: Part | None, asked: Asked) -> TaskAnswer:
-    task = client.store.task(handle.id, task_id)
-    state = client.store.state(handle.id, task_id)
+    task = client.store.tasks.find(handle.id, task_id)
+    state = client.store.tasks.state(handle.id, task_id)
     progress = handle.progress()
     last = handle.outcome(task_id)
     line = json_features.task_line(state, progress.batch, time.time(), titles=answers.titles(client))
@@ -115,7 +115,7 @@ def _output(client: Client, handle: Handle, task_id: str, attempt: int, last: An
     file = tails.log_file(client.settings, handle.id, task_id, attempt)
     if file.is_file():
         return as_text(file.read_bytes()[-client.settings.limits.tail :].decode("utf-8", "replace"))
-    kept = client.store.tail(handle.id, task_id)
+    kept = client.store.events.tail(handle.id, task_id)
     if kept is not None and kept.attempt == attempt:
         return as_text(kept.data.decode("utf-8", "replace"))
     return as_text(last.tail) if last is not None else ""

@@ -63,7 +63,7 @@ def wait(
         raise typer.BadParameter(str(error), param_hint="--timeout") from None
     with connection.client(looks=True) as client:
         handle = connection.find(client, feature_id)
-        after = after or client.store.last_event(handle.id)
+        after = after or client.store.events.last(handle.id)
         with live.patience(client, handle):
             reason = _await(handle, until, time.monotonic() + seconds, after)
             found = answers.concluded(client, handle)

@@ -150,7 +150,7 @@ class Workforce:
 
     def _processes(self) -> int:
         """As many as the feature may use: its cap may be higher than the one that is configured."""
-        progress = self.client.store.feature_summary(self.feature_id)
+        progress = self.client.store.features.summary(self.feature_id)
         configured = self.client.settings.parallelism.max_parallel_tasks
         return max(configured, min(progress.cap, progress.total, MOST_PROCESSES))
 
@@ -206,8 +206,8 @@ def last_lines(log: Path, start: int) -> str:
 
 def needed_queues(client: Client, feature_id: str) -> list[str]:
     """The queues that the tasks of a feature's open batch are sent to."""
-    batch = max(1, client.store.feature_summary(feature_id).batch)
-    specialists = {state.specialist for state in client.store.states(feature_id, [batch])}
+    batch = max(1, client.store.features.summary(feature_id).batch)
+    specialists = {state.specialist for state in client.store.tasks.states(feature_id, [batch])}
     known = client.settings.specialists
     return sorted({client.settings.queue(name) if name in known else name for name in specialists})
 

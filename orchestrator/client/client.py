@@ -97,7 +97,7 @@ class Client:
         reader.check(feature, self.settings.limits)
         learned: dict[str, float] = {}
         with contextlib.suppress(redis.RedisError, errors.NoSpecialist, errors.UnknownSpecialist):
-            learned = self.store.learned(feature, routing.route(feature, self.settings))
+            learned = self.store.features.learned(feature, routing.route(feature, self.settings))
         return planner.plan(feature, self.settings.parallelism.max_parallel_tasks, learned=learned)
 
     @collector_paused()
@@ -135,7 +135,7 @@ class Client:
             repetition.check_key(idempotency_key)
         reader.check(feature, self.settings.limits)
         routes = routing.route(feature, self.settings, assign or {})
-        learned = self.store.learned(feature, routes)
+        learned = self.store.features.learned(feature, routes)
         schedule = planner.schedule(feature, self.settings.parallelism.max_parallel_tasks, learned=learned)
         checks.check_work(feature, routes, self.settings)
         self._make_limits_known()
@@ -170,10 +170,10 @@ class Client:
         self, key: str, feature: Feature, content: Mapping[str, str], feature_id: str
     ) -> None:
         """Refuse a feature whose idempotency key stands for another one."""
-        earlier = self.store.content(feature_id)
+        earlier = self.store.features.content(feature_id)
         differ = [f"id ({feature.id})"] if feature.id not in (None, feature_id) else []
         if earlier is not None and earlier != content:
-            stored = self.store.tasks(feature_id)
+            stored = self.store.tasks.all(feature_id)
             differ += repetition.differences(content, earlier, feature.tasks, stored)
         if differ:
             raise errors.KeyTaken(key=key, feature=feature_id, differences=", ".join(differ))
@@ -199,9 +199,9 @@ class Client:
             return routing.by_tags(tags, self.settings)
         if feature_id is None or task_id is None or tags is not None:
             raise errors.NoTaskNamed
-        task = self.store.task(feature_id, task_id)
-        stands_with = self.store.specialist(feature_id, task_id)
-        escalated = bool(self.store.attempt(feature_id, task_id).get("escalated"))
+        task = self.store.tasks.find(feature_id, task_id)
+        stands_with = self.store.tasks.specialist(feature_id, task_id)
+        escalated = bool(self.store.tasks.attempt(feature_id, task_id).get("escalated"))
         return routing.standing(task, stands_with, self.settings, escalated=escalated)
 
     def feature(self, feature_id: str) -> Handle:
@@ -210,7 +210,7 @@ class Client:
         Raises:
             NoSuchFeature: There is none of this id.
         """
-        self.store.feature_summary(feature_id)
+        self.store.features.summary(feature_id)
         return self._handle(feature_id)
 
     def features(self, newest: int = 50) -> list[Progress]:
@@ -224,11 +224,11 @@ class Client:
             newest: The most features.
             active: Add the older ones that are not over.
         """
-        ids = self.store.features(newest)
-        older = sorted(set(self.store.active()) - set(ids)) if active else []
-        found = self.store.overview(older)
+        ids = self.store.features.newest(newest)
+        older = sorted(set(self.store.features.active()) - set(ids)) if active else []
+        found = self.store.features.overview(older)
         found.sort(key=lambda one: -one.created if isinstance(one, Progress) else 0)
-        return [*self.store.overview(ids), *found]
+        return [*self.store.features.overview(ids), *found]
 
     def forget(self, feature_id: str) -> None:
         """Forget a feature that is over: its state, and its folders on this machine.
@@ -269,7 +269,7 @@ class Client:
     def limits(self) -> list[Limit]:
         """The limits over all features: how much there is, who holds it, how many tasks wait for it."""
         self._make_limits_known()
-        return self.store.limits()
+        return self.store.limits.all()
 
     def set_limit(self, name: str, amount: int | str) -> Limit:
         """Change a limit at once, until its setting changes. Running tasks go on to their end.
@@ -289,15 +289,15 @@ class Client:
             client.set_limit("specialist:writer", 5)
         """
         self._make_limits_known()
-        known = [limit.name for limit in self.store.limits()]
+        known = [limit.name for limit in self.store.limits.all()]
         limit, stored = limits.change(name, str(amount), self.settings, known)
-        self._wake(self.store.set_limit(limit, stored))
-        return self.store.limit(limit)
+        self._wake(self.store.limits.set(limit, stored))
+        return self.store.limits.find(limit)
 
     def reset_limits(self) -> list[Limit]:
         """Set every limit as it is configured."""
-        self._wake(self.store.configure(limits.configured(self.settings), reset=True))
-        return self.store.limits()
+        self._wake(self.store.limits.configure(limits.configured(self.settings), reset=True))
+        return self.store.limits.all()
 
     def _make_limits_known(self) -> None:
         """Store the configured limits, once. Where none is configured here, those of the workers stay."""
@@ -305,7 +305,7 @@ class Client:
             return
         configured = limits.configured(self.settings)
         if configured:
-            self._wake(self.store.configure(configured))
+            self._wake(self.store.limits.configure(configured))
         self._knows_limits = True
 
     def _wake(self, features: Sequence[str]) -> None:

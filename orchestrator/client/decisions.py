@@ -36,18 +36,20 @@ class Decisions:
         """Move a task, or the gates of the feature, by events of its flow; options as of `Store.transition_task`."""
         flow = self._flow(task_id)
         move = lifecycle.transition(flow, *events)
-        self._follow_up(self.store.transition_task(self.feature_id, task_id, flow, move, note, **options))
+        self._follow_up(
+            self.store.requests.transition_task(self.feature_id, task_id, flow, move, note, **options)
+        )
 
     def _flow(self, task_id: str) -> Flow:
         if identifiers.is_gates(task_id):
             return lifecycle.ASKED_OF_GATES
-        return self.settings.flow_for(self.store.task(self.feature_id, task_id).tags)
+        return self.settings.flow_for(self.store.tasks.find(self.feature_id, task_id).tags)
 
     def advance(self, task_id: str, to: str | None, note: str) -> None:
         """Move a task forward by hand, to a status of its flow or to the next one."""
-        task = self.store.task(self.feature_id, task_id)
+        task = self.store.tasks.find(self.feature_id, task_id)
         flow = self.settings.flow_for(task.tags)
-        near = self.store.states_of(self.feature_id, [task_id, *task.depends_on])
+        near = self.store.tasks.states_of(self.feature_id, [task_id, *task.depends_on])
         states = {state.id: state for state in near}
         if flow.rules.validate_prerequisites:
             checks.check_prerequisites(self.feature_id, states[task_id], states)
@@ -56,7 +58,7 @@ class Decisions:
 
     def approve(self, task_id: str, note: str) -> None:
         """Approve a task that is in review. A task with gates goes to a worker, which runs them."""
-        task = self.store.task(self.feature_id, task_id)
+        task = self.store.tasks.find(self.feature_id, task_id)
         flow = self.settings.flow_for(task.tags)
         events = [TaskEvent.REVIEW_APPROVED]
         if flow.has("in-review") and flow.after("in-review") == "testing":
@@ -65,16 +67,18 @@ class Decisions:
                 events += lifecycle.path_to_rest(flow, "testing")
         move = lifecycle.at_once(flow, "in-review", *events)
         self._follow_up(
-            self.store.transition_task(self.feature_id, task_id, flow, move, note, resolve="if-completed")
+            self.store.requests.transition_task(
+                self.feature_id, task_id, flow, move, note, resolve="if-completed"
+            )
         )
 
     def assign(self, task_id: str, specialist: str, note: str) -> None:
         """Give a task that has not started to a specialist who has work for it."""
-        task = self.store.task(self.feature_id, task_id)
+        task = self.store.tasks.find(self.feature_id, task_id)
         route = routing.recommend(task.model_copy(update={"specialist": specialist}), self.settings)
         if not task.run and not checks.has_work(route.specialist, self.settings):
             raise errors.NothingToDo(tasks=task_id, specialist=route.specialist)
-        self._follow_up(self.store.assign(self.feature_id, task_id, route.specialist, note))
+        self._follow_up(self.store.requests.assign(self.feature_id, task_id, route.specialist, note))
 
     def grow(
         self,
@@ -95,13 +99,13 @@ class Decisions:
             checks.check_work(part, routes, self.settings)
             return routes
 
-        self._follow_up(self.store.grow(self.feature_id, decide, route))
+        self._follow_up(self.store.requests.grow(self.feature_id, decide, route))
 
     def update_feature(
         self, event: str, changes: Mapping[str, str | int] | None = None, note: str = ""
     ) -> None:
         """Change the feature by an event; changes as of `Store.update_feature`."""
-        self._follow_up(self.store.update_feature(self.feature_id, event, changes, note))
+        self._follow_up(self.store.requests.update_feature(self.feature_id, event, changes, note))
 
     def _follow_up(self, facts: ScheduleResult) -> None:
         self.open_dispatcher().send(commands.follow_up(facts))

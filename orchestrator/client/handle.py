@@ -57,7 +57,7 @@ class Handle:
 
     def progress(self) -> Progress:
         """How far it is. The cost does not depend on its size."""
-        return self.store.feature_summary(self.id)
+        return self.store.features.summary(self.id)
 
     def status(self) -> FeatureStatus:
         """Where it stands."""
@@ -65,11 +65,11 @@ class Handle:
 
     def tasks(self) -> list[Task]:
         """Its tasks as enqueued, by batch, in launch order."""
-        return self.store.tasks(self.id)
+        return self.store.tasks.all(self.id)
 
     def states(self, batches: Sequence[int] | None = None) -> list[TaskState]:
         """Where its tasks stand, by batch, in launch order: those of some batches, or all."""
-        return self._titled(self.store.states(self.id, batches))
+        return self._titled(self.store.tasks.states(self.id, batches))
 
     def around(self, task_id: str) -> list[TaskState]:
         """Where a task stands, with tasks that hold it up: its dependencies, some in the slots or in the open batch.
@@ -79,15 +79,15 @@ class Handle:
         Raises:
             NoSuchTask: The feature has no such task.
         """
-        task = self.store.task(self.id, task_id)
-        near = self.store.states_of(self.id, [task_id, *task.depends_on])
+        task = self.store.tasks.find(self.id, task_id)
+        near = self.store.tasks.states_of(self.id, [task_id, *task.depends_on])
         state = near[0]
         others: list[str] = []
         if state.phase == "queued":
-            others = self.store.in_slots(self.id, AROUND)
+            others = self.store.tasks.in_slots(self.id, AROUND)
         elif state.phase == "waiting" and not state.waits:
-            open_batch = self.store.feature_summary(self.id).batch
-            others = self.store.unresolved(self.id, open_batch, AROUND)
+            open_batch = self.store.features.summary(self.id).batch
+            others = self.store.tasks.unresolved(self.id, open_batch, AROUND)
         known = {one.id for one in near}
         more = [one for one in others if one not in known]
         return self._titled([*near, *self._states_of(more)])
@@ -103,12 +103,12 @@ class Handle:
         if not progress.rests_elsewhere():
             return states
         known = {state.id for state in states}
-        elsewhere = [one for one in self.store.resting(self.id) if one not in known]
+        elsewhere = [one for one in self.store.tasks.resting(self.id) if one not in known]
         found = [*states, *self._titled(self._states_of(elsewhere))]
         return sorted(found, key=lambda state: state.batch)
 
     def _states_of(self, task_ids: Sequence[str]) -> list[TaskState]:
-        return self.store.states_of(self.id, task_ids) if task_ids else []
+        return self.store.tasks.states_of(self.id, task_ids) if task_ids else []
 
     def _titled(self, states: Iterable[TaskState]) -> list[TaskState]:
         """The states with the titles of their specialists."""
@@ -120,11 +120,11 @@ class Handle:
 
     def events(self, after: str = "-", block: float | None = None) -> list[Event]:
         """The events after the one with this id, at most 1,000; `block`: seconds to wait for one."""
-        return self.store.events(self.id, after, block)
+        return self.store.events.read(self.id, after, block)
 
     def events_gone(self) -> int:
         """How many of its oldest events are gone: about `limits.events` of each feature are kept."""
-        return self.store.events_gone(self.id)
+        return self.store.events.gone(self.id)
 
     def follow(self, after: str = "-") -> Iterator[Event]:
         """Every event from the oldest, and those to come, until the feature is settled.
@@ -156,11 +156,11 @@ class Handle:
             NoSuchTask: The feature has no such task.
         """
         if identifiers.is_gates(task_id):
-            self.store.feature_summary(self.id)
-            self.store.specialist(self.id, task_id)
+            self.store.features.summary(self.id)
+            self.store.tasks.specialist(self.id, task_id)
         else:
-            self.store.task(self.id, task_id)
-        return self.store.outcomes(self.id, [task_id]).get(task_id)
+            self.store.tasks.find(self.id, task_id)
+        return self.store.tasks.outcomes(self.id, [task_id]).get(task_id)
 
     def result(self, task_id: str) -> JsonValue:
         """The result that a completed task returned.

@@ -34,10 +34,10 @@ def follow(store: Store, feature_id: str, after: str, longest_outage: float) -> 
     ask = _patience(feature_id, longest_outage, None)
     while True:
         is_settled = ask(
-            partial(store.feature_summary, feature_id)
+            partial(store.features.summary, feature_id)
         ).is_settled  # read first, so that no event is missed
         block = None if is_settled else WATCH_SECONDS
-        events = ask(partial(store.events, feature_id, after, block=block))
+        events = ask(partial(store.events.read, feature_id, after, block=block))
         yield from events
         if events:
             after = events[-1].id
@@ -54,8 +54,8 @@ def wait(store: Store, feature_id: str, timeout: float | None, longest_outage: f
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     ask = _patience(feature_id, longest_outage, deadline)
-    after = ask(partial(store.last_event, feature_id))  # read first, so that no event is missed
-    while not (progress := ask(partial(store.feature_summary, feature_id))).is_settled:
+    after = ask(partial(store.events.last, feature_id))  # read first, so that no event is missed
+    while not (progress := ask(partial(store.features.summary, feature_id))).is_settled:
         left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
         if left <= 0:
             raise errors.WaitTimeout(
@@ -65,7 +65,7 @@ def wait(store: Store, feature_id: str, timeout: float | None, longest_outage: f
                 progress=f"{progress.completed} of {progress.total} tasks complete",
             )
         looked = time.monotonic()
-        events = ask(partial(store.events, feature_id, after, block=left))
+        events = ask(partial(store.events.read, feature_id, after, block=left))
         if events:
             after = events[-1].id
             if progress.total - progress.resolved > FEW_LEFT:

@@ -9,7 +9,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.model import identifiers, lifecycle
 from orchestrator.model.flows import Flow
 from orchestrator.model.task import Task, TaskStatus
-from orchestrator.state.store import StartResult
+from orchestrator.state.start_result import StartResult
 
 AttemptId = tuple[str, str, int]
 """The feature, the task and the number of the attempt."""

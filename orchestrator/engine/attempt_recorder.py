@@ -22,7 +22,8 @@ from orchestrator.model.outcome import Failed, Outcome
 from orchestrator.model.task import TaskStatus
 from orchestrator.specialists import masking
 from orchestrator.state import outage, refusals
-from orchestrator.state.store import StartResult, Store, Taken
+from orchestrator.state.start_result import StartResult, Taken
+from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
@@ -76,7 +77,9 @@ class AttemptRecorder:
 
     def enter_testing(self, attempt: Attempt, move: lifecycle.Transition) -> None:
         """Record that the work is done and that its gates run now."""
-        proceed = functools.partial(self.store.transition_attempt, *attempt.id, move, worker=attempt.worker)
+        proceed = functools.partial(
+            self.store.attempts.transition_attempt, *attempt.id, move, worker=attempt.worker
+        )
         self._outlast(proceed, f"the testing of {attempt.task.id}")
 
     def finish(self, attempt: Attempt, outcome: Outcome, status: str, run: Run | None = None) -> None:
@@ -104,7 +107,7 @@ class AttemptRecorder:
             escalate_to=None if escalate_to == attempt.specialist else escalate_to,
         )
         finish = functools.partial(
-            self.store.finish_and_take,
+            self.store.attempts.finish_and_take,
             *attempt.id,
             outcome,
             move,
@@ -136,8 +139,12 @@ class AttemptRecorder:
 
     def fail(self, feature_id: str, task_id: str, number: int, worker: str, outcome: Failed) -> None:
         """Commit the failure of an attempt whose process cannot do it."""
-        task = gates_task(task_id) if identifiers.is_gates(task_id) else self.store.task(feature_id, task_id)
-        grant = StartResult("started", task=task, state=self.store.attempt(feature_id, task_id))
+        task = (
+            gates_task(task_id)
+            if identifiers.is_gates(task_id)
+            else self.store.tasks.find(feature_id, task_id)
+        )
+        grant = StartResult("started", task=task, state=self.store.tasks.attempt(feature_id, task_id))
         self.finish(Attempt(feature_id, task, number, "", worker, grant), outcome, grant.status)
 
     def fail_unreadable(
@@ -148,7 +155,7 @@ class AttemptRecorder:
         # The task's own flow cannot be read, but every flow treats failed work alike.
         move = lifecycle.transition(lifecycle.GATES_FLOW, TaskEvent.WORK_FAILED, cause=outcome.cause)
         finish = functools.partial(
-            self.store.finish, feature_id, task_id, number, outcome, move, worker=worker
+            self.store.attempts.finish, feature_id, task_id, number, outcome, move, worker=worker
         )
         _, _, facts = self._outlast(finish, f"the outcome of {task_id} (failed)")
         self._follow_up(facts)
@@ -156,7 +163,7 @@ class AttemptRecorder:
 
     def hand_back(self, feature_id: str, task_id: str, number: int, worker: str, delivery: str = "") -> None:
         """Give an attempt back, so that another worker starts it again at once."""
-        code, facts = self.store.requeue(
+        code, facts = self.store.attempts.requeue(
             feature_id,
             task_id,
             number,
@@ -176,7 +183,7 @@ class AttemptRecorder:
     def hand_back_taken(self, run: Run) -> None:
         """Give back what a commit took, whose answer did not arrive."""
         claim, run.last_claim, run.taken = run.last_claim, None, None
-        attempt = self.store.taken_by(claim) if claim else None
+        attempt = self.store.attempts.taken_by(claim) if claim else None
         if claim and attempt:
             self.hand_back(*attempt, claim.worker, claim.delivery)
 
@@ -191,19 +198,21 @@ class AttemptRecorder:
         Raises:
             OrchestratorError: The task cannot be cancelled.
         """
-        known = self.store.attempt(feature_id, task_id)
+        known = self.store.tasks.attempt(feature_id, task_id)
         is_latest = known.get("attempt") == number != known.get("ended")
         if not is_latest or (known["status"] in WORKING) is not running:
             return
         if known["status"] == TaskStatus.CANCELLED:
             return
-        flow = self.settings.flow_for(self.store.task(feature_id, task_id).tags)
+        flow = self.settings.flow_for(self.store.tasks.find(feature_id, task_id).tags)
         move = lifecycle.transition(flow, TaskEvent.TASK_CANCELLED)
-        self._follow_up(self.store.transition_task(feature_id, task_id, flow, move, note, revoke=True))
+        self._follow_up(
+            self.store.requests.transition_task(feature_id, task_id, flow, move, note, revoke=True)
+        )
 
     def is_cancelled(self, attempt: Attempt) -> bool:
         """Whether the attempt is to stop: somebody cancelled it, or another worker has it now. It renews the lease."""
-        (answer,) = self.store.renew(
+        (answer,) = self.store.attempts.renew(
             [attempt.id], lease=self.settings.recovery.lease, delivery=attempt.delivery
         )
         return answer == "cancelled" or (answer == "lost" and not self._restart(attempt))
@@ -215,7 +224,7 @@ class AttemptRecorder:
         # The text is made one line first: otherwise a line break could hide a secret from the masking.
         note = masking.hide(sanitizer.as_line(note), masking.all_secret_texts(self.settings))
         try:
-            self.store.report_progress(feature_id, task_id, number, percent, note)
+            self.store.attempts.report_progress(feature_id, task_id, number, percent, note)
         except redis.RedisError as error:
             if not refusals.passes(error):
                 raise
@@ -228,13 +237,13 @@ class AttemptRecorder:
 
     def outcomes(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, Outcome]:
         """Read the outcomes of tasks."""
-        read = functools.partial(self.store.outcomes, feature_id, task_ids)
+        read = functools.partial(self.store.tasks.outcomes, feature_id, task_ids)
         return self._outlast(read, f"a look at the outcomes of {', '.join(task_ids)}")
 
     def _start(
         self, specialist: str, feature_id: str, task_id: str, number: int, worker: str, delivery: str
     ) -> StartResult:
-        return self.store.start(
+        return self.store.attempts.start(
             feature_id,
             task_id,
             number,

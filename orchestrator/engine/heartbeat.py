@@ -42,7 +42,7 @@ class LeaseHeartbeat:
         self.shutdown.enforce(running)
         if running:
             attempts = [attempt for attempt in map(attempt_id_of, running_attempts()) if attempt]
-            self.store.renew(attempts, lease=self.recovery.lease)
+            self.store.attempts.renew(attempts, lease=self.recovery.lease)
 
 
 def running_attempts() -> list[Any]:

@@ -220,7 +220,7 @@ class Maintenance(bootsteps.StartStopStep):
         self.leads = False  # and so it stays if Redis does not answer
         seconds = self.settings.recovery.sweep
         self.renews_lead_at = time.monotonic() + 1.5 * seconds
-        self.leads = self.store.acquire_leadership(self.id, seconds=3 * seconds)
+        self.leads = self.store.recovery.acquire_leadership(self.id, seconds=3 * seconds)
         self.timer.set_leader(self.leads)
         return self.leads
 
@@ -254,7 +254,7 @@ class Maintenance(bootsteps.StartStopStep):
 
     def check_schema(self) -> None:
         """End this worker, as SIGTERM does, if Redis asks for newer workers since it started."""
-        if self.is_outdated or (minimum := self.store.minimum()) <= schema.VERSION:
+        if self.is_outdated or (minimum := self.store.features.minimum()) <= schema.VERSION:
             return
         self.is_outdated = True
         logger.critical("%s\nThis worker ends.", startup_checks.outdated(self.settings, minimum))
@@ -267,7 +267,7 @@ class Maintenance(bootsteps.StartStopStep):
 
     def _store_limits(self) -> None:
         try:
-            self.dispatcher.wake(self.store.configure(limits.configured(self.settings)))
+            self.dispatcher.wake(self.store.limits.configure(limits.configured(self.settings)))
             self.knows_limits = True
         except redis.RedisError as error:
             logger.warning(

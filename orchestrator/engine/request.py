@@ -172,7 +172,7 @@ class Request(visibility.Request):
         def wait_and_commit() -> None:
             while not leftovers.end() and time.monotonic() < deadline:
                 with contextlib.suppress(*UNREACHABLE), forks.held_off():
-                    self._runner.store.renew([attempt], lease=lease)
+                    self._runner.store.attempts.renew([attempt], lease=lease)
                 time.sleep(PAUSE)
             if time.monotonic() >= deadline:
                 is_last_try.set()  # an error must not start this thread again

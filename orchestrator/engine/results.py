@@ -34,13 +34,13 @@ class Result(AsyncResult):  # type: ignore[type-arg]
         store = connections.open_store(app.settings)
         until = None if timeout is None else time.monotonic() + timeout
         while True:
-            known = store.attempt(feature, task)
+            known = store.tasks.attempt(feature, task)
             if known.get("attempt", 0) != attempt or known.get("ended") == attempt:
                 break
             if until is not None and time.monotonic() >= until:
                 raise NoResultInTime(f"{self.id} has not ended")
             time.sleep(POLL_SECONDS)
-        outcome = store.outcomes(feature, [task]).get(task)
+        outcome = store.tasks.outcomes(feature, [task]).get(task)
         if known.get("attempt", 0) != attempt or outcome is None:
             return f"no outcome of attempt {attempt} is kept; `orchestrator status {feature}` shows where {task} is"
         if isinstance(outcome, Completed):

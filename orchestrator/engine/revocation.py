@@ -44,5 +44,5 @@ def cancel_queued(app: App, message_ids: Any) -> None:
 def _cancel_if_queued(app: App, message_id: str, attempt: tuple[str, str, int]) -> None:
     store = runner(app).store
     queues = {app.settings.queue(specialist) for specialist in app.settings.specialists}
-    if store.publishes and any(store.is_queued(queue, message_id) for queue in queues):
+    if store.publishes and any(store.recovery.is_queued(queue, message_id) for queue in queues):
         runner(app).recorder.cancel(*attempt, note=REVOKED, running=False)

@@ -25,7 +25,7 @@ from orchestrator.engine import canvas, shutdown, visibility, watchdog
 from orchestrator.engine.attempt import AttemptId
 from orchestrator.engine.board import Board
 from orchestrator.engine.reports import LONGEST_ID, LONGEST_TEXT, Answer, Began, Ended, Report, Reporter
-from orchestrator.state.store import Claim, Taken
+from orchestrator.state.start_result import Claim, Taken
 
 if TYPE_CHECKING:
     from orchestrator.engine.app import App

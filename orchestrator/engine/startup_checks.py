@@ -91,7 +91,7 @@ def check_schema(store: Store, settings: Settings) -> None:
         SystemExit: It is too old.
     """
     try:
-        minimum = store.raise_minimum(schema.OLDEST_BESIDE)
+        minimum = store.recovery.raise_minimum(schema.OLDEST_BESIDE)
     except redis.RedisError as error:
         logger.warning(
             "Could not check whether the Redis at %s needs newer workers: %s. The worker starts, and checks it again "

@@ -51,9 +51,9 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Recover each active feature. One that cannot be recovered does not hold up the others."""
-        active = list(self.store.active())
+        active = list(self.store.features.active())
         queues = {self.settings.queue(name) for name in self.settings.specialists} if active else ()
-        queued = self.store.queued(queues)
+        queued = self.store.recovery.queued(queues)
         self.unswept = {feature: cause for feature, cause in self.unswept.items() if feature in active}
         for feature_id in active:
             forks.let_one_through()
@@ -74,7 +74,7 @@ class Sweeper:
 
     def _recover(self, feature_id: str, queued: Collection[str]) -> None:
         recovery = self.settings.recovery
-        facts, unpublished = self.store.recover(
+        facts, unpublished = self.store.recovery.recover(
             feature_id,
             losses=recovery.worker_lost_retries,
             patience=recovery.patience,
@@ -102,7 +102,7 @@ class Sweeper:
 
     def repair_limits(self) -> None:
         """Take back what gone tasks hold of limits, and launch the tasks that waited for it."""
-        self.dispatcher.wake(self.store.repair_limits())
+        self.dispatcher.wake(self.store.limits.repair())
 
     def forget_finished_features(self) -> None:
         """Forget a portion of the features that ended long ago; the next rounds forget the rest."""

@@ -84,7 +84,7 @@ class Timer:
 
     def launch_due(self) -> float | None:
         """Launch every task that is due; return the seconds until the next one is, or None."""
-        left, features = self.store.take_due()
+        left, features = self.store.limits.take_due()
         try:
             self.dispatcher.wake(features)
         except errors.BrokerUnreachable as error:  # the sweep publishes the launched tasks

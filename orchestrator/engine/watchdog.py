@@ -67,7 +67,7 @@ class Watchdog:
         if not waiting:
             return
         try:
-            started = self.store.deliveries([attempt for _, _, attempt in waiting])
+            started = self.store.tasks.deliveries([attempt for _, _, attempt in waiting])
         except Exception:
             self._since.clear()  # Redis is away, so no process can start an attempt
             raise

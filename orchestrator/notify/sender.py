@@ -284,7 +284,7 @@ class Notifier:
     def _messages(self, feature_id: str, after: str) -> Iterator[tuple[Event, dict[str, Any] | None]]:
         """The events of a feature, each with what is sent of it; None for one that nobody asked for."""
         title, tasks = None, dict[str, str]()
-        for event in self.store.events(feature_id, after):
+        for event in self.store.events.read(feature_id, after):
             if not rules.matches(self.events, event):
                 yield event, None
                 continue
@@ -295,7 +295,7 @@ class Notifier:
 
     def _title(self, feature_id: str) -> str:
         try:
-            return str(self.store.head(feature_id)["title"])
+            return str(self.store.features.head(feature_id)["title"])
         except errors.NoSuchFeature:
             return ""
 
@@ -303,7 +303,7 @@ class Notifier:
         if not task_id or identifiers.is_gates(task_id):  # the gates of a feature are no task of it
             return ""
         try:
-            return self.store.task(feature_id, task_id).name
+            return self.store.tasks.find(feature_id, task_id).name
         except (errors.NoSuchFeature, errors.NoSuchTask, errors.UnreadableFeature):
             return ""
 
@@ -323,7 +323,7 @@ class Notifier:
         logger.error(
             "%s",
             errors.NotDelivered(
-                target=self.target.name[0].upper() + self.target.name[1:],
+                target=self.target.name,
                 event=event.event,
                 id=event.id,
                 feature=feature_id,

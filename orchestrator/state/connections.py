@@ -135,7 +135,7 @@ def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -
     }
     try:
         with contextlib.closing(open_client(redis_url(settings), **at_once)) as client:
-            return Store(client, Keys(settings.redis.prefix)).learned(feature, routes)
+            return Store(client, Keys(settings.redis.prefix)).features.learned(feature, routes)
     except (redis.RedisError, errors.NoRedisServer, errors.RedisDidNotStart):
         return None
 

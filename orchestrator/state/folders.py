@@ -143,9 +143,11 @@ def orphans(settings: Settings, store: Store, older_than: float, most: int | Non
 def _is_stored(store: Store, name: str) -> bool:
     """Whether a feature is stored whose folder has this name."""
     try:
-        return store.exists(identifiers.decode(name))
+        return store.features.exists(identifiers.decode(name))
     except ValueError:  # the name of a long id is cut; 0 means all
-        return any(identifiers.file_name(feature_id) == name for feature_id in store.features(newest=0))
+        return any(
+            identifiers.file_name(feature_id) == name for feature_id in store.features.newest(newest=0)
+        )
 
 
 def remove(settings: Settings, store: Store, folders: Sequence[Path]) -> None:

@@ -79,7 +79,7 @@ def held_off() -> Iterator[None]:
 
     Example:
         with held_off():
-            store.renew(attempts, lease=10)
+            store.attempts.renew(attempts, lease=10)
     """
     _gate.enter()
     try:

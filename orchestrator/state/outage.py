@@ -14,6 +14,10 @@ from redis.retry import Retry
 
 from orchestrator.model import durations, errors
 from orchestrator.state import refusals
+from orchestrator.state.events import EventReader
+from orchestrator.state.features import FeatureReader
+from orchestrator.state.limits import LimitScripts
+from orchestrator.state.tasks import TaskReader
 
 logger = logging.getLogger("orchestrator")
 
@@ -51,7 +55,7 @@ def outlast(
             error that does not pass.
 
     Example:
-        outlast(lambda: store.finish(…), "the outcome of T1", longest=300)
+        outlast(lambda: store.attempts.finish(…), "the outcome of T1", longest=300)
     """
     began = time.monotonic()
     outages = 0
@@ -87,16 +91,24 @@ def _cause(error: Exception) -> str:
 
 def patient(store: T, what: str, *, longest: float, tell: Callable[[str], object]) -> T:
     """The same store, each read of which outlasts an outage. Arguments as of `outlast`."""
-    return cast("T", _Patient(store, what, longest, tell))
+    return cast("T", _Patient(store, what=what, longest=longest, tell=tell))
+
+
+PARTS = (FeatureReader, TaskReader, EventReader, LimitScripts)
+"""The parts of a store that are patient with it."""
 
 
 class _Patient:
-    def __init__(self, store: object, what: str, longest: float, tell: Callable[[str], object]) -> None:
+    def __init__(self, store: object, **patience: Any) -> None:
         self._store = store
-        self._outlast = functools.partial(outlast, what=what, longest=longest, retry=WATCHING, tell=tell)
+        self._patience = patience
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
+        if isinstance(found, PARTS):
+            return _Patient(found, **self._patience)
         if not callable(found):
             return found
-        return lambda *args, **named: self._outlast(functools.partial(found, *args, **named))
+        return lambda *args, **named: outlast(
+            functools.partial(found, *args, **named), retry=WATCHING, **self._patience
+        )

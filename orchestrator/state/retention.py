@@ -46,7 +46,7 @@ def forget_old(
 
 def _forgotten(store: Store, older_than: float, dry_run: bool) -> Iterator[str]:
     staying = 0
-    while old := store.finished(older_than, PORTION, staying):
+    while old := store.features.finished(older_than, PORTION, staying):
         for feature_id in old:
             is_forgotten = _forget(store, feature_id, older_than, dry_run)
             staying += dry_run or not is_forgotten

@@ -53,7 +53,7 @@ class Tails:
             if size != self.sizes.get(attempt, 0):
                 with contextlib.suppress(OSError):
                     news[attempt] = read(log_file(self.settings, *attempt), attempt[2], self.secrets)
-        self.store.save_log_tails(news)
+        self.store.attempts.save_log_tails(news)
         self.sizes = {attempt: size for attempt, size in sizes.items() if size}
 
 

@@ -117,7 +117,7 @@ def test_two_projects_on_one_database_keep_apart(projects: tuple[list[Project], 
 
         # Then each was done by its own specialists
         for project, handle in zip(both, handles, strict=True):
-            outcomes = project.client().store.outcomes(handle.id, ["t1", "t6"])
+            outcomes = project.client().store.tasks.outcomes(handle.id, ["t1", "t6"])
             assert {outcome.summary for outcome in outcomes.values()} == {project.settings.redis.prefix}  # type: ignore[union-attr]
             assert not project.client().store.client.exists(project.client().store.keys.refused)
 

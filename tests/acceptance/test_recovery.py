@@ -192,7 +192,7 @@ def test_what_is_over_is_forgotten_with_its_logs_and_folders(make_project: MakeP
         wait_until(lambda: all(folder.exists() for folder in folders))
 
         # Then it goes, and its folders with it
-        wait_until(lambda: not client.store.exists(handle.id))
+        wait_until(lambda: not client.store.features.exists(handle.id))
         wait_until(lambda: not any(folder.exists() for folder in folders))
         left = [str(key) for key in client.store.client.scan_iter("*")]
         # How long its tasks took is kept for the next feature of its title, for a time.

@@ -252,7 +252,7 @@ def test_a_worker_ends_where_newer_workers_are_asked_for(
 
     # When a newer version asks for newer workers
     store = project.client().store
-    assert store.raise_minimum(schema.VERSION + 1) == schema.VERSION + 1
+    assert store.recovery.raise_minimum(schema.VERSION + 1) == schema.VERSION + 1
 
     # Then it ends in order, a client refuses, doctor names it, and a newer worker goes on
     assert worker.wait(60) == 0

@@ -80,11 +80,14 @@ def runs(id: str, *depends_on: str, **fields: Any) -> Any:
 def work(handle: Handle, name: str, outcome: Outcome | None = None) -> None:
     """As a worker does."""
     store, outcome = handle.store, outcome or Completed(result={"rows": 3})
-    attempt = store.state(handle.id, name).attempt
+    attempt = store.tasks.state(handle.id, name).attempt
     who = "implementation-specialist"
-    assert store.start(handle.id, name, attempt, specialist=who, worker="w1", lease=60).code == "started"
+    assert (
+        store.attempts.start(handle.id, name, attempt, specialist=who, worker="w1", lease=60).code
+        == "started"
+    )
     move = lifecycle.conclude(Flow("default", SHIPPED_FLOWS["default"]), outcome, Retries())
-    store.finish(handle.id, name, attempt, outcome, move)
+    store.attempts.finish(handle.id, name, attempt, outcome, move)
 
 
 # --- enqueue --------------------------------------------------------------------------------------------
@@ -148,7 +151,7 @@ def test_every_message_of_a_feature_has_the_trace_of_its_enqueue(client: Client,
     assert len(first) < 600 + len(trace) + len("traceparent") + 10
     # And so has one that is sent again
     server.delete(Keys().queue("senior-engineer"))
-    client.store.recover(handle.id, losses=1, patience=-1)
+    client.store.recovery.recover(handle.id, losses=1, patience=-1)
     (again,) = server.lrange(Keys().queue("senior-engineer"), 0, -1)
     assert headers(again)["traceparent"] == trace
 

@@ -164,7 +164,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def ask_what_a_task_allows(self, data: st.DataObject) -> None:
         """What hardly ever fits by chance: a retry of what failed, an answer while an attempt is ending."""
-        states = self.store.states("auth") if self._is_there() else []
+        states = self.store.tasks.states("auth") if self._is_there() else []
         fitting = {
             name: [state.id for state in states if state.status in stands or state.phase == "ending"]
             for name, (_, stands) in ON_TASKS.items()
@@ -207,9 +207,9 @@ class Machine(RuleBasedStateMachine):
             self._begin(data.draw(st.sampled_from(launched)))
 
     def _begin(self, task: str) -> None:
-        state = self.store.state("auth", task)
+        state = self.store.tasks.state("auth", task)
         specialist = str(self.store.client.hget(self._keys.plan, task)).split(":")[2]
-        grant = self.store.start(
+        grant = self.store.attempts.start(
             "auth", task, state.attempt, specialist=specialist, worker=WORKER, lease=LEASE
         )
         assert grant.code in ("started", "over"), grant.code
@@ -226,7 +226,7 @@ class Machine(RuleBasedStateMachine):
         grant = self.alive.pop((task, attempt))
         flow = self.client.settings.flow_for(grant.task.tags)
         move = lifecycle.conclude(flow, outcome, grant.task.retries, status=grant.status, chance=0)
-        code, *_ = self.store.finish("auth", task, attempt, outcome, move, worker=WORKER)
+        code, *_ = self.store.attempts.finish("auth", task, attempt, outcome, move, worker=WORKER)
         assert code in ("finished", "ended"), code
 
     @precondition(lambda self: self.alive)
@@ -235,7 +235,7 @@ class Machine(RuleBasedStateMachine):
         task, attempt = data.draw(st.sampled_from(sorted(self.alive)))
         del self.alive[task, attempt]
         self.store.client.zadd(self._keys.slots, {task: 1})
-        self.store.recover("auth", losses=2, patience=60)
+        self.store.recovery.recover("auth", losses=2, patience=60)
 
     # --- what holds always --------------------------------------------------------------------------------
 
@@ -275,20 +275,20 @@ class Machine(RuleBasedStateMachine):
             assert progress.in_flight + progress.queued + progress.delayed + limited, progress
 
     def _story(self) -> Story:
-        states, tasks = self.store.states("auth"), self.store.tasks("auth")
+        states, tasks = self.store.tasks.states("auth"), self.store.tasks.all("auth")
         numbers = sorted({state.batch for state in states})
         counts: dict[str, str] = self.store.client.hgetall(self._keys.counts)  # type: ignore[assignment]
         settings = self.client.settings
         return Story(
             feature=factories.feature(*tasks, id="auth"),
-            strategy=self.store.feature_summary("auth").strategy,
+            strategy=self.store.features.summary("auth").strategy,
             cap=self.schedule.cap,
             batches=tuple(tuple(s.id for s in states if s.batch == number) for number in numbers),
             specialists={state.id: state.specialist for state in states},
             flows={task.id: settings.flow_for(task.tags).statuses for task in tasks},
             feature_flow=settings.feature_flow_for(()).statuses,
-            events=tuple(self.store.events("auth")),
-            progress=self.store.feature_summary("auth"),
+            events=tuple(self.store.events.read("auth")),
+            progress=self.store.features.summary("auth"),
             states=tuple(states),
             counts={name: int(count) for name, count in counts.items() if count != "0"},
             slots=tuple(self._slots()),

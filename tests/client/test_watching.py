@@ -126,7 +126,7 @@ def test_a_wait_sees_an_end_that_comes_before_it_listens(
     handle: Handle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a feature that is completed just after the wait has seen that it is not
-    summary, has_ended = handle.store.feature_summary, False
+    summary, has_ended = handle.store.features.summary, False
 
     def end_after_the_first_look(feature_id: str) -> Progress:
         nonlocal has_ended
@@ -136,7 +136,7 @@ def test_a_wait_sees_an_end_that_comes_before_it_listens(
             complete(handle)
         return found
 
-    monkeypatch.setattr(handle.store, "feature_summary", end_after_the_first_look)
+    monkeypatch.setattr(handle.store.features, "summary", end_after_the_first_look)
     # When nothing more happens, then the wait ends nevertheless, and without the timeout of a read
     monkeypatch.setattr(watching, "WATCH_SECONDS", PATIENCE)
 

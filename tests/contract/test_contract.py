@@ -140,7 +140,7 @@ def test_a_failure_and_how_far_it_is_cost_few_tokens(
 @pytest.mark.parametrize(("number", "factor"), [(10, 1), (100, 2), (1_000, 2)])
 def test_the_story_of_a_run_costs_few_tokens(store: Store, type_: Type, number: int, factor: int) -> None:
     run = launched(store, *chained(number), max_parallel_tasks=number)
-    while open_ := [one.id for one in store.states(run.id) if one.phase == "launched"]:
+    while open_ := [one.id for one in store.tasks.states(run.id) if one.phase == "launched"]:
         run.complete(*open_)
     check(costs(type_, "events", run.id), (600 * factor, 1_200 * factor))
     is_whole = "left_out" not in json.loads(type_("events", run.id, "--json")[1])
@@ -531,7 +531,7 @@ def test_a_task_that_runs_is_failed_by_a_person(store: Store, ask: Callable[...,
     run.start("T0")
     failed = ask("fail", run.id, "T0", "--because", "it is wrong")
     assert failed["tasks"][0]["status"] == "failed"
-    assert store.feature_summary(run.id).status != "failed", "the feature goes on, once the task is retried"
+    assert store.features.summary(run.id).status != "failed", "the feature goes on, once the task is retried"
 
 
 def test_tasks_are_added_from_a_file_or_with_each_field(store: Store, ask: Callable[..., Any]) -> None:
@@ -544,7 +544,7 @@ def test_tasks_are_added_from_a_file_or_with_each_field(store: Store, ask: Calla
         "--complexity", "3", "--estimate", "5m", "--timeout", "9m", "--retries", "2", "--not-idempotent",
         "--param", "url=x", "--param", "n=3",
     )  # fmt: skip
-    added = store.task(run.id, "T5")
+    added = store.tasks.find(run.id, "T5")
     assert (added.title, added.description, added.priority, added.complexity) == (
         "Five",
         "As said",

@@ -82,10 +82,10 @@ def test_an_attempt_ends_with_what_follows_on_its_way(runner: AttemptRunner, sto
 
     assert runner.run(WHO, "auth", "T1", 1, "w1") == "T1: completed"
 
-    assert store.state("auth", "T1").status is TaskStatus.COMPLETED
-    assert store.feature_summary("auth").status is FeatureStatus.IN_DEVELOPMENT
+    assert store.tasks.state("auth", "T1").status is TaskStatus.COMPLETED
+    assert store.features.summary("auth").status is FeatureStatus.IN_DEVELOPMENT
     assert [message.body[0] for message in messages()] == [["auth", "T2", 1]]
-    assert store.durations("Login", {"T1": WHO})["T1"].times == 1
+    assert store.features.durations("Login", {"T1": WHO})["T1"].times == 1
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_celery_is_told_what_did_not_complete(
     with pytest.raises(told, match=f"T1: {outcome.status}: {outcome.reason}"):
         runner.run(WHO, "auth", "T1", 1, "w1")
 
-    assert store.state("auth", "T1").status == outcome.status
-    assert store.feature_summary("auth").status is FeatureStatus.BLOCKED
+    assert store.tasks.state("auth", "T1").status == outcome.status
+    assert store.features.summary("auth").status is FeatureStatus.BLOCKED
     assert messages() == []
 
 
@@ -154,9 +154,9 @@ def test_a_broker_that_is_gone_loses_nothing(
     assert runner.run(WHO, "auth", "T1", 1, "w1") == "T1: completed"
 
     # Then it is committed, the log tells of the broker, and the sweep knows what to publish
-    assert store.state("auth", "T1").status is TaskStatus.COMPLETED
+    assert store.tasks.state("auth", "T1").status is TaskStatus.COMPLETED
     assert any("Cannot reach the broker" in message for message in caplog.messages)
-    _, unpublished = store.recover("auth", losses=1, patience=-1)
+    _, unpublished = store.recovery.recover("auth", losses=1, patience=-1)
     assert [launch.task for launch in unpublished] == ["T2"]
 
 
@@ -165,7 +165,7 @@ def test_an_attempt_that_lost_its_lease_changes_nothing(
 ) -> None:
     def lose(context: Context) -> Outcome:
         store.client.zadd(store.keys.feature("auth").slots, {"T1": 1})
-        store.recover("auth", losses=1, patience=60)
+        store.recovery.recover("auth", losses=1, patience=60)
         assert context.is_cancelled()
         return Completed()
 
@@ -173,8 +173,8 @@ def test_an_attempt_that_lost_its_lease_changes_nothing(
     caplog.set_level(logging.WARNING, "orchestrator")
     runner.run(WHO, "auth", "T1", 1, "w1")
 
-    assert store.state("auth", "T1").status is TaskStatus.PENDING
-    assert store.state("auth", "T1").attempt == 2
+    assert store.tasks.state("auth", "T1").status is TaskStatus.PENDING
+    assert store.tasks.state("auth", "T1").attempt == 2
     assert any("this worker no longer held it" in message for message in caplog.messages)
 
 
@@ -199,8 +199,8 @@ def test_an_attempt_whose_start_was_forgotten_goes_on_and_is_committed(
 
     work(outlive)
     assert runner.run(WHO, "auth", "T1", 1, "w1") == "T1: completed"
-    assert store.state("auth", "T1").status is TaskStatus.COMPLETED
-    assert store.feature_summary("auth").counts == {"completed": 1}
+    assert store.tasks.state("auth", "T1").status is TaskStatus.COMPLETED
+    assert store.features.summary("auth").counts == {"completed": 1}
 
 
 def test_an_attempt_whose_start_was_forgotten_is_lost_where_another_worker_has_begun_it(
@@ -208,14 +208,14 @@ def test_an_attempt_whose_start_was_forgotten_is_lost_where_another_worker_has_b
 ) -> None:
     def outlive(context: Context) -> Outcome:
         forget_the_start(store)
-        begun = store.start("auth", "T1", 1, specialist=WHO, worker="w2", lease=60, delivery="other")
+        begun = store.attempts.start("auth", "T1", 1, specialist=WHO, worker="w2", lease=60, delivery="other")
         assert begun.code == "started"
         assert context.is_cancelled()
         return Completed()
 
     work(outlive)
     runner.run(WHO, "auth", "T1", 1, "w1")
-    assert store.state("auth", "T1").status is TaskStatus.IN_PROGRESS
+    assert store.tasks.state("auth", "T1").status is TaskStatus.IN_PROGRESS
 
 
 def test_an_attempt_that_another_delivery_began_meanwhile_is_not_handed_back(
@@ -223,14 +223,14 @@ def test_an_attempt_that_another_delivery_began_meanwhile_is_not_handed_back(
 ) -> None:
     def be_ended(context: Context) -> Outcome:
         forget_the_start(store)
-        begun = store.start("auth", "T1", 1, specialist=WHO, worker="w1", lease=60, delivery="other")
+        begun = store.attempts.start("auth", "T1", 1, specialist=WHO, worker="w1", lease=60, delivery="other")
         assert begun.code == "started"
         raise shutdown.WorkerShutdown
 
     work(be_ended)
     with pytest.raises(TaskStopped, match="the worker ends"):
         runner.run(WHO, "auth", "T1", 1, "w1")
-    state = store.state("auth", "T1")
+    state = store.tasks.state("auth", "T1")
     assert (state.status, state.attempt) == (TaskStatus.IN_PROGRESS, 1)
 
 
@@ -239,15 +239,15 @@ def test_an_attempt_says_how_far_it_is_and_learns_of_a_cancel(
 ) -> None:
     def look(context: Context) -> Outcome:
         context.progress(50, "half way")
-        assert store.state("auth", "T1").note == "half way"
+        assert store.tasks.state("auth", "T1").note == "half way"
         assert not context.is_cancelled()
-        store.update_feature("auth", FeatureEvent.FEATURE_CANCELLED)
+        store.requests.update_feature("auth", FeatureEvent.FEATURE_CANCELLED)
         assert context.is_cancelled()
         return Completed()
 
     work(look)
     runner.run(WHO, "auth", "T1", 1, "w1")
-    assert store.feature_summary("auth").is_settled
+    assert store.features.summary("auth").is_settled
 
 
 def test_what_an_attempt_says_of_its_progress_shows_no_secret(store: Store, work: Any) -> None:
@@ -262,7 +262,7 @@ def test_what_an_attempt_says_of_its_progress_shows_no_secret(store: Store, work
 
     work(tell)
     runner.run(WHO, "auth", "T1", 1, "w1")
-    assert [event.note for event in store.events("auth") if event.event == "progress"] == ["with **"]
+    assert [event.note for event in store.events.read("auth") if event.event == "progress"] == ["with **"]
 
 
 def test_an_attempt_sees_the_outcomes_of_its_dependencies(

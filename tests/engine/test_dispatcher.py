@@ -117,19 +117,19 @@ def test_a_store_that_publishes_what_it_launches_leaves_nothing_to_publish() -> 
 def test_who_is_woken_wakes_the_next_whether_or_not_the_broker_answers(store: Store, broker: str) -> None:
     # Given three features that wait for the same resource, of which there was none
     app = app_with(broker, resources={"gpu": 3})
-    store.set_limit("resource:gpu", "0")
+    store.limits.set("resource:gpu", "0")
     for name in ("one", "two", "three"):
         launch(store, app, factories.feature(task("T1", resources=["gpu"])), name)
 
     # When there is some, and the first of them is woken
-    woken = store.set_limit("resource:gpu", "3")
+    woken = store.limits.set("resource:gpu", "3")
     assert set(woken) == {"one", "two", "three"}, "each needs more than there was"
     told = contextlib.nullcontext() if broker == "memory://" else pytest.raises(errors.BrokerUnreachable)
     with told:
         Dispatcher(app, store, pooled=False).send([ScheduleFeature(name) for name in woken])
 
     # Then all three have theirs
-    assert [store.feature_summary(name).in_flight for name in ("one", "two", "three")] == [1, 1, 1]
+    assert [store.features.summary(name).in_flight for name in ("one", "two", "three")] == [1, 1, 1]
 
 
 def test_waking_a_feature_that_is_gone_does_nothing(store: Store) -> None:

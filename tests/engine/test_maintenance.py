@@ -60,7 +60,9 @@ def launch(maintenance: Maintenance, feature_id: str = "auth") -> None:
 
 def lose(store: Store, feature_id: str = "auth") -> None:
     """A worker begins T1 and is gone."""
-    begun = store.start(feature_id, "T1", 1, specialist="implementation-specialist", worker="w9", lease=60)
+    begun = store.attempts.start(
+        feature_id, "T1", 1, specialist="implementation-specialist", worker="w9", lease=60
+    )
     assert begun.code == "started"
     store.client.zadd(store.keys.feature(feature_id).slots, {"T1": 1})
 
@@ -94,8 +96,8 @@ def test_the_leases_of_what_runs_here_are_renewed(
 
     maintenance.heartbeat.renew_leases()
 
-    store.recover("auth", losses=1, patience=60)
-    assert store.state("auth", "T1").attempt == 1
+    store.recovery.recover("auth", losses=1, patience=60)
+    assert store.tasks.state("auth", "T1").attempt == 1
 
 
 def test_an_idle_leader_asks_redis_for_little(
@@ -194,7 +196,7 @@ def test_leases_are_renewed_and_the_lead_kept_while_a_sweep_takes_long(
 
     # Then leases are renewed before each of them, and it stops where another worker has taken the lead
     maintenance.sweeper.sweep()
-    assert told == ["renewed", store.active()[0], "renewed", store.active()[1], "renewed"]
+    assert told == ["renewed", store.features.active()[0], "renewed", store.features.active()[1], "renewed"]
 
 
 def test_a_feature_that_cannot_be_swept_does_not_hold_up_the_others(
@@ -212,7 +214,7 @@ def test_a_feature_that_cannot_be_swept_does_not_hold_up_the_others(
     maintenance.sweeper.sweep()
 
     assert bodies() == [["c-lost", "T1", 2]]
-    assert store.active() == ["a-broken", "c-lost"]
+    assert store.features.active() == ["a-broken", "c-lost"]
     assert any("a-broken" in message for message in caplog.messages)
 
 
@@ -222,17 +224,17 @@ def test_it_goes_on_after_an_error(
     launch(maintenance)
     lose(store)
     trouble = iter([OSError("no route"), ValueError("who knows")])
-    lead = store.acquire_leadership
+    lead = store.recovery.acquire_leadership
 
     def troubled(worker: str, seconds: float) -> bool:
         for error in trouble:
             raise error
         return lead(worker, seconds)
 
-    monkeypatch.setattr(store, "acquire_leadership", troubled)
+    monkeypatch.setattr(store.recovery, "acquire_leadership", troubled)
     maintenance.start(None)  # type: ignore[arg-type]
 
-    wait_until(lambda: store.state("auth", "T1").attempt == 2)
+    wait_until(lambda: store.tasks.state("auth", "T1").attempt == 2)
 
 
 def test_who_does_not_lead_does_not_sweep(
@@ -240,20 +242,20 @@ def test_who_does_not_lead_does_not_sweep(
 ) -> None:
     launch(maintenance)
     lose(store)
-    assert store.acquire_leadership("another", seconds=3_600)
+    assert store.recovery.acquire_leadership("another", seconds=3_600)
     asked: list[str] = []
-    lead = store.acquire_leadership
+    lead = store.recovery.acquire_leadership
 
     def note_it(worker: str, seconds: float) -> bool:
         asked.append(worker)
         return lead(worker, seconds)
 
-    monkeypatch.setattr(store, "acquire_leadership", note_it)
+    monkeypatch.setattr(store.recovery, "acquire_leadership", note_it)
 
     maintenance.start(None)  # type: ignore[arg-type]
     wait_until(lambda: len(asked) > 3)
 
-    assert store.state("auth", "T1").attempt == 1
+    assert store.tasks.state("auth", "T1").attempt == 1
 
 
 def test_a_warm_stop_goes_on_renewing(maintenance: Maintenance, store: Store) -> None:
@@ -261,7 +263,7 @@ def test_a_warm_stop_goes_on_renewing(maintenance: Maintenance, store: Store) ->
     maintenance.stop(None)  # type: ignore[arg-type]
     launch(maintenance)
     lose(store)
-    wait_until(lambda: store.state("auth", "T1").attempt == 2)
+    wait_until(lambda: store.tasks.state("auth", "T1").attempt == 2)
 
 
 # --- limits --------------------------------------------------------------------------------------------------
@@ -276,7 +278,7 @@ def test_the_maintenance_makes_the_limits_known_and_takes_back_what_is_held_by_n
     )
     maintenance = Maintenance(parent)
     maintenance.store_limits()
-    assert [(limit.name, limit.amount) for limit in store.limits()] == [("resource:gpu", "2")]
+    assert [(limit.name, limit.amount) for limit in store.limits.all()] == [("resource:gpu", "2")]
 
     # When a feature that is gone still holds some, and a round is run
     client: Any = store.client
@@ -285,8 +287,8 @@ def test_the_maintenance_makes_the_limits_known_and_takes_back_what_is_held_by_n
     maintenance.run_round()
 
     # Then nobody holds any
-    assert store.limit("resource:gpu").holders == ()
-    assert store.limit("resource:gpu").in_use == 0
+    assert store.limits.find("resource:gpu").holders == ()
+    assert store.limits.find("resource:gpu").in_use == 0
 
 
 @contextlib.contextmanager
@@ -309,7 +311,7 @@ def test_a_token_wakes_who_waits_when_it_is_due_and_not_at_the_next_look(store: 
     app = app_with("memory://", recovery=RECOVERY)
     with timing(app, store):
         specialist = "implementation-specialist"
-        store.set_limit(f"rate:{specialist}", "50 1")
+        store.limits.set(f"rate:{specialist}", "50 1")
         feature = factories.feature(*(task(f"T{number}") for number in range(4)))
         store.enqueue("auth", planner.plan(feature), routing.route(feature, app.settings))
 
@@ -317,7 +319,7 @@ def test_a_token_wakes_who_waits_when_it_is_due_and_not_at_the_next_look(store: 
         store.schedule("auth")
 
         # Then the others follow
-        wait_until(lambda: store.feature_summary("auth").in_flight == 4)
+        wait_until(lambda: store.features.summary("auth").in_flight == 4)
 
 
 def test_a_retry_begins_when_it_is_due_and_not_at_the_next_look(
@@ -330,11 +332,11 @@ def test_a_retry_begins_when_it_is_due_and_not_at_the_next_look(
             lose(store, feature)
             later = RetryLater(after=after)
             move = lifecycle.conclude(Flow("default", SHIPPED_FLOWS["default"]), later, Retries())
-            assert store.finish(feature, "T1", 1, later, move)[0] == "finished"
+            assert store.attempts.finish(feature, "T1", 1, later, move)[0] == "finished"
 
         # When nobody but the timer looks, then the one is launched again, and not the other
-        wait_until(lambda: store.state("other", "T1").attempt == 2)
-        assert store.state("auth", "T1").attempt == 1
+        wait_until(lambda: store.tasks.state("other", "T1").attempt == 2)
+        assert store.tasks.state("auth", "T1").attempt == 1
 
 
 def test_a_key_that_is_overwritten_costs_the_steps_that_need_it_alone(
@@ -358,12 +360,12 @@ def test_a_key_that_is_overwritten_costs_the_steps_that_need_it_alone(
         raise redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
     with monkeypatch.context() as patch:
-        patch.setattr(maintenance.runner.store, "minimum", read)
+        patch.setattr(maintenance.runner.store.features, "minimum", read)
         for _ in range(3):
             maintenance.run_round()
 
     # Then the others are swept, each trouble is told once, and the doctor can read it
-    assert store.state("sound", "T1").lost == 1
+    assert store.tasks.state("sound", "T1").lost == 1
     assert caplog.text.count("[spoilt] is not swept") == 1
     assert caplog.text.count("could not check schema: ResponseError: WRONGTYPE") == 1
     (worker,) = store.workers.present()

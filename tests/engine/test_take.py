@@ -17,7 +17,7 @@ from orchestrator.engine import reports, visibility
 from orchestrator.engine.board import SIZE, Board
 from orchestrator.engine.reports import LONGEST_ID, Began, Ended, Report, ReportPipe
 from orchestrator.engine.run import Run, shown_answer
-from orchestrator.state.store import Taken
+from orchestrator.state.start_result import Taken
 
 PERMISSION = {"writer": ["writer", "editor"], "other": ["other"]}
 

@@ -57,7 +57,7 @@ def test_an_attempt_of_a_newer_version_is_left_alone_and_counted(
         launch(runner, schema=NEXT)
     else:
         launch(runner)
-        runner.store.raise_minimum(NEXT)
+        runner.store.recovery.raise_minimum(NEXT)
 
     with pytest.raises(TaskStopped, match=r"^not started: "):
         runner.run(WHO, "auth", "T1", 1, "w1")
@@ -79,7 +79,7 @@ def test_a_task_that_cannot_be_read_fails_once_and_waits_for_a_person(runner: At
     state: Any = store.hget(keys.states, "T1")
     assert (json.loads(state)["status"], json.loads(state)["attempt"]) == ("failed", 1)
     assert store.zcard(keys.slots) == 0
-    outcome = runner.store.outcomes("auth", ["T1"])["T1"]
+    outcome = runner.store.tasks.outcomes("auth", ["T1"])["T1"]
     assert outcome.status == "failed"
     assert "complexity" in outcome.reason
 
@@ -89,7 +89,7 @@ def test_what_a_newer_version_left_finished_holds_up_no_other_from_being_forgott
 ) -> None:
     for feature_id in ("a-newer", "sound"):
         launch(runner, feature_id)
-        runner.store.update_feature(feature_id, FeatureEvent.FEATURE_CANCELLED)
+        runner.store.requests.update_feature(feature_id, FeatureEvent.FEATURE_CANCELLED)
     runner.store.client.hset(runner.store.keys.feature("a-newer").meta, "schema", NEXT)
     assert retention.forget_old(runner.store, older_than=0) == ["sound"]
 
@@ -116,14 +116,14 @@ def test_the_sweep_passes_over_what_it_cannot_read_and_says_so_once(
     for _ in range(3):
         maintenance.run_round()
 
-    assert maintenance.runner.store.state("sound", "T1").lost == 1
+    assert maintenance.runner.store.tasks.state("sound", "T1").lost == 1
     assert caplog.text.count("[a-newer] is not swept") == 1
 
 
 def test_a_worker_that_is_too_old_does_not_start(
     runner: AttemptRunner, maintenance: Maintenance, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runner.store.raise_minimum(NEXT)
+    runner.store.recovery.raise_minimum(NEXT)
     with pytest.raises(SystemExit) as ended:
         maintenance.start(SimpleNamespace())  # type: ignore[arg-type]
     assert ended.value.code == 1
@@ -134,7 +134,7 @@ def test_a_worker_asks_for_no_newer_workers_than_it_needs(
     runner: AttemptRunner, maintenance: Maintenance
 ) -> None:
     startup_checks.check_schema(maintenance.store, maintenance.settings)
-    assert runner.store.minimum() == schema.OLDEST_BESIDE <= schema.VERSION
+    assert runner.store.features.minimum() == schema.OLDEST_BESIDE <= schema.VERSION
 
 
 def test_a_worker_that_became_too_old_ends_in_order_and_takes_no_lead(
@@ -145,7 +145,7 @@ def test_a_worker_that_became_too_old_ends_in_order_and_takes_no_lead(
     maintenance.run_round()
     assert not signals
 
-    runner.store.raise_minimum(NEXT)
+    runner.store.recovery.raise_minimum(NEXT)
     for _ in range(3):
         maintenance.round = Round("w1")  # it takes each step at once
         maintenance.run_round()

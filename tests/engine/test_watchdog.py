@@ -59,7 +59,9 @@ def given_to(process: subprocess.Popen[bytes]) -> Request:
 def begin(store: Store, worker: str, pid: int) -> None:
     delivery = delivery_of(pid, "1a2b")
     specialist = "implementation-specialist"
-    grant = store.start("auth", "T1", 1, specialist=specialist, worker=worker, lease=60, delivery=delivery)
+    grant = store.attempts.start(
+        "auth", "T1", 1, specialist=specialist, worker=worker, lease=60, delivery=delivery
+    )
     assert grant.code == "started"
 
 
@@ -120,7 +122,7 @@ def test_an_outage_of_redis_counts_for_nobody(
     request = taken_by(process)
     watchdog.check([request])
     with monkeypatch.context() as away:
-        away.setattr(store, "deliveries", fail)
+        away.setattr(store.tasks, "deliveries", fail)
         with pytest.raises(redis.ConnectionError):
             watchdog.check([request])
     watchdog.check([request])

@@ -364,7 +364,7 @@ def test_what_a_newer_version_wrote_is_a_warning_and_what_it_asks_for_a_problem(
     assert newer.level is Level.WARNING
     assert "a newer version wrote auth" in newer.text
 
-    Store(client, keys).raise_minimum(schema.VERSION + 1)
+    Store(client, keys).recovery.raise_minimum(schema.VERSION + 1)
     outdated = found(settings_for(url))["schema"]
     assert outdated.level is Level.PROBLEM
     assert "too old for the data under the prefix to" in outdated.text

@@ -77,7 +77,7 @@ def begin(store: Store, feature_id: str = "auth") -> None:
 
 
 def end(store: Store, feature_id: str = "auth") -> None:
-    store.update_feature(feature_id, FeatureEvent.FEATURE_CANCELLED, note="not needed")
+    store.requests.update_feature(feature_id, FeatureEvent.FEATURE_CANCELLED, note="not needed")
     store.client.delete(store.keys.feature(feature_id).slots)
     store.client.srem(store.keys.active, feature_id)
 
@@ -108,7 +108,7 @@ def tell_all(told: Notifier) -> None:
 @pytest.fixture
 def led(store: Store) -> Store:
     """A store whose sweep is led by LEADER."""
-    assert store.acquire_leadership(LEADER, seconds=600)
+    assert store.recovery.acquire_leadership(LEADER, seconds=600)
     return store
 
 
@@ -128,7 +128,7 @@ def test_each_event_is_told_once_in_order(led: Store, friend: Friend) -> None:
     tell_all(told)
 
     assert [name for _, name in friend.ids] == ["feature_enqueued", "batch_opened", "task_launched"]
-    assert [message["id"] for message in friend.told] == [event.id for event in led.events("auth")]
+    assert [message["id"] for message in friend.told] == [event.id for event in led.events.read("auth")]
     assert friend.told[2]["title"] == "Login"
     assert friend.told[2]["task_title"] == "Sign in"
 
@@ -140,7 +140,7 @@ def test_only_what_is_named_is_told_and_the_rest_is_read_once(led: Store, friend
     tell_all(told)
 
     assert [name for _, name in friend.ids] == ["batch_opened"]
-    assert led.client.hget(told.cursors.key, "auth") == led.last_event("auth")
+    assert led.client.hget(told.cursors.key, "auth") == led.events.last("auth")
 
 
 def test_more_events_than_are_read_at_once_are_all_told(led: Store, friend: Friend) -> None:
@@ -168,7 +168,7 @@ def test_a_feature_leaves_when_it_is_over_and_its_last_event_is_told(led: Store,
     assert friend.ids[-1] == ("auth", "feature_cancelled")
     assert friend.told[-1]["note"] == "not needed"
     assert led.client.hkeys(told.cursors.key) == [sender.SEEN]
-    assert len(friend.told) == len(led.events("auth"))
+    assert len(friend.told) == len(led.events.read("auth"))
 
 
 def test_a_feature_that_begins_and_ends_between_two_looks_is_told(led: Store, friend: Friend) -> None:
@@ -184,7 +184,7 @@ def test_a_feature_that_begins_and_ends_between_two_looks_is_told(led: Store, fr
 
     assert friend.ids[0] == ("auth", "feature_enqueued")
     assert friend.ids[-1] == ("auth", "feature_cancelled")
-    assert len(friend.told) == len(led.events("auth"))
+    assert len(friend.told) == len(led.events.read("auth"))
 
 
 def test_a_feature_that_is_newer_than_the_index_was_read_stays_until_it_was(
@@ -207,7 +207,7 @@ def test_a_feature_that_is_newer_than_the_index_was_read_stays_until_it_was(
     tell_all(told)
     tell_all(told)
     assert led.client.hkeys(told.cursors.key) == [sender.SEEN]
-    assert len(friend.told) == len(led.events("auth"))
+    assert len(friend.told) == len(led.events.read("auth"))
 
 
 def test_many_short_features_are_each_told_once(led: Store, friend: Friend) -> None:
@@ -295,12 +295,12 @@ def test_when_the_leader_dies_the_next_one_goes_on_where_it_was(led: Store, frie
 
     # When another worker leads
     led.client.delete(led.keys.sweeper)
-    assert led.acquire_leadership("w2@host", seconds=600)
+    assert led.recovery.acquire_leadership("w2@host", seconds=600)
     tell_all(make(led, friend, worker="w2@host"))
 
     # Then everything is told, and what is told twice is that one event, with the same id
     told = [(message["feature"], message["id"]) for message in friend.told]
-    stored = [(feature, event.id) for feature in ("a", "b") for event in led.events(feature)]
+    stored = [(feature, event.id) for feature in ("a", "b") for event in led.events.read(feature)]
     assert sorted(set(told)) == sorted(stored)
     assert told == [*stored[:3], stored[2], *stored[3:]]
 
@@ -326,7 +326,7 @@ def test_a_leader_that_lost_its_place_while_it_told_an_event_changes_nothing(
 
     # Then it tells no more, and what the other one remembers stays
     assert len(slow.told) == 1
-    assert led.client.hget(led.keys.notified("n"), "auth") == led.last_event("auth")
+    assert led.client.hget(led.keys.notified("n"), "auth") == led.events.last("auth")
     assert len(second.told) == 3
 
 
@@ -386,9 +386,9 @@ def test_an_event_is_given_up_after_its_tries_with_a_line_that_says_all(
 
     assert [name for _, name in friend.ids] == ["batch_opened", "task_launched"]
     (line,) = [record.getMessage() for record in caplog.records]
-    first = led.events("auth")[0]
+    first = led.events.read("auth")[0]
     assert line.startswith(
-        f"The notification of feature_enqueued ({first.id}) of auth did not reach A friend; given up after 3 tries: "
+        f"The notification of feature_enqueued ({first.id}) of auth did not reach a friend; given up after 3 tries: "
         "busy.\n"
     )
 
@@ -624,7 +624,7 @@ def test_a_dead_webhook_is_given_up_without_a_secret_in_the_log(
         wait_until(lambda: told.tell() or len(hook.got) == 2)
         tell_all(told)
 
-    assert f"The webhook at http://127.0.0.1:{hook.server_address[1]} was not told" in caplog.text
+    assert f"did not reach the webhook at http://127.0.0.1:{hook.server_address[1]}" in caplog.text
     assert "given up after 2 tries: the answer 500 Internal Server Error" in caplog.text
     assert "hidden" not in caplog.text
 

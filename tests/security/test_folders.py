@@ -129,7 +129,7 @@ def test_an_id_becomes_no_part_of_a_path_before_it_is_checked(store: Store, vict
     (victim / "precious.1.log").write_text(SECRET)
     ids = ("f1", f"{victim}/precious")
     Tails(configuration.load(), store).look([(*ids, 1)])
-    assert store.tail(*ids) is None
+    assert store.events.tail(*ids) is None
 
 
 def test_a_folder_that_no_attempt_has_made_is_not_removed(
@@ -497,7 +497,7 @@ def test_a_log_is_not_written_through_a_link(
     laid = log.parent if place == "the folder" else log
     assert outcome.reason.startswith(f"cannot write {laid}: it is a link")
     assert all(file.read_text() == SECRET for file in victim.iterdir())
-    assert store.tail("f1", "T1") is None
+    assert store.events.tail("f1", "T1") is None
     with pytest.raises(OSError, match="it is a link"):
         read(log, 1, ())
 

@@ -71,7 +71,7 @@ def cancel(run: Run) -> None:
 
 
 def assign(run: Run) -> None:
-    run.store.assign(run.id, "T3", "reviewer", HOSTILE)
+    run.store.requests.assign(run.id, "T3", "reviewer", HOSTILE)
 
 
 @pytest.mark.parametrize("asks", [hold, request_changes, cancel, assign])
@@ -81,14 +81,14 @@ def test_what_people_say_is_made_plain_before_it_is_stored(asks: Callable[[Run],
     run.start("T1")
     run.do("T2", Failed(reason="broken"))
     asks(run)
-    notes = [event.note for event in run.store.events(run.id) if event.note]
+    notes = [event.note for event in run.store.events.read(run.id) if event.note]
     assert notes == [CLEAN]
 
 
 def test_the_note_of_a_growth_is_made_plain() -> None:
     """The same, where a feature grows."""
     run = launched(a_store(), task("T1"))
-    grown = extension.grow(run.store.shape(run.id), [Task(id="T9")], {}, HOSTILE)
+    grown = extension.grow(run.store.tasks.shape(run.id), [Task(id="T9")], {}, HOSTILE)
     assert grown.note == CLEAN
 
 
@@ -96,8 +96,8 @@ def test_what_a_specialist_says_of_its_progress_is_one_plain_line() -> None:
     """The note of a progress is one line."""
     run = launched(a_store(), task("T1"))
     run.start("T1")
-    run.store.report_progress(run.id, "T1", 1, 50.0, HOSTILE)
-    assert run.store.state(run.id, "T1").note == LINE
+    run.store.attempts.report_progress(run.id, "T1", 1, 50.0, HOSTILE)
+    assert run.store.tasks.state(run.id, "T1").note == LINE
 
 
 @pytest.mark.parametrize(

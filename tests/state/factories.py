@@ -19,7 +19,8 @@ from orchestrator.model.progress import Progress, TaskState
 from orchestrator.model.task import Retries, TaskStatus
 from orchestrator.planning import planner
 from orchestrator.state import encoding
-from orchestrator.state.store import StartResult, Store
+from orchestrator.state.start_result import StartResult
+from orchestrator.state.store import Store
 from tests.model import factories
 
 FEATURE_ID = "auth"
@@ -127,14 +128,16 @@ class Run:
 
     def attempt(self, task: str) -> int:
         """The number of the task's latest attempt."""
-        return self.store.state(self.id, task).attempt
+        return self.store.tasks.state(self.id, task).attempt
 
     def start(
         self, task: str, attempt: int | None = None, worker: str = "w1", specialist: str = "builder"
     ) -> StartResult:
         """A worker wants to begin the latest attempt, or the given one."""
         number = self.attempt(task) if attempt is None else attempt
-        return self.store.start(self.id, task, number, specialist=specialist, worker=worker, lease=LEASE)
+        return self.store.attempts.start(
+            self.id, task, number, specialist=specialist, worker=worker, lease=LEASE
+        )
 
     def finish(
         self,
@@ -150,11 +153,11 @@ class Run:
         policy = Retries(max=retries, jitter=False)
         move = lifecycle.conclude(FLOW, outcome, policy, Attempts(retried), chance=0)
         number = self.attempt(task) if attempt is None else attempt
-        return self.store.finish(self.id, task, number, outcome, move, worker="w1")
+        return self.store.attempts.finish(self.id, task, number, outcome, move, worker="w1")
 
     def apply(self, task: str, outcome: Outcome, move: Transition) -> str:
         """Commit an outcome by a given move; the code."""
-        return self.store.finish(self.id, task, self.attempt(task), outcome, move)[0]
+        return self.store.attempts.finish(self.id, task, self.attempt(task), outcome, move)[0]
 
     def complete(self, *tasks: str) -> list[str]:
         """Start and complete tasks, one after the other; the ids of all that was launched by it."""
@@ -178,12 +181,14 @@ class Run:
     def reopen(self, task: str, event: TaskEvent = TaskEvent.RETRY_REQUESTED, note: str = "") -> list[str]:
         """A person asks for a stopped task again."""
         move = lifecycle.transition(FLOW, event)
-        return self.take(self.store.transition_task(self.id, task, FLOW, move, note, reset_retries=True))
+        return self.take(
+            self.store.requests.transition_task(self.id, task, FLOW, move, note, reset_retries=True)
+        )
 
     def ask(self, task: str, event: TaskEvent, note: str = "", **how: Any) -> list[str]:
         """A person asks for something else."""
         move = lifecycle.transition(FLOW, event)
-        return self.take(self.store.transition_task(self.id, task, FLOW, move, note, **how))
+        return self.take(self.store.requests.transition_task(self.id, task, FLOW, move, note, **how))
 
     def skip(self, task: str) -> list[str]:
         """A person does without a task."""
@@ -191,21 +196,27 @@ class Run:
 
     def cancel(self, note: str = "") -> None:
         """A person cancels the feature."""
-        self.store.update_feature(self.id, FeatureEvent.FEATURE_CANCELLED, note=note)
+        self.store.requests.update_feature(self.id, FeatureEvent.FEATURE_CANCELLED, note=note)
 
     def release(self) -> list[str]:
         """A person launches the next batch."""
-        released = self.store.feature_summary(self.id).batch + 1
-        return self.take(self.store.update_feature(self.id, "launch_requested", {"released": released}))
+        released = self.store.features.summary(self.id).batch + 1
+        return self.take(
+            self.store.requests.update_feature(self.id, "launch_requested", {"released": released})
+        )
 
     def recover(self, patience: float = 60.0) -> tuple[ScheduleResult, tuple[commands.Launch, ...]]:
         """The sweep looks after the feature."""
-        queued = self.store.queued(["builder"])
-        return self.store.recover(self.id, losses=self.losses, patience=patience, queued=queued)
+        queued = self.store.recovery.queued(["builder"])
+        return self.store.recovery.recover(self.id, losses=self.losses, patience=patience, queued=queued)
 
     def status(self, task: str | None = None) -> str:
         """Where the feature stands, or one of its tasks."""
-        return self.store.state(self.id, task).status if task else self.store.feature_summary(self.id).status
+        return (
+            self.store.tasks.state(self.id, task).status
+            if task
+            else self.store.features.summary(self.id).status
+        )
 
     def expire_lease(self, task: str) -> None:
         """As if the lease had ended long ago."""
@@ -225,12 +236,12 @@ class Run:
 
     def state(self, task: str) -> TaskState:
         """All that is known of a task."""
-        return self.store.state(self.id, task)
+        return self.store.tasks.state(self.id, task)
 
     @property
     def summary(self) -> Progress:
         """All that is known of the feature."""
-        return self.store.feature_summary(self.id)
+        return self.store.features.summary(self.id)
 
     @property
     def keys(self) -> Any:
@@ -399,8 +410,8 @@ def _check_feature(run: Run, raw: Raw) -> None:
 
 def _check_progress(run: Run, raw: Raw) -> None:
     """The reported progress agrees with the stored state."""
-    progress = run.store.feature_summary(run.id)
-    states = run.store.states(run.id)
+    progress = run.store.features.summary(run.id)
+    states = run.store.tasks.states(run.id)
     assert [state.id for state in states] == [task for batch in run.plan.batches for task in batch.tasks]
     assert (progress.in_flight, progress.queued, progress.delayed) == (
         len(raw.slots),

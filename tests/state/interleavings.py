@@ -36,7 +36,8 @@ from orchestrator.model.lifecycle import Attempts
 from orchestrator.model.outcome import Completed, Failed, Outcome
 from orchestrator.model.task import Retries, Task
 from orchestrator.state.keys import Keys
-from orchestrator.state.store import Claim, Store
+from orchestrator.state.start_result import Claim
+from orchestrator.state.store import Store
 from tests.model import factories
 from tests.redis_server import client_of, find_binaries, serve
 from tests.state.factories import FLOW, LEASE, Run, check, enqueue, message_of
@@ -257,7 +258,7 @@ class Explorer:
     ) -> Iterator[tuple[str, World]]:
         self._write(idle)
         move = lifecycle.conclude(FLOW, outcome, self.retries, Attempts(retried), chance=0)
-        code, _, facts = self.run.store.finish(self.run.id, task, attempt, outcome, move)
+        code, _, facts = self.run.store.attempts.finish(self.run.id, task, attempt, outcome, move)
         after = self._committed(idle, task, attempt, outcome, code)
         yield from _published(
             f"{task} attempt {attempt} ends {outcome.status}: {code}", after, facts.launched
@@ -285,7 +286,9 @@ class Explorer:
         claim = replace(CLAIM, delivery=f"{CLAIM.delivery}{task}:{attempt}")
 
         def commit() -> tuple[str, str, Any, Any]:
-            return self.run.store.finish_and_take(self.run.id, task, attempt, outcome, move, claim=claim)
+            return self.run.store.attempts.finish_and_take(
+                self.run.id, task, attempt, outcome, move, claim=claim
+            )
 
         code, _, facts, taken = commit()
         assert self.client.llen(self.queue) == (taken is None), f"{message} is taken and not begun, or left"
@@ -313,7 +316,7 @@ class Explorer:
         self._write(world)
         move = lifecycle.transition(FLOW, event)
         try:
-            facts = self.run.store.transition_task(self.run.id, task, FLOW, move, **how)
+            facts = self.run.store.requests.transition_task(self.run.id, task, FLOW, move, **how)
         except errors.UsageError:
             return
         after = replace(world, stored=self._read(), asked=world.asked + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.model.plan import Batch, Route
-from orchestrator.state import encoding
+from orchestrator.state import encoding, progress_encoding
 from orchestrator.state.encoding import Place
 from tests.model.factories import task
 
@@ -41,7 +41,7 @@ def test_a_pending_task_of_a_cancelled_feature_is_cancelled_and_waits_for_nothin
         "specialist": "writer", "batch": 1, "phase": "queued", "due": None, "waits": 0, "limit": "",
     }  # fmt: skip
     states = [
-        encoding.parse_state(task("T1"), {}, **circumstances, is_cancelled=is_cancelled)
+        progress_encoding.parse_state(task("T1"), {}, **circumstances, is_cancelled=is_cancelled)
         for is_cancelled in (False, True)
     ]
     assert [(state.status, state.phase) for state in states] == [("pending", "queued"), ("cancelled", "")]

@@ -56,10 +56,10 @@ def test_a_child_asks_redis_though_a_thread_of_its_parent_is_inside_the_lock_of_
     held.wait()
 
     # When the process forks, then the child has connections of its own
-    assert in_a_child(store.active) == "done"
+    assert in_a_child(store.features.active) == "done"
     go.set()
     thread.join()
-    assert store.active() == []
+    assert store.features.active() == []
 
 
 def test_a_fork_waits_for_threads_that_are_inside_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:

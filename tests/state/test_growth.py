@@ -17,7 +17,7 @@ from orchestrator.model.plan import Route
 from orchestrator.model.task import Task, TaskStatus
 from orchestrator.planning import extension, planner
 from orchestrator.planning.extension import Shape
-from orchestrator.state import store as stores
+from orchestrator.state import requests
 from orchestrator.state.store import Store
 from tests.model.factories import feature, task
 from tests.state.factories import BUILDER, NOBODY, Run, enqueue, everything
@@ -46,7 +46,7 @@ class Growing(Run):
         def route(added: Sequence[Task]) -> Mapping[str, Route]:
             return {task.id: NOBODY if task.id in nobody else BUILDER for task in added}
 
-        found = self.take(self.store.grow(self.id, decide, route))
+        found = self.take(self.store.requests.grow(self.id, decide, route))
         check(self)
         return found
 
@@ -124,7 +124,7 @@ def test_a_task_that_waits_for_nothing_joins_the_open_batch_and_starts(store: St
     run = launched(store, task("T1"), task("T2", "T1"))
     assert run.grow(task("N"), note="found in review") == ["N"]
     assert run.batches() == [["T1", "N"], ["T2"]]
-    told = next(event for event in store.events("auth") if event.event == "tasks_added")
+    told = next(event for event in store.events.read("auth") if event.event == "tasks_added")
     assert (told.task, told.total, told.note) == ("N", 1, "found in review")
     run.finish_all()
     assert run.order == ["T1", "N", "T2"]
@@ -154,7 +154,7 @@ def test_a_task_without_a_specialist_waits_for_one(store: Store) -> None:
     run = launched(store, task("T1"))
     assert run.grow(task("N"), nobody=["N"]) == []
     assert run.summary.unassigned == 1
-    run.take(store.assign("auth", "N", "builder"))
+    run.take(store.requests.assign("auth", "N", "builder"))
     assert run.order == ["T1", "N"]
 
 
@@ -172,7 +172,7 @@ def test_a_feature_in_review_goes_back_to_development(store: Store) -> None:
     assert run.grow(task("N")) == ["N"]
     assert run.batches() == [["T1"], ["N"]]
     assert run.status() == FeatureStatus.IN_DEVELOPMENT
-    assert FeatureEvent.FEATURE_GREW in [event.event for event in store.events("auth")]
+    assert FeatureEvent.FEATURE_GREW in [event.event for event in store.events.read("auth")]
     run.finish_all()
     assert run.status() == FeatureStatus.PENDING_REVIEW
 
@@ -190,7 +190,7 @@ def test_gates_that_run_begin_anew_when_all_is_done(store: Store, is_begun: bool
     # Gates that run hold their slot until they have ended.
     assert set(store.client.zrange(run.keys.slots, 0, -1)) == ({"@testing", "N"} if is_begun else {"N"})
     answer = "ended" if is_begun else "stale"
-    assert store.finish("auth", "@testing", 1, Completed(), passed)[0] == answer
+    assert store.attempts.finish("auth", "@testing", 1, Completed(), passed)[0] == answer
     run.complete("N")
     assert run.order == ["T1", "@testing", "N", "@testing"]
     run.complete("@testing")
@@ -213,7 +213,7 @@ def test_a_task_for_a_batch_that_waits_for_launch_waits_with_it(store: Store) ->
     run.complete("T1")
     assert run.grow(task("N")) == []
     assert run.batches() == [["T1"], ["T2", "N"]]
-    run.take(store.update_feature("auth", "launch_requested", {"released": 2}))
+    run.take(store.requests.update_feature("auth", "launch_requested", {"released": 2}))
     assert sorted(run.order) == ["N", "T1", "T2"]
 
 
@@ -225,9 +225,9 @@ def test_a_task_that_is_ready_moves_behind_what_it_waits_for_now(store: Store) -
     first, other = run.order[0], "T1" if run.order[0] == "T2" else "T2"
     assert run.grow(dependencies={other: [first]}, note="needs the schema") == []
     assert run.summary.queued == 0
-    told = next(event for event in store.events("auth") if event.event == "dependencies_changed")
+    told = next(event for event in store.events.read("auth") if event.event == "dependencies_changed")
     assert (told.task, told.cause, told.note) == (other, first, "needs the schema")
-    assert first in store.task("auth", other).depends_on
+    assert first in store.tasks.find("auth", other).depends_on
     run.finish_all()
     assert run.order.index(first) < run.order.index(other)
     assert run.status() == FeatureStatus.COMPLETED
@@ -316,7 +316,7 @@ def test_a_feature_that_ends_meanwhile_does_not_grow(store: Store) -> None:
 
 
 def test_a_feature_that_changes_each_time_is_given_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "GROWTH_TRIES", 3)
+    monkeypatch.setattr(requests, "GROWTH_TRIES", 3)
     run = launched(store, task("T1"))
 
     def decide(shape: Shape) -> extension.Growth:
@@ -324,7 +324,7 @@ def test_a_feature_that_changes_each_time_is_given_up(store: Store, monkeypatch:
         return extension.grow(shape, [task("N")])
 
     with pytest.raises(errors.GrowthContested) as contested:
-        store.grow("auth", decide, lambda tasks: {"N": BUILDER})
+        store.requests.grow("auth", decide, lambda tasks: {"N": BUILDER})
     assert contested.value.tries == 3
     assert run.batches() == [["T1"]]
 
@@ -359,7 +359,7 @@ def test_what_is_refused_changes_nothing(
 
 def test_a_feature_that_is_cancelled_does_not_grow(store: Store) -> None:
     run = launched(store, task("T1"))
-    store.update_feature("auth", FeatureEvent.FEATURE_CANCELLED)
+    store.requests.update_feature("auth", FeatureEvent.FEATURE_CANCELLED)
     before = everything(store.client)
     with pytest.raises(errors.FeatureOver) as refused:
         run.grow(task("N"))

@@ -26,7 +26,7 @@ from orchestrator.local import doctor
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature
 from orchestrator.model.finding import Finding, Level
-from orchestrator.state import outage, reader, refusals, rights
+from orchestrator.state import outage, refusals, rights, script_runner
 from orchestrator.state.scripts import sources
 from tests.redis_tcp import free_port, serve_tcp
 
@@ -299,9 +299,9 @@ def test_who_waits_outlasts_what_passes_in_either_form(monkeypatch: pytest.Monke
 
 
 def test_a_right_that_is_missing_is_no_fault_of_the_feature() -> None:
-    with pytest.raises(redis.ResponseError), reader.readable("auth"):
+    with pytest.raises(redis.ResponseError), script_runner.readable("auth"):
         raise redis.exceptions.NoPermissionError(
             "User orchestrator has no permissions to run the 'hscan' command."
         )
-    with pytest.raises(errors.UnreadableFeature), reader.readable("auth"):
+    with pytest.raises(errors.UnreadableFeature), script_runner.readable("auth"):
         raise redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")

@@ -94,12 +94,12 @@ def test_prune_says_first_and_forgets_then(store: Store) -> None:
     assert said.exit_code == 0, said.output
     assert json.loads(said.stdout)["features"] == ["old"]
     assert len(json.loads(said.stdout)["folders"]) == 4
-    assert (store.features(), left()) == (["new", "old"], ["gone", "new", "old"])
+    assert (store.features.newest(), left()) == (["new", "old"], ["gone", "new", "old"])
 
     done = CliRunner().invoke(app, ["prune", "--older-than", "7d"])
     assert done.exit_code == 0, done.output
     assert "1 feature was forgotten, 4 folders removed." in done.output
-    assert (store.features(), left()) == (["new"], ["new"])
+    assert (store.features.newest(), left()) == (["new"], ["new"])
 
 
 def test_prune_refuses_what_is_no_duration(store: Store) -> None:
@@ -120,7 +120,7 @@ def test_forget_takes_one_feature_that_is_over(store: Store) -> None:
         client.forget("unknown")
 
     assert CliRunner().invoke(app, ["forget", "auth"]).output == "auth is forgotten.\n"
-    assert (store.features(), left()) == (["open"], [])
+    assert (store.features.newest(), left()) == (["open"], [])
 
 
 def test_what_another_redis_knows_or_nobody_made_stays(store: Store) -> None:
@@ -147,11 +147,11 @@ def test_a_feature_of_one_name_on_two_redises_keeps_its_folders_where_they_are_n
     feature = factories.feature(task("T1"))
     plan = planner.plan(feature)
     store.enqueue("nightly", plan, routing.route(feature, Settings()))
-    store.update_feature("nightly", "feature_cancelled")
+    store.requests.update_feature("nightly", "feature_cancelled")
 
     Client(Settings()).forget("nightly")
 
-    assert (store.features(), left()) == ([], ["nightly"])
+    assert (store.features.newest(), left()) == ([], ["nightly"])
 
 
 def test_an_id_from_redis_leads_nowhere_else(store: Store, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_a_start_hands_over_the_task_and_takes_a_lease(store: Store, client: red
         assert grant.task == run.plan.feature.task("T1")
         assert grant.head is not None
         assert grant.head["title"] == "User authentication"
-        state = store.state(run.id, "T1")
+        state = store.tasks.state(run.id, "T1")
         assert (state.status, state.worker, state.attempt) == (TaskStatus.IN_PROGRESS, "w7", 1)
         assert state.started is not None
         assert read(run).slots["T1"] >= (now + LEASE) * 1000
@@ -85,13 +85,16 @@ def test_an_earlier_attempt_cannot_start(store: Store) -> None:
 @pytest.mark.parametrize(("feature", "name"), [("nobody", "T1"), ("auth", "T99"), ("auth", "T2")])
 def test_what_was_never_launched_is_missing(store: Store, feature: str, name: str) -> None:
     launched(store)
-    assert store.start(feature, name, 1, specialist="builder", worker="w1", lease=LEASE).code == "missing"
+    assert (
+        store.attempts.start(feature, name, 1, specialist="builder", worker="w1", lease=LEASE).code
+        == "missing"
+    )
 
 
 def test_only_the_specialist_who_is_to_do_a_task_can_start_it(store: Store) -> None:
     # Given a task that is launched for the builder
     with launched(store, task("T1")) as run:
-        ask = partial(store.start, run.id, "T1", worker="w1", lease=LEASE)
+        ask = partial(store.attempts.start, run.id, "T1", worker="w1", lease=LEASE)
         before = read(run)
 
         # When its message comes to another one, then nothing happens
@@ -113,12 +116,12 @@ def test_only_the_specialist_who_is_to_do_a_task_can_start_it(store: Store) -> N
 def test_a_new_attempt_begins_without_the_progress_of_the_last(store: Store) -> None:
     with launched(store, task("T1")) as run:
         run.start("T1")
-        store.report_progress(run.id, "T1", 1, 80, "nearly there")
+        store.attempts.report_progress(run.id, "T1", 1, 80, "nearly there")
         run.end("T1", Failed(reason="broken"))
         run.reopen("T1")
         run.start("T1")
 
-        state = store.state(run.id, "T1")
+        state = store.tasks.state(run.id, "T1")
         assert (state.percent, state.note, state.noted, state.finished) == (None, "", None, None)
 
 
@@ -144,9 +147,9 @@ def test_a_finish_commits_the_outcome_and_frees_the_slot(
         assert (code, stands) == ("finished", status)
         assert facts.finished is not None
         assert run.status("T1") == status
-        assert store.outcomes(run.id, ["T1"]) == {"T1": outcome}
+        assert store.tasks.outcomes(run.id, ["T1"]) == {"T1": outcome}
         assert "T1" not in read(run).slots
-        last = [entry for entry in store.events(run.id) if entry.task == "T1"][-1]
+        last = [entry for entry in store.events.read(run.id) if entry.task == "T1"][-1]
         assert (last.event, last.source, last.target, last.attempt, last.worker) == (
             event,
             "in-progress",
@@ -179,7 +182,7 @@ def test_a_repeated_finish_changes_nothing(
             code, stands, facts = run.finish("T1", again, attempt=1)
             assert (code, stands, facts.launched, facts.finished) == ("repeated", status, (), None)
         assert read(run) == before
-        assert store.outcomes(run.id, ["T1"]) == {"T1": outcome}
+        assert store.tasks.outcomes(run.id, ["T1"]) == {"T1": outcome}
 
 
 def test_a_repeated_finish_still_asks_what_may_start(store: Store, client: redis.Redis) -> None:
@@ -215,7 +218,7 @@ def test_a_finish_of_a_lost_attempt_that_waits_for_a_slot_is_stale(store: Store)
         run.expire_lease("T1")
         store.client.zadd(run.keys.ready, {"T3": -2e9})
         run.recover()
-        assert store.state(run.id, "T1").phase == "queued"
+        assert store.tasks.state(run.id, "T1").phase == "queued"
 
         assert run.finish("T1", attempt=1)[0] == "stale"
 
@@ -225,7 +228,7 @@ def test_a_finish_without_a_start_is_refused(store: Store) -> None:
         before = read(run)
         assert run.finish("T1")[:2] == ("refused", "pending")
         assert read(run) == before
-        assert store.outcomes(run.id, ["T1"]) == {}
+        assert store.tasks.outcomes(run.id, ["T1"]) == {}
 
 
 def test_a_move_that_the_status_does_not_allow_is_refused(store: Store) -> None:
@@ -248,7 +251,7 @@ def test_failed_attempts_are_counted_against_the_retries(store: Store) -> None:
             assert run.start("T1").attempts.retried == retried
             code, status, _ = run.finish("T1", Failed(reason="flaky"), retries=2, retried=retried)
             assert (code, status) == ("finished", "pending")
-            assert store.state(run.id, "T1").phase == "delayed"
+            assert store.tasks.state(run.id, "T1").phase == "delayed"
             check(run)
             run.make_due("T1")
             assert run.schedule() == ["T1"]
@@ -263,7 +266,7 @@ def test_failed_attempts_are_counted_against_the_retries(store: Store) -> None:
 def test_to_try_later_is_no_failure(store: Store) -> None:
     with launched(store, task("T1")) as run:
         run.do("T1", RetryLater(after=60))
-        assert store.state(run.id, "T1").retried == 0
+        assert store.tasks.state(run.id, "T1").retried == 0
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
         # But it is counted, until a person begins again
         run.make_due("T1")
@@ -279,7 +282,7 @@ def test_the_wait_of_a_retry_is_kept(store: Store, client: redis.Redis) -> None:
         run.start("T1")
         seconds, micro = client.time()
         run.end("T1", RetryLater(after=90))
-        due = store.state(run.id, "T1").due
+        due = store.tasks.state(run.id, "T1").due
         assert due is not None
         later = client.time()[0] + 1
         assert seconds + micro / 1e6 + 89.99 <= due <= later + 90
@@ -292,7 +295,7 @@ def test_a_task_that_is_cancelled_alone_stops_its_feature_and_can_be_skipped(sto
         facts = run.end("T1", Cancelled())
         # Then the feature does not wait forever in silence
         assert facts.status is FeatureStatus.ON_HOLD
-        assert store.feature_summary(run.id).is_settled
+        assert store.features.summary(run.id).is_settled
         check(run)
         # And a person can go on without it
         assert run.skip("T1") == ["T2"]
@@ -305,7 +308,7 @@ def test_a_renewal_prolongs_the_lease(store: Store, client: redis.Redis) -> None
     with launched(store) as run:
         run.start("T1")
         run.expire_lease("T1")
-        assert store.renew([(run.id, "T1", 1)], lease=LEASE) == ["renewed"]
+        assert store.attempts.renew([(run.id, "T1", 1)], lease=LEASE) == ["renewed"]
         assert read(run).slots["T1"] > client.time()[0] * 1000
         facts, _ = run.recover()
         assert facts.launched == ()
@@ -324,29 +327,29 @@ def test_what_is_not_held_is_not_renewed(store: Store) -> None:
         ]
         before = {name: read(run).slots.get(name) for name in ("T1", "T2")}
 
-        assert store.renew(asked, lease=LEASE) == ["lost", "lost", "lost", "lost", "renewed"]
+        assert store.attempts.renew(asked, lease=LEASE) == ["lost", "lost", "lost", "lost", "renewed"]
         assert {name: read(run).slots.get(name) for name in ("T1", "T2")} == before
-    assert store.renew([], lease=LEASE) == []
+    assert store.attempts.renew([], lease=LEASE) == []
 
 
 def test_a_running_attempt_learns_that_it_is_cancelled(store: Store) -> None:
     with launched(store) as run:
         run.start("T1")
         run.cancel()
-        assert store.renew([(run.id, "T1", 1)], lease=LEASE) == ["cancelled"]
+        assert store.attempts.renew([(run.id, "T1", 1)], lease=LEASE) == ["cancelled"]
 
 
 def test_a_note_is_kept_and_told(store: Store) -> None:
     with launched(store) as run:
         run.start("T1")
-        assert store.report_progress(run.id, "T1", 1, 42.5, "half the tests written") == "reported"
-        state = store.state(run.id, "T1")
+        assert store.attempts.report_progress(run.id, "T1", 1, 42.5, "half the tests written") == "reported"
+        state = store.tasks.state(run.id, "T1")
         assert (state.percent, state.note) == (42.5, "half the tests written")
         assert state.noted is not None
 
-        assert store.report_progress(run.id, "T1", 1, None, "more") == "reported"
-        assert store.state(run.id, "T1").percent is None
-        told = [event for event in store.events(run.id) if event.event == "progress"]
+        assert store.attempts.report_progress(run.id, "T1", 1, None, "more") == "reported"
+        assert store.tasks.state(run.id, "T1").percent is None
+        told = [event for event in store.events.read(run.id) if event.event == "progress"]
         assert [(event.percent, event.note) for event in told] == [
             ("42.5", "half the tests written"),
             ("", "more"),
@@ -359,17 +362,17 @@ def test_a_note_of_what_does_not_run_is_stale(store: Store) -> None:
         run.start("T2")
         run.expire_lease("T2")
         run.recover()
-        before = read(run), store.events(run.id)
+        before = read(run), store.events.read(run.id)
 
         ended, lost, not_started, not_launched = (("T1", 1), ("T2", 1), ("T3", 1), ("T4", 0))
         for name, attempt in (ended, lost, not_started, not_launched, ("T2", 2), ("T99", 1)):
-            assert store.report_progress(run.id, name, attempt, 10, "still here") == "stale", name
-        assert (read(run), store.events(run.id)) == before
+            assert store.attempts.report_progress(run.id, name, attempt, 10, "still here") == "stale", name
+        assert (read(run), store.events.read(run.id)) == before
 
 
 def test_a_delivery_may_ask_twice_where_its_answer_was_lost(store: Store) -> None:
     with launched(store, task("T1")) as run:
-        ask = partial(store.start, run.id, "T1", 1, specialist="builder", worker="w1", lease=60)
+        ask = partial(store.attempts.start, run.id, "T1", 1, specialist="builder", worker="w1", lease=60)
         first = ask(delivery="a")
         assert ask(delivery="a") == first
         assert ask(delivery="b").code == "held"

@@ -73,7 +73,7 @@ def test_batches_open_for_reports_as_they_would_be_complete(store: Store) -> Non
     # C was the last of the first batch, and of the second all was resolved
     progress = run.summary
     assert (progress.batch, progress.batches) == (3, 3)
-    opened = [event.batch for event in store.events(run.id) if event.event == "batch_opened"]
+    opened = [event.batch for event in store.events.read(run.id) if event.event == "batch_opened"]
     assert opened == [1, 2, 3]
 
 
@@ -181,7 +181,7 @@ def test_a_task_resumed_before_its_turn_waits_for_it(store: Store) -> None:
 def take_back(run: Run, name: str) -> list[str]:
     """A skip is taken back, as a flow may allow in which cancelled is not terminal."""
     arrow = {"cancelled": "pending"}
-    facts = run.store.transition_task(
+    facts = run.store.requests.transition_task(
         run.id, name, FLOW, lifecycle.Transition(((TaskEvent.TASK_RESUMED, arrow),))
     )
     return [launch.task for launch in facts.launched]
@@ -231,7 +231,7 @@ def test_what_has_a_slot_is_not_queued_again_when_a_skip_was_taken_back(store: S
 
 def test_batches_open_whatever_is_set_later(store: Store) -> None:
     run = flowing(store, task("A"), task("B", "A"))
-    store.update_feature(run.id, "auto_launch_changed", {"auto_launch": 0, "stops": "2"})
+    store.requests.update_feature(run.id, "auto_launch_changed", {"auto_launch": 0, "stops": "2"})
 
     assert run.complete("A") == ["B"]
     assert run.summary.batch == 2
@@ -243,7 +243,7 @@ def test_a_task_without_a_specialist_waits_for_one_when_its_turn_comes(store: St
     assert run.state("B").phase == "waiting"
     assert run.complete("A") == []
     assert run.state("B").phase == "unassigned"
-    assert [launch.task for launch in store.assign(run.id, "B", "builder").launched] == ["B"]
+    assert [launch.task for launch in store.requests.assign(run.id, "B", "builder").launched] == ["B"]
     assert run.complete("B") == ["C"]
 
 
@@ -284,7 +284,7 @@ def test_a_repeated_finish_releases_nothing_twice(store: Store) -> None:
     run.complete("A")
     move = lifecycle.conclude(FLOW, Completed(), Retries(), lifecycle.Attempts())
 
-    code, _, facts = store.finish(run.id, "A", 1, Completed(), move, worker="w1")
+    code, _, facts = store.attempts.finish(run.id, "A", 1, Completed(), move, worker="w1")
 
     assert (code, facts.launched) == ("repeated", ())
     assert run.state("C").waits == 1
@@ -297,7 +297,7 @@ def test_a_repeated_finish_releases_nothing_twice(store: Store) -> None:
 def test_a_batch_that_waits_for_launch_is_refused(store: Store, given_: dict[str, Any], asked: str) -> None:
     with pytest.raises(errors.NoBarrier, match=f"Leave {asked} out"):
         flowing(store, task("A"), task("B", "A"), **given_)
-    assert store.features() == []
+    assert store.features.newest() == []
 
 
 def test_batched_features_store_nothing_of_it(store: Store) -> None:
@@ -342,7 +342,7 @@ def drive(store: Store, feature: Feature, cap: int, chance: random.Random) -> No
     keys = run.keys
     run.schedule()
     for step in range(40 * len(feature.tasks)):
-        states = {state.id: state for state in store.states(run.id)}
+        states = {state.id: state for state in store.tasks.states(run.id)}
         flying = [str(name) for name in store.client.zrange(keys.slots, 0, -1)]
         ready = store.client.zrange(keys.ready, 0, -1)
         assert len(flying) <= cap

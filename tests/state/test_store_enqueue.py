@@ -24,32 +24,32 @@ def keys_in(client: redis.Redis) -> set[str]:
 def test_an_enqueued_feature_is_there_and_nothing_of_it_runs_yet(store: Store) -> None:
     run = enqueue(store)
 
-    progress = store.feature_summary(run.id)
+    progress = store.features.summary(run.id)
     assert (progress.status, progress.total, progress.batch, progress.in_flight) == ("planning", 5, 0, 0)
-    assert {state.phase for state in store.states(run.id)} == {"waiting"}
-    assert store.active() == store.features() == ["auth"]
-    assert [event.event for event in store.events(run.id)] == ["feature_enqueued"]
+    assert {state.phase for state in store.tasks.states(run.id)} == {"waiting"}
+    assert store.features.active() == store.features.newest() == ["auth"]
+    assert [event.event for event in store.events.read(run.id)] == ["feature_enqueued"]
     check(run)
 
 
 def test_what_was_enqueued_can_be_read_again(store: Store) -> None:
     run = enqueue(store, description="With a password", tags=["security"])
 
-    assert sorted(store.tasks(run.id), key=lambda task: task.id) == list(run.plan.feature.tasks)
-    assert store.head(run.id) == {
+    assert sorted(store.tasks.all(run.id), key=lambda task: task.id) == list(run.plan.feature.tasks)
+    assert store.features.head(run.id) == {
         "id": "auth",
         "title": "User authentication",
         "description": "With a password",
         "tags": ["security"],
     }
-    assert tuple(store.batch(run.id, 1)) == run.plan.batches[0].tasks
-    assert store.batch(run.id, 99) == []
+    assert tuple(store.features.batch(run.id, 1)) == run.plan.batches[0].tasks
+    assert store.features.batch(run.id, 99) == []
 
 
 def test_nothing_that_was_staged_stays_and_nothing_expires(store: Store, client: redis.Redis) -> None:
     enqueue(store, *(task(f"T{number}") for number in range(2 * CHUNK + 1)))
 
-    assert len(store.tasks("auth")) == 2 * CHUNK + 1
+    assert len(store.tasks.all("auth")) == 2 * CHUNK + 1
     assert not [key for key in keys_in(client) if "staged" in key]
     assert {client.ttl(key) for key in keys_in(client)} == {-1}
 
@@ -76,7 +76,7 @@ def test_the_same_idempotency_key_stands_for_the_first_feature(store: Store, cli
 
     assert again.id == "first"
     assert keys_in(client) == before
-    assert store.features() == ["first"]
+    assert store.features.newest() == ["first"]
 
 
 def test_an_idempotency_key_is_forgotten_after_a_week(store: Store, client: redis.Redis) -> None:
@@ -133,7 +133,7 @@ def test_two_writers_of_one_id_do_not_mix(store: Store, client: redis.Redis, mom
         enqueue(Store(slow, Keys("to")), task("B1"), task("B2"), task("B3", "B1"))
 
     # And what is there is the other's alone
-    assert {state.id for state in store.states("auth")} == {"A1", "A2"}
+    assert {state.id for state in store.tasks.states("auth")} == {"A1", "A2"}
     assert client.hlen(first[0].keys.plan) == 2
     check(first[0])
     assert not [key for key in keys_in(client) if "staged" in key]
@@ -149,9 +149,9 @@ def test_what_a_dead_writer_staged_is_invisible_and_expires(store: Store, client
         enqueue(Store(dying, Keys("to")))
 
     # Then nobody sees anything of it
-    assert store.features() == store.active() == []
+    assert store.features.newest() == store.features.active() == []
     with pytest.raises(errors.NoSuchFeature):
-        store.feature_summary("auth")
+        store.features.summary("auth")
 
     # And all that it left goes by itself
     left = keys_in(client)
@@ -182,4 +182,4 @@ def test_ids_that_look_like_braces_of_another_feature_do_not_meet(store: Store) 
     one.complete("T1")
 
     assert (one.status(), two.status()) == (FeatureStatus.COMPLETED, FeatureStatus.PLANNING)
-    assert store.active() == ["a"]
+    assert store.features.active() == ["a"]

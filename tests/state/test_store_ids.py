@@ -44,8 +44,8 @@ def test_a_feature_with_any_ids_fails_is_held_retried_and_completed(
     # Given a feature with such ids, under limits, whose first task has failed
     store.client.flushall()
     first, second, third = (f"{name[:190]}{place}" for place, name in enumerate((first, second, third)))
-    store.set_limit("total", "2")
-    store.set_limit("resource:gpu", "1")
+    store.limits.set("total", "2")
+    store.limits.set("resource:gpu", "1")
     tasks = (
         task(first, resources=["gpu"]),
         task(second, resources=["gpu"]),
@@ -53,7 +53,7 @@ def test_a_feature_with_any_ids_fails_is_held_retried_and_completed(
     )
     run = enqueue(store, *tasks, feature_id=feature, strategy=strategy)
     (launched,) = run.schedule()
-    (holder,) = store.limit("resource:gpu").holders
+    (holder,) = store.limits.find("resource:gpu").holders
     assert (holder.feature, holder.task) == (feature, launched)
     run.do(launched, Failed(reason="no"))
     check_limits(store, [run])
@@ -65,11 +65,11 @@ def test_a_feature_with_any_ids_fails_is_held_retried_and_completed(
     work_off(run)
     # Then it is complete, and nothing is held
     assert run.status() == "completed"
-    assert {state.id: str(state.status) for state in store.states(feature)} == dict.fromkeys(
+    assert {state.id: str(state.status) for state in store.tasks.states(feature)} == dict.fromkeys(
         (first, second, third), "completed"
     )
     check_limits(store, [run])
-    assert store.repair_limits() == []
+    assert store.limits.repair() == []
 
 
 def test_an_older_feature_that_grows_by_such_an_id_is_kept_from_versions_that_do_not_know_it(
@@ -82,7 +82,7 @@ def test_an_older_feature_that_grows_by_such_an_id_is_kept_from_versions_that_do
     plain.schedule()
     added = [Task(id=SECOND)]
     routes = routes_of(Feature(title="x", tasks=tuple(added)))
-    store.grow(FEATURE_ID, lambda shape: extension.grow(shape, added), lambda tasks: routes)
+    store.requests.grow(FEATURE_ID, lambda shape: extension.grow(shape, added), lambda tasks: routes)
     # Then it is of the first schema that has such ids
     assert store.client.hget(plain.keys.meta, "schema") == str(schema.ANY_IDS)
 
@@ -93,5 +93,5 @@ def test_a_task_whose_id_begins_as_the_gates_of_a_feature_is_counted(store: Stor
     run.schedule()
     run.complete(FIRST, "@testing-library/react")
 
-    assert store.feature_summary(run.id).completed == 2
+    assert store.features.summary(run.id).completed == 2
     check(run)

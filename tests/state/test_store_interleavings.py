@@ -1,4 +1,4 @@
-"""A small feature in every order in which things can happen. That it finds a broken script: `tests.mutations`."""
+"""A small feature in every order in which things can happen. The exploration finds a script that is broken."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from orchestrator.model.feature import Strategy
+from orchestrator.state import scripts
 from tests.conftest import Servers
 from tests.redis_server import chosen_binaries, client_of, find_binaries
 from tests.state.interleavings import Explorer, diamond, pair
@@ -48,3 +49,50 @@ def test_a_person_may_ask_for_anything_at_any_moment(client: redis.Redis, strate
     assert found.states > 300
     assert found.ends["completed"]
     assert found.ends["on-hold"]
+
+
+@pytest.mark.parametrize(
+    ("script", "rule", "broken"),
+    [
+        ("finish", "if state.attempt ~= tonumber(attempt) then", "if false then"),
+        ("parts/start", "if state.attempt ~= tonumber(attempt) or state.ending then", "if false then"),
+        ("schedule", "(meta.batch == 0 or is_resolved(meta.batch))", "true"),
+        ("parts/launch", "meta.cap - redis.call('ZCARD', slots_key)", "9"),
+        ("parts/attempts", "redis.call('ZADD', ready_key, (plan_of(task)) - 1e9, task)", ""),
+        ("transition_task", "if held and tonumber(held) > 0 then", "if false then"),
+        ("transition_task", "state.resolves, state.resolved = state.resolved, nil", ""),
+        (
+            "parts/prelude",
+            "  redis.call('ZREM', slots_key, task)\n  if state.resolves",
+            "  if state.resolves",
+        ),
+        ("parts/prelude", "redis.call('ZADD', delayed_key, now, task)", ""),
+    ],
+    ids=[
+        "a finish that is not fenced",
+        "a start of an earlier attempt",
+        "no barrier",
+        "no cap",
+        "a loss forgotten",
+        "a slot given away before its attempt has ended",
+        "a skip that does not wait for the end",
+        "a slot that is never given back",
+        "a resumed task forgotten",
+    ],
+)
+def test_a_broken_script_is_found(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, script: str, rule: str, broken: str
+) -> None:
+    source = scripts.sources()[script]
+    assert source.count(rule) == 1
+    planted = {**scripts.sources(), script: source.replace(rule, broken)}
+    scripts.compose.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(scripts, "sources", lambda: planted)
+        is_asked = script in ("transition_task", "parts/prelude")
+        feature = pair(Strategy.BATCHED) if is_asked else diamond(Strategy.BATCHED)
+        losses, requests = (0, 2) if is_asked else (1, 0)
+        explorer = Explorer(client, feature, cap=1, losses=losses, retries=0, requests=requests)
+        with pytest.raises((AssertionError, redis.ResponseError)):
+            explorer.explore(most=5_000)
+    scripts.compose.cache_clear()

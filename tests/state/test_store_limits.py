@@ -35,7 +35,7 @@ class Cluster:
     def limit(self, **amounts: str) -> None:
         """Change limits now: `total="3"`, `resource__gpu="2"`."""
         for name, amount in amounts.items():
-            self.follow(self.store.set_limit(name.replace("__", ":"), amount))
+            self.follow(self.store.limits.set(name.replace("__", ":"), amount))
 
     def enqueue(self, name: str, *tasks: Any, **given: Any) -> Run:
         """Enqueue a feature and launch what may start."""
@@ -135,7 +135,7 @@ def test_a_task_takes_its_resources_while_it_runs(cluster: Cluster) -> None:
     cluster.check()
     in_flight = {task for _, task in cluster.in_flight()}
     assert in_flight == {"big", "free"}
-    assert cluster.store.state("one", "both").limit == "resource:gpu"
+    assert cluster.store.tasks.state("one", "both").limit == "resource:gpu"
     cluster.end("one", "big")
     assert {task for _, task in cluster.in_flight()} == {"both", "free"}
     cluster.check()
@@ -158,7 +158,7 @@ def test_what_waits_for_a_limit_takes_no_slot(cluster: Cluster) -> None:
         "one", *tasks(5, resources=["gpu"]), *(factories.task(f"free{n}") for n in range(3)), cap=2
     )
     assert [task for _, task in cluster.launches] == ["free0", "free1"]
-    progress = cluster.store.feature_summary(run.id)
+    progress = cluster.store.features.summary(run.id)
     assert (progress.in_flight, progress.queued, progress.limited) == (2, 1, {"resource:gpu": 5})
     assert not progress.is_settled
     cluster.limit(resource__gpu="5")
@@ -186,11 +186,11 @@ def test_a_paused_feature_holds_nobody_up(cluster: Cluster) -> None:
     cluster.limit(specialist__builder="1")
     for feature in ("one", "two", "three"):
         cluster.enqueue(feature, factories.task("T"))
-    cluster.take(cluster.store.update_feature("two", FeatureEvent.FEATURE_PAUSED, {"paused": 1}))
+    cluster.take(cluster.store.requests.update_feature("two", FeatureEvent.FEATURE_PAUSED, {"paused": 1}))
     cluster.end("one", "T")
     assert cluster.in_flight() == [("three", "T")]
     cluster.check()
-    cluster.take(cluster.store.update_feature("two", FeatureEvent.FEATURE_RESUMED, {"paused": 0}))
+    cluster.take(cluster.store.requests.update_feature("two", FeatureEvent.FEATURE_RESUMED, {"paused": 0}))
     cluster.end("three", "T")
     assert cluster.in_flight() == [("two", "T")]
 
@@ -255,7 +255,7 @@ def test_an_attempt_handed_back_gives_back_and_goes_first(cluster: Cluster) -> N
     cluster.enqueue("one", factories.task("T"))
     cluster.enqueue("two", factories.task("T"))
     cluster.begin("one", "T")
-    cluster.take(cluster.store.requeue("one", "T", 1, worker="w1")[1])
+    cluster.take(cluster.store.attempts.requeue("one", "T", 1, worker="w1")[1])
     assert cluster.in_flight() == [("one", "T")]
     cluster.check()
     cluster.end("one", "T")
@@ -282,7 +282,7 @@ def test_a_task_that_is_taken_away_gives_back(cluster: Cluster) -> None:
     cluster.enqueue("two", factories.task("T"))
     cluster.begin("one", "T00001")
     move = lifecycle.transition(FLOW, TaskEvent.TASK_HELD)
-    cluster.take(cluster.store.transition_task("one", "T00001", FLOW, move, revoke=True))
+    cluster.take(cluster.store.requests.transition_task("one", "T00001", FLOW, move, revoke=True))
     # It lives still, and holds what it held
     assert cluster.in_flight() == [("one", "T00001")]
     cluster.check()
@@ -296,7 +296,7 @@ def test_a_waiting_task_that_is_held_waits_no_more(cluster: Cluster) -> None:
     cluster.enqueue("one", factories.task("T"))
     two = cluster.enqueue("two", *tasks(2))
     cluster.take(
-        cluster.store.transition_task(
+        cluster.store.requests.transition_task(
             "two", "T00001", FLOW, lifecycle.transition(FLOW, TaskEvent.TASK_HELD), revoke=True
         )
     )
@@ -317,7 +317,7 @@ def test_a_cancelled_feature_gives_back(cluster: Cluster, begun: bool) -> None:
     cluster.enqueue("two", factories.task("T"))
     if begun:
         cluster.begin("one", "T00001")
-    cluster.take(cluster.store.update_feature("one", FeatureEvent.FEATURE_CANCELLED))
+    cluster.take(cluster.store.requests.update_feature("one", FeatureEvent.FEATURE_CANCELLED))
     cluster.check()
     if begun:
         assert ("two", "T") not in cluster.in_flight()
@@ -327,8 +327,8 @@ def test_a_cancelled_feature_gives_back(cluster: Cluster, begun: bool) -> None:
     if not begun:
         assert one.start("T00001").code == "over"
     cluster.end("two", "T")
-    assert cluster.store.limit(BUILDER).in_use == 0
-    assert cluster.store.limit(BUILDER).waiting == 0
+    assert cluster.store.limits.find(BUILDER).in_use == 0
+    assert cluster.store.limits.find(BUILDER).waiting == 0
 
 
 def test_a_feature_that_is_gone_holds_nothing_and_waits_for_nothing(cluster: Cluster) -> None:
@@ -339,7 +339,7 @@ def test_a_feature_that_is_gone_holds_nothing_and_waits_for_nothing(cluster: Clu
     for run in (one, gone):
         cluster.store.client.delete(*run.keys.all())
         del cluster.runs[run.id]
-    cluster.follow(cluster.store.repair_limits())
+    cluster.follow(cluster.store.limits.repair())
     assert cluster.in_flight() == [("two", "T")]
     cluster.check()
 
@@ -348,14 +348,14 @@ def test_the_tasks_of_a_growth_wait_as_all_do(cluster: Cluster) -> None:
     cluster.limit(specialist__builder="1", resource__gpu="1")
     run = cluster.enqueue("one", *tasks(2))
     added = [factories.task("N", resources=["gpu"]), factories.task("M")]
-    facts = cluster.store.grow(
+    facts = cluster.store.requests.grow(
         "one", lambda shape: grow(shape, added), lambda new: routes_of(factories.feature(*new))
     )
     cluster.take(facts)
     assert len(cluster.in_flight()) == 1
     cluster.end("one", "T00001")
     check_limits(cluster.store, [run])
-    assert cluster.store.feature_summary("one").limited == {BUILDER: 3} or len(cluster.in_flight()) == 1
+    assert cluster.store.features.summary("one").limited == {BUILDER: 3} or len(cluster.in_flight()) == 1
     assert sorted(task for _, task in cluster.work_off()) == ["M", "N", "T00001", "T00002"]
     assert run.status() == "completed"
 
@@ -366,7 +366,7 @@ def test_the_gates_of_a_feature_count_too(cluster: Cluster) -> None:
     cluster.enqueue("two", factories.task("T"))
     cluster.end("one", "T")
     assert cluster.in_flight() == [("two", "T")]
-    assert cluster.store.feature_summary("one").limited == {BUILDER: 1}
+    assert cluster.store.features.summary("one").limited == {BUILDER: 1}
     cluster.end("two", "T")
     assert cluster.in_flight() == [("one", "@testing")]
 
@@ -401,7 +401,7 @@ def test_a_feature_of_ten_thousand_tasks_starves_no_other(cluster: Cluster) -> N
         done = cluster.in_flight()[0]
         cluster.end(*done)
     assert sum(feature == "small" for feature, _ in cluster.launches) == 5
-    assert cluster.store.feature_summary("large").limited[BUILDER] > 9_900
+    assert cluster.store.features.summary("large").limited[BUILDER] > 9_900
 
 
 def test_a_feature_with_two_kinds_of_work_has_one_share(cluster: Cluster) -> None:
@@ -479,7 +479,7 @@ def test_who_needs_more_than_there_is_now_holds_nobody_up(cluster: Cluster) -> N
     cluster.limit(resource__gpu="1")
     cluster.end("first", "T")
     assert cluster.in_flight() == [("small", "T00001")]
-    assert cluster.store.state("big", "B").limit == "resource:gpu"
+    assert cluster.store.tasks.state("big", "B").limit == "resource:gpu"
     cluster.limit(resource__gpu="2")
     cluster.work_off()
     assert ("big", "B") in cluster.launches
@@ -487,22 +487,22 @@ def test_who_needs_more_than_there_is_now_holds_nobody_up(cluster: Cluster) -> N
 
 
 def test_what_is_set_survives_until_it_is_configured_differently(store: Store) -> None:
-    store.configure({"total": "5", "resource:gpu": "2"})
-    store.set_limit("total", "9")
-    store.configure({"total": "5", "resource:gpu": "2"})
+    store.limits.configure({"total": "5", "resource:gpu": "2"})
+    store.limits.set("total", "9")
+    store.limits.configure({"total": "5", "resource:gpu": "2"})
     assert amounts(store) == {"total": "9", "resource:gpu": "2"}
-    store.configure({"total": "5", "resource:gpu": "3"})
+    store.limits.configure({"total": "5", "resource:gpu": "3"})
     assert amounts(store) == {"total": "9", "resource:gpu": "3"}
-    store.configure({"total": "5", "resource:gpu": "3"}, reset=True)
+    store.limits.configure({"total": "5", "resource:gpu": "3"}, reset=True)
     assert amounts(store) == {"total": "5", "resource:gpu": "3"}
-    store.configure({"resource:gpu": "3"})
+    store.limits.configure({"resource:gpu": "3"})
     assert amounts(store) == {"resource:gpu": "3"}
-    store.configure({})
+    store.limits.configure({})
     assert store.client.keys("*") == []
 
 
 def amounts(store: Store) -> dict[str, str]:
-    return {limit.name: limit.amount for limit in store.limits()}
+    return {limit.name: limit.amount for limit in store.limits.all()}
 
 
 # --- rates ---------------------------------------------------------------------------------------------------
@@ -527,16 +527,16 @@ def test_a_rate_launches_one_each_interval(cluster: Cluster) -> None:
     assert len(cluster.launches) == 1
     cluster.end("one", "T00001")
     assert len(cluster.launches) == 1, "that nothing is in flight is no token"
-    left, wake = cluster.store.take_due()
+    left, wake = cluster.store.limits.take_due()
     assert wake == []
     assert left is not None
     assert HOUR / 1000 - 60 < left <= HOUR / 1000
     pass_time(cluster.store, HOUR)
-    _, wake = cluster.store.take_due()
+    _, wake = cluster.store.limits.take_due()
     assert wake == ["one"]
     cluster.follow(wake)
     assert len(cluster.launches) == 2
-    assert cluster.store.take_due()[0] is not None, "the third has its moment already"
+    assert cluster.store.limits.take_due()[0] is not None, "the third has its moment already"
     cluster.check()
 
 
@@ -545,10 +545,10 @@ def test_a_burst_is_there_at_once_and_comes_back_bit_by_bit(cluster: Cluster) ->
     cluster.enqueue("one", *tasks(9), cap=9)
     assert len(cluster.launches) == 3
     pass_time(cluster.store, 2 * HOUR)
-    cluster.follow(cluster.store.take_due()[1])
+    cluster.follow(cluster.store.limits.take_due()[1])
     assert len(cluster.launches) == 5
     pass_time(cluster.store, 100 * HOUR)
-    cluster.follow(cluster.store.take_due()[1])
+    cluster.follow(cluster.store.limits.take_due()[1])
     assert len(cluster.launches) == 8, "no more than a burst gathers"
 
 
@@ -558,7 +558,7 @@ def test_tokens_go_to_features_in_turn(cluster: Cluster) -> None:
     cluster.enqueue("two", *tasks(4))
     for _ in range(4):
         pass_time(cluster.store, HOUR)
-        cluster.follow(cluster.store.take_due()[1])
+        cluster.follow(cluster.store.limits.take_due()[1])
     assert [feature for feature, _ in cluster.launches] == ["one", "one", "two", "one", "two"]
 
 
@@ -607,7 +607,7 @@ def test_a_limit_says_who_holds_it_and_who_waits(cluster: Cluster) -> None:
     cluster.limit(resource__gpu="3")
     cluster.enqueue("one", factories.task("A", resources={"gpu": 2}))
     cluster.enqueue("two", *tasks(4, resources={"gpu": 2}))
-    limit = cluster.store.limit("resource:gpu")
+    limit = cluster.store.limits.find("resource:gpu")
     assert (limit.amount, limit.in_use, limit.waiting, limit.features) == ("3", 2, 4, 1)
     assert [(holder.feature, holder.task, holder.units) for holder in limit.holders] == [("one", "A", 2)]
 

@@ -81,7 +81,7 @@ class Machine(RuleBasedStateMachine):
     )
     def enqueue(self, amounts: dict[str, int], given: list[tuple[Feature, int]]) -> None:
         for limit, amount in amounts.items():
-            self.store.set_limit(limit, str(amount))
+            self.store.limits.set(limit, str(amount))
         for name, (feature, cap) in zip(NAMES, given, strict=False):
             self.runs[name] = enqueue(self.store, feature=feature, feature_id=name, cap=cap)
             self._take(self.store.schedule(name))
@@ -141,7 +141,7 @@ class Machine(RuleBasedStateMachine):
         attempt, retried = self.begun.pop((name, task))
         retries = Retries(max=1, jitter=False)
         move = lifecycle.conclude(FLOW, outcome, retries, Attempts(retried), chance=0)
-        _, _, facts = self.store.finish(name, task, attempt, outcome, move)
+        _, _, facts = self.store.attempts.finish(name, task, attempt, outcome, move)
         self._take(facts)
 
     @rule(data=st.data())
@@ -156,7 +156,7 @@ class Machine(RuleBasedStateMachine):
     def a_worker_ends(self, data: st.DataObject) -> None:
         if self.begun:
             name, task = data.draw(st.sampled_from(sorted(self.begun)))
-            self._take(self.store.requeue(name, task, self.begun[name, task][0], worker="w1")[1])
+            self._take(self.store.attempts.requeue(name, task, self.begun[name, task][0], worker="w1")[1])
 
     @rule(data=st.data())
     def a_retry_is_due(self, data: st.DataObject) -> None:
@@ -171,7 +171,7 @@ class Machine(RuleBasedStateMachine):
         event, how = asked
         with contextlib.suppress(errors.UsageError):
             move = lifecycle.transition(FLOW, event)
-            self._take(self.store.transition_task(name, f"T{task}", FLOW, move, **how))
+            self._take(self.store.requests.transition_task(name, f"T{task}", FLOW, move, **how))
 
     @rule(
         data=st.data(),
@@ -189,14 +189,14 @@ class Machine(RuleBasedStateMachine):
             "cancel": (FeatureEvent.FEATURE_CANCELLED, {}),
         }
         with contextlib.suppress(errors.UsageError):
-            self._take(self.store.update_feature(name, *asked[change]))
+            self._take(self.store.requests.update_feature(name, *asked[change]))
 
     @rule(limit=st.sampled_from(LIMITS), amount=st.integers(0, 4))
     def change(self, limit: str, amount: int) -> None:
         least = 0 if limit.startswith("resource:") else 1
         is_gone = amount == 0 and least == 1
-        self.pending += self.store.set_limit(limit, "" if is_gone else str(max(least, amount)))
-        for found in self.store.limits():
+        self.pending += self.store.limits.set(limit, "" if is_gone else str(max(least, amount)))
+        for found in self.store.limits.all():
             self.most[found.name] = max(found.in_use, int(found.amount))
 
     @rule(data=st.data(), resources=st.sampled_from([{}, {"gpu": 1}, {"db": 1, "gpu": 2}]))
@@ -209,7 +209,7 @@ class Machine(RuleBasedStateMachine):
         added = [factories.task(f"N{self.grown}", resources=resources)]
         with contextlib.suppress(errors.UsageError):
             self._take(
-                self.store.grow(
+                self.store.requests.grow(
                     name,
                     lambda shape: extension.grow(shape, added),
                     lambda new: routes_of(factories.feature(*new)),
@@ -218,7 +218,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def reconcile(self) -> None:
-        self.pending += self.store.repair_limits()
+        self.pending += self.store.limits.repair()
 
     @invariant()
     def all_is_well(self) -> None:
@@ -231,7 +231,7 @@ class Machine(RuleBasedStateMachine):
 
     def _none_is_exceeded(self) -> None:
         """More is in use than there is only where there was more, or no limit, when it was taken."""
-        for limit in self.store.limits():
+        for limit in self.store.limits.all():
             most = self.most.get(limit.name, 0)
             in_use = sum(holder.units for holder in limit.holders)
             assert in_use <= max(most, int(limit.amount)), f"{limit.name}: {in_use} of {limit.amount}"
@@ -240,12 +240,12 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """With enough of everything, all that is not over comes to an end, and nothing is held then."""
         for limit in LIMITS:
-            self.pending += self.store.set_limit(limit, "2")
+            self.pending += self.store.limits.set(limit, "2")
         for _ in range(60):
             for name, run in self.runs.items():
                 if read(run).meta.get("paused") == "1":
                     with contextlib.suppress(errors.UsageError):
-                        self._take(self.store.update_feature(name, "pause_ended", {"paused": 0}))
+                        self._take(self.store.requests.update_feature(name, "pause_ended", {"paused": 0}))
                 for task in read(run).delayed:
                     run.make_due(task)
                 self._take(self.store.schedule(name))
@@ -263,7 +263,7 @@ class Machine(RuleBasedStateMachine):
             raw = read(run)
             assert not raw.slots, f"{name} did not come to an end"
             assert not raw.limited, f"{name} waits for a limit, and nothing is in flight"
-        for found in self.store.limits():
+        for found in self.store.limits.all():
             assert (found.in_use, found.waiting, found.holders) == (0, 0, ())
 
 

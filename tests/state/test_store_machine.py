@@ -120,7 +120,7 @@ class Machine(RuleBasedStateMachine):
         assert (name, attempt) not in self.held, "an attempt was begun twice"
         self.alive.add((name, attempt))
         self.held[name, attempt] = grant.attempts.retried
-        resolved = {state.id: state.resolved for state in self.store.states(self.run.id)}
+        resolved = {state.id: state.resolved for state in self.store.tasks.states(self.run.id)}
         behind = [one for one in self.dependencies[name] if not resolved[one]]
         assert not behind, f"{name} runs, but not all it depends on is resolved"
 
@@ -138,7 +138,7 @@ class Machine(RuleBasedStateMachine):
         stands = status if status in ("in-progress", "testing") else "in-progress"
         attempts = Attempts(self.held[name, attempt])
         move = lifecycle.conclude(FLOW, outcome, retries, attempts, chance=0, status=stands)
-        code, _, facts = self.store.finish(self.run.id, name, attempt, outcome, move)
+        code, _, facts = self.store.attempts.finish(self.run.id, name, attempt, outcome, move)
         self.alive.discard((name, attempt))
         holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
         is_taken = bool(before.states[name].get("ending"))
@@ -156,10 +156,10 @@ class Machine(RuleBasedStateMachine):
             return
         before = read(self.run)
         move = lifecycle.conclude(FLOW, outcome, Retries(), chance=0)
-        code, _, facts = self.store.finish(self.run.id, task, attempt, outcome, move)
+        code, _, facts = self.store.attempts.finish(self.run.id, task, attempt, outcome, move)
         assert code in ("missing", "refused", "stale")
-        assert self.store.renew([(self.run.id, task, attempt)], lease=LEASE) == ["lost"]
-        assert self.store.report_progress(self.run.id, task, attempt, 1, "") == "stale"
+        assert self.store.attempts.renew([(self.run.id, task, attempt)], lease=LEASE) == ["lost"]
+        assert self.store.attempts.report_progress(self.run.id, task, attempt, 1, "") == "stale"
         if not facts.launched:
             assert read(self.run).states.get(task) == before.states.get(task)
 
@@ -168,7 +168,7 @@ class Machine(RuleBasedStateMachine):
     def renew(self, data: st.DataObject) -> None:
         name, attempt = data.draw(st.sampled_from(sorted(self.held)))
         before = read(self.run)
-        (answer,) = self.store.renew([(self.run.id, name, attempt)], lease=LEASE)
+        (answer,) = self.store.attempts.renew([(self.run.id, name, attempt)], lease=LEASE)
         holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
         assert (answer != "lost") == holds
 
@@ -178,7 +178,7 @@ class Machine(RuleBasedStateMachine):
         """A worker ends in the midst of it."""
         name, attempt = data.draw(st.sampled_from(sorted(self.held)))
         before = read(self.run)
-        code, facts = self.store.requeue(self.run.id, name, attempt, worker="w1")
+        code, facts = self.store.attempts.requeue(self.run.id, name, attempt, worker="w1")
         self.alive.discard((name, attempt))
         holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
         assert (code in ("requeued", "ended")) == holds
@@ -225,7 +225,9 @@ class Machine(RuleBasedStateMachine):
         resolve = "resolve" if event is TaskEvent.TASK_SKIPPED else "never"
         move = lifecycle.transition(FLOW, event)
         try:
-            facts = self.store.transition_task(self.run.id, task, FLOW, move, resolve=resolve, revoke=revoke)
+            facts = self.store.requests.transition_task(
+                self.run.id, task, FLOW, move, resolve=resolve, revoke=revoke
+            )
         except errors.NoSuchTask:
             assert task not in self.dependencies
         except errors.FeatureOver:
@@ -243,7 +245,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(change=st.sampled_from(["launch", "pause", "resume", "cap"]))
     def steer(self, change: str) -> None:
-        progress = self.store.feature_summary(self.run.id)
+        progress = self.store.features.summary(self.run.id)
         asked: tuple[str, dict[str, int]] = {
             "launch": ("launch_requested", {"released": progress.batch + 1}),
             "pause": (FeatureEvent.FEATURE_PAUSED, {"paused": 1}),
@@ -251,7 +253,7 @@ class Machine(RuleBasedStateMachine):
             "cap": ("cap_changed", {"cap": self.run.plan.cap}),
         }[change]
         try:
-            self._publish(self.store.update_feature(self.run.id, *asked).launched)
+            self._publish(self.store.requests.update_feature(self.run.id, *asked).launched)
         except errors.RefusedTransition:
             assert progress.status.is_over or change in ("pause", "resume")
 
@@ -290,7 +292,7 @@ class Machine(RuleBasedStateMachine):
     def _drive_to_the_end(self) -> None:
         """Whatever went before: with a sweep, a worker and people who launch, it comes to an end."""
         for _ in range(60):
-            progress = self.store.feature_summary(self.run.id)
+            progress = self.store.features.summary(self.run.id)
             if progress.is_paused and not progress.status.is_over:
                 self._resume()
             elif progress.awaits_launch:
@@ -309,19 +311,19 @@ class Machine(RuleBasedStateMachine):
                 if (name, attempt) in self.held:
                     self._finish(name, attempt, Completed())
             check(self.run)
-        progress = self.store.feature_summary(self.run.id)
+        progress = self.store.features.summary(self.run.id)
         assert progress.is_settled, progress
         assert progress.status.is_over or self._awaits_a_decision(progress), progress
         self.run.recover()
-        assert self.store.active() == ([] if progress.status.is_over else [self.run.id])
+        assert self.store.features.active() == ([] if progress.status.is_over else [self.run.id])
 
     def _resume(self) -> None:
         """End a pause, in every status of the feature."""
-        self._publish(self.store.update_feature(self.run.id, "pause_ended", {"paused": 0}).launched)
+        self._publish(self.store.requests.update_feature(self.run.id, "pause_ended", {"paused": 0}).launched)
 
     def _awaits_a_decision(self, progress: Progress) -> bool:
         """There is a reason to be idle, and it is named with the command that answers it."""
-        return bool(needs.of_feature(progress, self.store.states(self.run.id)))
+        return bool(needs.of_feature(progress, self.store.tasks.states(self.run.id)))
 
 
 def test_any_feature_under_any_calls(client: redis.Redis) -> None:

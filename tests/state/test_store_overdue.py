@@ -24,12 +24,12 @@ def pass_time(run: Run, seconds: float) -> None:
 
 def sweep(run: Run, *, least: float = 0.0, lease: float = 1_000_000.0) -> None:
     """The sweep looks after the feature."""
-    run.store.recover(run.id, losses=1, patience=1e9, lease=lease, overdue=1.5, overdue_least=least)
+    run.store.recovery.recover(run.id, losses=1, patience=1e9, lease=lease, overdue=1.5, overdue_least=least)
 
 
 def told(run: Run) -> int:
     """How often the feature was told to be overdue."""
-    return sum(event.event == "batch_overdue" for event in run.store.events(run.id))
+    return sum(event.event == "batch_overdue" for event in run.store.events.read(run.id))
 
 
 def after(run: Run, seconds: float, **how: float) -> int:
@@ -47,7 +47,7 @@ def test_a_batch_is_overdue_at_a_multiple_of_its_time_and_again_at_growing_inter
         assert after(run, 20) == 1
         assert after(run, 400) == 1, "not again before half as long again"
         assert after(run, 100) == 2
-        assert store.feature_summary(run.id).is_overdue
+        assert store.features.summary(run.id).is_overdue
 
 
 def test_a_short_batch_is_not_overdue_by_seconds(store: Store) -> None:
@@ -71,7 +71,7 @@ def test_in_dataflow_a_batch_that_ends_on_plan_is_not_overdue(store: Store) -> N
     run.end("a")
     run.start("b")
     assert after(run, 60 * 60) == 0
-    assert not store.feature_summary(run.id).is_overdue
+    assert not store.features.summary(run.id).is_overdue
     run.end("b")
     run.start("z")
     assert after(run, 33 * 60) == 1, "62 minutes were planned, and it has run for 94"
@@ -84,7 +84,7 @@ def test_without_estimates_nothing_is_overdue(store: Store) -> None:
 
 
 def pause(run: Run) -> None:
-    run.store.update_feature(run.id, "feature_paused", {"paused": 1})
+    run.store.requests.update_feature(run.id, "feature_paused", {"paused": 1})
 
 
 def fail(run: Run) -> None:
@@ -110,13 +110,13 @@ def test_time_in_which_nobody_looked_does_not_count(store: Store) -> None:
 def test_a_cap_that_is_lowered_makes_it_longer(store: Store) -> None:
     with launched(store, task("T1", estimate="10m"), task("T2", estimate="10m"), cap=2) as run:
         run.start("T1")
-        store.update_feature(run.id, "cap_changed", {"cap": 1})
+        store.requests.update_feature(run.id, "cap_changed", {"cap": 1})
         assert after(run, 25 * 60) == 0, "two tasks of ten minutes, one after the other"
         assert after(run, 6 * 60) == 1
 
 
 def test_waiting_for_a_limit_does_not_count(store: Store) -> None:
-    store.configure({"resource:db": "1"})
+    store.limits.configure({"resource:db": "1"})
     tasks = [task(name, estimate="10m", resources={"db": 1}) for name in ("T1", "T2")]
     with launched(store, *tasks) as run:
         run.start("T1")

@@ -40,7 +40,7 @@ def test_a_launch_that_does_not_start_is_published_again(store: Store) -> None:
 
         # Then the first one is published again, and told of
         assert (facts.launched, unpublished) == ((), (Launch("T1", 1, "builder"),))
-        assert store.events(run.id)[-1].event == "message_lost"
+        assert store.events.read(run.id)[-1].event == "message_lost"
         # And not before it has had time again, twice as much
         run.age_launch("T1", 119_000)
         assert run.recover(patience=60)[1] == ()
@@ -114,7 +114,7 @@ def test_what_a_worker_lost_or_handed_back_goes_ahead_of_its_queue(client: redis
         run.start("T2")
         run.expire_lease("T1")
         run.recover()
-        store.requeue(run.id, "T2", 1, worker="w1")
+        store.attempts.requeue(run.id, "T2", 1, worker="w1")
 
         # Then they are the next ones
         assert queued(client) == ["T2", "T1", "T3", "T4", "T5"]
@@ -122,7 +122,7 @@ def test_what_a_worker_lost_or_handed_back_goes_ahead_of_its_queue(client: redis
         run.start("T1", 2)
         run.start("T2", 2)
         run.recover(patience=40)
-        assert "message_lost" not in {event.event for event in store.events(run.id)}
+        assert "message_lost" not in {event.event for event in store.events.read(run.id)}
 
 
 def test_what_is_launched_is_published_in_the_same_step(client: redis.Redis) -> None:
@@ -156,7 +156,7 @@ def test_after_an_outage_everybody_has_the_time_to_renew(store: Store, client: r
         assert run.recover()[0].launched == ()
 
         # And a holder that is back in time has lost nothing
-        assert store.renew([(run.id, "T1", 1)], lease=60) == ["renewed"]
+        assert store.attempts.renew([(run.id, "T1", 1)], lease=60) == ["renewed"]
         assert run.recover()[0].launched == ()
 
         # When the time is over, what was not renewed is taken back
@@ -178,9 +178,9 @@ def test_a_lost_attempt_is_tried_again(store: Store) -> None:
         facts, _ = run.recover()
 
         assert facts.launched == (Launch("T1", 2, "builder"),)
-        state = store.state(run.id, "T1")
+        state = store.tasks.state(run.id, "T1")
         assert (state.status, state.lost, state.attempt) == (TaskStatus.PENDING, 1, 2)
-        told = next(event for event in store.events(run.id) if event.event == "worker_lost")
+        told = next(event for event in store.events.read(run.id) if event.event == "worker_lost")
         assert (told.task, told.attempt, told.worker, told.cause) == ("T1", 1, "w1", "worker-lost")
         assert run.complete("T1") == []
 
@@ -197,13 +197,13 @@ def test_a_task_that_loses_too_many_workers_fails(store: Store) -> None:
 
         assert run.status("T1") == TaskStatus.FAILED
         assert run.status() == FeatureStatus.BLOCKED
-        outcome = store.outcomes(run.id, ["T1"])["T1"]
+        outcome = store.tasks.outcomes(run.id, ["T1"])["T1"]
         assert isinstance(outcome, Failed)
         assert (outcome.cause, outcome.reason) == (FailureCause.WORKER_LOST, "its worker was lost 3 times")
 
         # And after a retry it may lose as many again
         assert run.reopen("T1") == ["T1"]
-        assert store.state(run.id, "T1").lost == 0
+        assert store.tasks.state(run.id, "T1").lost == 0
 
 
 def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_its_worker_is_lost(store: Store) -> None:
@@ -222,12 +222,12 @@ def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_its_worker_is_l
         assert facts.launched == ()
         assert (run.status("T1"), run.status()) == (TaskStatus.BLOCKED, FeatureStatus.BLOCKED)
         assert run.recover()[0].launched == ()
-        told = next(event for event in store.events(run.id) if event.event == "blocker_detected")
+        told = next(event for event in store.events.read(run.id) if event.event == "blocker_detected")
         assert (told.attempt, told.worker, told.cause) == (2, "w1", "worker-lost")
 
         # And the report asks the question, with the ways to answer it
-        outcome = store.outcomes(run.id, ["T1"])["T1"]
-        found = needs.of_state(run.id, store.state(run.id, "T1"), outcome)
+        outcome = store.tasks.outcomes(run.id, ["T1"])["T1"]
+        found = needs.of_state(run.id, store.tasks.state(run.id, "T1"), outcome)
         assert found.cause == "worker-lost"
         assert "Was it done?" in found.reason
         assert [way.action for way in found.actions] == ["unblock", "logs", "skip"]
@@ -250,12 +250,12 @@ def test_an_attempt_is_handed_back_and_launched_again_without_a_loss(store: Stor
         run.losses = 0
         run.start("T1", worker="w1")
 
-        code, facts = store.requeue(run.id, "T1", 1, worker="w1")
+        code, facts = store.attempts.requeue(run.id, "T1", 1, worker="w1")
 
         assert (code, facts.launched) == ("requeued", (Launch("T1", 2, "builder"),))
-        state = store.state(run.id, "T1")
+        state = store.tasks.state(run.id, "T1")
         assert (state.status, state.lost, state.attempt) == (TaskStatus.PENDING, 0, 2)
-        told = next(event for event in store.events(run.id) if event.event == "work_handed_back")
+        told = next(event for event in store.events.read(run.id) if event.event == "work_handed_back")
         assert (told.task, told.attempt, told.worker, told.cause) == ("T1", 1, "w1", "worker-ends")
         # And what the worker says after that counts no more, nor does the old message
         assert run.finish("T1", attempt=1)[0] == "stale"
@@ -267,35 +267,35 @@ def test_a_task_that_is_handed_back_too_often_fails(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1")) as run:
         for attempt in (1, 2):
             run.start("T1", worker="w1")
-            assert store.requeue(run.id, "T1", attempt, worker="w1", most=2)[0] == "requeued"
+            assert store.attempts.requeue(run.id, "T1", attempt, worker="w1", most=2)[0] == "requeued"
         run.start("T1", worker="w1")
-        assert store.requeue(run.id, "T1", 3, worker="w1", most=2)[0] == "requeued"
+        assert store.attempts.requeue(run.id, "T1", 3, worker="w1", most=2)[0] == "requeued"
         assert run.status("T1") == TaskStatus.FAILED
-        (outcome,) = store.outcomes(run.id, ["T1"]).values()
+        (outcome,) = store.tasks.outcomes(run.id, ["T1"]).values()
         assert isinstance(outcome, Failed)
         assert (outcome.cause, outcome.reason[:23]) == (FailureCause.WORKER_ENDS, "its workers ended 3 tim")
         check(run)
         # A person's retry begins again
         assert run.ask("T1", TaskEvent.RETRY_REQUESTED, reset_retries=True) == ["T1"]
         run.start("T1", worker="w1")
-        assert store.requeue(run.id, "T1", 4, worker="w1", most=2)[0] == "requeued"
+        assert store.attempts.requeue(run.id, "T1", 4, worker="w1", most=2)[0] == "requeued"
         assert run.complete("T1") == ["T2"]
 
 
 def test_only_an_attempt_that_is_held_is_handed_back(store: Store) -> None:
     with launched(store, task("T1")) as run:
-        assert store.requeue(run.id, "T1", 1, worker="w1")[0] == "stale"
+        assert store.attempts.requeue(run.id, "T1", 1, worker="w1")[0] == "stale"
         run.start("T1")
-        assert store.requeue(run.id, "T1", 2, worker="w1")[0] == "stale"
-        assert store.requeue(run.id, "T9", 1, worker="w1")[0] == "stale"
+        assert store.attempts.requeue(run.id, "T1", 2, worker="w1")[0] == "stale"
+        assert store.attempts.requeue(run.id, "T9", 1, worker="w1")[0] == "stale"
         run.end("T1")
-        assert store.requeue(run.id, "T1", 1, worker="w1")[0] == "stale"
+        assert store.attempts.requeue(run.id, "T1", 1, worker="w1")[0] == "stale"
 
 
 def test_only_who_began_an_attempt_hands_it_back(store: Store) -> None:
     # Given an attempt that one delivery of its message has begun: Redis has lost that an earlier one had
     with launched(store, task("T1")) as run:
-        begun = store.start(
+        begun = store.attempts.start(
             run.id, "T1", 1, specialist="builder", worker="w2", lease=LEASE, delivery="second"
         )
         assert begun.code == "started"
@@ -303,22 +303,22 @@ def test_only_who_began_an_attempt_hands_it_back(store: Store) -> None:
 
         # When others end that held it too, the worker of the earlier one or a process of the same worker
         before = read(run)
-        assert store.requeue(run.id, "T1", 1, worker="w1", delivery="first")[0] == "stale"
-        assert store.requeue(run.id, "T1", 1, worker="w1")[0] == "stale"
-        assert store.requeue(run.id, "T1", 1, worker="w2", delivery="first")[0] == "stale"
+        assert store.attempts.requeue(run.id, "T1", 1, worker="w1", delivery="first")[0] == "stale"
+        assert store.attempts.requeue(run.id, "T1", 1, worker="w1")[0] == "stale"
+        assert store.attempts.requeue(run.id, "T1", 1, worker="w2", delivery="first")[0] == "stale"
 
         # Then it runs on, and its own worker may hand it back
         assert read(run) == before
-        assert store.requeue(run.id, "T1", 1, worker="w2", delivery="second")[0] == "requeued"
+        assert store.attempts.requeue(run.id, "T1", 1, worker="w2", delivery="second")[0] == "requeued"
 
 
 def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_it_is_handed_back(store: Store) -> None:
     with launched(store, task("T1", idempotent=False)) as run:
         run.start("T1")
-        code, facts = store.requeue(run.id, "T1", 1, worker="w1")
+        code, facts = store.attempts.requeue(run.id, "T1", 1, worker="w1")
         assert (code, facts.launched) == ("requeued", ())
         assert (run.status("T1"), run.status()) == (TaskStatus.BLOCKED, FeatureStatus.BLOCKED)
-        outcome = store.outcomes(run.id, ["T1"])["T1"]
+        outcome = store.tasks.outcomes(run.id, ["T1"])["T1"]
         assert isinstance(outcome, Blocked)
         assert outcome.reason.startswith("its worker ended before it was finished")
         assert run.ask("T1", TaskEvent.TASK_SKIPPED, "it was done", resolve="resolve") == []
@@ -328,9 +328,9 @@ def test_what_is_handed_back_of_a_cancelled_feature_does_not_run_again(store: St
     with launched(store, task("T1")) as run:
         run.start("T1")
         run.cancel()
-        assert store.requeue(run.id, "T1", 1, worker="w1")[1].launched == ()
+        assert store.attempts.requeue(run.id, "T1", 1, worker="w1")[1].launched == ()
         run.recover()
-        assert store.active() == []
+        assert store.features.active() == []
 
 
 def test_only_leases_that_ended_are_taken_back(store: Store) -> None:
@@ -359,21 +359,21 @@ def test_a_feature_that_is_gone_leaves_the_active_ones(store: Store, client: red
     client.delete(*run.keys.all())
     with pytest.raises(errors.NoSuchFeature):
         run.recover()
-    assert store.active() == []
+    assert store.features.active() == []
 
 
 def test_one_worker_leads(store: Store, client: redis.Redis) -> None:
-    assert store.acquire_leadership("w1", seconds=30)
-    assert not store.acquire_leadership("w2", seconds=30)
+    assert store.recovery.acquire_leadership("w1", seconds=30)
+    assert not store.recovery.acquire_leadership("w2", seconds=30)
 
     # It stays the leader when it asks again, for longer
-    assert store.acquire_leadership("w1", seconds=600)
+    assert store.recovery.acquire_leadership("w1", seconds=600)
     assert client.pttl(store.keys.sweeper) > 30_000
 
     # When it is gone another one leads
     client.delete(store.keys.sweeper)
-    assert store.acquire_leadership("w2", seconds=30)
-    assert not store.acquire_leadership("w1", seconds=30)
+    assert store.recovery.acquire_leadership("w2", seconds=30)
+    assert not store.recovery.acquire_leadership("w1", seconds=30)
 
 
 def test_what_workers_refuse_is_counted_by_reason(store: Store, client: redis.Redis) -> None:
@@ -397,7 +397,7 @@ def test_each_message_of_an_attempt_has_an_id_of_its_own(client: redis.Redis) ->
         run.recover(patience=60)
         take()
         run.start("T1")
-        store.requeue(run.id, "T1", 1, worker="w1")
+        store.attempts.requeue(run.id, "T1", 1, worker="w1")
         take()
     # Then a revocation of one of its messages revokes no other, and nobody could have guessed their ids
     assert [identifiers.attempt_named(id) for id in sent] == [("auth", "T1", number) for number in (1, 1, 2)]

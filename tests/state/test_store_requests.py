@@ -42,7 +42,7 @@ def test_a_stopped_task_runs_again_and_the_chain_goes_on(
 
         assert run.attempt("T1") == 2
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
-        told = next(entry for entry in store.events(run.id) if entry.event == event)
+        told = next(entry for entry in store.events.read(run.id) if entry.event == event)
         assert (told.source, told.target, told.note) == (outcome.status, "pending", "key is there now")
         assert run.complete("T1") == ["T2"]
 
@@ -61,7 +61,7 @@ def test_a_reopened_task_waits_for_a_free_slot(store: Store) -> None:
     with launched(store, task("T1"), task("T2"), cap=1) as run:
         run.do("T1", FAILED)
         assert run.reopen("T1") == []
-        assert store.state(run.id, "T1").phase == "queued"
+        assert store.tasks.state(run.id, "T1").phase == "queued"
         assert run.complete("T2") == ["T1"]
 
 
@@ -136,32 +136,32 @@ def test_nothing_starts_after_a_cancel(store: Store) -> None:
         assert (raw.ready, raw.delayed) == (frozenset(), frozenset())
         assert run.schedule() == []
         assert run.start("T2").code == "over"
-        assert [state.status for state in store.states(run.id) if state.id != "T1"] == ["cancelled"] * 6
+        assert [state.status for state in store.tasks.states(run.id) if state.id != "T1"] == ["cancelled"] * 6
         assert run.status("T1") == TaskStatus.IN_PROGRESS
-        assert store.events(run.id)[-1].note == "not wanted any more"
+        assert store.events.read(run.id)[-1].note == "not wanted any more"
 
 
 def test_a_cancelled_feature_is_settled_when_its_last_task_has_ended(store: Store) -> None:
     with launched(store, task("T1"), task("T2")) as run:
         run.start("T1")
         run.cancel()
-        assert not store.feature_summary(run.id).is_settled
-        assert store.active() == [run.id]
+        assert not store.features.summary(run.id).is_settled
+        assert store.features.active() == [run.id]
 
         run.start("T2")
         run.end("T1", Cancelled())
-        assert store.feature_summary(run.id).is_settled
+        assert store.features.summary(run.id).is_settled
         assert run.status("T1") == TaskStatus.CANCELLED
 
         run.recover()
-        assert store.active() == []
+        assert store.features.active() == []
 
 
 def test_a_cancelled_feature_with_nothing_in_flight_is_out_of_sight_at_once(store: Store) -> None:
     with enqueue(store) as run:
         run.cancel()
-        assert store.active() == []
-        assert store.feature_summary(run.id).is_settled
+        assert store.features.active() == []
+        assert store.features.summary(run.id).is_settled
 
 
 @pytest.mark.parametrize("outcome", [FAILED, RetryLater(after=5)], ids=["failed", "retry-later"])
@@ -172,7 +172,7 @@ def test_an_attempt_that_ends_after_the_cancel_leaves_nothing_waiting(
         run.start("T1")
         run.cancel()
         run.end("T1", outcome, retries=3)
-        assert store.feature_summary(run.id).delayed == 0
+        assert store.features.summary(run.id).delayed == 0
         assert run.status("T1") == TaskStatus.CANCELLED
 
 
@@ -192,7 +192,7 @@ def test_a_lost_attempt_of_a_cancelled_feature_is_not_tried_again(store: Store) 
         run.expire_lease("T1")
         facts, unpublished = run.recover()
         assert (facts.launched, unpublished) == ((), ())
-        assert store.active() == []
+        assert store.features.active() == []
 
 
 @pytest.mark.parametrize("over", ["completed", "cancelled"])
@@ -207,7 +207,7 @@ def test_a_feature_that_is_over_cannot_be_cancelled(store: Store, over: str) -> 
 
 def test_a_cancel_of_what_is_not_there_says_so(store: Store) -> None:
     with pytest.raises(errors.NoSuchFeature, match="nobody"):
-        store.update_feature("nobody", FeatureEvent.FEATURE_CANCELLED)
+        store.requests.update_feature("nobody", FeatureEvent.FEATURE_CANCELLED)
 
 
 # --- launch ---------------------------------------------------------------------------------------------
@@ -216,21 +216,21 @@ def test_a_cancel_of_what_is_not_there_says_so(store: Store) -> None:
 def test_a_launch_of_what_does_not_wait_launches_nothing(store: Store) -> None:
     with launched(store, auto_launch=False) as run:
         assert run.release() == []
-        assert store.feature_summary(run.id).batch == 1
+        assert store.features.summary(run.id).batch == 1
     with pytest.raises(errors.NoSuchFeature, match="nobody"):
-        store.update_feature("nobody", "launch_requested", {"released": 2})
+        store.requests.update_feature("nobody", "launch_requested", {"released": 2})
 
 
 def test_a_stopped_batch_is_not_launched_over(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1"), auto_launch=False) as run:
         # Given a batch that stopped, was retried and completed
         run.do("T1", FAILED)
-        assert not store.feature_summary(run.id).awaits_launch
+        assert not store.features.summary(run.id).awaits_launch
         run.reopen("T1")
         run.complete("T1")
         # Then the feature waits for launch as ever
         assert run.status() == FeatureStatus.ON_HOLD
-        assert store.feature_summary(run.id).awaits_launch
+        assert store.features.summary(run.id).awaits_launch
         assert run.release() == ["T2"]
 
 
@@ -239,7 +239,7 @@ def test_a_feature_that_waits_for_launch_can_be_cancelled(store: Store) -> None:
         run.complete("T1")
         run.cancel()
         assert run.status("T2") == TaskStatus.CANCELLED
-        assert store.renew([(run.id, "T2", 1)], lease=LEASE) == ["lost"]
+        assert store.attempts.renew([(run.id, "T2", 1)], lease=LEASE) == ["lost"]
 
 
 # --- hold, defer, skip, review, pause, cap --------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_a_running_task_on_hold_is_taken_from_its_worker_and_resumes(store: Stor
         run.start("T1")
         run.ask("T1", TaskEvent.TASK_HELD, revoke=True)
         check(run)
-        assert store.renew([(run.id, "T1", 1)], lease=LEASE) == ["cancelled"]
+        assert store.attempts.renew([(run.id, "T1", 1)], lease=LEASE) == ["cancelled"]
         assert run.finish("T1", attempt=1)[0] == "ended"
         assert run.finish("T1", attempt=1)[0] == "repeated"
         assert run.status("T1") == TaskStatus.ON_HOLD
@@ -280,12 +280,12 @@ def test_an_attempt_that_is_taken_away_holds_its_slot_until_it_has_ended(
         run.start("T1")
         assert run.ask("T1", event, revoke=True) == []
         assert run.schedule() == []
-        assert store.state(run.id, "T1").phase == "ending"
-        assert store.feature_summary(run.id).in_flight == 1
-        assert store.report_progress(run.id, "T1", 1, 50, "still here") == "stale"
+        assert store.tasks.state(run.id, "T1").phase == "ending"
+        assert store.features.summary(run.id).in_flight == 1
+        assert store.attempts.report_progress(run.id, "T1", 1, 50, "still here") == "stale"
         code, status, facts = run.finish("T1", Cancelled())
         assert (code, status, ids(facts)) == ("ended", run.status("T1"), ["T2"])
-        told = store.events(run.id)[-2]
+        told = store.events.read(run.id)[-2]
         assert (told.event, told.task, told.attempt, told.worker) == ("attempt_ended", "T1", 1, "w1")
 
 
@@ -306,13 +306,13 @@ def test_a_task_that_is_resumed_starts_again_when_its_attempt_has_ended(
             case "it reports":
                 facts = run.finish("T1", Cancelled())[2]
             case "its worker ends":
-                code, facts = store.requeue(run.id, "T1", 1, worker="w1")
+                code, facts = store.attempts.requeue(run.id, "T1", 1, worker="w1")
                 assert code == "ended"
             case _:
                 run.expire_lease("T1")
                 facts = run.recover()[0]
         assert [(launch.task, launch.attempt) for launch in facts.launched] == [("T1", 2)]
-        assert store.state(run.id, "T1").lost == 0
+        assert store.tasks.state(run.id, "T1").lost == 0
         assert run.complete("T1") == ["T2"]
 
 
@@ -326,14 +326,14 @@ def test_what_a_skip_releases_waits_until_the_attempt_has_ended(
         run.ask("T1", TaskEvent.TASK_CANCELLED, revoke=True)
         assert run.skip("T1") == []
         check(run)
-        assert not store.state(run.id, "T1").resolved
+        assert not store.tasks.state(run.id, "T1").resolved
         if end == "it reports":
             facts = run.finish("T1")[2]
         else:
             run.expire_lease("T1")
             facts = run.recover()[0]
         assert ids(facts) == ["T2"]
-        assert store.state(run.id, "T1").resolved
+        assert store.tasks.state(run.id, "T1").resolved
         assert run.complete("T2") == []
         assert run.status() == FeatureStatus.COMPLETED
 
@@ -355,10 +355,10 @@ def test_a_feature_that_is_cancelled_while_an_attempt_ends_is_over_with_it(store
         run.ask("T1", TaskEvent.TASK_HELD, revoke=True)
         run.ask("T1", TaskEvent.TASK_RESUMED)
         run.cancel()
-        assert store.feature_summary(run.id).in_flight == 1
+        assert store.features.summary(run.id).in_flight == 1
         assert run.finish("T1")[0] == "ended"
         run.recover()
-        assert store.active() == []
+        assert store.features.active() == []
 
 
 def test_what_no_worker_has_begun_has_nothing_to_end(store: Store) -> None:
@@ -397,50 +397,54 @@ def test_a_cancelled_task_stops_what_depends_on_it_until_it_is_skipped(store: St
 def test_a_paused_feature_starts_nothing_until_it_is_resumed(store: Store) -> None:
     with launched(store, task("T1"), task("T2"), task("T3", "T1"), cap=1) as run:
         run.start("T1")
-        store.update_feature(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": 1})
+        store.requests.update_feature(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": 1})
         assert ids(run.end("T1")) == []
         assert run.status() == FeatureStatus.ON_HOLD
-        assert store.feature_summary(run.id).is_settled
-        assert ids(store.update_feature(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0})) == ["T2"]
+        assert store.features.summary(run.id).is_settled
+        assert ids(store.requests.update_feature(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0})) == [
+            "T2"
+        ]
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
 
 
 def test_a_feature_that_is_blocked_while_it_is_paused_is_resumed_all_the_same(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1")) as run:
         run.start("T1")
-        store.update_feature(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": 1})
+        store.requests.update_feature(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": 1})
         run.end("T1", BLOCKED)
         assert run.status() == FeatureStatus.BLOCKED
         assert run.reopen("T1", UNBLOCK) == []
         assert run.status() == FeatureStatus.ON_HOLD
-        assert ids(store.update_feature(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0})) == ["T1"]
+        assert ids(store.requests.update_feature(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": 0})) == [
+            "T1"
+        ]
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
 
 
 def test_a_cap_holds_both_ways_for_what_starts_next(store: Store) -> None:
     with launched(store, *(task(f"T{number}") for number in range(6)), cap=2) as run:
-        assert len(ids(store.update_feature(run.id, "cap_changed", {"cap": 4}))) == 2
-        store.update_feature(run.id, "cap_changed", {"cap": 1})
+        assert len(ids(store.requests.update_feature(run.id, "cap_changed", {"cap": 4}))) == 2
+        store.requests.update_feature(run.id, "cap_changed", {"cap": 1})
         run.complete("T0", "T1", "T2")
-        assert store.feature_summary(run.id).in_flight == 1
-        store.update_feature(run.id, "cap_changed", {"cap": run.plan.cap})
+        assert store.features.summary(run.id).in_flight == 1
+        store.requests.update_feature(run.id, "cap_changed", {"cap": run.plan.cap})
 
 
 def test_a_stop_before_a_batch_waits_for_launch(store: Store) -> None:
     with launched(store, task("T1"), task("T2", "T1"), task("T3", "T2"), stored_with={"stops": [3]}) as run:
         assert run.complete("T1") == ["T2"]
         assert run.complete("T2") == []
-        assert store.feature_summary("auth").awaits_launch
+        assert store.features.summary("auth").awaits_launch
         assert run.release() == ["T3"]
 
 
 def test_a_task_without_a_specialist_waits_for_one_and_holds_no_slot(store: Store) -> None:
     with enqueue(store, task("T1"), task("T2"), cap=1, nobody=["T1"]) as run:
         assert run.schedule() == ["T2"]
-        assert store.state("auth", "T1").phase == "unassigned"
+        assert store.tasks.state("auth", "T1").phase == "unassigned"
         run.complete("T2")
-        assert (run.status(), store.feature_summary("auth").unassigned) == (FeatureStatus.ON_HOLD, 1)
-        facts = store.assign("auth", "T1", "reviewer")
+        assert (run.status(), store.features.summary("auth").unassigned) == (FeatureStatus.ON_HOLD, 1)
+        facts = store.requests.assign("auth", "T1", "reviewer")
         assert [(launch.task, launch.specialist) for launch in facts.launched] == [("T1", "reviewer")]
         with pytest.raises(errors.AttemptRuns):
-            store.assign("auth", "T1", "builder")
+            store.requests.assign("auth", "T1", "builder")

@@ -31,15 +31,15 @@ def test_nothing_of_a_forgotten_feature_is_left(store: Store, client: redis.Redi
     before = all_keys(client)
     run = launched(store, task("T1"), strategy="dataflow", key="nightly")
     finish(run)
-    assert store.features() == ["auth", "other"]
+    assert store.features.newest() == ["auth", "other"]
 
     assert store.delete_feature("auth") == ("deleted", FeatureStatus.COMPLETED)
 
     # Then no key has its name, no index has it, and the key of its enqueue may be used again
     assert [key for key in all_keys(client) if "auth" in key or "nightly" in key] == []
     assert set(all_keys(client)) - set(before) <= {store.keys.last_started}
-    assert store.features() == ["other"]
-    assert (store.active(), store.finished(0, 10)) == (["other"], [])
+    assert store.features.newest() == ["other"]
+    assert (store.features.active(), store.features.finished(0, 10)) == (["other"], [])
     assert enqueue(store, task("T1"), key="nightly").id == "auth"
     assert other.status() != FeatureStatus.COMPLETED
 
@@ -61,7 +61,7 @@ def test_what_is_over_for_long_is_found_and_forgotten_oldest_first(store: Store,
     assert forget_old(store, 30 * 86_400, portion=2) == ["f1", "f2"]
     assert forget_old(store, 30 * 86_400, portion=2) == ["f3"]
     assert forget_old(store, 30 * 86_400, portion=2) == []
-    assert store.features() == ["f4"]
+    assert store.features.newest() == ["f4"]
 
 
 def test_what_is_not_over_is_not_forgotten(store: Store) -> None:
@@ -75,4 +75,4 @@ def test_what_is_not_over_is_not_forgotten(store: Store) -> None:
         # Nor one that is over for too short a time
         assert store.delete_feature(run.id, older_than=3_600) == ("young", FeatureStatus.CANCELLED)
         assert store.delete_feature("unknown") == ("missing", "")
-        assert store.exists(run.id)
+        assert store.features.exists(run.id)

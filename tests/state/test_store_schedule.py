@@ -41,7 +41,7 @@ def test_the_cap_is_kept_exactly(store: Store, cap: int) -> None:
     with enqueue(store, *(task(f"T{number}") for number in range(8)), cap=cap) as run:
         assert len(run.schedule()) == min(cap, 8)
         assert len(run.complete("T0")) == (1 if cap < 8 else 0)
-        assert store.feature_summary(run.id).queued == max(0, 7 - cap)
+        assert store.features.summary(run.id).queued == max(0, 7 - cap)
 
 
 def test_the_cap_holds_for_each_feature_alone(store: Store) -> None:
@@ -61,22 +61,22 @@ def test_a_free_slot_is_filled_at_once(store: Store) -> None:
 def test_the_next_batch_waits_for_the_whole_batch_before(store: Store) -> None:
     with launched(store) as run:  # T1 and T3, then T2, then T4 and T5
         assert run.complete("T1") == []
-        assert store.state(run.id, "T2").phase == "waiting"
+        assert store.tasks.state(run.id, "T2").phase == "waiting"
         assert run.complete("T3") == ["T2"]
         assert run.complete("T2") == ["T4", "T5"]
-        assert store.feature_summary(run.id).batch == 3
+        assert store.features.summary(run.id).batch == 3
 
 
 def test_a_feature_is_completed_with_its_last_task(store: Store) -> None:
     with launched(store) as run:
         run.complete("T1", "T3", "T2", "T4", "T5")
 
-        progress = store.feature_summary(run.id)
+        progress = store.features.summary(run.id)
         assert progress.status is FeatureStatus.COMPLETED
         assert progress.is_settled
         assert progress.finished
         assert progress.percent == 100
-        assert store.active() == []
+        assert store.features.active() == []
         assert run.schedule() == []
 
 
@@ -99,7 +99,7 @@ def test_a_retried_task_keeps_its_place_in_the_order(store: Store) -> None:
     with launched(store, *(task(f"T{number}") for number in range(4)), cap=1) as run:
         # Given T0, which waits for a retry, and T1, which took its slot
         run.do("T0", RetryLater(after=60))
-        assert store.state(run.id, "T1").phase == "launched"
+        assert store.tasks.state(run.id, "T1").phase == "launched"
         # When it is due and a slot becomes free
         run.make_due("T0")
         # Then it goes before T2
@@ -116,11 +116,11 @@ def test_a_stopped_task_stops_the_chain_and_its_batch_goes_on(
         facts = run.end("T1", outcome)
         assert [launch.task for launch in facts.launched] == ["T2"]
         assert facts.status is FeatureStatus.BLOCKED
-        assert not store.feature_summary(run.id).is_settled
+        assert not store.features.summary(run.id).is_settled
 
         # And nothing of the next batch starts
         assert run.complete("T2") == []
-        assert store.feature_summary(run.id).is_settled
+        assert store.features.summary(run.id).is_settled
         assert run.status("T3") == TaskStatus.PENDING
 
 
@@ -129,13 +129,13 @@ def test_a_due_retry_starts_again_and_one_that_is_not_waits(store: Store) -> Non
         for name in ("T1", "T2"):
             run.do(name, Failed(reason="flaky"), retries=1)
         assert run.schedule() == []
-        assert store.feature_summary(run.id).delayed == 2
+        assert store.features.summary(run.id).delayed == 2
 
         run.make_due("T2")
 
         assert run.schedule() == ["T2"]
         assert run.attempt("T2") == 2
-        assert store.state(run.id, "T1").phase == "delayed"
+        assert store.tasks.state(run.id, "T1").phase == "delayed"
 
 
 def test_the_moment_of_the_next_retry_is_known(store: Store) -> None:
@@ -144,7 +144,7 @@ def test_the_moment_of_the_next_retry_is_known(store: Store) -> None:
         # Given two tasks that wait for a retry
         for name, after in (("T1", 7_200), ("T2", 3_600)):
             run.do(name, RetryLater(after=after))
-        left, wake = store.take_due()
+        left, wake = store.limits.take_due()
         assert wake == []
         assert left is not None
         assert 3_600 - 60 < left <= 3_600
@@ -152,11 +152,11 @@ def test_the_moment_of_the_next_retry_is_known(store: Store) -> None:
         # When the first of them is due, then the feature is to be woken
         run.make_due("T2")
         client.zadd(store.keys.due, {f"retry:{run.id}": 1})
-        assert store.take_due() == (None, [run.id])
+        assert store.limits.take_due() == (None, [run.id])
 
         # And its schedule launches the task, and makes the moment of the other one known
         assert run.schedule() == ["T2"]
-        left, wake = store.take_due()
+        left, wake = store.limits.take_due()
         assert wake == []
         assert left is not None
         assert 7_200 - 60 < left <= 7_200

@@ -16,7 +16,8 @@ from orchestrator.model.task import Retries
 from orchestrator.planning import planner
 from orchestrator.state import schema
 from orchestrator.state.keys import Keys
-from orchestrator.state.store import Claim, Store, Taken
+from orchestrator.state.start_result import Claim, Taken
+from orchestrator.state.store import Store
 from tests.model import factories
 from tests.model.factories import task
 from tests.state.factories import FLOW, LEASE, Run, routes_of
@@ -61,7 +62,7 @@ def pop(run: Run, name: str) -> str:
 
 def take(run: Run, name: str, asked: Claim | None = None) -> tuple[str, Taken | None]:
     """Commit a task, and take the next message."""
-    code, _, _, taken = run.store.finish_and_take(
+    code, _, _, taken = run.store.attempts.finish_and_take(
         run.id, name, 1, Completed(), MOVE, worker="w1", claim=asked or claim()
     )
     return code, taken
@@ -106,8 +107,8 @@ def test_the_next_message_may_be_of_another_feature(store: Store, client: redis.
     assert other.status("T1") == "in-progress"
     assert taken.result().feature_status == "planning"
     # and all of it was written to that feature
-    assert [event.task for event in store.events("two") if event.event == "work_started"] == ["T1"]
-    assert [event.task for event in store.events("one") if event.event == "work_started"] == ["T1"]
+    assert [event.task for event in store.events.read("two") if event.event == "work_started"] == ["T1"]
+    assert [event.task for event in store.events.read("one") if event.event == "work_started"] == ["T1"]
     assert waiting(client) == ["T2"]
 
 
@@ -119,8 +120,8 @@ def test_the_same_claim_gets_the_same_answer(store: Store, client: redis.Redis) 
     assert first[1]
     assert second[1]
     assert first[1].result() == second[1].result()
-    assert store.taken_by(claim()) == ("one", "T2", 1)
-    assert store.taken_by(claim("7-9")) is None
+    assert store.attempts.taken_by(claim()) == ("one", "T2", 1)
+    assert store.attempts.taken_by(claim("7-9")) is None
     assert waiting(client) == ["T3"]
 
 
@@ -137,7 +138,9 @@ def test_a_claim_whose_attempt_is_over_takes_the_next(store: Store, client: redi
 def test_a_commit_that_no_longer_holds_takes_all_the_same(store: Store, client: redis.Redis) -> None:
     run = enqueue(store, "one", task("T1"), task("T2"))
     begin(run, "T1")
-    code, _, _, taken = store.finish_and_take("one", "T1", 1, Completed(), MOVE, delivery="x", claim=claim())
+    code, _, _, taken = store.attempts.finish_and_take(
+        "one", "T1", 1, Completed(), MOVE, delivery="x", claim=claim()
+    )
     assert code == "stale"
     assert taken
     assert taken.id == ("one", "T2", 1)
@@ -211,7 +214,7 @@ def test_a_message_of_another_form_is_left_where_it_is(
     client.rpush(QUEUE, message)
     assert take(run, "T1") == ("finished", None)
     assert client.lrange(QUEUE, 0, -1) == [message]
-    assert run.store.attempt("one", "T2")["status"] == "pending"
+    assert run.store.tasks.attempt("one", "T2")["status"] == "pending"
 
 
 @pytest.mark.parametrize("message", ["", "x", "7", "[]", "{}", "null", '{"body": {}}', "[" * 5_000])

@@ -41,13 +41,13 @@ CALLS: dict[str, Callable[[Run], object]] = {
     "schedule": lambda run: run.schedule(),
     "start": lambda run: run.start("T2", 1),
     "finish": lambda run: run.finish("T1", attempt=1),
-    "requeue": lambda run: run.store.requeue(run.id, "T1", 1, worker="w1"),
-    "renew": lambda run: run.store.renew([(run.id, "T1", 1)], lease=60),
-    "report_progress": lambda run: run.store.report_progress(run.id, "T1", 1, 50, "half"),
-    "transition_task": lambda run: run.store.transition_task(run.id, "T3", FLOW, HOLD, ""),
-    "update_feature": lambda run: run.store.update_feature(run.id, FeatureEvent.FEATURE_CANCELLED),
+    "requeue": lambda run: run.store.attempts.requeue(run.id, "T1", 1, worker="w1"),
+    "renew": lambda run: run.store.attempts.renew([(run.id, "T1", 1)], lease=60),
+    "report_progress": lambda run: run.store.attempts.report_progress(run.id, "T1", 1, 50, "half"),
+    "transition_task": lambda run: run.store.requests.transition_task(run.id, "T3", FLOW, HOLD, ""),
+    "update_feature": lambda run: run.store.requests.update_feature(run.id, FeatureEvent.FEATURE_CANCELLED),
     "recover": lambda run: run.recover(),
-    "feature_summary": lambda run: run.store.feature_summary(run.id),
+    "feature_summary": lambda run: run.store.features.summary(run.id),
 }
 
 
@@ -126,13 +126,13 @@ def test_no_script_has_written_where_it_meets_a_key_of_all_features_of_a_wrong_t
 ) -> None:
     """A script that meets a key of a wrong type has written nothing, also one that it names itself (of limits)."""
     more: dict[str, Callable[[Run], object]] = {
-        "set_limit": lambda run: run.store.set_limit("resource:gpu", "3"),
-        "acquire_leadership": lambda run: run.store.acquire_leadership("w1", seconds=60),
-        "repair_limits": lambda run: run.store.repair_limits(),
+        "set_limit": lambda run: run.store.limits.set("resource:gpu", "3"),
+        "acquire_leadership": lambda run: run.store.recovery.acquire_leadership("w1", seconds=60),
+        "repair_limits": lambda run: run.store.limits.repair(),
         "delete_feature": lambda run: run.store.delete_feature(run.id),
     }
-    store.set_limit("resource:gpu", "1")
-    store.set_limit("total", "2")
+    store.limits.set("resource:gpu", "1")
+    store.limits.set("total", "2")
     run = launched(
         store,
         task("T1", resources={"gpu": 1}),

@@ -35,7 +35,7 @@ class Rig:
             log.write(data)
 
     def kept(self) -> Tail | None:
-        return self.run.store.tail("auth", "T1")
+        return self.run.store.events.tail("auth", "T1")
 
 
 @pytest.fixture
@@ -104,8 +104,10 @@ def test_what_runs_no_more_is_not_kept(rig: Rig) -> None:
     # And nothing is kept of an attempt that has ended, or was never begun
     rig.run.end("T1")
     for attempt in (1, 2):
-        assert rig.run.store.save_log_tails({("auth", "T1", attempt): Tail(attempt, 3, b"two")}) == ["stale"]
-    assert rig.run.store.save_log_tails({("auth", "T1", 2): None}) == ["dropped"]
+        assert rig.run.store.attempts.save_log_tails({("auth", "T1", attempt): Tail(attempt, 3, b"two")}) == [
+            "stale"
+        ]
+    assert rig.run.store.attempts.save_log_tails({("auth", "T1", 2): None}) == ["dropped"]
     assert rig.kept() is None
 
 

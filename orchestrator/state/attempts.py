@@ -1,0 +1,254 @@
+"""The life of an attempt in Redis: one short method for each script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from orchestrator.model import lifecycle, sanitizer
+from orchestrator.model.commands import BatchProgress, ScheduleResult
+from orchestrator.model.lifecycle import Transition
+from orchestrator.model.outcome import Completed, Failed, FailureCause, Outcome
+from orchestrator.model.progress import Tail
+from orchestrator.planning import sketch
+from orchestrator.state import encoding, schema, scripts
+from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, describe_steps, read_schedule_result
+from orchestrator.state.scripts import Call
+from orchestrator.state.start_result import Claim, StartResult, Taken, read_start_result, read_taken
+
+
+class AttemptScripts:
+    """Changes attempts: started, renewed, handed back, finished.
+
+    Args:
+        runner: Runs the scripts.
+    """
+
+    def __init__(self, runner: ScriptRunner) -> None:
+        self._runner = runner
+
+    def start(
+        self,
+        feature_id: str,
+        task_id: str,
+        attempt: int,
+        *,
+        specialist: str,
+        worker: str,
+        lease: float,
+        delivery: str = "",
+    ) -> StartResult:
+        """Start an attempt under a lease of `lease` seconds. The same delivery of its message may call this twice."""
+        start = Call(
+            "start",
+            {
+                "task": task_id,
+                "attempt": attempt,
+                "lease_ms": round(lease * 1000),
+                "worker": worker,
+                "specialist": specialist,
+                "delivery": delivery,
+            },
+        )
+        (answer,) = self._runner.run_on(feature_id, start)
+        return read_start_result(feature_id, task_id, answer)
+
+    def transition_attempt(
+        self, feature_id: str, task_id: str, attempt: int, move: Transition, *, worker: str
+    ) -> str:
+        """Move a running attempt to its next status: "transitioned", or why not (see transition_attempt.lua)."""
+        transition = Call(
+            "transition_attempt",
+            {"task": task_id, "attempt": attempt, "steps": describe_steps(move), "worker": worker},
+        )
+        ((code, _),) = self._runner.run_on(feature_id, transition, ends=True)
+        return str(code)
+
+    def finish(
+        self,
+        feature_id: str,
+        task_id: str,
+        attempt: int,
+        outcome: Outcome,
+        move: Transition,
+        *,
+        worker: str = "",
+        delivery: str = "",
+        title: str = "",
+    ) -> tuple[str, str, ScheduleResult]:
+        """Commit an outcome and launch what follows from it (see `finish_and_take`)."""
+        code, status, scheduled, _ = self.finish_and_take(
+            feature_id, task_id, attempt, outcome, move, worker=worker, delivery=delivery, title=title
+        )
+        return code, status, scheduled
+
+    def finish_and_take(
+        self,
+        feature_id: str,
+        task_id: str,
+        attempt: int,
+        outcome: Outcome,
+        move: Transition,
+        *,
+        worker: str = "",
+        delivery: str = "",
+        title: str = "",
+        claim: Claim | None = None,
+    ) -> tuple[str, str, ScheduleResult, Taken | None]:
+        """Commit an outcome, launch what follows from it, and begin the next attempt, in one transaction.
+
+        With a `delivery`, only where that delivery of the message began the attempt. With the `title` of the feature,
+        how long a completed attempt took is learned for the next feature of this title. With a `claim`, the process
+        takes the next message that it may take, whatever the code says.
+
+        Returns:
+            The code (see finish.lua), the task's status now, what was scheduled, and what was taken.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+            NotReplicated: It is committed, but too few replicas have it. Call this again.
+        """
+        is_learned = title and isinstance(outcome, Completed)
+        finish = Call(
+            "finish",
+            {
+                "task": task_id,
+                "attempt": attempt,
+                "steps": describe_steps(move),
+                "outcome": outcome.model_dump_json(),
+                "wait": "" if move.wait is None else round(move.wait * 1000),
+                "uses": move.counts,
+                "cause": move.cause,
+                "route": move.route,
+                "worker": worker,
+                "delivery": delivery,
+                "kept": sketch.KEPT if is_learned else 0,
+                "kept_ms": sketch.DAYS * 86_400_000,
+                "note": move.note,
+            },
+            {"durations": self._runner.keys.durations(title)},
+        )
+        take = [self._take_next(claim)] if claim else []
+        (code, status, *tally), answer, *taken = self._runner.run_on(
+            feature_id, finish, SCHEDULE, *take, ends=True, run=self._runner.run_safely
+        )
+        finished = BatchProgress(*tally) if tally and tally[1] else None
+        scheduled = read_schedule_result(feature_id, answer, finished)
+        return code, status, scheduled, read_taken(*taken) if any(taken) else None
+
+    def _take_next(self, claim: Claim) -> Call:
+        given = {
+            "allowed": json.dumps(list(claim.queues.items())),
+            "lease_ms": round(claim.lease * 1000),
+            "worker": claim.worker,
+            "delivery": claim.delivery,
+            "known": schema.VERSION,
+        }
+        return Call("take_next", given, {"taken": self._runner.keys.taken(claim.process)})
+
+    def taken_by(self, claim: Claim) -> tuple[str, str, int] | None:
+        """The attempt that was taken by a claim whose answer did not arrive, if one was."""
+        stored = str(self._runner.client.get(self._runner.keys.taken(claim.process)) or "")
+        first, _, message = stored.partition("\n")
+        if not first.startswith(f"{claim.delivery} "):
+            return None
+        feature_id, task_id, attempt = json.loads(json.loads(message)["body"])[0]
+        return feature_id, task_id, attempt
+
+    def renew(
+        self, attempts: Sequence[tuple[str, str, int]], *, lease: float, delivery: str = ""
+    ) -> list[str]:
+        """Renew the leases of attempts in one round trip.
+
+        Args:
+            attempts: (feature, task, attempt) of each.
+            lease: Seconds.
+            delivery: The delivery that started them, if known: then no other delivery can renew them.
+        Returns:
+            For each: "renewed", "cancelled" or "lost" (see renew.lua).
+        """
+        calls = []
+        for feature_id, task_id, attempt in attempts:
+            given = {
+                "task": task_id,
+                "attempt": attempt,
+                "lease_ms": round(lease * 1000),
+                "delivery": delivery,
+            }
+            calls.append((self._runner.scope(feature_id), Call("renew", given)))
+        return scripts.run_each(self._runner.client, calls) if calls else []
+
+    def requeue(
+        self,
+        feature_id: str,
+        task_id: str,
+        attempt: int,
+        *,
+        worker: str,
+        delivery: str = "",
+        most: int = 20,
+    ) -> tuple[str, ScheduleResult]:
+        """Take an attempt back from a worker that shuts down, and launch what may start now: usually the same task.
+
+        Args:
+            feature_id: Its feature.
+            task_id: Its task.
+            attempt: Its number.
+            worker: The worker that hands it back. An attempt that another worker started stays as it is.
+            delivery: The delivery that started it, if known. An attempt of another delivery stays as it is.
+            most: How many attempts may be handed back before the task fails.
+
+        Returns:
+            The code (see requeue.lua), and the schedule result.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+        """
+        reason = (
+            f"its workers ended {most + 1} times before it was finished; give it a worker that runs for long enough, "
+            "or a longer recovery.grace"
+        )
+        requeue = Call(
+            "requeue",
+            {
+                "task": task_id,
+                "attempt": attempt,
+                "worker": worker,
+                "delivery": delivery,
+                "most": most,
+                "failed": Failed(cause=FailureCause.WORKER_ENDS, reason=reason).model_dump_json(),
+                "asking": lifecycle.ask_whether_done("its worker ended").model_dump_json(),
+            },
+        )
+        (code, _), answer = self._runner.run_on(feature_id, requeue, SCHEDULE, ends=True)
+        return code, read_schedule_result(feature_id, answer)
+
+    def report_progress(
+        self, feature_id: str, task_id: str, attempt: int, percent: float | None, note: str
+    ) -> str:
+        """Store the progress that a running attempt reports: "reported", or "stale" if it does not run any more."""
+        given = {
+            "task": task_id,
+            "attempt": attempt,
+            "percent": "" if percent is None else percent,
+            "note": sanitizer.as_line(note),
+        }
+        call = Call("report_progress", given)
+        (answer,) = self._runner.run_on(feature_id, call, ends=True)
+        return str(answer)
+
+    def save_log_tails(self, tails: Mapping[tuple[str, str, int], Tail | None]) -> list[str]:
+        """Store the ends of the output of running attempts, in one round trip.
+
+        Args:
+            tails: The end of the output by (feature, task, attempt); None drops the stored one.
+
+        Returns:
+            For each: "kept", "dropped" or "stale" (see save_log_tail.lua).
+        """
+        calls = []
+        for (feature_id, task_id, attempt), tail in tails.items():
+            text = encoding.describe_tail(tail) if tail else ""
+            call = Call("save_log_tail", {"task": task_id, "attempt": attempt, "tail": text})
+            calls.append((self._runner.scope(feature_id), call))
+        return scripts.run_each(self._runner.client, calls) if calls else []

@@ -1,0 +1,194 @@
+"""Runs the scripts of `lua/`, unless a newer version wrote what they are about."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import redis
+
+from orchestrator.model import errors, words
+from orchestrator.model.commands import BatchProgress, Launch, ScheduleResult
+from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.lifecycle import Transition
+from orchestrator.state import refusals, schema, scripts
+from orchestrator.state.keys import Keys
+from orchestrator.state.scripts import Call, Scope
+
+SCHEDULE = Call("schedule")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_REFUSED = re.compile(r"\b(?P<code>NEWER|OUTDATED) (?P<schema>\d+)")
+"""The first words of the errors with which check_schema.lua and check_minimum.lua end a script."""
+
+NONSENSE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    redis.DataError,  # a value that was read serves as the next argument, and is not a text
+)
+"""The errors of reading a value that this program would not have written."""
+
+
+@contextlib.contextmanager
+def readable(feature_id: str) -> Iterator[None]:
+    """Turn the errors of malformed values in a feature into UnreadableFeature.
+
+    Raises:
+        UnreadableFeature: A value in the feature is malformed.
+    """
+    try:
+        yield
+    except redis.ResponseError as error:
+        if refusals.code(error) not in ("", "WRONGTYPE"):  # an error of the server, not of the feature
+            raise
+        raise errors.UnreadableFeature(feature=feature_id, cause=refusals.describe(error)) from error
+    except NONSENSE as error:
+        cause = f"{type(error).__name__}: {words.one_line(str(error))}"
+        raise errors.UnreadableFeature(feature=feature_id, cause=cause) from error
+
+
+def reads_feature(method: Callable[Concatenate[Any, str, P], T]) -> Callable[Concatenate[Any, str, P], T]:
+    """Decorate a method that reads a feature: malformed values raise UnreadableFeature."""
+
+    @functools.wraps(method)
+    def read(self: Any, feature_id: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with readable(feature_id):
+            return method(self, feature_id, *args, **kwargs)
+
+    return read
+
+
+class ScriptRunner:
+    """Runs scripts on the state under one prefix.
+
+    Args:
+        client: A redis-py client that decodes responses; one of fakeredis works too.
+        keys: The key names.
+        events_kept: About how many events the stream of a feature keeps.
+        url: The address of the client without a password, for error texts.
+        queues: As in `Store`.
+        replicas: How many replicas must have an outcome or a new feature before it counts.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        keys: Keys,
+        *,
+        events_kept: int = 1_000_000,
+        url: str = "Redis",
+        queues: Mapping[str, str] | None = None,
+        replicas: int = 0,
+    ) -> None:
+        self.client = client
+        self.keys = keys
+        self.replicas = replicas
+        self.events_kept = events_kept
+        self.url = url
+        self.publishes = queues is not None
+        self._queues = json.dumps(dict(queues)) if queues is not None else ""
+
+    def scope(self, feature_id: str = "") -> Scope:
+        """What a script is about: a feature, or all of them."""
+        common = {"events_kept": self.events_kept, "queues": self._queues, "random": secrets.token_hex(6)}
+        return Scope(self.keys, feature_id, common)
+
+    def run(self, call: Call) -> Any:
+        """Run one script that is about no feature."""
+        (answer,) = scripts.run(self.client, self.scope(), call)
+        return answer
+
+    def run_on(
+        self,
+        feature_id: str,
+        *calls: Call,
+        ends: bool = False,
+        run: Callable[..., list[Any]] | None = None,
+    ) -> list[Any]:
+        """Run scripts on one feature as one script, unless a newer version wrote the feature (see check_schema.lua).
+
+        Args:
+            feature_id: The feature.
+            calls: The scripts.
+            ends: They read, or end work that has begun: they run even if this version may begin no new work.
+            run: Runs them, for example and waits for replicas; None: only runs them.
+        """
+        checks = [Call("check_schema", {"known": schema.VERSION})]
+        if not ends:
+            checks.append(Call("check_minimum", {"known": schema.VERSION}))
+        scope = self.scope(feature_id)
+        try:
+            return run(scope, *checks, *calls) if run else scripts.run(self.client, scope, *checks, *calls)
+        except redis.ResponseError as error:
+            refused = _REFUSED.search(refusals.describe(error))
+            if refused is None:
+                raise
+            met = int(refused["schema"])
+        if refused["code"] == "NEWER":
+            raise errors.NewerFeature(feature=feature_id, schema=met, known=schema.VERSION)
+        raise errors.Outdated(prefix=self.keys.prefix, minimum=met, known=schema.VERSION)
+
+    def run_safely(self, scope: Scope, *calls: Call) -> list[Any]:
+        """Run scripts whose writes must survive a failover. Without calls: check that all earlier writes survive one.
+
+        Raises:
+            NotReplicated: The scripts have run, but too few replicas have their writes.
+        """
+        if not self.replicas:
+            return scripts.run(self.client, scope, *calls) if calls else []
+        answers, there = scripts.run_replicated(
+            self.client, scope, *calls, mark=self.keys.replicated, replicas=self.replicas
+        )
+        if there < self.replicas:
+            raise errors.NotReplicated(url=self.url, there=there, wanted=self.replicas)
+        return answers
+
+    def check(self, feature_id: str, exists: object, written: str | bytes | None) -> None:
+        """Raise if a feature does not exist, or a newer version wrote it.
+
+        Args:
+            feature_id: Its id.
+            exists: A field of its meta that every feature has; None if there is no such feature.
+            written: The schema that it was written in.
+        """
+        if exists is None:
+            raise errors.NoSuchFeature(feature=feature_id)
+        if schema.number(written) > schema.VERSION:
+            raise errors.NewerFeature(feature=feature_id, schema=schema.number(written), known=schema.VERSION)
+
+
+def read_schedule_result(
+    feature_id: str, answer: str | None, finished: BatchProgress | None = None
+) -> ScheduleResult:
+    """Read what schedule.lua answers.
+
+    Raises:
+    NoSuchFeature: There is no such feature.
+    """
+    if answer is None:
+        raise errors.NoSuchFeature(feature=feature_id)
+    found = json.loads(answer)
+    return ScheduleResult(
+        feature=feature_id,
+        status=schema.word(FeatureStatus, found["status"]),
+        launched=tuple(Launch(*launch) for launch in found["launched"]),
+        opened=tuple(found["opened"]),
+        finished=finished,
+        wake=tuple(found["wake"]),
+    )
+
+
+def describe_steps(move: Transition) -> str:
+    """The steps of a transition, as the scripts take them."""
+    return json.dumps(move.steps)

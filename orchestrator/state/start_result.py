@@ -1,0 +1,105 @@
+"""What a process claims, and what it is answered: an attempt that it started or took."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.model.lifecycle import Attempts
+from orchestrator.model.task import Task
+from orchestrator.state import encoding
+from orchestrator.state.script_runner import readable
+
+
+@dataclass(frozen=True)
+class StartResult:
+    """The answer to a worker that wants to start an attempt; start.lua lists the values of `code`."""
+
+    code: str
+    task: Task | None = None
+    head: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
+    feature_status: str = ""
+    wait: float = 0.0
+    """Seconds that the worker waits before it begins, because its specialist has a rate."""
+
+    @property
+    def status(self) -> str:
+        """The task's status in this attempt: in-progress, or testing if only its gates are left to run."""
+        return str(self.state["status"])
+
+    @property
+    def attempts(self) -> Attempts:
+        """The earlier attempts at the task."""
+        state = self.state
+        return Attempts(
+            int(state.get("retried", 0)), bool(state.get("escalated")), int(state.get("later", 0))
+        )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a process may take with the commit of an attempt.
+
+    Args:
+        queues: The queues in the order in which they are asked, each with the specialists whose messages it may take.
+        worker: The name of its worker.
+        lease: Seconds of the lease of the attempt that it takes.
+        delivery: A name for this delivery. With the same one the process may ask again.
+    """
+
+    queues: Mapping[str, Sequence[str]]
+    worker: str
+    lease: float
+    delivery: str
+
+    @property
+    def process(self) -> str:
+        """The process that asks: the worker, and the id of the process, which is in the delivery."""
+        return f"{self.worker}/{self.delivery.partition('-')[0]}"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """An attempt that was taken and begun with the commit of the one before."""
+
+    queue: str
+    message: str
+    """Its message, as it stood in the queue."""
+    id: tuple[str, str, int]
+    """The feature, the task and the number of the attempt."""
+    started: Sequence[Any]
+    """The answer of start.lua."""
+
+    def result(self) -> StartResult:
+        """What the attempt is about.
+
+        Raises:
+            UnreadableFeature: Its task cannot be read.
+        """
+        return read_start_result(self.id[0], self.id[1], self.started)
+
+
+def read_start_result(feature_id: str, task_id: str, answer: Sequence[Any]) -> StartResult:
+    """Read what start.lua answers."""
+    code, *rest = answer
+    if code != "started":
+        return StartResult(code)
+    task, head, state, status, wait = rest
+    with readable(feature_id):
+        return StartResult(
+            code,
+            encoding.parse_task(task, task_id) if task else None,
+            encoding.parse_head(head),
+            json.loads(state),
+            status,
+            int(wait) / 1000,
+        )
+
+
+def read_taken(answer: Sequence[Any]) -> Taken:
+    """Read what take_next.lua answers."""
+    queue, message, feature_id, task_id, attempt, started = answer
+    return Taken(queue, message, (feature_id, task_id, int(attempt)), started)
