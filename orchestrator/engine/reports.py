@@ -95,7 +95,7 @@ class ReportPipe:
 
     def send(self, report: Report) -> bool:
         """Send a report, and wait for room if there is none."""
-        record = _record(report)
+        record = record_of(report)
         try:
             os.write(self.writer, record)
         except BlockingIOError:
@@ -132,7 +132,12 @@ def _write(writer: int, record: bytes) -> bool:
     return True
 
 
-def _record(report: Report) -> bytes:
+def record_of(report: Report) -> bytes:
+    """A report as it stands in the pipe: its length, and itself.
+
+    Raises:
+        ValueError: It does not fit into a record.
+    """
     data = pickle.dumps(report)
     if len(data) > select.PIPE_BUF - _LENGTH.size:
         raise ValueError(f"a report of {len(data)} bytes does not fit")  # see above, and parts/messages.lua

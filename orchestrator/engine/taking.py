@@ -87,6 +87,7 @@ class Taking(bootsteps.StartStopStep):
             if self._entry is not None:
                 self._entry.cancel()
             self._entry = hub.call_repeatedly(LOOK_SECONDS, self.look)
+            self.look()
 
     def look(self) -> None:
         """Read reports, and say what may be taken."""

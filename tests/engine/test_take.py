@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
@@ -12,12 +13,11 @@ import pytest
 from billiard.einfo import ExceptionInfo
 
 from orchestrator.config.schema.limits import Take
-from orchestrator.engine import visibility
+from orchestrator.engine import reports, visibility
 from orchestrator.engine.board import SIZE, Board
 from orchestrator.engine.reports import LONGEST_ID, Began, Ended, Report, ReportPipe
 from orchestrator.engine.run import Run, shown_answer
 from orchestrator.state.start_result import Taken
-from tests.waiting import wait_until
 
 PERMISSION = {"writer": ["writer", "editor"], "other": ["other"]}
 
@@ -105,18 +105,36 @@ def test_reports_of_several_processes_arrive_whole_and_in_order() -> None:
         assert of_process == [f"{process} {number}" for number in range(200)]
 
 
-def test_a_full_pipe_is_waited_for_and_says_so() -> None:
-    pipe = ReportPipe()
-    pid = os.fork()
-    if pid == 0:
-        answers = [pipe.send(report()) for _ in range(4_000)]
-        os._exit(0 if answers[0] and not all(answers) else 1)
-    wait_until(lambda: not select.select([], [pipe.writer], [], 0)[1])
-    found = 0
-    while found < 4_000:
-        select.select([pipe.reader], [], [], 30)
-        found += len(list(pipe.read()))
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+def test_a_full_pipe_is_waited_for_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a pipe that is full
+    pipe, waits = ReportPipe(), threading.Event()
+    sent = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe.writer, reports.record_of(report()))
+            sent += 1
+    wait = select.select
+
+    def tell_and_wait(*given: Any) -> Any:
+        waits.set()
+        return wait(*given)
+
+    monkeypatch.setattr(select, "select", tell_and_wait)
+
+    # When a process sends one more, and the main process reads after that
+    answers: list[bool] = []
+    sender = threading.Thread(target=lambda: answers.append(pipe.send(report("one more"))))
+    sender.start()
+    assert waits.wait(30)
+    found = list(pipe.read())
+    sender.join()
+    found += pipe.read()
+
+    # Then it has waited, and is told to take no more
+    assert answers == [False]
+    assert len(found) == sent + 1
+    assert found[-1].ended
+    assert found[-1].ended.answer[1] == "one more"
 
 
 def test_the_longest_report_fits() -> None:
