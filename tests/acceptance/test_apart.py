@@ -17,6 +17,7 @@ from orchestrator.config import configuration
 from orchestrator.config.folder import FILE, FOLDER
 from orchestrator.engine import canvas
 from orchestrator.engine.app import create
+from orchestrator.model import errors
 from orchestrator.model.feature import Feature, FeatureStatus
 from orchestrator.planning import planner
 from tests.acceptance.conftest import PATIENCE, Project
@@ -166,7 +167,7 @@ def test_the_user_of_one_project_reaches_nothing_of_another(
         ("EVAL", "return redis.call('GET', KEYS[1])", 1, "bank:sweeper"),
         ("HGETALL", "bank:workers"),
     ):
-        with pytest.raises(redis.exceptions.NoPermissionError):
+        with pytest.raises(errors.RedisRefuses, match="No permissions"):
             mine.execute_command(*command)
 
 

@@ -124,5 +124,5 @@ def test_who_enqueues_is_told_that_too_few_replicas_have_it(tmp_path: Path) -> N
         found = project.orchestrator("doctor")
 
         assert (told.returncode, again.returncode) == (3, 3)
-        assert "0 of 1 replicas have it" in told.stdout + told.stderr
+        assert "only 0 of 1 replicas did" in told.stdout + told.stderr
         assert "0 of 1 replicas are there" in found.stdout

@@ -110,5 +110,5 @@ def test_an_overdue_batch_is_warned_of_and_nothing_is_killed(tmp_path: Path) -> 
     assert re.search(r"T1 Migrate: running for .+, no progress reported, no output yet", status[1]), status[1]
     assert watched[2] == 0, watched[1]
     first, second = (event.ran or 0 for event in warnings[:2])
-    assert second >= first * 1.1, "the warnings come at growing intervals"
+    assert second > first
     assert all((event.ran or 0) >= 1.5 * (event.expected or 0) for event in warnings)

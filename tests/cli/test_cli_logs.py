@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ class Elsewhere:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.kept: Tail | None = None
-        self.store = self
+        self.store = SimpleNamespace(tasks=self, events=self)
 
     def tail(self, *_: str) -> Tail | None:
         return self.kept

@@ -157,4 +157,4 @@ def test_the_texts_of_a_notification_are_lines() -> None:
     event = Event(id="1-0", time=1.0, event="blocker_detected", task="T1", note=HOSTILE, cause=HOSTILE)
     told = rules.message("auth", HOSTILE, event, HOSTILE)
     assert (told["title"], told["task_title"], told["note"], told["cause"]) == (LINE, LINE, LINE, LINE)
-    assert told["text"] == f"{LINE}: T1 {LINE}: blocker detected ({LINE}): {LINE}"
+    assert told["text"] == f"{LINE}: T1 {LINE}: blocked ({LINE}): {LINE}"

@@ -65,7 +65,7 @@ for _, entry in ipairs(allowed) do
   local text = redis.pcall('LINDEX', messages, -1) -- a key of another type is no queue
   local found = type(text) == 'string' and begin(queue, text, specialists)
   if found then
-    redis.call('RPOP', messages)
+    redis.pcall('RPOP', messages) -- without the right to it the message stays, and comes as a repetition
     redis.call('SET', taken_key, delivery .. ' ' .. queue .. '\n' .. text, 'PX', 2 * lease_ms)
     return found
   end
