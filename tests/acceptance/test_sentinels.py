@@ -68,7 +68,7 @@ def test_the_master_is_killed_under_load(tmp_path: Path, monkeypatch: pytest.Mon
             shown[tool[-1]] = ran.stdout + ran.stderr
         assert "max-concurrency" in shown["stats"]
         for command in (["doctor"], ["status"], ["config"]):
-            ran = project.orchestrator(*command)
+            ran = project.run("orchestrator", *command)
             assert ran.returncode == 0, ran.stdout + ran.stderr
             shown[command[0]] = ran.stdout + ran.stderr
         shown |= {file.name: file.read_text("utf-8", "replace") for file in project.folder.glob("*.log")}

@@ -106,7 +106,7 @@ def test_a_feature_runs_over_tls_with_the_least_rights(secured: tuple[Project, s
     ran = project.run("python", "-c", CANVAS)
     assert ran.stdout.strip() == "completed", ran.stderr
     for command in (["status"], ["retry", "--help"], ["doctor"]):
-        ran = project.orchestrator(*command)
+        ran = project.run("orchestrator", *command)
         assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "refused" not in ran.stdout.replace("refused messages", "").replace("have refused none", "")
     ping = project.run(
