@@ -167,7 +167,7 @@ def test_the_user_of_one_project_reaches_nothing_of_another(
         ("EVAL", "return redis.call('GET', KEYS[1])", 1, "bank:sweeper"),
         ("HGETALL", "bank:workers"),
     ):
-        with pytest.raises(errors.RedisRefuses, match="(?i)no permissions"):
+        with pytest.raises(errors.RedisRefuses, match=r"(?i)no permissions"):
             mine.execute_command(*command)
 
 
