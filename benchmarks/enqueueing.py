@@ -14,8 +14,8 @@ from benchmarks.options import Options
 from benchmarks.rig import Rig
 from orchestrator.client.handle import Handle
 from orchestrator.model.feature import Feature
+from orchestrator.state.chunks import CHUNK
 from orchestrator.state.keys import Keys
-from orchestrator.state.store import CHUNK
 
 TASKS, CAP = 10_000, 5
 QUEUE = "idle"

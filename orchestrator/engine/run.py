@@ -1,7 +1,7 @@
 """A run: the attempts that a process of a worker does one after another, for one message that Celery gave it.
 
-The script that commits an attempt takes the next message of the worker's queues too (`take.lua`). Celery's own tracer
-then runs that attempt as if its message had come by itself: with its signals, its hooks and its lines in the log.
+The script that commits an attempt takes the next message of the worker's queues too (`take_next.lua`). Celery's own
+tracer then runs that attempt as if its message had come by itself: with its signals, its hooks and its log lines.
 """
 
 from __future__ import annotations

@@ -14,9 +14,8 @@ from orchestrator.model import errors, words
 from orchestrator.model.finding import Finding, ok, problem, unreadable, warning
 from orchestrator.state import advisories, overwritten, redis_binary, refusals, rights, schema
 from orchestrator.state.durability import _eviction, _persistence, ask
-from orchestrator.state.features import FeatureReader
 from orchestrator.state.keys import Keys
-from orchestrator.state.script_runner import ScriptRunner
+from orchestrator.state.store import Store
 
 CLOCK_TOLERANCE = 5.0
 """Seconds that this machine's clock and that of Redis may be apart."""
@@ -177,7 +176,7 @@ def check_clock(redis_time: tuple[int, int] | None, now: float) -> Finding:
 
 def _schema(client: redis.Redis, settings: Settings) -> Finding:
     """Whether this version can read what is stored, and may work there."""
-    reader = FeatureReader(ScriptRunner(client, Keys(settings.redis.prefix)))
+    reader = Store(client, Keys(settings.redis.prefix)).features
     minimum, newer = ask(reader.minimum), ask(reader.newer)
     if minimum is None or newer is None:
         return unreadable("schema", "GET or HGET")

@@ -17,11 +17,9 @@ from orchestrator.model.progress import Progress, Unreadable
 from orchestrator.planning import sketch
 from orchestrator.planning.sketch import Sketch
 from orchestrator.state import encoding, progress_encoding, schema
+from orchestrator.state.chunks import CHUNK
 from orchestrator.state.script_runner import ScriptRunner, readable, reads_feature
 from orchestrator.state.scripts import Call
-
-CHUNK = 1_000
-"""How many entries one command reads of a set that may have very many."""
 
 FEW_FIELDS = 100
 """How many fields of a large hash are read by name; for more, the whole hash is read."""

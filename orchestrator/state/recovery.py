@@ -10,11 +10,9 @@ from orchestrator.model import lifecycle
 from orchestrator.model.commands import Launch, ScheduleResult
 from orchestrator.model.outcome import Failed, FailureCause
 from orchestrator.state import schema
+from orchestrator.state.chunks import CHUNK
 from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result
 from orchestrator.state.scripts import Call
-
-CHUNK = 1_000
-"""How many messages of a queue are read by one command."""
 
 
 class RecoveryScripts:

@@ -73,12 +73,7 @@ class ScriptRunner:
     """Runs scripts on the state under one prefix.
 
     Args:
-        client: A redis-py client that decodes responses; one of fakeredis works too.
-        keys: The key names.
-        events_kept: About how many events the stream of a feature keeps.
-        url: The address of the client without a password, for error texts.
-        queues: As in `Store`.
-        replicas: How many replicas must have an outcome or a new feature before it counts.
+        client, keys, events_kept, url, queues, replicas: As in `Store`.
     """
 
     def __init__(
@@ -86,10 +81,10 @@ class ScriptRunner:
         client: redis.Redis,
         keys: Keys,
         *,
-        events_kept: int = 1_000_000,
-        url: str = "Redis",
-        queues: Mapping[str, str] | None = None,
-        replicas: int = 0,
+        events_kept: int,
+        url: str,
+        queues: Mapping[str, str] | None,
+        replicas: int,
     ) -> None:
         self.client = client
         self.keys = keys
@@ -174,7 +169,7 @@ def read_schedule_result(
     """Read what schedule.lua answers.
 
     Raises:
-    NoSuchFeature: There is no such feature.
+        NoSuchFeature: There is no such feature.
     """
     if answer is None:
         raise errors.NoSuchFeature(feature=feature_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from orchestrator.model.flows import FeatureFlow
 from orchestrator.model.plan import Route, Schedule
 from orchestrator.state import encoding, schema
 from orchestrator.state.attempts import AttemptScripts
+from orchestrator.state.chunks import chunks
 from orchestrator.state.events import EventReader
 from orchestrator.state.features import FeatureReader
 from orchestrator.state.keys import FeatureKeys, Keys
@@ -32,9 +33,6 @@ IDEMPOTENCY_DAYS = 7
 STAGED_SECONDS = 3_600
 REPLACED_SECONDS = 7 * 86_400
 """How long the counts of replaced processes are kept after the last one."""
-
-CHUNK = 1_000
-"""Fields of a staged feature written by one command: enough to be fast, few enough not to block Redis."""
 
 DEFAULT_FLOW = FeatureFlow("default", flows.SHIPPED_FEATURE_FLOWS["default"])
 
@@ -193,7 +191,7 @@ class Store:
             hashes |= encoding.describe_joins(plan)
         pipeline = self.client.pipeline(transaction=False)
         for part, fields in hashes.items():
-            for chunk in _chunks(list(fields.items()), CHUNK):
+            for chunk in chunks(list(fields.items())):
                 pipeline.hset(keys.part(part), mapping=dict(chunk))
             pipeline.expire(keys.part(part), STAGED_SECONDS)
         pipeline.execute()
@@ -256,11 +254,6 @@ class Store:
         )
         ((code, status),) = self._runner.run_on(feature_id, delete)
         return code, status
-
-
-def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def _head(feature_id: str, feature: Feature) -> str:

@@ -17,13 +17,11 @@ from orchestrator.planning import extension, sketch
 from orchestrator.planning.extension import Shape
 from orchestrator.planning.sketch import Sketch
 from orchestrator.state import encoding, schema
+from orchestrator.state.chunks import CHUNK, chunks
 from orchestrator.state.encoding import Place
 from orchestrator.state.features import FeatureReader
 from orchestrator.state.script_runner import ScriptRunner, readable, reads_feature
 from orchestrator.state.stored_states import StoredStates, awaited_limits, pair
-
-CHUNK = 1_000
-"""How many fields one command reads of a hash that may have very many."""
 
 
 class TaskReader:
@@ -192,8 +190,7 @@ class TaskReader:
             self._runner.keys.feature(feature_id).states,
         )
         found: list[tuple[int, str]] = []
-        for start in range(0, len(members), CHUNK):
-            chunk = members[start : start + CHUNK]
+        for chunk in chunks(members):
             for task, stored in zip(chunk, self._runner.client.hmget(states, chunk), strict=True):
                 state = json.loads(stored or "{}")
                 if not state.get("resolved"):

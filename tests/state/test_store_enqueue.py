@@ -10,8 +10,9 @@ import redis
 from orchestrator.model import errors
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.task import TaskStatus
+from orchestrator.state.chunks import CHUNK
 from orchestrator.state.keys import Keys
-from orchestrator.state.store import CHUNK, STAGED_SECONDS, Store
+from orchestrator.state.store import STAGED_SECONDS, Store
 from tests.model import factories
 from tests.model.factories import task
 from tests.state.factories import Run, check, enqueue, read

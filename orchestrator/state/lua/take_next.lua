@@ -25,6 +25,12 @@ local function is_readable()
   return (tonumber(redis.call('HGET', meta_key, 'schema')) or 1) <= tonumber(known)
 end
 
+local function set_of(names)
+  local found = {}
+  for _, name in ipairs(names) do found[name] = true end
+  return found
+end
+
 local function begin(queue, text, specialists)
   local message = read_message(text, queue)
   local specialist = message and message.headers.task
@@ -50,20 +56,17 @@ if taken and string.sub(taken, 1, #delivery + 1) == delivery .. ' ' then
   local queue, text = string.match(taken, '^[^\n]* ([^\n]*)\n(.*)$')
   for _, entry in ipairs(allowed) do
     if entry[1] == queue then
-      local specialists = {}
-      for _, specialist in ipairs(entry[2]) do specialists[specialist] = true end
-      local found = begin(queue, text, specialists)
+      local found = begin(queue, text, set_of(entry[2]))
       if found then return found end
     end
   end
 end
 
 for _, entry in ipairs(allowed) do
-  local queue, specialists = entry[1], {}
-  for _, specialist in ipairs(entry[2]) do specialists[specialist] = true end
+  local queue = entry[1]
   local messages = shared('celery:' .. queue)
   local text = redis.pcall('LINDEX', messages, -1) -- a key of another type is no queue
-  local found = type(text) == 'string' and begin(queue, text, specialists)
+  local found = type(text) == 'string' and begin(queue, text, set_of(entry[2]))
   if found then
     redis.pcall('RPOP', messages) -- without the right to it the message stays, and comes as a repetition
     redis.call('SET', taken_key, delivery .. ' ' .. queue .. '\n' .. text, 'PX', 2 * lease_ms)
