@@ -213,6 +213,7 @@ class AttemptRunner:
             remarks=tuple(attempt.grant.state.get("remarks") or ()),
             progress=functools.partial(self.recorder.report_progress, *attempt.id),
             is_cancelled=functools.partial(self.recorder.is_cancelled, attempt),
+            owner=folders.owner(self.store),
         )
 
 
