@@ -94,6 +94,8 @@ class Project:
 
 MakeProject = Callable[..., Project]
 
+SHOWN_LINES = 30
+
 
 @contextlib.contextmanager
 def open_project(folder: Path, **sections: Any) -> Iterator[Project]:
@@ -109,7 +111,16 @@ def open_project(folder: Path, **sections: Any) -> Iterator[Project]:
             **sections,
         }
         (project / FOLDER / FILE).write_text(yaml.safe_dump(settings), "utf-8")
-        yield Project(project, configuration.load(project), stack)
+        try:
+            yield Project(project, configuration.load(project), stack)
+        finally:
+            _show_logs(project)
+
+
+def _show_logs(project: Path) -> None:
+    """Print the last lines of each log, which pytest shows if the test fails: a run elsewhere leaves nothing else."""
+    for log in sorted(project.glob("*.log")):
+        print(f"--- {log.name}", *log.read_text("utf-8", "replace").splitlines()[-SHOWN_LINES:], sep="\n")
 
 
 @pytest.fixture
