@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -94,7 +96,8 @@ class Project:
 
 MakeProject = Callable[..., Project]
 
-SHOWN_LINES = 30
+SHOWN_LINES = 150
+STACK_SECONDS = 1.0
 
 
 @contextlib.contextmanager
@@ -111,10 +114,23 @@ def open_project(folder: Path, **sections: Any) -> Iterator[Project]:
             **sections,
         }
         (project / FOLDER / FILE).write_text(yaml.safe_dump(settings), "utf-8")
+        opened = Project(project, configuration.load(project), stack)
         try:
-            yield Project(project, configuration.load(project), stack)
+            yield opened
+        except BaseException:
+            _ask_for_stacks(opened)
+            raise
         finally:
             _show_logs(project)
+
+
+def _ask_for_stacks(project: Project) -> None:
+    """Let each worker write what its threads do (Celery's handler of SIGUSR1), in case the failure is that it hangs."""
+    running = [worker for worker in project.workers if worker.poll() is None]
+    for worker in running:
+        worker.send_signal(signal.SIGUSR1)
+    if running:
+        time.sleep(STACK_SECONDS)
 
 
 def _show_logs(project: Path) -> None:
