@@ -26,6 +26,7 @@ from orchestrator.planning.limits import Limit
 from orchestrator.state import connections, folders, retention
 
 if TYPE_CHECKING:
+    from orchestrator.client.in_process import InProcessWorker
     from orchestrator.engine.app import App
     from orchestrator.engine.dispatcher import Dispatcher
 
@@ -56,6 +57,15 @@ class Client:
         self.settings = settings if settings is not None and app is None else self.app.settings
         self.store = connections.open_store(self.settings)
         self._knows_limits = False
+        self.worker = self._open_worker()
+
+    def _open_worker(self) -> InProcessWorker | None:
+        """What does the work where no other process could: the Redis lies in the memory of this one."""
+        if self.settings.redis.server is None or not self.settings.redis.server.is_in_memory:
+            return None
+        from orchestrator.client.in_process import InProcessWorker
+
+        return InProcessWorker(self.settings, self.store, lambda: self.app, lambda: self.dispatcher)
 
     @cached_property
     def app(self) -> App:
@@ -312,7 +322,10 @@ class Client:
         self.dispatcher.send([commands.ScheduleFeature(feature) for feature in features])
 
     def _handle(self, feature_id: str, *, repeated: bool = False) -> Handle:
-        return Handle(feature_id, self.store, self.settings, lambda: self.dispatcher, repeated=repeated)
+        open_dispatcher = lambda: self.dispatcher  # noqa: E731
+        return Handle(
+            feature_id, self.store, self.settings, open_dispatcher, repeated=repeated, worker=self.worker
+        )
 
 
 def enqueue(

@@ -61,9 +61,16 @@ def open_client(server: RedisUrl, **options: Any) -> RedisClient:
         server: The address of the Redis.
         options: Options of redis-py's connections. They override those of the URL.
 
+    Raises:
+        NoMemoryRedis: It is to be one in memory, and fakeredis is not installed.
+
     Example:
         client = open_client(urls.read("sentinel://a,b,c/mymaster"))
     """
+    if server.is_in_memory:
+        from orchestrator.state import memory  # late: only tests need it
+
+        return _client(memory.pool(server.service), server)
     given: dict[str, Any] = {
         "decode_responses": True,
         "socket_connect_timeout": CONNECT_SECONDS,
@@ -93,6 +100,10 @@ def open_client(server: RedisUrl, **options: Any) -> RedisClient:
             ((given["host"], given["port"]),) = server.hosts
             given["connection_class"] = redis.SSLConnection if server.has_tls else redis.Connection
         pool = redis.ConnectionPool(**given, **most)
+    return _client(pool, server)
+
+
+def _client(pool: redis.ConnectionPool, server: RedisUrl) -> RedisClient:
     client = cast("RedisClient", RedisClient.from_pool(pool))
     client.url = server.shown
     return client

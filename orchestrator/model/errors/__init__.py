@@ -37,6 +37,8 @@ from orchestrator.model.errors.limits import BadCap, BadLimit, NoSuchLimit, NoSu
 from orchestrator.model.errors.servers import (
     BrokerUnreachable,
     CannotSign,
+    ForgottenAtOnce,
+    NoMemoryRedis,
     NoRedisServer,
     NotReplicated,
     Outdated,
@@ -48,6 +50,7 @@ from orchestrator.model.errors.servers import (
     RedisUnreachable,
     UnsafeFlower,
     WorkerEnded,
+    WorksAlone,
 )
 from orchestrator.model.errors.specialists import (
     CannotImport,
@@ -106,6 +109,7 @@ __all__ = [
     "ConfigurationExists",
     "FeatureExists",
     "FeatureOver",
+    "ForgottenAtOnce",
     "GrowthContested",
     "InlineCommandRefused",
     "InvalidConfiguration",
@@ -117,6 +121,7 @@ __all__ = [
     "NewerFeature",
     "NoBarrier",
     "NoLog",
+    "NoMemoryRedis",
     "NoRedisServer",
     "NoSpecialist",
     "NoSuchFeature",
@@ -159,4 +164,5 @@ __all__ = [
     "UsageError",
     "WaitTimeout",
     "WorkerEnded",
+    "WorksAlone",
 ]
