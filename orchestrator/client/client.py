@@ -24,6 +24,7 @@ from orchestrator.model.progress import Progress, Unreadable
 from orchestrator.planning import limits, planner, repetition, routing
 from orchestrator.planning.limits import Limit
 from orchestrator.state import connections, folders, retention
+from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
     from orchestrator.client.in_process import InProcessWorker
@@ -55,9 +56,12 @@ class Client:
         if app is not None:
             self.app = app
         self.settings = settings if settings is not None and app is None else self.app.settings
-        self.store = connections.open_store(self.settings)
+        self.store = self._open_store()
         self._knows_limits = False
         self.worker = self._open_worker()
+
+    def _open_store(self) -> Store:
+        return connections.open_store(self.settings)
 
     def _open_worker(self) -> InProcessWorker | None:
         """What does the work where no other process could: the Redis lies in the memory of this one."""

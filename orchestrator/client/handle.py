@@ -56,6 +56,17 @@ class Handle:
         self._worker = worker
         self._decisions = Decisions(feature_id, store, settings, open_dispatcher)
 
+    @property
+    def works_here(self) -> bool:
+        """A wait does the work, because no other process could (see `in_process`)."""
+        return self._worker is not None
+
+    async def wait_async(self, timeout: float | None = None) -> Progress:
+        """`wait`, for a program on an event loop that has a `Client`: a thread waits. See also `AsyncClient`."""
+        import asyncio
+
+        return await asyncio.to_thread(self.wait, timeout)
+
     def __repr__(self) -> str:
         return f"Handle({self.id!r})"
 

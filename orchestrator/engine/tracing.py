@@ -80,6 +80,7 @@ class _StoreProducer(Generic[T]):
         self.app = app
         self.feature_id = feature_id
         self.put = put
+        self.callers_app: Any = getattr(_state, "_tls").current_app  # noqa: B009 (Celery's stubs leave it out)
         self.connection = SimpleNamespace(_reraise_as_library_errors=contextlib.nullcontext)
         self.answer: Callable[[], T]
 
@@ -89,10 +90,10 @@ class _StoreProducer(Generic[T]):
         An error is kept until the second signal was sent: there OpenTelemetry ends its span.
         """
         bare = self.app.amqp.create_task_message(self.feature_id, ENQUEUE, (self.feature_id,)).headers
+        trace = trace_headers({name: value for name, value in headers.items() if name not in bare})
         try:
-            stored = self.put(
-                trace_headers({name: value for name, value in headers.items() if name not in bare})
-            )
+            with as_current(self.callers_app):  # on an event loop others go on meanwhile
+                stored = self.put(trace)
         except Exception as error:
             self.answer = _raising(error)
         else:
@@ -135,7 +136,7 @@ def trace_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def as_current(app: App) -> Iterator[None]:
+def as_current(app: App | None) -> Iterator[None]:
     """Make an app the current one of this thread: handlers of signals look up the sender there, by its name."""
     state: Any = _state  # Celery's stubs leave this out
     before, state._tls.current_app = state._tls.current_app, app

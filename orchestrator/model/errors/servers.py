@@ -59,6 +59,13 @@ class NoMemoryRedis(OrchestratorError):
     exit_code = 3
 
 
+class NoGreenlet(OrchestratorError):
+    """AsyncClient needs greenlet, which is not installed.
+    Install it: pip install 'task-orchestrator[async]'."""
+
+    exit_code = 3
+
+
 class WorksAlone(OrchestratorError):
     """The Redis of this worker would be {url}, in its own memory, so nobody could give it work.
     Set redis.url to a Redis that runs, or leave it out for a private one. With memory:// no worker is needed:
