@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orchestrator.client.client import Client, enqueue
     from orchestrator.client.handle import Handle
+    from orchestrator.engine.guest import install
     from orchestrator.model.event import Event
     from orchestrator.model.feature import Feature, FeatureStatus, Strategy
     from orchestrator.model.outcome import (
@@ -61,6 +62,7 @@ __all__ = [
     "TaskState",
     "TaskStatus",
     "enqueue",
+    "install",
     "plan",
     "specialist",
 ]
@@ -96,6 +98,7 @@ def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = N
 _MODULES = {
     "client.client": ("Client", "enqueue"),
     "client.handle": ("Handle",),
+    "engine.guest": ("install",),
     "model.event": ("Event",),
     "model.feature": ("Feature", "FeatureStatus", "Strategy"),
     "model.outcome": (

@@ -59,6 +59,7 @@ class Context:
         progress: Reports how far the work is.
         is_cancelled: Whether a person has cancelled the attempt. Call it about once a second; it raises an
             OrchestratorError if the store does not answer.
+        retries: How many earlier attempts ended so that the task was tried again, as a failure or later.
 
     Example:
         >>> context = Context(
@@ -79,6 +80,7 @@ class Context:
     dependencies: Mapping[str, Completed] = field(default_factory=dict)
     progress: ReportProgress = no_progress
     is_cancelled: Callable[[], bool] = not_cancelled
+    retries: int = 0
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -7,6 +7,13 @@ Example:
 
 from __future__ import annotations
 
+from orchestrator.model.errors.apps import (
+    CallRefused,
+    InstalledTwice,
+    NoSuchCall,
+    NotForGuests,
+    NotInstalled,
+)
 from orchestrator.model.errors.base import OrchestratorError, Unexpected, UsageError
 from orchestrator.model.errors.features import (
     AmbiguousFeature,
@@ -95,6 +102,7 @@ __all__ = [
     "BadTags",
     "BadTask",
     "BrokerUnreachable",
+    "CallRefused",
     "CannotAdvance",
     "CannotGrow",
     "CannotImport",
@@ -108,6 +116,7 @@ __all__ = [
     "FeatureOver",
     "GrowthContested",
     "InlineCommandRefused",
+    "InstalledTwice",
     "InvalidConfiguration",
     "InvalidFeature",
     "InvalidId",
@@ -119,6 +128,7 @@ __all__ = [
     "NoLog",
     "NoRedisServer",
     "NoSpecialist",
+    "NoSuchCall",
     "NoSuchFeature",
     "NoSuchField",
     "NoSuchLimit",
@@ -130,7 +140,9 @@ __all__ = [
     "NotCompleted",
     "NotDelivered",
     "NotEnough",
+    "NotForGuests",
     "NotInACanvas",
+    "NotInstalled",
     "NotOver",
     "NotParallel",
     "NotReplicated",
