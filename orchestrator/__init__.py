@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.client.asynchronous import AsyncClient, AsyncHandle
     from orchestrator.client.client import Client, enqueue
     from orchestrator.client.handle import Handle
+    from orchestrator.engine.guest import install
     from orchestrator.model.event import Event
     from orchestrator.model.feature import Feature, FeatureStatus, Strategy
     from orchestrator.model.outcome import (
@@ -64,6 +65,7 @@ __all__ = [
     "TaskState",
     "TaskStatus",
     "enqueue",
+    "install",
     "plan",
     "specialist",
 ]
@@ -100,6 +102,7 @@ _MODULES = {
     "client.asynchronous": ("AsyncClient", "AsyncHandle"),
     "client.client": ("Client", "enqueue"),
     "client.handle": ("Handle",),
+    "engine.guest": ("install",),
     "model.event": ("Event",),
     "model.feature": ("Feature", "FeatureStatus", "Strategy"),
     "model.outcome": (

@@ -21,10 +21,12 @@ from orchestrator.state import embedded, fingerprint, workers
 from orchestrator.state.workers import Worker
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from orchestrator.client.client import Client
     from orchestrator.client.in_process import InProcessWorker
     from orchestrator.config.settings import Settings
-    from orchestrator.engine.app import App
+
 
 ANSWER_SECONDS = 1.0
 """Seconds after which a worker that does not answer counts as absent."""
@@ -53,7 +55,7 @@ def listeners(client: Client, queues: Iterable[str] = ()) -> Mapping[str, Sequen
     return found if found and is_covered else {**pinged(client.app), **found}
 
 
-def pinged(app: App) -> dict[str, list[Worker]]:
+def pinged(app: Celery) -> dict[str, list[Worker]]:
     """Each queue with the workers that take from it, as they answer themselves within a second."""
     from celery.app.control import DuplicateNodenameWarning  # type: ignore[attr-defined]
 

@@ -27,8 +27,9 @@ from orchestrator.state import connections, folders, retention
 from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from orchestrator.client.in_process import InProcessWorker
-    from orchestrator.engine.app import App
     from orchestrator.engine.dispatcher import Dispatcher
 
 
@@ -39,7 +40,8 @@ class Client:
 
     Args:
         settings: The settings; if left out, those of the working folder.
-        app: A Celery app from `orchestrator.engine.app.create`, instead of one made from the settings.
+        app: A Celery app that runs features. If it is left out with the settings, the one in which this program has
+            called `install`; else one is made from the settings.
 
     Raises:
         InvalidConfiguration: The settings cannot be used.
@@ -51,11 +53,15 @@ class Client:
             print(handle.wait(timeout=600).status)
     """
 
-    def __init__(self, settings: Settings | None = None, app: App | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, app: Celery | None = None) -> None:
         self._given = settings
         if app is not None:
             self.app = app
-        self.settings = settings if settings is not None and app is None else self.app.settings
+        if settings is None or app is not None:
+            from orchestrator.engine import installation
+
+            settings = installation.of(self.app).settings
+        self.settings = settings
         self.store = self._open_store()
         self._knows_limits = False
         self.worker = self._open_worker()
@@ -72,15 +78,21 @@ class Client:
         return InProcessWorker(self.settings, self.store, lambda: self.app, lambda: self.dispatcher)
 
     @cached_property
-    def app(self) -> App:
+    def app(self) -> Celery:
         """The Celery app that publishes. It is made when it is needed: a client that only reads imports no Celery."""
         if self._given is None:
+            from orchestrator.engine import installation
+
+            if found := installation.latest():
+                return found.app
             from orchestrator import celery
 
             return celery.app
-        from orchestrator.engine.app import create
+        from orchestrator.engine import app, guest
 
-        return create(self._given)
+        if self._given.app:
+            return guest.find(self._given.app, self._given).app
+        return app.create(self._given)
 
     @cached_property
     def dispatcher(self) -> Dispatcher:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.state import memory
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from orchestrator.config.settings import Settings
-    from orchestrator.engine.app import App
     from orchestrator.engine.dispatcher import Dispatcher
     from orchestrator.state.store import Store
 
@@ -35,7 +36,7 @@ class InProcessWorker:
         self,
         settings: Settings,
         store: Store,
-        app: Callable[[], App],
+        app: Callable[[], Celery],
         dispatcher: Callable[[], Dispatcher],
     ) -> None:
         self.settings = settings

@@ -21,7 +21,7 @@ from orchestrator.state import forks, refusals
 from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
-    from orchestrator.engine.app import App
+    from celery import Celery
 
 logger = logging.getLogger("orchestrator")
 
@@ -36,7 +36,7 @@ class Dispatcher:
             and close it after that.
     """
 
-    def __init__(self, app: App, store: Store, *, pooled: bool) -> None:
+    def __init__(self, app: Celery, store: Store, *, pooled: bool) -> None:
         self.app = app
         self.store = store
         self.pooled = pooled
@@ -98,7 +98,8 @@ class Dispatcher:
                     producer,
                     message.name,
                     message.content,
-                    queue=message.queue,
+                    **message.destination,
+                    serializer="json",
                     headers=trace,
                     delivery_mode=TRANSIENT,
                     retry=False,

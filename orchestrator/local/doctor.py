@@ -21,7 +21,7 @@ from orchestrator.local.machine_checks import (
     check_versions,
 )
 from orchestrator.local.redis_checks import check_binary, check_redis, from_error
-from orchestrator.local.worker_checks import PATIENCE, check_broker, check_workers
+from orchestrator.local.worker_checks import PATIENCE, check_app, check_broker, check_workers
 from orchestrator.model import errors
 from orchestrator.model.finding import Finding, Level, problem, warning
 from orchestrator.state import connections, embedded, refusals
@@ -82,6 +82,7 @@ def _from_redis_on(settings: Settings, server: RedisUrl) -> Iterator[Finding]:
             return
         found = check_broker(settings)
         yield found
+        yield from check_app(settings)
         if found.level is not Level.PROBLEM:
             yield from check_workers(settings, client)
 

@@ -10,14 +10,16 @@ from pydantic import (
     Field,
     JsonValue,
     field_validator,
+    model_validator,
 )
 
-from orchestrator.model import command_line, words
+from orchestrator.model import calls, command_line, words
 
 if TYPE_CHECKING:
     pass
 from orchestrator.model.fields import (
     Argument,
+    CeleryName,
     Estimate,
     Id,
     Line,
@@ -155,6 +157,11 @@ class Task(Model):
     run: tuple[Argument, ...] | None = Field(
         default=None, min_length=1, description="inline command: an argument list, or a text split into one"
     )
+    call: CeleryName | None = Field(
+        default=None, description="a task of the project's own Celery app, by its name, that does the work"
+    )
+    args: tuple[JsonValue, ...] = Field(default=(), description="its positional arguments")
+    kwargs: Mapping[str, JsonValue] = Field(default_factory=dict, description="its arguments by keyword")
 
     if TYPE_CHECKING:  # what may be given is more than what is kept
 
@@ -176,7 +183,25 @@ class Task(Model):
             resources: Mapping[str, int] | Iterable[str] = (),
             params: Mapping[str, Any] = {},
             run: Iterable[str] | None = None,
+            call: object = None,
+            args: Iterable[Any] = (),
+            kwargs: Mapping[str, Any] = {},
         ) -> None: ...
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_signature_is_a_call(cls, value: object) -> object:
+        return calls.as_fields(value)
+
+    @model_validator(mode="after")
+    def _one_way_to_work(self) -> Task:
+        if self.call is None and (self.args or self.kwargs):
+            raise ValueError("has args or kwargs, and no call that they are for; write what it calls")
+        if self.call is not None and self.run is not None:
+            raise ValueError("has both a run and a call; keep one of them")
+        if self.call is not None and self.specialist is not None:
+            raise ValueError("has both a specialist and a call, which does the work; leave one of them out")
+        return self
 
     @field_validator("retries", mode="before")
     @classmethod

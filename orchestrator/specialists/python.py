@@ -126,6 +126,18 @@ def outcome_of(value: object, limits: Limits) -> Outcome:
         return Failed(cause=FailureCause.CODE, reason=as_text(shorten(reason, 500)))
 
 
+def outcome_of_result(value: object, limits: Limits) -> Outcome:
+    """Turn the value that a called task returned into an outcome: as `outcome_of`, but a text is the result too.
+
+    Example:
+        >>> outcome_of_result("a.png", Limits()).result
+        'a.png'
+    """
+    if isinstance(value, str):
+        value = Completed(summary=shorten(value, 200), result=value)
+    return outcome_of(value, limits)
+
+
 def _outcome(value: object) -> Outcome:
     match value:
         case Completed():

@@ -172,6 +172,11 @@ def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -
 def is_broker(settings: Settings) -> bool:
     """Whether the store's scripts publish the tasks that they launch: the Redis of the state is Celery's broker too.
 
-    False if messages are signed, because a script in Redis has no key.
+    False if messages are signed, because a script in Redis has no key; and in a Celery app of the project's own,
+    because only the app knows its routes.
     """
-    return settings.broker.url is None and settings.broker.signing is None
+    return (
+        settings.broker.url is None
+        and settings.broker.signing is None
+        and not (settings.app or settings.is_routed)
+    )

@@ -7,6 +7,13 @@ Example:
 
 from __future__ import annotations
 
+from orchestrator.model.errors.apps import (
+    CallRefused,
+    InstalledTwice,
+    NoSuchCall,
+    NotForGuests,
+    NotInstalled,
+)
 from orchestrator.model.errors.base import OrchestratorError, Unexpected, UsageError
 from orchestrator.model.errors.features import (
     AmbiguousFeature,
@@ -99,6 +106,7 @@ __all__ = [
     "BadTags",
     "BadTask",
     "BrokerUnreachable",
+    "CallRefused",
     "CannotAdvance",
     "CannotGrow",
     "CannotImport",
@@ -113,6 +121,7 @@ __all__ = [
     "ForgottenAtOnce",
     "GrowthContested",
     "InlineCommandRefused",
+    "InstalledTwice",
     "InvalidConfiguration",
     "InvalidFeature",
     "InvalidId",
@@ -126,6 +135,7 @@ __all__ = [
     "NoMemoryRedis",
     "NoRedisServer",
     "NoSpecialist",
+    "NoSuchCall",
     "NoSuchFeature",
     "NoSuchField",
     "NoSuchLimit",
@@ -137,7 +147,9 @@ __all__ = [
     "NotCompleted",
     "NotDelivered",
     "NotEnough",
+    "NotForGuests",
     "NotInACanvas",
+    "NotInstalled",
     "NotOver",
     "NotParallel",
     "NotReplicated",
