@@ -18,8 +18,10 @@ from celery.utils.saferepr import saferepr
 
 from orchestrator import specialists
 from orchestrator.engine import installation
-from orchestrator.model import errors, words
+from orchestrator.model import errors, references, typed_values, words
 from orchestrator.model.outcome import Cancelled, Failed, FailureCause, Outcome, RetryLater
+from orchestrator.model.references import Reference
+from orchestrator.specialists import values
 from orchestrator.specialists.python import alarm, outcome_of_result
 from orchestrator.specialists.registry import describe_exception
 
@@ -91,12 +93,40 @@ class CallRunner:
                 task=context.task.id, call=name, hint=words.did_you_mean(name, self.app.tasks)
             )
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(error), retry=False)
-        call = Call(context, list(context.task.args), dict(context.task.kwargs))
+        try:
+            args, kwargs = _arguments(context)
+        except LookupError as error:
+            return Failed(cause=FailureCause.DEPENDENCY, reason=str(error.args[0]), retry=False)
+        call = Call(context, args, kwargs)
         adapt(task)
         tracer = task.__trace__ or build_tracer(name, task, app=self.app)
         with alarm(self.timeout):
             result, info, *_ = tracer(call.id, call.args, call.kwargs, call.request(task))
-        return outcome_of_result(result, settings.limits) if info is None else call.outcome(info)
+        return outcome_of_result(result, settings.limits, _encode) if info is None else call.outcome(info)
+
+
+def _arguments(context: Context) -> tuple[list[Any], dict[str, Any]]:
+    """What the task is called with: the results of its dependencies stand where its arguments refer to them.
+
+    Raises:
+        LookupError: There is no such result.
+    """
+
+    def find(reference: Reference) -> Any:
+        outcome = context.dependencies.get(reference.task)
+        if outcome is None:
+            raise LookupError(
+                f"an argument is the result of {reference.task}, which has none: it was skipped"
+            )
+        try:
+            return reference.of(outcome.summary or None if outcome.result is None else outcome.result)
+        except LookupError as error:
+            whole = f"{reference.path} of the result of {reference.task}"
+            raise LookupError(f"an argument is {whole}, and there is {error.args[0]}") from None
+
+    task = context.task
+    args, kwargs = (typed_values.restored(references.fill(given, find)) for given in (task.args, task.kwargs))
+    return args, kwargs
 
 
 @dataclass
@@ -195,6 +225,18 @@ ATTRIBUTE = "orchestrator"
 """The attribute of a Celery request that holds our call."""
 
 SHARES = ("current", "total", "percent", "progress")
+
+
+def _encode(value: Any) -> Any:
+    """A value of a result that JSON does not have: as Celery's JSON writes it, else as ours does.
+
+    Raises:
+        TypeError: Neither has a way to write it.
+    """
+    try:
+        return typed_values.encode(value)
+    except TypeError:
+        return values.to_json_value(value)
 
 
 def _percent(meta: Mapping[str, Any]) -> float | None:

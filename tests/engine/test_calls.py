@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import functools
+import uuid
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -338,3 +340,97 @@ def test_where_the_messages_of_a_call_go(app: Celery) -> None:
     assert queue("call:proj.mail.send") == "mail"
     assert queue("call:proj.other") == "celery"
     assert queue("senior-engineer") == "senior-engineer"
+
+
+def known(**results: Any) -> dict[str, Completed]:
+    return {name: Completed(result=value) for name, value in results.items()}
+
+
+def test_values_that_flow(app: Celery, tmp_path: Path) -> None:
+    """An argument may be the result of a dependency, or a part of it; what only looks like one stays as it is."""
+
+    @app.task
+    def show(*args: Any, **kwargs: Any) -> list[Any]:
+        return [list(args), kwargs]
+
+    fetch = Task(id="fetch", call="proj.fetch")
+    wanted = Task(
+        id="T1",
+        call=show,
+        args=[fetch.result(), {"result": "fetch", "path": "rows.-1"}, {"literal": {"result": "fetch"}}],
+        kwargs={"all": [fetch.result("rows.0"), {"result": "count"}]},
+    )
+    assert wanted.depends_on == ("fetch", "count")
+    outcomes = known(fetch={"rows": [7, 8]}, count=2)
+    outcome = calls.perform(a_context(tmp_path, wanted, dependencies=outcomes), app)
+    assert isinstance(outcome, Completed)
+    assert outcome.result == [[{"rows": [7, 8]}, 8, {"result": "fetch"}], {"all": [7, 2]}]
+
+
+def test_an_argument_of_a_signature_is_what_it_is(app: Celery, run: Run) -> None:
+    """A mapping of a program's own is no reference, unless the program says so."""
+
+    @app.task
+    def show(given: Any) -> Any:
+        return given
+
+    task = Task(id="T1", call=show.s({"result": "T0"}))
+    assert task.depends_on == ()
+    assert task.args == ({"literal": {"result": "T0"}},)
+    assert Task(id="T2", call=show.s(task.result())).depends_on == ("T1",)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        (
+            "rows.2",
+            "an argument is rows.2 of the result of fetch, and there is no 2 under rows, only 2 entries",
+        ),
+        ("cols", "an argument is cols of the result of fetch, and there is no cols in it, only rows"),
+        (
+            "rows.0.x",
+            "an argument is rows.0.x of the result of fetch, and there is no x under rows.0, which is a int",
+        ),
+    ],
+)
+def test_a_part_that_is_not_there(app: Celery, tmp_path: Path, path: str, reason: str) -> None:
+    @app.task
+    def show(given: Any) -> Any:
+        return given
+
+    wanted = Task(id="T1", call=show, args=[{"result": "fetch", "path": path}])
+    outcome = calls.perform(a_context(tmp_path, wanted, dependencies=known(fetch={"rows": [7, 8]})), app)
+    assert outcome == Failed(cause=FailureCause.DEPENDENCY, reason=reason, retry=False)
+
+
+def test_a_skipped_dependency_has_no_result(app: Celery, tmp_path: Path) -> None:
+    @app.task
+    def show(given: Any) -> Any:
+        return given
+
+    wanted = Task(id="T1", call=show, args=[{"result": "fetch"}])
+    outcome = calls.perform(a_context(tmp_path, wanted), app)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "an argument is the result of fetch, which has none: it was skipped"
+
+
+def test_values_that_json_does_not_have(app: Celery, tmp_path: Path) -> None:
+    """A moment, an amount or a UUID that a task returns is the same where another one gets it, as in Celery."""
+    given = [datetime.datetime(2026, 11, 27, tzinfo=datetime.UTC), Decimal("1.50"), uuid.UUID(int=7)]
+    seen: list[Any] = []
+
+    @app.task
+    def make(*args: Any) -> list[Any]:
+        return list(args)
+
+    @app.task
+    def show(values: Any) -> None:
+        seen.append(values)
+
+    made = calls.perform(a_context(tmp_path, Task(id="T1", call=make, args=given)), app)
+    assert isinstance(made, Completed)
+    wanted = Task(id="T2", call=show, args=[{"result": "T1"}])
+    stored = Completed.model_validate_json(made.model_dump_json())
+    calls.perform(a_context(tmp_path, wanted, dependencies={"T1": stored}), app)
+    assert seen == [given]
