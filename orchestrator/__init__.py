@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orchestrator.client.asynchronous import AsyncClient, AsyncHandle
     from orchestrator.client.client import Client, enqueue
     from orchestrator.client.handle import Handle
     from orchestrator.engine.guest import install
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncClient",
+    "AsyncHandle",
     "Batch",
     "BlockKind",
     "Blocked",
@@ -96,6 +99,7 @@ def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = N
 
 
 _MODULES = {
+    "client.asynchronous": ("AsyncClient", "AsyncHandle"),
     "client.client": ("Client", "enqueue"),
     "client.handle": ("Handle",),
     "engine.guest": ("install",),

@@ -24,10 +24,12 @@ from orchestrator.model.progress import Progress, Unreadable
 from orchestrator.planning import limits, planner, repetition, routing
 from orchestrator.planning.limits import Limit
 from orchestrator.state import connections, folders, retention
+from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
     from celery import Celery
 
+    from orchestrator.client.in_process import InProcessWorker
     from orchestrator.engine.dispatcher import Dispatcher
 
 
@@ -60,8 +62,20 @@ class Client:
 
             settings = installation.of(self.app).settings
         self.settings = settings
-        self.store = connections.open_store(self.settings)
+        self.store = self._open_store()
         self._knows_limits = False
+        self.worker = self._open_worker()
+
+    def _open_store(self) -> Store:
+        return connections.open_store(self.settings)
+
+    def _open_worker(self) -> InProcessWorker | None:
+        """What does the work where no other process could: the Redis lies in the memory of this one."""
+        if self.settings.redis.server is None or not self.settings.redis.server.is_in_memory:
+            return None
+        from orchestrator.client.in_process import InProcessWorker
+
+        return InProcessWorker(self.settings, self.store, lambda: self.app, lambda: self.dispatcher)
 
     @cached_property
     def app(self) -> Celery:
@@ -324,7 +338,10 @@ class Client:
         self.dispatcher.send([commands.ScheduleFeature(feature) for feature in features])
 
     def _handle(self, feature_id: str, *, repeated: bool = False) -> Handle:
-        return Handle(feature_id, self.store, self.settings, lambda: self.dispatcher, repeated=repeated)
+        open_dispatcher = lambda: self.dispatcher  # noqa: E731
+        return Handle(
+            feature_id, self.store, self.settings, open_dispatcher, repeated=repeated, worker=self.worker
+        )
 
 
 def enqueue(

@@ -217,6 +217,7 @@ class AttemptRunner:
             progress=functools.partial(self.recorder.report_progress, *attempt.id),
             is_cancelled=functools.partial(self.recorder.is_cancelled, attempt),
             retries=attempt.grant.attempts.retried + attempt.grant.attempts.later,
+            owner=folders.owner(self.store),
         )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import redis
 from kombu import Producer
@@ -83,23 +83,27 @@ class Dispatcher:
         messages = canvas.group_of(self.app, feature_id, launches)
         trace = self.store.trace(feature_id)
         try:
-            with tracing.as_current(self.app), self._producer() as producer:
-                for message in messages:
-                    self.app.amqp.send_task_message(
-                        producer,
-                        message.name,
-                        message.content,
-                        **message.destination,
-                        serializer="json",
-                        headers=trace,
-                        delivery_mode=TRANSIENT,
-                        retry=False,
-                    )
+            self.deliver(messages, trace)
         except (OperationalError, OSError, redis.RedisError) as error:
             url = urls.safe_url(self.app.conf.broker_url)
             raise errors.BrokerUnreachable(
                 url=url, cause=refusals.describe(error), feature=feature_id
             ) from None
+
+    def deliver(self, messages: Sequence[canvas.Message], trace: Mapping[str, Any]) -> None:
+        """Send messages, with the headers of a trace."""
+        with tracing.as_current(self.app), self._producer() as producer:
+            for message in messages:
+                self.app.amqp.send_task_message(
+                    producer,
+                    message.name,
+                    message.content,
+                    **message.destination,
+                    serializer="json",
+                    headers=trace,
+                    delivery_mode=TRANSIENT,
+                    retry=False,
+                )
 
     @contextlib.contextmanager
     def _producer(self) -> Iterator[Producer]:

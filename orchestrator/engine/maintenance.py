@@ -104,6 +104,7 @@ class Maintenance(bootsteps.StartStopStep):
             SystemExit: Redis may evict keys, and the settings do not allow that; or the pool cannot keep our promises;
                 or this worker is too old for the state in Redis.
         """
+        startup_checks.check_memory(self.settings)
         startup_checks.check_environment(self.parent.app)
         startup_checks.check_pool(self.pool, getattr(self.parent, "time_limit", None))
         startup_checks.check_redis(self.store, self.settings)

@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger("orchestrator")
 
 
+def check_memory(settings: Settings) -> None:
+    """Refuse to work on a Redis in memory: nobody but this process could enqueue anything.
+
+    Raises:
+        SystemExit: The Redis of the settings is one in memory.
+    """
+    server = settings.redis.server
+    if server and server.is_in_memory:
+        error = errors.WorksAlone(url=server.shown)
+        logger.critical("%s", error)
+        raise SystemExit(error.exit_code)
+
+
 def check_environment(app: Celery) -> None:
     """Warn of variables that name another broker for Celery: a worker of ours ignores them.
 

@@ -82,6 +82,7 @@ class _StoreProducer(Generic[T]):
         self.app = app
         self.feature_id = feature_id
         self.put = put
+        self.callers_app: Any = getattr(_state, "_tls").current_app  # noqa: B009 (Celery's stubs leave it out)
         self.connection = SimpleNamespace(_reraise_as_library_errors=contextlib.nullcontext)
         self.answer: Callable[[], T]
 
@@ -94,10 +95,10 @@ class _StoreProducer(Generic[T]):
         if headers.get("task") != ENQUEUE:
             return
         bare = self.app.amqp.as_task_v2(self.feature_id, ENQUEUE, (self.feature_id,)).headers
+        trace = trace_headers({name: value for name, value in headers.items() if name not in bare})
         try:
-            stored = self.put(
-                trace_headers({name: value for name, value in headers.items() if name not in bare})
-            )
+            with as_current(self.callers_app):  # on an event loop others go on meanwhile
+                stored = self.put(trace)
         except Exception as error:
             self.answer = _raising(error)
         else:
@@ -140,7 +141,7 @@ def trace_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def as_current(app: Celery) -> Iterator[None]:
+def as_current(app: Celery | None) -> Iterator[None]:
     """Make an app the current one of this thread: handlers of signals look up the sender there, by its name."""
     state: Any = _state  # Celery's stubs leave this out
     before, state._tls.current_app = state._tls.current_app, app

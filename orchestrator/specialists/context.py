@@ -60,6 +60,7 @@ class Context:
         is_cancelled: Whether a person has cancelled the attempt. Call it about once a second; it raises an
             OrchestratorError if the store does not answer.
         retries: How many earlier attempts ended so that the task was tried again, as a failure or later.
+        owner: The identity of the state that marks the folders of the feature on this machine.
 
     Example:
         >>> context = Context(
@@ -81,6 +82,7 @@ class Context:
     progress: ReportProgress = no_progress
     is_cancelled: Callable[[], bool] = not_cancelled
     retries: int = 0
+    owner: str = ""
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -267,7 +267,7 @@ def carry_out(
     if isinstance(worker, CommandRunner):  # it writes the log itself
         return _carry_out(worker, context, settings, timeouts)
     secrets = masking.all_secret_texts(settings)
-    with output.capture(context.log_file, secrets) as captured:
+    with output.capture(context.log_file, secrets, context.owner) as captured:
         outcome = _carry_out(worker, context, settings, timeouts)
         if outcome.tail:  # a traceback, or a tail that the specialist returned
             captured.stream.write(outcome.tail.rstrip("\n") + "\n")

@@ -44,6 +44,9 @@ from orchestrator.model.errors.limits import BadCap, BadLimit, NoSuchLimit, NoSu
 from orchestrator.model.errors.servers import (
     BrokerUnreachable,
     CannotSign,
+    ForgottenAtOnce,
+    NoGreenlet,
+    NoMemoryRedis,
     NoRedisServer,
     NotReplicated,
     Outdated,
@@ -55,6 +58,7 @@ from orchestrator.model.errors.servers import (
     RedisUnreachable,
     UnsafeFlower,
     WorkerEnded,
+    WorksAlone,
 )
 from orchestrator.model.errors.specialists import (
     CannotImport,
@@ -114,6 +118,7 @@ __all__ = [
     "ConfigurationExists",
     "FeatureExists",
     "FeatureOver",
+    "ForgottenAtOnce",
     "GrowthContested",
     "InlineCommandRefused",
     "InstalledTwice",
@@ -125,7 +130,9 @@ __all__ = [
     "KeyTaken",
     "NewerFeature",
     "NoBarrier",
+    "NoGreenlet",
     "NoLog",
+    "NoMemoryRedis",
     "NoRedisServer",
     "NoSpecialist",
     "NoSuchCall",
@@ -171,4 +178,5 @@ __all__ = [
     "UsageError",
     "WaitTimeout",
     "WorkerEnded",
+    "WorksAlone",
 ]
