@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery, signals
+from celery import Celery, chain, signals
 from celery import Task as CeleryTask
 from celery.exceptions import Ignore, Reject
 from pydantic import BaseModel
@@ -27,6 +27,7 @@ from orchestrator.model.outcome import (
     Completed,
     Failed,
     FailureCause,
+    NextCall,
     Outcome,
     RetryLater,
 )
@@ -141,15 +142,67 @@ def test_an_automatic_retry(app: Celery, run: Run) -> None:
 
 
 def test_a_retry_with_other_arguments(app: Celery, run: Run) -> None:
-    """A task of a feature has the arguments it has: to change them is refused, not forgotten."""
+    """The next attempt gets the arguments that a retry names, and the one after it too."""
 
     @app.task(bind=True)
-    def change(self: Any, x: int) -> None:
-        raise self.retry(args=[x + 1])
+    def climb(self: Any, x: int, step: int = 1) -> int:
+        if x < 3:
+            raise self.retry(args=[x + step], countdown=1)
+        if self.request.retries < 3:
+            raise self.retry(countdown=1)
+        return x
 
-    outcome = run(change, 1)
+    first = run(climb, 1)
+    assert isinstance(first, RetryLater)
+    assert first.next == NextCall(call=climb.name, args=(2,))
+    second = run(climb, 1, context={"retries": 1, "continues": first.next})
+    assert isinstance(second, RetryLater)
+    third = run(climb, 1, context={"retries": 2, "continues": second.next})
+    assert isinstance(third, RetryLater)
+    assert third.next == NextCall(call=climb.name, args=(3,))
+    assert run(climb, 1, context={"retries": 3, "continues": third.next}) == Completed(result=3)
+
+
+def test_a_task_that_is_replaced(app: Celery, run: Run) -> None:
+    """`self.replace`: the other task goes on in its place, under the same id, with retries of its own."""
+    seen: list[Any] = []
+
+    @app.task(bind=True, name="proj.finish")
+    def finish(self: Any, given: Any) -> Any:
+        seen.append((self.request.id, self.request.retries))
+        if self.request.retries < 1:
+            raise self.retry(countdown=1)
+        return given
+
+    @app.task(bind=True, name="proj.begin")
+    def begin(self: Any) -> None:
+        seen.append((self.request.id, self.request.retries))
+        raise self.replace(finish.s({"result": "T0"}))
+
+    first = run(begin, context={"retries": 2})
+    assert isinstance(first, RetryLater)
+    literal = {"literal": {"result": "T0"}}
+    assert first.next == NextCall(call="proj.finish", args=(literal,), moves=True, since=3)
+    second = run(begin, context={"retries": 3, "continues": first.next})
+    assert isinstance(second, RetryLater)
+    assert second.next == NextCall(call="proj.finish", args=(literal,), since=3)
+    last = run(begin, context={"retries": 4, "continues": second.next})
+    assert last == Completed(result={"result": "T0"})
+    request = calls.request_id("auth", "T1")
+    assert seen == [(request, 2), (request, 0), (request, 1)]
+
+
+def test_a_replacement_of_several_tasks_is_refused(app: Celery, run: Run) -> None:
+    @app.task
+    def part(x: int = 0) -> None: ...
+
+    @app.task(bind=True)
+    def begin(self: Any) -> None:
+        raise self.replace(chain(part.s(), part.s()))
+
+    outcome = run(begin)
     assert isinstance(outcome, Failed)
-    assert "other arguments" in outcome.reason
+    assert "self.replace takes the signature of one task here, and no chain" in outcome.reason
 
 
 @pytest.mark.parametrize(
