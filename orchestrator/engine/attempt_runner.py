@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import redis
@@ -24,7 +25,7 @@ from orchestrator.engine.message_validation import Reason
 from orchestrator.engine.visibility import TaskStopped, end_celery_task, name_for_monitors
 from orchestrator.model import errors, lifecycle
 from orchestrator.model.flows import TaskEvent
-from orchestrator.model.outcome import Blocked, Cancelled, Completed, GateResult, Outcome
+from orchestrator.model.outcome import Blocked, Cancelled, Completed, GateResult, Outcome, RetryLater
 from orchestrator.model.task import TaskStatus
 from orchestrator.specialists import processes
 from orchestrator.state import connections, folders
@@ -162,7 +163,12 @@ class AttemptRunner:
         if not self._wait_for_rate(attempt):
             return Cancelled()
         context = self._context(attempt)
-        return calls.perform(context, self.app) if attempt.task.call else perform(context, self.settings)
+        if not attempt.task.call:
+            return perform(context, self.settings)
+        if attempt.grant.attempts.later:
+            earlier = self.recorder.outcomes(attempt.feature_id, [attempt.task.id]).get(attempt.task.id)
+            context = replace(context, continues=earlier.next if isinstance(earlier, RetryLater) else None)
+        return calls.perform(context, self.app)
 
     def _wait_for_rate(self, attempt: Attempt) -> bool:
         """Wait until the rate of the specialist allows the attempt to begin; False if it is cancelled meanwhile."""
@@ -216,8 +222,8 @@ class AttemptRunner:
             remarks=tuple(attempt.grant.state.get("remarks") or ()),
             progress=functools.partial(self.recorder.report_progress, *attempt.id),
             is_cancelled=functools.partial(self.recorder.is_cancelled, attempt),
-            owner=folders.owner(self.store),
             retries=attempt.grant.attempts.retried + attempt.grant.attempts.later,
+            owner=folders.owner(self.store),
         )
 
 

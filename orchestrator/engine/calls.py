@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery import current_task, exceptions, states
 from celery.app.trace import build_tracer
@@ -18,8 +18,12 @@ from celery.utils.saferepr import saferepr
 
 from orchestrator import specialists
 from orchestrator.engine import installation
-from orchestrator.model import errors, words
-from orchestrator.model.outcome import Cancelled, Failed, FailureCause, Outcome, RetryLater
+from orchestrator.model import errors, references, words
+from orchestrator.model.calls import is_signature
+from orchestrator.model.outcome import Cancelled, Failed, FailureCause, NextCall, Outcome, RetryLater
+from orchestrator.model.references import Reference
+from orchestrator.model.typed_values import encode, plain, restored
+from orchestrator.specialists import values
 from orchestrator.specialists.python import alarm, outcome_of_result
 from orchestrator.specialists.registry import describe_exception
 
@@ -80,8 +84,8 @@ class CallRunner:
         Raises:
             TimeoutError: It was interrupted at its time limit.
         """
-        name = str(context.task.call)
-        settings = installation.of(self.app).settings
+        settings, continues = installation.of(self.app).settings, context.continues
+        name = continues.call if continues else str(context.task.call)
         if not settings.may_call(name, from_file=False):
             refused = errors.CallRefused(tasks=f"Task {context.task.id}", call=name)
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(refused), retry=False)
@@ -91,12 +95,51 @@ class CallRunner:
                 task=context.task.id, call=name, hint=words.did_you_mean(name, self.app.tasks)
             )
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(error), retry=False)
-        call = Call(context, list(context.task.args), dict(context.task.kwargs))
+        try:
+            args, kwargs = _arguments(context)
+        except LookupError as missing:
+            return Failed(cause=FailureCause.DEPENDENCY, reason=str(missing.args[0]), retry=False)
+        call = Call(context, name, args, kwargs)
         adapt(task)
         tracer = task.__trace__ or build_tracer(name, task, app=self.app)
         with alarm(self.timeout):
             result, info, *_ = tracer(call.id, call.args, call.kwargs, call.request(task))
-        return outcome_of_result(result, settings.limits) if info is None else call.outcome(info)
+        if info is None:
+            return outcome_of_result(result, settings.limits, _encode)
+        outcome = call.outcome(info)
+        following = outcome.next if isinstance(outcome, RetryLater) else None
+        if following and (size := len(following.model_dump_json())) > settings.limits.params:
+            most = f"at most {settings.limits.params:,} (limits.params)"
+            return Failed(reason=f"the arguments to go on with have {size:,} characters; {most}", retry=False)
+        return outcome
+
+
+def _arguments(context: Context) -> tuple[list[Any], dict[str, Any]]:
+    """What the task is called with: the results of its dependencies stand where its arguments refer to them.
+
+    Raises:
+        LookupError: There is no such result.
+    """
+
+    def find(reference: Reference) -> Any:
+        outcome = context.dependencies.get(reference.task)
+        if outcome is None:
+            raise LookupError(
+                f"an argument is the result of {reference.task}, which has none: it was skipped"
+            )
+        try:
+            return reference.of(outcome.summary or None if outcome.result is None else outcome.result)
+        except LookupError as error:
+            whole = f"{reference.path} of the result of {reference.task}"
+            raise LookupError(f"an argument is {whole}, and there is {error.args[0]}") from None
+
+    wanted = context.continues or context.task
+    args, kwargs = (restored(references.fill(given, find)) for given in (wanted.args, wanted.kwargs))
+    return args, kwargs
+
+
+class Replaced(exceptions.Ignore):
+    """A task asked to be replaced by another one (`self.replace`)."""
 
 
 @dataclass
@@ -105,14 +148,22 @@ class Call:
 
     Args:
         context: The attempt.
+        name: The name of the Celery task.
         args, kwargs: What the task is called with.
     """
 
     context: Context
+    name: str
     args: list[Any]
     kwargs: dict[str, Any]
-    changed: bool = field(default=False, init=False)
-    """It asked to be tried again with other arguments."""
+    asked: Any = field(default=None, init=False)
+    """The signature by which it asked to be tried again with other arguments."""
+
+    @property
+    def retries(self) -> int:
+        """How often this task was tried again."""
+        continues = self.context.continues
+        return self.context.retries - (continues.since if continues else 0)
 
     @property
     def id(self) -> str:
@@ -131,7 +182,7 @@ class Call:
             "root_id": request_id(self.context.feature.id),
             "parent_id": None,
             "group": None,
-            "retries": self.context.retries,
+            "retries": self.retries,
             "argsrepr": saferepr(self.args),
             "kwargsrepr": saferepr(self.kwargs),
             "timelimit": list(limits) if any(limits) else [None, None],
@@ -155,30 +206,69 @@ class Call:
         """
         raised = info.retval
         match info.state:
-            case states.RETRY if self.changed:
-                return Failed(
-                    reason="asked to be tried again with other arguments than it was called with, which a task of a "
-                    "feature cannot; let it find the arguments itself, or grow the feature",
-                    retry=False,
-                )
             case states.RETRY:
                 reason = describe_exception(raised.exc) if raised.exc else str(raised)
-                return RetryLater(after=_seconds_until(raised.when), reason=reason)
+                return RetryLater(after=_seconds_until(raised.when), reason=reason, next=self._next_try())
             case states.REJECTED if raised.requeue:
                 return RetryLater(
                     after=SOON, reason=f"rejected, to be tried again: {raised.reason or 'no reason'}"
                 )
             case states.REJECTED:
                 return Failed(reason=f"rejected: {raised.reason or 'no reason'}", retry=False)
+            case states.IGNORED if isinstance(raised, Replaced):
+                (signature,) = raised.args
+                wait = _seconds_until(signature.options.get("countdown"))
+                return RetryLater(
+                    after=wait,
+                    reason=f"goes on as {signature.task}",
+                    next=self._following(signature, self.context.retries + 1),
+                )
             case states.IGNORED:
                 return Cancelled(reason=f"the task asked to be ignored: {raised or 'no reason'}")
         raise raised
 
+    def _next_try(self) -> NextCall | None:
+        """What a retry calls; None: what the task of the feature says."""
+        continues = self.context.continues
+        if self.asked:
+            return self._following(self.asked, continues.since if continues else 0)
+        return continues.model_copy(update={"moves": False}) if continues else None
+
+    def _following(self, signature: Any, since: int) -> NextCall:
+        """What the next attempt calls.
+
+        Args:
+            signature: The signature of it.
+            since: The number of retries from which it counts its own.
+        """
+        return NextCall(
+            call=signature.task,
+            args=tuple(references.literal(plain(value)) for value in signature.args),
+            kwargs={name: references.literal(plain(value)) for name, value in signature.kwargs.items()},
+            moves=signature.task != self.name,
+            since=since,
+        )
+
     def retried(self, signature: Any) -> Any:
         """The signature of a retry, which our store sends when the time has come, and nobody else does."""
-        self.changed = [list(signature.args), dict(signature.kwargs)] != [self.args, self.kwargs]
+        if [list(signature.args), dict(signature.kwargs)] != [self.args, self.kwargs]:
+            self.asked = signature
         signature.apply_async = lambda *_, **__: None
         return signature
+
+    def replaced(self, signature: Any) -> NoReturn:
+        """End the run: the task that the signature names goes on in its place.
+
+        Raises:
+            Replaced: As Celery's own raises its Ignore.
+            ValueError: The signature is of more than one task, or asks for what a task of a feature does not have.
+        """
+        if not is_signature(signature) or signature.get("subtask_type"):
+            kind = getattr(signature, "subtask_type", None) or type(signature).__name__
+            raise ValueError(f"self.replace takes the signature of one task here, and no {kind}")
+        if asked := [name for name, value in signature.options.items() if value and name not in CARRIED]:
+            raise ValueError(f"self.replace does not carry over the option {asked[0]} of the signature")
+        raise Replaced(signature)
 
     def report(self, state: Any, meta: Any) -> None:
         """Report the progress that a task tells by `update_state`."""
@@ -194,7 +284,22 @@ SOON = 0.001
 ATTRIBUTE = "orchestrator"
 """The attribute of a Celery request that holds our call."""
 
+CARRIED = ("task_id", "countdown")
+"""The options of a signature that replaces a task: Celery gives it the id of that task, and we do too."""
+
 SHARES = ("current", "total", "percent", "progress")
+
+
+def _encode(value: Any) -> Any:
+    """A value of a result that JSON does not have: as Celery's JSON writes it, else as ours does.
+
+    Raises:
+        TypeError: Neither has a way to write it.
+    """
+    try:
+        return encode(value)
+    except TypeError:
+        return values.to_json_value(value)
 
 
 def _percent(meta: Mapping[str, Any]) -> float | None:
@@ -237,11 +342,8 @@ def adapt(task: Any) -> None:
             tell(task_id, state, meta, **more)
 
     def replaced(signature: Any) -> Any:
-        if _call_of(task):
-            raise NotImplementedError(
-                "self.replace(…) in a task of a feature is not supported yet: let the feature grow instead"
-            )
-        return replace(signature)
+        call = _call_of(task)
+        return call.replaced(signature) if call else replace(signature)
 
     setattr(signature_from_request, ATTRIBUTE, True)
     task.signature_from_request, task.update_state, task.replace = (

@@ -9,6 +9,10 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from orchestrator.model import references
+from orchestrator.model.references import Reference
+from orchestrator.model.typed_values import plain
+
 CALL = "call:"
 """The name of such a specialist begins so. No other specialist's name has a colon."""
 
@@ -48,7 +52,8 @@ def as_fields(task: object) -> object:
         task = {"id": _last_part(task), "call": task}
     if not isinstance(task, Mapping) or task.get("call") is None:
         return task
-    return {**task, **_of_call(task), "retries": _retries(task.get("retries", {}))}
+    called = {**task, **_of_call(task), "retries": _retries(task.get("retries", {}))}
+    return {**called, **_depends_on(called)}
 
 
 def with_ids(tasks: object) -> object:
@@ -91,18 +96,31 @@ def _last_part(signature: Any) -> str:
 
 
 def _of_call(task: Mapping[str, Any]) -> dict[str, Any]:
-    call = task["call"]
+    call, args, kwargs = task["call"], task.get("args", ()), task.get("kwargs", {})
     if not is_signature(call):
-        return {"call": call if isinstance(call, str) else getattr(call, "name", call)}
+        name = call if isinstance(call, str) else getattr(call, "name", call)
+        return {"call": name, "args": plain(args), "kwargs": plain(kwargs)}
     if call.get("subtask_type"):
         raise ValueError(f"is a {call['subtask_type']} of several tasks; each is a task of its own here")
     if asked := [name for name, value in call["options"].items() if value and name != "task_id"]:
         raise ValueError(f"has the option {asked[0]} of Celery, which a task of a feature does not have")
     return {
         "call": call["task"],
-        "args": [*call["args"], *task.get("args", ())],
-        "kwargs": {**call["kwargs"], **task.get("kwargs", {})},
+        "args": [*map(_given, call["args"]), *plain(list(args))],
+        "kwargs": {**{name: _given(value) for name, value in call["kwargs"].items()}, **plain(dict(kwargs))},
     }
+
+
+def _given(value: Any) -> Any:
+    """An argument of a signature: only a reference that a program made is one."""
+    return plain(value) if isinstance(value, Reference) else references.literal(plain(value))
+
+
+def _depends_on(task: Mapping[str, Any]) -> dict[str, Any]:
+    """The dependencies of a task, with those whose results its arguments are."""
+    given = task.get("depends_on", ())
+    found = [one.task for one in references.find([task["args"], task["kwargs"]])]
+    return {"depends_on": [*given, *found]} if found and isinstance(given, list | tuple) else {}
 
 
 def _retries(given: Any) -> Any:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Literal
 
 from orchestrator.model import errors, words
+from orchestrator.model.calls import specialist_of
 from orchestrator.model.flows import FORWARD, Arrow, FeatureEvent, Flow, TaskEvent
 from orchestrator.model.outcome import (
     Blocked,
@@ -147,8 +148,9 @@ def conclude(
             )
         case Blocked(kind=kind):
             return transition(flow, TaskEvent.BLOCKER_DETECTED, cause=kind)
-        case RetryLater(after=after):
-            later = transition(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later")
+        case RetryLater(after=after, next=following):
+            route = specialist_of(following.call) if following and following.moves else ""
+            later = transition(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later", route=route)
             return replace(later, counts="later")
         case Cancelled():
             return transition(flow, TaskEvent.TASK_CANCELLED)

@@ -32,6 +32,7 @@ from orchestrator.model.fields import (
     Whole,
 )
 from orchestrator.model.outcome import FailureCause
+from orchestrator.model.references import Reference
 
 MINUTES_PER_COMPLEXITY = 5
 """A task without an estimate is taken to last this many minutes for each point of its complexity."""
@@ -160,8 +161,13 @@ class Task(Model):
     call: CeleryName | None = Field(
         default=None, description="a task of the project's own Celery app, by its name, that does the work"
     )
-    args: tuple[JsonValue, ...] = Field(default=(), description="its positional arguments")
-    kwargs: Mapping[str, JsonValue] = Field(default_factory=dict, description="its arguments by keyword")
+    args: tuple[JsonValue, ...] = Field(
+        default=(),
+        description="its positional arguments; {result: T1} is the result of T1, {result: T1, path: rows.0} a part",
+    )
+    kwargs: Mapping[str, JsonValue] = Field(
+        default_factory=dict, description="its arguments by keyword, as args"
+    )
 
     if TYPE_CHECKING:  # what may be given is more than what is kept
 
@@ -229,6 +235,19 @@ class Task(Model):
     def name(self) -> str:
         """The title, or the id if there is none."""
         return self.title or self.id
+
+    def result(self, path: str = "") -> Reference:
+        """The result of this task, as an argument of another one, which then depends on it.
+
+        Args:
+            path: The keys and places in lists that lead to a part of it, joined by dots; "": the whole.
+
+        Example:
+            >>> fetch = Task(id="fetch", call="proj.fetch")
+            >>> Task(id="parse", call="proj.parse", args=[fetch.result("rows.0")]).depends_on
+            ('fetch',)
+        """
+        return Reference(self.id, path)
 
     @property
     def label(self) -> str:

@@ -109,7 +109,7 @@ def _kernels_alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def outcome_of(value: object, limits: Limits) -> Outcome:
+def outcome_of(value: object, limits: Limits, encode: Callable[[Any], Any] = values.to_json_value) -> Outcome:
     """Turn a returned value into an outcome.
 
     An outcome stays as it is; a text becomes the summary; None completes without a summary; any other value becomes
@@ -120,42 +120,47 @@ def outcome_of(value: object, limits: Limits) -> Outcome:
         '42 tests pass'
     """
     try:
-        return fit_to_limits(_outcome(value), limits)
+        return fit_to_limits(_outcome(value, encode), limits)
     except (TypeError, ValueError, RecursionError) as error:
         reason = f"the specialist returned a {type(value).__name__} that JSON cannot hold: {error}; {values.ADVICE}"
         return Failed(cause=FailureCause.CODE, reason=as_text(shorten(reason, 500)))
 
 
-def outcome_of_result(value: object, limits: Limits) -> Outcome:
+def outcome_of_result(value: object, limits: Limits, encode: Callable[[Any], Any]) -> Outcome:
     """Turn the value that a called task returned into an outcome: as `outcome_of`, but a text is the result too.
 
+    Args:
+        value: The value.
+        limits: The largest sizes of an outcome.
+        encode: Writes a value that JSON does not have; it raises a TypeError if it has no way to.
+
     Example:
-        >>> outcome_of_result("a.png", Limits()).result
+        >>> outcome_of_result("a.png", Limits(), str).result
         'a.png'
     """
     if isinstance(value, str):
-        value = Completed(summary=shorten(value, 200), result=value)
-    return outcome_of(value, limits)
+        return outcome_of(Completed(summary=shorten(value, 200), result=value), limits)
+    return outcome_of(value, limits, encode)
 
 
-def _outcome(value: object) -> Outcome:
+def _outcome(value: object, encode: Callable[[Any], Any]) -> Outcome:
     match value:
         case Completed():
-            return value.model_copy(update={"result": _json(value.result)})
+            return value.model_copy(update={"result": _json(value.result, encode)})
         case Blocked() | Failed() | RetryLater() | Cancelled():
             return value
         case str():
             return Completed(summary=value)
         case _:
-            return Completed(result=_json(value))
+            return Completed(result=_json(value, encode))
 
 
-def _json(value: object) -> Any:
+def _json(value: object, encode: Callable[[Any], Any]) -> Any:
     """The value as JSON returns it: tuples become lists, keys become texts.
 
     Raises:
         TypeError, ValueError, RecursionError: JSON cannot hold it (NaN, a cycle, a lone surrogate, an object).
     """
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=values.to_json_value)
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=encode)
     text.encode()
     return json.loads(text)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from orchestrator.client.handle import Handle
+from orchestrator.engine import broker
 from orchestrator.local import processes
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.task import TaskStatus
+from orchestrator.state import connections
 from tests.acceptance.conftest import MakeProject, Project
 from tests.waiting import wait_until
 
@@ -84,10 +85,8 @@ def own_project(make_project: MakeProject, servers: str = "", **settings: Any) -
 
 
 def url_of(project: Project) -> str:
-    """The URL of the project's Redis."""
-    url = project.settings.redis.url
-    assert url is not None
-    return url.get_secret_value()
+    """The URL of the project's Redis, as Celery takes it."""
+    return broker.address(connections.redis_url(project.settings)).url
 
 
 THEIRS = 'broker="{url}", backend="{url}",'
@@ -212,5 +211,5 @@ def test_a_decision_reaches_their_worker(make_project: MakeProject) -> None:
     wait_until(lambda: handle(project).states()[0].status == TaskStatus.FAILED)
     project.run("orchestrator", "retry", "images", "T1", check=True)
     wait_until(lambda: handle(project).states()[0].attempt == 2)
-    with redis.Redis.from_url(url_of(project), decode_responses=True) as client:
+    with connections.open_client(connections.redis_url(project.settings)) as client:
         assert not [key for key in client.keys("*") if "call:" in str(key) and client.type(key) == "list"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import functools
+import uuid
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery, signals
+from celery import Celery, chain, signals
 from celery import Task as CeleryTask
 from celery.exceptions import Ignore, Reject
 from pydantic import BaseModel
@@ -25,6 +27,7 @@ from orchestrator.model.outcome import (
     Completed,
     Failed,
     FailureCause,
+    NextCall,
     Outcome,
     RetryLater,
 )
@@ -139,15 +142,67 @@ def test_an_automatic_retry(app: Celery, run: Run) -> None:
 
 
 def test_a_retry_with_other_arguments(app: Celery, run: Run) -> None:
-    """A task of a feature has the arguments it has: to change them is refused, not forgotten."""
+    """The next attempt gets the arguments that a retry names, and the one after it too."""
 
     @app.task(bind=True)
-    def change(self: Any, x: int) -> None:
-        raise self.retry(args=[x + 1])
+    def climb(self: Any, x: int, step: int = 1) -> int:
+        if x < 3:
+            raise self.retry(args=[x + step], countdown=1)
+        if self.request.retries < 3:
+            raise self.retry(countdown=1)
+        return x
 
-    outcome = run(change, 1)
+    first = run(climb, 1)
+    assert isinstance(first, RetryLater)
+    assert first.next == NextCall(call=climb.name, args=(2,))
+    second = run(climb, 1, context={"retries": 1, "continues": first.next})
+    assert isinstance(second, RetryLater)
+    third = run(climb, 1, context={"retries": 2, "continues": second.next})
+    assert isinstance(third, RetryLater)
+    assert third.next == NextCall(call=climb.name, args=(3,))
+    assert run(climb, 1, context={"retries": 3, "continues": third.next}) == Completed(result=3)
+
+
+def test_a_task_that_is_replaced(app: Celery, run: Run) -> None:
+    """`self.replace`: the other task goes on in its place, under the same id, with retries of its own."""
+    seen: list[Any] = []
+
+    @app.task(bind=True, name="proj.finish")
+    def finish(self: Any, given: Any) -> Any:
+        seen.append((self.request.id, self.request.retries))
+        if self.request.retries < 1:
+            raise self.retry(countdown=1)
+        return given
+
+    @app.task(bind=True, name="proj.begin")
+    def begin(self: Any) -> None:
+        seen.append((self.request.id, self.request.retries))
+        raise self.replace(finish.s({"result": "T0"}))
+
+    first = run(begin, context={"retries": 2})
+    assert isinstance(first, RetryLater)
+    literal = {"literal": {"result": "T0"}}
+    assert first.next == NextCall(call="proj.finish", args=(literal,), moves=True, since=3)
+    second = run(begin, context={"retries": 3, "continues": first.next})
+    assert isinstance(second, RetryLater)
+    assert second.next == NextCall(call="proj.finish", args=(literal,), since=3)
+    last = run(begin, context={"retries": 4, "continues": second.next})
+    assert last == Completed(result={"result": "T0"})
+    request = calls.request_id("auth", "T1")
+    assert seen == [(request, 2), (request, 0), (request, 1)]
+
+
+def test_a_replacement_of_several_tasks_is_refused(app: Celery, run: Run) -> None:
+    @app.task
+    def part(x: int = 0) -> None: ...
+
+    @app.task(bind=True)
+    def begin(self: Any) -> None:
+        raise self.replace(chain(part.s(), part.s()))
+
+    outcome = run(begin)
     assert isinstance(outcome, Failed)
-    assert "other arguments" in outcome.reason
+    assert "self.replace takes the signature of one task here, and no chain" in outcome.reason
 
 
 @pytest.mark.parametrize(
@@ -338,3 +393,97 @@ def test_where_the_messages_of_a_call_go(app: Celery) -> None:
     assert queue("call:proj.mail.send") == "mail"
     assert queue("call:proj.other") == "celery"
     assert queue("senior-engineer") == "senior-engineer"
+
+
+def known(**results: Any) -> dict[str, Completed]:
+    return {name: Completed(result=value) for name, value in results.items()}
+
+
+def test_values_that_flow(app: Celery, tmp_path: Path) -> None:
+    """An argument may be the result of a dependency, or a part of it; what only looks like one stays as it is."""
+
+    @app.task
+    def show(*args: Any, **kwargs: Any) -> list[Any]:
+        return [list(args), kwargs]
+
+    fetch = Task(id="fetch", call="proj.fetch")
+    wanted = Task(
+        id="T1",
+        call=show,
+        args=[fetch.result(), {"result": "fetch", "path": "rows.-1"}, {"literal": {"result": "fetch"}}],
+        kwargs={"all": [fetch.result("rows.0"), {"result": "count"}]},
+    )
+    assert wanted.depends_on == ("fetch", "count")
+    outcomes = known(fetch={"rows": [7, 8]}, count=2)
+    outcome = calls.perform(a_context(tmp_path, wanted, dependencies=outcomes), app)
+    assert isinstance(outcome, Completed)
+    assert outcome.result == [[{"rows": [7, 8]}, 8, {"result": "fetch"}], {"all": [7, 2]}]
+
+
+def test_an_argument_of_a_signature_is_what_it_is(app: Celery, run: Run) -> None:
+    """A mapping of a program's own is no reference, unless the program says so."""
+
+    @app.task
+    def show(given: Any) -> Any:
+        return given
+
+    task = Task(id="T1", call=show.s({"result": "T0"}))
+    assert task.depends_on == ()
+    assert task.args == ({"literal": {"result": "T0"}},)
+    assert Task(id="T2", call=show.s(task.result())).depends_on == ("T1",)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        (
+            "rows.2",
+            "an argument is rows.2 of the result of fetch, and there is no 2 under rows, only 2 entries",
+        ),
+        ("cols", "an argument is cols of the result of fetch, and there is no cols in it, only rows"),
+        (
+            "rows.0.x",
+            "an argument is rows.0.x of the result of fetch, and there is no x under rows.0, which is a int",
+        ),
+    ],
+)
+def test_a_part_that_is_not_there(app: Celery, tmp_path: Path, path: str, reason: str) -> None:
+    @app.task
+    def show(given: Any) -> Any:
+        return given
+
+    wanted = Task(id="T1", call=show, args=[{"result": "fetch", "path": path}])
+    outcome = calls.perform(a_context(tmp_path, wanted, dependencies=known(fetch={"rows": [7, 8]})), app)
+    assert outcome == Failed(cause=FailureCause.DEPENDENCY, reason=reason, retry=False)
+
+
+def test_a_skipped_dependency_has_no_result(app: Celery, tmp_path: Path) -> None:
+    @app.task
+    def show(given: Any) -> Any:
+        return given
+
+    wanted = Task(id="T1", call=show, args=[{"result": "fetch"}])
+    outcome = calls.perform(a_context(tmp_path, wanted), app)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "an argument is the result of fetch, which has none: it was skipped"
+
+
+def test_values_that_json_does_not_have(app: Celery, tmp_path: Path) -> None:
+    """A moment, an amount or a UUID that a task returns is the same where another one gets it, as in Celery."""
+    given = [datetime.datetime(2026, 11, 27, tzinfo=datetime.UTC), Decimal("1.50"), uuid.UUID(int=7)]
+    seen: list[Any] = []
+
+    @app.task
+    def make(*args: Any) -> list[Any]:
+        return list(args)
+
+    @app.task
+    def show(values: Any) -> None:
+        seen.append(values)
+
+    made = calls.perform(a_context(tmp_path, Task(id="T1", call=make, args=given)), app)
+    assert isinstance(made, Completed)
+    wanted = Task(id="T2", call=show, args=[{"result": "T1"}])
+    stored = Completed.model_validate_json(made.model_dump_json())
+    calls.perform(a_context(tmp_path, wanted, dependencies={"T1": stored}), app)
+    assert seen == [given]
