@@ -33,6 +33,14 @@ READS = {"limits": "wrong_type_of_limits()", "waiting": "wrong_type_of_classes()
 CHECKS = ("check_schema", "check_minimum")
 """Scripts without an answer: they let the scripts after them run, or end the call with an error."""
 
+AT_THE_END = {
+    "unsaved": "write_states",
+    "adjusted": "write_counts",
+    "dependency_updates": "write_dependency_updates",
+    "has_recorded": "trim_events",
+}
+"""What scripts collect, and the function that writes it at the end (see parts/unwritten.lua)."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -92,6 +100,8 @@ class Header:
 
     purpose: str
     keys: tuple[str, ...]
+    first: tuple[str, ...]
+    """The keys that it reads in any case, before it writes: such a read is a check of the type too."""
     args: tuple[str, ...]
     notes: tuple[str, ...]
     """The notes on the arguments."""
@@ -113,16 +123,17 @@ def header(source: str) -> Header:
         if not line.startswith("--"):
             break
         lines.append(line.removeprefix("--").removeprefix(" "))
-    sections: dict[str, list[str]] = {"purpose": [], "keys": [], "args": [], "answer": []}
+    sections: dict[str, list[str]] = {"purpose": [], "keys": [], "first": [], "args": [], "answer": []}
     section = "purpose"
     for line in lines:
-        if begins := re.match(r"(keys|args|answer):\s*", line):
+        if begins := re.match(r"(keys|first|args|answer):\s*", line):
             section, line = begins[1], line[begins.end() :]
         sections[section].append(line)
     args = sections["args"] or [""]
     return Header(
         " ".join(filter(None, map(str.strip, sections["purpose"]))),
         tuple(" ".join(sections["keys"]).split()),
+        tuple(" ".join(sections["first"]).split()),
         tuple(args[0].split()),
         tuple(args[1:]),
         tuple(sections["answer"]),
@@ -205,38 +216,54 @@ class Composed:
 
 @functools.cache
 def compose(scripts: tuple[str, ...]) -> Composed:
-    """Compose scripts by their names. The result first checks the type of each key, once."""
+    """Compose scripts by their names. The result has written nothing where a key is of a wrong type."""
     bodies = [_body(script) for script in scripts]
     parts = definitions_for("\n".join(bodies))
+    last = [name for collected, name in AT_THE_END.items() if collected in parts]
+    parts |= definitions_for("\n".join([*parts.values(), *last]))
     key_names = tuple(keys_in("\n".join([*parts.values(), *bodies])))
-    # delete_feature removes the keys of a feature even if they have a wrong type.
-    check = "" if "delete_feature" in scripts else _type_check(key_names)
-    first = definitions_for(check)
-    common = tuple(
-        name for name in COMMON if name in names("\n".join([*parts.values(), *first.values(), *bodies]))
-    )
+    checked = _checked(scripts, key_names, "\n".join([*parts.values(), *bodies]))
+    parts = definitions_for("\n".join([*_check_types(scripts, checked), *bodies, *last]))
+    common = tuple(name for name in COMMON if name in names("\n".join([*parts.values(), *bodies])))
     args = tuple(
         tuple(name for name in header(sources()[script]).args if name not in COMMON) for script in scripts
     )
     lines = [f"local {', '.join(common)} = {_arguments(0, common)}"] if common else []
-    lines += [*first.values(), check, *(parts[name] for name in parts if name not in first)]
+    lines += [*parts.values(), "local function flush()", *(f"{name}()" for name in last), "end"]
     lines += [
         f"local function {script}({', '.join(given)})\n{body}end"
         for script, given, body in zip(scripts, args, bodies, strict=True)
     ]
-    lines += _runs(scripts, len(common), args, key_names)
+    lines += _runs(scripts, len(common), args, key_names, checked)
     places = {f"{name}_key": f"KEYS[{place}]" for place, name in enumerate(key_names, start=1)}
     source = _KEY.sub(lambda found: places.get(found[0], found[0]), "\n".join(lines))
     return Composed(source, key_names, common, args)
 
 
-def _type_check(key_names: Sequence[str]) -> str:
-    checks = [
-        READS.get(name) or f"wrong_type({name}_key, '{keys.TYPES[name]}')"
-        for name in key_names
-        if name in keys.TYPES
-    ]
-    return f"local wrong = {' or '.join(checks)}\nif wrong then return wrong end" if checks else ""
+def _checked(scripts: Sequence[str], key_names: Sequence[str], source: str) -> list[str]:
+    """The keys whose type matters: a script goes on where a command fails that it calls by `pcall`."""
+    if "delete_feature" in scripts:  # it removes the keys of a feature even if they have a wrong type
+        return []
+    tried = {name for name in key_names if not re.search(rf"(?<!p)call\([^()]*\b{name}_key\b", source)}
+    return [name for name in key_names if name in keys.TYPES and name not in tried]
+
+
+def _check_types(scripts: Sequence[str], checked: Sequence[str]) -> Iterator[str]:
+    """Look for a key of a wrong type, but for those that the first script reads itself before it writes."""
+    first = next(place for place, script in enumerate(scripts) if script not in CHECKS)
+    read = {name for script in scripts[: first + 1] for name in header(sources()[script]).first}
+    rare = [name for name in checked if name in keys.RARE]
+    others = [_wrong_type(name) for name in checked if name not in read and name not in rare]
+    if rare:
+        found = " or ".join(map(_wrong_type, rare))
+        others.append(f"are_there({', '.join(f'{name}_key' for name in rare)}) and ({found})")
+    if others:
+        yield f"local wrong = {' or '.join(others)}"
+        yield "if wrong then return wrong end"
+
+
+def _wrong_type(name: str) -> str:
+    return READS.get(name) or f"wrong_type({name}_key, '{keys.TYPES[name]}')"
 
 
 def _arguments(start: int, args: Sequence[str]) -> str:
@@ -244,25 +271,48 @@ def _arguments(start: int, args: Sequence[str]) -> str:
 
 
 def _runs(
-    scripts: Sequence[str], start: int, args: Sequence[Sequence[str]], key_names: Sequence[str]
+    scripts: Sequence[str],
+    start: int,
+    args: Sequence[Sequence[str]],
+    key_names: Sequence[str],
+    checked: Sequence[str],
 ) -> Iterator[str]:
+    """Run the checks, then the scripts, and write what they have collected."""
+    yield "local function run()"
     yield "local answers, refused, written = {}, nil, nil"
+    is_checked = False
     for script, given in zip(scripts, args, strict=True):
         call = f"{script}({_arguments(start, given)})"
         start += len(given)
-        if script not in CHECKS:
-            yield f"answers[#answers + 1] = {call} or false"
+        if script in CHECKS:
+            yield f"refused, written = {call}"
+            yield "if refused then return refused end"
+            if script == "check_schema":
+                yield from _rename(key_names)
             continue
-        yield f"refused, written = {call}"
-        yield "if refused then return refused end"
-        renamed = [name for name in keys.BEFORE_SCHEMA_4 if name in key_names]
-        if script == "check_schema" and renamed:
-            yield "if written < 4 then"
-            for name in renamed:
-                length = len(keys.part_of(name)) + 1
-                yield f"  {name}_key = string.sub({name}_key, 1, -{length}) .. '{keys.BEFORE_SCHEMA_4[name]}'"
-            yield "end"
+        if not is_checked:
+            yield from _check_types(scripts, checked)
+            is_checked = True
+        yield f"answers[#answers + 1] = {call} or false"
     yield "return answers"
+    yield "end"
+    yield "local is_done, answers = pcall(run)"
+    yield "flush()"
+    yield "if is_done then return answers end"
+    if checked:  # the error does not name the key
+        yield f"return {' or '.join(map(_wrong_type, checked))} or error(answers, 0)"
+    else:
+        yield "error(answers, 0)"
+
+
+def _rename(key_names: Sequence[str]) -> Iterator[str]:
+    renamed = [name for name in keys.BEFORE_SCHEMA_4 if name in key_names]
+    if renamed:
+        yield "if written < 4 then"
+        for name in renamed:
+            length = len(keys.part_of(name)) + 1
+            yield f"  {name}_key = string.sub({name}_key, 1, -{length}) .. '{keys.BEFORE_SCHEMA_4[name]}'"
+        yield "end"
 
 
 # --- running -----------------------------------------------------------------------------------------------

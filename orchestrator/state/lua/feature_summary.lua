@@ -12,6 +12,12 @@ local meta, counts, batch_counts = {}, {}, {}
 for place = 1, #fields, 2 do meta[fields[place]] = fields[place + 1] end
 meta.head, meta.table, meta.transitions = nil, nil, nil
 
+local asked = { 'resolved', meta.batch .. ':total', meta.batch .. ':resolved' }
+for _, status in ipairs(COUNTED) do
+  asked[#asked + 1] = status
+  asked[#asked + 1] = meta.batch .. ':' .. status
+end
+read_counts(unpack(asked))
 for _, status in ipairs(COUNTED) do
   counts[status] = count_of(status)
   batch_counts[status] = count_of(meta.batch .. ':' .. status)

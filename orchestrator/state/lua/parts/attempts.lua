@@ -37,8 +37,12 @@ end
 
 -- Keep how long a task took: how often it was completed, and its last durations, newest first (see
 -- sketch.py).
-local function record_duration(name, milliseconds, kept, forget_after)
-  local count, last = string.match(redis.call('HGET', durations_key, name) or '0 ', '^(%d+) (.*)$')
+local function read_durations(name)
+  return redis.call('HGET', durations_key, name) or '0 '
+end
+
+local function record_duration(name, earlier, milliseconds, kept, forget_after)
+  local count, last = string.match(earlier, '^(%d+) (.*)$')
   local durations = { string.format('%d', milliseconds) }
   for duration in string.gmatch(last, '%d+') do
     if #durations < tonumber(kept) then durations[#durations + 1] = duration end

@@ -17,6 +17,13 @@ local function fields_or_error(key)
   return fields
 end
 
+local rare_keys = 0 -- how many of the keys there are that most features do not have (`RARE` in keys.py)
+
+local function are_there(...)
+  rare_keys = redis.call('EXISTS', ...)
+  return rare_keys > 0
+end
+
 local function wrong_type_of_limits()
   local limits, wrong = fields_or_error(limits_key)
   if wrong then return wrong end
