@@ -24,6 +24,9 @@ TYPES: Mapping[str, str] = {
 RARE = ("delayed", "unassigned", "dependency_updates", "released", "waiting", "limits")
 """Keys that most features do not have most of the time, so that scripts look whether there is any of them."""
 
+OF_DATAFLOW = ("waits", "dependents")
+"""Keys that all features with this strategy have, and no others."""
+
 BEFORE_SCHEMA_4: Mapping[str, str] = {"released": "freed", "dependency_updates": "resolved"}
 """The names that keys of a feature had before schema 4. Features of older schemas still use them."""
 

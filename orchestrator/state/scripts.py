@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -228,16 +228,52 @@ def compose(scripts: tuple[str, ...]) -> Composed:
     args = tuple(
         tuple(name for name in header(sources()[script]).args if name not in COMMON) for script in scripts
     )
+    pieces = {
+        **parts,
+        "flush": "\n".join(["local function flush()", *(f"{name}()" for name in last), "end"]),
+        **{
+            f"do_{script}": f"local function do_{script}({', '.join(given)})\n{body}end"
+            for script, given, body in zip(scripts, args, bodies, strict=True)
+        },
+        "run": "\n".join(_runs(scripts, len(common), args, key_names, checked)),
+    }
     lines = [f"local {', '.join(common)} = {_arguments(0, common)}"] if common else []
-    lines += [*parts.values(), "local function flush()", *(f"{name}()" for name in last), "end"]
-    lines += [
-        f"local function {script}({', '.join(given)})\n{body}end"
-        for script, given, body in zip(scripts, args, bodies, strict=True)
-    ]
-    lines += _runs(scripts, len(common), args, key_names, checked)
+    lines += _in_one_table(pieces)
+    lines += ["local is_done, answers = pcall(own.run)", "own.flush()", "if is_done then return answers end"]
+    found = "".join(f"{_wrong_type(name)} or " for name in checked)  # the error does not name the key
+    lines.append(_of_table(f"return {found}error(answers, 0)", pieces.keys()))
     places = {f"{name}_key": f"KEYS[{place}]" for place, name in enumerate(key_names, start=1)}
     source = _KEY.sub(lambda found: places.get(found[0], found[0]), "\n".join(lines))
     return Composed(source, key_names, common, args)
+
+
+_TOKEN = re.compile(rf"{_COMMENT.pattern}|{_TEXT.pattern}|{_NAME.pattern}")
+
+
+def _in_one_table(pieces: Mapping[str, str]) -> Iterator[str]:
+    """Make definitions fields of one table, `own`. As locals, each function would capture each other that it names, which
+    takes about as long as ten commands.
+    """
+    functions, values = [], []
+    for name, piece in pieces.items():
+        source = _of_table(piece, pieces.keys())
+        if source.startswith("local function "):
+            functions.append(source.replace(f"local function own.{name}(", f"{name} = function(", 1))
+        elif "=" in source:
+            values.append(source.removeprefix("local "))
+    yield "local own"
+    yield "own = {\n" + ",\n".join(functions) + "\n}"
+    yield from values
+
+
+def _of_table(source: str, owned: Collection[str]) -> str:
+    """The source with `own.name` for each name that is a field of this table, and without comments."""
+
+    def replaced(found: re.Match[str]) -> str:
+        token = found[0]
+        return f"own.{token}" if token in owned else "" if token.startswith("--") else token
+
+    return _TOKEN.sub(replaced, source)
 
 
 def _checked(scripts: Sequence[str], key_names: Sequence[str], source: str) -> list[str]:
@@ -253,13 +289,31 @@ def _check_types(scripts: Sequence[str], checked: Sequence[str]) -> Iterator[str
     first = next(place for place, script in enumerate(scripts) if script not in CHECKS)
     read = {name for script in scripts[: first + 1] for name in header(sources()[script]).first}
     rare = [name for name in checked if name in keys.RARE]
-    others = [_wrong_type(name) for name in checked if name not in read and name not in rare]
+    of_dataflow = [name for name in checked if name in keys.OF_DATAFLOW]
+    others = [name for name in checked if name not in {*read, *rare, *of_dataflow}]
+    yield "local wrong"
     if rare:
-        found = " or ".join(map(_wrong_type, rare))
-        others.append(f"are_there({', '.join(f'{name}_key' for name in rare)}) and ({found})")
+        if of_dataflow and "check_schema" in scripts:
+            yield "if open_meta().strategy == 'dataflow' then"
+            yield f"wrong = {_first_wrong(of_dataflow)}"
+            yield f"look_for({_keys(rare)})"
+            yield "else"
+            yield f"look_for({_keys([*rare, *of_dataflow])})"
+            yield "end"
+        else:
+            yield f"look_for({_keys(rare)})"
+        yield f"if rare_keys > 0 then wrong = wrong or {_first_wrong([*rare, *of_dataflow])} end"
     if others:
-        yield f"local wrong = {' or '.join(others)}"
-        yield "if wrong then return wrong end"
+        yield f"wrong = wrong or {_first_wrong(others)}"
+    yield "if wrong then return wrong end"
+
+
+def _keys(names: Sequence[str]) -> str:
+    return ", ".join(f"{name}_key" for name in names)
+
+
+def _first_wrong(names: Sequence[str]) -> str:
+    return " or ".join(map(_wrong_type, names))
 
 
 def _wrong_type(name: str) -> str:
@@ -282,7 +336,7 @@ def _runs(
     yield "local answers, refused, written = {}, nil, nil"
     is_checked = False
     for script, given in zip(scripts, args, strict=True):
-        call = f"{script}({_arguments(start, given)})"
+        call = f"do_{script}({_arguments(start, given)})"
         start += len(given)
         if script in CHECKS:
             yield f"refused, written = {call}"
@@ -296,13 +350,6 @@ def _runs(
         yield f"answers[#answers + 1] = {call} or false"
     yield "return answers"
     yield "end"
-    yield "local is_done, answers = pcall(run)"
-    yield "flush()"
-    yield "if is_done then return answers end"
-    if checked:  # the error does not name the key
-        yield f"return {' or '.join(map(_wrong_type, checked))} or error(answers, 0)"
-    else:
-        yield "error(answers, 0)"
 
 
 def _rename(key_names: Sequence[str]) -> Iterator[str]:

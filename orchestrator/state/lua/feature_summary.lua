@@ -43,11 +43,11 @@ return cjson.encode({
   resolved = count_of('resolved'),
   batch = batch,
   in_flight = redis.call('ZCARD', slots_key),
-  launched = redis.call('ZCOUNT', slots_key, '-inf', 0),
+  ['launched'] = redis.call('ZCOUNT', slots_key, '-inf', 0),
   queued = redis.call('ZCARD', ready_key),
   delayed = redis.call('ZCARD', delayed_key),
   unassigned = redis.call('SCARD', unassigned_key),
   limited = limited,
   gates = stopped_gates(),
-  now = now,
+  ['now'] = now,
 })

@@ -2,9 +2,9 @@
 -- person revoked frees its slot, and no more: its outcome does not count.
 --
 -- keys: slots outcomes
--- first: states slots plan counts durations
+-- first: states slots plan counts ready durations
 -- args: task attempt steps outcome wait uses cause route worker delivery kept kept_ms note
---   steps     JSON [[event, {status: new status}], …]
+--   steps     as in transition_attempt.lua
 --   outcome   JSON
 --   wait      ms before the next attempt ("": no next attempt)
 --   uses      the counter of attempts to increase, "retried" or "later" ("": none)
@@ -25,8 +25,9 @@ local state, held = state_of(task), redis.call('ZSCORE', slots_key, task)
 local _, _, specialist = plan_of(task)
 local batch = state and state.batch or 0
 local of = batch .. ':'
-read_counts('resolved', 'failed', 'blocked', 'in-progress', 'completed', of .. 'total', of .. 'resolved', of .. 'failed',
-  of .. 'blocked', of .. 'in-progress', of .. 'completed')
+read_counts('resolved', 'failed', 'blocked', 'completed', of .. 'total', of .. 'resolved', of .. 'failed', of .. 'blocked',
+  of .. 'completed')
+has_ready()
 local learned = tonumber(kept) > 0 and read_durations(specialist .. ' ' .. task)
 if not state then return {'missing', ''} end
 if state.attempt ~= tonumber(attempt) then return {'stale', state.status} end
@@ -39,8 +40,7 @@ if state.ending then
   return {'ended', state.status}
 end
 
-steps = cjson.decode(steps)
-local path = apply_transitions(state.status, steps)
+local path, events = apply_transitions(state.status, steps)
 if not path then return {'refused', state.status} end
 
 local is_dataflow = state.dataflow
@@ -49,7 +49,7 @@ state.dataflow, state.delivery = nil, nil
 release_holds(task, state)
 if learned then
   local took = math.max(0, now - math.max(state.started, state.begins or 0))
-  record_duration(specialist .. ' ' .. task, learned, took, kept, kept_ms)
+  record_duration(specialist .. ' ' .. task, learned, took, kept, kept_ms, count_of(of .. 'resolved') == 0)
 end
 if uses ~= '' then state[uses] = (state[uses] or 0) + 1 end
 if RESOLVED[state.status] then state.resolved = true end
@@ -69,7 +69,7 @@ if cause ~= '' then more = { 'cause', cause, unpack(more) } end
 if wait ~= '' then more = { 'wait', wait, unpack(more) } end
 if note ~= '' then more = { 'note', note, unpack(more) } end
 if route ~= '' then more = { 'specialist', route, unpack(more) } end
-record_transitions(task, state.attempt, steps, path, unpack(more))
+record_transitions(task, state.attempt, events, path, unpack(more))
 
 commit.is_new = true
 return {'finished', state.status, batch, count_of(of .. 'total'), count_of(of .. 'resolved'), count_of(of .. 'blocked'),

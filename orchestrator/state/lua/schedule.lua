@@ -8,7 +8,7 @@
 --   queues  JSON {specialist: its queue, where that is not its name}; "": another broker, the caller
 --           publishes
 --   random  with which the ids of messages end
--- answer: JSON {status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …]},
+-- answer: {status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …]},
 --   wake: the features that a limit lets go on, to be scheduled now; nil where there is no such feature
 local meta = open_meta()
 if not meta.status then return nil end
@@ -86,5 +86,4 @@ else
 end
 if is_dataflow and OVER[meta.status] then redis.call('UNLINK', waits_key, dependents_key, dependency_updates_key) end
 
-local wake = limits and wake_fronts(limits.semaphores) or {}
-return cjson.encode({ status = meta.status, launched = launched, opened = opened, wake = wake })
+return { meta.status, launched, opened, limits and wake_fronts(limits.semaphores) or {} }

@@ -40,7 +40,7 @@ local function awaited(meta)
 end
 
 local function is_idle()
-  return redis.call('ZCARD', slots_key) == 0 and redis.call('ZCARD', ready_key) == 0
+  return redis.call('ZCARD', slots_key) == 0 and not has_ready()
     and redis.call('ZCARD', delayed_key) == 0 and not (limits and next(limits.queue.waits))
 end
 

@@ -47,7 +47,7 @@ local function fill_slots(meta, opened)
       redis.call('ZADD', slots_key, -now, task)
     end)
   else
-    if redis.call('ZCARD', ready_key) == 0 then return end
+    if not has_ready() then return end
     local free = free_slots()
     if free > 0 then launch_all(meta, redis.call('ZPOPMIN', ready_key, free)) end
   end

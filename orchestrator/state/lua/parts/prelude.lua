@@ -93,21 +93,23 @@ local function count_resolved(task, batch, by, is_dataflow)
   if is_dataflow then dependency_updates[#dependency_updates + 1] = (by > 0 and '+' or '-') .. task end
 end
 
--- The statuses on the way of steps [[event, {status: new status}], …], the first one included; nil where a
--- status does not allow a step.
+-- The statuses on the way of steps (see transition_attempt.lua), the first one included, with the event of each
+-- step; nil where a status does not allow one.
 local function apply_transitions(status, steps)
-  local path = { status }
-  for _, step in ipairs(steps) do
-    status = step[2][status]
-    if not status then return nil end
+  local path, events = { status }, {}
+  for step in string.gmatch(steps, '[^\n]+') do
+    local _, place = string.find(step, ' ' .. status .. ':', 1, true)
+    if not place then return nil end
+    status = string.match(step, '^%S+', place + 1)
     path[#path + 1] = status
+    events[#events + 1] = string.match(step, '^%S+')
   end
-  return path
+  return path, events
 end
 
-local function record_transitions(task, attempt, steps, path, ...)
-  for place, step in ipairs(steps) do
-    record(step[1], 'task', task, 'from', path[place], 'to', path[place + 1], 'attempt', attempt, ...)
+local function record_transitions(task, attempt, events, path, ...)
+  for place, event in ipairs(events) do
+    record(event, 'task', task, 'from', path[place], 'to', path[place + 1], 'attempt', attempt, ...)
   end
 end
 

@@ -3,6 +3,8 @@
 --
 -- keys: ready unassigned states plan
 
+local is_any_ready = true -- false where it is known that there is none
+
 local fresh = {} -- {task: its state, or 'new'} of the tasks whose turn has come in this run
 
 local function await_specialist(task)
@@ -13,6 +15,12 @@ local function make_ready(task)
   local rank, _, specialist = plan_of(task)
   if specialist == '' then return await_specialist(task) end
   redis.call('ZADD', ready_key, rank, task)
+  is_any_ready = true
+end
+
+local function has_ready()
+  is_any_ready = is_any_ready and redis.call('ZCARD', ready_key) > 0
+  return is_any_ready
 end
 
 -- Tasks whose turn has come. One has a state already if a person held, deferred, cancelled, skipped or moved it
@@ -41,6 +49,9 @@ local function take_turns(tasks)
         end
       end
     end
-    if ready[1] then redis.call('ZADD', ready_key, unpack(ready)) end
+    if ready[1] then
+      redis.call('ZADD', ready_key, unpack(ready))
+      is_any_ready = true
+    end
   end
 end

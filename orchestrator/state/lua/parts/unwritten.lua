@@ -38,20 +38,21 @@ local function write_states()
   unsaved = {}
 end
 
-local counted = {} -- {name: its count} of those that were read
+local counted = {} -- {name: its count, or the text of it} of those that were read
 local adjusted = {} -- {name: by how much it has changed}
 
 local function read_counts(...)
   local names = { ... }
   for place, value in ipairs(redis.call('HMGET', counts_key, ...)) do
     local name = names[place]
-    counted[name] = tonumber(value or 0) + (adjusted[name] or 0)
+    counted[name] = value or 0
+    if adjusted[name] then counted[name] = counted[name] + adjusted[name] end
   end
 end
 
 local function count_of(name)
   if not counted[name] then read_counts(name) end
-  return counted[name]
+  return tonumber(counted[name])
 end
 
 local function adjust_count(name, by)
