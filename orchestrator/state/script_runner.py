@@ -173,7 +173,7 @@ def read_schedule_result(
     """
     if answer is None:
         raise errors.NoSuchFeature(feature=feature_id)
-    status, launched, opened, wake = answer
+    status, launched, opened, wake = answer if len(answer) > 1 else (*answer, (), (), ())
     return ScheduleResult(
         feature=feature_id,
         status=schema.word(FeatureStatus, status),

@@ -33,6 +33,9 @@ READS = {"limits": "wrong_type_of_limits()", "waiting": "wrong_type_of_classes()
 CHECKS = ("check_schema", "check_minimum")
 """Scripts without an answer: they let the scripts after them run, or end the call with an error."""
 
+IN_ONE: Mapping[tuple[str, ...], str] = {("check_schema", "finish", "schedule", "take_next"): "step"}
+"""Scripts that often run together, and the one that does what they do in the most common case."""
+
 AT_THE_END = {
     "unsaved": "write_states",
     "adjusted": "write_counts",
@@ -238,6 +241,8 @@ def compose(scripts: tuple[str, ...]) -> Composed:
         "run": "\n".join(_runs(scripts, len(common), args, key_names, checked)),
     }
     lines = [f"local {', '.join(common)} = {_arguments(0, common)}"] if common else []
+    if scripts in IN_ONE:
+        lines += _first(IN_ONE[scripts], len(common))
     lines += _in_one_table(pieces)
     lines += ["local is_done, answers = pcall(own.run)", "own.flush()", "if is_done then return answers end"]
     found = "".join(f"{_wrong_type(name)} or " for name in checked)  # the error does not name the key
@@ -274,6 +279,18 @@ def _of_table(source: str, owned: Collection[str]) -> str:
         return f"own.{token}" if token in owned else "" if token.startswith("--") else token
 
     return _TOKEN.sub(replaced, source)
+
+
+def _first(script: str, start: int) -> Iterator[str]:
+    """Run a script that may do instead of those after it."""
+    given = header(sources()[script]).args
+    body = _body(script)
+    yield f"local function {script}({', '.join(given)})"
+    yield from _in_one_table({**definitions_for(body), "do_it": f"local function do_it()\n{body}end"})
+    yield "return own.do_it()"
+    yield "end"
+    yield f"local answer = {script}({_arguments(start, given)})"
+    yield "if answer then return answer end"
 
 
 def _checked(scripts: Sequence[str], key_names: Sequence[str], source: str) -> list[str]:

@@ -8,8 +8,8 @@
 --   queues  JSON {specialist: its queue, where that is not its name}; "": another broker, the caller
 --           publishes
 --   random  with which the ids of messages end
--- answer: {status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …]},
---   wake: the features that a limit lets go on, to be scheduled now; nil where there is no such feature
+-- answer: {status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …]}, wake: the features that
+--   a limit lets go on, to be scheduled now; {status} where there is nothing more; nil where there is no such feature
 local meta = open_meta()
 if not meta.status then return nil end
 meta.batch = tonumber(meta.batch)
@@ -86,4 +86,6 @@ else
 end
 if is_dataflow and OVER[meta.status] then redis.call('UNLINK', waits_key, dependents_key, dependency_updates_key) end
 
-return { meta.status, launched, opened, limits and wake_fronts(limits.semaphores) or {} }
+local wake = limits and wake_fronts(limits.semaphores) or {}
+if not (launched[1] or opened[1] or wake[1]) then return { meta.status } end
+return { meta.status, launched, opened, wake }

@@ -7,7 +7,7 @@
 --             specialists whose messages may be taken from it ("": take nothing)
 --   delivery  as in start.lua, so that the process may ask twice
 --   known     the newest schema that the worker reads
--- answer: {queue, message, feature, task, attempt, the answer of start.lua}; nil where nothing was taken
+-- answer: {queue, message, feature, task, attempt, then the answer of start.lua}; nil where nothing was taken
 
 -- From here on, the functions on a feature work on this one.
 local function turn_to(other)
@@ -40,7 +40,7 @@ local function begin(queue, text, entry)
   if queue_of(specialist) ~= queue then return nil end
   if not is_message_of(text, asked, number, state.batch, specialist, open_meta().trace) then return nil end
   local answer = start_attempt(asked, number, lease_ms, worker, specialist, delivery, false)
-  return answer[1] == 'started' and { queue, text, id, asked, number, answer } or nil
+  return answer[1] == 'started' and { queue, text, id, asked, number, unpack(answer) } or nil
 end
 
 if allowed == '' or not queue_names then return nil end
