@@ -50,5 +50,7 @@ def register(app: App, settings: Settings, specialist: str) -> None:
 
     @app.task(name=canvas.celery_task(specialist), **{**CELERY_OPTIONS, "base": AttemptTask})
     def run(self: CeleryTask[Any, Any], feature_id: str, task_id: str, attempt: int) -> str:
-        worker, message = self.request.hostname or "", self.request.id or ""
-        return runner(app).run(specialist, feature_id, task_id, attempt, worker, message)
+        request = self.request
+        return runner(app).run(
+            specialist, feature_id, task_id, attempt, request.hostname or "", request.id or ""
+        )

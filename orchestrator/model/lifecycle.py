@@ -6,9 +6,10 @@ one: its Lua scripts get the rows of the table, and hold no rules of their own.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from orchestrator.model import errors, words
@@ -51,6 +52,11 @@ class Transition:
     route: str = ""
     counts: Literal["", "retried", "later"] = ""
     note: str = ""
+
+    @cached_property
+    def written_steps(self) -> str:
+        """The steps as JSON, as the scripts take them."""
+        return json.dumps(self.steps)
 
     @property
     def event(self) -> TaskEvent:
@@ -137,7 +143,7 @@ def conclude(
     """
     match outcome:
         case Completed(warnings=warnings):
-            completed = at_once(flow, status, *path_to_rest(flow, status))
+            completed = _completion(flow, status)
             if not warnings:
                 return completed
             return replace(completed, cause=FailureCause.GATE, note=words.one_line("; ".join(warnings)))
@@ -161,6 +167,11 @@ def conclude(
                 return Transition((step,), wait, cause, counts="retried")
             failed = status == TaskStatus.TESTING or cause is FailureCause.GATE
             return transition(flow, TaskEvent.TESTS_FAILED if failed else TaskEvent.WORK_FAILED, cause=cause)
+
+
+@lru_cache(maxsize=256)  # most attempts of a worker end so
+def _completion(flow: Flow, status: str) -> Transition:
+    return at_once(flow, status, *path_to_rest(flow, status))
 
 
 def bounded(outcome: Outcome, retries: Retries, attempts: Attempts) -> Outcome:

@@ -15,7 +15,6 @@ import redis
 from orchestrator.model import errors, words
 from orchestrator.model.commands import BatchProgress, Launch, ScheduleResult
 from orchestrator.model.feature import FeatureStatus
-from orchestrator.model.lifecycle import Transition
 from orchestrator.state import refusals, schema, scripts
 from orchestrator.state.keys import Keys
 from orchestrator.state.scripts import Call, Scope
@@ -182,8 +181,3 @@ def read_schedule_result(
         finished=finished,
         wake=tuple(found["wake"]),
     )
-
-
-def describe_steps(move: Transition) -> str:
-    """The steps of a transition, as the scripts take them."""
-    return json.dumps(move.steps)
