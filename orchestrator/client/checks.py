@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from orchestrator.config.settings import Settings
 from orchestrator.model import errors, words
-from orchestrator.model.feature import Feature
-from orchestrator.model.plan import Route
-from orchestrator.model.progress import TaskState
 from orchestrator.planning import limits
+
+if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
+    from orchestrator.model.feature import Feature
+    from orchestrator.model.plan import Route
+    from orchestrator.model.progress import TaskState
 
 NAMED = 5
 """How many tasks a refusal names."""

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pydantic import JsonValue
-
-from orchestrator.client import watching
-from orchestrator.client.decisions import Decisions
-from orchestrator.config.settings import Settings
 from orchestrator.model import errors, identifiers
-from orchestrator.model.event import Event
-from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import FeatureEvent, TaskEvent
 from orchestrator.model.outcome import Completed, Outcome
-from orchestrator.model.progress import Progress, TaskState
-from orchestrator.model.task import Task
-from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from orchestrator.client.decisions import Decisions
+    from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
+    from orchestrator.model.event import Event
+    from orchestrator.model.feature import FeatureStatus
+    from orchestrator.model.progress import Progress, TaskState
+    from orchestrator.model.task import Task
+    from orchestrator.state.store import Store
 
 AROUND = 50
 """How many of the tasks that hold up a task are read."""
@@ -50,10 +50,16 @@ class Handle:
         self.store = store
         self.settings = settings
         self.repeated = repeated
-        self._decisions = Decisions(feature_id, store, settings, open_dispatcher)
+        self._open_dispatcher = open_dispatcher
 
     def __repr__(self) -> str:
         return f"Handle({self.id!r})"
+
+    @cached_property
+    def _decisions(self) -> Decisions:
+        from orchestrator.client.decisions import Decisions  # late: who only reads does not need it
+
+        return Decisions(self.id, self.store, self.settings, self._open_dispatcher)
 
     def progress(self) -> Progress:
         """How far it is. The cost does not depend on its size."""
@@ -132,6 +138,8 @@ class Handle:
         Raises:
             RedisUnreachable: Redis was away for longer than `recovery.outage`.
         """
+        from orchestrator.client import watching
+
         return watching.follow(self.store, self.id, after, self.settings.recovery.outage)
 
     def wait(self, timeout: float | None = None) -> Progress:
@@ -144,6 +152,8 @@ class Handle:
             WaitTimeout: It is not settled by then. It goes on running.
             RedisUnreachable: Redis is away then, or was away for longer than `recovery.outage`.
         """
+        from orchestrator.client import watching
+
         return watching.wait(self.store, self.id, timeout, self.settings.recovery.outage)
 
     def outcome(self, task_id: str) -> Outcome | None:

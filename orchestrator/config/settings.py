@@ -30,7 +30,6 @@ from orchestrator.config.schema.specialists import (
 from orchestrator.config.schema.statuses import FlowMapping, StatusProgression, StatusValidation
 from orchestrator.config.spelling import NAME_PATTERN
 from orchestrator.model import flows, words
-from orchestrator.model.event_names import EVENT_NAMES
 from orchestrator.model.fields import Resource, Whole
 from orchestrator.model.flows import FeatureFlow, Flow, Rules
 from orchestrator.model.rate import MOST
@@ -316,6 +315,10 @@ def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
         for where, hook in settings.quality_gates.unknown_hooks():
             text = f"no hook is called {hook}; write `{hook}: [PROGRAM, ARGUMENT]` in quality_gates.hooks"
             yield _mistake_at(("quality_gates", *where), text, hook)
+    if not settings.notifications:
+        return
+    from orchestrator.model.event_names import EVENT_NAMES
+
     for place, told in enumerate(settings.notifications):
         for name in told.events:
             if name not in EVENT_NAMES:

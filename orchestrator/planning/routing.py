@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from orchestrator.model import errors
-from orchestrator.model.feature import Feature
 from orchestrator.model.plan import Route
 from orchestrator.model.task import Task
 from orchestrator.model.words import one_line
 
 if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
+    from orchestrator.model.feature import Feature
 
 MOST_NAMED = 8
 """How many tasks an error names; it counts the others."""

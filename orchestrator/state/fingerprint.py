@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from orchestrator.config.settings import Settings
 from orchestrator.model import words
-from orchestrator.state.workers import Worker
+
+if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
+    from orchestrator.state.workers import Worker
 
 OF_A_MACHINE = {"redis", "logs"}
 """The address of Redis and the folder of the logs: they may differ from machine to machine."""

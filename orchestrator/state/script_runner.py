@@ -8,17 +8,19 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import redis
 
 from orchestrator.model import errors, words
 from orchestrator.model.commands import BatchProgress, Launch, ScheduleResult
 from orchestrator.model.feature import FeatureStatus
-from orchestrator.model.lifecycle import Transition
 from orchestrator.state import refusals, schema, scripts
-from orchestrator.state.keys import Keys
 from orchestrator.state.scripts import Call, Scope
+
+if TYPE_CHECKING:
+    from orchestrator.model.lifecycle import Transition
+    from orchestrator.state.keys import Keys
 
 SCHEDULE = Call("schedule")
 
