@@ -216,9 +216,13 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: As
 
 
 def _listeners(client: Client, route: Route) -> Mapping[str, Sequence[Worker]] | None:
-    from kombu.exceptions import OperationalError
-
     try:
         return workforce.listeners(client, [route.queue])
-    except OperationalError:
-        return None
+    except Exception as error:
+        from kombu.exceptions import (
+            OperationalError,
+        )  # late: workers that announce themselves are not asked by Celery
+
+        if isinstance(error, OperationalError):
+            return None
+        raise

@@ -212,6 +212,7 @@ def needed(task: Task, limit: str) -> str:
     """How much of a limit a task needs, if that is worth saying.
 
     Example:
+        >>> from orchestrator.model.task import Task
         >>> needed(Task(id="T1", resources={"gpu": 2}), "resource:gpu")
         ', and it needs 2'
     """

@@ -76,6 +76,7 @@ def grouped(routes: Mapping[str, Route]) -> list[tuple[Route, list[str]]]:
 
     Example:
         >>> from orchestrator.config.settings import Settings
+        >>> from orchestrator.model.feature import Feature
         >>> login = Feature(title="Login", tasks=[Task(id="T1", tags=["backend"]), Task(id="T2", tags=["backend"])])
         >>> [(route.reason, tasks) for route, tasks in grouped(route(login, Settings()))]
         [('tag backend → Implementation Specialist', ['T1', 'T2'])]

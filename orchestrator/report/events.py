@@ -49,6 +49,7 @@ def event_line(
         size: How many tasks the batch of the event has.
 
     Example:
+        >>> from orchestrator.model.event import Event
         >>> started = Event(id="1-0", time=1.0, event="work_started", task="T1", attempt=1)
         >>> event_line(started, "T1 Create schema", specialist="Implementation Specialist")
         'T1 Create schema: started (Implementation Specialist, attempt 1)'

@@ -148,6 +148,7 @@ def need_line(need: Need) -> str:
     """A need on one line, with the command that answers it.
 
     Example:
+        >>> from orchestrator.model.progress import TaskState
         >>> waits = TaskState(id="T3", title="", specialist="", batch=1, status="in-review")
         >>> need_line(needs.of_state("login-1", waits))
         'T3: waits for a review. Next: orchestrator approve login-1 T3'

@@ -26,6 +26,7 @@ def of(settings: Settings) -> dict[str, str]:
     """A digest of each setting that differs from its default.
 
     Example:
+        >>> from orchestrator.config.settings import Settings
         >>> sorted(of(Settings(parallelism={"max_parallel_tasks": 2})))[0]
         'parallelism.max_parallel_tasks'
     """
