@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from orchestrator.model.task import TaskStatus
 from orchestrator.state import memory
 
 if TYPE_CHECKING:
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
     from orchestrator.state.store import Store
+
+
+WORKER = "in-process"
 
 
 class InProcessWorker:
@@ -46,13 +48,6 @@ class InProcessWorker:
         self._lock = threading.RLock()
         server = settings.redis.server
         self.server = memory.find(server.service if server else "")
-
-    @cached_property
-    def queues(self) -> list[str]:
-        """The keys of the queues of all specialists."""
-        prefix = self.store.keys.celery()
-        names = dict.fromkeys(self.settings.queue(name) for name in self.settings.specialists)
-        return [f"{prefix}{name}" for name in names]
 
     def run_until(self, is_over: Callable[[], bool]) -> bool:
         """Work until something holds.
@@ -87,16 +82,17 @@ class InProcessWorker:
             self.make_dispatcher().wake(due)
 
     def _do_next(self) -> bool:
-        client: Any = self.store.client
-        for queue in self.queues:
-            text = client.rpop(queue)
-            if text is not None:
-                self._do(json.loads(text))
-                return True
-        return False
+        from orchestrator.engine import canvas
+        from orchestrator.engine.attempt_runner import runner
 
-    def _do(self, message: Any) -> None:
-        headers = message["headers"]
-        args, kwargs, _ = json.loads(message["body"])
-        task: Any = self.make_app().tasks[headers["task"]]
-        task.apply(args, kwargs, task_id=headers["id"])
+        if not self.server.launched:
+            return False
+        feature_id, launch = self.server.launched.popleft()
+        attempt = (feature_id, launch.task, launch.attempt)
+        message = canvas.message_id(feature_id, launch)
+        try:
+            runner(self.make_app()).run(launch.specialist, *attempt, WORKER, message)
+        except Exception:  # what Celery would show of an attempt that did not complete
+            if self.store.tasks.attempt(feature_id, launch.task).get("status") == TaskStatus.IN_PROGRESS:
+                raise  # it did not end: the fault is ours
+        return True

@@ -92,7 +92,7 @@ def create(settings: Settings) -> App:
     app.task(name=canvas.BARRIER, base=canvas_task.CanvasTask, shared=False, ignore_result=False)(
         canvas.gather
     )
-    app.task(name=tracing.ENQUEUE, base=tracing.EnqueueTask, shared=False)(tracing.never_run)
+    tracing.register(app)
     app.steps["worker"].update((Maintenance, Respawn, Taking))
     return app
 

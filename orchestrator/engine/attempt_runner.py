@@ -238,10 +238,14 @@ def count_refusal(app: Celery, reason: Reason) -> None:
         runner(app).store.refuse(reason)
 
 
-@functools.cache
 def runner(app: Celery) -> AttemptRunner:
     """The runner of this process. A forked child inherits it, and redis-py opens new connections there."""
-    return AttemptRunner(app)
+    return _runner_of(installation.of(app))
+
+
+@functools.cache
+def _runner_of(engine: installation.Installation) -> AttemptRunner:
+    return AttemptRunner(engine.app)
 
 
 def _end_children(since: float) -> None:

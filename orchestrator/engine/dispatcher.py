@@ -13,7 +13,7 @@ from kombu import Producer
 from kombu.exceptions import OperationalError
 
 from orchestrator.config import urls
-from orchestrator.engine import canvas, tracing
+from orchestrator.engine import canvas, installation, tracing
 from orchestrator.engine.message_format import TRANSIENT
 from orchestrator.model import errors
 from orchestrator.model.commands import Command, Launch, LogProgress, PublishTasks, ScheduleFeature, follow_up
@@ -80,6 +80,12 @@ class Dispatcher:
         Raises:
             BrokerUnreachable: The broker takes no messages. The sweep publishes them later.
         """
+        server = installation.of(self.app).settings.redis.server
+        if server and server.is_in_memory:
+            from orchestrator.state import memory  # late: only tests need it
+
+            memory.find(server.service).launched.extend((feature_id, launch) for launch in launches)
+            return
         messages = canvas.group_of(self.app, feature_id, launches)
         trace = self.store.trace(feature_id)
         try:

@@ -157,7 +157,7 @@ def install(app: Celery, settings: Settings | None = None) -> Guest:
         app.on_after_configure.connect(engine.bring_broker)
     for specialist in given.specialists:
         tasks.register(app, specialist, **OPTIONS)
-    app.task(name=tracing.ENQUEUE, base=tracing.EnqueueTask, shared=False)(tracing.never_run)
+    tracing.register(app)
     app.steps["worker"].update((Arrival, Maintenance, Respawn, Taking))
     signals.celeryd_init.connect(engine.on_worker_init)
     return engine

@@ -6,7 +6,9 @@ one stays as it is: its tasks, settings, serializer, signals and classes are not
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator.config.settings import Settings
@@ -61,6 +63,21 @@ class Installation:
     def destination(self, specialist: str) -> dict[str, Any]:
         """Where the messages for a specialist go, as Celery's options for sending."""
         return {"queue": self.settings.queue(specialist)}
+
+
+@contextlib.contextmanager
+def lent(app: Celery, settings: Settings) -> Iterator[Installation]:
+    """The engine in an app with other settings: for a test, in which no message is sent.
+
+    Args:
+        app: The Celery app.
+        settings: The settings; their Redis is one in memory.
+    """
+    before = getattr(app, ATTRIBUTE, None)
+    try:
+        yield Installation(app, settings.routed(lambda called: called))
+    finally:
+        setattr(app, ATTRIBUTE, before)
 
 
 def latest() -> Installation | None:

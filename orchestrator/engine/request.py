@@ -55,7 +55,7 @@ class Request(visibility.Request):
 
     @property
     def _runner(self) -> AttemptRunner:
-        return runner(self.app)
+        return runner(cast("Celery", self.app))
 
     def on_accepted(self, pid: Any, time_accepted: float) -> None:
         """Called by the pool, or with the first report of a process: whichever comes first."""

@@ -50,6 +50,11 @@ def never_run(feature_id: str) -> None:
     """The body of the task `orchestrator.enqueue`, which no worker runs."""
 
 
+def register(app: Celery) -> None:
+    """Give an app the Celery task by which an enqueue is published."""
+    app.task(name=ENQUEUE, base=EnqueueTask, shared=False)(never_run)
+
+
 def publish_enqueue(app: Celery, feature_id: str, put: Callable[[Mapping[str, Any]], T]) -> T:
     """Store a feature; tracing libraries see that as the publishing of a Celery message.
 

@@ -138,7 +138,7 @@ class AttemptScripts:
 
     def _take_next(self, claim: Claim) -> Call:
         given = {
-            "allowed": json.dumps(list(claim.queues.items())),
+            "allowed": "\n".join("\t".join([queue, *names]) for queue, names in claim.queues.items()),
             "lease_ms": round(claim.lease * 1000),
             "worker": claim.worker,
             "delivery": claim.delivery,

@@ -173,10 +173,12 @@ def is_broker(settings: Settings) -> bool:
     """Whether the store's scripts publish the tasks that they launch: the Redis of the state is Celery's broker too.
 
     False if messages are signed, because a script in Redis has no key; and in a Celery app of the project's own,
-    because only the app knows its routes.
+    because only the app knows its routes. A Redis in memory gives its launches to a worker in this process.
     """
+    server = settings.redis.server
     return (
         settings.broker.url is None
         and settings.broker.signing is None
+        and not (server and server.is_in_memory)
         and not (settings.app or settings.is_routed)
     )

@@ -6,12 +6,13 @@ Each name has its own, which all clients of the process share. Nobody else sees 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from typing import Any
 
 import redis
 
 from orchestrator.model import errors
+from orchestrator.model.commands import Launch
 
 try:
     import fakeredis
@@ -27,6 +28,8 @@ class Server(fakeredis.FakeServer):
         super().__init__(version=(7,))
         self.ahead = 0.0
         """Seconds that its clock is ahead of the machine's."""
+        self.launched: deque[tuple[str, Launch]] = deque()
+        """The launched attempts that wait for the worker of this process, each with its feature."""
 
     @property
     def now(self) -> float:

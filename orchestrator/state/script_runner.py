@@ -7,7 +7,7 @@ import functools
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import redis
@@ -164,7 +164,7 @@ class ScriptRunner:
 
 
 def read_schedule_result(
-    feature_id: str, answer: str | None, finished: BatchProgress | None = None
+    feature_id: str, answer: Sequence[Any] | None, finished: BatchProgress | None = None
 ) -> ScheduleResult:
     """Read what schedule.lua answers.
 
@@ -173,17 +173,19 @@ def read_schedule_result(
     """
     if answer is None:
         raise errors.NoSuchFeature(feature=feature_id)
-    found = json.loads(answer)
+    status, launched, opened, wake = answer if len(answer) > 1 else (*answer, (), (), ())
     return ScheduleResult(
         feature=feature_id,
-        status=schema.word(FeatureStatus, found["status"]),
-        launched=tuple(Launch(*launch) for launch in found["launched"]),
-        opened=tuple(found["opened"]),
+        status=schema.word(FeatureStatus, status),
+        launched=tuple(Launch(*launch) for launch in launched),
+        opened=tuple(opened),
         finished=finished,
-        wake=tuple(found["wake"]),
+        wake=tuple(wake),
     )
 
 
 def describe_steps(move: Transition) -> str:
-    """The steps of a transition, as the scripts take them."""
-    return json.dumps(move.steps)
+    """The steps of a transition, as the scripts take them (see transition_attempt.lua)."""
+    return "\n".join(
+        " ".join([event, *(f"{status}:{target}" for status, target in arrow.items())]) for event, arrow in move.steps
+    )

@@ -101,5 +101,5 @@ def read_start_result(feature_id: str, task_id: str, answer: Sequence[Any]) -> S
 
 def read_taken(answer: Sequence[Any]) -> Taken:
     """Read what take_next.lua answers."""
-    queue, message, feature_id, task_id, attempt, started = answer
+    queue, message, feature_id, task_id, attempt, *started = answer
     return Taken(queue, message, (feature_id, task_id, int(attempt)), started)

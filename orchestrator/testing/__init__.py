@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from celery import Celery
 from pydantic import SecretStr
 
 from orchestrator.client.client import Client
@@ -27,6 +28,7 @@ from orchestrator.config import configuration
 from orchestrator.config.schema.limits import Limits
 from orchestrator.config.schema.servers import BrokerSettings
 from orchestrator.config.settings import Settings
+from orchestrator.engine import guest, installation, tracing
 from orchestrator.model.feature import Feature
 from orchestrator.model.outcome import Completed, Outcome
 from orchestrator.model.task import Task
@@ -92,13 +94,24 @@ def in_memory(settings: Settings | None = None, *, logs: Path | None = None) -> 
 
 
 @contextlib.contextmanager
-def open_client(settings: Settings) -> Iterator[InProcessClient]:
+def open_client(settings: Settings, app: Celery | None = None) -> Iterator[InProcessClient]:
     """A client of a Redis in memory. At the end all is forgotten, and the folders of its features are removed.
+
+    Args:
+        settings: From `in_memory`.
+        app: The Celery app whose tasks are called; None: the one that `app` in the settings names, else the one in
+            which `orchestrator.install` was called last, if there is one.
 
     Raises:
         NoMemoryRedis: The extra `testing` is not installed.
     """
-    with InProcessClient(settings) as client:
+    with contextlib.ExitStack() as stack:
+        app = app or _find_app(settings)
+        if app is not None:
+            stack.enter_context(installation.lent(app, settings))
+            if tracing.ENQUEUE not in app.tasks:
+                tracing.register(app)
+        client = stack.enter_context(InProcessClient(settings, app))
         try:
             yield client
         finally:
@@ -107,6 +120,13 @@ def open_client(settings: Settings) -> Iterator[InProcessClient]:
                 folders.remove(settings, client.store, found)
             if settings.redis.server:
                 memory.forget(settings.redis.server.service)
+
+
+def _find_app(settings: Settings) -> Celery | None:
+    if settings.app:
+        return guest.find(settings.app, settings).app
+    installed = installation.latest()
+    return installed.app if installed else None
 
 
 def run_specialist(

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from orchestrator.config.settings import Settings
     from orchestrator.testing import InProcessClient
 
@@ -28,11 +30,19 @@ def orchestrator_settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def orchestrator_client(orchestrator_settings: Settings) -> Iterator[InProcessClient]:
+def orchestrator_app() -> Celery | None:
+    """The Celery app whose tasks features call; None: the project's (see `testing.open_client`). Override it."""
+    return None
+
+
+@pytest.fixture
+def orchestrator_client(
+    orchestrator_settings: Settings, orchestrator_app: Celery | None
+) -> Iterator[InProcessClient]:
     """A client whose features run to their end in this process, in milliseconds."""
     from orchestrator import testing
 
-    with testing.open_client(orchestrator_settings) as client:
+    with testing.open_client(orchestrator_settings, orchestrator_app) as client:
         yield client
 
 

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
+from celery import Celery
 
 from orchestrator import Blocked, Completed, Context, Feature, Outcome, Task
 from orchestrator.config.settings import Settings
@@ -178,3 +180,25 @@ def test_the_plugin_serves_a_project_of_its_own(tmp_path: Path) -> None:
     )
     assert "2 passed" in ran.stdout, ran.stdout + ran.stderr
     assert not (tmp_path / ".taskorchestrator" / "logs").exists()
+
+
+def test_tasks_of_ones_own_app_are_called(orchestrator_settings: Settings) -> None:
+    app = Celery("proj", broker="redis://nowhere.invalid/0", set_as_current=False)
+
+    @app.task(name="proj.count", bind=True, max_retries=2)
+    def count(self: Any, words: str) -> int:
+        if self.request.retries < 1:
+            raise self.retry(countdown=3_600)
+        return len(words.split())
+
+    @app.task(name="proj.double")
+    def double(number: int) -> int:
+        return 2 * number
+
+    first = Task(id="count", call=count.s("one two three"))
+    tasks = [first, Task(id="double", call="proj.double", args=[first.result()])]
+    with open_client(orchestrator_settings, app) as client:
+        handle = client.run(Feature(title="Words", tasks=tasks))
+        assert handle.status() == "completed"
+        assert handle.result("double") == 6
+    assert not hasattr(app, "orchestrator") or app.orchestrator is None
