@@ -150,6 +150,7 @@ class Client:
         Raises:
             InvalidFeature, CircularDependency, NotParallel: It cannot be planned.
             UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
+            CallRefused, BadCall: A task calls what it may not, or with arguments that do not fit.
             NoSuchResource, NotEnough: A task needs more of a resource than there is.
             FeatureExists: Another feature has its id.
             BadKey: The idempotency key is empty, too long, or cannot be printed.
@@ -169,6 +170,10 @@ class Client:
         learned = self.store.features.learned(feature, routes)
         schedule = planner.schedule(feature, self.settings.parallelism.max_parallel_tasks, learned=learned)
         checks.check_work(feature, routes, self.settings)
+        if any(task.call for task in feature.tasks):
+            from orchestrator.engine import call_checks
+
+            call_checks.check(self.app, feature.tasks)
         self._make_limits_known()
         launch = self.settings.parallelism.auto_launch if auto_launch is None else auto_launch
         content = (

@@ -7,23 +7,22 @@ send a message (a retry, a replacement) or write to the result backend becomes p
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery import current_task, exceptions, states
-from celery.app.trace import build_tracer
 from celery.utils.saferepr import saferepr
 
 from orchestrator import specialists
-from orchestrator.engine import installation
+from orchestrator.engine import called_task, installation
 from orchestrator.model import errors, references, words
 from orchestrator.model.calls import is_signature
 from orchestrator.model.outcome import Cancelled, Failed, FailureCause, NextCall, Outcome, RetryLater
 from orchestrator.model.references import Reference
 from orchestrator.model.typed_values import encode, plain, restored
-from orchestrator.specialists import values
+from orchestrator.specialists import event_loop, values
 from orchestrator.specialists.python import alarm, outcome_of_result
 from orchestrator.specialists.registry import describe_exception
 
@@ -100,10 +99,8 @@ class CallRunner:
         except LookupError as missing:
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(missing.args[0]), retry=False)
         call = Call(context, name, args, kwargs)
-        adapt(task)
-        tracer = task.__trace__ or build_tracer(name, task, app=self.app)
         with alarm(self.timeout):
-            result, info, *_ = tracer(call.id, call.args, call.kwargs, call.request(task))
+            result, info, *_ = called_task.run(task, call)
         if info is None:
             return outcome_of_result(result, settings.limits, _encode)
         outcome = call.outcome(info)
@@ -170,6 +167,11 @@ class Call:
         """The id that the task sees."""
         return request_id(self.context.feature.id, self.context.task.id)
 
+    @property
+    def is_cancelled(self) -> Callable[[], bool]:
+        """Whether a person has cancelled the attempt."""
+        return self.context.is_cancelled
+
     def request(self, task: Any) -> dict[str, Any]:
         """The request that the task sees, made of that of the attempt's message."""
         outer = dict(vars(current_task.request)) if current_task else {}
@@ -192,7 +194,7 @@ class Call:
             "errbacks": None,
             "chain": None,
             "chord": None,
-            ATTRIBUTE: self,
+            called_task.ATTRIBUTE: self,
         }
 
     def outcome(self, info: Any) -> Outcome:
@@ -205,6 +207,8 @@ class Call:
             Exception: The task failed with it.
         """
         raised = info.retval
+        if isinstance(raised, event_loop.CancelledByPerson):
+            return Cancelled()
         match info.state:
             case states.RETRY:
                 reason = describe_exception(raised.exc) if raised.exc else str(raised)
@@ -281,9 +285,6 @@ class Call:
 SOON = 0.001
 """Seconds of the shortest wait."""
 
-ATTRIBUTE = "orchestrator"
-"""The attribute of a Celery request that holds our call."""
-
 CARRIED = ("task_id", "countdown")
 """The options of a signature that replaces a task: Celery gives it the id of that task, and we do too."""
 
@@ -318,40 +319,3 @@ def _seconds_until(when: Any) -> float:
         now = datetime.now(UTC)
         return max(SOON, ((when if when.tzinfo else when.replace(tzinfo=UTC)) - now).total_seconds())
     return max(SOON, float(when or 0))
-
-
-def adapt(task: Any) -> None:
-    """Let a Celery task work inside our attempts: what it would send or store then, the attempt decides.
-
-    Runs that are not ours are not touched.
-    """
-    if getattr(task.signature_from_request, ATTRIBUTE, False):
-        return
-    sign, tell, replace = task.signature_from_request, task.update_state, task.replace
-
-    def signature_from_request(request: Any = None, *args: Any, **kwargs: Any) -> Any:
-        call = _call_of(task)
-        signature = sign(request, *args, **kwargs)
-        return call.retried(signature) if call else signature
-
-    def update_state(task_id: Any = None, state: Any = None, meta: Any = None, **more: Any) -> None:
-        call = _call_of(task)
-        if call and task_id in (None, call.id):
-            call.report(state, meta)
-        else:
-            tell(task_id, state, meta, **more)
-
-    def replaced(signature: Any) -> Any:
-        call = _call_of(task)
-        return call.replaced(signature) if call else replace(signature)
-
-    setattr(signature_from_request, ATTRIBUTE, True)
-    task.signature_from_request, task.update_state, task.replace = (
-        signature_from_request,
-        update_state,
-        replaced,
-    )
-
-
-def _call_of(task: Any) -> Call | None:
-    return getattr(task.request, ATTRIBUTE, None)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 import json
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from orchestrator.model.outcome import (
     Outcome,
     RetryLater,
 )
-from orchestrator.specialists import interruption, values
+from orchestrator.specialists import event_loop, interruption, values
 from orchestrator.specialists.text import as_text, fit_to_limits, shorten
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class PythonRunner:
     timeout: float | None = None
 
     def perform(self, context: Context) -> Outcome:
-        """Call the function, and await it if it is an `async def`. Its exceptions pass through.
+        """Call the function; an `async def` runs on the event loop of the process. Its exceptions pass through.
 
         Raises:
             TimeoutError: It was interrupted at its time limit.
@@ -58,12 +57,11 @@ class PythonRunner:
         with alarm(self.timeout):
             value = self.function(context)
             if inspect.isawaitable(value):
-                value = asyncio.run(_awaited(value))
+                try:
+                    value = event_loop.run(value, context.is_cancelled)
+                except event_loop.CancelledByPerson:
+                    return Cancelled()
         return outcome_of(value, self.limits)
-
-
-async def _awaited(value: Awaitable[Any]) -> Any:
-    return await value
 
 
 def alarm(seconds: float | None) -> contextlib.AbstractContextManager[None]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import functools
+import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -487,3 +490,68 @@ def test_values_that_json_does_not_have(app: Celery, tmp_path: Path) -> None:
     stored = Completed.model_validate_json(made.model_dump_json())
     calls.perform(a_context(tmp_path, wanted, dependencies={"T1": stored}), app)
     assert seen == [given]
+
+
+def test_async_tasks_share_an_event_loop(app: Celery, tmp_path: Path) -> None:
+    """`async def` tasks wait side by side, and each sees its own request."""
+    met: list[str] = []
+    everybody = asyncio.Event()
+
+    @app.task(bind=True)
+    async def meet(self: Any, number: int) -> list[Any]:
+        met.append(self.request.id)
+        if len(met) == 20:
+            everybody.set()
+        await everybody.wait()
+        return [number, self.request.id, self.request.args]
+
+    def run(number: int) -> Outcome:
+        feature = FeatureHead(id=f"f{number}", title="Meeting")
+        return calls.perform(
+            a_context(tmp_path, Task(id="T1", call=meet, args=[number]), feature=feature), app
+        )
+
+    app.finalize()
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = list(pool.map(run, range(20)))
+    assert [one.result for one in outcomes if isinstance(one, Completed)] == [
+        [number, calls.request_id(f"f{number}", "T1"), [number]] for number in range(20)
+    ]
+
+
+def test_an_async_task_retries(app: Celery, run: Run) -> None:
+    told: list[Any] = []
+
+    @app.task(bind=True, max_retries=1)
+    async def flaky(self: Any) -> None:
+        await asyncio.sleep(0)
+        self.update_state(meta={"percent": 10})
+        raise self.retry(countdown=3, exc=OSError("busy"))
+
+    @app.task(autoretry_for=(OSError,), max_retries=1, default_retry_delay=4)
+    async def fetch() -> None:
+        await asyncio.sleep(0)
+        raise OSError("refused")
+
+    progress = {"progress": lambda percent=None, note="": told.append(percent)}
+    assert run(flaky, context=progress) == RetryLater(after=3.0, reason="OSError: busy")
+    assert told == [10.0]
+    assert isinstance(run(flaky, context={"retries": 1}), Failed)
+    assert run(fetch) == RetryLater(after=4.0, reason="OSError: refused")
+    assert isinstance(run(fetch, context={"retries": 1}), Failed)
+
+
+def test_an_async_task_is_cancelled_by_a_person(app: Celery, run: Run) -> None:
+    begun, cleaned = threading.Event(), threading.Event()
+
+    @app.task
+    async def wait() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            cleaned.set()
+
+    outcome = run(wait, context={"is_cancelled": begun.is_set})
+    assert isinstance(outcome, Cancelled)
+    assert cleaned.is_set()

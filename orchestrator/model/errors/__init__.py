@@ -8,6 +8,7 @@ Example:
 from __future__ import annotations
 
 from orchestrator.model.errors.apps import (
+    BadCall,
     CallRefused,
     InstalledTwice,
     NoSuchCall,
@@ -99,6 +100,7 @@ from orchestrator.model.errors.usage import (
 __all__ = [
     "AmbiguousFeature",
     "AttemptRuns",
+    "BadCall",
     "BadCap",
     "BadCursor",
     "BadKey",

@@ -25,6 +25,11 @@ class NoSuchCall(OrchestratorError):
     Correct the name, or let the worker import the module of the task (Celery's `include` or `autodiscover_tasks`)."""
 
 
+class BadCall(UsageError):
+    """{task} calls {call} in a way that cannot succeed: {cause}.
+    Correct its args and kwargs."""
+
+
 class CallRefused(UsageError):
     """{tasks} would call {call}, and the operator of this project has not allowed that to features.
     Ask for it, or, as the operator, allow it in the configuration: `calls: ["{call}"]` under `trust`."""
