@@ -1,9 +1,10 @@
 -- Do what finish, schedule and take_next do, in the most common case: a task is completed in the midst of its
--- feature, nothing else follows from it, and the next message is one of the same feature. It stores and answers
--- exactly what these three would, at less than half of their cost. Any other case is left to them, unchanged.
+-- feature, at most the launch of tasks that depended on it follows, and the next message is one of the same
+-- feature. It stores and answers exactly what these three would, at less than half of their cost. Any other case
+-- is left to them, unchanged.
 --
 -- keys: meta states slots plan tasks counts ready outcomes events durations minimum taken last_started delayed unassigned
---   released waiting limits dependency_updates dependents
+--   released waiting limits dependency_updates dependents waits
 -- args: known task attempt steps outcome wait uses cause route worker delivery kept kept_ms note allowed lease_ms holder claim newest
 --   known   as in check_schema.lua; then the arguments of finish.lua; then those of take_next.lua, of which
 --   holder  is its worker
@@ -17,19 +18,21 @@ if delivery == '' or not queue_names then return nil end
 local meta, state, counts, earlier -- of the task that is completed
 local queue, text, asked, number, taken, waits_since, described -- the next message, and its task
 local did, does -- their specialists
+local ready, still_waiting = {}, {} -- what depended on it: tasks to launch, with their ranks, as ZPOPMIN has them; others
 
 local function specialist_of(plan)
   return string.match(plan or '', '^%d+:%d+:(.*)$')
 end
 
-local function has_no_rare_key()
-  return redis.call('EXISTS', delayed_key, unassigned_key, released_key, waiting_key, limits_key, dependency_updates_key) == 0
+local function has_nothing_else_to_do()
+  return redis.call('EXISTS', ready_key, delayed_key, unassigned_key, released_key, waiting_key, limits_key,
+    dependency_updates_key) == 0
 end
 
 -- Nothing leads on from in-development while tasks are left that none of these stops (see FeatureFlow.table).
 local function is_in_the_midst()
   meta = redis.call('HMGET', meta_key, 'status', 'schema', 'batch', 'batches', 'total', 'paused', 'limited', 'resourced',
-    'started', 'trace', 'head')
+    'started', 'trace', 'head', 'cap')
   return meta[1] == 'in-development' and meta[2] == known and meta[6] ~= '1' and not meta[7] and not meta[8] and meta[9]
 end
 
@@ -42,17 +45,46 @@ local function is_right_attempt()
   return held and tonumber(held) > 0
 end
 
--- It opens no batch, it makes no task ready, and it is not the last one.
-local function has_no_effect()
-  if state.dataflow and redis.call('HGET', dependents_key, task) then return false end
+-- Look what waits for it. Answers whether all that becomes ready is new, and can be launched at once.
+local function find_ready()
+  local stored = redis.call('HGET', dependents_key, task)
+  if not stored then return true end
+  local names, found = cjson.decode(stored), {}
+  if #names > MOST then return false end
+  for place, count in ipairs(redis.call('HMGET', waits_key, unpack(names))) do
+    if not count then return false end
+    local list = tonumber(count) > 1 and still_waiting or found
+    list[#list + 1] = names[place]
+  end
+  if not found[1] then return true end
+  local planned = redis.call('HMGET', plan_key, unpack(found))
+  for place, known_state in ipairs(redis.call('HMGET', states_key, unpack(found))) do
+    local name = found[place]
+    plans[name], fresh[name] = read_plan(planned[place]), 'new'
+    local rank, _, specialist = plan_of(name)
+    if known_state or not rank or specialist == '' then return false end
+  end
+  table.sort(found, function(one, other) return plans[one][1] < plans[other][1] end)
+  for _, name in ipairs(found) do
+    ready[#ready + 1], ready[#ready + 2] = name, plans[name][1]
+  end
+  return #found <= tonumber(meta[12]) + 1 - redis.call('ZCARD', slots_key)
+end
+
+-- It opens no batch, and it is not the last one, nor is one that has stopped.
+local function is_followed_by_others()
   local of = state.batch .. ':'
-  counts = redis.call('HMGET', counts_key, 'resolved', to, of .. 'resolved', of .. to, of .. 'total', of .. 'blocked',
-    of .. 'failed', 'failed', 'blocked', meta[3] .. ':resolved', meta[3] .. ':total')
-  for place = 1, #counts do counts[place] = tonumber(counts[place] or 0) end
-  local is_of_open_batch = meta[3] == tostring(state.batch)
-  local is_batch_left = meta[3] == meta[4] or counts[10] + (is_of_open_batch and 1 or 0) < counts[11]
-  return is_batch_left and counts[8] + counts[9] == 0 and counts[1] + 1 < tonumber(meta[5])
-    and redis.call('ZCARD', ready_key) == 0
+  counts = redis.call('HMGET', counts_key, 'resolved', to, of .. 'resolved', of .. to, of .. 'total', 'failed', 'blocked')
+  for place = 1, 5 do counts[place] = tonumber(counts[place] or 0) end
+  if (counts[6] or '0') ~= '0' or (counts[7] or '0') ~= '0' or counts[1] + 1 >= tonumber(meta[5]) then return false end
+  local is_open = meta[3] == meta[4]
+  if not is_open and meta[3] == tostring(state.batch) then
+    is_open = counts[3] + 1 < counts[5]
+  elseif not is_open then
+    local opened = redis.call('HMGET', counts_key, meta[3] .. ':resolved', meta[3] .. ':total')
+    is_open = tonumber(opened[1] or 0) < tonumber(opened[2] or 0)
+  end
+  return is_open and (not state.dataflow or find_ready())
 end
 
 local function find_message()
@@ -68,6 +100,9 @@ local function may_take_next()
   local id, entry = nil, find_message()
   if entry then id, asked, number = attempt_of(text) end
   if id ~= feature or is_gates(asked) then return false end
+  for place = 1, #ready, 2 do
+    if queue_of(plans[ready[place]][3]) ~= queue then return false end -- where it might be the next message
+  end
 
   local stored = redis.call('HGET', states_key, asked)
   taken = stored and cjson.decode(stored)
@@ -84,7 +119,7 @@ end
 
 -- All reads come before the first write. Where one fails, the other scripts say of which key.
 local function look()
-  if not (has_no_rare_key() and is_in_the_midst() and is_right_attempt() and has_no_effect() and may_take_next()) then return false end
+  if not (has_nothing_else_to_do() and is_in_the_midst() and is_right_attempt() and is_followed_by_others() and may_take_next()) then return false end
   if tonumber(kept) > 0 then earlier = read_durations(did .. ' ' .. task) end
   local found = redis.call('TYPE', outcomes_key).ok
   return found == 'hash' or found == 'none'
@@ -105,7 +140,8 @@ taken.finished, taken.begins, taken.ahead = nil, nil, nil
 taken.percent, taken.note, taken.noted, taken.told = nil, nil, nil, nil
 local begun = cjson.encode(taken)
 redis.call('HSET', outcomes_key, task, outcome)
-redis.call('HSET', states_key, task, cjson.encode(state), asked, begun)
+save_state(task, state)
+save_state(asked, taken, begun)
 redis.call('HSET', counts_key, 'resolved', counts[1] + 1, to, counts[2] + 1, of .. 'resolved', counts[3] + 1, of .. to,
   counts[4] + 1)
 if taken.batch ~= state.batch then
@@ -114,19 +150,25 @@ if taken.batch ~= state.batch then
 end
 redis.call('ZREM', slots_key, task)
 redis.call('ZADD', slots_key, now + tonumber(lease_ms), asked)
+for _, name in ipairs(still_waiting) do redis.call('HINCRBY', waits_key, name, -1) end
+if ready[1] then
+  for place = 1, #ready, 2 do redis.call('HDEL', waits_key, ready[place]) end
+  launch_all({ strategy = 'dataflow', trace = meta[10] or nil }, ready)
+end
 if earlier then
   local took = math.max(0, now - math.max(state.started, state.begins or 0))
   record_duration(did .. ' ' .. task, earlier, took, kept, kept_ms, counts[3] == 0)
 end
 if is_in_turn then redis.pcall('HSET', last_started_key, does, -waits_since) end
 record('work_started', 'task', asked, 'from', 'pending', 'to', from, 'attempt', number, 'worker', holder, 'specialist', does)
-trim_events()
+write_states()
+if counts[1] % 16 == 0 then trim_events() end
 local messages = shared('celery:' .. queue)
 redis.pcall('RPOP', messages)
 redis.pcall('SET', taken_key, claim .. ' ' .. queue .. '\n' .. text, 'PX', 2 * lease_ms)
 
 return {
-  {'finished', to, state.batch, counts[5], counts[3] + 1, counts[6], counts[7]},
-  { meta[1] },
+  {'finished', to, state.batch, counts[5], counts[3] + 1, 0, 0},
+  launched[1] and { meta[1], launched, {}, {} } or { meta[1] },
   { queue, text, feature, asked, number, 'started', described, meta[11], begun, meta[1], 0 },
 }
