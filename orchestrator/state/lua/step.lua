@@ -18,21 +18,23 @@ if delivery == '' or not queue_names then return nil end
 local meta, state, counts, earlier -- of the task that is completed
 local queue, text, asked, number, taken, waits_since, described -- the next message, and its task
 local did, does -- their specialists
-local ready, still_waiting = {}, {} -- what depended on it: tasks to launch, with their ranks, as ZPOPMIN has them; others
+local released, still_waiting = {}, {} -- of what depends on it
+local ready, unready, left = {}, {}, {} -- to be launched; of these, those that were ready before; those that stay ready
+local passed = {} -- queues that are asked before, and are empty
 
 local function specialist_of(plan)
   return string.match(plan or '', '^%d+:%d+:(.*)$')
 end
 
 local function has_nothing_else_to_do()
-  return redis.call('EXISTS', ready_key, delayed_key, unassigned_key, released_key, waiting_key, limits_key,
+  return redis.call('EXISTS', delayed_key, unassigned_key, released_key, waiting_key, limits_key,
     dependency_updates_key) == 0
 end
 
 -- Nothing leads on from in-development while tasks are left that none of these stops (see FeatureFlow.table).
 local function is_in_the_midst()
   meta = redis.call('HMGET', meta_key, 'status', 'schema', 'batch', 'batches', 'total', 'paused', 'limited', 'resourced',
-    'started', 'trace', 'head', 'cap')
+    'started', 'trace', 'head', 'cap', 'strategy')
   return meta[1] == 'in-development' and meta[2] == known and meta[6] ~= '1' and not meta[7] and not meta[8] and meta[9]
 end
 
@@ -45,30 +47,54 @@ local function is_right_attempt()
   return held and tonumber(held) > 0
 end
 
--- Look what waits for it. Answers whether all that becomes ready is new, and can be launched at once.
-local function find_ready()
-  local stored = redis.call('HGET', dependents_key, task)
+-- What waits for it no longer, by dataflow.
+local function find_released()
+  local stored = state.dataflow and redis.call('HGET', dependents_key, task)
   if not stored then return true end
-  local names, found = cjson.decode(stored), {}
-  if #names > MOST then return false end
+  local names = cjson.decode(stored)
   for place, count in ipairs(redis.call('HMGET', waits_key, unpack(names))) do
     if not count then return false end
-    local list = tonumber(count) > 1 and still_waiting or found
+    local list = tonumber(count) > 1 and still_waiting or released
     list[#list + 1] = names[place]
   end
-  if not found[1] then return true end
-  local planned = redis.call('HMGET', plan_key, unpack(found))
-  for place, known_state in ipairs(redis.call('HMGET', states_key, unpack(found))) do
-    local name = found[place]
-    plans[name], fresh[name] = read_plan(planned[place]), 'new'
-    local rank, _, specialist = plan_of(name)
-    if known_state or not rank or specialist == '' then return false end
+  return true
+end
+
+-- What is to be launched: the first of those that are ready and of those released, as far as slots are free.
+local function find_ready()
+  local waiting, slots = redis.call('ZCARD', ready_key), 0
+  if waiting == 0 and not released[1] then return true end
+  slots = tonumber(meta[12]) + 1 - redis.call('ZCARD', slots_key)
+  if slots > MOST / 2 or slots < #released then return false end
+  local found = waiting > 0 and slots > 0 and redis.call('ZRANGE', ready_key, 0, slots - 1, 'WITHSCORES') or {}
+  local names, ranks = {}, {}
+  for place = 1, #found, 2 do
+    names[#names + 1], ranks[found[place]] = found[place], tonumber(found[place + 1])
   end
-  table.sort(found, function(one, other) return plans[one][1] < plans[other][1] end)
-  for _, name in ipairs(found) do
-    ready[#ready + 1], ready[#ready + 2] = name, plans[name][1]
+  for _, name in ipairs(released) do names[#names + 1] = name end
+  if not names[1] then return true end
+  local planned, stored = redis.call('HMGET', plan_key, unpack(names)), redis.call('HMGET', states_key, unpack(names))
+  for place, name in ipairs(names) do
+    plans[name], states[name] = read_plan(planned[place]), stored[place] and cjson.decode(stored[place])
+    if not ranks[name] then
+      if states[name] then return false end
+      fresh[name], ranks[name] = 'new', plans[name][1]
+    end
+    if not ranks[name] or (plans[name][3] or '') == '' then return false end
   end
-  return #found <= tonumber(meta[12]) + 1 - redis.call('ZCARD', slots_key)
+  table.sort(names, function(one, other)
+    if ranks[one] ~= ranks[other] then return ranks[one] < ranks[other] end
+    return one < other
+  end)
+  for place, name in ipairs(names) do
+    if place <= slots then
+      ready[#ready + 1], ready[#ready + 2] = name, ranks[name]
+      if not fresh[name] then unready[#unready + 1] = name end
+    elseif fresh[name] then
+      left[#left + 1], left[#left + 2] = ranks[name], name
+    end
+  end
+  return true
 end
 
 -- It opens no batch, and it is not the last one, nor is one that has stopped.
@@ -84,7 +110,7 @@ local function is_followed_by_others()
     local opened = redis.call('HMGET', counts_key, meta[3] .. ':resolved', meta[3] .. ':total')
     is_open = tonumber(opened[1] or 0) < tonumber(opened[2] or 0)
   end
-  return is_open and (not state.dataflow or find_ready())
+  return is_open and find_released() and find_ready()
 end
 
 local function find_message()
@@ -92,6 +118,7 @@ local function find_message()
     queue = string.match(entry, '^[^\t]+')
     text = redis.call('LINDEX', shared('celery:' .. queue), -1)
     if text then return entry end
+    passed[queue] = true
   end
 end
 
@@ -101,7 +128,7 @@ local function may_take_next()
   if entry then id, asked, number = attempt_of(text) end
   if id ~= feature or is_gates(asked) then return false end
   for place = 1, #ready, 2 do
-    if queue_of(plans[ready[place]][3]) ~= queue then return false end -- where it might be the next message
+    if passed[queue_of(plans[ready[place]][3])] then return false end -- it is the next message then
   end
 
   local stored = redis.call('HGET', states_key, asked)
@@ -151,9 +178,11 @@ end
 redis.call('ZREM', slots_key, task)
 redis.call('ZADD', slots_key, now + tonumber(lease_ms), asked)
 for _, name in ipairs(still_waiting) do redis.call('HINCRBY', waits_key, name, -1) end
+if released[1] then redis.call('HDEL', waits_key, unpack(released)) end
+if left[1] then redis.call('ZADD', ready_key, unpack(left)) end
+if unready[1] then redis.call('ZREM', ready_key, unpack(unready)) end
 if ready[1] then
-  for place = 1, #ready, 2 do redis.call('HDEL', waits_key, ready[place]) end
-  launch_all({ strategy = 'dataflow', trace = meta[10] or nil }, ready)
+  launch_all({ strategy = meta[13], trace = meta[10] or nil }, ready)
 end
 if earlier then
   local took = math.max(0, now - math.max(state.started, state.begins or 0))
