@@ -62,7 +62,8 @@ def section(name: str) -> Iterator[str]:
 def touched(script: str) -> tuple[set[str], set[str]]:
     """The keys that a script reads, and those that it writes."""
     found: tuple[set[str], set[str]] = (set(), set())
-    for piece in [*scripts.definitions_for(scripts.sources()[script]).values(), scripts.sources()[script]]:
+    _, parts = scripts.with_the_end(scripts.sources()[script])
+    for piece in [*parts.values(), scripts.sources()[script]]:
         for variable, place in _NAMED.findall(piece):
             piece = re.sub(rf"(?<=, ){variable}\b", place, piece)
         for call in _CALL.finditer(piece):
