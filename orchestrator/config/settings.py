@@ -330,6 +330,8 @@ def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
 
 def _mapped(tags: Iterable[str], mappings: Iterable[FlowMapping]) -> str:
     has = set(tags)
+    if not has:
+        return "default"
     return next((mapping.flow for mapping in mappings if has & set(mapping.tags)), "default")
 
 
