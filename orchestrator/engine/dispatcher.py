@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import redis
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
 from orchestrator.config import urls
-from orchestrator.engine import canvas, tracing
+from orchestrator.engine import canvas, installation, tracing
 from orchestrator.engine.message_format import TRANSIENT
 from orchestrator.model import errors
 from orchestrator.model.commands import Command, Launch, LogProgress, PublishTasks, ScheduleFeature, follow_up
@@ -21,7 +21,7 @@ from orchestrator.state import forks, refusals
 from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
-    from orchestrator.engine.app import App
+    from celery import Celery
 
 logger = logging.getLogger("orchestrator")
 
@@ -36,7 +36,7 @@ class Dispatcher:
             and close it after that.
     """
 
-    def __init__(self, app: App, store: Store, *, pooled: bool) -> None:
+    def __init__(self, app: Celery, store: Store, *, pooled: bool) -> None:
         self.app = app
         self.store = store
         self.pooled = pooled
@@ -80,25 +80,36 @@ class Dispatcher:
         Raises:
             BrokerUnreachable: The broker takes no messages. The sweep publishes them later.
         """
+        server = installation.of(self.app).settings.redis.server
+        if server and server.is_in_memory:
+            from orchestrator.state import memory  # late: only tests need it
+
+            memory.find(server.service).launched.extend((feature_id, launch) for launch in launches)
+            return
         messages = canvas.group_of(self.app, feature_id, launches)
         trace = self.store.trace(feature_id)
         try:
-            with tracing.as_current(self.app), self._producer() as producer:
-                for message in messages:
-                    self.app.amqp.send_task_message(
-                        producer,
-                        message.name,
-                        message.content,
-                        queue=message.queue,
-                        headers=trace,
-                        delivery_mode=TRANSIENT,
-                        retry=False,
-                    )
+            self.deliver(messages, trace)
         except (OperationalError, OSError, redis.RedisError) as error:
             url = urls.safe_url(self.app.conf.broker_url)
             raise errors.BrokerUnreachable(
                 url=url, cause=refusals.describe(error), feature=feature_id
             ) from None
+
+    def deliver(self, messages: Sequence[canvas.Message], trace: Mapping[str, Any]) -> None:
+        """Send messages, with the headers of a trace."""
+        with tracing.as_current(self.app), self._producer() as producer:
+            for message in messages:
+                self.app.amqp.send_task_message(
+                    producer,
+                    message.name,
+                    message.content,
+                    **message.destination,
+                    serializer="json",
+                    headers=trace,
+                    delivery_mode=TRANSIENT,
+                    retry=False,
+                )
 
     @contextlib.contextmanager
     def _producer(self) -> Iterator[Producer]:

@@ -6,13 +6,13 @@ one: its Lua scripts get the rows of the table, and hold no rules of their own.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Literal
 
 from orchestrator.model import errors, words
+from orchestrator.model.calls import specialist_of
 from orchestrator.model.flows import FORWARD, Arrow, FeatureEvent, Flow, TaskEvent
 from orchestrator.model.outcome import (
     Blocked,
@@ -55,8 +55,11 @@ class Transition:
 
     @cached_property
     def written_steps(self) -> str:
-        """The steps as JSON, as the scripts take them."""
-        return json.dumps(self.steps)
+        """The steps, as the scripts take them (see transition_attempt.lua)."""
+        return "\n".join(
+            " ".join([event, *(f"{status}:{target}" for status, target in arrow.items())])
+            for event, arrow in self.steps
+        )
 
     @property
     def event(self) -> TaskEvent:
@@ -153,8 +156,9 @@ def conclude(
             )
         case Blocked(kind=kind):
             return transition(flow, TaskEvent.BLOCKER_DETECTED, cause=kind)
-        case RetryLater(after=after):
-            later = transition(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later")
+        case RetryLater(after=after, next=following):
+            route = specialist_of(following.call) if following and following.moves else ""
+            later = transition(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later", route=route)
             return replace(later, counts="later")
         case Cancelled():
             return transition(flow, TaskEvent.TASK_CANCELLED)

@@ -250,10 +250,25 @@ def perform(
         worker = resolve(context.specialist, context.task, settings)
     except errors.OrchestratorError as error:
         return _failed(FailureCause.DEPENDENCY, str(error), error, settings, error.__cause__)
-    if not isinstance(worker, PythonRunner):
+    return carry_out(worker, context, settings, timeouts)
+
+
+def carry_out(
+    worker: Specialist,
+    context: Context,
+    settings: Settings,
+    timeouts: tuple[type[BaseException], ...] = (TimeoutError,),
+) -> Outcome:
+    """Let a specialist do the work of a task, as `perform` does. The output of Python code goes into the log.
+
+    Args:
+        worker: The specialist.
+        context, settings, timeouts: As of `perform`.
+    """
+    if isinstance(worker, CommandRunner):  # it writes the log itself
         return _carry_out(worker, context, settings, timeouts)
     secrets = masking.all_secret_texts(settings)
-    with output.capture(context.log_file, secrets) as captured:
+    with output.capture(context.log_file, secrets, context.owner) as captured:
         outcome = _carry_out(worker, context, settings, timeouts)
         if outcome.tail:  # a traceback, or a tail that the specialist returned
             captured.stream.write(outcome.tail.rstrip("\n") + "\n")

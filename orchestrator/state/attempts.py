@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from orchestrator.model import lifecycle, sanitizer
 from orchestrator.model.commands import BatchProgress, ScheduleResult
-from orchestrator.model.lifecycle import Transition
 from orchestrator.model.outcome import Completed, Failed, FailureCause, Outcome
-from orchestrator.model.progress import Tail
 from orchestrator.planning import sketch
 from orchestrator.state import encoding, schema, scripts
 from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result
 from orchestrator.state.scripts import Call
 from orchestrator.state.start_result import Claim, StartResult, Taken, read_start_result, read_taken
+
+if TYPE_CHECKING:
+    from orchestrator.model.lifecycle import Transition
+    from orchestrator.model.progress import Tail
 
 
 class AttemptScripts:
@@ -138,7 +141,7 @@ class AttemptScripts:
 
     def _take_next(self, claim: Claim) -> Call:
         given = {
-            "allowed": json.dumps(list(claim.queues.items())),
+            "allowed": "\n".join("\t".join([queue, *names]) for queue, names in claim.queues.items()),
             "lease_ms": round(claim.lease * 1000),
             "worker": claim.worker,
             "delivery": claim.delivery,

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from orchestrator.model import flows, identifiers, lifecycle
 from orchestrator.model.feature import OVER
 from orchestrator.model.flows import Flow, TaskEvent
-from orchestrator.model.task import TaskStatus
-from orchestrator.planning import extension
+from orchestrator.model.task import OPEN_TO_DEPENDENCIES, TaskStatus
 
 COUNTED = [status for status in TaskStatus if status is not TaskStatus.PENDING]
 """The statuses that are counted; a task in none of them is pending."""
@@ -26,11 +25,11 @@ AWAIT_A_PERSON = (
 _ANY_FLOW = Flow("any", ("backlog", "pending", "in-progress", "testing", "completed"))
 
 BEGINNINGS = {
-    status: {"event": event, "to": target}
+    status: f"{event} {target}"
     for event in (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)
     for status, target in _ANY_FLOW.table[event].items()
 }
-"""The status of a task after an attempt has started, by its status before."""
+"""The event of the start of an attempt, and the status of its task then, by its status before."""
 
 LOSSES = {
     event: _ANY_FLOW.table[event]
@@ -49,7 +48,7 @@ LUA: Mapping[str, object] = {
     "COUNTED": COUNTED,
     "GATES": identifiers.GATES,
     "LOSSES": LOSSES,
-    "OPEN_TO_DEPENDENCIES": frozenset(extension.OPEN_TO_DEPENDENCIES),
+    "OPEN_TO_DEPENDENCIES": frozenset(OPEN_TO_DEPENDENCIES),
     "OVER": frozenset(OVER),
     "RESOLVED": lifecycle.RESOLVED,
     "STOPPED": frozenset(flows.STOPPED),

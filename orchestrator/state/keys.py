@@ -22,6 +22,12 @@ TYPES: Mapping[str, str] = {
 }
 """The Redis type of each key (the answer to TYPE), by its name here."""
 
+RARE = ("delayed", "unassigned", "dependency_updates", "released", "waiting", "limits")
+"""Keys that most features do not have most of the time, so that scripts look whether there is any of them."""
+
+OF_DATAFLOW = ("waits", "dependents")
+"""Keys that all features with this strategy have, and no others."""
+
 BEFORE_SCHEMA_4: Mapping[str, str] = {"released": "freed", "dependency_updates": "resolved"}
 """The names that keys of a feature had before schema 4. Features of older schemas still use them."""
 

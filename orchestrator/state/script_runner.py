@@ -7,8 +7,8 @@ import functools
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import redis
 
@@ -16,8 +16,10 @@ from orchestrator.model import errors, words
 from orchestrator.model.commands import BatchProgress, Launch, ScheduleResult
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.state import refusals, schema, scripts
-from orchestrator.state.keys import Keys
 from orchestrator.state.scripts import Call, Scope
+
+if TYPE_CHECKING:
+    from orchestrator.state.keys import Keys
 
 SCHEDULE = Call("schedule")
 
@@ -167,7 +169,7 @@ class ScriptRunner:
 
 
 def read_schedule_result(
-    feature_id: str, answer: str | None, finished: BatchProgress | None = None
+    feature_id: str, answer: Sequence[Any] | None, finished: BatchProgress | None = None
 ) -> ScheduleResult:
     """Read what schedule.lua answers.
 
@@ -176,12 +178,12 @@ def read_schedule_result(
     """
     if answer is None:
         raise errors.NoSuchFeature(feature=feature_id)
-    found = json.loads(answer)
+    status, launched, opened, wake = answer if len(answer) > 1 else (*answer, (), (), ())
     return ScheduleResult(
         feature=feature_id,
-        status=schema.word(FeatureStatus, found["status"]),
-        launched=tuple(Launch(*launch) for launch in found["launched"]),
-        opened=tuple(found["opened"]),
+        status=schema.word(FeatureStatus, status),
+        launched=tuple(Launch(*launch) for launch in launched),
+        opened=tuple(opened),
         finished=finished,
-        wake=tuple(found["wake"]),
+        wake=tuple(wake),
     )

@@ -108,5 +108,5 @@ def _read_head(text: str) -> Mapping[str, Any]:
 
 def read_taken(answer: Sequence[Any]) -> Taken:
     """Read what take_next.lua answers."""
-    queue, message, feature_id, task_id, attempt, started = answer
+    queue, message, feature_id, task_id, attempt, *started = answer
     return Taken(queue, message, (feature_id, task_id, int(attempt)), started)

@@ -64,7 +64,7 @@ if may_take_back() then
 end
 local unpublished = send_again(tonumber(patience_ms), cjson.decode(queued), meta.trace)
 if is_over then
-  if redis.call('ZCARD', slots_key) == 0 then redis.call('SREM', active_key, feature) end
+  if redis.call('ZCARD', slots_key) == 0 then redis.pcall('SREM', active_key, feature) end
 else
   notice_overdue_batch(meta, lease_ms, tonumber(overdue), tonumber(overdue_least_ms))
 end
