@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from orchestrator.config.schema.limits import Limits
 
 
+DATA = ("params", "run", "args", "kwargs")
+"""The fields of a task that have data of any form."""
+
 # Sizes
 
 
@@ -49,8 +52,7 @@ def _long_description(thing: Any, path: KeyPath, limits: Limits) -> Iterator[Mis
 
 
 def _large_params(task: Any, path: KeyPath, limits: Limits) -> Iterator[Mistake]:
-    given = {name: field(task, name) for name in ("params", "run", "args", "kwargs")}
-    given = {name: value for name, value in given.items() if value}
+    given = {name: value for name in DATA if (value := field(task, name))}
     if not given:
         return
     first = next(iter(given))
