@@ -37,6 +37,8 @@ class App(Celery):
     """The runs of this worker's processes; None in other programs."""
     taken_attempts: TakenAttempts | None = None
     """What the processes of this worker have taken by themselves, in its main process."""
+    taking: Taking | None = None
+    """Lets the processes of this worker take messages, in its main process."""
     control_cls = "orchestrator.engine.remote:Control"
     log_cls = "orchestrator.engine.worker_log:Logging"
     amqp_cls = "orchestrator.engine.queues:AMQP"

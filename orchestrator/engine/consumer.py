@@ -114,6 +114,8 @@ class Consumer(consumer.Consumer):
                 message.reject_log_error(logger, self.connection_errors, requeue=True)
                 return
             refusal = self._validate(message)
+            if self.app.taking:
+                self.app.taking.wake()
             if refusal is None:
                 message.headers.update(self._shown_arguments(message))
                 try:
