@@ -208,7 +208,12 @@ class Settings(BaseSettings):
         """The `.taskorchestrator` folder in force: the nearest one from here upwards, else one to be made here."""
         return find_folder(self._start)
 
-    @property
+    @cached_property
+    def project(self) -> Path:
+        """The folder of the project, in which the `.taskorchestrator` folder lies."""
+        return self.folder.parent
+
+    @cached_property
     def log_folder(self) -> Path:
         """Where the output of commands is kept in full."""
         return self.logs or self.folder / "logs"
@@ -227,7 +232,7 @@ class Settings(BaseSettings):
     def redis_server(self) -> str | None:
         """The redis-server to run, if one is named; a relative path starts at the project's folder."""
         named = self.redis.redis_server
-        return str(self.folder.parent / named) if named and "/" in named else named
+        return str(self.project / named) if named and "/" in named else named
 
     def for_looking(self) -> Settings:
         """The settings for commands that only look: they start no program that the folder's own file names."""

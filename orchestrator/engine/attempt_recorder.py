@@ -95,13 +95,14 @@ class AttemptRecorder:
             RefusedTransition: The flow of the task does not allow this outcome.
         """
         flow = attempt.flow(self.settings)
-        outcome = lifecycle.bounded(outcome, attempt.task.retries, attempt.grant.attempts)
+        attempts = attempt.grant.attempts
+        outcome = lifecycle.bounded(outcome, attempt.task.retries, attempts)
         escalate_to = self.settings.error_handling.escalate_technical_to
         move = lifecycle.conclude(
             flow,
             outcome,
             attempt.task.retries,
-            attempt.grant.attempts,
+            attempts,
             chance=random.random(),  # nosec B311  # it spreads retries
             status=status,
             escalate_to=None if escalate_to == attempt.specialist else escalate_to,

@@ -7,7 +7,7 @@ import functools
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
@@ -49,6 +49,9 @@ WHY_NOT_STARTED = {
 
 FORGED = {"missing": Reason.UNKNOWN_FEATURE, "misplaced": Reason.MISPLACED}
 """The codes that no message of ours meets. Such a message is counted as refused."""
+
+STAGES = ("testing", "completion")
+"""The stages that gates may stand before."""
 
 REPEATED = ("stale", "held")
 """The codes of a message that came twice, or too late."""
@@ -195,6 +198,8 @@ class AttemptRunner:
             failed = specialists.gates.failure(results)
             if failed:
                 return failed, status
+        if not results:
+            return outcome, status
         return outcome.model_copy(update={"gates": (*outcome.gates, *results)}), status
 
     def _gates_ahead(self, attempt: Attempt) -> list[tuple[str, tuple[Gate, ...]]]:
@@ -203,8 +208,10 @@ class AttemptRunner:
             stage = "testing" if attempt.task.id == "@testing" else "completion"
             gates = [(stage, self.settings.feature_gates(stage, attempt.grant.head["tags"]))]
         else:
-            stages = lifecycle.stages_ahead(attempt.flow(self.settings), attempt.grant.status)
-            gates = [(stage, self.settings.task_gates(stage, attempt.task.tags)) for stage in stages]
+            gates = [(stage, self.settings.task_gates(stage, attempt.task.tags)) for stage in STAGES]
+            if any(of_stage for _, of_stage in gates):
+                ahead = lifecycle.stages_ahead(attempt.flow(self.settings), attempt.grant.status)
+                gates = [(stage, of_stage) for stage, of_stage in gates if stage in ahead]
         return [(stage, of_stage) for stage, of_stage in gates if of_stage]
 
     def _context(self, attempt: Attempt) -> specialists.Context:
@@ -212,7 +219,7 @@ class AttemptRunner:
         outcomes = functools.partial(self.recorder.outcomes, attempt.feature_id)
         return specialists.Context(
             task=attempt.task,
-            feature=specialists.FeatureHead.model_validate(attempt.grant.head),
+            feature=_feature_head(tuple(attempt.grant.head.items())),
             attempt=attempt.number,
             specialist=attempt.specialist,
             title=self.settings.title(attempt.specialist),
@@ -225,6 +232,11 @@ class AttemptRunner:
             retries=attempt.grant.attempts.retried + attempt.grant.attempts.later,
             owner=folders.owner(self.store),
         )
+
+
+@functools.lru_cache(maxsize=256)  # the tasks of a feature have one head
+def _feature_head(fields: tuple[tuple[str, Any], ...]) -> specialists.FeatureHead:
+    return specialists.FeatureHead.model_validate(dict(fields))
 
 
 def perform(context: specialists.Context, settings: Settings) -> Outcome:

@@ -21,7 +21,7 @@ from billiard.einfo import ExceptionInfo
 from celery.app import trace as celery_trace
 
 from orchestrator.config.schema.limits import Take
-from orchestrator.engine import canvas, installation, shutdown, visibility, watchdog
+from orchestrator.engine import attempt_runner, canvas, installation, shutdown, visibility, watchdog
 from orchestrator.engine.attempt import AttemptId
 from orchestrator.engine.board import Board
 from orchestrator.engine.reports import LONGEST_ID, LONGEST_TEXT, Answer, Began, Ended, Report, Reporter
@@ -133,7 +133,8 @@ class Runs:
             return tracer(message_id, args, kwargs, request)
         info = (request or {}).get("delivery_info") or {}
         run = Run(message_id, request["task"], limits, self.board, last_queue=info.get("routing_key") or "")
-        with shutdown.defer_sigterm(), self._entered(run):
+        store = attempt_runner.runner(self.app).store
+        with shutdown.defer_sigterm(), store.held(), self._entered(run):
             first = answer = tracer(message_id, args, kwargs, request)
             try:
                 while taken := run.taken:

@@ -57,5 +57,7 @@ def register(app: Celery, specialist: str, **options: Any) -> None:
 
     @app.task(name=canvas.celery_task(specialist), **{**CELERY_OPTIONS, "base": AttemptTask, **options})
     def run(self: CeleryTask[Any, Any], feature_id: str, task_id: str, attempt: int) -> str:
-        worker, message = self.request.hostname or "", self.request.id or ""
-        return runner(app).run(specialist, feature_id, task_id, attempt, worker, message)
+        request = self.request
+        return runner(app).run(
+            specialist, feature_id, task_id, attempt, request.hostname or "", request.id or ""
+        )

@@ -64,21 +64,17 @@ class PythonRunner:
         return outcome_of(value, self.limits)
 
 
-@contextlib.contextmanager
-def alarm(seconds: float | None) -> Iterator[None]:
+def alarm(seconds: float | None) -> contextlib.AbstractContextManager[None]:
     """Raise TimeoutError in the block if it runs longer.
 
     In the main thread of a process (Celery's pools prefork and solo) an alarm of the kernel does it, which also ends
     a blocking call. Elsewhere another thread does it (see `interruption`).
     """
     if seconds is None:
-        yield
-    elif interruption.green_library() or threading.current_thread() is not threading.main_thread():
-        with _timer(seconds):
-            yield
-    else:
-        with _kernels_alarm(seconds):
-            yield
+        return contextlib.nullcontext()
+    if interruption.green_library() or threading.current_thread() is not threading.main_thread():
+        return _timer(seconds)
+    return _kernels_alarm(seconds)
 
 
 @contextlib.contextmanager
@@ -147,6 +143,8 @@ def _outcome(value: object, encode: Callable[[Any], Any]) -> Outcome:
             return value.model_copy(update={"result": _json(value.result, encode)})
         case Blocked() | Failed() | RetryLater() | Cancelled():
             return value
+        case None:
+            return Completed()
         case str():
             return Completed(summary=value)
         case _:

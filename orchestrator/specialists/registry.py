@@ -6,6 +6,7 @@ import importlib
 import re
 import sys
 import traceback
+import types
 from collections.abc import Callable
 from functools import cache
 from importlib.machinery import PathFinder
@@ -141,7 +142,7 @@ def _command(
     return CommandRunner(
         command=command,
         limits=settings.limits,
-        project=settings.folder.parent,
+        project=settings.project,
         in_project=workdir == "project",
         env=_given(name, settings).env,
         pass_env=_given(name, settings).pass_env,
@@ -173,7 +174,7 @@ def import_all(settings: Settings) -> None:
 def _load(reference: str, setting: str, settings: Settings) -> Any:
     """Import "package.module" or "package.module:attribute"; the attribute has to be callable."""
     module, _, attribute = reference.partition(":")
-    project = settings.folder.parent
+    project = settings.project
     if str(project) not in sys.path:
         sys.path.append(str(project))  # last, so that a project's file hides no installed package
     try:
@@ -195,7 +196,7 @@ def _load(reference: str, setting: str, settings: Settings) -> Any:
 
 def _is_celery_task(loaded: object) -> bool:
     """Also a task that `shared_task` made: a proxy, which shows its type only through `__class__`."""
-    return any(
+    return type(loaded) is not types.FunctionType and any(
         (kind.__module__, kind.__name__) == ("celery.app.task", "Task") for kind in loaded.__class__.__mro__
     )
 
@@ -274,7 +275,9 @@ def carry_out(
         tail = captured.tail(settings.limits.tail) or outcome.tail
         if captured.trouble:
             context.logger.warning("%s", captured.trouble)
-    return masking.mask_outcome(outcome.model_copy(update={"tail": tail}), secrets)
+    if tail != outcome.tail:
+        outcome = outcome.model_copy(update={"tail": tail})
+    return masking.mask_outcome(outcome, secrets)
 
 
 def _carry_out(

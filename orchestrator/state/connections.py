@@ -7,6 +7,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any, cast
 
+import hiredis
 import redis
 from redis.backoff import EqualJitterBackoff, NoBackoff
 from redis.connection import HiredisRespSerializer
@@ -42,7 +43,14 @@ class Packer(HiredisRespSerializer):
 
     def pack(self, *args: Any) -> Any:
         """The bytes of a command."""
-        texts: Any = [str(arg) if isinstance(arg, int | float) else arg for arg in args]
+        texts: Any = [
+            arg if type(arg) is str or not isinstance(arg, (int, float)) else str(arg) for arg in args
+        ]
+        if isinstance(args[0], str) and " " not in args[0]:
+            with contextlib.suppress(
+                TypeError
+            ):  # redis-py's own way takes more types, and tells the wrong ones
+                return [hiredis.pack_command(tuple(texts))]
         return super().pack(*texts)
 
 

@@ -51,15 +51,16 @@ def of(settings: Settings, feature_id: str) -> tuple[Path, Path]:
     Raises:
         InvalidId: It is not an id, and must not become part of a path.
     """
-    return _of(settings.log_folder, settings.folder, feature_id)
+    # As texts, because the hash of a Path takes longer than that of its text.
+    return _of(str(settings.log_folder), str(settings.folder), feature_id)
 
 
 # Cached, because every attempt needs it, and joining the paths takes a sixth of the Python time of an attempt.
 @functools.lru_cache(maxsize=256)
-def _of(logs: Path, folder: Path, feature_id: str) -> tuple[Path, Path]:
+def _of(logs: str, folder: str, feature_id: str) -> tuple[Path, Path]:
     check_id(feature_id)
     name = identifiers.file_name(feature_id)
-    return logs / name, folder / "work" / name
+    return Path(logs, name), Path(folder, "work", name)
 
 
 def check_id(text: str) -> None:

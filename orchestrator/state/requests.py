@@ -15,7 +15,7 @@ from orchestrator.model.task import Task
 from orchestrator.planning.extension import Growth, Shape
 from orchestrator.state import encoding
 from orchestrator.state.keys import FeatureKeys
-from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, describe_steps, read_schedule_result
+from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result
 from orchestrator.state.scripts import Call
 
 GROWTH_TRIES = 20
@@ -74,7 +74,7 @@ class RequestScripts:
             "transition_task",
             {
                 "task": task_id,
-                "steps": describe_steps(move),
+                "steps": move.written_steps,
                 "note": sanitizer.as_text(note),
                 "resolve": resolve,
                 "revoke": int(revoke),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from orchestrator.state.features import FeatureReader
 from orchestrator.state.keys import FeatureKeys, Keys
 from orchestrator.state.limits import LimitScripts
 from orchestrator.state.recovery import RecoveryScripts
+from orchestrator.state.redis_client import RedisClient
 from orchestrator.state.requests import RequestScripts
 from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result
 from orchestrator.state.scripts import Call
@@ -75,6 +77,10 @@ class Store:
         self.recovery = RecoveryScripts(runner)
         self.limits = LimitScripts(runner)
         self.workers = Workers(client, keys)
+
+    def held(self) -> contextlib.AbstractContextManager[None]:
+        """Keep one connection for the calls of this thread in the block (see `RedisClient.held`)."""
+        return self.client.held() if isinstance(self.client, RedisClient) else contextlib.nullcontext()
 
     def enqueue(
         self,
