@@ -91,6 +91,22 @@ class Guest(Installation):
         queue = destination.get("queue")
         return str(getattr(queue, "name", queue) or destination.get("routing_key") or name)
 
+    def check_names(self) -> None:
+        """Refuse to work where a task of the app has the name of a specialist: it would get messages that are not its.
+
+        Raises:
+            SystemExit: There is one.
+        """
+        for specialist in self.settings.specialists:
+            task = self.app.tasks[specialist]
+            if not isinstance(task, SpecialistTask):
+                place = f"the task {task.name} of the Celery app {self.app.main}"
+                error = errors.SpecialistExists(
+                    specialist=specialist, first="the configuration", second=place
+                )
+                print(f"The worker does not start. {error}", file=sys.stderr)
+                raise SystemExit(error.exit_code)
+
     def bring_broker(self, source: Any, **_: object) -> None:
         """Called by Celery when the app is configured: if it names no broker, it gets ours."""
         if source.broker_url:
@@ -201,6 +217,7 @@ class Arrival(bootsteps.StartStopStep):
             raise SystemExit(error.exit_code) from None
         engine.add_queues()
         add_calls(app)
+        engine.check_names()
 
     def start(self, parent: WorkController) -> None:
         """Called after the pool has started: keep what it would forget when the worker stops taking messages."""
