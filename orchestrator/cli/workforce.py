@@ -15,7 +15,6 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from orchestrator.cli import output
-from orchestrator.local import processes
 from orchestrator.model import errors, words
 from orchestrator.state import embedded, fingerprint, workers
 from orchestrator.state.workers import Worker
@@ -143,6 +142,8 @@ class Workforce:
         """Start a worker of our own."""
         self.over.set()
         self.log_start = self.log.stat().st_size if self.log.exists() else 0
+        from orchestrator.local import processes
+
         worker = processes.worker(
             self.client.settings,
             name=f"run-{os.getpid()}",
@@ -227,6 +228,8 @@ def needed_queues(client: Client, feature_id: str) -> list[str]:
 @contextlib.contextmanager
 def hurried(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """End the process when the `with` ends: warm, and at once at a second Ctrl-C."""
+    from orchestrator.local import processes
+
     is_second = False
     try:
         yield

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from orchestrator.config.settings import Settings
 from orchestrator.model import errors, words
-from orchestrator.model.feature import Feature
-from orchestrator.model.plan import Route
-from orchestrator.model.progress import TaskState
-from orchestrator.model.task import Task
 from orchestrator.planning import limits
+
+if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
+    from orchestrator.model.feature import Feature
+    from orchestrator.model.plan import Route
+    from orchestrator.model.progress import TaskState
+    from orchestrator.model.task import Task
 
 NAMED = 5
 """How many tasks a refusal names."""

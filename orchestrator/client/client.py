@@ -12,25 +12,22 @@ from typing import TYPE_CHECKING, Self
 
 import redis
 
-from orchestrator.client import checks
 from orchestrator.client.handle import Handle
-from orchestrator.config.settings import Settings
-from orchestrator.feature_file import reader
 from orchestrator.model import commands, errors
-from orchestrator.model.feature import Feature
 from orchestrator.model.garbage import collector_paused
-from orchestrator.model.plan import Plan, Route
 from orchestrator.model.progress import Progress, Unreadable
-from orchestrator.planning import limits, planner, repetition, routing
-from orchestrator.planning.limits import Limit
-from orchestrator.state import connections, folders, retention
-from orchestrator.state.store import Store
+from orchestrator.state import connections
 
 if TYPE_CHECKING:
     from celery import Celery
 
     from orchestrator.client.in_process import InProcessWorker
+    from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
+    from orchestrator.model.feature import Feature
+    from orchestrator.model.plan import Plan, Route
+    from orchestrator.planning.limits import Limit
+    from orchestrator.state.store import Store
 
 
 class Client:
@@ -120,6 +117,9 @@ class Client:
             InvalidFeature: It is over a limit.
             CircularDependency, NotParallel: It cannot be planned.
         """
+        from orchestrator.feature_file import reader
+        from orchestrator.planning import planner, routing
+
         reader.check(feature, self.settings.limits)
         learned: dict[str, float] = {}
         with contextlib.suppress(redis.RedisError, errors.NoSpecialist, errors.UnknownSpecialist):
@@ -158,6 +158,11 @@ class Client:
             RedisUnreachable: Nothing was stored.
             BrokerUnreachable: It is stored, and starts when the broker answers a worker.
         """
+        from orchestrator.client import checks
+        from orchestrator.engine import tracing
+        from orchestrator.feature_file import reader
+        from orchestrator.planning import planner, repetition, routing
+
         if idempotency_key is not None:
             repetition.check_key(idempotency_key)
         reader.check(feature, self.settings.limits)
@@ -188,8 +193,6 @@ class Client:
             idempotency_key=idempotency_key,
             content=content,
         )
-        from orchestrator.engine import tracing
-
         code, feature_id = tracing.publish_enqueue(self.app, feature_id, lambda trace: store(trace=trace))
         if code == "enqueued":
             self.dispatcher.send(commands.follow_up(self.store.schedule(feature_id)))
@@ -201,6 +204,8 @@ class Client:
         self, key: str, feature: Feature, content: Mapping[str, str], feature_id: str
     ) -> None:
         """Refuse a feature whose idempotency key stands for another one."""
+        from orchestrator.planning import repetition
+
         earlier = self.store.features.content(feature_id)
         differ = [f"id ({feature.id})"] if feature.id not in (None, feature_id) else []
         if earlier is not None and earlier != content:
@@ -226,6 +231,8 @@ class Client:
         Example:
             client.recommend(tags=["backend", "bug"]).specialist
         """
+        from orchestrator.planning import routing
+
         if tags is not None and feature_id is task_id is None:
             return routing.by_tags(tags, self.settings)
         if feature_id is None or task_id is None or tags is not None:
@@ -269,6 +276,8 @@ class Client:
             NotOver: It goes on, or waits for a person.
             StillRuns: An attempt of it has not ended yet.
         """
+        from orchestrator.state import folders
+
         found = folders.removable(self.settings, self.store, feature_id)
         code, status = self.store.delete_feature(feature_id)
         match code:
@@ -290,6 +299,8 @@ class Client:
         Returns:
             The ids of the features, and the folders on this machine.
         """
+        from orchestrator.state import folders, retention
+
         features = retention.forget_old(self.store, older_than, portion=None, dry_run=dry_run)
         own = [path for one in features for path in folders.removable(self.settings, self.store, one)]
         found = list(dict.fromkeys([*own, *folders.orphans(self.settings, self.store, older_than)]))
@@ -319,6 +330,8 @@ class Client:
         Example:
             client.set_limit("specialist:writer", 5)
         """
+        from orchestrator.planning import limits
+
         self._make_limits_known()
         known = [limit.name for limit in self.store.limits.all()]
         limit, stored = limits.change(name, str(amount), self.settings, known)
@@ -327,6 +340,8 @@ class Client:
 
     def reset_limits(self) -> list[Limit]:
         """Set every limit as it is configured."""
+        from orchestrator.planning import limits
+
         self._wake(self.store.limits.configure(limits.configured(self.settings), reset=True))
         return self.store.limits.all()
 
@@ -334,6 +349,8 @@ class Client:
         """Store the configured limits, once. Where none is configured here, those of the workers stay."""
         if self._knows_limits:
             return
+        from orchestrator.planning import limits
+
         configured = limits.configured(self.settings)
         if configured:
             self._wake(self.store.limits.configure(configured))

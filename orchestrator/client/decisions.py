@@ -6,19 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.client import checks
-from orchestrator.config.settings import Settings
 from orchestrator.feature_file import reader
 from orchestrator.model import commands, errors, identifiers, lifecycle
-from orchestrator.model.commands import ScheduleResult
 from orchestrator.model.feature import Feature
 from orchestrator.model.flows import Flow, TaskEvent
-from orchestrator.model.plan import Route
-from orchestrator.model.task import Task
 from orchestrator.planning import extension, routing
-from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
+    from orchestrator.model.commands import ScheduleResult
+    from orchestrator.model.plan import Route
+    from orchestrator.model.task import Task
+    from orchestrator.state.store import Store
 
 
 class Decisions:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pydantic import JsonValue
-
-from orchestrator.client import watching
-from orchestrator.client.decisions import Decisions
-from orchestrator.config.settings import Settings
 from orchestrator.model import errors, identifiers
-from orchestrator.model.event import Event
-from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import FeatureEvent, TaskEvent
 from orchestrator.model.outcome import Completed, Outcome
-from orchestrator.model.progress import Progress, TaskState
-from orchestrator.model.task import Task
-from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from orchestrator.client.decisions import Decisions
     from orchestrator.client.in_process import InProcessWorker
+    from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
+    from orchestrator.model.event import Event
+    from orchestrator.model.feature import FeatureStatus
+    from orchestrator.model.progress import Progress, TaskState
+    from orchestrator.model.task import Task
+    from orchestrator.state.store import Store
 
 AROUND = 50
 """How many of the tasks that hold up a task are read."""
@@ -54,7 +54,7 @@ class Handle:
         self.settings = settings
         self.repeated = repeated
         self._worker = worker
-        self._decisions = Decisions(feature_id, store, settings, open_dispatcher)
+        self._open_dispatcher = open_dispatcher
 
     @property
     def works_here(self) -> bool:
@@ -69,6 +69,12 @@ class Handle:
 
     def __repr__(self) -> str:
         return f"Handle({self.id!r})"
+
+    @cached_property
+    def _decisions(self) -> Decisions:
+        from orchestrator.client.decisions import Decisions  # late: who only reads does not need it
+
+        return Decisions(self.id, self.store, self.settings, self._open_dispatcher)
 
     def progress(self) -> Progress:
         """How far it is. The cost does not depend on its size."""
@@ -147,6 +153,8 @@ class Handle:
         Raises:
             RedisUnreachable: Redis was away for longer than `recovery.outage`.
         """
+        from orchestrator.client import watching
+
         if self._worker:
             self._work()
         return watching.follow(self.store, self.id, after, self.settings.recovery.outage)
@@ -161,6 +169,8 @@ class Handle:
             WaitTimeout: It is not settled by then. It goes on running.
             RedisUnreachable: Redis is away then, or was away for longer than `recovery.outage`.
         """
+        from orchestrator.client import watching
+
         if self._worker and not self._work():
             timeout = 0.0  # nothing more happens by itself
         return watching.wait(self.store, self.id, timeout, self.settings.recovery.outage)

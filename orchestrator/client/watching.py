@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.model import errors
-from orchestrator.model.event import Event
-from orchestrator.model.progress import Progress
 from orchestrator.state import outage
-from orchestrator.state.store import Store
+
+if TYPE_CHECKING:
+    from orchestrator.model.event import Event
+    from orchestrator.model.progress import Progress
+    from orchestrator.state.store import Store
 
 WATCH_SECONDS = 1.0
 """How long one wait for events lasts. An event ends it at once."""

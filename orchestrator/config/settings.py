@@ -364,6 +364,9 @@ def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
         for where, hook in settings.quality_gates.unknown_hooks():
             text = f"no hook is called {hook}; write `{hook}: [PROGRAM, ARGUMENT]` in quality_gates.hooks"
             yield _mistake_at(("quality_gates", *where), text, hook)
+    if not settings.notifications:
+        return
+
     for place, told in enumerate(settings.notifications):
         for name in told.events:
             if name not in EVENT_NAMES:

@@ -79,6 +79,10 @@ RESTING = (
 """A task in one of these waits for a person, unless it is resolved."""
 
 
+OPEN_TO_DEPENDENCIES = (TaskStatus.PENDING, TaskStatus.ON_HOLD, TaskStatus.DEFERRED)
+"""The statuses in which a task that was never launched can get a new dependency."""
+
+
 class Retries(Model):
     """How often a failed task is tried again, and how long each wait is.
 

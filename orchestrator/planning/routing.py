@@ -16,6 +16,7 @@ from orchestrator.model.words import one_line
 
 if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
+    from orchestrator.model.feature import Feature
 
 MOST_NAMED = 8
 """How many tasks an error names; it counts the others."""
@@ -76,6 +77,7 @@ def grouped(routes: Mapping[str, Route]) -> list[tuple[Route, list[str]]]:
 
     Example:
         >>> from orchestrator.config.settings import Settings
+        >>> from orchestrator.model.feature import Feature
         >>> login = Feature(title="Login", tasks=[Task(id="T1", tags=["backend"]), Task(id="T2", tags=["backend"])])
         >>> [(route.reason, tasks) for route, tasks in grouped(route(login, Settings()))]
         [('tag backend → Implementation Specialist', ['T1', 'T2'])]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from orchestrator.model import lifecycle, sanitizer
 from orchestrator.model.commands import BatchProgress, ScheduleResult
-from orchestrator.model.lifecycle import Transition
 from orchestrator.model.outcome import Completed, Failed, FailureCause, Outcome
-from orchestrator.model.progress import Tail
 from orchestrator.planning import sketch
 from orchestrator.state import encoding, schema, scripts
 from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result
 from orchestrator.state.scripts import Call
 from orchestrator.state.start_result import Claim, StartResult, Taken, read_start_result, read_taken
+
+if TYPE_CHECKING:
+    from orchestrator.model.lifecycle import Transition
+    from orchestrator.model.progress import Tail
 
 
 class AttemptScripts:

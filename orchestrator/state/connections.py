@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 import redis
@@ -15,15 +15,17 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from orchestrator.config import urls
-from orchestrator.config.settings import Settings
-from orchestrator.config.urls import RedisUrl
 from orchestrator.model import errors
-from orchestrator.model.feature import Feature
-from orchestrator.model.plan import Route
 from orchestrator.state import embedded, forks
 from orchestrator.state.keys import Keys
 from orchestrator.state.redis_client import RedisClient
 from orchestrator.state.store import Store
+
+if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
+    from orchestrator.config.urls import RedisUrl
+    from orchestrator.model.feature import Feature
+    from orchestrator.model.plan import Route
 
 CONNECT_SECONDS = 2.0
 LOOK_SECONDS = 1.0

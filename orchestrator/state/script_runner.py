@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import redis
 
@@ -16,8 +16,10 @@ from orchestrator.model import errors, words
 from orchestrator.model.commands import BatchProgress, Launch, ScheduleResult
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.state import refusals, schema, scripts
-from orchestrator.state.keys import Keys
 from orchestrator.state.scripts import Call, Scope
+
+if TYPE_CHECKING:
+    from orchestrator.state.keys import Keys
 
 SCHEDULE = Call("schedule")
 
