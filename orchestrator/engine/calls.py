@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery import current_task, exceptions, states
@@ -98,7 +98,7 @@ class CallRunner:
             args, kwargs = _arguments(context)
         except LookupError as missing:
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(missing.args[0]), retry=False)
-        call = Call(context, name, args, kwargs)
+        call = Call(context, name, args, kwargs, self.app.timezone)
         with alarm(self.timeout):
             result, info, *_ = called_task.run(task, call)
         if info is None:
@@ -147,12 +147,14 @@ class Call:
         context: The attempt.
         name: The name of the Celery task.
         args, kwargs: What the task is called with.
+        timezone: That of the Celery app.
     """
 
     context: Context
     name: str
     args: list[Any]
     kwargs: dict[str, Any]
+    timezone: tzinfo
     asked: Any = field(default=None, init=False)
     """The signature by which it asked to be tried again with other arguments."""
 
@@ -189,6 +191,8 @@ class Call:
             "kwargsrepr": saferepr(self.kwargs),
             "timelimit": list(limits) if any(limits) else [None, None],
             "ignore_result": True,  # the store keeps it
+            # A delivery that comes twice starts nothing. Celery would take this one for done.
+            "delivery_info": {**(outer.get("delivery_info") or {}), "redelivered": False},
             "called_directly": False,
             "callbacks": None,
             "errbacks": None,
@@ -212,7 +216,9 @@ class Call:
         match info.state:
             case states.RETRY:
                 reason = describe_exception(raised.exc) if raised.exc else str(raised)
-                return RetryLater(after=_seconds_until(raised.when), reason=reason, next=self._next_try())
+                return RetryLater(
+                    after=_seconds_until(raised.when, self.timezone), reason=reason, next=self._next_try()
+                )
             case states.REJECTED if raised.requeue:
                 return RetryLater(
                     after=SOON, reason=f"rejected, to be tried again: {raised.reason or 'no reason'}"
@@ -221,7 +227,7 @@ class Call:
                 return Failed(reason=f"rejected: {raised.reason or 'no reason'}", retry=False)
             case states.IGNORED if isinstance(raised, Replaced):
                 (signature,) = raised.args
-                wait = _seconds_until(signature.options.get("countdown"))
+                wait = _seconds_until(signature.options.get("countdown"), self.timezone)
                 return RetryLater(
                     after=wait,
                     reason=f"goes on as {signature.task}",
@@ -313,9 +319,9 @@ def _percent(meta: Mapping[str, Any]) -> float | None:
     return float(found) if is_share else None
 
 
-def _seconds_until(when: Any) -> float:
-    """Seconds until a moment; a number is the seconds themselves."""
+def _seconds_until(when: Any, timezone: tzinfo) -> float:
+    """Seconds until a moment, of this timezone if it names none; a number is the seconds themselves."""
     if isinstance(when, datetime):
         now = datetime.now(UTC)
-        return max(SOON, ((when if when.tzinfo else when.replace(tzinfo=UTC)) - now).total_seconds())
+        return max(SOON, ((when if when.tzinfo else when.replace(tzinfo=timezone)) - now).total_seconds())
     return max(SOON, float(when or 0))

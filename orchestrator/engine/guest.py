@@ -247,9 +247,11 @@ def add_calls(app: Celery) -> None:
 OPTIONS: dict[str, Any] = {
     "Strategy": STRATEGY,
     "acks_late": True,
+    "acks_on_failure_or_timeout": True,
     "reject_on_worker_lost": True,
     "track_started": True,
     "ignore_result": True,
+    "store_errors_even_if_ignored": False,
     "serializer": "json",
 }
 """What our own app says for all of its tasks, ours say for themselves in an app of somebody else."""
