@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.model import errors, identifiers
 from orchestrator.model.flows import FeatureEvent, TaskEvent
 from orchestrator.model.outcome import Completed, Outcome
+from orchestrator.model.typed_values import restored
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
-
     from orchestrator.client.decisions import Decisions
     from orchestrator.client.in_process import InProcessWorker
     from orchestrator.config.settings import Settings
@@ -195,8 +194,8 @@ class Handle:
             self.store.tasks.find(self.id, task_id)
         return self.store.tasks.outcomes(self.id, [task_id]).get(task_id)
 
-    def result(self, task_id: str) -> JsonValue:
-        """The result that a completed task returned.
+    def result(self, task_id: str) -> Any:
+        """The result that a completed task returned, as JSON has it. Moments, amounts and UUIDs of a call keep their type.
 
         Raises:
             NoSuchTask: The feature has no such task.
@@ -206,7 +205,7 @@ class Handle:
         if not isinstance(outcome, Completed):
             reason = f"{outcome.status}: {outcome.reason}" if outcome else "no attempt has ended yet"
             raise errors.NotCompleted(feature=self.id, task=task_id, reason=reason)
-        return outcome.result
+        return restored(outcome.result)
 
     # Decisions. Each is one event; the error of a refused one names those that are allowed.
 
