@@ -195,7 +195,7 @@ class Handle:
         return self.store.tasks.outcomes(self.id, [task_id]).get(task_id)
 
     def result(self, task_id: str) -> Any:
-        """The result that a completed task returned, as JSON has it. Moments, amounts and UUIDs of a call keep their type.
+        """The result that a completed task returned, as JSON has it. Moments, amounts and UUIDs keep their type.
 
         Raises:
             NoSuchTask: The feature has no such task.
