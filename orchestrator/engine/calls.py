@@ -6,6 +6,7 @@ send a message (a retry, a replacement) or write to the result backend becomes p
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery import current_task, exceptions, states
 from celery.utils.saferepr import saferepr
+from kombu.utils import json as kombu_json
 
 from orchestrator import specialists
 from orchestrator.engine import called_task, installation
@@ -21,7 +23,7 @@ from orchestrator.model import errors, references, words
 from orchestrator.model.calls import is_signature
 from orchestrator.model.outcome import Cancelled, Failed, FailureCause, NextCall, Outcome, RetryLater
 from orchestrator.model.references import Reference
-from orchestrator.model.typed_values import encode, plain, restored
+from orchestrator.model.typed_values import plain, restored
 from orchestrator.specialists import event_loop, values
 from orchestrator.specialists.python import alarm, outcome_of_result
 from orchestrator.specialists.registry import describe_exception
@@ -131,8 +133,16 @@ def _arguments(context: Context) -> tuple[list[Any], dict[str, Any]]:
             raise LookupError(f"an argument is {whole}, and there is {error.args[0]}") from None
 
     wanted = context.continues or context.task
-    args, kwargs = (restored(references.fill(given, find)) for given in (wanted.args, wanted.kwargs))
+    args, kwargs = (_restored(references.fill(given, find)) for given in (wanted.args, wanted.kwargs))
     return args, kwargs
+
+
+def _restored(value: Any) -> Any:
+    """A value with the types that it had, also those that the project has registered with kombu."""
+    try:
+        return kombu_json.loads(json.dumps(value))
+    except ValueError:  # it has a type that nobody knows here
+        return restored(value)
 
 
 class Replaced(exceptions.Ignore):
@@ -304,7 +314,7 @@ def _encode(value: Any) -> Any:
         TypeError: Neither has a way to write it.
     """
     try:
-        return encode(value)
+        return kombu_json.JSONEncoder().default(value)
     except TypeError:
         return values.to_json_value(value)
 
