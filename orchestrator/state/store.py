@@ -16,11 +16,7 @@ from orchestrator.state import encoding, schema
 from orchestrator.state.chunks import chunks
 from orchestrator.state.events import EventReader
 from orchestrator.state.features import FeatureReader
-from orchestrator.state.keys import FeatureKeys, Keys
-from orchestrator.state.limits import LimitScripts
-from orchestrator.state.recovery import RecoveryScripts
 from orchestrator.state.redis_client import RedisClient
-from orchestrator.state.requests import RequestScripts
 from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result
 from orchestrator.state.scripts import Call
 from orchestrator.state.tasks import TaskReader
