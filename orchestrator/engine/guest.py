@@ -27,7 +27,6 @@ from orchestrator.engine.visibility import SpecialistTask
 from orchestrator.model import errors
 from orchestrator.model.calls import called_by, specialist_of
 from orchestrator.specialists.registry import describe_exception
-from orchestrator.state import connections
 from orchestrator.state.keys import Keys
 
 if TYPE_CHECKING:
@@ -50,14 +49,21 @@ class Guest(Installation):
 
     def __init__(self, app: Celery, settings: Settings) -> None:
         super().__init__(app, settings)
-        self._brings_broker = False
+        self._brought: str | None = None
+        """The URL of the broker that the app got from us; None if it named one when it was configured."""
+
+    @property
+    def brings_broker(self) -> bool:
+        """The app has our broker. It may have named one of its own since it was configured."""
+        url: Any = self.app.conf.broker_url  # this configures the app, if nothing has yet
+        return self._brought is not None and url == self._brought
 
     @functools.cached_property
     def _in_force(self) -> Settings:
         """The settings with the broker and the routes of the app, which are known when its configuration is read."""
         found = self.given
-        url: Any = self.app.conf.broker_url
-        if not self._brings_broker:
+        if not self.brings_broker:
+            url: Any = self.app.conf.broker_url
             first = url[0] if isinstance(url, list | tuple) else str(url)
             section = found.broker.model_copy(update={"url": SecretStr(first)})
             found = found.model_copy(update={"broker": section})
@@ -71,7 +77,7 @@ class Guest(Installation):
     @functools.cached_property
     def queues(self) -> dict[str, Queue]:
         """Our own queues, by the name that people use. Where the broker is theirs, a prefix keeps them apart."""
-        start = "" if self._brings_broker else f"{self.given.redis.prefix}."
+        start = "" if self.brings_broker else f"{self.given.redis.prefix}."
         names = dict.fromkeys(self.given.queue(specialist) for specialist in self.given.specialists)
         return {
             name: Queue(f"{start}{name}", routing_key=f"{start}{name}", alias=name if start else None)
@@ -111,8 +117,8 @@ class Guest(Installation):
         """Called by Celery when the app is configured: if it names no broker, it gets ours."""
         if source.broker_url:
             return
-        self._brings_broker = True
-        messages = broker.address(connections.redis_url(self.given))
+        messages = broker.find(self.given)
+        self._brought = messages.url
         prefix = Keys(self.given.redis.prefix).celery()
         source.add_defaults(
             {

@@ -73,6 +73,16 @@ def test_an_app_without_a_broker_gets_ours(monkeypatch: pytest.MonkeyPatch) -> N
     assert installation.of(app).destination("senior-engineer")["queue"].name == "senior-engineer"
 
 
+def test_an_app_that_names_its_broker_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a program sets after the app was configured goes before what it got from us."""
+    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
+    app = an_app()
+    conf: Any = app.conf
+    assert conf.timezone is None  # so it is configured
+    app.conf.update(broker_url="amqp://rabbit//")
+    assert installation.of(app).destination("senior-engineer")["queue"].name == "to.senior-engineer"
+
+
 def test_messages_of_features_are_json_of_the_second_protocol() -> None:
     app = an_app(broker="memory://")
     app.conf.update(task_serializer="pickle", task_protocol=1, accept_content=["pickle", "json"])
