@@ -9,9 +9,9 @@ import base64
 import contextlib
 import datetime
 import decimal
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 TYPE, VALUE = "__type__", "__value__"
 """The keys of the mapping by which kombu writes such a value (kombu/utils/json.py)."""
@@ -21,7 +21,7 @@ WRITERS: Mapping[str, tuple[type, Callable[[Any], Any]]] = {
     "date": (datetime.date, datetime.date.isoformat),
     "time": (datetime.time, datetime.time.isoformat),
     "decimal": (decimal.Decimal, str),
-    "uuid": (uuid.UUID, lambda value: {"hex": value.hex}),
+    "uuid": (UUID, lambda value: {"hex": value.hex}),
 }
 """How each type is written. A datetime is a date too, so it comes first."""
 
@@ -30,7 +30,7 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "date": lambda text: datetime.datetime.fromisoformat(text).date(),
     "time": datetime.time.fromisoformat,
     "decimal": decimal.Decimal,
-    "uuid": lambda value: uuid.UUID(**value),
+    "uuid": lambda value: UUID(**value),
     "bytes": lambda text: text.encode(),
     "base64": lambda text: base64.b64decode(text.encode()),
 }
