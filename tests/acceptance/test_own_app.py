@@ -124,9 +124,9 @@ def url_of(project: Project) -> str:
 THEIRS = 'broker="{url}", backend="{url}",'
 
 
-def start_worker(project: Project, name: str, *options: str) -> subprocess.Popen[bytes]:
+def start_worker(project: Project, name: str, *options: str, app: str = "proj") -> subprocess.Popen[bytes]:
     """`celery -A proj worker -n NAME@%h …`, when it is ready."""
-    command = ["-A", "proj", "worker", "-n", f"{name}@%h", "--loglevel", "info", "-c", "2", *options]
+    command = ["-A", app, "worker", "-n", f"{name}@%h", "--loglevel", "info", "-c", "2", *options]
     log = project.folder / f"{name}.log"
     worker = project.stack.enter_context(processes.celery(project.settings, command, log))
     wait_until(lambda: " ready." in log.read_text("utf-8"))
@@ -281,3 +281,24 @@ print(handle.wait(timeout=60).status, {handle.result(task.id) for task in tasks}
 """,
     )
     assert printed == "completed {40}"
+
+
+def test_a_worker_that_was_not_restarted(make_project: MakeProject) -> None:
+    """It refuses messages of features as unknown tasks. They come again, until a worker takes them that knows."""
+    recovery = {"lease": "3s", "sweep": "200ms", "patience": "500ms"}
+    project = own_project(make_project, THEIRS, recovery=recovery)
+    source = (project.folder / "proj" / "celery.py").read_text("utf-8")
+    (project.folder / "old.py").write_text(source.replace("orchestrator.install(app)", ""), "utf-8")
+    start_worker(project, "old", app="old")
+    printed = run(
+        project,
+        """
+tasks = [resize.s(str(number)) for number in range(4)]
+print(enqueue(Feature(title="Early", id="early", tasks=tasks)).id, resize.delay("own").get(timeout=60))
+""",
+    )
+    assert printed == "early own@100"
+    log = project.folder / "old.log"
+    wait_until(lambda: log.read_text("utf-8").count("Received unregistered task") >= 4)
+    start_worker(project, "new")
+    assert handle(project, "early").wait(timeout=60).status == FeatureStatus.COMPLETED
