@@ -63,9 +63,8 @@ class Guest(Installation):
         """The settings with the broker and the routes of the app, which are known when its configuration is read."""
         found = self.given
         if not self.brings_broker:
-            url: Any = self.app.conf.broker_url
-            first = url[0] if isinstance(url, list | tuple) else str(url)
-            section = found.broker.model_copy(update={"url": SecretStr(first)})
+            url = SecretStr(installation.broker_url(self.app))
+            section = found.broker.model_copy(update={"url": url})
             found = found.model_copy(update={"broker": section})
         return found.routed(self._queue_of_call)
 
