@@ -83,6 +83,12 @@ def lent(app: Celery, settings: Settings) -> Iterator[Installation]:
         setattr(app, ATTRIBUTE, before)
 
 
+def broker_url(app: Celery) -> str:
+    """The URL of the broker of an app: the first, if it names several."""
+    url: Any = app.conf.broker_url
+    return str(url[0] if isinstance(url, list | tuple) else url).partition(";")[0]
+
+
 def latest() -> Installation | None:
     """The engine in the app in which this program has called `install` last; None if it did not."""
     return _guests[-1] if _guests else None
