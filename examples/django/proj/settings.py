@@ -15,6 +15,7 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 ROOT_URLCONF = "proj.urls"
 INSTALLED_APPS = ["shop", "flows"]
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
+TIME_ZONE = "UTC"
 USE_TZ = True
 DATABASES = {
     "default": {
