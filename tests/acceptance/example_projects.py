@@ -157,3 +157,21 @@ def write_when_read(pipe: Path, text: str) -> None:
     wait_until(is_read)
     with os.fdopen(opened[0], "w") as file:
         file.write(text)
+
+
+def run_own_tests(name: str, folder: Path) -> None:
+    """Run the tests of an example, in a copy of it and with nothing that a project of this machine configures."""
+    copy(name, folder / "project")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        f"--basetemp={folder / 'pytest'}",
+    ]
+    done = subprocess.run(
+        command, cwd=folder / "project", env=tools(), capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -16,13 +16,13 @@ import pytest
 
 from orchestrator.local import processes
 from orchestrator.model.feature import FeatureStatus
-from tests.acceptance.conftest import PATIENCE, Project, tools
+from tests.acceptance.conftest import PATIENCE, Project
 from tests.acceptance.example_projects import (
     EXAMPLES,
     Site,
     attempts,
-    copy,
     open_example,
+    run_own_tests,
     start_celery,
     start_worker,
     wait_for_attempt,
@@ -185,9 +185,5 @@ def yesterday() -> str:
 
 def test_its_own_tests(tmp_path: Path) -> None:
     """They pass, without a Redis."""
-    copy("django", tmp_path / "project")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    done = subprocess.run(
-        command, cwd=tmp_path / "project", env=tools(), capture_output=True, text=True, timeout=PATIENCE
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    pytest.importorskip("pytest_django", reason="pytest-django is not installed")
+    run_own_tests("django", tmp_path)

@@ -26,7 +26,7 @@ def test_a_digest(site, inbox, orchestrator_client):
     orchestrator_client.feature(number).wait()
     assert site.get(f"/digests/{number}").json()["words"] == {"two": 3}
     events = site.get(f"/digests/{number}/events").text
-    assert "event: feature_completed" in events
+    assert "event: all_tasks_complete" in events
 
 
 def test_what_is_not_there(site):
