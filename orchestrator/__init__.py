@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orchestrator.client.adoption import adopt
     from orchestrator.client.asynchronous import AsyncClient, AsyncHandle
     from orchestrator.client.client import Client, enqueue
     from orchestrator.client.handle import Handle
@@ -64,6 +65,7 @@ __all__ = [
     "Task",
     "TaskState",
     "TaskStatus",
+    "adopt",
     "enqueue",
     "install",
     "plan",
@@ -99,6 +101,7 @@ def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = N
 
 
 _MODULES = {
+    "client.adoption": ("adopt",),
     "client.asynchronous": ("AsyncClient", "AsyncHandle"),
     "client.client": ("Client", "enqueue"),
     "client.handle": ("Handle",),

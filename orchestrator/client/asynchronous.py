@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 import redis
+from celery import Signature
 
 from orchestrator.client import watching
 from orchestrator.client.client import Client
@@ -225,7 +226,7 @@ class AsyncClient:
 
     async def enqueue(
         self,
-        feature: Feature,
+        feature: Feature | Signature[Any],
         *,
         idempotency_key: str | None = None,
         auto_launch: bool | None = None,

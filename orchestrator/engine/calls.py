@@ -6,6 +6,7 @@ send a message (a retry, a replacement) or write to the result backend becomes p
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -94,6 +95,8 @@ class CallRunner:
                 task=context.task.id, call=name, hint=words.did_you_mean(name, self.app.tasks)
             )
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(error), retry=False)
+        if waits := _not_now(context):
+            return waits
         try:
             args, kwargs = _arguments(context)
         except LookupError as missing:
@@ -109,6 +112,21 @@ class CallRunner:
             most = f"at most {settings.limits.params:,} (limits.params)"
             return Failed(reason=f"the arguments to go on with have {size:,} characters; {most}", retry=False)
         return outcome
+
+
+def _not_now(context: Context) -> Outcome | None:
+    """What becomes of a task whose options say that now is not the time (countdown, eta, expires); else None."""
+    task, now = context.task, time.time()
+    options = task.options
+    if options is None or context.continues is not None:  # it has waited
+        return None
+    if options.expires is not None and now > options.expires:
+        return Failed(reason=f"expired: it was to begin {now - options.expires:.3g} s earlier", retry=False)
+    wait = options.countdown or (max(0.0, options.eta - now) if options.eta else 0.0)
+    if not wait:
+        return None
+    same = NextCall(call=str(task.call), args=task.args, kwargs=task.kwargs, since=context.retries + 1)
+    return RetryLater(after=wait, reason="it is to begin later", next=same)
 
 
 def _arguments(context: Context) -> tuple[list[Any], dict[str, Any]]:
@@ -194,8 +212,19 @@ class Call:
             "errbacks": None,
             "chain": None,
             "chord": None,
+            **self._headers(),
             called_task.ATTRIBUTE: self,
         }
+
+    def _headers(self) -> dict[str, Any]:
+        """The headers that its canvas gave it, as Celery shows them; stamps stand by themselves too."""
+        options = self.context.task.options
+        headers = dict(options.headers) if options else {}
+        stamped = headers.pop("stamped_headers", None)
+        if not isinstance(stamped, list):
+            return {"headers": headers} if headers else {}
+        stamps = {str(name): headers[str(name)] for name in list(stamped) if name in headers}
+        return {"headers": headers, "stamped_headers": stamped, "stamps": stamps, **stamps}
 
     def outcome(self, info: Any) -> Outcome:
         """The outcome of a run that did not return.

@@ -185,6 +185,8 @@ class Store:
         }
         if any(task.resources for task in plan.feature.tasks):
             meta["resourced"] = 1
+        if plan.feature.result is not None:
+            meta["result"] = json.dumps(plan.feature.result)
         if trace:
             meta["trace"] = json.dumps(trace)
         if idempotency_key:
