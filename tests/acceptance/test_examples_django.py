@@ -83,7 +83,7 @@ def serve_shop(project: Project) -> Site:
 
 
 def diffs() -> list[str]:
-    """The diffs of the README: to join, and to have an outbox and beat."""
+    """The diffs of the README: to join, to have a feature of one's own, and to have an outbox and beat."""
     return [text for language, text in blocks(EXAMPLES / "django" / "README.md") if language == "diff"]
 
 
@@ -97,34 +97,37 @@ def changed_lines(diff: str) -> list[str]:
 
 def test_the_diff_to_join_is_short() -> None:
     """It has fewer than ten lines, those that it removes included, and touches no task."""
-    join, _ = diffs()
-    assert len(changed_lines(join)) <= MOST_LINES
+    join, *_ = diffs()
+    assert 5 < len(changed_lines(join)) <= MOST_LINES
     assert "tasks.py" not in join
 
 
 def test_a_project_joins(shop: Project) -> None:
-    """The project runs its canvas before the diff, and the feature after it, and its workers were only restarted."""
-    join, more = diffs()
-    apply(more, shop.folder, "--reverse")
-    apply(join, shop.folder, "--reverse")
-    without = [path for path in shop.folder.rglob("*.py") if path.parent.name in ("proj", "shop")]
-    assert not [path for path in without if "orchestrator" in path.read_text("utf-8")]
+    """Before the diff the project sends its canvas; after it, and a restart of the workers, the canvas is a feature."""
+    join, feature, beat = diffs()
+    for diff in (beat, feature, join):
+        apply(diff, shop.folder, "--reverse")
+    old = [path for place in ("proj", "shop") for path in (shop.folder / place).glob("*.py")]
+    assert not [path for path in old if "orchestrator" in path.read_text("utf-8")]
     for order in (1, 2):
         (data(shop) / "labels" / f"{order}.txt").write_text("RR1")
 
-    before = start_worker(shop, "proj", "before", *QUEUES)
+    worker = start_worker(shop, "proj", "before", *QUEUES)
     site = serve_shop(shop)
     number = place(site)
     wait_until(lambda: site.ask(f"/orders/{number}/")["confirmed"])
     site.stop()
-    processes.stop(before)
+    processes.stop(worker)
+    assert shop.client().features() == []
 
     apply(join, shop.folder)
     start_worker(shop, "proj", "after", *QUEUES)
-    number = place(site := serve_shop(shop))
-    handle = shop.client().feature(f"order-{number}")
-    assert handle.wait(timeout=PATIENCE).status == FeatureStatus.COMPLETED
-    assert site.ask(f"/orders/{number}/")["confirmed"]
+    site = serve_shop(shop)
+    number = place(site)
+    wait_until(lambda: site.ask(f"/orders/{number}/")["confirmed"])
+    (progress,) = shop.client().features()
+    assert shop.client().feature(progress.id).wait(timeout=PATIENCE).status == FeatureStatus.COMPLETED
+    assert [paid for (paid,) in tell(shop, "select order_id from shop_payment")] == [1, 2]
 
 
 def test_a_killed_worker(shop: Project) -> None:

@@ -1,13 +1,8 @@
 """The features of the shop: which of its tasks run, and in which order."""
 
-from orchestrator import Feature, Task, enqueue
+from orchestrator import Feature, Task
 
 from shop.tasks import add_up, charge, confirm, fetch_label, reserve, write_invoice, write_report
-
-
-def fulfil(order_id):
-    """Start what happens to an order that was placed."""
-    enqueue(fulfilment(order_id))
 
 
 def fulfilment(order_id):

@@ -4,8 +4,9 @@ from django.db import transaction
 from django.http import JsonResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_POST
+from orchestrator import enqueue
 
-from flows.features import fulfil
+from flows.features import fulfilment
 from shop.models import Article, Order
 
 
@@ -18,7 +19,7 @@ def place(request):
         order = Order.objects.create(
             customer=wanted["customer"], article=article, amount=wanted.get("amount", 1)
         )
-        transaction.on_commit(lambda: fulfil(order.pk))
+        transaction.on_commit(lambda: enqueue(fulfilment(order.pk)))
     return JsonResponse({"order": order.pk}, status=201)
 
 
