@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from celery import Celery, chain, chord, group
 
 from orchestrator import adopt
 from orchestrator.client.handle import Handle
 from orchestrator.config.settings import Settings
 from orchestrator.model import errors
+from orchestrator.model.feature import Feature
 from orchestrator.testing import InProcessClient, in_memory, open_client
+from tests.typed import orchestrate
 
 app = Celery("cases", broker="redis://nowhere.invalid/0", backend="cache+memory://", set_as_current=False)
 runs: list[Any] = []
@@ -188,7 +191,7 @@ CASES: dict[str, tuple[Callable[[], Any], Any, dict[str, int]]] = {
         {"ident": 1, "add": 1},
     ),
     "46 celery#4298": (lambda: group(noarg.si() for _ in range(4)), ["n"] * 4, {"noarg": 4}),
-    "47 celery#1078": (lambda: chain(add.s(0, 0), *[add.s(1) for _ in range(40)]), 40, {"add": 41}),
+    "47 celery#1078": (lambda: chain(add.s(0, 0), *[add.s(1) for _ in range(100)]), 100, {"add": 101}),
     "53 celery#3902": (
         lambda: add.s(0, 1) | group(add.s(2), add.s(3) | group(add.s(4), add.s(5))) | ident.s(),
         [3, [8, 9]],
@@ -344,3 +347,33 @@ def test_groups_behind_groups_do_not_multiply_dependencies() -> None:
     feature = adopt(chain(group(*wide), group(*[tsum.s() for _ in range(200)])), app=app)
 
     assert sum(len(task.depends_on) for task in feature.tasks) == 400
+
+
+def test_a_canvas_is_printed_as_a_feature_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "canvas_flows.py").write_text(
+        "from tests.testing.test_canvases import add, ident\n"
+        "from celery import chain, group\n"
+        "def nightly(): return chain(add.s(1), group(ident.s(), ident.s()))\n"
+        "one = 1\n",
+        "utf-8",
+    )
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+
+    printed = orchestrate(tmp_path, "adopt", "canvas_flows:nightly", "--args", "[5]")
+
+    feature = Feature.model_validate(yaml.safe_load(printed.stdout))
+    assert [(task.id, task.call, task.depends_on) for task in feature.tasks] == [
+        ("add", "add", ()),
+        ("ident", "ident", ("add",)),
+        ("ident-2", "ident", ("add",)),
+    ]
+    assert feature.tasks[0].args == (5, 1)
+    assert feature.result == [{"result": "ident"}, {"result": "ident-2"}]
+    for name, cause in (
+        ("canvas_flows", "MODULE:NAME"),
+        ("canvas_flows:one", "it is a int"),
+        ("gone:x", "No module"),
+    ):
+        refused = orchestrate(tmp_path, "adopt", name)
+        assert refused.returncode == 2
+        assert cause in refused.stderr
