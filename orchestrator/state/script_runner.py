@@ -187,5 +187,6 @@ def read_schedule_result(
 def describe_steps(move: Transition) -> str:
     """The steps of a transition, as the scripts take them (see transition_attempt.lua)."""
     return "\n".join(
-        " ".join([event, *(f"{status}:{target}" for status, target in arrow.items())]) for event, arrow in move.steps
+        " ".join([event, *(f"{status}:{target}" for status, target in arrow.items())])
+        for event, arrow in move.steps
     )

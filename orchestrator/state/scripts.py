@@ -261,8 +261,9 @@ _TOKEN = re.compile(rf"{_COMMENT.pattern}|{_TEXT.pattern}|{_NAME.pattern}")
 
 
 def _in_one_table(pieces: Mapping[str, str]) -> Iterator[str]:
-    """Make definitions fields of one table, `own`. As locals, each function would capture each other that it names, which
-    takes about as long as ten commands.
+    """Make definitions fields of one table, `own`.
+
+    As local variables, each function would capture all others that it names, which takes as long as ten commands.
     """
     functions, values = [], []
     for name, piece in pieces.items():

@@ -83,7 +83,9 @@ class Play:
         )
         specialists = self.random.choice((SPECIALISTS, ("builder",), ("builder",)))
         routes = {
-            name: Route(specialist=who, title=who, queue=QUEUES.get(who, who), rule="default", reason="a test")
+            name: Route(
+                specialist=who, title=who, queue=QUEUES.get(who, who), rule="default", reason="a test"
+            )
             for name in names
             for who in [self.random.choice(specialists)]
         }
@@ -122,14 +124,21 @@ class Play:
     def step(self) -> None:
         """A worker commits an attempt, and takes the next."""
         if not self.held:
-            return self.begin()
+            self.begin()
+            return
         attempt, delivery, _ = self.held.pop(self.random.randrange(len(self.held)))
         outcome, move = self.outcome()
         wrong = self.random.random() < 0.02
         claim = self.claim()
         title = self.random.choice(("Login", "Login", ""))
         code, status, scheduled, taken = self.store.attempts.finish_and_take(
-            *attempt, outcome, move, worker="w1", delivery="x" if wrong else delivery, title=title, claim=claim
+            *attempt,
+            outcome,
+            move,
+            worker="w1",
+            delivery="x" if wrong else delivery,
+            title=title,
+            claim=claim,
         )
         self.answers.append((code, status, scheduled, told(taken)))
         if taken:
@@ -152,7 +161,7 @@ class Play:
             ),
             lambda: run.ask(task, TaskEvent.TASK_SKIPPED, resolve="resolve"),
             lambda: self.store.limits.set("total", "3"),
-            lambda: self.store.limits.set("total", None),
+            lambda: self.store.limits.set("total", ""),
             lambda: self.store.requests.update_feature(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": "1"}),
             lambda: self.store.requests.update_feature(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": "0"}),
             lambda: run.recover(),
@@ -169,7 +178,16 @@ def told(taken: Taken | None) -> Any:
         return None
     result = taken.result()
     state = {name: value for name, value in result.state.items() if name != "started"}
-    return taken.queue, plain(taken.message), taken.id, result.code, result.task, result.head, state, result.wait
+    return (
+        taken.queue,
+        plain(taken.message),
+        taken.id,
+        result.code,
+        result.task,
+        result.head,
+        state,
+        result.wait,
+    )
 
 
 def plain(value: Any) -> Any:
@@ -196,7 +214,9 @@ def played(client: redis.Redis, seed: int, with_step: bool) -> tuple[list[Any], 
     client.delete(STEPS)
     left = {key: plain(value) for key, value in everything(client).items() if "durations" not in key}
     times = [len(value) for key, value in everything(client).items() if "durations" in key]
-    play.answers = [[key for key in each if key != STEPS] if isinstance(each, list) else each for each in play.answers]
+    play.answers = [
+        [key for key in each if key != STEPS] if isinstance(each, list) else each for each in play.answers
+    ]
     return play.answers, {**left, "durations": times}, int(steps or 0)
 
 
