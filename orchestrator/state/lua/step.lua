@@ -16,10 +16,11 @@ if from ~= 'in-progress' or not RESOLVED[to] or wait .. uses .. cause .. route .
 if delivery == '' or not queue_names then return nil end
 
 local meta, state, counts, earlier -- of the task that is completed
-local queue, text, asked, number, taken, waits_since, described -- the next message, and its task
+local entry, queue, text, asked, number, taken, waits_since, described -- the next message, and its task
 local did, does -- their specialists
 local released, still_waiting = {}, {} -- of what depends on it
 local ready, unready, left = {}, {}, {} -- to be launched; of these, those that were ready before; those that stay ready
+local has_waiting = false -- some that were ready before
 local passed = {} -- queues that are asked before, and are empty
 
 local function specialist_of(plan)
@@ -27,7 +28,10 @@ local function specialist_of(plan)
 end
 
 local function has_nothing_else_to_do()
-  return redis.call('EXISTS', delayed_key, unassigned_key, released_key, waiting_key, limits_key,
+  if redis.call('EXISTS', ready_key, delayed_key, unassigned_key, released_key, waiting_key, limits_key,
+    dependency_updates_key) == 0 then return true end
+  has_waiting = redis.call('ZCARD', ready_key) > 0
+  return has_waiting and redis.call('EXISTS', delayed_key, unassigned_key, released_key, waiting_key, limits_key,
     dependency_updates_key) == 0
 end
 
@@ -38,13 +42,28 @@ local function is_in_the_midst()
   return meta[1] == 'in-development' and meta[2] == known and meta[6] ~= '1' and not meta[7] and not meta[8] and meta[9]
 end
 
-local function is_right_attempt()
-  local stored = redis.call('HGET', states_key, task)
-  state = stored and cjson.decode(stored)
+local function find_message()
+  for line in string.gmatch(allowed, '[^\n]+') do
+    entry, queue = line, string.match(line, '^[^\t]+')
+    text = redis.call('LINDEX', shared('celery:' .. queue), -1)
+    if text then break end
+    passed[queue] = true
+  end
+  local id
+  if text then id, asked, number = attempt_of(text) end
+  return id == feature and not is_gates(task) and not is_gates(asked)
+end
+
+-- The task runs in this attempt and delivery, and the other is launched.
+local function are_as_they_should()
+  local stored = redis.call('HMGET', states_key, task, asked)
+  state, taken = stored[1] and cjson.decode(stored[1]), stored[2] and cjson.decode(stored[2])
   if not state or state.status ~= from or state.attempt ~= tonumber(attempt) or state.delivery ~= delivery
-    or state.ended == state.attempt or state.ending or state.holds or is_gates(task) then return false end
-  local held = redis.call('ZSCORE', slots_key, task)
-  return held and tonumber(held) > 0
+    or state.ended == state.attempt or state.ending or state.holds then return false end
+  if not taken or taken.status ~= 'pending' or taken.attempt ~= number or taken.ending then return false end
+  local scores = redis.call('ZMSCORE', slots_key, task, asked)
+  waits_since = scores[2] and tonumber(scores[2])
+  return scores[1] and tonumber(scores[1]) > 0 and waits_since and waits_since <= 0
 end
 
 -- What waits for it no longer, by dataflow.
@@ -62,11 +81,10 @@ end
 
 -- What is to be launched: the first of those that are ready and of those released, as far as slots are free.
 local function find_ready()
-  local waiting, slots = redis.call('ZCARD', ready_key), 0
-  if waiting == 0 and not released[1] then return true end
-  slots = tonumber(meta[12]) + 1 - redis.call('ZCARD', slots_key)
+  if not has_waiting and not released[1] then return true end
+  local slots = tonumber(meta[12]) + 1 - redis.call('ZCARD', slots_key)
   if slots > MOST / 2 or slots < #released then return false end
-  local found = waiting > 0 and slots > 0 and redis.call('ZRANGE', ready_key, 0, slots - 1, 'WITHSCORES') or {}
+  local found = has_waiting and slots > 0 and redis.call('ZRANGE', ready_key, 0, slots - 1, 'WITHSCORES') or {}
   local names, ranks = {}, {}
   for place = 1, #found, 2 do
     names[#names + 1], ranks[found[place]] = found[place], tonumber(found[place + 1])
@@ -113,30 +131,11 @@ local function is_followed_by_others()
   return is_open and find_released() and find_ready()
 end
 
-local function find_message()
-  for entry in string.gmatch(allowed, '[^\n]+') do
-    queue = string.match(entry, '^[^\t]+')
-    text = redis.call('LINDEX', shared('celery:' .. queue), -1)
-    if text then return entry end
-    passed[queue] = true
-  end
-end
-
-local function may_take_next()
+local function may_begin()
   if (tonumber(redis.call('GET', minimum_key)) or 0) > tonumber(newest) then return false end
-  local id, entry = nil, find_message()
-  if entry then id, asked, number = attempt_of(text) end
-  if id ~= feature or is_gates(asked) then return false end
   for place = 1, #ready, 2 do
     if passed[queue_of(plans[ready[place]][3])] then return false end -- it is the next message then
   end
-
-  local stored = redis.call('HGET', states_key, asked)
-  taken = stored and cjson.decode(stored)
-  waits_since = redis.call('ZSCORE', slots_key, asked)
-  if not taken or taken.attempt ~= number or taken.status ~= 'pending' or taken.ending
-    or not waits_since or tonumber(waits_since) > 0 then return false end
-
   local places = redis.call('HMGET', plan_key, task, asked)
   did, does = specialist_of(places[1]), specialist_of(places[2])
   described = redis.call('HGET', tasks_key, asked)
@@ -146,7 +145,8 @@ end
 
 -- All reads come before the first write. Where one fails, the other scripts say of which key.
 local function look()
-  if not (has_nothing_else_to_do() and is_in_the_midst() and is_right_attempt() and is_followed_by_others() and may_take_next()) then return false end
+  if not (has_nothing_else_to_do() and is_in_the_midst() and find_message() and are_as_they_should() and is_followed_by_others()
+    and may_begin()) then return false end
   if tonumber(kept) > 0 then earlier = read_durations(did .. ' ' .. task) end
   local found = redis.call('TYPE', outcomes_key).ok
   return found == 'hash' or found == 'none'
