@@ -13,8 +13,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orchestrator.client.adoption import adopt
+    from orchestrator.client.asynchronous import AsyncClient, AsyncHandle
     from orchestrator.client.client import Client, enqueue
     from orchestrator.client.handle import Handle
+    from orchestrator.engine.guest import install
     from orchestrator.model.event import Event
     from orchestrator.model.feature import Feature, FeatureStatus, Strategy
     from orchestrator.model.outcome import (
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncClient",
+    "AsyncHandle",
     "Batch",
     "BlockKind",
     "Blocked",
@@ -60,7 +65,9 @@ __all__ = [
     "Task",
     "TaskState",
     "TaskStatus",
+    "adopt",
     "enqueue",
+    "install",
     "plan",
     "specialist",
 ]
@@ -94,8 +101,11 @@ def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = N
 
 
 _MODULES = {
+    "client.adoption": ("adopt",),
+    "client.asynchronous": ("AsyncClient", "AsyncHandle"),
     "client.client": ("Client", "enqueue"),
     "client.handle": ("Handle",),
+    "engine.guest": ("install",),
     "model.event": ("Event",),
     "model.feature": ("Feature", "FeatureStatus", "Strategy"),
     "model.outcome": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ def main() -> None:
     """Run the command with the process's arguments, and exit with its code."""
     code = run()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while Python ends would be a traceback
+    gc.freeze()  # else Python looks through all that was imported once more
     sys.exit(code)
 
 
@@ -31,8 +33,10 @@ def run() -> Any:
 def _run() -> Any:
     """Run the command; its exit code, also after any error."""
     try:
-        from orchestrator.cli.app import app
+        from orchestrator.cli.imports import quick_imports
 
+        with quick_imports():
+            from orchestrator.cli.app import app
         app(prog_name="orchestrator")
     except SystemExit as ended:
         return ended.code

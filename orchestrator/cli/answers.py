@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.snapshot import Reader, gate_outcomes
 from orchestrator.contract import needs
-from orchestrator.contract.answer import Need
 from orchestrator.contract.feature_answers import DecisionAnswer, FeatureAnswer, Standstill
 from orchestrator.model import flows, identifiers
-from orchestrator.model.outcome import Outcome
-from orchestrator.model.progress import Progress, TaskState
 from orchestrator.planning import graph
 from orchestrator.report import json_features, json_page, next_steps, status_text
 
@@ -20,6 +17,9 @@ if TYPE_CHECKING:
 
     from orchestrator.client.client import Client
     from orchestrator.client.handle import Handle
+    from orchestrator.contract.answer import Need
+    from orchestrator.model.outcome import Outcome
+    from orchestrator.model.progress import Progress, TaskState
 
 INTEREST = (
     "failed", "blocked", "in-review", "unassigned", "on-hold", "deferred", "running", "testing", "changes-requested",
@@ -94,7 +94,7 @@ def feature(
         limit=limit,
         after=after,
         cursor=client.store.events.last(handle.id),
-        warnings=json_features.gate_warnings(snapshot.gates),
+        warnings=next_steps.gate_warnings(snapshot.gates),
         standstill=snapshot.standstill,
         **more,
     )
@@ -113,7 +113,7 @@ def concluded(client: Client, handle: Handle, **more: Any) -> FeatureAnswer:
         time.time(),
         needs=find_needs(client, handle, progress),
         cursor=client.store.events.last(handle.id),
-        warnings=json_features.gate_warnings(gate_outcomes(client, progress)),
+        warnings=next_steps.gate_warnings(gate_outcomes(client, progress)),
         standstill=standstill(handle, progress),
         **more,
     )

@@ -6,14 +6,16 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli import output
 from orchestrator.cli.app import JSON_ASKED
-from orchestrator.contract.answer import Answer
 from orchestrator.report import json_page
+
+if TYPE_CHECKING:
+    from orchestrator.contract.answer import Answer
 
 
 def _remember(ctx: typer.Context, value: bool) -> bool:

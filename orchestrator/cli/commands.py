@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand
 
+from orchestrator.cli.imports import quick_imports
+
 
 class Entry(NamedTuple):
     """A command as the help lists it.
@@ -25,7 +27,8 @@ class Entry(NamedTuple):
 
     def load(self) -> Any:
         """The function, or the group, that does it."""
-        module = importlib.import_module(f"orchestrator.cli.{self.module}")
+        with quick_imports():
+            module = importlib.import_module(f"orchestrator.cli.{self.module}")
         return getattr(module, "app", None) or getattr(module, self.name.replace("-", "_"))
 
 

@@ -9,30 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli import answers, connection, options, output, views
+from orchestrator.cli import connection, options, output, workforce
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.snapshot import Reader
 from orchestrator.contract import needs
-from orchestrator.contract.answer import Need
-from orchestrator.contract.feature_answers import FeaturesAnswer
 from orchestrator.model import errors, words
-from orchestrator.model.plan import Route
 from orchestrator.model.progress import Progress, TaskState, Unreadable, running_longest
-from orchestrator.report import (
-    explanation,
-    feature_text,
-    json_features,
-    json_page,
-    json_tasks,
-    next_steps,
-    status_text,
-)
+from orchestrator.report import feature_text, json_page, next_steps, status_text
 from orchestrator.state import workers
-from orchestrator.state.workers import Worker
 
 if TYPE_CHECKING:
     from orchestrator.client.client import Client
     from orchestrator.client.handle import Handle
+    from orchestrator.contract.answer import Need
+    from orchestrator.contract.feature_answers import FeaturesAnswer
+    from orchestrator.model.plan import Route
+    from orchestrator.state.workers import Worker
 
 
 NEEDS_SHOWN = 20
@@ -54,12 +46,12 @@ def status(
     asked: Asked,
 ) -> None:
     """Show where features stand, or one feature with its batches and tasks."""
-    from orchestrator.cli import workforce
-
     with connection.client(looks=True) as client:
         if feature_id is not None:
             handle = connection.find(client, feature_id)
             if asked.as_json:
+                from orchestrator.cli import answers
+
                 asked.answer(
                     answers.feature(client, handle, whole=whole, limit=asked.limit, after=asked.after)
                 )
@@ -78,19 +70,24 @@ def progress(feature_id: options.FeatureId, *, asked: Asked) -> None:
     with connection.client(looks=True) as client:
         found = connection.find(client, feature_id).progress()
     if asked.as_json:
+        from orchestrator.report import json_features
+
         asked.answer(json_features.feature_progress(found))
     else:
         output.say(feature_text.short_line(found))
 
 
 def _features(client: Client, asked: Asked) -> FeaturesAnswer:
+    from orchestrator.contract.feature_answers import FeaturesAnswer
+    from orchestrator.report import json_features
+
     part, left, cursor = json_page.page(
         client.overview(active=True), asked.limit, asked.after, lambda one: one.id
     )
     lines = []
     for one in part:
         found: list[Need] = []
-        if isinstance(one, Progress) and (one.status in views.WAITING or one.is_overdue):
+        if isinstance(one, Progress) and (one.status in needs.WAITING or one.is_overdue):
             with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature):
                 found = needs.of_feature(
                     one, client.feature(one.id).unsettled(), specialists=client.settings.specialists
@@ -100,6 +97,8 @@ def _features(client: Client, asked: Asked) -> FeaturesAnswer:
 
 
 def _list(client: Client) -> None:
+    from orchestrator.cli import views
+
     found = client.overview(active=True)
     features = [one for one in found if isinstance(one, Progress)]
     if found:
@@ -115,7 +114,7 @@ def _list(client: Client) -> None:
 
 def _show_needs(client: Client, features: Sequence[Progress]) -> None:
     """The needs of all features, each with the command that answers it."""
-    waiting = [progress for progress in features if progress.status in views.WAITING or progress.is_overdue]
+    waiting = [progress for progress in features if progress.status in needs.WAITING or progress.is_overdue]
     for progress in waiting[:NEEDS_SHOWN]:
         with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature):
             for need in needs.of_feature(progress, client.feature(progress.id).unsettled())[:NEEDS_SHOWN]:
@@ -126,6 +125,8 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
     snapshot = Reader(client, handle, whole=whole).take()
     progress = snapshot.progress
     if output.console().is_terminal:
+        from orchestrator.cli import views
+
         for drawn in views.feature_lines(snapshot, time.time(), output.console().width):
             output.say(drawn)
         output.say()
@@ -136,7 +137,7 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
             output.say(line)
     if not snapshot.is_whole:
         output.say(f"Only the open batch is shown. All of it: orchestrator status {progress.id} --all")
-    for warning in json_features.gate_warnings(snapshot.gates):
+    for warning in next_steps.gate_warnings(snapshot.gates):
         output.say(next_steps.warning_line(warning))
     if held := snapshot.standstill:
         output.say(next_steps.standstill_line(held))
@@ -152,8 +153,6 @@ def _show(client: Client, handle: Handle, *, whole: bool) -> None:
 
 def _processes(client: Client, progress: Progress) -> int:
     """How many tasks of the feature the workers run at once."""
-    from orchestrator.cli import workforce
-
     if not progress.launched:
         return 0
     queues = set(workforce.needed_queues(client, progress.id))
@@ -179,6 +178,8 @@ def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -
 @reports()
 def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: Asked) -> None:
     """Say why a task is in its status: what it waits for, or what went wrong, and what to do."""
+    from orchestrator.report import explanation
+
     with connection.client(looks=True) as client:
         handle = connection.find(client, feature_id)
         task = client.store.tasks.find(handle.id, task_id)
@@ -199,6 +200,9 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: As
             before=before,
         )
         if asked.as_json:
+            from orchestrator.cli import answers
+            from orchestrator.report import json_tasks
+
             waits = answers.find_needs(
                 client, handle, progress, needs.in_the_way(task, state, progress, states)
             )
@@ -212,11 +216,13 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: As
 
 
 def _listeners(client: Client, route: Route) -> Mapping[str, Sequence[Worker]] | None:
-    from kombu.exceptions import OperationalError
-
-    from orchestrator.cli import workforce
-
     try:
         return workforce.listeners(client, [route.queue])
-    except OperationalError:
-        return None
+    except Exception as error:
+        from kombu.exceptions import (
+            OperationalError,
+        )  # late: workers that announce themselves are not asked by Celery
+
+        if isinstance(error, OperationalError):
+            return None
+        raise

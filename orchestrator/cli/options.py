@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.config.settings import Settings
-from orchestrator.feature_file import reader
-from orchestrator.feature_file.document import quoted
 from orchestrator.model import errors, identifiers
 from orchestrator.model.feature import Feature, Strategy
+
+if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
 
 
 def normal_id(value: str | None) -> str | None:
@@ -78,6 +78,8 @@ def read_feature(
     if feature_id is not None:
         feature_id = identifiers.normal(feature_id)
         if wrong := identifiers.trouble_of_feature(feature_id):
+            from orchestrator.feature_file.document import quoted
+
             raise errors.InvalidFeature(
                 source="--id", count="1 mistake", mistakes=f"  {quoted(feature_id)}: {wrong}", them="it"
             )
@@ -86,6 +88,8 @@ def read_feature(
 
 
 def _read(file: str, settings: Settings) -> Feature:
+    from orchestrator.feature_file import reader
+
     if file != "-":
         return reader.read(Path(file), settings.limits)
     return reader.parse(sys.stdin.buffer.read(settings.limits.file + 1), settings.limits, "Standard input")

@@ -12,10 +12,10 @@ from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.snapshot import gate_outcomes
 from orchestrator.config import configuration
 from orchestrator.contract.answer import Need
-from orchestrator.model import durations, words
+from orchestrator.model import durations, errors, words
 from orchestrator.model.progress import Progress
 from orchestrator.planning import routing
-from orchestrator.report import json_features, json_plans, next_steps, status_text
+from orchestrator.report import json_plans, next_steps, status_text
 
 if TYPE_CHECKING:
     from orchestrator.cli.workforce import Workforce
@@ -106,6 +106,8 @@ def enqueue(
     settings = configuration.load()
     output.tell_what_starts(settings)
     feature = options.read_feature(file, settings, strategy, cap, feature_id)
+    if settings.redis.server and settings.redis.server.is_in_memory:
+        raise errors.ForgottenAtOnce(url=settings.redis.server.shown)
     with connection.client() as client:
         routes = routing.route(feature, settings)
         chosen = choices.ask(feature, routes, settings, remember=remember)
@@ -172,7 +174,7 @@ def _conclude(client: Client, handle: Handle, *, asked: Asked, **more: Any) -> N
         found = answers.find_needs(client, handle, progress)
         stopped = [need for need in found if need.need in next_steps.TOLD_IN_FULL]
         _tell_end(progress, stopped)
-        for warning in json_features.gate_warnings(gate_outcomes(client, progress)):
+        for warning in next_steps.gate_warnings(gate_outcomes(client, progress)):
             output.say(next_steps.warning_line(warning))
         if held := answers.standstill(handle, progress):
             output.say(f"\n{next_steps.standstill_line(held)}")

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.contract.feature_answers import Standstill
-from orchestrator.model.outcome import Outcome
-from orchestrator.model.progress import Progress, TaskState
 from orchestrator.model.task import TaskStatus
 from orchestrator.report import next_steps, status_text
 
 if TYPE_CHECKING:
     from orchestrator.client.client import Client
     from orchestrator.client.handle import Handle
+    from orchestrator.contract.feature_answers import Standstill
+    from orchestrator.model.outcome import Outcome
+    from orchestrator.model.progress import Progress, TaskState
 
 SMALL = 60
 """The largest feature whose tasks are all read."""

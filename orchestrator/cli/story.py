@@ -12,7 +12,6 @@ import typer
 
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract.task_answers import EventsAnswer
 from orchestrator.model import words
 from orchestrator.model.event import Event
 from orchestrator.report import json_page, json_tasks
@@ -20,6 +19,7 @@ from orchestrator.report.events import event_line, gone_line
 
 if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
+    from orchestrator.contract.task_answers import EventsAnswer
 
 SHOWN = 60
 """How many events an answer has without --limit."""
@@ -85,6 +85,8 @@ def answer(
     gone: int = 0,
 ) -> EventsAnswer:
     """Some events, how many more there are, and where they go on."""
+    from orchestrator.contract.task_answers import EventsAnswer
+
     limit = limit or last or SHOWN
     events = list(deque(found, last) if last else itertools.islice(found, limit))
     left = 0 if last else sum(1 for _ in found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.cells import cell_len
@@ -11,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.output import inert
-from orchestrator.cli.snapshot import Snapshot
 from orchestrator.contract import needs
 from orchestrator.model import durations, words
 from orchestrator.model.feature import FeatureStatus
-from orchestrator.model.progress import Progress, TaskState, Unreadable
 from orchestrator.report import status_text
+
+if TYPE_CHECKING:
+    from orchestrator.cli.snapshot import Snapshot
+    from orchestrator.model.progress import Progress, TaskState, Unreadable
 
 TASKS_SHOWN = 40
 """Lines on the open batch of a large feature, if there is no terminal whose height sets the limit."""
@@ -61,9 +64,6 @@ INTEREST = [
 ]
 
 CALM = ("queued", "waiting", "completed", "cancelled", "skipped")
-WAITING = (FeatureStatus.BLOCKED, FeatureStatus.ON_HOLD, FeatureStatus.PENDING_REVIEW)
-"""A feature in one of these waits for a person."""
-
 CALM_SHOWN = 3
 """If not all tasks can be shown: how many of those that need no look are."""
 
@@ -113,7 +113,7 @@ def unreadable_line(feature: Unreadable) -> Text:
 
 
 def _urgency(progress: Progress) -> int:
-    if needs.of_feature(progress) or progress.stopped or progress.status in WAITING:
+    if needs.of_feature(progress) or progress.stopped or progress.status in needs.WAITING:
         return 0
     return 2 if progress.status.is_over else 1
 

@@ -6,19 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.client import checks
-from orchestrator.config.settings import Settings
 from orchestrator.feature_file import reader
 from orchestrator.model import commands, errors, identifiers, lifecycle
-from orchestrator.model.commands import ScheduleResult
 from orchestrator.model.feature import Feature
 from orchestrator.model.flows import Flow, TaskEvent
-from orchestrator.model.plan import Route
-from orchestrator.model.task import Task
 from orchestrator.planning import extension, routing
-from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
+    from orchestrator.model.commands import ScheduleResult
+    from orchestrator.model.plan import Route
+    from orchestrator.model.task import Task
+    from orchestrator.state.store import Store
 
 
 class Decisions:
@@ -75,8 +75,10 @@ class Decisions:
     def assign(self, task_id: str, specialist: str, note: str) -> None:
         """Give a task that has not started to a specialist who has work for it."""
         task = self.store.tasks.find(self.feature_id, task_id)
-        route = routing.recommend(task.model_copy(update={"specialist": specialist}), self.settings)
-        if not task.run and not checks.has_work(route.specialist, self.settings):
+        route = routing.recommend(
+            task.model_copy(update={"specialist": specialist, "call": None}), self.settings
+        )
+        if not (task.run or task.call) and not checks.has_work(route.specialist, self.settings):
             raise errors.NothingToDo(tasks=task_id, specialist=route.specialist)
         self._follow_up(self.store.requests.assign(self.feature_id, task_id, route.specialist, note))
 

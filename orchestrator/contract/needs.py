@@ -26,6 +26,9 @@ KINDS: Mapping[TaskStatus, NeedKind] = {
 }
 """The need of a task, by its status; a pending task has one if it has no specialist."""
 
+WAITING = (FeatureStatus.BLOCKED, FeatureStatus.ON_HOLD, FeatureStatus.PENDING_REVIEW)
+"""A feature in one of these waits for a person."""
+
 STOPPED = frozenset({"failed", "blocked", "cancelled", "gates"})
 """Needs after which the feature does not go on as it was planned; the others are a person's turn."""
 

@@ -14,14 +14,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import redis
 from billiard.exceptions import Terminated, WorkerLostError
+from celery import Celery
 from celery.platforms import signals
 from celery.worker import state
 
-from orchestrator.engine import pools, revocation, taken_attempts, visibility
+from orchestrator.engine import installation, pools, revocation, taken_attempts, visibility
 from orchestrator.engine.attempt import AttemptId, attempt_id_of
 from orchestrator.engine.attempt_runner import AttemptRunner, runner
 from orchestrator.engine.reports import Ended
@@ -32,9 +33,6 @@ from orchestrator.specialists import guard
 from orchestrator.specialists.leftovers import Leftovers
 from orchestrator.state import forks
 from orchestrator.state.threads import Thread
-
-if TYPE_CHECKING:
-    from orchestrator.engine.app import App
 
 logger = logging.getLogger("orchestrator")
 
@@ -57,7 +55,7 @@ class Request(visibility.Request):
 
     @property
     def _runner(self) -> AttemptRunner:
-        return runner(self.app)
+        return runner(cast("Celery", self.app))
 
     def on_accepted(self, pid: Any, time_accepted: float) -> None:
         """Called by the pool, or with the first report of a process: whichever comes first."""
@@ -140,7 +138,7 @@ class Request(visibility.Request):
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """Called by the pool after the task raised, or its process ended."""
-        taken = cast("App", self.app).taken_attempts
+        taken = installation.of(cast("Celery", self.app)).taken_attempts
         lost = taken.lose(cast("int", self.worker_pid)) if taken and not return_ok else None
         if self._is_over:
             self.acknowledge()

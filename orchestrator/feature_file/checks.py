@@ -49,21 +49,23 @@ def _long_description(thing: Any, path: KeyPath, limits: Limits) -> Iterator[Mis
 
 
 def _large_params(task: Any, path: KeyPath, limits: Limits) -> Iterator[Mistake]:
-    params, run = field(task, "params"), field(task, "run")
-    if not params and not run:
+    given = {name: field(task, name) for name in ("params", "run", "args", "kwargs")}
+    given = {name: value for name, value in given.items() if value}
+    if not given:
         return
-    if _is_deep(params):
-        yield Mistake((*path, "params"), f"lists and mappings are nested deeper than {DEEPEST}")
+    first = next(iter(given))
+    for name in [name for name, value in given.items() if _is_deep(value)]:
+        yield Mistake((*path, name), f"lists and mappings are nested deeper than {DEEPEST}")
         return
     try:
-        size = len(json.dumps([params, run], ensure_ascii=False, allow_nan=False, default=str))
+        size = len(json.dumps(list(given.values()), ensure_ascii=False, allow_nan=False, default=str))
     except (ValueError, TypeError) as error:
         reason = "NaN and Infinity are" if "float" in str(error) else "a key or a number is"
-        yield Mistake((*path, "params"), f"{reason} no JSON value; put the value in quotes")
+        yield Mistake((*path, first), f"{reason} no JSON value; put the value in quotes")
     else:
         if size > limits.params:
-            message = f"params and run have {size:,} characters; at most {limits.params:,} (limits.params)"
-            yield Mistake((*path, "params" if params else "run"), f"{message}; put the data in a file")
+            message = f"its data has {size:,} characters; at most {limits.params:,} (limits.params)"
+            yield Mistake((*path, first), f"{message}; put the data in a file")
 
 
 def _is_deep(value: Any, levels: int = DEEPEST) -> bool:

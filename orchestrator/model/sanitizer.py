@@ -37,7 +37,8 @@ def as_text(raw: str, limit: int | None = None) -> str:
         >>> as_text("pay\\u202e\\u200b10")
         'pay10'
     """
-    text = _HARMFUL.sub("", _BREAKS.sub("\n", _SEQUENCES.sub("", raw)))
+    is_plain = raw.isascii() and raw.isprintable()
+    text = raw if is_plain else _HARMFUL.sub("", _BREAKS.sub("\n", _SEQUENCES.sub("", raw)))
     return text if limit is None else text[-limit:]
 
 

@@ -17,13 +17,10 @@ from orchestrator.model import errors, sanitizer, words
 from orchestrator.model.feature import OVER, Feature, Strategy
 from orchestrator.model.flows import FeatureEvent
 from orchestrator.model.plan import Batch
-from orchestrator.model.task import Task, TaskStatus
+from orchestrator.model.task import Task
 from orchestrator.planning import graph
 from orchestrator.planning.planner import Work
 from orchestrator.planning.simulation import makespan
-
-OPEN_TO_DEPENDENCIES = (TaskStatus.PENDING, TaskStatus.ON_HOLD, TaskStatus.DEFERRED)
-"""The statuses in which a task that was never launched can get a new dependency."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from orchestrator.model import errors
 from orchestrator.model.fields import Model
 from orchestrator.model.rate import _UNITS, MOST, Rate, check_rate, parse_rate
-from orchestrator.model.task import Task
 from orchestrator.model.words import some
 
 if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
+    from orchestrator.model.task import Task
 
 
 TOTAL = "total"
@@ -212,6 +212,7 @@ def needed(task: Task, limit: str) -> str:
     """How much of a limit a task needs, if that is worth saying.
 
     Example:
+        >>> from orchestrator.model.task import Task
         >>> needed(Task(id="T1", resources={"gpu": 2}), "resource:gpu")
         ', and it needs 2'
     """

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from orchestrator.model import durations
-from orchestrator.model.event import Event
 from orchestrator.model.flows import TaskEvent
-from orchestrator.model.outcome import Outcome
 from orchestrator.model.task import TaskStatus
 from orchestrator.model.words import count, letters, one_line
 from orchestrator.report.status_text import noted, overdue_line, reason
+
+if TYPE_CHECKING:
+    from orchestrator.model.event import Event
+    from orchestrator.model.outcome import Outcome
 
 _ENDS: Mapping[str, tuple[str, ...]] = {
     TaskEvent.IMPLEMENTATION_COMPLETE: ("completed",),
@@ -46,6 +49,7 @@ def event_line(
         size: How many tasks the batch of the event has.
 
     Example:
+        >>> from orchestrator.model.event import Event
         >>> started = Event(id="1-0", time=1.0, event="work_started", task="T1", attempt=1)
         >>> event_line(started, "T1 Create schema", specialist="Implementation Specialist")
         'T1 Create schema: started (Implementation Specialist, attempt 1)'

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.contract import needs
 from orchestrator.model import durations
 from orchestrator.model.fields import Model
 from orchestrator.model.flows import WORKING
-from orchestrator.model.outcome import Outcome
-from orchestrator.model.plan import Route
-from orchestrator.model.progress import Progress, TaskState
 from orchestrator.model.task import Task, TaskStatus
 from orchestrator.model.words import SHOWN, count, one_line, some
 from orchestrator.planning import limits
 from orchestrator.planning.limits import Limit
-from orchestrator.planning.sketch import Sketch
 from orchestrator.report import next_steps
 from orchestrator.report.status_text import (
     batch_line,
@@ -29,6 +26,12 @@ from orchestrator.report.status_text import (
     word,
 )
 from orchestrator.state.workers import Worker, processes
+
+if TYPE_CHECKING:
+    from orchestrator.model.outcome import Outcome
+    from orchestrator.model.plan import Route
+    from orchestrator.model.progress import Progress, TaskState
+    from orchestrator.planning.sketch import Sketch
 
 SHOWN_HOLDERS = 3
 """For how many tasks that hold a batch open the commands are given."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from orchestrator.model import durations
-from orchestrator.model.progress import Progress, TaskState
 from orchestrator.report.status_text import batch_line, counted, spent, waiting, why, word
+
+if TYPE_CHECKING:
+    from orchestrator.model.progress import Progress, TaskState
 
 SHOWN = 12
 """How many tasks have their own line; the others are counted by status."""

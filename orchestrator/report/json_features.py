@@ -8,7 +8,6 @@ from typing import Any
 from orchestrator.contract import answer, feature_answers
 from orchestrator.contract.compact import moment
 from orchestrator.model import flows
-from orchestrator.model.outcome import Completed, Outcome
 from orchestrator.model.progress import Progress, TaskState, Unreadable
 from orchestrator.model.task import TaskStatus
 from orchestrator.report import status_text
@@ -149,14 +148,3 @@ def feature_progress(progress: Progress) -> feature_answers.ProgressAnswer:
         in_flight=progress.in_flight,
         stopped=progress.stopped,
     )
-
-
-def gate_warnings(outcomes: Mapping[str, Outcome]) -> tuple[feature_answers.GateWarning, ...]:
-    """The findings of a feature's gates that did not pass and are not required; `outcomes` are by "@stage"."""
-    return tuple(
-        feature_answers.GateWarning(gate=gate.name, stage=gate.stage, reason=gate.reason)
-        for outcome in outcomes.values()
-        if isinstance(outcome, Completed)
-        for gate in outcome.gates
-        if not gate.passed
-    )[:LIMIT]

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from orchestrator.contract import answer, task_answers
 from orchestrator.contract.compact import moment
 from orchestrator.model.event import Event
 from orchestrator.model.outcome import Completed, Outcome
-from orchestrator.model.plan import Route
-from orchestrator.model.task import Task
-from orchestrator.planning.sketch import Sketch
-from orchestrator.report.explanation import Explanation
 from orchestrator.report.json_page import LIMIT
-from orchestrator.report.json_plans import route_group
+
+if TYPE_CHECKING:
+    from orchestrator.model.plan import Route
+    from orchestrator.model.task import Task
+    from orchestrator.planning.sketch import Sketch
+    from orchestrator.report.explanation import Explanation
 
 
 def explained(
     found: Explanation, needs: Sequence[answer.Need], route: Route | None, before: Sketch | None = None
 ) -> task_answers.ExplainAnswer:
     """Why a task is in its status. If somebody has to act, the needs say how."""
+    from orchestrator.report.json_plans import route_group
+
     return task_answers.ExplainAnswer(
         feature=found.feature,
         task=found.task,

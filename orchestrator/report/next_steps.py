@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from orchestrator.contract import needs
-from orchestrator.contract.answer import Need
-from orchestrator.contract.feature_answers import GateWarning, Standstill
 from orchestrator.model.feature import Strategy
-from orchestrator.model.progress import Progress, TaskState
+from orchestrator.model.outcome import Completed, Outcome
 from orchestrator.model.words import SHOWN, count, named, one_line, some
 from orchestrator.planning import graph
+from orchestrator.report.json_page import LIMIT
 from orchestrator.report.status_text import gates_state, is_stopped
+
+if TYPE_CHECKING:
+    from orchestrator.contract.answer import Need
+    from orchestrator.contract.feature_answers import GateWarning, Standstill
+    from orchestrator.model.progress import Progress, TaskState
 
 SHOWN_TAIL = needs.SHOWN_TAIL
 """Lines of a stopped task's output that stand in a report; the log has the rest."""
@@ -31,6 +36,8 @@ def standstill(progress: Progress, states: Sequence[TaskState]) -> Standstill | 
     stopped = [state for state in states if state.batch <= progress.batch and is_stopped(state)]
     if progress.strategy is Strategy.DATAFLOW or progress.status.is_over or not (later and stopped):
         return None
+    from orchestrator.contract.feature_answers import Standstill
+
     followers = graph.dependents({state.id: state.depends_on for state in states})
     behind = {task for state in stopped for task in graph.behind(state.id, followers)}
     free = [state.id for state in later if state.id not in behind]
@@ -47,6 +54,7 @@ def standstill_line(found: Standstill) -> str:
     """What stands still, which of it does not depend on what stopped, and which strategy would go on.
 
     Example:
+        >>> from orchestrator.contract.feature_answers import Standstill
         >>> standstill_line(Standstill(batch=1, tasks=1, last=2, independent=0))
         'Batch 1 holds up 1 task of batch 2. It depends on what stopped.'
     """
@@ -110,10 +118,25 @@ SUGGESTIONS: Mapping[str, str] = {
 """Advice for a stopped task, by the kind of its obstacle or the cause of its failure."""
 
 
+def gate_warnings(outcomes: Mapping[str, Outcome]) -> tuple[GateWarning, ...]:
+    """The findings of a feature's gates that did not pass and are not required; `outcomes` are by "@stage"."""
+    found = [
+        gate for outcome in outcomes.values() if isinstance(outcome, Completed) for gate in outcome.gates
+    ]
+    if all(gate.passed for gate in found):
+        return ()
+    from orchestrator.contract.feature_answers import GateWarning
+
+    return tuple(
+        GateWarning(gate=gate.name, stage=gate.stage, reason=gate.reason) for gate in found if not gate.passed
+    )[:LIMIT]
+
+
 def warning_line(warning: GateWarning) -> str:
     """The finding of a gate that did not pass and is not required.
 
     Example:
+        >>> from orchestrator.contract.feature_answers import GateWarning
         >>> warning_line(GateWarning(gate="slow", stage="testing", reason="exit code 1"))
         'Warning of the gates of the feature (testing): the gate slow did not pass: exit code 1'
     """
@@ -125,6 +148,7 @@ def need_line(need: Need) -> str:
     """A need on one line, with the command that answers it.
 
     Example:
+        >>> from orchestrator.model.progress import TaskState
         >>> waits = TaskState(id="T3", title="", specialist="", batch=1, status="in-review")
         >>> need_line(needs.of_state("login-1", waits))
         'T3: waits for a review. Next: orchestrator approve login-1 T3'

@@ -16,7 +16,6 @@ from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, Retr
 from orchestrator.model.progress import Progress, TaskState, running_longest
 from orchestrator.model.task import TaskStatus
 from orchestrator.model.words import SHOWN, count, one_line
-from orchestrator.planning import limits
 
 
 def progress_line(progress: Progress) -> str:
@@ -164,6 +163,8 @@ def _waits_for(state: TaskState, progress: Progress, now: float) -> str:
         case "queued":
             return f"waiting for a slot ({progress.in_flight} of {progress.cap} in use)"
         case "limited":
+            from orchestrator.planning import limits
+
             return f"waiting for {limits.title(state.limit)}"
         case "launched":
             return "waiting for a worker"

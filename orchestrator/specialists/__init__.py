@@ -24,6 +24,7 @@ from orchestrator.specialists import gates
 from orchestrator.specialists.context import Context, FeatureHead
 from orchestrator.specialists.registry import (
     Specialist,
+    carry_out,
     has_work,
     import_all,
     perform,
@@ -43,6 +44,7 @@ __all__ = [
     "FeatureHead",
     "RetryLater",
     "Specialist",
+    "carry_out",
     "gates",
     "has_work",
     "import_all",

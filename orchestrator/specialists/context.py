@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.model.fields import FeatureId, Model, Tag
-from orchestrator.model.outcome import Completed
+from orchestrator.model.outcome import Completed, NextCall
 from orchestrator.model.sanitizer import as_line
 from orchestrator.model.task import Task
 from orchestrator.specialists import output
@@ -59,6 +59,9 @@ class Context:
         progress: Reports how far the work is.
         is_cancelled: Whether a person has cancelled the attempt. Call it about once a second; it raises an
             OrchestratorError if the store does not answer.
+        continues: What the attempt calls instead of what its task says: an earlier attempt asked for that.
+        retries: How many earlier attempts ended so that the task was tried again, as a failure or later.
+        owner: The identity of the state that marks the folders of the feature on this machine.
 
     Example:
         >>> context = Context(
@@ -79,6 +82,9 @@ class Context:
     dependencies: Mapping[str, Completed] = field(default_factory=dict)
     progress: ReportProgress = no_progress
     is_cancelled: Callable[[], bool] = not_cancelled
+    retries: int = 0
+    continues: NextCall | None = None
+    owner: str = ""
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:

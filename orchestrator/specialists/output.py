@@ -39,10 +39,12 @@ class Output:
     Args:
         path: The attempt's log.
         secrets: Texts to hide in it in the end.
+        owner: The identity that marks its folder.
     """
 
-    def __init__(self, path: Path, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(self, path: Path, secrets: tuple[str, ...] = (), owner: str = "") -> None:
         self.path = path
+        self.owner = owner
         self.secrets = secrets
         self.log: AttemptLog | None = None
         self.trouble = ""
@@ -63,7 +65,7 @@ class Output:
             OSError: It cannot be written.
         """
         if self.log is None:
-            self.log = AttemptLog.open(self.path)
+            self.log = AttemptLog.open(self.path, self.owner)
         return self.log
 
     def owns(self, thread: int) -> bool:
@@ -224,19 +226,20 @@ def write_record(record: logging.LogRecord) -> None:
 
 
 @contextlib.contextmanager
-def capture(path: Path, secrets: tuple[str, ...] = ()) -> Iterator[Output]:
+def capture(path: Path, secrets: tuple[str, ...] = (), owner: str = "") -> Iterator[Output]:
     """Write the output of the block into an attempt's log.
 
     Args:
         path: The log.
         secrets: Texts to hide in it in the end (see `masking.secret_texts`).
+        owner: The identity that marks its folder, if this makes it.
 
     Example:
         with capture(context.log_file) as output:
             print("hello")
             print(output.tail(4_000), file=sys.__stdout__)
     """
-    output = Output(path, secrets)
+    output = Output(path, secrets, owner)
     token = _current.set(output)
     _captures.begin(output)
     try:

@@ -30,9 +30,9 @@ def fit_to_limits(outcome: Outcome, limits: Limits) -> Outcome:
         ValueError: Its result is nested too deep for JSON.
     """
     said = "summary" if isinstance(outcome, Completed) else "reason"
-    outcome = outcome.model_copy(
-        update={said: as_text(getattr(outcome, said)), "tail": as_text(outcome.tail, limits.tail)}
-    )
+    texts = {said: as_text(getattr(outcome, said)), "tail": as_text(outcome.tail, limits.tail)}
+    if any(text != getattr(outcome, name) for name, text in texts.items()):
+        outcome = outcome.model_copy(update=texts)
     written = OUTCOME.dump_json(outcome, exclude={"status", "tail"})
     from_json(written)  # JSON nested some 200 levels deep can be written, but not read
     size = len(written.decode())

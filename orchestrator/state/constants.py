@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from orchestrator.model import flows, identifiers, lifecycle
 from orchestrator.model.feature import OVER
 from orchestrator.model.flows import Flow, TaskEvent
-from orchestrator.model.task import TaskStatus
-from orchestrator.planning import extension
+from orchestrator.model.task import OPEN_TO_DEPENDENCIES, TaskStatus
 
 COUNTED = [status for status in TaskStatus if status is not TaskStatus.PENDING]
 """The statuses that are counted; a task in none of them is pending."""
@@ -49,7 +48,7 @@ LUA: Mapping[str, object] = {
     "COUNTED": COUNTED,
     "GATES": identifiers.GATES,
     "LOSSES": LOSSES,
-    "OPEN_TO_DEPENDENCIES": frozenset(extension.OPEN_TO_DEPENDENCIES),
+    "OPEN_TO_DEPENDENCIES": frozenset(OPEN_TO_DEPENDENCIES),
     "OVER": frozenset(OVER),
     "RESOLVED": lifecycle.RESOLVED,
     "STOPPED": frozenset(flows.STOPPED),

@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import TypeAdapter
 
 from orchestrator.model.event import Event
 from orchestrator.model.outcome import OUTCOME, Blocked, Cancelled, Completed, Failed, Outcome, RetryLater
-from orchestrator.model.plan import Batch, Route, Schedule
 from orchestrator.model.progress import Tail
 from orchestrator.model.task import Task
 from orchestrator.planning import graph
-from orchestrator.planning.extension import Growth
 from orchestrator.state import schema
+
+if TYPE_CHECKING:
+    from orchestrator.model.plan import Batch, Route, Schedule
+    from orchestrator.planning.extension import Growth
 
 HEAD = ("id", "title", "description", "tags")
 """The fields of a feature without its tasks."""

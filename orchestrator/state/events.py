@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.model import errors
-from orchestrator.model.event import Event
-from orchestrator.model.progress import Tail
 from orchestrator.state import encoding
 from orchestrator.state.script_runner import ScriptRunner, reads_feature
+
+if TYPE_CHECKING:
+    from orchestrator.model.event import Event
+    from orchestrator.model.progress import Tail
 
 EVENT_ID = re.compile(r"-|[0-9]{1,18}(-[0-9]{1,18})?")
 """A position in a feature's events: "-" for the oldest, or the id of an event."""

@@ -6,13 +6,11 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 
 from orchestrator.model import errors
-from orchestrator.model.feature import Feature
-from orchestrator.model.plan import Route
 from orchestrator.model.progress import Progress, Unreadable
 from orchestrator.planning import sketch
 from orchestrator.planning.sketch import Sketch
@@ -20,6 +18,10 @@ from orchestrator.state import encoding, progress_encoding, schema
 from orchestrator.state.chunks import CHUNK
 from orchestrator.state.script_runner import ScriptRunner, readable, reads_feature
 from orchestrator.state.scripts import Call
+
+if TYPE_CHECKING:
+    from orchestrator.model.feature import Feature
+    from orchestrator.model.plan import Route
 
 FEW_FIELDS = 100
 """How many fields of a large hash are read by name; for more, the whole hash is read."""
@@ -130,6 +132,11 @@ class FeatureReader:
         return encoding.parse_head(head)
 
     @reads_feature
+    def result(self, feature_id: str) -> Any:
+        """What the feature says its result is: a value with references to results of tasks; None if it says nothing."""
+        found = self._runner.client.hget(self._runner.keys.feature(feature_id).meta, "result")
+        return json.loads(str(found)) if found else None
+
     def content(self, feature_id: str) -> dict[str, str] | None:
         """The content that was enqueued under an idempotency key; None if that is not known."""
         found = self._runner.client.hget(self._runner.keys.feature(feature_id).meta, "content")

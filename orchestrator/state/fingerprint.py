@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from orchestrator.config.settings import Settings
 from orchestrator.model import words
-from orchestrator.state.workers import Worker
 
-OF_A_MACHINE = {"redis", "logs"}
-"""The address of Redis and the folder of the logs: they may differ from machine to machine."""
+if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
+    from orchestrator.state.workers import Worker
+
+OF_A_MACHINE = {"redis", "logs", "app"}
+"""How this program reaches Redis, its logs and the app of the project: that may differ, and the work is the same."""
 
 ROUNDS = 50_000
 """Rounds of the digest of a secret: so slow that nobody can guess the secret by trying."""
@@ -24,6 +26,7 @@ def of(settings: Settings) -> dict[str, str]:
     """A digest of each setting that differs from its default.
 
     Example:
+        >>> from orchestrator.config.settings import Settings
         >>> sorted(of(Settings(parallelism={"max_parallel_tasks": 2})))[0]
         'parallelism.max_parallel_tasks'
     """

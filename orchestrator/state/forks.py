@@ -45,6 +45,8 @@ class Gate:
 
     def step_out(self) -> int:
         """Go out completely. Returns how often this thread had entered, for `step_in`."""
+        if threading.get_ident() not in self._inside:  # only this thread could change that
+            return 0
         with self._condition:
             depth = self._inside.pop(threading.get_ident(), 0)
             self._condition.notify_all()

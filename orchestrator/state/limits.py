@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from orchestrator.planning import limits
 from orchestrator.planning.limits import Holder, Limit
-from orchestrator.state.script_runner import ScriptRunner
 from orchestrator.state.scripts import Call
+
+if TYPE_CHECKING:
+    from orchestrator.state.script_runner import ScriptRunner
 
 
 class LimitScripts:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.model import errors, lifecycle, sanitizer
-from orchestrator.model.commands import ScheduleResult
 from orchestrator.model.flows import FeatureEvent, Flow
-from orchestrator.model.lifecycle import Transition
-from orchestrator.model.plan import Route
-from orchestrator.model.task import Task
-from orchestrator.planning.extension import Growth, Shape
 from orchestrator.state import encoding
 from orchestrator.state.keys import FeatureKeys
-from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, describe_steps, read_schedule_result
+from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result
 from orchestrator.state.scripts import Call
+
+if TYPE_CHECKING:
+    from orchestrator.model.commands import ScheduleResult
+    from orchestrator.model.lifecycle import Transition
+    from orchestrator.model.plan import Route
+    from orchestrator.model.task import Task
+    from orchestrator.planning.extension import Growth, Shape
+    from orchestrator.state.keys import FeatureKeys
 
 GROWTH_TRIES = 20
 """How often a growth is worked out again because the feature went on meanwhile."""
@@ -74,7 +77,7 @@ class RequestScripts:
             "transition_task",
             {
                 "task": task_id,
-                "steps": describe_steps(move),
+                "steps": move.written_steps,
                 "note": sanitizer.as_text(note),
                 "resolve": resolve,
                 "revoke": int(revoke),

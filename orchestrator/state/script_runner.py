@@ -8,17 +8,18 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import redis
 
 from orchestrator.model import errors, words
 from orchestrator.model.commands import BatchProgress, Launch, ScheduleResult
 from orchestrator.model.feature import FeatureStatus
-from orchestrator.model.lifecycle import Transition
 from orchestrator.state import refusals, schema, scripts
-from orchestrator.state.keys import Keys
 from orchestrator.state.scripts import Call, Scope
+
+if TYPE_CHECKING:
+    from orchestrator.state.keys import Keys
 
 SCHEDULE = Call("schedule")
 
@@ -181,12 +182,4 @@ def read_schedule_result(
         opened=tuple(opened),
         finished=finished,
         wake=tuple(wake),
-    )
-
-
-def describe_steps(move: Transition) -> str:
-    """The steps of a transition, as the scripts take them (see transition_attempt.lua)."""
-    return "\n".join(
-        " ".join([event, *(f"{status}:{target}" for status, target in arrow.items())])
-        for event, arrow in move.steps
     )

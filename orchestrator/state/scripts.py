@@ -408,14 +408,17 @@ def run(client: redis.Redis, scope: Scope, *calls: Call) -> list[Any]:
 def _evalsha(composed: Composed, scope: Scope, calls: Sequence[Call]) -> tuple[Any, ...]:
     """The arguments of EVALSHA."""
     given = {name: key for call in calls for name, key in call.keys.items()}
-    of_feature = scope.keys.feature(scope.feature)
-    touched = [
-        given.get(name) or getattr(of_feature if name in keys.OF_FEATURE else scope.keys, name)
-        for name in composed.keys
-    ]
+    known = _names_of(composed.keys, scope.keys, scope.feature)
+    touched = [given.get(name) or known[name] for name in composed.keys]
     shared = [scope.value(name) for name in composed.common]
     arguments = [call.args[name] for call, args in zip(calls, composed.args, strict=True) for name in args]
     return (composed.digest, len(touched), *touched, *shared, *arguments)
+
+
+@functools.lru_cache(maxsize=256)  # a worker asks for the same few all the time
+def _names_of(names: tuple[str, ...], of_all: Keys, feature: str) -> Mapping[str, Any]:
+    of_feature = of_all.feature(feature)
+    return {name: getattr(of_feature if name in keys.OF_FEATURE else of_all, name) for name in names}
 
 
 def run_replicated(

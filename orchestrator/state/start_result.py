@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,11 +93,17 @@ def read_start_result(feature_id: str, task_id: str, answer: Sequence[Any]) -> S
         return StartResult(
             code,
             encoding.parse_task(task, task_id) if task else None,
-            encoding.parse_head(head),
+            _read_head(head),
             json.loads(state),
             status,
             int(wait) / 1000,
         )
+
+
+@functools.lru_cache(maxsize=256)  # the tasks of a feature have one head
+def _read_head(text: str) -> Mapping[str, Any]:
+    head = encoding.parse_head(text)
+    return {**head, "tags": tuple(head.get("tags", ()))}
 
 
 def read_taken(answer: Sequence[Any]) -> Taken:

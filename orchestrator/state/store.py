@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
-
-import redis
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.model import errors, flows
-from orchestrator.model.commands import ScheduleResult
 from orchestrator.model.feature import Feature, FeatureStatus, Strategy
 from orchestrator.model.flows import FeatureFlow
-from orchestrator.model.plan import Route, Schedule
 from orchestrator.state import encoding, schema
-from orchestrator.state.attempts import AttemptScripts
 from orchestrator.state.chunks import chunks
 from orchestrator.state.events import EventReader
 from orchestrator.state.features import FeatureReader
 from orchestrator.state.keys import FeatureKeys, Keys
 from orchestrator.state.limits import LimitScripts
 from orchestrator.state.recovery import RecoveryScripts
+from orchestrator.state.redis_client import RedisClient
 from orchestrator.state.requests import RequestScripts
 from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result
 from orchestrator.state.scripts import Call
 from orchestrator.state.tasks import TaskReader
 from orchestrator.state.workers import Workers
+
+if TYPE_CHECKING:
+    import redis
+
+    from orchestrator.model.commands import ScheduleResult
+    from orchestrator.model.plan import Route, Schedule
+    from orchestrator.state.attempts import AttemptScripts
+    from orchestrator.state.keys import FeatureKeys, Keys
+    from orchestrator.state.limits import LimitScripts
+    from orchestrator.state.recovery import RecoveryScripts
+    from orchestrator.state.requests import RequestScripts
 
 IDEMPOTENCY_DAYS = 7
 STAGED_SECONDS = 3_600
@@ -70,11 +78,41 @@ class Store:
         self.features = FeatureReader(runner)
         self.tasks = TaskReader(runner, self.features)
         self.events = EventReader(runner)
-        self.attempts = AttemptScripts(runner)
-        self.requests = RequestScripts(runner, self.tasks.shape, self.schedule)
-        self.recovery = RecoveryScripts(runner)
-        self.limits = LimitScripts(runner)
         self.workers = Workers(client, keys)
+
+    def held(self) -> contextlib.AbstractContextManager[None]:
+        """Keep one connection for the calls of this thread in the block (see `RedisClient.held`)."""
+        return self.client.held() if isinstance(self.client, RedisClient) else contextlib.nullcontext()
+
+    # These parts are made when they are used: a command that only reads does not import them.
+
+    @cached_property
+    def attempts(self) -> AttemptScripts:
+        """How attempts begin and end."""
+        from orchestrator.state.attempts import AttemptScripts
+
+        return AttemptScripts(self._runner)
+
+    @cached_property
+    def requests(self) -> RequestScripts:
+        """What people ask for."""
+        from orchestrator.state.requests import RequestScripts
+
+        return RequestScripts(self._runner, self.tasks.shape, self.schedule)
+
+    @cached_property
+    def recovery(self) -> RecoveryScripts:
+        """What the leader does."""
+        from orchestrator.state.recovery import RecoveryScripts
+
+        return RecoveryScripts(self._runner)
+
+    @cached_property
+    def limits(self) -> LimitScripts:
+        """The limits over all features."""
+        from orchestrator.state.limits import LimitScripts
+
+        return LimitScripts(self._runner)
 
     def enqueue(
         self,
@@ -147,6 +185,8 @@ class Store:
         }
         if any(task.resources for task in plan.feature.tasks):
             meta["resourced"] = 1
+        if plan.feature.result is not None:
+            meta["result"] = json.dumps(plan.feature.result)
         if trace:
             meta["trace"] = json.dumps(trace)
         if idempotency_key:

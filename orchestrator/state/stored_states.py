@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.model.feature import FeatureStatus
-from orchestrator.model.progress import TaskState
 from orchestrator.state import encoding, progress_encoding
 from orchestrator.state.encoding import Place
-from orchestrator.state.keys import FeatureKeys
-from orchestrator.state.script_runner import ScriptRunner
+
+if TYPE_CHECKING:
+    from orchestrator.model.progress import TaskState
+    from orchestrator.state.keys import FeatureKeys
+    from orchestrator.state.script_runner import ScriptRunner
 
 
 @dataclass(frozen=True)

@@ -5,23 +5,25 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.model import errors, identifiers
 from orchestrator.model.feature import Feature, Strategy
 from orchestrator.model.flows import STOPPED
-from orchestrator.model.outcome import Outcome
-from orchestrator.model.progress import TaskState
-from orchestrator.model.task import RESTING, Task, TaskStatus
-from orchestrator.planning import extension, sketch
-from orchestrator.planning.extension import Shape
-from orchestrator.planning.sketch import Sketch
+from orchestrator.model.task import OPEN_TO_DEPENDENCIES, RESTING, Task, TaskStatus
+from orchestrator.planning import sketch
 from orchestrator.state import encoding, schema
 from orchestrator.state.chunks import CHUNK, chunks
 from orchestrator.state.encoding import Place
-from orchestrator.state.features import FeatureReader
 from orchestrator.state.script_runner import ScriptRunner, readable, reads_feature
 from orchestrator.state.stored_states import StoredStates, awaited_limits, pair
+
+if TYPE_CHECKING:
+    from orchestrator.model.outcome import Outcome
+    from orchestrator.model.progress import TaskState
+    from orchestrator.planning.extension import Shape
+    from orchestrator.planning.sketch import Sketch
+    from orchestrator.state.features import FeatureReader
 
 
 class TaskReader:
@@ -74,6 +76,8 @@ class TaskReader:
         Raises:
             NoSuchFeature: There is none of this id.
         """
+        from orchestrator.planning.extension import Shape
+
         keys = self._runner.keys.feature(feature_id)
         pipeline = self._runner.client.pipeline(transaction=True)
         pipeline.hmget(keys.meta, ["head", "status", "strategy", "cap", "batch", "grown", "schema"])
@@ -107,7 +111,7 @@ class TaskReader:
             started={
                 task: state["status"]
                 for task, state in found.items()
-                if state["attempt"] or task in slots or state["status"] not in extension.OPEN_TO_DEPENDENCIES
+                if state["attempt"] or task in slots or state["status"] not in OPEN_TO_DEPENDENCIES
             },
             resolved=frozenset(task for task, state in found.items() if state.get("resolved")),
             learned=sketch.medians(self._features.durations(feature.title, specialists)),
