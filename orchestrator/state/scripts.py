@@ -10,10 +10,10 @@ import functools
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from redis.exceptions import NoScriptError
@@ -45,17 +45,15 @@ AT_THE_END = {
 """The functions that collect something, and those that write it at the end (see parts/unwritten.lua)."""
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One script to run: its arguments by name, and the keys that do not follow from the feature."""
 
     script: str
-    args: Mapping[str, object] = field(default_factory=dict)
-    keys: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, object] = {}
+    keys: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(NamedTuple):
     """The values that all scripts of a call share.
 
     Args:
@@ -66,7 +64,7 @@ class Scope:
 
     keys: Keys
     feature: str = ""
-    common: Mapping[str, object] = field(default_factory=dict)
+    common: Mapping[str, object] = {}
 
     def value(self, name: str) -> object:
         """One of the arguments in `COMMON`."""
