@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orchestrator.client.adoption import adopt
     from orchestrator.client.asynchronous import AsyncClient, AsyncHandle
     from orchestrator.client.client import Client, enqueue
     from orchestrator.client.handle import Handle
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.model.plan import Batch, Plan, Route
     from orchestrator.model.progress import Progress, TaskState
     from orchestrator.model.task import Priority, Retries, Task, TaskStatus
-    from orchestrator.specialists import Context, FeatureHead, specialist
+    from orchestrator.specialists import Context, FeatureHead, current_context, specialist
 
 __version__ = "0.1.0"
 
@@ -64,6 +65,8 @@ __all__ = [
     "Task",
     "TaskState",
     "TaskStatus",
+    "adopt",
+    "current_context",
     "enqueue",
     "install",
     "plan",
@@ -99,6 +102,7 @@ def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = N
 
 
 _MODULES = {
+    "client.adoption": ("adopt",),
     "client.asynchronous": ("AsyncClient", "AsyncHandle"),
     "client.client": ("Client", "enqueue"),
     "client.handle": ("Handle",),
@@ -111,7 +115,7 @@ _MODULES = {
     "model.plan": ("Batch", "Plan", "Route"),
     "model.progress": ("Progress", "TaskState"),
     "model.task": ("Priority", "Retries", "Task", "TaskStatus"),
-    "specialists": ("Context", "FeatureHead", "specialist"),
+    "specialists": ("Context", "FeatureHead", "current_context", "specialist"),
 }  # fmt: skip
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 

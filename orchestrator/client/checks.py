@@ -63,8 +63,9 @@ def check_calls(tasks: Sequence[Task], settings: Settings, *, from_file: bool) -
     """
     refused: dict[str, list[str]] = {}
     for task in tasks:
-        if task.call and not settings.may_call(task.call, from_file=from_file):
-            refused.setdefault(task.call, []).append(task.id)
+        for call in task.calls:
+            if not settings.may_call(call, from_file=from_file):
+                refused.setdefault(call, []).append(task.id)
     for call, ids in refused.items():
         raise errors.CallRefused(tasks=words.some(ids, most=NAMED), call=call)
 

@@ -8,10 +8,11 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import redis
 
+from orchestrator.client import adoption
 from orchestrator.client.handle import Handle
 from orchestrator.model import commands, errors
 from orchestrator.model.garbage import collector_paused
@@ -19,7 +20,7 @@ from orchestrator.model.progress import Progress, Unreadable
 from orchestrator.state import connections
 
 if TYPE_CHECKING:
-    from celery import Celery
+    from celery import Celery, Signature
 
     from orchestrator.client.in_process import InProcessWorker
     from orchestrator.config.settings import Settings
@@ -129,7 +130,7 @@ class Client:
     @collector_paused()
     def enqueue(
         self,
-        feature: Feature,
+        feature: Feature | Signature[Any],
         *,
         idempotency_key: str | None = None,
         auto_launch: bool | None = None,
@@ -139,7 +140,7 @@ class Client:
         """Store a feature, start what may start, and return at once.
 
         Args:
-            feature: What to run.
+            feature: What to run: a feature, or a canvas of Celery's, which becomes one (see `adopt`).
             idempotency_key: A name for this call, of 1 to 200 printable characters. A second call with the same key
                 within a week stores nothing and returns the first feature (`Handle.repeated` is true then).
             auto_launch: False: after each batch the feature waits for `launch`. None: as configured.
@@ -148,6 +149,7 @@ class Client:
                 is neither routed nor assigned waits for `Handle.assign`.
 
         Raises:
+            NotAFeature: The canvas has a part that cannot be carried over.
             InvalidFeature, CircularDependency, NotParallel: It cannot be planned.
             UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
             CallRefused, BadCall: A task calls what it may not, or with arguments that do not fit.
@@ -163,6 +165,7 @@ class Client:
         from orchestrator.feature_file import reader
         from orchestrator.planning import planner, repetition, routing
 
+        feature = adoption.as_feature(feature)
         if idempotency_key is not None:
             repetition.check_key(idempotency_key)
         reader.check(feature, self.settings.limits)
@@ -369,7 +372,7 @@ class Client:
 
 
 def enqueue(
-    feature: Feature, *, idempotency_key: str | None = None, settings: Settings | None = None
+    feature: Feature | Signature[Any], *, idempotency_key: str | None = None, settings: Settings | None = None
 ) -> Handle:
     """Store a feature, start what may start, and return in milliseconds, with no connection left open.
 

@@ -136,6 +136,10 @@ class AttemptRecorder:
             raise lifecycle.refuse(
                 attempt.feature_id, attempt.task.id, move.event, now, flow.table, flow.name
             )
+        elif isinstance(outcome, Failed) and move.wait is None and attempt.task.on_failure:
+            from orchestrator.engine import errbacks  # late: few tasks have some
+
+            errbacks.call(self.dispatcher.app, self.store, attempt, outcome)
         self._follow_up(facts)
 
     def fail(self, feature_id: str, task_id: str, number: int, worker: str, outcome: Failed) -> None:

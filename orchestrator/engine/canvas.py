@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery import Celery, Signature, chain, group
@@ -68,8 +69,19 @@ class Message(NamedTuple):
     content: Any
 
 
-def group_of(app: Celery, feature_id: str, launches: Iterable[Launch]) -> list[Message]:
+def group_of(
+    app: Celery,
+    feature_id: str,
+    launches: Iterable[Launch],
+    options: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> list[Message]:
     """The messages of launches, as a Celery group: they share a group id.
+
+    Args:
+        app: The Celery app.
+        feature_id: The feature.
+        launches: The launches.
+        options: Options of Celery's for sending the messages of some tasks, by task id.
 
     Their size does not depend on the graph. They are made without `celery.group`, whose `apply_async` makes a result
     for every member and subscribes to it, over a connection that nobody reads (celery/canvas.py, GroupResult's
@@ -79,7 +91,7 @@ def group_of(app: Celery, feature_id: str, launches: Iterable[Launch]) -> list[M
     return [
         Message(
             celery_task(launch.specialist),
-            installation.of(app).destination(launch.specialist),
+            {**installation.of(app).destination(launch.specialist), **options.get(launch.task, {})},
             app.amqp.as_task_v2(
                 message_id(feature_id, launch),
                 celery_task(launch.specialist),
@@ -201,6 +213,7 @@ def unsupported(plan: Plan, routes: Mapping[str, Route], settings: Settings) -> 
     """The parts of a plan that need the state of an enqueued feature, so that no canvas can carry them."""
     tasks = plan.feature.tasks
     features: dict[str, list[str]] = {
+        "calls": [task.id for task in tasks if task.call],
         "resources": [task.id for task in tasks if task.resources],
         "idempotent: false": [task.id for task in tasks if not task.idempotent],
         "a review": [task.id for task in tasks if settings.flow_for(task.tags).has("in-review")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from orchestrator.config import urls
 from orchestrator.engine import canvas, installation, tracing
 from orchestrator.engine.message_format import TRANSIENT
 from orchestrator.model import errors
+from orchestrator.model.call_options import CallOptions
+from orchestrator.model.calls import called_by
 from orchestrator.model.commands import Command, Launch, LogProgress, PublishTasks, ScheduleFeature, follow_up
 from orchestrator.state import forks, refusals
 from orchestrator.state.store import Store
@@ -86,15 +89,28 @@ class Dispatcher:
 
             memory.find(server.service).launched.extend((feature_id, launch) for launch in launches)
             return
-        messages = canvas.group_of(self.app, feature_id, launches)
+        options = self._options_of_calls(feature_id, launches)
+        messages = canvas.group_of(self.app, feature_id, launches, options)
         trace = self.store.trace(feature_id)
         try:
             self.deliver(messages, trace)
         except (OperationalError, OSError, redis.RedisError) as error:
-            url = urls.safe_url(self.app.conf.broker_url)
+            url = urls.safe_url(installation.broker_url(self.app))
             raise errors.BrokerUnreachable(
                 url=url, cause=refusals.describe(error), feature=feature_id
             ) from None
+
+    def _options_of_calls(self, feature_id: str, launches: Sequence[Launch]) -> dict[str, dict[str, Any]]:
+        """The options with which tasks say that the messages of their calls are sent, by task id."""
+        calls = [launch.task for launch in launches if called_by(launch.specialist)]
+        if not calls:
+            return {}
+        stored: Any = self.store.client.hmget(self.store.keys.feature(feature_id).tasks, calls)
+        tasks = {task: json.loads(text) for task, text in zip(calls, stored, strict=True) if text}
+        given = {
+            task: CallOptions.model_validate(of["options"]) for task, of in tasks.items() if of.get("options")
+        }
+        return {task: options.sent_as for task, options in given.items()}
 
     def deliver(self, messages: Sequence[canvas.Message], trace: Mapping[str, Any]) -> None:
         """Send messages, with the headers of a trace."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import (
     Field,
+    JsonValue,
     ModelWrapValidatorHandler,
     ValidationError,
     field_validator,
@@ -97,6 +98,9 @@ class Feature(Model):
     strategy: Strategy = Strategy.BATCHED
     max_parallel_tasks: Whole | None = Field(default=None, ge=1, le=10_000, description="cap of this feature")
     tasks: tuple[Task, ...] = Field(min_length=1)
+    result: JsonValue = Field(
+        default=None, description="what Handle.result gives: a value with {result: T1} in place of results"
+    )
 
     if TYPE_CHECKING:  # what may be given is more than what is kept
 
@@ -110,6 +114,7 @@ class Feature(Model):
             strategy: Strategy | str = Strategy.BATCHED,
             max_parallel_tasks: int | None = None,
             tasks: Iterable[Any],
+            result: Any = None,
         ) -> None: ...
 
     @field_validator("tasks", mode="before")

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from orchestrator.model import calls, command_line, words
+from orchestrator.model.call_options import CallOptions, Errback
 
 if TYPE_CHECKING:
     pass
@@ -172,6 +173,14 @@ class Task(Model):
     kwargs: Mapping[str, JsonValue] = Field(
         default_factory=dict, description="its arguments by keyword, as args"
     )
+    options: CallOptions | None = Field(
+        default=None, description="Celery's options for the message of a call"
+    )
+    on_failure: tuple[Errback, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Celery tasks that are called when this call has failed for good",
+    )
 
     if TYPE_CHECKING:  # what may be given is more than what is kept
 
@@ -196,6 +205,8 @@ class Task(Model):
             call: object = None,
             args: Iterable[Any] = (),
             kwargs: Mapping[str, Any] = {},
+            options: CallOptions | Mapping[str, Any] | None = None,
+            on_failure: Iterable[Errback | Mapping[str, Any]] = (),
         ) -> None: ...
 
     @model_validator(mode="before")
@@ -205,8 +216,10 @@ class Task(Model):
 
     @model_validator(mode="after")
     def _one_way_to_work(self) -> Task:
-        if self.call is None and (self.args or self.kwargs):
-            raise ValueError("has args or kwargs, and no call that they are for; write what it calls")
+        if self.call is None and (self.args or self.kwargs or self.options or self.on_failure):
+            raise ValueError(
+                "has args, kwargs, options or on_failure, and no call that they are for; write what it calls"
+            )
         if self.call is not None and self.run is not None:
             raise ValueError("has both a run and a call; keep one of them")
         if self.call is not None and self.specialist is not None:
@@ -234,6 +247,11 @@ class Task(Model):
     @classmethod
     def _once_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value)) if len(value) > 1 else value
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """The Celery tasks that it calls, those on a failure included."""
+        return (*([self.call] if self.call else []), *(errback.call for errback in self.on_failure))
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ from orchestrator.model.outcome import Failed, FailureCause, Outcome
 from orchestrator.model.task import Task
 from orchestrator.specialists import masking, output
 from orchestrator.specialists.command import CommandRunner
-from orchestrator.specialists.context import Context
+from orchestrator.specialists.context import Context, entered
 from orchestrator.specialists.python import PythonRunner
 from orchestrator.specialists.text import as_text, shorten
 
@@ -287,7 +287,8 @@ def _carry_out(
     worker: Specialist, context: Context, settings: Settings, timeouts: tuple[type[BaseException], ...]
 ) -> Outcome:
     try:
-        return worker.perform(context)
+        with entered(context):
+            return worker.perform(context)
     except timeouts as error:
         limit = time_limit(context.specialist, context.task, settings)
         reason = describe_exception(error) + (

@@ -16,11 +16,7 @@ from orchestrator.state import encoding, schema
 from orchestrator.state.chunks import CHUNK, chunks
 from orchestrator.state.events import EventReader
 from orchestrator.state.features import FeatureReader
-from orchestrator.state.keys import FeatureKeys, Keys
-from orchestrator.state.limits import LimitScripts
-from orchestrator.state.recovery import RecoveryScripts
 from orchestrator.state.redis_client import RedisClient
-from orchestrator.state.requests import RequestScripts
 from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result
 from orchestrator.state.scripts import Call
 from orchestrator.state.tasks import TaskReader
@@ -181,6 +177,8 @@ class Store:
         }
         if any(task.resources for task in plan.feature.tasks):
             meta["resourced"] = 1
+        if plan.feature.result is not None:
+            meta["result"] = json.dumps(plan.feature.result)
         if trace:
             meta["trace"] = json.dumps(trace)
         if idempotency_key:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
+from celery import Celery, Signature
 from pydantic import SecretStr
 
 from orchestrator.client.client import Client
@@ -45,7 +45,7 @@ class InProcessClient(Client):
     Nothing sleeps: where all that is left waits for a moment, such as a retry, the clock moves on to it.
     """
 
-    def run(self, feature: Feature, **options: Any) -> Handle:
+    def run(self, feature: Feature | Signature[Any], **options: Any) -> Handle:
         """Enqueue a feature, and work until nothing more happens to it unless a person acts.
 
         Args:
