@@ -13,8 +13,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orchestrator.client.adoption import adopt
+    from orchestrator.client.asynchronous import AsyncClient, AsyncHandle
     from orchestrator.client.client import Client, enqueue
     from orchestrator.client.handle import Handle
+    from orchestrator.engine.guest import install
     from orchestrator.model.event import Event
     from orchestrator.model.feature import Feature, FeatureStatus, Strategy
     from orchestrator.model.outcome import (
@@ -30,11 +33,13 @@ if TYPE_CHECKING:
     from orchestrator.model.plan import Batch, Plan, Route
     from orchestrator.model.progress import Progress, TaskState
     from orchestrator.model.task import Priority, Retries, Task, TaskStatus
-    from orchestrator.specialists import Context, FeatureHead, specialist
+    from orchestrator.specialists import Context, FeatureHead, current_context, specialist
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncClient",
+    "AsyncHandle",
     "Batch",
     "BlockKind",
     "Blocked",
@@ -60,7 +65,10 @@ __all__ = [
     "Task",
     "TaskState",
     "TaskStatus",
+    "adopt",
+    "current_context",
     "enqueue",
+    "install",
     "plan",
     "specialist",
 ]
@@ -94,8 +102,11 @@ def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = N
 
 
 _MODULES = {
+    "client.adoption": ("adopt",),
+    "client.asynchronous": ("AsyncClient", "AsyncHandle"),
     "client.client": ("Client", "enqueue"),
     "client.handle": ("Handle",),
+    "engine.guest": ("install",),
     "model.event": ("Event",),
     "model.feature": ("Feature", "FeatureStatus", "Strategy"),
     "model.outcome": (
@@ -104,7 +115,7 @@ _MODULES = {
     "model.plan": ("Batch", "Plan", "Route"),
     "model.progress": ("Progress", "TaskState"),
     "model.task": ("Priority", "Retries", "Task", "TaskStatus"),
-    "specialists": ("Context", "FeatureHead", "specialist"),
+    "specialists": ("Context", "FeatureHead", "current_context", "specialist"),
 }  # fmt: skip
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 

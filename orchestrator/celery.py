@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from celery import Celery
+
 from orchestrator.config import configuration
 from orchestrator.config.settings import Settings
-from orchestrator.engine import (
-    flower_config,
-)
+from orchestrator.engine import flower_config, guest, installation
 from orchestrator.engine.app import create
 from orchestrator.model import errors
 
@@ -28,7 +28,12 @@ def _load() -> Settings:
         raise SystemExit(error.exit_code) from None
 
 
-app = create(_load())
+def _make(settings: Settings) -> Celery:
+    """The project's own app if the configuration names one, else ours."""
+    return guest.find(settings.app, settings).app if settings.app else create(settings)
 
 
-flower_config.prepare(app.settings)
+app = _make(_load())
+
+
+flower_config.prepare(installation.of(app).settings)

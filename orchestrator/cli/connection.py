@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from orchestrator.cli import output
 from orchestrator.cli.imports import quick_imports
 from orchestrator.config import configuration
 from orchestrator.model import errors, words
@@ -37,6 +38,8 @@ def client(*, looks: bool = False) -> Iterator[Client]:
         from orchestrator.client.client import Client
 
         settings = configuration.load()
+    if settings.redis.server and settings.redis.server.is_in_memory:
+        output.tell(f"The Redis {settings.redis.server.shown} lies in this process, and ends with it.")
     with Client(settings.for_looking() if looks else settings) as opened:
         yield opened
 

@@ -13,6 +13,7 @@ import typer
 from orchestrator.cli import options
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.decisions import decision
+from orchestrator.client import checks
 from orchestrator.config import configuration
 from orchestrator.feature_file import reader
 from orchestrator.feature_file.document import Unreadable, decode
@@ -100,6 +101,7 @@ def add_task(
     names = [task.id for task in tasks]
     verb = "is" if len(names) == 1 else "are"
     with decision(feature_id, f"{words.some(names)} {verb} added.", *names, asked=asked) as handle:
+        checks.check_calls(tasks, handle.settings, from_file=True)
         handle.add_tasks(tasks, note)
 
 

@@ -12,7 +12,7 @@ from orchestrator.cli.asked import Asked, reports
 from orchestrator.cli.snapshot import gate_outcomes
 from orchestrator.config import configuration
 from orchestrator.contract.answer import Need
-from orchestrator.model import durations, words
+from orchestrator.model import durations, errors, words
 from orchestrator.model.progress import Progress
 from orchestrator.planning import routing
 from orchestrator.report import json_plans, next_steps, status_text
@@ -106,6 +106,8 @@ def enqueue(
     settings = configuration.load()
     output.tell_what_starts(settings)
     feature = options.read_feature(file, settings, strategy, cap, feature_id)
+    if settings.redis.server and settings.redis.server.is_in_memory:
+        raise errors.ForgottenAtOnce(url=settings.redis.server.shown)
     with connection.client() as client:
         routes = routing.route(feature, settings)
         chosen = choices.ask(feature, routes, settings, remember=remember)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -19,9 +20,12 @@ from orchestrator.state import embedded, fingerprint, workers
 from orchestrator.state.workers import Worker
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from orchestrator.client.client import Client
+    from orchestrator.client.in_process import InProcessWorker
     from orchestrator.config.settings import Settings
-    from orchestrator.engine.app import App
+
 
 ANSWER_SECONDS = 1.0
 """Seconds after which a worker that does not answer counts as absent."""
@@ -50,7 +54,7 @@ def listeners(client: Client, queues: Iterable[str] = ()) -> Mapping[str, Sequen
     return found if found and is_covered else {**pinged(client.app), **found}
 
 
-def pinged(app: App) -> dict[str, list[Worker]]:
+def pinged(app: Celery) -> dict[str, list[Worker]]:
     """Each queue with the workers that take from it, as they answer themselves within a second."""
     from celery.app.control import DuplicateNodenameWarning  # type: ignore[attr-defined]
 
@@ -149,6 +153,12 @@ class Workforce:
         self.own = self.stack.enter_context(worker)
         self.stack.enter_context(hurried(self.own))
 
+    def work_here(self, worker: InProcessWorker) -> None:
+        """Work in a thread of this process: the Redis lies in its memory, so no other one could."""
+        handle = self.client.feature(self.feature_id)
+        work = functools.partial(worker.run_until, lambda: self.over.is_set() or handle.progress().is_settled)
+        threading.Thread(target=work, name="worker", daemon=True).start()
+
     def _processes(self) -> int:
         """As many as the feature may use: its cap may be higher than the one that is configured."""
         progress = self.client.store.features.summary(self.feature_id)
@@ -183,7 +193,9 @@ def gather(client: Client, feature_id: str, *, had_server: bool) -> Iterator[Wor
     """
     with ended_by_signals(), contextlib.ExitStack() as stack:
         workforce = Workforce(client, feature_id, stack)
-        if client.settings.is_embedded and (not had_server or not listeners(client)):
+        if client.worker:
+            workforce.work_here(client.worker)
+        elif client.settings.is_embedded and (not had_server or not listeners(client)):
             workforce.bring()
         else:
             workforce.look_out()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.model import errors, words
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.model.feature import Feature
     from orchestrator.model.plan import Route
     from orchestrator.model.progress import TaskState
+    from orchestrator.model.task import Task
 
 NAMED = 5
 """How many tasks a refusal names."""
@@ -36,6 +37,7 @@ def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -
 
     Raises:
         InlineCommandRefused: A task has a command of its own, which the settings do not allow.
+        CallRefused: A task calls what the operator has not allowed.
         NothingToDo: Neither a task nor its specialist has a command or a callable.
         NoSuchResource, NotEnough: A task needs more of a resource than there is.
     """
@@ -43,13 +45,29 @@ def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -
     inline = [task.id for task in feature.tasks if task.run]
     if inline and not settings.inline_commands:
         raise errors.InlineCommandRefused(tasks=words.some(inline, most=NAMED))
+    check_calls(feature.tasks, settings, from_file=feature.is_from_file)
     idle: dict[str, list[str]] = {}
     for task in feature.tasks:
-        if not task.run and routes[task.id].specialist:
+        if not (task.run or task.call) and routes[task.id].specialist:
             idle.setdefault(routes[task.id].specialist, []).append(task.id)
     for specialist, tasks in idle.items():
         if not has_work(specialist, settings):
             raise errors.NothingToDo(tasks=words.some(tasks, most=NAMED), specialist=specialist)
+
+
+def check_calls(tasks: Sequence[Task], settings: Settings, *, from_file: bool) -> None:
+    """Refuse calls that the operator has not allowed.
+
+    Raises:
+        CallRefused: There is one.
+    """
+    refused: dict[str, list[str]] = {}
+    for task in tasks:
+        for call in task.calls:
+            if not settings.may_call(call, from_file=from_file):
+                refused.setdefault(call, []).append(task.id)
+    for call, ids in refused.items():
+        raise errors.CallRefused(tasks=words.some(ids, most=NAMED), call=call)
 
 
 def has_work(specialist: str, settings: Settings) -> bool:

@@ -8,10 +8,11 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import redis
 
+from orchestrator.client import adoption
 from orchestrator.client.handle import Handle
 from orchestrator.model import commands, errors
 from orchestrator.model.garbage import collector_paused
@@ -19,12 +20,15 @@ from orchestrator.model.progress import Progress, Unreadable
 from orchestrator.state import connections
 
 if TYPE_CHECKING:
+    from celery import Celery, Signature
+
+    from orchestrator.client.in_process import InProcessWorker
     from orchestrator.config.settings import Settings
-    from orchestrator.engine.app import App
     from orchestrator.engine.dispatcher import Dispatcher
     from orchestrator.model.feature import Feature
     from orchestrator.model.plan import Plan, Route
     from orchestrator.planning.limits import Limit
+    from orchestrator.state.store import Store
 
 
 class Client:
@@ -34,7 +38,8 @@ class Client:
 
     Args:
         settings: The settings; if left out, those of the working folder.
-        app: A Celery app from `orchestrator.engine.app.create`, instead of one made from the settings.
+        app: A Celery app that runs features. If it is left out with the settings, the one in which this program has
+            called `install`; else one is made from the settings.
 
     Raises:
         InvalidConfiguration: The settings cannot be used.
@@ -46,24 +51,46 @@ class Client:
             print(handle.wait(timeout=600).status)
     """
 
-    def __init__(self, settings: Settings | None = None, app: App | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, app: Celery | None = None) -> None:
         self._given = settings
         if app is not None:
             self.app = app
-        self.settings = settings if settings is not None and app is None else self.app.settings
-        self.store = connections.open_store(self.settings)
+        if settings is None or app is not None:
+            from orchestrator.engine import installation
+
+            settings = installation.of(self.app).settings
+        self.settings = settings
+        self.store = self._open_store()
         self._knows_limits = False
+        self.worker = self._open_worker()
+
+    def _open_store(self) -> Store:
+        return connections.open_store(self.settings)
+
+    def _open_worker(self) -> InProcessWorker | None:
+        """What does the work where no other process could: the Redis lies in the memory of this one."""
+        if self.settings.redis.server is None or not self.settings.redis.server.is_in_memory:
+            return None
+        from orchestrator.client.in_process import InProcessWorker
+
+        return InProcessWorker(self.settings, self.store, lambda: self.app, lambda: self.dispatcher)
 
     @cached_property
-    def app(self) -> App:
+    def app(self) -> Celery:
         """The Celery app that publishes. It is made when it is needed: a client that only reads imports no Celery."""
         if self._given is None:
+            from orchestrator.engine import installation
+
+            if found := installation.latest():
+                return found.app
             from orchestrator import celery
 
             return celery.app
-        from orchestrator.engine.app import create
+        from orchestrator.engine import app, guest
 
-        return create(self._given)
+        if self._given.app:
+            return guest.find(self._given.app, self._given).app
+        return app.create(self._given)
 
     @cached_property
     def dispatcher(self) -> Dispatcher:
@@ -103,7 +130,7 @@ class Client:
     @collector_paused()
     def enqueue(
         self,
-        feature: Feature,
+        feature: Feature | Signature[Any],
         *,
         idempotency_key: str | None = None,
         auto_launch: bool | None = None,
@@ -113,7 +140,7 @@ class Client:
         """Store a feature, start what may start, and return at once.
 
         Args:
-            feature: What to run.
+            feature: What to run: a feature, or a canvas of Celery's, which becomes one (see `adopt`).
             idempotency_key: A name for this call, of 1 to 200 printable characters. A second call with the same key
                 within a week stores nothing and returns the first feature (`Handle.repeated` is true then).
             auto_launch: False: after each batch the feature waits for `launch`. None: as configured.
@@ -122,8 +149,10 @@ class Client:
                 is neither routed nor assigned waits for `Handle.assign`.
 
         Raises:
+            NotAFeature: The canvas has a part that cannot be carried over.
             InvalidFeature, CircularDependency, NotParallel: It cannot be planned.
             UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
+            CallRefused, BadCall: A task calls what it may not, or with arguments that do not fit.
             NoSuchResource, NotEnough: A task needs more of a resource than there is.
             FeatureExists: Another feature has its id.
             BadKey: The idempotency key is empty, too long, or cannot be printed.
@@ -136,6 +165,7 @@ class Client:
         from orchestrator.feature_file import reader
         from orchestrator.planning import planner, repetition, routing
 
+        feature = adoption.as_feature(feature)
         if idempotency_key is not None:
             repetition.check_key(idempotency_key)
         reader.check(feature, self.settings.limits)
@@ -143,6 +173,10 @@ class Client:
         learned = self.store.features.learned(feature, routes)
         schedule = planner.schedule(feature, self.settings.parallelism.max_parallel_tasks, learned=learned)
         checks.check_work(feature, routes, self.settings)
+        if any(task.call for task in feature.tasks):
+            from orchestrator.engine import call_checks
+
+            call_checks.check(self.app, feature.tasks)
         self._make_limits_known()
         launch = self.settings.parallelism.auto_launch if auto_launch is None else auto_launch
         content = (
@@ -162,9 +196,11 @@ class Client:
             idempotency_key=idempotency_key,
             content=content,
         )
-        code, feature_id = tracing.publish_enqueue(self.app, feature_id, lambda trace: store(trace=trace))
-        if code == "enqueued":
-            self.dispatcher.send(commands.follow_up(self.store.schedule(feature_id)))
+        with self.store.held():
+            code, feature_id = tracing.publish_enqueue(self.app, feature_id, lambda trace: store(trace=trace))
+            scheduled = self.store.schedule(feature_id) if code == "enqueued" else None
+        if scheduled:
+            self.dispatcher.send(commands.follow_up(scheduled))
         else:
             self._check_repetition(str(idempotency_key), feature, content, feature_id)
         return self._handle(feature_id, repeated=code == "repeated")
@@ -329,11 +365,14 @@ class Client:
         self.dispatcher.send([commands.ScheduleFeature(feature) for feature in features])
 
     def _handle(self, feature_id: str, *, repeated: bool = False) -> Handle:
-        return Handle(feature_id, self.store, self.settings, lambda: self.dispatcher, repeated=repeated)
+        open_dispatcher = lambda: self.dispatcher  # noqa: E731
+        return Handle(
+            feature_id, self.store, self.settings, open_dispatcher, repeated=repeated, worker=self.worker
+        )
 
 
 def enqueue(
-    feature: Feature, *, idempotency_key: str | None = None, settings: Settings | None = None
+    feature: Feature | Signature[Any], *, idempotency_key: str | None = None, settings: Settings | None = None
 ) -> Handle:
     """Store a feature, start what may start, and return in milliseconds, with no connection left open.
 

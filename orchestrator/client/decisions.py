@@ -75,8 +75,10 @@ class Decisions:
     def assign(self, task_id: str, specialist: str, note: str) -> None:
         """Give a task that has not started to a specialist who has work for it."""
         task = self.store.tasks.find(self.feature_id, task_id)
-        route = routing.recommend(task.model_copy(update={"specialist": specialist}), self.settings)
-        if not task.run and not checks.has_work(route.specialist, self.settings):
+        route = routing.recommend(
+            task.model_copy(update={"specialist": specialist, "call": None}), self.settings
+        )
+        if not (task.run or task.call) and not checks.has_work(route.specialist, self.settings):
             raise errors.NothingToDo(tasks=task_id, specialist=route.specialist)
         self._follow_up(self.store.requests.assign(self.feature_id, task_id, route.specialist, note))
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.model import errors, identifiers
+from orchestrator.model import errors, identifiers, references
 from orchestrator.model.flows import FeatureEvent, TaskEvent
 from orchestrator.model.outcome import Completed, Outcome
+from orchestrator.model.typed_values import restored
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
-
     from orchestrator.client.decisions import Decisions
+    from orchestrator.client.in_process import InProcessWorker
     from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
     from orchestrator.model.event import Event
@@ -35,6 +35,7 @@ class Handle:
         settings: The settings in force.
         open_dispatcher: Called when a decision launches tasks, for what publishes them.
         repeated: It was enqueued before, under the same idempotency key.
+        worker: Does the work while this waits, where no other process can (see `in_process`).
     """
 
     def __init__(
@@ -45,12 +46,25 @@ class Handle:
         open_dispatcher: Callable[[], Dispatcher],
         *,
         repeated: bool = False,
+        worker: InProcessWorker | None = None,
     ) -> None:
         self.id = feature_id
         self.store = store
         self.settings = settings
         self.repeated = repeated
+        self._worker = worker
         self._open_dispatcher = open_dispatcher
+
+    @property
+    def works_here(self) -> bool:
+        """A wait does the work, because no other process could (see `in_process`)."""
+        return self._worker is not None
+
+    async def wait_async(self, timeout: float | None = None) -> Progress:
+        """`wait`, for a program on an event loop that has a `Client`: a thread waits. See also `AsyncClient`."""
+        import asyncio
+
+        return await asyncio.to_thread(self.wait, timeout)
 
     def __repr__(self) -> str:
         return f"Handle({self.id!r})"
@@ -140,6 +154,8 @@ class Handle:
         """
         from orchestrator.client import watching
 
+        if self._worker:
+            self._work()
         return watching.follow(self.store, self.id, after, self.settings.recovery.outage)
 
     def wait(self, timeout: float | None = None) -> Progress:
@@ -154,7 +170,16 @@ class Handle:
         """
         from orchestrator.client import watching
 
+        if self._worker and not self._work():
+            timeout = 0.0  # nothing more happens by itself
         return watching.wait(self.store, self.id, timeout, self.settings.recovery.outage)
+
+    def _find_result(self, reference: references.Reference) -> Any:
+        return reference.of(self.result(reference.task))
+
+    def _work(self) -> bool:
+        """Let the worker of this process do the feature; whether it is settled then."""
+        return self._worker is None or self._worker.run_until(lambda: self.progress().is_settled)
 
     def outcome(self, task_id: str) -> Outcome | None:
         """How the last attempt of a task ended; None if none has ended.
@@ -172,18 +197,26 @@ class Handle:
             self.store.tasks.find(self.id, task_id)
         return self.store.tasks.outcomes(self.id, [task_id]).get(task_id)
 
-    def result(self, task_id: str) -> JsonValue:
-        """The result that a completed task returned.
+    def result(self, task_id: str | None = None) -> Any:
+        """The result that a completed task returned, or that of the whole feature.
+
+        A feature has a result if it was enqueued as a canvas, or if its `result` says so. It is what the canvas's
+        own result would give.
+
+        Args:
+            task_id: The task; None: the feature.
 
         Raises:
             NoSuchTask: The feature has no such task.
-            NotCompleted: The task is not completed.
+            NotCompleted: The task, or a task whose result the feature's result needs, is not completed.
         """
+        if task_id is None:
+            return restored(references.fill(self.store.features.result(self.id), self._find_result))
         outcome = self.outcome(task_id)
         if not isinstance(outcome, Completed):
             reason = f"{outcome.status}: {outcome.reason}" if outcome else "no attempt has ended yet"
             raise errors.NotCompleted(feature=self.id, task=task_id, reason=reason)
-        return outcome.result
+        return restored(outcome.result)
 
     # Decisions. Each is one event; the error of a refused one names those that are allowed.
 

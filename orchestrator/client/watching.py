@@ -47,8 +47,21 @@ def follow(store: Store, feature_id: str, after: str, longest_outage: float) -> 
             return
 
 
-def wait(store: Store, feature_id: str, timeout: float | None, longest_outage: float) -> Progress:
+def wait(
+    store: Store,
+    feature_id: str,
+    timeout: float | None,
+    longest_outage: float,
+    pause: Callable[[float], None] = time.sleep,
+) -> Progress:
     """Wait until a feature is settled.
+
+    Args:
+        store: Where it is stored.
+        feature_id: The feature.
+        timeout: Seconds to wait at most.
+        longest_outage: Seconds for which Redis may be away.
+        pause: Sleeps for some seconds.
 
     Raises:
         WaitTimeout: It is not settled after `timeout` seconds.
@@ -71,7 +84,7 @@ def wait(store: Store, feature_id: str, timeout: float | None, longest_outage: f
         if events:
             after = events[-1].id
             if progress.total - progress.resolved > FEW_LEFT:
-                time.sleep(max(0.0, looked + LOOK_SECONDS - time.monotonic()))
+                pause(max(0.0, looked + LOOK_SECONDS - time.monotonic()))
     return progress
 
 

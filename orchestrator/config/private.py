@@ -51,14 +51,20 @@ def make_folder(folder: Path) -> bool:
     return True
 
 
-def make_marked_folder(folder: Path) -> None:
-    """Make a folder with an empty mark: one that is there already was made by somebody else, and gets none.
+def make_marked_folder(folder: Path, owner: str = "") -> None:
+    """Make a folder with a mark: one that is there already was made by somebody else, and gets none.
+
+    Args:
+        folder: The folder of a feature.
+        owner: The identity of the state that it belongs to; "": it is not known yet.
 
     Raises:
         OSError: It cannot be made.
     """
     if make_folder(folder):
-        os.close(open_file(folder / MARK, os.O_WRONLY | os.O_CREAT))
+        mark = open_file(folder / MARK, os.O_WRONLY | os.O_CREAT)
+        with contextlib.suppress(OSError), os.fdopen(mark, "w", encoding="ascii") as file:  # a full disk
+            file.write(f"{owner}\n" if owner else "")
 
 
 @contextlib.contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -30,9 +31,14 @@ from orchestrator.config.schema.specialists import (
 from orchestrator.config.schema.statuses import FlowMapping, StatusProgression, StatusValidation
 from orchestrator.config.spelling import NAME_PATTERN
 from orchestrator.model import flows, words
+from orchestrator.model.calls import called_by
+from orchestrator.model.event_names import EVENT_NAMES
 from orchestrator.model.fields import Resource, Whole
 from orchestrator.model.flows import FeatureFlow, Flow, Rules
 from orchestrator.model.rate import MOST
+
+CELERYS_QUEUE = "celery"
+"""The queue of a task that is called, where the app that routes it is not at hand: Celery's own default."""
 
 
 class Settings(BaseSettings):
@@ -52,6 +58,7 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
     _start: Path = PrivateAttr(default_factory=Path.cwd)
+    _route: Callable[[str], str] | None = PrivateAttr(default=None)
 
     parallelism: Parallelism = Parallelism()
     specialist_routing: SpecialistRouting = SpecialistRouting()
@@ -79,6 +86,11 @@ class Settings(BaseSettings):
     notifications: tuple[Notification, ...] = Field(default=(), description="Which events are sent where.")
     trust: Trust = Trust()
     logging: Logging = Logging()
+    app: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?$",
+        description="the project's own Celery app, as `celery -A` takes it, such as proj: its workers run the features",
+    )
     imports: tuple[str, ...] = Field(default=(), description="Python modules that workers import at start")
     logs: Path | None = Field(default=None, description="folder of the output logs; else logs in this one")
 
@@ -115,6 +127,8 @@ class Settings(BaseSettings):
 
     def title(self, specialist: str) -> str:
         """The specialist's name as people read it."""
+        if called := called_by(specialist):
+            return called
         return self.specialists[specialist].title or spelling.default_title(specialist)
 
     def find_specialist(self, wanted: str) -> str | None:
@@ -123,7 +137,24 @@ class Settings(BaseSettings):
 
     def queue(self, specialist: str) -> str:
         """The queue that the specialist's tasks go to."""
+        if called := called_by(specialist):
+            return self._route(called) if self._route else CELERYS_QUEUE
         return self.specialists[specialist].queue or specialist
+
+    @property
+    def is_routed(self) -> bool:
+        """Messages go through a Celery app of the project's own."""
+        return self._route is not None
+
+    def routed(self, route: Callable[[str], str]) -> Settings:
+        """The settings in a Celery app of the project's own.
+
+        Args:
+            route: The name of the queue to which the app sends a task, by the name of the task.
+        """
+        found = self.model_copy()
+        found._route = route
+        return found
 
     @property
     def queues(self) -> Mapping[str, str]:
@@ -177,10 +208,19 @@ class Settings(BaseSettings):
         """The `.taskorchestrator` folder in force: the nearest one from here upwards, else one to be made here."""
         return find_folder(self._start)
 
+    @cached_property
+    def project(self) -> Path:
+        """The folder of the project, in which the `.taskorchestrator` folder lies."""
+        return self.folder.parent
+
     @property
     def log_folder(self) -> Path:
         """Where the output of commands is kept in full."""
-        return self.logs or self.folder / "logs"
+        return self.logs or self._own_logs
+
+    @cached_property
+    def _own_logs(self) -> Path:
+        return self.folder / "logs"
 
     @property
     def is_embedded(self) -> bool:
@@ -196,13 +236,14 @@ class Settings(BaseSettings):
     def redis_server(self) -> str | None:
         """The redis-server to run, if one is named; a relative path starts at the project's folder."""
         named = self.redis.redis_server
-        return str(self.folder.parent / named) if named and "/" in named else named
+        return str(self.project / named) if named and "/" in named else named
 
     def for_looking(self) -> Settings:
         """The settings for commands that only look: they start no program that the folder's own file names."""
         if not self._is_of_the_folder or f"{ENV_PREFIX}REDIS__REDIS_SERVER" in os.environ:
             return self
-        return self.model_copy(update={"redis": self.redis.model_copy(update={"redis_server": None})})
+        redis = self.redis.model_copy(update={"redis_server": None})
+        return self.model_copy(update={"redis": redis, "app": None})
 
     @property
     def starts(self) -> str:
@@ -211,8 +252,8 @@ class Settings(BaseSettings):
             return ""
         named = [f"starts {self.redis_server}"] if self.redis_server and self.is_embedded else []
         hooks: list[SpecialistSettings | Gate] = [*self.specialists.values(), *self._all_gates]
-        callables = [given.python for given in hooks if given.python]
-        imported = sorted({*self.imports, *(name.split(":")[0] for name in callables)})
+        callables = [self.app, *(given.python for given in hooks)]
+        imported = sorted({*self.imports, *(name.split(":")[0] for name in callables if name)})
         commands = sorted({given.command[0] for given in (*hooks, *self.notifications) if given.command})
         named += [f"imports {', '.join(imported)}"] if imported else []
         named += [f"runs {', '.join(commands)}"] if commands else []
@@ -236,6 +277,18 @@ class Settings(BaseSettings):
         """A feature may bring commands of its own."""
         allowed = self.trust.inline_commands
         return self.is_embedded if allowed is None else allowed
+
+    def may_call(self, call: str, *, from_file: bool = True) -> bool:
+        """Whether a feature may call a task of the project's own Celery app.
+
+        Args:
+            call: The name of the task.
+            from_file: The feature was written in a file; False: by a Python program of the operator.
+        """
+        patterns = self.trust.calls
+        if patterns is None:
+            return not from_file or self.inline_commands
+        return any(fnmatch.fnmatchcase(call, pattern) for pattern in patterns)
 
 
 def _laid_over(given: Any, shipped: Mapping[str, str]) -> Any:
@@ -317,7 +370,6 @@ def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
             yield _mistake_at(("quality_gates", *where), text, hook)
     if not settings.notifications:
         return
-    from orchestrator.model.event_names import EVENT_NAMES
 
     for place, told in enumerate(settings.notifications):
         for name in told.events:
@@ -328,6 +380,8 @@ def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
 
 def _mapped(tags: Iterable[str], mappings: Iterable[FlowMapping]) -> str:
     has = set(tags)
+    if not has:
+        return "default"
     return next((mapping.flow for mapping in mappings if has & set(mapping.tags)), "default")
 
 

@@ -15,6 +15,9 @@ REDIS_PORT, SENTINEL_PORT = 6379, 26379
 SCHEMES = ("redis", "rediss", "unix", "sentinel", "sentinels")
 """A Redis at a port, with TLS, at a unix socket, behind sentinels, behind sentinels with TLS."""
 
+MEMORY = "memory"
+"""The scheme of a Redis in the memory of this process, for tests and a first try."""
+
 _LIST = re.compile(r"[;,](?=[a-z][a-z0-9+]*://)")
 """Between the URLs of a list, as kombu writes one."""
 
@@ -84,10 +87,10 @@ class RedisUrl:
     """Where a Redis is, and how to reach it.
 
     Args:
-        scheme: One of `SCHEMES`.
+        scheme: One of `SCHEMES`, or `MEMORY`.
         hosts: The server's address, or those of the sentinels.
         path: The unix socket.
-        service: By what name the sentinels know the master.
+        service: By what name the sentinels know the master, or the name of a Redis in memory.
         db: The number of the database.
         username: The user; "" is Redis's `default`.
         password: The user's password.
@@ -116,6 +119,11 @@ class RedisUrl:
     def has_sentinels(self) -> bool:
         """Whether sentinels name the master."""
         return self.scheme in ("sentinel", "sentinels")
+
+    @property
+    def is_in_memory(self) -> bool:
+        """It lies in the memory of this process, and ends with it."""
+        return self.scheme == MEMORY
 
     @property
     def account(self) -> dict[str, str]:
@@ -147,6 +155,8 @@ class RedisUrl:
         return self._write(f"{self.username}:**@" if self.password else self.username and f"{self.username}@")
 
     def _write(self, account: str) -> str:
+        if self.is_in_memory:
+            return f"{MEMORY}://{self.service}"
         if self.path:
             return f"unix://{account}{self.path}" + (f"?db={self.db}" if self.db else "")
         hosts = ",".join(f"{bracketed(host)}:{port}" for host, port in self.hosts)
@@ -177,7 +187,7 @@ def is_redis(url: str) -> bool:
 
 
 def read(url: str) -> RedisUrl:
-    """Read the URL of a Redis, in any form that redis-py documents, or one of sentinels.
+    """Read the URL of a Redis, in any form that redis-py documents, one of sentinels, or `memory://`.
 
     Raises:
         BadUrl: It cannot be used.
@@ -188,11 +198,13 @@ def read(url: str) -> RedisUrl:
         >>> read("sentinel://a,b:26380/mymaster/1").service
         'mymaster'
     """
-    scheme = url.partition("://")[0]
-    if not is_redis(url) or not url.partition("://")[2]:
+    scheme, _, rest = url.partition("://")
+    if scheme == MEMORY and re.fullmatch(r"[A-Za-z0-9_.\-]{0,64}", rest):
+        return RedisUrl(MEMORY, service=rest)
+    if not is_redis(url) or not rest:
         raise BadUrl(
-            "is no Redis URL; write redis://host:6379/0, rediss://… for TLS, unix:///path, or "
-            "sentinel://host:26379/mymaster"
+            "is no Redis URL; write redis://host:6379/0, rediss://… for TLS, unix:///path, "
+            "sentinel://host:26379/mymaster, or memory:// for one in this process"
         )
     parts = _split(_as_one(url) if scheme.startswith("sentinel") else url)
     try:

@@ -12,6 +12,7 @@ from orchestrator.engine import (
     broker,
     canvas,
     canvas_task,
+    installation,
     queues,
     signing,
     tasks,
@@ -19,10 +20,10 @@ from orchestrator.engine import (
     transport,
 )
 from orchestrator.engine.celery_settings import CelerySettings
+from orchestrator.engine.installation import Installation
 from orchestrator.engine.maintenance import Maintenance
 from orchestrator.engine.respawn import Respawn
 from orchestrator.engine.results import Result
-from orchestrator.engine.run import Runs
 from orchestrator.engine.taken_attempts import TakenAttempts
 from orchestrator.engine.taking import Taking
 from orchestrator.state import connections
@@ -32,23 +33,31 @@ from orchestrator.state.keys import Keys
 class App(Celery):
     """A Celery app made from our settings."""
 
-    settings: Settings
-    runs: Runs | None = None
-    """The runs of this worker's processes; None in other programs."""
-    taken_attempts: TakenAttempts | None = None
-    """What the processes of this worker have taken by themselves, in its main process."""
-    taking: Taking | None = None
-    """Lets the processes of this worker take messages, in its main process."""
     control_cls = "orchestrator.engine.remote:Control"
     log_cls = "orchestrator.engine.worker_log:Logging"
     amqp_cls = "orchestrator.engine.queues:AMQP"
     events_cls = "orchestrator.engine.events:Events"
     loader_cls = "orchestrator.engine.loader:Loader"
 
-    @functools.cached_property
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return installation.of(self).settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        """Change the settings, as tests do."""
+        installation.of(self).given = settings
+
+    @property
     def signer(self) -> signing.Signer | None:
         """Signs messages and verifies their signatures; None if messages are not signed."""
-        return signing.Signer(self.settings.broker.signing) if self.settings.broker.signing else None
+        return installation.of(self).signer
+
+    @property
+    def taken_attempts(self) -> TakenAttempts | None:
+        """What the processes of this worker have taken by themselves, in its main process."""
+        return installation.of(self).taken_attempts
 
     @functools.cached_property
     def AsyncResult(self) -> Any:
@@ -77,15 +86,15 @@ def create(settings: Settings) -> App:
     """
     # The app does not become the current one of the process: a program may have a Celery app of its own.
     app = App("orchestrator", set_as_current=False)
-    app.settings = settings
+    Installation(app, settings)
     app.add_defaults(lambda: celery_configuration(settings))
     for specialist in settings.specialists:
-        tasks.register(app, settings, specialist)
+        tasks.register(app, specialist)
         canvas_task.register(app, settings, specialist)
     app.task(name=canvas.BARRIER, base=canvas_task.CanvasTask, shared=False, ignore_result=False)(
         canvas.gather
     )
-    app.task(name=tracing.ENQUEUE, base=tracing.EnqueueTask, shared=False)(tracing.never_run)
+    tracing.register(app)
     app.steps["worker"].update((Maintenance, Respawn, Taking))
     return app
 

@@ -95,13 +95,14 @@ class AttemptRecorder:
             RefusedTransition: The flow of the task does not allow this outcome.
         """
         flow = attempt.flow(self.settings)
-        outcome = lifecycle.bounded(outcome, attempt.task.retries, attempt.grant.attempts)
+        attempts = attempt.grant.attempts
+        outcome = lifecycle.bounded(outcome, attempt.task.retries, attempts)
         escalate_to = self.settings.error_handling.escalate_technical_to
         move = lifecycle.conclude(
             flow,
             outcome,
             attempt.task.retries,
-            attempt.grant.attempts,
+            attempts,
             chance=random.random(),  # nosec B311  # it spreads retries
             status=status,
             escalate_to=None if escalate_to == attempt.specialist else escalate_to,
@@ -135,6 +136,10 @@ class AttemptRecorder:
             raise lifecycle.refuse(
                 attempt.feature_id, attempt.task.id, move.event, now, flow.table, flow.name
             )
+        elif isinstance(outcome, Failed) and move.wait is None and attempt.task.on_failure:
+            from orchestrator.engine import errbacks  # late: few tasks have some
+
+            errbacks.call(self.dispatcher.app, self.store, attempt, outcome)
         self._follow_up(facts)
 
     def fail(self, feature_id: str, task_id: str, number: int, worker: str, outcome: Failed) -> None:

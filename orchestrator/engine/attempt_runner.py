@@ -6,7 +6,8 @@ import contextlib
 import functools
 import logging
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import redis
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
@@ -14,7 +15,7 @@ from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from orchestrator import specialists
 from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.config.settings import Settings
-from orchestrator.engine import shutdown
+from orchestrator.engine import calls, installation, shutdown
 from orchestrator.engine.attempt import Attempt, gates_task
 from orchestrator.engine.attempt_files import AttemptFiles
 from orchestrator.engine.attempt_recorder import AttemptRecorder
@@ -24,13 +25,13 @@ from orchestrator.engine.message_validation import Reason
 from orchestrator.engine.visibility import TaskStopped, end_celery_task, name_for_monitors
 from orchestrator.model import errors, lifecycle
 from orchestrator.model.flows import TaskEvent
-from orchestrator.model.outcome import Blocked, Cancelled, Completed, GateResult, Outcome
+from orchestrator.model.outcome import Blocked, Cancelled, Completed, GateResult, Outcome, RetryLater
 from orchestrator.model.task import TaskStatus
 from orchestrator.specialists import processes
 from orchestrator.state import connections, folders
 
 if TYPE_CHECKING:
-    from orchestrator.engine.app import App
+    from celery import Celery
 
 logger = logging.getLogger("orchestrator")
 
@@ -60,9 +61,10 @@ class AttemptRunner:
         app: The Celery app.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Celery) -> None:
         self.app = app
-        self.settings = settings = app.settings
+        self.engine = installation.of(app)
+        self.settings = settings = self.engine.settings
         self.store = connections.open_store(settings)
         self.dispatcher = Dispatcher(app, self.store, pooled=True)
         self.recorder = AttemptRecorder(settings, self.store, self.dispatcher)
@@ -91,7 +93,7 @@ class AttemptRunner:
     def _run(
         self, specialist: str, feature_id: str, task_id: str, number: int, worker: str, message: str
     ) -> str:
-        run = self.app.runs.current if self.app.runs else None
+        run = self.engine.runs.current if self.engine.runs else None
         taken = run.accept((feature_id, task_id, number)) if run else None
         try:
             if taken:
@@ -122,7 +124,8 @@ class AttemptRunner:
                 raise TaskStopped(f"{task_id}: handed back, because the worker ends", "handed-back") from None
         if isinstance(outcome, Blocked):
             logger.warning("[%s] %s attempt %s is blocked: %s", *attempt.id, outcome.reason)
-        return end_celery_task(outcome, name_for_monitors(attempt.task, self.settings))
+        name = name_for_monitors(attempt.task, self.settings)
+        return end_celery_task(outcome, name, is_told=attempt.task.call is not None)
 
     def _not_started(self, code: str, feature_id: str, task_id: str) -> TaskStopped | Ignore:
         """The exception that keeps Celery from showing a message that started nothing as a success."""
@@ -159,7 +162,13 @@ class AttemptRunner:
             return earlier if isinstance(earlier, Completed) else Completed(summary="moved on by a person")
         if not self._wait_for_rate(attempt):
             return Cancelled()
-        return perform(self._context(attempt), self.settings)
+        context = self._context(attempt)
+        if not attempt.task.call:
+            return perform(context, self.settings)
+        if attempt.grant.attempts.later:
+            earlier = self.recorder.outcomes(attempt.feature_id, [attempt.task.id]).get(attempt.task.id)
+            context = replace(context, continues=earlier.next if isinstance(earlier, RetryLater) else None)
+        return calls.perform(context, self.app)
 
     def _wait_for_rate(self, attempt: Attempt) -> bool:
         """Wait until the rate of the specialist allows the attempt to begin; False if it is cancelled meanwhile."""
@@ -186,10 +195,14 @@ class AttemptRunner:
             failed = specialists.gates.failure(results)
             if failed:
                 return failed, status
+        if not results:
+            return outcome, status
         return outcome.model_copy(update={"gates": (*outcome.gates, *results)}), status
 
     def _gates_ahead(self, attempt: Attempt) -> list[tuple[str, tuple[Gate, ...]]]:
         """The stages of this attempt that have gates, each with its gates."""
+        if not self.settings.quality_gates.enabled:
+            return []
         if attempt.is_feature_gates:
             stage = "testing" if attempt.task.id == "@testing" else "completion"
             gates = [(stage, self.settings.feature_gates(stage, attempt.grant.head["tags"]))]
@@ -203,7 +216,7 @@ class AttemptRunner:
         outcomes = functools.partial(self.recorder.outcomes, attempt.feature_id)
         return specialists.Context(
             task=attempt.task,
-            feature=specialists.FeatureHead.model_validate(attempt.grant.head),
+            feature=_feature_head(tuple(attempt.grant.head.items())),
             attempt=attempt.number,
             specialist=attempt.specialist,
             title=self.settings.title(attempt.specialist),
@@ -213,7 +226,14 @@ class AttemptRunner:
             remarks=tuple(attempt.grant.state.get("remarks") or ()),
             progress=functools.partial(self.recorder.report_progress, *attempt.id),
             is_cancelled=functools.partial(self.recorder.is_cancelled, attempt),
+            retries=attempt.grant.attempts.retried + attempt.grant.attempts.later,
+            owner=folders.owner(self.store),
         )
+
+
+@functools.lru_cache(maxsize=256)  # the tasks of a feature have one head
+def _feature_head(fields: tuple[tuple[str, Any], ...]) -> specialists.FeatureHead:
+    return specialists.FeatureHead.model_validate(dict(fields))
 
 
 def perform(context: specialists.Context, settings: Settings) -> Outcome:
@@ -221,16 +241,20 @@ def perform(context: specialists.Context, settings: Settings) -> Outcome:
     return specialists.perform(context, settings, timeouts=(TimeoutError, SoftTimeLimitExceeded))
 
 
-def count_refusal(app: App, reason: Reason) -> None:
+def count_refusal(app: Celery, reason: Reason) -> None:
     """Count a refused message, if Redis can be reached: the log has its line in any case."""
     with contextlib.suppress(redis.RedisError):
         runner(app).store.refuse(reason)
 
 
-@functools.cache
-def runner(app: App) -> AttemptRunner:
+def runner(app: Celery) -> AttemptRunner:
     """The runner of this process. A forked child inherits it, and redis-py opens new connections there."""
-    return AttemptRunner(app)
+    return _runner_of(installation.of(app))
+
+
+@functools.cache
+def _runner_of(engine: installation.Installation) -> AttemptRunner:
+    return AttemptRunner(engine.app)
 
 
 def _end_children(since: float) -> None:

@@ -54,6 +54,8 @@ def address(server: RedisUrl) -> Address:
     # Unlike redis-py, kombu checks no certificate by default.
     tls = {"ssl_cert_reqs": "required", **server.tls} if server.has_tls else None
     account = userinfo(server)
+    if server.is_in_memory:
+        return Address("memory://")
     if server.path:
         database = f"?virtual_host={server.db}" if server.db else ""
         return Address(f"redis+socket://{account}{quote(server.path)}{database}", transport)
@@ -90,6 +92,8 @@ def broker_settings(broker: Address) -> dict[str, Any]:
 
 def result_settings(state: Address, prefix: str) -> dict[str, Any]:
     """Celery's settings for a result backend, whose keys all begin with the prefix."""
+    if state.url == "memory://":
+        return {"result_backend": "cache+memory://"}
     sentinel_options = ("master_name", "min_other_sentinels", "sentinel_kwargs")
     transport = {name: value for name, value in state.transport.items() if name in sentinel_options}
     options = {

@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from celery import Signature, chain, group
+from celery import Celery, Signature, chain, group
 
+from orchestrator.engine import installation
 from orchestrator.model import errors, identifiers, words
 from orchestrator.model.commands import Launch
 from orchestrator.model.plan import Plan, Route
@@ -16,7 +18,6 @@ from orchestrator.planning import limits, routing
 
 if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
-    from orchestrator.engine.app import App
 
 
 def celery_task(specialist: str) -> str:
@@ -63,12 +64,24 @@ class Message(NamedTuple):
     """One message of a Celery group, ready to be sent."""
 
     name: str
-    queue: str
+    destination: Mapping[str, Any]
+    """Celery's options for sending it."""
     content: Any
 
 
-def group_of(app: App, feature_id: str, launches: Iterable[Launch]) -> list[Message]:
+def group_of(
+    app: Celery,
+    feature_id: str,
+    launches: Iterable[Launch],
+    options: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> list[Message]:
     """The messages of launches, as a Celery group: they share a group id.
+
+    Args:
+        app: The Celery app.
+        feature_id: The feature.
+        launches: The launches.
+        options: Options of Celery's for sending the messages of some tasks, by task id.
 
     Their size does not depend on the graph. They are made without `celery.group`, whose `apply_async` makes a result
     for every member and subscribes to it, over a connection that nobody reads (celery/canvas.py, GroupResult's
@@ -78,8 +91,8 @@ def group_of(app: App, feature_id: str, launches: Iterable[Launch]) -> list[Mess
     return [
         Message(
             celery_task(launch.specialist),
-            app.settings.queue(launch.specialist),
-            app.amqp.create_task_message(
+            {**installation.of(app).destination(launch.specialist), **options.get(launch.task, {})},
+            app.amqp.as_task_v2(
                 message_id(feature_id, launch),
                 celery_task(launch.specialist),
                 (feature_id, launch.task, launch.attempt),
@@ -91,7 +104,7 @@ def group_of(app: App, feature_id: str, launches: Iterable[Launch]) -> list[Mess
     ]
 
 
-def chain_of_groups(plan: Plan, app: App) -> Signature[Any]:
+def chain_of_groups(plan: Plan, app: Celery) -> Signature[Any]:
     """A plan as plain Celery: a chain with a group for each batch. A batch that is wider than the cap is split.
 
     A gathering task stands after each group. It passes the outcomes that are still needed to the next tasks, as their
@@ -108,7 +121,7 @@ def chain_of_groups(plan: Plan, app: App) -> Signature[Any]:
         CanvasesAreOff: The configuration has not turned canvases on.
         NotInACanvas: The plan needs something that only an enqueued feature has.
     """
-    settings = app.settings
+    settings = installation.of(app).settings
     if not settings.takes_canvases:
         raise errors.CanvasesAreOff(title=plan.feature.title)
     routes = routing.route(plan.feature, settings)
@@ -163,7 +176,7 @@ def gather(
     return list(known.values()) if needed is None else {task: known[task] for task in needed}
 
 
-def _work(app: App, plan: Plan, task_id: str, route: Route, *, is_first: bool) -> Signature[Any]:
+def _work(app: Celery, plan: Plan, task_id: str, route: Route, *, is_first: bool) -> Signature[Any]:
     head = plan.feature.model_dump(mode="json", include={"title", "description", "tags"})
     head["id"] = plan.feature.id or "standalone"
     return app.signature(
@@ -175,7 +188,7 @@ def _work(app: App, plan: Plan, task_id: str, route: Route, *, is_first: bool) -
     )
 
 
-def _gather(app: App, queue: str, *args: Any) -> Signature[Any]:
+def _gather(app: Celery, queue: str, *args: Any) -> Signature[Any]:
     return app.signature(BARRIER, args=args, queue=queue, argsrepr=shown_arguments())
 
 
@@ -200,6 +213,7 @@ def unsupported(plan: Plan, routes: Mapping[str, Route], settings: Settings) -> 
     """The parts of a plan that need the state of an enqueued feature, so that no canvas can carry them."""
     tasks = plan.feature.tasks
     features: dict[str, list[str]] = {
+        "calls": [task.id for task in tasks if task.call],
         "resources": [task.id for task in tasks if task.resources],
         "idempotent: false": [task.id for task in tasks if not task.idempotent],
         "a review": [task.id for task in tasks if settings.flow_for(task.tags).has("in-review")],

@@ -27,12 +27,12 @@ from orchestrator.model.task import Task
 from orchestrator.state import folders
 
 if TYPE_CHECKING:
-    from orchestrator.engine.app import App
+    from celery import Celery
 
 logger = logging.getLogger("orchestrator")
 
 
-def register(app: App, settings: Settings, specialist: str) -> None:
+def register(app: Celery, settings: Settings, specialist: str) -> None:
     """Give a specialist its Celery task for `Plan.canvas()`."""
 
     @app.task(
@@ -80,7 +80,7 @@ class CanvasTask(SpecialistTask):
             CanvasStopped: The message came before, and there is no result: a caller would wait for ever.
         """
         nonce = self.request.get("nonce")
-        store = runner(cast("App", self.app)).store
+        store = runner(self.app).store
         if not nonce or store.take(nonce, seconds=signing.CANVAS_SECONDS + signing.CONTROL_SECONDS):
             return
         store.refuse(Reason.REPEATED)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import redis
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
 from orchestrator.config import urls
-from orchestrator.engine import canvas, tracing
+from orchestrator.engine import canvas, installation, tracing
 from orchestrator.engine.message_format import TRANSIENT
 from orchestrator.model import errors
+from orchestrator.model.call_options import CallOptions
+from orchestrator.model.calls import called_by
 from orchestrator.model.commands import Command, Launch, LogProgress, PublishTasks, ScheduleFeature, follow_up
 from orchestrator.state import forks, refusals
 from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
-    from orchestrator.engine.app import App
+    from celery import Celery
 
 logger = logging.getLogger("orchestrator")
 
@@ -36,7 +39,7 @@ class Dispatcher:
             and close it after that.
     """
 
-    def __init__(self, app: App, store: Store, *, pooled: bool) -> None:
+    def __init__(self, app: Celery, store: Store, *, pooled: bool) -> None:
         self.app = app
         self.store = store
         self.pooled = pooled
@@ -80,25 +83,49 @@ class Dispatcher:
         Raises:
             BrokerUnreachable: The broker takes no messages. The sweep publishes them later.
         """
-        messages = canvas.group_of(self.app, feature_id, launches)
+        server = installation.of(self.app).settings.redis.server
+        if server and server.is_in_memory:
+            from orchestrator.state import memory  # late: only tests need it
+
+            memory.find(server.service).launched.extend((feature_id, launch) for launch in launches)
+            return
+        options = self._options_of_calls(feature_id, launches)
+        messages = canvas.group_of(self.app, feature_id, launches, options)
         trace = self.store.trace(feature_id)
         try:
-            with tracing.as_current(self.app), self._producer() as producer:
-                for message in messages:
-                    self.app.amqp.send_task_message(
-                        producer,
-                        message.name,
-                        message.content,
-                        queue=message.queue,
-                        headers=trace,
-                        delivery_mode=TRANSIENT,
-                        retry=False,
-                    )
+            self.deliver(messages, trace)
         except (OperationalError, OSError, redis.RedisError) as error:
-            url = urls.safe_url(self.app.conf.broker_url)
+            url = urls.safe_url(installation.broker_url(self.app))
             raise errors.BrokerUnreachable(
                 url=url, cause=refusals.describe(error), feature=feature_id
             ) from None
+
+    def _options_of_calls(self, feature_id: str, launches: Sequence[Launch]) -> dict[str, dict[str, Any]]:
+        """The options with which tasks say that the messages of their calls are sent, by task id."""
+        calls = [launch.task for launch in launches if called_by(launch.specialist)]
+        if not calls:
+            return {}
+        stored: Any = self.store.client.hmget(self.store.keys.feature(feature_id).tasks, calls)
+        tasks = {task: json.loads(text) for task, text in zip(calls, stored, strict=True) if text}
+        given = {
+            task: CallOptions.model_validate(of["options"]) for task, of in tasks.items() if of.get("options")
+        }
+        return {task: options.sent_as for task, options in given.items()}
+
+    def deliver(self, messages: Sequence[canvas.Message], trace: Mapping[str, Any]) -> None:
+        """Send messages, with the headers of a trace."""
+        with tracing.as_current(self.app), self._producer() as producer:
+            for message in messages:
+                self.app.amqp.send_task_message(
+                    producer,
+                    message.name,
+                    message.content,
+                    **message.destination,
+                    serializer="json",
+                    headers=trace,
+                    delivery_mode=TRANSIENT,
+                    retry=False,
+                )
 
     @contextlib.contextmanager
     def _producer(self) -> Iterator[Producer]:

@@ -18,7 +18,7 @@ from celery import bootsteps, signals
 from celery.worker import state
 
 from orchestrator import __version__
-from orchestrator.engine import pools, startup_checks, watchdog
+from orchestrator.engine import installation, pools, startup_checks, watchdog
 from orchestrator.engine.attempt import attempt_id_of
 from orchestrator.engine.attempt_runner import runner
 from orchestrator.engine.heartbeat import LeaseHeartbeat, running_attempts
@@ -65,7 +65,7 @@ class Maintenance(bootsteps.StartStopStep):
         self.worker = str(getattr(parent, "hostname", ""))
         # The name alone would not do: two workers may have the same one, and only one of them may lead.
         self.id = f"{self.worker}/{secrets.token_hex(4)}"
-        self.fingerprint = fingerprint.of(parent.app.settings)
+        self.fingerprint = fingerprint.of(installation.of(parent.app).given)
         self.runner = runner(parent.app)
         self.settings = settings = self.runner.settings
         self.store = store = self.runner.store
@@ -104,6 +104,7 @@ class Maintenance(bootsteps.StartStopStep):
             SystemExit: Redis may evict keys, and the settings do not allow that; or the pool cannot keep our promises;
                 or this worker is too old for the state in Redis.
         """
+        startup_checks.check_memory(self.settings)
         startup_checks.check_environment(self.parent.app)
         startup_checks.check_pool(self.pool, getattr(self.parent, "time_limit", None))
         startup_checks.check_redis(self.store, self.settings)
@@ -199,7 +200,7 @@ class Maintenance(bootsteps.StartStopStep):
 
     def read_reports(self) -> None:
         """Learn which attempts pool processes have taken by themselves."""
-        if taken := self.runner.app.taken_attempts:
+        if taken := installation.of(self.runner.app).taken_attempts:
             taken.drain()
 
     def _if_leader(self, step: Callable[[], object]) -> Callable[[], object]:

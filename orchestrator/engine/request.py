@@ -14,14 +14,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import redis
 from billiard.exceptions import Terminated, WorkerLostError
+from celery import Celery
 from celery.platforms import signals
 from celery.worker import state
 
-from orchestrator.engine import pools, revocation, taken_attempts, visibility
+from orchestrator.engine import installation, pools, revocation, taken_attempts, visibility
 from orchestrator.engine.attempt import AttemptId, attempt_id_of
 from orchestrator.engine.attempt_runner import AttemptRunner, runner
 from orchestrator.engine.reports import Ended
@@ -32,9 +33,6 @@ from orchestrator.specialists import guard
 from orchestrator.specialists.leftovers import Leftovers
 from orchestrator.state import forks
 from orchestrator.state.threads import Thread
-
-if TYPE_CHECKING:
-    from orchestrator.engine.app import App
 
 logger = logging.getLogger("orchestrator")
 
@@ -57,7 +55,7 @@ class Request(visibility.Request):
 
     @property
     def _runner(self) -> AttemptRunner:
-        return runner(self.app)
+        return runner(cast("Celery", self.app))
 
     def on_accepted(self, pid: Any, time_accepted: float) -> None:
         """Called by the pool, or with the first report of a process: whichever comes first."""
@@ -134,13 +132,14 @@ class Request(visibility.Request):
         """Called by the pool. It kills the process when this returns."""
         attempt = attempt_id_of(self)
         if attempt and not soft and not state.should_terminate:
-            reason = f"ended after {timeout:g} s, the hard time limit of its worker (--time-limit)"
+            whose = "the task (time_limit)" if self.task.time_limit else "its worker (--time-limit)"
+            reason = f"ended after {timeout:g} s, the hard time limit of {whose}"
             self._kill_and_fail(attempt, Failed(cause=FailureCause.TIMEOUT, reason=reason))
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """Called by the pool after the task raised, or its process ended."""
-        taken = cast("App", self.app).taken_attempts
+        taken = installation.of(cast("Celery", self.app)).taken_attempts
         lost = taken.lose(cast("int", self.worker_pid)) if taken and not return_ok else None
         if self._is_over:
             self.acknowledge()

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
+from orchestrator.engine import installation
 from orchestrator.engine.attempt_runner import runner
 from orchestrator.model import errors, identifiers
 
 if TYPE_CHECKING:
-    from orchestrator.engine.app import App
+    from celery import Celery
 
 logger = logging.getLogger("orchestrator")
 
 REVOKED = "revoked through Celery's remote control (celery control, or Revoke in Flower)"
 
 
-def cancel_queued(app: App, message_ids: Any) -> None:
+def cancel_queued(app: Celery, message_ids: Any) -> None:
     """Cancel the attempts of messages that wait in a queue.
 
     A message that is not there is passed over: nobody can revoke an attempt whose message he does not know.
@@ -41,8 +42,9 @@ def cancel_queued(app: App, message_ids: Any) -> None:
                 logger.error("[%s] %s is revoked, but not cancelled: %s", attempt[0], attempt[1], error)
 
 
-def _cancel_if_queued(app: App, message_id: str, attempt: tuple[str, str, int]) -> None:
+def _cancel_if_queued(app: Celery, message_id: str, attempt: tuple[str, str, int]) -> None:
     store = runner(app).store
-    queues = {app.settings.queue(specialist) for specialist in app.settings.specialists}
+    settings = installation.of(app).settings
+    queues = {settings.queue(specialist) for specialist in settings.specialists}
     if store.publishes and any(store.recovery.is_queued(queue, message_id) for queue in queues):
         runner(app).recorder.cancel(*attempt, note=REVOKED, running=False)

@@ -21,14 +21,14 @@ from billiard.einfo import ExceptionInfo
 from celery.app import trace as celery_trace
 
 from orchestrator.config.schema.limits import Take
-from orchestrator.engine import canvas, shutdown, visibility, watchdog
+from orchestrator.engine import attempt_runner, canvas, installation, shutdown, visibility, watchdog
 from orchestrator.engine.attempt import AttemptId
 from orchestrator.engine.board import Board
 from orchestrator.engine.reports import LONGEST_ID, LONGEST_TEXT, Answer, Began, Ended, Report, Reporter
 from orchestrator.state.start_result import Claim, Taken
 
 if TYPE_CHECKING:
-    from orchestrator.engine.app import App
+    from celery import Celery
 
 Tracer = Callable[..., Any]
 """Celery's: it runs a task, and answers with a `trace_ok_t`."""
@@ -79,9 +79,7 @@ class Run:
         if is_over or not any(self.specialist in specialists for specialists in permission.values()):
             return None
         # Celery asks the queue from which a message came after all others.
-        queues = {
-            name: permission[name] for name in sorted(permission, key=lambda name: name == self.last_queue)
-        }
+        queues = dict(sorted(permission.items(), key=lambda entry: entry[0] == self.last_queue))
         self.last_claim = Claim(
             queues, worker, lease, watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
         )
@@ -107,7 +105,7 @@ class Runs:
         reporter: Tells the main process.
     """
 
-    def __init__(self, app: App, board: Board, reporter: Reporter) -> None:
+    def __init__(self, app: Celery, board: Board, reporter: Reporter) -> None:
         self.app = app
         self.board = board
         self.reporter = reporter
@@ -128,12 +126,13 @@ class Runs:
         Returns:
             What Celery's tracer answered for the first: Celery knows of no other message.
         """
-        limits = self.app.settings.parallelism.take
+        limits = installation.of(self.app).settings.parallelism.take
         if not limits or self.current or not self.board.read():
             return tracer(message_id, args, kwargs, request)
         info = (request or {}).get("delivery_info") or {}
         run = Run(message_id, request["task"], limits, self.board, last_queue=info.get("routing_key") or "")
-        with shutdown.defer_sigterm(), self._entered(run):
+        store = attempt_runner.runner(self.app).store
+        with shutdown.defer_sigterm(), store.held(), self._entered(run):
             first = answer = tracer(message_id, args, kwargs, request)
             try:
                 while taken := run.taken:

@@ -77,8 +77,53 @@ class InProcessAttempts:
 
 in_process_attempts = InProcessAttempts()
 
-_deferred: list[int] = []
-"""A SIGTERM that a pool process received before its attempt could be interrupted."""
+
+class _Sigterm:
+    """What SIGTERM does in a pool process from the start of an attempt on. One handler stays for many attempts."""
+
+    def __init__(self) -> None:
+        self.is_ours = False
+        """The handler is this one."""
+        self.is_kept = False
+        """It came while no attempt could be interrupted."""
+        self._ends_attempt = False
+        self._has_ended_attempt = False
+
+    def handle(self, *_: object) -> None:
+        """Interrupt the attempt, once: a second signal must not disturb the handing back. Else keep the signal."""
+        if self._ends_attempt:
+            self._ends_attempt, self._has_ended_attempt = False, True
+            raise WorkerShutdown
+        if not self._has_ended_attempt:
+            self.is_kept = True
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Keep the signal in the block. At its end the process gets one that found no attempt."""
+        before, self.is_ours = signal.signal(signal.SIGTERM, self.handle), True
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            is_kept, self.is_kept, self.is_ours = self.is_kept, False, False
+            if is_kept:
+                signal.raise_signal(signal.SIGTERM)
+
+    @contextlib.contextmanager
+    def interrupts(self) -> Iterator[None]:
+        """Raise WorkerShutdown in the block when the signal comes, or if it came before."""
+        with defer_sigterm():
+            try:
+                self._ends_attempt = True
+                if self.is_kept:
+                    self.is_kept = False
+                    self.handle()
+                yield
+            finally:
+                self._ends_attempt = self._has_ended_attempt = False
+
+
+_sigterm = _Sigterm()
 
 
 def _gets_sigterm() -> bool:
@@ -86,9 +131,8 @@ def _gets_sigterm() -> bool:
     return is_pool_process() and threading.current_thread() is threading.main_thread()
 
 
-@contextlib.contextmanager
-def defer_sigterm() -> Iterator[None]:
-    """Keep a SIGTERM for `interruptible`, while an attempt starts in a pool process.
+def defer_sigterm() -> contextlib.AbstractContextManager[None]:
+    """Keep a SIGTERM for `interruptible`, while an attempt starts in a pool process. It may be nested.
 
     A process killed at that moment could not hand the attempt back.
 
@@ -98,20 +142,12 @@ def defer_sigterm() -> Iterator[None]:
             with interruptible(message):
                 work()
     """
-    if not _gets_sigterm():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, _: _deferred.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        if _deferred:  # no attempt was there to end, so it is for the process
-            signal.raise_signal(_deferred.pop())
+    if _sigterm.is_ours or not _gets_sigterm():
+        return contextlib.nullcontext()
+    return _sigterm.deferred()
 
 
-@contextlib.contextmanager
-def interruptible(message: str) -> Iterator[None]:
+def interruptible(message: str) -> contextlib.AbstractContextManager[None]:
     """Let an attempt be ended inside the block: WorkerShutdown is raised in it, once.
 
     In a pool process SIGTERM ends it. In the main process SIGTERM is Celery's, so `in_process_attempts` ends it.
@@ -123,23 +159,7 @@ def interruptible(message: str) -> Iterator[None]:
         with interruptible("auth:T1:1:0f3a9c5e71d2"):
             outcome = perform(context)
     """
-    if not _gets_sigterm():
-        with in_process_attempts.interruptible(message):
-            yield
-        return
-
-    def end(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb the handing back
-        raise WorkerShutdown
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        if _deferred:
-            _deferred.clear()
-            end()
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return _sigterm.interrupts() if _gets_sigterm() else in_process_attempts.interruptible(message)
 
 
 class GracefulShutdown:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from orchestrator.config.settings import Settings
-from orchestrator.engine import celery_settings, pools
+from orchestrator.engine import app_checks, celery_settings, installation, pools
 from orchestrator.model import errors
 from orchestrator.model.finding import Level
 from orchestrator.state import refusals, schema
@@ -17,13 +17,34 @@ from orchestrator.state.durability import look_at_keeping
 from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
-    from orchestrator.engine.app import App
+    from celery import Celery
 
 logger = logging.getLogger("orchestrator")
 
 
-def check_environment(app: App) -> None:
-    """Warn of variables that name another broker for Celery: a worker of ours ignores them."""
+def check_memory(settings: Settings) -> None:
+    """Refuse to work on a Redis in memory: nobody but this process could enqueue anything.
+
+    Raises:
+        SystemExit: The Redis of the settings is one in memory.
+    """
+    server = settings.redis.server
+    if server and server.is_in_memory:
+        error = errors.WorksAlone(url=server.shown)
+        logger.critical("%s", error)
+        raise SystemExit(error.exit_code)
+
+
+def check_environment(app: Celery) -> None:
+    """Warn of variables that name another broker for Celery: a worker of ours ignores them.
+
+    In an app of the project's own they hold; there, warn of settings of the app that weaken a promise.
+    """
+    engine = installation.of(app)
+    if engine.is_guest:
+        for found in app_checks.check_app(engine):
+            logger.warning("The Celery app %s: %s: %s. %s", app.main, found.name, found.text, found.remedy)
+        return
     ignored = list(celery_settings.ignored_variables(app.conf, os.environ))
     if ignored:
         logger.warning(

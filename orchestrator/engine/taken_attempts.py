@@ -21,7 +21,7 @@ from orchestrator.engine import canvas
 from orchestrator.engine.reports import Began, Ended, Report, ReportPipe
 
 if TYPE_CHECKING:
-    from orchestrator.engine.app import App
+    from celery import Celery
 
 logger = logging.getLogger("orchestrator")
 
@@ -45,7 +45,7 @@ class TakenAttempts:
         parent: Celery's worker.
     """
 
-    def __init__(self, app: App, parent: Any) -> None:
+    def __init__(self, app: Celery, parent: Any) -> None:
         self.app = app
         self.parent = parent
         self.pipe: ReportPipe | None = None

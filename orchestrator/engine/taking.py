@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps, signals
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
 from celery.worker import state
 
-from orchestrator.engine import canvas, pools
+from orchestrator.engine import canvas, installation, pools
 from orchestrator.engine.board import NOTHING, Board, Permission
 from orchestrator.engine.reports import DirectReporter, Reporter, ReportPipe
 from orchestrator.engine.run import Runs
@@ -17,9 +17,8 @@ from orchestrator.engine.taken_attempts import TakenAttempts
 from orchestrator.state import connections
 
 if TYPE_CHECKING:
+    from celery import Celery
     from celery.worker import WorkController
-
-    from orchestrator.engine.app import App
 
 LOOK_SECONDS = 0.25
 """While something runs, the main process reads reports, and looks what may be taken, this often. A worker that has
@@ -34,22 +33,23 @@ class Taking(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self.parent: Any = parent
-        self.app = cast("App", parent.app)
+        self.app: Celery = parent.app
+        self.engine = installation.of(self.app)
         self.board = Board()
-        self.attempts = self.app.taken_attempts = TakenAttempts(self.app, parent)
+        self.attempts = self.engine.taken_attempts = TakenAttempts(self.app, parent)
         reporter: Reporter = DirectReporter(self.attempts.handle)
         if pools.has_processes(self.parent.pool_cls):
             reporter = self.attempts.pipe = ReportPipe()
-        self.app.runs = Runs(self.app, self.board, reporter)
+        self.engine.runs = Runs(self.app, self.board, reporter)
         self.is_possible = self._is_possible()
         self.is_over = False
         self._hub: Any = None
         self._next_look: Any = None
-        self.app.taking = self
+        self.engine.taking = self
 
     def _is_possible(self) -> bool:
         """Whether anything may ever be taken: nothing that must be obeyed for each message is in force."""
-        settings, parent = self.app.settings, self.parent
+        settings, parent = self.engine.settings, self.parent
         obeyed_for_each = (
             parent.time_limit,
             parent.soft_time_limit,
@@ -130,7 +130,7 @@ class Taking(bootsteps.StartStopStep):
 
     def _specialists(self, queue: Any) -> list[str]:
         """The specialists of a queue whose messages may be taken: no limit of Celery's holds for one of them."""
-        settings = self.app.settings
+        settings = self.engine.settings
         found = []
         for specialist in settings.specialists:
             task: Any = self.app.tasks[canvas.celery_task(specialist)]

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from celery import Task as CeleryTask
 
-from orchestrator.config.settings import Settings
-from orchestrator.engine import canvas
+from orchestrator.engine import canvas, installation
 from orchestrator.engine.attempt_runner import runner
 from orchestrator.engine.run import Tracer
 from orchestrator.engine.visibility import SpecialistTask
 
 if TYPE_CHECKING:
-    from orchestrator.engine.app import App
+    from celery import Celery
 
 
 class AttemptTask(SpecialistTask):
@@ -33,8 +32,10 @@ class AttemptTask(SpecialistTask):
         self.tracer = tracer
 
     def _trace(self, *given: Any) -> Any:
-        runs = self.app.runs
-        return runs.trace(self.tracer, *given) if runs else cast("Tracer", self.tracer)(*given)
+        runs = installation.of(self.app).runs
+        return (
+            runs.trace(cast("Tracer", self.tracer), *given) if runs else cast("Tracer", self.tracer)(*given)
+        )
 
 
 CELERY_OPTIONS: dict[str, Any] = {
@@ -45,10 +46,18 @@ CELERY_OPTIONS: dict[str, Any] = {
 """Celery's options for the tasks of specialists."""
 
 
-def register(app: App, settings: Settings, specialist: str) -> None:
-    """Give a specialist its Celery task for enqueued features."""
+def register(app: Celery, specialist: str, **options: Any) -> None:
+    """Give a specialist its Celery task for enqueued features.
 
-    @app.task(name=canvas.celery_task(specialist), **{**CELERY_OPTIONS, "base": AttemptTask})
+    Args:
+        app: The Celery app.
+        specialist: The specialist.
+        options: More of Celery's options for the task.
+    """
+
+    @app.task(name=canvas.celery_task(specialist), **{**CELERY_OPTIONS, "base": AttemptTask, **options})
     def run(self: CeleryTask[Any, Any], feature_id: str, task_id: str, attempt: int) -> str:
-        worker, message = self.request.hostname or "", self.request.id or ""
-        return runner(app).run(specialist, feature_id, task_id, attempt, worker, message)
+        request = self.request
+        return runner(app).run(
+            specialist, feature_id, task_id, attempt, request.hostname or "", request.id or ""
+        )

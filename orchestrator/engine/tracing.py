@@ -21,7 +21,7 @@ from celery import _state
 from orchestrator.engine import message_validation
 
 if TYPE_CHECKING:
-    from orchestrator.engine.app import App
+    from celery import Celery
 
     PlainTask = CeleryTask[Any, Any]
 else:
@@ -50,7 +50,12 @@ def never_run(feature_id: str) -> None:
     """The body of the task `orchestrator.enqueue`, which no worker runs."""
 
 
-def publish_enqueue(app: App, feature_id: str, put: Callable[[Mapping[str, Any]], T]) -> T:
+def register(app: Celery) -> None:
+    """Give an app the Celery task by which an enqueue is published."""
+    app.task(name=ENQUEUE, base=EnqueueTask, shared=False)(never_run)
+
+
+def publish_enqueue(app: Celery, feature_id: str, put: Callable[[Mapping[str, Any]], T]) -> T:
     """Store a feature; tracing libraries see that as the publishing of a Celery message.
 
     Args:
@@ -61,6 +66,8 @@ def publish_enqueue(app: App, feature_id: str, put: Callable[[Mapping[str, Any]]
     Returns:
         The value that `put` returns.
     """
+    if app.conf.task_always_eager:  # Celery would publish nothing
+        return put({})
     producer = _StoreProducer(app, feature_id, put)
     with as_current(app):
         app.tasks[ENQUEUE].apply_async(
@@ -76,23 +83,27 @@ def publish_enqueue(app: App, feature_id: str, put: Callable[[Mapping[str, Any]]
 class _StoreProducer(Generic[T]):
     """Takes the place of a Celery producer, and stores instead of sending."""
 
-    def __init__(self, app: App, feature_id: str, put: Callable[[Mapping[str, Any]], T]) -> None:
+    def __init__(self, app: Celery, feature_id: str, put: Callable[[Mapping[str, Any]], T]) -> None:
         self.app = app
         self.feature_id = feature_id
         self.put = put
+        self.callers_app: Any = getattr(_state, "_tls").current_app  # noqa: B009 (Celery's stubs leave it out)
         self.connection = SimpleNamespace(_reraise_as_library_errors=contextlib.nullcontext)
         self.answer: Callable[[], T]
 
     def publish(self, body: object, headers: Mapping[str, Any], **_: object) -> None:
         """Called by Celery between its two signals.
 
-        An error is kept until the second signal was sent: there OpenTelemetry ends its span.
+        Celery's event that a message was sent comes here too, if its app sends those: a monitor hears of no task that
+        runs. An error is kept until the second signal was sent: there OpenTelemetry ends its span.
         """
-        bare = self.app.amqp.create_task_message(self.feature_id, ENQUEUE, (self.feature_id,)).headers
+        if headers.get("task") != ENQUEUE:
+            return
+        bare = self.app.amqp.as_task_v2(self.feature_id, ENQUEUE, (self.feature_id,)).headers
+        trace = trace_headers({name: value for name, value in headers.items() if name not in bare})
         try:
-            stored = self.put(
-                trace_headers({name: value for name, value in headers.items() if name not in bare})
-            )
+            with as_current(self.callers_app):  # on an event loop others go on meanwhile
+                stored = self.put(trace)
         except Exception as error:
             self.answer = _raising(error)
         else:
@@ -135,7 +146,7 @@ def trace_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def as_current(app: App) -> Iterator[None]:
+def as_current(app: Celery | None) -> Iterator[None]:
     """Make an app the current one of this thread: handlers of signals look up the sender there, by its name."""
     state: Any = _state  # Celery's stubs leave this out
     before, state._tls.current_app = state._tls.current_app, app

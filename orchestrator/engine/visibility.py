@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from billiard import einfo
 from celery import Task as CeleryTask
-from celery import current_task, exceptions
+from celery import current_task, exceptions, states
 from celery.worker import request
 
 from orchestrator.model.outcome import Completed, Failed, Outcome, RetryLater
@@ -60,7 +60,11 @@ class CanvasStopped(_Stopped, Exception):
 
 
 def end_celery_task(
-    outcome: Outcome, name: str, stopped: type[CanvasStopped] | type[TaskStopped] = TaskStopped
+    outcome: Outcome,
+    name: str,
+    stopped: type[CanvasStopped] | type[TaskStopped] = TaskStopped,
+    *,
+    is_told: bool = False,
 ) -> str:
     """End the running Celery task in the way that its attempt ended.
 
@@ -68,6 +72,7 @@ def end_celery_task(
         outcome: The outcome of the attempt.
         name: The name of the task for monitors (see `name_for_monitors`).
         stopped: The exception for an attempt that neither completed nor failed.
+        is_told: Signals and the log know already how the work ended: a task of the project's own did it (see `calls`).
 
     Returns:
         If it completed, a line for Celery's log and Flower.
@@ -78,6 +83,10 @@ def end_celery_task(
     match outcome:
         case Completed():
             return f"{name}: completed"
+        case Failed(cause=cause, error=error) if is_told and error:
+            raise stopped(f"{name}: failed: {cause}", "failed")
+        case RetryLater() if is_told:
+            raise stopped(f"{name}: {outcome.status}", "retried")
         case Failed(cause=cause, reason=reason, error=error):
             _set_event_text(f"{name}: failed: {cause}")
             # Celery would obey its own predicates (Retry, Ignore, …), and not see a failure.
@@ -142,6 +151,8 @@ class SpecialistTask(PlainTask):
         self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
     ) -> None:
         """Called by Celery after the signals and the log of this process."""
+        if status == states.SUCCESS:
+            return
         exception_info = self.request.get("exception_info")
         if exception_info:
             conceal(exception_info, self.request.get("shown"))

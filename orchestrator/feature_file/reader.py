@@ -85,7 +85,7 @@ def parse(text: str | bytes, limits: Limits, source: str = "The text", json: boo
     mistakes = explain_all(found, others, document) if found or others else []
     if mistakes or feature is None:
         refuse(source, mistakes, document.value)
-    return feature
+    return feature.as_of_file()
 
 
 def check(feature: Feature, limits: Limits) -> None:

@@ -21,9 +21,9 @@ from orchestrator.local.machine_checks import (
     check_versions,
 )
 from orchestrator.local.redis_checks import check_binary, check_redis, from_error
-from orchestrator.local.worker_checks import PATIENCE, check_broker, check_workers
+from orchestrator.local.worker_checks import PATIENCE, check_app, check_broker, check_workers
 from orchestrator.model import errors
-from orchestrator.model.finding import Finding, Level, problem
+from orchestrator.model.finding import Finding, Level, problem, warning
 from orchestrator.state import connections, embedded, refusals
 
 
@@ -51,7 +51,13 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def _servers(settings: Settings) -> Iterator[Finding]:
-    if settings.redis.server:
+    if settings.redis.server and settings.redis.server.is_in_memory:
+        yield warning(
+            "redis",
+            f"{settings.redis.server.shown} lies in the memory of each process, and ends with it",
+            "For features that outlive a command, set redis.url to a Redis that runs, or leave it out.",
+        )
+    elif settings.redis.server:
         yield from _from_redis_on(settings, settings.redis.server)
     elif settings.folder.is_dir():
         try:
@@ -76,6 +82,7 @@ def _from_redis_on(settings: Settings, server: RedisUrl) -> Iterator[Finding]:
             return
         found = check_broker(settings)
         yield found
+        yield from check_app(settings)
         if found.level is not Level.PROBLEM:
             yield from check_workers(settings, client)
 

@@ -39,7 +39,7 @@ def check_versions() -> Finding:
 
 def check_names(settings: Settings) -> Iterator[Finding]:
     """Files of the project that hide a package, if a worker is started with `celery -A`."""
-    project = settings.folder.parent
+    project = settings.project
     for name in ("orchestrator", "celery", "kombu", "redis", "pydantic", "yaml"):
         there = PathFinder.find_spec(name, [str(project)])
         installed = sys.modules.get(name) or importlib.import_module(name)

@@ -63,7 +63,7 @@ def celery(settings: Settings, command: list[str], log: Path | None) -> Iterator
             # -P: files in the folder, such as an orchestrator.py, must not hide installed packages.
             [sys.executable, "-P", LIFELINE, str(lifeline), *command],
             pass_fds=[lifeline],
-            cwd=settings.folder.parent,
+            cwd=settings.project,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,

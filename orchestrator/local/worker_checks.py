@@ -27,6 +27,8 @@ PATIENCE = 3
 
 def check_broker(settings: Settings) -> Finding:
     """Whether the broker answers."""
+    if settings.app:
+        return _check_brokers_of(settings.app, settings)
     if not settings.broker.url:
         return ok("broker", "the same Redis")
     address = broker.find(settings)
@@ -49,6 +51,35 @@ def check_broker(settings: Settings) -> Finding:
     except Exception as error:  # a transport may raise anything; its message may quote a part of a password
         return problem("broker", f"{shown} cannot be used ({type(error).__name__})", remedy)
     return ok("broker", f"{shown} answers")
+
+
+def check_app(settings: Settings) -> Iterator[Finding]:
+    """The settings of the project's own Celery app, if the configuration names one."""
+    if not settings.app:
+        return
+    from orchestrator.engine import app_checks, guest  # late: they bring all of Celery
+
+    try:
+        found = list(app_checks.check_app(guest.find(settings.app, settings)))
+    except errors.OrchestratorError as error:
+        yield from_error("app", error)
+        return
+    yield from found or [ok("app", f"the settings of the Celery app {settings.app} keep every promise")]
+
+
+def _check_brokers_of(app: str, settings: Settings) -> Finding:
+    from orchestrator.engine import guest  # late: it brings all of Celery
+
+    try:
+        with guest.find(app, settings).app.connection_for_write() as connection:
+            shown = connection.as_uri()
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE)
+    except errors.OrchestratorError as error:
+        return from_error("broker", error)
+    except Exception as error:  # a transport may raise anything; its message may quote a part of a password
+        text = f"the broker of the Celery app {app} cannot be used ({type(error).__name__})"
+        return problem("broker", text, "Start it, or correct broker_url of the app.")
+    return ok("broker", f"{shown}, of the Celery app {app}, answers")
 
 
 def check_workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import (
     Field,
+    JsonValue,
     ModelWrapValidatorHandler,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from orchestrator.model import identifiers, words
+from orchestrator.model import calls, identifiers, words
 from orchestrator.model.fields import FeatureId, Line, Model, Tag, Text, Whole
 from orchestrator.model.garbage import collector_paused
 from orchestrator.model.task import Task
@@ -96,6 +98,9 @@ class Feature(Model):
     strategy: Strategy = Strategy.BATCHED
     max_parallel_tasks: Whole | None = Field(default=None, ge=1, le=10_000, description="cap of this feature")
     tasks: tuple[Task, ...] = Field(min_length=1)
+    result: JsonValue = Field(
+        default=None, description="what Handle.result gives: a value with {result: T1} in place of results"
+    )
 
     if TYPE_CHECKING:  # what may be given is more than what is kept
 
@@ -108,8 +113,14 @@ class Feature(Model):
             tags: Iterable[str] = (),
             strategy: Strategy | str = Strategy.BATCHED,
             max_parallel_tasks: int | None = None,
-            tasks: Iterable[Task],
+            tasks: Iterable[Any],
+            result: Any = None,
         ) -> None: ...
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _signatures_are_tasks(cls, value: object) -> object:
+        return calls.with_ids(value)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -134,6 +145,16 @@ class Feature(Model):
             raise ValidationError.from_exception_data(cls.__name__, mistakes)
         assert feature is not None  # nosec B101  # for mypy: there would be mistakes
         return feature
+
+    @property
+    def is_from_file(self) -> bool:
+        """Its author wrote a file, and no program of the operator's (see `trust.calls`)."""
+        return bool(self.__dict__.get("is_of_file"))
+
+    def as_of_file(self) -> Self:
+        """The same feature, marked as one that a file brought."""
+        self.__dict__["is_of_file"] = True  # beside the fields: it is no part of what the feature says
+        return self
 
     def __repr__(self) -> str:
         name = f"{self.title!r}, id={self.id!r}" if self.id else f"{self.title!r}"

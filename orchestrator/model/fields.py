@@ -56,6 +56,8 @@ def _number(value: object) -> object:
 
 
 def _task_id(text: str) -> str:
+    if identifiers.is_plain(text):
+        return text
     if wrong := identifiers.trouble(text := identifiers.normal(text)):
         raise PydanticCustomError("id", "{text}", {"text": wrong})
     return text
@@ -67,7 +69,16 @@ def _feature_id(text: str) -> str:
     return text
 
 
+def _celery_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][\w.\-:/]{0,199}", text, re.ASCII):
+        raise ValueError("is not the name of a Celery task; it is written as in proj.tasks.resize")
+    return text
+
+
 Id = Annotated[str, AfterValidator(_task_id)]
+
+
+CeleryName = Annotated[str, AfterValidator(_celery_name)]
 
 
 FeatureId = Annotated[str, AfterValidator(_feature_id)]

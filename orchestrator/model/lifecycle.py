@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from orchestrator.model import errors, words
+from orchestrator.model.calls import specialist_of
 from orchestrator.model.flows import FORWARD, Arrow, FeatureEvent, Flow, TaskEvent
 from orchestrator.model.outcome import (
     Blocked,
@@ -51,6 +52,14 @@ class Transition:
     route: str = ""
     counts: Literal["", "retried", "later"] = ""
     note: str = ""
+
+    @cached_property
+    def written_steps(self) -> str:
+        """The steps, as the scripts take them (see transition_attempt.lua)."""
+        return "\n".join(
+            " ".join([event, *(f"{status}:{target}" for status, target in arrow.items())])
+            for event, arrow in self.steps
+        )
 
     @property
     def event(self) -> TaskEvent:
@@ -137,7 +146,7 @@ def conclude(
     """
     match outcome:
         case Completed(warnings=warnings):
-            completed = at_once(flow, status, *path_to_rest(flow, status))
+            completed = _completion(flow, status)
             if not warnings:
                 return completed
             return replace(completed, cause=FailureCause.GATE, note=words.one_line("; ".join(warnings)))
@@ -147,8 +156,9 @@ def conclude(
             )
         case Blocked(kind=kind):
             return transition(flow, TaskEvent.BLOCKER_DETECTED, cause=kind)
-        case RetryLater(after=after):
-            later = transition(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later")
+        case RetryLater(after=after, next=following):
+            route = specialist_of(following.call) if following and following.moves else ""
+            later = transition(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later", route=route)
             return replace(later, counts="later")
         case Cancelled():
             return transition(flow, TaskEvent.TASK_CANCELLED)
@@ -161,6 +171,11 @@ def conclude(
                 return Transition((step,), wait, cause, counts="retried")
             failed = status == TaskStatus.TESTING or cause is FailureCause.GATE
             return transition(flow, TaskEvent.TESTS_FAILED if failed else TaskEvent.WORK_FAILED, cause=cause)
+
+
+@lru_cache(maxsize=256)  # most attempts of a worker end so
+def _completion(flow: Flow, status: str) -> Transition:
+    return at_once(flow, status, *path_to_rest(flow, status))
 
 
 def bounded(outcome: Outcome, retries: Retries, attempts: Attempts) -> Outcome:

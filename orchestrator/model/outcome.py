@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -15,7 +15,7 @@ from pydantic import (
 
 if TYPE_CHECKING:
     pass
-from orchestrator.model.fields import Model, Seconds
+from orchestrator.model.fields import Model, Seconds, Whole
 
 
 class FailureCause(StrEnum):
@@ -128,6 +128,16 @@ class Failed(Model):
         return self
 
 
+class NextCall(Model):
+    """What a task that is a call does in its next attempt: other arguments, or the work of another Celery task."""
+
+    call: str
+    args: tuple[JsonValue, ...] = ()
+    kwargs: Mapping[str, JsonValue] = Field(default_factory=dict)
+    moves: bool = Field(default=False, description="it is another Celery task than before")
+    since: Whole = Field(default=0, description="retries before it: it counts its own from here")
+
+
 class RetryLater(Model):
     """Nothing is wrong, but now is not the time: try again after `after` seconds."""
 
@@ -135,10 +145,18 @@ class RetryLater(Model):
     after: Seconds = 60.0
     reason: str = ""
     tail: str = ""
+    next: NextCall | None = Field(default=None, description="what is called then; null: the same as now")
 
     if TYPE_CHECKING:
 
-        def __init__(self, *, after: float | str = 60.0, reason: str = "", tail: str = "") -> None: ...
+        def __init__(
+            self,
+            *,
+            after: float | str = 60.0,
+            reason: str = "",
+            tail: str = "",
+            next: NextCall | None = None,
+        ) -> None: ...
 
 
 class Cancelled(Model):

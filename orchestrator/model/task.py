@@ -10,14 +10,17 @@ from pydantic import (
     Field,
     JsonValue,
     field_validator,
+    model_validator,
 )
 
-from orchestrator.model import command_line, words
+from orchestrator.model import calls, command_line, words
+from orchestrator.model.call_options import CallOptions, Errback
 
 if TYPE_CHECKING:
     pass
 from orchestrator.model.fields import (
     Argument,
+    CeleryName,
     Estimate,
     Id,
     Line,
@@ -30,6 +33,7 @@ from orchestrator.model.fields import (
     Whole,
 )
 from orchestrator.model.outcome import FailureCause
+from orchestrator.model.references import Reference
 
 MINUTES_PER_COMPLEXITY = 5
 """A task without an estimate is taken to last this many minutes for each point of its complexity."""
@@ -159,6 +163,24 @@ class Task(Model):
     run: tuple[Argument, ...] | None = Field(
         default=None, min_length=1, description="inline command: an argument list, or a text split into one"
     )
+    call: CeleryName | None = Field(
+        default=None, description="a task of the project's own Celery app, by its name, that does the work"
+    )
+    args: tuple[JsonValue, ...] = Field(
+        default=(),
+        description="its positional arguments; {result: T1} is the result of T1, {result: T1, path: rows.0} a part",
+    )
+    kwargs: Mapping[str, JsonValue] = Field(
+        default_factory=dict, description="its arguments by keyword, as args"
+    )
+    options: CallOptions | None = Field(
+        default=None, description="Celery's options for the message of a call"
+    )
+    on_failure: tuple[Errback, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Celery tasks that are called when this call has failed for good",
+    )
 
     if TYPE_CHECKING:  # what may be given is more than what is kept
 
@@ -180,7 +202,29 @@ class Task(Model):
             resources: Mapping[str, int] | Iterable[str] = (),
             params: Mapping[str, Any] = {},
             run: Iterable[str] | None = None,
+            call: object = None,
+            args: Iterable[Any] = (),
+            kwargs: Mapping[str, Any] = {},
+            options: CallOptions | Mapping[str, Any] | None = None,
+            on_failure: Iterable[Errback | Mapping[str, Any]] = (),
         ) -> None: ...
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_signature_is_a_call(cls, value: object) -> object:
+        return calls.as_fields(value)
+
+    @model_validator(mode="after")
+    def _one_way_to_work(self) -> Task:
+        if self.call is None and (self.args or self.kwargs or self.options or self.on_failure):
+            raise ValueError(
+                "has args, kwargs, options or on_failure, and no call that they are for; write what it calls"
+            )
+        if self.call is not None and self.run is not None:
+            raise ValueError("has both a run and a call; keep one of them")
+        if self.call is not None and self.specialist is not None:
+            raise ValueError("has both a specialist and a call, which does the work; leave one of them out")
+        return self
 
     @field_validator("retries", mode="before")
     @classmethod
@@ -202,12 +246,30 @@ class Task(Model):
     @field_validator("depends_on", "tags", mode="after")
     @classmethod
     def _once_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(value))
+        return tuple(dict.fromkeys(value)) if len(value) > 1 else value
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """The Celery tasks that it calls, those on a failure included."""
+        return (*([self.call] if self.call else []), *(errback.call for errback in self.on_failure))
 
     @property
     def name(self) -> str:
         """The title, or the id if there is none."""
         return self.title or self.id
+
+    def result(self, path: str = "") -> Reference:
+        """The result of this task, as an argument of another one, which then depends on it.
+
+        Args:
+            path: The keys and places in lists that lead to a part of it, joined by dots; "": the whole.
+
+        Example:
+            >>> fetch = Task(id="fetch", call="proj.fetch")
+            >>> Task(id="parse", call="proj.parse", args=[fetch.result("rows.0")]).depends_on
+            ('fetch',)
+        """
+        return Reference(self.id, path)
 
     @property
     def label(self) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from orchestrator.model import errors
+from orchestrator.model import calls, errors
+from orchestrator.model.feature import Feature
 from orchestrator.model.plan import Route
 from orchestrator.model.task import Task
 from orchestrator.model.words import one_line
@@ -57,14 +58,14 @@ def route(feature: Feature, settings: Settings, assign: Mapping[str, str] | None
     Raises:
         UnknownSpecialist: A task names a specialist that is not configured.
     """
-    known: dict[tuple[str | None, tuple[str, ...]], Route] = {}
+    known: dict[tuple[str | None, str | None, tuple[str, ...]], Route] = {}
     routes: dict[str, Route] = {}
     for task in feature.tasks:
         chosen = (assign or {}).get(task.id)
         if chosen is not None:
             routes[task.id] = _by_name(task, chosen, settings)
             continue
-        key = (task.specialist, task.tags)
+        key = (task.specialist, task.call, task.tags)
         if key not in known:
             known[key] = _match(task, settings) or _nobody(task, settings)
         routes[task.id] = known[key]
@@ -164,12 +165,25 @@ def _nobody(task: Task, settings: Settings) -> Route:
 
 
 def _match(task: Task, settings: Settings) -> Route | None:
+    if task.call is not None:
+        return _by_call(task.call, settings)
     if task.specialist is not None:
         return _by_name(task, task.specialist, settings)
     tags = _matching_tags(task, settings)
     if tags:
         return _by_tag(tags, settings)
     return _by_default(task, settings) if settings.specialist_routing.fallback == "use_default" else None
+
+
+def _by_call(call: str, settings: Settings) -> Route:
+    name = calls.specialist_of(call)
+    return Route(
+        specialist=name,
+        title=settings.title(name),
+        queue=settings.queue(name),
+        rule="task",
+        reason=f"the task calls {call}",
+    )
 
 
 def _by_name(task: Task, wanted: str, settings: Settings) -> Route:

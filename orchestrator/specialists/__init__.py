@@ -21,9 +21,10 @@ from orchestrator.model.outcome import (
     RetryLater,
 )
 from orchestrator.specialists import gates
-from orchestrator.specialists.context import Context, FeatureHead
+from orchestrator.specialists.context import Context, FeatureHead, current_context
 from orchestrator.specialists.registry import (
     Specialist,
+    carry_out,
     has_work,
     import_all,
     perform,
@@ -43,6 +44,8 @@ __all__ = [
     "FeatureHead",
     "RetryLater",
     "Specialist",
+    "carry_out",
+    "current_context",
     "gates",
     "has_work",
     "import_all",

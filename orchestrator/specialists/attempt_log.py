@@ -36,13 +36,13 @@ class AttemptLog:
     """Where the output of this attempt begins: it is appended to a log that already exists."""
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open the log, and make its folder if there is none.
+    def open(cls, path: Path, owner: str = "") -> Self:
+        """Open the log, and make its folder, marked with its owner, if there is none.
 
         Raises:
             OSError: It cannot be made or written, or another user put something in its place.
         """
-        private.make_marked_folder(path.parent)
+        private.make_marked_folder(path.parent, owner)
         with private.opened(path.parent) as within:
             number = private.open_file(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, within)
         file = os.fdopen(number, "a+b")

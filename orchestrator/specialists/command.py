@@ -291,6 +291,7 @@ class _Files:
     @classmethod
     def prepare(cls, context: Context, content: bytes, account: Account | None) -> _Files:
         task, outcome = context.workdir.absolute() / "task.json", context.workdir.absolute() / "outcome.json"
+        private.make_marked_folder(context.workdir.parent, context.owner)
         private.make_folder(context.workdir)
         with private.opened(context.workdir, any_owner=True) as within:
             os.fchmod(within, private.FOLDER_MODE)
@@ -299,7 +300,7 @@ class _Files:
             number = private.open_file(task, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, within)
             with os.fdopen(number, "wb") as file:
                 file.write(content)
-        log = AttemptLog.open(context.log_file)
+        log = AttemptLog.open(context.log_file, context.owner)
         if account:
             account.take_ownership(task, context.workdir)
         return cls(task, outcome, log, account)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.model.fields import FeatureId, Model, Tag
-from orchestrator.model.outcome import Completed
+from orchestrator.model.outcome import Completed, NextCall
 from orchestrator.model.sanitizer import as_line
 from orchestrator.model.task import Task
 from orchestrator.specialists import output
@@ -59,6 +60,9 @@ class Context:
         progress: Reports how far the work is.
         is_cancelled: Whether a person has cancelled the attempt. Call it about once a second; it raises an
             OrchestratorError if the store does not answer.
+        continues: What the attempt calls instead of what its task says: an earlier attempt asked for that.
+        retries: How many earlier attempts ended so that the task was tried again, as a failure or later.
+        owner: The identity of the state that marks the folders of the feature on this machine.
 
     Example:
         >>> context = Context(
@@ -79,6 +83,9 @@ class Context:
     dependencies: Mapping[str, Completed] = field(default_factory=dict)
     progress: ReportProgress = no_progress
     is_cancelled: Callable[[], bool] = not_cancelled
+    retries: int = 0
+    continues: NextCall | None = None
+    owner: str = ""
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -88,6 +95,32 @@ class Context:
         """
         facts = {"feature": self.feature.id, "task": self.task.id, "attempt": self.attempt}
         return _TaskLogger(logging.getLogger(f"orchestrator.specialists.{self.specialist}"), facts)
+
+
+_current: ContextVar[Context | None] = ContextVar("context", default=None)
+
+
+def current_context() -> Context | None:
+    """The attempt that runs here; None outside of one. For code that is not handed it, such as a Celery task.
+
+    Example:
+        @app.task
+        def crawl(pages):
+            for page in pages:
+                if (context := current_context()) and context.is_cancelled():
+                    return "stopped"
+    """
+    return _current.get()
+
+
+@contextlib.contextmanager
+def entered(context: Context) -> Iterator[None]:
+    """Make an attempt the current one inside the block, also for coroutines that it begins."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 class _TaskLogger(logging.LoggerAdapter[logging.Logger]):

@@ -25,7 +25,7 @@ from orchestrator.specialists.attempt_log import AttemptLog
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-LOGGERS = ("", "celery.task")
+LOGGERS = (logging.getLogger(), logging.getLogger("celery.task"))
 """The loggers that all records reach: the root, and Celery's own for `get_task_logger`, which does not propagate."""
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -39,10 +39,12 @@ class Output:
     Args:
         path: The attempt's log.
         secrets: Texts to hide in it in the end.
+        owner: The identity that marks its folder.
     """
 
-    def __init__(self, path: Path, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(self, path: Path, secrets: tuple[str, ...] = (), owner: str = "") -> None:
         self.path = path
+        self.owner = owner
         self.secrets = secrets
         self.log: AttemptLog | None = None
         self.trouble = ""
@@ -63,7 +65,7 @@ class Output:
             OSError: It cannot be written.
         """
         if self.log is None:
-            self.log = AttemptLog.open(self.path)
+            self.log = AttemptLog.open(self.path, self.owner)
         return self.log
 
     def owns(self, thread: int) -> bool:
@@ -141,8 +143,8 @@ class _Captures:
             if len(self.outputs) == 1:
                 self.streams = _Routed(sys.stdout), _Routed(sys.stderr)
                 sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", self.streams)
-                for name in LOGGERS:
-                    logging.getLogger(name).addHandler(self.handler)
+                for logger in LOGGERS:
+                    logger.addHandler(self.handler)
 
     def end(self, output: Output) -> None:
         """Remove an output. The last one ends the routing."""
@@ -153,8 +155,8 @@ class _Captures:
                 out, err = self.streams
                 sys.stdout = out.usual if cast("Any", sys.stdout) is out else sys.stdout
                 sys.stderr = err.usual if cast("Any", sys.stderr) is err else sys.stderr
-                for name in LOGGERS:
-                    logging.getLogger(name).removeHandler(self.handler)
+                for logger in LOGGERS:
+                    logger.removeHandler(self.handler)
 
 
 class _Routed:
@@ -224,19 +226,20 @@ def write_record(record: logging.LogRecord) -> None:
 
 
 @contextlib.contextmanager
-def capture(path: Path, secrets: tuple[str, ...] = ()) -> Iterator[Output]:
+def capture(path: Path, secrets: tuple[str, ...] = (), owner: str = "") -> Iterator[Output]:
     """Write the output of the block into an attempt's log.
 
     Args:
         path: The log.
         secrets: Texts to hide in it in the end (see `masking.secret_texts`).
+        owner: The identity that marks its folder, if this makes it.
 
     Example:
         with capture(context.log_file) as output:
             print("hello")
             print(output.tail(4_000), file=sys.__stdout__)
     """
-    output = Output(path, secrets)
+    output = Output(path, secrets, owner)
     token = _current.set(output)
     _captures.begin(output)
     try:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 import json
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from orchestrator.model.outcome import (
     Outcome,
     RetryLater,
 )
-from orchestrator.specialists import interruption, values
+from orchestrator.specialists import event_loop, interruption, values
 from orchestrator.specialists.text import as_text, fit_to_limits, shorten
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class PythonRunner:
     timeout: float | None = None
 
     def perform(self, context: Context) -> Outcome:
-        """Call the function, and await it if it is an `async def`. Its exceptions pass through.
+        """Call the function; an `async def` runs on the event loop of the process. Its exceptions pass through.
 
         Raises:
             TimeoutError: It was interrupted at its time limit.
@@ -58,29 +57,24 @@ class PythonRunner:
         with alarm(self.timeout):
             value = self.function(context)
             if inspect.isawaitable(value):
-                value = asyncio.run(_awaited(value))
+                try:
+                    value = event_loop.run(value, context.is_cancelled)
+                except event_loop.CancelledByPerson:
+                    return Cancelled()
         return outcome_of(value, self.limits)
 
 
-async def _awaited(value: Awaitable[Any]) -> Any:
-    return await value
-
-
-@contextlib.contextmanager
-def alarm(seconds: float | None) -> Iterator[None]:
+def alarm(seconds: float | None) -> contextlib.AbstractContextManager[None]:
     """Raise TimeoutError in the block if it runs longer.
 
     In the main thread of a process (Celery's pools prefork and solo) an alarm of the kernel does it, which also ends
     a blocking call. Elsewhere another thread does it (see `interruption`).
     """
     if seconds is None:
-        yield
-    elif interruption.green_library() or threading.current_thread() is not threading.main_thread():
-        with _timer(seconds):
-            yield
-    else:
-        with _kernels_alarm(seconds):
-            yield
+        return contextlib.nullcontext()
+    if interruption.green_library() or threading.current_thread() is not threading.main_thread():
+        return _timer(seconds)
+    return _kernels_alarm(seconds)
 
 
 @contextlib.contextmanager
@@ -109,7 +103,7 @@ def _kernels_alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def outcome_of(value: object, limits: Limits) -> Outcome:
+def outcome_of(value: object, limits: Limits, encode: Callable[[Any], Any] = values.to_json_value) -> Outcome:
     """Turn a returned value into an outcome.
 
     An outcome stays as it is; a text becomes the summary; None completes without a summary; any other value becomes
@@ -120,30 +114,49 @@ def outcome_of(value: object, limits: Limits) -> Outcome:
         '42 tests pass'
     """
     try:
-        return fit_to_limits(_outcome(value), limits)
+        return fit_to_limits(_outcome(value, encode), limits)
     except (TypeError, ValueError, RecursionError) as error:
         reason = f"the specialist returned a {type(value).__name__} that JSON cannot hold: {error}; {values.ADVICE}"
         return Failed(cause=FailureCause.CODE, reason=as_text(shorten(reason, 500)))
 
 
-def _outcome(value: object) -> Outcome:
+def outcome_of_result(value: object, limits: Limits, encode: Callable[[Any], Any]) -> Outcome:
+    """Turn the value that a called task returned into an outcome: as `outcome_of`, but a text is the result too.
+
+    Args:
+        value: The value.
+        limits: The largest sizes of an outcome.
+        encode: Writes a value that JSON does not have; it raises a TypeError if it has no way to.
+
+    Example:
+        >>> outcome_of_result("a.png", Limits(), str).result
+        'a.png'
+    """
+    if isinstance(value, str):
+        return outcome_of(Completed(summary=shorten(value, 200), result=value), limits)
+    return outcome_of(value, limits, encode)
+
+
+def _outcome(value: object, encode: Callable[[Any], Any]) -> Outcome:
     match value:
         case Completed():
-            return value.model_copy(update={"result": _json(value.result)})
+            return value.model_copy(update={"result": _json(value.result, encode)})
         case Blocked() | Failed() | RetryLater() | Cancelled():
             return value
+        case None:
+            return Completed()
         case str():
             return Completed(summary=value)
         case _:
-            return Completed(result=_json(value))
+            return Completed(result=_json(value, encode))
 
 
-def _json(value: object) -> Any:
+def _json(value: object, encode: Callable[[Any], Any]) -> Any:
     """The value as JSON returns it: tuples become lists, keys become texts.
 
     Raises:
         TypeError, ValueError, RecursionError: JSON cannot hold it (NaN, a cycle, a lone surrogate, an object).
     """
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=values.to_json_value)
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=encode)
     text.encode()
     return json.loads(text)

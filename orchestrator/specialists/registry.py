@@ -6,6 +6,7 @@ import importlib
 import re
 import sys
 import traceback
+import types
 from collections.abc import Callable
 from functools import cache
 from importlib.machinery import PathFinder
@@ -22,7 +23,7 @@ from orchestrator.model.outcome import Failed, FailureCause, Outcome
 from orchestrator.model.task import Task
 from orchestrator.specialists import masking, output
 from orchestrator.specialists.command import CommandRunner
-from orchestrator.specialists.context import Context
+from orchestrator.specialists.context import Context, entered
 from orchestrator.specialists.python import PythonRunner
 from orchestrator.specialists.text import as_text, shorten
 
@@ -141,7 +142,7 @@ def _command(
     return CommandRunner(
         command=command,
         limits=settings.limits,
-        project=settings.folder.parent,
+        project=settings.project,
         in_project=workdir == "project",
         env=_given(name, settings).env,
         pass_env=_given(name, settings).pass_env,
@@ -173,7 +174,10 @@ def import_all(settings: Settings) -> None:
 def _load(reference: str, setting: str, settings: Settings) -> Any:
     """Import "package.module" or "package.module:attribute"; the attribute has to be callable."""
     module, _, attribute = reference.partition(":")
-    project = settings.folder.parent
+    project = settings.project
+    known = getattr(sys.modules.get(module), attribute, None) if attribute else None
+    if type(known) is types.FunctionType and str(project) in sys.path:
+        return known  # it was imported before: every attempt asks
     if str(project) not in sys.path:
         sys.path.append(str(project))  # last, so that a project's file hides no installed package
     try:
@@ -195,7 +199,7 @@ def _load(reference: str, setting: str, settings: Settings) -> Any:
 
 def _is_celery_task(loaded: object) -> bool:
     """Also a task that `shared_task` made: a proxy, which shows its type only through `__class__`."""
-    return any(
+    return type(loaded) is not types.FunctionType and any(
         (kind.__module__, kind.__name__) == ("celery.app.task", "Task") for kind in loaded.__class__.__mro__
     )
 
@@ -249,24 +253,42 @@ def perform(
         worker = resolve(context.specialist, context.task, settings)
     except errors.OrchestratorError as error:
         return _failed(FailureCause.DEPENDENCY, str(error), error, settings, error.__cause__)
-    if not isinstance(worker, PythonRunner):
+    return carry_out(worker, context, settings, timeouts)
+
+
+def carry_out(
+    worker: Specialist,
+    context: Context,
+    settings: Settings,
+    timeouts: tuple[type[BaseException], ...] = (TimeoutError,),
+) -> Outcome:
+    """Let a specialist do the work of a task, as `perform` does. The output of Python code goes into the log.
+
+    Args:
+        worker: The specialist.
+        context, settings, timeouts: As of `perform`.
+    """
+    if isinstance(worker, CommandRunner):  # it writes the log itself
         return _carry_out(worker, context, settings, timeouts)
     secrets = masking.all_secret_texts(settings)
-    with output.capture(context.log_file, secrets) as captured:
+    with output.capture(context.log_file, secrets, context.owner) as captured:
         outcome = _carry_out(worker, context, settings, timeouts)
         if outcome.tail:  # a traceback, or a tail that the specialist returned
             captured.stream.write(outcome.tail.rstrip("\n") + "\n")
         tail = captured.tail(settings.limits.tail) or outcome.tail
         if captured.trouble:
             context.logger.warning("%s", captured.trouble)
-    return masking.mask_outcome(outcome.model_copy(update={"tail": tail}), secrets)
+    if tail != outcome.tail:
+        outcome = outcome.model_copy(update={"tail": tail})
+    return masking.mask_outcome(outcome, secrets)
 
 
 def _carry_out(
     worker: Specialist, context: Context, settings: Settings, timeouts: tuple[type[BaseException], ...]
 ) -> Outcome:
     try:
-        return worker.perform(context)
+        with entered(context):
+            return worker.perform(context)
     except timeouts as error:
         limit = time_limit(context.specialist, context.task, settings)
         reason = describe_exception(error) + (

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import functools
 import inspect
 import pathlib
 import types
@@ -64,7 +65,11 @@ def unencodable_return(function: Callable[..., Any]) -> str | None:
         >>> unencodable_return(names)
         'set'
     """
-    called: Any = function if inspect.isroutine(function) else type(function).__call__
+    return _unencodable_hint(function if inspect.isroutine(function) else type(function).__call__)
+
+
+@functools.lru_cache(maxsize=256)  # every attempt asks
+def _unencodable_hint(called: Any) -> str | None:
     try:
         hint = typing.get_type_hints(called).get("return", Any)
     except Exception:  # it names a type that only type checkers import

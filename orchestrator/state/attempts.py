@@ -11,7 +11,7 @@ from orchestrator.model.commands import BatchProgress, ScheduleResult
 from orchestrator.model.outcome import Completed, Failed, FailureCause, Outcome
 from orchestrator.planning import sketch
 from orchestrator.state import encoding, schema, scripts
-from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, describe_steps, read_schedule_result
+from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result
 from orchestrator.state.scripts import Call
 from orchestrator.state.start_result import Claim, StartResult, Taken, read_start_result, read_taken
 
@@ -62,7 +62,7 @@ class AttemptScripts:
         """Move a running attempt to its next status: "transitioned", or why not (see transition_attempt.lua)."""
         transition = Call(
             "transition_attempt",
-            {"task": task_id, "attempt": attempt, "steps": describe_steps(move), "worker": worker},
+            {"task": task_id, "attempt": attempt, "steps": move.written_steps, "worker": worker},
         )
         ((code, _),) = self._runner.run_on(feature_id, transition, ends=True)
         return str(code)
@@ -117,7 +117,7 @@ class AttemptScripts:
             {
                 "task": task_id,
                 "attempt": attempt,
-                "steps": describe_steps(move),
+                "steps": move.written_steps,
                 "outcome": outcome.model_dump_json(),
                 "wait": "" if move.wait is None else round(move.wait * 1000),
                 "uses": move.counts,
@@ -141,7 +141,7 @@ class AttemptScripts:
 
     def _take_next(self, claim: Claim) -> Call:
         given = {
-            "allowed": json.dumps(list(claim.queues.items())),
+            "allowed": "\n".join("\t".join([queue, *names]) for queue, names in claim.queues.items()),
             "lease_ms": round(claim.lease * 1000),
             "worker": claim.worker,
             "delivery": claim.delivery,

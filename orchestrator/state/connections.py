@@ -7,6 +7,7 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+import hiredis
 import redis
 from redis.backoff import EqualJitterBackoff, NoBackoff
 from redis.connection import HiredisRespSerializer
@@ -30,7 +31,8 @@ CONNECT_SECONDS = 2.0
 LOOK_SECONDS = 1.0
 """Seconds to wait for an answer that is useful but not necessary."""
 
-RETRY = Retry(EqualJitterBackoff(cap=0.5, base=0.1), retries=2)
+RETRIES = 2
+RETRY = Retry(EqualJitterBackoff(cap=0.5, base=0.1), RETRIES)
 """Enough for a connection that a restart has cut. `outage` handles longer outages."""
 
 
@@ -43,7 +45,14 @@ class Packer(HiredisRespSerializer):
 
     def pack(self, *args: Any) -> Any:
         """The bytes of a command."""
-        texts: Any = [str(arg) if isinstance(arg, int | float) else arg for arg in args]
+        texts: Any = [
+            arg if type(arg) is str or not isinstance(arg, (int, float)) else str(arg) for arg in args
+        ]
+        if isinstance(args[0], str) and " " not in args[0]:
+            with contextlib.suppress(
+                TypeError
+            ):  # redis-py's own way takes more types, and tells the wrong ones
+                return [hiredis.pack_command(tuple(texts))]
         return super().pack(*texts)
 
 
@@ -56,22 +65,29 @@ def redis_url(settings: Settings) -> RedisUrl:
     return settings.redis.server or urls.read(embedded.connect(settings))
 
 
-def open_client(server: RedisUrl, **options: Any) -> RedisClient:
+def open_client(server: RedisUrl, *, awaited: bool = False, **options: Any) -> RedisClient:
     """A client of a Redis. It opens connections when it needs them, and closes those to a former master.
 
     Args:
         server: The address of the Redis.
+        awaited: Its calls are made by functions of `awaiting.run`, on an event loop.
         options: Options of redis-py's connections. They override those of the URL.
+
+    Raises:
+        NoMemoryRedis: It is to be one in memory, and fakeredis is not installed.
+        NoGreenlet: Its calls are to be awaited, and greenlet is not installed.
 
     Example:
         client = open_client(urls.read("sentinel://a,b,c/mymaster"))
     """
+    if server.is_in_memory:
+        from orchestrator.state import memory  # late: only tests need it
+
+        return _client(memory.pool(server.service), server)
     given: dict[str, Any] = {
         "decode_responses": True,
         "socket_connect_timeout": CONNECT_SECONDS,
         "health_check_interval": 30,
-        "retry": RETRY,
-        "command_packer": Packer(),
         "db": server.db,
         **server.account,
         **server.options,
@@ -79,22 +95,39 @@ def open_client(server: RedisUrl, **options: Any) -> RedisClient:
         **options,
     }
     most = {"max_connections": given.pop("max_connections")} if "max_connections" in given else {}
+    if awaited:
+        from orchestrator.state import awaiting  # late: it needs greenlet
+
+        pool = redis.ConnectionPool(
+            connection_class=awaiting.AwaitedConnection,
+            link=awaiting.linker(server, {**given, "retry": awaiting.once()}, sentinel_options(server)),
+            decode_responses=True,
+            retry=Retry(NoBackoff(), RETRIES),  # a wait between retries would stop the event loop
+            **most,
+        )
+        return _client(pool, server)
+    given = {"retry": RETRY, "command_packer": Packer(), **given}
     if server.has_sentinels:
         sentinels = Sentinel(  # type: ignore[no-untyped-call]
             server.hosts,
             min_other_sentinels=server.sentinels.get("min_other_sentinels", 0),
             sentinel_kwargs={**sentinel_options(server), "retry": Retry(NoBackoff(), 0)},
         )
-        pool: redis.ConnectionPool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
-            server.service, sentinels, ssl=server.has_tls, **given, **most
+        return _client(
+            SentinelConnectionPool(  # type: ignore[no-untyped-call]
+                server.service, sentinels, ssl=server.has_tls, **given, **most
+            ),
+            server,
         )
+    if server.path:
+        given |= {"connection_class": redis.UnixDomainSocketConnection, "path": server.path}
     else:
-        if server.path:
-            given |= {"connection_class": redis.UnixDomainSocketConnection, "path": server.path}
-        else:
-            ((given["host"], given["port"]),) = server.hosts
-            given["connection_class"] = redis.SSLConnection if server.has_tls else redis.Connection
-        pool = redis.ConnectionPool(**given, **most)
+        ((given["host"], given["port"]),) = server.hosts
+        given["connection_class"] = redis.SSLConnection if server.has_tls else redis.Connection
+    return _client(redis.ConnectionPool(**given, **most), server)
+
+
+def _client(pool: redis.ConnectionPool, server: RedisUrl) -> RedisClient:
     client = cast("RedisClient", RedisClient.from_pool(pool))
     client.url = server.shown
     return client
@@ -108,14 +141,18 @@ def sentinel_options(server: RedisUrl) -> dict[str, Any]:
     return {"socket_connect_timeout": 2.0, "socket_timeout": 2.0, **waits, **tls, **server.sentinel_account}
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: Settings, *, awaited: bool = False) -> Store:
     """A store on the Redis of the settings. It opens connections when it needs them.
+
+    Args:
+        settings: The settings.
+        awaited: As of `open_client`.
 
     Raises:
         NoRedisServer, RedisDidNotStart: No Redis can be started here.
     """
     server = redis_url(settings)
-    make_client = functools.partial(open_client, server)
+    make_client = functools.partial(open_client, server, awaited=awaited)
     client = make_client()
     forks.own_connections_in_children(client, make_client)
     return Store(
@@ -130,7 +167,7 @@ def open_store(settings: Settings) -> Store:
 
 def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -> dict[str, float] | None:
     """How long tasks take, from `Store.learned`; None if Redis does not answer within a second."""
-    at_once = {
+    at_once: dict[str, Any] = {
         "socket_connect_timeout": LOOK_SECONDS,
         "socket_timeout": LOOK_SECONDS,
         "retry": Retry(NoBackoff(), 0),
@@ -145,6 +182,13 @@ def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -
 def is_broker(settings: Settings) -> bool:
     """Whether the store's scripts publish the tasks that they launch: the Redis of the state is Celery's broker too.
 
-    False if messages are signed, because a script in Redis has no key.
+    False if messages are signed, because a script in Redis has no key; and in a Celery app of the project's own,
+    because only the app knows its routes. A Redis in memory gives its launches to a worker in this process.
     """
-    return settings.broker.url is None and settings.broker.signing is None
+    server = settings.redis.server
+    return (
+        settings.broker.url is None
+        and settings.broker.signing is None
+        and not (server and server.is_in_memory)
+        and not (settings.app or settings.is_routed)
+    )

@@ -25,11 +25,11 @@ AWAIT_A_PERSON = (
 _ANY_FLOW = Flow("any", ("backlog", "pending", "in-progress", "testing", "completed"))
 
 BEGINNINGS = {
-    status: {"event": event, "to": target}
+    status: f"{event} {target}"
     for event in (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)
     for status, target in _ANY_FLOW.table[event].items()
 }
-"""The status of a task after an attempt has started, by its status before."""
+"""The event of the start of an attempt, and the status of its task then, by its status before."""
 
 LOSSES = {
     event: _ANY_FLOW.table[event]

@@ -132,6 +132,11 @@ class FeatureReader:
         return encoding.parse_head(head)
 
     @reads_feature
+    def result(self, feature_id: str) -> Any:
+        """What the feature says its result is: a value with references to results of tasks; None if it says nothing."""
+        found = self._runner.client.hget(self._runner.keys.feature(feature_id).meta, "result")
+        return json.loads(str(found)) if found else None
+
     def content(self, feature_id: str) -> dict[str, str] | None:
         """The content that was enqueued under an idempotency key; None if that is not known."""
         found = self._runner.client.hget(self._runner.keys.feature(feature_id).meta, "content")

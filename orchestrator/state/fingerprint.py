@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
     from orchestrator.state.workers import Worker
 
-OF_A_MACHINE = {"redis", "logs"}
-"""The address of Redis and the folder of the logs: they may differ from machine to machine."""
+OF_A_MACHINE = {"redis", "logs", "app"}
+"""How this program reaches Redis, its logs and the app of the project: that may differ, and the work is the same."""
 
 ROUNDS = 50_000
 """Rounds of the digest of a secret: so slow that nobody can guess the secret by trying."""

@@ -51,15 +51,16 @@ def of(settings: Settings, feature_id: str) -> tuple[Path, Path]:
     Raises:
         InvalidId: It is not an id, and must not become part of a path.
     """
-    return _of(settings.log_folder, settings.folder, feature_id)
+    # As texts, because the hash of a Path takes longer than that of its text.
+    return _of(str(settings.log_folder), str(settings.folder), feature_id)
 
 
 # Cached, because every attempt needs it, and joining the paths takes a sixth of the Python time of an attempt.
 @functools.lru_cache(maxsize=256)
-def _of(logs: Path, folder: Path, feature_id: str) -> tuple[Path, Path]:
+def _of(logs: str, folder: str, feature_id: str) -> tuple[Path, Path]:
     check_id(feature_id)
     name = identifiers.file_name(feature_id)
-    return logs / name, folder / "work" / name
+    return Path(logs, name), Path(folder, "work", name)
 
 
 def check_id(text: str) -> None:
@@ -79,7 +80,8 @@ def mark(settings: Settings, store: Store, feature_id: str) -> None:
     removes it.
     """
     for folder in of(settings, feature_id):
-        if folder.is_dir() and _may_mark(settings, folder):  # most attempts make none
+        # Most attempts make none. `is_dir` would raise and catch an error for each.
+        if os.access(folder, os.F_OK) and _may_mark(settings, folder):
             # If this fails, the next attempt marks it; a folder without the identity stays.
             with contextlib.suppress(OSError, redis.RedisError):
                 _write_mark(settings, folder, store)
@@ -91,16 +93,28 @@ def _may_mark(settings: Settings, folder: Path) -> bool:
 
 
 def _write_mark(settings: Settings, folder: Path, store: Store) -> None:
-    if store not in _known:  # read once, because each attempt needs it
-        _known[store] = _identity(store)
+    identity = owner(store)
     with _opened(settings, folder) as within:
-        if _known[store] and _known[store] not in _marks(within):
+        if identity and identity not in _marks(within):
             number = private.open_file(MARK, os.O_WRONLY | os.O_CREAT | os.O_APPEND, within)
             with os.fdopen(number, "w", encoding="utf-8") as file:
-                file.write(f"{_known[store]}\n")
+                file.write(f"{identity}\n")
 
 
 _known: weakref.WeakKeyDictionary[Store, str] = weakref.WeakKeyDictionary()
+
+
+def owner(store: Store) -> str:
+    """The identity that marks the folders of a state; "" if it is not known, because Redis is away.
+
+    A folder gets its mark when it is made, so that it is known also if its attempt is killed.
+    """
+    if store not in _known:  # read once, because each attempt needs it
+        try:
+            _known[store] = _identity(store)
+        except redis.RedisError:
+            return ""
+    return _known[store]
 
 
 def _identity(store: Store) -> str:

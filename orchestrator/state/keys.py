@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ TYPES: Mapping[str, str] = {
     "events": "stream",
 }
 """The Redis type of each key (the answer to TYPE), by its name here."""
+
+RARE = ("delayed", "unassigned", "dependency_updates", "released", "waiting", "limits")
+"""Keys that most features do not have most of the time, so that scripts look whether there is any of them."""
+
+OF_DATAFLOW = ("waits", "dependents")
+"""Keys that all features with this strategy have, and no others."""
 
 BEFORE_SCHEMA_4: Mapping[str, str] = {"released": "freed", "dependency_updates": "resolved"}
 """The names that keys of a feature had before schema 4. Features of older schemas still use them."""
@@ -317,9 +324,13 @@ class Keys:
 
     def durations(self, title: str) -> str:
         """Hash: "specialist task" → how long the task took in features of this title (see attempts.lua)."""
-        digest = hashlib.sha256(title.encode()).hexdigest()[:32]
-        return f"{self.prefix}:{{{digest}}}:durations"
+        return f"{self.prefix}:{{{_digest(title)}}}:durations"
 
     def idempotency(self, key: str) -> str:
         """String: the feature that an idempotency key stands for."""
         return f"{self.prefix}:idempotency:{key}"
+
+
+@functools.lru_cache(maxsize=256)  # every attempt asks
+def _digest(title: str) -> str:
+    return hashlib.sha256(title.encode()).hexdigest()[:32]

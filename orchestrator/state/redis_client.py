@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import redis
@@ -12,6 +15,14 @@ from orchestrator.state import refusals
 
 UNTRANSLATED = (redis.DataError, NoScriptError)
 """Errors left as they are: the command was never sent, or `scripts.run` sends it again with the script."""
+
+
+class _Held(threading.local):
+    """What a thread holds."""
+
+    pool: Any = None
+    """The pool that the connection is of. A forked child has another one (see `forks`), and holds nothing."""
+    connection: Any = None
 
 
 class RedisClient(redis.Redis):
@@ -25,6 +36,31 @@ class RedisClient(redis.Redis):
     url = "Redis"
     """The server, as messages name it: without a password."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._held = _Held()
+        super().__init__(*args, **options)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep one connection for the commands of this thread in the block: the pool tests it for each command else.
+
+        Example:
+            with client.held():
+                client.get("a"), client.get("b")
+        """
+        held = self._held
+        if held.pool:
+            yield
+            return
+        held.pool = self.connection_pool
+        try:
+            yield
+        finally:
+            pool, connection = held.pool, held.connection
+            held.pool = held.connection = None
+            if connection:
+                pool.release(connection)
+
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command.
 
@@ -33,11 +69,31 @@ class RedisClient(redis.Redis):
             RedisRefuses: It answered with an error.
         """
         try:
+            if self._held.pool is self.connection_pool and not options:
+                return self._execute_held(args)
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except UNTRANSLATED:
             raise
         except redis.RedisError as error:
             raise refusals.translate(error, self.url) from None
+
+    def _execute_held(self, args: tuple[Any, ...]) -> Any:
+        held = self._held
+        if held.connection is None:
+            held.connection = held.pool.get_connection()
+        connection = held.connection
+
+        def ask() -> Any:
+            connection.send_command(*args)
+            return self.parse_response(connection, args[0])  # type: ignore[no-untyped-call]
+
+        try:
+            return connection.retry.call_with_retry(ask, lambda _: connection.disconnect())
+        except redis.ResponseError:
+            raise
+        except BaseException:  # such as that of a signal handler: the next command must not read this answer
+            connection.disconnect()
+            raise
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
         """A pipeline with the same errors."""

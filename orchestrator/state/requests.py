@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.model import errors, lifecycle, sanitizer
 from orchestrator.model.flows import FeatureEvent, Flow
 from orchestrator.state import encoding
-from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, describe_steps, read_schedule_result
+from orchestrator.state.keys import FeatureKeys
+from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result
 from orchestrator.state.scripts import Call
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class RequestScripts:
             "transition_task",
             {
                 "task": task_id,
-                "steps": describe_steps(move),
+                "steps": move.written_steps,
                 "note": sanitizer.as_text(note),
                 "resolve": resolve,
                 "revoke": int(revoke),

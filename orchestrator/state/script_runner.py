@@ -7,7 +7,7 @@ import functools
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import redis
@@ -19,10 +19,15 @@ from orchestrator.state import refusals, schema, scripts
 from orchestrator.state.scripts import Call, Scope
 
 if TYPE_CHECKING:
-    from orchestrator.model.lifecycle import Transition
     from orchestrator.state.keys import Keys
 
 SCHEDULE = Call("schedule")
+
+CHECKS = (
+    Call("check_schema", {"known": schema.VERSION}),
+    Call("check_minimum", {"known": schema.VERSION}),
+)
+"""Whether this version may work on a feature, and begin new work."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -121,9 +126,7 @@ class ScriptRunner:
             ends: They read, or end work that has begun: they run even if this version may begin no new work.
             run: Runs them, for example and waits for replicas; None: only runs them.
         """
-        checks = [Call("check_schema", {"known": schema.VERSION})]
-        if not ends:
-            checks.append(Call("check_minimum", {"known": schema.VERSION}))
+        checks = CHECKS[:1] if ends else CHECKS
         scope = self.scope(feature_id)
         try:
             return run(scope, *checks, *calls) if run else scripts.run(self.client, scope, *checks, *calls)
@@ -166,7 +169,7 @@ class ScriptRunner:
 
 
 def read_schedule_result(
-    feature_id: str, answer: str | None, finished: BatchProgress | None = None
+    feature_id: str, answer: Sequence[Any] | None, finished: BatchProgress | None = None
 ) -> ScheduleResult:
     """Read what schedule.lua answers.
 
@@ -175,17 +178,12 @@ def read_schedule_result(
     """
     if answer is None:
         raise errors.NoSuchFeature(feature=feature_id)
-    found = json.loads(answer)
+    status, launched, opened, wake = answer if len(answer) > 1 else (*answer, (), (), ())
     return ScheduleResult(
         feature=feature_id,
-        status=schema.word(FeatureStatus, found["status"]),
-        launched=tuple(Launch(*launch) for launch in found["launched"]),
-        opened=tuple(found["opened"]),
+        status=schema.word(FeatureStatus, status),
+        launched=tuple(Launch(*launch) for launch in launched),
+        opened=tuple(opened),
         finished=finished,
-        wake=tuple(found["wake"]),
+        wake=tuple(wake),
     )
-
-
-def describe_steps(move: Transition) -> str:
-    """The steps of a transition, as the scripts take them."""
-    return json.dumps(move.steps)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from redis.exceptions import NoScriptError
@@ -33,18 +33,27 @@ READS = {"limits": "wrong_type_of_limits()", "waiting": "wrong_type_of_classes()
 CHECKS = ("check_schema", "check_minimum")
 """Scripts without an answer: they let the scripts after them run, or end the call with an error."""
 
+IN_ONE: Mapping[tuple[str, ...], str] = {("check_schema", "finish", "schedule", "take_next"): "step"}
+"""Scripts that often run together, and the one that does what they do in the most common case."""
 
-@dataclass(frozen=True)
-class Call:
+AT_THE_END = {
+    "save_state": "write_states",
+    "adjust_count": "write_counts",
+    "count_resolved": "write_dependency_updates",
+    "record": "trim_events",
+}
+"""The functions that collect something, and those that write it at the end (see parts/unwritten.lua)."""
+
+
+class Call(NamedTuple):
     """One script to run: its arguments by name, and the keys that do not follow from the feature."""
 
     script: str
-    args: Mapping[str, object] = field(default_factory=dict)
-    keys: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, object] = {}
+    keys: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(NamedTuple):
     """The values that all scripts of a call share.
 
     Args:
@@ -55,7 +64,7 @@ class Scope:
 
     keys: Keys
     feature: str = ""
-    common: Mapping[str, object] = field(default_factory=dict)
+    common: Mapping[str, object] = {}
 
     def value(self, name: str) -> object:
         """One of the arguments in `COMMON`."""
@@ -92,6 +101,8 @@ class Header:
 
     purpose: str
     keys: tuple[str, ...]
+    first: tuple[str, ...]
+    """The keys that it reads in any case, before it writes: such a read is a check of the type too."""
     args: tuple[str, ...]
     notes: tuple[str, ...]
     """The notes on the arguments."""
@@ -113,16 +124,17 @@ def header(source: str) -> Header:
         if not line.startswith("--"):
             break
         lines.append(line.removeprefix("--").removeprefix(" "))
-    sections: dict[str, list[str]] = {"purpose": [], "keys": [], "args": [], "answer": []}
+    sections: dict[str, list[str]] = {"purpose": [], "keys": [], "first": [], "args": [], "answer": []}
     section = "purpose"
     for line in lines:
-        if begins := re.match(r"(keys|args|answer):\s*", line):
+        if begins := re.match(r"(keys|first|args|answer):\s*", line):
             section, line = begins[1], line[begins.end() :]
         sections[section].append(line)
     args = sections["args"] or [""]
     return Header(
         " ".join(filter(None, map(str.strip, sections["purpose"]))),
         tuple(" ".join(sections["keys"]).split()),
+        tuple(" ".join(sections["first"]).split()),
         tuple(args[0].split()),
         tuple(args[1:]),
         tuple(sections["answer"]),
@@ -173,6 +185,13 @@ def definitions_for(source: str) -> dict[str, str]:
     return found
 
 
+def with_the_end(source: str) -> tuple[list[str], dict[str, str]]:
+    """The functions that write what a piece of Lua collects, and the definitions that it and they need."""
+    parts = definitions_for(source)
+    last = [name for collecting, name in AT_THE_END.items() if collecting in parts]
+    return last, definitions_for("\n".join([source, *last]))
+
+
 def _body(script: str) -> str:
     return _without_comments(sources()[script])
 
@@ -205,38 +224,121 @@ class Composed:
 
 @functools.cache
 def compose(scripts: tuple[str, ...]) -> Composed:
-    """Compose scripts by their names. The result first checks the type of each key, once."""
+    """Compose scripts by their names. The result has written nothing where a key is of a wrong type."""
     bodies = [_body(script) for script in scripts]
-    parts = definitions_for("\n".join(bodies))
+    last, parts = with_the_end("\n".join(bodies))
     key_names = tuple(keys_in("\n".join([*parts.values(), *bodies])))
-    # delete_feature removes the keys of a feature even if they have a wrong type.
-    check = "" if "delete_feature" in scripts else _type_check(key_names)
-    first = definitions_for(check)
-    common = tuple(
-        name for name in COMMON if name in names("\n".join([*parts.values(), *first.values(), *bodies]))
-    )
+    checked = _checked(scripts, key_names, "\n".join([*parts.values(), *bodies]))
+    parts = definitions_for("\n".join([*_check_types(scripts, checked), *bodies, *last]))
+    common = tuple(name for name in COMMON if name in names("\n".join([*parts.values(), *bodies])))
     args = tuple(
         tuple(name for name in header(sources()[script]).args if name not in COMMON) for script in scripts
     )
+    pieces = {
+        **parts,
+        "flush": "\n".join(["local function flush()", *(f"{name}()" for name in last), "end"]),
+        **{
+            f"do_{script}": f"local function do_{script}({', '.join(given)})\n{body}end"
+            for script, given, body in zip(scripts, args, bodies, strict=True)
+        },
+        "run": "\n".join(_runs(scripts, len(common), args, key_names, checked)),
+    }
     lines = [f"local {', '.join(common)} = {_arguments(0, common)}"] if common else []
-    lines += [*first.values(), check, *(parts[name] for name in parts if name not in first)]
-    lines += [
-        f"local function {script}({', '.join(given)})\n{body}end"
-        for script, given, body in zip(scripts, args, bodies, strict=True)
-    ]
-    lines += _runs(scripts, len(common), args, key_names)
+    if scripts in IN_ONE:
+        lines += _first(IN_ONE[scripts], len(common))
+    lines += _in_one_table(pieces)
+    lines += ["local is_done, answers = pcall(own.run)", "own.flush()", "if is_done then return answers end"]
+    found = "".join(f"{_wrong_type(name)} or " for name in checked)  # the error does not name the key
+    lines.append(_of_table(f"return {found}error(answers, 0)", pieces.keys()))
     places = {f"{name}_key": f"KEYS[{place}]" for place, name in enumerate(key_names, start=1)}
     source = _KEY.sub(lambda found: places.get(found[0], found[0]), "\n".join(lines))
     return Composed(source, key_names, common, args)
 
 
-def _type_check(key_names: Sequence[str]) -> str:
-    checks = [
-        READS.get(name) or f"wrong_type({name}_key, '{keys.TYPES[name]}')"
-        for name in key_names
-        if name in keys.TYPES
-    ]
-    return f"local wrong = {' or '.join(checks)}\nif wrong then return wrong end" if checks else ""
+_TOKEN = re.compile(rf"{_COMMENT.pattern}|{_TEXT.pattern}|{_NAME.pattern}")
+
+
+def _in_one_table(pieces: Mapping[str, str]) -> Iterator[str]:
+    """Make definitions fields of one table, `own`.
+
+    As local variables, each function would capture all others that it names, which takes as long as ten commands.
+    """
+    functions, values = [], []
+    for name, piece in pieces.items():
+        source = _of_table(piece, pieces.keys())
+        if source.startswith("local function "):
+            functions.append(source.replace(f"local function own.{name}(", f"{name} = function(", 1))
+        elif "=" in source:
+            values.append(source.removeprefix("local "))
+    yield "local own"
+    yield "own = {\n" + ",\n".join(functions) + "\n}"
+    yield from values
+
+
+def _of_table(source: str, owned: Collection[str]) -> str:
+    """The source with `own.name` for each name that is a field of this table, and without comments."""
+
+    def replaced(found: re.Match[str]) -> str:
+        token = found[0]
+        return f"own.{token}" if token in owned else "" if token.startswith("--") else token
+
+    return _TOKEN.sub(replaced, source)
+
+
+def _first(script: str, start: int) -> Iterator[str]:
+    """Run a script that may do instead of those after it."""
+    given = header(sources()[script]).args
+    body = _body(script)
+    yield f"local function {script}({', '.join(given)})"
+    yield from _in_one_table({**definitions_for(body), "do_it": f"local function do_it()\n{body}end"})
+    yield "return own.do_it()"
+    yield "end"
+    yield f"local answer = {script}({_arguments(start, given)})"
+    yield "if answer then return answer end"
+
+
+def _checked(scripts: Sequence[str], key_names: Sequence[str], source: str) -> list[str]:
+    """The keys whose type matters: a script goes on where a command fails that it calls by `pcall`."""
+    if "delete_feature" in scripts:  # it removes the keys of a feature even if they have a wrong type
+        return []
+    tried = {name for name in key_names if not re.search(rf"(?<!p)call\([^()]*\b{name}_key\b", source)}
+    return [name for name in key_names if name in keys.TYPES and name not in tried]
+
+
+def _check_types(scripts: Sequence[str], checked: Sequence[str]) -> Iterator[str]:
+    """Look for a key of a wrong type, but for those that the first script reads itself before it writes."""
+    first = next(place for place, script in enumerate(scripts) if script not in CHECKS)
+    read = {name for script in scripts[: first + 1] for name in header(sources()[script]).first}
+    rare = [name for name in checked if name in keys.RARE]
+    of_dataflow = [name for name in checked if name in keys.OF_DATAFLOW]
+    others = [name for name in checked if name not in {*read, *rare, *of_dataflow}]
+    yield "local wrong"
+    if rare:
+        if of_dataflow and "check_schema" in scripts:
+            yield "if open_meta().strategy == 'dataflow' then"
+            yield f"wrong = {_first_wrong(of_dataflow)}"
+            yield f"look_for({_keys(rare)})"
+            yield "else"
+            yield f"look_for({_keys([*rare, *of_dataflow])})"
+            yield "end"
+        else:
+            yield f"look_for({_keys(rare)})"
+        yield f"if rare_keys > 0 then wrong = wrong or {_first_wrong([*rare, *of_dataflow])} end"
+    if others:
+        yield f"wrong = wrong or {_first_wrong(others)}"
+    yield "if wrong then return wrong end"
+
+
+def _keys(names: Sequence[str]) -> str:
+    return ", ".join(f"{name}_key" for name in names)
+
+
+def _first_wrong(names: Sequence[str]) -> str:
+    return " or ".join(map(_wrong_type, names))
+
+
+def _wrong_type(name: str) -> str:
+    return READS.get(name) or f"wrong_type({name}_key, '{keys.TYPES[name]}')"
 
 
 def _arguments(start: int, args: Sequence[str]) -> str:
@@ -244,25 +346,41 @@ def _arguments(start: int, args: Sequence[str]) -> str:
 
 
 def _runs(
-    scripts: Sequence[str], start: int, args: Sequence[Sequence[str]], key_names: Sequence[str]
+    scripts: Sequence[str],
+    start: int,
+    args: Sequence[Sequence[str]],
+    key_names: Sequence[str],
+    checked: Sequence[str],
 ) -> Iterator[str]:
+    """Run the checks, then the scripts, and write what they have collected."""
+    yield "local function run()"
     yield "local answers, refused, written = {}, nil, nil"
+    is_checked = False
     for script, given in zip(scripts, args, strict=True):
-        call = f"{script}({_arguments(start, given)})"
+        call = f"do_{script}({_arguments(start, given)})"
         start += len(given)
-        if script not in CHECKS:
-            yield f"answers[#answers + 1] = {call} or false"
+        if script in CHECKS:
+            yield f"refused, written = {call}"
+            yield "if refused then return refused end"
+            if script == "check_schema":
+                yield from _rename(key_names)
             continue
-        yield f"refused, written = {call}"
-        yield "if refused then return refused end"
-        renamed = [name for name in keys.BEFORE_SCHEMA_4 if name in key_names]
-        if script == "check_schema" and renamed:
-            yield "if written < 4 then"
-            for name in renamed:
-                length = len(keys.part_of(name)) + 1
-                yield f"  {name}_key = string.sub({name}_key, 1, -{length}) .. '{keys.BEFORE_SCHEMA_4[name]}'"
-            yield "end"
+        if not is_checked:
+            yield from _check_types(scripts, checked)
+            is_checked = True
+        yield f"answers[#answers + 1] = {call} or false"
     yield "return answers"
+    yield "end"
+
+
+def _rename(key_names: Sequence[str]) -> Iterator[str]:
+    renamed = [name for name in keys.BEFORE_SCHEMA_4 if name in key_names]
+    if renamed:
+        yield "if written < 4 then"
+        for name in renamed:
+            length = len(keys.part_of(name)) + 1
+            yield f"  {name}_key = string.sub({name}_key, 1, -{length}) .. '{keys.BEFORE_SCHEMA_4[name]}'"
+        yield "end"
 
 
 # --- running -----------------------------------------------------------------------------------------------
@@ -288,14 +406,17 @@ def run(client: redis.Redis, scope: Scope, *calls: Call) -> list[Any]:
 def _evalsha(composed: Composed, scope: Scope, calls: Sequence[Call]) -> tuple[Any, ...]:
     """The arguments of EVALSHA."""
     given = {name: key for call in calls for name, key in call.keys.items()}
-    of_feature = scope.keys.feature(scope.feature)
-    touched = [
-        given.get(name) or getattr(of_feature if name in keys.OF_FEATURE else scope.keys, name)
-        for name in composed.keys
-    ]
+    known = _names_of(composed.keys, scope.keys, scope.feature)
+    touched = [given.get(name) or known[name] for name in composed.keys]
     shared = [scope.value(name) for name in composed.common]
     arguments = [call.args[name] for call, args in zip(calls, composed.args, strict=True) for name in args]
     return (composed.digest, len(touched), *touched, *shared, *arguments)
+
+
+@functools.lru_cache(maxsize=256)  # a worker asks for the same few all the time
+def _names_of(names: tuple[str, ...], of_all: Keys, feature: str) -> Mapping[str, Any]:
+    of_feature = of_all.feature(feature)
+    return {name: getattr(of_feature if name in keys.OF_FEATURE else of_all, name) for name in names}
 
 
 def run_replicated(

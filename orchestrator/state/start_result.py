@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from orchestrator.model.lifecycle import Attempts
 from orchestrator.model.task import Task
@@ -13,14 +14,13 @@ from orchestrator.state import encoding
 from orchestrator.state.script_runner import readable
 
 
-@dataclass(frozen=True)
-class StartResult:
+class StartResult(NamedTuple):
     """The answer to a worker that wants to start an attempt; start.lua lists the values of `code`."""
 
     code: str
     task: Task | None = None
-    head: Mapping[str, Any] = field(default_factory=dict)
-    state: Mapping[str, Any] = field(default_factory=dict)
+    head: Mapping[str, Any] = {}
+    state: Mapping[str, Any] = {}
     feature_status: str = ""
     wait: float = 0.0
     """Seconds that the worker waits before it begins, because its specialist has a rate."""
@@ -61,8 +61,7 @@ class Claim:
         return f"{self.worker}/{self.delivery.partition('-')[0]}"
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(NamedTuple):
     """An attempt that was taken and begun with the commit of the one before."""
 
     queue: str
@@ -92,14 +91,20 @@ def read_start_result(feature_id: str, task_id: str, answer: Sequence[Any]) -> S
         return StartResult(
             code,
             encoding.parse_task(task, task_id) if task else None,
-            encoding.parse_head(head),
+            _read_head(head),
             json.loads(state),
             status,
             int(wait) / 1000,
         )
 
 
+@functools.lru_cache(maxsize=256)  # the tasks of a feature have one head
+def _read_head(text: str) -> Mapping[str, Any]:
+    head = encoding.parse_head(text)
+    return {**head, "tags": tuple(head.get("tags", ()))}
+
+
 def read_taken(answer: Sequence[Any]) -> Taken:
     """Read what take_next.lua answers."""
-    queue, message, feature_id, task_id, attempt, started = answer
+    queue, message, feature_id, task_id, attempt, *started = answer
     return Taken(queue, message, (feature_id, task_id, int(attempt)), started)

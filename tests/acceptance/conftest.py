@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -94,6 +96,9 @@ class Project:
 
 MakeProject = Callable[..., Project]
 
+SHOWN_LINES = 150
+STACK_SECONDS = 1.0
+
 
 @contextlib.contextmanager
 def open_project(folder: Path, **sections: Any) -> Iterator[Project]:
@@ -109,7 +114,29 @@ def open_project(folder: Path, **sections: Any) -> Iterator[Project]:
             **sections,
         }
         (project / FOLDER / FILE).write_text(yaml.safe_dump(settings), "utf-8")
-        yield Project(project, configuration.load(project), stack)
+        opened = Project(project, configuration.load(project), stack)
+        try:
+            yield opened
+        except BaseException:
+            _ask_for_stacks(opened)
+            raise
+        finally:
+            show_logs(project)
+
+
+def _ask_for_stacks(project: Project) -> None:
+    """Let each worker write what its threads do (Celery's handler of SIGUSR1), in case the failure is that it hangs."""
+    running = [worker for worker in project.workers if worker.poll() is None]
+    for worker in running:
+        worker.send_signal(signal.SIGUSR1)
+    if running:
+        time.sleep(STACK_SECONDS)
+
+
+def show_logs(project: Path) -> None:
+    """Print the last lines of each log, which pytest shows if the test fails: a run elsewhere leaves nothing else."""
+    for log in sorted(project.glob("*.log")):
+        print(f"--- {log.name}", *log.read_text("utf-8", "replace").splitlines()[-SHOWN_LINES:], sep="\n")
 
 
 @pytest.fixture

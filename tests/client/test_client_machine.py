@@ -84,7 +84,7 @@ ENDS: dict[str, Callable[[Handle], Any]] = {
     "cancel": lambda handle: handle.cancel(),
     "fail": lambda handle: handle.fail(),
 }
-BLOCKING = {"wait", "follow"}
+BLOCKING = {"wait", "follow", "wait_async"}
 ON_CLIENTS: dict[str, Callable[[Client, Handle], Any]] = {
     "feature": lambda client, handle: client.feature(handle.id),
     "features": lambda client, handle: client.features(),

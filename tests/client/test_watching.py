@@ -104,9 +104,7 @@ def test_a_wait_without_a_timeout_ends_when_an_outage_has_lasted_too_long(server
 
 
 @pytest.mark.parametrize(("left", "rests"), [(1_000, 3), (watching.FEW_LEFT, 0)])
-def test_a_wait_rests_between_its_looks_only_while_many_tasks_are_left(
-    monkeypatch: pytest.MonkeyPatch, left: int, rests: int
-) -> None:
+def test_a_wait_rests_between_its_looks_only_while_many_tasks_are_left(left: int, rests: int) -> None:
     # Given a feature that has an event at each look, and is settled at the fourth
     looks = iter([False, False, False, True])
     features = SimpleNamespace(
@@ -115,9 +113,8 @@ def test_a_wait_rests_between_its_looks_only_while_many_tasks_are_left(
     events = SimpleNamespace(read=lambda *_, **__: [SimpleNamespace(id="1-1")], last=lambda _: "-")
     store: Any = SimpleNamespace(features=features, events=events)
     rested: list[float] = []
-    monkeypatch.setattr("orchestrator.client.watching.time.sleep", rested.append)
 
-    watching.wait(store, "auth", None, longest_outage=1)
+    watching.wait(store, "auth", None, longest_outage=1, pause=rested.append)
 
     assert len(rested) == rests
 

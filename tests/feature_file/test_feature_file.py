@@ -460,9 +460,9 @@ def test_a_mistake_behind_an_alias_is_where_the_alias_is() -> None:
         (
             in_task("params: {a: " + "y" * 101 + "}"),
             {"params": 100},
-            "line 4, T1.params: params and run have 1",
+            "line 4, T1.params: its data has 1",
         ),
-        (in_task("run: [" + "y" * 101 + "]"), {"params": 100}, "line 4, T1.run: params and run have 1"),
+        (in_task("run: [" + "y" * 101 + "]"), {"params": 100}, "line 4, T1.run: its data has 1"),
         ("title: x\n#" + "y" * 1_000, {"file": 1_000}, "larger than 1,000 bytes (limits.file)"),
         ("[" * 65, {}, "line 1: lists and mappings are nested deeper than 64"),
         ("- " * 65, {}, "line 1: lists and mappings are nested deeper than 64"),
@@ -525,7 +525,7 @@ def test_a_feature_within_the_limits_passes_the_check() -> None:
     ("task", "said"),
     [
         (Task(id="T1", description="y" * 101), "T1.description: has 101 characters; at most 100 are allowed"),
-        (Task(id="T1", params={"a": "y" * 101}), "T1.params: params and run have 1"),
+        (Task(id="T1", params={"a": "y" * 101}), "T1.params: its data has 1"),
         (Task(id="T1", params={"a": float("inf")}), "T1.params: NaN and Infinity are no JSON value"),
         (Task(id="T1", params={"a": 10**5_000}), "T1.params: a key or a number is no JSON value"),
     ],

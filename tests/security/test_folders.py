@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -550,6 +551,21 @@ def test_secrets_are_not_masked_through_a_link(
         opened.mask(["nobody else"])
 
     assert is_safe(victim)
+
+
+@pytest.mark.parametrize("place", ["own", "shared"])
+def test_the_folders_of_an_attempt_that_is_killed_are_found(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """A folder has the mark of its state from the moment when it is made, so no kill leaves it behind."""
+    settings = shared(monkeypatch, tmp_path / "shared") if place == "shared" else configuration.load()
+    context = dataclasses.replace(context_of(settings), owner=folders.owner(store))
+    command = ("cat", f"../{private.MARK}", str(context.log_file.parent / private.MARK))
+
+    CommandRunner(command, settings.limits, project=Path.cwd()).perform(context)
+
+    assert context.log_file.read_text().split() == [store.identity] * 2
+    assert len(folders.removable(settings, store, context.feature.id)) == 2
 
 
 @as_root

@@ -66,7 +66,7 @@ def test_a_person_may_ask_for_anything_at_any_moment(client: redis.Redis, strate
             "  redis.call('ZREM', slots_key, task)\n  if state.resolves",
             "  if state.resolves",
         ),
-        ("parts/prelude", "redis.call('ZADD', delayed_key, now, task)", ""),
+        ("parts/prelude", "then delay(task, now) end", "then end"),
     ],
     ids=[
         "a finish that is not fenced",

@@ -58,7 +58,7 @@ class Limits(Section):
     )
     text: Whole = Field(default=100_000, ge=100, description="characters in a description")
     params: Whole = Field(
-        default=100_000, ge=100, description="characters of a task's params and run, as JSON"
+        default=100_000, ge=100, description="characters of a task's params, run, args and kwargs, as JSON"
     )
     file: Whole = Field(default=64_000_000, ge=1_000, description="bytes of a feature file")
     result: Whole = Field(default=1_000_000, ge=100, description="characters of a result, as JSON")

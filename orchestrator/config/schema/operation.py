@@ -99,6 +99,11 @@ class Trust(Section):
         default=None,
         description="workers take up what Plan.canvas() sends; null: only where messages are signed",
     )
+    calls: tuple[str, ...] | None = Field(
+        default=None,
+        description="the tasks of the project's own Celery app that features may call, as patterns such as "
+        "proj.tasks.*; null: all from Python, and from files only where inline commands are allowed",
+    )
     inline_workdir: Literal["task", "project"] = Field(
         default="project", description="where inline commands run: see specialists.NAME.workdir"
     )

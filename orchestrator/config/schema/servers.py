@@ -18,8 +18,8 @@ class RedisSettings(Section):
 
     url: SecretStr | None = Field(
         default=None,
-        description="where it is: redis://host:6379/0, rediss://…, unix:///path, sentinel://host:26379/mymaster; "
-        "never shown",
+        description="where it is: redis://host:6379/0, rediss://…, unix:///path, sentinel://host:26379/mymaster, or "
+        "memory:// (in this process, for tests); never shown",
     )
     replicas: Whole = Field(
         default=0,

@@ -7,6 +7,14 @@ Example:
 
 from __future__ import annotations
 
+from orchestrator.model.errors.apps import (
+    BadCall,
+    CallRefused,
+    InstalledTwice,
+    NoSuchCall,
+    NotForGuests,
+    NotInstalled,
+)
 from orchestrator.model.errors.base import OrchestratorError, Unexpected, UsageError
 from orchestrator.model.errors.features import (
     AmbiguousFeature,
@@ -23,6 +31,7 @@ from orchestrator.model.errors.features import (
     NewerFeature,
     NoBarrier,
     NoSuchFeature,
+    NotAFeature,
     NotDelivered,
     NothingToLaunch,
     NothingToRetry,
@@ -37,6 +46,9 @@ from orchestrator.model.errors.limits import BadCap, BadLimit, NoSuchLimit, NoSu
 from orchestrator.model.errors.servers import (
     BrokerUnreachable,
     CannotSign,
+    ForgottenAtOnce,
+    NoGreenlet,
+    NoMemoryRedis,
     NoRedisServer,
     NotReplicated,
     Outdated,
@@ -48,6 +60,7 @@ from orchestrator.model.errors.servers import (
     RedisUnreachable,
     UnsafeFlower,
     WorkerEnded,
+    WorksAlone,
 )
 from orchestrator.model.errors.specialists import (
     CannotImport,
@@ -88,6 +101,7 @@ from orchestrator.model.errors.usage import (
 __all__ = [
     "AmbiguousFeature",
     "AttemptRuns",
+    "BadCall",
     "BadCap",
     "BadCursor",
     "BadKey",
@@ -95,6 +109,7 @@ __all__ = [
     "BadTags",
     "BadTask",
     "BrokerUnreachable",
+    "CallRefused",
     "CannotAdvance",
     "CannotGrow",
     "CannotImport",
@@ -106,8 +121,10 @@ __all__ = [
     "ConfigurationExists",
     "FeatureExists",
     "FeatureOver",
+    "ForgottenAtOnce",
     "GrowthContested",
     "InlineCommandRefused",
+    "InstalledTwice",
     "InvalidConfiguration",
     "InvalidFeature",
     "InvalidId",
@@ -116,9 +133,12 @@ __all__ = [
     "KeyTaken",
     "NewerFeature",
     "NoBarrier",
+    "NoGreenlet",
     "NoLog",
+    "NoMemoryRedis",
     "NoRedisServer",
     "NoSpecialist",
+    "NoSuchCall",
     "NoSuchFeature",
     "NoSuchField",
     "NoSuchLimit",
@@ -127,10 +147,13 @@ __all__ = [
     "NoSuchTask",
     "NoTaskNamed",
     "NoWorkingFolder",
+    "NotAFeature",
     "NotCompleted",
     "NotDelivered",
     "NotEnough",
+    "NotForGuests",
     "NotInACanvas",
+    "NotInstalled",
     "NotOver",
     "NotParallel",
     "NotReplicated",
@@ -159,4 +182,5 @@ __all__ = [
     "UsageError",
     "WaitTimeout",
     "WorkerEnded",
+    "WorksAlone",
 ]

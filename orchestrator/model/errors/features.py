@@ -91,6 +91,13 @@ class FeatureOver(UsageError):
     """The feature {feature} is {status}, so nothing in it changes any more. Enqueue it again to run it again."""
 
 
+class NotAFeature(OrchestratorError):
+    """The canvas {canvas} is no feature: {cause}.
+    The how-to page "From Celery" says what is carried over; `apply_async` runs it as before."""
+
+    exit_code = 2
+
+
 class NotOver(UsageError):
     """The feature {feature} is {status}, so it is not forgotten. `orchestrator cancel {feature}` ends it."""
 

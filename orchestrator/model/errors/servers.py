@@ -52,6 +52,35 @@ class NoRedisServer(OrchestratorError):
     exit_code = 3
 
 
+class NoMemoryRedis(OrchestratorError):
+    """redis.url is memory://, and {missing} is not installed, which keeps it.
+    Install it (pip install 'task-orchestrator[testing]'), or set redis.url to a Redis that runs."""
+
+    exit_code = 3
+
+
+class NoGreenlet(OrchestratorError):
+    """AsyncClient needs greenlet, which is not installed.
+    Install it: pip install 'task-orchestrator[async]'."""
+
+    exit_code = 3
+
+
+class WorksAlone(OrchestratorError):
+    """The Redis of this worker would be {url}, in its own memory, so nobody could give it work.
+    Set redis.url to a Redis that runs, or leave it out for a private one. With memory:// no worker is needed:
+    `orchestrator run` and `orchestrator.testing` do the work in their own process."""
+
+    exit_code = 2
+
+
+class ForgottenAtOnce(OrchestratorError):
+    """The Redis {url} ends with this command, so a feature that is only enqueued would be forgotten at once.
+    Run it to its end with `orchestrator run`, or set redis.url to a Redis that runs."""
+
+    exit_code = 2
+
+
 class RedisDidNotStart(OrchestratorError):
     """{binary} did not start: {cause}.
     Its log is {log}. If the folder {folder} is damaged, move it away and try again."""

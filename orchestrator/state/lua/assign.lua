@@ -10,7 +10,7 @@ local rank, batch, before = plan_of(task)
 if not rank then return {'missing'} end
 if redis.call('ZSCORE', slots_key, task) then return {'running'} end
 if before == specialist then return {'assigned'} end
-redis.call('HSET', plan_key, task, rank .. ':' .. batch .. ':' .. specialist)
+set_plan(task, rank, batch, specialist)
 local is_ready = redis.call('SREM', unassigned_key, task) == 1
 is_ready = stop_waiting(task) or is_ready
 if is_ready then redis.call('ZADD', ready_key, rank, task) end

@@ -2,6 +2,7 @@
 -- where a newer one asks for newer workers (see schema.py).
 --
 -- keys: minimum
+-- first: minimum
 -- args: known
 --   known  the newest schema that the caller reads
 -- answer: an error reply "OUTDATED 5", with the oldest schema that may work here; else nil, and the scripts

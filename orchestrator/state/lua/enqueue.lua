@@ -28,6 +28,7 @@ if redis.call('EXISTS', meta_key) == 1 then
 end
 
 redis.call('HSET', meta_key, 'created', now, unpack(cjson.decode(fields)))
+close_meta()
 for _, name in ipairs(names) do
   redis.call('RENAME', staged .. name, key_of(feature, name))
   redis.call('PERSIST', key_of(feature, name))

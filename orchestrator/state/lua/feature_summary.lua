@@ -12,6 +12,12 @@ local meta, counts, batch_counts = {}, {}, {}
 for place = 1, #fields, 2 do meta[fields[place]] = fields[place + 1] end
 meta.head, meta.table, meta.transitions = nil, nil, nil
 
+local asked = { 'resolved', meta.batch .. ':total', meta.batch .. ':resolved' }
+for _, status in ipairs(COUNTED) do
+  asked[#asked + 1] = status
+  asked[#asked + 1] = meta.batch .. ':' .. status
+end
+read_counts(unpack(asked))
 for _, status in ipairs(COUNTED) do
   counts[status] = count_of(status)
   batch_counts[status] = count_of(meta.batch .. ':' .. status)
@@ -37,11 +43,11 @@ return cjson.encode({
   resolved = count_of('resolved'),
   batch = batch,
   in_flight = redis.call('ZCARD', slots_key),
-  launched = redis.call('ZCOUNT', slots_key, '-inf', 0),
+  ['launched'] = redis.call('ZCOUNT', slots_key, '-inf', 0),
   queued = redis.call('ZCARD', ready_key),
   delayed = redis.call('ZCARD', delayed_key),
   unassigned = redis.call('SCARD', unassigned_key),
   limited = limited,
   gates = stopped_gates(),
-  now = now,
+  ['now'] = now,
 })

@@ -54,7 +54,7 @@ local function place(task, rank, batch)
     local _
     _, was, specialist = plan_of(task)
   end
-  redis.call('HSET', plan_key, task, rank .. ':' .. batch .. ':' .. specialist)
+  set_plan(task, rank, batch, specialist)
   local has_waited = stop_waiting(task)
   if was == batch then
     -- schedule checks again whether it has to wait for a limit.
@@ -96,6 +96,7 @@ for _, number in ipairs(growth.ended) do end_batch(number) end
 for field, value in pairs(growth.meta) do redis.call('HSET', meta_key, field, value) end
 if growth.schema > (tonumber(meta.schema) or 1) then redis.call('HSET', meta_key, 'schema', growth.schema) end
 redis.call('HINCRBY', meta_key, 'grown', 1)
+close_meta()
 for _, event in ipairs(growth.events) do record(unpack(event)) end
 if growth.added > 0 then
   for _, gates in ipairs(GATES) do

@@ -8,16 +8,16 @@
 --   queues  JSON {specialist: its queue, where that is not its name}; "": another broker, the caller
 --           publishes
 --   random  with which the ids of messages end
--- answer: JSON {status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …]},
---   wake: the features that a limit lets go on, to be scheduled now; nil where there is no such feature
-local meta = read_meta('status', 'cap', 'batch', 'batches', 'auto_launch', 'released', 'total', 'transitions', 'table',
-  'paused', 'stops', 'strategy', 'started', 'limited', 'resourced', 'trace')
+-- answer: {status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …]}, wake: the features that
+--   a limit lets go on, to be scheduled now; {status} where there is nothing more; nil where there is no such feature
+local meta = open_meta()
 if not meta.status then return nil end
 meta.batch = tonumber(meta.batch)
 local is_dataflow, opened = meta.strategy == 'dataflow', {}
 limits = open_limits(meta)
 
 local function take_up_retries()
+  if rare_keys == 0 then return end
   local first = redis.call('ZRANGE', delayed_key, 0, 0, 'WITHSCORES')
   while first[1] and tonumber(first[2]) <= now do
     redis.call('ZREM', delayed_key, first[1])
@@ -41,11 +41,13 @@ local function open_batches()
     meta.batch = batch
     opened[#opened + 1] = batch
     if batch == 1 or not is_dataflow then
-      for _, task in ipairs(cjson.decode(redis.call('HGET', batches_key, batch)).tasks) do take_turn(task) end
+      take_turns(cjson.decode(redis.call('HGET', batches_key, batch)).tasks)
     end
-    redis.call('HSET', meta_key, 'batch', batch, 'batch_started', now)
-    -- In dataflow a batch is measured from the start of the feature (see overdue.lua).
-    if not is_dataflow then redis.call('HSET', meta_key, 'overdue', 0, 'ran', 0) end
+    if is_dataflow then -- a batch is measured from the start of the feature (see overdue.lua)
+      redis.call('HSET', meta_key, 'batch', batch, 'batch_started', now)
+    else
+      redis.call('HSET', meta_key, 'batch', batch, 'batch_started', now, 'overdue', 0, 'ran', 0)
+    end
     record('batch_opened', 'batch', batch, 'total', count_of(batch .. ':total'))
   end
 end
@@ -82,7 +84,11 @@ else
   -- Launched tasks that no worker has started will not start.
   redis.call('ZREMRANGEBYSCORE', slots_key, '-inf', 0)
 end
-if is_dataflow and OVER[meta.status] then redis.call('UNLINK', waits_key, dependents_key, dependency_updates_key) end
+if is_dataflow and OVER[meta.status] then
+  redis.call('UNLINK', waits_key, dependents_key, dependency_updates_key)
+  dependency_updates = {}
+end
 
 local wake = limits and wake_fronts(limits.semaphores) or {}
-return cjson.encode({ status = meta.status, launched = launched, opened = opened, wake = wake })
+if not (launched[1] or opened[1] or wake[1]) then return { meta.status } end
+return { meta.status, launched, opened, wake }

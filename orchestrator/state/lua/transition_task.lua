@@ -4,7 +4,7 @@
 --
 -- keys: slots ready delayed unassigned waits
 -- args: task steps note resolve revoke reset_retries
---   steps          JSON [[event, {status: new status}], …]
+--   steps          as in transition_attempt.lua
 --   resolve        whether the task then counts as resolved: "resolve" (always), "if-completed" or "never"
 --   revoke         "1": a running attempt may be revoked
 --   reset_retries  "1": count the retries from zero again
@@ -23,8 +23,7 @@ if OVER[meta.status] then return {'over', meta.status, ''} end
 local state = state_of(task) or new_state(batch)
 local is_dataflow = meta.strategy == 'dataflow' and not is_gates(task)
 local held = redis.call('ZSCORE', slots_key, task)
-steps = cjson.decode(steps)
-local path = apply_transitions(state.status, steps)
+local path, events = apply_transitions(state.status, steps)
 if not path then return {'refused', state.status, state.status} end
 if held and revoke ~= '1' and (not state.ending or resolve == 'if-completed') then
   return {'running', state.status, state.status}
@@ -64,5 +63,5 @@ end
 count_transition(task, state.batch, path[1], state.status)
 if state.resolved and not was_resolved then count_resolved(task, state.batch, 1, is_dataflow) end
 if was_resolved and not state.resolved then count_resolved(task, state.batch, -1, is_dataflow) end
-record_transitions(task, state.attempt, steps, path, 'note', note)
+record_transitions(task, state.attempt, events, path, 'note', note)
 return {'transitioned', state.status, path[1]}

@@ -9,7 +9,7 @@
 --   "unchanged"  the feature has these options already; nothing was changed
 --   "refused"    the status does not allow it; nothing was changed
 --   "missing"    no such feature
-local meta = read_meta('status', 'transitions', 'table')
+local meta = open_meta()
 local status = meta.status
 if not status then return {'missing', ''} end
 local target = status
@@ -28,5 +28,6 @@ if is_so_already() then return {'unchanged', status} end
 for field, value in pairs(changes) do redis.call('HSET', meta_key, field, value) end
 set_status(target)
 if OVER[target] then redis.call('DEL', ready_key, delayed_key, unassigned_key) end
+close_meta()
 record(event, 'from', status, 'to', target, 'note', note)
 return {'updated', target}

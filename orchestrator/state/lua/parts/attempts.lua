@@ -9,6 +9,7 @@ local commit = {}
 -- turn before, and its worker was lost or ended. Ranks are positive.
 local function make_ready_first(task)
   redis.call('ZADD', ready_key, (plan_of(task)) - 1e9, task)
+  is_any_ready = true
 end
 
 -- Take a task out of the classes that wait for limits. Answers whether it was in one.
@@ -36,13 +37,15 @@ local function take_rate_token(name, interval)
 end
 
 -- Keep how long a task took: how often it was completed, and its last durations, newest first (see
--- sketch.py).
-local function record_duration(name, milliseconds, kept, forget_after)
-  local count, last = string.match(redis.call('HGET', durations_key, name) or '0 ', '^(%d+) (.*)$')
-  local durations = { string.format('%d', milliseconds) }
-  for duration in string.gmatch(last, '%d+') do
-    if #durations < tonumber(kept) then durations[#durations + 1] = duration end
-  end
-  redis.call('HSET', durations_key, name, string.format('%d ', count + 1) .. table.concat(durations, ','))
-  redis.call('PEXPIRE', durations_key, forget_after)
+-- sketch.py). They are kept for so long after the first task of a batch has completed.
+local function read_durations(name)
+  return redis.call('HGET', durations_key, name) or '0 '
+end
+
+local function record_duration(name, earlier, milliseconds, kept, forget_after, is_first)
+  local place = string.find(earlier, ' ', 1, true)
+  local count, last = tonumber(string.sub(earlier, 1, place)), string.sub(earlier, place + 1)
+  if count >= tonumber(kept) then last = string.match(last, '^(.*),') end
+  redis.call('HSET', durations_key, name, string.format('%d %d', count + 1, milliseconds) .. (count > 0 and ',' .. last or ''))
+  if is_first or count == 0 then redis.call('PEXPIRE', durations_key, forget_after) end
 end

@@ -13,7 +13,7 @@ local function open_classes(has_resources)
   end
 
   local function class_of(task)
-    local _, _, specialist = placed(task)
+    local _, _, specialist = plan_of(task)
     if not has_resources then return specialist end
     local needed = {}
     for name, units in pairs(described(task).resources or {}) do

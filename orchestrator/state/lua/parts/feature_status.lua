@@ -1,20 +1,20 @@
 -- The status of a feature follows from its tasks.
 --
--- keys: meta counts slots active finished ready delayed unassigned
+-- keys: meta slots active finished ready delayed unassigned
 
 -- Set the status. A feature that is over stays active until its last attempt has ended.
 local function set_status(target)
-  redis.call('HSET', meta_key, 'status', target)
-  if not OVER[target] then return end
-  redis.call('HSET', meta_key, 'finished', now)
-  redis.call('ZADD', finished_key, now, feature)
-  if redis.call('ZCARD', slots_key) == 0 then redis.call('SREM', active_key, feature) end
+  if not OVER[target] then return redis.call('HSET', meta_key, 'status', target) end
+  redis.call('HSET', meta_key, 'status', target, 'finished', now)
+  -- An index that somebody has overwritten does not keep a feature from its end.
+  redis.pcall('ZADD', finished_key, now, feature)
+  if redis.call('ZCARD', slots_key) == 0 then redis.pcall('SREM', active_key, feature) end
 end
 
 -- Where an event leads from the feature's status; nil where its flow does not have it. The flow is kept as
 -- lines "event status target" (see encoding.py); before schema 4 it was JSON in the field `table`.
 local function target_of(meta, event)
-  if not meta.transitions then return (cjson.decode(meta.table)[event] or {})[meta.status] end
+  if not meta.transitions then return (cjson.decode(redis.call('HGET', meta_key, 'table'))[event] or {})[meta.status] end
   local _, place = string.find(meta.transitions, '\n' .. event .. ' ' .. meta.status .. ' ', 1, true)
   return place and string.match(meta.transitions, '^%S+', place + 1)
 end
@@ -27,13 +27,8 @@ local function apply_event(meta, event, cause)
   set_status(target)
 end
 
-local function count_of(name)
-  return tonumber(redis.call('HGET', counts_key, name) or 0)
-end
-
 local function is_resolved(batch)
-  local found = redis.call('HMGET', counts_key, batch .. ':resolved', batch .. ':total')
-  return tonumber(found[1] or 0) >= tonumber(found[2] or 0)
+  return count_of(batch .. ':resolved') >= count_of(batch .. ':total')
 end
 
 -- The reason why an idle feature waits for a person: the cause of person_awaited.
@@ -45,7 +40,7 @@ local function awaited(meta)
 end
 
 local function is_idle()
-  return redis.call('ZCARD', ready_key) == 0 and redis.call('ZCARD', slots_key) == 0
+  return redis.call('ZCARD', slots_key) == 0 and not has_ready()
     and redis.call('ZCARD', delayed_key) == 0 and not (limits and next(limits.queue.waits))
 end
 
@@ -78,8 +73,8 @@ end
 
 local function follow_tasks(meta)
   if meta.started then apply_event(meta, 'first_task_started') end
-  local found = redis.call('HMGET', counts_key, 'resolved', 'failed', 'blocked')
-  local resolved, stopped = tonumber(found[1] or 0), tonumber(found[2] or 0) + tonumber(found[3] or 0)
+  if not counted.resolved then read_counts('resolved', 'failed', 'blocked') end
+  local resolved, stopped = count_of('resolved'), count_of('failed') + count_of('blocked')
   if resolved >= tonumber(meta.total) then
     if stopped_gates() then return apply_event(meta, 'task_stopped', 'gate') end
     apply_event(meta, 'all_tasks_complete')

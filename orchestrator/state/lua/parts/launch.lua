@@ -4,8 +4,9 @@
 
 local launched = {} -- [[task, attempt, specialist], …]
 
+-- The caller gives it its slot.
 local function launch(meta, task)
-  local _, batch, specialist = placed(task)
+  local _, batch, specialist = plan_of(task)
   local state = fresh[task]
   if state == 'new' then state = new_state(batch) else state = state or state_of(task) or new_state(batch) end
   -- Stored here, so that finish does not have to read the strategy.
@@ -14,7 +15,6 @@ local function launch(meta, task)
   state.attempt, state.sent = state.attempt + 1, nil
   if limits then state.holds = limits.take(task) end
   save_state(task, state)
-  redis.call('ZADD', slots_key, -now, task)
   if is_first then
     record('task_launched', 'task', task, 'attempt', state.attempt, 'batch', state.batch, 'cause', 'queued')
   else
@@ -24,20 +24,36 @@ local function launch(meta, task)
   if queue_names then publish_task(task, state, specialist, meta.trace) end
 end
 
+local function launch_all(meta, popped)
+  local slots = {}
+  for place = 1, #popped, 2 do
+    launch(meta, popped[place])
+    slots[#slots + 1], slots[#slots + 2] = -now, popped[place]
+    if #slots == MOST or place + 2 > #popped then
+      redis.call('ZADD', slots_key, unpack(slots))
+      slots = {}
+    end
+  end
+end
+
 -- `opened`: how many batches this run of the script has opened.
 local function fill_slots(meta, opened)
   local function free_slots()
     return meta.cap - redis.call('ZCARD', slots_key)
   end
   if limits then
-    limits.fill(free_slots, function(task) launch(meta, task) end)
+    limits.fill(free_slots, function(task)
+      launch(meta, task)
+      redis.call('ZADD', slots_key, -now, task)
+    end)
   else
+    if not has_ready() then return end
     local free = free_slots()
-    local popped = free > 0 and redis.call('ZPOPMIN', ready_key, free) or {}
-    for place = 1, #popped, 2 do launch(meta, popped[place]) end
+    if free > 0 then launch_all(meta, redis.call('ZPOPMIN', ready_key, free)) end
   end
+  if opened == 0 then return end
   local waiting = redis.call('ZCARD', ready_key)
-  if opened > 0 and waiting > 0 then
+  if waiting > 0 then
     local in_flight = redis.call('ZCARD', slots_key)
     record('at_capacity', 'batch', meta.batch, 'in_flight', in_flight, 'waiting', waiting)
   end

@@ -8,7 +8,7 @@ local limits -- opened by schedule.lua; nil if the feature meets none
 -- Open the limits, where there are any, or the feature still waits for one or holds one. All their functions
 -- are made here, for most features meet no limit.
 local function open_limits(meta)
-  local amounts, stored = {}, redis.call('HGETALL', limits_key)
+  local amounts, stored = {}, rare_keys > 0 and redis.call('HGETALL', limits_key) or {}
   for place = 1, #stored, 2 do amounts[stored[place]] = stored[place + 1] end
   if not (next(amounts) or meta.limited or meta.resourced) then return nil end
   local semaphores, classes = open_semaphores(amounts), open_classes(meta.resourced)

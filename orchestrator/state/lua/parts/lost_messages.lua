@@ -14,7 +14,7 @@ end
 local function send_again(patience, queued, trace)
   local unpublished, ranks, launches = {}, {}, {}
   for _, task in ipairs(redis.call('ZRANGEBYSCORE', slots_key, '(' .. patience - now, '0')) do
-    ranks[task], launches[#launches + 1] = plan_of(task), task
+    ranks[task], launches[#launches + 1] = (plan_of(task)), task
   end
   -- The last launched first: what is sent again goes ahead of its queue, so the one sent last is the next to
   -- be taken.

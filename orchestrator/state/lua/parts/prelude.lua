@@ -1,11 +1,13 @@
 -- The functions that scripts share. A script gets those that it names, with those that these name, and no
 -- others.
 --
--- keys: meta states counts slots delayed plan events released dependency_updates
+-- keys: meta slots delayed plan events released
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000) -- ms
 local exact = time[1] * 1000 + time[2] / 1000 -- ms, with fractions
+
+local plans = {} -- {task: its plan} of the tasks read so far
 
 -- The name of a key that all features share, and of a key of one feature.
 local function shared(name)
@@ -16,14 +18,10 @@ local function key_of(id, name)
   return prefix .. ':{' .. id .. '}:' .. name
 end
 
--- Write an event, and count the oldest ones that go for it. Redis trims whole nodes of about a hundred
--- entries.
+-- Write an event.
 local function record(event, ...)
   redis.call('XADD', events_key, '*', 'event', event, ...)
-  local gone = redis.call('XTRIM', events_key, 'MAXLEN', '~', events_kept)
-  -- A count that cannot be kept (somebody wrote another type there) must not fail a script that has written
-  -- already.
-  if gone > 0 then redis.pcall('INCRBY', events_key .. ':gone', gone) end
+  has_recorded = true
 end
 
 -- Fields of the feature's meta, by name.
@@ -33,24 +31,29 @@ local function read_meta(...)
   return found
 end
 
-local function state_of(task)
-  local stored = redis.call('HGET', states_key, task)
-  return stored and cjson.decode(stored)
-end
-
-local function save_state(task, state)
-  redis.call('HSET', states_key, task, cjson.encode(state))
-end
-
 local function new_state(batch)
-  return { status = 'pending', attempt = 0, retried = 0, lost = 0, batch = batch }
+  return { status = 'pending', attempt = 0, batch = batch }
+end
+
+local function read_plan(stored)
+  local rank, batch, specialist = string.match(stored or '', '^(%d+):(%d+):(.*)$')
+  return { tonumber(rank), tonumber(batch), specialist }
 end
 
 -- The task's rank in the launch order, its batch, and who does it ('': nobody yet); nil where there is no
 -- such task.
 local function plan_of(task)
-  local rank, batch, specialist = string.match(redis.call('HGET', plan_key, task) or '', '^(%d+):(%d+):(.*)$')
-  return tonumber(rank), tonumber(batch), specialist
+  local plan = plans[task]
+  if not plan then
+    plan = read_plan(redis.call('HGET', plan_key, task))
+    plans[task] = plan
+  end
+  return plan[1], plan[2], plan[3]
+end
+
+local function set_plan(task, rank, batch, specialist)
+  redis.call('HSET', plan_key, task, rank .. ':' .. batch .. ':' .. specialist)
+  plans[task] = nil
 end
 
 -- Whether a worker holds the attempt. A task that is only launched has a score below 0.
@@ -68,8 +71,8 @@ end
 -- counted.
 local function adjust_counts(task, batch, name, by)
   if name == 'pending' or is_gates(task) then return end
-  redis.call('HINCRBY', counts_key, name, by)
-  redis.call('HINCRBY', counts_key, batch .. ':' .. name, by)
+  adjust_count(name, by)
+  adjust_count(batch .. ':' .. name, by)
 end
 
 local function count_transition(task, batch, from, to)
@@ -87,25 +90,32 @@ end
 -- dependents.
 local function count_resolved(task, batch, by, is_dataflow)
   adjust_counts(task, batch, 'resolved', by)
-  if is_dataflow then redis.call('RPUSH', dependency_updates_key, (by > 0 and '+' or '-') .. task) end
+  if is_dataflow then dependency_updates[#dependency_updates + 1] = (by > 0 and '+' or '-') .. task end
 end
 
--- The statuses on the way of steps [[event, {status: new status}], …], the first one included; nil where a
--- status does not allow a step.
+-- The statuses on the way of steps (see transition_attempt.lua), the first one included, with the event of each
+-- step; nil where a status does not allow one.
 local function apply_transitions(status, steps)
-  local path = { status }
-  for _, step in ipairs(steps) do
-    status = step[2][status]
-    if not status then return nil end
+  local path, events = { status }, {}
+  for step in string.gmatch(steps, '[^\n]+') do
+    local _, place = string.find(step, ' ' .. status .. ':', 1, true)
+    if not place then return nil end
+    status = string.match(step, '^%S+', place + 1)
     path[#path + 1] = status
+    events[#events + 1] = string.match(step, '^%S+')
   end
-  return path
+  return path, events
 end
 
-local function record_transitions(task, attempt, steps, path, ...)
-  for place, step in ipairs(steps) do
-    record(step[1], 'task', task, 'from', path[place], 'to', path[place + 1], 'attempt', attempt, ...)
+local function record_transitions(task, attempt, events, path, ...)
+  for place, event in ipairs(events) do
+    record(event, 'task', task, 'from', path[place], 'to', path[place + 1], 'attempt', attempt, ...)
   end
+end
+
+local function delay(task, moment)
+  redis.call('ZADD', delayed_key, moment, task)
+  rare_keys = rare_keys + 1
 end
 
 -- End an attempt that a person revoked while it ran (see transition_task.lua). Its task stays where the
@@ -120,7 +130,7 @@ local function end_revoked_attempt(task, state, cause, worker)
     count_resolved(task, state.batch, 1, state.dataflow)
   end
   -- schedule launches the gates of a feature by itself, in their stage.
-  if state.status == 'pending' and not is_gates(task) then redis.call('ZADD', delayed_key, now, task) end
+  if state.status == 'pending' and not is_gates(task) then delay(task, now) end
   save_state(task, state)
   record('attempt_ended', 'task', task, 'attempt', state.attempt, 'cause', cause, 'worker', worker)
 end

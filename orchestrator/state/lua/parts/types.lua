@@ -17,13 +17,19 @@ local function fields_or_error(key)
   return fields
 end
 
+local rare_keys = 0 -- how many of the keys there are that most features do not have (`RARE` in keys.py)
+
+local function look_for(...)
+  rare_keys = redis.call('EXISTS', ...)
+end
+
 local function wrong_type_of_limits()
-  local limits, wrong = fields_or_error(limits_key)
+  local names, wrong = fields_or_error(limits_key)
   if wrong then return wrong end
-  if #limits == 0 then return nil end
+  if #names == 0 then return nil end
   local found = wrong_type(shared('used'), 'hash') or wrong_type(shared('turn'), 'string')
     or wrong_type(shared('arrival-times'), 'hash') or wrong_type(shared('due'), 'zset')
-  for _, limit in ipairs(limits) do
+  for _, limit in ipairs(names) do
     found = found or wrong_type(shared('holders:' .. limit), 'hash') or wrong_type(shared('waiting:' .. limit), 'zset')
   end
   return found

@@ -1,0 +1,98 @@
+"""A worker in the thread that waits, for a Redis in memory: no other process could see that Redis."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from orchestrator.model.task import TaskStatus
+from orchestrator.state import memory
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from orchestrator.config.settings import Settings
+    from orchestrator.engine.dispatcher import Dispatcher
+    from orchestrator.state.store import Store
+
+
+WORKER = "in-process"
+
+
+class InProcessWorker:
+    """Does attempts one after another, in the thread that calls.
+
+    It takes the messages that a launch has published, as a worker would, and runs each attempt by the Celery task of
+    its specialist. Where all that is left waits for a moment (a retry, a rate), it moves the clock of the Redis on to
+    that moment, so nothing sleeps.
+
+    Args:
+        settings: The settings; their Redis is one in memory.
+        store: The store on that Redis.
+        app: Makes the Celery app.
+        dispatcher: Makes what publishes messages.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        app: Callable[[], Celery],
+        dispatcher: Callable[[], Dispatcher],
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.make_app = app
+        self.make_dispatcher = dispatcher
+        self._lock = threading.RLock()
+        server = settings.redis.server
+        self.server = memory.find(server.service if server else "")
+
+    def run_until(self, is_over: Callable[[], bool]) -> bool:
+        """Work until something holds.
+
+        Args:
+            is_over: Asked before each attempt.
+
+        Returns:
+            Whether it holds. False: nothing is left to do, and no moment is waited for.
+        """
+        while not is_over():
+            if not self.step():
+                return False
+        return True
+
+    def step(self) -> bool:
+        """Do one attempt, or move the clock on to the next moment at which one is due. False: there is neither."""
+        with self._lock:
+            if self._do_next():
+                return True
+            left, due = self.store.limits.take_due()
+            self.make_dispatcher().wake(due)
+            if left is not None:
+                self.server.ahead += left
+            return bool(due) or left is not None
+
+    def move_on(self, seconds: float) -> None:
+        """Move the clock of the Redis on, and launch what is due then."""
+        self.server.ahead += seconds
+        with self._lock:
+            _, due = self.store.limits.take_due()
+            self.make_dispatcher().wake(due)
+
+    def _do_next(self) -> bool:
+        from orchestrator.engine import canvas
+        from orchestrator.engine.attempt_runner import runner
+
+        if not self.server.launched:
+            return False
+        feature_id, launch = self.server.launched.popleft()
+        attempt = (feature_id, launch.task, launch.attempt)
+        message = canvas.message_id(feature_id, launch)
+        try:
+            runner(self.make_app()).run(launch.specialist, *attempt, WORKER, message)
+        except Exception:  # what Celery would show of an attempt that did not complete
+            if self.store.tasks.attempt(feature_id, launch.task).get("status") == TaskStatus.IN_PROGRESS:
+                raise  # it did not end: the fault is ours
+        return True

@@ -1,0 +1,366 @@
+"""Calls: a Celery task of an app of the project's own does the work of a task, as it is, inside one of our attempts.
+
+Celery's own tracer runs it: with its hooks, its signals and its log lines, under its own name. But all that would
+send a message (a retry, a replacement) or write to the result backend becomes part of the attempt's outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from celery import current_task, exceptions, states
+from celery.utils.saferepr import saferepr
+from kombu.utils import json as kombu_json
+
+from orchestrator import specialists
+from orchestrator.engine import called_task, installation
+from orchestrator.model import errors, references, words
+from orchestrator.model.calls import is_signature
+from orchestrator.model.outcome import Cancelled, Failed, FailureCause, NextCall, Outcome, RetryLater
+from orchestrator.model.references import Reference
+from orchestrator.model.typed_values import plain, restored
+from orchestrator.specialists import event_loop, values
+from orchestrator.specialists.python import alarm, outcome_of_result
+from orchestrator.specialists.registry import describe_exception
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from orchestrator.specialists import Context
+
+SENT_AS = ("queue", "exchange", "routing_key", "priority")
+"""The options of a task that say where its messages go."""
+
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "task-orchestrator")
+
+
+def request_id(feature_id: str, task_id: str = "") -> str:
+    """The id that a called task sees (`self.request.id`): the same in each attempt, and in the form that Celery's have.
+
+    Example:
+        >>> request_id("auth", "T1") == request_id("auth", "T1") != request_id("auth", "T2")
+        True
+    """
+    return str(uuid.uuid5(NAMESPACE, f"{feature_id}/{task_id}"))
+
+
+def destination(app: Celery, name: str) -> dict[str, Any]:
+    """Where Celery sends the messages of a task: its options, the task's own and those of `task_routes`."""
+    task: Any = app.tasks.get(name)
+    given = task._get_exec_options() if task is not None else {}
+    options = {each: given[each] for each in SENT_AS if given.get(each) is not None}
+    routed = app.amqp.router.route(options, name, (), {}, task_type=task)
+    return {each: routed[each] for each in SENT_AS if routed.get(each) is not None}
+
+
+def perform(context: Context, app: Celery) -> Outcome:
+    """Do the work of a task that is a call, and return its outcome."""
+    settings = installation.of(app).settings
+    timeout = specialists.time_limit(context.specialist, context.task, settings)
+    return specialists.carry_out(
+        CallRunner(app, timeout), context, settings, timeouts=(TimeoutError, exceptions.SoftTimeLimitExceeded)
+    )
+
+
+@dataclass(frozen=True)
+class CallRunner:
+    """A specialist that is a task of a Celery app.
+
+    Args:
+        app: The Celery app.
+        timeout: Seconds after which the task is interrupted; None: never.
+    """
+
+    app: Celery
+    timeout: float | None = None
+
+    def perform(self, context: Context) -> Outcome:
+        """Run the Celery task. Its exceptions pass through.
+
+        Raises:
+            TimeoutError: It was interrupted at its time limit.
+        """
+        settings, continues = installation.of(self.app).settings, context.continues
+        name = continues.call if continues else str(context.task.call)
+        if not settings.may_call(name, from_file=False):
+            refused = errors.CallRefused(tasks=f"Task {context.task.id}", call=name)
+            return Failed(cause=FailureCause.DEPENDENCY, reason=str(refused), retry=False)
+        task: Any = self.app.tasks.get(name)
+        if task is None:
+            error = errors.NoSuchCall(
+                task=context.task.id, call=name, hint=words.did_you_mean(name, self.app.tasks)
+            )
+            return Failed(cause=FailureCause.DEPENDENCY, reason=str(error), retry=False)
+        if waits := _not_now(context):
+            return waits
+        try:
+            args, kwargs = _arguments(context)
+        except LookupError as missing:
+            return Failed(cause=FailureCause.DEPENDENCY, reason=str(missing.args[0]), retry=False)
+        call = Call(context, name, args, kwargs, self.app.timezone)
+        with alarm(self.timeout):
+            result, info, *_ = called_task.run(task, call)
+        if info is None:
+            return outcome_of_result(result, settings.limits, _encode)
+        outcome = call.outcome(info)
+        following = outcome.next if isinstance(outcome, RetryLater) else None
+        if following and (size := len(following.model_dump_json())) > settings.limits.params:
+            most = f"at most {settings.limits.params:,} (limits.params)"
+            return Failed(reason=f"the arguments to go on with have {size:,} characters; {most}", retry=False)
+        return outcome
+
+
+def _not_now(context: Context) -> Outcome | None:
+    """What becomes of a task whose options say that now is not the time (countdown, eta, expires); else None."""
+    task, now = context.task, time.time()
+    options = task.options
+    if options is None or context.continues is not None:  # it has waited
+        return None
+    if options.expires is not None and now > options.expires:
+        return Failed(reason=f"expired: it was to begin {now - options.expires:.3g} s earlier", retry=False)
+    wait = options.countdown or (max(0.0, options.eta - now) if options.eta else 0.0)
+    if not wait:
+        return None
+    same = NextCall(call=str(task.call), args=task.args, kwargs=task.kwargs, since=context.retries + 1)
+    return RetryLater(after=wait, reason="it is to begin later", next=same)
+
+
+def _arguments(context: Context) -> tuple[list[Any], dict[str, Any]]:
+    """What the task is called with: the results of its dependencies stand where its arguments refer to them.
+
+    Raises:
+        LookupError: There is no such result.
+    """
+
+    def find(reference: Reference) -> Any:
+        outcome = context.dependencies.get(reference.task)
+        if outcome is None:
+            raise LookupError(
+                f"an argument is the result of {reference.task}, which has none: it was skipped"
+            )
+        try:
+            return reference.of(outcome.summary or None if outcome.result is None else outcome.result)
+        except LookupError as error:
+            whole = f"{reference.path} of the result of {reference.task}"
+            raise LookupError(f"an argument is {whole}, and there is {error.args[0]}") from None
+
+    wanted = context.continues or context.task
+    args, kwargs = (_restored(references.fill(given, find)) for given in (wanted.args, wanted.kwargs))
+    return args, kwargs
+
+
+def _restored(value: Any) -> Any:
+    """A value with the types that it had, also those that the project has registered with kombu."""
+    try:
+        return kombu_json.loads(json.dumps(value))
+    except ValueError:  # it has a type that nobody knows here
+        return restored(value)
+
+
+class Replaced(exceptions.Ignore):
+    """A task asked to be replaced by another one (`self.replace`)."""
+
+
+@dataclass
+class Call:
+    """One run of a Celery task for an attempt.
+
+    Args:
+        context: The attempt.
+        name: The name of the Celery task.
+        args, kwargs: What the task is called with.
+        timezone: That of the Celery app.
+    """
+
+    context: Context
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    timezone: tzinfo
+    asked: Any = field(default=None, init=False)
+    """The signature by which it asked to be tried again with other arguments."""
+
+    @property
+    def retries(self) -> int:
+        """How often this task was tried again."""
+        continues = self.context.continues
+        return self.context.retries - (continues.since if continues else 0)
+
+    @property
+    def id(self) -> str:
+        """The id that the task sees."""
+        return request_id(self.context.feature.id, self.context.task.id)
+
+    @property
+    def is_cancelled(self) -> Callable[[], bool]:
+        """Whether a person has cancelled the attempt."""
+        return self.context.is_cancelled
+
+    def request(self, task: Any) -> dict[str, Any]:
+        """The request that the task sees, made of that of the attempt's message."""
+        outer = dict(vars(current_task.request)) if current_task else {}
+        limits = (task.time_limit, task.soft_time_limit)
+        return {
+            **{name: value for name, value in outer.items() if not name.startswith("_")},
+            "id": self.id,
+            "correlation_id": self.id,
+            "task": task.name,
+            "root_id": request_id(self.context.feature.id),
+            "parent_id": None,
+            "group": None,
+            "retries": self.retries,
+            "argsrepr": saferepr(self.args),
+            "kwargsrepr": saferepr(self.kwargs),
+            "timelimit": list(limits) if any(limits) else [None, None],
+            "ignore_result": True,  # the store keeps it
+            # A delivery that comes twice starts nothing. Celery would take this one for done.
+            "delivery_info": {**(outer.get("delivery_info") or {}), "redelivered": False},
+            "called_directly": False,
+            "callbacks": None,
+            "errbacks": None,
+            "chain": None,
+            "chord": None,
+            **self._headers(),
+            called_task.ATTRIBUTE: self,
+        }
+
+    def _headers(self) -> dict[str, Any]:
+        """The headers that its canvas gave it, as Celery shows them; stamps stand by themselves too."""
+        options = self.context.task.options
+        headers = dict(options.headers) if options else {}
+        stamped = headers.pop("stamped_headers", None)
+        if not isinstance(stamped, list):
+            return {"headers": headers} if headers else {}
+        stamps = {str(name): headers[str(name)] for name in list(stamped) if name in headers}
+        return {"headers": headers, "stamped_headers": stamped, "stamps": stamps, **stamps}
+
+    def outcome(self, info: Any) -> Outcome:
+        """The outcome of a run that did not return.
+
+        Args:
+            info: Celery's state of the run, and what was raised.
+
+        Raises:
+            Exception: The task failed with it.
+        """
+        raised = info.retval
+        if isinstance(raised, event_loop.CancelledByPerson):
+            return Cancelled()
+        match info.state:
+            case states.RETRY:
+                reason = describe_exception(raised.exc) if raised.exc else str(raised)
+                return RetryLater(
+                    after=_seconds_until(raised.when, self.timezone), reason=reason, next=self._next_try()
+                )
+            case states.REJECTED if raised.requeue:
+                return RetryLater(
+                    after=SOON, reason=f"rejected, to be tried again: {raised.reason or 'no reason'}"
+                )
+            case states.REJECTED:
+                return Failed(reason=f"rejected: {raised.reason or 'no reason'}", retry=False)
+            case states.IGNORED if isinstance(raised, Replaced):
+                (signature,) = raised.args
+                wait = _seconds_until(signature.options.get("countdown"), self.timezone)
+                return RetryLater(
+                    after=wait,
+                    reason=f"goes on as {signature.task}",
+                    next=self._following(signature, self.context.retries + 1),
+                )
+            case states.IGNORED:
+                return Cancelled(reason=f"the task asked to be ignored: {raised or 'no reason'}")
+        raise raised
+
+    def _next_try(self) -> NextCall | None:
+        """What a retry calls; None: what the task of the feature says."""
+        continues = self.context.continues
+        if self.asked:
+            return self._following(self.asked, continues.since if continues else 0)
+        return continues.model_copy(update={"moves": False}) if continues else None
+
+    def _following(self, signature: Any, since: int) -> NextCall:
+        """What the next attempt calls.
+
+        Args:
+            signature: The signature of it.
+            since: The number of retries from which it counts its own.
+        """
+        return NextCall(
+            call=signature.task,
+            args=tuple(references.literal(plain(value)) for value in signature.args),
+            kwargs={name: references.literal(plain(value)) for name, value in signature.kwargs.items()},
+            moves=signature.task != self.name,
+            since=since,
+        )
+
+    def retried(self, signature: Any) -> Any:
+        """The signature of a retry, which our store sends when the time has come, and nobody else does."""
+        if [list(signature.args), dict(signature.kwargs)] != [self.args, self.kwargs]:
+            self.asked = signature
+        signature.apply_async = lambda *_, **__: None
+        return signature
+
+    def replaced(self, signature: Any) -> NoReturn:
+        """End the run: the task that the signature names goes on in its place.
+
+        Raises:
+            Replaced: As Celery's own raises its Ignore.
+            ValueError: The signature is of more than one task, or asks for what a task of a feature does not have.
+        """
+        if not is_signature(signature) or signature.get("subtask_type"):
+            kind = getattr(signature, "subtask_type", None) or type(signature).__name__
+            raise ValueError(f"self.replace takes the signature of one task here, and no {kind}")
+        if asked := [name for name, value in signature.options.items() if value and name not in CARRIED]:
+            raise ValueError(f"self.replace does not carry over the option {asked[0]} of the signature")
+        raise Replaced(signature)
+
+    def report(self, state: Any, meta: Any) -> None:
+        """Report the progress that a task tells by `update_state`."""
+        found = meta if isinstance(meta, Mapping) else {}
+        note = ", ".join(f"{name}: {value}" for name, value in found.items() if name not in SHARES)
+        percent = _percent(found)
+        self.context.progress(percent, words.one_line(note or str(state or "")))
+
+
+SOON = 0.001
+"""Seconds of the shortest wait."""
+
+CARRIED = ("task_id", "countdown")
+"""The options of a signature that replaces a task: Celery gives it the id of that task, and we do too."""
+
+SHARES = ("current", "total", "percent", "progress")
+
+
+def _encode(value: Any) -> Any:
+    """A value of a result that JSON does not have: as Celery's JSON writes it, else as ours does.
+
+    Raises:
+        TypeError: Neither has a way to write it.
+    """
+    try:
+        return kombu_json.JSONEncoder().default(value)
+    except TypeError:
+        return values.to_json_value(value)
+
+
+def _percent(meta: Mapping[str, Any]) -> float | None:
+    """How far a task says that it is, in the usual words: current and total, or percent."""
+    current, total = meta.get("current"), meta.get("total")
+    if isinstance(current, int | float) and isinstance(total, int | float) and total > 0:
+        return min(100.0, max(0.0, 100.0 * current / total))
+    found = meta.get("percent", meta.get("progress"))
+    is_share = isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found <= 100
+    return float(found) if is_share else None
+
+
+def _seconds_until(when: Any, timezone: tzinfo) -> float:
+    """Seconds until a moment, of this timezone if it names none; a number is the seconds themselves."""
+    if isinstance(when, datetime):
+        now = datetime.now(UTC)
+        return max(SOON, ((when if when.tzinfo else when.replace(tzinfo=timezone)) - now).total_seconds())
+    return max(SOON, float(when or 0))

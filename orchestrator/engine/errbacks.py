@@ -1,0 +1,84 @@
+"""Calls who is to be called when a call has failed for good, as Celery's worker does for `link_error`."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from celery.app.task import Context as Request
+from celery.exceptions import ChordError
+
+from orchestrator.engine import installation
+from orchestrator.engine.calls import request_id
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from orchestrator.engine.attempt import Attempt
+    from orchestrator.model.call_options import Errback
+    from orchestrator.model.outcome import Failed
+    from orchestrator.state.store import Store
+
+logger = logging.getLogger("orchestrator")
+
+KEPT_SECONDS = 7 * 86_400
+"""How long it is known that the errback of a chord was called."""
+
+
+def call(app: Celery, store: Store, attempt: Attempt, outcome: Failed) -> None:
+    """Call the errbacks of a task whose failure is committed. Their own errors are logged.
+
+    An errback of a chord's body is called once, however many tasks of the header fail.
+
+    Args:
+        app: The Celery app.
+        store: Where it is noted that a chord's errback was called.
+        attempt: The last attempt.
+        outcome: Its outcome.
+    """
+    error = outcome.error or Exception(outcome.reason)
+    for place, errback in enumerate(attempt.task.on_failure):
+        if errback.of is not None:
+            once = (
+                f"errback:{attempt.feature_id}:{errback.of}:{errback.call}:{_place_in_chord(attempt, place)}"
+            )
+            if not store.take(once, seconds=KEPT_SECONDS):
+                continue
+            _call(app, attempt, errback, ChordError(f"Dependency {attempt.task.id} raised {error!r}"))
+        else:
+            _call(app, attempt, errback, error)
+
+
+def _place_in_chord(attempt: Attempt, place: int) -> int:
+    """The number of an errback among those of its chord, which is the same for each task of the header."""
+    of = attempt.task.on_failure[place].of
+    return sum(each.of == of for each in attempt.task.on_failure[:place])
+
+
+def _call(app: Celery, attempt: Attempt, errback: Errback, error: BaseException) -> None:
+    signature = app.signature(
+        errback.call,
+        args=tuple(errback.args),
+        kwargs=dict(errback.kwargs),
+        immutable=errback.immutable,
+        options=dict(errback.options),
+    )
+    server = installation.of(app).settings.redis.server
+    request = Request(
+        id=request_id(attempt.feature_id, attempt.task.id),
+        root_id=request_id(attempt.feature_id),
+        task=attempt.task.call,
+        args=list(attempt.task.args),
+        kwargs=dict(attempt.task.kwargs),
+        errbacks=[signature],
+        delivery_info={"is_eager": bool(server and server.is_in_memory)},
+        hostname=attempt.worker,
+    )
+    backend: Any = app.backend
+    try:
+        # Celery decides there, by its signature, whether it is called here or sent (celery/backends/base.py).
+        backend._call_task_errbacks(request, error, error.__traceback__)
+    except Exception:
+        logger.exception(
+            "[%s] %s: the errback %s was not called", attempt.feature_id, attempt.task.id, errback.call
+        )

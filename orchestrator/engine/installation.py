@@ -1,0 +1,106 @@
+"""The engine in one Celery app: what it adds to the app, and what it keeps for it.
+
+The app may be ours (`app.create`) or one that exists already (`install`). Ours is made for features alone. An existing
+one stays as it is: its tasks, settings, serializer, signals and classes are not changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+from orchestrator.config.settings import Settings
+from orchestrator.engine import signing
+from orchestrator.model import errors
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from orchestrator.engine.run import Runs
+    from orchestrator.engine.taken_attempts import TakenAttempts
+    from orchestrator.engine.taking import Taking
+
+_guests: list[Installation] = []
+
+ATTRIBUTE = "orchestrator"
+"""The attribute of a Celery app that holds its installation: the only one that `install` sets."""
+
+
+class Installation:
+    """The engine in a Celery app.
+
+    Args:
+        app: The Celery app.
+        settings: The settings.
+    """
+
+    is_guest = False
+    """The app belongs to somebody else, and has tasks of its own."""
+
+    def __init__(self, app: Celery, settings: Settings) -> None:
+        self.app = app
+        self.given = settings
+        """The settings as they were given."""
+        self.runs: Runs | None = None
+        """The runs of this worker's processes; None in other programs."""
+        self.taken_attempts: TakenAttempts | None = None
+        """What the processes of this worker have taken by themselves, in its main process."""
+        self.taking: Taking | None = None
+        """Lets the processes of this worker take messages, in its main process."""
+        setattr(app, ATTRIBUTE, self)
+        if self.is_guest:
+            _guests.append(self)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.given
+
+    @functools.cached_property
+    def signer(self) -> signing.Signer | None:
+        """Signs messages and verifies their signatures; None if messages are not signed."""
+        return signing.Signer(self.settings.broker.signing) if self.settings.broker.signing else None
+
+    def destination(self, specialist: str) -> dict[str, Any]:
+        """Where the messages for a specialist go, as Celery's options for sending."""
+        return {"queue": self.settings.queue(specialist)}
+
+
+@contextlib.contextmanager
+def lent(app: Celery, settings: Settings) -> Iterator[Installation]:
+    """The engine in an app with other settings: for a test, in which no message is sent.
+
+    Args:
+        app: The Celery app.
+        settings: The settings; their Redis is one in memory.
+    """
+    before = getattr(app, ATTRIBUTE, None)
+    try:
+        yield Installation(app, settings.routed(lambda called: called))
+    finally:
+        setattr(app, ATTRIBUTE, before)
+
+
+def broker_url(app: Celery) -> str:
+    """The URL of the broker of an app: the first, if it names several."""
+    url: Any = app.conf.broker_url
+    return str(url[0] if isinstance(url, list | tuple) else url).partition(";")[0]
+
+
+def latest() -> Installation | None:
+    """The engine in the app in which this program has called `install` last; None if it did not."""
+    return _guests[-1] if _guests else None
+
+
+def of(app: Celery) -> Installation:
+    """The engine in a Celery app.
+
+    Raises:
+        NotInstalled: It has none.
+    """
+    found = getattr(app, ATTRIBUTE, None)
+    if found is None:
+        raise errors.NotInstalled(app=app.main or "this app")
+    return cast("Installation", found)

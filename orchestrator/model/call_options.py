@@ -1,0 +1,50 @@
+"""What a task that is a call says beside its arguments: how its message is sent, and who is called if it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, JsonValue
+
+from orchestrator.model.fields import CeleryName, Line, Model, Number, Seconds, Whole
+
+
+class CallOptions(Model):
+    """Celery's options for the message of a call.
+
+    Example:
+        >>> CallOptions(queue="fast", countdown="30s").sent_as
+        {'queue': 'fast'}
+    """
+
+    queue: Line | None = Field(default=None, max_length=200, description="the queue, else the task's own")
+    priority: Whole | None = Field(default=None, ge=0, le=255, description="as the broker has it")
+    countdown: Seconds | None = Field(default=None, description="it begins this long after it could")
+    eta: Number | None = Field(default=None, description="it begins no earlier; seconds since 1970")
+    expires: Number | None = Field(
+        default=None, description="it fails if it has not begun by then; seconds since 1970"
+    )
+    headers: Mapping[str, JsonValue] = Field(
+        default_factory=dict, description="found in its request, with the stamps of a canvas"
+    )
+
+    @property
+    def sent_as(self) -> dict[str, Any]:
+        """The options that say where the message goes."""
+        given = {"queue": self.queue, "priority": self.priority}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+class Errback(Model):
+    """A Celery task that is called when a task has failed for good, as by Celery's `link_error`."""
+
+    call: CeleryName
+    args: tuple[JsonValue, ...] = ()
+    kwargs: Mapping[str, JsonValue] = Field(default_factory=dict)
+    immutable: bool = Field(default=False, description="it is called with its own arguments alone")
+    options: Mapping[str, JsonValue] = Field(default_factory=dict, description="Celery's, for sending it")
+    of: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None,
+        description="the chord whose body it was given to: called once for it, with a ChordError",
+    )
