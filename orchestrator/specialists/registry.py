@@ -175,6 +175,9 @@ def _load(reference: str, setting: str, settings: Settings) -> Any:
     """Import "package.module" or "package.module:attribute"; the attribute has to be callable."""
     module, _, attribute = reference.partition(":")
     project = settings.project
+    known = getattr(sys.modules.get(module), attribute, None) if attribute else None
+    if type(known) is types.FunctionType and str(project) in sys.path:
+        return known  # it was imported before: every attempt asks
     if str(project) not in sys.path:
         sys.path.append(str(project))  # last, so that a project's file hides no installed package
     try:
