@@ -104,13 +104,37 @@ def _of_call(task: Mapping[str, Any]) -> dict[str, Any]:
         return {"call": name, "args": plain(args), "kwargs": plain(kwargs)}
     if call.get("subtask_type"):
         raise ValueError(f"is a {call['subtask_type']} of several tasks; each is a task of its own here")
-    if asked := [name for name, value in call["options"].items() if value and name != "task_id"]:
-        raise ValueError(f"has the option {asked[0]} of Celery, which a task of a feature does not have")
+    options = {**_options(call["options"]), **task.get("options", {})}
     return {
         "call": call["task"],
+        **({"options": options} if options else {}),
         "args": [*map(_given, call["args"]), *plain(list(args))],
         "kwargs": {**{name: _given(value) for name, value in call["kwargs"].items()}, **plain(dict(kwargs))},
     }
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a signature that a task of a feature can have.
+
+    Raises:
+        ValueError: It has another one.
+    """
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None or name == "task_id":
+            continue
+        if name == "queue":
+            found[name] = str(getattr(value, "name", value))
+        elif name in ("eta", "expires") and hasattr(value, "timestamp") and value.tzinfo:
+            found[name] = value.timestamp()
+        elif name in ("priority", "countdown", "headers"):
+            found[name] = plain(value)
+        else:
+            raise ValueError(
+                f"has the option {name} of Celery as {value!r:.60}, which a task in a list does not have; "
+                "let `adopt` make a feature of the signature"
+            )
+    return found
 
 
 def _given(value: Any) -> Any:
