@@ -20,7 +20,8 @@ from tests.pages import blocks
 
 HOUSE = Path(__file__).parents[1]
 DOCS = HOUSE / "docs"
-PAGES = [*sorted(HOUSE.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
+EXAMPLES = sorted((HOUSE / "examples").rglob("README.md"))
+PAGES = [*sorted(HOUSE.glob("*.md")), *sorted(DOCS.rglob("*.md")), *EXAMPLES]
 WRITTEN = [page for page in PAGES if page.name != "CHANGELOG.md"]
 FENCED = re.compile(r"^ *```.*?^ *```$", re.M | re.S)
 
@@ -119,6 +120,16 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     ]
     assert len(named) > 5
     assert missing == []
+
+
+def test_code_from_the_examples_is_theirs() -> None:
+    """A block that begins with the name of a file of the examples stands in that file."""
+    shown = [
+        text.partition("\n") for page in WRITTEN for language, text in blocks(page) if language == "python"
+    ]
+    named = {code: first.removeprefix("# ") for first, _, code in shown if first.startswith("# examples/")}
+    assert len(named) > 5
+    assert [file for code, file in named.items() if code not in (HOUSE / file).read_text("utf-8")] == []
 
 
 def test_a_dead_link_is_found(tmp_path: Path) -> None:

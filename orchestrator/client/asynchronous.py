@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 import redis
 from celery import Signature
@@ -17,7 +17,6 @@ from celery import Signature
 from orchestrator.client import watching
 from orchestrator.client.client import Client
 from orchestrator.client.handle import Handle
-from orchestrator.config import configuration
 from orchestrator.config.settings import Settings
 from orchestrator.engine.canvas import Message
 from orchestrator.engine.dispatcher import Dispatcher
@@ -27,6 +26,9 @@ from orchestrator.model.feature import Feature
 from orchestrator.model.progress import Progress
 from orchestrator.state import awaiting, connections
 from orchestrator.state.store import Store
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -186,6 +188,7 @@ class AsyncClient:
 
     Args:
         settings: The settings; if left out, those of the working folder.
+        app: A Celery app that runs features, as of `Client`.
 
     Raises:
         InvalidConfiguration: The settings cannot be used.
@@ -197,9 +200,9 @@ class AsyncClient:
             progress = await handle.wait(timeout=600)
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = configuration.load() if settings is None else settings
-        self.client = _Client(self.settings)
+    def __init__(self, settings: Settings | None = None, app: Celery | None = None) -> None:
+        self.client = _Client(settings, app)
+        self.settings = self.client.settings
 
     async def __aenter__(self) -> Self:
         return self

@@ -185,7 +185,7 @@ def install(app: Celery, settings: Settings | None = None) -> Guest:
 
 
 def find(name: str, settings: Settings) -> Installation:
-    """The engine in the project's own Celery app, which is imported.
+    """The engine in the project's own Celery app, which is imported with the modules of its tasks.
 
     Args:
         name: The app, as `celery -A` takes it.
@@ -200,6 +200,7 @@ def find(name: str, settings: Settings) -> Installation:
         sys.path.append(project)
     try:
         app = find_app(name)
+        app.loader.import_default_modules()  # a task may say which queue it has
     except Exception as error:
         raise errors.CannotImport(
             reference=name, setting="app", cause=describe_exception(error), project=project

@@ -121,7 +121,7 @@ def open_project(folder: Path, **sections: Any) -> Iterator[Project]:
             _ask_for_stacks(opened)
             raise
         finally:
-            _show_logs(project)
+            show_logs(project)
 
 
 def _ask_for_stacks(project: Project) -> None:
@@ -133,7 +133,7 @@ def _ask_for_stacks(project: Project) -> None:
         time.sleep(STACK_SECONDS)
 
 
-def _show_logs(project: Path) -> None:
+def show_logs(project: Path) -> None:
     """Print the last lines of each log, which pytest shows if the test fails: a run elsewhere leaves nothing else."""
     for log in sorted(project.glob("*.log")):
         print(f"--- {log.name}", *log.read_text("utf-8", "replace").splitlines()[-SHOWN_LINES:], sep="\n")

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 
-from orchestrator import AsyncClient, Feature, Task
+from orchestrator import AsyncClient, Feature, Task, install
 from orchestrator.client.client import Client
 from orchestrator.config.settings import Settings
 from orchestrator.engine.attempt_runner import AttemptRunner
@@ -136,3 +137,21 @@ def test_a_handle_of_a_client_is_awaited_in_a_thread(settings: Settings) -> None
         for task in ("A", "B"):
             work(settings, task)
         assert asyncio.run(handle.wait_async()).status == "completed"
+
+
+def test_without_settings_it_has_those_of_the_app(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `Client`: where the program has called `install`, the app publishes, through its own broker."""
+    monkeypatch.setattr("orchestrator.engine.installation._guests", [])
+    app = Celery("theirs", broker="memory://")
+    install(app, settings)
+
+    async def use() -> None:
+        async with AsyncClient() as client:
+            assert client.client.app is app
+            assert client.settings.redis == settings.redis
+            assert (await client.features()) == []
+
+    asyncio.run(use())
+    app.close()
