@@ -104,7 +104,7 @@ def _of_call(task: Mapping[str, Any]) -> dict[str, Any]:
         return {"call": name, "args": plain(args), "kwargs": plain(kwargs)}
     if call.get("subtask_type"):
         raise ValueError(f"is a {call['subtask_type']} of several tasks; each is a task of its own here")
-    options = {**_options(call["options"]), **task.get("options", {})}
+    options = task.get("options") or _options(call["options"])
     return {
         "call": call["task"],
         **({"options": options} if options else {}),
@@ -131,8 +131,7 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = plain(value)
         else:
             raise ValueError(
-                f"has the option {name} of Celery as {value!r:.60}, which a task in a list does not have; "
-                "let `adopt` make a feature of the signature"
+                f"has the option {name} of Celery, which a single task does not have here; adopt() reads a whole canvas"
             )
     return found
 
