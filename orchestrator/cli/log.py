@@ -122,9 +122,7 @@ class Log:
         """The title of the specialist of an event. Those of an older version do not name it."""
         if not event.specialist:
             return state.specialist if state else ""
-        settings = self.client.settings
-        known = event.specialist in settings.specialists
-        return settings.title(event.specialist) if known else event.specialist
+        return self.client.settings.title(event.specialist)
 
     def _state(self, task: str) -> TaskState:
         if identifiers.is_gates(task):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -133,11 +134,8 @@ class Handle:
 
     def _titled(self, states: Iterable[TaskState]) -> list[TaskState]:
         """The states with the titles of their specialists."""
-        titles = {name: self.settings.title(name) for name in self.settings.specialists}
-        return [
-            state.model_copy(update={"specialist": titles.get(state.specialist, state.specialist)})
-            for state in states
-        ]
+        title = functools.cache(self.settings.title)
+        return [state.model_copy(update={"specialist": title(state.specialist)}) for state in states]
 
     def events(self, after: str = "-", block: float | None = None) -> list[Event]:
         """The events after the one with this id, at most 1,000; `block`: seconds to wait for one."""

@@ -126,10 +126,14 @@ class Settings(BaseSettings):
         return self
 
     def title(self, specialist: str) -> str:
-        """The specialist's name as people read it."""
+        """The specialist's name as people read it: the Celery task that it calls, or its title.
+
+        One that is not configured here, but perhaps elsewhere, is called by its name.
+        """
         if called := called_by(specialist):
             return called
-        return self.specialists[specialist].title or spelling.default_title(specialist)
+        given = self.specialists.get(specialist)
+        return given.title or spelling.default_title(specialist) if given else specialist
 
     def find_specialist(self, wanted: str) -> str | None:
         """The name of the specialist of that name, else of that title, in small or capital letters."""

@@ -13,9 +13,6 @@ from orchestrator.model import references
 from orchestrator.model.references import Reference
 from orchestrator.model.typed_values import plain
 
-KEPT = ("queue", "priority", "countdown")
-"""The options of a signature that its task keeps."""
-
 CALL = "call:"
 """The name of such a specialist begins so. No other specialist's name has a colon."""
 
@@ -107,21 +104,36 @@ def _of_call(task: Mapping[str, Any]) -> dict[str, Any]:
         return {"call": name, "args": plain(args), "kwargs": plain(kwargs)}
     if call.get("subtask_type"):
         raise ValueError(f"is a {call['subtask_type']} of several tasks; each is a task of its own here")
-    asked = {name: value for name, value in call["options"].items() if value and name != "task_id"}
-    if lost := [name for name in asked if name not in KEPT]:
-        raise ValueError(
-            f"has the option {lost[0]} of Celery, which a single task does not have here; adopt() reads a whole canvas"
-        )
-    kept = {
-        name: str(getattr(value, "name", value)) if name == "queue" else value
-        for name, value in asked.items()
-    }
+    options = task.get("options") or _options(call["options"])
     return {
         "call": call["task"],
+        **({"options": options} if options else {}),
         "args": [*map(_given, call["args"]), *plain(list(args))],
         "kwargs": {**{name: _given(value) for name, value in call["kwargs"].items()}, **plain(dict(kwargs))},
-        **({"options": kept} if kept and not task.get("options") else {}),
     }
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a signature that a task of a feature can have.
+
+    Raises:
+        ValueError: It has another one.
+    """
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None or name == "task_id":
+            continue
+        if name == "queue":
+            found[name] = str(getattr(value, "name", value))
+        elif name in ("eta", "expires") and hasattr(value, "timestamp") and value.tzinfo:
+            found[name] = value.timestamp()
+        elif name in ("priority", "countdown", "headers"):
+            found[name] = plain(value)
+        else:
+            raise ValueError(
+                f"has the option {name} of Celery, which a single task does not have here; adopt() reads a whole canvas"
+            )
+    return found
 
 
 def _given(value: Any) -> Any:

@@ -18,13 +18,14 @@ from celery import Celery, chain, signals
 from celery import Task as CeleryTask
 from celery.contrib.abortable import AbortableTask
 from celery.exceptions import Ignore, Reject
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 import orchestrator
 from orchestrator.config.schema.operation import Trust
 from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.engine import calls
+from orchestrator.model.feature import Feature
 from orchestrator.model.outcome import (
     Blocked,
     Cancelled,
@@ -578,3 +579,22 @@ def test_a_task_is_stopped_cooperatively(app: Celery, run: Run) -> None:
     assert cancelled == Completed(result=["T1", True, True])
     assert run(wait) == Completed(summary="T1", result="T1")
     assert orchestrator.current_context() is None
+
+
+def test_a_signature_in_a_list_of_tasks(app: Celery) -> None:
+    """Its options are those of the call; what a task in a list cannot have is refused by name."""
+
+    @app.task(name="proj.resize")
+    def resize(name: str) -> None: ...
+
+    moment = datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC)
+    sent = resize.s("a").set(queue="fast", countdown=5, eta=moment)
+    tasks = Feature(title="Images", tasks=[resize.s("b"), sent, Task(id="resize-2", call=resize)]).tasks
+    assert [task.id for task in tasks] == ["resize", "resize-3", "resize-2"]
+    options = tasks[1].options
+    assert options is not None
+    assert (options.queue, options.countdown, options.eta) == ("fast", 5.0, moment.timestamp())
+    with pytest.raises(ValidationError, match="has the option link of Celery"):
+        Task(id="T1", call=resize.s("a").set(link=resize.s("b")))
+    with pytest.raises(ValidationError, match="is a chain of several tasks"):
+        Task(id="T1", call=chain(resize.s("a"), resize.si("b")))
