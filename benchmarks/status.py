@@ -9,11 +9,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.graphs import layered
 from benchmarks.measurement import Figure, Row, Target
 from benchmarks.options import Options
 from benchmarks.rig import Rig
+from orchestrator.client.client import Client
+from orchestrator.config import configuration
+from orchestrator.config.folder import FILE, FOLDER
+from orchestrator.state import embedded
 
 LAYERS, WIDTH = 10, 20
 
@@ -56,6 +61,33 @@ def rows(rig: Rig, options: Options) -> Iterator[Row]:
                 Figure(other, beside, "s"),
                 Target("at most", 0.35, of="ours") if has_target else None,
             )
+    cold = _with_a_private_redis(rig)
+    yield Row(
+        f"{ours} of one feature, which starts the private Redis with its data, beside one that need not",
+        Figure("starts it", tuple(_spent(cold.command, cold.folder).wall for _ in range(options.runs)), "s"),
+        Figure("it runs", tuple(one[ours].wall for one in rounds), "s"),
+    )
+
+
+class Cold(NamedTuple):
+    """A command, and the folder whose private Redis does not run."""
+
+    command: list[str]
+    folder: Path
+
+
+def _with_a_private_redis(rig: Rig) -> Cold:
+    """A project without a configured Redis, whose own one has a feature, and has ended."""
+    place = rig.folder / "cold" / FOLDER
+    place.mkdir(parents=True, mode=0o700)
+    (place / FILE).write_text("specialists: {noop: {python: benchmarks.noop:noop}}\n", "utf-8")
+    settings = configuration.load(place.parent)
+    try:
+        with Client(settings) as client:
+            feature = client.enqueue(layered(LAYERS, WIDTH)).id
+    finally:
+        embedded.release(settings)
+    return Cold([str(Path(sys.executable).parent / "orchestrator"), "status", feature], place.parent)
 
 
 def _spent(command: list[str], folder: Path) -> Spent:

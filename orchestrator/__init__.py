@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.model.plan import Batch, Plan, Route
     from orchestrator.model.progress import Progress, TaskState
     from orchestrator.model.task import Priority, Retries, Task, TaskStatus
-    from orchestrator.specialists import Context, FeatureHead, specialist
+    from orchestrator.specialists import Context, FeatureHead, current_context, specialist
 
 __version__ = "0.1.0"
 
@@ -66,6 +66,7 @@ __all__ = [
     "TaskState",
     "TaskStatus",
     "adopt",
+    "current_context",
     "enqueue",
     "install",
     "plan",
@@ -114,7 +115,7 @@ _MODULES = {
     "model.plan": ("Batch", "Plan", "Route"),
     "model.progress": ("Progress", "TaskState"),
     "model.task": ("Priority", "Retries", "Task", "TaskStatus"),
-    "specialists": ("Context", "FeatureHead", "specialist"),
+    "specialists": ("Context", "FeatureHead", "current_context", "specialist"),
 }  # fmt: skip
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,7 +15,7 @@ from benchmarks import plot, published, results
 from benchmarks.__main__ import SUBJECTS
 from benchmarks.measurement import Figure, Row, Target
 from benchmarks.options import BUDGET, MINUTES, TARGETS
-from benchmarks.peers import beside
+from benchmarks.peers import beside, process
 from benchmarks.results import Result
 
 START_AND_STOP = 30
@@ -109,3 +112,31 @@ def test_results_go_into_the_page_and_replace_what_was_there(
     assert "0.5<br>(0.25 to 0.75)" in text
     assert "150.0% over" in text
     assert ("loaded machine" in text) is is_disturbed
+
+
+STUBBORN = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork():
+    print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_peer_that_does_not_obey_is_killed_with_all_that_it_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "GRACE", 0.1)
+    with subprocess.Popen(
+        [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as peer:
+        assert peer.stdout
+        assert peer.stdout.readline() == "ready\n"
+        process._end(peer)
+        assert peer.returncode == -signal.SIGKILL
+        assert peer.stdout.read() == ""  # the child holds it open as long as it lives
+
+
+def test_a_slow_peer_is_measured_as_often_as_its_time_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.peers.process.time.monotonic", lambda: 100.0)
+
+    assert process._fits([(1.0, 2.0), (1.0, 50.0)], began=100 - process.PATIENCE + 60)
+    assert not process._fits([(1.0, 2.0), (1.0, 50.0)], began=100 - process.PATIENCE + 50)

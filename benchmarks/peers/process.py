@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from benchmarks.measurement import seconds
@@ -45,6 +47,8 @@ def in_turn(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The seconds of ours and of the peer, after one run of each that is not counted.
 
+    A slow peer is measured as often as its time allows, and at least once.
+
     Args:
         rig: The rig.
         peer: Who it is.
@@ -63,12 +67,20 @@ def in_turn(
             postgres = stack.enter_context(server()) if peer.needs_postgres else ""
         except NoPostgres as reason:
             raise NotMeasured(f"it needs PostgreSQL: {reason}") from None
+        began = time.monotonic()
         run = stack.enter_context(_started(rig, peer, case, shape, postgres))
         run()
         ours()
-        rounds = [(seconds(ours), run()) for _ in range(runs)]
+        rounds: list[tuple[float, float]] = []
+        while len(rounds) < runs and (not rounds or _fits(rounds, began)):
+            rounds.append((seconds(ours), run()))
     mine, theirs = zip(*rounds, strict=True)
     return mine, theirs
+
+
+def _fits(rounds: list[tuple[float, float]], began: float) -> bool:
+    """Whether one more round ends in time, if it is as slow as the slowest."""
+    return time.monotonic() + max(map(sum, rounds)) < began + PATIENCE
 
 
 @contextlib.contextmanager
@@ -98,6 +110,7 @@ def _started(
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
+            start_new_session=True,  # so that what it forked can be ended too
         )
     asked, answers = process.stdin, process.stdout
     assert asked
@@ -109,9 +122,18 @@ def _started(
             asked.flush()
             return float(answers.readline())
         except (OSError, ValueError):
-            raise NotMeasured(f"did not run: {_last_line(log.read_text('utf-8', 'replace'))}") from None
+            said = log.read_text("utf-8", "replace")
+            if is_overdue.is_set():
+                raise NotMeasured(f"did not end in {PATIENCE:g} s{_last_words(said)}") from None
+            raise NotMeasured(f"did not run{_last_words(said)}") from None
 
-    overdue = threading.Timer(PATIENCE, _end, [process])
+    is_overdue = threading.Event()
+
+    def give_up() -> None:
+        is_overdue.set()
+        _end(process)
+
+    overdue = threading.Timer(PATIENCE, give_up)
     overdue.start()
     try:
         yield run
@@ -124,14 +146,16 @@ def _started(
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End it, and with it its own workers; one that does not obey is killed."""
+    """End it, and with it its own workers; what does not obey is killed, with all that it forked."""
     process.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
-def _last_line(said: str) -> str:
-    return (said.strip().splitlines() or [f"nothing was heard of it for {PATIENCE:g} s"])[-1]
+def _last_words(said: str) -> str:
+    """The last line of what it said, if it said anything."""
+    lines = said.strip().splitlines()
+    return f": {lines[-1]}" if lines else ", and said nothing"

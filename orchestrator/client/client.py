@@ -196,9 +196,11 @@ class Client:
             idempotency_key=idempotency_key,
             content=content,
         )
-        code, feature_id = tracing.publish_enqueue(self.app, feature_id, lambda trace: store(trace=trace))
-        if code == "enqueued":
-            self.dispatcher.send(commands.follow_up(self.store.schedule(feature_id)))
+        with self.store.held():
+            code, feature_id = tracing.publish_enqueue(self.app, feature_id, lambda trace: store(trace=trace))
+            scheduled = self.store.schedule(feature_id) if code == "enqueued" else None
+        if scheduled:
+            self.dispatcher.send(commands.follow_up(scheduled))
         else:
             self._check_repetition(str(idempotency_key), feature, content, feature_id)
         return self._handle(feature_id, repeated=code == "repeated")

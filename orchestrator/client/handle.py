@@ -216,7 +216,7 @@ class Handle:
         if not isinstance(outcome, Completed):
             reason = f"{outcome.status}: {outcome.reason}" if outcome else "no attempt has ended yet"
             raise errors.NotCompleted(feature=self.id, task=task_id, reason=reason)
-        return outcome.result
+        return restored(outcome.result)
 
     # Decisions. Each is one event; the error of a refused one names those that are allowed.
 

@@ -213,10 +213,14 @@ class Settings(BaseSettings):
         """The folder of the project, in which the `.taskorchestrator` folder lies."""
         return self.folder.parent
 
-    @cached_property
+    @property
     def log_folder(self) -> Path:
         """Where the output of commands is kept in full."""
-        return self.logs or self.folder / "logs"
+        return self.logs or self._own_logs
+
+    @cached_property
+    def _own_logs(self) -> Path:
+        return self.folder / "logs"
 
     @property
     def is_embedded(self) -> bool:
@@ -376,6 +380,8 @@ def _unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
 
 def _mapped(tags: Iterable[str], mappings: Iterable[FlowMapping]) -> str:
     has = set(tags)
+    if not has:
+        return "default"
     return next((mapping.flow for mapping in mappings if has & set(mapping.tags)), "default")
 
 

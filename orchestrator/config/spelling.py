@@ -6,6 +6,7 @@ variable goes before the file, however either of them is spelt.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -71,6 +72,7 @@ def as_list(gates: Any) -> Any:
     return [gates] if isinstance(gates, Mapping) else gates
 
 
+@functools.lru_cache(maxsize=256)  # every attempt asks
 def default_title(name: str) -> str:
     """How people read the name of a specialist that has no title.
 

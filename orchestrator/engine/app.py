@@ -45,6 +45,7 @@ class App(Celery):
 
     @settings.setter
     def settings(self, settings: Settings) -> None:
+        """Change the settings, as tests do."""
         installation.of(self).given = settings
 
     @property

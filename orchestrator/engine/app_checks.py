@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.engine import installation
 from orchestrator.engine.visibility import SpecialistTask
 from orchestrator.model import words
 from orchestrator.model.finding import Finding, problem, warning
@@ -33,7 +34,7 @@ def check_app(engine: Installation) -> Iterator[Finding]:
         engine: The engine in the app.
     """
     conf: Any = engine.app.conf
-    yield from _check_messages(conf)
+    yield from _check_messages(engine.app)
     if conf.task_always_eager:
         yield warning(
             "task_always_eager",
@@ -51,16 +52,15 @@ def check_app(engine: Installation) -> Iterator[Finding]:
     yield from _check_our_tasks(engine.app)
 
 
-def _check_messages(conf: Any) -> Iterator[Finding]:
-    url = conf.broker_url
-    transport = str(url[0] if isinstance(url, list | tuple) else url).partition(":")[0]
+def _check_messages(app: Celery) -> Iterator[Finding]:
+    transport = installation.broker_url(app).partition(":")[0]
     if transport in OF_ONE_PROCESS:
         yield problem(
             "broker_url",
             f"messages by {transport}:// reach only this process or machine, so no other worker takes up what was lost",
             "Use Redis, RabbitMQ, or another broker that the workers share.",
         )
-    if not JSON & set(conf.accept_content or ()):
+    if not JSON & set(app.conf.accept_content or ()):
         yield problem(
             "accept_content",
             "it has no json, and the messages of features are JSON: workers refuse them all",

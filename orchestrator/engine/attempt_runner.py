@@ -50,9 +50,6 @@ WHY_NOT_STARTED = {
 FORGED = {"missing": Reason.UNKNOWN_FEATURE, "misplaced": Reason.MISPLACED}
 """The codes that no message of ours meets. Such a message is counted as refused."""
 
-STAGES = ("testing", "completion")
-"""The stages that gates may stand before."""
-
 REPEATED = ("stale", "held")
 """The codes of a message that came twice, or too late."""
 
@@ -204,14 +201,14 @@ class AttemptRunner:
 
     def _gates_ahead(self, attempt: Attempt) -> list[tuple[str, tuple[Gate, ...]]]:
         """The stages of this attempt that have gates, each with its gates."""
+        if not self.settings.quality_gates.enabled:
+            return []
         if attempt.is_feature_gates:
             stage = "testing" if attempt.task.id == "@testing" else "completion"
             gates = [(stage, self.settings.feature_gates(stage, attempt.grant.head["tags"]))]
         else:
-            gates = [(stage, self.settings.task_gates(stage, attempt.task.tags)) for stage in STAGES]
-            if any(of_stage for _, of_stage in gates):
-                ahead = lifecycle.stages_ahead(attempt.flow(self.settings), attempt.grant.status)
-                gates = [(stage, of_stage) for stage, of_stage in gates if stage in ahead]
+            stages = lifecycle.stages_ahead(attempt.flow(self.settings), attempt.grant.status)
+            gates = [(stage, self.settings.task_gates(stage, attempt.task.tags)) for stage in stages]
         return [(stage, of_stage) for stage, of_stage in gates if of_stage]
 
     def _context(self, attempt: Attempt) -> specialists.Context:

@@ -100,6 +100,11 @@ def _adapt(task: Any) -> None:
         call = _call_of(task)
         return call.replaced(signature) if call else replace(signature)
 
+    if hasattr(task, "is_aborted"):  # celery.contrib.abortable
+        is_aborted = task.is_aborted
+        task.is_aborted = lambda **given: (
+            call.is_cancelled() if (call := _call_of(task)) else is_aborted(**given)
+        )
     setattr(signature_from_request, ATTRIBUTE, True)
     task.signature_from_request = signature_from_request
     task.update_state, task.replace = update_state, replaced

@@ -6,15 +6,17 @@ send a message (a retry, a replacement) or write to the result backend becomes p
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery import current_task, exceptions, states
 from celery.utils.saferepr import saferepr
+from kombu.utils import json as kombu_json
 
 from orchestrator import specialists
 from orchestrator.engine import called_task, installation
@@ -22,7 +24,7 @@ from orchestrator.model import errors, references, words
 from orchestrator.model.calls import is_signature
 from orchestrator.model.outcome import Cancelled, Failed, FailureCause, NextCall, Outcome, RetryLater
 from orchestrator.model.references import Reference
-from orchestrator.model.typed_values import encode, plain, restored
+from orchestrator.model.typed_values import plain, restored
 from orchestrator.specialists import event_loop, values
 from orchestrator.specialists.python import alarm, outcome_of_result
 from orchestrator.specialists.registry import describe_exception
@@ -101,7 +103,7 @@ class CallRunner:
             args, kwargs = _arguments(context)
         except LookupError as missing:
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(missing.args[0]), retry=False)
-        call = Call(context, name, args, kwargs)
+        call = Call(context, name, args, kwargs, self.app.timezone)
         with alarm(self.timeout):
             result, info, *_ = called_task.run(task, call)
         if info is None:
@@ -149,8 +151,16 @@ def _arguments(context: Context) -> tuple[list[Any], dict[str, Any]]:
             raise LookupError(f"an argument is {whole}, and there is {error.args[0]}") from None
 
     wanted = context.continues or context.task
-    args, kwargs = (restored(references.fill(given, find)) for given in (wanted.args, wanted.kwargs))
+    args, kwargs = (_restored(references.fill(given, find)) for given in (wanted.args, wanted.kwargs))
     return args, kwargs
+
+
+def _restored(value: Any) -> Any:
+    """A value with the types that it had, also those that the project has registered with kombu."""
+    try:
+        return kombu_json.loads(json.dumps(value))
+    except ValueError:  # it has a type that nobody knows here
+        return restored(value)
 
 
 class Replaced(exceptions.Ignore):
@@ -165,12 +175,14 @@ class Call:
         context: The attempt.
         name: The name of the Celery task.
         args, kwargs: What the task is called with.
+        timezone: That of the Celery app.
     """
 
     context: Context
     name: str
     args: list[Any]
     kwargs: dict[str, Any]
+    timezone: tzinfo
     asked: Any = field(default=None, init=False)
     """The signature by which it asked to be tried again with other arguments."""
 
@@ -207,6 +219,8 @@ class Call:
             "kwargsrepr": saferepr(self.kwargs),
             "timelimit": list(limits) if any(limits) else [None, None],
             "ignore_result": True,  # the store keeps it
+            # A delivery that comes twice starts nothing. Celery would take this one for done.
+            "delivery_info": {**(outer.get("delivery_info") or {}), "redelivered": False},
             "called_directly": False,
             "callbacks": None,
             "errbacks": None,
@@ -241,7 +255,9 @@ class Call:
         match info.state:
             case states.RETRY:
                 reason = describe_exception(raised.exc) if raised.exc else str(raised)
-                return RetryLater(after=_seconds_until(raised.when), reason=reason, next=self._next_try())
+                return RetryLater(
+                    after=_seconds_until(raised.when, self.timezone), reason=reason, next=self._next_try()
+                )
             case states.REJECTED if raised.requeue:
                 return RetryLater(
                     after=SOON, reason=f"rejected, to be tried again: {raised.reason or 'no reason'}"
@@ -250,7 +266,7 @@ class Call:
                 return Failed(reason=f"rejected: {raised.reason or 'no reason'}", retry=False)
             case states.IGNORED if isinstance(raised, Replaced):
                 (signature,) = raised.args
-                wait = _seconds_until(signature.options.get("countdown"))
+                wait = _seconds_until(signature.options.get("countdown"), self.timezone)
                 return RetryLater(
                     after=wait,
                     reason=f"goes on as {signature.task}",
@@ -327,7 +343,7 @@ def _encode(value: Any) -> Any:
         TypeError: Neither has a way to write it.
     """
     try:
-        return encode(value)
+        return kombu_json.JSONEncoder().default(value)
     except TypeError:
         return values.to_json_value(value)
 
@@ -342,9 +358,9 @@ def _percent(meta: Mapping[str, Any]) -> float | None:
     return float(found) if is_share else None
 
 
-def _seconds_until(when: Any) -> float:
-    """Seconds until a moment; a number is the seconds themselves."""
+def _seconds_until(when: Any, timezone: tzinfo) -> float:
+    """Seconds until a moment, of this timezone if it names none; a number is the seconds themselves."""
     if isinstance(when, datetime):
         now = datetime.now(UTC)
-        return max(SOON, ((when if when.tzinfo else when.replace(tzinfo=UTC)) - now).total_seconds())
+        return max(SOON, ((when if when.tzinfo else when.replace(tzinfo=timezone)) - now).total_seconds())
     return max(SOON, float(when or 0))

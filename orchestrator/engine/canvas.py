@@ -213,6 +213,7 @@ def unsupported(plan: Plan, routes: Mapping[str, Route], settings: Settings) -> 
     """The parts of a plan that need the state of an enqueued feature, so that no canvas can carry them."""
     tasks = plan.feature.tasks
     features: dict[str, list[str]] = {
+        "calls": [task.id for task in tasks if task.call],
         "resources": [task.id for task in tasks if task.resources],
         "idempotent: false": [task.id for task in tasks if not task.idempotent],
         "a review": [task.id for task in tasks if settings.flow_for(task.tags).has("in-review")],

@@ -14,7 +14,7 @@ from kombu.exceptions import ContentDisallowed
 from kombu.serialization import dumps
 from kombu.utils.url import maybe_sanitize_url
 
-from orchestrator.engine import canvas, message_validation, pools, signing, tracing
+from orchestrator.engine import canvas, installation, message_validation, pools, signing, tracing
 from orchestrator.engine.attempt_runner import count_refusal
 from orchestrator.engine.message_format import ENCODINGS, UNUSABLE
 from orchestrator.engine.message_validation import Reason, Refusal
@@ -114,6 +114,9 @@ class Consumer(consumer.Consumer):
                 message.reject_log_error(logger, self.connection_errors, requeue=True)
                 return
             refusal = self._validate(message)
+            taking = installation.of(self.app).taking
+            if taking:
+                taking.wake()
             if refusal is None:
                 message.headers.update(self._shown_arguments(message))
                 try:

@@ -95,7 +95,7 @@ class Dispatcher:
         try:
             self.deliver(messages, trace)
         except (OperationalError, OSError, redis.RedisError) as error:
-            url = urls.safe_url(self.app.conf.broker_url)
+            url = urls.safe_url(installation.broker_url(self.app))
             raise errors.BrokerUnreachable(
                 url=url, cause=refusals.describe(error), feature=feature_id
             ) from None

@@ -27,7 +27,6 @@ from orchestrator.engine.visibility import SpecialistTask
 from orchestrator.model import errors
 from orchestrator.model.calls import called_by, specialist_of
 from orchestrator.specialists.registry import describe_exception
-from orchestrator.state import connections
 from orchestrator.state.keys import Keys
 
 if TYPE_CHECKING:
@@ -50,16 +49,22 @@ class Guest(Installation):
 
     def __init__(self, app: Celery, settings: Settings) -> None:
         super().__init__(app, settings)
-        self._brings_broker = False
+        self._brought: str | None = None
+        """The URL of the broker that the app got from us; None if it named one when it was configured."""
+
+    @property
+    def brings_broker(self) -> bool:
+        """The app has our broker. It may have named one of its own since it was configured."""
+        url: Any = self.app.conf.broker_url  # this configures the app, if nothing has yet
+        return self._brought is not None and url == self._brought
 
     @functools.cached_property
     def _in_force(self) -> Settings:
         """The settings with the broker and the routes of the app, which are known when its configuration is read."""
         found = self.given
-        url: Any = self.app.conf.broker_url
-        if not self._brings_broker:
-            first = url[0] if isinstance(url, list | tuple) else str(url)
-            section = found.broker.model_copy(update={"url": SecretStr(first)})
+        if not self.brings_broker:
+            url = SecretStr(installation.broker_url(self.app))
+            section = found.broker.model_copy(update={"url": url})
             found = found.model_copy(update={"broker": section})
         return found.routed(self._queue_of_call)
 
@@ -71,7 +76,7 @@ class Guest(Installation):
     @functools.cached_property
     def queues(self) -> dict[str, Queue]:
         """Our own queues, by the name that people use. Where the broker is theirs, a prefix keeps them apart."""
-        start = "" if self._brings_broker else f"{self.given.redis.prefix}."
+        start = "" if self.brings_broker else f"{self.given.redis.prefix}."
         names = dict.fromkeys(self.given.queue(specialist) for specialist in self.given.specialists)
         return {
             name: Queue(f"{start}{name}", routing_key=f"{start}{name}", alias=name if start else None)
@@ -91,12 +96,28 @@ class Guest(Installation):
         queue = destination.get("queue")
         return str(getattr(queue, "name", queue) or destination.get("routing_key") or name)
 
+    def check_names(self) -> None:
+        """Refuse to work where a task of the app has the name of a specialist: it would get messages that are not its.
+
+        Raises:
+            SystemExit: There is one.
+        """
+        for specialist in self.settings.specialists:
+            task = self.app.tasks[specialist]
+            if not isinstance(task, SpecialistTask):
+                place = f"the task {task.name} of the Celery app {self.app.main}"
+                error = errors.SpecialistExists(
+                    specialist=specialist, first="the configuration", second=place
+                )
+                print(f"The worker does not start. {error}", file=sys.stderr)
+                raise SystemExit(error.exit_code)
+
     def bring_broker(self, source: Any, **_: object) -> None:
         """Called by Celery when the app is configured: if it names no broker, it gets ours."""
         if source.broker_url:
             return
-        self._brings_broker = True
-        messages = broker.address(connections.redis_url(self.given))
+        messages = broker.find(self.given)
+        self._brought = messages.url
         prefix = Keys(self.given.redis.prefix).celery()
         source.add_defaults(
             {
@@ -202,6 +223,7 @@ class Arrival(bootsteps.StartStopStep):
             raise SystemExit(error.exit_code) from None
         engine.add_queues()
         add_calls(app)
+        engine.check_names()
 
     def start(self, parent: WorkController) -> None:
         """Called after the pool has started: keep what it would forget when the worker stops taking messages."""
@@ -231,9 +253,11 @@ def add_calls(app: Celery) -> None:
 OPTIONS: dict[str, Any] = {
     "Strategy": STRATEGY,
     "acks_late": True,
+    "acks_on_failure_or_timeout": True,
     "reject_on_worker_lost": True,
     "track_started": True,
     "ignore_result": True,
+    "store_errors_even_if_ignored": False,
     "serializer": "json",
 }
 """What our own app says for all of its tasks, ours say for themselves in an app of somebody else."""

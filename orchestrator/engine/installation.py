@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engine.run import Runs
     from orchestrator.engine.taken_attempts import TakenAttempts
+    from orchestrator.engine.taking import Taking
 
 _guests: list[Installation] = []
 
@@ -46,6 +47,8 @@ class Installation:
         """The runs of this worker's processes; None in other programs."""
         self.taken_attempts: TakenAttempts | None = None
         """What the processes of this worker have taken by themselves, in its main process."""
+        self.taking: Taking | None = None
+        """Lets the processes of this worker take messages, in its main process."""
         setattr(app, ATTRIBUTE, self)
         if self.is_guest:
             _guests.append(self)
@@ -78,6 +81,12 @@ def lent(app: Celery, settings: Settings) -> Iterator[Installation]:
         yield Installation(app, settings.routed(lambda called: called))
     finally:
         setattr(app, ATTRIBUTE, before)
+
+
+def broker_url(app: Celery) -> str:
+    """The URL of the broker of an app: the first, if it names several."""
+    url: Any = app.conf.broker_url
+    return str(url[0] if isinstance(url, list | tuple) else url).partition(";")[0]
 
 
 def latest() -> Installation | None:

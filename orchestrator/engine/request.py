@@ -132,7 +132,8 @@ class Request(visibility.Request):
         """Called by the pool. It kills the process when this returns."""
         attempt = attempt_id_of(self)
         if attempt and not soft and not state.should_terminate:
-            reason = f"ended after {timeout:g} s, the hard time limit of its worker (--time-limit)"
+            whose = "the task (time_limit)" if self.task.time_limit else "its worker (--time-limit)"
+            reason = f"ended after {timeout:g} s, the hard time limit of {whose}"
             self._kill_and_fail(attempt, Failed(cause=FailureCause.TIMEOUT, reason=reason))
         super().on_timeout(soft, timeout)
 

@@ -79,9 +79,7 @@ class Run:
         if is_over or not any(self.specialist in specialists for specialists in permission.values()):
             return None
         # Celery asks the queue from which a message came after all others.
-        queues = {
-            name: permission[name] for name in sorted(permission, key=lambda name: name == self.last_queue)
-        }
+        queues = dict(sorted(permission.items(), key=lambda entry: entry[0] == self.last_queue))
         self.last_claim = Claim(
             queues, worker, lease, watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
         )

@@ -100,9 +100,6 @@ class _Sigterm:
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
         """Keep the signal in the block. At its end the process gets one that found no attempt."""
-        if self.is_ours:
-            yield
-            return
         before, self.is_ours = signal.signal(signal.SIGTERM, self.handle), True
         try:
             yield
@@ -115,14 +112,15 @@ class _Sigterm:
     @contextlib.contextmanager
     def interrupts(self) -> Iterator[None]:
         """Raise WorkerShutdown in the block when the signal comes, or if it came before."""
-        try:
-            self._ends_attempt = True
-            if self.is_kept:
-                self.is_kept = False
-                self.handle()
-            yield
-        finally:
-            self._ends_attempt = self._has_ended_attempt = False
+        with defer_sigterm():
+            try:
+                self._ends_attempt = True
+                if self.is_kept:
+                    self.is_kept = False
+                    self.handle()
+                yield
+            finally:
+                self._ends_attempt = self._has_ended_attempt = False
 
 
 _sigterm = _Sigterm()
@@ -133,8 +131,7 @@ def _gets_sigterm() -> bool:
     return is_pool_process() and threading.current_thread() is threading.main_thread()
 
 
-@contextlib.contextmanager
-def defer_sigterm() -> Iterator[None]:
+def defer_sigterm() -> contextlib.AbstractContextManager[None]:
     """Keep a SIGTERM for `interruptible`, while an attempt starts in a pool process. It may be nested.
 
     A process killed at that moment could not hand the attempt back.
@@ -145,15 +142,12 @@ def defer_sigterm() -> Iterator[None]:
             with interruptible(message):
                 work()
     """
-    if not _gets_sigterm():
-        yield
-        return
-    with _sigterm.deferred():
-        yield
+    if _sigterm.is_ours or not _gets_sigterm():
+        return contextlib.nullcontext()
+    return _sigterm.deferred()
 
 
-@contextlib.contextmanager
-def interruptible(message: str) -> Iterator[None]:
+def interruptible(message: str) -> contextlib.AbstractContextManager[None]:
     """Let an attempt be ended inside the block: WorkerShutdown is raised in it, once.
 
     In a pool process SIGTERM ends it. In the main process SIGTERM is Celery's, so `in_process_attempts` ends it.
@@ -165,12 +159,7 @@ def interruptible(message: str) -> Iterator[None]:
         with interruptible("auth:T1:1:0f3a9c5e71d2"):
             outcome = perform(context)
     """
-    if not _gets_sigterm():
-        with in_process_attempts.interruptible(message):
-            yield
-        return
-    with _sigterm.deferred(), _sigterm.interrupts():
-        yield
+    return _sigterm.interrupts() if _gets_sigterm() else in_process_attempts.interruptible(message)
 
 
 class GracefulShutdown:

@@ -48,10 +48,20 @@ class Sweeper:
         self.unswept: dict[str, str] = {}
         """The features that the last sweep could not recover, each with the reason."""
         self._forgets_at = 0.0
+        self._looks_at = 0.0
 
     def sweep(self) -> None:
-        """Recover each active feature. One that cannot be recovered does not hold up the others."""
+        """Recover each active feature. One that cannot be recovered does not hold up the others.
+
+        While there is none it looks less often: a message of a feature that is enqueued meanwhile counts as lost, and
+        a worker as well, only after `patience` and `lease`.
+        """
+        now = time.monotonic()
+        if now < self._looks_at:
+            return
         active = list(self.store.features.active())
+        if not active:
+            self._looks_at = now + min(self.settings.recovery.patience, self.settings.recovery.lease) / 2
         queues = {self.settings.queue(name) for name in self.settings.specialists} if active else ()
         queued = self.store.recovery.queued(queues)
         self.unswept = {feature: cause for feature, cause in self.unswept.items() if feature in active}

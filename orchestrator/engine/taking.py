@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from celery.worker import WorkController
 
 LOOK_SECONDS = 0.25
-"""The main process reads reports, and looks what may be taken, this often."""
+"""While something runs, the main process reads reports, and looks what may be taken, this often. A worker that has
+nothing to do does not look: each message that it gets from Celery wakes it."""
 
 
 class Taking(bootsteps.StartStopStep):
@@ -42,7 +43,9 @@ class Taking(bootsteps.StartStopStep):
         self.engine.runs = Runs(self.app, self.board, reporter)
         self.is_possible = self._is_possible()
         self.is_over = False
-        self._entry: Any = None
+        self._hub: Any = None
+        self._next_look: Any = None
+        self.engine.taking = self
 
     def _is_possible(self) -> bool:
         """Whether anything may ever be taken: nothing that must be obeyed for each message is in force."""
@@ -84,10 +87,29 @@ class Taking(bootsteps.StartStopStep):
     def register_with_event_loop(self, parent: WorkController, hub: Any) -> None:
         """Called by Celery each time it begins to take messages."""
         if self.is_possible:
-            if self._entry is not None:
-                self._entry.cancel()
-            self._entry = hub.call_repeatedly(LOOK_SECONDS, self.look)
-            self.look()
+            if self._next_look is not None:
+                self._next_look.cancel()  # it may be of an event loop that ended with its connection
+            self._hub = hub
+            self._look_until_idle()
+
+    def wake(self) -> None:
+        """Say what may be taken before a message of Celery's is handled. Called in the thread of the event loop."""
+        if self._hub is not None and self._next_look is None:
+            self._look_until_idle()
+
+    def _look_until_idle(self) -> None:
+        """Look now, and later again."""
+        self.look()
+        self._next_look = self._hub.call_later(LOOK_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        """Look once more, and later again if something runs."""
+        is_idle = not state.active_requests and not state.reserved_requests
+        if is_idle:
+            self._next_look = None
+            self.look()  # at the last reports: a process sends them before Celery learns that it is free
+        else:
+            self._look_until_idle()
 
     def look(self) -> None:
         """Read reports, and say what may be taken."""

@@ -22,8 +22,8 @@ class Timer:
 
     It is apart from the thread that sweeps, because a long sweep must not delay it. A message on a channel of Redis
     tells it of a moment that is sooner. A channel, not a list: Redis ends a blocking read of a list at a tick of its
-    clock, every 100 ms, and publishes on a channel at once. A message that nobody receives is no loss, because the
-    moment is stored.
+    clock, every 100 or 200 ms, and publishes on a channel at once. A message that nobody receives is no loss, because
+    the moment is stored.
 
     Args:
         store: Where the moments are kept.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from billiard import einfo
 from celery import Task as CeleryTask
-from celery import current_task, exceptions
+from celery import current_task, exceptions, states
 from celery.worker import request
 
 from orchestrator.model.outcome import Completed, Failed, Outcome, RetryLater
@@ -151,6 +151,8 @@ class SpecialistTask(PlainTask):
         self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
     ) -> None:
         """Called by Celery after the signals and the log of this process."""
+        if status == states.SUCCESS:
+            return
         exception_info = self.request.get("exception_info")
         if exception_info:
             conceal(exception_info, self.request.get("shown"))

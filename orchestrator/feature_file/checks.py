@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.feature_file.document import DEEPEST, KeyPath, Mistake, Unreadable
 from orchestrator.feature_file.values import field, kind_of_value
+from orchestrator.model.task import Task
 
 if TYPE_CHECKING:
     from orchestrator.config.schema.limits import Limits
 
+
+DATA = ("params", "run", "args", "kwargs")
+"""The fields of a task that have data of any form."""
+
+PARTS = ("description", "depends_on", *DATA)
+
+_of_task = operator.attrgetter(*PARTS)
 
 # Sizes
 
@@ -33,12 +42,19 @@ def find_oversizes(feature: Any, limits: Limits) -> Iterator[Mistake]:
     tasks = field(feature, "tasks")
     dependencies = 0
     for at, task in enumerate(tasks if isinstance(tasks, list | tuple) else ()):
-        yield from _long_description(task, ("tasks", at), limits)
-        yield from _large_params(task, ("tasks", at), limits)
-        depends_on = field(task, "depends_on")
+        description, depends_on, *data = _parts(task)
+        if description:
+            yield from _long_description(task, ("tasks", at), limits)
+        if any(data):
+            yield from _large_params(task, ("tasks", at), limits)
         dependencies += len(depends_on) if isinstance(depends_on, list | tuple) else 0
     if dependencies > limits.dependencies:
         yield Mistake(("tasks",), too_many("dependencies", dependencies, limits.dependencies))
+
+
+def _parts(task: Any) -> tuple[Any, ...]:
+    """The description, the dependencies and the data of a task, or of the mapping that it is made from."""
+    return _of_task(task) if isinstance(task, Task) else tuple(field(task, name) for name in PARTS)
 
 
 def _long_description(thing: Any, path: KeyPath, limits: Limits) -> Iterator[Mistake]:
@@ -49,10 +65,7 @@ def _long_description(thing: Any, path: KeyPath, limits: Limits) -> Iterator[Mis
 
 
 def _large_params(task: Any, path: KeyPath, limits: Limits) -> Iterator[Mistake]:
-    given = {name: field(task, name) for name in ("params", "run", "args", "kwargs")}
-    given = {name: value for name, value in given.items() if value}
-    if not given:
-        return
+    given = {name: value for name in DATA if (value := field(task, name))}
     first = next(iter(given))
     for name in [name for name, value in given.items() if _is_deep(value)]:
         yield Mistake((*path, name), f"lists and mappings are nested deeper than {DEEPEST}")

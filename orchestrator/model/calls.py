@@ -48,6 +48,8 @@ def as_fields(task: object) -> object:
         >>> as_fields({"id": "T1", "call": resize})["args"]
         ['a.png']
     """
+    if type(task) is dict and "call" not in task and "task" not in task:
+        return task  # most are so
     if is_signature(task):
         task = {"id": _last_part(task), "call": task}
     if not isinstance(task, Mapping) or task.get("call") is None:

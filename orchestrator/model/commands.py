@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator.model.feature import FeatureStatus
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(NamedTuple):
     """A task that got its slot, to be published."""
 
     task: str
@@ -16,8 +16,7 @@ class Launch:
     specialist: str
 
 
-@dataclass(frozen=True)
-class BatchProgress:
+class BatchProgress(NamedTuple):
     """How far a batch is."""
 
     number: int
@@ -47,8 +46,7 @@ class BatchProgress:
         return f"Batch {self.number}: {self.resolved}/{self.total} tasks complete ({share}%)"
 
 
-@dataclass(frozen=True)
-class ScheduleResult:
+class ScheduleResult(NamedTuple):
     """The tasks and batches that a schedule step launched, opened and finished."""
 
     feature: str

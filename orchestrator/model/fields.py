@@ -56,6 +56,8 @@ def _number(value: object) -> object:
 
 
 def _task_id(text: str) -> str:
+    if identifiers.is_plain(text):
+        return text
     if wrong := identifiers.trouble(text := identifiers.normal(text)):
         raise PydanticCustomError("id", "{text}", {"text": wrong})
     return text

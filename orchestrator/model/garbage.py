@@ -11,7 +11,8 @@ from collections.abc import Iterator
 def collector_paused() -> Iterator[None]:
     """Pause the garbage collector while objects are made that stay: it would look through all of them again and again.
 
-    Memory that is freed by its reference count is freed as ever.
+    Memory that is freed by its reference count is freed as ever. At the end all objects count as old, so that the next
+    collections do not look through the new ones either.
 
     Example:
         >>> with collector_paused():
@@ -25,4 +26,7 @@ def collector_paused() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            if not gc.get_freeze_count():  # else the program has frozen objects, which would thaw too
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

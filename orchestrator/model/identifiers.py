@@ -58,6 +58,11 @@ def trouble(text: str) -> str | None:
     return None
 
 
+def is_plain(text: str) -> bool:
+    """An id of a task in the letters of ASCII, as most are. It is normal too."""
+    return _PLAIN.fullmatch(text) is not None and len(text) <= LONGEST and text not in GATES
+
+
 def trouble_of_feature(text: str) -> str | None:
     """Why a text is no id of a feature; None: it is one. In Redis a colon stands between it and a task.
 

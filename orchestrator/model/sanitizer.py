@@ -63,6 +63,8 @@ def unwanted(text: str, *, breaks: bool) -> str:
         >>> unwanted("a\\u200bb", breaks=True), unwanted("a\\nb", breaks=True), unwanted("a\\nb", breaks=False)
         ('U+200B', '', 'U+000A')
     """
+    if text.isascii() and text.isprintable():
+        return ""
     found = _HARMFUL.search(text) or (_NOT_IN_A_TEXT if breaks else _NOT_ON_A_LINE).search(text)
     return f"U+{ord(found[0]):04X}" if found else ""
 

@@ -246,7 +246,7 @@ class Task(Model):
     @field_validator("depends_on", "tags", mode="after")
     @classmethod
     def _once_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(value))
+        return tuple(dict.fromkeys(value)) if len(value) > 1 else value
 
     @property
     def calls(self) -> tuple[str, ...]:

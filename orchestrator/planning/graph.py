@@ -99,7 +99,8 @@ def levels(graph: Graph, ordered: Sequence[str]) -> dict[str, int]:
     """
     level: dict[str, int] = {}
     for task in ordered:
-        level[task] = 1 + max([level[dependency] for dependency in graph[task]], default=0)
+        before = graph[task]
+        level[task] = 1 + max([level[dependency] for dependency in before]) if before else 1
     return level
 
 

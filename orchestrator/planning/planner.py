@@ -147,6 +147,8 @@ class Work:
     @cached_property
     def from_before(self) -> dict[str, float]:
         """The seconds that the tasks without an estimate took before, if that is known."""
+        if not self.learned:
+            return {}
         return {
             task.id: self.learned[task.id]
             for task in self.feature.tasks

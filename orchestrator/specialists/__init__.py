@@ -21,7 +21,7 @@ from orchestrator.model.outcome import (
     RetryLater,
 )
 from orchestrator.specialists import gates
-from orchestrator.specialists.context import Context, FeatureHead
+from orchestrator.specialists.context import Context, FeatureHead, current_context
 from orchestrator.specialists.registry import (
     Specialist,
     carry_out,
@@ -45,6 +45,7 @@ __all__ = [
     "RetryLater",
     "Specialist",
     "carry_out",
+    "current_context",
     "gates",
     "has_work",
     "import_all",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +95,32 @@ class Context:
         """
         facts = {"feature": self.feature.id, "task": self.task.id, "attempt": self.attempt}
         return _TaskLogger(logging.getLogger(f"orchestrator.specialists.{self.specialist}"), facts)
+
+
+_current: ContextVar[Context | None] = ContextVar("context", default=None)
+
+
+def current_context() -> Context | None:
+    """The attempt that runs here; None outside of one. For code that is not handed it, such as a Celery task.
+
+    Example:
+        @app.task
+        def crawl(pages):
+            for page in pages:
+                if (context := current_context()) and context.is_cancelled():
+                    return "stopped"
+    """
+    return _current.get()
+
+
+@contextlib.contextmanager
+def entered(context: Context) -> Iterator[None]:
+    """Make an attempt the current one inside the block, also for coroutines that it begins."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 class _TaskLogger(logging.LoggerAdapter[logging.Logger]):

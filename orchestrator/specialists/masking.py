@@ -38,7 +38,8 @@ def secret_texts(values: Iterable[SecretStr]) -> tuple[str, ...]:
 
 def all_secret_texts(settings: Settings) -> tuple[str, ...]:
     """The texts of all specialists' secrets: for output of unknown origin, or of code that can see all settings."""
-    return secret_texts(value for given in settings.specialists.values() for value in given.env.values())
+    values = [value for given in settings.specialists.values() if given.env for value in given.env.values()]
+    return secret_texts(values) if values else ()
 
 
 def _longest_first(text: str) -> tuple[int, str]:

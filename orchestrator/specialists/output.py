@@ -25,7 +25,7 @@ from orchestrator.specialists.attempt_log import AttemptLog
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-LOGGERS = ("", "celery.task")
+LOGGERS = (logging.getLogger(), logging.getLogger("celery.task"))
 """The loggers that all records reach: the root, and Celery's own for `get_task_logger`, which does not propagate."""
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -143,8 +143,8 @@ class _Captures:
             if len(self.outputs) == 1:
                 self.streams = _Routed(sys.stdout), _Routed(sys.stderr)
                 sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", self.streams)
-                for name in LOGGERS:
-                    logging.getLogger(name).addHandler(self.handler)
+                for logger in LOGGERS:
+                    logger.addHandler(self.handler)
 
     def end(self, output: Output) -> None:
         """Remove an output. The last one ends the routing."""
@@ -155,8 +155,8 @@ class _Captures:
                 out, err = self.streams
                 sys.stdout = out.usual if cast("Any", sys.stdout) is out else sys.stdout
                 sys.stderr = err.usual if cast("Any", sys.stderr) is err else sys.stderr
-                for name in LOGGERS:
-                    logging.getLogger(name).removeHandler(self.handler)
+                for logger in LOGGERS:
+                    logger.removeHandler(self.handler)
 
 
 class _Routed:

@@ -23,7 +23,7 @@ from orchestrator.model.outcome import Failed, FailureCause, Outcome
 from orchestrator.model.task import Task
 from orchestrator.specialists import masking, output
 from orchestrator.specialists.command import CommandRunner
-from orchestrator.specialists.context import Context
+from orchestrator.specialists.context import Context, entered
 from orchestrator.specialists.python import PythonRunner
 from orchestrator.specialists.text import as_text, shorten
 
@@ -175,6 +175,9 @@ def _load(reference: str, setting: str, settings: Settings) -> Any:
     """Import "package.module" or "package.module:attribute"; the attribute has to be callable."""
     module, _, attribute = reference.partition(":")
     project = settings.project
+    known = getattr(sys.modules.get(module), attribute, None) if attribute else None
+    if type(known) is types.FunctionType and str(project) in sys.path:
+        return known  # it was imported before: every attempt asks
     if str(project) not in sys.path:
         sys.path.append(str(project))  # last, so that a project's file hides no installed package
     try:
@@ -284,7 +287,8 @@ def _carry_out(
     worker: Specialist, context: Context, settings: Settings, timeouts: tuple[type[BaseException], ...]
 ) -> Outcome:
     try:
-        return worker.perform(context)
+        with entered(context):
+            return worker.perform(context)
     except timeouts as error:
         limit = time_limit(context.specialist, context.task, settings)
         reason = describe_exception(error) + (

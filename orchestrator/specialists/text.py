@@ -8,6 +8,12 @@ from orchestrator.config.schema.limits import Limits
 from orchestrator.model.outcome import OUTCOME, Completed, Failed, FailureCause, Outcome
 from orchestrator.model.sanitizer import as_text as as_text
 
+LONGEST_IN_JSON = 6
+"""Characters that one takes in JSON at most: a backslash, a u, and four digits."""
+
+AROUND = 100
+"""Characters of an outcome without result as JSON, beside those of its summary; rather too many."""
+
 SHORT = 200
 """Characters of a line that summarises a whole output."""
 
@@ -33,6 +39,8 @@ def fit_to_limits(outcome: Outcome, limits: Limits) -> Outcome:
     texts = {said: as_text(getattr(outcome, said)), "tail": as_text(outcome.tail, limits.tail)}
     if any(text != getattr(outcome, name) for name, text in texts.items()):
         outcome = outcome.model_copy(update=texts)
+    if _is_surely_small(outcome, limits):
+        return outcome
     written = OUTCOME.dump_json(outcome, exclude={"status", "tail"})
     from_json(written)  # JSON nested some 200 levels deep can be written, but not read
     size = len(written.decode())
@@ -44,3 +52,10 @@ def fit_to_limits(outcome: Outcome, limits: Limits) -> Outcome:
         f"over limits.result ({limits.result:,}); keep large results in a file and return its path",
         tail=outcome.tail,
     )
+
+
+def _is_surely_small(outcome: Outcome, limits: Limits) -> bool:
+    """Whether it has a summary alone, which fits into the limit however JSON writes it."""
+    if not isinstance(outcome, Completed) or outcome.result is not None or outcome.gates:
+        return False
+    return AROUND + LONGEST_IN_JSON * len(outcome.summary) <= limits.result

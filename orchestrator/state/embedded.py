@@ -259,6 +259,8 @@ class Server:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
+            # Its clock, on which blocking reads end that found nothing: ten times a second costs as much as a worker.
+            "hz": "5",
         }
         known = [word for name, value in options.items() for word in (f"--{name}", value)]
         return known + [word for name in WITHHELD for word in ("--rename-command", name, "")]

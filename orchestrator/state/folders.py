@@ -80,7 +80,8 @@ def mark(settings: Settings, store: Store, feature_id: str) -> None:
     removes it.
     """
     for folder in of(settings, feature_id):
-        if folder.is_dir() and _may_mark(settings, folder):  # most attempts make none
+        # Most attempts make none. `is_dir` would raise and catch an error for each.
+        if os.access(folder, os.F_OK) and _may_mark(settings, folder):
             # If this fails, the next attempt marks it; a folder without the identity stays.
             with contextlib.suppress(OSError, redis.RedisError):
                 _write_mark(settings, folder, store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -323,9 +324,13 @@ class Keys:
 
     def durations(self, title: str) -> str:
         """Hash: "specialist task" → how long the task took in features of this title (see attempts.lua)."""
-        digest = hashlib.sha256(title.encode()).hexdigest()[:32]
-        return f"{self.prefix}:{{{digest}}}:durations"
+        return f"{self.prefix}:{{{_digest(title)}}}:durations"
 
     def idempotency(self, key: str) -> str:
         """String: the feature that an idempotency key stands for."""
         return f"{self.prefix}:idempotency:{key}"
+
+
+@functools.lru_cache(maxsize=256)  # every attempt asks
+def _digest(title: str) -> str:
+    return hashlib.sha256(title.encode()).hexdigest()[:32]

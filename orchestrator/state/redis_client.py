@@ -17,8 +17,11 @@ UNTRANSLATED = (redis.DataError, NoScriptError)
 """Errors left as they are: the command was never sent, or `scripts.run` sends it again with the script."""
 
 
-class _OfThread(threading.local):
-    is_held = False
+class _Held(threading.local):
+    """What a thread holds."""
+
+    pool: Any = None
+    """The pool that the connection is of. A forked child has another one (see `forks`), and holds nothing."""
     connection: Any = None
 
 
@@ -34,7 +37,7 @@ class RedisClient(redis.Redis):
     """The server, as messages name it: without a password."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._of_thread = _OfThread()
+        self._held = _Held()
         super().__init__(*args, **options)
 
     @contextlib.contextmanager
@@ -45,26 +48,18 @@ class RedisClient(redis.Redis):
             with client.held():
                 client.get("a"), client.get("b")
         """
-        self._of_thread.is_held = True
+        held = self._held
+        if held.pool:
+            yield
+            return
+        held.pool = self.connection_pool
         try:
             yield
         finally:
-            self._of_thread.is_held, connection = False, self._of_thread.connection
-            self._of_thread.connection = None
+            pool, connection = held.pool, held.connection
+            held.pool = held.connection = None
             if connection:
-                self.connection_pool.release(connection)
-
-    @property
-    def connection(self) -> Any:
-        """The connection that redis-py uses; None: it takes one of the pool."""
-        here = self._of_thread
-        if here.is_held and here.connection is None:
-            here.connection = self.connection_pool.get_connection()
-        return here.connection
-
-    @connection.setter
-    def connection(self, connection: Any) -> None:
-        self._of_thread.connection = connection
+                pool.release(connection)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command.
@@ -74,11 +69,31 @@ class RedisClient(redis.Redis):
             RedisRefuses: It answered with an error.
         """
         try:
+            if self._held.pool is self.connection_pool and not options:
+                return self._execute_held(args)
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except UNTRANSLATED:
             raise
         except redis.RedisError as error:
             raise refusals.translate(error, self.url) from None
+
+    def _execute_held(self, args: tuple[Any, ...]) -> Any:
+        held = self._held
+        if held.connection is None:
+            held.connection = held.pool.get_connection()
+        connection = held.connection
+
+        def ask() -> Any:
+            connection.send_command(*args)
+            return self.parse_response(connection, args[0])  # type: ignore[no-untyped-call]
+
+        try:
+            return connection.retry.call_with_retry(ask, lambda _: connection.disconnect())
+        except redis.ResponseError:
+            raise
+        except BaseException:  # such as that of a signal handler: the next command must not read this answer
+            connection.disconnect()
+            raise
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
         """A pipeline with the same errors."""

@@ -69,6 +69,7 @@ def _trials(key: str) -> Iterator[tuple[str, Sequence[Any]]]:
     yield "ZCARD", (scores,)
     yield "ZCOUNT", (scores, 0, 1)
     yield "ZSCORE", (scores, "1")
+    yield "ZMSCORE", (scores, "1")
     yield "ZRANGE", (scores, 0, 0)
     yield "ZREVRANGE", (scores, 0, 0)
     yield "ZRANGEBYSCORE", (scores, 0, 1)

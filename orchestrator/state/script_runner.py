@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 SCHEDULE = Call("schedule")
 
+CHECKS = (
+    Call("check_schema", {"known": schema.VERSION}),
+    Call("check_minimum", {"known": schema.VERSION}),
+)
+"""Whether this version may work on a feature, and begin new work."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -120,9 +126,7 @@ class ScriptRunner:
             ends: They read, or end work that has begun: they run even if this version may begin no new work.
             run: Runs them, for example and waits for replicas; None: only runs them.
         """
-        checks = [Call("check_schema", {"known": schema.VERSION})]
-        if not ends:
-            checks.append(Call("check_minimum", {"known": schema.VERSION}))
+        checks = CHECKS[:1] if ends else CHECKS
         scope = self.scope(feature_id)
         try:
             return run(scope, *checks, *calls) if run else scripts.run(self.client, scope, *checks, *calls)

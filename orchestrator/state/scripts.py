@@ -10,10 +10,10 @@ import functools
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from redis.exceptions import NoScriptError
@@ -37,25 +37,23 @@ IN_ONE: Mapping[tuple[str, ...], str] = {("check_schema", "finish", "schedule", 
 """Scripts that often run together, and the one that does what they do in the most common case."""
 
 AT_THE_END = {
-    "unsaved": "write_states",
-    "adjusted": "write_counts",
-    "dependency_updates": "write_dependency_updates",
-    "has_recorded": "trim_events",
+    "save_state": "write_states",
+    "adjust_count": "write_counts",
+    "count_resolved": "write_dependency_updates",
+    "record": "trim_events",
 }
-"""What scripts collect, and the function that writes it at the end (see parts/unwritten.lua)."""
+"""The functions that collect something, and those that write it at the end (see parts/unwritten.lua)."""
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One script to run: its arguments by name, and the keys that do not follow from the feature."""
 
     script: str
-    args: Mapping[str, object] = field(default_factory=dict)
-    keys: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, object] = {}
+    keys: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(NamedTuple):
     """The values that all scripts of a call share.
 
     Args:
@@ -66,7 +64,7 @@ class Scope:
 
     keys: Keys
     feature: str = ""
-    common: Mapping[str, object] = field(default_factory=dict)
+    common: Mapping[str, object] = {}
 
     def value(self, name: str) -> object:
         """One of the arguments in `COMMON`."""
@@ -187,6 +185,13 @@ def definitions_for(source: str) -> dict[str, str]:
     return found
 
 
+def with_the_end(source: str) -> tuple[list[str], dict[str, str]]:
+    """The functions that write what a piece of Lua collects, and the definitions that it and they need."""
+    parts = definitions_for(source)
+    last = [name for collecting, name in AT_THE_END.items() if collecting in parts]
+    return last, definitions_for("\n".join([source, *last]))
+
+
 def _body(script: str) -> str:
     return _without_comments(sources()[script])
 
@@ -221,9 +226,7 @@ class Composed:
 def compose(scripts: tuple[str, ...]) -> Composed:
     """Compose scripts by their names. The result has written nothing where a key is of a wrong type."""
     bodies = [_body(script) for script in scripts]
-    parts = definitions_for("\n".join(bodies))
-    last = [name for collected, name in AT_THE_END.items() if collected in parts]
-    parts |= definitions_for("\n".join([*parts.values(), *last]))
+    last, parts = with_the_end("\n".join(bodies))
     key_names = tuple(keys_in("\n".join([*parts.values(), *bodies])))
     checked = _checked(scripts, key_names, "\n".join([*parts.values(), *bodies]))
     parts = definitions_for("\n".join([*_check_types(scripts, checked), *bodies, *last]))
@@ -258,7 +261,7 @@ _TOKEN = re.compile(rf"{_COMMENT.pattern}|{_TEXT.pattern}|{_NAME.pattern}")
 def _in_one_table(pieces: Mapping[str, str]) -> Iterator[str]:
     """Make definitions fields of one table, `own`.
 
-    As locals, each function would capture each other that it names, which takes about as long as ten commands.
+    As local variables, each function would capture all others that it names, which takes as long as ten commands.
     """
     functions, values = [], []
     for name, piece in pieces.items():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from orchestrator.model.lifecycle import Attempts
 from orchestrator.model.task import Task
@@ -14,14 +14,13 @@ from orchestrator.state import encoding
 from orchestrator.state.script_runner import readable
 
 
-@dataclass(frozen=True)
-class StartResult:
+class StartResult(NamedTuple):
     """The answer to a worker that wants to start an attempt; start.lua lists the values of `code`."""
 
     code: str
     task: Task | None = None
-    head: Mapping[str, Any] = field(default_factory=dict)
-    state: Mapping[str, Any] = field(default_factory=dict)
+    head: Mapping[str, Any] = {}
+    state: Mapping[str, Any] = {}
     feature_status: str = ""
     wait: float = 0.0
     """Seconds that the worker waits before it begins, because its specialist has a rate."""
@@ -62,8 +61,7 @@ class Claim:
         return f"{self.worker}/{self.delivery.partition('-')[0]}"
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(NamedTuple):
     """An attempt that was taken and begun with the commit of the one before."""
 
     queue: str

@@ -13,14 +13,10 @@ from orchestrator.model import errors, flows
 from orchestrator.model.feature import Feature, FeatureStatus, Strategy
 from orchestrator.model.flows import FeatureFlow
 from orchestrator.state import encoding, schema
-from orchestrator.state.chunks import chunks
+from orchestrator.state.chunks import CHUNK, chunks
 from orchestrator.state.events import EventReader
 from orchestrator.state.features import FeatureReader
-from orchestrator.state.keys import FeatureKeys, Keys
-from orchestrator.state.limits import LimitScripts
-from orchestrator.state.recovery import RecoveryScripts
 from orchestrator.state.redis_client import RedisClient
-from orchestrator.state.requests import RequestScripts
 from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result
 from orchestrator.state.scripts import Call
 from orchestrator.state.tasks import TaskReader
@@ -156,14 +152,10 @@ class Store:
             asked = "stops" if stops else "auto_launch: false"
             raise errors.NoBarrier(title=plan.feature.title, asked=asked)
         keys = self.keys.feature(feature_id)
-        exists = self.client.exists(keys.meta)  # read before the idempotency key, which is created with it
-        if idempotency_key:
-            earlier = self.client.get(self.keys.idempotency(idempotency_key))
+        if len(plan.feature.tasks) > CHUNK:  # else it is staged faster than looked up: enqueue.lua looks too
+            earlier = self._earlier(keys, idempotency_key)
             if earlier:
-                self._runner.run_safely(self._runner.scope())
-                return "repeated", str(earlier)
-        if exists:
-            raise errors.FeatureExists(feature=feature_id)
+                return "repeated", earlier
         staged = keys.staged(uuid.uuid4().hex)
         parts = self._stage(staged, plan, routes, gated or {})
         meta: dict[str, str | int | float] = {
@@ -207,6 +199,22 @@ class Store:
         if code == "exists":
             raise errors.FeatureExists(feature=feature_id)
         return code, found
+
+    def _earlier(self, keys: FeatureKeys, idempotency_key: str | None) -> str:
+        """The feature that an idempotency key stands for; "" if there is none.
+
+        Raises:
+            FeatureExists: There is none, and the feature exists.
+        """
+        exists = self.client.exists(keys.meta)  # read before the idempotency key, which is created with it
+        if idempotency_key:
+            earlier = self.client.get(self.keys.idempotency(idempotency_key))
+            if earlier:
+                self._runner.run_safely(self._runner.scope())
+                return str(earlier)
+        if exists:
+            raise errors.FeatureExists(feature=keys.feature)
+        return ""
 
     def _stage(
         self, keys: FeatureKeys, plan: Schedule, routes: Mapping[str, Route], gated: Mapping[str, str]

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from orchestrator.client.client import Client
-from orchestrator.model.feature import Feature
+from orchestrator.model.feature import Feature, Strategy
 from orchestrator.state.keys import Keys
 from tests.acceptance.conftest import PATIENCE, MakeProject, Project
 from tests.redis_server import client_of
@@ -20,10 +20,8 @@ pytestmark = pytest.mark.real
 
 BYTES = 600
 """What a message takes at most."""
-COMMANDS = 59
-"""What Redis carries out at most for a task, the commands inside scripts included, beside the checks of types."""
-TYPES = 26
-"""Commands that look at the types of keys, at most, for a task: at each key once in a script (see scripts.py)."""
+COMMANDS = {Strategy.BATCHED: 35, Strategy.DATAFLOW: 42}
+"""What Redis carries out at most for a task, the commands inside scripts included."""
 ROUND_TRIPS = 1
 """What a worker sends to Redis at most for a task."""
 
@@ -44,11 +42,12 @@ LOOKING = {
 """Commands of the test itself, and of connections as they open."""
 
 
-def layered(layers: int, width: int) -> Feature:
+def layered(layers: int, width: int, strategy: Strategy = Strategy.BATCHED) -> Feature:
     """Layers of tasks that do nothing; each task depends on one of the layer before."""
     return Feature.model_validate(
         {
             "title": f"{layers} x {width}",
+            "strategy": strategy,
             "max_parallel_tasks": width,
             "tasks": [
                 {
@@ -120,7 +119,8 @@ def test_a_message_does_not_grow_with_the_graph(project: Project, server: redis.
     assert sizes[0] == sizes[1]
 
 
-def test_what_a_task_costs_redis(project: Project, server: redis.Redis) -> None:
+@pytest.mark.parametrize("strategy", COMMANDS)
+def test_what_a_task_costs_redis(project: Project, server: redis.Redis, strategy: Strategy) -> None:
     # Given a worker that works on one task at a time
     project.start_worker("one", "-Q", QUEUE, "--pool", "solo", *QUIET)
     client = project.client()
@@ -128,8 +128,8 @@ def test_what_a_task_costs_redis(project: Project, server: redis.Redis) -> None:
         run(client, server, layered(2, 2))
 
     # When a feature of 20 tasks runs twice, and one of 60
-    small, again = (commands_of(client, server, layered(5, 4)) for _ in range(2))
-    large = commands_of(client, server, layered(15, 4))
+    small, again = (commands_of(client, server, layered(5, 4, strategy)) for _ in range(2))
+    large = commands_of(client, server, layered(15, 4, strategy))
 
     # Then each task is published once and costs so many commands. (kombu looks after its own from time to time, so
     # that other counts of two runs may differ by one or two.)
@@ -137,9 +137,7 @@ def test_what_a_task_costs_redis(project: Project, server: redis.Redis) -> None:
     each = {name: (large.get(name, 0) - small.get(name, 0)) / 40 for name in large}
     print({name: round(calls, 2) for name, calls in sorted(each.items(), key=lambda item: -item[1]) if calls})
     print(f"{sum(each.values()):.2f} commands a task")
-    types = each.pop("type") + each.pop("hkeys")
-    assert sum(each.values()) <= COMMANDS
-    assert types <= TYPES
+    assert sum(each.values()) <= COMMANDS[strategy]
 
 
 def test_how_often_a_task_goes_to_redis_and_back(project: Project, server: redis.Redis) -> None:

@@ -31,11 +31,13 @@ orchestrator.install(app)
 """
 
 TASKS = """
+import asyncio
 import os
 import time
 from pathlib import Path
 
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 from proj.celery import app
 
 
@@ -63,6 +65,36 @@ def flaky(self, times):
 @app.task
 def fail():
     raise ValueError("no")
+
+
+@app.task(time_limit=1)
+def hang():
+    time.sleep(600)
+
+
+@app.task(soft_time_limit=1)
+def tidy():
+    try:
+        time.sleep(600)
+    except SoftTimeLimitExceeded:
+        return "tidied up"
+
+
+@app.task(bind=True)
+def begin(self):
+    return self.replace(slow.si(os.path.abspath("place")))
+
+
+met = 0
+
+
+@app.task
+async def meet(everybody):
+    global met
+    met += 1
+    while met < everybody:
+        await asyncio.sleep(0.01)
+    return met
 """
 
 
@@ -92,9 +124,9 @@ def url_of(project: Project) -> str:
 THEIRS = 'broker="{url}", backend="{url}",'
 
 
-def start_worker(project: Project, name: str, *options: str) -> subprocess.Popen[bytes]:
+def start_worker(project: Project, name: str, *options: str, app: str = "proj") -> subprocess.Popen[bytes]:
     """`celery -A proj worker -n NAME@%h …`, when it is ready."""
-    command = ["-A", "proj", "worker", "-n", f"{name}@%h", "--loglevel", "info", "-c", "2", *options]
+    command = ["-A", app, "worker", "-n", f"{name}@%h", "--loglevel", "info", "-c", "2", *options]
     log = project.folder / f"{name}.log"
     worker = project.stack.enter_context(processes.celery(project.settings, command, log))
     wait_until(lambda: " ready." in log.read_text("utf-8"))
@@ -213,3 +245,60 @@ def test_a_decision_reaches_their_worker(make_project: MakeProject) -> None:
     wait_until(lambda: handle(project).states()[0].attempt == 2)
     with connections.open_client(connections.redis_url(project.settings)) as client:
         assert not [key for key in client.keys("*") if "call:" in str(key) and client.type(key) == "list"]
+
+
+def test_limits_and_replacements_of_a_task(make_project: MakeProject) -> None:
+    """The time limits of a task hold in a feature; a task that replaces another runs on its own queue."""
+    project = own_project(make_project, THEIRS)
+    (project.folder / "place.go").touch()
+    start_worker(project, "w1", "-Q", "celery,slow")
+    printed = run(
+        project,
+        """
+handle = enqueue(Feature(title="Limits", tasks=[
+    Task(id="hang", call=hang), Task(id="tidy", call=tidy), Task(id="begin", call=begin)]))
+handle.wait(timeout=60)
+print(handle.outcome("hang").cause, handle.result("tidy"), handle.result("begin"), sep=", ")
+print(handle.outcome("hang").reason)
+""",
+    )
+    assert printed.splitlines() == [
+        "timeout, tidied up, slept",
+        "ended after 1 s, the hard time limit of the task (time_limit)",
+    ]
+
+
+def test_async_tasks_wait_side_by_side(make_project: MakeProject) -> None:
+    """In a pool of threads, as many `async def` tasks wait at once as the pool has threads, on one event loop."""
+    project = own_project(make_project, THEIRS)
+    start_worker(project, "w1", "--pool", "threads", "-c", "40")
+    printed = run(
+        project,
+        """
+tasks = [Task(id=f"T{number}", call=meet, args=[40]) for number in range(40)]
+handle = enqueue(Feature(title="Meeting", max_parallel_tasks=40, tasks=tasks))
+print(handle.wait(timeout=60).status, {handle.result(task.id) for task in tasks})
+""",
+    )
+    assert printed == "completed {40}"
+
+
+def test_a_worker_that_was_not_restarted(make_project: MakeProject) -> None:
+    """It refuses messages of features as unknown tasks. They come again, until a worker takes them that knows."""
+    recovery = {"lease": "3s", "sweep": "200ms", "patience": "500ms"}
+    project = own_project(make_project, THEIRS, recovery=recovery)
+    source = (project.folder / "proj" / "celery.py").read_text("utf-8")
+    (project.folder / "old.py").write_text(source.replace("orchestrator.install(app)", ""), "utf-8")
+    start_worker(project, "old", app="old")
+    printed = run(
+        project,
+        """
+tasks = [resize.s(str(number)) for number in range(4)]
+print(enqueue(Feature(title="Early", id="early", tasks=tasks)).id, resize.delay("own").get(timeout=60))
+""",
+    )
+    assert printed == "early own@100"
+    log = project.folder / "old.log"
+    wait_until(lambda: log.read_text("utf-8").count("Received unregistered task") >= 4)
+    start_worker(project, "new")
+    assert handle(project, "early").wait(timeout=60).status == FeatureStatus.COMPLETED

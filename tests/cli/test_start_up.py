@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,9 +91,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         with Client(configuration.load(folder)) as client:
             client.enqueue(Feature(id="login", title="Login", tasks=(Task(id="T1", run="true"),)))
             queues = tuple(map(client.settings.queue, client.settings.specialists))
-            client.store.workers.announce(
-                Worker(id="w", name="w", queues=queues)
-            )  # else Celery is asked for one
+            # Else Celery is asked for one. It is there for as long as these tests take on a slow machine.
+            worker = Worker(id="w", name="w", queues=queues, seen=time.time() + 3_600)
+            client.store.client.hset(client.store.keys.workers, worker.id, worker.model_dump_json())
         yield folder
 
 

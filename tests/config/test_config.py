@@ -352,7 +352,10 @@ def test_the_template_says_it_with_every_setting_in_effect() -> None:
     text = re.sub(r"^( *)#(?! \S)", r"\1", template(), flags=re.M)
     file = write(text)
 
-    assert set(configuration.read(file)) == set(Settings.model_fields) - {"logs"}  # null, as it is by default
+    assert set(configuration.read(file)) == set(Settings.model_fields) - {
+        "logs",
+        "app",
+    }  # null, as they are by default
     assert configuration.load() == Settings()
 
 

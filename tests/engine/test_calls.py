@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from celery import Celery, chain, signals
 from celery import Task as CeleryTask
+from celery.contrib.abortable import AbortableTask
 from celery.exceptions import Ignore, Reject
 from pydantic import BaseModel
 
@@ -555,3 +556,25 @@ def test_an_async_task_is_cancelled_by_a_person(app: Celery, run: Run) -> None:
     outcome = run(wait, context={"is_cancelled": begun.is_set})
     assert isinstance(outcome, Cancelled)
     assert cleaned.is_set()
+
+
+def test_a_task_is_stopped_cooperatively(app: Celery, run: Run) -> None:
+    """A called task may ask whether a person has cancelled it: of its attempt, or as Celery's AbortableTask does."""
+
+    @app.task(bind=True, base=AbortableTask)
+    def crawl(self: Any) -> list[Any]:
+        context = orchestrator.current_context()
+        assert context is not None
+        return [context.task.id, context.is_cancelled(), self.is_aborted()]
+
+    @app.task
+    async def wait() -> Any:
+        await asyncio.sleep(0)
+        context = orchestrator.current_context()
+        return context and context.task.id
+
+    assert run(crawl) == Completed(result=["T1", False, False])
+    cancelled = run(crawl, context={"is_cancelled": lambda: True})
+    assert cancelled == Completed(result=["T1", True, True])
+    assert run(wait) == Completed(summary="T1", result="T1")
+    assert orchestrator.current_context() is None

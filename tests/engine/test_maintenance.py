@@ -377,3 +377,30 @@ def test_a_key_that_is_overwritten_costs_the_steps_that_need_it_alone(
     maintenance.run_round()
     (worker,) = store.workers.present()
     assert [text for text in worker.hindered if "spoilt" in text or "WRONGTYPE" in text] == []
+
+
+def test_while_no_feature_is_active_the_leader_looks_for_one_within_half_of_the_patience(
+    maintenance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    moment = [1_000.0]
+    sweeper = maintenance.sweeper
+    sweeper.settings = sweeper.settings.model_copy(update={"recovery": Recovery(patience=5, lease=8)})
+    active = sweeper.store.features.active
+
+    def look() -> Any:
+        looks.append(moment[0] - 1_000.0)
+        return active()
+
+    monkeypatch.setattr(sweeper.store.features, "active", look)
+    monkeypatch.setattr("orchestrator.engine.sweeper.time.monotonic", lambda: moment[0])
+    for _ in range(6):
+        sweeper.sweep()
+        moment[0] += 1
+    assert looks == [0.0, 3.0]
+
+    launch(maintenance)
+    for _ in range(3):
+        sweeper.sweep()
+        moment[0] += 1
+    assert looks[2:] == [6.0, 7.0, 8.0]

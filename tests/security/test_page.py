@@ -27,6 +27,9 @@ ELSEWHERE = {
     "bring a command, unless `trust.inline_commands` allows it": (
         "test_a_message_with_a_command_in_it_obeys_the_operator"
     ),
+    "let a file call a task of the project's own Celery app, unless `trust.calls` or that allows it": (
+        "test_what_a_file_may_call"
+    ),
     "make a worker run a command that is not configured": "test_a_message_with_a_command_in_it_obeys_the_operator",
     "leave the log and work folders": "test_an_id_from_redis_leads_nowhere_else",
     "or end it by a message": "test_hostile_messages_are_refused_and_counted_and_the_worker_goes_on",

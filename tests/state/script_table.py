@@ -18,7 +18,7 @@ WRITES = {
 }  # fmt: skip
 READS = {
     "EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "LRANGE", "SCARD", "SMEMBERS", "ZCARD",
-    "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE",
+    "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE",
 }  # fmt: skip
 OF_MANY = frozenset({"DEL", "UNLINK"})
 
@@ -62,7 +62,8 @@ def section(name: str) -> Iterator[str]:
 def touched(script: str) -> tuple[set[str], set[str]]:
     """The keys that a script reads, and those that it writes."""
     found: tuple[set[str], set[str]] = (set(), set())
-    for piece in [*scripts.definitions_for(scripts.sources()[script]).values(), scripts.sources()[script]]:
+    _, parts = scripts.with_the_end(scripts.sources()[script])
+    for piece in [*parts.values(), scripts.sources()[script]]:
         for variable, place in _NAMED.findall(piece):
             piece = re.sub(rf"(?<=, ){variable}\b", place, piece)
         for call in _CALL.finditer(piece):

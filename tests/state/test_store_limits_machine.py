@@ -24,12 +24,24 @@ from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome
 from orchestrator.model.task import Retries
 from orchestrator.planning import extension
 from orchestrator.state.keys import Keys
+from orchestrator.state.start_result import Claim, Taken
 from orchestrator.state.store import Store
 from tests.model import factories
-from tests.state.factories import FLOW, Run, check, check_limits, enqueue, read, routes_of
+from tests.state.factories import (
+    FLOW,
+    LEASE,
+    Run,
+    check,
+    check_limits,
+    enqueue,
+    message_of,
+    read,
+    routes_of,
+)
 from tests.state.machines import Redis, play
 
 NAMES = ("one", "two", "three")
+SPECIALIST = "builder"
 LIMITS = ("total", "specialist:builder", "resource:gpu", "resource:db")
 OUTCOMES: list[Outcome] = [Completed(), Failed(reason="broken"), Blocked(reason="no key")]
 ASKED = [
@@ -70,6 +82,7 @@ class Machine(RuleBasedStateMachine):
         self.begun: dict[tuple[str, str], tuple[int, int]] = {}
         """What workers believe to run: the attempt, and how often it was retried."""
         self.grown = 0
+        self.claims = 0
         self.most: dict[str, int] = {}
         """Limit → what may be in use of it: as much as there is, or as was in use before it was lowered."""
         self.pending: list[str] = []
@@ -84,9 +97,9 @@ class Machine(RuleBasedStateMachine):
             self.store.limits.set(limit, str(amount))
         for name, (feature, cap) in zip(NAMES, given, strict=False):
             self.runs[name] = enqueue(self.store, feature=feature, feature_id=name, cap=cap)
-            self._take(self.store.schedule(name))
+            self._note(self.store.schedule(name))
 
-    def _take(self, facts: ScheduleResult) -> None:
+    def _note(self, facts: ScheduleResult) -> None:
         self.pending += facts.wake
 
     def _settle(self) -> None:
@@ -94,7 +107,7 @@ class Machine(RuleBasedStateMachine):
         for _ in range(10_000):
             if not self.pending:
                 return
-            self._take(self.store.schedule(self.pending.pop(0)))
+            self._note(self.store.schedule(self.pending.pop(0)))
         raise AssertionError("they wake each other for ever")
 
     def _some(self, data: st.DataObject) -> tuple[str, Run]:
@@ -114,7 +127,7 @@ class Machine(RuleBasedStateMachine):
         if grant.code == "started":
             self.begun[name, task] = (int(grant.state["attempt"]), grant.attempts.retried)
         else:
-            self._take(self.store.schedule(name))
+            self._note(self.store.schedule(name))
 
     @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES))
     def work(self, data: st.DataObject, outcome: Outcome) -> None:
@@ -137,12 +150,40 @@ class Machine(RuleBasedStateMachine):
         """A worker commits, in time or too late."""
         self._end(*data.draw(st.sampled_from(sorted(self.begun))), outcome)
 
-    def _end(self, name: str, task: str, outcome: Outcome) -> None:
+    def _end(self, name: str, task: str, outcome: Outcome, claim: Claim | None = None) -> Taken | None:
         attempt, retried = self.begun.pop((name, task))
         retries = Retries(max=1, jitter=False)
         move = lifecycle.conclude(FLOW, outcome, retries, Attempts(retried), chance=0)
-        _, _, facts = self.store.attempts.finish(name, task, attempt, outcome, move)
-        self._take(facts)
+        _, _, facts, taken = self.store.attempts.finish_and_take(
+            name, task, attempt, outcome, move, claim=claim
+        )
+        self._note(facts)
+        return taken
+
+    @precondition(lambda self: self.begun)
+    @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES))
+    def take(self, data: st.DataObject, outcome: Outcome) -> None:
+        """A worker commits, and takes the next message of its queue in the same step: of any feature."""
+        ended = data.draw(st.sampled_from(sorted(self.begun)))
+        launched = sorted(
+            (name, task, run.attempt(task))
+            for name, run in self.runs.items()
+            for task, score in read(run).slots.items()
+            if score <= 0
+        )
+        if not launched:
+            return
+        message = data.draw(st.sampled_from(launched))
+        queue = self.store.keys.queue(SPECIALIST)
+        self.store.client.lpush(queue, message_of(*message))
+        self.claims += 1
+        taken = self._end(*ended, outcome, Claim({SPECIALIST: [SPECIALIST]}, "w1", LEASE, f"7-{self.claims}"))
+        self.store.client.delete(queue)
+        if taken is not None:
+            assert taken.id == message
+            name, task, attempt = message
+            assert self.begun.get((name, task), (0, 0))[0] < attempt, "an attempt was begun twice"
+            self.begun[name, task] = (attempt, taken.result().attempts.retried)
 
     @rule(data=st.data())
     def a_lease_ends(self, data: st.DataObject) -> None:
@@ -150,20 +191,20 @@ class Machine(RuleBasedStateMachine):
         leased = sorted(task for task, score in read(run).slots.items() if score > 1)
         if leased:
             run.expire_lease(data.draw(st.sampled_from(leased)))
-            self._take(run.recover()[0])
+            self._note(run.recover()[0])
 
     @rule(data=st.data())
     def a_worker_ends(self, data: st.DataObject) -> None:
         if self.begun:
             name, task = data.draw(st.sampled_from(sorted(self.begun)))
-            self._take(self.store.attempts.requeue(name, task, self.begun[name, task][0], worker="w1")[1])
+            self._note(self.store.attempts.requeue(name, task, self.begun[name, task][0], worker="w1")[1])
 
     @rule(data=st.data())
     def a_retry_is_due(self, data: st.DataObject) -> None:
         name, run = self._some(data)
         for task in read(run).delayed:
             run.make_due(task)
-        self._take(self.store.schedule(name))
+        self._note(self.store.schedule(name))
 
     @rule(data=st.data(), asked=st.sampled_from(ASKED), task=st.integers(0, 5))
     def ask(self, data: st.DataObject, asked: tuple[TaskEvent, dict[str, Any]], task: int) -> None:
@@ -171,7 +212,7 @@ class Machine(RuleBasedStateMachine):
         event, how = asked
         with contextlib.suppress(errors.UsageError):
             move = lifecycle.transition(FLOW, event)
-            self._take(self.store.requests.transition_task(name, f"T{task}", FLOW, move, **how))
+            self._note(self.store.requests.transition_task(name, f"T{task}", FLOW, move, **how))
 
     @rule(
         data=st.data(),
@@ -189,7 +230,7 @@ class Machine(RuleBasedStateMachine):
             "cancel": (FeatureEvent.FEATURE_CANCELLED, {}),
         }
         with contextlib.suppress(errors.UsageError):
-            self._take(self.store.requests.update_feature(name, *asked[change]))
+            self._note(self.store.requests.update_feature(name, *asked[change]))
 
     @rule(limit=st.sampled_from(LIMITS), amount=st.integers(0, 4))
     def change(self, limit: str, amount: int) -> None:
@@ -208,7 +249,7 @@ class Machine(RuleBasedStateMachine):
         self.grown += 1
         added = [factories.task(f"N{self.grown}", resources=resources)]
         with contextlib.suppress(errors.UsageError):
-            self._take(
+            self._note(
                 self.store.requests.grow(
                     name,
                     lambda shape: extension.grow(shape, added),
@@ -245,17 +286,17 @@ class Machine(RuleBasedStateMachine):
             for name, run in self.runs.items():
                 if read(run).meta.get("paused") == "1":
                     with contextlib.suppress(errors.UsageError):
-                        self._take(self.store.requests.update_feature(name, "pause_ended", {"paused": 0}))
+                        self._note(self.store.requests.update_feature(name, "pause_ended", {"paused": 0}))
                 for task in read(run).delayed:
                     run.make_due(task)
-                self._take(self.store.schedule(name))
+                self._note(self.store.schedule(name))
                 self._settle()
                 for task, score in read(run).slots.items():
                     if score <= 0:
                         self._begin(name, task)
                     elif (name, task) not in self.begun:
                         run.expire_lease(task)
-                        self._take(run.recover()[0])
+                        self._note(run.recover()[0])
                 for begun in [one for one in self.begun if one[0] == name]:
                     self._end(*begun, Completed())
                 self._settle()

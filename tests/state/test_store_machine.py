@@ -22,12 +22,14 @@ from orchestrator.model.outcome import Blocked, Cancelled, Completed, Failed, Ou
 from orchestrator.model.progress import Progress
 from orchestrator.model.task import Retries, TaskStatus
 from orchestrator.state.keys import Keys
+from orchestrator.state.start_result import Claim, StartResult, Taken
 from orchestrator.state.store import Store
 from tests.model import factories
-from tests.state.factories import FLOW, LEASE, Run, check, enqueue, read
+from tests.state.factories import FLOW, LEASE, Run, check, enqueue, message_of, read
 from tests.state.machines import Redis, play
 
 LOSSES = 2
+SPECIALIST = "builder"
 OUTCOMES: list[Outcome] = [
     Completed(),
     Completed(result=1),
@@ -86,6 +88,7 @@ class Machine(RuleBasedStateMachine):
         self.messages: set[tuple[str, int]] = set()
         self.held: dict[tuple[str, int], int] = {}
         """What workers believe to run, and how often it was retried."""
+        self.claims = 0
         self.alive: set[tuple[str, int]] = set()
         """Attempts that have not ended, and whose lease has not."""
 
@@ -115,8 +118,10 @@ class Machine(RuleBasedStateMachine):
     def _start(self, name: str, attempt: int) -> None:
         grant = self.run.start(name, attempt)
         assert grant.code in ("started", "held", "stale", "over")
-        if grant.code != "started":
-            return
+        if grant.code == "started":
+            self._begun(name, attempt, grant)
+
+    def _begun(self, name: str, attempt: int, grant: StartResult) -> None:
         assert (name, attempt) not in self.held, "an attempt was begun twice"
         self.alive.add((name, attempt))
         self.held[name, attempt] = grant.attempts.retried
@@ -131,14 +136,62 @@ class Machine(RuleBasedStateMachine):
         name, attempt = data.draw(st.sampled_from(sorted(self.held)))
         self._finish(name, attempt, outcome, publishes)
 
-    def _finish(self, name: str, attempt: int, outcome: Outcome, publishes: bool = True) -> None:
+    @precondition(lambda self: self.held and self.messages)
+    @rule(
+        data=st.data(),
+        outcome=st.sampled_from(OUTCOMES),
+        publishes=st.booleans(),
+        fate=st.sampled_from(["goes on", "asks again", "is killed"]),
+    )
+    def take(self, data: st.DataObject, outcome: Outcome, publishes: bool, fate: str) -> None:
+        """A worker commits, and takes the next message of its queue in the same step; its process may be killed then.
+
+        Its broker forgets those that it leaves. They may arrive again, as all others do.
+        """
+        name, attempt = data.draw(st.sampled_from(sorted(self.alive) or sorted(self.held)))
+        begins = sorted(
+            (task, self.run.attempt(task)) for task, at in read(self.run).slots.items() if at <= 0
+        )
+        waiting = data.draw(
+            st.lists(st.sampled_from(begins or sorted(self.messages)), min_size=1, max_size=2)
+        )
+        queue = self.store.keys.queue(SPECIALIST)
+        for message in waiting:
+            self.store.client.lpush(queue, message_of(self.run.id, *message))
+        self.claims += 1
+        claim = Claim({SPECIALIST: [SPECIALIST]}, "w1", LEASE, f"7-{self.claims}")
+        taken = self._finish(name, attempt, outcome, publishes, claim)
+        left = self.store.client.llen(queue)
+        assert left == len(waiting) - (taken is not None), f"{left} of {waiting} are left, taken: {taken}"
+        self.store.client.delete(queue)
+        if taken is None:
+            return
+        assert taken.id == (self.run.id, *waiting[0]), "it is not the first of its queue"
+        if fate == "asks again":
+            before = read(self.run)
+            move = lifecycle.conclude(FLOW, outcome, Retries(), chance=0)
+            code, _, _, again = self.store.attempts.finish_and_take(
+                self.run.id, name, attempt, outcome, move, claim=claim
+            )
+            assert code in ("repeated", "stale"), code
+            assert again is not None
+            assert again.result() == taken.result()
+            assert read(self.run) == before
+        if fate != "is killed":
+            self._begun(*waiting[0], taken.result())
+
+    def _finish(
+        self, name: str, attempt: int, outcome: Outcome, publishes: bool = True, claim: Claim | None = None
+    ) -> Taken | None:
         before = read(self.run)
         retries = Retries(max=self.run.plan.feature.task(name).retries.max)
         status = before.states[name]["status"]
         stands = status if status in ("in-progress", "testing") else "in-progress"
         attempts = Attempts(self.held[name, attempt])
         move = lifecycle.conclude(FLOW, outcome, retries, attempts, chance=0, status=stands)
-        code, _, facts = self.store.attempts.finish(self.run.id, name, attempt, outcome, move)
+        code, _, facts, taken = self.store.attempts.finish_and_take(
+            self.run.id, name, attempt, outcome, move, claim=claim
+        )
         self.alive.discard((name, attempt))
         holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
         is_taken = bool(before.states[name].get("ending"))
@@ -147,6 +200,7 @@ class Machine(RuleBasedStateMachine):
         assert code in ("finished", "ended", "repeated", "stale")
         if publishes:
             self._publish(facts.launched)
+        return taken
 
     @rule(name=st.integers(0, 6), attempt=st.integers(0, 4), outcome=st.sampled_from(OUTCOMES))
     def forge(self, name: int, attempt: int, outcome: Outcome) -> None:

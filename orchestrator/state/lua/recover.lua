@@ -28,7 +28,7 @@ local function lose(task)
   local state = state_of(task)
   if state.ending then return end_revoked_attempt(task, state, 'worker-lost', state.worker) end
   local from, event, outcome = state.status, 'worker_lost', nil
-  state.lost, state.finished, state.note, state.ahead = state.lost + 1, now, nil, true
+  state.lost, state.finished, state.note, state.ahead = (state.lost or 0) + 1, now, nil, true
   release_holds(task, state)
   if not is_over and not may_run_twice(task) then
     event, outcome = 'blocker_detected', asking

@@ -84,7 +84,10 @@ else
   -- Launched tasks that no worker has started will not start.
   redis.call('ZREMRANGEBYSCORE', slots_key, '-inf', 0)
 end
-if is_dataflow and OVER[meta.status] then redis.call('UNLINK', waits_key, dependents_key, dependency_updates_key) end
+if is_dataflow and OVER[meta.status] then
+  redis.call('UNLINK', waits_key, dependents_key, dependency_updates_key)
+  dependency_updates = {}
+end
 
 local wake = limits and wake_fronts(limits.semaphores) or {}
 if not (launched[1] or opened[1] or wake[1]) then return { meta.status } end

@@ -1,9 +1,10 @@
 -- Do what finish, schedule and take_next do, in the most common case: a task is completed in the midst of its
--- feature, nothing else follows from it, and the next message is one of the same feature. It stores and answers
--- exactly what these three would, at less than half of their cost. Any other case is left to them, unchanged.
+-- feature, at most the launch of tasks that depended on it follows, and the next message is one of the same
+-- feature. It stores and answers exactly what these three would, at less than half of their cost. Any other case
+-- is left to them, unchanged.
 --
 -- keys: meta states slots plan tasks counts ready outcomes events durations minimum taken last_started delayed unassigned
---   released waiting limits dependency_updates dependents
+--   released waiting limits dependency_updates dependents waits
 -- args: known task attempt steps outcome wait uses cause route worker delivery kept kept_ms note allowed lease_ms holder claim newest
 --   known   as in check_schema.lua; then the arguments of finish.lua; then those of take_next.lua, of which
 --   holder  is its worker
@@ -15,66 +16,126 @@ if from ~= 'in-progress' or not RESOLVED[to] or wait .. uses .. cause .. route .
 if delivery == '' or not queue_names then return nil end
 
 local meta, state, counts, earlier -- of the task that is completed
-local queue, text, asked, number, taken, waits_since, described -- the next message, and its task
+local entry, queue, text, asked, number, taken, waits_since, described -- the next message, and its task
 local did, does -- their specialists
+local released, still_waiting = {}, {} -- of what depends on it
+local ready, unready, left = {}, {}, {} -- to be launched; of these, those that were ready before; those that stay ready
+local has_waiting = false -- some that were ready before
+local passed = {} -- queues that are asked before, and are empty
 
 local function specialist_of(plan)
   return string.match(plan or '', '^%d+:%d+:(.*)$')
 end
 
-local function has_no_rare_key()
-  return redis.call('EXISTS', delayed_key, unassigned_key, released_key, waiting_key, limits_key, dependency_updates_key) == 0
+local function has_nothing_else_to_do()
+  if redis.call('EXISTS', ready_key, delayed_key, unassigned_key, released_key, waiting_key, limits_key,
+    dependency_updates_key) == 0 then return true end
+  has_waiting = redis.call('ZCARD', ready_key) > 0
+  return has_waiting and redis.call('EXISTS', delayed_key, unassigned_key, released_key, waiting_key, limits_key,
+    dependency_updates_key) == 0
 end
 
 -- Nothing leads on from in-development while tasks are left that none of these stops (see FeatureFlow.table).
 local function is_in_the_midst()
   meta = redis.call('HMGET', meta_key, 'status', 'schema', 'batch', 'batches', 'total', 'paused', 'limited', 'resourced',
-    'started', 'trace', 'head')
+    'started', 'trace', 'head', 'cap', 'strategy')
   return meta[1] == 'in-development' and meta[2] == known and meta[6] ~= '1' and not meta[7] and not meta[8] and meta[9]
 end
 
-local function is_right_attempt()
-  local stored = redis.call('HGET', states_key, task)
-  state = stored and cjson.decode(stored)
-  if not state or state.status ~= from or state.attempt ~= tonumber(attempt) or state.delivery ~= delivery
-    or state.ended == state.attempt or state.ending or state.holds or is_gates(task) then return false end
-  local held = redis.call('ZSCORE', slots_key, task)
-  return held and tonumber(held) > 0
-end
-
--- It opens no batch, it makes no task ready, and it is not the last one.
-local function has_no_effect()
-  if state.dataflow and redis.call('HGET', dependents_key, task) then return false end
-  local of = state.batch .. ':'
-  counts = redis.call('HMGET', counts_key, 'resolved', to, of .. 'resolved', of .. to, of .. 'total', of .. 'blocked',
-    of .. 'failed', 'failed', 'blocked', meta[3] .. ':resolved', meta[3] .. ':total')
-  for place = 1, #counts do counts[place] = tonumber(counts[place] or 0) end
-  local is_of_open_batch = meta[3] == tostring(state.batch)
-  local is_batch_left = meta[3] == meta[4] or counts[10] + (is_of_open_batch and 1 or 0) < counts[11]
-  return is_batch_left and counts[8] + counts[9] == 0 and counts[1] + 1 < tonumber(meta[5])
-    and redis.call('ZCARD', ready_key) == 0
-end
-
 local function find_message()
-  for entry in string.gmatch(allowed, '[^\n]+') do
-    queue = string.match(entry, '^[^\t]+')
+  for line in string.gmatch(allowed, '[^\n]+') do
+    entry, queue = line, string.match(line, '^[^\t]+')
     text = redis.call('LINDEX', shared('celery:' .. queue), -1)
-    if text then return entry end
+    if text then break end
+    passed[queue] = true
   end
+  local id
+  if text then id, asked, number = attempt_of(text) end
+  return id == feature and not is_gates(task) and not is_gates(asked)
 end
 
-local function may_take_next()
+-- The task runs in this attempt and delivery, and the other is launched.
+local function are_as_they_should()
+  local stored = redis.call('HMGET', states_key, task, asked)
+  state, taken = stored[1] and cjson.decode(stored[1]), stored[2] and cjson.decode(stored[2])
+  if not state or state.status ~= from or state.attempt ~= tonumber(attempt) or state.delivery ~= delivery
+    or state.ended == state.attempt or state.ending or state.holds then return false end
+  if not taken or taken.status ~= 'pending' or taken.attempt ~= number or taken.ending then return false end
+  local scores = redis.call('ZMSCORE', slots_key, task, asked)
+  waits_since = scores[2] and tonumber(scores[2])
+  return scores[1] and tonumber(scores[1]) > 0 and waits_since and waits_since <= 0
+end
+
+-- What waits for it no longer, by dataflow.
+local function find_released()
+  local stored = state.dataflow and redis.call('HGET', dependents_key, task)
+  if not stored then return true end
+  local names = cjson.decode(stored)
+  for place, count in ipairs(redis.call('HMGET', waits_key, unpack(names))) do
+    if not count then return false end
+    local list = tonumber(count) > 1 and still_waiting or released
+    list[#list + 1] = names[place]
+  end
+  return true
+end
+
+-- What is to be launched: the first of those that are ready and of those released, as far as slots are free.
+local function find_ready()
+  if not has_waiting and not released[1] then return true end
+  local slots = tonumber(meta[12]) + 1 - redis.call('ZCARD', slots_key)
+  if slots > MOST / 2 or slots < #released then return false end
+  local found = has_waiting and slots > 0 and redis.call('ZRANGE', ready_key, 0, slots - 1, 'WITHSCORES') or {}
+  local names, ranks = {}, {}
+  for place = 1, #found, 2 do
+    names[#names + 1], ranks[found[place]] = found[place], tonumber(found[place + 1])
+  end
+  for _, name in ipairs(released) do names[#names + 1] = name end
+  if not names[1] then return true end
+  local planned, stored = redis.call('HMGET', plan_key, unpack(names)), redis.call('HMGET', states_key, unpack(names))
+  for place, name in ipairs(names) do
+    plans[name], states[name] = read_plan(planned[place]), stored[place] and cjson.decode(stored[place])
+    if not ranks[name] then
+      if states[name] then return false end
+      fresh[name], ranks[name] = 'new', plans[name][1]
+    end
+    if not ranks[name] or (plans[name][3] or '') == '' then return false end
+  end
+  table.sort(names, function(one, other)
+    if ranks[one] ~= ranks[other] then return ranks[one] < ranks[other] end
+    return one < other
+  end)
+  for place, name in ipairs(names) do
+    if place <= slots then
+      ready[#ready + 1], ready[#ready + 2] = name, ranks[name]
+      if not fresh[name] then unready[#unready + 1] = name end
+    elseif fresh[name] then
+      left[#left + 1], left[#left + 2] = ranks[name], name
+    end
+  end
+  return true
+end
+
+-- It opens no batch, and it is not the last one, nor is one that has stopped.
+local function is_followed_by_others()
+  local of = state.batch .. ':'
+  counts = redis.call('HMGET', counts_key, 'resolved', to, of .. 'resolved', of .. to, of .. 'total', 'failed', 'blocked')
+  for place = 1, 5 do counts[place] = tonumber(counts[place] or 0) end
+  if (counts[6] or '0') ~= '0' or (counts[7] or '0') ~= '0' or counts[1] + 1 >= tonumber(meta[5]) then return false end
+  local is_open = meta[3] == meta[4]
+  if not is_open and meta[3] == tostring(state.batch) then
+    is_open = counts[3] + 1 < counts[5]
+  elseif not is_open then
+    local opened = redis.call('HMGET', counts_key, meta[3] .. ':resolved', meta[3] .. ':total')
+    is_open = tonumber(opened[1] or 0) < tonumber(opened[2] or 0)
+  end
+  return is_open and find_released() and find_ready()
+end
+
+local function may_begin()
   if (tonumber(redis.call('GET', minimum_key)) or 0) > tonumber(newest) then return false end
-  local id, entry = nil, find_message()
-  if entry then id, asked, number = attempt_of(text) end
-  if id ~= feature or is_gates(asked) then return false end
-
-  local stored = redis.call('HGET', states_key, asked)
-  taken = stored and cjson.decode(stored)
-  waits_since = redis.call('ZSCORE', slots_key, asked)
-  if not taken or taken.attempt ~= number or taken.status ~= 'pending' or taken.ending
-    or not waits_since or tonumber(waits_since) > 0 then return false end
-
+  for place = 1, #ready, 2 do
+    if passed[queue_of(plans[ready[place]][3])] then return false end -- it is the next message then
+  end
   local places = redis.call('HMGET', plan_key, task, asked)
   did, does = specialist_of(places[1]), specialist_of(places[2])
   described = redis.call('HGET', tasks_key, asked)
@@ -84,7 +145,8 @@ end
 
 -- All reads come before the first write. Where one fails, the other scripts say of which key.
 local function look()
-  if not (has_no_rare_key() and is_in_the_midst() and is_right_attempt() and has_no_effect() and may_take_next()) then return false end
+  if not (has_nothing_else_to_do() and is_in_the_midst() and find_message() and are_as_they_should() and is_followed_by_others()
+    and may_begin()) then return false end
   if tonumber(kept) > 0 then earlier = read_durations(did .. ' ' .. task) end
   local found = redis.call('TYPE', outcomes_key).ok
   return found == 'hash' or found == 'none'
@@ -105,7 +167,8 @@ taken.finished, taken.begins, taken.ahead = nil, nil, nil
 taken.percent, taken.note, taken.noted, taken.told = nil, nil, nil, nil
 local begun = cjson.encode(taken)
 redis.call('HSET', outcomes_key, task, outcome)
-redis.call('HSET', states_key, task, cjson.encode(state), asked, begun)
+save_state(task, state)
+save_state(asked, taken, begun)
 redis.call('HSET', counts_key, 'resolved', counts[1] + 1, to, counts[2] + 1, of .. 'resolved', counts[3] + 1, of .. to,
   counts[4] + 1)
 if taken.batch ~= state.batch then
@@ -114,19 +177,27 @@ if taken.batch ~= state.batch then
 end
 redis.call('ZREM', slots_key, task)
 redis.call('ZADD', slots_key, now + tonumber(lease_ms), asked)
+for _, name in ipairs(still_waiting) do redis.call('HINCRBY', waits_key, name, -1) end
+if released[1] then redis.call('HDEL', waits_key, unpack(released)) end
+if left[1] then redis.call('ZADD', ready_key, unpack(left)) end
+if unready[1] then redis.call('ZREM', ready_key, unpack(unready)) end
+if ready[1] then
+  launch_all({ strategy = meta[13], trace = meta[10] or nil }, ready)
+end
 if earlier then
   local took = math.max(0, now - math.max(state.started, state.begins or 0))
   record_duration(did .. ' ' .. task, earlier, took, kept, kept_ms, counts[3] == 0)
 end
 if is_in_turn then redis.pcall('HSET', last_started_key, does, -waits_since) end
 record('work_started', 'task', asked, 'from', 'pending', 'to', from, 'attempt', number, 'worker', holder, 'specialist', does)
-trim_events()
+write_states()
+if counts[1] % 16 == 0 then trim_events() end
 local messages = shared('celery:' .. queue)
 redis.pcall('RPOP', messages)
 redis.pcall('SET', taken_key, claim .. ' ' .. queue .. '\n' .. text, 'PX', 2 * lease_ms)
 
 return {
-  {'finished', to, state.batch, counts[5], counts[3] + 1, counts[6], counts[7]},
-  { meta[1] },
+  {'finished', to, state.batch, counts[5], counts[3] + 1, 0, 0},
+  launched[1] and { meta[1], launched, {}, {} } or { meta[1] },
   { queue, text, feature, asked, number, 'started', described, meta[11], begun, meta[1], 0 },
 }

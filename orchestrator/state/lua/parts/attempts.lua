@@ -43,8 +43,8 @@ local function read_durations(name)
 end
 
 local function record_duration(name, earlier, milliseconds, kept, forget_after, is_first)
-  local count, last = string.match(earlier, '^(%d+) (.*)$')
-  count = tonumber(count)
+  local place = string.find(earlier, ' ', 1, true)
+  local count, last = tonumber(string.sub(earlier, 1, place)), string.sub(earlier, place + 1)
   if count >= tonumber(kept) then last = string.match(last, '^(.*),') end
   redis.call('HSET', durations_key, name, string.format('%d %d', count + 1, milliseconds) .. (count > 0 and ',' .. last or ''))
   if is_first or count == 0 then redis.call('PEXPIRE', durations_key, forget_after) end

@@ -13,9 +13,6 @@ end
 
 -- Whether a text is what a launch of this feature would have published, and no more.
 local function is_message_of(text, task, attempt, batch, specialist, trace)
-  local beginning = '"id":"' .. message_id(task, attempt)
-  local _, last = string.find(text, beginning, 1, true)
-  local token = last and string.match(text, '^%x%x%x%x%x%x%x%x%x%x%x%x', last + 1)
-  local moment = token and string.match(text, ':(%d+)"}}$')
-  return moment and text == message_of(task, attempt, batch, specialist, trace, token, moment)
+  local token, published_at = string.match(string.sub(text, -40), ':(%x%x%x%x%x%x%x%x%x%x%x%x):(%d+)"}}$')
+  return token and text == message_of(task, attempt, batch, specialist, trace, token, published_at)
 end

@@ -32,7 +32,7 @@ local function read_meta(...)
 end
 
 local function new_state(batch)
-  return { status = 'pending', attempt = 0, retried = 0, lost = 0, batch = batch }
+  return { status = 'pending', attempt = 0, batch = batch }
 end
 
 local function read_plan(stored)

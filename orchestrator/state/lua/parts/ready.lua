@@ -35,8 +35,8 @@ local function take_turns(tasks)
       local task = tasks[place]
       plans[task] = read_plan(planned[place - first + 1])
       local state = states[task]
-      if not state and stored[place - first + 1] then
-        state = cjson.decode(stored[place - first + 1])
+      if state == nil then
+        state = stored[place - first + 1] and cjson.decode(stored[place - first + 1])
         states[task] = state
       end
       if not state or TAKEN_UP[state.status] then

@@ -5,7 +5,7 @@
 
 local MOST = 1000 -- arguments of a command; Lua can pass some 8,000
 
-local states = {} -- {task: its state} of those that were read or saved
+local states = {} -- {task: its state, or false} of those that were read or saved
 local unsaved = {} -- {task: its state as JSON, or true} of those to be written
 
 -- The state of a task. What is changed in it has to be saved.
@@ -13,10 +13,10 @@ local function state_of(task)
   local state = states[task]
   if state == nil then
     local stored = redis.call('HGET', states_key, task)
-    state = stored and cjson.decode(stored) or nil
+    state = stored and cjson.decode(stored)
     states[task] = state
   end
-  return state
+  return state or nil
 end
 
 -- `text`: the state as JSON, where the caller has it.
