@@ -46,6 +46,11 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
             "graph", "plans", "Draw the dependency graph; of an enqueued feature, with where its tasks stand."
         ),
         Entry(
+            "adopt",
+            "adoption",
+            "Print the feature that a canvas of Celery's means, as a feature file. Nothing is stored.",
+        ),
+        Entry(
             "specialists", "tasks", "List the specialists: what each is for, and the tags that route to it."
         ),
     ),

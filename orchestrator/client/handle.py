@@ -13,6 +13,7 @@ from orchestrator.model.typed_values import restored
 
 if TYPE_CHECKING:
     from orchestrator.client.decisions import Decisions
+    from orchestrator.client.feature_result import FeatureResult
     from orchestrator.client.in_process import InProcessWorker
     from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
@@ -173,6 +174,12 @@ class Handle:
         if self._worker and not self._work():
             timeout = 0.0  # nothing more happens by itself
         return watching.wait(self.store, self.id, timeout, self.settings.recovery.outage)
+
+    def as_result(self) -> FeatureResult:
+        """The feature for code that expects a result of Celery's: with `get`, `ready`, `state`, `children`."""
+        from orchestrator.client.feature_result import FeatureResult  # late: it brings Celery
+
+        return FeatureResult(self)
 
     def _find_result(self, reference: references.Reference) -> Any:
         return reference.of(self.result(reference.task))

@@ -13,6 +13,9 @@ from orchestrator.model import references
 from orchestrator.model.references import Reference
 from orchestrator.model.typed_values import plain
 
+KEPT = ("queue", "priority", "countdown")
+"""The options of a signature that its task keeps."""
+
 CALL = "call:"
 """The name of such a specialist begins so. No other specialist's name has a colon."""
 
@@ -104,12 +107,20 @@ def _of_call(task: Mapping[str, Any]) -> dict[str, Any]:
         return {"call": name, "args": plain(args), "kwargs": plain(kwargs)}
     if call.get("subtask_type"):
         raise ValueError(f"is a {call['subtask_type']} of several tasks; each is a task of its own here")
-    if asked := [name for name, value in call["options"].items() if value and name != "task_id"]:
-        raise ValueError(f"has the option {asked[0]} of Celery, which a task of a feature does not have")
+    asked = {name: value for name, value in call["options"].items() if value and name != "task_id"}
+    if lost := [name for name in asked if name not in KEPT]:
+        raise ValueError(
+            f"has the option {lost[0]} of Celery, which a single task does not have here; adopt() reads a whole canvas"
+        )
+    kept = {
+        name: str(getattr(value, "name", value)) if name == "queue" else value
+        for name, value in asked.items()
+    }
     return {
         "call": call["task"],
         "args": [*map(_given, call["args"]), *plain(list(args))],
         "kwargs": {**{name: _given(value) for name, value in call["kwargs"].items()}, **plain(dict(kwargs))},
+        **({"options": kept} if kept and not task.get("options") else {}),
     }
 
 

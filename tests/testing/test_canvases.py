@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from celery import Celery, chain, chord, group
 
+from orchestrator import adopt
 from orchestrator.client.handle import Handle
 from orchestrator.config.settings import Settings
 from orchestrator.model import errors
+from orchestrator.model.feature import Feature
 from orchestrator.testing import InProcessClient, in_memory, open_client
+from tests.typed import orchestrate
 
 app = Celery("cases", broker="redis://nowhere.invalid/0", backend="cache+memory://", set_as_current=False)
 runs: list[Any] = []
@@ -187,7 +191,7 @@ CASES: dict[str, tuple[Callable[[], Any], Any, dict[str, int]]] = {
         {"ident": 1, "add": 1},
     ),
     "46 celery#4298": (lambda: group(noarg.si() for _ in range(4)), ["n"] * 4, {"noarg": 4}),
-    "47 celery#1078": (lambda: chain(add.s(0, 0), *[add.s(1) for _ in range(40)]), 40, {"add": 41}),
+    "47 celery#1078": (lambda: chain(add.s(0, 0), *[add.s(1) for _ in range(100)]), 100, {"add": 101}),
     "53 celery#3902": (
         lambda: add.s(0, 1) | group(add.s(2), add.s(3) | group(add.s(4), add.s(5))) | ident.s(),
         [3, [8, 9]],
@@ -205,11 +209,11 @@ del CASES["a header of an empty group"], CASES["map"]
 
 def value_of(handle: Handle) -> Any:
     try:
-        return handle.result()
-    except errors.NotCompleted:
-        failed = [state for state in handle.states() if state.status == "failed"]
-        outcome: Any = handle.outcome(failed[0].id)
-        return outcome.reason.removeprefix("ValueError: ")
+        return handle.as_result().get(timeout=1)
+    except ValueError as error:
+        with pytest.raises(errors.NotCompleted):
+            handle.result()
+        return str(error)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -274,3 +278,102 @@ def test_an_errback_is_called_once(client: InProcessClient, name: str) -> None:
     assert value_of(handle) == BOOM
     assert Counter(run[0] for run in runs) == counts
     assert [found[:2] for found in told] == errbacks
+
+
+def test_an_error_stands_where_a_result_would_if_it_is_not_raised(client: InProcessClient) -> None:
+    # celery#10692
+    result = client.run(group(ident.si(1), chain(ident.si(2), group(ident.si(3), fail.si())))).as_result()
+
+    first, (second, error) = result.get(propagate=False)
+
+    assert (first, second, repr(error)) == (1, 3, "ValueError('boom')")
+    assert result.failed()
+    assert {child.state for child in result.children} == {"SUCCESS", "FAILURE"}
+
+
+def test_a_result_has_the_words_of_celery(client: InProcessClient) -> None:
+    handle = client.enqueue(chain(add.s(1, 2), add.s(3)))
+    result = handle.as_result()
+    assert (result.ready(), result.state, result.result) == (False, "PENDING", None)
+
+    assert result.get() == 6
+
+    assert (result.ready(), result.successful(), result.state, result.result) == (True, True, "SUCCESS", 6)
+    assert [child.get() for child in result.children] == [3, 6]
+    result.forget()
+    with pytest.raises(errors.NoSuchFeature):
+        client.feature(handle.id)
+
+
+def test_arguments_given_at_the_end_reach_the_tasks_that_begin(client: InProcessClient) -> None:
+    # celery#2251, celery#4643: `clone` loses them, `apply_async` and `adopt` take them
+    assert client.run(adopt(chain(add.s(1), add.s(2)), args=(10,), app=app)).result() == 13
+    assert client.run(adopt(group(add.s(1), add.s(2)), args=(10,), app=app)).result() == [11, 12]
+    assert client.run(adopt(chain(add.s(), ident.s()), kwargs={"x": 1, "y": 2}, app=app)).result() == 3
+
+
+def test_a_countdown_is_waited_for_and_is_no_retry(client: InProcessClient) -> None:
+    # celery#7851
+    began = client.worker.server.now if client.worker else 0.0
+    countdown = (group(add.si(1, 1), add.si(2, 2)) | add.si(3, 3)).set(countdown=3_000)
+
+    assert client.run(countdown).result() == 6
+
+    assert client.worker is not None
+    assert client.worker.server.now - began >= 3_000
+    assert Counter(run[0] for run in runs) == {"add": 3}
+
+
+def test_the_message_of_a_task_has_the_queue_and_the_priority_of_its_signature() -> None:
+    feature = adopt(
+        chain(ident.s(1), chord([ident.s(), ident.s()], tsum.s().set(priority=3, queue="fast"))), app=app
+    )
+
+    assert {task.id: task.options.sent_as for task in feature.tasks if task.options} == {
+        "tsum": {"priority": 3, "queue": "fast"}
+    }
+
+
+def test_an_option_that_would_be_lost_is_refused() -> None:
+    with pytest.raises(
+        errors.NotAFeature, match=r"ident has the option routing_magic, which is not carried over"
+    ):
+        adopt(ident.s(1).set(routing_magic=1), app=app)
+
+
+def test_groups_behind_groups_do_not_multiply_dependencies() -> None:
+    wide = [ident.si(number) for number in range(200)]
+
+    feature = adopt(chain(group(*wide), group(*[tsum.s() for _ in range(200)])), app=app)
+
+    assert sum(len(task.depends_on) for task in feature.tasks) == 400
+
+
+def test_a_canvas_is_printed_as_a_feature_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "canvas_flows.py").write_text(
+        "from tests.testing.test_canvases import add, ident\n"
+        "from celery import chain, group\n"
+        "def nightly(): return chain(add.s(1), group(ident.s(), ident.s()))\n"
+        "one = 1\n",
+        "utf-8",
+    )
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+
+    printed = orchestrate(tmp_path, "adopt", "canvas_flows:nightly", "--args", "[5]")
+
+    feature = Feature.model_validate(yaml.safe_load(printed.stdout))
+    assert [(task.id, task.call, task.depends_on) for task in feature.tasks] == [
+        ("add", "add", ()),
+        ("ident", "ident", ("add",)),
+        ("ident-2", "ident", ("add",)),
+    ]
+    assert feature.tasks[0].args == (5, 1)
+    assert feature.result == [{"result": "ident"}, {"result": "ident-2"}]
+    for name, cause in (
+        ("canvas_flows", "MODULE:NAME"),
+        ("canvas_flows:one", "it is a int"),
+        ("gone:x", "No module"),
+    ):
+        refused = orchestrate(tmp_path, "adopt", name)
+        assert refused.returncode == 2
+        assert cause in refused.stderr

@@ -91,6 +91,13 @@ class FeatureOver(UsageError):
     """The feature {feature} is {status}, so nothing in it changes any more. Enqueue it again to run it again."""
 
 
+class NotACanvas(OrchestratorError):
+    """{name} is no canvas of Celery's: {cause}.
+    Name a chain, group, chord or signature of a module in the project's folder, or a function that returns one."""
+
+    exit_code = 2
+
+
 class NotAFeature(OrchestratorError):
     """The canvas {canvas} is no feature: {cause}.
     The how-to page "From Celery" says what is carried over; `apply_async` runs it as before."""

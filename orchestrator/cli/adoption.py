@@ -1,0 +1,74 @@
+"""adopt: a canvas of Celery's, as a feature file."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli import output
+from orchestrator.config import configuration
+from orchestrator.model import errors, words
+
+
+def adopt(
+    name: Annotated[
+        str, typer.Argument(metavar="MODULE:NAME", help="A canvas, or a function that returns one.")
+    ],
+    args: Annotated[
+        str, typer.Option("--args", metavar="JSON", help="A list of arguments for the tasks that begin it.")
+    ] = "[]",
+    title: Annotated[str, typer.Option("--title", help="The title of the feature.")] = "",
+) -> None:
+    """Print the feature that a canvas of Celery's means, as a feature file. Nothing is stored.
+
+    Modules are looked for in the project's folder. `trust.calls` says which tasks a file may call.
+    """
+    import yaml
+
+    from orchestrator.client.adoption import adopt
+
+    found = _find(name)
+    feature = adopt(found, _arguments(args), title=title)
+    tasks = words.count(len(feature.tasks), "task")
+    output.say(f"# {name}: {tasks}. Read by `orchestrator plan`, `run` and `enqueue`.")
+    fields = feature.model_dump(mode="json", exclude_defaults=True)
+    output.say(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=110).rstrip())
+
+
+def _find(name: str) -> Any:
+    """The canvas of a name.
+
+    Raises:
+        NotACanvas: There is none.
+    """
+    module, _, place = name.partition(":")
+    if not module or not place:
+        raise errors.NotACanvas(name=name, cause="it is written as MODULE:NAME, such as proj.flows:nightly")
+    project = str(configuration.load().folder.parent)
+    if project not in sys.path:
+        sys.path.insert(0, project)
+    try:
+        found: Any = importlib.import_module(module)
+        for part in place.split("."):
+            found = getattr(found, part)
+        if callable(found) and not isinstance(found, dict):
+            found = found()
+    except Exception as error:
+        raise errors.NotACanvas(name=name, cause=f"{type(error).__name__}: {error}") from error
+    if not isinstance(found, dict):
+        raise errors.NotACanvas(name=name, cause=f"it is a {type(found).__name__}")
+    return found
+
+
+def _arguments(text: str) -> list[Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--args is no JSON: {error}") from None
+    if not isinstance(found, list):
+        raise typer.BadParameter("--args is a list, such as '[\"a.png\", 200]'")
+    return found
