@@ -1,7 +1,7 @@
 -- Take new tasks and dependencies into a feature that runs, as they were worked out from an earlier look at
 -- it.
 --
--- keys: meta counts batches ready slots delayed plan unassigned tasks
+-- keys: meta counts batches ready slots delayed unassigned tasks
 -- args: open grown growth
 --   open    the open batch when it was worked out, and
 --   grown   how often the feature had grown then

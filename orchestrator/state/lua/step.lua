@@ -3,7 +3,7 @@
 -- feature. It stores and answers exactly what these three would, at less than half of their cost. Any other case
 -- is left to them, unchanged.
 --
--- keys: meta states slots plan tasks counts ready outcomes events durations minimum taken last_started delayed unassigned
+-- keys: meta states slots plan tasks counts ready outcomes minimum taken last_started delayed unassigned
 --   released waiting limits dependency_updates dependents waits
 -- args: known task attempt steps outcome wait uses cause route worker delivery kept kept_ms note allowed lease_ms holder claim newest
 --   known   as in check_schema.lua; then the arguments of finish.lua; then those of take_next.lua, of which
@@ -155,9 +155,7 @@ end
 local is_done, is_common = pcall(look)
 if not is_done or not is_common then return nil end
 
-local first = redis.pcall('XADD', events_key, '*', 'event', event, 'task', task, 'from', from, 'to', to, 'attempt', attempt,
-  'worker', worker)
-if type(first) == 'table' then return nil end
+if not try_record(event, 'task', task, 'from', from, 'to', to, 'attempt', attempt, 'worker', worker) then return nil end
 
 local of = state.batch .. ':'
 state.status, state.finished, state.ended, state.resolved = to, now, state.attempt, true

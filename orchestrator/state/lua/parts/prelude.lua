@@ -24,6 +24,11 @@ local function record(event, ...)
   has_recorded = true
 end
 
+-- Write an event, unless its key holds something else. The script trims the events itself.
+local function try_record(event, ...)
+  return type(redis.pcall('XADD', events_key, '*', 'event', event, ...)) ~= 'table'
+end
+
 -- Fields of the feature's meta, by name.
 local function read_meta(...)
   local names, found = { ... }, {}
