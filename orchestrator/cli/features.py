@@ -217,7 +217,7 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: As
 
 def _listeners(client: Client, route: Route) -> Mapping[str, Sequence[Worker]] | None:
     try:
-        return workforce.listeners(client, [route.queue])
+        return workforce.listeners(client, [route.queue] if route.queue else [])
     except Exception as error:
         from kombu.exceptions import (
             OperationalError,

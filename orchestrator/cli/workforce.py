@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli import output
 from orchestrator.model import errors, words
+from orchestrator.model.calls import called_by
 from orchestrator.state import embedded, fingerprint, workers
 from orchestrator.state.workers import Worker
 
@@ -118,10 +119,11 @@ class Workforce:
         """A warning for people who watch; "" if all is well."""
         if self.own or not self.missing:
             return ""
-        queues = words.some(self.missing)
-        return (
-            f"No worker takes from {queues}: tasks sent there wait. Start one: celery -A orchestrator worker"
+        queues, app = words.some(self.missing), self.client.settings.app
+        command = (
+            f"celery -A {app} worker -Q {','.join(self.missing)}" if app else "celery -A orchestrator worker"
         )
+        return f"No worker takes from {queues}: tasks sent there wait. Start one: {command}"
 
     def check(self) -> None:
         """See to it that somebody works.
@@ -218,11 +220,17 @@ def last_lines(log: Path, start: int) -> str:
 
 
 def needed_queues(client: Client, feature_id: str) -> list[str]:
-    """The queues that the tasks of a feature's open batch are sent to."""
+    """The queues that the tasks of a feature's open batch are sent to, as far as they are known here."""
     batch = max(1, client.store.features.summary(feature_id).batch)
     specialists = {state.specialist for state in client.store.tasks.states(feature_id, [batch])}
-    known = client.settings.specialists
-    return sorted({client.settings.queue(name) if name in known else name for name in specialists})
+    calls = set(filter(called_by, specialists))
+    settings = client.settings
+    if calls and settings.app:
+        from orchestrator.engine import installation  # late: it brings all of Celery
+
+        settings = installation.of(client.app).settings
+    known = {*settings.specialists, *calls}
+    return sorted({settings.queue(name) if name in known else name for name in specialists} - {""})
 
 
 @contextlib.contextmanager

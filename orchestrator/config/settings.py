@@ -37,9 +37,6 @@ from orchestrator.model.fields import Resource, Whole
 from orchestrator.model.flows import FeatureFlow, Flow, Rules
 from orchestrator.model.rate import MOST
 
-CELERYS_QUEUE = "celery"
-"""The queue of a task that is called, where the app that routes it is not at hand: Celery's own default."""
-
 
 class Settings(BaseSettings):
     """All the settings, validated.
@@ -140,9 +137,9 @@ class Settings(BaseSettings):
         return spelling.find(wanted, {name: self.title(name) for name in self.specialists})
 
     def queue(self, specialist: str) -> str:
-        """The queue that the specialist's tasks go to."""
+        """The queue that the specialist's tasks go to; "" for a called task whose app is not at hand to say it."""
         if called := called_by(specialist):
-            return self._route(called) if self._route else CELERYS_QUEUE
+            return self._route(called) if self._route else ""
         return self.specialists[specialist].queue or specialist
 
     @property

@@ -36,6 +36,7 @@ class App(Celery):
     control_cls = "orchestrator.engine.remote:Control"
     log_cls = "orchestrator.engine.worker_log:Logging"
     amqp_cls = "orchestrator.engine.queues:AMQP"
+    events_cls = "orchestrator.engine.events:Events"
     loader_cls = "orchestrator.engine.loader:Loader"
 
     @property

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import kombu
 import redis
 
+from orchestrator.client.checks import has_work
 from orchestrator.config.settings import Settings
 from orchestrator.config.urls import safe_url
 from orchestrator.engine import broker
@@ -118,16 +119,22 @@ def check_workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
         yield warning("worker settings", text, fingerprint.REMEDY)
     served = {name for found in answers.values() for name in queues.display_names(found)}
     served |= {queue for worker in present for queue in worker.queues}
-    missing = sorted({settings.queue(name) for name in settings.specialists} - served)
+    missing = sorted({settings.queue(name) for name in _in_use(settings)} - served)
     if missing:
         yield warning(
             "queues",
             f"no worker takes from {', '.join(missing)}: tasks sent there wait",
-            f"Start a worker for them: celery -A orchestrator worker -Q {','.join(missing)}",
+            f"Start a worker for them: celery -A {settings.app or 'orchestrator'} worker -Q {','.join(missing)}",
         )
     else:
         yield ok("queues", "each specialist's queue has a worker")
     yield from _processes(settings, client, present)
+
+
+def _in_use(settings: Settings) -> Iterator[str]:
+    """The specialists that may get messages: where features call tasks of an app, not those that have no work."""
+    may_be_any = not settings.app or settings.inline_commands or settings.quality_gates.enabled
+    return (name for name in settings.specialists if may_be_any or has_work(name, settings))
 
 
 def check_threads(present: Sequence[Worker]) -> Iterator[Finding]:

@@ -294,7 +294,7 @@ class _Story:
         return (
             f"{self.name} has its slot, was {sent}, and waits for a worker (attempt {self.state.attempt}).",
             self._busy_workers((self.listeners or {}).get(queue, ()), queue),
-            [],
+            [] if queue else [f"orchestrator watch {self.progress.id}"],  # it asks the app for the queue
         )
 
     def _busy_workers(self, takers: Sequence[Worker], queue: str) -> list[str]:
@@ -363,4 +363,5 @@ class _Story:
         if self.route is None:
             return []
         tier = f", model tier {self.route.model_tier}" if self.route.model_tier else ""
-        return [f"Route: {self.route.title} ({self.route.reason}), queue {self.route.queue}{tier}"]
+        queue = f", queue {self.route.queue}" if self.route.queue else ""
+        return [f"Route: {self.route.title} ({self.route.reason}){queue}{tier}"]

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 HEAD = ("id", "title", "description", "tags")
 """The fields of a feature without its tasks."""
 
+NO_TASKS = "0" * 65
+"""The tasks of no batch, in more digits than a compact hash keeps (hash-max-listpack-value).
+
+So Redis finds a count by its name, and does not go through all of them.
+"""
+
 _TASK = TypeAdapter(Task)
 _OUTCOMES = tuple(
     kind.model_fields["status"].default for kind in (Completed, Blocked, Failed, RetryLater, Cancelled)
@@ -90,7 +96,7 @@ def parse_head(text: str | bytes) -> dict[str, Any]:
 
 def describe_batches(
     batches: Iterable[Batch], routes: Mapping[str, Route], expected: float, cap: int
-) -> tuple[dict[str, str], dict[str, str], dict[str, int]]:
+) -> tuple[dict[str, str], dict[str, str], dict[str, int | str]]:
     """Batches as they are stored.
 
     Args:
@@ -103,7 +109,8 @@ def describe_batches(
         The fields of the hashes batches, plan and counts.
     """
     batches = list(batches)
-    described, places, totals, rank = {}, {}, {}, 0
+    described, places, rank = {}, {}, 0
+    totals: dict[str, int | str] = {"0:total": NO_TASKS}
     last_unknown = max((batch.number for batch in batches if batch.due is None), default=0)
     for batch in batches:
         adds = batch.expected if batch.adds is None else batch.adds

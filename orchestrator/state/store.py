@@ -13,7 +13,7 @@ from orchestrator.model import errors, flows
 from orchestrator.model.feature import Feature, FeatureStatus, Strategy
 from orchestrator.model.flows import FeatureFlow
 from orchestrator.state import encoding, schema
-from orchestrator.state.chunks import CHUNK, chunks
+from orchestrator.state.chunks import chunks
 from orchestrator.state.events import EventReader
 from orchestrator.state.features import FeatureReader
 from orchestrator.state.redis_client import RedisClient
@@ -152,7 +152,9 @@ class Store:
             asked = "stops" if stops else "auto_launch: false"
             raise errors.NoBarrier(title=plan.feature.title, asked=asked)
         keys = self.keys.feature(feature_id)
-        if len(plan.feature.tasks) > CHUNK:  # else it is staged faster than looked up: enqueue.lua looks too
+        if (
+            plan.feature.id or idempotency_key
+        ):  # an id that was made is new, and enqueue.lua looks in any case
             earlier = self._earlier(keys, idempotency_key)
             if earlier:
                 return "repeated", earlier

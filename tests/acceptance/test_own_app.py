@@ -302,3 +302,33 @@ print(enqueue(Feature(title="Early", id="early", tasks=tasks)).id, resize.delay(
     wait_until(lambda: log.read_text("utf-8").count("Received unregistered task") >= 4)
     start_worker(project, "new")
     assert handle(project, "early").wait(timeout=60).status == FeatureStatus.COMPLETED
+
+
+def test_a_queue_without_a_worker(make_project: MakeProject) -> None:
+    """`watch` asks the app for the queue of a called task. `explain` imports nothing of theirs, and claims nothing."""
+    project = own_project(make_project, THEIRS)
+    start_worker(project, "w1")
+    calls: list[dict[str, Any]] = [
+        {"id": "T1", "call": "proj.tasks.slow", "args": ["place"]},
+        {"id": "T2", "call": "proj.tasks.fail"},
+    ]
+    project.run("orchestrator", "enqueue", file_of(project, *calls), check=True)
+    wait_until(lambda: handle(project).progress().stopped == 1)
+    watch = project.stack.enter_context(
+        subprocess.Popen(
+            ["orchestrator", "watch", "images"],
+            cwd=project.folder,
+            env=project.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    )
+    project.stack.callback(processes.stop, watch)
+    assert watch.stderr is not None
+    said = next(line.decode() for line in watch.stderr if b"No worker takes from" in line)
+    assert "from slow: tasks sent there wait" in said
+    assert said.strip().endswith("celery -A proj worker -Q slow")
+    explained = project.run("orchestrator", "explain", "images", "T1", check=True).stdout
+    assert "was sent to its queue, and waits for a worker" in explained
+    assert "orchestrator watch images" in explained

@@ -70,6 +70,7 @@ ON_FEATURES: dict[str, Callable[[Handle], Any]] = {
     "unsettled": lambda handle: handle.unsettled(),
     "events": lambda handle: handle.events(),
     "events_gone": lambda handle: handle.events_gone(),
+    "as_result": lambda handle: handle.as_result().state,
     "pause": lambda handle: handle.pause(),
     "resume": lambda handle: handle.resume(),
     "approve_feature": lambda handle: handle.approve_feature(),

@@ -15,8 +15,10 @@ from pydantic import SecretStr
 from orchestrator.config import urls
 from orchestrator.config.folder import FOLDER
 from orchestrator.config.schema.servers import BrokerSettings, RedisSettings
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
 from orchestrator.local import doctor, machine_checks, redis_checks
+from orchestrator.local.worker_checks import check_workers
 from orchestrator.model import errors
 from orchestrator.model.finding import Finding, Level
 from orchestrator.state import embedded, redis_binary, schema
@@ -270,6 +272,23 @@ def test_a_queue_without_a_worker_is_a_warning(url: str, workers: dict[str, list
     findings = found(settings)
     assert findings["workers"].text == "2 there: w1@host, w2@host"
     assert findings["queues"].level is Level.OK
+
+
+@pytest.mark.real
+def test_where_tasks_of_an_app_are_called_a_specialist_without_work_needs_no_worker(
+    url: str, workers: dict[str, list[dict[str, Any]]]
+) -> None:
+    workers["w1@host"] = [{"name": "celery"}]
+    settings = settings_for(url).model_copy(update={"app": "proj"})
+
+    def level(given: Settings) -> Level:
+        with client_of(url) as client:
+            return next(one for one in check_workers(given, client) if one.name == "queues").level
+
+    assert level(settings) is Level.OK
+    writer = SpecialistSettings(command=["write"])
+    more = settings.model_copy(update={"specialists": {**settings.specialists, "writer": writer}})
+    assert level(more) is Level.WARNING
 
 
 @pytest.mark.real

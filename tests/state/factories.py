@@ -283,7 +283,7 @@ def read(run: Run) -> Raw:
     return Raw(
         meta=client.hgetall(keys.meta),
         states={task: json.loads(text) for task, text in client.hgetall(keys.states).items()},
-        counts={name: int(count) for name, count in client.hgetall(keys.counts).items()},
+        counts={name: int(count) for name, count in client.hgetall(keys.counts).items() if name != "0:total"},
         ready=frozenset(client.zrange(keys.ready, 0, -1)),
         limited=frozenset(
             task

@@ -100,7 +100,7 @@ def check(run: Growing) -> None:
             truth.update([name, f"{number}:{name}"])
         assert state.get("batch", number) == number, f"{task_id} is counted in another batch"
         assert plan[task_id].split(":")[1] == str(number)
-    assert {name: int(count) for name, count in run.hash("counts").items() if count != "0"} == dict(truth)
+    assert {name: int(count) for name, count in run.hash("counts").items() if int(count)} == dict(truth)
 
     for batch in batches:
         ranks = [int(plan[task].split(":")[0]) for task in batch]

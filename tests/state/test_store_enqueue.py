@@ -131,7 +131,7 @@ def test_two_writers_of_one_id_do_not_mix(store: Store, client: redis.Redis, mom
 
     # When ours goes on, then it is refused
     with pytest.raises(errors.FeatureExists):
-        enqueue(Store(slow, Keys("to")), task("B1"), task("B2"), task("B3", "B1"))
+        enqueue(Store(slow, Keys("to")), task("B1"), task("B2"), task("B3", "B1"), id="auth")
 
     # And what is there is the other's alone
     assert {state.id for state in store.tasks.states("auth")} == {"A1", "A2"}

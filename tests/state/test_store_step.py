@@ -151,6 +151,12 @@ class Play:
         outcome = self.random.choice((Failed(reason="broken"), RetryLater(after=60)))
         return outcome, lifecycle.conclude(FLOW, outcome, Retries(max=1, jitter=False), Attempts(), chance=0)
 
+    def hand_back(self) -> None:
+        """A worker ends: what it held is launched again, ahead of all others."""
+        if self.held:
+            (feature_id, task, attempt), delivery, _ = self.held.pop(0)
+            self.store.attempts.requeue(feature_id, task, attempt, worker="w1", delivery=delivery)
+
     def meddle(self) -> None:
         """A person, or the sweep, gets in between."""
         run = self.random.choice(self.runs)
@@ -165,6 +171,8 @@ class Play:
             lambda: self.store.requests.update_feature(run.id, FeatureEvent.FEATURE_PAUSED, {"paused": "1"}),
             lambda: self.store.requests.update_feature(run.id, FeatureEvent.FEATURE_RESUMED, {"paused": "0"}),
             lambda: run.recover(),
+            self.hand_back,
+            self.hand_back,
             lambda: self.client.lpush(self.store.keys.queue("builder"), '{"body": "of another program"}'),
         ]
         try:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, Header, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from orchestrator import AsyncClient, AsyncHandle
 from orchestrator.model.errors import NoSuchFeature
@@ -41,6 +41,7 @@ async def find(request: Request, digest_id: str) -> AsyncHandle:
 
 
 Found = Annotated[AsyncHandle, Depends(find)]
+LastEvent = Annotated[str, Header(pattern=r"^(-|\d+-\d+)$")]
 
 
 @app.post("/digests", status_code=202)
@@ -57,11 +58,11 @@ async def progress(handle: Found) -> dict[str, Any]:
 
 
 @app.get("/digests/{digest_id}/events")
-async def events(handle: Found) -> StreamingResponse:
-    """Server-sent events, until nothing more happens."""
+async def events(handle: Found, last_event_id: LastEvent = "-") -> StreamingResponse:
+    """Server-sent events, until nothing more happens. A browser that comes back misses none."""
 
     async def lines() -> AsyncIterator[str]:
-        async for event in handle.follow():
+        async for event in handle.follow(after=last_event_id):
             yield f"id: {event.id}\nevent: {event.event}\ndata: {event.model_dump_json()}\n\n"
 
     return StreamingResponse(lines(), media_type="text/event-stream")

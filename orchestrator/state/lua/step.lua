@@ -99,6 +99,7 @@ local function find_ready()
       fresh[name], ranks[name] = 'new', plans[name][1]
     end
     if not ranks[name] or (plans[name][3] or '') == '' then return false end
+    if states[name] and states[name].ahead then return false end -- it is the next message then
   end
   table.sort(names, function(one, other)
     if ranks[one] ~= ranks[other] then return ranks[one] < ranks[other] end
