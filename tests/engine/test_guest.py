@@ -138,7 +138,12 @@ def test_each_task_of_the_app_can_be_called() -> None:
     app.task(name="proj.resize", shared=False, rate_limit="2/s", time_limit=9)(work)
     guest.add_calls(app)
     guest.add_calls(app)  # a second worker in the process changes nothing
-    calls = [name for name in app.tasks if name.startswith("call:")]
-    assert calls == ["call:proj.resize"]
+    calls = {name for name in app.tasks if name.startswith("call:")}
+    assert "call:proj.resize" in calls
+    # Those that other tests share with each app may be there too.
+    assert not {
+        name for name in calls if name.startswith(("call:call:", "call:celery.", "call:orchestrator."))
+    }
+    assert "call:senior-engineer" not in calls
     task: Any = app.tasks["call:proj.resize"]
     assert (task.rate_limit, task.time_limit, task.acks_late, task.ignore_result) == ("2/s", 9, True, True)
