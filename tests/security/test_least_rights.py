@@ -30,7 +30,7 @@ from orchestrator.config.schema.operation import Trust
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature
 from orchestrator.state import redis_binary, rights
-from orchestrator.state.scripts import sources
+from orchestrator.state.script_sources import sources
 from tests.acceptance.conftest import BIN, Project, tools
 from tests.redis_server import client_of, find_binaries, find_valkey
 from tests.redis_tcp import free_port, serve_tcp
