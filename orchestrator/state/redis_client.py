@@ -91,8 +91,12 @@ class RedisClient(redis.Redis):
             return connection.retry.call_with_retry(ask, lambda _: connection.disconnect())
         except redis.ResponseError:
             raise
-        except BaseException:  # such as that of a signal handler: the next command must not read this answer
+        except BaseException:
+            # A signal handler may raise: the next command must not read this answer. And only the pool asks sentinels
+            # for the master, when it gives a connection.
             connection.disconnect()
+            held.connection = None
+            held.pool.release(connection)
             raise
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:

@@ -139,8 +139,10 @@ def with_the_end(source: str) -> tuple[list[str], dict[str, str]]:
 
 
 def body(script: str) -> str:
+    """The source of a script without its comments."""
     return without_comments(sources()[script])
 
 
 def without_comments(source: str) -> str:
+    """A piece of Lua without its comments."""
     return re.sub(r"^\s*--[^\n]*\n", "", source, flags=re.M)

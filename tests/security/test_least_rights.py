@@ -117,7 +117,7 @@ def secured(folder: Path, binary: str) -> Iterator[Secured]:
         yield Secured(Project(home, configuration.load(home), stack), client_of(admin), url)
 
 
-NEEDS_NO_REDIS = {"init", "schema", "specialists"}
+NEEDS_NO_REDIS = {"adopt", "init", "schema", "specialists"}
 NOT_HERE = {"up"}
 """It brings a worker and Flower, which run here by themselves."""
 
@@ -129,7 +129,7 @@ def orchestrate(*arguments: str, code: int = 0) -> str:
     """Run a command of ours as a person does, in this process."""
     asked.add(arguments[0])
     result = CliRunner().invoke(commands, arguments)
-    assert result.exit_code == code, (arguments, result.output, result.exception)
+    assert result.exit_code == code, f"{arguments} {result.output} {result.exception!r}"
     return result.output
 
 
