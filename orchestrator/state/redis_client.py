@@ -84,6 +84,7 @@ class RedisClient(redis.Redis):
         connection = held.connection
 
         def ask() -> Any:
+            connection.connect()  # if it is closed: behind sentinels only this looks for the master, sending does not
             connection.send_command(*args)
             return self.parse_response(connection, args[0])  # type: ignore[no-untyped-call]
 
@@ -92,8 +93,7 @@ class RedisClient(redis.Redis):
         except redis.ResponseError:
             raise
         except BaseException:
-            # A signal handler may raise: the next command must not read this answer. And only the pool asks sentinels
-            # for the master, when it gives a connection.
+            # Such as that of a signal handler: the next command must not read this answer.
             connection.disconnect()
             held.connection = None
             held.pool.release(connection)

@@ -47,7 +47,15 @@ NO_TEXT = {
 }  # fmt: skip
 """Numbers and words of ours, which nobody can write anything into."""
 
-OF_A_CALL = {"Task.call", "Task.args", "Task.kwargs", "Task.options", "Task.on_failure", "Feature.result"}
+OF_A_CALL = {
+    "Task.call",
+    "Task.args",
+    "Task.kwargs",
+    "Task.options",
+    "Task.on_failure",
+    "Feature.result",
+    "RetryLater.next",
+}
 """Only a task of somebody's own Celery app has these; that app shows what it shows."""
 
 NOT_IN_A_CANVAS = {"Task.resources"}
