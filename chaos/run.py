@@ -15,7 +15,8 @@ from chaos.cluster import MASONS, MOST_AT_ONCE, PATIENCE, PAUSE, QUICK, Cluster,
 from chaos.history import EVERYONE, Effect, History, Story, Strike
 from chaos.load import Errand
 from chaos.person import Person
-from orchestrator.client.client import Client, gated_stages
+from orchestrator.client.client import Client
+from orchestrator.client.preparation import gated_stages
 from orchestrator.model import errors
 from orchestrator.model.event import Event
 from orchestrator.model.feature import Feature

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.state import scripts
+from orchestrator.state import script_sources, scripts
 
 HOUSE = Path(__file__).parent.parent
 PURE = (
@@ -100,30 +100,33 @@ def test_an_import_loads_neither_celery_nor_redis(statement: str) -> None:
 
 
 LUA = HOUSE / "orchestrator" / "state" / "lua"
-SCRIPTS = [name for name in scripts.sources() if not name.startswith("parts/")]
+SCRIPTS = [name for name in script_sources.sources() if not name.startswith("parts/")]
 WHOLE = sorted(LUA.rglob("*.lua"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_states_its_contract(script: str) -> None:
-    source = scripts.sources()[script]
-    told = scripts.header(source)
+    source = script_sources.sources()[script]
+    told = script_sources.header(source)
     assert told.purpose
     assert any(told.answer)
     body = source.split("\n", told.lines)[-1]
-    assert {name for name in told.args if name not in scripts.names(body)} <= {"feature", *scripts.COMMON}
+    assert {name for name in told.args if name not in script_sources.names(body)} <= {
+        "feature",
+        *scripts.COMMON,
+    }
 
 
-@pytest.mark.parametrize("name", scripts.sources())
+@pytest.mark.parametrize("name", script_sources.sources())
 def test_a_script_names_the_keys_that_it_uses_itself(name: str) -> None:
-    source = scripts.sources()[name]
-    assert set(scripts.header(source).keys) == set(scripts.keys_in(source))
+    source = script_sources.sources()[name]
+    assert set(script_sources.header(source).keys) == set(script_sources.keys_in(source))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_names_every_code_that_it_answers(script: str) -> None:
-    source = scripts.sources()[script]
-    told = scripts.header(source)
+    source = script_sources.sources()[script]
+    told = script_sources.header(source)
     body = source.split("\n", told.lines)[-1]
     returned = {
         part.split("'")[1] for part in body.split("return")[1:] if part.strip().startswith(("{'", "'"))
@@ -132,7 +135,7 @@ def test_a_script_names_every_code_that_it_answers(script: str) -> None:
 
 
 def test_a_part_of_two_scripts_goes_by_one_name() -> None:
-    parts = [source for name, source in scripts.sources().items() if name.startswith("parts/")]
+    parts = [source for name, source in script_sources.sources().items() if name.startswith("parts/")]
     defined = re.findall(r"^local (?:function )?(\w+)", "\n".join(parts), flags=re.M)
     assert len(defined) == len(set(defined))
 

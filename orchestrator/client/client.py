@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import redis
 
-from orchestrator.client import adoption
+from orchestrator.client import adoption, preparation
 from orchestrator.client.handle import Handle
 from orchestrator.model import commands, errors
 from orchestrator.model.garbage import collector_paused
@@ -186,11 +184,11 @@ class Client:
         )
         store = partial(
             self.store.enqueue,
-            feature_id := feature.id or make_id(feature.title),
+            feature_id := feature.id or preparation.make_id(feature.title),
             schedule,
             routes,
             flow=self.settings.feature_flow_for(feature.tags),
-            gated=gated_stages(feature, self.settings),
+            gated=preparation.gated_stages(feature, self.settings),
             auto_launch=launch,
             stops=stops,
             idempotency_key=idempotency_key,
@@ -389,25 +387,3 @@ def enqueue(
         return client.enqueue(feature, idempotency_key=idempotency_key)
     finally:
         client.close()
-
-
-def make_id(title: str) -> str:
-    """An id for a feature: its title, shortened, and six random characters.
-
-    Example:
-        >>> make_id("Add user login!")[:15]
-        'add-user-login-'
-    """
-    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-")
-    return f"{slug or 'feature'}-{uuid.uuid4().hex[:6]}"
-
-
-def gated_stages(feature: Feature, settings: Settings) -> dict[str, str]:
-    """The stages of the feature's flow that have gates, each with the specialist whose queue runs them."""
-    flow = settings.feature_flow_for(feature.tags)
-    stages = {"testing": "testing", "validating": "completion"}
-    return {
-        status: settings.specialist_routing.default
-        for status, stage in stages.items()
-        if status in flow.statuses and settings.feature_gates(stage, feature.tags)
-    }

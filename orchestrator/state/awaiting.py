@@ -87,9 +87,8 @@ class AwaitedConnection(redis.Connection):
 
     def connect(self) -> None:
         """Connect, unless it is connected."""
-        if self._link is None:
+        if self._link is None or not self._link.is_connected:  # a new one, for the master may be another now
             self._link = wait_for(self._make_link())
-        if not self._link.is_connected:
             wait_for(self._link.connect())
 
     def disconnect(self, *_: Any, **__: Any) -> None:

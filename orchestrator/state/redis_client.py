@@ -84,6 +84,7 @@ class RedisClient(redis.Redis):
         connection = held.connection
 
         def ask() -> Any:
+            connection.connect()  # if it is closed: behind sentinels only this looks for the master, sending does not
             connection.send_command(*args)
             return self.parse_response(connection, args[0])  # type: ignore[no-untyped-call]
 
@@ -91,8 +92,11 @@ class RedisClient(redis.Redis):
             return connection.retry.call_with_retry(ask, lambda _: connection.disconnect())
         except redis.ResponseError:
             raise
-        except BaseException:  # such as that of a signal handler: the next command must not read this answer
+        except BaseException:
+            # Such as that of a signal handler: the next command must not read this answer.
             connection.disconnect()
+            held.connection = None
+            held.pool.release(connection)
             raise
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:

@@ -11,14 +11,12 @@ import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from importlib.resources.abc import Traversable
 from typing import Any, NamedTuple
 
 import redis
 from redis.exceptions import NoScriptError
 
-from orchestrator.state import constants, keys
+from orchestrator.state import keys, script_sources
 from orchestrator.state.keys import Keys
 
 WAIT_MS = 1_000
@@ -35,14 +33,6 @@ CHECKS = ("check_schema", "check_minimum")
 
 IN_ONE: Mapping[tuple[str, ...], str] = {("check_schema", "finish", "schedule", "take_next"): "step"}
 """Scripts that often run together, and the one that does what they do in the most common case."""
-
-AT_THE_END = {
-    "save_state": "write_states",
-    "adjust_count": "write_counts",
-    "count_resolved": "write_dependency_updates",
-    "record": "trim_events",
-}
-"""The functions that collect something, and those that write it at the end (see parts/unwritten.lua)."""
 
 
 class Call(NamedTuple):
@@ -76,130 +66,6 @@ class Scope(NamedTuple):
         return self.common[name]
 
 
-# --- the files in lua/ -------------------------------------------------------------------------------------
-
-
-def folder() -> Traversable:
-    """The folder of the scripts."""
-    return resources.files("orchestrator.state").joinpath("lua")
-
-
-@functools.cache
-def sources() -> Mapping[str, str]:
-    """The source of every script by its name, and of every part by "parts/name"."""
-    found = {}
-    for prefix, place in (("", folder()), ("parts/", folder().joinpath("parts"))):
-        for file in sorted(place.iterdir(), key=lambda file: file.name):
-            if file.name.endswith(".lua"):
-                found[prefix + file.name.removesuffix(".lua")] = file.read_text("utf-8")
-    return found
-
-
-@dataclass(frozen=True)
-class Header:
-    """The comment at the beginning of a script."""
-
-    purpose: str
-    keys: tuple[str, ...]
-    first: tuple[str, ...]
-    """The keys that it reads in any case, before it writes: such a read is a check of the type too."""
-    args: tuple[str, ...]
-    notes: tuple[str, ...]
-    """The notes on the arguments."""
-    answer: tuple[str, ...]
-    """The form of its answer, and the meaning of each code."""
-    lines: int
-    """Lines of the comment."""
-
-
-def header(source: str) -> Header:
-    """Read the header of a script or a part.
-
-    Example:
-        >>> header("-- Look.\\n--\\n-- keys: meta\\n-- args: task\\n-- answer: nothing\\nreturn nil").args
-        ('task',)
-    """
-    lines = []
-    for line in source.splitlines():
-        if not line.startswith("--"):
-            break
-        lines.append(line.removeprefix("--").removeprefix(" "))
-    sections: dict[str, list[str]] = {"purpose": [], "keys": [], "first": [], "args": [], "answer": []}
-    section = "purpose"
-    for line in lines:
-        if begins := re.match(r"(keys|first|args|answer):\s*", line):
-            section, line = begins[1], line[begins.end() :]
-        sections[section].append(line)
-    args = sections["args"] or [""]
-    return Header(
-        " ".join(filter(None, map(str.strip, sections["purpose"]))),
-        tuple(" ".join(sections["keys"]).split()),
-        tuple(" ".join(sections["first"]).split()),
-        tuple(args[0].split()),
-        tuple(args[1:]),
-        tuple(sections["answer"]),
-        len(lines),
-    )
-
-
-_COMMENT = re.compile(r"--[^\n]*")
-_TEXT = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
-_NAME = re.compile(r"(?<![.\w])[A-Za-z_]\w*")
-_DEFINITION = re.compile(r"^local (?:function )?([A-Za-z_]\w*)")
-_KEY = re.compile(r"(?<![.\w])([a-z]\w*)_key\b")
-
-
-def names(source: str) -> set[str]:
-    """The names that a piece of Lua uses or defines."""
-    return set(_NAME.findall(_TEXT.sub("", _COMMENT.sub("", source))))
-
-
-def keys_in(source: str) -> list[str]:
-    """The keys, of all that headers declare, that a piece of Lua uses."""
-    declared = {name for each in sources().values() for name in header(each).keys}
-    return [name for name in dict.fromkeys(_KEY.findall(source)) if name in declared]
-
-
-def definitions() -> dict[str, str]:
-    """The definitions of the parts and the constants, by name, in an order in which they can precede a script."""
-    found = {name: f"local {name} = {constants.render(value)}" for name, value in constants.LUA.items()}
-    for place, source in sources().items():
-        if place.startswith("parts/"):
-            for piece in re.split(r"^(?=local )", _without_comments(source), flags=re.M):
-                if defined := _DEFINITION.match(piece):
-                    found[defined[1]] = piece.rstrip()
-    return found
-
-
-def definitions_for(source: str) -> dict[str, str]:
-    """The definitions that a piece of Lua needs, directly or through others: each after those that it uses."""
-    known, found = definitions(), dict[str, str]()
-
-    def include(source: str, within: frozenset[str]) -> None:
-        for name in sorted(names(source) & known.keys() - within):
-            if name not in found:
-                include(known[name], within | {name})
-                found[name] = known[name]
-
-    include(source, frozenset())
-    return found
-
-
-def with_the_end(source: str) -> tuple[list[str], dict[str, str]]:
-    """The functions that write what a piece of Lua collects, and the definitions that it and they need."""
-    parts = definitions_for(source)
-    last = [name for collecting, name in AT_THE_END.items() if collecting in parts]
-    return last, definitions_for("\n".join([source, *last]))
-
-
-def _body(script: str) -> str:
-    return _without_comments(sources()[script])
-
-
-def _without_comments(source: str) -> str:
-    return re.sub(r"^\s*--[^\n]*\n", "", source, flags=re.M)
-
-
 # --- composition -------------------------------------------------------------------------------------------
 
 
@@ -225,14 +91,17 @@ class Composed:
 @functools.cache
 def compose(scripts: tuple[str, ...]) -> Composed:
     """Compose scripts by their names. The result has written nothing where a key is of a wrong type."""
-    bodies = [_body(script) for script in scripts]
-    last, parts = with_the_end("\n".join(bodies))
-    key_names = tuple(keys_in("\n".join([*parts.values(), *bodies])))
+    bodies = [script_sources.body(script) for script in scripts]
+    last, parts = script_sources.with_the_end("\n".join(bodies))
+    key_names = tuple(script_sources.keys_in("\n".join([*parts.values(), *bodies])))
     checked = _checked(scripts, key_names, "\n".join([*parts.values(), *bodies]))
-    parts = definitions_for("\n".join([*_check_types(scripts, checked), *bodies, *last]))
-    common = tuple(name for name in COMMON if name in names("\n".join([*parts.values(), *bodies])))
+    parts = script_sources.definitions_for("\n".join([*_check_types(scripts, checked), *bodies, *last]))
+    common = tuple(
+        name for name in COMMON if name in script_sources.names("\n".join([*parts.values(), *bodies]))
+    )
     args = tuple(
-        tuple(name for name in header(sources()[script]).args if name not in COMMON) for script in scripts
+        tuple(name for name in script_sources.header_of(script).args if name not in COMMON)
+        for script in scripts
     )
     pieces = {
         **parts,
@@ -251,11 +120,13 @@ def compose(scripts: tuple[str, ...]) -> Composed:
     found = "".join(f"{_wrong_type(name)} or " for name in checked)  # the error does not name the key
     lines.append(_of_table(f"return {found}error(answers, 0)", pieces.keys()))
     places = {f"{name}_key": f"KEYS[{place}]" for place, name in enumerate(key_names, start=1)}
-    source = _KEY.sub(lambda found: places.get(found[0], found[0]), "\n".join(lines))
+    source = script_sources.KEY.sub(lambda found: places.get(found[0], found[0]), "\n".join(lines))
     return Composed(source, key_names, common, args)
 
 
-_TOKEN = re.compile(rf"{_COMMENT.pattern}|{_TEXT.pattern}|{_NAME.pattern}")
+_TOKEN = re.compile(
+    rf"{script_sources.COMMENT.pattern}|{script_sources.TEXT.pattern}|{script_sources.NAME.pattern}"
+)
 
 
 def _in_one_table(pieces: Mapping[str, str]) -> Iterator[str]:
@@ -287,10 +158,12 @@ def _of_table(source: str, owned: Collection[str]) -> str:
 
 def _first(script: str, start: int) -> Iterator[str]:
     """Run a script that may do instead of those after it."""
-    given = header(sources()[script]).args
-    body = _body(script)
+    given = script_sources.header_of(script).args
+    body = script_sources.body(script)
     yield f"local function {script}({', '.join(given)})"
-    yield from _in_one_table({**definitions_for(body), "do_it": f"local function do_it()\n{body}end"})
+    yield from _in_one_table(
+        {**script_sources.definitions_for(body), "do_it": f"local function do_it()\n{body}end"}
+    )
     yield "return own.do_it()"
     yield "end"
     yield f"local answer = {script}({_arguments(start, given)})"
@@ -308,7 +181,7 @@ def _checked(scripts: Sequence[str], key_names: Sequence[str], source: str) -> l
 def _check_types(scripts: Sequence[str], checked: Sequence[str]) -> Iterator[str]:
     """Look for a key of a wrong type, but for those that the first script reads itself before it writes."""
     first = next(place for place, script in enumerate(scripts) if script not in CHECKS)
-    read = {name for script in scripts[: first + 1] for name in header(sources()[script]).first}
+    read = {name for script in scripts[: first + 1] for name in script_sources.header_of(script).first}
     rare = [name for name in checked if name in keys.RARE]
     of_dataflow = [name for name in checked if name in keys.OF_DATAFLOW]
     others = [name for name in checked if name not in {*read, *rare, *of_dataflow}]

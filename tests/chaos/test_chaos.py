@@ -13,7 +13,7 @@ from chaos.history import History
 from chaos.report import report
 from chaos.run import Weather, run
 from orchestrator.model import errors
-from orchestrator.state import redis_binary, scripts
+from orchestrator.state import redis_binary, script_sources, scripts
 
 pytestmark = pytest.mark.real
 
@@ -43,10 +43,10 @@ GIVES_AWAY = ("if held and tonumber(held) > 0 then", "if false then")
 
 
 def test_a_slot_that_a_persons_word_gives_away_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = scripts.sources()["transition_task"]
+    source = script_sources.sources()["transition_task"]
     assert source.count(GIVES_AWAY[0]) == 1
-    planted = {**scripts.sources(), "transition_task": source.replace(*GIVES_AWAY)}
-    monkeypatch.setattr(scripts, "sources", lambda: planted)
+    planted = {**script_sources.sources(), "transition_task": source.replace(*GIVES_AWAY)}
+    monkeypatch.setattr(script_sources, "sources", lambda: planted)
     monkeypatch.setattr(runs, "PATIENCE", 5.0)  # it may not settle
     monkeypatch.setattr(runs, "forget_all", lambda cluster: None)
     scripts.compose.cache_clear()

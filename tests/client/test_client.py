@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given
 
 import orchestrator
 from orchestrator.client.checks import NAMED
-from orchestrator.client.client import Client, make_id
+from orchestrator.client.client import Client
 from orchestrator.client.handle import Handle
+from orchestrator.client.preparation import make_id
 from orchestrator.config.schema.limits import Limits
 from orchestrator.config.schema.operation import Trust
 from orchestrator.config.schema.servers import RedisSettings

@@ -346,7 +346,7 @@ def test_a_run_that_is_not_ours_is_not_touched(app: Celery, run: Run) -> None:
         return int(self.request.retries)
 
     assert isinstance(run(flaky), RetryLater)
-    assert flaky.apply().get() == 2
+    assert flaky.apply().get(disable_sync_subtasks=False) == 2
 
 
 def test_a_time_limit(app: Celery, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from orchestrator.model.event import Event
 from orchestrator.model.event_names import EVENT_NAMES, EVENTS, groups
 from orchestrator.model.flows import FeatureEvent, TaskEvent
 from orchestrator.notify import rules
-from orchestrator.state import scripts
+from orchestrator.state import script_sources
 
 DOCS = Path(orchestrator.__file__).parent.parent / "docs"
 
@@ -71,7 +71,7 @@ def test_an_event_is_told_by_its_name_a_group_or_a_star(names: list[str], is_tol
 
 
 def test_every_event_that_the_scripts_write_is_known() -> None:
-    written = re.findall(r"\brecord\('([a-z_]+)'", "\n".join(scripts.sources().values()))
+    written = re.findall(r"\brecord\('([a-z_]+)'", "\n".join(script_sources.sources().values()))
 
     assert "batch_opened" in written
     assert set(written) <= set(EVENTS)

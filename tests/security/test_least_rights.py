@@ -30,7 +30,7 @@ from orchestrator.config.schema.operation import Trust
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature
 from orchestrator.state import redis_binary, rights
-from orchestrator.state.scripts import sources
+from orchestrator.state.script_sources import sources
 from tests.acceptance.conftest import BIN, Project, tools
 from tests.redis_server import client_of, find_binaries, find_valkey
 from tests.redis_tcp import free_port, serve_tcp
@@ -117,7 +117,7 @@ def secured(folder: Path, binary: str) -> Iterator[Secured]:
         yield Secured(Project(home, configuration.load(home), stack), client_of(admin), url)
 
 
-NEEDS_NO_REDIS = {"init", "schema", "specialists"}
+NEEDS_NO_REDIS = {"adopt", "init", "schema", "specialists"}
 NOT_HERE = {"up"}
 """It brings a worker and Flower, which run here by themselves."""
 
@@ -129,7 +129,7 @@ def orchestrate(*arguments: str, code: int = 0) -> str:
     """Run a command of ours as a person does, in this process."""
     asked.add(arguments[0])
     result = CliRunner().invoke(commands, arguments)
-    assert result.exit_code == code, (arguments, result.output, result.exception)
+    assert result.exit_code == code, f"{arguments} {result.output} {result.exception!r}"
     return result.output
 
 

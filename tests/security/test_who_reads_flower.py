@@ -47,6 +47,17 @@ NO_TEXT = {
 }  # fmt: skip
 """Numbers and words of ours, which nobody can write anything into."""
 
+OF_A_CALL = {
+    "Task.call",
+    "Task.args",
+    "Task.kwargs",
+    "Task.options",
+    "Task.on_failure",
+    "Feature.result",
+    "RetryLater.next",
+}
+"""Only a task of somebody's own Celery app has these; that app shows what it shows."""
+
 NOT_IN_A_CANVAS = {"Task.resources"}
 
 TELLER = """
@@ -76,7 +87,7 @@ def planted(model: type[BaseModel], **given: Any) -> dict[str, Any]:
     """What fills each field of a model that takes a text with a sentinel of its own."""
     for name, info in model.model_fields.items():
         place, kind = f"{model.__name__}.{name}", str(info.annotation)
-        if name in given or place in MEANT | NO_TEXT:
+        if name in given or place in MEANT | NO_TEXT | OF_A_CALL:
             continue
         text = sentinel(place)
         if "GateResult" in kind:

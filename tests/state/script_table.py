@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from orchestrator.state import keys, scripts
+from orchestrator.state import keys, script_sources
 
 WRITES = {
     "DEL", "HDEL", "HINCRBY", "HSET", "HSETNX", "INCR", "INCRBY", "LPUSH", "PERSIST", "PEXPIRE", "RENAME", "RPUSH",
@@ -36,14 +36,14 @@ _NAMED = re.compile(r"local (\w+) = (shared\('[a-z-]+|key_of\(\w+, '[a-z-]+'\))"
 
 def page() -> str:
     """The whole page."""
-    names = [name for name in scripts.sources() if not name.startswith("parts/")]
+    names = [name for name in script_sources.sources() if not name.startswith("parts/")]
     return "\n".join([HEAD, *(part for name in names for part in section(name))])
 
 
 def section(name: str) -> Iterator[str]:
     """The section about one script."""
-    source = scripts.sources()[name]
-    told = scripts.header(source)
+    source = script_sources.sources()[name]
+    told = script_sources.header(source)
     reads, writes = touched(name)
     yield f"## {name}\n\n{told.purpose}\n"
     if told.args:
@@ -62,8 +62,8 @@ def section(name: str) -> Iterator[str]:
 def touched(script: str) -> tuple[set[str], set[str]]:
     """The keys that a script reads, and those that it writes."""
     found: tuple[set[str], set[str]] = (set(), set())
-    _, parts = scripts.with_the_end(scripts.sources()[script])
-    for piece in [*parts.values(), scripts.sources()[script]]:
+    _, parts = script_sources.with_the_end(script_sources.sources()[script])
+    for piece in [*parts.values(), script_sources.sources()[script]]:
         for variable, place in _NAMED.findall(piece):
             piece = re.sub(rf"(?<=, ){variable}\b", place, piece)
         for call in _CALL.finditer(piece):

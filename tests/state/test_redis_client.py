@@ -155,3 +155,18 @@ def test_a_forked_process_does_not_use_the_connection_that_is_held(client: Redis
             os._exit(int(mine in numbers_of_connections(client, 1)))
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert numbers_of_connections(client, 1) == {mine}
+
+
+def test_a_held_connection_that_is_closed_looks_for_the_master_again(client: RedisClient) -> None:
+    """Behind sentinels only `connect` asks who is the master; redis-py's `send_command` opens the old address again."""
+    with client.held():
+        client.ping()
+        connection: Any = client._held.connection
+        connect, asked = connection.connect, []
+        connection.connect = lambda: (asked.append(True), connect())
+        connection.disconnect()
+        asked.clear()
+
+        assert client.ping()
+
+        assert asked

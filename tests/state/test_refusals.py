@@ -27,7 +27,7 @@ from orchestrator.model import errors
 from orchestrator.model.feature import Feature
 from orchestrator.model.finding import Finding, Level
 from orchestrator.state import outage, refusals, rights, script_runner
-from orchestrator.state.scripts import sources
+from orchestrator.state.script_sources import sources
 from tests.redis_tcp import free_port, serve_tcp
 
 SECRET = "what the task is about 8Qx"

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from orchestrator.model.feature import Strategy
-from orchestrator.state import scripts
+from orchestrator.state import script_sources, scripts
 from tests.conftest import Servers
 from tests.redis_server import chosen_binaries, client_of, find_binaries
 from tests.state.interleavings import Explorer, diamond, pair
@@ -83,12 +83,12 @@ def test_a_person_may_ask_for_anything_at_any_moment(client: redis.Redis, strate
 def test_a_broken_script_is_found(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch, script: str, rule: str, broken: str
 ) -> None:
-    source = scripts.sources()[script]
+    source = script_sources.sources()[script]
     assert source.count(rule) == 1
-    planted = {**scripts.sources(), script: source.replace(rule, broken)}
+    planted = {**script_sources.sources(), script: source.replace(rule, broken)}
     scripts.compose.cache_clear()
     with monkeypatch.context() as patch:
-        patch.setattr(scripts, "sources", lambda: planted)
+        patch.setattr(script_sources, "sources", lambda: planted)
         is_asked = script in ("transition_task", "parts/prelude")
         feature = pair(Strategy.BATCHED) if is_asked else diamond(Strategy.BATCHED)
         losses, requests = (0, 2) if is_asked else (1, 0)

@@ -21,7 +21,7 @@ from orchestrator.model.outcome import Completed, Failed, Outcome, RetryLater
 from orchestrator.model.plan import Route
 from orchestrator.model.task import Retries
 from orchestrator.planning import planner
-from orchestrator.state import scripts
+from orchestrator.state import script_sources, scripts
 from orchestrator.state.keys import Keys
 from orchestrator.state.start_result import Claim, Taken
 from orchestrator.state.store import Store
@@ -40,16 +40,16 @@ COMPOSERS = {with_step: functools.cache(scripts.compose.__wrapped__) for with_st
 @contextmanager
 def counted(with_step: bool) -> Iterator[None]:
     """Run with the step, and count its runs; or without it."""
-    source = scripts.sources()["step"]
+    source = script_sources.sources()["step"]
     last = "\nreturn {\n"
     assert source.count(last) == 1
     planted = {
-        **scripts.sources(),
+        **script_sources.sources(),
         "step": source.replace(last, f"\nredis.call('INCR', '{STEPS}')" + last),
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scripts, "compose", COMPOSERS[with_step])
-        patch.setattr(scripts, "sources", lambda: planted)
+        patch.setattr(script_sources, "sources", lambda: planted)
         if not with_step:
             patch.setattr(scripts, "IN_ONE", {})
         yield

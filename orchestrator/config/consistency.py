@@ -1,0 +1,89 @@
+"""Checks of the settings as a whole: what one section names has to be there in another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from orchestrator.config.spelling import NAME_PATTERN
+from orchestrator.model import flows, words
+from orchestrator.model.flows import FeatureFlow, Flow
+
+if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
+
+
+def unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
+    """Names of specialists that are badly formed, or that no specialist has."""
+    for name in settings.specialists:
+        if not re.fullmatch(NAME_PATTERN, name):
+            yield _mistake_at(("specialists", name), "a name has small letters, digits and hyphens", name)
+    routing = settings.specialist_routing
+    used = [("default", routing.default)] + [
+        (f"mapping.{tag}", name) for tag, name in routing.mapping.items()
+    ]
+    used_in = [(("specialist_routing", *setting.split(".", 1)), name) for setting, name in used]
+    if settings.error_handling.escalate_technical_to:
+        used_in.append(
+            (("error_handling", "escalate_technical_to"), settings.error_handling.escalate_technical_to)
+        )
+    for where, name in used_in:
+        if name not in settings.specialists:
+            yield _mistake_at(
+                where,
+                f"no specialist is called {name}{words.did_you_mean(name, settings.specialists)}",
+                name,
+            )
+    for name, given in settings.specialists.items():
+        tier = given.model_tier
+        if "tiers" in settings.model_fields_set and tier is not None and tier not in settings.tiers:
+            text = f"no tier is called {tier}{words.did_you_mean(tier, settings.tiers)}"
+            yield _mistake_at(("specialists", name, "model_tier"), text, tier)
+    if settings.quality_gates.enabled:
+        for where, hook in settings.quality_gates.unknown_hooks():
+            text = f"no hook is called {hook}; write `{hook}: [PROGRAM, ARGUMENT]` in quality_gates.hooks"
+            yield _mistake_at(("quality_gates", *where), text, hook)
+    if not settings.notifications:
+        return
+    from orchestrator.model.event_names import EVENT_NAMES  # late: few folders notify anybody
+
+    for place, told in enumerate(settings.notifications):
+        for name in told.events:
+            if name not in EVENT_NAMES:
+                text = f"no event is called {name}{words.did_you_mean(name, EVENT_NAMES)}"
+                yield _mistake_at(("notifications", str(place), "events"), text, name)
+
+
+def broken_flows(settings: Settings) -> Iterator[InitErrorDetails]:
+    """Flows through which nothing could pass, and mappings to flows that there are not."""
+    progression, emergency = settings.status_progression, list(flows.EMERGENCIES)
+    for status in progression.tasks.emergency_transitions:
+        if status not in emergency:
+            text = f"no emergency transition leads there; choose from {', '.join(emergency)}"
+            yield _mistake_at(("status_progression", "tasks", "emergency_transitions"), text, status)
+    terminal = frozenset(progression.tasks.terminal_statuses)
+    kinds: list[tuple[str, Any, Any]] = [
+        ("tasks", progression.tasks, lambda name, statuses: Flow(name, statuses, terminal=terminal)),
+        ("features", progression.features, FeatureFlow),
+    ]
+    for part, section, make in kinds:
+        for name, statuses in section.flows.items():
+            try:
+                make(name, statuses)
+            except flows.BadFlow as error:
+                yield _mistake_at(
+                    ("status_progression", part, "flows", name), str(error), " → ".join(statuses)
+                )
+        for mapping in section.flow_mappings:
+            if mapping.flow not in section.flows:
+                text = f"no flow is called {mapping.flow}{words.did_you_mean(mapping.flow, section.flows)}"
+                yield _mistake_at(("status_progression", part, "flow_mappings"), text, mapping.flow)
+
+
+def _mistake_at(where: tuple[str, ...], text: str, value: str) -> InitErrorDetails:
+    return InitErrorDetails(
+        type=PydanticCustomError("wrong_name", "{text}", {"text": text}), loc=where, input=value
+    )
