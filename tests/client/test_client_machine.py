@@ -236,8 +236,8 @@ class Machine(RuleBasedStateMachine):
         task, attempt = data.draw(st.sampled_from(sorted(self.alive)))
         del self.alive[task, attempt]
         self.store.client.zadd(self._keys.slots, {task: 1})
-        for _ in range(2):  # the first after a pause, as on a slow machine, gives workers time to renew
-            self.store.recovery.recover("auth", losses=2, patience=60)
+        # However long ago the last sweep was on a slow machine: this worker gets no time to renew.
+        self.store.recovery.recover("auth", losses=2, patience=60, regain=0)
 
     # --- what holds always --------------------------------------------------------------------------------
 
