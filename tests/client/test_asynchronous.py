@@ -20,7 +20,11 @@ from tests.conftest import Servers
 from tests.redis_server import client_of, find_binaries, serve
 from tests.waiting import PATIENCE
 
-pytestmark = [pytest.mark.real, pytest.mark.skipif(not find_binaries(), reason="no Redis server is here")]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.bounds,
+    pytest.mark.skipif(not find_binaries(), reason="no Redis server is here"),
+]
 
 
 @pytest.fixture
