@@ -67,7 +67,7 @@ class Client:
 
     def _open_worker(self) -> InProcessWorker | None:
         """What does the work where no other process could: the Redis lies in the memory of this one."""
-        if self.settings.redis.server is None or not self.settings.redis.server.is_in_memory:
+        if not self.settings.redis.is_in_memory:
             return None
         from orchestrator.client.in_process import InProcessWorker
 

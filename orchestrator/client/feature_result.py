@@ -131,7 +131,7 @@ class FeatureResult:
             self.handle.cancel()
 
     def forget(self) -> None:
-        """Forget the feature: its state, results, events and logs. It has to be over."""
+        """Forget the feature: its state, results and events. It has to be over; `prune` removes its logs."""
         self.handle.store.delete_feature(self.handle.id)
 
     def _value(self) -> Any:

@@ -23,9 +23,8 @@ WORKER = "in-process"
 class InProcessWorker:
     """Does attempts one after another, in the thread that calls.
 
-    It takes the messages that a launch has published, as a worker would, and runs each attempt by the Celery task of
-    its specialist. Where all that is left waits for a moment (a retry, a rate), it moves the clock of the Redis on to
-    that moment, so nothing sleeps.
+    It takes the attempts that were launched, and runs each by the code of a worker. Where all that is left waits for a
+    moment (a retry, a rate), it moves the clock of the Redis on to that moment, so nothing sleeps.
 
     Args:
         settings: The settings; their Redis is one in memory.
@@ -41,7 +40,6 @@ class InProcessWorker:
         app: Callable[[], Celery],
         dispatcher: Callable[[], Dispatcher],
     ) -> None:
-        self.settings = settings
         self.store = store
         self.make_app = app
         self.make_dispatcher = dispatcher
@@ -68,8 +66,7 @@ class InProcessWorker:
         with self._lock:
             if self._do_next():
                 return True
-            left, due = self.store.limits.take_due()
-            self.make_dispatcher().wake(due)
+            left, due = self._launch_due()
             if left is not None:
                 self.server.ahead += left
             return bool(due) or left is not None
@@ -78,8 +75,13 @@ class InProcessWorker:
         """Move the clock of the Redis on, and launch what is due then."""
         self.server.ahead += seconds
         with self._lock:
-            _, due = self.store.limits.take_due()
-            self.make_dispatcher().wake(due)
+            self._launch_due()
+
+    def _launch_due(self) -> tuple[float | None, list[str]]:
+        """Launch what is due; returns the seconds until the next is, and the features that had some."""
+        left, due = self.store.limits.take_due()
+        self.make_dispatcher().wake(due)
+        return left, due
 
     def _do_next(self) -> bool:
         from orchestrator.engine import canvas

@@ -80,11 +80,6 @@ class Given:
         return replace(self, errbacks=(*self.errbacks, *found))
 
 
-def is_canvas(value: object) -> bool:
-    """Whether a value is a signature of Celery's, of one task or of many."""
-    return isinstance(value, Signature)
-
-
 def read(
     signature: Signature[Any],
     app: Celery,
@@ -145,15 +140,15 @@ class _Reader:
                 return self._read_group(signature.group(), given)
             case canvas.xmap() | canvas.xstarmap():
                 what = {"task": dict(signature.kwargs["task"]), "it": list(signature.kwargs["it"])}
-                return self._add(signature, given, (), what)
+                return self._add(signature, given, [], {name: _literal(of) for name, of in what.items()})
             case _:
                 own_args, own_kwargs = _merged(signature, given)
-                return self._add(signature, given, own_args, own_kwargs, is_prepared=True)
+                return self._add(signature, given, own_args, own_kwargs)
 
     def _read_chain(self, signature: Any, given: Given) -> Part:
         steps = [_unrolled(_typed(step, self.app)) for step in signature.tasks]
         steps = [step for step in steps if not _is_empty(step)]
-        options, links = _split(signature.options, given)
+        options, links = _split(signature.options)
         given = given.with_errbacks(_errbacks(links))
         if not steps:
             return Part([], given.after)
@@ -166,7 +161,7 @@ class _Reader:
 
     def _read_group(self, signature: Any, given: Given) -> Part:
         members = [_typed(member, self.app) for member in signature.tasks]
-        options, links = _split(signature.options, given)
+        options, links = _split(signature.options)
         given = given.with_errbacks(_errbacks(links))
         begin = replace(given, options={**given.options, **options})
         parts = [self.read(member, begin) for member in members]
@@ -178,7 +173,7 @@ class _Reader:
 
     def _read_chord(self, signature: Any, given: Given) -> Part:
         body = _typed(signature.body, self.app)
-        options, links = _split(signature.options, given)
+        options, links = _split(signature.options)
         mine = [*_errbacks(links), *_errbacks_of(body)]
         name = f"chord-{next(self._chords)}" if mine else None
         begin = given.with_errbacks({**errback, "of": name} for errback in mine)
@@ -196,26 +191,16 @@ class _Reader:
         self._call_back(links, part, given)
         return part
 
-    def _add(
-        self,
-        signature: Any,
-        given: Given,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        *,
-        is_prepared: bool = False,
-    ) -> Part:
+    def _add(self, signature: Any, given: Given, args: list[Any], kwargs: dict[str, Any]) -> Part:
         """Add the task of a signature."""
-        options, links = _split(signature.options, given)
+        options, links = _split(signature.options)
         name = self._name(signature.task)
         self.tasks.append(
             {
                 "id": name,
                 "call": signature.task,
-                "args": list(args) if is_prepared else [*map(_literal, args)],
-                "kwargs": dict(kwargs)
-                if is_prepared
-                else {each: _literal(value) for each, value in kwargs.items()},
+                "args": args,
+                "kwargs": kwargs,
                 "depends_on": list(given.after),
                 "timeout": _limit({**given.options, **options}),
                 "options": _call_options({**given.options, **options}, signature) or None,
@@ -281,7 +266,7 @@ def _literal(value: Any) -> Any:
     return value.written() if isinstance(value, Reference) else references.literal(plain(value))
 
 
-def _split(options: Mapping[str, Any], given: Given) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """The options of a signature, and apart from them who is called when it has ended."""
     links = {name: _listed(options[name]) for name in ("link", "link_error") if options.get(name)}
     return {name: value for name, value in options.items() if name not in ("link", "link_error")}, links
@@ -297,7 +282,7 @@ def _errbacks(links: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _errbacks_of(body: Any) -> Iterator[dict[str, Any]]:
     """Who is called if the body of a chord cannot run."""
-    yield from _errbacks(_split(body.options, Given())[1])
+    yield from _errbacks(_split(body.options)[1])
     if isinstance(body, canvas.group):
         for member in body.tasks:
             yield from _errbacks_of(member)

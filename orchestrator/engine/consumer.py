@@ -148,19 +148,17 @@ class Consumer(consumer.Consumer):
                 self._replace_by_signed(message, signer)
         except signing.SignatureRejected as error:
             return Refusal(Reason.UNSIGNED, str(error))
-        refusal = message_validation.check_name(
-            message.headers, self.strategies
-        ) or message_validation.check_headers(message.headers)
+        refusal = (
+            message_validation.check_name(message.headers, self.strategies)
+            or message_validation.check_headers(message.headers)
+            or message_validation.check_body(message)
+        )
         if refusal:
             return refusal
-        try:
-            payload = message.payload
-        except Exception as error:  # a decoder may raise anything
-            return Refusal(Reason.MALFORMED, f"its body cannot be read ({type(error).__name__})")
-        refusal = message_validation.check_payload(payload)
+        payload = message.payload
         check = self._checks.get(message.headers["task"])
-        if refusal or not check:
-            return refusal
+        if not check:
+            return None
         refusal = check(message.headers, payload)
         if refusal or check is message_validation.check_attempt:
             return refusal

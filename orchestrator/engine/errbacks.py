@@ -63,7 +63,6 @@ def _call(app: Celery, attempt: Attempt, errback: Errback, error: BaseException)
         immutable=errback.immutable,
         options=dict(errback.options),
     )
-    server = installation.of(app).settings.redis.server
     request = Request(
         id=request_id(attempt.feature_id, attempt.task.id),
         root_id=request_id(attempt.feature_id),
@@ -71,7 +70,7 @@ def _call(app: Celery, attempt: Attempt, errback: Errback, error: BaseException)
         args=list(attempt.task.args),
         kwargs=dict(attempt.task.kwargs),
         errbacks=[signature],
-        delivery_info={"is_eager": bool(server and server.is_in_memory)},
+        delivery_info={"is_eager": installation.of(app).settings.redis.is_in_memory},
         hostname=attempt.worker,
     )
     backend: Any = app.backend

@@ -111,6 +111,15 @@ def check_headers(headers: Mapping[str, Any]) -> Refusal | None:
     return None
 
 
+def check_body(message: Any) -> Refusal | None:
+    """Check the body of a message: it can be read, and has the form of ours (see `check_payload`)."""
+    try:
+        payload = message.payload
+    except Exception as error:  # a decoder may raise anything
+        return Refusal(Reason.MALFORMED, f"its body cannot be read ({type(error).__name__})")
+    return check_payload(payload)
+
+
 def check_payload(payload: object) -> Refusal | None:
     """Refuse a body that is not [arguments, keyword arguments, tasks that follow]."""
     match payload:

@@ -50,11 +50,8 @@ def _refusal(message: Any) -> Refusal | None:
     if message.content_type != "application/json" or message.content_encoding not in ENCODINGS:
         kind = message_validation.quoted(message.content_type)
         return Refusal(Reason.CONTENT_TYPE, f"its content type is {kind}, not application/json")
-    if refusal := message_validation.check_headers(message.headers):
-        return refusal
-    try:
-        payload = message.payload
-    except Exception as error:  # a decoder may raise anything
-        return Refusal(Reason.MALFORMED, f"its body cannot be read ({type(error).__name__})")
-    refusal = message_validation.check_payload(payload)
-    return refusal or message_validation.check_attempt(message.headers, payload)
+    return (
+        message_validation.check_headers(message.headers)
+        or message_validation.check_body(message)
+        or message_validation.check_attempt(message.headers, message.payload)
+    )

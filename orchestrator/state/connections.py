@@ -185,10 +185,9 @@ def is_broker(settings: Settings) -> bool:
     False if messages are signed, because a script in Redis has no key; and in a Celery app of the project's own,
     because only the app knows its routes. A Redis in memory gives its launches to a worker in this process.
     """
-    server = settings.redis.server
     return (
         settings.broker.url is None
         and settings.broker.signing is None
-        and not (server and server.is_in_memory)
+        and not settings.redis.is_in_memory
         and not (settings.app or settings.is_routed)
     )

@@ -55,6 +55,11 @@ class RedisSettings(Section):
         """The url, read."""
         return urls.read(self.url.get_secret_value()) if self.url else None
 
+    @property
+    def is_in_memory(self) -> bool:
+        """It lies in the memory of this process, and ends with it."""
+        return self.server is not None and self.server.is_in_memory
+
 
 class Signing(Section):
     """Paths of what messages are signed with, and whose signatures are accepted. See docs/how-to/secure.md."""
