@@ -11,7 +11,7 @@ import typer
 
 from orchestrator.cli import connection, options, output, workforce
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.cli.snapshot import Reader
+from orchestrator.client.snapshot import Reader
 from orchestrator.contract import needs
 from orchestrator.model import errors, words
 from orchestrator.model.progress import Progress, TaskState, Unreadable, running_longest
@@ -50,7 +50,7 @@ def status(
         if feature_id is not None:
             handle = connection.find(client, feature_id)
             if asked.as_json:
-                from orchestrator.cli import answers
+                from orchestrator.client import answers
 
                 asked.answer(
                     answers.feature(client, handle, whole=whole, limit=asked.limit, after=asked.after)
@@ -200,7 +200,7 @@ def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: As
             before=before,
         )
         if asked.as_json:
-            from orchestrator.cli import answers
+            from orchestrator.client import answers
             from orchestrator.report import json_tasks
 
             waits = answers.find_needs(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli import answers, connection, options, output, story
+from orchestrator.cli import connection, options, output, story
 from orchestrator.cli.asked import Asked, reports
+from orchestrator.client import answers
 from orchestrator.config import configuration
 from orchestrator.contract import compact
 from orchestrator.contract.machine_answers import SpecialistLine, SpecialistsAnswer

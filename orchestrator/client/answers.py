@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.snapshot import Reader, gate_outcomes
+from orchestrator.client.snapshot import Reader, gate_outcomes
 from orchestrator.contract import needs
 from orchestrator.contract.feature_answers import DecisionAnswer, FeatureAnswer, Standstill
 from orchestrator.model import flows, identifiers
