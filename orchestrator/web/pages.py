@@ -23,7 +23,7 @@ class Page(Handler):
                 access.proof(given),
                 expires_days=COOKIE_DAYS,
                 httponly=True,
-                samesite="Strict",
+                samesite="Lax",  # a link in another program leads here too
                 secure=self.request.protocol == "https",
             )
             self.redirect(self.request.path)  # the secret leaves the address, and the browser's history
