@@ -180,7 +180,7 @@ def install(app: Celery, settings: Settings | None = None) -> Guest:
         raise errors.NotForGuests(
             setting="broker.signing", reason="their other messages would have to be signed too"
         )
-    engine = Guest(app, given)
+    engine = Guest(app, given).attach()
     if getattr(app, "configured"):  # noqa: B009 (Celery's stubs leave it out)
         engine.bring_broker(app.conf)
     else:

@@ -70,6 +70,8 @@ ON_FEATURES: dict[str, Callable[[Handle], Any]] = {
     "unsettled": lambda handle: handle.unsettled(),
     "events": lambda handle: handle.events(),
     "events_gone": lambda handle: handle.events_gone(),
+    "outcomes": lambda handle: handle.outcomes(["T0"]),
+    "raised": lambda handle: handle.raised("T0"),
     "as_result": lambda handle: handle.as_result().state,
     "pause": lambda handle: handle.pause(),
     "resume": lambda handle: handle.resume(),
