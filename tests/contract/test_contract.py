@@ -126,9 +126,9 @@ def test_a_plan_and_its_routes_cost_few_tokens(type_: Type, number: int, factor:
     tasks = [task.model_dump(mode="json", exclude_unset=True) for task in chained(number)]
     for place, task in enumerate(tasks):
         task["tags"] = [("backend", "database", "testing")[place % 3]]
-    Path("login.yaml").write_text(yaml.safe_dump({"title": "Login", "tasks": tasks}), "utf-8")
-    check(costs(type_, "plan", "login.yaml"), (250 * factor, 500 * factor))
-    check(costs(type_, "route", "login.yaml"), (60 * factor, 120 * factor))
+    Path("login.json").write_text(json.dumps({"title": "Login", "tasks": tasks}), "utf-8")
+    check(costs(type_, "plan", "login.json"), (250 * factor, 500 * factor))
+    check(costs(type_, "route", "login.json"), (60 * factor, 120 * factor))
 
 
 @pytest.mark.parametrize(("number", "factor"), [(10, 1), (100, 2), (1_000, 2)])
@@ -141,7 +141,7 @@ def test_a_failure_and_how_far_it_is_cost_few_tokens(
     check(costs(type_, "progress", run.id), (20 * factor, 20 * factor))
 
 
-@pytest.mark.parametrize(("number", "factor"), [(10, 1), (100, 2), (1_000, 2)])
+@pytest.mark.parametrize(("number", "factor"), [(10, 1), (100, 2)])
 def test_the_story_of_a_run_costs_few_tokens(store: Store, type_: Type, number: int, factor: int) -> None:
     run = launched(store, *chained(number), max_parallel_tasks=number)
     while open_ := [one.id for one in store.tasks.states(run.id) if one.phase == "launched"]:
@@ -158,8 +158,8 @@ def test_a_cycle_with_its_ways_out_costs_few_tokens(type_: Type, number: int) ->
         plan(Feature(title="Login", tasks=tasks))
     assert tokens(str(caught.value)) <= 132
     written = [task.model_dump(mode="json", exclude_unset=True) for task in tasks]
-    Path("circle.yaml").write_text(yaml.safe_dump({"title": "Login", "tasks": written}), "utf-8")
-    code, out = type_("plan", "circle.yaml", "--json")
+    Path("circle.json").write_text(json.dumps({"title": "Login", "tasks": written}), "utf-8")
+    code, out = type_("plan", "circle.json", "--json")
     assert code == 2
     assert tokens(out) <= 250
     found = json.loads(out)
