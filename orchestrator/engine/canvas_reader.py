@@ -54,14 +54,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Given:
-    """What a part of a canvas begins with.
+    """The values and options that a part of a canvas begins with.
 
     Args:
         args: Positional arguments that stand before its own.
         kwargs: Keyword arguments that are added to its own.
         after: The tasks that have to be over.
         options: Options that are added to its own.
-        errbacks: Who is called if one of its tasks fails, beside its own.
+        errbacks: The tasks that are called if one of its tasks fails, beside the errbacks of that task.
     """
 
     args: tuple[Any, ...] = ()
@@ -71,7 +71,7 @@ class Given:
     errbacks: tuple[Mapping[str, Any], ...] = ()
 
     def behind(self, part: Part) -> Given:
-        """What the next step of a chain begins with."""
+        """What the next step of a chain begins with: the value of the part before it."""
         return Given(args=(part.value,), after=part.last, errbacks=self.errbacks)
 
     def with_errbacks(self, errbacks: Iterable[Mapping[str, Any]]) -> Given:
@@ -252,7 +252,7 @@ def _is_empty(step: Any) -> bool:
 
 
 def _merged(signature: Any, given: Given) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a signature behind those that are passed to it."""
+    """The arguments that are passed to a signature, then its own."""
     own = (
         [*map(_literal, signature.args)],
         {name: _literal(value) for name, value in signature.kwargs.items()},
@@ -267,7 +267,7 @@ def _literal(value: Any) -> Any:
 
 
 def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """The options of a signature, and apart from them who is called when it has ended."""
+    """The options of a signature, and apart from them its callbacks and errbacks."""
     links = {name: _listed(options[name]) for name in ("link", "link_error") if options.get(name)}
     return {name: value for name, value in options.items() if name not in ("link", "link_error")}, links
 
@@ -281,7 +281,7 @@ def _errbacks(links: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _errbacks_of(body: Any) -> Iterator[dict[str, Any]]:
-    """Who is called if the body of a chord cannot run."""
+    """The errbacks that are called if the body of a chord cannot run."""
     yield from _errbacks(_split(body.options)[1])
     if isinstance(body, canvas.group):
         for member in body.tasks:
@@ -338,7 +338,7 @@ def _call_options(options: Mapping[str, Any], signature: Any) -> dict[str, Any]:
 
 
 def _limit(options: Mapping[str, Any]) -> float | None:
-    """The time limit: the soft one, by which Celery's task is interrupted first."""
+    """The shorter of the two time limits, at which Celery interrupts the task first."""
     limits = [options[name] for name in ("soft_time_limit", "time_limit") if options.get(name)]
     return min(limits) if limits else None
 
