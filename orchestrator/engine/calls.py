@@ -19,7 +19,7 @@ from celery.utils.saferepr import saferepr
 from kombu.utils import json as kombu_json
 
 from orchestrator import specialists
-from orchestrator.engine import called_task, installation, replacement
+from orchestrator.engine import called_task, replacement
 from orchestrator.model import errors, references, words
 from orchestrator.model.outcome import Cancelled, Failed, FailureCause, NextCall, Outcome, RetryLater
 from orchestrator.model.references import Reference
