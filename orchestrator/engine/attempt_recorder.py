@@ -139,7 +139,7 @@ class AttemptRecorder:
         elif isinstance(outcome, Failed) and transition.wait is None and attempt.task.on_failure:
             from orchestrator.engine import errbacks  # late: few tasks have some
 
-            errbacks.call(self.dispatcher.app, self.store, attempt, outcome)
+            errbacks.call(self.dispatcher, attempt, outcome)
         self._follow_up(scheduled)
 
     def fail(self, feature_id: str, task_id: str, number: int, worker: str, outcome: Failed) -> None:

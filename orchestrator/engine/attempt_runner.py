@@ -15,12 +15,11 @@ from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from orchestrator import specialists
 from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.config.settings import Settings
-from orchestrator.engine import calls, installation, shutdown
+from orchestrator.engine import calls, dispatcher, installation, shutdown
 from orchestrator.engine.attempt import Attempt, gates_task
 from orchestrator.engine.attempt_files import AttemptFiles
 from orchestrator.engine.attempt_recorder import AttemptRecorder
 from orchestrator.engine.dependencies import Dependencies
-from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.message_validation import Reason
 from orchestrator.engine.visibility import TaskStopped, end_celery_task, name_for_monitors
 from orchestrator.model import errors, lifecycle
@@ -59,14 +58,15 @@ class AttemptRunner:
 
     Args:
         app: The Celery app.
+        engine: The engine in it; None: the attached one.
     """
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, engine: installation.Installation | None = None) -> None:
         self.app = app
-        self.engine = installation.of(app)
+        self.engine = engine or installation.of(app)
         self.settings = settings = self.engine.settings
         self.store = connections.open_store(settings)
-        self.dispatcher = Dispatcher(app, self.store, pooled=True)
+        self.dispatcher = dispatcher.open_dispatcher(self.engine, self.store, pooled=True)
         self.recorder = AttemptRecorder(settings, self.store, self.dispatcher)
 
     def run(
@@ -170,7 +170,7 @@ class AttemptRunner:
         if attempt.started.attempts.later:
             earlier = self.recorder.outcomes(attempt.feature_id, [attempt.task.id]).get(attempt.task.id)
             context = replace(context, continues=earlier.next if isinstance(earlier, RetryLater) else None)
-        return calls.perform(context, self.app)
+        return calls.perform(context, self.app, self.settings)
 
     def _wait_for_rate(self, attempt: Attempt) -> bool:
         """Wait until the rate of the specialist allows the attempt to begin; False if it is cancelled meanwhile."""
@@ -253,12 +253,13 @@ def count_refusal(app: Celery, reason: Reason) -> None:
 
 def runner(app: Celery) -> AttemptRunner:
     """The runner of this process. A forked child inherits it, and redis-py opens new connections there."""
-    return _runner_of(installation.of(app))
+    return runner_of(installation.of(app))
 
 
 @functools.cache
-def _runner_of(engine: installation.Installation) -> AttemptRunner:
-    return AttemptRunner(engine.app)
+def runner_of(engine: installation.Installation) -> AttemptRunner:
+    """The runner of this process for an engine."""
+    return AttemptRunner(engine.app, engine)
 
 
 def _end_children(since: float) -> None:
