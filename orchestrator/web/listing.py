@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
@@ -39,5 +40,5 @@ class Asked(NamedTuple):
 
 def features(client: Client, asked: Asked) -> FeaturesAnswer:
     """The features that are asked for."""
-    found = client.overview(asked.limit)
-    return FeaturesAnswer(features=tuple(json_features.feature_line(one) for one in found))
+    found, now = client.overview(asked.limit), time.time()
+    return FeaturesAnswer(features=tuple(json_features.feature_line(one, now) for one in found))
