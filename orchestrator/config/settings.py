@@ -16,7 +16,7 @@ from orchestrator.config import consistency, spelling
 from orchestrator.config.folder import ENV_PREFIX, FILE, find_folder
 from orchestrator.config.schema.limits import Limits, Parallelism
 from orchestrator.config.schema.notifications import Notification
-from orchestrator.config.schema.operation import ErrorHandling, Logging, Recovery, Retention, Trust
+from orchestrator.config.schema.operation import ErrorHandling, Logging, Metrics, Recovery, Retention, Trust
 from orchestrator.config.schema.quality_gates import Gate, QualityGates
 from orchestrator.config.schema.servers import BrokerSettings, RedisSettings
 from orchestrator.config.schema.specialists import (
@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     notifications: tuple[Notification, ...] = Field(default=(), description="Which events are sent where.")
     trust: Trust = Trust()
     logging: Logging = Logging()
+    metrics: Metrics = Metrics()
     app: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?$",

@@ -82,6 +82,8 @@ def _flower(settings: Settings) -> type[Any]:
     from flower.app import Flower
     from tornado.web import ErrorHandler
 
+    from orchestrator.metrics import server
+
     class CarefulFlower(Flower):  # type: ignore[misc]
         def __init__(self, *args: Any, options: Any, **kwargs: Any) -> None:
             try:
@@ -90,6 +92,7 @@ def _flower(settings: Settings) -> type[Any]:
                 print(error, file=sys.stderr)
                 raise SystemExit(error.exit_code) from None
             super().__init__(*args, options=options, **kwargs)
+            server.join_flower(settings)
 
         def find_handler(self, request: Any, **kwargs: Any) -> Any:
             if is_foreign_host(request.host, self.options) or is_forbidden(request.path, settings):
