@@ -67,6 +67,7 @@ ON_FEATURES: dict[str, Callable[[Handle], Any]] = {
     "status": lambda handle: handle.status(),
     "tasks": lambda handle: handle.tasks(),
     "states": lambda handle: handle.states(),
+    "states_of": lambda handle: handle.states_of(["T1"]),
     "unsettled": lambda handle: handle.unsettled(),
     "events": lambda handle: handle.events(),
     "events_gone": lambda handle: handle.events_gone(),

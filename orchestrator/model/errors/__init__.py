@@ -90,10 +90,12 @@ from orchestrator.model.errors.tasks import (
     Unresolved,
 )
 from orchestrator.model.errors.usage import (
+    ArgumentMissing,
     BadCursor,
     CannotUseFile,
     ConfigurationExists,
     InvalidConfiguration,
+    NoSuchAction,
     NoSuchField,
     NoSuchSchema,
     NoWorkingFolder,
@@ -102,6 +104,7 @@ from orchestrator.model.errors.usage import (
 
 __all__ = [
     "AmbiguousFeature",
+    "ArgumentMissing",
     "AttemptRuns",
     "BadCall",
     "BadCap",
@@ -141,6 +144,7 @@ __all__ = [
     "NoMemoryRedis",
     "NoRedisServer",
     "NoSpecialist",
+    "NoSuchAction",
     "NoSuchCall",
     "NoSuchFeature",
     "NoSuchField",
