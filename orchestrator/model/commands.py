@@ -69,10 +69,10 @@ class PublishTasks:
 
 @dataclass(frozen=True)
 class LogProgress:
-    """Write a line of progress to the log."""
+    """Write a line on the progress of a batch to the log."""
 
     feature: str
-    text: str
+    batch: BatchProgress
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def follow_up(facts: ScheduleResult) -> list[Command]:
     """
     commands: list[Command] = []
     if facts.finished:
-        commands.append(LogProgress(facts.feature, facts.finished.line()))
+        commands.append(LogProgress(facts.feature, facts.finished))
     if facts.launched:
         commands.append(PublishTasks(facts.feature, facts.launched))
     return commands + [ScheduleFeature(feature) for feature in dict.fromkeys(facts.wake)]
