@@ -106,7 +106,7 @@ class FeatureResult:
         except errors.WaitTimeout as error:
             raise TimeoutError("The operation timed out.") from error
         value = self._value()
-        if propagate and (found := self._error()) is not None:
+        if propagate and (found := self.error()) is not None:
             raise found
         if callback is not None:
             callback(self.id, value)
@@ -119,7 +119,7 @@ class FeatureResult:
         """The result if it is ready, or the error; None before."""
         if not self.ready():
             return None
-        return self._error() or self._value()
+        return self.error() or self._value()
 
     info = result
 
@@ -140,15 +140,17 @@ class FeatureResult:
             if self.task_id
             else self.handle.store.features.result(self.handle.id)
         )
-        return restored(references.fill(given, self._find))
+        outcomes = self.handle.outcomes({reference.task for reference in references.find(given)})
 
-    def _find(self, reference: references.Reference) -> Any:
-        outcome = self.handle.outcome(reference.task)
-        if isinstance(outcome, Completed):
-            return reference.of(outcome.result)
-        return exception_of(self.handle.id, reference.task, outcome)
+        def find(reference: references.Reference) -> Any:
+            outcome = outcomes.get(reference.task)
+            if isinstance(outcome, Completed):
+                return reference.of(outcome.result)
+            return self._exception(reference.task, outcome)
 
-    def _error(self) -> BaseException | None:
+        return restored(references.fill(given, find))
+
+    def error(self) -> BaseException | None:
         """The error of the first task that failed; None if there is none."""
         failed = (
             [self.task_id]
@@ -159,11 +161,15 @@ class FeatureResult:
                 if one.status in (TaskStatus.FAILED, TaskStatus.CANCELLED)
             ]
         )
+        outcomes = self.handle.outcomes(failed)
         for task in failed:
-            outcome = self.handle.outcome(task)
+            outcome = outcomes.get(task)
             if not isinstance(outcome, Completed):
-                return exception_of(self.handle.id, task, outcome)
+                return self._exception(task, outcome)
         return None
+
+    def _exception(self, task: str, outcome: Outcome | None) -> BaseException:
+        return self.handle.raised(task) or exception_of(self.handle.id, task, outcome)
 
 
 _OF_TASKS = {

@@ -66,6 +66,7 @@ class EventLine(Answer):
     cause: str = ""
     percent: str = ""
     note: str = ""
+    by: str = Field(default="", description="who decided it, where that is known")
     wait: float | None = Field(default=None, description="seconds until the next attempt")
     total: int = Field(default=0, description="tasks of the batch that opened, or that were added")
     in_flight: int = 0

@@ -19,7 +19,7 @@ from celery.utils.saferepr import saferepr
 from kombu.utils import json as kombu_json
 
 from orchestrator import specialists
-from orchestrator.engine import called_task, installation, replacement
+from orchestrator.engine import called_task, replacement
 from orchestrator.model import errors, references, words
 from orchestrator.model.outcome import Cancelled, Failed, FailureCause, NextCall, Outcome, RetryLater
 from orchestrator.model.references import Reference
@@ -31,6 +31,7 @@ from orchestrator.specialists.registry import describe_exception
 if TYPE_CHECKING:
     from celery import Celery
 
+    from orchestrator.config.settings import Settings
     from orchestrator.specialists import Context
 
 SENT_AS = ("queue", "exchange", "routing_key", "priority")
@@ -58,12 +59,14 @@ def destination(app: Celery, name: str) -> dict[str, Any]:
     return {each: routed[each] for each in SENT_AS if routed.get(each) is not None}
 
 
-def perform(context: Context, app: Celery) -> Outcome:
+def perform(context: Context, app: Celery, settings: Settings) -> Outcome:
     """Do the work of a task that is a call, and return its outcome."""
-    settings = installation.of(app).settings
     timeout = specialists.time_limit(context.specialist, context.task, settings)
     return specialists.carry_out(
-        CallRunner(app, timeout), context, settings, timeouts=(TimeoutError, exceptions.SoftTimeLimitExceeded)
+        CallRunner(app, settings, timeout),
+        context,
+        settings,
+        timeouts=(TimeoutError, exceptions.SoftTimeLimitExceeded),
     )
 
 
@@ -73,10 +76,12 @@ class CallRunner:
 
     Args:
         app: The Celery app.
+        settings: The settings.
         timeout: Seconds after which the task is interrupted; None: never.
     """
 
     app: Celery
+    settings: Settings
     timeout: float | None = None
 
     def perform(self, context: Context) -> Outcome:
@@ -85,7 +90,7 @@ class CallRunner:
         Raises:
             TimeoutError: It was interrupted at its time limit.
         """
-        settings, continues = installation.of(self.app).settings, context.continues
+        settings, continues = self.settings, context.continues
         name = continues.call if continues else str(context.task.call)
         if not settings.may_call(name, from_file=False):
             refused = errors.CallRefused(tasks=f"Task {context.task.id}", call=name)
@@ -105,7 +110,7 @@ class CallRunner:
             args, kwargs = _filled(wanted.args, context), _filled(wanted.kwargs, context)
         except LookupError as missing:
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(missing.args[0]), retry=False)
-        call = Call(context, name, args, kwargs, self.app)
+        call = Call(context, name, args, kwargs, self.app, settings.redis.is_in_memory)
         with alarm(self.timeout):
             result, info, *_ = called_task.run(task, call)
         if info is None:
@@ -172,6 +177,7 @@ class Call:
         name: The name of the Celery task.
         args, kwargs: What the task is called with.
         app: The Celery app.
+        is_eager: It runs in the process that enqueued it.
     """
 
     context: Context
@@ -179,6 +185,7 @@ class Call:
     args: list[Any]
     kwargs: dict[str, Any]
     app: Celery
+    is_eager: bool = False
     asked: Any = field(default=None, init=False)
     """The signature by which it asked to be tried again with other arguments."""
 
@@ -200,7 +207,8 @@ class Call:
 
     def request(self, task: Any) -> dict[str, Any]:
         """The request that the task sees, made of that of the attempt's message."""
-        outer = dict(vars(current_task.request)) if current_task else {}
+        outer = dict(vars(current_task.request)) if current_task and not self.is_eager else {}
+        place = {"is_eager": True} if self.is_eager else outer.get("delivery_info") or {}
         limits = (task.time_limit, task.soft_time_limit)
         return {
             **{name: value for name, value in outer.items() if not name.startswith("_")},
@@ -216,7 +224,8 @@ class Call:
             "timelimit": list(limits) if any(limits) else [None, None],
             "ignore_result": True,  # the store keeps it
             # A delivery that comes twice starts nothing. Celery would take this one for done.
-            "delivery_info": {**(outer.get("delivery_info") or {}), "redelivered": False},
+            "delivery_info": {**place, "redelivered": False},
+            "is_eager": self.is_eager,
             "called_directly": False,
             "callbacks": None,
             "errbacks": None,

@@ -18,7 +18,16 @@ from pydantic import SecretStr
 from orchestrator import specialists
 from orchestrator.config import configuration
 from orchestrator.config.settings import Settings
-from orchestrator.engine import broker, calls, installation, message_validation, pools, tasks, tracing
+from orchestrator.engine import (
+    broker,
+    calls,
+    flower_config,
+    installation,
+    message_validation,
+    pools,
+    tasks,
+    tracing,
+)
 from orchestrator.engine.installation import ATTRIBUTE, Installation
 from orchestrator.engine.maintenance import Maintenance
 from orchestrator.engine.respawn import Respawn
@@ -171,7 +180,7 @@ def install(app: Celery, settings: Settings | None = None) -> Guest:
         raise errors.NotForGuests(
             setting="broker.signing", reason="their other messages would have to be signed too"
         )
-    engine = Guest(app, given)
+    engine = Guest(app, given).attach()
     if getattr(app, "configured"):  # noqa: B009 (Celery's stubs leave it out)
         engine.bring_broker(app.conf)
     else:
@@ -181,6 +190,7 @@ def install(app: Celery, settings: Settings | None = None) -> Guest:
     tracing.register(app)
     app.steps["worker"].update((Arrival, Maintenance, Respawn, Taking))
     signals.celeryd_init.connect(engine.on_worker_init)
+    flower_config.bring_pages()
     return engine
 
 
