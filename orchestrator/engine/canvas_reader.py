@@ -195,7 +195,9 @@ class _Reader:
 
     def _read_members(self, members: Iterable[Any], given: Given) -> Part:
         """Add the tasks of what runs side by side: a group, or the header of a chord."""
-        parts = [self.read(_typed(member, self.app), given) for member in members]
+        typed = [_typed(member, self.app) for member in members]
+        canvas_options.warn_of_first(typed)
+        parts = [self.read(member, given) for member in typed]
         last = tuple(itertools.chain(*(part.last for part in parts)))
         return Part([part.value for part in parts], last or given.after)
 
@@ -224,6 +226,7 @@ class _Reader:
                 "args": args,
                 "kwargs": kwargs,
                 "depends_on": list(given.after),
+                "idempotent": canvas_options.is_idempotent(options, self.app.tasks.get(signature.task)),
                 "timeout": canvas_options.limit({**given.options, **options}),
                 "options": canvas_options.call_options({**given.options, **options}, signature) or None,
                 "on_failure": [*canvas_options.errbacks(links), *given.errbacks],
