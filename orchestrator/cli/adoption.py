@@ -12,12 +12,14 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli import output
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import configuration
 from orchestrator.model import errors, words
 from orchestrator.model.feature import Feature
 from orchestrator.report.celery_counts import celery_lines
 
 
+@reports()
 def adopt(
     name: Annotated[
         str, typer.Argument(metavar="MODULE:NAME", help="A canvas, or a function that returns one.")
@@ -26,6 +28,8 @@ def adopt(
         str, typer.Option("--args", metavar="JSON", help="A list of arguments for the tasks that begin it.")
     ] = "[]",
     title: Annotated[str, typer.Option("--title", help="The title of the feature.")] = "",
+    *,
+    asked: Asked,
 ) -> None:
     """Print the feature that a canvas of Celery's means, as a feature file. Nothing is stored.
 
@@ -33,13 +37,18 @@ def adopt(
     """
     import yaml
 
+    from orchestrator.contract.plan_answers import AdoptAnswer
+
     given = _arguments(args)
     feature = read(name, given, title)
+    fields = feature.model_dump(mode="json", exclude_defaults=True)
+    if asked.as_json:
+        asked.answer(AdoptAnswer(file=fields))
+        return
     tasks = words.count(len(feature.tasks), "task")
     output.say(f"# {name}: {tasks}. Read by `orchestrator plan`, `run` and `enqueue`.")
     for line in celery_lines_of(feature, name, given):
         output.say(f"# {line}")
-    fields = feature.model_dump(mode="json", exclude_defaults=True)
     output.say(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=110).rstrip())
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli import answers, choices, connection, options, output
+from orchestrator.cli import choices, connection, options, output
 from orchestrator.cli.asked import Asked, reports
+from orchestrator.client import answers
 from orchestrator.model import errors, identifiers, words
 from orchestrator.model.progress import TaskState
 from orchestrator.model.task import TaskStatus

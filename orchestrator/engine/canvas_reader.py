@@ -47,14 +47,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Given:
-    """What a part of a canvas begins with.
+    """The values and options that a part of a canvas begins with.
 
     Args:
         args: Positional arguments that stand before its own.
         kwargs: Keyword arguments that are added to its own.
         after: The tasks that have to be over.
         options: Options that are added to its own.
-        errbacks: Who is called if one of its tasks fails, beside its own.
+        errbacks: The tasks that are called if one of its tasks fails, beside the errbacks of that task.
     """
 
     args: tuple[Any, ...] = ()
@@ -64,7 +64,7 @@ class Given:
     errbacks: tuple[Mapping[str, Any], ...] = ()
 
     def behind(self, part: Part) -> Given:
-        """What the next step of a chain begins with."""
+        """What the next step of a chain begins with: the value of the part before it."""
         return Given(args=(part.value,), after=part.last, errbacks=self.errbacks)
 
     def with_errbacks(self, errbacks: Iterable[Mapping[str, Any]]) -> Given:
@@ -281,7 +281,7 @@ def _is_empty(step: Any) -> bool:
 
 
 def _merged(signature: Any, given: Given) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a signature behind those that are passed to it."""
+    """The arguments that are passed to a signature, then its own."""
     own = (
         [*map(_literal, signature.args)],
         {name: _literal(value) for name, value in signature.kwargs.items()},

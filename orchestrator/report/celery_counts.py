@@ -27,7 +27,7 @@ def celery_lines(feature: Feature, counts: CeleryCounts) -> Iterator[str]:
     """
     here = Counter(task.call for task in feature.tasks if task.call and task.call not in OF_OURS)
     more = "" if counts.is_whole else "more than "
-    other = [name for name in counts.messages | here if counts.messages.get(name, 0) != here[name]]
+    other = [name for name in {**counts.messages, **here} if counts.messages.get(name, 0) != here[name]]
     sent = f"Celery {counts.version} would send {more}{words.count(counts.total, 'message')}"
     if counts.fault:
         yield f"Celery {counts.version} would fail: {words.one_line(counts.fault)}"

@@ -15,7 +15,7 @@ import redis
 from orchestrator.model import errors, words
 from orchestrator.model.commands import BatchProgress, Launch, ScheduleResult
 from orchestrator.model.feature import FeatureStatus
-from orchestrator.state import refusals, schema, scripts
+from orchestrator.state import actor, refusals, schema, scripts
 from orchestrator.state.scripts import Call, Scope
 
 if TYPE_CHECKING:
@@ -103,7 +103,12 @@ class ScriptRunner:
 
     def scope(self, feature_id: str = "") -> Scope:
         """What a script is about: a feature, or all of them."""
-        common = {"events_kept": self.events_kept, "queues": self._queues, "random": secrets.token_hex(6)}
+        common = {
+            "events_kept": self.events_kept,
+            "queues": self._queues,
+            "random": secrets.token_hex(6),
+            "person": actor.current(),
+        }
         return Scope(self.keys, feature_id, common)
 
     def run(self, call: Call) -> Any:

@@ -89,10 +89,12 @@ from orchestrator.model.errors.tasks import (
     Unresolved,
 )
 from orchestrator.model.errors.usage import (
+    ArgumentMissing,
     BadCursor,
     CannotUseFile,
     ConfigurationExists,
     InvalidConfiguration,
+    NoSuchAction,
     NoSuchField,
     NoSuchSchema,
     NoWorkingFolder,
@@ -101,6 +103,7 @@ from orchestrator.model.errors.usage import (
 
 __all__ = [
     "AmbiguousFeature",
+    "ArgumentMissing",
     "AttemptRuns",
     "BadCall",
     "BadCap",
@@ -139,6 +142,7 @@ __all__ = [
     "NoMemoryRedis",
     "NoRedisServer",
     "NoSpecialist",
+    "NoSuchAction",
     "NoSuchCall",
     "NoSuchFeature",
     "NoSuchField",

@@ -3,7 +3,7 @@
 -- end_revoked_attempt). A launched task that no worker has started gives them back at once.
 --
 -- keys: slots ready delayed unassigned waits
--- args: task steps note resolve revoke reset_retries
+-- args: task steps note resolve revoke reset_retries person
 --   steps          as in transition_attempt.lua
 --   resolve        whether the task then counts as resolved: "resolve" (always), "if-completed" or "never"
 --   revoke         "1": a running attempt may be revoked
@@ -65,5 +65,5 @@ end
 count_transition(task, state.batch, path[1], state.status)
 if state.resolved and not was_resolved then count_resolved(task, state.batch, 1, joins) end
 if was_resolved and not state.resolved then count_resolved(task, state.batch, -1, joins) end
-record_transitions(task, state.attempt, events, path, 'note', note)
+record_transitions(task, state.attempt, events, path, 'note', note, 'by', person)
 return {'transitioned', state.status, path[1]}
