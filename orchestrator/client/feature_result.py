@@ -128,10 +128,10 @@ class FeatureResult:
             propagate: Raise the error of a task that failed; False: the error stands where its result would, and
                 that of the only task in place of all.
             callback: Called with the id and the result.
-            _: What Celery's has beside these; it changes nothing here.
+            _: Celery's other arguments. They change nothing here.
 
         Raises:
-            TimeoutError: Celery's: it is not over by then.
+            TimeoutError: Celery's own: the result is not there by then.
             Exception: What a task raised, if this program has imported its class; else NotCompleted.
         """
         try:
@@ -228,7 +228,7 @@ STOPPED = (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.CANCELLED)
 
 
 def exception_of(feature_id: str, task_id: str, outcome: Outcome | None) -> Exception:
-    """An outcome as an exception: what was raised, else that of Python which its reason names, else NotCompleted.
+    """An outcome as an exception: what was raised, else the one that its reason names, else NotCompleted.
 
     Example:
         >>> from orchestrator.model.outcome import Failed

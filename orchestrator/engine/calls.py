@@ -1,7 +1,7 @@
-"""Calls: a Celery task of an app of the project's own does the work of a task, as it is, inside one of our attempts.
+"""Calls: a Celery task of the project's own app, as it is, does the work of a task, inside one of our attempts.
 
-Celery's own tracer runs it: with its hooks, its signals and its log lines, under its own name. But all that would
-send a message (a retry, a replacement) or write to the result backend becomes part of the attempt's outcome.
+Celery's own tracer runs it: with its hooks, its signals and its log lines, under its own name. But a retry or a
+replacement sends no message, and a result goes to no backend: they become the outcome of the attempt.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class CallRunner:
             args, kwargs = _filled(wanted.args, context), _filled(wanted.kwargs, context)
         except LookupError as missing:
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(missing.args[0]), retry=False)
-        call = Call(context, name, args, kwargs, self.app, settings.redis.is_in_memory)
+        call = Call(context, name, args, kwargs, self.app, is_eager=settings.redis.is_in_memory)
         with alarm(self.timeout, SoftTimeLimitExceeded):
             result, info, *_ = called_task.run(task, call)
         if info is None:
@@ -127,7 +127,7 @@ class CallRunner:
 
 
 def _not_now(context: Context) -> Outcome | None:
-    """What becomes of a task whose options say that now is not the time (countdown, eta, expires); else None."""
+    """The outcome of a task that may not begin now (countdown, eta, expires); None: it may."""
     task, now = context.task, time.time()
     options = task.options
     if options is None or context.continues is not None:  # it has waited
@@ -190,7 +190,7 @@ class Call:
     app: Celery
     is_eager: bool = False
     asked: Any = field(default=None, init=False)
-    """The signature by which it asked to be tried again with other arguments."""
+    """The signature with which it asked for a retry, if that has other arguments."""
 
     @property
     def retries(self) -> int:
@@ -209,7 +209,7 @@ class Call:
         return self.context.is_cancelled
 
     def request(self, task: Any) -> dict[str, Any]:
-        """The request that the task sees, made of that of the attempt's message."""
+        """The request that the task sees: that of the attempt's message, with changes."""
         outer = dict(vars(current_task.request)) if current_task and not self.is_eager else {}
         place = {"is_eager": True} if self.is_eager else outer.get("delivery_info") or {}
         limits = (task.time_limit, task.soft_time_limit)
@@ -226,7 +226,7 @@ class Call:
             "kwargsrepr": saferepr(self.kwargs),
             "timelimit": list(limits) if any(limits) else [None, None],
             "ignore_result": True,  # the store keeps it
-            # A delivery that comes twice starts nothing. Celery would take this one for done.
+            # A repeated message starts nothing anyway; and Celery would take a redelivered run for done.
             "delivery_info": {**place, "redelivered": False},
             "is_eager": self.is_eager,
             "called_directly": False,
@@ -287,14 +287,14 @@ class Call:
         raise raised
 
     def _next_try(self) -> NextCall | None:
-        """What a retry calls; None: what the task of the feature says."""
+        """The call that a retry makes; None: that of the feature's task."""
         continues = self.context.continues
         if self.asked:
             return self._following(self.asked, continues.since if continues else 0)
         return continues.model_copy(update={"moves": False}) if continues else None
 
     def _following(self, signature: Any, since: int) -> NextCall:
-        """What the next attempt calls.
+        """The call that the next attempt makes.
 
         Args:
             signature: The signature of it.
@@ -309,7 +309,7 @@ class Call:
         )
 
     def retried(self, signature: Any) -> Any:
-        """The signature of a retry, which our store sends when the time has come, and nobody else does."""
+        """The signature of a retry. Its `apply_async` does nothing: our store launches the retry at its time."""
         if [list(signature.args), dict(signature.kwargs)] != [self.args, self.kwargs]:
             self.asked = signature
         signature.apply_async = lambda *_, **__: None

@@ -47,14 +47,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Given:
-    """What a part of a canvas begins with.
+    """The values and options that a part of a canvas begins with.
 
     Args:
         args: Positional arguments that stand before its own.
         kwargs: Keyword arguments that are added to its own.
         after: The tasks that have to be over.
         options: Options that are added to its own.
-        errbacks: Who is called if one of its tasks fails, beside its own.
+        errbacks: The tasks that are called if one of its tasks fails, beside the errbacks of that task.
         id: The id that its last task sees, in place of its own.
     """
 
@@ -66,7 +66,7 @@ class Given:
     id: str | None = None
 
     def behind(self, part: Part) -> Given:
-        """What the next step of a chain begins with."""
+        """What the next step of a chain begins with: the value of the part before it."""
         return Given(args=(part.value,), after=part.last, errbacks=self.errbacks)
 
     def with_errbacks(self, errbacks: Iterable[Mapping[str, Any]]) -> Given:
@@ -208,9 +208,11 @@ class _Reader:
 
         As Celery has it, the members of a group in a group count as its own, and empty ones not at all.
         """
+        typed = [_typed(member, self.app) for member in members]
+        canvas_options.warn_of_first(typed)
         values: list[Any] = []
         last: list[str] = []
-        for member in (_typed(each, self.app) for each in members):
+        for member in typed:
             if _is_empty(member):
                 continue
             part = self.read(member, given)
@@ -247,6 +249,7 @@ class _Reader:
                 "args": args,
                 "kwargs": kwargs,
                 "depends_on": list(given.after),
+                "idempotent": canvas_options.is_idempotent(options, self.app.tasks.get(signature.task)),
                 "timeout": canvas_options.limit(options),
                 "options": canvas_options.call_options(options, signature) or None,
                 "on_failure": [*canvas_options.errbacks(links), *given.errbacks],
@@ -304,7 +307,7 @@ def _is_empty(step: Any) -> bool:
 
 
 def _merged(signature: Any, given: Given) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a signature behind those that are passed to it."""
+    """The arguments that are passed to a signature, then its own."""
     own = (
         [*map(_literal, signature.args)],
         {name: _literal(value) for name, value in signature.kwargs.items()},

@@ -45,7 +45,7 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "task-orchestrator")
 
 
 def request_id(feature_id: str, task_id: str = "") -> str:
-    """The id that a called task sees (`self.request.id`): the same in each attempt, and in the form that Celery's have.
+    """The id that a called task sees (`self.request.id`): the same in each attempt, in the form of Celery's ids.
 
     Example:
         >>> request_id("auth", "T1") == request_id("auth", "T1") != request_id("auth", "T2")

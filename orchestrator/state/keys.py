@@ -208,6 +208,14 @@ class Keys:
         """Sorted set: every feature, by the moment of its enqueue in ms."""
         return f"{self.prefix}:features"
 
+    def by_status(self, status: str) -> str:
+        """Sorted set: the features in a status, by the moment of their enqueue in ms."""
+        return f"{self.prefix}:by-status:{status}"
+
+    def by_tag(self, tag: str) -> str:
+        """Sorted set: the features with a tag, by the moment of their enqueue in ms."""
+        return f"{self.prefix}:by-tag:{tag}"
+
     @property
     def active(self) -> str:
         """Set: features that are not over."""

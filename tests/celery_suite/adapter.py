@@ -104,15 +104,15 @@ class Adapter:
             celery.canvas.group,
             celery.canvas.chord,
         ):
-            kind.apply_async = self._method(kind.apply_async)
-        sent_by_task = celery.Task.apply_async
+            setattr(kind, "apply_async", self._method(kind.apply_async))
+        sent_by_task: Any = celery.Task.apply_async
 
         def apply_async(task: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
             if task.app.conf.task_always_eager or isinstance(task, tracing.EnqueueTask):
                 return sent_by_task(task, args, kwargs, **options)
             return adapter.send(task.signature(), args, kwargs, options)
 
-        celery.Task.apply_async = apply_async
+        setattr(celery.Task, "apply_async", apply_async)
 
     def _method(self, sent_by_celery: Any) -> Any:
         def apply_async(canvas: Any, args: Any = None, kwargs: Any = None, *_: Any, **options: Any) -> Any:
