@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps, signals
@@ -18,10 +19,11 @@ from pydantic import SecretStr
 from orchestrator import specialists
 from orchestrator.config import configuration
 from orchestrator.config.settings import Settings
-from orchestrator.engine import broker, calls, installation, message_validation, pools, tasks, tracing
+from orchestrator.engine import broker, calls, installation, pools, shared_broker, tasks, tracing
 from orchestrator.engine.installation import ATTRIBUTE, Installation
 from orchestrator.engine.maintenance import Maintenance
 from orchestrator.engine.respawn import Respawn
+from orchestrator.engine.shared_broker import AppQueues
 from orchestrator.engine.taking import Taking
 from orchestrator.engine.visibility import SpecialistTask
 from orchestrator.model import errors
@@ -66,7 +68,9 @@ class Guest(Installation):
             url = SecretStr(installation.broker_url(self.app))
             section = found.broker.model_copy(update={"url": url})
             found = found.model_copy(update={"broker": section})
-        return found.routed(self._queue_of_call)
+        own = {specialist: self.queues[found.queue(specialist)].name for specialist in found.specialists}
+        shared = None if shared_broker.why_not(self) else AppQueues(self.app, own)
+        return found.routed(self._queue_of_call, shared)
 
     @property
     def settings(self) -> Settings:
@@ -90,6 +94,11 @@ class Guest(Installation):
             return calls.destination(self.app, called)
         # Without its exchange: a queue that nothing is bound to can be sent to under its own name.
         return {"queue": self.queues[self.settings.queue(specialist)]}
+
+    def specialists_of(self, queue: str) -> Sequence[str]:
+        """Those of a queue: ours, and tasks of the app that are called."""
+        queues = self.settings.celery_queues
+        return queues.specialists_of(queue) if isinstance(queues, AppQueues) else ()
 
     def _queue_of_call(self, name: str) -> str:
         destination = calls.destination(self.app, name)
@@ -241,10 +250,9 @@ class Arrival(bootsteps.StartStopStep):
 def add_calls(app: Celery) -> None:
     """Give each task of an app a Celery task of ours, by which it does tasks of features."""
     app.finalize()
-    for name, task in list(app.tasks.items()):
-        specialist = specialist_of(name)
-        is_ours = isinstance(task, SpecialistTask | tracing.EnqueueTask)
-        if is_ours or name.startswith(message_validation.CELERYS_OWN) or specialist in app.tasks:
+    for name in list(shared_broker.tasks_of(app)):
+        task, specialist = app.tasks[name], specialist_of(name)
+        if specialist in app.tasks:
             continue
         limits = {each: getattr(task, each) for each in ("rate_limit", "time_limit", "soft_time_limit")}
         tasks.register(app, specialist, **limits, **OPTIONS)

@@ -13,6 +13,7 @@ from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.model import errors
 from orchestrator.model.commands import LogProgress, PublishTasks, ScheduleFeature, ScheduleResult
 from orchestrator.model.feature import Feature
+from orchestrator.model.queues import Queues
 from orchestrator.planning import planner, routing
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
@@ -104,7 +105,10 @@ def test_commands_are_carried_out_in_their_order(store: Store, caplog: pytest.Lo
 
 def test_a_store_that_publishes_what_it_launches_leaves_nothing_to_publish() -> None:
     client = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
-    store, app = Store(client, Keys(), queues={}), app_with("memory://")
+    store, app = (
+        Store(client, Keys(), queues=Queues(Keys().celery(), used=["builder"])),
+        app_with("memory://"),
+    )
     facts = launch(store, app, factories.feature(task("T1")))
 
     Dispatcher(app, store, pooled=False).send([PublishTasks("auth", facts.launched)])
