@@ -41,7 +41,8 @@ def _obstacles(engine: Guest) -> Iterator[str]:
     if not engine.brings_broker and (ours is None or of_broker != _address_of(ours)):
         yield "the broker is another Redis, database or user than redis.url"
     given = {str(url) for url in (conf.broker_read_url, conf.broker_write_url) if url}
-    if conf.broker_transport or isinstance(conf.broker_url, list | tuple) or len(given) > 1:
+    is_list = isinstance(conf.broker_url, list | tuple) or ";" in str(conf.broker_url)
+    if conf.broker_transport or (is_list and not engine.brings_broker) or len(given) > 1:
         yield "the broker is more than one server (broker_url, broker_read_url), or has a transport of its own"
     steps = conf.broker_transport_options.get("priority_steps")
     if steps is not None and 0 not in steps:
