@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engine import installation, shared_broker
-from orchestrator.engine.guest import Guest
+from orchestrator.engine import installation
 from orchestrator.engine.visibility import SpecialistTask
 from orchestrator.model import words
 from orchestrator.model.finding import Finding, problem, warning
@@ -58,14 +57,13 @@ def check_app(engine: Installation) -> Iterator[Finding]:
 def _check_messages(engine: Installation) -> Iterator[Finding]:
     app, patience = engine.app, engine.settings.recovery.patience
     transport = installation.broker_url(app).partition(":")[0]
-    obstacle = shared_broker.why_not(engine) if isinstance(engine, Guest) else ""
     if transport in OF_ONE_PROCESS:
         yield problem(
             "broker_url",
             f"messages by {transport}:// reach only this process or machine, so no other worker takes up what was lost",
             "Use Redis, RabbitMQ, or another broker that the workers share.",
         )
-    elif obstacle:
+    elif obstacle := engine.apart:
         yield warning(
             "broker_url",
             f"{obstacle}. So a message is sent after its launch is stored: if a process ends in between, it is sent "

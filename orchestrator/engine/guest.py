@@ -69,7 +69,7 @@ class Guest(Installation):
             section = found.broker.model_copy(update={"url": url})
             found = found.model_copy(update={"broker": section})
         own = {specialist: self.queues[found.queue(specialist)].name for specialist in found.specialists}
-        shared = None if shared_broker.why_not(self) else AppQueues(self.app, own)
+        shared = None if self.apart else AppQueues(self.app, own)
         return found.routed(self._queue_of_call, shared)
 
     @property
@@ -94,6 +94,11 @@ class Guest(Installation):
             return calls.destination(self.app, called)
         # Without its exchange: a queue that nothing is bound to can be sent to under its own name.
         return {"queue": self.queues[self.settings.queue(specialist)]}
+
+    @property
+    def apart(self) -> str:
+        """See `shared_broker.why_not`."""
+        return shared_broker.why_not(self)
 
     def specialists_of(self, queue: str) -> Sequence[str]:
         """Those of a queue: ours, and tasks of the app that are called."""

@@ -64,6 +64,11 @@ class Installation:
         """The settings in force."""
         return self.given
 
+    @property
+    def apart(self) -> str:
+        """Why an app has its messages apart from the state, so that scripts cannot send them; "" if they can."""
+        return ""
+
     def specialists_of(self, queue: str) -> Sequence[str]:
         """The specialists whose messages a script of Redis sends to a queue.
 

@@ -31,7 +31,7 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_their_worker_runs_both(make_project: MakeProject, rabbit: str) -> None:
-    """Calls, a retry, a specialist's queue, a canvas, and the app's own tasks: all by RabbitMQ. Nothing is left in it."""
+    """Calls, a retry, a canvas, a specialist, and the app's own tasks: all by RabbitMQ. Nothing is left in it."""
     project = own_project(make_project, f'broker="{rabbit}", backend="rpc://",')
     start_worker(project, "w1", "--prefetch-multiplier", "1")
     printed = run(
