@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     trust: Trust = Trust()
     logging: Logging = Logging()
     metrics: Metrics = Metrics()
+    tracing: bool = Field(
+        default=False,
+        description="a span of OpenTelemetry for each feature and attempt; set it where features are enqueued, too",
+    )
     web: Web = Web()
     app: str | None = Field(
         default=None,
