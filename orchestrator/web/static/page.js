@@ -1,14 +1,16 @@
 // The script of every page of features: it looks which parts the page has, and joins them to the server.
 
 import { Graph } from "./graph.js";
-import { fillRows, follow, followLog, listEvents, Parts, say, sendDecisions } from "./live.js";
+import { follow, followLog, listEvents, Parts, say, sendDecisions, tellTimes } from "./live.js";
 import { Model } from "./model.js";
+import { fillRows, listWhenOpened } from "./rows.js";
 import { Timeline } from "./timeline.js";
 
 const find = (selector) => document.querySelector(selector);
 
 async function start() {
   sendDecisions();
+  tellTimes(document);
   takeDroppedFiles();
   document.querySelectorAll("[data-log]").forEach(followLog);
   const [live, graphHost, timelineHost] = [find("[data-stream]"), find("[data-graph]"), find("[data-timeline]")];
@@ -22,6 +24,7 @@ async function draw(page, graphHost, timelineHost) {
   page.waiting = [];
   const snapshot = await read(graphHost);
   if (!snapshot) return;
+  if (!page.model) listWhenOpened(page, graphHost.dataset.taskUrl);
   page.model = new Model(snapshot);
   clearInterval(page.graph?.clock);
   page.graph = new Graph(graphHost, page.model);
