@@ -42,7 +42,7 @@ class FeatureResult:
 
     @property
     def id(self) -> str:
-        """The id of the feature, and of the task behind a slash."""
+        """The id of the feature; of a task, the id of the feature, a slash and its own."""
         return f"{self.handle.id}/{self.task_id}" if self.task_id else self.handle.id
 
     @property
@@ -95,10 +95,10 @@ class FeatureResult:
             timeout: Seconds to wait at most.
             propagate: Raise the error of a task that failed; False: the error stands where its result would.
             callback: Called with the id and the result.
-            _: What Celery's has beside these; it changes nothing here.
+            _: Celery's other arguments. They change nothing here.
 
         Raises:
-            TimeoutError: Celery's: it is not over by then.
+            TimeoutError: Celery's own: the feature is not over by then.
             Exception: What a task raised, if that is one of Python's own exceptions; NotCompleted, if it is another.
         """
         try:
@@ -106,7 +106,7 @@ class FeatureResult:
         except errors.WaitTimeout as error:
             raise TimeoutError("The operation timed out.") from error
         value = self._value()
-        if propagate and (found := self._error()) is not None:
+        if propagate and (found := self.error()) is not None:
             raise found
         if callback is not None:
             callback(self.id, value)
@@ -119,7 +119,7 @@ class FeatureResult:
         """The result if it is ready, or the error; None before."""
         if not self.ready():
             return None
-        return self._error() or self._value()
+        return self.error() or self._value()
 
     info = result
 
@@ -140,15 +140,17 @@ class FeatureResult:
             if self.task_id
             else self.handle.store.features.result(self.handle.id)
         )
-        return restored(references.fill(given, self._find))
+        outcomes = self.handle.outcomes({reference.task for reference in references.find(given)})
 
-    def _find(self, reference: references.Reference) -> Any:
-        outcome = self.handle.outcome(reference.task)
-        if isinstance(outcome, Completed):
-            return reference.of(outcome.result)
-        return exception_of(self.handle.id, reference.task, outcome)
+        def find(reference: references.Reference) -> Any:
+            outcome = outcomes.get(reference.task)
+            if isinstance(outcome, Completed):
+                return reference.of(outcome.result)
+            return self._exception(reference.task, outcome)
 
-    def _error(self) -> BaseException | None:
+        return restored(references.fill(given, find))
+
+    def error(self) -> BaseException | None:
         """The error of the first task that failed; None if there is none."""
         failed = (
             [self.task_id]
@@ -159,11 +161,15 @@ class FeatureResult:
                 if one.status in (TaskStatus.FAILED, TaskStatus.CANCELLED)
             ]
         )
+        outcomes = self.handle.outcomes(failed)
         for task in failed:
-            outcome = self.handle.outcome(task)
+            outcome = outcomes.get(task)
             if not isinstance(outcome, Completed):
-                return exception_of(self.handle.id, task, outcome)
+                return self._exception(task, outcome)
         return None
+
+    def _exception(self, task: str, outcome: Outcome | None) -> BaseException:
+        return self.handle.raised(task) or exception_of(self.handle.id, task, outcome)
 
 
 _OF_TASKS = {
@@ -177,7 +183,7 @@ _OF_TASKS = {
 
 
 def exception_of(feature_id: str, task_id: str, outcome: Outcome | None) -> Exception:
-    """An outcome as an exception: that of Python which its reason names, else NotCompleted.
+    """An outcome as an exception: the one of Python's own that its reason names, else NotCompleted.
 
     Example:
         >>> from orchestrator.model.outcome import Failed

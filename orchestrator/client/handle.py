@@ -180,12 +180,13 @@ class Handle:
 
         return FeatureResult(self)
 
-    def _find_result(self, reference: references.Reference) -> Any:
-        return reference.of(self.result(reference.task))
-
     def _work(self) -> bool:
         """Let the worker of this process do the feature; whether it is settled then."""
         return self._worker is None or self._worker.run_until(lambda: self.progress().is_settled)
+
+    def raised(self, task_id: str) -> BaseException | None:
+        """What the last attempt of a task raised; None if it did not, or in a process that is not this one."""
+        return self._worker.raised.get((self.id, task_id)) if self._worker else None
 
     def outcome(self, task_id: str) -> Outcome | None:
         """How the last attempt of a task ended; None if none has ended.
@@ -216,13 +217,25 @@ class Handle:
             NoSuchTask: The feature has no such task.
             NotCompleted: The task, or a task whose result the feature's result needs, is not completed.
         """
-        if task_id is None:
-            return restored(references.fill(self.store.features.result(self.id), self._find_result))
-        outcome = self.outcome(task_id)
+        if task_id is not None:
+            return restored(self._completed(task_id, self.outcome(task_id)).result)
+        result = self.store.features.result(self.id)
+        outcomes = self.outcomes({reference.task for reference in references.find(result)})
+
+        def find(reference: references.Reference) -> Any:
+            return reference.of(self._completed(reference.task, outcomes.get(reference.task)).result)
+
+        return restored(references.fill(result, find))
+
+    def outcomes(self, task_ids: Iterable[str]) -> dict[str, Outcome]:
+        """How the last attempts of tasks ended, by id, read at once; without those of which none has ended."""
+        return self.store.tasks.outcomes(self.id, list(task_ids))
+
+    def _completed(self, task_id: str, outcome: Outcome | None) -> Completed:
         if not isinstance(outcome, Completed):
             reason = f"{outcome.status}: {outcome.reason}" if outcome else "no attempt has ended yet"
             raise errors.NotCompleted(feature=self.id, task=task_id, reason=reason)
-        return restored(outcome.result)
+        return outcome
 
     # Decisions. Each is one event; the error of a refused one names those that are allowed.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.config import consistency, spelling
@@ -152,6 +153,12 @@ class Settings(BaseSettings):
         found = self.model_copy()
         found._route = route
         return found
+
+    def in_memory(self) -> Settings:
+        """The settings with a Redis in memory, of a new name, and without a broker."""
+        url = SecretStr(f"memory://{secrets.token_hex(8)}")
+        redis = self.redis.model_copy(update={"url": url, "replicas": 0})
+        return self.model_copy(update={"redis": redis, "broker": BrokerSettings(show=self.broker.show)})
 
     @property
     def queues(self) -> Mapping[str, str]:

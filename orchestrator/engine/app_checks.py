@@ -38,8 +38,9 @@ def check_app(engine: Installation) -> Iterator[Finding]:
     if conf.task_always_eager:
         yield warning(
             "task_always_eager",
-            "the app runs its tasks where they are sent; features go to workers all the same",
-            "Set it only in tests. For tests of features see orchestrator.testing.",
+            "programs of the app run its tasks where they send them, and features in the process that enqueues them, "
+            "with the state in its memory; workers get neither",
+            "Set it only in tests.",
         )
     if conf.worker_prefetch_multiplier != 1:
         many = conf.worker_prefetch_multiplier or "any number of"
