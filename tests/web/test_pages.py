@@ -154,12 +154,16 @@ def test_markup_that_the_policy_must_stop_would_run_without_it(site: Site, open_
     assert page.evaluate("window.hit") is None
 
 
+LISTEN = """window.broken = [];
+const note = (one) => window.broken.push(`${one.effectiveDirective} ${one.sourceFile}`);
+document.addEventListener("securitypolicyviolation", note);
+"""
+
+
 def test_our_pages_break_none_of_their_own_policy(site: Site, open_page: OpenPage) -> None:
     site.enqueue("lawful", {"id": "T1"}).wait(PATIENCE)
     page = open_page()
-    page.add_init_script(
-        "window.broken = []; document.addEventListener('securitypolicyviolation', (one) => window.broken.push(`${one.effectiveDirective} ${one.sourceFile}`))"
-    )
+    page.add_init_script(LISTEN)
     for path in (
         "/features",
         "/feature/lawful",
@@ -188,6 +192,21 @@ def test_flowers_own_pages_work_and_lead_to_the_features(site: Site, open_page: 
     assert page.locator(".nav-link.active").inner_text() == "Features"
 
 
+LINE = """title: Line
+id: planned
+tasks:
+  - {id: A, run: echo a, tags: [backend]}
+  - {id: B, run: echo b, tags: [backend], depends_on: [A]}
+"""
+
+DROP = """() => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File(["title: Dropped\\ntasks: [{id: A}]\\n"], "dropped.yaml"));
+  const options = { dataTransfer, bubbles: true, cancelable: true };
+  document.querySelector("form[data-drop]").dispatchEvent(new DragEvent("drop", options));
+}"""
+
+
 def test_a_plan_shows_cycles_with_their_ways_out_before_anything_runs(
     site: Site, open_page: OpenPage
 ) -> None:
@@ -199,9 +218,7 @@ def test_a_plan_shows_cycles_with_their_ways_out_before_anything_runs(
     assert "A" in page.get_by_role("alert").inner_text()
     page.locator(".to-box").first.wait_for()
     assert page.locator(".to-arrows.to-critical").get_attribute("d")
-    page.get_by_label("Feature file").fill(
-        "title: Line\nid: planned\ntasks:\n  - {id: A, run: echo a, tags: [backend]}\n  - {id: B, depends_on: [A], run: echo b, tags: [backend]}\n"
-    )
+    page.get_by_label("Feature file").fill(LINE)
     page.get_by_role("button", name="Plan it").click()
     page.locator('[data-box="B"]').wait_for()
     page.get_by_role("button", name="Enqueue it").click()
@@ -211,11 +228,7 @@ def test_a_plan_shows_cycles_with_their_ways_out_before_anything_runs(
 
 def test_a_file_is_dropped_on_the_plan(site: Site, open_page: OpenPage) -> None:
     page = site.open(open_page(), "/features/plan")
-    page.evaluate("""() => {
-      const data = new DataTransfer();
-      data.items.add(new File(["title: Dropped\\ntasks: [{id: A}]\\n"], "dropped.yaml"));
-      document.querySelector("form[data-drop]").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
-    }""")
+    page.evaluate(DROP)
     becomes(page, "document.querySelector('textarea').value.includes('title: Dropped')")
     page.get_by_role("button", name="Plan it").click()
     page.locator('[data-box="A"]').wait_for()
@@ -285,7 +298,7 @@ def test_a_decision_that_came_too_late_is_refused_with_its_reason(site: Site, op
     )  # a page that was not told
     handle.skip("T1", because="not needed")
     page.locator(".need-failed").get_by_role("button", name="retry").click()
-    page.get_by_role("alert").get_by_text("T1").wait_for()
+    page.get_by_role("alert").get_by_text("The feature late is completed").wait_for()
 
 
 # Who may
@@ -356,7 +369,8 @@ FORGERY = """<form method="post" action="{url}/api/features/forged/decisions">
 
 DECIDE = """async (feature) => {
   const body = new URLSearchParams({ action: "retry", task: "T1" });
-  const answer = await fetch(`/api/features/${feature}/decisions`, { method: "POST", body, headers: { Accept: "application/json" } });
+  const headers = { Accept: "application/json" };
+  const answer = await fetch(`/api/features/${feature}/decisions`, { method: "POST", body, headers });
   return { status: answer.status };
 }"""
 

@@ -10,8 +10,8 @@ import { html } from "./elements.js";
  * @param reload Called where the server cannot tell the changes one by one.
  */
 export function follow(element, told, reload) {
-  const after = element.dataset.streamAfter;
-  const start = after ? `${element.dataset.stream}?after=${encodeURIComponent(after)}` : element.dataset.stream;
+  const start = new URL(element.dataset.stream, window.location);
+  if (element.dataset.streamAfter) start.searchParams.set("after", element.dataset.streamAfter);
   const source = new EventSource(start);
   source.addEventListener("open", () => connected("live"));
   source.addEventListener("error", () => connected(source.readyState === EventSource.CLOSED ? "closed" : "reconnecting…"));
@@ -86,14 +86,19 @@ export function tellTimes(place) {
   }
 }
 
-/** Follow the log of a task. It stays at its end, unless somebody has scrolled up to read. */
+/**
+ * Follow the log of a task. It stays at its end, unless somebody has scrolled up to read.
+ *
+ * @param log Has `data-log`, the address, in which `attempt` says which attempt's output it shows already.
+ */
 export function followLog(log) {
-  const source = new EventSource(log.dataset.log);
-  let attempt = null;
+  const start = new URL(log.dataset.log, window.location);
+  const source = new EventSource(start);
+  let attempt = Number(start.searchParams.get("attempt") ?? NaN);
+  log.scrollTop = log.scrollHeight;
   source.addEventListener("log", (event) => {
     const part = JSON.parse(event.data);
     const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-    // The first part has all that the page was rendered with.
     if (part.attempt !== attempt) log.textContent = "";
     attempt = part.attempt;
     log.append(part.text);
