@@ -19,9 +19,8 @@ from celery.utils.saferepr import saferepr
 from kombu.utils import json as kombu_json
 
 from orchestrator import specialists
-from orchestrator.engine import called_task
+from orchestrator.engine import called_task, replacement
 from orchestrator.model import errors, references, words
-from orchestrator.model.calls import is_signature
 from orchestrator.model.outcome import Cancelled, Failed, FailureCause, NextCall, Outcome, RetryLater
 from orchestrator.model.references import Reference
 from orchestrator.model.typed_values import plain, restored
@@ -104,11 +103,14 @@ class CallRunner:
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(error), retry=False)
         if waits := _not_now(context):
             return waits
+        wanted = continues or context.task
         try:
-            args, kwargs = _arguments(context)
+            if continues and continues.gives is not None:
+                return outcome_of_result(_filled(continues.gives, context), settings.limits, _encode)
+            args, kwargs = _filled(wanted.args, context), _filled(wanted.kwargs, context)
         except LookupError as missing:
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(missing.args[0]), retry=False)
-        call = Call(context, name, args, kwargs, self.app.timezone, settings.redis.is_in_memory)
+        call = Call(context, name, args, kwargs, self.app, is_eager=settings.redis.is_in_memory)
         with alarm(self.timeout):
             result, info, *_ = called_task.run(task, call)
         if info is None:
@@ -136,8 +138,8 @@ def _not_now(context: Context) -> Outcome | None:
     return RetryLater(after=wait, reason="it is to begin later", next=same)
 
 
-def _arguments(context: Context) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of the call, with the results of dependencies in place of references to them.
+def _filled(given: Any, context: Context) -> Any:
+    """A value in which the results of the task's dependencies stand where it refers to them.
 
     Raises:
         LookupError: There is no such result.
@@ -155,9 +157,7 @@ def _arguments(context: Context) -> tuple[list[Any], dict[str, Any]]:
             whole = f"{reference.path} of the result of {reference.task}"
             raise LookupError(f"an argument is {whole}, and there is {error.args[0]}") from None
 
-    wanted = context.continues or context.task
-    args, kwargs = (_restored(references.fill(given, find)) for given in (wanted.args, wanted.kwargs))
-    return args, kwargs
+    return _restored(references.fill(given, find))
 
 
 def _restored(value: Any) -> Any:
@@ -168,10 +168,6 @@ def _restored(value: Any) -> Any:
         return restored(value)
 
 
-class Replaced(exceptions.Ignore):
-    """A task asked to be replaced by another one (`self.replace`)."""
-
-
 @dataclass
 class Call:
     """One run of a Celery task for an attempt.
@@ -180,7 +176,7 @@ class Call:
         context: The attempt.
         name: The name of the Celery task.
         args, kwargs: What the task is called with.
-        timezone: That of the Celery app.
+        app: The Celery app.
         is_eager: It runs in the process that enqueued it.
     """
 
@@ -188,7 +184,7 @@ class Call:
     name: str
     args: list[Any]
     kwargs: dict[str, Any]
-    timezone: tzinfo
+    app: Celery
     is_eager: bool = False
     asked: Any = field(default=None, init=False)
     """The signature with which it asked for a retry, if that has other arguments."""
@@ -265,7 +261,7 @@ class Call:
             case states.RETRY:
                 reason = describe_exception(raised.exc) if raised.exc else str(raised)
                 return RetryLater(
-                    after=_seconds_until(raised.when, self.timezone), reason=reason, next=self._next_try()
+                    after=_seconds_until(raised.when, self.app.timezone), reason=reason, next=self._next_try()
                 )
             case states.REJECTED if raised.requeue:
                 return RetryLater(
@@ -273,9 +269,11 @@ class Call:
                 )
             case states.REJECTED:
                 return Failed(reason=f"rejected: {raised.reason or 'no reason'}", retry=False)
-            case states.IGNORED if isinstance(raised, Replaced):
+            case states.IGNORED if isinstance(raised, replacement.Replacing):
                 (signature,) = raised.args
-                wait = _seconds_until(signature.options.get("countdown"), self.timezone)
+                if isinstance(signature, RetryLater):
+                    return signature
+                wait = _seconds_until(signature.options.get("countdown"), self.app.timezone)
                 return RetryLater(
                     after=wait,
                     reason=f"goes on as {signature.task}",
@@ -315,18 +313,13 @@ class Call:
         return signature
 
     def replaced(self, signature: Any) -> NoReturn:
-        """End the run: the task that the signature names goes on in its place.
+        """End the run: what the signature names goes on in its place.
 
         Raises:
-            Replaced: As Celery's own raises its Ignore.
-            ValueError: The signature is of more than one task, or asks for what a task of a feature does not have.
+            Replacing: As Celery's own raises its Ignore.
+            Exception: See `replacement.replacing`.
         """
-        if not is_signature(signature) or signature.get("subtask_type"):
-            kind = getattr(signature, "subtask_type", None) or type(signature).__name__
-            raise ValueError(f"self.replace takes the signature of one task here, and no {kind}")
-        if asked := [name for name, value in signature.options.items() if value and name not in CARRIED]:
-            raise ValueError(f"self.replace does not carry over the option {asked[0]} of the signature")
-        raise Replaced(signature)
+        raise replacement.replacing(signature, self.context, self.app)
 
     def report(self, state: Any, meta: Any) -> None:
         """Report the progress that a task tells by `update_state`."""
@@ -338,9 +331,6 @@ class Call:
 
 SOON = 0.001
 """Seconds of the shortest wait."""
-
-CARRIED = ("task_id", "countdown")
-"""The options of a signature that replaces a task: Celery gives it the id of that task, and we do too."""
 
 SHARES = ("current", "total", "percent", "progress")
 

@@ -38,7 +38,7 @@ end
 -- Tasks are left, and nothing here stops the feature: so no event leads it out of in-development (see FeatureFlow.table).
 local function is_in_the_midst()
   meta = redis.call('HMGET', meta_key, 'status', 'schema', 'batch', 'batches', 'total', 'paused', 'limited', 'resourced',
-    'started', 'trace', 'head', 'cap', 'strategy')
+    'started', 'trace', 'head', 'cap', 'strategy', 'joins')
   return meta[1] == 'in-development' and meta[2] == known and meta[6] ~= '1' and not meta[7] and not meta[8] and meta[9]
 end
 
@@ -181,7 +181,7 @@ if released[1] then redis.call('HDEL', waits_key, unpack(released)) end
 if left[1] then redis.call('ZADD', ready_key, unpack(left)) end
 if unready[1] then redis.call('ZREM', ready_key, unpack(unready)) end
 if ready[1] then
-  launch_all({ strategy = meta[13], trace = meta[10] or nil }, ready)
+  launch_all({ joins = meta[13] == 'dataflow' or meta[14] == '1', trace = meta[10] or nil }, ready)
 end
 if earlier then
   local took = math.max(0, now - math.max(state.started, state.begins or 0))
