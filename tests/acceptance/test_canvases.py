@@ -76,6 +76,11 @@ def old_onerr(task_id):
 
 
 @app.task
+def after(value):
+    note("after", value)
+
+
+@app.task
 def slow(value):
     note("slow", value)
     while not Path("go").exists():
@@ -165,12 +170,15 @@ except ValueError as error:
     print(repr(error))
 alone = fail.si().on_error(old_onerr.s())
 orchestrator.enqueue(alone).wait(timeout=100)
+chained = fail.si().on_error(chain(old_onerr.s(), group(after.s(), after.s())))
+orchestrator.enqueue(chained).wait(timeout=100)
 """,
     )
 
     assert printed == "ValueError('boom')"
-    wait_until(lambda: len(runs(project.folder)) == 5)
-    assert runs(project.folder) == ["add 1 1", "fail", "fail", "old", "onerr ChordError"]
+    expected = ["add 1 1", "after None", "after None", *["fail"] * 3, "old", "old", "onerr ChordError"]
+    wait_until(lambda: len(runs(project.folder)) == len(expected))
+    assert runs(project.folder) == expected
 
 
 def test_a_canvas_outlives_its_worker(make_project: MakeProject) -> None:

@@ -242,13 +242,24 @@ def test_a_second_attempt_that_is_replaced_adds_tasks_of_other_names(app: Celery
     assert [one.id for one in outcome.replaced.added] == ["T1-2.part", "T1-2.part-2"]
 
 
+def test_a_task_cannot_add_to_the_header_that_it_is_in(app: Celery, run: Run) -> None:
+    @app.task(bind=True)
+    def begin(self: Any) -> None:
+        self.add_to_chord(begin.s())
+
+    outcome = run(begin)
+
+    assert isinstance(outcome, Failed)
+    assert "replace the task by a group that holds what is to be added" in outcome.reason
+
+
 @pytest.mark.parametrize(
     ("canvas", "cause"),
     [
         (chain(), "Cannot replace with an empty chain"),
         ("proj.part", "self.replace takes a signature, and no str"),
-        (Signature("proj.part", chord=Signature("proj.part")), "must not be part of a chord"),
-        (Signature("proj.part", magic=1), "magic"),
+        (Signature("proj.part", options={"chord": Signature("proj.part")}), "must not be part of a chord"),
+        (Signature("proj.part", options={"magic": 1}), "magic"),
     ],
 )
 def test_a_replacement_that_cannot_be_is_refused(app: Celery, run: Run, canvas: Any, cause: str) -> None:

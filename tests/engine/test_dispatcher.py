@@ -11,7 +11,13 @@ import pytest
 from orchestrator.engine.app import App
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.model import errors
-from orchestrator.model.commands import LogProgress, PublishTasks, ScheduleFeature, ScheduleResult
+from orchestrator.model.commands import (
+    BatchProgress,
+    LogProgress,
+    PublishTasks,
+    ScheduleFeature,
+    ScheduleResult,
+)
 from orchestrator.model.feature import Feature
 from orchestrator.planning import planner, routing
 from orchestrator.state.keys import Keys
@@ -95,7 +101,10 @@ def test_commands_are_carried_out_in_their_order(store: Store, caplog: pytest.Lo
     caplog.set_level(logging.INFO, "orchestrator")
 
     Dispatcher(app, store, pooled=False).send(
-        [LogProgress("auth", "Batch 1: 0/1 tasks complete (0%)"), PublishTasks("auth", scheduled.launched)]
+        [
+            LogProgress("auth", BatchProgress(number=1, total=1, resolved=0)),
+            PublishTasks("auth", scheduled.launched),
+        ]
     )
 
     assert caplog.messages == ["[auth] Batch 1: 0/1 tasks complete (0%)"]
