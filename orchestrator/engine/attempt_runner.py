@@ -216,7 +216,7 @@ class AttemptRunner:
         return [(stage, of_stage) for stage, of_stage in gates if of_stage]
 
     def _context(self, attempt: Attempt) -> specialists.Context:
-        files, earlier = AttemptFiles(self.settings, *attempt.id), attempt.grant.attempts
+        files, earlier = AttemptFiles(self.settings, *attempt.id), attempt.started.attempts
         outcomes = functools.partial(self.recorder.outcomes, attempt.feature_id)
         return specialists.Context(
             task=attempt.task,
