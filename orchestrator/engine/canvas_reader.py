@@ -194,12 +194,18 @@ class _Reader:
         return part
 
     def _read_members(self, members: Iterable[Any], given: Given) -> Part:
-        """Add the tasks of what runs side by side: a group, or the header of a chord."""
+        """Add the tasks of what runs side by side: a group, or the header of a chord.
+
+        A group directly in it counts as its members, as Celery unrolls it.
+        """
         typed = [_typed(member, self.app) for member in members]
         canvas_options.warn_of_first(typed)
-        parts = [self.read(member, given) for member in typed]
-        last = tuple(itertools.chain(*(part.last for part in parts)))
-        return Part([part.value for part in parts], last or given.after)
+        values, last = list[Any](), list[str]()
+        for member in typed:
+            part = self.read(member, given)
+            values += part.value if isinstance(member, canvas.group) else [part.value]
+            last += part.last
+        return Part(values, tuple(dict.fromkeys(last)) or given.after)
 
     def _read_chord(self, signature: Any, given: Given) -> Part:
         body = _typed(signature.body, self.app)

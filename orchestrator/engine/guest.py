@@ -21,6 +21,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.engine import (
     broker,
     calls,
+    canvas_of_calls,
     flower_config,
     installation,
     message_validation,
@@ -188,6 +189,7 @@ def install(app: Celery, settings: Settings | None = None) -> Guest:
     for specialist in given.specialists:
         tasks.register(app, specialist, **OPTIONS)
     tracing.register(app)
+    canvas_of_calls.register(app)
     app.steps["worker"].update((Arrival, Maintenance, Respawn, Taking))
     signals.celeryd_init.connect(engine.on_worker_init)
     flower_config.bring_pages()
@@ -253,7 +255,7 @@ def add_calls(app: Celery) -> None:
     app.finalize()
     for name, task in list(app.tasks.items()):
         specialist = specialist_of(name)
-        is_ours = isinstance(task, SpecialistTask | tracing.EnqueueTask)
+        is_ours = isinstance(task, SpecialistTask | tracing.EnqueueTask) or name == canvas_of_calls.LEADER
         if is_ours or name.startswith(message_validation.CELERYS_OWN) or specialist in app.tasks:
             continue
         limits = {each: getattr(task, each) for each in ("rate_limit", "time_limit", "soft_time_limit")}
