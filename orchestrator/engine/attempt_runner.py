@@ -216,7 +216,7 @@ class AttemptRunner:
         return [(stage, of_stage) for stage, of_stage in gates if of_stage]
 
     def _context(self, attempt: Attempt) -> specialists.Context:
-        files = AttemptFiles(self.settings, *attempt.id)
+        files, earlier = AttemptFiles(self.settings, *attempt.id), attempt.started.attempts
         outcomes = functools.partial(self.recorder.outcomes, attempt.feature_id)
         return specialists.Context(
             task=attempt.task,
@@ -230,7 +230,7 @@ class AttemptRunner:
             remarks=tuple(attempt.started.state.get("remarks") or ()),
             progress=functools.partial(self.recorder.report_progress, *attempt.id),
             is_cancelled=functools.partial(self.recorder.is_cancelled, attempt),
-            retries=attempt.started.attempts.retried + attempt.started.attempts.later,
+            retries=earlier.retried + earlier.later,
             owner=folders.owner(self.store),
         )
 

@@ -15,7 +15,7 @@ from orchestrator.model.typed_values import plain
 OF_SENDING = {
     "add_to_parent", "argsrepr", "compression", "connection", "exchange", "group_id", "group_index", "ignore_result",
     "kwargsrepr", "parent_id", "producer", "reply_to", "result_cls", "retry", "retry_policy", "root_id", "router",
-    "routing_key", "serializer", "shadow", "task_id", "chord_size",
+    "routing_key", "serializer", "shadow", "chord_size",
 }  # fmt: skip
 """Options that change how a message travels, and not what it does: the engine sends its own messages."""
 
@@ -88,7 +88,7 @@ def call_options(options: Mapping[str, Any], signature: Any) -> dict[str, Any]:
         if value is None or name in OF_SENDING or name in ("headers", "chord", "chain"):
             continue
         match name:
-            case "queue" | "priority" | "countdown":
+            case "queue" | "priority" | "countdown" | "task_id":
                 found[name] = str(getattr(value, "name", value)) if name == "queue" else value
             case "eta" | "expires":
                 found[name] = _moment(value)

@@ -26,6 +26,9 @@ class CallOptions(Model):
     expires: Number | None = Field(
         default=None, description="it fails if it has not begun by then; seconds since 1970"
     )
+    task_id: Line | None = Field(
+        default=None, max_length=200, description="the id that it sees, else one is made for it"
+    )
     headers: Mapping[str, JsonValue] = Field(
         default_factory=dict, description="found in its request, with the stamps of a canvas"
     )

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from orchestrator.model.fields import Model, Seconds, Whole
+from orchestrator.model.raised import Raised
 
 if TYPE_CHECKING:
     from orchestrator.model.task import Task
@@ -104,6 +105,7 @@ class Failed(Model):
     gates: tuple[GateResult, ...] = Field(
         default=(), description="the quality gates that judged, where it came so far"
     )
+    raised: Raised | None = Field(default=None, description="what a called Celery task raised")
     _error: BaseException | None = PrivateAttr(default=None)
 
     if TYPE_CHECKING:

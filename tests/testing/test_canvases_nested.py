@@ -34,13 +34,13 @@ def wrap(*args: Any, tag: str = "") -> Any:
 def swap(self: Any, *args: Any, tag: str = "", kind: str = "") -> Any:
     runs[tag] += 1
     first, second = wrap.si(*args, tag=f"{tag}1"), wrap.s(tag=f"{tag}2")
-    canvas: Any = {
-        "chain": lambda: chain(first, second),
-        "group": lambda: group(first, wrap.si(tag=f"{tag}2")),
-        "chord": lambda: chord([first, wrap.si(tag=f"{tag}3")], second),
-        "nested": lambda: chain(first, swap.s(tag=f"{tag}4", kind="group"), second),
-    }[kind]()
-    return self.replace(canvas)
+    canvases: dict[str, Any] = {
+        "chain": chain(first, second),
+        "group": group(first, wrap.si(tag=f"{tag}2")),
+        "chord": chord([first, wrap.si(tag=f"{tag}3")], second),
+        "nested": chain(first, swap.s(tag=f"{tag}4", kind="group"), second),
+    }
+    return self.replace(canvases[kind])
 
 
 TAGS = st.sampled_from("abcdefgh")
