@@ -12,17 +12,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 import redis
-from celery import Signature
 
 from orchestrator.client import watching
 from orchestrator.client.client import Client
 from orchestrator.client.handle import Handle
 from orchestrator.config.settings import Settings
 from orchestrator.engine.canvas import Message
-from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.engine.dispatcher import Dispatcher, open_dispatcher
 from orchestrator.model import errors
 from orchestrator.model.event import Event
-from orchestrator.model.feature import Feature
 from orchestrator.model.progress import Progress
 from orchestrator.state import awaiting, connections
 from orchestrator.state.store import Store
@@ -57,6 +55,16 @@ def _of_client(
     return call
 
 
+def _handle_of_client(
+    method: Callable[Concatenate[Client, P], Handle],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, AsyncHandle]]:
+    async def call(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle:
+        return AsyncHandle(await awaiting.run(method, self.client, *args, **kwargs))
+
+    call.__name__, call.__doc__ = method.__name__, method.__doc__
+    return call
+
+
 class AsyncHandle:
     """A feature that was enqueued, as `Handle`; each call is awaited.
 
@@ -77,11 +85,14 @@ class AsyncHandle:
     status = _of_handle(Handle.status)
     tasks = _of_handle(Handle.tasks)
     states = _of_handle(Handle.states)
+    states_of = _of_handle(Handle.states_of)
     unsettled = _of_handle(Handle.unsettled)
     around = _of_handle(Handle.around)
     events = _of_handle(Handle.events)
     events_gone = _of_handle(Handle.events_gone)
     outcome = _of_handle(Handle.outcome)
+    outcomes = _of_handle(Handle.outcomes)
+    raised = _of_handle(Handle.raised)
     result = _of_handle(Handle.result)
     cancel = _of_handle(Handle.cancel)
     fail = _of_handle(Handle.fail)
@@ -149,7 +160,7 @@ def _pause(seconds: float) -> None:
 
 
 class _Patience:
-    """Outlasts an outage of Redis, as `outage.outlast` does, without a sleep of the whole event loop.
+    """Outlasts an outage of Redis, as `outage.outlast` does, without blocking the event loop.
 
     Args:
         longest: Seconds for which Redis may be away.
@@ -224,33 +235,8 @@ class AsyncClient:
     set_limit = _of_client(Client.set_limit)
     reset_limits = _of_client(Client.reset_limits)
 
-    async def enqueue(
-        self,
-        feature: Feature | Signature[Any],
-        *,
-        idempotency_key: str | None = None,
-        auto_launch: bool | None = None,
-        stops: Sequence[int] = (),
-        assign: Mapping[str, str] | None = None,
-    ) -> AsyncHandle:
-        """Store a feature, and start what may start. Arguments and errors as of `Client.enqueue`."""
-        handle = await awaiting.run(
-            self.client.enqueue,
-            feature,
-            idempotency_key=idempotency_key,
-            auto_launch=auto_launch,
-            stops=stops,
-            assign=assign,
-        )
-        return AsyncHandle(handle)
-
-    async def feature(self, feature_id: str) -> AsyncHandle:
-        """A handle on a feature that was enqueued before.
-
-        Raises:
-            NoSuchFeature: There is none of this id.
-        """
-        return AsyncHandle(await awaiting.run(self.client.feature, feature_id))
+    enqueue = _handle_of_client(Client.enqueue)
+    feature = _handle_of_client(Client.feature)
 
 
 class _Client(Client):
@@ -262,11 +248,11 @@ class _Client(Client):
     @cached_property
     def dispatcher(self) -> Dispatcher:
         """Publishes tasks that may start."""
-        return _Dispatcher(self.app, self.store, pooled=False)
+        return open_dispatcher(self.engine, self.store, pooled=False, kind=_Dispatcher)
 
 
 class _Dispatcher(Dispatcher):
-    """Where the broker is another one than the Redis of the state: kombu blocks, so a thread publishes."""
+    """Publishes in a thread where the broker is not the Redis of the state, because kombu blocks."""
 
     def deliver(self, messages: Sequence[Message], trace: Mapping[str, Any]) -> None:
         """Send messages."""

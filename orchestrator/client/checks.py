@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.model import errors, words
-from orchestrator.planning import limits
+from orchestrator.planning import limits, repetition
 
 if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.model.plan import Route
     from orchestrator.model.progress import TaskState
     from orchestrator.model.task import Task
+    from orchestrator.state.store import Store
 
 NAMED = 5
 """How many tasks a refusal names."""
@@ -78,3 +79,26 @@ def has_work(specialist: str, settings: Settings) -> bool:
         return has_work(specialist, settings)
     except errors.CannotImport:
         return True  # it may be installed where the workers are, and not here
+
+
+def check_repetition(
+    store: Store, key: str, feature: Feature, content: Mapping[str, str], feature_id: str
+) -> None:
+    """Refuse a feature whose idempotency key stands for another one.
+
+    Args:
+        store: Where that one lies.
+        key: The idempotency key.
+        feature: The feature.
+        content: What is enqueued under the key (see `repetition.content`).
+        feature_id: The feature for which the key stands.
+
+    Raises:
+        KeyTaken: Its content is another one.
+    """
+    earlier = store.features.content(feature_id)
+    differ = [f"id ({feature.id})"] if feature.id not in (None, feature_id) else []
+    if earlier is not None and earlier != content:
+        differ += repetition.differences(content, earlier, feature.tasks, store.tasks.all(feature_id))
+    if differ:
+        raise errors.KeyTaken(key=key, feature=feature_id, differences=", ".join(differ))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.client.in_process import InProcessWorker
     from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
+    from orchestrator.engine.installation import Installation
     from orchestrator.model.feature import Feature
     from orchestrator.model.plan import Plan, Route
     from orchestrator.planning.limits import Limit
@@ -56,7 +57,8 @@ class Client:
         if settings is None or app is not None:
             from orchestrator.engine import installation
 
-            settings = installation.of(self.app).settings
+            self.engine = installation.of(self.app).for_programs
+            settings = self.engine.settings
         self.settings = settings
         self.store = self._open_store()
         self._knows_limits = False
@@ -71,7 +73,7 @@ class Client:
             return None
         from orchestrator.client.in_process import InProcessWorker
 
-        return InProcessWorker(self.settings, self.store, lambda: self.app, lambda: self.dispatcher)
+        return InProcessWorker(self.settings, self.store, lambda: self.engine, lambda: self.dispatcher)
 
     @cached_property
     def app(self) -> Celery:
@@ -91,11 +93,18 @@ class Client:
         return app.create(self._given)
 
     @cached_property
+    def engine(self) -> Installation:
+        """The engine in the app."""
+        from orchestrator.engine import installation
+
+        return installation.of(self.app)
+
+    @cached_property
     def dispatcher(self) -> Dispatcher:
         """Publishes tasks that may start."""
-        from orchestrator.engine.dispatcher import Dispatcher
+        from orchestrator.engine.dispatcher import open_dispatcher
 
-        return Dispatcher(self.app, self.store, pooled=False)
+        return open_dispatcher(self.engine, self.store, pooled=False)
 
     def __enter__(self) -> Self:
         return self
@@ -157,6 +166,7 @@ class Client:
             KeyTaken: The idempotency key stands for a feature of other content.
             RedisUnreachable: Nothing was stored.
             BrokerUnreachable: It is stored, and starts when the broker answers a worker.
+            Exception: What a task raised, where the app says `task_always_eager` and `task_eager_propagates`.
         """
         from orchestrator.client import checks
         from orchestrator.engine import tracing
@@ -200,22 +210,11 @@ class Client:
         if scheduled:
             self.dispatcher.send(commands.follow_up(scheduled))
         else:
-            self._check_repetition(str(idempotency_key), feature, content, feature_id)
-        return self._handle(feature_id, repeated=code == "repeated")
-
-    def _check_repetition(
-        self, key: str, feature: Feature, content: Mapping[str, str], feature_id: str
-    ) -> None:
-        """Refuse a feature whose idempotency key stands for another one."""
-        from orchestrator.planning import repetition
-
-        earlier = self.store.features.content(feature_id)
-        differ = [f"id ({feature.id})"] if feature.id not in (None, feature_id) else []
-        if earlier is not None and earlier != content:
-            stored = self.store.tasks.all(feature_id)
-            differ += repetition.differences(content, earlier, feature.tasks, stored)
-        if differ:
-            raise errors.KeyTaken(key=key, feature=feature_id, differences=", ".join(differ))
+            checks.check_repetition(self.store, str(idempotency_key), feature, content, feature_id)
+        handle = self._handle(feature_id, repeated=code == "repeated")
+        if self.worker and self.worker.is_eager:
+            self.worker.finish(handle)
+        return handle
 
     def recommend(
         self, feature_id: str | None = None, task_id: str | None = None, *, tags: Iterable[str] | None = None
@@ -243,7 +242,7 @@ class Client:
         task = self.store.tasks.find(feature_id, task_id)
         stands_with = self.store.tasks.specialist(feature_id, task_id)
         escalated = bool(self.store.tasks.attempt(feature_id, task_id).get("escalated"))
-        return routing.standing(task, stands_with, self.settings, escalated=escalated)
+        return routing.current(task, stands_with, self.settings, escalated=escalated)
 
     def feature(self, feature_id: str) -> Handle:
         """A handle on a feature that was enqueued before.

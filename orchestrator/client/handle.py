@@ -112,7 +112,7 @@ class Handle:
             others = self.store.tasks.unresolved(self.id, open_batch, AROUND)
         known = {one.id for one in near}
         more = [one for one in others if one not in known]
-        return self._titled([*near, *self._states_of(more)])
+        return [*self._titled(near), *self.states_of(more)]
 
     def unsettled(self) -> list[TaskState]:
         """Where the tasks of the open batch stand, and those of other batches that wait for a person.
@@ -126,11 +126,12 @@ class Handle:
             return states
         known = {state.id for state in states}
         elsewhere = [one for one in self.store.tasks.resting(self.id) if one not in known]
-        found = [*states, *self._titled(self._states_of(elsewhere))]
+        found = [*states, *self.states_of(elsewhere)]
         return sorted(found, key=lambda state: state.batch)
 
-    def _states_of(self, task_ids: Sequence[str]) -> list[TaskState]:
-        return self.store.tasks.states_of(self.id, task_ids) if task_ids else []
+    def states_of(self, task_ids: Sequence[str]) -> list[TaskState]:
+        """Where some of its tasks stand, without those that do not exist. The cost does not depend on its size."""
+        return self._titled(self.store.tasks.states_of(self.id, task_ids)) if task_ids else []
 
     def _titled(self, states: Iterable[TaskState]) -> list[TaskState]:
         """The states with the titles of their specialists."""
@@ -173,18 +174,39 @@ class Handle:
             timeout = 0.0  # nothing more happens by itself
         return watching.wait(self.store, self.id, timeout, self.settings.recovery.outage)
 
+    def wait_for(self, task_ids: Sequence[str], timeout: float | None = None) -> None:
+        """Wait until some of its tasks are completed or skipped, or until nothing more happens to the feature.
+
+        Args:
+            task_ids: The tasks.
+            timeout: Seconds to wait at most.
+
+        Raises:
+            WaitTimeout, RedisUnreachable: As `wait`.
+        """
+        from orchestrator.client import watching
+
+        def are_over() -> bool:
+            return all(state.resolved for state in self.store.tasks.states_of(self.id, task_ids))
+
+        if self._worker:
+            self.wait(timeout)
+        else:
+            watching.wait(self.store, self.id, timeout, self.settings.recovery.outage, is_over=are_over)
+
     def as_result(self) -> FeatureResult:
         """The feature for code that expects a result of Celery's: with `get`, `ready`, `state`, `children`."""
         from orchestrator.client.feature_result import FeatureResult  # late: it brings Celery
 
         return FeatureResult(self)
 
-    def _find_result(self, reference: references.Reference) -> Any:
-        return reference.of(self.result(reference.task))
-
     def _work(self) -> bool:
         """Let the worker of this process do the feature; whether it is settled then."""
         return self._worker is None or self._worker.run_until(lambda: self.progress().is_settled)
+
+    def raised(self, task_id: str) -> BaseException | None:
+        """What the last attempt of a task raised; None if it did not, or in a process that is not this one."""
+        return self._worker.raised.get((self.id, task_id)) if self._worker else None
 
     def outcome(self, task_id: str) -> Outcome | None:
         """How the last attempt of a task ended; None if none has ended.
@@ -215,13 +237,25 @@ class Handle:
             NoSuchTask: The feature has no such task.
             NotCompleted: The task, or a task whose result the feature's result needs, is not completed.
         """
-        if task_id is None:
-            return restored(references.fill(self.store.features.result(self.id), self._find_result))
-        outcome = self.outcome(task_id)
+        if task_id is not None:
+            return restored(self._completed(task_id, self.outcome(task_id)).result)
+        result = self.store.features.result(self.id)
+        outcomes = self.outcomes({reference.task for reference in references.find(result)})
+
+        def find(reference: references.Reference) -> Any:
+            return reference.of(self._completed(reference.task, outcomes.get(reference.task)).result)
+
+        return restored(references.fill(result, find))
+
+    def outcomes(self, task_ids: Iterable[str]) -> dict[str, Outcome]:
+        """How the last attempts of tasks ended, by id, read at once; without those of which none has ended."""
+        return self.store.tasks.outcomes(self.id, list(task_ids))
+
+    def _completed(self, task_id: str, outcome: Outcome | None) -> Completed:
         if not isinstance(outcome, Completed):
             reason = f"{outcome.status}: {outcome.reason}" if outcome else "no attempt has ended yet"
             raise errors.NotCompleted(feature=self.id, task=task_id, reason=reason)
-        return restored(outcome.result)
+        return outcome
 
     # Decisions. Each is one event; the error of a refused one names those that are allowed.
 

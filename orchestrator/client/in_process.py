@@ -10,10 +10,10 @@ from orchestrator.model.task import TaskStatus
 from orchestrator.state import memory
 
 if TYPE_CHECKING:
-    from celery import Celery
-
+    from orchestrator.client.handle import Handle
     from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
+    from orchestrator.engine.installation import Installation
     from orchestrator.state.store import Store
 
 
@@ -29,20 +29,22 @@ class InProcessWorker:
     Args:
         settings: The settings; their Redis is one in memory.
         store: The store on that Redis.
-        app: Makes the Celery app.
-        dispatcher: Makes what publishes messages.
+        open_engine: Finds the engine in the Celery app.
+        open_dispatcher: Makes what publishes messages.
     """
 
     def __init__(
         self,
         settings: Settings,
         store: Store,
-        app: Callable[[], Celery],
-        dispatcher: Callable[[], Dispatcher],
+        open_engine: Callable[[], Installation],
+        open_dispatcher: Callable[[], Dispatcher],
     ) -> None:
         self.store = store
-        self.make_app = app
-        self.make_dispatcher = dispatcher
+        self.open_engine = open_engine
+        self.open_dispatcher = open_dispatcher
+        self.raised: dict[tuple[str, str], BaseException] = {}
+        """What the last attempt of a task raised, by feature and task."""
         self._lock = threading.RLock()
         server = settings.redis.server
         self.server = memory.find(server.service if server else "")
@@ -60,6 +62,21 @@ class InProcessWorker:
             if not self.step():
                 return False
         return True
+
+    @property
+    def is_eager(self) -> bool:
+        """A feature is done by the call that enqueues it."""
+        return self.open_engine().is_eager
+
+    def finish(self, handle: Handle) -> None:
+        """Do a feature that was enqueued in an app that is eager, as far as it goes without a person.
+
+        Raises:
+            Exception: What a task raised, if the app says `task_eager_propagates`.
+        """
+        self.run_until(lambda: handle.progress().is_settled)
+        if self.open_engine().propagates and (error := handle.as_result().error()):
+            raise error
 
     def step(self) -> bool:
         """Do one attempt, or move the clock on to the next moment at which one is due. False: there is neither."""
@@ -80,21 +97,26 @@ class InProcessWorker:
     def _launch_due(self) -> tuple[float | None, list[str]]:
         """Launch what is due; returns the seconds until the next is, and the features that had some."""
         left, due = self.store.limits.take_due()
-        self.make_dispatcher().wake(due)
+        self.open_dispatcher().wake(due)
         return left, due
 
     def _do_next(self) -> bool:
         from orchestrator.engine import canvas
-        from orchestrator.engine.attempt_runner import runner
+        from orchestrator.engine.attempt_runner import runner_of
+        from orchestrator.engine.visibility import TaskFailed, TaskStopped
 
         if not self.server.launched:
             return False
         feature_id, launch = self.server.launched.popleft()
         attempt = (feature_id, launch.task, launch.attempt)
         message = canvas.message_id(feature_id, launch)
+        self.raised.pop(attempt[:2], None)
         try:
-            runner(self.make_app()).run(launch.specialist, *attempt, WORKER, message)
-        except Exception:  # what Celery would show of an attempt that did not complete
+            runner_of(self.open_engine()).run(launch.specialist, *attempt, WORKER, message)
+        except Exception as error:  # what Celery would show of an attempt that did not complete
+            raised = error.__cause__ if isinstance(error, TaskFailed | TaskStopped) else error
+            if raised is not None:
+                self.raised[attempt[:2]] = raised
             if self.store.tasks.attempt(feature_id, launch.task).get("status") == TaskStatus.IN_PROGRESS:
                 raise  # it did not end: the fault is ours
         return True

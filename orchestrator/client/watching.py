@@ -56,6 +56,7 @@ def wait(
     timeout: float | None,
     longest_outage: float,
     pause: Callable[[float], None] = time.sleep,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> Progress:
     """Wait until a feature is settled.
 
@@ -65,6 +66,7 @@ def wait(
         timeout: Seconds to wait at most.
         longest_outage: Seconds for which Redis may be away.
         pause: Sleeps for some seconds.
+        is_over: Asked after events: whether the wait is over although more happens to the feature.
 
     Raises:
         WaitTimeout: It is not settled after `timeout` seconds.
@@ -74,6 +76,8 @@ def wait(
     ask = _patience(feature_id, longest_outage, deadline)
     after = ask(partial(store.events.last, feature_id))  # read first, so that no event is missed
     while not (progress := ask(partial(store.features.summary, feature_id))).is_settled:
+        if ask(is_over):
+            break
         left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
         if left <= 0:
             raise errors.WaitTimeout(

@@ -86,7 +86,7 @@ def create(settings: Settings) -> App:
     """
     # The app does not become the current one of the process: a program may have a Celery app of its own.
     app = App("orchestrator", set_as_current=False)
-    Installation(app, settings)
+    Installation(app, settings).attach()
     app.add_defaults(lambda: celery_configuration(settings))
     for specialist in settings.specialists:
         tasks.register(app, specialist)

@@ -26,6 +26,9 @@ from orchestrator.state.store import Store
 if TYPE_CHECKING:
     from celery import Celery
 
+    from orchestrator.engine.installation import Installation
+    from orchestrator.state.memory import Server
+
 logger = logging.getLogger("orchestrator")
 
 
@@ -34,10 +37,13 @@ class Dispatcher:
 
     Args:
         app: The Celery app to publish through.
-        store: Where the launches come from. If it publishes them itself (`publishes`), the dispatcher does not.
+        store: Where the launches come from. What it publishes itself (`queues`), the dispatcher does not.
         pooled: Publish through the app's connection pool, as workers do. False: open a connection for each launch,
             and close it after that.
     """
+
+    is_in_process = False
+    """This process does the work itself."""
 
     def __init__(self, app: Celery, store: Store, *, pooled: bool) -> None:
         self.app = app
@@ -55,9 +61,9 @@ class Dispatcher:
             forks.let_one_through()
             match to_do.popleft():
                 case PublishTasks(feature, launches):
-                    if not self.store.publishes:
+                    if left := tuple(each for each in launches if each.is_left or not self.store.queues):
                         try:
-                            self.publish(feature, launches)
+                            self.publish(feature, left)
                         except errors.BrokerUnreachable as error:
                             unreachable = error
                 case LogProgress(feature, batch):
@@ -84,12 +90,6 @@ class Dispatcher:
         Raises:
             BrokerUnreachable: The broker takes no messages. The sweep publishes them later.
         """
-        server = installation.of(self.app).settings.redis.server
-        if server and server.is_in_memory:
-            from orchestrator.state import memory  # late: only tests need it
-
-            memory.find(server.service).launched.extend((feature_id, launch) for launch in launches)
-            return
         options = self._options_of_calls(feature_id, launches)
         messages = canvas.group_of(self.app, feature_id, launches, options)
         trace = self.store.trace(feature_id)
@@ -136,3 +136,40 @@ class Dispatcher:
         else:
             with self.app.connection_for_write() as connection:
                 yield self.app.amqp.Producer(connection)
+
+
+class InProcessDispatcher(Dispatcher):
+    """Gives launches to the worker of this process, in whose memory the state lies.
+
+    Args:
+        app, store: As of `Dispatcher`.
+        server: The Redis in memory.
+    """
+
+    is_in_process = True
+
+    def __init__(self, app: Celery, store: Store, server: Server) -> None:
+        super().__init__(app, store, pooled=False)
+        self.server = server
+
+    def publish(self, feature_id: str, launches: tuple[Launch, ...]) -> None:
+        """Let the worker of this process have launches."""
+        self.server.launched.extend((feature_id, launch) for launch in launches)
+
+
+def open_dispatcher(
+    engine: Installation, store: Store, *, pooled: bool, kind: type[Dispatcher] = Dispatcher
+) -> Dispatcher:
+    """The dispatcher of an engine.
+
+    Args:
+        engine: The engine.
+        store, pooled: As of `Dispatcher`.
+        kind: The class of one that sends messages.
+    """
+    server = engine.settings.redis.server
+    if server and server.is_in_memory:
+        from orchestrator.state import memory  # late: only tests need it
+
+        return InProcessDispatcher(engine.app, store, memory.find(server.service))
+    return kind(engine.app, store, pooled=pooled)

@@ -1,13 +1,14 @@
 """The engine as a guest in a Celery app that exists already (`install`).
 
-The app stays as it is. All that it gets is Celery tasks of ours beside its own, steps for its workers, and, if it names
-no broker, ours. Our messages go through its broker, to queues of our own or to those of the tasks that are called.
+The app stays as it is. It gets our Celery tasks beside its own, steps for its workers, and our broker if it names none.
+Our messages go through its broker: to our own queues, or to those of the tasks that are called.
 """
 
 from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps, signals
@@ -18,10 +19,20 @@ from pydantic import SecretStr
 from orchestrator import specialists
 from orchestrator.config import configuration
 from orchestrator.config.settings import Settings
-from orchestrator.engine import broker, calls, installation, message_validation, pools, tasks, tracing
+from orchestrator.engine import (
+    broker,
+    calls,
+    flower_config,
+    installation,
+    pools,
+    shared_broker,
+    tasks,
+    tracing,
+)
 from orchestrator.engine.installation import ATTRIBUTE, Installation
 from orchestrator.engine.maintenance import Maintenance
 from orchestrator.engine.respawn import Respawn
+from orchestrator.engine.shared_broker import AppQueues
 from orchestrator.engine.taking import Taking
 from orchestrator.engine.visibility import SpecialistTask
 from orchestrator.model import errors
@@ -34,7 +45,7 @@ if TYPE_CHECKING:
     from celery.worker import WorkController
 
 STRATEGY = "orchestrator.engine.strategy:validated"
-"""Celery's name for the function that takes our messages in a worker of theirs."""
+"""The function that receives our messages in a worker of theirs, as Celery names it."""
 
 
 class Guest(Installation):
@@ -66,7 +77,9 @@ class Guest(Installation):
             url = SecretStr(installation.broker_url(self.app))
             section = found.broker.model_copy(update={"url": url})
             found = found.model_copy(update={"broker": section})
-        return found.routed(self._queue_of_call)
+        own = {specialist: self.queues[found.queue(specialist)].name for specialist in found.specialists}
+        shared = None if self.apart else AppQueues(self.app, own)
+        return found.routed(self._queue_of_call, shared)
 
     @property
     def settings(self) -> Settings:
@@ -88,8 +101,18 @@ class Guest(Installation):
         called = called_by(specialist)
         if called is not None:
             return calls.destination(self.app, called)
-        # Without its exchange: a queue that nothing is bound to can be sent to under its own name.
+        # Without an exchange: the default one delivers to a queue by its name, although nothing is bound to it.
         return {"queue": self.queues[self.settings.queue(specialist)]}
+
+    @property
+    def apart(self) -> str:
+        """See `shared_broker.why_not`."""
+        return shared_broker.why_not(self)
+
+    def specialists_of(self, queue: str) -> Sequence[str]:
+        """Those of a queue: ours, and tasks of the app that are called."""
+        queues = self.settings.celery_queues
+        return queues.specialists_of(queue) if isinstance(queues, AppQueues) else ()
 
     def _queue_of_call(self, name: str) -> str:
         destination = calls.destination(self.app, name)
@@ -97,7 +120,7 @@ class Guest(Installation):
         return str(getattr(queue, "name", queue) or destination.get("routing_key") or name)
 
     def check_names(self) -> None:
-        """Refuse to work where a task of the app has the name of a specialist: it would get messages that are not its.
+        """Refuse to start if a task of the app has the name of a specialist: it would get messages meant for that.
 
         Raises:
             SystemExit: There is one.
@@ -171,7 +194,7 @@ def install(app: Celery, settings: Settings | None = None) -> Guest:
         raise errors.NotForGuests(
             setting="broker.signing", reason="their other messages would have to be signed too"
         )
-    engine = Guest(app, given)
+    engine = Guest(app, given).attach()
     if getattr(app, "configured"):  # noqa: B009 (Celery's stubs leave it out)
         engine.bring_broker(app.conf)
     else:
@@ -181,6 +204,7 @@ def install(app: Celery, settings: Settings | None = None) -> Guest:
     tracing.register(app)
     app.steps["worker"].update((Arrival, Maintenance, Respawn, Taking))
     signals.celeryd_init.connect(engine.on_worker_init)
+    flower_config.bring_pages()
     return engine
 
 
@@ -209,7 +233,7 @@ def find(name: str, settings: Settings) -> Installation:
 
 
 class Arrival(bootsteps.StartStopStep):
-    """A Celery worker bootstep, which is made before the pool forks its processes: it makes the worker ours too."""
+    """A Celery worker bootstep that prepares the worker for features, before the pool forks its processes."""
 
     def __init__(self, parent: WorkController, **_: Any) -> None:
         super().__init__(parent)
@@ -226,7 +250,7 @@ class Arrival(bootsteps.StartStopStep):
         engine.check_names()
 
     def start(self, parent: WorkController) -> None:
-        """Called after the pool has started: keep what it would forget when the worker stops taking messages."""
+        """Called after the pool has started: before a flush, let it accept the jobs that it has."""
         pool: Any = parent.pool
         flush = getattr(pool, "flush", None)
         if flush:
@@ -239,12 +263,11 @@ class Arrival(bootsteps.StartStopStep):
 
 
 def add_calls(app: Celery) -> None:
-    """Give each task of an app a Celery task of ours, by which it does tasks of features."""
+    """Register a Celery task of ours for each task of an app: it runs that one as a task of a feature."""
     app.finalize()
-    for name, task in list(app.tasks.items()):
-        specialist = specialist_of(name)
-        is_ours = isinstance(task, SpecialistTask | tracing.EnqueueTask)
-        if is_ours or name.startswith(message_validation.CELERYS_OWN) or specialist in app.tasks:
+    for name in list(shared_broker.tasks_of(app)):
+        task, specialist = app.tasks[name], specialist_of(name)
+        if specialist in app.tasks:
             continue
         limits = {each: getattr(task, each) for each in ("rate_limit", "time_limit", "soft_time_limit")}
         tasks.register(app, specialist, **limits, **OPTIONS)
@@ -260,4 +283,4 @@ OPTIONS: dict[str, Any] = {
     "store_errors_even_if_ignored": False,
     "serializer": "json",
 }
-"""What our own app says for all of its tasks, ours say for themselves in an app of somebody else."""
+"""The options that our own app sets for all its tasks. In an app of somebody else each of our tasks sets them."""

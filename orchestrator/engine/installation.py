@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from orchestrator.config.settings import Settings
 from orchestrator.engine import signing
@@ -38,6 +38,8 @@ class Installation:
 
     is_guest = False
     """The app belongs to somebody else, and has tasks of its own."""
+    is_eager = False
+    """Features run in the process that enqueues them, before the enqueue returns."""
 
     def __init__(self, app: Celery, settings: Settings) -> None:
         self.app = app
@@ -49,14 +51,46 @@ class Installation:
         """What the processes of this worker have taken by themselves, in its main process."""
         self.taking: Taking | None = None
         """Lets the processes of this worker take messages, in its main process."""
-        setattr(app, ATTRIBUTE, self)
+
+    def attach(self) -> Self:
+        """Be the engine of the app from now on."""
+        setattr(self.app, ATTRIBUTE, self)
         if self.is_guest:
             _guests.append(self)
+        return self
 
     @property
     def settings(self) -> Settings:
         """The settings in force."""
         return self.given
+
+    @property
+    def apart(self) -> str:
+        """Why an app has its messages apart from the state, so that scripts cannot send them; "" if they can."""
+        return ""
+
+    def specialists_of(self, queue: str) -> Sequence[str]:
+        """The specialists whose messages a script of Redis sends to a queue.
+
+        Args:
+            queue: Its name at the broker.
+        """
+        settings = self.settings
+        return [specialist for specialist in settings.specialists if settings.queue(specialist) == queue]
+
+    @property
+    def propagates(self) -> bool:
+        """An enqueue raises what a task raised."""
+        return self.is_eager and bool(self.app.conf.task_eager_propagates)
+
+    @property
+    def for_programs(self) -> Installation:
+        """The engine by which programs enqueue: in an app that is eager now, one in this process."""
+        return self._eager if self.is_guest and self.app.conf.task_always_eager else self
+
+    @functools.cached_property
+    def _eager(self) -> Installation:
+        return Eager(self.app, self.given.in_memory().routed(lambda called: called))
 
     @functools.cached_property
     def signer(self) -> signing.Signer | None:
@@ -66,6 +100,15 @@ class Installation:
     def destination(self, specialist: str) -> dict[str, Any]:
         """Where the messages for a specialist go, as Celery's options for sending."""
         return {"queue": self.settings.queue(specialist)}
+
+
+class Eager(Installation):
+    """The engine in an app with `task_always_eager`: its state lies in the memory of this process.
+
+    It is not attached to the app, whose workers (if there are any) go on as they are.
+    """
+
+    is_eager = True
 
 
 @contextlib.contextmanager
@@ -78,7 +121,7 @@ def lent(app: Celery, settings: Settings) -> Iterator[Installation]:
     """
     before = getattr(app, ATTRIBUTE, None)
     try:
-        yield Installation(app, settings.routed(lambda called: called))
+        yield Installation(app, settings.routed(lambda called: called)).attach()
     finally:
         setattr(app, ATTRIBUTE, before)
 

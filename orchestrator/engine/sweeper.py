@@ -62,8 +62,7 @@ class Sweeper:
         active = list(self.store.features.active())
         if not active:
             self._looks_at = now + min(self.settings.recovery.patience, self.settings.recovery.lease) / 2
-        queues = {self.settings.queue(name) for name in self.settings.specialists} if active else ()
-        queued = self.store.recovery.queued(queues)
+        queued = self.store.recovery.queued() if active else ()
         self.unswept = {feature: cause for feature, cause in self.unswept.items() if feature in active}
         for feature_id in active:
             forks.let_one_through()
@@ -84,7 +83,7 @@ class Sweeper:
 
     def _recover(self, feature_id: str, queued: Collection[str]) -> None:
         recovery = self.settings.recovery
-        facts, unpublished = self.store.recovery.recover(
+        scheduled, unpublished = self.store.recovery.recover(
             feature_id,
             losses=recovery.worker_lost_retries,
             patience=recovery.patience,
@@ -95,7 +94,7 @@ class Sweeper:
             queued=queued,
             overdue_least=self.settings.error_handling.overdue_least,
         )
-        self.dispatcher.send(commands.follow_up(facts))
+        self.dispatcher.send(commands.follow_up(scheduled))
         if unpublished:
             self.dispatcher.publish(feature_id, unpublished)
 

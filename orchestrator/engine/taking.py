@@ -1,4 +1,4 @@
-"""Lets the processes of a worker take messages by themselves, and only what Celery would give them now."""
+"""Lets the processes of a worker take messages by themselves: only those that Celery would give them now."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from orchestrator.engine.board import NOTHING, Board, Permission
 from orchestrator.engine.reports import DirectReporter, Reporter, ReportPipe
 from orchestrator.engine.run import Runs
 from orchestrator.engine.taken_attempts import TakenAttempts
-from orchestrator.state import connections
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -48,7 +47,7 @@ class Taking(bootsteps.StartStopStep):
         self.engine.taking = self
 
     def _is_possible(self) -> bool:
-        """Whether anything may ever be taken: nothing that must be obeyed for each message is in force."""
+        """Whether messages may be taken at all: not where Celery applies a limit to each of them."""
         settings, parent = self.engine.settings, self.parent
         obeyed_for_each = (
             parent.time_limit,
@@ -63,7 +62,7 @@ class Taking(bootsteps.StartStopStep):
             and parent.prefetch_multiplier
             == 1  # else messages wait in the main process, and would be overtaken
             and pools.can_take(parent.pool_cls)
-            and connections.is_broker(settings)
+            and settings.celery_queues is not None
             and not any(obeyed_for_each)
         )
 
@@ -93,7 +92,7 @@ class Taking(bootsteps.StartStopStep):
             self._look_until_idle()
 
     def wake(self) -> None:
-        """Say what may be taken before a message of Celery's is handled. Called in the thread of the event loop."""
+        """Called before Celery handles a message, in the thread of the event loop: say what may be taken."""
         if self._hub is not None and self._next_look is None:
             self._look_until_idle()
 
@@ -119,7 +118,7 @@ class Taking(bootsteps.StartStopStep):
             self.board.close()
 
     def permission(self) -> Permission:
-        """What may be taken now."""
+        """The queues and specialists whose messages may be taken now."""
         consumer = self.parent.consumer
         tasks = getattr(consumer, "task_consumer", None)
         is_ending = self.is_over or state.should_stop or state.should_terminate
@@ -130,12 +129,10 @@ class Taking(bootsteps.StartStopStep):
 
     def _specialists(self, queue: Any) -> list[str]:
         """The specialists of a queue whose messages may be taken: no limit of Celery's holds for one of them."""
-        settings = self.engine.settings
         found = []
-        for specialist in settings.specialists:
+        for specialist in self.engine.specialists_of(queue.name):
             task: Any = self.app.tasks[canvas.celery_task(specialist)]
-            is_limited = task.rate_limit or task.time_limit or task.soft_time_limit
-            if settings.queue(specialist) == queue.name and not is_limited:
+            if not (task.rate_limit or task.time_limit or task.soft_time_limit):
                 found.append(specialist)
         return found
 

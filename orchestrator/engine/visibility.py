@@ -84,7 +84,7 @@ def end_celery_task(
         case Completed():
             return f"{name}: completed"
         case Failed(cause=cause, error=error) if is_told and error:
-            raise stopped(f"{name}: failed: {cause}", "failed")
+            raise stopped(f"{name}: failed: {cause}", "failed") from error
         case RetryLater() if is_told:
             raise stopped(f"{name}: {outcome.status}", "retried")
         case Failed(cause=cause, reason=reason, error=error):

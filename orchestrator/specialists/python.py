@@ -64,8 +64,10 @@ class PythonRunner:
         return outcome_of(value, self.limits)
 
 
-def alarm(seconds: float | None) -> contextlib.AbstractContextManager[None]:
-    """Raise TimeoutError in the block if it runs longer.
+def alarm(
+    seconds: float | None, error: type[Exception] = TimeoutError
+) -> contextlib.AbstractContextManager[None]:
+    """Raise an error in the block if it runs longer.
 
     In the main thread of a process (Celery's pools prefork and solo) an alarm of the kernel does it, which also ends
     a blocking call. Elsewhere another thread does it (see `interruption`).
@@ -73,14 +75,14 @@ def alarm(seconds: float | None) -> contextlib.AbstractContextManager[None]:
     if seconds is None:
         return contextlib.nullcontext()
     if interruption.green_library() or threading.current_thread() is not threading.main_thread():
-        return _timer(seconds)
-    return _kernels_alarm(seconds)
+        return _timer(seconds, error)
+    return _kernels_alarm(seconds, error)
 
 
 @contextlib.contextmanager
-def _timer(seconds: float) -> Iterator[None]:
+def _timer(seconds: float, error: type[Exception]) -> Iterator[None]:
     with interruption.interruptible() as interrupt:
-        timer = threading.Timer(seconds, interrupt, [TimeoutError])
+        timer = threading.Timer(seconds, interrupt, [error])
         timer.daemon = True
         timer.start()
         try:
@@ -90,9 +92,9 @@ def _timer(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _kernels_alarm(seconds: float) -> Iterator[None]:
+def _kernels_alarm(seconds: float, error: type[Exception]) -> Iterator[None]:
     def ring(*_: object) -> None:
-        raise TimeoutError(f"still running after {seconds:g} s, its time limit")
+        raise error(f"still running after {seconds:g} s, its time limit")
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)

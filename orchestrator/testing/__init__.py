@@ -12,21 +12,18 @@ Example:
 from __future__ import annotations
 
 import contextlib
-import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from celery import Celery, Signature
-from pydantic import SecretStr
 
 from orchestrator.client.client import Client
 from orchestrator.client.handle import Handle
 from orchestrator.client.in_process import InProcessWorker
 from orchestrator.config import configuration
 from orchestrator.config.schema.limits import Limits
-from orchestrator.config.schema.servers import BrokerSettings
 from orchestrator.config.settings import Settings
 from orchestrator.engine import guest, installation, tracing
 from orchestrator.model.feature import Feature
@@ -42,7 +39,7 @@ __all__ = ["InProcessClient", "in_memory", "run_specialist"]
 class InProcessClient(Client):
     """A client whose features run in this process, one attempt after another, while somebody waits for them.
 
-    Nothing sleeps: where all that is left waits for a moment, such as a retry, the clock moves on to it.
+    Nothing sleeps: when all that is left waits for a moment, such as that of a retry, the clock moves on to it.
     """
 
     def run(self, feature: Feature | Signature[Any], **options: Any) -> Handle:
@@ -85,12 +82,8 @@ def in_memory(settings: Settings | None = None, *, logs: Path | None = None) -> 
         InvalidConfiguration: The settings of the working folder cannot be used.
     """
     given = configuration.load() if settings is None else settings
-    url = SecretStr(f"memory://{secrets.token_hex(8)}")
-    changes: dict[str, Any] = {
-        "redis": given.redis.model_copy(update={"url": url, "replicas": 0}),
-        "broker": BrokerSettings(show=given.broker.show),
-    }
-    return given.model_copy(update=changes if logs is None else {**changes, "logs": logs})
+    found = given.in_memory()
+    return found if logs is None else found.model_copy(update={"logs": logs})
 
 
 @contextlib.contextmanager
@@ -138,7 +131,7 @@ def run_specialist(
     attempt: int = 1,
     remarks: tuple[str, ...] = (),
 ) -> Outcome:
-    """Run a specialist's function once, and return its outcome as a worker would make it of what it returned.
+    """Run a specialist's function once, and return the outcome that a worker would make of its answer.
 
     Args:
         function: Takes a `Context`; it may be an `async def`.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery, chain, signals
+from celery import Celery, Signature, chain, group, signals
 from celery import Task as CeleryTask
 from celery.contrib.abortable import AbortableTask
 from celery.exceptions import Ignore, Reject
@@ -24,7 +24,8 @@ import orchestrator
 from orchestrator.config.schema.operation import Trust
 from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.settings import Settings
-from orchestrator.engine import calls
+from orchestrator.engine import calls, installation
+from orchestrator.model.calls import request_id
 from orchestrator.model.feature import Feature
 from orchestrator.model.outcome import (
     Blocked,
@@ -37,7 +38,7 @@ from orchestrator.model.outcome import (
     RetryLater,
 )
 from orchestrator.model.task import Task
-from orchestrator.specialists import FeatureHead
+from orchestrator.specialists import Context, FeatureHead
 from tests.specialists.contexts import a_context
 
 Run = Callable[..., Outcome]
@@ -57,6 +58,10 @@ def an_app(**settings: Any) -> Celery:
     return app
 
 
+def perform(context: Context, app: Celery) -> Outcome:
+    return calls.perform(context, app, installation.of(app).settings)
+
+
 @pytest.fixture
 def app() -> Celery:
     return an_app()
@@ -68,9 +73,7 @@ def run(app: Celery, tmp_path: Path) -> Run:
 
     def run(task: Any, *args: Any, context: dict[str, Any] | None = None, **kwargs: Any) -> Outcome:
         wanted = Task(id="T1", call=task, args=args, kwargs=kwargs)
-        return calls.perform(
-            a_context(tmp_path, wanted, specialist=f"call:{task.name}", **(context or {})), app
-        )
+        return perform(a_context(tmp_path, wanted, specialist=f"call:{task.name}", **(context or {})), app)
 
     return run
 
@@ -193,21 +196,82 @@ def test_a_task_that_is_replaced(app: Celery, run: Run) -> None:
     assert second.next == NextCall(call="proj.finish", args=(literal,), since=3)
     last = run(begin, context={"retries": 4, "continues": second.next})
     assert last == Completed(result={"result": "T0"})
-    request = calls.request_id("auth", "T1")
+    request = request_id("auth", "T1")
     assert seen == [(request, 2), (request, 0), (request, 1)]
 
 
-def test_a_replacement_of_several_tasks_is_refused(app: Celery, run: Run) -> None:
-    @app.task
-    def part(x: int = 0) -> None: ...
+def test_a_task_that_is_replaced_by_a_canvas(app: Celery, run: Run) -> None:
+    """Its tasks come into the feature under names of its own; it waits for them, and gives the canvas's value."""
+
+    @app.task(name="proj.part")
+    def part(x: int = 0) -> int:
+        return x
 
     @app.task(bind=True)
     def begin(self: Any) -> None:
-        raise self.replace(chain(part.s(), part.s()))
+        raise self.replace(chain(part.s(1), group(part.s(), part.s())))
 
     outcome = run(begin)
+
+    assert isinstance(outcome, RetryLater)
+    assert outcome.replaced is not None
+    assert [(one.id, one.depends_on) for one in outcome.replaced.added] == [
+        ("T1.part", ()),
+        ("T1.part-2", ("T1.part",)),
+        ("T1.part-3", ("T1.part",)),
+    ]
+    assert outcome.replaced.task.depends_on == ("T1.part-2", "T1.part-3")
+    given = [{"result": "T1.part-2"}, {"result": "T1.part-3"}]
+    assert outcome.next == NextCall(call=begin.name, gives=given)
+    known = {name: Completed(result=place) for place, name in enumerate(outcome.replaced.task.depends_on)}
+    last = run(begin, context={"retries": 1, "continues": outcome.next, "dependencies": known})
+    assert last == Completed(result=[0, 1])
+
+
+def test_a_second_attempt_that_is_replaced_adds_tasks_of_other_names(app: Celery, run: Run) -> None:
+    @app.task(name="proj.part")
+    def part() -> None: ...
+
+    @app.task(bind=True)
+    def begin(self: Any) -> None:
+        raise self.replace(group(part.s(), part.s()))
+
+    outcome = run(begin, context={"attempt": 2})
+
+    assert isinstance(outcome, RetryLater)
+    assert outcome.replaced is not None
+    assert [one.id for one in outcome.replaced.added] == ["T1-2.part", "T1-2.part-2"]
+
+
+def test_a_task_cannot_add_to_the_header_that_it_is_in(app: Celery, run: Run) -> None:
+    @app.task(bind=True)
+    def begin(self: Any) -> None:
+        self.add_to_chord(begin.s())
+
+    outcome = run(begin)
+
     assert isinstance(outcome, Failed)
-    assert "self.replace takes the signature of one task here, and no chain" in outcome.reason
+    assert "replace the task by a group that holds what is to be added" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("canvas", "cause"),
+    [
+        (chain(), "Cannot replace with an empty chain"),
+        ("proj.part", "self.replace takes a signature, and no str"),
+        (Signature("proj.part", options={"chord": Signature("proj.part")}), "must not be part of a chord"),
+        (Signature("proj.part", options={"magic": 1}), "magic"),
+    ],
+)
+def test_a_replacement_that_cannot_be_is_refused(app: Celery, run: Run, canvas: Any, cause: str) -> None:
+    @app.task(bind=True)
+    def begin(self: Any) -> None:
+        raise self.replace(canvas)
+
+    outcome = run(begin)
+
+    assert isinstance(outcome, Failed)
+    assert cause in outcome.reason
 
 
 @pytest.mark.parametrize(
@@ -280,7 +344,7 @@ def test_hooks_and_signals(app: Celery, run: Run) -> None:
         getattr(signals, name).connect(handler)
     try:
         run(work, "well")
-        request = calls.request_id("auth", "T1")
+        request = request_id("auth", "T1")
         assert seen == [
             ("task_prerun", work.name),
             ("before_start", request, ["well"], {}),
@@ -357,7 +421,7 @@ def test_a_time_limit(app: Celery, tmp_path: Path) -> None:
         time.sleep(60)
 
     wanted = Task(id="T1", call=sleep, timeout="50ms")
-    outcome = calls.perform(a_context(tmp_path, wanted, specialist=f"call:{sleep.name}"), app)
+    outcome = perform(a_context(tmp_path, wanted, specialist=f"call:{sleep.name}"), app)
     assert isinstance(outcome, Failed)
     assert outcome.cause == FailureCause.TIMEOUT
 
@@ -368,7 +432,7 @@ def test_an_unknown_task(app: Celery, tmp_path: Path) -> None:
 
     app.finalize()
     context = a_context(tmp_path, Task(id="T1", call="proj.resise"), specialist="call:proj.resise")
-    outcome = calls.perform(context, app)
+    outcome = perform(context, app)
     assert isinstance(outcome, Failed)
     assert "did you mean proj.resize" in outcome.reason
 
@@ -380,7 +444,7 @@ def test_a_worker_calls_what_the_operator_allows(tmp_path: Path) -> None:
     def send() -> None: ...
 
     context = a_context(tmp_path, Task(id="T1", call="proj.mail.send"), specialist="call:proj.mail.send")
-    outcome = calls.perform(context, app)
+    outcome = perform(context, app)
     assert isinstance(outcome, Failed)
     assert 'calls: ["proj.mail.send"]' in outcome.reason
 
@@ -420,7 +484,7 @@ def test_values_that_flow(app: Celery, tmp_path: Path) -> None:
     )
     assert wanted.depends_on == ("fetch", "count")
     outcomes = known(fetch={"rows": [7, 8]}, count=2)
-    outcome = calls.perform(a_context(tmp_path, wanted, dependencies=outcomes), app)
+    outcome = perform(a_context(tmp_path, wanted, dependencies=outcomes), app)
     assert isinstance(outcome, Completed)
     assert outcome.result == [[{"rows": [7, 8]}, 8, {"result": "fetch"}], {"all": [7, 2]}]
 
@@ -458,7 +522,7 @@ def test_a_part_that_is_not_there(app: Celery, tmp_path: Path, path: str, reason
         return given
 
     wanted = Task(id="T1", call=show, args=[{"result": "fetch", "path": path}])
-    outcome = calls.perform(a_context(tmp_path, wanted, dependencies=known(fetch={"rows": [7, 8]})), app)
+    outcome = perform(a_context(tmp_path, wanted, dependencies=known(fetch={"rows": [7, 8]})), app)
     assert outcome == Failed(cause=FailureCause.DEPENDENCY, reason=reason, retry=False)
 
 
@@ -468,7 +532,7 @@ def test_a_skipped_dependency_has_no_result(app: Celery, tmp_path: Path) -> None
         return given
 
     wanted = Task(id="T1", call=show, args=[{"result": "fetch"}])
-    outcome = calls.perform(a_context(tmp_path, wanted), app)
+    outcome = perform(a_context(tmp_path, wanted), app)
     assert isinstance(outcome, Failed)
     assert outcome.reason == "an argument is the result of fetch, which has none: it was skipped"
 
@@ -486,11 +550,11 @@ def test_values_that_json_does_not_have(app: Celery, tmp_path: Path) -> None:
     def show(values: Any) -> None:
         seen.append(values)
 
-    made = calls.perform(a_context(tmp_path, Task(id="T1", call=make, args=given)), app)
+    made = perform(a_context(tmp_path, Task(id="T1", call=make, args=given)), app)
     assert isinstance(made, Completed)
     wanted = Task(id="T2", call=show, args=[{"result": "T1"}])
     stored = Completed.model_validate_json(made.model_dump_json())
-    calls.perform(a_context(tmp_path, wanted, dependencies={"T1": stored}), app)
+    perform(a_context(tmp_path, wanted, dependencies={"T1": stored}), app)
     assert seen == [given]
 
 
@@ -509,15 +573,13 @@ def test_async_tasks_share_an_event_loop(app: Celery, tmp_path: Path) -> None:
 
     def run(number: int) -> Outcome:
         feature = FeatureHead(id=f"f{number}", title="Meeting")
-        return calls.perform(
-            a_context(tmp_path, Task(id="T1", call=meet, args=[number]), feature=feature), app
-        )
+        return perform(a_context(tmp_path, Task(id="T1", call=meet, args=[number]), feature=feature), app)
 
     app.finalize()
     with ThreadPoolExecutor(20) as pool:
         outcomes = list(pool.map(run, range(20)))
     assert [one.result for one in outcomes if isinstance(one, Completed)] == [
-        [number, calls.request_id(f"f{number}", "T1"), [number]] for number in range(20)
+        [number, request_id(f"f{number}", "T1"), [number]] for number in range(20)
     ]
 
 

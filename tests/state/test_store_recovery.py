@@ -18,6 +18,7 @@ from orchestrator.model.commands import Launch
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import TaskEvent
 from orchestrator.model.outcome import Blocked, Failed, FailureCause
+from orchestrator.model.queues import Queues
 from orchestrator.model.task import TaskStatus
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
@@ -36,10 +37,10 @@ def test_a_launch_that_does_not_start_is_published_again(store: Store) -> None:
         # Given one launched long ago and one a moment ago
         run.age_launch("T1")
 
-        facts, unpublished = run.recover(patience=60)
+        scheduled, unpublished = run.recover(patience=60)
 
         # Then the first one is published again, and told of
-        assert (facts.launched, unpublished) == ((), (Launch("T1", 1, "builder"),))
+        assert (scheduled.launched, unpublished) == ((), (Launch("T1", 1, "builder"),))
         assert store.events.read(run.id)[-1].event == "message_lost"
         # And not before it has had time again, twice as much
         run.age_launch("T1", 119_000)
@@ -60,7 +61,7 @@ def test_a_launch_that_others_have_overtaken_is_published_again(store: Store) ->
 
 
 def test_a_message_that_was_sent_again_overtakes_nobody(client: redis.Redis) -> None:
-    store = Store(client, Keys(), queues={})
+    store = Store(client, Keys(), queues=Queues(Keys().celery(), used=["builder"]))
     with launched(store, task("T1"), task("T2"), task("T3")) as run:
         # Given three that wait in a long queue, of which the last one was sent again too early
         for name, milliseconds in (("T1", 55_000), ("T2", 54_000), ("T3", 63_000)):
@@ -78,7 +79,7 @@ def test_a_message_that_was_sent_again_overtakes_nobody(client: redis.Redis) -> 
 
 def test_a_message_that_waits_in_its_queue_is_not_lost(client: redis.Redis) -> None:
     # Given a store that is the broker too
-    store = Store(client, Keys(), queues={})
+    store = Store(client, Keys(), queues=Queues(Keys().celery(), used=["builder"]))
     with launched(store, task("T1")) as run:
         run.age_launch("T1")
         run.recover(patience=60)
@@ -94,7 +95,7 @@ def test_a_message_that_waits_in_its_queue_is_not_lost(client: redis.Redis) -> N
 
 
 def test_all_messages_of_a_queue_that_was_purged_are_sent_again_at_once(client: redis.Redis) -> None:
-    store = Store(client, Keys(), queues={})
+    store = Store(client, Keys(), queues=Queues(Keys().celery(), used=["builder"]))
     with launched(store, *(task(f"T{number}") for number in range(1, 5))) as run:
         for number in range(1, 5):
             run.age_launch(f"T{number}")
@@ -104,7 +105,7 @@ def test_all_messages_of_a_queue_that_was_purged_are_sent_again_at_once(client: 
 
 
 def test_what_a_worker_lost_or_handed_back_goes_ahead_of_its_queue(client: redis.Redis) -> None:
-    store = Store(client, Keys(), queues={})
+    store = Store(client, Keys(), queues=Queues(Keys().celery(), used=["builder"]))
     with launched(store, *(task(f"T{number}") for number in range(1, 6))) as run:
         # Given two that run, of which one is lost and one handed back, while three wait
         assert client.rpop(Keys().queue("builder"), 2)
@@ -127,7 +128,7 @@ def test_what_a_worker_lost_or_handed_back_goes_ahead_of_its_queue(client: redis
 
 def test_what_is_launched_is_published_in_the_same_step(client: redis.Redis) -> None:
     # Given a store that is the broker too, and a specialist with a queue of another name
-    store = Store(client, Keys(), queues={"builder": "site"})
+    store = Store(client, Keys(), queues=Queues(Keys().celery(), {"builder": "site"}, ["site"]))
     with enqueue(store, task("T1"), task("T2", "T1")) as run:
         # When a task is launched
         assert run.schedule() == ["T1"]
@@ -166,8 +167,8 @@ def test_after_an_outage_everybody_has_the_time_to_renew(store: Store, client: r
 
 def test_a_feature_that_was_never_scheduled_is_started(store: Store) -> None:
     with enqueue(store, task("T1")) as run:
-        facts, unpublished = run.recover()
-        assert (ids(facts), unpublished) == (["T1"], ())
+        scheduled, unpublished = run.recover()
+        assert (ids(scheduled), unpublished) == (["T1"], ())
 
 
 def test_a_lost_attempt_is_tried_again(store: Store) -> None:
@@ -175,9 +176,9 @@ def test_a_lost_attempt_is_tried_again(store: Store) -> None:
         run.start("T1", worker="w1")
         run.expire_lease("T1")
 
-        facts, _ = run.recover()
+        scheduled, _ = run.recover()
 
-        assert facts.launched == (Launch("T1", 2, "builder"),)
+        assert scheduled.launched == (Launch("T1", 2, "builder"),)
         state = store.tasks.state(run.id, "T1")
         assert (state.status, state.lost, state.attempt) == (TaskStatus.PENDING, 1, 2)
         told = next(event for event in store.events.read(run.id) if event.event == "worker_lost")
@@ -216,10 +217,10 @@ def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_its_worker_is_l
 
         # When the worker of the second attempt is lost
         run.expire_lease("T1")
-        facts, _ = run.recover()
+        scheduled, _ = run.recover()
 
         # Then it is blocked, and never launched again by itself
-        assert facts.launched == ()
+        assert scheduled.launched == ()
         assert (run.status("T1"), run.status()) == (TaskStatus.BLOCKED, FeatureStatus.BLOCKED)
         assert run.recover()[0].launched == ()
         told = next(event for event in store.events.read(run.id) if event.event == "blocker_detected")
@@ -250,9 +251,9 @@ def test_an_attempt_is_handed_back_and_launched_again_without_a_loss(store: Stor
         run.losses = 0
         run.start("T1", worker="w1")
 
-        code, facts = store.attempts.requeue(run.id, "T1", 1, worker="w1")
+        code, scheduled = store.attempts.requeue(run.id, "T1", 1, worker="w1")
 
-        assert (code, facts.launched) == ("requeued", (Launch("T1", 2, "builder"),))
+        assert (code, scheduled.launched) == ("requeued", (Launch("T1", 2, "builder"),))
         state = store.tasks.state(run.id, "T1")
         assert (state.status, state.lost, state.attempt) == (TaskStatus.PENDING, 0, 2)
         told = next(event for event in store.events.read(run.id) if event.event == "work_handed_back")
@@ -315,8 +316,8 @@ def test_only_who_began_an_attempt_hands_it_back(store: Store) -> None:
 def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_it_is_handed_back(store: Store) -> None:
     with launched(store, task("T1", idempotent=False)) as run:
         run.start("T1")
-        code, facts = store.attempts.requeue(run.id, "T1", 1, worker="w1")
-        assert (code, facts.launched) == ("requeued", ())
+        code, scheduled = store.attempts.requeue(run.id, "T1", 1, worker="w1")
+        assert (code, scheduled.launched) == ("requeued", ())
         assert (run.status("T1"), run.status()) == (TaskStatus.BLOCKED, FeatureStatus.BLOCKED)
         outcome = store.tasks.outcomes(run.id, ["T1"])["T1"]
         assert isinstance(outcome, Blocked)
@@ -339,9 +340,9 @@ def test_only_leases_that_ended_are_taken_back(store: Store) -> None:
         run.start("T2")
         run.expire_lease("T2")
 
-        facts, _ = run.recover()
+        scheduled, _ = run.recover()
 
-        assert ids(facts) == ["T2"]
+        assert ids(scheduled) == ["T2"]
         assert run.status("T1") == TaskStatus.IN_PROGRESS
         assert run.attempt("T3") == 1
 
@@ -384,7 +385,7 @@ def test_what_workers_refuse_is_counted_by_reason(store: Store, client: redis.Re
 
 def test_each_message_of_an_attempt_has_an_id_of_its_own(client: redis.Redis) -> None:
     # Given an attempt that was launched, and whose message was lost, and that a worker handed back
-    store = Store(client, Keys(), queues={})
+    store = Store(client, Keys(), queues=Queues(Keys().celery(), used=["builder"]))
     sent: list[str] = []
 
     def take() -> None:

@@ -12,11 +12,12 @@ from redis.commands.core import ScriptCommands
 
 from orchestrator.model import errors, lifecycle
 from orchestrator.model.flows import FeatureEvent, TaskEvent
+from orchestrator.model.queues import Queues
 from orchestrator.state import keys
 from orchestrator.state.keys import FeatureKeys, Keys
 from orchestrator.state.store import Store
 from tests.model.factories import task
-from tests.state.factories import FLOW, Run, launched
+from tests.state.factories import FLOW, Run, launched, replace
 from tests.waiting import wait_until
 
 WORDS = {"hash": "Hash", "zset": "Sorted set", "set": "Set", "list": "List", "stream": "Stream"}
@@ -41,6 +42,7 @@ CALLS: dict[str, Callable[[Run], object]] = {
     "schedule": lambda run: run.schedule(),
     "start": lambda run: run.start("T2", 1),
     "finish": lambda run: run.finish("T1", attempt=1),
+    "replace": lambda run: replace(run, "T1"),
     "requeue": lambda run: run.store.attempts.requeue(run.id, "T1", 1, worker="w1"),
     "renew": lambda run: run.store.attempts.renew([(run.id, "T1", 1)], lease=60),
     "report_progress": lambda run: run.store.attempts.report_progress(run.id, "T1", 1, 50, "half"),
@@ -155,7 +157,7 @@ def test_no_script_has_written_where_it_meets_a_key_of_all_features_of_a_wrong_t
 @pytest.mark.parametrize("kind", ["string", "hash"])
 def test_a_queue_that_is_none_costs_its_messages_alone(store: Store, client: redis.Redis, kind: str) -> None:
     """The launch stands, and its message is sent again as one that was lost, until it can be."""
-    store = Store(client, store.keys, queues={})
+    store = Store(client, store.keys, queues=Queues(Keys().celery(), used=["builder"]))
     queue = store.keys.queue("builder")
     client.set(queue, "x") if kind == "string" else client.hset(queue, "a", "b")
 

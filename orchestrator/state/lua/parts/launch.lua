@@ -2,15 +2,15 @@
 --
 -- keys: slots ready
 
-local launched = {} -- [[task, attempt, specialist], …]
+local launched = {} -- [[task, attempt, specialist], …]; and a 1 where others are published, and this is left to the caller
 
 -- The caller gives it its slot.
 local function launch(meta, task)
   local _, batch, specialist = plan_of(task)
   local state = fresh[task]
   if state == 'new' then state = new_state(batch) else state = state or state_of(task) or new_state(batch) end
-  -- Stored here, so that finish does not have to read the strategy.
-  if meta.strategy == 'dataflow' then state.dataflow = true end
+  -- Stored here, so that finish does not have to read the meta.
+  if meta.joins then state.dataflow = true end
   local is_first = state.attempt == 0 and not fresh[task]
   state.attempt, state.sent = state.attempt + 1, nil
   if limits then state.holds = limits.take(task) end
@@ -20,8 +20,8 @@ local function launch(meta, task)
   else
     record('task_launched', 'task', task, 'attempt', state.attempt, 'batch', state.batch)
   end
-  launched[#launched + 1] = { task, state.attempt, specialist }
-  if queue_names then publish_task(task, state, specialist, meta.trace) end
+  local is_left = queue_names and not publish_task(task, state, specialist, meta.trace)
+  launched[#launched + 1] = { task, state.attempt, specialist, is_left and 1 or nil }
 end
 
 local function launch_all(meta, popped)
