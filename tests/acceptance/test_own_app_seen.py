@@ -82,7 +82,7 @@ def test_flower_and_beat(make_project: MakeProject, monkeypatch: pytest.MonkeyPa
     )
 
     wait_until(lambda: bool(project.client().store.features.newest(5)))
-    assert handle(project).wait(timeout=60).status == FeatureStatus.IN_DEVELOPMENT
+    assert handle(project).wait(timeout=60).status == FeatureStatus.BLOCKED
     assert handle(project).progress().completed == TASKS
     wait_until(lambda: beat.read_text("utf-8").count("Sending due task nightly") >= 3)
     assert project.client().store.features.newest(5) == ["images"]

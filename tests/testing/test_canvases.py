@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import celery
 import pytest
 import yaml
 from celery import Celery, chain, chord, group
@@ -197,7 +198,12 @@ CASES: dict[str, tuple[Callable[[], Any], Any, dict[str, int]]] = {
         [3, [8, 9]],
         {"add": 5, "ident": 1},
     ),
-    "a group of none": (lambda: chain(ident.s(1), group(), ident.s()), 1, {"ident": 2}),
+    # Celery 5.6 makes a chord with an empty header of it, when the chain is made.
+    "a group of none": (
+        lambda: chain(ident.s(1), group(), ident.s()),
+        1 if celery.VERSION >= (5, 7) else [],
+        {"ident": 2},
+    ),
     "a header of an empty group": (lambda: chord([group()], tsum.s()), BOOM, {}),
     "map": (lambda: chain(ident.s(1), add.map([(1, 2)]) | tsum.s()), BOOM, {}),
     "starmap": (lambda: add.starmap([(1, 2), (3, 4)]) | tsum.s(), 10, {"add": 2, "tsum": 1}),
