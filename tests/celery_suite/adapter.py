@@ -105,33 +105,18 @@ class Adapter:
         from orchestrator.engine import tracing
 
         adapter = self
-<<<<<<< HEAD
         canvas: Any = celery.canvas
         task_class: Any = celery.Task
         for kind in (canvas.Signature, canvas._chain, canvas.group, canvas.chord):
             kind.apply_async = self._method(kind.apply_async)
         sent_by_task = task_class.apply_async
-=======
-        for kind in (
-            celery.canvas.Signature,
-            celery.canvas._chain,
-            celery.canvas.group,
-            celery.canvas.chord,
-        ):
-            kind.apply_async = self._method(kind.apply_async)
-        sent_by_task: Any = celery.Task.apply_async
->>>>>>> a66fb05
 
         def apply_async(task: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
             if task.app.conf.task_always_eager or isinstance(task, tracing.EnqueueTask):
                 return sent_by_task(task, args, kwargs, **options)
             return adapter.send(task.signature(), args, kwargs, options)
 
-<<<<<<< HEAD
         task_class.apply_async = apply_async
-=======
-        celery.Task.apply_async = apply_async
->>>>>>> a66fb05
 
     def _method(self, sent_by_celery: Any) -> Any:
         def apply_async(canvas: Any, args: Any = None, kwargs: Any = None, *_: Any, **options: Any) -> Any:
