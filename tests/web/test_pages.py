@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator import Feature, Task
+from orchestrator.state import tails
 from orchestrator.web import entrance, templates
 from tests.web.flower import PASSWORD, SECRET, Running, running
 
@@ -272,6 +273,21 @@ def test_flowers_own_password_is_the_only_way_in(guarded: Running) -> None:
     )
     assert evil.status == 403
     assert guarded.user().ask("/api/features/one/decisions", {"action": "resume"}, Cookie="a=b").status == 403
+
+
+def test_a_secret_in_the_output_is_hidden(tmp_path: Path) -> None:
+    config = "specialists: {senior-engineer: {command: [x], env: {KEY: a-long-secret-of-mine}}}"
+    with running(tmp_path, config=config, TASKORCHESTRATOR_WEB__SECRET=SECRET) as flower:
+        with flower.client() as client:
+            client.enqueue(Feature(id="one", title="One", tasks=(Task(id="T1", run=("true",)),)))
+            attempt = client.store.tasks.state("one", "T1").attempt
+            log = tails.log_file(flower.settings, "one", "T1", attempt)
+        log.parent.mkdir(parents=True)
+        log.write_text("before a-long-secret-of-mine after")
+        for path in ("/feature/one/task/T1", "/api/features/one/tasks/T1"):
+            found = flower.program().ask(path)
+            assert "before ** after" in re.sub(r"\*+", "**", found.text)
+            assert "a-long-secret-of-mine" not in found.text
 
 
 def test_where_it_only_shows_nothing_is_offered_and_nothing_done(tmp_path: Path) -> None:
