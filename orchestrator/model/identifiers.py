@@ -75,7 +75,9 @@ def trouble_of_feature(text: str) -> str | None:
 
 def is_id(value: object) -> bool:
     """A value that can be the id of a task."""
-    return isinstance(value, str) and normal(value) == value and trouble(value) is None
+    if not isinstance(value, str):
+        return False
+    return is_plain(value) or (normal(value) == value and trouble(value) is None)
 
 
 def is_feature_id(value: object) -> bool:

@@ -115,6 +115,8 @@ def outcome_of(value: object, limits: Limits, encode: Callable[[Any], Any] = val
         >>> outcome_of("42 tests pass", Limits()).summary
         '42 tests pass'
     """
+    if value is None:
+        return Completed()
     try:
         return fit_to_limits(_outcome(value, encode), limits)
     except (TypeError, ValueError, RecursionError) as error:
@@ -145,8 +147,6 @@ def _outcome(value: object, encode: Callable[[Any], Any]) -> Outcome:
             return value.model_copy(update={"result": _json(value.result, encode)})
         case Blocked() | Failed() | RetryLater() | Cancelled():
             return value
-        case None:
-            return Completed()
         case str():
             return Completed(summary=value)
         case _:

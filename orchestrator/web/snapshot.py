@@ -6,6 +6,7 @@ import gzip
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.client import answers
@@ -15,10 +16,9 @@ from orchestrator.planning import planner
 from orchestrator.report import json_features, json_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from orchestrator.client.client import Client
     from orchestrator.client.handle import Handle
+    from orchestrator.contract.task_answers import EventLine
     from orchestrator.model.event import Event
     from orchestrator.model.progress import Progress, TaskState
 
@@ -39,6 +39,8 @@ class Drawn(NamedTuple):
     """A feature as JSON, and gzipped."""
 
     cursor: str
+    lines: Mapping[str, dict[str, Any]]
+    """Where each of its tasks stands."""
     plain: bytes
     gzipped: bytes
 
@@ -69,14 +71,18 @@ class Snapshots:
         if kept is not None and kept.cursor == cursor:
             return kept
         progress = handle.progress()
+        changed = _changed_since(handle, kept.cursor) if kept is not None else None
+        states = handle.states() if changed is None else handle.states_of(changed)
+        before = kept.lines if kept is not None and changed is not None else {}
+        found = {**before, **{line["task"]: line for line in lines(self._client, progress, states)}}
         value = {
             **of_feature(progress),
-            "tasks": lines(self._client, progress, handle.states()),
+            "tasks": list(found.values()),
             "critical_path": self._critical_path(handle, progress),
             "cursor": cursor,
         }
         plain = compact.write(value).encode()
-        drawn = Drawn(cursor, plain, gzip.compress(plain, 1))
+        drawn = Drawn(cursor, found, plain, gzip.compress(plain, 1))
         with self._lock:
             self._kept[feature_id] = drawn
             self._kept.move_to_end(feature_id)
@@ -96,12 +102,20 @@ class Snapshots:
             max_parallel_tasks=progress.cap,
             tasks=tuple(handle.tasks()),
         )
-        found = list(planner.plan(feature, progress.cap).critical_path)
+        found = planner.critical_path(feature)
         with self._lock:
             self._paths[key] = found
             while len(self._paths) > KEPT:
                 self._paths.popitem(last=False)
         return found
+
+
+def _changed_since(handle: Handle, cursor: str) -> list[str] | None:
+    """The tasks that events since a moment are about; None: any task may have changed."""
+    events = handle.events(cursor)
+    if len(events) >= MOST_EVENTS or any(event.event in (*GROWTH, "batch_opened") for event in events):
+        return None
+    return list(dict.fromkeys(event.task for event in events if event.task))
 
 
 def of_feature(progress: Progress) -> dict[str, Any]:
@@ -115,6 +129,11 @@ def lines(client: Client, progress: Progress, states: Sequence[TaskState]) -> li
     found = (json_features.task_line(state, progress.batch, now, titles=titles) for state in states)
     # Ten times as fast as compact.select, which writes the same; a feature may have ten thousand of them.
     return [line.model_dump(exclude_defaults=True) for line in found]
+
+
+def event_line(event: Event) -> EventLine:
+    """An event with its worker, whose attempts the timeline draws."""
+    return json_tasks.event_line(event).model_copy(update={"worker": event.worker})
 
 
 class Change(NamedTuple):
@@ -151,7 +170,7 @@ def change(client: Client, handle: Handle, after: str) -> Change | None:
         "cursor": events[-1].id,
         "feature": of_feature(progress),
         "tasks": lines(client, progress, states),
-        "events": [compact.select(json_tasks.event_line(event), compact.EVERYTHING) for event in events],
+        "events": [compact.select(event_line(event), compact.EVERYTHING) for event in events],
     }
     return Change(events[-1].id, progress, message)
 
