@@ -54,14 +54,16 @@ def _place_in_chord(attempt: Attempt, place: int) -> int:
 
 
 def _call(dispatcher: Dispatcher, attempt: Attempt, errback: Errback, error: BaseException) -> None:
-    app = dispatcher.app
+    app, failed = dispatcher.app, attempt.task
+    if errback.body is not None:
+        failed = dispatcher.store.tasks.find(attempt.feature_id, errback.body)
     signature = app.signature(errback.signature)
     request = Request(
-        id=seen_id(attempt.feature_id, attempt.task),
+        id=seen_id(attempt.feature_id, failed),
         root_id=request_id(attempt.feature_id),
-        task=attempt.task.call,
-        args=list(attempt.task.args),
-        kwargs=dict(attempt.task.kwargs),
+        task=failed.call,
+        args=list(failed.args),
+        kwargs=dict(failed.kwargs),
         errbacks=[signature],
         delivery_info={"is_eager": dispatcher.is_in_process},
         hostname=attempt.worker,

@@ -124,6 +124,21 @@ def test_an_errback_gets_the_id_that_the_canvas_gave(client: InProcessClient) ->
     assert (request.id, error.args) == ("mine", ("too late", 3))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda body: chord([ident.s(1), refuse.s()], body),
+        lambda body: chord([chord([refuse.s()], ident.s())], body),
+        lambda body: chain(group(ident.s(1), refuse.s()), body).on_error(tell.s()),
+    ],
+    ids=["chord", "nested", "chain"],
+)
+def test_an_errback_of_a_chord_gets_the_id_of_its_body(client: InProcessClient, make: Any) -> None:
+    canvas = make(ident.s().set(task_id="the-body", link_error=tell.s()))
+    client.run(canvas)
+    assert {request.id for request, *_ in told} == {"the-body"}
+
+
 def test_an_errback_gets_its_own_arguments_with_their_types(client: InProcessClient) -> None:
     client.run(refuse.s().set(link_error=tell.si(b"bytes")))
     assert told == [(b"bytes",)]
