@@ -70,15 +70,22 @@ class Given:
         return Given(args=(part.value,), after=part.last, errbacks=self.errbacks)
 
     def with_errbacks(self, errbacks: Iterable[Mapping[str, Any]]) -> Given:
-        """The same, and more is called on a failure."""
-        found = [errback for errback in errbacks if errback not in self.errbacks]
-        return replace(self, errbacks=(*self.errbacks, *found))
+        """The same, and more is called on a failure. What an outer part calls too is called for the inner one alone."""
+        new = list(errbacks)
+        said = [_said(errback) for errback in new]
+        outer = [errback for errback in self.errbacks if _said(errback) not in said]
+        return replace(self, errbacks=(*outer, *new))
 
     def once(self, chord: str) -> Given:
         """The same for the header of a chord: all are called once for it, however many of its tasks fail."""
         return replace(
             self, errbacks=tuple({**each, "of": each.get("of") or chord} for each in self.errbacks)
         )
+
+
+def _said(errback: Mapping[str, Any]) -> dict[str, Any]:
+    """An errback without the chord for which it is called."""
+    return {name: value for name, value in errback.items() if name not in ("of", "body")}
 
 
 def read(
@@ -177,7 +184,8 @@ class _Reader:
         steps = [_unrolled(_typed(step, self.app)) for step in signature.tasks]
         steps = [step for step in steps if not _is_empty(step)]
         options, links = canvas_options.split(signature.options)
-        last_id, given = options.pop("task_id", None) or given.id, replace(given, id=None)
+        own_id = options.pop("task_id", None)
+        last_id, given = given.id or own_id, replace(given, id=None)
         given = given.with_errbacks(canvas_options.errbacks(links))
         if not steps:
             return Part([], given.after)
@@ -227,9 +235,10 @@ class _Reader:
     def _read_chord(self, signature: Any, given: Given) -> Part:
         body = _typed(signature.body, self.app)
         options, links = canvas_options.split(signature.options)
-        last_id, given = options.pop("task_id", None) or given.id, replace(given, id=None)
+        own_id = options.pop("task_id", None)
+        last_id, given = given.id or own_id, replace(given, id=None)
         options, header = {**given.options, **options}, signature.tasks
-        of_body = [*canvas_options.errbacks(links), *canvas_options.errbacks_of(body)]
+        of_body = canvas_options.errbacks_of(body, canvas_options.errbacks(links))
         name = self._chord()
         begin = replace(given.with_errbacks(of_body).once(name), options=options)
         members = self._read_members(header.tasks if isinstance(header, group) else header, begin)

@@ -91,7 +91,7 @@ def write(section: str) -> None:
 
 def main() -> int:
     """Run the suite, and tell what is not as expected; returns 1 if anything is."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the Redis and the worker end with it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the Redis and the worker end with it
     parser = argparse.ArgumentParser("python -m tests.celery_suite", description=__doc__)
     parser.add_argument("--only", choices=MODES, help="run one side")
     parser.add_argument("--write", action="store_true", help="write the table in docs/how-to/canvases.md")
