@@ -65,6 +65,7 @@ check: $(READY) audit  ## lint, format, types (strict), and known holes: in our 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for each in django fastapi flask; do (cd examples/$$each && $(CURDIR)/$(BIN)/mypy --config-file ../mypy.ini .) || exit 1; done
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive orchestrator workers
 

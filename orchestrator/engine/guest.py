@@ -168,7 +168,7 @@ class Guest(Installation):
                 self.app.amqp.queues.select_add(queue)
 
 
-def install(app: Celery, settings: Settings | None = None) -> Guest:
+def install(app: Celery[Any], settings: Settings | None = None) -> Guest:
     """Let the workers of a Celery app run features too, beside its own tasks.
 
     `celery -A proj worker` then runs the tasks of the app as before, and those of features. Nothing of the app

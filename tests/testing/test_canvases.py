@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import celery
 import pytest
 import yaml
 from celery import Celery, chain, chord, group, signature
@@ -253,7 +254,12 @@ CASES: dict[str, tuple[Callable[[], Any], Any, dict[str, int]]] = {
         1,
         {"swap": 1, "ident": 3},
     ),
-    "a group of none": (lambda: chain(ident.s(1), group(), ident.s()), 1, {"ident": 2}),
+    # Celery 5.6 makes a chord with an empty header of it, when the chain is made.
+    "a group of none": (
+        lambda: chain(ident.s(1), group(), ident.s()),
+        1 if celery.VERSION >= (5, 7) else [],
+        {"ident": 2},
+    ),
     "a header of an empty group": (lambda: chord([group()], tsum.s()), 0, {"tsum": 1}),
     "a group in a group": (
         lambda: group(group(ident.s(1), group(ident.s(2))), ident.s(3)),
