@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,8 +34,8 @@ RUNS = 5
 ALL, CLOCK = "all", "time by the clock"
 """Rows that come last."""
 
-LOOKING = ("info",)
-"""Commands of this tool itself."""
+LOOKING = "info"
+"""The command of this tool itself."""
 
 
 @dataclass(frozen=True)
@@ -64,26 +65,18 @@ def measure(rig: Rig, worker: int, run: Callable[[], object], runs: int) -> Prof
         runs: How often.
     """
     run()  # connections are open, and what is imported late is imported
-    counted = _counted(rig)
-    before = _used(rig, worker)
+    before, carried_out = _used(rig, worker), _commands(rig)
     wall = sum(seconds(run) for _ in range(runs))
     time.sleep(0.2)  # the last acknowledgement comes after the caller knows that all is done
     after = _used(rig, worker)
-    tasks, commands = runs * TASKS, _counted(rig)
-    for name, earlier in counted.items():
-        commands[name] = {of: commands[name][of] - earlier[of] for of in ("calls", "usec")}
+    commands = _commands(rig) - carried_out
+    tasks = runs * TASKS
     return Profile(
         1000 * wall / tasks,
         {process: 1000 * (after[process] - before[process]) / tasks for process in after},
-        {name: stat["calls"] / tasks for name, stat in commands.items() if name not in LOOKING},
-        {name: stat["usec"] / tasks for name, stat in commands.items() if name not in LOOKING},
+        {name: count / tasks for (name, kind), count in commands.items() if kind == "calls"},
+        {name: count / tasks for (name, kind), count in commands.items() if kind == "usec"},
     )
-
-
-def _counted(rig: Rig) -> dict[str, Any]:
-    """The commands that Redis has carried out so far. The rig's Redis lets nobody reset its counters."""
-    stats: dict[str, Any] = rig.redis.info("commandstats")
-    return {name.removeprefix("cmdstat_"): stat for name, stat in stats.items()}
 
 
 def _used(rig: Rig, worker: int) -> dict[str, float]:
@@ -95,6 +88,20 @@ def _used(rig: Rig, worker: int) -> dict[str, float]:
         "redis": cpu.used(info["process_id"]),
         "client": cpu.used(os.getpid()),
     }
+
+
+def _commands(rig: Rig) -> Counter[tuple[str, str]]:
+    """How often Redis has carried out each command up to now, and its microseconds in it."""
+    stats: dict[str, Any] = rig.redis.info("commandstats")
+    found = {name.removeprefix("cmdstat_"): stat for name, stat in stats.items()}
+    return Counter(
+        {
+            (name, kind): stat[kind]
+            for name, stat in found.items()
+            if name != LOOKING
+            for kind in ("calls", "usec")
+        }
+    )
 
 
 def main() -> None:

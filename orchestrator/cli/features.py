@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli import connection, options, output, workforce
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.cli.snapshot import Reader
+from orchestrator.client.snapshot import Reader
 from orchestrator.contract import needs
 from orchestrator.model import errors, words
 from orchestrator.model.progress import Progress, TaskState, Unreadable, running_longest
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
     from orchestrator.contract.answer import Need
     from orchestrator.contract.feature_answers import FeaturesAnswer
-    from orchestrator.model.plan import Route
-    from orchestrator.state.workers import Worker
 
 
 NEEDS_SHOWN = 20
@@ -50,7 +48,7 @@ def status(
         if feature_id is not None:
             handle = connection.find(client, feature_id)
             if asked.as_json:
-                from orchestrator.cli import answers
+                from orchestrator.client import answers
 
                 asked.answer(
                     answers.feature(client, handle, whole=whole, limit=asked.limit, after=asked.after)
@@ -92,7 +90,7 @@ def _features(client: Client, asked: Asked) -> FeaturesAnswer:
                 found = needs.of_feature(
                     one, client.feature(one.id).unsettled(), specialists=client.settings.specialists
                 )
-        lines.append(json_features.feature_line(one, found[: asked.limit]))
+        lines.append(json_features.feature_line(one, time.time(), found[: asked.limit]))
     return FeaturesAnswer(features=tuple(lines), left_out=json_page.left_out(features=left), after=cursor)
 
 
@@ -178,51 +176,16 @@ def _output_ages(client: Client, feature_id: str, states: Sequence[TaskState]) -
 @reports()
 def explain(feature_id: options.FeatureId, task_id: options.TaskId, *, asked: Asked) -> None:
     """Say why a task is in its status: what it waits for, or what went wrong, and what to do."""
-    from orchestrator.report import explanation
+    from orchestrator.client import explaining
 
     with connection.client(looks=True) as client:
         handle = connection.find(client, feature_id)
-        task = client.store.tasks.find(handle.id, task_id)
-        states = {state.id: state for state in handle.around(task_id)}
-        state = states[task_id]
-        route = client.recommend(handle.id, task_id)
-        progress, before = handle.progress(), client.store.tasks.before(handle.id, task_id)
-        found = explanation.explain(
-            task,
-            state,
-            progress,
-            others=states,
-            now=time.time(),
-            outcome=handle.outcome(task_id),
-            route=route,
-            listeners=_listeners(client, route) if state.phase == "launched" else None,
-            limit=client.store.limits.find(state.limit) if state.limit else None,
-            before=before,
-        )
+        found = explaining.explain(client, handle, task_id)
         if asked.as_json:
-            from orchestrator.cli import answers
-            from orchestrator.report import json_tasks
-
-            waits = answers.find_needs(
-                client, handle, progress, needs.in_the_way(task, state, progress, states)
-            )
-            asked.answer(json_tasks.explained(found, waits, route, before))
+            asked.answer(explaining.answer(client, handle, found))
             return
-    output.say(found.answer, "bold")
-    for detail in found.details:
+    output.say(found.explanation.answer, "bold")
+    for detail in found.explanation.details:
         output.say(f"  {detail}")
-    for place, command in enumerate(found.next):
+    for place, command in enumerate(found.explanation.next):
         output.say(f"{'Next:' if place == 0 else '     '} {command}")
-
-
-def _listeners(client: Client, route: Route) -> Mapping[str, Sequence[Worker]] | None:
-    try:
-        return workforce.listeners(client, [route.queue] if route.queue else [])
-    except Exception as error:
-        from kombu.exceptions import (
-            OperationalError,
-        )  # late: workers that announce themselves are not asked by Celery
-
-        if isinstance(error, OperationalError):
-            return None
-        raise

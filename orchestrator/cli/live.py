@@ -14,7 +14,7 @@ from rich.live import Live
 
 from orchestrator.cli import output, views
 from orchestrator.cli.log import Log
-from orchestrator.cli.snapshot import Reader, Snapshot
+from orchestrator.client.snapshot import Reader, Snapshot
 from orchestrator.model.event import Event
 
 if TYPE_CHECKING:

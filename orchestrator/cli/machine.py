@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -48,8 +49,10 @@ def up(
         children["The worker"] = stack.enter_context(processes.worker(settings, name=f"up-{os.getpid()}"))
         stack.enter_context(workforce.hurried(children["The worker"]))
         if flower:
-            children["Flower"] = stack.enter_context(processes.flower(settings, port=port))
-            output.say(f"Flower: http://127.0.0.1:{port}")
+            given = settings.web.secret
+            secret = given.get_secret_value() if given else secrets.token_urlsafe(24)
+            children["Flower"] = stack.enter_context(processes.flower(settings, port=port, secret=secret))
+            output.say(f"Flower: http://127.0.0.1:{port}/features{_way_in(secret)}")
         output.say("Ctrl-C stops all of it.")
         try:
             _attend(settings, children, port)
@@ -59,6 +62,12 @@ def up(
             )
         except SystemExit:  # SIGTERM: a service manager asks for the same
             output.tell("Stopping.")
+
+
+def _way_in(secret: str) -> str:
+    """What the address of the features ends with: the secret, where Flower asks for no password."""
+    has_password = os.environ.get("FLOWER_BASIC_AUTH") or os.environ.get("FLOWER_AUTH")
+    return "" if has_password else f"?secret={secret}"
 
 
 def _attend(settings: Settings, children: Mapping[str, subprocess.Popen[bytes]], port: int) -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli import answers, choices, connection, live, options, output
+from orchestrator.cli import choices, connection, live, options, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.cli.snapshot import gate_outcomes
+from orchestrator.client import answers
+from orchestrator.client.snapshot import gate_outcomes
 from orchestrator.config import configuration
 from orchestrator.contract.answer import Need
 from orchestrator.model import durations, errors, words

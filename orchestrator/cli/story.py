@@ -125,6 +125,7 @@ def line(event: Event) -> str:
         "cause": shown.cause,
         "percent": shown.percent,
         "note": shown.note,
+        "by": shown.by,
         "worker": shown.worker,
     }
     told = [f"{name}={words.one_line(str(value))}" for name, value in facts.items() if value]

@@ -18,7 +18,7 @@ from orchestrator.model.feature import FeatureStatus
 from orchestrator.report import status_text
 
 if TYPE_CHECKING:
-    from orchestrator.cli.snapshot import Snapshot
+    from orchestrator.client.snapshot import Snapshot
     from orchestrator.model.progress import Progress, TaskState, Unreadable
 
 TASKS_SHOWN = 40

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli import answers, connection, live, options, output
+from orchestrator.cli import connection, live, options, output
 from orchestrator.cli.asked import Asked, reports
+from orchestrator.client import answers
 from orchestrator.contract.feature_answers import EndedBy, FeatureAnswer
 from orchestrator.contract.needs import STOPPED
 from orchestrator.model import durations

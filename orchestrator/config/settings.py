@@ -17,7 +17,15 @@ from orchestrator.config import consistency, spelling
 from orchestrator.config.folder import ENV_PREFIX, FILE, find_folder
 from orchestrator.config.schema.limits import Limits, Parallelism
 from orchestrator.config.schema.notifications import Notification
-from orchestrator.config.schema.operation import ErrorHandling, Logging, Recovery, Retention, Trust
+from orchestrator.config.schema.operation import (
+    ErrorHandling,
+    Logging,
+    Metrics,
+    Recovery,
+    Retention,
+    Trust,
+    Web,
+)
 from orchestrator.config.schema.quality_gates import Gate, QualityGates
 from orchestrator.config.schema.servers import BrokerSettings, RedisSettings
 from orchestrator.config.schema.specialists import (
@@ -82,6 +90,12 @@ class Settings(BaseSettings):
     notifications: tuple[Notification, ...] = Field(default=(), description="Which events are sent where.")
     trust: Trust = Trust()
     logging: Logging = Logging()
+    metrics: Metrics = Metrics()
+    tracing: bool = Field(
+        default=False,
+        description="a span of OpenTelemetry for each feature and attempt; set it where features are enqueued, too",
+    )
+    web: Web = Web()
     app: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?$",

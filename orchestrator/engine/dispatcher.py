@@ -66,8 +66,9 @@ class Dispatcher:
                             self.publish(feature, left)
                         except errors.BrokerUnreachable as error:
                             unreachable = error
-                case LogProgress(feature, text):
-                    logger.info("[%s] %s", feature, text)
+                case LogProgress(feature, batch):
+                    if logger.isEnabledFor(logging.INFO):
+                        logger.info("[%s] %s", feature, batch.line())
                 case ScheduleFeature(feature):
                     # A feature that this version cannot read is left to workers that can.
                     with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature, errors.Outdated):

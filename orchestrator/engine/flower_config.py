@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from orchestrator.engine import installation
 from orchestrator.model import errors, identifiers
 
 if TYPE_CHECKING:
@@ -75,14 +76,45 @@ def prepare(settings: Settings) -> None:
 
     for name, value in DEFAULTS.items():
         setattr(options, name, value)
-    vars(command)["Flower"] = _flower(settings)
+    bring_pages()
+    vars(command)["Flower"] = _careful(command.Flower, settings)
 
 
-def _flower(settings: Settings) -> type[Any]:
-    from flower.app import Flower
+def bring_pages() -> None:
+    """Let Flower show features and their metrics, if Celery has loaded Flower's command (see `orchestrator.web`)."""
+    command = sys.modules.get("flower.command")
+    if command is None or getattr(command, PAGES, False):
+        return
+    if not isinstance(getattr(command, "Flower", None), type):
+        logger.warning("This Flower starts in a way that is not known, so it shows no features.")
+        return
+    vars(command).update({"Flower": _with_pages(command.Flower), PAGES: True})
+
+
+PAGES = "_orchestrator_pages"
+"""The mark that Flower's command has when its Flower shows features."""
+
+
+def _with_pages(flower: type[Any]) -> type[Any]:
+    class FlowerWithPages(flower):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            engine = getattr(self.capp, installation.ATTRIBUTE, None)
+            if engine is not None:
+                # Late: a worker loads Flower's command too.
+                from orchestrator.metrics import server
+                from orchestrator.web import entrance
+
+                entrance.open_in(self, engine)
+                server.join_flower(engine.settings)
+
+    return FlowerWithPages
+
+
+def _careful(flower: type[Any], settings: Settings) -> type[Any]:
     from tornado.web import ErrorHandler
 
-    class CarefulFlower(Flower):  # type: ignore[misc]
+    class CarefulFlower(flower):  # type: ignore[misc]
         def __init__(self, *args: Any, options: Any, **kwargs: Any) -> None:
             try:
                 check(options, settings, os.environ)
@@ -105,11 +137,11 @@ def check(options: Any, settings: Settings, environment: Mapping[str, str]) -> N
     Raises:
         UnsafeFlower: Any web page that the user of this machine visits could start commands through its API.
     """
-    is_protected = _is_protected(options)
+    has_password = is_protected(options)
     is_open = environment.get(OPEN_API, "").lower() in YES
-    if is_open and not is_protected and settings.is_embedded:
+    if is_open and not has_password and settings.is_embedded:
         raise errors.UnsafeFlower(variable=OPEN_API)
-    if not is_protected and not options.unix_socket and not is_loopback(options.address):
+    if not has_password and not options.unix_socket and not is_loopback(options.address):
         logger.warning(
             "Flower listens on %s without a password: anybody who reaches it can stop workers and tasks. "
             "Set FLOWER_BASIC_AUTH=user:password, or leave out --address.",
@@ -144,7 +176,7 @@ def is_foreign_host(host: str, options: Any) -> bool:
         >>> is_foreign_host("localhost:5555", options), is_foreign_host("evil.example:5555", options)
         (False, True)
     """
-    if _is_protected(options) or options.unix_socket or not is_loopback(options.address):
+    if is_protected(options) or options.unix_socket or not is_loopback(options.address):
         return False
     return not is_loopback(urlsplit(f"//{host}").hostname or "")
 
@@ -162,5 +194,12 @@ def is_loopback(address: str) -> bool:
         return address == "localhost"
 
 
-def _is_protected(options: Any) -> bool:
+def is_protected(options: Any) -> bool:
+    """Whether Flower asks who comes.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> is_protected(SimpleNamespace(basic_auth=["ops:secret"], auth=""))
+        True
+    """
     return bool(options.basic_auth or options.auth)

@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 from orchestrator.config import private
+from orchestrator.config.folder import ENV_PREFIX
 from orchestrator.config.settings import Settings
 
 LIFELINE = Path(__file__).with_name("lifeline.py")
@@ -45,16 +46,31 @@ def worker(
 
 
 @contextlib.contextmanager
-def flower(settings: Settings, *, port: int, log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Run Flower on 127.0.0.1 inside the block."""
+def flower(
+    settings: Settings, *, port: int, secret: str = "", log: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Flower on 127.0.0.1 inside the block.
+
+    Args:
+        settings: The settings.
+        port: Its port.
+        secret: What lets somebody see the features if Flower has no password (`web.secret`); "": as configured.
+        log: The file for its output; None: the terminal.
+    """
     command = ["-A", "orchestrator", "flower", "--address=127.0.0.1", f"--port={port}"]
-    with celery(settings, command, log) as process:
+    with celery(settings, command, log, {SECRET: secret} if secret else {}) as process:
         yield process
 
 
+SECRET = f"{ENV_PREFIX}WEB__SECRET"
+"""The variable of `web.secret`: others can read the arguments of a process, and not its environment."""
+
+
 @contextlib.contextmanager
-def celery(settings: Settings, command: list[str], log: Path | None) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a celery command inside the block, in the folder of the settings.
+def celery(
+    settings: Settings, command: list[str], log: Path | None, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a celery command inside the block, in the folder of the settings, with some more variables.
 
     The command ends even if this process is killed, because the pipe closes with it (see `lifeline`).
     """
@@ -64,6 +80,7 @@ def celery(settings: Settings, command: list[str], log: Path | None) -> Iterator
             [sys.executable, "-P", LIFELINE, str(lifeline), *command],
             pass_fds=[lifeline],
             cwd=settings.project,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,

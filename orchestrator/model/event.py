@@ -29,6 +29,7 @@ class Event(Model):
     cause: str = ""
     percent: str = ""
     note: str = ""
+    by: str = Field(default="", description="who decided it, where that is known")
     wait: str = Field(default="", description="ms until the next attempt")
     total: int | None = Field(default=None, description="tasks of a batch that opened")
     in_flight: int | None = None

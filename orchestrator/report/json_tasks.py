@@ -65,6 +65,7 @@ def event_line(event: Event) -> task_answers.EventLine:
         cause="" if event.event == "specialist_assigned" else event.cause,
         percent=event.percent,
         note=event.note,
+        by=event.by,
         wait=int(event.wait) / 1000 if event.wait else None,
         total=event.total or 0,
         in_flight=event.in_flight or 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.model import lifecycle, sanitizer
 from orchestrator.model.commands import BatchProgress, ScheduleResult
@@ -57,14 +57,14 @@ class AttemptScripts:
         return read_start_result(feature_id, task_id, answer)
 
     def transition_attempt(
-        self, feature_id: str, task_id: str, attempt: int, move: Transition, *, worker: str
+        self, feature_id: str, task_id: str, attempt: int, transition: Transition, *, worker: str
     ) -> str:
         """Move a running attempt to its next status: "transitioned", or why not (see transition_attempt.lua)."""
-        transition = Call(
+        call = Call(
             "transition_attempt",
-            {"task": task_id, "attempt": attempt, "steps": move.written_steps, "worker": worker},
+            {"task": task_id, "attempt": attempt, "steps": transition.written_steps, "worker": worker},
         )
-        ((code, _),) = self._runner.run_on(feature_id, transition, ends=True)
+        ((code, _),) = self._runner.run_on(feature_id, call, ends=True)
         return str(code)
 
     def finish(
@@ -73,7 +73,7 @@ class AttemptScripts:
         task_id: str,
         attempt: int,
         outcome: Outcome,
-        move: Transition,
+        transition: Transition,
         *,
         worker: str = "",
         delivery: str = "",
@@ -81,7 +81,7 @@ class AttemptScripts:
     ) -> tuple[str, str, ScheduleResult]:
         """Commit an outcome and launch what follows from it (see `finish_and_take`)."""
         code, status, scheduled, _ = self.finish_and_take(
-            feature_id, task_id, attempt, outcome, move, worker=worker, delivery=delivery, title=title
+            feature_id, task_id, attempt, outcome, transition, worker=worker, delivery=delivery, title=title
         )
         return code, status, scheduled
 
@@ -91,18 +91,20 @@ class AttemptScripts:
         task_id: str,
         attempt: int,
         outcome: Outcome,
-        move: Transition,
+        transition: Transition,
         *,
         worker: str = "",
         delivery: str = "",
         title: str = "",
         claim: Claim | None = None,
+        replacement: Mapping[str, Any] | None = None,
     ) -> tuple[str, str, ScheduleResult, Taken | None]:
         """Commit an outcome, launch what follows from it, and begin the next attempt, in one transaction.
 
         With a `delivery`, only where that delivery of the message began the attempt. With the `title` of the feature,
         how long a completed attempt took is learned for the next feature of this title. With a `claim`, the process
-        takes the next message that it may take, whatever the code says.
+        takes the next message that it may take, whatever the code says. With a `replacement`, other tasks come into the
+        place of this one (see `encoding.describe_replacement`).
 
         Returns:
             The code (see finish.lua), the task's status now, what was scheduled, and what was taken.
@@ -117,24 +119,28 @@ class AttemptScripts:
             {
                 "task": task_id,
                 "attempt": attempt,
-                "steps": move.written_steps,
+                "steps": transition.written_steps,
                 "outcome": outcome.model_dump_json(),
-                "wait": "" if move.wait is None else round(move.wait * 1000),
-                "uses": move.counts,
-                "cause": move.cause,
-                "route": move.route,
+                "wait": "" if transition.wait is None else round(transition.wait * 1000),
+                "uses": transition.counts,
+                "cause": transition.cause,
+                "route": transition.route,
                 "worker": worker,
                 "delivery": delivery,
                 "kept": sketch.KEPT if is_learned else 0,
                 "kept_ms": sketch.DAYS * 86_400_000,
-                "note": move.note,
+                "note": transition.note,
             },
             {"durations": self._runner.keys.durations(title)},
         )
         take = [self._take_next(claim)] if claim else []
-        (code, status, *tally), answer, *taken = self._runner.run_on(
-            feature_id, finish, SCHEDULE, *take, ends=True, run=self._runner.run_safely
+        replace = []
+        if replacement is not None:
+            replace = [Call("replace", {"task": task_id, "replacement": json.dumps(replacement)})]
+        (code, status, *tally), *answers = self._runner.run_on(
+            feature_id, finish, *replace, SCHEDULE, *take, ends=True, run=self._runner.run_safely
         )
+        answer, *taken = answers[len(replace) :]
         finished = BatchProgress(*tally) if tally and tally[1] else None
         scheduled = read_schedule_result(feature_id, answer, finished)
         return code, status, scheduled, read_taken(*taken) if any(taken) else None

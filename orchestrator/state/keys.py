@@ -10,7 +10,7 @@ from dataclasses import dataclass
 TYPES: Mapping[str, str] = {
     **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
     **dict.fromkeys(("waiting", "outcomes", "limits", "used", "last_started", "arrival_times"), "hash"),
-    **dict.fromkeys(("swept", "refused"), "hash"),
+    **dict.fromkeys(("swept", "refused", "metrics"), "hash"),
     **dict.fromkeys(("workers", "tails", "replaced", "durations"), "hash"),
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
@@ -26,7 +26,7 @@ RARE = ("delayed", "unassigned", "dependency_updates", "released", "waiting", "l
 """Keys that most features do not have most of the time, so that scripts look whether there is any of them."""
 
 OF_DATAFLOW = ("waits", "dependents")
-"""Keys that all features with this strategy have, and no others."""
+"""Keys that all features with this strategy have, and others where a canvas has replaced a task."""
 
 BEFORE_SCHEMA_4: Mapping[str, str] = {"released": "freed", "dependency_updates": "resolved"}
 """The names that keys of a feature had before schema 4. Features of older schemas still use them."""
@@ -90,17 +90,17 @@ class FeatureKeys:
 
     @property
     def waits(self) -> str:
-        """Hash, dataflow only: task id → how many of its dependencies are unresolved; removed when none is."""
+        """Hash, `OF_DATAFLOW`: task id → how many of its dependencies are unresolved; removed when none is."""
         return self.part("waits")
 
     @property
     def dependents(self) -> str:
-        """Hash, dataflow only: task id → the tasks that depend on it, JSON."""
+        """Hash, `OF_DATAFLOW`: task id → the tasks that depend on it, JSON."""
         return self.part("dependents")
 
     @property
     def dependency_updates(self) -> str:
-        """List, dataflow only: "+task" for a task that was resolved, "-task" for one that is not resolved any more."""
+        """List, with `OF_DATAFLOW`: "+task" for a task that was resolved, "-task" for one that is so no longer."""
         return self.part("dependency-updates")
 
     @property
@@ -208,6 +208,14 @@ class Keys:
         """Sorted set: every feature, by the moment of its enqueue in ms."""
         return f"{self.prefix}:features"
 
+    def by_status(self, status: str) -> str:
+        """Sorted set: the features in a status, by the moment of their enqueue in ms."""
+        return f"{self.prefix}:by-status:{status}"
+
+    def by_tag(self, tag: str) -> str:
+        """Sorted set: the features with a tag, by the moment of their enqueue in ms."""
+        return f"{self.prefix}:by-tag:{tag}"
+
     @property
     def active(self) -> str:
         """Set: features that are not over."""
@@ -304,6 +312,21 @@ class Keys:
     def refused(self) -> str:
         """Hash: reason → how many messages workers refused for it (see message_validation.py)."""
         return f"{self.prefix}:refused"
+
+    @property
+    def metrics(self) -> str:
+        """Hash: a metric with its labels → how much was counted (see metrics/tally.py)."""
+        return f"{self.prefix}:metrics"
+
+    @property
+    def figures(self) -> str:
+        """String: the figures of all features that are not over, JSON, with an expiry (see metrics/figures.py)."""
+        return f"{self.prefix}:metrics:figures"
+
+    @property
+    def asked(self) -> str:
+        """String: exists while somebody reads the metrics: else no worker counts."""
+        return f"{self.prefix}:metrics:asked"
 
     def taken(self, process: str) -> str:
         """String: "delivery queue", and the message that a process took last, with an expiry (see take_next.lua)."""

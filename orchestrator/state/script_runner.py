@@ -14,7 +14,7 @@ import redis
 from orchestrator.model import errors, words
 from orchestrator.model.commands import BatchProgress, Launch, ScheduleResult
 from orchestrator.model.feature import FeatureStatus
-from orchestrator.state import refusals, schema, scripts
+from orchestrator.state import actor, refusals, schema, scripts
 from orchestrator.state.scripts import Call, Scope
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ class ScriptRunner:
             "queues": self.queues.text if self.queues else "",
             "queue_prefix": self.queues.prefix if self.queues else "",
             "random": secrets.token_hex(6),
+            "person": actor.current(),
         }
         return Scope(self.keys, feature_id, common)
 

@@ -22,7 +22,7 @@ from orchestrator.state.keys import Keys
 WAIT_MS = 1_000
 """Milliseconds to wait until the replicas have a write. A caller that can wait longer tries again (see `outage`)."""
 
-COMMON = ("feature", "prefix", "events_kept", "queues", "queue_prefix", "random")
+COMMON = ("feature", "prefix", "events_kept", "queues", "queue_prefix", "random", "person")
 """Arguments that all scripts of a call share. They are sent once."""
 
 READS = {"limits": "wrong_type_of_limits()", "waiting": "wrong_type_of_classes()"}
@@ -188,7 +188,7 @@ def _check_types(scripts: Sequence[str], checked: Sequence[str]) -> Iterator[str
     yield "local wrong"
     if rare:
         if of_dataflow and "check_schema" in scripts:
-            yield "if open_meta().strategy == 'dataflow' then"
+            yield "if open_meta().joins then"
             yield f"wrong = {_first_wrong(of_dataflow)}"
             yield f"look_for({_keys(rare)})"
             yield "else"

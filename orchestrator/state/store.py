@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from orchestrator.model.commands import ScheduleResult
     from orchestrator.model.plan import Route, Schedule
     from orchestrator.state.attempts import AttemptScripts
+    from orchestrator.state.feature_index import FeatureIndex
+    from orchestrator.state.figures import FigureScripts
     from orchestrator.state.keys import FeatureKeys, Keys
     from orchestrator.state.limits import LimitScripts
     from orchestrator.state.recovery import RecoveryScripts
@@ -105,11 +107,25 @@ class Store:
         return RecoveryScripts(self._runner)
 
     @cached_property
+    def index(self) -> FeatureIndex:
+        """Finds features by their status, tags, id and title."""
+        from orchestrator.state.feature_index import FeatureIndex
+
+        return FeatureIndex(self._runner)
+
+    @cached_property
     def limits(self) -> LimitScripts:
         """The limits over all features."""
         from orchestrator.state.limits import LimitScripts
 
         return LimitScripts(self._runner)
+
+    @cached_property
+    def figures(self) -> FigureScripts:
+        """What metrics count and show."""
+        from orchestrator.state.figures import FigureScripts
+
+        return FigureScripts(self._runner)
 
     def enqueue(
         self,

@@ -118,6 +118,16 @@ class TaskReader:
         )
 
     @reads_feature
+    def before_growth(self, feature_id: str, task_id: str) -> tuple[str, int]:
+        """A task as it is stored, and how many tasks its feature has: before a canvas comes into its place."""
+        keys = self._runner.keys.feature(feature_id)
+        pipeline = self._runner.client.pipeline(transaction=True)
+        pipeline.hget(keys.tasks, task_id)
+        pipeline.hget(keys.meta, "total")
+        stored, total = pipeline.execute()
+        return str(stored or "{}"), int(total or 0)
+
+    @reads_feature
     def states(self, feature_id: str, batches: Iterable[int] | None = None) -> list[TaskState]:
         """The states of a feature's tasks, by batch, in launch order: of some batches, else of all.
 
@@ -263,6 +273,13 @@ class TaskReader:
         stored: Any = self._runner.client.hget(self._runner.keys.feature(feature_id).states, task_id)
         state: Mapping[str, Any] = json.loads(stored or "{}")
         return state
+
+    def attempts(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, int]:
+        """The number of the latest attempt at each of some tasks; one that was never attempted is left out."""
+        stored: Any = self._runner.client.hmget(self._runner.keys.feature(feature_id).states, list(task_ids))
+        states = zip(task_ids, stored, strict=True)
+        numbers = {task: json.loads(state or "{}").get("attempt", 0) for task, state in states}
+        return {task: number for task, number in numbers.items() if number}
 
     def deliveries(self, attempts: Sequence[tuple[str, str, int]]) -> list[tuple[str, str]]:
         """The worker and the delivery that started each (feature, task, attempt), or two empty texts."""

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator.cli.workforce import is_running
 from orchestrator.client.client import Client
+from orchestrator.client.listeners import is_running
 from orchestrator.config import configuration
 from orchestrator.config.folder import FILE, FOLDER
 from orchestrator.config.settings import Settings

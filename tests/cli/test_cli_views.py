@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from orchestrator.cli import output, views
-from orchestrator.cli.snapshot import Snapshot
+from orchestrator.client.snapshot import Snapshot
 from orchestrator.model.progress import TaskState
 from tests.model.factories import NOW, failed, progress, running, state
 

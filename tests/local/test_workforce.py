@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import workforce
+from orchestrator.client.listeners import listeners
 from orchestrator.config.settings import Settings
 from orchestrator.local import processes
 from orchestrator.planning import planner, routing
@@ -42,7 +43,7 @@ def client_with(store: Store, **answers: list[dict[str, str]]) -> Any:
 def test_a_worker_that_is_too_busy_to_answer_is_there(store: Store) -> None:
     store.workers.announce(BUSY)
     client = client_with(store)
-    found = workforce.listeners(client, ["reviewer"])
+    found = listeners(client, ["reviewer"])
     assert [worker.name for worker in found["reviewer"]] == ["solo@here"]
     assert client.app.control.asked == 0
 
@@ -50,7 +51,7 @@ def test_a_worker_that_is_too_busy_to_answer_is_there(store: Store) -> None:
 def test_a_worker_that_announces_nothing_is_pinged(store: Store) -> None:
     store.workers.announce(BUSY)
     client = client_with(store, old_host=[{"name": "writer"}])
-    found = workforce.listeners(client, ["writer"])
+    found = listeners(client, ["writer"])
     assert {queue: [worker.name for worker in there] for queue, there in found.items()} == {
         "reviewer": ["solo@here"],
         "writer": ["old@host"],
@@ -63,7 +64,7 @@ def test_a_worker_that_was_killed_is_not_there(store: Store) -> None:
         os._exit(0)
     os.waitpid(dead, 0)
     store.workers.announce(BUSY.model_copy(update={"pid": dead}))
-    assert workforce.listeners(client_with(store)) == {}
+    assert listeners(client_with(store)) == {}
 
 
 def test_a_worker_that_is_silent_for_long_is_gone(store: Store) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from orchestrator.config.schema.section import Section
 from orchestrator.model.fields import Number, Seconds, Whole
@@ -88,6 +88,17 @@ with warnings.catch_warnings():
         )
 
 
+class Metrics(Section):
+    """Figures for Prometheus, where there is no Flower: it shows them at its own /metrics."""
+
+    port: Whole | None = Field(
+        default=None, ge=1, le=65_535, description="each worker serves /metrics at this port; null: none does"
+    )
+    address: str = Field(
+        default="127.0.0.1", description="where it listens: by default for this machine alone"
+    )
+
+
 class Trust(Section):
     """The rights that features have."""
 
@@ -106,4 +117,16 @@ class Trust(Section):
     )
     inline_workdir: Literal["task", "project"] = Field(
         default="project", description="where inline commands run: see specialists.NAME.workdir"
+    )
+
+
+class Web(Section):
+    """The pages of features in Flower."""
+
+    read_only: bool = Field(default=False, description="the pages only show: nobody decides anything there")
+    secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="where Flower has no password: what lets somebody in, as ?secret=… in the address; null: Flower "
+        "makes one when it starts, and prints the address",
     )

@@ -48,6 +48,7 @@ from orchestrator.model.errors.servers import (
     BrokerUnreachable,
     CannotSign,
     ForgottenAtOnce,
+    MetricsPortTaken,
     NoGreenlet,
     NoMemoryRedis,
     NoRedisServer,
@@ -89,10 +90,12 @@ from orchestrator.model.errors.tasks import (
     Unresolved,
 )
 from orchestrator.model.errors.usage import (
+    ArgumentMissing,
     BadCursor,
     CannotUseFile,
     ConfigurationExists,
     InvalidConfiguration,
+    NoSuchAction,
     NoSuchField,
     NoSuchSchema,
     NoWorkingFolder,
@@ -101,6 +104,7 @@ from orchestrator.model.errors.usage import (
 
 __all__ = [
     "AmbiguousFeature",
+    "ArgumentMissing",
     "AttemptRuns",
     "BadCall",
     "BadCap",
@@ -132,6 +136,7 @@ __all__ = [
     "InvalidSpecialistName",
     "IsCeleryTask",
     "KeyTaken",
+    "MetricsPortTaken",
     "NewerFeature",
     "NoBarrier",
     "NoGreenlet",
@@ -139,6 +144,7 @@ __all__ = [
     "NoMemoryRedis",
     "NoRedisServer",
     "NoSpecialist",
+    "NoSuchAction",
     "NoSuchCall",
     "NoSuchFeature",
     "NoSuchField",

@@ -1,7 +1,7 @@
 -- Give another specialist to a task that has not started.
 --
 -- keys: slots unassigned ready
--- args: task specialist note
+-- args: task specialist note person
 -- answer: {code}
 --   "assigned"  done, or it had this specialist already; schedule launches the task if its turn has come
 --   "running"   its message is published, or it runs; nothing was changed
@@ -14,5 +14,5 @@ set_plan(task, rank, batch, specialist)
 local is_ready = redis.call('SREM', unassigned_key, task) == 1
 is_ready = stop_waiting(task) or is_ready
 if is_ready then redis.call('ZADD', ready_key, rank, task) end
-record('specialist_assigned', 'task', task, 'cause', specialist, 'note', note)
+record('specialist_assigned', 'task', task, 'cause', specialist, 'note', note, 'by', person)
 return {'assigned'}

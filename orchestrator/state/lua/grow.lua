@@ -2,7 +2,7 @@
 -- it.
 --
 -- keys: meta counts batches ready slots delayed unassigned tasks
--- args: open grown growth
+-- args: open grown growth person
 --   open    the open batch when it was worked out, and
 --   grown   how often the feature had grown then
 --   growth  JSON {unlaunched [task, …] (assumed), added (how many tasks), tasks {task: its JSON}, specialists
@@ -97,7 +97,10 @@ for field, value in pairs(growth.meta) do redis.call('HSET', meta_key, field, va
 if growth.schema > (tonumber(meta.schema) or 1) then redis.call('HSET', meta_key, 'schema', growth.schema) end
 redis.call('HINCRBY', meta_key, 'grown', 1)
 close_meta()
-for _, event in ipairs(growth.events) do record(unpack(event)) end
+for _, event in ipairs(growth.events) do
+  event[#event + 1], event[#event + 2] = 'by', person
+  record(unpack(event))
+end
 if growth.added > 0 then
   for _, gates in ipairs(GATES) do
     local state = state_of(gates)

@@ -1,7 +1,7 @@
 -- Change a feature's status or options at a person's request.
 --
 -- keys: meta ready delayed unassigned
--- args: event moves changes note
+-- args: event moves changes note person
 --   moves    "1": the event changes the status by the feature's flow; else it is only recorded
 --   changes  JSON {field of meta: value}
 -- answer: {code, status}
@@ -29,5 +29,5 @@ for field, value in pairs(changes) do redis.call('HSET', meta_key, field, value)
 set_status(target)
 if OVER[target] then redis.call('DEL', ready_key, delayed_key, unassigned_key) end
 close_meta()
-record(event, 'from', status, 'to', target, 'note', note)
+record(event, 'from', status, 'to', target, 'note', note, 'by', person)
 return {'updated', target}
