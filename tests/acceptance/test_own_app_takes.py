@@ -136,14 +136,16 @@ def test_a_revoked_task_that_waits_is_cancelled_and_not_begun(project: Project) 
 
 
 @pytest.mark.parametrize(
-    ("command", "undo"), [("cancel_consumer", "add_consumer"), ("rate_limit", "rate_limit")]
+    "control",
+    [["cancel_consumer", "celery"], ["rate_limit", "call:proj.tasks.nap", "1/h"]],
+    ids=lambda given: given[0],
 )
-def test_controls_hold(project: Project, command: str, undo: str) -> None:
+def test_controls_hold(project: Project, control: list[str]) -> None:
+    """Nothing more is taken."""
     handle = enqueue(project, calls("nap", 400))
     start_worker(project, "w1", *ONE)
     wait_until(lambda: handle.progress().completed >= 3)
-    args = ["celery"] if command == "cancel_consumer" else ["call:proj.tasks.nap", "1/h"]
-    project.run("celery", "-A", "proj", "control", command, *args, check=True)
+    project.run("celery", "-A", "proj", "control", *control, check=True)
     counts: list[int] = []
 
     def stands_still() -> bool:
@@ -152,9 +154,9 @@ def test_controls_hold(project: Project, command: str, undo: str) -> None:
 
     wait_until(stands_still)
     assert handle.progress().completed < 400
-    back = ["celery"] if undo == "add_consumer" else ["call:proj.tasks.nap", "0"]
-    project.run("celery", "-A", "proj", "control", undo, *back, check=True)
-    wait_until(lambda: handle.progress().completed > counts[-1] + 5)
+    if control[0] == "cancel_consumer":
+        project.run("celery", "-A", "proj", "control", "add_consumer", "celery", check=True)
+        wait_until(lambda: handle.progress().completed > counts[-1] + 5)
 
 
 def test_a_worker_that_is_killed_loses_nothing(project: Project) -> None:
