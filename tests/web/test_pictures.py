@@ -19,7 +19,7 @@ pytestmark = pytest.mark.real
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 MOST_BYTES = 150_000
-WIDE, HIGHEST, COLOURS = 1100, 1600, 128
+WIDE, HIGHEST, COLOURS = 1100, 1600, 256
 NAMES = ("features", "feature", "task", "plan", "limits", "large")
 
 PLAN = """title: User login
@@ -119,11 +119,11 @@ def take(site: Site, page: Any, name: str, scheme: str) -> None:
 
 
 def save(taken: bytes, file: Path) -> None:
-    """Write a picture with few colours, of which these pages have no more: a third of the bytes."""
+    """Write a picture with few colours, rare ones among them: a third of the bytes."""
     from PIL import Image
 
     with Image.open(io.BytesIO(taken)) as image:
-        image.convert("RGB").quantize(COLOURS).save(file, optimize=True)
+        image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(file, optimize=True)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
