@@ -2,6 +2,7 @@
 
     python -m benchmarks.profile           # CPU milliseconds a task
     python -m benchmarks.profile --calls   # and what Redis carries out for a task, by command
+    python -m benchmarks.profile --guest   # the same for a user's own task, in an app of the user's own
 
 CPU is read from the kernel's clock of each process before and after the runs, so that waiting costs nothing and a busy
 machine matters little. Redis counts its commands itself (`INFO commandstats`): those inside a script are counted, and
@@ -21,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cpu, plain
+from benchmarks import cpu, guest, plain
 from benchmarks.graphs import layered
 from benchmarks.measurement import seconds
 from benchmarks.rig import Rig, rig
@@ -107,14 +108,31 @@ def main() -> None:
     """Measure both sides and print what they used."""
     asked = _arguments()
     with rig() as made:
-        ours = measure(made, made.workers["noop"].pid, lambda: made.run(layered(LAYERS, WIDTH)), asked.runs)
-        group = measure(made, made.workers["plain"].pid, lambda: plain.run_group(TASKS), asked.runs)
+        if asked.guest:
+            ours, group = _of_guest(made, asked.runs)
+        else:
+            ours = measure(
+                made, made.workers["noop"].pid, lambda: made.run(layered(LAYERS, WIDTH)), asked.runs
+            )
+            group = measure(made, made.workers["plain"].pid, lambda: plain.run_group(TASKS), asked.runs)
     console = Console(highlight=False)
     title = f"CPU milliseconds a task: {LAYERS} x {WIDTH} no-op tasks, {asked.runs} runs"
     console.print(_table(title, *(_with_sum(side.cpu) | {CLOCK: side.wall} for side in (ours, group))))
     if asked.calls:
         console.print(_table("Redis commands a task", _with_sum(ours.calls), _with_sum(group.calls)))
         console.print(_table("Microseconds in Redis a task", ours.micros, group.micros))
+
+
+def _of_guest(made: Rig, runs: int) -> tuple[Profile, Profile]:
+    """A user's own task in the user's own app: in a feature, and in a plain group. The worker is the same."""
+    with (
+        guest.open_guest(made) as opened,
+        guest.open_worker(made, opened.one, "--prefetch-multiplier", "1") as worker,
+    ):
+        return (
+            measure(made, worker.pid, lambda: opened.run_feature(opened.one), runs),
+            measure(made, worker.pid, lambda: opened.run_group(opened.one), runs),
+        )
 
 
 def _with_sum(shares: Mapping[str, float]) -> dict[str, float]:
@@ -140,6 +158,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--calls", action="store_true", help="print the Redis commands of a task too")
+    parser.add_argument("--guest", action="store_true", help="a user's own task, in an app of the user's own")
     parser.add_argument("--runs", type=int, default=RUNS, help="times that each side is run")
     return parser.parse_args()
 

@@ -39,6 +39,7 @@ from orchestrator.config.schema.statuses import FlowMapping, StatusProgression, 
 from orchestrator.model.calls import called_by
 from orchestrator.model.fields import Resource, Whole
 from orchestrator.model.flows import FeatureFlow, Flow, Rules
+from orchestrator.model.queues import Queues
 from orchestrator.model.rate import MOST
 
 
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     )
     _start: Path = PrivateAttr(default_factory=Path.cwd)
     _route: Callable[[str], str] | None = PrivateAttr(default=None)
+    _queues: Queues | None = PrivateAttr(default=None)
 
     parallelism: Parallelism = Parallelism()
     specialist_routing: SpecialistRouting = SpecialistRouting()
@@ -88,6 +90,10 @@ class Settings(BaseSettings):
     trust: Trust = Trust()
     logging: Logging = Logging()
     metrics: Metrics = Metrics()
+    tracing: bool = Field(
+        default=False,
+        description="a span of OpenTelemetry for each feature and attempt; set it where features are enqueued, too",
+    )
     web: Web = Web()
     app: str | None = Field(
         default=None,
@@ -153,15 +159,28 @@ class Settings(BaseSettings):
         """Messages go through a Celery app of the project's own."""
         return self._route is not None
 
-    def routed(self, route: Callable[[str], str]) -> Settings:
+    def routed(self, route: Callable[[str], str], queues: Queues | None = None) -> Settings:
         """The settings in a Celery app of the project's own.
 
         Args:
             route: The name of the queue to which the app sends a task, by the name of the task.
+            queues: Its queues, if they lie on the Redis of the state, and messages need nothing but Redis to be sent.
         """
         found = self.model_copy()
-        found._route = route
+        found._route, found._queues = route, queues
         return found
+
+    @property
+    def celery_queues(self) -> Queues | None:
+        """Celery's queues, if they lie on the Redis of the state, and a script there can send messages.
+
+        A script has no key to sign with. A Redis in memory gives its launches to a worker in this process.
+        """
+        if self.is_routed:
+            return self._queues
+        if self.app or self.broker.url or self.broker.signing or self.redis.is_in_memory:
+            return None
+        return Queues(f"{self.redis.prefix}:celery:", self.queues, map(self.queue, self.specialists))
 
     def in_memory(self) -> Settings:
         """The settings with a Redis in memory, of a new name, and without a broker."""

@@ -14,6 +14,8 @@ class Launch(NamedTuple):
     task: str
     attempt: int
     specialist: str
+    is_left: bool = False
+    """The store publishes others by itself, and leaves this one to the dispatcher."""
 
 
 class BatchProgress(NamedTuple):

@@ -25,6 +25,7 @@ from orchestrator.config.schema.operation import Trust
 from orchestrator.config.schema.servers import RedisSettings
 from orchestrator.config.settings import Settings
 from orchestrator.engine import calls, installation
+from orchestrator.model.calls import request_id
 from orchestrator.model.feature import Feature
 from orchestrator.model.outcome import (
     Blocked,
@@ -195,7 +196,7 @@ def test_a_task_that_is_replaced(app: Celery, run: Run) -> None:
     assert second.next == NextCall(call="proj.finish", args=(literal,), since=3)
     last = run(begin, context={"retries": 4, "continues": second.next})
     assert last == Completed(result={"result": "T0"})
-    request = calls.request_id("auth", "T1")
+    request = request_id("auth", "T1")
     assert seen == [(request, 2), (request, 0), (request, 1)]
 
 
@@ -343,7 +344,7 @@ def test_hooks_and_signals(app: Celery, run: Run) -> None:
         getattr(signals, name).connect(handler)
     try:
         run(work, "well")
-        request = calls.request_id("auth", "T1")
+        request = request_id("auth", "T1")
         assert seen == [
             ("task_prerun", work.name),
             ("before_start", request, ["well"], {}),
@@ -578,7 +579,7 @@ def test_async_tasks_share_an_event_loop(app: Celery, tmp_path: Path) -> None:
     with ThreadPoolExecutor(20) as pool:
         outcomes = list(pool.map(run, range(20)))
     assert [one.result for one in outcomes if isinstance(one, Completed)] == [
-        [number, calls.request_id(f"f{number}", "T1"), [number]] for number in range(20)
+        [number, request_id(f"f{number}", "T1"), [number]] for number in range(20)
     ]
 
 

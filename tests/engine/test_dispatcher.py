@@ -19,6 +19,7 @@ from orchestrator.model.commands import (
     ScheduleResult,
 )
 from orchestrator.model.feature import Feature
+from orchestrator.model.queues import Queues
 from orchestrator.planning import planner, routing
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
@@ -113,7 +114,8 @@ def test_commands_are_carried_out_in_their_order(store: Store, caplog: pytest.Lo
 
 def test_a_store_that_publishes_what_it_launches_leaves_nothing_to_publish() -> None:
     client = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
-    store, app = Store(client, Keys(), queues={}), app_with("memory://")
+    queues = Queues(Keys().celery(), used=["builder"])
+    store, app = Store(client, Keys(), queues=queues), app_with("memory://")
     scheduled = launch(store, app, factories.feature(task("T1")))
 
     Dispatcher(app, store, pooled=False).send([PublishTasks("auth", scheduled.launched)])
