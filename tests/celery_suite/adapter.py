@@ -104,7 +104,7 @@ class Adapter:
             celery.canvas.group,
             celery.canvas.chord,
         ):
-            setattr(kind, "apply_async", self._method(kind.apply_async))
+            kind.apply_async = self._method(kind.apply_async)
         sent_by_task: Any = celery.Task.apply_async
 
         def apply_async(task: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
@@ -112,7 +112,7 @@ class Adapter:
                 return sent_by_task(task, args, kwargs, **options)
             return adapter.send(task.signature(), args, kwargs, options)
 
-        setattr(celery.Task, "apply_async", apply_async)
+        celery.Task.apply_async = apply_async
 
     def _method(self, sent_by_celery: Any) -> Any:
         def apply_async(canvas: Any, args: Any = None, kwargs: Any = None, *_: Any, **options: Any) -> Any:
