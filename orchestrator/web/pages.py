@@ -44,7 +44,7 @@ class Page(Handler):
             return
         given = self.get_query_argument("secret", "")
         if access.is_same(given, self.site.secret):
-            self.set_signed_cookie(
+            self.set_secure_cookie(
                 self.cookie,
                 access.proof(given),
                 expires_days=COOKIE_DAYS,

@@ -181,7 +181,8 @@ class TestFeatures:
 
     def ended(self, store: Store) -> None:
         """The features that have ended until now lie in the past, as they do a millisecond later."""
-        for feature, score in store.client.zrange(store.keys.finished, 0, -1, withscores=True):
+        ended: Any = store.client.zrange(store.keys.finished, 0, -1, withscores=True)
+        for feature, score in ended:
             store.client.zadd(store.keys.finished, {feature: score - 5})
 
     def test_are_written_once_when_they_have_ended(
