@@ -14,9 +14,6 @@ const find = (selector) => document.querySelector(selector);
 async function start() {
   sendDecisions();
   tellTimes(document);
-  for (const link of document.querySelectorAll(".features-nav a")) {
-    if (link.pathname === window.location.pathname) link.setAttribute("aria-current", "page");
-  }
   takeDroppedFiles();
   document.querySelectorAll("[data-log]").forEach(followLog);
   const [live, graphHost, timelineHost] = [find("[data-stream]"), find("[data-graph]"), find("[data-timeline]")];
