@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
 import redis
 from tornado.web import HTTPError
@@ -40,7 +41,7 @@ class Page(Handler):
     def refuse(self) -> None:
         """Let somebody in by the secret in the address, or say how to get in."""
         if self.site.has_password:
-            self.redirect(self.get_login_url())
+            self.redirect(f"{self.get_login_url()}?{urlencode({'next': self.request.uri})}")
             return
         given = self.get_query_argument("secret", "")
         if access.is_same(given, self.site.secret):
