@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.local import processes
+from tests.redis_tcp import free_port
 from tests.waiting import wait_until
 
 AS_ROOT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -22,12 +22,6 @@ def find() -> str | None:
     return str(AS_ROOT) if AS_ROOT.exists() else shutil.which("rabbitmq-server")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def serve(folder: Path) -> Iterator[str]:
     """The URL of a broker that ends with the block. All that it keeps lies in the folder."""
@@ -35,7 +29,7 @@ def serve(folder: Path) -> Iterator[str]:
     assert script is not None
     assert epmd is not None
     folder.mkdir()
-    names, port, distribution = (_free_port() for _ in range(3))
+    names, port, distribution = (free_port() for _ in range(3))
     config = folder / "rabbitmq.conf"
     config.write_text("loopback_users = none\n", "utf-8")
     environment = {

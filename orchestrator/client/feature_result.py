@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from celery import states
 from celery.exceptions import TaskRevokedError, TimeoutError
 
+from orchestrator.client import watching
 from orchestrator.model import calls, errors, references
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.outcome import Cancelled, Completed, Failed, Outcome
@@ -19,6 +20,7 @@ from orchestrator.model.typed_values import restored
 
 if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
+    from orchestrator.model.progress import Progress
     from orchestrator.model.task import Task
 
 
@@ -135,10 +137,7 @@ class FeatureResult:
             Exception: What a task raised, if this program has imported its class; else NotCompleted.
         """
         try:
-            if self._tasks:
-                self.handle.wait_for(self._tasks, timeout)
-            else:
-                self.handle.wait(timeout)
+            self._wait(timeout)
         except errors.WaitTimeout as error:
             raise TimeoutError("The operation timed out.") from error
         if propagate and (found := self.error()) is not None:
@@ -185,6 +184,20 @@ class FeatureResult:
             if not isinstance(outcome, Completed):
                 return self._exception(task, outcome)
         return None
+
+    def _wait(self, timeout: float | None) -> None:
+        """Wait until its tasks are completed or skipped, or until nothing more happens to the feature."""
+        handle, tasks = self.handle, self._tasks
+        if handle.works_here or not tasks:
+            handle.wait(timeout)
+            return
+
+        def are_over(progress: Progress) -> bool:
+            if progress.resolved < len(tasks):
+                return False  # most looks end here: to read the states of a thousand tasks takes a while
+            return all(state.resolved for state in handle.store.tasks.states_of(handle.id, tasks))
+
+        watching.wait(handle.store, handle.id, timeout, handle.settings.recovery.outage, is_over=are_over)
 
     @property
     def _tasks(self) -> list[str]:

@@ -174,26 +174,6 @@ class Handle:
             timeout = 0.0  # nothing more happens by itself
         return watching.wait(self.store, self.id, timeout, self.settings.recovery.outage)
 
-    def wait_for(self, task_ids: Sequence[str], timeout: float | None = None) -> None:
-        """Wait until some of its tasks are completed or skipped, or until nothing more happens to the feature.
-
-        Args:
-            task_ids: The tasks.
-            timeout: Seconds to wait at most.
-
-        Raises:
-            WaitTimeout, RedisUnreachable: As `wait`.
-        """
-        from orchestrator.client import watching
-
-        def are_over() -> bool:
-            return all(state.resolved for state in self.store.tasks.states_of(self.id, task_ids))
-
-        if self._worker:
-            self.wait(timeout)
-        else:
-            watching.wait(self.store, self.id, timeout, self.settings.recovery.outage, is_over=are_over)
-
     def as_result(self) -> FeatureResult:
         """The feature for code that expects a result of Celery's: with `get`, `ready`, `state`, `children`."""
         from orchestrator.client.feature_result import FeatureResult  # late: it brings Celery

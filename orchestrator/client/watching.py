@@ -56,7 +56,7 @@ def wait(
     timeout: float | None,
     longest_outage: float,
     pause: Callable[[float], None] = time.sleep,
-    is_over: Callable[[], bool] = lambda: False,
+    is_over: Callable[[Progress], bool] = lambda progress: False,
 ) -> Progress:
     """Wait until a feature is settled.
 
@@ -76,7 +76,7 @@ def wait(
     ask = _patience(feature_id, longest_outage, deadline)
     after = ask(partial(store.events.last, feature_id))  # read first, so that no event is missed
     while not (progress := ask(partial(store.features.summary, feature_id))).is_settled:
-        if ask(is_over):
+        if ask(partial(is_over, progress)):
             break
         left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
         if left <= 0:

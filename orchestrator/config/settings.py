@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     _start: Path = PrivateAttr(default_factory=Path.cwd)
     _route: Callable[[str], str] | None = PrivateAttr(default=None)
     _queues: Queues | None = PrivateAttr(default=None)
+    _unseen_app: str | None = PrivateAttr(default=None)
 
     parallelism: Parallelism = Parallelism()
     specialist_routing: SpecialistRouting = SpecialistRouting()
@@ -271,11 +272,24 @@ class Settings(BaseSettings):
         return str(self.project / named) if named and "/" in named else named
 
     def for_looking(self) -> Settings:
-        """The settings for commands that only look: they start no program that the folder's own file names."""
-        if not self._is_of_the_folder or f"{ENV_PREFIX}REDIS__REDIS_SERVER" in os.environ:
+        """The settings for commands that only look: they start and import nothing that the folder's own file names.
+
+        What a variable of the environment names is not the folder's.
+        """
+        if not self._is_of_the_folder:
             return self
-        redis = self.redis.model_copy(update={"redis_server": None})
-        return self.model_copy(update={"redis": redis, "app": None})
+        found = self.model_copy()
+        if f"{ENV_PREFIX}REDIS__REDIS_SERVER" not in os.environ:
+            found = found.model_copy(update={"redis": self.redis.model_copy(update={"redis_server": None})})
+        if f"{ENV_PREFIX}APP" not in os.environ:
+            found = found.model_copy(update={"app": None})
+            found._unseen_app = self.app
+        return found
+
+    @property
+    def unseen_app(self) -> str | None:
+        """The project's own Celery app, which a command that only looks does not import."""
+        return self._unseen_app
 
     @property
     def starts(self) -> str:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery import current_task, exceptions, states
+from celery.result import ResultBase
 from celery.utils.saferepr import saferepr
 from kombu.utils import json as kombu_json
 
@@ -137,7 +138,8 @@ def _not_now(context: Context) -> Outcome | None:
     wait = options.countdown or (max(0.0, options.eta - now) if options.eta else 0.0)
     if not wait:
         return None
-    same = NextCall(call=str(task.call), args=task.args, kwargs=task.kwargs, since=context.retries + 1)
+    since, eta = context.retries + 1, now + wait
+    same = NextCall(call=str(task.call), args=task.args, kwargs=task.kwargs, since=since, eta=eta)
     return RetryLater(after=wait, reason="it is to begin later", next=same)
 
 
@@ -208,6 +210,13 @@ class Call:
         """Whether a person has cancelled the attempt."""
         return self.context.is_cancelled
 
+    @property
+    def _eta(self) -> str | None:
+        continues = self.context.continues
+        if continues is None or continues.eta is None:
+            return None
+        return datetime.fromtimestamp(continues.eta, UTC).isoformat()
+
     def request(self, task: Any) -> dict[str, Any]:
         """The request that the task sees: that of the attempt's message, with changes."""
         outer = dict(vars(current_task.request)) if current_task and not self.is_eager else {}
@@ -222,6 +231,7 @@ class Call:
             "parent_id": None,
             "group": None,
             "retries": self.retries,
+            "eta": self._eta,
             "argsrepr": saferepr(self.args),
             "kwargsrepr": saferepr(self.kwargs),
             "timelimit": list(limits) if any(limits) else [None, None],
@@ -339,11 +349,13 @@ SHARES = ("current", "total", "percent", "progress")
 
 
 def _encode(value: Any) -> Any:
-    """A value of a result that JSON does not have: as Celery's JSON writes it, else as ours does.
+    """A value of a result that JSON does not have: as Celery's backends or its JSON write it, else as ours does.
 
     Raises:
-        TypeError: Neither has a way to write it.
+        TypeError: None of them has a way to write it.
     """
+    if isinstance(value, ResultBase):  # of a canvas that the task has sent
+        return value.as_tuple()  # type: ignore[attr-defined]  # each class of Celery's has it
     try:
         return kombu_json.JSONEncoder().default(value)
     except TypeError:

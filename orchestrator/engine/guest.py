@@ -22,6 +22,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.engine import (
     broker,
     calls,
+    canvas_of_calls,
     flower_config,
     installation,
     pools,
@@ -167,7 +168,7 @@ class Guest(Installation):
                 self.app.amqp.queues.select_add(queue)
 
 
-def install(app: Celery, settings: Settings | None = None) -> Guest:
+def install(app: Celery[Any], settings: Settings | None = None) -> Guest:
     """Let the workers of a Celery app run features too, beside its own tasks.
 
     `celery -A proj worker` then runs the tasks of the app as before, and those of features. Nothing of the app
@@ -202,6 +203,7 @@ def install(app: Celery, settings: Settings | None = None) -> Guest:
     for specialist in given.specialists:
         tasks.register(app, specialist, **OPTIONS)
     tracing.register(app)
+    canvas_of_calls.register(app)
     app.steps["worker"].update((Arrival, Maintenance, Respawn, Taking))
     signals.celeryd_init.connect(engine.on_worker_init)
     flower_config.bring_pages()

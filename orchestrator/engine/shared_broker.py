@@ -14,7 +14,7 @@ from celery.app.routes import MapRoute
 
 from orchestrator.config import urls
 from orchestrator.config.urls import RedisUrl
-from orchestrator.engine import calls, installation, message_validation, tracing
+from orchestrator.engine import calls, canvas_of_calls, installation, message_validation, tracing
 from orchestrator.engine.visibility import SpecialistTask
 from orchestrator.model.calls import CALL, specialist_of
 from orchestrator.model.queues import Queues
@@ -137,7 +137,7 @@ class AppQueues(Queues):
 def tasks_of(app: Celery) -> Iterator[str]:
     """The names of the app's own tasks."""
     for name, task in app.tasks.items():
-        is_ours = isinstance(task, SpecialistTask | tracing.EnqueueTask)
+        is_ours = isinstance(task, SpecialistTask | tracing.EnqueueTask) or name == canvas_of_calls.LEADER
         if not is_ours and not name.startswith(message_validation.CELERYS_OWN):
             yield name
 

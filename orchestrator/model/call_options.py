@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue
 
 from orchestrator.model.calls import is_signature
 from orchestrator.model.fields import CeleryName, Line, Model, Number, Seconds, Whole
+from orchestrator.model.typed_values import restored
 
 
 class CallOptions(Model):
@@ -74,8 +75,8 @@ class Errback(Model):
         """The signature, as Celery writes one."""
         return {
             "task": self.call,
-            "args": list(self.args),
-            "kwargs": dict(self.kwargs),
+            "args": restored(list(self.args)),
+            "kwargs": restored(dict(self.kwargs)),
             "options": dict(self.options),
             "subtask_type": self.kind,
             "immutable": self.immutable,

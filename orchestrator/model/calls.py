@@ -109,6 +109,8 @@ def with_ids(tasks: object) -> object:
 
 def is_signature(value: object) -> bool:
     """Whether a value is a signature of one Celery task: a mapping, as Celery makes it."""
+    if type(value) is dict and "task" not in value:
+        return False  # as most are
     return isinstance(value, Mapping) and {"task", "args", "kwargs", "options"} <= value.keys()
 
 

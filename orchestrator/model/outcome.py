@@ -139,6 +139,7 @@ class NextCall(Model):
     kwargs: Mapping[str, JsonValue] = Field(default_factory=dict)
     moves: bool = Field(default=False, description="it is another Celery task than before")
     since: Whole = Field(default=0, description="retries before it: it counts its own from here")
+    eta: float | None = Field(default=None, description="when it was to begin; seconds since 1970")
     gives: JsonValue = Field(
         default=None,
         description="its result, of those of the tasks that a canvas has put in its place; null: it calls something",

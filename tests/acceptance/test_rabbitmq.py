@@ -42,7 +42,7 @@ import orchestrator
 first = Task(id="first", call=resize.s("a.png", width=3))
 tasks = [first, Task(id="F", call="proj.tasks.flaky", args=[2]), Task(id="bad", call=fail),
          Task(id="second", call="proj.tasks.resize", args=[first.result()]), Task(id="run", run=["true"])]
-handle = enqueue(Feature(title="Images", id="images", tasks=tasks))
+handle = enqueue(Feature(title="Images", id="images", strategy="dataflow", tasks=tasks))
 handle.wait(timeout=60)
 print(handle.result("second"), handle.result("F"), handle.outcome("bad").reason, handle.outcome("run").status)
 print(orchestrator.enqueue(chain(resize.s("c"), group(resize.s(1), resize.s(2)))).as_result().get(timeout=60))
@@ -91,7 +91,10 @@ def test_what_is_weaker_is_said(make_project: MakeProject, rabbit: str) -> None:
     project = own_project(make_project, f'broker="{rabbit}",')
     start_worker(project, "w1")
     log = (project.folder / "w1.log").read_text("utf-8")
-    doctor = project.run("orchestrator", "doctor")
+    assert "TASKORCHESTRATOR_APP=proj orchestrator doctor" in " ".join(
+        project.run("orchestrator", "doctor").stdout.split()
+    )
+    doctor = project.run("env", "TASKORCHESTRATOR_APP=proj", "orchestrator", "doctor")
     for said in (log, " ".join(doctor.stdout.split())):
         assert "the broker is no Redis, but amqp" in said
         assert "Traceback" not in said

@@ -30,12 +30,10 @@ if TYPE_CHECKING:
 
     from orchestrator.client.client import Client
     from orchestrator.client.feature_result import FeatureResult
+    from orchestrator.client.handle import Handle
 
 LIMIT = 240
 """Seconds that one test may take. Celery's own limit is 300."""
-
-TIMEOUT = int(os.environ.get("SUITE_TIMEOUT", "30"))
-"""Seconds that a test waits for a result: half of what it waits on Celery's own machines."""
 
 PATIENCE = 60.0
 
@@ -50,11 +48,6 @@ class Verdicts:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.found: dict[str, str] = {}
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        for item in items:
-            if module := getattr(item, "module", None):
-                module.TIMEOUT = TIMEOUT
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
@@ -71,16 +64,21 @@ class Verdicts:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         test = report.nodeid.partition("::")[2]
-        if report.failed and not self.found.get(test, "").startswith("failed"):
-            crash = getattr(report.longrepr, "reprcrash", None)
-            text = str(crash.message if crash else report.longrepr)
-            self.found[test] = f"failed: {' '.join(text.split())[:200]}"
-        elif report.skipped and test not in self.found:
+        expects = getattr(report, "wasxfail", None)
+        if report.failed or (report.skipped and expects is not None):
+            if not self.found.get(test, "").startswith("failed"):
+                self.found[test] = f"failed: {expects or _crash(report)}"
+        elif report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
-            self.found[test] = f"skipped: {reason.removeprefix('Skipped: ')}"
-        elif report.passed and report.when == "call":
+            self.found.setdefault(test, f"skipped: {reason.removeprefix('Skipped: ')}")
+        elif report.when == "call":
             self.found.setdefault(test, "passed")
         self.path.write_text(json.dumps(self.found, indent=1), "utf-8")
+
+
+def _crash(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return " ".join(str(crash.message if crash else report.longrepr).split())[:200]
 
 
 class Adapter:
@@ -92,27 +90,33 @@ class Adapter:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self.sent: list[Handle] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self) -> None:
+        """Cancel what a test has left behind: its time was over, or it does not wait for all."""
+        while self.sent:
+            handle = self.sent.pop()
+            if not handle.progress().is_settled:
+                handle.cancel()
 
     def install(self) -> None:
         """Put it in the place of Celery's ways to send."""
         from orchestrator.engine import tracing
 
         adapter = self
-        for kind in (
-            celery.canvas.Signature,
-            celery.canvas._chain,
-            celery.canvas.group,
-            celery.canvas.chord,
-        ):
+        canvas: Any = celery.canvas
+        task_class: Any = celery.Task
+        for kind in (canvas.Signature, canvas._chain, canvas.group, canvas.chord):
             kind.apply_async = self._method(kind.apply_async)
-        sent_by_task: Any = celery.Task.apply_async
+        sent_by_task = task_class.apply_async
 
         def apply_async(task: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
             if task.app.conf.task_always_eager or isinstance(task, tracing.EnqueueTask):
                 return sent_by_task(task, args, kwargs, **options)
             return adapter.send(task.signature(), args, kwargs, options)
 
-        celery.Task.apply_async = apply_async
+        task_class.apply_async = apply_async
 
     def _method(self, sent_by_celery: Any) -> Any:
         def apply_async(canvas: Any, args: Any = None, kwargs: Any = None, *_: Any, **options: Any) -> Any:
@@ -138,7 +142,9 @@ class Adapter:
             elif value:
                 canvas.options[name] = [*_listed(canvas.options.get(name)), *_listed(value)]
         feature = adopt(canvas, args or (), kwargs, app=self.client.app)
-        return self.client.enqueue(feature).as_result()
+        handle = self.client.enqueue(feature)
+        self.sent.append(handle)
+        return handle.as_result()
 
 
 def _listed(value: Any) -> list[Any]:
@@ -175,21 +181,23 @@ def celery_session_worker() -> Iterator[subprocess.Popen[bytes]]:
 
 def main(mode: str, verdicts: str, *arguments: str) -> int:
     """Run the suite; returns pytest's exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the worker ends with it
     folder = source.unpack()
     sys.path.append(str(folder))
+    plugins: list[object] = [Verdicts(Path(verdicts))]
     if mode == "ours":
         from orchestrator.client.client import Client
         from tests.celery_suite.worker_app import app
 
         celery.contrib.pytest.celery_session_worker = celery_session_worker  # before the suite imports it
-        Adapter(Client(app=app)).install()
+        adapter = Adapter(Client(app=app))
+        adapter.install()
+        plugins.append(adapter)
     settings = ["-c", str(Path(__file__).with_name("suite.ini")), "--rootdir", str(folder)]
-    plugins = ["-p", "celery.contrib.pytest"]
-    without = ["-p", "no:cacheprovider", "-p", "no:django", "-p", "no:xdist", "--runxfail"]
+    fixtures = ["-p", "celery.contrib.pytest"]
+    without = ["-p", "no:cacheprovider", "-p", "no:django", "-p", "no:xdist"]
     suite = str(folder / "t" / "integration" / "test_canvas.py")
-    return int(
-        pytest.main([*settings, *plugins, *without, suite, *arguments], plugins=[Verdicts(Path(verdicts))])
-    )
+    return int(pytest.main([*settings, *fixtures, *without, suite, *arguments], plugins=plugins))
 
 
 if __name__ == "__main__":

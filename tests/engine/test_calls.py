@@ -17,12 +17,13 @@ import pytest
 from celery import Celery, Signature, chain, group, signals
 from celery import Task as CeleryTask
 from celery.contrib.abortable import AbortableTask
-from celery.exceptions import Ignore, Reject
-from pydantic import BaseModel, ValidationError
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from pydantic import BaseModel, SecretStr, ValidationError
 
 import orchestrator
 from orchestrator.config.schema.operation import Trust
 from orchestrator.config.schema.servers import RedisSettings
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
 from orchestrator.engine import calls, installation
 from orchestrator.model.calls import request_id
@@ -37,6 +38,7 @@ from orchestrator.model.outcome import (
     Outcome,
     RetryLater,
 )
+from orchestrator.model.raised import Raised
 from orchestrator.model.task import Task
 from orchestrator.specialists import Context, FeatureHead
 from tests.specialists.contexts import a_context
@@ -424,6 +426,35 @@ def test_a_time_limit(app: Celery, tmp_path: Path) -> None:
     outcome = perform(a_context(tmp_path, wanted, specialist=f"call:{sleep.name}"), app)
     assert isinstance(outcome, Failed)
     assert outcome.cause == FailureCause.TIMEOUT
+
+
+def test_a_task_may_catch_its_soft_time_limit(app: Celery, tmp_path: Path) -> None:
+    import time
+
+    @app.task
+    def sleep() -> str:
+        try:
+            time.sleep(60)
+        except SoftTimeLimitExceeded:
+            return "as far as it came"
+        return "all"
+
+    wanted = Task(id="T1", call=sleep, timeout="50ms")
+    outcome = perform(a_context(tmp_path, wanted, specialist=f"call:{sleep.name}"), app)
+    assert outcome == Completed(summary="as far as it came", result="as far as it came")
+
+
+def test_what_was_raised_is_kept_without_secrets(tmp_path: Path) -> None:
+    app = an_app(specialists={"caller": SpecialistSettings(env={"KEY": SecretStr("s3cr3t-one")})})
+
+    @app.task
+    def refuse() -> None:
+        raise LookupError("no such key", "s3cr3t-one", 3)
+
+    wanted = Task(id="T1", call=refuse)
+    outcome = perform(a_context(tmp_path, wanted, specialist=f"call:{refuse.name}"), app)
+    assert isinstance(outcome, Failed)
+    assert outcome.raised == Raised(module="builtins", name="LookupError", args=("no such key", "**", 3))
 
 
 def test_an_unknown_task(app: Celery, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ OF_A_CALL = {
     "Task.on_failure",
     "Feature.result",
     "RetryLater.next",
+    "Failed.raised",
 }
 """Only a task of somebody's own Celery app has these; that app shows what it shows."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import celery
 import pytest
 import yaml
 from celery import Celery, chain, chord, group, signature
@@ -253,14 +254,27 @@ CASES: dict[str, tuple[Callable[[], Any], Any, dict[str, int]]] = {
         1,
         {"swap": 1, "ident": 3},
     ),
-    "a group of none": (lambda: chain(ident.s(1), group(), ident.s()), 1, {"ident": 2}),
-    "a header of an empty group": (lambda: chord([group()], tsum.s()), BOOM, {}),
-    "map": (lambda: chain(ident.s(1), add.map([(1, 2)]) | tsum.s()), BOOM, {}),
+    # Celery 5.6 makes a chord with an empty header of it, when the chain is made.
+    "a group of none": (
+        lambda: chain(ident.s(1), group(), ident.s()),
+        1 if celery.VERSION >= (5, 7) else [],
+        {"ident": 2},
+    ),
+    "a header of an empty group": (lambda: chord([group()], tsum.s()), 0, {"tsum": 1}),
+    "a group in a group": (
+        lambda: group(group(ident.s(1), group(ident.s(2))), ident.s(3)),
+        [1, 2, 3],
+        {"ident": 3},
+    ),
+    "a group in a header": (
+        lambda: chord([group(ident.s(1), ident.s(2)), ident.s(3)], ident.s()),
+        [1, 2, 3],
+        {"ident": 4},
+    ),
     "starmap": (lambda: add.starmap([(1, 2), (3, 4)]) | tsum.s(), 10, {"add": 2, "tsum": 1}),
     "chunks": (lambda: add.chunks(zip(range(4), range(4), strict=True), 2), [[0, 2], [4, 6]], {"add": 4}),
     "linked": (lambda: ident.s(1).set(link=[ident.s()]), 1, {"ident": 2}),
 }
-del CASES["a header of an empty group"], CASES["map"]
 
 
 def value_of(handle: Handle) -> Any:
