@@ -17,7 +17,7 @@ from orchestrator.config import consistency, spelling
 from orchestrator.config.folder import ENV_PREFIX, FILE, find_folder
 from orchestrator.config.schema.limits import Limits, Parallelism
 from orchestrator.config.schema.notifications import Notification
-from orchestrator.config.schema.operation import ErrorHandling, Logging, Recovery, Retention, Trust, Web
+from orchestrator.config.schema.operation import ErrorHandling, Logging, Mcp, Recovery, Retention, Trust, Web
 from orchestrator.config.schema.quality_gates import Gate, QualityGates
 from orchestrator.config.schema.servers import BrokerSettings, RedisSettings
 from orchestrator.config.schema.specialists import (
@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     trust: Trust = Trust()
     logging: Logging = Logging()
     web: Web = Web()
+    mcp: Mcp = Mcp()
     app: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?$",

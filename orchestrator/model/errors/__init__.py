@@ -89,17 +89,22 @@ from orchestrator.model.errors.tasks import (
     Unresolved,
 )
 from orchestrator.model.errors.usage import (
+    ArgumentMissing,
     BadCursor,
     CannotUseFile,
     ConfigurationExists,
     InvalidConfiguration,
+    NoSuchAction,
+    NoSuchDraft,
     NoSuchField,
     NoSuchSchema,
     NoWorkingFolder,
+    Outpaced,
     OpenToOthers,
 )
 
 __all__ = [
+    "ArgumentMissing", "NoSuchAction", "NoSuchDraft", "Outpaced",
     "AmbiguousFeature",
     "AttemptRuns",
     "BadCall",

@@ -44,3 +44,22 @@ class NoSuchSchema(UsageError):
 class ConfigurationExists(UsageError):
     """{file} exists already, and was left as it is.
     `orchestrator init --print` shows what it would hold; `orchestrator init --force` overwrites it."""
+
+
+class NoSuchAction(UsageError):
+    """There is no action {action} for {about}. There are {known}."""
+
+
+class ArgumentMissing(UsageError):
+    """The action {action} needs {argument}.
+    Give it, and send the action again."""
+
+
+class NoSuchDraft(UsageError):
+    """There is no plan {draft}: it is kept for a day.
+    Plan the feature again."""
+
+
+class Outpaced(UsageError):
+    """{task} is at attempt {last}, and the decision was about attempt {attempt}.
+    `orchestrator explain` says where it stands now."""

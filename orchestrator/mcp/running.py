@@ -1,0 +1,111 @@
+"""The tools that run features: plan, run, wait, steer, grow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from orchestrator.client import actions, answers
+from orchestrator.client.client import Client
+from orchestrator.client.handle import Handle
+from orchestrator.feature_file import reader
+from orchestrator.mcp import lines
+from orchestrator.mcp.inputs import FeatureInput, TaskInput
+from orchestrator.model.event import Event
+from orchestrator.model.flows import STOPPED
+from orchestrator.planning import planner, routing
+from orchestrator.report import json_plans
+from orchestrator.state import drafts
+
+LONGEST_WAIT = 50
+"""Seconds: clients give a call up after 60 (typescript-sdk#2250)."""
+
+LOOK = 2.0
+"""Seconds between two looks at whether somebody else settled the feature."""
+
+TOLD = frozenset({*map(str, STOPPED), "in-review"})
+"""Statuses of a task that end a wait."""
+
+
+class Running:
+    """The tools that start features and change how they run.
+
+    Args:
+        client: Of the settings in force.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def plan(self, feature: FeatureInput) -> str:
+        """Plan a feature without running it; keeps it a day under a plan id."""
+        fields = feature.fields()
+        made = reader.make(fields, "The feature")
+        settings = self.client.settings
+        planned = self.client.plan(made)
+        routes = routing.route(made, settings)
+        draft = drafts.keep(self.client.store, fields)
+        return lines.joined(lines.plan_lines(draft, json_plans.plan(planned, routes)))
+
+    def run(self, plan: str, key: str = "", stop_before: list[int] | None = None) -> str:
+        """Start a planned feature and return its id at once. The same plan starts once, unless key differs."""
+        made = reader.make(drafts.find(self.client.store, plan), "The draft")
+        handle = self.client.enqueue(made, idempotency_key=key or f"plan {plan}", stops=stop_before or ())
+        return f"{handle.id} (started before)" if handle.repeated else handle.id
+
+    def wait(self, feature: str, since: str = "", seconds: int = LONGEST_WAIT) -> str:
+        """Wait until a batch ends, a task stops, a person is needed, or all is over. Pass the last cursor as since."""
+        handle = self.client.feature(feature)
+        after = since or self.client.store.events.last(handle.id)
+        news, after = self._until_news(handle, after, time.monotonic() + min(seconds, LONGEST_WAIT))
+        progress = handle.progress()
+        needs = answers.find_needs(self.client, handle, progress) if news or progress.is_settled else []
+        shown = [lines.need_line(need) for need in needs[:NEEDS]]
+        return lines.joined(
+            [lines.headline(progress), *lines.counted(shown, len(needs) - len(shown), "needs"), f"cursor {after}"]
+        )
+
+    def _until_news(self, handle: Handle, after: str, deadline: float) -> tuple[bool, str]:
+        """Whether something happened that matters, and the last event that was read."""
+        while True:
+            is_settled = handle.progress().is_settled  # read before the events, so that none is missed
+            left = deadline - time.monotonic()
+            found = handle.events(after, block=None if is_settled or left <= 0 else min(LOOK, left))
+            if found:
+                after = found[-1].id
+            if any(map(matters, found)):
+                return True, after
+            if not found and (is_settled or left <= 0):
+                return False, after
+
+    def steer(
+        self,
+        feature: str,
+        action: Literal["pause", "resume", "launch", "cap", "cancel"],
+        value: str = "",
+    ) -> str:
+        """Steer a whole feature; value is the cap."""
+        handle = self.client.feature(feature)
+        actions.carry_out(handle, action, "", {"most": value} if action == "cap" else {"note": value})
+        return lines.headline(handle.progress())
+
+    def grow(
+        self, feature: str, tasks: list[TaskInput] | None = None, depend: dict[str, list[str]] | None = None
+    ) -> str:
+        """Add tasks, or dependencies (task: its new ones), to a running feature."""
+        handle = self.client.feature(feature)
+        added = [reader.make_task(task.fields(), task.id) for task in tasks or []]
+        handle.grow(added, depend)
+        return f"added {', '.join(task.id for task in added)}" if added else "added"
+
+
+NEEDS = 5
+"""How many things that a feature waits for are told."""
+
+
+def matters(event: Event) -> bool:
+    """An event ends a wait."""
+    if event.task:
+        return event.target in TOLD
+    return event.event == "batch_opened" or bool(event.target)
