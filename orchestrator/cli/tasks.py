@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,15 +9,14 @@ import typer
 
 from orchestrator.cli import connection, options, output, story
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.client import answers
+from orchestrator.client import answers, task_log
 from orchestrator.config import configuration
 from orchestrator.contract import compact
 from orchestrator.contract.machine_answers import SpecialistLine, SpecialistsAnswer
 from orchestrator.contract.task_answers import TaskAnswer
 from orchestrator.model import durations
-from orchestrator.model.task import TaskStatus
 from orchestrator.model.words import one_line
-from orchestrator.report import json_features, json_page, json_tasks, next_steps, status_text
+from orchestrator.report import json_page, json_tasks, next_steps
 
 if TYPE_CHECKING:
     from orchestrator.client.client import Client
@@ -63,63 +61,28 @@ def task(
 
 
 def _find(client: Client, handle: Handle, task_id: str, part: Part | None, asked: Asked) -> TaskAnswer:
-    task = client.store.tasks.find(handle.id, task_id)
-    state = client.store.tasks.state(handle.id, task_id)
-    progress = handle.progress()
-    last = handle.outcome(task_id)
-    line = json_features.task_line(state, progress.batch, time.time(), titles=answers.titles(client))
-    ended = state.status in (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.COMPLETED)
     more: dict[str, Any] = {}
     match part:
+        case None:
+            return answers.task(client, handle, task_id, whole=True)
         case Part.BRIEF:
-            brief = json_tasks.brief(task)
+            brief = json_tasks.brief(client.store.tasks.find(handle.id, task_id))
             most = None if asked.fields == compact.EVERYTHING else LONGEST
             shown = brief.description[:most]
             cut = len(brief.description) - len(shown)
             more["brief"] = brief.model_copy(update={"description": shown})
             more["left_out"] = json_page.left_out(characters=cut)
         case Part.OUTCOME:
-            more["outcome"] = json_tasks.outcome(last)
+            more["outcome"] = json_tasks.outcome(handle.outcome(task_id))
         case Part.LOG:
-            lines = _output(client, handle, task_id, state.attempt, last).splitlines()
+            lines = task_log.end(client, handle, task_id).splitlines()
             more["log"] = "\n".join(lines[-asked.limit :])
             more["left_out"] = json_page.left_out(log=max(0, len(lines) - asked.limit))
         case Part.EVENTS:
             own = (event for event in story.read(handle, asked.after) if event.task == task_id)
             told = story.answer(handle.id, own, limit=asked.limit)
             more |= {"events": told.events, "left_out": told.left_out, "after": told.after}
-    is_whole = part is None
-    return TaskAnswer(
-        feature=handle.id,
-        task=task_id,
-        title=line.title,
-        status=line.status,
-        phase=line.phase,
-        batch=state.batch,
-        attempt=state.attempt,
-        specialist=line.specialist,
-        worker=line.worker if is_whole else "",
-        seconds=line.seconds,
-        percent=line.percent,
-        note=line.note,
-        said=status_text.reason(last) if is_whole and ended else "",
-        needs=tuple(answers.find_needs(client, handle, progress, [state])) if is_whole else (),
-        **more,
-    )
-
-
-def _output(client: Client, handle: Handle, task_id: str, attempt: int, last: Any) -> str:
-    """The end of the last attempt's output, from its file if that is here, else from Redis."""
-    from orchestrator.model.sanitizer import as_text
-    from orchestrator.state import tails
-
-    file = tails.log_file(client.settings, handle.id, task_id, attempt)
-    if file.is_file():
-        return as_text(file.read_bytes()[-client.settings.limits.tail :].decode("utf-8", "replace"))
-    kept = client.store.events.tail(handle.id, task_id)
-    if kept is not None and kept.attempt == attempt:
-        return as_text(kept.data.decode("utf-8", "replace"))
-    return as_text(last.tail) if last is not None else ""
+    return answers.task(client, handle, task_id, **more)
 
 
 def _lines(found: TaskAnswer, part: Part | None) -> list[str]:

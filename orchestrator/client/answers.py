@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.client.snapshot import Reader, gate_outcomes
 from orchestrator.contract import needs
 from orchestrator.contract.feature_answers import DecisionAnswer, FeatureAnswer, Standstill
+from orchestrator.contract.task_answers import TaskAnswer
 from orchestrator.model import flows, identifiers
+from orchestrator.model.task import TaskStatus
 from orchestrator.planning import graph
 from orchestrator.report import json_features, json_page, next_steps, status_text
 
@@ -104,6 +106,42 @@ def urgency(state: TaskState) -> int:
     """How far down a list a task is: those that need a look first, and before them what this version does not know."""
     word = status_text.word(state)
     return INTEREST.index(word) if word in INTEREST else -1
+
+
+def task(client: Client, handle: Handle, task_id: str, *, whole: bool = False, **more: Any) -> TaskAnswer:
+    """Where one task stands.
+
+    Args:
+        client: Whose settings and store are used.
+        handle: The feature.
+        task_id: The task.
+        whole: Also what it says, its worker, and what it waits for.
+        more: Further fields.
+
+    Raises:
+        NoSuchTask: The feature has no such task.
+    """
+    state = client.store.tasks.state(handle.id, task_id)
+    progress = handle.progress()
+    line = json_features.task_line(state, progress.batch, time.time(), titles=titles(client))
+    ended = state.status in (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.COMPLETED)
+    return TaskAnswer(
+        feature=handle.id,
+        task=task_id,
+        title=line.title,
+        status=line.status,
+        phase=line.phase,
+        batch=state.batch,
+        attempt=state.attempt,
+        specialist=line.specialist,
+        worker=line.worker if whole else "",
+        seconds=line.seconds,
+        percent=line.percent,
+        note=line.note,
+        said=status_text.reason(handle.outcome(task_id)) if whole and ended else "",
+        needs=tuple(find_needs(client, handle, progress, [state])) if whole else (),
+        **more,
+    )
 
 
 def concluded(client: Client, handle: Handle, **more: Any) -> FeatureAnswer:

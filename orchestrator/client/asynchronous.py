@@ -85,6 +85,7 @@ class AsyncHandle:
     status = _of_handle(Handle.status)
     tasks = _of_handle(Handle.tasks)
     states = _of_handle(Handle.states)
+    states_of = _of_handle(Handle.states_of)
     unsettled = _of_handle(Handle.unsettled)
     around = _of_handle(Handle.around)
     events = _of_handle(Handle.events)

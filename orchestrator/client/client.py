@@ -242,7 +242,7 @@ class Client:
         task = self.store.tasks.find(feature_id, task_id)
         stands_with = self.store.tasks.specialist(feature_id, task_id)
         escalated = bool(self.store.tasks.attempt(feature_id, task_id).get("escalated"))
-        return routing.standing(task, stands_with, self.settings, escalated=escalated)
+        return routing.current(task, stands_with, self.settings, escalated=escalated)
 
     def feature(self, feature_id: str) -> Handle:
         """A handle on a feature that was enqueued before.

@@ -35,9 +35,9 @@ class Decisions:
     def transition(self, task_id: str, *events: TaskEvent, note: str = "", **options: Any) -> None:
         """Move a task, or the gates of the feature, by events of its flow; options as of `Store.transition_task`."""
         flow = self._flow(task_id)
-        move = lifecycle.transition(flow, *events)
+        transition = lifecycle.transition(flow, *events)
         self._follow_up(
-            self.store.requests.transition_task(self.feature_id, task_id, flow, move, note, **options)
+            self.store.requests.transition_task(self.feature_id, task_id, flow, transition, note, **options)
         )
 
     def _flow(self, task_id: str) -> Flow:
@@ -65,10 +65,10 @@ class Decisions:
             stages = lifecycle.stages_ahead(flow, "testing")
             if not any(self.settings.task_gates(stage, task.tags) for stage in stages):
                 events += lifecycle.path_to_rest(flow, "testing")
-        move = lifecycle.at_once(flow, "in-review", *events)
+        transition = lifecycle.at_once(flow, "in-review", *events)
         self._follow_up(
             self.store.requests.transition_task(
-                self.feature_id, task_id, flow, move, note, resolve="if-completed"
+                self.feature_id, task_id, flow, transition, note, resolve="if-completed"
             )
         )
 
@@ -109,5 +109,5 @@ class Decisions:
         """Change the feature by an event; changes as of `Store.update_feature`."""
         self._follow_up(self.store.requests.update_feature(self.feature_id, event, changes, note))
 
-    def _follow_up(self, facts: ScheduleResult) -> None:
-        self.open_dispatcher().send(commands.follow_up(facts))
+    def _follow_up(self, scheduled: ScheduleResult) -> None:
+        self.open_dispatcher().send(commands.follow_up(scheduled))

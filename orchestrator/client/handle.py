@@ -112,7 +112,7 @@ class Handle:
             others = self.store.tasks.unresolved(self.id, open_batch, AROUND)
         known = {one.id for one in near}
         more = [one for one in others if one not in known]
-        return self._titled([*near, *self._states_of(more)])
+        return [*self._titled(near), *self.states_of(more)]
 
     def unsettled(self) -> list[TaskState]:
         """Where the tasks of the open batch stand, and those of other batches that wait for a person.
@@ -126,11 +126,12 @@ class Handle:
             return states
         known = {state.id for state in states}
         elsewhere = [one for one in self.store.tasks.resting(self.id) if one not in known]
-        found = [*states, *self._titled(self._states_of(elsewhere))]
+        found = [*states, *self.states_of(elsewhere)]
         return sorted(found, key=lambda state: state.batch)
 
-    def _states_of(self, task_ids: Sequence[str]) -> list[TaskState]:
-        return self.store.tasks.states_of(self.id, task_ids) if task_ids else []
+    def states_of(self, task_ids: Sequence[str]) -> list[TaskState]:
+        """Where some of its tasks stand, without those that do not exist. The cost does not depend on its size."""
+        return self._titled(self.store.tasks.states_of(self.id, task_ids)) if task_ids else []
 
     def _titled(self, states: Iterable[TaskState]) -> list[TaskState]:
         """The states with the titles of their specialists."""

@@ -36,7 +36,7 @@ class TaskLine(Answer):
 class FeatureLine(Answer):
     """A feature in a list."""
 
-    rare: ClassVar = frozenset({"batches", "created"})
+    rare: ClassVar = frozenset({"batches", "created", "expected_end"})
 
     feature: str
     title: str = ""
@@ -49,6 +49,7 @@ class FeatureLine(Answer):
     stopped: int = Field(default=0, description="tasks that failed, are blocked, or were cancelled alone")
     in_flight: int = 0
     created: Moment = ""
+    expected_end: Moment = ""
     unreadable: str = Field(default="", description="why no more of it can be read")
     needs: tuple[Need, ...] = ()
 

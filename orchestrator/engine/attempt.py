@@ -35,7 +35,7 @@ class Attempt:
     number: int
     specialist: str
     worker: str
-    grant: StartResult
+    started: StartResult
 
     @property
     def id(self) -> AttemptId:
@@ -50,7 +50,7 @@ class Attempt:
     @property
     def delivery(self) -> str:
         """The delivery of the message that started the attempt."""
-        return str(self.grant.state.get("delivery", ""))
+        return str(self.started.state.get("delivery", ""))
 
     @property
     def title_to_learn_from(self) -> str:
@@ -58,8 +58,8 @@ class Attempt:
 
         An attempt that only runs the gates is too short to tell.
         """
-        is_work = not self.is_feature_gates and self.grant.status == TaskStatus.IN_PROGRESS
-        return str(self.grant.head.get("title", "")) if is_work else ""
+        is_work = not self.is_feature_gates and self.started.status == TaskStatus.IN_PROGRESS
+        return str(self.started.head.get("title", "")) if is_work else ""
 
     def flow(self, settings: Settings) -> Flow:
         """The flow of statuses that the task follows."""

@@ -56,9 +56,9 @@ class AttemptRecorder:
         """
         delivery = watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
         start = functools.partial(self._start, specialist, feature_id, task_id, number, worker, delivery)
-        grant = self._outlast(start, f"the start of {task_id}")
-        self._let_feature_begin(feature_id, grant)
-        return grant
+        started = self._outlast(start, f"the start of {task_id}")
+        self._let_feature_begin(feature_id, started)
+        return started
 
     def take_up(self, taken: Taken) -> StartResult:
         """Begin the work of an attempt that the commit before it has started.
@@ -66,19 +66,19 @@ class AttemptRecorder:
         Raises:
             UnreadableFeature: Its task cannot be read.
         """
-        grant = taken.result()
-        self._let_feature_begin(taken.id[0], grant)
-        return grant
+        started = taken.result()
+        self._let_feature_begin(taken.id[0], started)
+        return started
 
-    def _let_feature_begin(self, feature_id: str, grant: StartResult) -> None:
-        if grant.feature_status == "planning":
+    def _let_feature_begin(self, feature_id: str, started: StartResult) -> None:
+        if started.feature_status == "planning":
             schedule = functools.partial(self.store.schedule, feature_id)
             self._follow_up(self._outlast(schedule, f"the launch of {feature_id}"))
 
-    def enter_testing(self, attempt: Attempt, move: lifecycle.Transition) -> None:
+    def enter_testing(self, attempt: Attempt, transition: lifecycle.Transition) -> None:
         """Record that the work is done and that its gates run now."""
         proceed = functools.partial(
-            self.store.attempts.transition_attempt, *attempt.id, move, worker=attempt.worker
+            self.store.attempts.transition_attempt, *attempt.id, transition, worker=attempt.worker
         )
         self._outlast(proceed, f"the testing of {attempt.task.id}")
 
@@ -95,10 +95,10 @@ class AttemptRecorder:
             RefusedTransition: The flow of the task does not allow this outcome.
         """
         flow = attempt.flow(self.settings)
-        attempts = attempt.grant.attempts
+        attempts = attempt.started.attempts
         outcome = lifecycle.bounded(outcome, attempt.task.retries, attempts)
         escalate_to = self.settings.error_handling.escalate_technical_to
-        move = lifecycle.conclude(
+        transition = lifecycle.conclude(
             flow,
             outcome,
             attempt.task.retries,
@@ -111,16 +111,16 @@ class AttemptRecorder:
             self.store.attempts.finish_and_take,
             *attempt.id,
             outcome,
-            move,
+            transition,
             worker=attempt.worker,
             delivery=attempt.delivery,
             title=attempt.title_to_learn_from,
             claim=run.claim(attempt.worker, self.settings.recovery.lease) if run else None,
         )
         what = f"the outcome of {attempt.task.id} ({outcome.status})"
-        code, now, facts, taken = self._outlast(finish, what)
+        code, now, scheduled, taken = self._outlast(finish, what)
         if code == "refused" and self._restart(attempt):
-            code, now, facts, taken = self._outlast(finish, what)
+            code, now, scheduled, taken = self._outlast(finish, what)
         if run:
             run.taken = taken
         if code == "stale":
@@ -134,13 +134,13 @@ class AttemptRecorder:
             logger.info("[%s] %s attempt %s, which a person took away, has ended", *attempt.id)
         elif code in ("refused", "missing"):
             raise lifecycle.refuse(
-                attempt.feature_id, attempt.task.id, move.event, now, flow.table, flow.name
+                attempt.feature_id, attempt.task.id, transition.event, now, flow.table, flow.name
             )
-        elif isinstance(outcome, Failed) and move.wait is None and attempt.task.on_failure:
+        elif isinstance(outcome, Failed) and transition.wait is None and attempt.task.on_failure:
             from orchestrator.engine import errbacks  # late: few tasks have some
 
             errbacks.call(self.dispatcher, attempt, outcome)
-        self._follow_up(facts)
+        self._follow_up(scheduled)
 
     def fail(self, feature_id: str, task_id: str, number: int, worker: str, outcome: Failed) -> None:
         """Commit the failure of an attempt whose process cannot do it."""
@@ -149,8 +149,8 @@ class AttemptRecorder:
             if identifiers.is_gates(task_id)
             else self.store.tasks.find(feature_id, task_id)
         )
-        grant = StartResult("started", task=task, state=self.store.tasks.attempt(feature_id, task_id))
-        self.finish(Attempt(feature_id, task, number, "", worker, grant), outcome, grant.status)
+        started = StartResult("started", task=task, state=self.store.tasks.attempt(feature_id, task_id))
+        self.finish(Attempt(feature_id, task, number, "", worker, started), outcome, started.status)
 
     def fail_unreadable(
         self, feature_id: str, task_id: str, number: int, worker: str, error: errors.UnreadableFeature
@@ -158,17 +158,17 @@ class AttemptRecorder:
         """Fail an attempt whose task cannot be read. It is not retried: a person has to look at it."""
         outcome = Failed(reason=str(error).splitlines()[0])
         # The task's own flow cannot be read, but every flow treats failed work alike.
-        move = lifecycle.transition(lifecycle.GATES_FLOW, TaskEvent.WORK_FAILED, cause=outcome.cause)
+        transition = lifecycle.transition(lifecycle.GATES_FLOW, TaskEvent.WORK_FAILED, cause=outcome.cause)
         finish = functools.partial(
-            self.store.attempts.finish, feature_id, task_id, number, outcome, move, worker=worker
+            self.store.attempts.finish, feature_id, task_id, number, outcome, transition, worker=worker
         )
-        _, _, facts = self._outlast(finish, f"the outcome of {task_id} (failed)")
-        self._follow_up(facts)
+        _, _, scheduled = self._outlast(finish, f"the outcome of {task_id} (failed)")
+        self._follow_up(scheduled)
         return outcome
 
     def hand_back(self, feature_id: str, task_id: str, number: int, worker: str, delivery: str = "") -> None:
         """Give an attempt back, so that another worker starts it again at once."""
-        code, facts = self.store.attempts.requeue(
+        code, scheduled = self.store.attempts.requeue(
             feature_id,
             task_id,
             number,
@@ -183,7 +183,7 @@ class AttemptRecorder:
                 task_id,
                 number,
             )
-        self._follow_up(facts)
+        self._follow_up(scheduled)
 
     def hand_back_taken(self, run: Run) -> None:
         """Give back what a commit took, whose answer did not arrive."""
@@ -210,9 +210,9 @@ class AttemptRecorder:
         if known["status"] == TaskStatus.CANCELLED:
             return
         flow = self.settings.flow_for(self.store.tasks.find(feature_id, task_id).tags)
-        move = lifecycle.transition(flow, TaskEvent.TASK_CANCELLED)
+        transition = lifecycle.transition(flow, TaskEvent.TASK_CANCELLED)
         self._follow_up(
-            self.store.requests.transition_task(feature_id, task_id, flow, move, note, revoke=True)
+            self.store.requests.transition_task(feature_id, task_id, flow, transition, note, revoke=True)
         )
 
     def is_cancelled(self, attempt: Attempt) -> bool:
@@ -270,9 +270,9 @@ class AttemptRecorder:
         )
         return again.code == "started"
 
-    def _follow_up(self, facts: commands.ScheduleResult) -> None:
+    def _follow_up(self, scheduled: commands.ScheduleResult) -> None:
         try:
-            self.dispatcher.send(commands.follow_up(facts))
+            self.dispatcher.send(commands.follow_up(scheduled))
         except errors.BrokerUnreachable as error:
             # The sweep publishes unstarted tasks when the broker is back.
             logger.error("%s", error)

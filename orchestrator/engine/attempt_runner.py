@@ -97,27 +97,29 @@ class AttemptRunner:
         taken = run.accept((feature_id, task_id, number)) if run else None
         try:
             if taken:
-                grant = self.recorder.take_up(taken)
+                started = self.recorder.take_up(taken)
             else:
-                grant = self.recorder.start(specialist, feature_id, task_id, number, worker)
+                started = self.recorder.start(specialist, feature_id, task_id, number, worker)
         except (errors.NewerFeature, errors.Outdated) as error:
             raise self._leave_to_newer_worker(feature_id, task_id, error) from None
         except errors.UnreadableFeature as error:
             outcome: Outcome = self.recorder.fail_unreadable(feature_id, task_id, number, worker, error)
             return end_celery_task(outcome, task_id)
-        if grant.code != "started":
-            raise self._not_started(grant.code, feature_id, task_id)
-        attempt = Attempt(feature_id, grant.task or gates_task(task_id), number, specialist, worker, grant)
-        started = processes.moment()
+        if started.code != "started":
+            raise self._not_started(started.code, feature_id, task_id)
+        attempt = Attempt(
+            feature_id, started.task or gates_task(task_id), number, specialist, worker, started
+        )
+        began = processes.moment()
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(shutdown.interruptible(message))
                 outcome, status = self._work_and_check(attempt)
                 if not isinstance(outcome, Completed):
-                    _end_children(started)
+                    _end_children(began)
                 self.recorder.finish(attempt, outcome, status, run)
             except shutdown.WorkerShutdown:
-                _end_children(started)
+                _end_children(began)
                 self.recorder.hand_back(*attempt.id, worker, attempt.delivery)
                 if run:
                     self.recorder.hand_back_taken(run)
@@ -156,7 +158,7 @@ class AttemptRunner:
         if attempt.is_feature_gates:
             return Completed(summary="the gates of the feature")
         if (
-            attempt.grant.status == TaskStatus.TESTING
+            attempt.started.status == TaskStatus.TESTING
         ):  # an earlier attempt did the work; only its gates are left
             earlier = self.recorder.outcomes(attempt.feature_id, [attempt.task.id]).get(attempt.task.id)
             return earlier if isinstance(earlier, Completed) else Completed(summary="moved on by a person")
@@ -165,14 +167,14 @@ class AttemptRunner:
         context = self._context(attempt)
         if not attempt.task.call:
             return perform(context, self.settings)
-        if attempt.grant.attempts.later:
+        if attempt.started.attempts.later:
             earlier = self.recorder.outcomes(attempt.feature_id, [attempt.task.id]).get(attempt.task.id)
             context = replace(context, continues=earlier.next if isinstance(earlier, RetryLater) else None)
         return calls.perform(context, self.app, self.settings)
 
     def _wait_for_rate(self, attempt: Attempt) -> bool:
         """Wait until the rate of the specialist allows the attempt to begin; False if it is cancelled meanwhile."""
-        begins = time.monotonic() + attempt.grant.wait
+        begins = time.monotonic() + attempt.started.wait
         while (left := begins - time.monotonic()) > 0:
             time.sleep(min(left, CANCEL_CHECK_SECONDS))
             if left > CANCEL_CHECK_SECONDS:
@@ -183,13 +185,15 @@ class AttemptRunner:
 
     def _check_gates(self, attempt: Attempt, outcome: Outcome) -> tuple[Outcome, str]:
         """Check the gates of completed work: the outcome after them, and the status of the task at that moment."""
-        status, results = attempt.grant.status, list[GateResult]()
+        status, results = attempt.started.status, list[GateResult]()
         if not isinstance(outcome, Completed):
             return outcome, status
         for stage, gates in self._gates_ahead(attempt):
             if stage == "testing" and status == TaskStatus.IN_PROGRESS and not attempt.is_feature_gates:
-                move = lifecycle.transition(attempt.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE)
-                self.recorder.enter_testing(attempt, move)
+                transition = lifecycle.transition(
+                    attempt.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE
+                )
+                self.recorder.enter_testing(attempt, transition)
                 status = TaskStatus.TESTING
             results += specialists.gates.check(gates, stage, self._context(attempt), self.settings)
             failed = specialists.gates.failure(results)
@@ -205,9 +209,9 @@ class AttemptRunner:
             return []
         if attempt.is_feature_gates:
             stage = "testing" if attempt.task.id == "@testing" else "completion"
-            gates = [(stage, self.settings.feature_gates(stage, attempt.grant.head["tags"]))]
+            gates = [(stage, self.settings.feature_gates(stage, attempt.started.head["tags"]))]
         else:
-            stages = lifecycle.stages_ahead(attempt.flow(self.settings), attempt.grant.status)
+            stages = lifecycle.stages_ahead(attempt.flow(self.settings), attempt.started.status)
             gates = [(stage, self.settings.task_gates(stage, attempt.task.tags)) for stage in stages]
         return [(stage, of_stage) for stage, of_stage in gates if of_stage]
 
@@ -216,17 +220,17 @@ class AttemptRunner:
         outcomes = functools.partial(self.recorder.outcomes, attempt.feature_id)
         return specialists.Context(
             task=attempt.task,
-            feature=_feature_head(tuple(attempt.grant.head.items())),
+            feature=_feature_head(tuple(attempt.started.head.items())),
             attempt=attempt.number,
             specialist=attempt.specialist,
             title=self.settings.title(attempt.specialist),
             workdir=files.workdir,
             log_file=files.log,
             dependencies=Dependencies(outcomes, attempt.task),
-            remarks=tuple(attempt.grant.state.get("remarks") or ()),
+            remarks=tuple(attempt.started.state.get("remarks") or ()),
             progress=functools.partial(self.recorder.report_progress, *attempt.id),
             is_cancelled=functools.partial(self.recorder.is_cancelled, attempt),
-            retries=attempt.grant.attempts.retried + attempt.grant.attempts.later,
+            retries=attempt.started.attempts.retried + attempt.started.attempts.later,
             owner=folders.owner(self.store),
         )
 

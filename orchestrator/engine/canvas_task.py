@@ -54,14 +54,16 @@ def register(app: Celery, settings: Settings, specialist: str) -> None:
         folders.mark(settings, runner(app).store, attempt.context.feature.id)
         if isinstance(outcome, Completed):
             return outcome.model_dump(mode="json")
-        move = attempt.conclude(outcome)
-        if move.wait is not None:
+        transition = attempt.conclude(outcome)
+        if transition.wait is not None:
             error = outcome.error if isinstance(outcome, Failed) else None
             counted = {
-                "retried": retried + (move.counts == "retried"),
-                "later": later + (move.counts == "later"),
+                "retried": retried + (transition.counts == "retried"),
+                "later": later + (transition.counts == "later"),
             }
-            raise self.retry(kwargs=counted, countdown=move.wait, max_retries=None, exc=cast("Any", error))
+            raise self.retry(
+                kwargs=counted, countdown=transition.wait, max_retries=None, exc=cast("Any", error)
+            )
         end_celery_task(outcome, name_for_monitors(attempt.task, settings), CanvasStopped)
         raise AssertionError(outcome.status)
 

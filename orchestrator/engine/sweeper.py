@@ -84,7 +84,7 @@ class Sweeper:
 
     def _recover(self, feature_id: str, queued: Collection[str]) -> None:
         recovery = self.settings.recovery
-        facts, unpublished = self.store.recovery.recover(
+        scheduled, unpublished = self.store.recovery.recover(
             feature_id,
             losses=recovery.worker_lost_retries,
             patience=recovery.patience,
@@ -95,7 +95,7 @@ class Sweeper:
             queued=queued,
             overdue_least=self.settings.error_handling.overdue_least,
         )
-        self.dispatcher.send(commands.follow_up(facts))
+        self.dispatcher.send(commands.follow_up(scheduled))
         if unpublished:
             self.dispatcher.publish(feature_id, unpublished)
 

@@ -73,8 +73,8 @@ class Reading:
 
     def _events(self, handle: Handle, task: str) -> Sequence[str]:
         self.client.store.tasks.find(handle.id, task)
-        found = itertools.takewhile(bool, iter(lambda: None, 0))
-        return []
+        shown = (event_line(event) for event in self.client.store.events.of_task(handle.id, task))
+        return [line for line in shown if line]
 
     def explain(self, feature: str, task: str = "") -> str:
         """Why a task or feature does not go on, and the calls that help."""

@@ -85,17 +85,18 @@ class ScheduleFeature:
 Command = PublishTasks | LogProgress | ScheduleFeature
 
 
-def follow_up(facts: ScheduleResult) -> list[Command]:
+def follow_up(scheduled: ScheduleResult) -> list[Command]:
     """The commands that follow from a result of the store.
 
     Example:
-        >>> facts = ScheduleResult("auth", FeatureStatus.IN_DEVELOPMENT, launched=(Launch("T2", 1, "senior-engineer"),))
-        >>> [type(command).__name__ for command in follow_up(facts)]
+        >>> launched = (Launch("T2", 1, "senior-engineer"),)
+        >>> scheduled = ScheduleResult("auth", FeatureStatus.IN_DEVELOPMENT, launched=launched)
+        >>> [type(command).__name__ for command in follow_up(scheduled)]
         ['PublishTasks']
     """
     commands: list[Command] = []
-    if facts.finished:
-        commands.append(LogProgress(facts.feature, facts.finished.line()))
-    if facts.launched:
-        commands.append(PublishTasks(facts.feature, facts.launched))
-    return commands + [ScheduleFeature(feature) for feature in dict.fromkeys(facts.wake)]
+    if scheduled.finished:
+        commands.append(LogProgress(scheduled.feature, scheduled.finished.line()))
+    if scheduled.launched:
+        commands.append(PublishTasks(scheduled.feature, scheduled.launched))
+    return commands + [ScheduleFeature(feature) for feature in dict.fromkeys(scheduled.wake)]

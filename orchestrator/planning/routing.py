@@ -108,8 +108,8 @@ def by_tags(tags: Iterable[str], settings: Settings) -> Route:
     return _match(task, settings) or _nobody(task, settings)
 
 
-def standing(task: Task, specialist: str, settings: Settings, *, escalated: bool = False) -> Route:
-    """The route of an enqueued task: to whom it stands with, and why.
+def current(task: Task, specialist: str, settings: Settings, *, escalated: bool = False) -> Route:
+    """The route of an enqueued task: who does it, and why.
 
     Args:
         task: As it was enqueued.
@@ -119,7 +119,7 @@ def standing(task: Task, specialist: str, settings: Settings, *, escalated: bool
 
     Example:
         >>> from orchestrator.config.settings import Settings
-        >>> standing(Task(id="T1", tags=["backend"]), "senior-engineer", Settings()).reason
+        >>> current(Task(id="T1", tags=["backend"]), "senior-engineer", Settings()).reason
         'assigned by a person, or routed by other settings'
     """
     if not specialist:

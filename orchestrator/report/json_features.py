@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,7 +77,6 @@ def feature(
     part, left, cursor = page(states, limit, after, lambda state: state.id)
     told = said or {}
     started, end = progress.started or progress.created, progress.finished or now
-    expected = progress.expected_end if (progress.expected_end or 0) > now else None
     return feature_answers.FeatureAnswer(
         feature=progress.id,
         title=progress.title,
@@ -102,13 +102,18 @@ def feature(
         created=moment(progress.created),
         started=moment(progress.started),
         finished=moment(progress.finished),
-        expected_end=moment(expected),
+        expected_end=_expected_end(progress, now),
         tasks=tuple(task_line(one, progress.batch, now, told.get(one.id, ""), titles) for one in part),
         needs=tuple(needs[:limit]),
         left_out=left_out(tasks=left + hidden, needs=max(0, len(needs) - limit)),
         after=cursor,
         **more,
     )
+
+
+def _expected_end(progress: Progress, now: float) -> str:
+    """When a feature is expected to end; "" where that is unknown, or over already."""
+    return moment(progress.expected_end) if (progress.expected_end or 0) > now else ""
 
 
 def feature_line(
@@ -131,6 +136,7 @@ def feature_line(
         stopped=found.stopped,
         in_flight=found.in_flight,
         created=moment(found.created),
+        expected_end=_expected_end(found, time.time()),
         needs=tuple(needs),
     )
 

@@ -57,14 +57,14 @@ class AttemptScripts:
         return read_start_result(feature_id, task_id, answer)
 
     def transition_attempt(
-        self, feature_id: str, task_id: str, attempt: int, move: Transition, *, worker: str
+        self, feature_id: str, task_id: str, attempt: int, transition: Transition, *, worker: str
     ) -> str:
         """Move a running attempt to its next status: "transitioned", or why not (see transition_attempt.lua)."""
-        transition = Call(
+        call = Call(
             "transition_attempt",
-            {"task": task_id, "attempt": attempt, "steps": move.written_steps, "worker": worker},
+            {"task": task_id, "attempt": attempt, "steps": transition.written_steps, "worker": worker},
         )
-        ((code, _),) = self._runner.run_on(feature_id, transition, ends=True)
+        ((code, _),) = self._runner.run_on(feature_id, call, ends=True)
         return str(code)
 
     def finish(
@@ -73,7 +73,7 @@ class AttemptScripts:
         task_id: str,
         attempt: int,
         outcome: Outcome,
-        move: Transition,
+        transition: Transition,
         *,
         worker: str = "",
         delivery: str = "",
@@ -81,7 +81,7 @@ class AttemptScripts:
     ) -> tuple[str, str, ScheduleResult]:
         """Commit an outcome and launch what follows from it (see `finish_and_take`)."""
         code, status, scheduled, _ = self.finish_and_take(
-            feature_id, task_id, attempt, outcome, move, worker=worker, delivery=delivery, title=title
+            feature_id, task_id, attempt, outcome, transition, worker=worker, delivery=delivery, title=title
         )
         return code, status, scheduled
 
@@ -91,7 +91,7 @@ class AttemptScripts:
         task_id: str,
         attempt: int,
         outcome: Outcome,
-        move: Transition,
+        transition: Transition,
         *,
         worker: str = "",
         delivery: str = "",
@@ -117,17 +117,17 @@ class AttemptScripts:
             {
                 "task": task_id,
                 "attempt": attempt,
-                "steps": move.written_steps,
+                "steps": transition.written_steps,
                 "outcome": outcome.model_dump_json(),
-                "wait": "" if move.wait is None else round(move.wait * 1000),
-                "uses": move.counts,
-                "cause": move.cause,
-                "route": move.route,
+                "wait": "" if transition.wait is None else round(transition.wait * 1000),
+                "uses": transition.counts,
+                "cause": transition.cause,
+                "route": transition.route,
                 "worker": worker,
                 "delivery": delivery,
                 "kept": sketch.KEPT if is_learned else 0,
                 "kept_ms": sketch.DAYS * 86_400_000,
-                "note": move.note,
+                "note": transition.note,
             },
             {"durations": self._runner.keys.durations(title)},
         )

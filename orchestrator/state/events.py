@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.model import errors
@@ -58,6 +59,27 @@ class EventReader:
         return [encoding.parse_event(entry, fields) for entry, fields in entries]
 
     @reads_feature
+    def latest(self, feature_id: str, most: int) -> list[Event]:
+        """The last events of a feature, newest first."""
+        found: Any = self._runner.client.xrevrange(self._runner.keys.feature(feature_id).events, count=most)
+        return [encoding.parse_event(entry, fields) for entry, fields in found]
+
+    def news(self, after: Mapping[str, str], block: float) -> dict[str, str]:
+        """Wait until one of several features has a new event.
+
+        Args:
+            after: The last known event of each feature ("-": none).
+            block: Seconds to wait at most.
+
+        Returns:
+            The features that have new ones, each with the newest that was read.
+        """
+        streams = {self._runner.keys.feature(feature).events: feature for feature in after}
+        starts: Any = {key: "0" if after[one] == "-" else after[one] for key, one in streams.items()}
+        answer: Any = self._runner.client.xread(starts, count=1_000, block=max(1, round(block * 1000)))
+        return {streams[key]: newest for key, newest in _newest(answer)}
+
+    @reads_feature
     def tail(self, feature_id: str, task_id: str) -> Tail | None:
         """The end of the output of a task's running attempt; None if there is none."""
         kept: Any = self._runner.client.hget(self._runner.keys.feature(feature_id).tails, task_id)
@@ -73,6 +95,13 @@ class EventReader:
         """The id of the newest event, for `events(after=…)`; "-" if there is none."""
         newest: Any = self._runner.client.xrevrange(self._runner.keys.feature(feature_id).events, count=1)
         return str(newest[0][0]) if newest else "-"
+
+
+def _newest(answer: Any) -> Iterator[tuple[str, str]]:
+    """The newest entry of each stream of an XREAD answer, whose shape depends on the protocol (RESP 2 or 3)."""
+    for key, entries in answer.items() if isinstance(answer, dict) else answer or ():
+        last = entries[-1]
+        yield str(key), str(last[-1][0] if isinstance(last, list) else last[0])
 
 
 def _entries(answer: Any) -> list[tuple[str, dict[str, str]]]:

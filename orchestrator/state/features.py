@@ -137,6 +137,13 @@ class FeatureReader:
         found = self._runner.client.hget(self._runner.keys.feature(feature_id).meta, "result")
         return json.loads(str(found)) if found else None
 
+    @reads_feature
+    def transitions(self, feature_id: str) -> Mapping[str, Mapping[str, str]]:
+        """The flow of a feature: for each event, where it leads from each status that allows it."""
+        fields = ["transitions", "table"]
+        transitions, table = self._runner.client.hmget(self._runner.keys.feature(feature_id).meta, fields)
+        return encoding.parse_transitions(str(transitions or table or ""))
+
     def content(self, feature_id: str) -> dict[str, str] | None:
         """The content that was enqueued under an idempotency key; None if that is not known."""
         found = self._runner.client.hget(self._runner.keys.feature(feature_id).meta, "content")
@@ -162,6 +169,12 @@ class FeatureReader:
         """The usual seconds of each task that has no estimate but was completed in earlier features."""
         unknown = {task.id: routes[task.id].specialist for task in feature.tasks if task.estimate is None}
         return sketch.medians(self.durations(feature.title, unknown)) if unknown else {}
+
+    @reads_feature
+    def batch_sizes(self, feature_id: str) -> dict[int, int]:
+        """How many tasks each batch has, by its number."""
+        described: Any = self._runner.client.hgetall(self._runner.keys.feature(feature_id).batches)
+        return {int(number): len(json.loads(found)["tasks"]) for number, found in described.items()}
 
     @reads_feature
     def batch(self, feature_id: str, number: int) -> list[str]:

@@ -111,5 +111,5 @@ class RecoveryScripts:
             },
         )
         found, answer = self._runner.run_on(feature_id, recover, SCHEDULE)
-        facts = read_schedule_result(feature_id, answer)
-        return facts, tuple(Launch(*launch) for launch in json.loads(found)["unpublished"])
+        scheduled = read_schedule_result(feature_id, answer)
+        return scheduled, tuple(Launch(*launch) for launch in json.loads(found)["unpublished"])

@@ -49,7 +49,7 @@ class RequestScripts:
         feature_id: str,
         task_id: str,
         flow: Flow,
-        move: Transition,
+        transition: Transition,
         note: str = "",
         *,
         resolve: str = "never",
@@ -62,7 +62,7 @@ class RequestScripts:
             feature_id: The feature.
             task_id: The task.
             flow: The task's flow, for the message of a refusal.
-            move: What is asked for.
+            transition: What is asked for.
             note: Why, in the person's words.
             resolve: "resolve": the task counts as resolved then; "if-completed"; "never".
             revoke: A running attempt is revoked.
@@ -77,7 +77,7 @@ class RequestScripts:
             "transition_task",
             {
                 "task": task_id,
-                "steps": move.written_steps,
+                "steps": transition.written_steps,
                 "note": sanitizer.as_text(note),
                 "resolve": resolve,
                 "revoke": int(revoke),
@@ -85,17 +85,19 @@ class RequestScripts:
             },
         )
         (code, status, _), answer = self._runner.run_on(feature_id, call, SCHEDULE)
-        facts = read_schedule_result(feature_id, answer)
+        scheduled = read_schedule_result(feature_id, answer)
         match code:
             case "missing":
                 raise errors.NoSuchTask(feature=feature_id, task=task_id)
             case "running":
                 raise errors.AttemptRuns(feature=feature_id, task=task_id, status=status)
             case "over":
-                raise errors.FeatureOver(feature=feature_id, status=status, event=move.event)
+                raise errors.FeatureOver(feature=feature_id, status=status, event=transition.event)
             case "refused":
-                raise lifecycle.refuse(feature_id, task_id, move.steps[0][0], status, flow.table, flow.name)
-        return facts
+                raise lifecycle.refuse(
+                    feature_id, task_id, transition.steps[0][0], status, flow.table, flow.name
+                )
+        return scheduled
 
     def assign(self, feature_id: str, task_id: str, specialist: str, note: str = "") -> ScheduleResult:
         """Give a task that has not started another specialist, and launch it if its turn has come.
@@ -107,12 +109,12 @@ class RequestScripts:
         given = {"task": task_id, "specialist": specialist, "note": sanitizer.as_text(note)}
         call = Call("assign", given)
         (code, *_), answer = self._runner.run_on(feature_id, call, SCHEDULE)
-        facts = read_schedule_result(feature_id, answer)
+        scheduled = read_schedule_result(feature_id, answer)
         if code == "missing":
             raise errors.NoSuchTask(feature=feature_id, task=task_id)
         if code == "running":
             raise errors.AttemptRuns(feature=feature_id, task=task_id, status="launched")
-        return facts
+        return scheduled
 
     def update_feature(
         self, feature_id: str, event: str, changes: Mapping[str, Any] | None = None, note: str = ""

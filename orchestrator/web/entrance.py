@@ -66,13 +66,32 @@ def handlers(site: Site, prefix: str = "") -> list[Any]:
         site: What they share.
         prefix: Flower's `url_prefix`.
     """
-    from orchestrator.web import pages
+    from orchestrator.web import api, events, pages
 
-    shared = {"site": site}
     start = f"/{prefix.strip('/')}" if prefix else ""
+    shared = {"site": site}
+    found = [
+        ("/features", pages.Features, "features"),
+        ("/features/plan", pages.Plan, "features-plan"),
+        ("/features/limits", pages.Limits, "features-limits"),
+        ("/feature/ID", pages.Feature, "feature"),
+        ("/feature/ID/task/ID", pages.Task, "feature-task"),
+        ("/api/features", api.Features, "api-features"),
+        ("/api/features/openapi.json", api.Description, "api-features-openapi"),
+        ("/api/features/ID", api.Feature_, "api-feature"),
+        ("/api/features/ID/graph", api.Graph, "api-feature-graph"),
+        ("/api/features/ID/events", api.Events, "api-feature-events"),
+        ("/api/features/ID/stream", events.FeatureStream, "api-feature-stream"),
+        ("/api/features/ID/decisions", api.Decisions, "api-feature-decisions"),
+        ("/api/features/ID/tasks/ID", api.Task, "api-feature-task"),
+        ("/api/features/ID/tasks/ID/explain", api.Explain, "api-feature-task-explain"),
+        ("/api/features/ID/tasks/ID/log", events.LogStream, "api-feature-task-log"),
+        ("/api/plan", api.Plan, "api-plan"),
+        ("/api/limits", api.Limits, "api-limits"),
+    ]
     return [
-        url(rf"{start}/features", pages.Features, shared, name="features"),
         url(
             rf"{start}/features/static/(.*)", StaticFileHandler, {"path": str(STATIC)}, name="features-static"
         ),
+        *(url(start + path.replace("ID", "([^/]+)"), kind, shared, name) for path, kind, name in found),
     ]

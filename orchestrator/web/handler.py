@@ -11,7 +11,7 @@ from orchestrator.contract import compact, error_codes
 from orchestrator.contract.answer import Answer
 from orchestrator.engine import flower_config
 from orchestrator.model import errors
-from orchestrator.web import access
+from orchestrator.web import access, texts
 from orchestrator.web.access import Visitor
 
 if TYPE_CHECKING:
@@ -116,6 +116,16 @@ class Handler(BaseHandler):  # type: ignore[misc]  # flower has no types
         if headers.get("Authorization") and not (origin or site or headers.get("Cookie")):
             return  # a program, not a browser that sends passwords by itself
         super(BaseHandler, self).check_xsrf_cookie()
+
+    def render_part(self, name: str, drawn: Any) -> str:
+        """A part of a page, as its template shows it."""
+        shown: bytes = self.render_string(
+            f"parts/{name}.html",
+            drawn=drawn,
+            site=self.site,
+            **texts.FUNCTIONS,
+        )
+        return shown.decode()
 
     def answer(self, found: Answer, status: int = 200, fields: str | None = None) -> None:
         """Answer with what `--json` has."""

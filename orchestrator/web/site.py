@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from orchestrator.client.client import Client
 from orchestrator.engine import flower_config
+from orchestrator.web.snapshot import Snapshots
+from orchestrator.web.streams import Streams
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -35,6 +37,8 @@ class Site:
         self.options = options
         given = self.settings.web.secret
         self.secret = given.get_secret_value() if given else secrets.token_urlsafe(24)
+        self.snapshots = Snapshots(self.client)
+        self.streams = Streams(self.client.store)
         self._threads = ThreadPoolExecutor(THREADS, "features")
 
     @property

@@ -264,10 +264,10 @@ before = AttemptRecorder.start
 
 
 def begin(*attempt):
-    grant = before(*attempt)
+    started = before(*attempt)
     Path("begun").touch()
     signal.pause()
-    return grant
+    return started
 
 
 AttemptRecorder.start = begin

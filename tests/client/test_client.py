@@ -87,8 +87,8 @@ def work(handle: Handle, name: str, outcome: Outcome | None = None) -> None:
         store.attempts.start(handle.id, name, attempt, specialist=who, worker="w1", lease=60).code
         == "started"
     )
-    move = lifecycle.conclude(Flow("default", SHIPPED_FLOWS["default"]), outcome, Retries())
-    store.attempts.finish(handle.id, name, attempt, outcome, move)
+    transition = lifecycle.conclude(Flow("default", SHIPPED_FLOWS["default"]), outcome, Retries())
+    store.attempts.finish(handle.id, name, attempt, outcome, transition)
 
 
 # --- enqueue --------------------------------------------------------------------------------------------

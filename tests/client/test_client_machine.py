@@ -67,6 +67,7 @@ ON_FEATURES: dict[str, Callable[[Handle], Any]] = {
     "status": lambda handle: handle.status(),
     "tasks": lambda handle: handle.tasks(),
     "states": lambda handle: handle.states(),
+    "states_of": lambda handle: handle.states_of(["T1"]),
     "unsettled": lambda handle: handle.unsettled(),
     "events": lambda handle: handle.events(),
     "events_gone": lambda handle: handle.events_gone(),
@@ -212,13 +213,13 @@ class Machine(RuleBasedStateMachine):
     def _begin(self, task: str) -> None:
         state = self.store.tasks.state("auth", task)
         specialist = str(self.store.client.hget(self._keys.plan, task)).split(":")[2]
-        grant = self.store.attempts.start(
+        started = self.store.attempts.start(
             "auth", task, state.attempt, specialist=specialist, worker=WORKER, lease=LEASE
         )
-        assert grant.code in ("started", "over"), grant.code
-        if grant.code == "started":
-            assert grant.task
-            self.alive[task, state.attempt] = grant
+        assert started.code in ("started", "over"), started.code
+        if started.code == "started":
+            assert started.task
+            self.alive[task, state.attempt] = started
 
     @precondition(lambda self: self.alive)
     @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES))
@@ -226,10 +227,10 @@ class Machine(RuleBasedStateMachine):
         self._finish(*data.draw(st.sampled_from(sorted(self.alive))), outcome)
 
     def _finish(self, task: str, attempt: int, outcome: Outcome) -> None:
-        grant = self.alive.pop((task, attempt))
-        flow = self.client.settings.flow_for(grant.task.tags)
-        move = lifecycle.conclude(flow, outcome, grant.task.retries, status=grant.status, chance=0)
-        code, *_ = self.store.attempts.finish("auth", task, attempt, outcome, move, worker=WORKER)
+        started = self.alive.pop((task, attempt))
+        flow = self.client.settings.flow_for(started.task.tags)
+        transition = lifecycle.conclude(flow, outcome, started.task.retries, status=started.status, chance=0)
+        code, *_ = self.store.attempts.finish("auth", task, attempt, outcome, transition, worker=WORKER)
         assert code in ("finished", "ended"), code
 
     @precondition(lambda self: self.alive)

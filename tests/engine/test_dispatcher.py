@@ -32,10 +32,10 @@ def launch(
 def test_each_launch_is_one_message_to_the_queue_of_its_specialist(store: Store, pooled: bool) -> None:
     # Given a launch of two tasks for different specialists
     app = app_with("memory://")
-    facts = launch(store, app, factories.feature(task("T1", tags=["backend"]), task("T2", tags=["bug"])))
+    scheduled = launch(store, app, factories.feature(task("T1", tags=["backend"]), task("T2", tags=["bug"])))
 
     # When it is published
-    Dispatcher(app, store, pooled=pooled).publish("auth", facts.launched)
+    Dispatcher(app, store, pooled=pooled).publish("auth", scheduled.launched)
 
     # Then each is in its queue, with its three words and nothing else
     sent = sorted(messages(), key=lambda message: str(message.headers["id"]))
@@ -65,8 +65,8 @@ def test_a_message_has_the_same_size_in_any_graph(store: Store) -> None:
             for layer in range(layers)
             for place in range(width)
         ]
-        facts = launch(store, app, factories.feature(*tasks), feature_id)
-        Dispatcher(app, store, pooled=False).publish(feature_id, facts.launched[:1])
+        scheduled = launch(store, app, factories.feature(*tasks), feature_id)
+        Dispatcher(app, store, pooled=False).publish(feature_id, scheduled.launched[:1])
         (message,) = messages()
         sizes.add(message.size)
     assert len(sizes) == 1
@@ -77,10 +77,10 @@ def test_a_message_has_the_same_size_in_any_graph(store: Store) -> None:
 @pytest.mark.parametrize("broker", [NOWHERE, "amqp://guest:secret@127.0.0.1:1//"], ids=["redis", "amqp"])
 def test_a_broker_that_does_not_take_messages_is_named(store: Store, broker: str, pooled: bool) -> None:
     app = app_with(broker)
-    facts = launch(store, app, factories.feature(task("T1"), task("T2")))
+    scheduled = launch(store, app, factories.feature(task("T1"), task("T2")))
 
     with pytest.raises(errors.BrokerUnreachable) as refused:
-        Dispatcher(app, store, pooled=pooled).publish("auth", facts.launched)
+        Dispatcher(app, store, pooled=pooled).publish("auth", scheduled.launched)
 
     text = str(refused.value)
     assert text.startswith("Cannot reach the broker at ")
@@ -91,11 +91,11 @@ def test_a_broker_that_does_not_take_messages_is_named(store: Store, broker: str
 
 def test_commands_are_carried_out_in_their_order(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     app = app_with("memory://")
-    facts = launch(store, app, factories.feature(task("T1")))
+    scheduled = launch(store, app, factories.feature(task("T1")))
     caplog.set_level(logging.INFO, "orchestrator")
 
     Dispatcher(app, store, pooled=False).send(
-        [LogProgress("auth", "Batch 1: 0/1 tasks complete (0%)"), PublishTasks("auth", facts.launched)]
+        [LogProgress("auth", "Batch 1: 0/1 tasks complete (0%)"), PublishTasks("auth", scheduled.launched)]
     )
 
     assert caplog.messages == ["[auth] Batch 1: 0/1 tasks complete (0%)"]
@@ -105,9 +105,9 @@ def test_commands_are_carried_out_in_their_order(store: Store, caplog: pytest.Lo
 def test_a_store_that_publishes_what_it_launches_leaves_nothing_to_publish() -> None:
     client = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
     store, app = Store(client, Keys(), queues={}), app_with("memory://")
-    facts = launch(store, app, factories.feature(task("T1")))
+    scheduled = launch(store, app, factories.feature(task("T1")))
 
-    Dispatcher(app, store, pooled=False).send([PublishTasks("auth", facts.launched)])
+    Dispatcher(app, store, pooled=False).send([PublishTasks("auth", scheduled.launched)])
 
     assert messages() == []
     assert client.llen(Keys().queue("implementation-specialist")) == 1

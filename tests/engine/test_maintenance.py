@@ -331,8 +331,8 @@ def test_a_retry_begins_when_it_is_due_and_not_at_the_next_look(
             launch(maintenance, feature)
             lose(store, feature)
             later = RetryLater(after=after)
-            move = lifecycle.conclude(Flow("default", SHIPPED_FLOWS["default"]), later, Retries())
-            assert store.attempts.finish(feature, "T1", 1, later, move)[0] == "finished"
+            transition = lifecycle.conclude(Flow("default", SHIPPED_FLOWS["default"]), later, Retries())
+            assert store.attempts.finish(feature, "T1", 1, later, transition)[0] == "finished"
 
         # When nobody but the timer looks, then the one is launched again, and not the other
         wait_until(lambda: store.tasks.state("other", "T1").attempt == 2)

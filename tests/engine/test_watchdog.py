@@ -59,10 +59,10 @@ def given_to(process: subprocess.Popen[bytes]) -> Request:
 def begin(store: Store, worker: str, pid: int) -> None:
     delivery = delivery_of(pid, "1a2b")
     specialist = "implementation-specialist"
-    grant = store.attempts.start(
+    started = store.attempts.start(
         "auth", "T1", 1, specialist=specialist, worker=worker, lease=60, delivery=delivery
     )
-    assert grant.code == "started"
+    assert started.code == "started"
 
 
 def test_a_process_that_does_not_begin_is_killed_once_and_counted(

@@ -56,8 +56,8 @@ STEADY = Retries(max=2, backoff=10, factor=3, longest=20, jitter=False)
 def test_the_move_that_an_outcome_asks_for(
     outcome: Outcome, retried: int, event: str, wait: float | None, cause: str
 ) -> None:
-    move = lifecycle.conclude(FLOW, outcome, STEADY, Attempts(retried), chance=0.9)
-    assert (move.event, move.wait, move.cause) == (event, wait, cause)
+    transition = lifecycle.conclude(FLOW, outcome, STEADY, Attempts(retried), chance=0.9)
+    assert (transition.event, transition.wait, transition.cause) == (event, wait, cause)
 
 
 def test_without_retries_a_failure_is_final() -> None:
@@ -121,8 +121,8 @@ def test_failed_gates_send_a_task_back_while_it_has_retries() -> None:
 
 def test_failed_gates_fail_a_task_where_nothing_goes_backward() -> None:
     strict = Flow("strict", SHIPPED_FLOWS["default"], Rules(allow_backward=False))
-    move = lifecycle.conclude(strict, Failed(reason="lint"), Retries(max=5), status="testing")
-    assert move.target("testing") == "failed"
+    transition = lifecycle.conclude(strict, Failed(reason="lint"), Retries(max=5), status="testing")
+    assert transition.target("testing") == "failed"
 
 
 def test_a_technical_blocker_is_handed_on_once() -> None:
@@ -144,8 +144,8 @@ def test_a_technical_blocker_is_handed_on_once() -> None:
 
 
 def test_completed_work_rests_in_review_where_its_flow_has_one() -> None:
-    move = lifecycle.conclude(REVIEW, Completed(), Retries())
-    assert move.target("in-progress") == TaskStatus.IN_REVIEW
+    transition = lifecycle.conclude(REVIEW, Completed(), Retries())
+    assert transition.target("in-progress") == TaskStatus.IN_REVIEW
     assert lifecycle.stages_ahead(REVIEW, "testing") == ["testing", "completion"]
 
 
@@ -163,9 +163,9 @@ def test_a_person_never_puts_a_task_in_progress(name: str, is_strict: bool) -> N
     flow = Flow(name, SHIPPED_FLOWS[name], Rules(enforce_sequential=is_strict))
     for status, to in itertools.product(flow.everywhere, [None, *flow.everywhere]):
         with contextlib.suppress(errors.CannotAdvance):
-            move = lifecycle.transition(flow, *lifecycle.path_forward(flow, status, to))
-            assert move.target(status) != TaskStatus.IN_PROGRESS
-            assert to in (None, move.target(status))
+            transition = lifecycle.transition(flow, *lifecycle.path_forward(flow, status, to))
+            assert transition.target(status) != TaskStatus.IN_PROGRESS
+            assert to in (None, transition.target(status))
     with pytest.raises(errors.CannotAdvance, match="only a worker puts a task in progress"):
         lifecycle.path_forward(flow, "pending", "in-progress")
 
@@ -221,13 +221,13 @@ LINE = "Batch 1: 2/4 (1 blocked)"
 def test_what_follows(
     launched: tuple[Launch, ...], finished: BatchProgress | None, expected: list[commands.Command]
 ) -> None:
-    facts = ScheduleResult("auth", FeatureStatus.IN_DEVELOPMENT, launched=launched, finished=finished)
-    assert commands.follow_up(facts) == expected
+    scheduled = ScheduleResult("auth", FeatureStatus.IN_DEVELOPMENT, launched=launched, finished=finished)
+    assert commands.follow_up(scheduled) == expected
 
 
 def test_a_gate_that_let_completed_work_through_is_in_the_event() -> None:
     gate = GateResult(name="style", stage="testing", passed=False, required=False, reason="exit code 1")
-    move = lifecycle.conclude(FLOW, Completed(gates=(gate,)), Retries())
-    assert (move.cause, move.note) == ("gate", "the gate style did not pass: exit code 1")
+    transition = lifecycle.conclude(FLOW, Completed(gates=(gate,)), Retries())
+    assert (transition.cause, transition.note) == ("gate", "the gate style did not pass: exit code 1")
     passed = lifecycle.conclude(FLOW, Completed(gates=(gate.model_copy(update={"passed": True}),)), Retries())
     assert (passed.cause, passed.note) == ("", "")

@@ -180,7 +180,7 @@ def test_an_enqueued_task_is_with_whom_it_is_stored() -> None:
     handling = Settings(error_handling={"escalate_technical_to": "senior-engineer"})
 
     def stands(who: str, given: Settings = chosen, *, escalated: bool = False) -> tuple[str, str, str]:
-        found = routing.standing(task("backend"), who, given, escalated=escalated)
+        found = routing.current(task("backend"), who, given, escalated=escalated)
         return found.specialist, found.queue, found.rule
 
     assert stands("implementation-specialist") == (

@@ -117,10 +117,10 @@ class Run:
     order: list[str] = field(default_factory=list)
     """The tasks in the order in which they were launched."""
 
-    def take(self, facts: ScheduleResult) -> list[str]:
+    def take(self, scheduled: ScheduleResult) -> list[str]:
         """Note what was launched; the ids, in order."""
-        self.order += ids(facts)
-        return ids(facts)
+        self.order += ids(scheduled)
+        return ids(scheduled)
 
     def schedule(self) -> list[str]:
         """Launch the tasks that may start; their ids, in order."""
@@ -151,13 +151,13 @@ class Run:
         """A worker commits an outcome of the latest attempt, or of the given one."""
         outcome = outcome or Completed()
         policy = Retries(max=retries, jitter=False)
-        move = lifecycle.conclude(FLOW, outcome, policy, Attempts(retried), chance=0)
+        transition = lifecycle.conclude(FLOW, outcome, policy, Attempts(retried), chance=0)
         number = self.attempt(task) if attempt is None else attempt
-        return self.store.attempts.finish(self.id, task, number, outcome, move, worker="w1")
+        return self.store.attempts.finish(self.id, task, number, outcome, transition, worker="w1")
 
-    def apply(self, task: str, outcome: Outcome, move: Transition) -> str:
+    def apply(self, task: str, outcome: Outcome, transition: Transition) -> str:
         """Commit an outcome by a given move; the code."""
-        return self.store.attempts.finish(self.id, task, self.attempt(task), outcome, move)[0]
+        return self.store.attempts.finish(self.id, task, self.attempt(task), outcome, transition)[0]
 
     def complete(self, *tasks: str) -> list[str]:
         """Start and complete tasks, one after the other; the ids of all that was launched by it."""
@@ -173,22 +173,22 @@ class Run:
 
     def end(self, task: str, outcome: Outcome | None = None, **given: Any) -> ScheduleResult:
         """Finish a started task; the schedule result."""
-        code, _, facts = self.finish(task, outcome, **given)
+        code, _, scheduled = self.finish(task, outcome, **given)
         assert code == "finished", code
-        self.take(facts)
-        return facts
+        self.take(scheduled)
+        return scheduled
 
     def reopen(self, task: str, event: TaskEvent = TaskEvent.RETRY_REQUESTED, note: str = "") -> list[str]:
         """A person asks for a stopped task again."""
-        move = lifecycle.transition(FLOW, event)
+        transition = lifecycle.transition(FLOW, event)
         return self.take(
-            self.store.requests.transition_task(self.id, task, FLOW, move, note, reset_retries=True)
+            self.store.requests.transition_task(self.id, task, FLOW, transition, note, reset_retries=True)
         )
 
     def ask(self, task: str, event: TaskEvent, note: str = "", **how: Any) -> list[str]:
         """A person asks for something else."""
-        move = lifecycle.transition(FLOW, event)
-        return self.take(self.store.requests.transition_task(self.id, task, FLOW, move, note, **how))
+        transition = lifecycle.transition(FLOW, event)
+        return self.take(self.store.requests.transition_task(self.id, task, FLOW, transition, note, **how))
 
     def skip(self, task: str) -> list[str]:
         """A person does without a task."""
@@ -256,9 +256,9 @@ class Run:
             check(self)
 
 
-def ids(facts: ScheduleResult) -> list[str]:
+def ids(scheduled: ScheduleResult) -> list[str]:
     """The ids of the launched tasks."""
-    return [launch.task for launch in facts.launched]
+    return [launch.task for launch in scheduled.launched]
 
 
 @dataclass(frozen=True)

@@ -232,12 +232,12 @@ class Explorer:
     def _deliver(self, world: World, message: Message) -> Iterator[tuple[str, World]]:
         task, attempt = message
         self._write(world)
-        grant = self.run.start(task, attempt)
-        assert grant.code in ("started", "held", "stale", "over"), grant.code
+        started = self.run.start(task, attempt)
+        assert started.code in ("started", "held", "stale", "over"), started.code
         after = replace(world, stored=self._read())
-        if grant.code == "started":
-            after = self._begun(after, message, grant.attempts.retried)
-        yield f"{task} attempt {attempt} arrives: {grant.code}", after
+        if started.code == "started":
+            after = self._begun(after, message, started.attempts.retried)
+        yield f"{task} attempt {attempt} arrives: {started.code}", after
 
     def _begun(self, world: World, message: Message, retried: int) -> World:
         """The world after an attempt was begun, which must be so."""
@@ -257,11 +257,11 @@ class Explorer:
         self, idle: World, task: str, attempt: int, retried: int, outcome: Outcome
     ) -> Iterator[tuple[str, World]]:
         self._write(idle)
-        move = lifecycle.conclude(FLOW, outcome, self.retries, Attempts(retried), chance=0)
-        code, _, facts = self.run.store.attempts.finish(self.run.id, task, attempt, outcome, move)
+        transition = lifecycle.conclude(FLOW, outcome, self.retries, Attempts(retried), chance=0)
+        code, _, scheduled = self.run.store.attempts.finish(self.run.id, task, attempt, outcome, transition)
         after = self._committed(idle, task, attempt, outcome, code)
         yield from _published(
-            f"{task} attempt {attempt} ends {outcome.status}: {code}", after, facts.launched
+            f"{task} attempt {attempt} ends {outcome.status}: {code}", after, scheduled.launched
         )
 
     def _committed(self, idle: World, task: str, attempt: int, outcome: Outcome, code: str) -> World:
@@ -281,16 +281,16 @@ class Explorer:
         task, attempt, retried = ended
         self._write(idle)
         self.client.rpush(self.queue, message_of(self.run.id, *message))
-        move = lifecycle.conclude(FLOW, outcome, self.retries, Attempts(retried), chance=0)
+        transition = lifecycle.conclude(FLOW, outcome, self.retries, Attempts(retried), chance=0)
 
         claim = replace(CLAIM, delivery=f"{CLAIM.delivery}{task}:{attempt}")
 
         def commit() -> tuple[str, str, Any, Any]:
             return self.run.store.attempts.finish_and_take(
-                self.run.id, task, attempt, outcome, move, claim=claim
+                self.run.id, task, attempt, outcome, transition, claim=claim
             )
 
-        code, _, facts, taken = commit()
+        code, _, scheduled, taken = commit()
         assert self.client.llen(self.queue) == (taken is None), f"{message} is taken and not begun, or left"
         if taken is None:
             return
@@ -301,26 +301,26 @@ class Explorer:
         assert self._read() == after.stored, "a repetition changed something"
         begun = self._begun(after, message, taken.result().attempts.retried)
         what = f"{task} attempt {attempt} ends {outcome.status}: {code}, and {message} is taken"
-        yield from _published(what, begun, facts.launched)
-        yield from _published(f"{what}, whose process is killed", after, facts.launched)
+        yield from _published(what, begun, scheduled.launched)
+        yield from _published(f"{what}, whose process is killed", after, scheduled.launched)
 
     def _sweep(self, world: World, patience: float) -> Iterator[tuple[str, World]]:
         self._write(world)
-        facts, unpublished = self.run.recover(patience)
+        scheduled, unpublished = self.run.recover(patience)
         what = "the sweep looks" + ("" if patience == LEASE else ", and takes all messages for lost")
-        yield from _published(what, replace(world, stored=self._read()), facts.launched + unpublished)
+        yield from _published(what, replace(world, stored=self._read()), scheduled.launched + unpublished)
 
     def _ask(
         self, world: World, task: str, event: TaskEvent, how: Mapping[str, Any]
     ) -> Iterator[tuple[str, World]]:
         self._write(world)
-        move = lifecycle.transition(FLOW, event)
+        transition = lifecycle.transition(FLOW, event)
         try:
-            facts = self.run.store.requests.transition_task(self.run.id, task, FLOW, move, **how)
+            scheduled = self.run.store.requests.transition_task(self.run.id, task, FLOW, transition, **how)
         except errors.UsageError:
             return
         after = replace(world, stored=self._read(), asked=world.asked + 1)
-        yield from _published(f"a person asks for {event} of {task}", after, facts.launched)
+        yield from _published(f"a person asks for {event} of {task}", after, scheduled.launched)
 
     def _aged(self, world: World, part: str, task: str) -> World:
         """As if the moment of this task had come long ago."""

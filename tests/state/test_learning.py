@@ -31,9 +31,9 @@ def attempt(run: Run, name: str, seconds: float, outcome: Outcome | None = None,
     state["started"] -= round(seconds * 1000)
     run.store.client.hset(states, name, json.dumps(state))
     outcome = outcome or Completed()
-    move = lifecycle.conclude(FLOW, outcome, Retries(), Attempts(), chance=0)
+    transition = lifecycle.conclude(FLOW, outcome, Retries(), Attempts(), chance=0)
     code, _, _ = run.store.attempts.finish(
-        run.id, name, run.attempt(name), outcome, move, worker="w1", title=title
+        run.id, name, run.attempt(name), outcome, transition, worker="w1", title=title
     )
     assert code == "finished"
 

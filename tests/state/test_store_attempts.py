@@ -35,12 +35,12 @@ pytestmark = pytest.mark.bounds
 def test_a_start_hands_over_the_task_and_takes_a_lease(store: Store, client: redis.Redis) -> None:
     with launched(store) as run:
         now = client.time()[0]
-        grant = run.start("T1", worker="w7")
+        started = run.start("T1", worker="w7")
 
-        assert grant.code == "started"
-        assert grant.task == run.plan.feature.task("T1")
-        assert grant.head is not None
-        assert grant.head["title"] == "User authentication"
+        assert started.code == "started"
+        assert started.task == run.plan.feature.task("T1")
+        assert started.head is not None
+        assert started.head["title"] == "User authentication"
         state = store.tasks.state(run.id, "T1")
         assert (state.status, state.worker, state.attempt) == (TaskStatus.IN_PROGRESS, "w7", 1)
         assert state.started is not None
@@ -105,8 +105,8 @@ def test_only_the_specialist_who_is_to_do_a_task_can_start_it(store: Store) -> N
         # And where it is handed on, the next attempt is that one's, and the builder's no more
         assert ask(1, specialist="builder").code == "started"
         hard = Blocked(kind=BlockKind.TECHNICAL, reason="it is hard")
-        move = lifecycle.conclude(FLOW, hard, Retries(), chance=0, escalate_to="senior")
-        assert run.apply("T1", hard, move) == "finished"
+        transition = lifecycle.conclude(FLOW, hard, Retries(), chance=0, escalate_to="senior")
+        assert run.apply("T1", hard, transition) == "finished"
         run.schedule()
         assert ask(1, specialist="senior").code == "stale"
         assert ask(2, specialist="builder").code == "misplaced"
@@ -142,10 +142,10 @@ def test_a_finish_commits_the_outcome_and_frees_the_slot(
 ) -> None:
     with launched(store) as run:
         run.start("T1")
-        code, stands, facts = run.finish("T1", outcome)
+        code, stands, scheduled = run.finish("T1", outcome)
 
         assert (code, stands) == ("finished", status)
-        assert facts.finished is not None
+        assert scheduled.finished is not None
         assert run.status("T1") == status
         assert store.tasks.outcomes(run.id, ["T1"]) == {"T1": outcome}
         assert "T1" not in read(run).slots
@@ -165,9 +165,9 @@ def test_a_finish_tells_how_far_its_batch_is(store: Store) -> None:
             run.start(name)
         run.end("T0")
         run.end("T1", Blocked(reason="no key"))
-        facts = run.end("T2", Failed(reason="broken"))
+        scheduled = run.end("T2", Failed(reason="broken"))
 
-        assert facts.finished == BatchProgress(number=1, total=5, resolved=1, blocked=1, failed=1)
+        assert scheduled.finished == BatchProgress(number=1, total=5, resolved=1, blocked=1, failed=1)
 
 
 @pytest.mark.parametrize(("outcome", "status", "event"), ENDS, ids=lambda value: getattr(value, "status", ""))
@@ -179,8 +179,8 @@ def test_a_repeated_finish_changes_nothing(
         before = read(run)
 
         for again in (outcome, Completed(), Failed(reason="another")):
-            code, stands, facts = run.finish("T1", again, attempt=1)
-            assert (code, stands, facts.launched, facts.finished) == ("repeated", status, (), None)
+            code, stands, scheduled = run.finish("T1", again, attempt=1)
+            assert (code, stands, scheduled.launched, scheduled.finished) == ("repeated", status, (), None)
         assert read(run) == before
         assert store.tasks.outcomes(run.id, ["T1"]) == {"T1": outcome}
 
@@ -234,8 +234,8 @@ def test_a_finish_without_a_start_is_refused(store: Store) -> None:
 def test_a_move_that_the_status_does_not_allow_is_refused(store: Store) -> None:
     with launched(store) as run:
         run.start("T1")
-        move = lifecycle.transition(FLOW, TaskEvent.RETRY_REQUESTED)
-        assert run.apply("T1", Failed(reason="x"), move) == "refused"
+        transition = lifecycle.transition(FLOW, TaskEvent.RETRY_REQUESTED)
+        assert run.apply("T1", Failed(reason="x"), transition) == "refused"
 
 
 def test_a_finish_of_what_is_not_there_is_missing(store: Store) -> None:
@@ -256,8 +256,8 @@ def test_failed_attempts_are_counted_against_the_retries(store: Store) -> None:
             run.make_due("T1")
             assert run.schedule() == ["T1"]
 
-        grant = run.start("T1")
-        assert grant.attempts.retried == 2
+        started = run.start("T1")
+        assert started.attempts.retried == 2
         run.end("T1", Failed(reason="flaky"), retries=2, retried=2)
         assert run.status("T1") == TaskStatus.FAILED
         assert run.status() == FeatureStatus.BLOCKED
@@ -292,9 +292,9 @@ def test_a_task_that_is_cancelled_alone_stops_its_feature_and_can_be_skipped(sto
     with launched(store, task("T1"), task("T2", "T1")) as run:
         # When a specialist gives up its task as cancelled, though nobody cancelled the feature
         run.start("T1")
-        facts = run.end("T1", Cancelled())
+        scheduled = run.end("T1", Cancelled())
         # Then the feature does not wait forever in silence
-        assert facts.status is FeatureStatus.ON_HOLD
+        assert scheduled.status is FeatureStatus.ON_HOLD
         assert store.features.summary(run.id).is_settled
         check(run)
         # And a person can go on without it
@@ -310,8 +310,8 @@ def test_a_renewal_prolongs_the_lease(store: Store, client: redis.Redis) -> None
         run.expire_lease("T1")
         assert store.attempts.renew([(run.id, "T1", 1)], lease=LEASE) == ["renewed"]
         assert read(run).slots["T1"] > client.time()[0] * 1000
-        facts, _ = run.recover()
-        assert facts.launched == ()
+        scheduled, _ = run.recover()
+        assert scheduled.launched == ()
 
 
 def test_what_is_not_held_is_not_renewed(store: Store) -> None:

@@ -181,10 +181,10 @@ def test_a_task_resumed_before_its_turn_waits_for_it(store: Store) -> None:
 def take_back(run: Run, name: str) -> list[str]:
     """A skip is taken back, as a flow may allow in which cancelled is not terminal."""
     arrow = {"cancelled": "pending"}
-    facts = run.store.requests.transition_task(
+    scheduled = run.store.requests.transition_task(
         run.id, name, FLOW, lifecycle.Transition(((TaskEvent.TASK_RESUMED, arrow),))
     )
-    return [launch.task for launch in facts.launched]
+    return [launch.task for launch in scheduled.launched]
 
 
 def test_a_skip_taken_back_holds_up_again_what_has_no_slot_yet(store: Store) -> None:
@@ -282,11 +282,11 @@ def test_a_repeated_schedule_changes_nothing(store: Store) -> None:
 def test_a_repeated_finish_releases_nothing_twice(store: Store) -> None:
     run = flowing(store, task("A"), task("B"), task("C", "A", "B"))
     run.complete("A")
-    move = lifecycle.conclude(FLOW, Completed(), Retries(), lifecycle.Attempts())
+    transition = lifecycle.conclude(FLOW, Completed(), Retries(), lifecycle.Attempts())
 
-    code, _, facts = store.attempts.finish(run.id, "A", 1, Completed(), move, worker="w1")
+    code, _, scheduled = store.attempts.finish(run.id, "A", 1, Completed(), transition, worker="w1")
 
-    assert (code, facts.launched) == ("repeated", ())
+    assert (code, scheduled.launched) == ("repeated", ())
     assert run.state("C").waits == 1
 
 

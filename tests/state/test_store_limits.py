@@ -44,11 +44,15 @@ class Cluster:
         self.take(self.store.schedule(name))
         return run
 
-    def take(self, facts: ScheduleResult) -> None:
+    def take(self, scheduled: ScheduleResult) -> None:
         """Note the launched tasks, and schedule the features to wake."""
-        self.launches += [(facts.feature, launch.task) for launch in facts.launched]
+        self.launches += [(scheduled.feature, launch.task) for launch in scheduled.launched]
         self.follow(
-            [command.feature for command in follow_up(facts) if isinstance(command, commands.ScheduleFeature)]
+            [
+                command.feature
+                for command in follow_up(scheduled)
+                if isinstance(command, commands.ScheduleFeature)
+            ]
         )
 
     def follow(self, wake: list[str]) -> None:
@@ -281,8 +285,8 @@ def test_a_task_that_is_taken_away_gives_back(cluster: Cluster) -> None:
     cluster.enqueue("one", factories.task("T00001"))
     cluster.enqueue("two", factories.task("T"))
     cluster.begin("one", "T00001")
-    move = lifecycle.transition(FLOW, TaskEvent.TASK_HELD)
-    cluster.take(cluster.store.requests.transition_task("one", "T00001", FLOW, move, revoke=True))
+    transition = lifecycle.transition(FLOW, TaskEvent.TASK_HELD)
+    cluster.take(cluster.store.requests.transition_task("one", "T00001", FLOW, transition, revoke=True))
     # It lives still, and holds what it held
     assert cluster.in_flight() == [("one", "T00001")]
     cluster.check()
@@ -348,10 +352,10 @@ def test_the_tasks_of_a_growth_wait_as_all_do(cluster: Cluster) -> None:
     cluster.limit(specialist__builder="1", resource__gpu="1")
     run = cluster.enqueue("one", *tasks(2))
     added = [factories.task("N", resources=["gpu"]), factories.task("M")]
-    facts = cluster.store.requests.grow(
+    scheduled = cluster.store.requests.grow(
         "one", lambda shape: grow(shape, added), lambda new: routes_of(factories.feature(*new))
     )
-    cluster.take(facts)
+    cluster.take(scheduled)
     assert len(cluster.in_flight()) == 1
     cluster.end("one", "T00001")
     check_limits(cluster.store, [run])

@@ -99,8 +99,8 @@ class Machine(RuleBasedStateMachine):
             self.runs[name] = enqueue(self.store, feature=feature, feature_id=name, cap=cap)
             self._note(self.store.schedule(name))
 
-    def _note(self, facts: ScheduleResult) -> None:
-        self.pending += facts.wake
+    def _note(self, scheduled: ScheduleResult) -> None:
+        self.pending += scheduled.wake
 
     def _settle(self) -> None:
         """Wake all who are to be woken, and who follows from it."""
@@ -122,10 +122,10 @@ class Machine(RuleBasedStateMachine):
             self._begin(name, data.draw(st.sampled_from(launched)))
 
     def _begin(self, name: str, task: str) -> None:
-        grant = self.runs[name].start(task)
-        assert grant.code in ("started", "over")
-        if grant.code == "started":
-            self.begun[name, task] = (int(grant.state["attempt"]), grant.attempts.retried)
+        started = self.runs[name].start(task)
+        assert started.code in ("started", "over")
+        if started.code == "started":
+            self.begun[name, task] = (int(started.state["attempt"]), started.attempts.retried)
         else:
             self._note(self.store.schedule(name))
 
@@ -153,11 +153,11 @@ class Machine(RuleBasedStateMachine):
     def _end(self, name: str, task: str, outcome: Outcome, claim: Claim | None = None) -> Taken | None:
         attempt, retried = self.begun.pop((name, task))
         retries = Retries(max=1, jitter=False)
-        move = lifecycle.conclude(FLOW, outcome, retries, Attempts(retried), chance=0)
-        _, _, facts, taken = self.store.attempts.finish_and_take(
-            name, task, attempt, outcome, move, claim=claim
+        transition = lifecycle.conclude(FLOW, outcome, retries, Attempts(retried), chance=0)
+        _, _, scheduled, taken = self.store.attempts.finish_and_take(
+            name, task, attempt, outcome, transition, claim=claim
         )
-        self._note(facts)
+        self._note(scheduled)
         return taken
 
     @precondition(lambda self: self.begun)
@@ -211,8 +211,8 @@ class Machine(RuleBasedStateMachine):
         name, _ = self._some(data)
         event, how = asked
         with contextlib.suppress(errors.UsageError):
-            move = lifecycle.transition(FLOW, event)
-            self._note(self.store.requests.transition_task(name, f"T{task}", FLOW, move, **how))
+            transition = lifecycle.transition(FLOW, event)
+            self._note(self.store.requests.transition_task(name, f"T{task}", FLOW, transition, **how))
 
     @rule(
         data=st.data(),

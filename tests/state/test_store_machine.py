@@ -105,9 +105,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(data=st.data(), publishes=st.booleans())
     def schedule(self, data: st.DataObject, publishes: bool) -> None:
-        facts = self.store.schedule(self.run.id)
+        scheduled = self.store.schedule(self.run.id)
         if publishes:
-            self._publish(facts.launched)
+            self._publish(scheduled.launched)
 
     @precondition(lambda self: self.messages)
     @rule(data=st.data())
@@ -116,15 +116,15 @@ class Machine(RuleBasedStateMachine):
         self._start(*data.draw(st.sampled_from(sorted(self.messages))))
 
     def _start(self, name: str, attempt: int) -> None:
-        grant = self.run.start(name, attempt)
-        assert grant.code in ("started", "held", "stale", "over")
-        if grant.code == "started":
-            self._begun(name, attempt, grant)
+        started = self.run.start(name, attempt)
+        assert started.code in ("started", "held", "stale", "over")
+        if started.code == "started":
+            self._begun(name, attempt, started)
 
-    def _begun(self, name: str, attempt: int, grant: StartResult) -> None:
+    def _begun(self, name: str, attempt: int, started: StartResult) -> None:
         assert (name, attempt) not in self.held, "an attempt was begun twice"
         self.alive.add((name, attempt))
-        self.held[name, attempt] = grant.attempts.retried
+        self.held[name, attempt] = started.attempts.retried
         resolved = {state.id: state.resolved for state in self.store.tasks.states(self.run.id)}
         behind = [one for one in self.dependencies[name] if not resolved[one]]
         assert not behind, f"{name} runs, but not all it depends on is resolved"
@@ -169,9 +169,9 @@ class Machine(RuleBasedStateMachine):
         assert taken.id == (self.run.id, *waiting[0]), "it is not the first of its queue"
         if fate == "asks again":
             before = read(self.run)
-            move = lifecycle.conclude(FLOW, outcome, Retries(), chance=0)
+            transition = lifecycle.conclude(FLOW, outcome, Retries(), chance=0)
             code, _, _, again = self.store.attempts.finish_and_take(
-                self.run.id, name, attempt, outcome, move, claim=claim
+                self.run.id, name, attempt, outcome, transition, claim=claim
             )
             assert code in ("repeated", "stale"), code
             assert again is not None
@@ -188,9 +188,9 @@ class Machine(RuleBasedStateMachine):
         status = before.states[name]["status"]
         stands = status if status in ("in-progress", "testing") else "in-progress"
         attempts = Attempts(self.held[name, attempt])
-        move = lifecycle.conclude(FLOW, outcome, retries, attempts, chance=0, status=stands)
-        code, _, facts, taken = self.store.attempts.finish_and_take(
-            self.run.id, name, attempt, outcome, move, claim=claim
+        transition = lifecycle.conclude(FLOW, outcome, retries, attempts, chance=0, status=stands)
+        code, _, scheduled, taken = self.store.attempts.finish_and_take(
+            self.run.id, name, attempt, outcome, transition, claim=claim
         )
         self.alive.discard((name, attempt))
         holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
@@ -199,7 +199,7 @@ class Machine(RuleBasedStateMachine):
         assert (code == "ended") == (holds and is_taken), code
         assert code in ("finished", "ended", "repeated", "stale")
         if publishes:
-            self._publish(facts.launched)
+            self._publish(scheduled.launched)
         return taken
 
     @rule(name=st.integers(0, 6), attempt=st.integers(0, 4), outcome=st.sampled_from(OUTCOMES))
@@ -209,12 +209,12 @@ class Machine(RuleBasedStateMachine):
         if (task, attempt) in self.held:
             return
         before = read(self.run)
-        move = lifecycle.conclude(FLOW, outcome, Retries(), chance=0)
-        code, _, facts = self.store.attempts.finish(self.run.id, task, attempt, outcome, move)
+        transition = lifecycle.conclude(FLOW, outcome, Retries(), chance=0)
+        code, _, scheduled = self.store.attempts.finish(self.run.id, task, attempt, outcome, transition)
         assert code in ("missing", "refused", "stale")
         assert self.store.attempts.renew([(self.run.id, task, attempt)], lease=LEASE) == ["lost"]
         assert self.store.attempts.report_progress(self.run.id, task, attempt, 1, "") == "stale"
-        if not facts.launched:
+        if not scheduled.launched:
             assert read(self.run).states.get(task) == before.states.get(task)
 
     @precondition(lambda self: self.held)
@@ -232,12 +232,12 @@ class Machine(RuleBasedStateMachine):
         """A worker ends in the midst of it."""
         name, attempt = data.draw(st.sampled_from(sorted(self.held)))
         before = read(self.run)
-        code, facts = self.store.attempts.requeue(self.run.id, name, attempt, worker="w1")
+        code, scheduled = self.store.attempts.requeue(self.run.id, name, attempt, worker="w1")
         self.alive.discard((name, attempt))
         holds = before.states[name]["attempt"] == attempt and before.slots.get(name, 0) > 0
         assert (code in ("requeued", "ended")) == holds
         if publishes:
-            self._publish(facts.launched)
+            self._publish(scheduled.launched)
 
     # --- what time does -----------------------------------------------------------------------------------
 
@@ -260,9 +260,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(patience=st.sampled_from([0.0, 3_600.0]), publishes=st.booleans())
     def sweep(self, patience: float, publishes: bool) -> None:
-        facts, unpublished = self.run.recover(patience)
+        scheduled, unpublished = self.run.recover(patience)
         if publishes:
-            self._publish(facts.launched)
+            self._publish(scheduled.launched)
             self._publish(unpublished)
 
     # --- what people ask for ------------------------------------------------------------------------------
@@ -277,10 +277,10 @@ class Machine(RuleBasedStateMachine):
         before = read(self.run)
         stands = before.states.get(task, {}).get("status", TaskStatus.PENDING)
         resolve = "resolve" if event is TaskEvent.TASK_SKIPPED else "never"
-        move = lifecycle.transition(FLOW, event)
+        transition = lifecycle.transition(FLOW, event)
         try:
-            facts = self.store.requests.transition_task(
-                self.run.id, task, FLOW, move, resolve=resolve, revoke=revoke
+            scheduled = self.store.requests.transition_task(
+                self.run.id, task, FLOW, transition, resolve=resolve, revoke=revoke
             )
         except errors.NoSuchTask:
             assert task not in self.dependencies
@@ -294,8 +294,8 @@ class Machine(RuleBasedStateMachine):
             assert not revoke
             assert read(self.run).states == before.states
         else:
-            assert FLOW.target(event, stands) == self.run.status(task) or facts.launched
-            self._publish(facts.launched)
+            assert FLOW.target(event, stands) == self.run.status(task) or scheduled.launched
+            self._publish(scheduled.launched)
 
     @rule(change=st.sampled_from(["launch", "pause", "resume", "cap"]))
     def steer(self, change: str) -> None:

@@ -36,10 +36,10 @@ def test_a_launch_that_does_not_start_is_published_again(store: Store) -> None:
         # Given one launched long ago and one a moment ago
         run.age_launch("T1")
 
-        facts, unpublished = run.recover(patience=60)
+        scheduled, unpublished = run.recover(patience=60)
 
         # Then the first one is published again, and told of
-        assert (facts.launched, unpublished) == ((), (Launch("T1", 1, "builder"),))
+        assert (scheduled.launched, unpublished) == ((), (Launch("T1", 1, "builder"),))
         assert store.events.read(run.id)[-1].event == "message_lost"
         # And not before it has had time again, twice as much
         run.age_launch("T1", 119_000)
@@ -166,8 +166,8 @@ def test_after_an_outage_everybody_has_the_time_to_renew(store: Store, client: r
 
 def test_a_feature_that_was_never_scheduled_is_started(store: Store) -> None:
     with enqueue(store, task("T1")) as run:
-        facts, unpublished = run.recover()
-        assert (ids(facts), unpublished) == (["T1"], ())
+        scheduled, unpublished = run.recover()
+        assert (ids(scheduled), unpublished) == (["T1"], ())
 
 
 def test_a_lost_attempt_is_tried_again(store: Store) -> None:
@@ -175,9 +175,9 @@ def test_a_lost_attempt_is_tried_again(store: Store) -> None:
         run.start("T1", worker="w1")
         run.expire_lease("T1")
 
-        facts, _ = run.recover()
+        scheduled, _ = run.recover()
 
-        assert facts.launched == (Launch("T1", 2, "builder"),)
+        assert scheduled.launched == (Launch("T1", 2, "builder"),)
         state = store.tasks.state(run.id, "T1")
         assert (state.status, state.lost, state.attempt) == (TaskStatus.PENDING, 1, 2)
         told = next(event for event in store.events.read(run.id) if event.event == "worker_lost")
@@ -216,10 +216,10 @@ def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_its_worker_is_l
 
         # When the worker of the second attempt is lost
         run.expire_lease("T1")
-        facts, _ = run.recover()
+        scheduled, _ = run.recover()
 
         # Then it is blocked, and never launched again by itself
-        assert facts.launched == ()
+        assert scheduled.launched == ()
         assert (run.status("T1"), run.status()) == (TaskStatus.BLOCKED, FeatureStatus.BLOCKED)
         assert run.recover()[0].launched == ()
         told = next(event for event in store.events.read(run.id) if event.event == "blocker_detected")
@@ -250,9 +250,9 @@ def test_an_attempt_is_handed_back_and_launched_again_without_a_loss(store: Stor
         run.losses = 0
         run.start("T1", worker="w1")
 
-        code, facts = store.attempts.requeue(run.id, "T1", 1, worker="w1")
+        code, scheduled = store.attempts.requeue(run.id, "T1", 1, worker="w1")
 
-        assert (code, facts.launched) == ("requeued", (Launch("T1", 2, "builder"),))
+        assert (code, scheduled.launched) == ("requeued", (Launch("T1", 2, "builder"),))
         state = store.tasks.state(run.id, "T1")
         assert (state.status, state.lost, state.attempt) == (TaskStatus.PENDING, 0, 2)
         told = next(event for event in store.events.read(run.id) if event.event == "work_handed_back")
@@ -315,8 +315,8 @@ def test_only_who_began_an_attempt_hands_it_back(store: Store) -> None:
 def test_a_task_that_is_not_to_run_twice_waits_for_a_person_when_it_is_handed_back(store: Store) -> None:
     with launched(store, task("T1", idempotent=False)) as run:
         run.start("T1")
-        code, facts = store.attempts.requeue(run.id, "T1", 1, worker="w1")
-        assert (code, facts.launched) == ("requeued", ())
+        code, scheduled = store.attempts.requeue(run.id, "T1", 1, worker="w1")
+        assert (code, scheduled.launched) == ("requeued", ())
         assert (run.status("T1"), run.status()) == (TaskStatus.BLOCKED, FeatureStatus.BLOCKED)
         outcome = store.tasks.outcomes(run.id, ["T1"])["T1"]
         assert isinstance(outcome, Blocked)
@@ -339,9 +339,9 @@ def test_only_leases_that_ended_are_taken_back(store: Store) -> None:
         run.start("T2")
         run.expire_lease("T2")
 
-        facts, _ = run.recover()
+        scheduled, _ = run.recover()
 
-        assert ids(facts) == ["T2"]
+        assert ids(scheduled) == ["T2"]
         assert run.status("T1") == TaskStatus.IN_PROGRESS
         assert run.attempt("T3") == 1
 

@@ -190,8 +190,8 @@ def test_a_lost_attempt_of_a_cancelled_feature_is_not_tried_again(store: Store) 
         run.start("T1")
         run.cancel()
         run.expire_lease("T1")
-        facts, unpublished = run.recover()
-        assert (facts.launched, unpublished) == ((), ())
+        scheduled, unpublished = run.recover()
+        assert (scheduled.launched, unpublished) == ((), ())
         assert store.features.active() == []
 
 
@@ -283,8 +283,8 @@ def test_an_attempt_that_is_taken_away_holds_its_slot_until_it_has_ended(
         assert store.tasks.state(run.id, "T1").phase == "ending"
         assert store.features.summary(run.id).in_flight == 1
         assert store.attempts.report_progress(run.id, "T1", 1, 50, "still here") == "stale"
-        code, status, facts = run.finish("T1", Cancelled())
-        assert (code, status, ids(facts)) == ("ended", run.status("T1"), ["T2"])
+        code, status, scheduled = run.finish("T1", Cancelled())
+        assert (code, status, ids(scheduled)) == ("ended", run.status("T1"), ["T2"])
         told = store.events.read(run.id)[-2]
         assert (told.event, told.task, told.attempt, told.worker) == ("attempt_ended", "T1", 1, "w1")
 
@@ -304,14 +304,14 @@ def test_a_task_that_is_resumed_starts_again_when_its_attempt_has_ended(
         assert run.start("T1", 1).code == "stale"
         match end:
             case "it reports":
-                facts = run.finish("T1", Cancelled())[2]
+                scheduled = run.finish("T1", Cancelled())[2]
             case "its worker ends":
-                code, facts = store.attempts.requeue(run.id, "T1", 1, worker="w1")
+                code, scheduled = store.attempts.requeue(run.id, "T1", 1, worker="w1")
                 assert code == "ended"
             case _:
                 run.expire_lease("T1")
-                facts = run.recover()[0]
-        assert [(launch.task, launch.attempt) for launch in facts.launched] == [("T1", 2)]
+                scheduled = run.recover()[0]
+        assert [(launch.task, launch.attempt) for launch in scheduled.launched] == [("T1", 2)]
         assert store.tasks.state(run.id, "T1").lost == 0
         assert run.complete("T1") == ["T2"]
 
@@ -328,11 +328,11 @@ def test_what_a_skip_releases_waits_until_the_attempt_has_ended(
         check(run)
         assert not store.tasks.state(run.id, "T1").resolved
         if end == "it reports":
-            facts = run.finish("T1")[2]
+            scheduled = run.finish("T1")[2]
         else:
             run.expire_lease("T1")
-            facts = run.recover()[0]
-        assert ids(facts) == ["T2"]
+            scheduled = run.recover()[0]
+        assert ids(scheduled) == ["T2"]
         assert store.tasks.state(run.id, "T1").resolved
         assert run.complete("T2") == []
         assert run.status() == FeatureStatus.COMPLETED
@@ -444,7 +444,7 @@ def test_a_task_without_a_specialist_waits_for_one_and_holds_no_slot(store: Stor
         assert store.tasks.state("auth", "T1").phase == "unassigned"
         run.complete("T2")
         assert (run.status(), store.features.summary("auth").unassigned) == (FeatureStatus.ON_HOLD, 1)
-        facts = store.requests.assign("auth", "T1", "reviewer")
-        assert [(launch.task, launch.specialist) for launch in facts.launched] == [("T1", "reviewer")]
+        scheduled = store.requests.assign("auth", "T1", "reviewer")
+        assert [(launch.task, launch.specialist) for launch in scheduled.launched] == [("T1", "reviewer")]
         with pytest.raises(errors.AttemptRuns):
             store.requests.assign("auth", "T1", "builder")

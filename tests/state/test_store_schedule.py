@@ -17,14 +17,14 @@ from tests.state.factories import check, enqueue, launched, read
 
 def test_the_first_batch_is_launched(store: Store) -> None:
     with enqueue(store) as run:
-        facts = store.schedule(run.id)
+        scheduled = store.schedule(run.id)
 
-        assert [(launch.task, launch.attempt, launch.specialist) for launch in facts.launched] == [
+        assert [(launch.task, launch.attempt, launch.specialist) for launch in scheduled.launched] == [
             ("T1", 1, "builder"),
             ("T3", 1, "builder"),
         ]
-        assert facts.opened == (1,)
-        assert facts.status is FeatureStatus.PLANNING
+        assert scheduled.opened == (1,)
+        assert scheduled.status is FeatureStatus.PLANNING
         assert all(read(run).slots[name] < 0 for name in ("T1", "T3"))
 
 
@@ -113,9 +113,9 @@ def test_a_stopped_task_stops_the_chain_and_its_batch_goes_on(
     with launched(store, task("T1"), task("T2"), task("T3", "T1"), cap=1) as run:
         # When the first of a batch stops, then the second goes on
         run.start("T1")
-        facts = run.end("T1", outcome)
-        assert [launch.task for launch in facts.launched] == ["T2"]
-        assert facts.status is FeatureStatus.BLOCKED
+        scheduled = run.end("T1", outcome)
+        assert [launch.task for launch in scheduled.launched] == ["T2"]
+        assert scheduled.status is FeatureStatus.BLOCKED
         assert not store.features.summary(run.id).is_settled
 
         # And nothing of the next batch starts

@@ -104,8 +104,8 @@ from orchestrator.model.errors.usage import (
 )
 
 __all__ = [
-    "ArgumentMissing", "NoSuchAction", "NoSuchDraft", "Outpaced",
     "AmbiguousFeature",
+    "ArgumentMissing",
     "AttemptRuns",
     "BadCall",
     "BadCap",
@@ -144,6 +144,9 @@ __all__ = [
     "NoMemoryRedis",
     "NoRedisServer",
     "NoSpecialist",
+    "NoSuchAction",
+    "NoSuchDraft",
+    "Outpaced",
     "NoSuchCall",
     "NoSuchFeature",
     "NoSuchField",

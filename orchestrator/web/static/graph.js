@@ -49,7 +49,7 @@ export class Graph {
     const boxes = new Set(changed.map((task) => this.boxOf(task.task)));
     if (this.isDetailed) boxes.forEach((id) => this.drawnBoxes.has(id) && this.#fill(id));
     else this.paint();
-    this.#headings();
+    this.#sayHowFar(new Set(changed.map((task) => task.batch)));
   }
 
   /** The box that a task is in: its own, or that of its batch. */
@@ -123,7 +123,7 @@ export class Graph {
     this.drawnBoxes.clear();
     this.foldButton.textContent = this.folded.size ? "Unfold all" : "Fold batches";
     this.foldButton.hidden = this.model.numbers.every((number) => this.model.size(number) < 2);
-    this.#headings(true);
+    this.#newHeadings();
     this.area = null;
     this.viewport.changed();
   }
@@ -173,21 +173,26 @@ export class Graph {
     this.note.textContent = wheel;
   }
 
-  #headings(isNew = false) {
-    if (isNew) {
-      this.headings = this.heads.map(({ number, x, width }) => {
-        const text = drawn("text", { x: x + width / 2, y: 22, class: "to-heading" });
-        const band = drawn("rect", { x: x - 14, y: 0, width: width + 28, height: 32, class: "to-band" });
-        const back = { x: x - 14, y: 0, width: width + 28, height: this.size.height + 14, rx: 10, class: "to-back" };
-        return { number, text, band, back: drawn("rect", back), x, width };
-      });
-    }
+  #newHeadings() {
+    this.headings = this.heads.map(({ number, x, width }) => {
+      const place = { x: x - 14, y: 0, width: width + 28 };
+      const text = drawn("text", { x: x + width / 2, y: 22, class: "to-heading" });
+      const band = drawn("rect", { ...place, height: 32, class: "to-band" });
+      const back = drawn("rect", { ...place, height: this.size.height + 14, rx: 10, class: "to-back" });
+      return { number, text, band, back, x, width };
+    });
+    this.#sayHowFar(new Set(this.model.numbers));
+  }
+
+  #sayHowFar(batches) {
+    const { open } = this.model;
     for (const { number, text, back, band } of this.headings) {
-      const isFolded = this.folded.has(number);
-      const said = isFolded ? `Batch ${number}` : `Batch ${number} · ${this.model.resolved(number)} of ${this.model.size(number)}`;
-      if (text.textContent !== said) text.textContent = said;
-      for (const one of [back, band]) one.classList.toggle("is-open", number === this.model.open);
+      if (!batches.has(number) && number !== open && number !== this.wasOpen) continue;
+      const done = this.folded.has(number) ? "" : ` · ${this.model.resolved(number)} of ${this.model.size(number)}`;
+      text.textContent = `Batch ${number}${done}`;
+      for (const one of [back, band]) one.classList.toggle("is-open", number === open);
     }
+    this.wasOpen = open;
   }
 
   // What is seen

@@ -123,7 +123,8 @@ export function sendDecisions() {
     const asked = new URLSearchParams(new FormData(form, event.submitter));
     buttons.forEach((one) => (one.disabled = true));
     try {
-      const answer = await fetch(form.action, { method: "POST", body: asked, headers: { Accept: "application/json" } });
+      // Not form.action: a button may be named so.
+      const answer = await fetch(form.getAttribute("action"), { method: "POST", body: asked, headers: { Accept: "application/json" } });
       const said = await answer.json().catch(() => ({}));
       if (answer.ok) form.closest("dialog, details[open]")?.removeAttribute("open");
       say(said.message ?? said.error?.message ?? `${answer.status} ${answer.statusText}`, answer.ok);

@@ -64,7 +64,7 @@ export class Timeline {
       button("Fit", "All of the time (0)", () => this.#show(null)),
       ...["queued", "running", "testing", "delayed", "failed"].map((kind) => html("span", { class: "to-key" },
         html("span", { class: `to-key-span span-${kind}` }), kind === "delayed" ? "waits for a retry" : kind)));
-    this.chart = drawn("svg", { class: "to-chart", height: CHART + AXIS, role: "img" });
+    this.chart = drawn("svg", { class: "to-chart", height: CHART + AXIS, role: "img", "aria-label": "Tasks in flight over time" });
     this.picture = drawn("svg", { class: "to-rows-picture" });
     this.space = html("div", { class: "to-space" }, this.picture);
     this.rows = html("div", { class: "to-rows", tabindex: 0, role: "group", "aria-label": "Timeline, row by row" }, this.space);
@@ -181,6 +181,7 @@ export class Timeline {
     const [from, to] = this.#shown();
     const [room, now] = [Math.floor(this.#room()), Date.now()];
     const parts = [];
+    this.chart.classList.toggle("is-empty", !this.lines.length);
     if (this.lines.length) {
       const counts = inFlight(this.all, from, to, room);
       const most = Math.max(this.model.cap, ...counts, 1);

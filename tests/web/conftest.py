@@ -1,0 +1,44 @@
+"""A browser for the tests of the pages. Where there is none they are skipped, and say what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.web import browser as browsers
+
+PATIENCE = 30_000
+"""Milliseconds after which something on a page counts as what never comes, even on a slow machine."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One browser for all tests of this process."""
+    if lack := browsers.missing():
+        pytest.skip(lack)
+    with browsers.launched() as found:
+        yield found
+
+
+OpenPage = Callable[..., Any]
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[OpenPage]:
+    """Opens a page in a context of its own: `open_page(color_scheme="dark")`. An error in it fails the test."""
+    faults: list[str] = []
+    with ExitStack() as stack:
+
+        def new(**options: Any) -> Any:
+            context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+            stack.callback(context.close)
+            context.set_default_timeout(PATIENCE)
+            page = context.new_page()
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            return page
+
+        yield new
+    assert faults == []
