@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.server.mcpserver.resolve import Elicit, Resolve
+from mcp.server.mcpserver.resolve import Elicit
 from pydantic import BaseModel, Field
 
-from orchestrator.client import actions, answers
+from orchestrator.client import actions
 from orchestrator.client.client import Client
-from orchestrator.mcp import lines
 from orchestrator.model import errors
 
 Decision = Literal[
-    "retry", "unblock", "skip", "assign", "approve", "request-changes", "hold", "resume", "defer", "block", "cancel"
+    "retry",
+    "unblock",
+    "skip",
+    "assign",
+    "approve",
+    "request-changes",
+    "hold",
+    "resume",
+    "defer",
+    "block",
+    "cancel",
 ]
 
 
@@ -39,7 +48,9 @@ class Deciding:
     def __init__(self, client: Client) -> None:
         self.client = client
 
-    def ask(self, feature: str, task: str, action: Decision, context: Context[Any, Any]) -> Approval | Elicit[Approval]:
+    def ask(
+        self, feature: str, task: str, action: Decision, context: Context[Any, Any]
+    ) -> Approval | Elicit[Approval]:
         """Ask a person, if this action is a person's.
 
         Raises:

@@ -46,9 +46,7 @@ class Reading:
         handle = self.client.feature(feature)
         progress = handle.progress()
         snapshot = Reader(self.client, handle, whole=progress.total <= WHOLE).take()
-        chosen = sorted(
-            (state for state in snapshot.states if is_wanted(state, only)), key=answers.urgency
-        )
+        chosen = sorted((state for state in snapshot.states if is_wanted(state, only)), key=answers.urgency)
         now = time.time()
         shown = [lines.task_line(state, now, snapshot.said.get(state.id, "")) for state in chosen[:limit]]
         hidden = 0 if snapshot.is_whole else progress.total - len(snapshot.states)
@@ -73,8 +71,11 @@ class Reading:
 
     def _events(self, handle: Handle, task: str) -> Sequence[str]:
         self.client.store.tasks.find(handle.id, task)
-        shown = (event_line(event) for event in self.client.store.events.of_task(handle.id, task))
-        return [line for line in shown if line]
+        found, after = [], "-"
+        while events := handle.events(after):
+            found += [line for event in events if event.task == task and (line := event_line(event))]
+            after = events[-1].id
+        return found
 
     def explain(self, feature: str, task: str = "") -> str:
         """Why a task or feature does not go on, and the calls that help."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from orchestrator.client import actions, answers
@@ -13,8 +14,9 @@ from orchestrator.feature_file import reader
 from orchestrator.mcp import lines
 from orchestrator.mcp.inputs import FeatureInput, TaskInput
 from orchestrator.model.event import Event
+from orchestrator.model.feature import Feature
 from orchestrator.model.flows import STOPPED
-from orchestrator.planning import planner, routing
+from orchestrator.planning import routing
 from orchestrator.report import json_plans
 from orchestrator.state import drafts
 
@@ -41,7 +43,7 @@ class Running:
     def plan(self, feature: FeatureInput) -> str:
         """Plan a feature without running it; keeps it a day under a plan id."""
         fields = feature.fields()
-        made = reader.make(fields, "The feature")
+        made = self._made(fields)
         settings = self.client.settings
         planned = self.client.plan(made)
         routes = routing.route(made, settings)
@@ -50,9 +52,13 @@ class Running:
 
     def run(self, plan: str, key: str = "", stop_before: list[int] | None = None) -> str:
         """Start a planned feature and return its id at once. The same plan starts once, unless key differs."""
-        made = reader.make(drafts.find(self.client.store, plan), "The draft")
+        made = self._made(drafts.find(self.client.store, plan))
         handle = self.client.enqueue(made, idempotency_key=key or f"plan {plan}", stops=stop_before or ())
         return f"{handle.id} (started before)" if handle.repeated else handle.id
+
+    def _made(self, fields: Mapping[str, Any]) -> Feature:
+        text = json.dumps(fields, ensure_ascii=False)
+        return reader.parse(text, self.client.settings.limits, "The feature", json=True)
 
     def wait(self, feature: str, since: str = "", seconds: int = LONGEST_WAIT) -> str:
         """Wait until a batch ends, a task stops, a person is needed, or all is over. Pass the last cursor as since."""
@@ -63,7 +69,11 @@ class Running:
         needs = answers.find_needs(self.client, handle, progress) if news or progress.is_settled else []
         shown = [lines.need_line(need) for need in needs[:NEEDS]]
         return lines.joined(
-            [lines.headline(progress), *lines.counted(shown, len(needs) - len(shown), "needs"), f"cursor {after}"]
+            [
+                lines.headline(progress),
+                *lines.counted(shown, len(needs) - len(shown), "needs"),
+                f"cursor {after}",
+            ]
         )
 
     def _until_news(self, handle: Handle, after: str, deadline: float) -> tuple[bool, str]:

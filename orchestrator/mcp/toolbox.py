@@ -40,7 +40,9 @@ def tool(
         return await anyio.to_thread.run_sync(functools.partial(_call, method, caller(context), given))
 
     own = [
-        one.replace(annotation=Annotated[one.annotation, Resolve(fills[one.name])]) if fills and one.name in fills else one
+        one.replace(annotation=Annotated[one.annotation, Resolve(fills[one.name])])
+        if fills and one.name in fills
+        else one
         for one in inspect.signature(method, eval_str=True).parameters.values()
     ]
     added = inspect.Parameter(CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=Context[Any, Any])
@@ -83,7 +85,7 @@ def as_data(error: errors.OrchestratorError) -> str:
         '{"error":"no-such-feature","message":"No feature has the id auth.","calls":["status()"]}'
     """
     found = error_codes.of(error)
-    told = {"error": found.code, "message": found.message}
+    told: dict[str, Any] = {"error": found.code, "message": found.message}
     if helping := [call for action in found.actions if (call := calls.of(action, error.facts))]:
         told["calls"] = helping
     return compact.write(told)

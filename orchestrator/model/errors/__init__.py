@@ -99,8 +99,8 @@ from orchestrator.model.errors.usage import (
     NoSuchField,
     NoSuchSchema,
     NoWorkingFolder,
-    Outpaced,
     OpenToOthers,
+    Outpaced,
 )
 
 __all__ = [
@@ -145,9 +145,8 @@ __all__ = [
     "NoRedisServer",
     "NoSpecialist",
     "NoSuchAction",
-    "NoSuchDraft",
-    "Outpaced",
     "NoSuchCall",
+    "NoSuchDraft",
     "NoSuchFeature",
     "NoSuchField",
     "NoSuchLimit",
@@ -173,6 +172,7 @@ __all__ = [
     "OpenToOthers",
     "OrchestratorError",
     "Outdated",
+    "Outpaced",
     "PoolRefused",
     "ProcessEnded",
     "RedisDidNotStart",
