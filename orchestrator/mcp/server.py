@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from orchestrator.client.client import Client
+    from orchestrator.config.settings import Settings
 
 Profile = Literal["core", "read"]
 
@@ -69,6 +70,24 @@ def web_app(server: MCPServer[Any], token: str) -> Starlette:
     app = server.streamable_http_app()
     app.user_middleware.insert(0, Middleware(_OnlyWithToken, token=token))
     return app
+
+
+def token(settings: Settings) -> str:
+    """The token that clients send: as configured, else a new one."""
+    return settings.mcp.token.get_secret_value() if settings.mcp.token else secrets.token_urlsafe(24)
+
+
+def serve(server: MCPServer[Any], host: str, port: int, token: str) -> None:
+    """Serve over HTTP until Ctrl-C.
+
+    Args:
+        server: As `make` made it.
+        host, port: A loopback address.
+        token: What clients send.
+    """
+    import uvicorn
+
+    uvicorn.run(web_app(server, token), host=host, port=port, log_level="warning")
 
 
 class _OnlyWithToken:
