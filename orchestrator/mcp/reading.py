@@ -73,7 +73,7 @@ class Reading:
         self.client.store.tasks.find(handle.id, task)
         found, after = [], "-"
         while events := handle.events(after):
-            found += [line for event in events if event.task == task and (line := event_line(event))]
+            found += [line for event in events if event.task == task and (line := event_line(event, task))]
             after = events[-1].id
         return found
 
@@ -101,7 +101,7 @@ class Reading:
         return f"{route.specialist or 'nobody'}{tier} ({why})"
 
 
-DETAILS = 4
+DETAILS = 3
 """How many lines an explanation has beside its answer."""
 
 

@@ -97,8 +97,7 @@ class Running:
     ) -> str:
         """Steer a whole feature; value is the cap."""
         handle = self.client.feature(feature)
-        actions.carry_out(handle, action, "", {"most": value} if action == "cap" else {"note": value})
-        return lines.headline(handle.progress())
+        return actions.carry_out(handle, action, "", {"most": value} if action == "cap" else {"note": value})
 
     def grow(
         self, feature: str, tasks: list[TaskInput] | None = None, depend: dict[str, list[str]] | None = None
