@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli import output
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import configuration
 from orchestrator.model import errors, words
 
 
+@reports()
 def adopt(
     name: Annotated[
         str, typer.Argument(metavar="MODULE:NAME", help="A canvas, or a function that returns one.")
@@ -22,6 +24,8 @@ def adopt(
         str, typer.Option("--args", metavar="JSON", help="A list of arguments for the tasks that begin it.")
     ] = "[]",
     title: Annotated[str, typer.Option("--title", help="The title of the feature.")] = "",
+    *,
+    asked: Asked,
 ) -> None:
     """Print the feature that a canvas of Celery's means, as a feature file. Nothing is stored.
 
@@ -30,12 +34,16 @@ def adopt(
     import yaml
 
     from orchestrator.client.adoption import adopt
+    from orchestrator.contract.plan_answers import AdoptAnswer
 
     found = _find(name)
     feature = adopt(found, _arguments(args), title=title)
+    fields = feature.model_dump(mode="json", exclude_defaults=True)
+    if asked.as_json:
+        asked.answer(AdoptAnswer(file=fields))
+        return
     tasks = words.count(len(feature.tasks), "task")
     output.say(f"# {name}: {tasks}. Read by `orchestrator plan`, `run` and `enqueue`.")
-    fields = feature.model_dump(mode="json", exclude_defaults=True)
     output.say(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=110).rstrip())
 
 

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import connection, live, options, output
+from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import private
 from orchestrator.model import errors, words
 from orchestrator.model.flows import WORKING
@@ -21,6 +22,7 @@ from orchestrator.model.sanitizer import as_text
 if TYPE_CHECKING:
     from orchestrator.client.client import Client
     from orchestrator.client.handle import Handle
+    from orchestrator.contract.task_answers import LogAnswer
 
 LOOK_SECONDS = 0.5
 """Seconds between two looks for more output."""
@@ -28,7 +30,11 @@ LOOK_SECONDS = 0.5
 REMEMBERED = 8_192
 """Characters of the printed output that are searched in the tail of the outcome."""
 
+LINES = 100
+"""How many lines an answer in JSON has without --tail."""
 
+
+@reports()
 def logs(
     feature_id: options.FeatureId,
     task_id: options.TaskId,
@@ -40,8 +46,17 @@ def logs(
         bool,
         typer.Option("--follow", "-f", help="Go on until the attempt has ended, and wait for its start."),
     ] = False,
+    *,
+    asked: Asked,
 ) -> None:
-    """Print the output of a task's attempt: all of it on the machine where it ran, its end on any other."""
+    """Print the output of a task's attempt: all of it on the machine where it ran, its end on any other.
+
+    With --json, the last 100 lines of it, or as many as --tail says.
+    """
+    if follow and asked.as_json:
+        raise typer.BadParameter(
+            "choose one of --follow and --json; `orchestrator events --follow --json` follows"
+        )
     with connection.client(looks=True) as client:
         handle = connection.find(client, feature_id)
         feature_id = handle.id
@@ -55,7 +70,11 @@ def logs(
         number = attempt or max(1, _started(state))
         if number > _started(state):
             raise _not_started(feature_id, state, number)
-        _print(client, Shown(client, feature_id, task_id, number), state, tail)
+        shown = Shown(client, feature_id, task_id, number)
+        if asked.as_json:
+            asked.answer(_answer(shown, state, LINES if tail is None else tail))
+        else:
+            _print(shown, state, tail)
 
 
 def _started(state: TaskState) -> int:
@@ -163,20 +182,50 @@ def last_lines(found: bytes, lines: int | None) -> bytes:
     return b"".join(found.splitlines(keepends=True)[-lines:]) if lines else b""
 
 
-def _print(client: Client, shown: Shown, state: TaskState, tail: int | None) -> None:
-    if shown.is_here:
-        if tail is None and not sys.stdout.isatty():
-            with shown.opened() as log:
-                shutil.copyfileobj(log, sys.stdout.buffer)
-        else:
-            shown.write(last_lines(shown.news(), tail), is_all=True)
+def _print(shown: Shown, state: TaskState, tail: int | None) -> None:
+    if shown.is_here and tail is None and not sys.stdout.isatty():
+        with shown.opened() as log:
+            shutil.copyfileobj(log, sys.stdout.buffer)
         return
-    found, where = shown.news() or shown.rest().encode(), state.worker or "a worker"
-    if not found:
-        reason = f"there is no {shown.file}; it ran on {where}, or said nothing"
-        raise errors.NoLog(feature=shown.feature_id, task=shown.task_id, attempt=shown.number, reason=reason)
-    output.tell(f"The whole log is not on this machine (it ran on {where}). Its last lines:")
+    found = _read(shown, state)
+    if not shown.is_here:
+        output.tell(f"The whole log is not on this machine (it ran on {_where(state)}). Its last lines:")
     shown.write(last_lines(found, tail), is_all=True)
+
+
+def _answer(shown: Shown, state: TaskState, tail: int) -> LogAnswer:
+    from orchestrator.contract.task_answers import LogAnswer
+    from orchestrator.report.json_page import left_out
+
+    found = _read(shown, state)
+    return LogAnswer(
+        feature=shown.feature_id,
+        task=shown.task_id,
+        attempt=shown.number,
+        worker=state.worker,
+        log=as_text(last_lines(found, tail).decode("utf-8", "replace")),
+        is_end=not shown.is_here,
+        left_out=left_out(lines=max(0, len(found.splitlines()) - tail)),
+    )
+
+
+def _read(shown: Shown, state: TaskState) -> bytes:
+    """The whole log if it is here; else the end of it that Redis has.
+
+    Raises:
+        NoLog: There is neither.
+    """
+    found = shown.news()
+    if shown.is_here or found:
+        return found
+    if not (rest := shown.rest().encode()):
+        reason = f"there is no {shown.file}; it ran on {_where(state)}, or said nothing"
+        raise errors.NoLog(feature=shown.feature_id, task=shown.task_id, attempt=shown.number, reason=reason)
+    return rest
+
+
+def _where(state: TaskState) -> str:
+    return state.worker or "a worker"
 
 
 def _follow(client: Client, handle: Handle, shown: Shown, tail: int | None) -> None:

@@ -100,6 +100,7 @@ def route(file: options.File, *, asked: Asked) -> None:
         output.say(line)
 
 
+@reports()
 def graph(
     name: Annotated[
         str, typer.Argument(metavar="FILE|ID", help="Feature file, or id of an enqueued feature.")
@@ -118,6 +119,8 @@ def graph(
     ] = False,
     batches: Annotated[bool, typer.Option("--batches", help="A box for each batch.")] = False,
     whole: Annotated[bool, typer.Option("--all", help="Fold nothing, however large it gets.")] = False,
+    *,
+    asked: Asked,
 ) -> None:
     """Draw the dependency graph; of an enqueued feature, with where its tasks stand.
 
@@ -125,15 +128,22 @@ def graph(
     """
     if sum((around is not None, critical, batches)) > 1:
         raise typer.BadParameter("choose one of --around, --critical and --batches")
+    if asked.as_json and (format or file):
+        raise typer.BadParameter(
+            "--json is a format, and goes to standard output: leave --format and --output out"
+        )
     feature, states = _find(name)
     kind = format or _kind(file)
-    asked, keep = _picture(feature, states, around, depth, critical=critical, batches=batches)
-    fold = mermaid.fitted if kind is Format.MERMAID else picture.folded
-    found = asked if whole else fold(asked, keep=keep)
+    full, keep = _picture(feature, states, around, depth, critical=critical, batches=batches)
+    fold = mermaid.fitted if kind is Format.MERMAID and not asked.as_json else picture.folded
+    found = full if whole else fold(full, keep=keep)
+    if asked.as_json:
+        asked.answer(json_plans.graph(found))
+        return
     text = {Format.MERMAID: mermaid.mermaid, Format.DOT: graphviz.dot, Format.SVG: svg.svg}[kind](found)
     for note in found.notes:
         output.tell(f"{note}.")
-    if found is not asked:
+    if found is not full:
         output.tell("--around TASK draws a part of it, and --all draws all.")
     if kind is Format.MERMAID and (
         len(found.arrows) > picture.MOST_ARROWS or len(text) > mermaid.LONGEST_TEXT

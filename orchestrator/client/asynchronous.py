@@ -160,7 +160,7 @@ def _pause(seconds: float) -> None:
 
 
 class _Patience:
-    """Outlasts an outage of Redis, as `outage.outlast` does, without a sleep of the whole event loop.
+    """Outlasts an outage of Redis, as `outage.outlast` does, without blocking the event loop.
 
     Args:
         longest: Seconds for which Redis may be away.
@@ -252,7 +252,7 @@ class _Client(Client):
 
 
 class _Dispatcher(Dispatcher):
-    """Where the broker is another one than the Redis of the state: kombu blocks, so a thread publishes."""
+    """Publishes in a thread where the broker is not the Redis of the state, because kombu blocks."""
 
     def deliver(self, messages: Sequence[Message], trace: Mapping[str, Any]) -> None:
         """Send messages."""

@@ -42,7 +42,7 @@ class FeatureResult:
 
     @property
     def id(self) -> str:
-        """The id of the feature, and of the task behind a slash."""
+        """The id of the feature; of a task, the id of the feature, a slash and its own."""
         return f"{self.handle.id}/{self.task_id}" if self.task_id else self.handle.id
 
     @property
@@ -95,10 +95,10 @@ class FeatureResult:
             timeout: Seconds to wait at most.
             propagate: Raise the error of a task that failed; False: the error stands where its result would.
             callback: Called with the id and the result.
-            _: What Celery's has beside these; it changes nothing here.
+            _: Celery's other arguments. They change nothing here.
 
         Raises:
-            TimeoutError: Celery's: it is not over by then.
+            TimeoutError: Celery's own: the feature is not over by then.
             Exception: What a task raised, if that is one of Python's own exceptions; NotCompleted, if it is another.
         """
         try:
@@ -183,7 +183,7 @@ _OF_TASKS = {
 
 
 def exception_of(feature_id: str, task_id: str, outcome: Outcome | None) -> Exception:
-    """An outcome as an exception: that of Python which its reason names, else NotCompleted.
+    """An outcome as an exception: the one of Python's own that its reason names, else NotCompleted.
 
     Example:
         >>> from orchestrator.model.outcome import Failed

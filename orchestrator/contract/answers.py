@@ -25,13 +25,21 @@ from orchestrator.contract.machine_answers import (
     SettingsAnswer,
     SpecialistsAnswer,
 )
-from orchestrator.contract.plan_answers import PlanAnswer, RecommendAnswer, RoutesAnswer
-from orchestrator.contract.task_answers import EventsAnswer, ExplainAnswer, TaskAnswer
+from orchestrator.contract.plan_answers import (
+    AdoptAnswer,
+    GraphAnswer,
+    PlanAnswer,
+    RecommendAnswer,
+    RoutesAnswer,
+)
+from orchestrator.contract.task_answers import EventsAnswer, ExplainAnswer, LogAnswer, TaskAnswer
 
 ANSWERS: Mapping[str, type[Answer]] = {
     "plan": PlanAnswer,
     "route": RoutesAnswer,
     "recommend": RecommendAnswer,
+    "graph": GraphAnswer,
+    "adopt": AdoptAnswer,
     "run": FeatureAnswer,
     "enqueue": FeatureAnswer,
     "watch": FeatureAnswer,
@@ -42,6 +50,7 @@ ANSWERS: Mapping[str, type[Answer]] = {
     "explain": ExplainAnswer,
     "task": TaskAnswer,
     "events": EventsAnswer,
+    "logs": LogAnswer,
     "decision": DecisionAnswer,
     "specialists": SpecialistsAnswer,
     "limits": LimitsAnswer,

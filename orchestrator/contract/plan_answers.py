@@ -1,11 +1,11 @@
-"""Answers about what would run, and who would do it: `plan`, `route`, `recommend`."""
+"""Answers about what would run, and who would do it: `plan`, `route`, `recommend`, `graph`, `adopt`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from orchestrator.contract.answer import After, Answer, LeftOut, Specialist
 
@@ -108,3 +108,35 @@ class PlanAnswer(Answer):
     routes: tuple[RouteGroup, ...] = ()
     left_out: LeftOut = Field(default_factory=dict)
     after: After = ""
+
+
+class GraphBox(Answer):
+    """A task, or many tasks that are folded into one box."""
+
+    id: str = Field(description="of the task, or a name for many")
+    title: str = ""
+    status: str = Field(default="", description="of an enqueued feature; of many tasks the most urgent one")
+    tasks: int = Field(default=1, description="how many it stands for")
+
+
+class GraphColumn(Answer):
+    """Boxes that stand above each other."""
+
+    name: str = Field(default="", description="such as Batch 1; absent in a graph with cycles")
+    boxes: tuple[GraphBox, ...] = ()
+
+
+class GraphAnswer(Answer):
+    """Of `graph`: the dependencies of a feature, as they are drawn."""
+
+    feature: str = Field(description="its title")
+    columns: tuple[GraphColumn, ...] = ()
+    arrows: tuple[tuple[str, str], ...] = Field(default=(), description="from a box to one that waits for it")
+    cycles: tuple[tuple[str, str], ...] = Field(default=(), description="the arrows that are on cycles")
+    notes: tuple[str, ...] = Field(default=(), description="such as what is folded")
+
+
+class AdoptAnswer(Answer):
+    """Of `adopt`: the feature that a canvas means."""
+
+    file: Mapping[str, JsonValue] = Field(description="a feature file in JSON holds this")

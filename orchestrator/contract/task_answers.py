@@ -1,4 +1,4 @@
-"""Answers about one task and its events: `task`, `explain`, `events`."""
+"""Answers about one task and its events: `task`, `explain`, `events`, `logs`."""
 
 from __future__ import annotations
 
@@ -83,6 +83,20 @@ class EventsAnswer(Answer):
     gone: int = Field(default=0, description="how many of the oldest were deleted")
     left_out: LeftOut = Field(default_factory=dict)
     after: After = ""
+
+
+class LogAnswer(Answer):
+    """Of `logs`: the last lines of what an attempt wrote."""
+
+    feature: str
+    task: str
+    attempt: int
+    worker: str = Field(default="", description="where the last attempt ran")
+    log: str = ""
+    is_end: bool = Field(
+        default=False, description="it is the end of a log on another machine; nobody counts what is before"
+    )
+    left_out: LeftOut = Field(default_factory=dict)
 
 
 class TaskSpec(Answer):

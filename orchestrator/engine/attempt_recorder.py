@@ -8,7 +8,7 @@ import os
 import random
 import secrets
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 
@@ -16,12 +16,12 @@ from orchestrator.config.settings import Settings
 from orchestrator.engine import watchdog
 from orchestrator.engine.attempt import Attempt, gates_task
 from orchestrator.engine.dispatcher import Dispatcher
-from orchestrator.model import commands, errors, identifiers, lifecycle, sanitizer
+from orchestrator.model import commands, errors, identifiers, lifecycle, sanitizer, words
 from orchestrator.model.flows import WORKING, TaskEvent
-from orchestrator.model.outcome import Failed, Outcome
+from orchestrator.model.outcome import Failed, Outcome, RetryLater
 from orchestrator.model.task import TaskStatus
 from orchestrator.specialists import masking
-from orchestrator.state import outage, refusals
+from orchestrator.state import encoding, outage, refusals
 from orchestrator.state.start_result import StartResult, Taken
 from orchestrator.state.store import Store
 
@@ -97,6 +97,7 @@ class AttemptRecorder:
         flow = attempt.flow(self.settings)
         attempts = attempt.started.attempts
         outcome = lifecycle.bounded(outcome, attempt.task.retries, attempts)
+        outcome, replacement = self._replacement(attempt, outcome)
         escalate_to = self.settings.error_handling.escalate_technical_to
         transition = lifecycle.conclude(
             flow,
@@ -116,6 +117,7 @@ class AttemptRecorder:
             delivery=attempt.delivery,
             title=attempt.title_to_learn_from,
             claim=run.claim(attempt.worker, self.settings.recovery.lease) if run else None,
+            replacement=replacement,
         )
         what = f"the outcome of {attempt.task.id} ({outcome.status})"
         code, now, scheduled, taken = self._outlast(finish, what)
@@ -141,6 +143,22 @@ class AttemptRecorder:
 
             errbacks.call(self.dispatcher, attempt, outcome)
         self._follow_up(scheduled)
+
+    def _replacement(self, attempt: Attempt, outcome: Outcome) -> tuple[Outcome, dict[str, Any] | None]:
+        """The outcome, and the tasks that come into the place of this one by it, as the store takes them."""
+        replaced = outcome.replaced if isinstance(outcome, RetryLater) else None
+        if replaced is None:
+            return outcome, None
+        read = functools.partial(self.store.tasks.before_growth, attempt.feature_id, attempt.task.id)
+        stored, total = self._outlast(read, f"a look at {attempt.task.id}")
+        most = self.settings.limits.tasks
+        if total + len(replaced.added) > most:
+            reason = (
+                f"asked to be replaced by {words.count(len(replaced.added), 'task')}; the feature has {total:,} tasks, "
+                f"and the limit is {most:,} (limits.tasks)"
+            )
+            return Failed(reason=reason, retry=False), None
+        return outcome, encoding.describe_replacement(replaced.task, stored, replaced.added)
 
     def fail(self, feature_id: str, task_id: str, number: int, worker: str, outcome: Failed) -> None:
         """Commit the failure of an attempt whose process cannot do it."""

@@ -1,7 +1,7 @@
-"""Calls: a Celery task of an app of the project's own does the work of a task, as it is, inside one of our attempts.
+"""Calls: a Celery task of the project's own app, as it is, does the work of a task, inside one of our attempts.
 
-Celery's own tracer runs it: with its hooks, its signals and its log lines, under its own name. But all that would
-send a message (a retry, a replacement) or write to the result backend becomes part of the attempt's outcome.
+Celery's own tracer runs it: with its hooks, its signals and its log lines, under its own name. But a retry or a
+replacement sends no message, and a result goes to no backend: they become the outcome of the attempt.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from celery.utils.saferepr import saferepr
 from kombu.utils import json as kombu_json
 
 from orchestrator import specialists
-from orchestrator.engine import called_task
+from orchestrator.engine import called_task, replacement
 from orchestrator.model import errors, references, words
-from orchestrator.model.calls import is_signature
 from orchestrator.model.outcome import Cancelled, Failed, FailureCause, NextCall, Outcome, RetryLater
 from orchestrator.model.references import Reference
 from orchestrator.model.typed_values import plain, restored
@@ -42,7 +41,7 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "task-orchestrator")
 
 
 def request_id(feature_id: str, task_id: str = "") -> str:
-    """The id that a called task sees (`self.request.id`): the same in each attempt, and in the form that Celery's have.
+    """The id that a called task sees (`self.request.id`): the same in each attempt, in the form of Celery's ids.
 
     Example:
         >>> request_id("auth", "T1") == request_id("auth", "T1") != request_id("auth", "T2")
@@ -104,11 +103,14 @@ class CallRunner:
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(error), retry=False)
         if waits := _not_now(context):
             return waits
+        wanted = continues or context.task
         try:
-            args, kwargs = _arguments(context)
+            if continues and continues.gives is not None:
+                return outcome_of_result(_filled(continues.gives, context), settings.limits, _encode)
+            args, kwargs = _filled(wanted.args, context), _filled(wanted.kwargs, context)
         except LookupError as missing:
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(missing.args[0]), retry=False)
-        call = Call(context, name, args, kwargs, self.app.timezone, settings.redis.is_in_memory)
+        call = Call(context, name, args, kwargs, self.app, is_eager=settings.redis.is_in_memory)
         with alarm(self.timeout):
             result, info, *_ = called_task.run(task, call)
         if info is None:
@@ -122,7 +124,7 @@ class CallRunner:
 
 
 def _not_now(context: Context) -> Outcome | None:
-    """What becomes of a task whose options say that now is not the time (countdown, eta, expires); else None."""
+    """The outcome of a task that may not begin now (countdown, eta, expires); None: it may."""
     task, now = context.task, time.time()
     options = task.options
     if options is None or context.continues is not None:  # it has waited
@@ -136,8 +138,8 @@ def _not_now(context: Context) -> Outcome | None:
     return RetryLater(after=wait, reason="it is to begin later", next=same)
 
 
-def _arguments(context: Context) -> tuple[list[Any], dict[str, Any]]:
-    """What the task is called with: the results of its dependencies stand where its arguments refer to them.
+def _filled(given: Any, context: Context) -> Any:
+    """A value in which the results of the task's dependencies stand where it refers to them.
 
     Raises:
         LookupError: There is no such result.
@@ -155,9 +157,7 @@ def _arguments(context: Context) -> tuple[list[Any], dict[str, Any]]:
             whole = f"{reference.path} of the result of {reference.task}"
             raise LookupError(f"an argument is {whole}, and there is {error.args[0]}") from None
 
-    wanted = context.continues or context.task
-    args, kwargs = (_restored(references.fill(given, find)) for given in (wanted.args, wanted.kwargs))
-    return args, kwargs
+    return _restored(references.fill(given, find))
 
 
 def _restored(value: Any) -> Any:
@@ -168,10 +168,6 @@ def _restored(value: Any) -> Any:
         return restored(value)
 
 
-class Replaced(exceptions.Ignore):
-    """A task asked to be replaced by another one (`self.replace`)."""
-
-
 @dataclass
 class Call:
     """One run of a Celery task for an attempt.
@@ -180,7 +176,7 @@ class Call:
         context: The attempt.
         name: The name of the Celery task.
         args, kwargs: What the task is called with.
-        timezone: That of the Celery app.
+        app: The Celery app.
         is_eager: It runs in the process that enqueued it.
     """
 
@@ -188,10 +184,10 @@ class Call:
     name: str
     args: list[Any]
     kwargs: dict[str, Any]
-    timezone: tzinfo
+    app: Celery
     is_eager: bool = False
     asked: Any = field(default=None, init=False)
-    """The signature by which it asked to be tried again with other arguments."""
+    """The signature with which it asked for a retry, if that has other arguments."""
 
     @property
     def retries(self) -> int:
@@ -210,7 +206,7 @@ class Call:
         return self.context.is_cancelled
 
     def request(self, task: Any) -> dict[str, Any]:
-        """The request that the task sees, made of that of the attempt's message."""
+        """The request that the task sees: that of the attempt's message, with changes."""
         outer = dict(vars(current_task.request)) if current_task and not self.is_eager else {}
         place = {"is_eager": True} if self.is_eager else outer.get("delivery_info") or {}
         limits = (task.time_limit, task.soft_time_limit)
@@ -227,7 +223,7 @@ class Call:
             "kwargsrepr": saferepr(self.kwargs),
             "timelimit": list(limits) if any(limits) else [None, None],
             "ignore_result": True,  # the store keeps it
-            # A delivery that comes twice starts nothing. Celery would take this one for done.
+            # A repeated message starts nothing anyway; and Celery would take a redelivered run for done.
             "delivery_info": {**place, "redelivered": False},
             "is_eager": self.is_eager,
             "called_directly": False,
@@ -265,7 +261,7 @@ class Call:
             case states.RETRY:
                 reason = describe_exception(raised.exc) if raised.exc else str(raised)
                 return RetryLater(
-                    after=_seconds_until(raised.when, self.timezone), reason=reason, next=self._next_try()
+                    after=_seconds_until(raised.when, self.app.timezone), reason=reason, next=self._next_try()
                 )
             case states.REJECTED if raised.requeue:
                 return RetryLater(
@@ -273,9 +269,11 @@ class Call:
                 )
             case states.REJECTED:
                 return Failed(reason=f"rejected: {raised.reason or 'no reason'}", retry=False)
-            case states.IGNORED if isinstance(raised, Replaced):
+            case states.IGNORED if isinstance(raised, replacement.Replacing):
                 (signature,) = raised.args
-                wait = _seconds_until(signature.options.get("countdown"), self.timezone)
+                if isinstance(signature, RetryLater):
+                    return signature
+                wait = _seconds_until(signature.options.get("countdown"), self.app.timezone)
                 return RetryLater(
                     after=wait,
                     reason=f"goes on as {signature.task}",
@@ -286,14 +284,14 @@ class Call:
         raise raised
 
     def _next_try(self) -> NextCall | None:
-        """What a retry calls; None: what the task of the feature says."""
+        """The call that a retry makes; None: that of the feature's task."""
         continues = self.context.continues
         if self.asked:
             return self._following(self.asked, continues.since if continues else 0)
         return continues.model_copy(update={"moves": False}) if continues else None
 
     def _following(self, signature: Any, since: int) -> NextCall:
-        """What the next attempt calls.
+        """The call that the next attempt makes.
 
         Args:
             signature: The signature of it.
@@ -308,25 +306,20 @@ class Call:
         )
 
     def retried(self, signature: Any) -> Any:
-        """The signature of a retry, which our store sends when the time has come, and nobody else does."""
+        """The signature of a retry. Its `apply_async` does nothing: our store launches the retry at its time."""
         if [list(signature.args), dict(signature.kwargs)] != [self.args, self.kwargs]:
             self.asked = signature
         signature.apply_async = lambda *_, **__: None
         return signature
 
     def replaced(self, signature: Any) -> NoReturn:
-        """End the run: the task that the signature names goes on in its place.
+        """End the run: what the signature names goes on in its place.
 
         Raises:
-            Replaced: As Celery's own raises its Ignore.
-            ValueError: The signature is of more than one task, or asks for what a task of a feature does not have.
+            Replacing: As Celery's own raises its Ignore.
+            Exception: See `replacement.replacing`.
         """
-        if not is_signature(signature) or signature.get("subtask_type"):
-            kind = getattr(signature, "subtask_type", None) or type(signature).__name__
-            raise ValueError(f"self.replace takes the signature of one task here, and no {kind}")
-        if asked := [name for name, value in signature.options.items() if value and name not in CARRIED]:
-            raise ValueError(f"self.replace does not carry over the option {asked[0]} of the signature")
-        raise Replaced(signature)
+        raise replacement.replacing(signature, self.context, self.app)
 
     def report(self, state: Any, meta: Any) -> None:
         """Report the progress that a task tells by `update_state`."""
@@ -338,9 +331,6 @@ class Call:
 
 SOON = 0.001
 """Seconds of the shortest wait."""
-
-CARRIED = ("task_id", "countdown")
-"""The options of a signature that replaces a task: Celery gives it the id of that task, and we do too."""
 
 SHARES = ("current", "total", "percent", "progress")
 

@@ -8,14 +8,14 @@ user guide, "Canvas: Designing Work-flows".
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from celery import canvas, group, maybe_signature
 from celery.canvas import Signature
 
+from orchestrator.engine import canvas_options
 from orchestrator.model import errors, references
 from orchestrator.model.feature import Feature, Strategy
 from orchestrator.model.references import Reference
@@ -30,13 +30,6 @@ that gathers stands between them."""
 
 GATHER = "celery.accumulate"
 """A task that every Celery app has: it returns its arguments as a list."""
-
-OF_SENDING = {
-    "add_to_parent", "argsrepr", "compression", "connection", "exchange", "group_id", "group_index", "ignore_result",
-    "kwargsrepr", "parent_id", "producer", "reply_to", "result_cls", "retry", "retry_policy", "root_id", "router",
-    "routing_key", "serializer", "shadow", "task_id", "chord_size",
-}  # fmt: skip
-"""Options that change how a message travels, and not what it does: the engine sends its own messages."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +47,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Given:
-    """What a part of a canvas begins with.
+    """The values and options that a part of a canvas begins with.
 
     Args:
         args: Positional arguments that stand before its own.
         kwargs: Keyword arguments that are added to its own.
         after: The tasks that have to be over.
         options: Options that are added to its own.
-        errbacks: Who is called if one of its tasks fails, beside its own.
+        errbacks: The tasks that are called if one of its tasks fails, beside the errbacks of that task.
     """
 
     args: tuple[Any, ...] = ()
@@ -71,13 +64,19 @@ class Given:
     errbacks: tuple[Mapping[str, Any], ...] = ()
 
     def behind(self, part: Part) -> Given:
-        """What the next step of a chain begins with."""
+        """What the next step of a chain begins with: the value of the part before it."""
         return Given(args=(part.value,), after=part.last, errbacks=self.errbacks)
 
     def with_errbacks(self, errbacks: Iterable[Mapping[str, Any]]) -> Given:
         """The same, and more is called on a failure."""
         found = [errback for errback in errbacks if errback not in self.errbacks]
         return replace(self, errbacks=(*self.errbacks, *found))
+
+    def once(self, chord: str) -> Given:
+        """The same for the header of a chord: all are called once for it, however many of its tasks fail."""
+        return replace(
+            self, errbacks=tuple({**each, "of": each.get("of") or chord} for each in self.errbacks)
+        )
 
 
 def read(
@@ -110,19 +109,41 @@ def read(
     )
     found = reader.read(_typed(signature, app), first)
     if not reader.tasks:
-        raise errors.NotAFeature(canvas=_shown(signature), cause="it has no task")
+        raise errors.NotAFeature(canvas=canvas_options.shown(signature), cause="it has no task")
     return Feature(
         id=feature_id,
-        title=(title or _shown(signature))[:200],
+        title=(title or canvas_options.shown(signature))[:200],
         strategy=Strategy.DATAFLOW,
         tasks=reader.tasks,
         result=found.value,
     )
 
 
+def read_part(
+    signature: Signature[Any], app: Celery, prefix: str, errbacks: Sequence[Mapping[str, Any]] = ()
+) -> tuple[list[dict[str, Any]], Part]:
+    """The tasks of a canvas that comes into a feature that exists, and what it passes on.
+
+    Args:
+        signature: The canvas.
+        app: The Celery app.
+        prefix: What the ids of its tasks begin with.
+        errbacks: Who is called if it fails, beside its own. In Celery a group that replaces a task is the header of a
+            chord, whose errbacks are called once.
+
+    Raises:
+        NotAFeature: It has a part that cannot be carried over.
+    """
+    reader = _Reader(app, prefix)
+    given = Given(errbacks=tuple(errbacks))
+    found = reader.read(signature, given.once(prefix) if isinstance(signature, group) else given)
+    return reader.tasks, found
+
+
 class _Reader:
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, prefix: str = "") -> None:
         self.app = app
+        self.prefix = prefix
         self.tasks: list[dict[str, Any]] = []
         self._numbers: dict[str, itertools.count[int]] = {}
         self._chords = itertools.count(1)
@@ -148,52 +169,53 @@ class _Reader:
     def _read_chain(self, signature: Any, given: Given) -> Part:
         steps = [_unrolled(_typed(step, self.app)) for step in signature.tasks]
         steps = [step for step in steps if not _is_empty(step)]
-        options, links = _split(signature.options)
-        given = given.with_errbacks(_errbacks(links))
+        options, links = canvas_options.split(signature.options)
+        given = given.with_errbacks(canvas_options.errbacks(links))
         if not steps:
             return Part([], given.after)
         begin = given if not signature.immutable else replace(given, args=())
-        part = self.read(steps[0], replace(begin, options={**given.options, **options}))
-        for step in steps[1:]:
-            part = self.read(step, given.behind(self._gathered(part, step)))
+        begin, part = replace(begin, options={**given.options, **options}), Part([], given.after)
+        for place, step in enumerate(steps):
+            if place:
+                begin = given.behind(self._gathered(part, step))
+            is_header = place + 1 < len(steps) or bool(
+                self.prefix
+            )  # Task.replace makes one of the last group too
+            is_once = is_header and isinstance(step, canvas.group)
+            part = self.read(step, begin.once(self._chord()) if is_once else begin)
         self._call_back(links, part, given)
         return part
 
     def _read_group(self, signature: Any, given: Given) -> Part:
-        members = [_typed(member, self.app) for member in signature.tasks]
-        options, links = _split(signature.options)
-        given = given.with_errbacks(_errbacks(links))
-        begin = replace(given, options={**given.options, **options})
-        parts = [self.read(member, begin) for member in members]
-        part = Part(
-            [one.value for one in parts], tuple(itertools.chain(*(one.last for one in parts))) or given.after
-        )
+        options, links = canvas_options.split(signature.options)
+        given = given.with_errbacks(canvas_options.errbacks(links))
+        part = self._read_members(signature.tasks, replace(given, options={**given.options, **options}))
         self._call_back(links, part, given)
         return part
 
+    def _read_members(self, members: Iterable[Any], given: Given) -> Part:
+        """Add the tasks of what runs side by side: a group, or the header of a chord."""
+        parts = [self.read(_typed(member, self.app), given) for member in members]
+        last = tuple(itertools.chain(*(part.last for part in parts)))
+        return Part([part.value for part in parts], last or given.after)
+
     def _read_chord(self, signature: Any, given: Given) -> Part:
         body = _typed(signature.body, self.app)
-        options, links = _split(signature.options)
-        mine = [*_errbacks(links), *_errbacks_of(body)]
-        name = f"chord-{next(self._chords)}" if mine else None
-        begin = given.with_errbacks({**errback, "of": name} for errback in mine)
-        options = {**given.options, **options}
-        header = signature.tasks
-        members = [
-            _typed(member, self.app) for member in (header.tasks if isinstance(header, group) else header)
-        ]
-        parts = [self.read(member, replace(begin, options=options)) for member in members]
-        last = tuple(itertools.chain(*(one.last for one in parts))) or given.after
-        found = self._gathered(Part([one.value for one in parts], last), body)
+        options, links = canvas_options.split(signature.options)
+        options, header = {**given.options, **options}, signature.tasks
+        of_body = [*canvas_options.errbacks(links), *canvas_options.errbacks_of(body)]
+        begin = replace(given.with_errbacks(of_body).once(self._chord()), options=options)
+        members = self._read_members(header.tasks if isinstance(header, group) else header, begin)
+        found = self._gathered(members, body)
         passed = {name: value for name, value in options.items() if name not in ("countdown", "eta")}
-        behind = replace(given.with_errbacks(_errbacks(links)).behind(found), options=passed)
+        behind = replace(given.with_errbacks(canvas_options.errbacks(links)).behind(found), options=passed)
         part = self.read(body, behind) if not _is_empty(body) else Part([], found.last)
         self._call_back(links, part, given)
         return part
 
     def _add(self, signature: Any, given: Given, args: list[Any], kwargs: dict[str, Any]) -> Part:
         """Add the task of a signature."""
-        options, links = _split(signature.options)
+        options, links = canvas_options.split(signature.options)
         name = self._name(signature.task)
         self.tasks.append(
             {
@@ -202,9 +224,9 @@ class _Reader:
                 "args": args,
                 "kwargs": kwargs,
                 "depends_on": list(given.after),
-                "timeout": _limit({**given.options, **options}),
-                "options": _call_options({**given.options, **options}, signature) or None,
-                "on_failure": [*_errbacks(links), *given.errbacks],
+                "timeout": canvas_options.limit({**given.options, **options}),
+                "options": canvas_options.call_options({**given.options, **options}, signature) or None,
+                "on_failure": [*canvas_options.errbacks(links), *given.errbacks],
             }
         )
         part = Part(Reference(name).written(), (name,))
@@ -225,9 +247,13 @@ class _Reader:
         self.tasks.append({"id": name, "call": GATHER, "args": part.value, "depends_on": list(part.last)})
         return Part(Reference(name).written(), (name,))
 
+    def _chord(self) -> str:
+        """A name for a chord, by which it is known whether its errbacks were called."""
+        return f"{self.prefix}chord-{next(self._chords)}"
+
     def _name(self, task: str) -> str:
         """An id for a task: the last part of its name, and a number from the second on."""
-        last = task.rpartition(".")[2]
+        last = self.prefix + task.rpartition(".")[2]
         number = next(self._numbers.setdefault(last, itertools.count(1)))
         return last if number == 1 else f"{last}-{number}"
 
@@ -252,7 +278,7 @@ def _is_empty(step: Any) -> bool:
 
 
 def _merged(signature: Any, given: Given) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a signature behind those that are passed to it."""
+    """The arguments that are passed to a signature, then its own."""
     own = (
         [*map(_literal, signature.args)],
         {name: _literal(value) for name, value in signature.kwargs.items()},
@@ -264,91 +290,3 @@ def _merged(signature: Any, given: Given) -> tuple[list[Any], dict[str, Any]]:
 
 def _literal(value: Any) -> Any:
     return value.written() if isinstance(value, Reference) else references.literal(plain(value))
-
-
-def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """The options of a signature, and apart from them who is called when it has ended."""
-    links = {name: _listed(options[name]) for name in ("link", "link_error") if options.get(name)}
-    return {name: value for name, value in options.items() if name not in ("link", "link_error")}, links
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _errbacks(links: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [_errback(signature) for signature in links.get("link_error") or ()]
-
-
-def _errbacks_of(body: Any) -> Iterator[dict[str, Any]]:
-    """Who is called if the body of a chord cannot run."""
-    yield from _errbacks(_split(body.options)[1])
-    if isinstance(body, canvas.group):
-        for member in body.tasks:
-            yield from _errbacks_of(member)
-
-
-def _errback(signature: Any) -> dict[str, Any]:
-    if signature.get("subtask_type"):
-        raise errors.NotAFeature(
-            canvas=_shown(signature),
-            cause="an errback is a single task here; let it start what else is to run",
-        )
-    options = {
-        name: plain(value) for name, value in signature["options"].items() if name in ("queue", "priority")
-    }
-    return {
-        "call": signature["task"],
-        "args": plain(list(signature["args"])),
-        "kwargs": plain(dict(signature["kwargs"])),
-        "immutable": bool(signature["immutable"]),
-        "options": options,
-    }
-
-
-def _call_options(options: Mapping[str, Any], signature: Any) -> dict[str, Any]:
-    """The options of a call. Moments are counted from now.
-
-    Raises:
-        NotAFeature: An option cannot be carried over.
-    """
-    found: dict[str, Any] = {}
-    headers = dict(options.get("headers") or {})
-    stamps = options.get("stamped_headers") or ()
-    for name, value in options.items():
-        if value is None or name in OF_SENDING or name in ("headers", "chord", "chain"):
-            continue
-        match name:
-            case "queue" | "priority" | "countdown":
-                found[name] = str(getattr(value, "name", value)) if name == "queue" else value
-            case "eta" | "expires":
-                found[name] = _moment(value)
-            case "time_limit" | "soft_time_limit" | "stamped_headers":
-                pass
-            case _ if name in stamps:
-                headers[name] = plain(value)
-            case _:
-                raise errors.NotAFeature(
-                    canvas=_shown(signature),
-                    cause=f"{signature.task} has the option {name}, which is not carried over",
-                )
-    if stamps:
-        headers["stamped_headers"] = plain(list(stamps))
-    return {**found, "headers": plain(headers)} if headers else found
-
-
-def _limit(options: Mapping[str, Any]) -> float | None:
-    """The time limit: the soft one, by which Celery's task is interrupted first."""
-    limits = [options[name] for name in ("soft_time_limit", "time_limit") if options.get(name)]
-    return min(limits) if limits else None
-
-
-def _moment(value: Any) -> float:
-    """A moment as Celery takes it: a datetime, or seconds from now."""
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    return (datetime.now(UTC) + timedelta(seconds=float(value))).timestamp()
-
-
-def _shown(signature: Any) -> str:
-    return " ".join(str(signature).split())[:200]

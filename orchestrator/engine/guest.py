@@ -1,7 +1,7 @@
 """The engine as a guest in a Celery app that exists already (`install`).
 
-The app stays as it is. All that it gets is Celery tasks of ours beside its own, steps for its workers, and, if it names
-no broker, ours. Our messages go through its broker, to queues of our own or to those of the tasks that are called.
+The app stays as it is. It gets our Celery tasks beside its own, steps for its workers, and our broker if it names none.
+Our messages go through its broker: to our own queues, or to those of the tasks that are called.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from celery.worker import WorkController
 
 STRATEGY = "orchestrator.engine.strategy:validated"
-"""Celery's name for the function that takes our messages in a worker of theirs."""
+"""The function that receives our messages in a worker of theirs, as Celery names it."""
 
 
 class Guest(Installation):
@@ -97,7 +97,7 @@ class Guest(Installation):
         called = called_by(specialist)
         if called is not None:
             return calls.destination(self.app, called)
-        # Without its exchange: a queue that nothing is bound to can be sent to under its own name.
+        # Without an exchange: the default one delivers to a queue by its name, although nothing is bound to it.
         return {"queue": self.queues[self.settings.queue(specialist)]}
 
     def _queue_of_call(self, name: str) -> str:
@@ -106,7 +106,7 @@ class Guest(Installation):
         return str(getattr(queue, "name", queue) or destination.get("routing_key") or name)
 
     def check_names(self) -> None:
-        """Refuse to work where a task of the app has the name of a specialist: it would get messages that are not its.
+        """Refuse to start if a task of the app has the name of a specialist: it would get messages meant for that.
 
         Raises:
             SystemExit: There is one.
@@ -219,7 +219,7 @@ def find(name: str, settings: Settings) -> Installation:
 
 
 class Arrival(bootsteps.StartStopStep):
-    """A Celery worker bootstep, which is made before the pool forks its processes: it makes the worker ours too."""
+    """A Celery worker bootstep that prepares the worker for features, before the pool forks its processes."""
 
     def __init__(self, parent: WorkController, **_: Any) -> None:
         super().__init__(parent)
@@ -236,7 +236,7 @@ class Arrival(bootsteps.StartStopStep):
         engine.check_names()
 
     def start(self, parent: WorkController) -> None:
-        """Called after the pool has started: keep what it would forget when the worker stops taking messages."""
+        """Called after the pool has started: before a flush, let it accept the jobs that it has."""
         pool: Any = parent.pool
         flush = getattr(pool, "flush", None)
         if flush:
@@ -249,7 +249,7 @@ class Arrival(bootsteps.StartStopStep):
 
 
 def add_calls(app: Celery) -> None:
-    """Give each task of an app a Celery task of ours, by which it does tasks of features."""
+    """Register a Celery task of ours for each task of an app: it runs that one as a task of a feature."""
     app.finalize()
     for name, task in list(app.tasks.items()):
         specialist = specialist_of(name)
@@ -270,4 +270,4 @@ OPTIONS: dict[str, Any] = {
     "store_errors_even_if_ignored": False,
     "serializer": "json",
 }
-"""What our own app says for all of its tasks, ours say for themselves in an app of somebody else."""
+"""The options that our own app sets for all its tasks. In an app of somebody else each of our tasks sets them."""

@@ -1,4 +1,4 @@
-"""Lets the processes of a worker take messages by themselves, and only what Celery would give them now."""
+"""Lets the processes of a worker take messages by themselves: only those that Celery would give them now."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Taking(bootsteps.StartStopStep):
         self.engine.taking = self
 
     def _is_possible(self) -> bool:
-        """Whether anything may ever be taken: nothing that must be obeyed for each message is in force."""
+        """Whether messages may be taken at all: not where Celery applies a limit to each of them."""
         settings, parent = self.engine.settings, self.parent
         obeyed_for_each = (
             parent.time_limit,
@@ -93,7 +93,7 @@ class Taking(bootsteps.StartStopStep):
             self._look_until_idle()
 
     def wake(self) -> None:
-        """Say what may be taken before a message of Celery's is handled. Called in the thread of the event loop."""
+        """Called before Celery handles a message, in the thread of the event loop: say what may be taken."""
         if self._hub is not None and self._next_look is None:
             self._look_until_idle()
 
@@ -119,7 +119,7 @@ class Taking(bootsteps.StartStopStep):
             self.board.close()
 
     def permission(self) -> Permission:
-        """What may be taken now."""
+        """The queues and specialists whose messages may be taken now."""
         consumer = self.parent.consumer
         tasks = getattr(consumer, "task_consumer", None)
         is_ending = self.is_over or state.should_stop or state.should_terminate

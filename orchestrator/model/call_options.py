@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
 
+from orchestrator.model.calls import is_signature
 from orchestrator.model.fields import CeleryName, Line, Model, Number, Seconds, Whole
 
 
@@ -37,14 +38,53 @@ class CallOptions(Model):
 
 
 class Errback(Model):
-    """A Celery task that is called when a task has failed for good, as by Celery's `link_error`."""
+    """A Celery task, or a canvas, that is called when a task has failed for good, as by Celery's `link_error`."""
 
     call: CeleryName
     args: tuple[JsonValue, ...] = ()
     kwargs: Mapping[str, JsonValue] = Field(default_factory=dict)
     immutable: bool = Field(default=False, description="it is called with its own arguments alone")
     options: Mapping[str, JsonValue] = Field(default_factory=dict, description="Celery's, for sending it")
+    kind: Line | None = Field(
+        default=None, max_length=64, description="of a canvas: Celery's name for what it is, such as chain"
+    )
     of: Annotated[str, Field(max_length=64)] | None = Field(
         default=None,
         description="the chord whose body it was given to: called once for it, with a ChordError",
     )
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """The Celery tasks that it calls: itself, or those of a canvas.
+
+        Example:
+            >>> tell = {"task": "tell", "args": [], "kwargs": {}, "options": {}}
+            >>> Errback(call="celery.chain", kwargs={"tasks": [tell, tell]}, kind="chain").calls
+            ('tell',)
+        """
+        if self.kind is None:
+            return (self.call,)
+        return tuple(dict.fromkeys(_called_in([self.args, self.kwargs, self.options])))
+
+    @property
+    def signature(self) -> dict[str, Any]:
+        """The signature, as Celery writes one."""
+        return {
+            "task": self.call,
+            "args": list(self.args),
+            "kwargs": dict(self.kwargs),
+            "options": dict(self.options),
+            "subtask_type": self.kind,
+            "immutable": self.immutable,
+        }
+
+
+def _called_in(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if is_signature(value) and not value.get("subtask_type"):
+            yield str(value["task"])
+        for part in value.values():
+            yield from _called_in(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _called_in(part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
 from pydantic import (
     Field,
@@ -13,9 +13,10 @@ from pydantic import (
     TypeAdapter,
 )
 
-if TYPE_CHECKING:
-    pass
 from orchestrator.model.fields import Model, Seconds, Whole
+
+if TYPE_CHECKING:
+    from orchestrator.model.task import Task
 
 
 class FailureCause(StrEnum):
@@ -136,6 +137,17 @@ class NextCall(Model):
     kwargs: Mapping[str, JsonValue] = Field(default_factory=dict)
     moves: bool = Field(default=False, description="it is another Celery task than before")
     since: Whole = Field(default=0, description="retries before it: it counts its own from here")
+    gives: JsonValue = Field(
+        default=None,
+        description="its result, of those of the tasks that a canvas has put in its place; null: it calls something",
+    )
+
+
+class Replaced(NamedTuple):
+    """What comes into the place of a task (`self.replace`): new tasks, and the task, which depends on them."""
+
+    task: Task
+    added: tuple[Task, ...]
 
 
 class RetryLater(Model):
@@ -146,6 +158,17 @@ class RetryLater(Model):
     reason: str = ""
     tail: str = ""
     next: NextCall | None = Field(default=None, description="what is called then; null: the same as now")
+    _replaced: Replaced | None = PrivateAttr(default=None)
+
+    @property
+    def replaced(self) -> Replaced | None:
+        """The tasks that come into its place first. They are stored as tasks of the feature, and not with it."""
+        return self._replaced
+
+    def behind(self, replaced: Replaced) -> Self:
+        """The same, after tasks that come into its place."""
+        self._replaced = replaced
+        return self
 
     if TYPE_CHECKING:
 

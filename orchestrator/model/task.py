@@ -251,7 +251,10 @@ class Task(Model):
     @property
     def calls(self) -> tuple[str, ...]:
         """The Celery tasks that it calls, those on a failure included."""
-        return (*([self.call] if self.call else []), *(errback.call for errback in self.on_failure))
+        return (
+            *([self.call] if self.call else []),
+            *(call for errback in self.on_failure for call in errback.calls),
+        )
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ Pure: the store reads the shape and applies the growth (`Store.grow`).
 
 from __future__ import annotations
 
+import functools
 import heapq
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -61,7 +62,17 @@ class Shape:
     def stays(self, task: str) -> bool:
         """Whether the task keeps its batch in every growth."""
         number = self.batches.get(task, self.open + 1)
-        return number < self.open or (number == self.open and task in self.started)
+        return number < self.open or (
+            number == self.open and (task in self.started or task in self.awaited_inside)
+        )
+
+    @functools.cached_property
+    def awaited_inside(self) -> frozenset[str]:
+        """The tasks of the open batch that others of it wait for: a canvas has put them there (`self.replace`)."""
+        inside = {task for task, number in self.batches.items() if number == self.open}
+        return frozenset(
+            awaited for task in self.feature.tasks if task.id in inside for awaited in task.depends_on
+        ).intersection(inside)
 
 
 @dataclass(frozen=True)

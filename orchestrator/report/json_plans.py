@@ -1,4 +1,4 @@
-"""Plans, routes and limits as answers of `--json`."""
+"""Plans, routes, graphs and limits as answers of `--json`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from orchestrator.model.plan import Plan, Route
 from orchestrator.planning import routing
 from orchestrator.planning.limits import Limit
 from orchestrator.report.json_page import LIMIT, left_out, page
+from orchestrator.report.picture import Picture
 
 SHOWN_BEHIND = 5
 
@@ -133,4 +134,25 @@ def limit_line(limit: Limit, most: int = LIMIT) -> machine_answers.LimitLine:
         holders=tuple(
             machine_answers.Holder(feature=one.feature, task=one.task, units=one.units) for one in holders
         ),
+    )
+
+
+def graph(found: Picture) -> plan_answers.GraphAnswer:
+    """A picture for those who draw it themselves."""
+    columns = [
+        plan_answers.GraphColumn(
+            name=name,
+            boxes=tuple(
+                plan_answers.GraphBox(id=box.id, title=box.title, status=box.status or "", tasks=box.tasks)
+                for box in boxes
+            ),
+        )
+        for name, boxes in found.columns
+    ]
+    return plan_answers.GraphAnswer(
+        feature=found.title,
+        columns=tuple(columns),
+        arrows=tuple(found.arrows),
+        cycles=tuple(arrow for arrow in found.arrows if arrow in found.marked),
+        notes=found.notes,
     )

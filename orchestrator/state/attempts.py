@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.model import lifecycle, sanitizer
 from orchestrator.model.commands import BatchProgress, ScheduleResult
@@ -97,12 +97,14 @@ class AttemptScripts:
         delivery: str = "",
         title: str = "",
         claim: Claim | None = None,
+        replacement: Mapping[str, Any] | None = None,
     ) -> tuple[str, str, ScheduleResult, Taken | None]:
         """Commit an outcome, launch what follows from it, and begin the next attempt, in one transaction.
 
         With a `delivery`, only where that delivery of the message began the attempt. With the `title` of the feature,
         how long a completed attempt took is learned for the next feature of this title. With a `claim`, the process
-        takes the next message that it may take, whatever the code says.
+        takes the next message that it may take, whatever the code says. With a `replacement`, other tasks come into the
+        place of this one (see `encoding.describe_replacement`).
 
         Returns:
             The code (see finish.lua), the task's status now, what was scheduled, and what was taken.
@@ -132,9 +134,13 @@ class AttemptScripts:
             {"durations": self._runner.keys.durations(title)},
         )
         take = [self._take_next(claim)] if claim else []
-        (code, status, *tally), answer, *taken = self._runner.run_on(
-            feature_id, finish, SCHEDULE, *take, ends=True, run=self._runner.run_safely
+        replace = []
+        if replacement is not None:
+            replace = [Call("replace", {"task": task_id, "replacement": json.dumps(replacement)})]
+        (code, status, *tally), *answers = self._runner.run_on(
+            feature_id, finish, *replace, SCHEDULE, *take, ends=True, run=self._runner.run_safely
         )
+        answer, *taken = answers[len(replace) :]
         finished = BatchProgress(*tally) if tally and tally[1] else None
         scheduled = read_schedule_result(feature_id, answer, finished)
         return code, status, scheduled, read_taken(*taken) if any(taken) else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from orchestrator.model import calls
 from orchestrator.model.event import Event
 from orchestrator.model.outcome import OUTCOME, Blocked, Cancelled, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.progress import Tail
@@ -197,6 +198,32 @@ def describe_growth(
             **({"resourced": 1} if any(task.resources for task in decided.added) else {}),
         },
         "events": events,
+    }
+
+
+def describe_replacement(task: Task, stored: str | None, added: Sequence[Task]) -> dict[str, Any]:
+    """Tasks that stand in the place of another one, as replace.lua reads them.
+
+    Args:
+        task: The task that they replace. From now on it depends on those of them that nothing else waits for.
+        stored: That task as it is stored now.
+        added: They.
+    """
+    depends_on = {one.id: one.depends_on for one in added} | {task.id: task.depends_on}
+    new = {one.id for one in added}
+    inside = {name: [each for each in names if each in new] for name, names in depends_on.items()}
+    dependents = graph.dependents(inside)
+    return {
+        "order": [one.id for one in added],
+        "tasks": {
+            **{one.id: describe_task(one) for one in added},
+            task.id: describe_changed(task, stored),
+        },
+        "specialists": {one.id: calls.specialist_of(str(one.call)) for one in added},
+        "waits": {name: len(names) for name, names in inside.items() if names},
+        "dependents": {name: json.dumps(names) for name, names in dependents.items() if names},
+        "schema": schema.needed(new),
+        "event": _recorded("tasks_added", total=len(added), task=task.id, cause="replaced"),
     }
 
 

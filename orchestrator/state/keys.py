@@ -26,7 +26,7 @@ RARE = ("delayed", "unassigned", "dependency_updates", "released", "waiting", "l
 """Keys that most features do not have most of the time, so that scripts look whether there is any of them."""
 
 OF_DATAFLOW = ("waits", "dependents")
-"""Keys that all features with this strategy have, and no others."""
+"""Keys that all features with this strategy have, and others where a canvas has replaced a task."""
 
 BEFORE_SCHEMA_4: Mapping[str, str] = {"released": "freed", "dependency_updates": "resolved"}
 """The names that keys of a feature had before schema 4. Features of older schemas still use them."""
@@ -90,17 +90,17 @@ class FeatureKeys:
 
     @property
     def waits(self) -> str:
-        """Hash, dataflow only: task id → how many of its dependencies are unresolved; removed when none is."""
+        """Hash, `OF_DATAFLOW`: task id → how many of its dependencies are unresolved; removed when none is."""
         return self.part("waits")
 
     @property
     def dependents(self) -> str:
-        """Hash, dataflow only: task id → the tasks that depend on it, JSON."""
+        """Hash, `OF_DATAFLOW`: task id → the tasks that depend on it, JSON."""
         return self.part("dependents")
 
     @property
     def dependency_updates(self) -> str:
-        """List, dataflow only: "+task" for a task that was resolved, "-task" for one that is not resolved any more."""
+        """List, with `OF_DATAFLOW`: "+task" for a task that was resolved, "-task" for one that is so no longer."""
         return self.part("dependency-updates")
 
     @property
@@ -207,6 +207,14 @@ class Keys:
     def features(self) -> str:
         """Sorted set: every feature, by the moment of its enqueue in ms."""
         return f"{self.prefix}:features"
+
+    def by_status(self, status: str) -> str:
+        """Sorted set: the features in a status, by the moment of their enqueue in ms."""
+        return f"{self.prefix}:by-status:{status}"
+
+    def by_tag(self, tag: str) -> str:
+        """Sorted set: the features with a tag, by the moment of their enqueue in ms."""
+        return f"{self.prefix}:by-tag:{tag}"
 
     @property
     def active(self) -> str:

@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:
 
 
 class Server(fakeredis.FakeServer):
-    """One whose clock can be moved on."""
+    """A server whose clock can be moved on."""
 
     def __init__(self) -> None:
         super().__init__(version=(7,))
@@ -38,7 +38,7 @@ class Server(fakeredis.FakeServer):
 
 
 class Connection(fakeredis.FakeRedisConnection):
-    """A connection to such a server: what its answers say of the time is by its clock."""
+    """A connection to such a server: the times in its answers are by its clock."""
 
     _server: Any  # fakeredis's own
 
@@ -67,7 +67,7 @@ def find(name: str) -> Server:
 
 
 def forget(name: str) -> None:
-    """Forget all that the server of a name holds. Who asks for the name again gets an empty one."""
+    """Forget the server of a name, with all that it holds. The next `find` makes an empty one."""
     _servers.pop(name, None)
 
 

@@ -188,7 +188,7 @@ def _check_types(scripts: Sequence[str], checked: Sequence[str]) -> Iterator[str
     yield "local wrong"
     if rare:
         if of_dataflow and "check_schema" in scripts:
-            yield "if open_meta().strategy == 'dataflow' then"
+            yield "if open_meta().joins then"
             yield f"wrong = {_first_wrong(of_dataflow)}"
             yield f"look_for({_keys(rare)})"
             yield "else"

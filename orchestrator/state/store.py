@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.model.commands import ScheduleResult
     from orchestrator.model.plan import Route, Schedule
     from orchestrator.state.attempts import AttemptScripts
+    from orchestrator.state.feature_index import FeatureIndex
     from orchestrator.state.keys import FeatureKeys, Keys
     from orchestrator.state.limits import LimitScripts
     from orchestrator.state.recovery import RecoveryScripts
@@ -102,6 +103,13 @@ class Store:
         from orchestrator.state.recovery import RecoveryScripts
 
         return RecoveryScripts(self._runner)
+
+    @cached_property
+    def index(self) -> FeatureIndex:
+        """Finds features by their status, tags, id and title."""
+        from orchestrator.state.feature_index import FeatureIndex
+
+        return FeatureIndex(self._runner)
 
     @cached_property
     def limits(self) -> LimitScripts:

@@ -118,6 +118,16 @@ class TaskReader:
         )
 
     @reads_feature
+    def before_growth(self, feature_id: str, task_id: str) -> tuple[str, int]:
+        """A task as it is stored, and how many tasks its feature has: before a canvas comes into its place."""
+        keys = self._runner.keys.feature(feature_id)
+        pipeline = self._runner.client.pipeline(transaction=True)
+        pipeline.hget(keys.tasks, task_id)
+        pipeline.hget(keys.meta, "total")
+        stored, total = pipeline.execute()
+        return str(stored or "{}"), int(total or 0)
+
+    @reads_feature
     def states(self, feature_id: str, batches: Iterable[int] | None = None) -> list[TaskState]:
         """The states of a feature's tasks, by batch, in launch order: of some batches, else of all.
 

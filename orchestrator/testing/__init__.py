@@ -39,7 +39,7 @@ __all__ = ["InProcessClient", "in_memory", "run_specialist"]
 class InProcessClient(Client):
     """A client whose features run in this process, one attempt after another, while somebody waits for them.
 
-    Nothing sleeps: where all that is left waits for a moment, such as a retry, the clock moves on to it.
+    Nothing sleeps: when all that is left waits for a moment, such as that of a retry, the clock moves on to it.
     """
 
     def run(self, feature: Feature | Signature[Any], **options: Any) -> Handle:
@@ -131,7 +131,7 @@ def run_specialist(
     attempt: int = 1,
     remarks: tuple[str, ...] = (),
 ) -> Outcome:
-    """Run a specialist's function once, and return its outcome as a worker would make it of what it returned.
+    """Run a specialist's function once, and return the outcome that a worker would make of its answer.
 
     Args:
         function: Takes a `Context`; it may be an `async def`.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
 from orchestrator.contract.feature_answers import FeaturesAnswer
+from orchestrator.model.progress import Progress
 from orchestrator.report import json_features
 
 if TYPE_CHECKING:
@@ -23,21 +24,34 @@ class Asked(NamedTuple):
     status: str = ""
     tag: str = ""
     after: str = ""
-    """The last feature of the page before."""
+    """Where the page before ended."""
     limit: int = LIMIT
 
     def next_page(self, after: str) -> str:
         """The query of the page after this one.
 
         Example:
-            >>> Asked(text="log in").next_page("auth-1")
-            'q=log+in&after=auth-1'
+            >>> Asked(text="log in").next_page("12:auth")
+            'q=log+in&after=12%3Aauth'
         """
         given = {"q": self.text, "status": self.status, "tag": self.tag, "after": after}
         return urlencode({name: value for name, value in given.items() if value})
 
 
 def features(client: Client, asked: Asked) -> FeaturesAnswer:
-    """The features that are asked for."""
-    found = client.overview(asked.limit)
-    return FeaturesAnswer(features=tuple(json_features.feature_line(one) for one in found))
+    """A page of the features that are asked for.
+
+    Raises:
+        BadCursor: `after` is not where a page ended.
+    """
+    page = client.store.index.find(
+        status=asked.status, tag=asked.tag, text=asked.text.strip(), after=asked.after, limit=asked.limit
+    )
+    found = client.store.features.overview(page.features)
+    there = {one.id for one in found}
+    elsewhere = [one.id for one in found if isinstance(one, Progress) and one.status != asked.status]
+    # A worker of an older version does not keep the index.
+    stale = [*(one for one in page.features if one not in there), *(elsewhere if asked.status else ())]
+    client.store.index.update(stale)
+    lines = [json_features.feature_line(one) for one in found if one.id not in stale]
+    return FeaturesAnswer(features=tuple(lines), after=page.after)

@@ -81,6 +81,12 @@ def slow(value):
     while not Path("go").exists():
         time.sleep(0.02)
     return value
+
+
+@app.task(bind=True)
+def swap(self):
+    note("swap")
+    return self.replace(chain(add.s(1, 2), group(slow.s(), add.s(10)), tsum.s(), group(add.s(1), add.s(2))))
 """
 
 
@@ -188,3 +194,37 @@ print(orchestrator.enqueue(canvas).id)
         handle.wait(timeout=100)
         assert handle.result() == 44
     assert runs(project.folder) == ["add 1 2", "add 3 4", "add 7 10", "add 7 20", "slow 3", "slow 3", "tsum"]
+
+
+def test_a_canvas_that_replaced_a_task_outlives_its_worker(make_project: MakeProject) -> None:
+    """celery#9484, celery#10191, and a worker killed in the midst: the value arrives where the task's would have."""
+    project = make(make_project)
+    first = start_worker(project, "w1")
+    feature = run(
+        project,
+        """
+print(orchestrator.enqueue(chain(group(add.si(1, 1), swap.si(), add.si(2, 2)), add.s(["end"]))).id)
+""",
+    )
+    wait_until(lambda: (project.folder / "runs").exists() and "slow 3" in runs(project.folder))
+    os.killpg(first, signal.SIGKILL)
+    start_worker(project, "w2")
+    wait_until(lambda: runs(project.folder).count("slow 3") == 2)
+    (project.folder / "go").touch()
+
+    with project.client() as client:
+        handle = client.feature(feature)
+        handle.wait(timeout=100)
+        assert handle.result() == [2, [17, 18], 4, "end"]
+    done = [line for line in runs(project.folder) if not line.startswith("slow")]
+    assert done == [
+        "add 1 1",
+        "add 1 2",
+        "add 16 1",
+        "add 16 2",
+        "add 2 2",
+        "add 3 10",
+        "add [2, [17, 18], 4] ['end']",
+        "swap",
+        "tsum",
+    ]

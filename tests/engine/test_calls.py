@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery, chain, signals
+from celery import Celery, Signature, chain, group, signals
 from celery import Task as CeleryTask
 from celery.contrib.abortable import AbortableTask
 from celery.exceptions import Ignore, Reject
@@ -199,17 +199,67 @@ def test_a_task_that_is_replaced(app: Celery, run: Run) -> None:
     assert seen == [(request, 2), (request, 0), (request, 1)]
 
 
-def test_a_replacement_of_several_tasks_is_refused(app: Celery, run: Run) -> None:
-    @app.task
-    def part(x: int = 0) -> None: ...
+def test_a_task_that_is_replaced_by_a_canvas(app: Celery, run: Run) -> None:
+    """Its tasks come into the feature under names of its own; it waits for them, and gives the canvas's value."""
+
+    @app.task(name="proj.part")
+    def part(x: int = 0) -> int:
+        return x
 
     @app.task(bind=True)
     def begin(self: Any) -> None:
-        raise self.replace(chain(part.s(), part.s()))
+        raise self.replace(chain(part.s(1), group(part.s(), part.s())))
 
     outcome = run(begin)
+
+    assert isinstance(outcome, RetryLater)
+    assert outcome.replaced is not None
+    assert [(one.id, one.depends_on) for one in outcome.replaced.added] == [
+        ("T1.part", ()),
+        ("T1.part-2", ("T1.part",)),
+        ("T1.part-3", ("T1.part",)),
+    ]
+    assert outcome.replaced.task.depends_on == ("T1.part-2", "T1.part-3")
+    given = [{"result": "T1.part-2"}, {"result": "T1.part-3"}]
+    assert outcome.next == NextCall(call=begin.name, gives=given)
+    known = {name: Completed(result=place) for place, name in enumerate(outcome.replaced.task.depends_on)}
+    last = run(begin, context={"retries": 1, "continues": outcome.next, "dependencies": known})
+    assert last == Completed(result=[0, 1])
+
+
+def test_a_second_attempt_that_is_replaced_adds_tasks_of_other_names(app: Celery, run: Run) -> None:
+    @app.task(name="proj.part")
+    def part() -> None: ...
+
+    @app.task(bind=True)
+    def begin(self: Any) -> None:
+        raise self.replace(group(part.s(), part.s()))
+
+    outcome = run(begin, context={"attempt": 2})
+
+    assert isinstance(outcome, RetryLater)
+    assert outcome.replaced is not None
+    assert [one.id for one in outcome.replaced.added] == ["T1-2.part", "T1-2.part-2"]
+
+
+@pytest.mark.parametrize(
+    ("canvas", "cause"),
+    [
+        (chain(), "Cannot replace with an empty chain"),
+        ("proj.part", "self.replace takes a signature, and no str"),
+        (Signature("proj.part", chord=Signature("proj.part")), "must not be part of a chord"),
+        (Signature("proj.part", magic=1), "magic"),
+    ],
+)
+def test_a_replacement_that_cannot_be_is_refused(app: Celery, run: Run, canvas: Any, cause: str) -> None:
+    @app.task(bind=True)
+    def begin(self: Any) -> None:
+        raise self.replace(canvas)
+
+    outcome = run(begin)
+
     assert isinstance(outcome, Failed)
-    assert "self.replace takes the signature of one task here, and no chain" in outcome.reason
+    assert cause in outcome.reason
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from orchestrator.model.commands import ScheduleResult
 from orchestrator.model.feature import Feature, FeatureStatus
 from orchestrator.model.flows import SHIPPED_FLOWS, WORKING, FeatureEvent, Flow, TaskEvent
 from orchestrator.model.lifecycle import Attempts, Transition
-from orchestrator.model.outcome import Completed, Outcome
+from orchestrator.model.outcome import Completed, NextCall, Outcome, RetryLater
 from orchestrator.model.plan import Plan, Route
 from orchestrator.model.progress import Progress, TaskState
-from orchestrator.model.task import Retries, TaskStatus
+from orchestrator.model.task import Retries, Task, TaskStatus
 from orchestrator.planning import planner
 from orchestrator.state import encoding
 from orchestrator.state.start_result import StartResult
@@ -466,3 +466,24 @@ def check_limits(store: Store, runs: Sequence[Run]) -> None:
 def _in_flight(run: Run) -> dict[str, Any]:
     raw = read(run)
     return {task: raw.states[task] for task in raw.slots}
+
+
+def replace(run: Run, task_id: str, *, waits: float = 0.001) -> str:
+    """The task, which runs, is replaced by two that one waits for the other; what the store says of the commit."""
+    first = Task(id=f"{task_id}.one", call="proj.one")
+    second = Task(id=f"{task_id}.two", call="proj.two", depends_on=[first.id])
+    task = run.plan.feature.task(task_id)
+    grown = task.model_copy(update={"depends_on": (*task.depends_on, second.id)})
+    stored, _ = run.store.tasks.before_growth(run.id, task_id)
+    outcome = RetryLater(after=waits, next=NextCall(call="proj.task", gives={"result": second.id}))
+    code, _, scheduled, _ = run.store.attempts.finish_and_take(
+        run.id,
+        task_id,
+        run.attempt(task_id),
+        outcome,
+        lifecycle.conclude(FLOW, outcome, task.retries),
+        worker="w1",
+        replacement=encoding.describe_replacement(grown, stored, [first, second]),
+    )
+    run.take(scheduled)
+    return code

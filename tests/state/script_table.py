@@ -18,7 +18,7 @@ WRITES = {
 }  # fmt: skip
 READS = {
     "EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "LRANGE", "SCARD", "SMEMBERS", "ZCARD",
-    "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE",
+    "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGEBYSCORE", "ZSCORE",
 }  # fmt: skip
 OF_MANY = frozenset({"DEL", "UNLINK"})
 

@@ -16,7 +16,7 @@ from orchestrator.state import keys
 from orchestrator.state.keys import FeatureKeys, Keys
 from orchestrator.state.store import Store
 from tests.model.factories import task
-from tests.state.factories import FLOW, Run, launched
+from tests.state.factories import FLOW, Run, launched, replace
 from tests.waiting import wait_until
 
 WORDS = {"hash": "Hash", "zset": "Sorted set", "set": "Set", "list": "List", "stream": "Stream"}
@@ -41,6 +41,7 @@ CALLS: dict[str, Callable[[Run], object]] = {
     "schedule": lambda run: run.schedule(),
     "start": lambda run: run.start("T2", 1),
     "finish": lambda run: run.finish("T1", attempt=1),
+    "replace": lambda run: replace(run, "T1"),
     "requeue": lambda run: run.store.attempts.requeue(run.id, "T1", 1, worker="w1"),
     "renew": lambda run: run.store.attempts.renew([(run.id, "T1", 1)], lease=60),
     "report_progress": lambda run: run.store.attempts.report_progress(run.id, "T1", 1, 50, "half"),

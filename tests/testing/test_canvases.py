@@ -68,6 +68,29 @@ def onerr(request: Any, exc: Any, tb: Any, tag: str = "e") -> None:
     told.append((tag, type(exc).__name__, str(exc)))
 
 
+REPLACEMENTS: dict[str, Callable[[Any], Any]] = {
+    "one": lambda x: ident.s(x),
+    "group": lambda _: group(ident.s(1), ident.s(2)),
+    "chain": lambda _: chain(ident.s(1), add.s(1)),
+    "chord": lambda _: chord([ident.s(1), ident.s(2)], tsum.s()),
+    "taskgroup": lambda _: chain(add.s(1, 2), group(add.s(1), add.s(2))),
+    "nested": lambda _: chain(swap.si("group"), tsum.s(), swap.s()),
+    "empty": lambda _: group(),
+    "linked": lambda _: ident.s(1).set(link=[ident.s()]),
+    "fail": lambda _: fail.s(),
+    "groupfail": lambda _: group(fail.s(), fail.s()),
+    "chainfail": lambda _: chain(ident.s(1), fail.s(), ident.s()),
+    "lastfail": lambda _: chain(ident.s(1), group(fail.s(), fail.s())),
+    "chordfail": lambda _: chord([ident.s(1), fail.s()], tsum.s()),
+}
+
+
+@app.task(name="swap", bind=True)
+def swap(self: Any, kind: Any, x: Any = None) -> Any:
+    runs.append(("swap", kind))
+    return self.replace(REPLACEMENTS[kind](x)) if kind in REPLACEMENTS else kind
+
+
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcessClient]:
     monkeypatch.chdir(tmp_path)
@@ -197,6 +220,39 @@ CASES: dict[str, tuple[Callable[[], Any], Any, dict[str, int]]] = {
         [3, [8, 9]],
         {"add": 5, "ident": 1},
     ),
+    "13 celery#10191": (
+        lambda: chord([ident.s(10), swap.s("group"), ident.s(20)], ident.s()),
+        [10, [1, 2], 20],
+        {"ident": 5, "swap": 1},
+    ),
+    "15 celery#9484": (lambda: swap.si("taskgroup"), [4, 5], {"swap": 1, "add": 3}),
+    "42 celery#2722": (
+        lambda: chain(ident.s(0), swap.si("group"), tsum.s()),
+        3,
+        {"ident": 3, "swap": 1, "tsum": 1},
+    ),
+    "replaced by one": (lambda: chain(swap.si("one", 5), add.s(1)), 6, {"swap": 1, "ident": 1, "add": 1}),
+    "replaced by a chain": (
+        lambda: group(swap.si("chain"), ident.si(0)),
+        [2, 0],
+        {"swap": 1, "ident": 2, "add": 1},
+    ),
+    "replaced by a chord": (
+        lambda: chain(swap.si("chord"), add.s(1)),
+        4,
+        {"swap": 1, "ident": 2, "tsum": 1, "add": 1},
+    ),
+    "replaced in a replacement": (
+        lambda: group(chain(swap.si("nested"), ident.s()), swap.si("nested")),
+        [3, 3],
+        {"swap": 6, "ident": 5, "tsum": 2},
+    ),
+    "replaced by nothing": (lambda: chain(swap.si("empty"), ident.s()), [], {"swap": 1, "ident": 1}),
+    "replaced by a task with a callback": (
+        lambda: chain(swap.si("linked"), ident.s()),
+        1,
+        {"swap": 1, "ident": 3},
+    ),
     "a group of none": (lambda: chain(ident.s(1), group(), ident.s()), 1, {"ident": 2}),
     "a header of an empty group": (lambda: chord([group()], tsum.s()), BOOM, {}),
     "map": (lambda: chain(ident.s(1), add.map([(1, 2)]) | tsum.s()), BOOM, {}),
@@ -244,6 +300,41 @@ ERRBACKS: dict[str, tuple[Callable[[], Any], list[tuple[str, str]], dict[str, in
         [("once", "ChordError")],
         {"fail": 2, "ident": 1},
     ),
+    "30 celery#9107": (
+        lambda: chord([ident.s(1), swap.si("chordfail")], tsum.s().on_error(onerr.s())),
+        [("e", "ChordError")],
+        {"swap": 1, "fail": 1, "ident": 2},
+    ),
+    "30 celery#9107, by one task": (
+        lambda: chord([ident.s(1), swap.si("fail")], tsum.s().on_error(onerr.s())),
+        [("e", "ChordError")],
+        {"swap": 1, "fail": 1, "ident": 1},
+    ),
+    "a replacing group": (
+        lambda: swap.si("groupfail").on_error(onerr.s()),
+        [("e", "ChordError")],
+        {"swap": 1, "fail": 2},
+    ),
+    "a replacing chain": (
+        lambda: swap.si("chainfail").on_error(onerr.s()),
+        [("e", "ValueError")],
+        {"swap": 1, "ident": 1, "fail": 1},
+    ),
+    "a replacing chain that ends in a group": (
+        lambda: swap.si("lastfail").on_error(onerr.s()),
+        [("e", "ChordError")],
+        {"swap": 1, "ident": 1, "fail": 2},
+    ),
+    "a group in a chain": (
+        lambda: chain(group(fail.si(), fail.si()), ident.s()).on_error(onerr.s()),
+        [("e", "ChordError")],
+        {"fail": 2},
+    ),
+    "the last group of a chain": (
+        lambda: chain(ident.si(1), group(fail.si(), fail.si())).on_error(onerr.s()),
+        [("e", "ValueError")] * 2,
+        {"ident": 1, "fail": 2},
+    ),
     "36 celery#3317": (
         lambda: chord(
             [chain(fail.si(), ident.si(1))], noarg.si().set(link=[ident.s()], link_error=[onerr.s()])
@@ -253,7 +344,7 @@ ERRBACKS: dict[str, tuple[Callable[[], Any], list[tuple[str, str]], dict[str, in
     ),
     "38 celery#4834": (
         lambda: chain(chain(group(ident.si(1), fail.si()), ident.s()), ident.s()).on_error(onerr.s()),
-        [("e", "ValueError")],
+        [("e", "ChordError")],
         {"ident": 1, "fail": 1},
     ),
     "39 celery#4763": (

@@ -12,7 +12,9 @@ from typing import Any
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 LACKS_PLAYWRIGHT = "Playwright is not installed: make test-web"
-LACKS_CHROMIUM = "no chromium is on the PATH (Debian: apt install chromium); or name one: CHROMIUM=/path/to/it"
+LACKS_CHROMIUM = (
+    "no chromium is on the PATH (Debian: apt install chromium); or name one: CHROMIUM=/path/to/it"
+)
 
 
 def program() -> str | None:
@@ -46,7 +48,9 @@ def violations(page: Any) -> list[str]:
     from axe_playwright_python.sync_playwright import Axe
 
     levels = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": levels}, "resultTypes": ["violations"]})
+    found = Axe().run(
+        page, options={"runOnly": {"type": "tag", "values": levels}, "resultTypes": ["violations"]}
+    )
     return [
         f"{one['id']} ({one['impact']}): {one['help']}: {node['html'][:160]} {node['failureSummary'][:300]}"
         for one in found.response["violations"]

@@ -35,16 +35,23 @@ def test_a_box_says_its_status_in_words_and_by_a_shape(open_page: OpenPage) -> N
     set_up(page, DIAMOND, critical_path=["T1", "T3", "T4"])
     assert "failed · attempt 2" in box(page, "T3").text_content()
     assert "in-progress · 40 %" in box(page, "T2").text_content()
-    shapes = {name: box(page, name).locator(".to-sign").get_attribute("d") for name in ("T1", "T2", "T3", "T4")}
+    shapes = {
+        name: box(page, name).locator(".to-sign").get_attribute("d") for name in ("T1", "T2", "T3", "T4")
+    }
     assert len(set(shapes.values())) == 4
-    assert box(page, "T1").get_attribute("aria-label") == "T1 Create the table, completed, batch 1, on the critical path"
+    assert (
+        box(page, "T1").get_attribute("aria-label")
+        == "T1 Create the table, completed, batch 1, on the critical path"
+    )
     assert page.locator(".to-box.is-critical").count() == 3
 
 
 def test_an_arrow_leads_from_a_task_to_what_waits_for_it(open_page: OpenPage) -> None:
     page = open_page()
     set_up(page, DIAMOND, critical_path=["T1", "T3", "T4"])
-    arrows = page.evaluate("[...document.querySelectorAll('.to-arrows')].map(one => one.getAttribute('d').split('M').length - 1)")
+    arrows = page.evaluate(
+        "[...document.querySelectorAll('.to-arrows')].map(one => one.getAttribute('d').split('M').length - 1)"
+    )
     assert arrows == [2, 2]  # T1-T2-T4 in grey; T1-T3-T4 is critical
 
 
@@ -131,22 +138,30 @@ def test_mouse_zooms_and_pans_and_a_drag_opens_nothing(open_page: OpenPage) -> N
     set_up(page, DIAMOND)
     before = transform(page)
     page.get_by_role("button", name="Zoom in (+)").first.click()
-    page.wait_for_function("was => document.querySelector('.to-drawing > g').getAttribute('transform') !== was", arg=before)
+    page.wait_for_function(
+        "was => document.querySelector('.to-drawing > g').getAttribute('transform') !== was", arg=before
+    )
     page.get_by_role("button", name="Show all (0)").click()
-    page.wait_for_function("was => document.querySelector('.to-drawing > g').getAttribute('transform') === was", arg=before)
+    page.wait_for_function(
+        "was => document.querySelector('.to-drawing > g').getAttribute('transform') === was", arg=before
+    )
     frame = box(page, "T2").bounding_box()
     page.mouse.move(frame["x"] + 40, frame["y"] + 20)
     page.mouse.down()
     page.mouse.move(frame["x"] + 140, frame["y"] + 60, steps=5)
     page.mouse.up()
-    page.wait_for_function("was => document.querySelector('.to-drawing > g').getAttribute('transform') !== was", arg=before)
+    page.wait_for_function(
+        "was => document.querySelector('.to-drawing > g').getAttribute('transform') !== was", arg=before
+    )
     assert page.url == f"{ORIGIN}/board"
     moved = transform(page)
     page.mouse.move(*middle(page))
     page.keyboard.down("Control")
     page.mouse.wheel(0, -200)
     page.keyboard.up("Control")
-    page.wait_for_function("was => document.querySelector('.to-drawing > g').getAttribute('transform') !== was", arg=moved)
+    page.wait_for_function(
+        "was => document.querySelector('.to-drawing > g').getAttribute('transform') !== was", arg=moved
+    )
     box(page, "T1").click()
     page.wait_for_url(f"{ORIGIN}/task/T1")
 
@@ -173,13 +188,19 @@ def test_two_fingers_zoom_and_one_pans(open_page: OpenPage) -> None:
     for step in range(1, 6):
         touch("touchMove", (x + 10 * step, y))
     touch("touchEnd")
-    page.wait_for_function("was => document.querySelector('.to-drawing > g').getAttribute('transform') !== was", arg=before)
+    page.wait_for_function(
+        "was => document.querySelector('.to-drawing > g').getAttribute('transform') !== was", arg=before
+    )
 
 
 def test_a_title_is_never_read_as_markup(open_page: OpenPage) -> None:
     page = open_page()
     set_up(page, [line("T1", 1, title=HOSTILE)], title=HOSTILE)
-    tell(page, line("T1", 1, title=HOSTILE, status="failed"), events=[{"time": "2026-01-01T00:00:00Z", "event": "work_failed", "note": HOSTILE}])
+    tell(
+        page,
+        line("T1", 1, title=HOSTILE, status="failed"),
+        events=[{"time": "2026-01-01T00:00:00Z", "event": "work_failed", "note": HOSTILE}],
+    )
     page.wait_for_selector("[data-events-list] li")
     assert HOSTILE in page.locator("[data-events-list]").inner_text()
     assert HOSTILE in page.locator('[data-cell="title"]').inner_text()

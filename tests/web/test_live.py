@@ -12,7 +12,11 @@ def test_a_row_and_the_events_follow(open_page: OpenPage) -> None:
     page = open_page()
     set_up(page, TASKS)
     for number in range(5):
-        tell(page, line("T1", 1, status="in-progress"), events=[event(number, "progress", "T1", number, note=f"step {number}")])
+        tell(
+            page,
+            line("T1", 1, status="in-progress"),
+            events=[event(number, "progress", "T1", number, note=f"step {number}")],
+        )
     assert page.locator('tr[data-task="T1"] .status').inner_text() == "in-progress"
     listed = page.locator("[data-events-list] li").all_inner_texts()
     assert [text.partition("progress ")[2] for text in listed] == ["T1: step 4", "T1: step 3", "T1: step 2"]

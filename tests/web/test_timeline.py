@@ -29,7 +29,9 @@ STORY = [
 
 
 def rows(page: Any) -> list[str]:
-    found: list[str] = page.locator(".to-line").evaluate_all("lines => lines.map(line => line.getAttribute('aria-label'))")
+    found: list[str] = page.locator(".to-line").evaluate_all(
+        "lines => lines.map(line => line.getAttribute('aria-label'))"
+    )
     return found
 
 
@@ -49,7 +51,13 @@ def test_a_row_says_what_was_queued_ran_failed_and_ran_again(open_page: OpenPage
         "running, 14s, attempt 2, on two@host"
     )
     assert second.startswith("T2: queued, 4s; running, ")
-    assert spans(page, 0) == ["span-queued", "has-stopped status-failed", "span-delayed", "span-queued", "span-running"]
+    assert spans(page, 0) == [
+        "span-queued",
+        "has-stopped status-failed",
+        "span-delayed",
+        "span-queued",
+        "span-running",
+    ]
     assert "1 more task has not been launched" in page.locator("[data-timeline]").inner_text()
 
 
@@ -57,7 +65,10 @@ def test_the_cap_is_a_line_and_now_is_one(open_page: OpenPage) -> None:
     page = open_page()
     set_up(page, TASKS, events=STORY)
     page.wait_for_selector(".to-cap", state="attached")
-    assert page.locator(".to-chart").get_attribute("aria-label") == "Tasks in flight over time: at most 2, the cap is 2"
+    assert (
+        page.locator(".to-chart").get_attribute("aria-label")
+        == "Tasks in flight over time: at most 2, the cap is 2"
+    )
     assert page.locator(".to-now").count() == 2
 
 
@@ -74,13 +85,17 @@ def test_what_happens_now_is_drawn(open_page: OpenPage) -> None:
     set_up(page, TASKS, events=STORY)
     page.wait_for_selector(".to-now", state="attached")
     tell(page, line("T2", 1, status="failed"), events=[event(10, "work_failed", "T2", 40)])
-    page.wait_for_function("document.querySelectorAll('.to-line')[1].getAttribute('aria-label').endsWith('failed, on two@host')")
+    page.wait_for_function(
+        "document.querySelectorAll('.to-line')[1].getAttribute('aria-label').endsWith('failed, on two@host')"
+    )
     assert page.locator(".to-now").count() == 0
 
 
 def test_events_that_were_deleted_leave_the_last_attempt(open_page: OpenPage) -> None:
     page = open_page()
-    set_up(page, [line("T1", 1, status="completed", started=moment(5), finished=moment(8), worker="one@host")])
+    set_up(
+        page, [line("T1", 1, status="completed", started=moment(5), finished=moment(8), worker="one@host")]
+    )
     page.wait_for_selector(".to-line")
     assert rows(page) == ["T1: running, 3s, on one@host"]
 
@@ -111,7 +126,9 @@ def test_thousands_of_rows_are_only_there_where_they_are_seen(open_page: OpenPag
     page.wait_for_function("document.querySelector('.to-space').clientHeight >= 5000 * 20")
     assert page.locator(".to-line").count() < 100
     page.locator(".to-rows").evaluate("rows => rows.scrollTo(0, rows.scrollHeight)")
-    page.wait_for_function("[...document.querySelectorAll('.to-line')].at(-1).getAttribute('aria-label').startsWith('T4999')")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.to-line')].at(-1).getAttribute('aria-label').startsWith('T4999')"
+    )
     assert page.locator(".to-line").count() < 100
 
 

@@ -34,6 +34,8 @@ for _, name in ipairs(names) do
   redis.call('PERSIST', key_of(feature, name))
 end
 redis.call('ZADD', features_key, now, feature)
+move_in_index(nil, redis.call('HGET', meta_key, 'status') or nil)
+for _, tag in ipairs(tags_in(redis.call('HGET', meta_key, 'head'))) do redis.pcall('ZADD', shared('by-tag:' .. tag), now, feature) end
 redis.call('SADD', active_key, feature)
 if has_idempotency then redis.call('SET', idempotency_key, feature, 'PX', idempotency_ms) end
 record('feature_enqueued', 'to', 'planning')

@@ -22,7 +22,7 @@ local function take_up_retries()
   while first[1] and tonumber(first[2]) <= now do
     redis.call('ZREM', delayed_key, first[1])
     -- A task that waits for a dependency again becomes ready when that is resolved.
-    if not is_dataflow or redis.call('HEXISTS', waits_key, first[1]) == 0 then make_ready(first[1]) end
+    if not meta.joins or redis.call('HEXISTS', waits_key, first[1]) == 0 then make_ready(first[1]) end
     first = redis.call('ZRANGE', delayed_key, 0, 0, 'WITHSCORES')
   end
   if first[1] then wake_for_retry(first[2]) end
@@ -68,7 +68,7 @@ if not OVER[meta.status] then
   take_up_retries()
   if meta.paused ~= '1' then
     open_batches()
-    if is_dataflow then update_dependents() end
+    if meta.joins then update_dependents() end
     fill_slots(meta, #opened)
   elseif limits then
     limits.queue.keep(false)
@@ -84,7 +84,7 @@ else
   -- Launched tasks that no worker has started will not start.
   redis.call('ZREMRANGEBYSCORE', slots_key, '-inf', 0)
 end
-if is_dataflow and OVER[meta.status] then
+if meta.joins and OVER[meta.status] then
   redis.call('UNLINK', waits_key, dependents_key, dependency_updates_key)
   dependency_updates = {}
 end

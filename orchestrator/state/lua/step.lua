@@ -35,10 +35,10 @@ local function has_nothing_else_to_do()
     dependency_updates_key) == 0
 end
 
--- Nothing leads on from in-development while tasks are left that none of these stops (see FeatureFlow.table).
+-- Tasks are left, and nothing here stops the feature: so no event leads it out of in-development (see FeatureFlow.table).
 local function is_in_the_midst()
   meta = redis.call('HMGET', meta_key, 'status', 'schema', 'batch', 'batches', 'total', 'paused', 'limited', 'resourced',
-    'started', 'trace', 'head', 'cap', 'strategy')
+    'started', 'trace', 'head', 'cap', 'strategy', 'joins')
   return meta[1] == 'in-development' and meta[2] == known and meta[6] ~= '1' and not meta[7] and not meta[8] and meta[9]
 end
 
@@ -66,7 +66,7 @@ local function are_as_they_should()
   return scores[1] and tonumber(scores[1]) > 0 and waits_since and waits_since <= 0
 end
 
--- What waits for it no longer, by dataflow.
+-- The tasks that wait for it no longer, by dataflow.
 local function find_released()
   local stored = state.dataflow and redis.call('HGET', dependents_key, task)
   if not stored then return true end
@@ -79,7 +79,7 @@ local function find_released()
   return true
 end
 
--- What is to be launched: the first of those that are ready and of those released, as far as slots are free.
+-- The tasks to launch: the first of the ready and the released ones, as many as there are free slots.
 local function find_ready()
   if not has_waiting and not released[1] then return true end
   local slots = tonumber(meta[12]) + 1 - redis.call('ZCARD', slots_key)
@@ -116,7 +116,7 @@ local function find_ready()
   return true
 end
 
--- It opens no batch, and it is not the last one, nor is one that has stopped.
+-- Its end opens no batch, other tasks are left, and none has stopped.
 local function is_followed_by_others()
   local of = state.batch .. ':'
   counts = redis.call('HMGET', counts_key, 'resolved', to, of .. 'resolved', of .. to, of .. 'total', 'failed', 'blocked')
@@ -181,7 +181,7 @@ if released[1] then redis.call('HDEL', waits_key, unpack(released)) end
 if left[1] then redis.call('ZADD', ready_key, unpack(left)) end
 if unready[1] then redis.call('ZREM', ready_key, unpack(unready)) end
 if ready[1] then
-  launch_all({ strategy = meta[13], trace = meta[10] or nil }, ready)
+  launch_all({ joins = meta[13] == 'dataflow' or meta[14] == '1', trace = meta[10] or nil }, ready)
 end
 if earlier then
   local took = math.max(0, now - math.max(state.started, state.begins or 0))

@@ -15,13 +15,14 @@
 --                   was changed
 --   "over"          the feature is over; nothing was changed
 --   "missing"       no such feature or task
-local meta = read_meta('status', 'batch', 'strategy')
+local meta = read_meta('status', 'batch', 'strategy', 'joins')
 local rank, batch, specialist = plan_of(task)
 if not meta.status or not rank then return {'missing', '', ''} end
 if OVER[meta.status] then return {'over', meta.status, ''} end
 
 local state = state_of(task) or new_state(batch)
 local is_dataflow = meta.strategy == 'dataflow' and not is_gates(task)
+local joins = is_dataflow or meta.joins == '1' and not is_gates(task)
 local held = redis.call('ZSCORE', slots_key, task)
 local path, events = apply_transitions(state.status, steps)
 if not path then return {'refused', state.status, state.status} end
@@ -55,13 +56,14 @@ redis.call('ZREM', delayed_key, task)
 redis.call('SREM', unassigned_key, task)
 stop_waiting(task)
 local is_open = is_gates(task) or batch <= tonumber(meta.batch)
-if is_dataflow then is_open = tonumber(meta.batch) > 0 and redis.call('HEXISTS', waits_key, task) == 0 end
+if is_dataflow then is_open = tonumber(meta.batch) > 0 end
+if joins then is_open = is_open and redis.call('HEXISTS', waits_key, task) == 0 end
 if is_open and not state.ending and TAKEN_UP[state.status] then
   if specialist == '' then redis.call('SADD', unassigned_key, task) else redis.call('ZADD', ready_key, rank, task) end
 end
 
 count_transition(task, state.batch, path[1], state.status)
-if state.resolved and not was_resolved then count_resolved(task, state.batch, 1, is_dataflow) end
-if was_resolved and not state.resolved then count_resolved(task, state.batch, -1, is_dataflow) end
+if state.resolved and not was_resolved then count_resolved(task, state.batch, 1, joins) end
+if was_resolved and not state.resolved then count_resolved(task, state.batch, -1, joins) end
 record_transitions(task, state.attempt, events, path, 'note', note, 'by', person)
 return {'transitioned', state.status, path[1]}

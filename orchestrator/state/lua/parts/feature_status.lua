@@ -4,6 +4,7 @@
 
 -- Set the status. A feature that is over stays active until its last attempt has ended.
 local function set_status(target)
+  move_in_index(redis.call('HGET', meta_key, 'status') or nil, target)
   if not OVER[target] then return redis.call('HSET', meta_key, 'status', target) end
   redis.call('HSET', meta_key, 'status', target, 'finished', now)
   -- An index that somebody has overwritten does not keep a feature from its end.

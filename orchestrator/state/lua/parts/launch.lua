@@ -9,8 +9,8 @@ local function launch(meta, task)
   local _, batch, specialist = plan_of(task)
   local state = fresh[task]
   if state == 'new' then state = new_state(batch) else state = state or state_of(task) or new_state(batch) end
-  -- Stored here, so that finish does not have to read the strategy.
-  if meta.strategy == 'dataflow' then state.dataflow = true end
+  -- Stored here, so that finish does not have to read the meta.
+  if meta.joins then state.dataflow = true end
   local is_first = state.attempt == 0 and not fresh[task]
   state.attempt, state.sent = state.attempt + 1, nil
   if limits then state.holds = limits.take(task) end

@@ -1,5 +1,5 @@
--- What the scripts of a call have read and changed, and what they have not written yet: each value is read
--- once, and written once, when all of them have run (see `AT_THE_END` in scripts.py), also after an error.
+-- The values that the scripts of one call have read or changed. Each is read once. It is written once: when all the
+-- scripts have run (see `AT_THE_END` in scripts.py), also after an error.
 --
 -- keys: states counts events dependency_updates
 
@@ -8,7 +8,7 @@ local MOST = 1000 -- arguments of a command; Lua can pass some 8,000
 local states = {} -- {task: its state, or false} of those that were read or saved
 local unsaved = {} -- {task: its state as JSON, or true} of those to be written
 
--- The state of a task. What is changed in it has to be saved.
+-- The state of a task. A caller that changes it has to save it.
 local function state_of(task)
   local state = states[task]
   if state == nil then
@@ -83,8 +83,8 @@ end
 
 local has_recorded = false -- an event
 
--- Count the oldest events that go for those that were recorded. Redis trims whole nodes of about a hundred
--- entries.
+-- Delete the oldest events if there are too many now, and count the deleted ones. Redis deletes whole nodes of about
+-- a hundred entries.
 local function trim_events()
   if not has_recorded then return end
   local gone = redis.call('XTRIM', events_key, 'MAXLEN', '~', events_kept)

@@ -1,0 +1,106 @@
+"""The options of the parts of a canvas: how each message is sent, and who is called when a part has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celery import canvas
+
+from orchestrator.model import errors
+from orchestrator.model.typed_values import plain
+
+OF_SENDING = {
+    "add_to_parent", "argsrepr", "compression", "connection", "exchange", "group_id", "group_index", "ignore_result",
+    "kwargsrepr", "parent_id", "producer", "reply_to", "result_cls", "retry", "retry_policy", "root_id", "router",
+    "routing_key", "serializer", "shadow", "task_id", "chord_size",
+}  # fmt: skip
+"""Options that change how a message travels, and not what it does: the engine sends its own messages."""
+
+
+def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """The options of a signature, and apart from them who is called when it has ended."""
+    links = {name: _listed(options[name]) for name in ("link", "link_error") if options.get(name)}
+    return {name: value for name, value in options.items() if name not in ("link", "link_error")}, links
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def errbacks(links: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Who is called on a failure, of the links that `split` has found."""
+    return [_errback(signature) for signature in links.get("link_error") or ()]
+
+
+def errbacks_of(body: Any) -> Iterator[dict[str, Any]]:
+    """Who is called if the body of a chord cannot run."""
+    yield from errbacks(split(body.options)[1])
+    if isinstance(body, canvas.group):
+        for member in body.tasks:
+            yield from errbacks_of(member)
+
+
+def _errback(signature: Any) -> dict[str, Any]:
+    kind = signature.get("subtask_type")
+    kept = {
+        name: value for name, value in signature["options"].items() if kind or name in ("queue", "priority")
+    }
+    return {
+        "call": signature["task"],
+        "args": plain(list(signature["args"])),
+        "kwargs": plain(dict(signature["kwargs"])),
+        "immutable": bool(signature["immutable"]),
+        "options": plain(kept),
+        "kind": kind,
+    }
+
+
+def call_options(options: Mapping[str, Any], signature: Any) -> dict[str, Any]:
+    """The options of a call. Moments are counted from now.
+
+    Raises:
+        NotAFeature: An option cannot be carried over.
+    """
+    found: dict[str, Any] = {}
+    headers = dict(options.get("headers") or {})
+    stamps = options.get("stamped_headers") or ()
+    for name, value in options.items():
+        if value is None or name in OF_SENDING or name in ("headers", "chord", "chain"):
+            continue
+        match name:
+            case "queue" | "priority" | "countdown":
+                found[name] = str(getattr(value, "name", value)) if name == "queue" else value
+            case "eta" | "expires":
+                found[name] = _moment(value)
+            case "time_limit" | "soft_time_limit" | "stamped_headers":
+                pass
+            case _ if name in stamps:
+                headers[name] = plain(value)
+            case _:
+                raise errors.NotAFeature(
+                    canvas=shown(signature),
+                    cause=f"{signature.task} has the option {name}, which is not carried over",
+                )
+    if stamps:
+        headers["stamped_headers"] = plain(list(stamps))
+    return {**found, "headers": plain(headers)} if headers else found
+
+
+def limit(options: Mapping[str, Any]) -> float | None:
+    """The time limit: the soft one, by which Celery's task is interrupted first."""
+    limits = [options[name] for name in ("soft_time_limit", "time_limit") if options.get(name)]
+    return min(limits) if limits else None
+
+
+def _moment(value: Any) -> float:
+    """A moment as Celery takes it: a datetime, or seconds from now."""
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    return (datetime.now(UTC) + timedelta(seconds=float(value))).timestamp()
+
+
+def shown(signature: Any) -> str:
+    """A part of a canvas as Celery writes it, on one line and cut."""
+    return " ".join(str(signature).split())[:200]
