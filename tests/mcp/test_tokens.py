@@ -47,7 +47,8 @@ async def test_a_whole_run_with_two_failures(join: Joins, orchestrator_client: I
 
         async def call(tool: str, **given: object) -> str:
             written.append(json.dumps({"name": tool, "arguments": given}, separators=(",", ":")))
-            return await agent(tool, **given)
+            answer: str = await agent(tool, **given)
+            return answer
 
         plan = await call("plan", feature=chain(10))
         feature = await call("run", plan=plan.split()[1].rstrip(":"))
