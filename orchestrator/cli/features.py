@@ -90,7 +90,7 @@ def _features(client: Client, asked: Asked) -> FeaturesAnswer:
                 found = needs.of_feature(
                     one, client.feature(one.id).unsettled(), specialists=client.settings.specialists
                 )
-        lines.append(json_features.feature_line(one, found[: asked.limit]))
+        lines.append(json_features.feature_line(one, time.time(), found[: asked.limit]))
     return FeaturesAnswer(features=tuple(lines), left_out=json_page.left_out(features=left), after=cursor)
 
 

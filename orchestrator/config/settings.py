@@ -17,7 +17,16 @@ from orchestrator.config import consistency, spelling
 from orchestrator.config.folder import ENV_PREFIX, FILE, find_folder
 from orchestrator.config.schema.limits import Limits, Parallelism
 from orchestrator.config.schema.notifications import Notification
-from orchestrator.config.schema.operation import ErrorHandling, Logging, Mcp, Recovery, Retention, Trust, Web
+from orchestrator.config.schema.operation import (
+    ErrorHandling,
+    Logging,
+    Mcp,
+    Metrics,
+    Recovery,
+    Retention,
+    Trust,
+    Web,
+)
 from orchestrator.config.schema.quality_gates import Gate, QualityGates
 from orchestrator.config.schema.servers import BrokerSettings, RedisSettings
 from orchestrator.config.schema.specialists import (
@@ -79,6 +88,7 @@ class Settings(BaseSettings):
     notifications: tuple[Notification, ...] = Field(default=(), description="Which events are sent where.")
     trust: Trust = Trust()
     logging: Logging = Logging()
+    metrics: Metrics = Metrics()
     web: Web = Web()
     mcp: Mcp = Mcp()
     app: str | None = Field(

@@ -81,7 +81,7 @@ def prepare(settings: Settings) -> None:
 
 
 def bring_pages() -> None:
-    """Let Flower show features, if Celery has loaded Flower's command in this process (see `orchestrator.web`)."""
+    """Let Flower show features and their metrics, if Celery has loaded Flower's command (see `orchestrator.web`)."""
     command = sys.modules.get("flower.command")
     if command is None or getattr(command, PAGES, False):
         return
@@ -101,9 +101,12 @@ def _with_pages(flower: type[Any]) -> type[Any]:
             super().__init__(*args, **kwargs)
             engine = getattr(self.capp, installation.ATTRIBUTE, None)
             if engine is not None:
-                from orchestrator.web import entrance  # late: a worker loads Flower's command too
+                # Late: a worker loads Flower's command too.
+                from orchestrator.metrics import server
+                from orchestrator.web import entrance
 
                 entrance.open_in(self, engine)
+                server.join_flower(engine.settings)
 
     return FlowerWithPages
 

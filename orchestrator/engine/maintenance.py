@@ -27,6 +27,7 @@ from orchestrator.engine.shutdown import GracefulShutdown
 from orchestrator.engine.sweeper import Sweeper
 from orchestrator.engine.timer import Timer
 from orchestrator.engine.watchdog import Watchdog
+from orchestrator.metrics.meter import Meter
 from orchestrator.notify import sender
 from orchestrator.planning import limits
 from orchestrator.state import fingerprint, refusals, retention, schema, threads
@@ -37,6 +38,9 @@ from orchestrator.state.workers import SILENT_SECONDS, Worker
 if TYPE_CHECKING:
     from celery.worker import WorkController
 
+    from orchestrator.config.settings import Settings
+    from orchestrator.metrics.server import MetricsServer
+
 logger = logging.getLogger("orchestrator")
 
 LAST_NOTIFICATIONS_SECONDS = 3.0
@@ -44,6 +48,9 @@ LAST_NOTIFICATIONS_SECONDS = 3.0
 
 SCHEMA_ROUNDS, LIMIT_ROUNDS, TIMER_ROUNDS = 3, 5, 5
 """An idle worker is cheap: it checks the schema, repairs limits, and looks at the timer's moments this seldom."""
+
+METER_ROUNDS = 5
+"""Metrics are counted this seldom."""
 
 WORKER_CLEANUP_SECONDS = 60.0
 """Between two looks for workers that have been gone for an hour."""
@@ -90,6 +97,10 @@ class Maintenance(bootsteps.StartStopStep):
         self.notifiers = sender.open_notifiers(
             store, settings.notifications, self.id, pause=settings.recovery.sweep
         )
+        self.meter = Meter(
+            store, lambda: self.leads, settings.specialists, pause=METER_ROUNDS * settings.recovery.sweep
+        )
+        self.metrics = _open_metrics(settings)
         self.leads = False
         self.renews_lead_at = 0.0
         self.announced: tuple[Worker, float] | None = None
@@ -113,6 +124,9 @@ class Maintenance(bootsteps.StartStopStep):
         self.thread.start()
         self.timer.start()
         self.cleaner.start()
+        self.meter.start()
+        if self.metrics:
+            self.metrics.start()
         for each in self.notifiers:
             each.start()
         signals.worker_shutting_down.connect(self._begin_shutdown)
@@ -149,6 +163,9 @@ class Maintenance(bootsteps.StartStopStep):
 
     def _leave(self) -> None:
         self.stopped.set()
+        self.meter.stop()
+        if self.metrics:
+            self.metrics.stop()
         with contextlib.suppress(redis.RedisError):
             self.store.workers.leave(self.id)
 
@@ -280,3 +297,11 @@ class Maintenance(bootsteps.StartStopStep):
     def read_logs(self) -> None:
         """Keep the last lines of the running attempts' logs in the store."""
         self.tails.look(filter(None, map(attempt_id_of, list(state.active_requests))))
+
+
+def _open_metrics(settings: Settings) -> MetricsServer | None:
+    if not settings.metrics.port:
+        return None
+    from orchestrator.metrics.server import MetricsServer  # late: it brings prometheus_client
+
+    return MetricsServer(settings)

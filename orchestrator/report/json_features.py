@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -117,7 +116,7 @@ def _expected_end(progress: Progress, now: float) -> str:
 
 
 def feature_line(
-    found: Progress | Unreadable, needs: Sequence[answer.Need] = ()
+    found: Progress | Unreadable, now: float, needs: Sequence[answer.Need] = ()
 ) -> feature_answers.FeatureLine:
     """A feature in a list."""
     if isinstance(found, Unreadable):
@@ -136,7 +135,7 @@ def feature_line(
         stopped=found.stopped,
         in_flight=found.in_flight,
         created=moment(found.created),
-        expected_end=_expected_end(found, time.time()),
+        expected_end=_expected_end(found, now),
         needs=tuple(needs),
     )
 

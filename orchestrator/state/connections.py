@@ -31,6 +31,13 @@ CONNECT_SECONDS = 2.0
 LOOK_SECONDS = 1.0
 """Seconds to wait for an answer that is useful but not necessary."""
 
+AT_ONCE: Mapping[str, Any] = {
+    "socket_connect_timeout": LOOK_SECONDS,
+    "socket_timeout": LOOK_SECONDS,
+    "retry": Retry(NoBackoff(), 0),
+}
+"""Options of a connection whose answers are useful but not necessary."""
+
 RETRIES = 2
 RETRY = Retry(EqualJitterBackoff(cap=0.5, base=0.1), RETRIES)
 """Enough for a connection that a restart has cut. `outage` handles longer outages."""
@@ -141,18 +148,19 @@ def sentinel_options(server: RedisUrl) -> dict[str, Any]:
     return {"socket_connect_timeout": 2.0, "socket_timeout": 2.0, **waits, **tls, **server.sentinel_account}
 
 
-def open_store(settings: Settings, *, awaited: bool = False) -> Store:
+def open_store(settings: Settings, *, awaited: bool = False, at_once: bool = False) -> Store:
     """A store on the Redis of the settings. It opens connections when it needs them.
 
     Args:
         settings: The settings.
         awaited: As of `open_client`.
+        at_once: Redis has to answer within a second: else a call fails.
 
     Raises:
         NoRedisServer, RedisDidNotStart: No Redis can be started here.
     """
     server = redis_url(settings)
-    make_client = functools.partial(open_client, server, awaited=awaited)
+    make_client = functools.partial(open_client, server, awaited=awaited, **(AT_ONCE if at_once else {}))
     client = make_client()
     forks.own_connections_in_children(client, make_client)
     return Store(
@@ -167,13 +175,8 @@ def open_store(settings: Settings, *, awaited: bool = False) -> Store:
 
 def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -> dict[str, float] | None:
     """How long tasks take, from `Store.learned`; None if Redis does not answer within a second."""
-    at_once: dict[str, Any] = {
-        "socket_connect_timeout": LOOK_SECONDS,
-        "socket_timeout": LOOK_SECONDS,
-        "retry": Retry(NoBackoff(), 0),
-    }
     try:
-        with contextlib.closing(open_client(redis_url(settings), **at_once)) as client:
+        with contextlib.closing(open_client(redis_url(settings), **AT_ONCE)) as client:
             return Store(client, Keys(settings.redis.prefix)).features.learned(feature, routes)
     except (redis.RedisError, errors.NoRedisServer, errors.RedisDidNotStart):
         return None

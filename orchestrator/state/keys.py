@@ -10,7 +10,7 @@ from dataclasses import dataclass
 TYPES: Mapping[str, str] = {
     **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
     **dict.fromkeys(("waiting", "outcomes", "limits", "used", "last_started", "arrival_times"), "hash"),
-    **dict.fromkeys(("swept", "refused"), "hash"),
+    **dict.fromkeys(("swept", "refused", "metrics"), "hash"),
     **dict.fromkeys(("workers", "tails", "replaced", "durations"), "hash"),
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
@@ -312,6 +312,21 @@ class Keys:
     def refused(self) -> str:
         """Hash: reason → how many messages workers refused for it (see message_validation.py)."""
         return f"{self.prefix}:refused"
+
+    @property
+    def metrics(self) -> str:
+        """Hash: a metric with its labels → how much was counted (see metrics/tally.py)."""
+        return f"{self.prefix}:metrics"
+
+    @property
+    def figures(self) -> str:
+        """String: the figures of all features that are not over, JSON, with an expiry (see metrics/figures.py)."""
+        return f"{self.prefix}:metrics:figures"
+
+    @property
+    def asked(self) -> str:
+        """String: exists while somebody reads the metrics: else no worker counts."""
+        return f"{self.prefix}:metrics:asked"
 
     def taken(self, process: str) -> str:
         """String: "delivery queue", and the message that a process took last, with an expiry (see take_next.lua)."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.model.plan import Route, Schedule
     from orchestrator.state.attempts import AttemptScripts
     from orchestrator.state.feature_index import FeatureIndex
+    from orchestrator.state.figures import FigureScripts
     from orchestrator.state.keys import FeatureKeys, Keys
     from orchestrator.state.limits import LimitScripts
     from orchestrator.state.recovery import RecoveryScripts
@@ -117,6 +118,13 @@ class Store:
         from orchestrator.state.limits import LimitScripts
 
         return LimitScripts(self._runner)
+
+    @cached_property
+    def figures(self) -> FigureScripts:
+        """What metrics count and show."""
+        from orchestrator.state.figures import FigureScripts
+
+        return FigureScripts(self._runner)
 
     def enqueue(
         self,

@@ -20,7 +20,7 @@ from orchestrator.model import errors
 from orchestrator.planning import routing
 from orchestrator.report import json_plans, json_tasks
 from orchestrator.state import actor
-from orchestrator.web import listing
+from orchestrator.web import listing, snapshot
 from orchestrator.web.handler import Handler, status_of, told
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class Events(Call):
         events = (await self.site.run(handle.events, after))[:limit]
         found = EventsAnswer(
             feature=feature_id,
-            events=tuple(json_tasks.event_line(event) for event in events),
+            events=tuple(snapshot.event_line(event) for event in events),
             gone=await self.site.run(handle.events_gone),
             after=events[-1].id if events else "",
         )

@@ -59,6 +59,15 @@ def address(options: Any, secret: str) -> str:
     return f"{scheme}://{options.address or '127.0.0.1'}:{options.port}{prefix}/features?secret={secret}"
 
 
+class Static(StaticFileHandler):
+    """Our scripts and styles. A browser asks whether they have changed: after an upgrade they belong together."""
+
+    def set_extra_headers(self, path: str) -> None:
+        """Called by Tornado."""
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+
 def handlers(site: Site, prefix: str = "") -> list[Any]:
     """Our addresses, each with the handler that answers.
 
@@ -90,8 +99,6 @@ def handlers(site: Site, prefix: str = "") -> list[Any]:
         ("/api/limits", api.Limits, "api-limits"),
     ]
     return [
-        url(
-            rf"{start}/features/static/(.*)", StaticFileHandler, {"path": str(STATIC)}, name="features-static"
-        ),
+        url(rf"{start}/features/static/(.*)", Static, {"path": str(STATIC)}, name="features-static"),
         *(url(start + path.replace("ID", "([^/]+)"), kind, shared, name) for path, kind, name in found),
     ]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import redis
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
-from orchestrator.client import task_log
+from orchestrator.client import explaining, task_log
 from orchestrator.contract import compact
 from orchestrator.model import errors
 from orchestrator.state.events import EVENT_ID
@@ -19,6 +20,7 @@ from orchestrator.web.api import Call
 
 if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
+    from orchestrator.model.progress import Progress
 
 JOIN_SECONDS = 0.1
 """What comes within this time is told in one message."""
@@ -83,6 +85,9 @@ def message(kind: str, value: Any, cursor: str = "") -> str:
 
 COMMENT = ": \n\n"
 
+PLACE = re.compile(r"(\d{1,9})-(\d{1,18})")
+"""A place in the output of a task: the attempt, and the bytes up to there."""
+
 
 class FeatureStream(Stream):
     """What happens to a feature."""
@@ -90,9 +95,10 @@ class FeatureStream(Stream):
     async def get(self, feature_id: str) -> None:
         """GET /api/features/ID/stream."""
         handle = await self.find(feature_id)
-        await self.tell(self._changes(handle, self.after))
+        task = self.get_query_argument("task", "")
+        await self.tell(self._changes(handle, task, self.after))
 
-    async def _changes(self, handle: Handle, after: str) -> AsyncIterator[str]:
+    async def _changes(self, handle: Handle, task: str, after: str) -> AsyncIterator[str]:
         clock = asyncio.get_running_loop().time
         with self.site.streams.watching(handle.id, after) as news:
             while True:
@@ -100,12 +106,12 @@ class FeatureStream(Stream):
                 began = clock()
                 try:
                     found = await self.site.run(snapshot.change, self.site.client, handle, after)
-                    told = await self._told(handle, found) if found else None
+                    told = await self._told(handle, task, found) if found else None
                 except redis.RedisError:
                     yield COMMENT
                     await asyncio.sleep(1.0)
                     continue
-                except errors.NoSuchFeature:
+                except (errors.NoSuchFeature, errors.NoSuchTask):
                     return  # it was forgotten
                 if found and told:
                     after = found.cursor
@@ -118,12 +124,18 @@ class FeatureStream(Stream):
                 except TimeoutError:
                     yield COMMENT
 
-    async def _told(self, handle: Handle, found: snapshot.Change) -> str:
+    async def _told(self, handle: Handle, task: str, found: snapshot.Change) -> str:
         if not found.message:
             return message("reload", {"cursor": found.cursor}, found.cursor)
-        drawn = await self.site.run(parts.read, self.site, handle, found.progress)
-        fragments = {name: self.render_part(name, drawn) for name in parts.LIVE}
+        names, drawn = await self.site.run(self._read_parts, handle, task, found.progress)
+        fragments = {name: self.render_part(name, drawn) for name in names}
         return message("change", {**found.message, "parts": fragments}, found.cursor)
+
+    def _read_parts(self, handle: Handle, task: str, progress: Progress) -> tuple[Sequence[str], Any]:
+        if not task:
+            return parts.OF_A_FEATURE, parts.of_feature(self.site, handle, progress)
+        found = explaining.explain(self.site.client, handle, task)
+        return parts.OF_A_TASK, parts.of_task(self.site, handle, found)
 
 
 class LogStream(Stream):
@@ -133,10 +145,17 @@ class LogStream(Stream):
         """GET /api/features/ID/tasks/TASK/log."""
         handle = await self.find(feature_id)
         await self.site.run(self.site.client.store.tasks.find, handle.id, task_id)
-        await self.tell(self._news(handle, task_id))
+        await self.tell(self._news(handle, task_id, self.seen))
 
-    async def _news(self, handle: Handle, task_id: str) -> AsyncIterator[str]:
-        seen, silent = task_log.NOTHING, 0.0
+    @property
+    def seen(self) -> task_log.Part:
+        """Up to where the other side knows the output."""
+        known = f"{self.get_query_argument('attempt', '')}-{self.get_query_argument('end', '')}"
+        found = PLACE.fullmatch(self.request.headers.get("Last-Event-ID", known))
+        return task_log.Part(int(found[1]), int(found[2]), "") if found else task_log.NOTHING
+
+    async def _news(self, handle: Handle, task_id: str, seen: task_log.Part) -> AsyncIterator[str]:
+        silent = 0.0
         while True:
             try:
                 found = await self.site.run(task_log.news, self.site.client, handle, task_id, seen, LOG_BYTES)
@@ -145,8 +164,9 @@ class LogStream(Stream):
             except (errors.NoSuchFeature, errors.NoSuchTask):
                 return
             if found:
+                value = {**found._asdict(), "whole": found.attempt != seen.attempt}
                 seen, silent = found, 0.0
-                yield message("log", found._asdict(), f"{found.attempt}-{found.end}")
+                yield message("log", value, f"{found.attempt}-{found.end}")
             elif silent >= SILENT_SECONDS:
                 silent = 0.0
                 yield COMMENT

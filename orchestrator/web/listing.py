@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
@@ -47,11 +48,11 @@ def features(client: Client, asked: Asked) -> FeaturesAnswer:
     page = client.store.index.find(
         status=asked.status, tag=asked.tag, text=asked.text.strip(), after=asked.after, limit=asked.limit
     )
-    found = client.store.features.overview(page.features)
+    found, now = client.store.features.overview(page.features), time.time()
     there = {one.id for one in found}
     elsewhere = [one.id for one in found if isinstance(one, Progress) and one.status != asked.status]
     # A worker of an older version does not keep the index.
     stale = [*(one for one in page.features if one not in there), *(elsewhere if asked.status else ())]
     client.store.index.update(stale)
-    lines = [json_features.feature_line(one) for one in found if one.id not in stale]
+    lines = [json_features.feature_line(one, now) for one in found if one.id not in stale]
     return FeaturesAnswer(features=tuple(lines), after=page.after)

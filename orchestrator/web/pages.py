@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import redis
 from tornado.web import HTTPError
 
-from orchestrator.client import actions, answers, explaining, task_log
+from orchestrator.client import answers, explaining, task_log
 from orchestrator.contract import compact
 from orchestrator.model import errors
 from orchestrator.model.feature import FeatureStatus
@@ -21,15 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.client.handle import Handle
-    from orchestrator.contract.answer import Action
     from orchestrator.contract.feature_answers import TaskLine
-    from orchestrator.contract.task_answers import ExplainAnswer, TaskAnswer
+    from orchestrator.contract.task_answers import TaskAnswer
     from orchestrator.model.progress import Progress
 
 LISTED = 300
 """A feature with more tasks lists those of its open batch, and the sizes of the others."""
 
 SHOWN_EVENTS = 50
+
+SHOWN_LOG = 64 * 1024
+"""Bytes of a task's output that its page shows: its end."""
 
 
 class Page(Handler):
@@ -112,7 +114,7 @@ class Drawing(NamedTuple):
     """What the page of a feature shows, beside its parts."""
 
     handle: Handle
-    drawn: parts.Parts
+    drawn: parts.FeatureParts
     batches: Sequence[Batch]
     events: Sequence[Any]
     cursor: str
@@ -132,7 +134,11 @@ class Feature(Page):
         progress = handle.progress()
         last = _last_events(handle, cursor)
         return Drawing(
-            handle, parts.read(self.site, handle, progress), self._batches(handle, progress), last, cursor
+            handle,
+            parts.of_feature(self.site, handle, progress),
+            self._batches(handle, progress),
+            last,
+            cursor,
         )
 
     def _batches(self, handle: Handle, progress: Progress) -> list[Batch]:
@@ -159,13 +165,12 @@ class TaskDrawing(NamedTuple):
     handle: Handle
     progress: Progress
     task: TaskAnswer
-    explained: ExplainAnswer
-    details: Sequence[str]
+    drawn: parts.TaskParts
+    log: task_log.Part
     attempts: Sequence[Any]
     """Its events, oldest first."""
     before: Sequence[TaskLine]
     behind: Sequence[TaskLine]
-    actions: Sequence[Action]
     cost: str
     cursor: str
 
@@ -182,7 +187,6 @@ class Task(Page):
         client = self.site.client
         cursor = client.store.events.last(handle.id)
         found = explaining.explain(client, handle, task_id)
-        state = found.states[task_id]
         outcome = handle.outcome(task_id)
         task = answers.task(
             client,
@@ -191,7 +195,6 @@ class Task(Page):
             whole=True,
             brief=json_tasks.brief(found.task),
             outcome=json_tasks.outcome(outcome),
-            log=task_log.end(client, handle, task_id),
         )
         dependencies = client.store.tasks.dependencies(handle.id)
         behind = [other for other, needed in dependencies.items() if task_id in needed]
@@ -200,17 +203,15 @@ class Task(Page):
             one.id: json_features.task_line(one, found.progress.batch, now)
             for one in handle.states_of([*found.task.depends_on, *behind[:LISTED]])
         }
-        offered = () if self.site.is_read_only else actions.of_task(client, handle, found.progress, state)
         return TaskDrawing(
             handle=handle,
             progress=found.progress,
             task=task,
-            explained=explaining.answer(client, handle, found),
-            details=found.explanation.details,
+            drawn=parts.of_task(self.site, handle, found),
+            log=task_log.news(client, handle, task_id, task_log.NOTHING, SHOWN_LOG) or task_log.NOTHING,
             attempts=[json_tasks.event_line(one) for one in _events_of(handle, task_id)],
             before=[lines[one] for one in found.task.depends_on if one in lines],
             behind=[lines[one] for one in behind if one in lines],
-            actions=offered,
             cost=_cost(outcome),
             cursor=cursor,
         )

@@ -1,11 +1,11 @@
-"""The parts of a feature's page that change while it is watched: page and stream show them by the same templates."""
+"""The parts of a page that change while it is watched: page and stream show them by the same templates."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator.client import actions, answers
+from orchestrator.client import actions, answers, explaining
 from orchestrator.report import json_features
 
 if TYPE_CHECKING:
@@ -15,17 +15,21 @@ if TYPE_CHECKING:
     from orchestrator.contract.answer import Action, Need
     from orchestrator.contract.feature_answers import FeatureAnswer
     from orchestrator.model.progress import Progress
+    from orchestrator.report.explanation import Explanation
     from orchestrator.web.site import Site
 
-LIVE = ("headline", "needs", "decisions")
-"""The names of the parts, each a template `parts/NAME.html`."""
+OF_A_FEATURE = ("headline", "needs", "decisions")
+"""The parts of a feature's page, each a template `parts/NAME.html`."""
+
+OF_A_TASK = ("why", "task-decisions")
+"""The parts of a task's page."""
 
 SHOWN = 20
 """How many of the needs of a feature a page shows."""
 
 
-class Parts(NamedTuple):
-    """What the parts show."""
+class FeatureParts(NamedTuple):
+    """What the parts of a feature's page show."""
 
     feature: FeatureAnswer
     percent: int
@@ -34,12 +38,28 @@ class Parts(NamedTuple):
     """What a person may do about the feature as a whole."""
 
 
-def read(site: Site, handle: Handle, progress: Progress) -> Parts:
-    """Read what the parts show now."""
+class TaskParts(NamedTuple):
+    """What the parts of a task's page show."""
+
+    feature: str
+    explanation: Explanation
+    actions: Sequence[Action]
+    """What a person may do about the task."""
+
+
+def of_feature(site: Site, handle: Handle, progress: Progress) -> FeatureParts:
+    """Read what the parts of a feature's page show now."""
     needs = answers.find_needs(site.client, handle, progress)
-    return Parts(
+    return FeatureParts(
         feature=json_features.feature(progress, time.time(), needs=needs, limit=SHOWN),
         percent=progress.percent,
         needs=needs[:SHOWN],
         actions=() if site.is_read_only else actions.of_feature(site.client, handle, progress),
     )
+
+
+def of_task(site: Site, handle: Handle, found: explaining.Explained) -> TaskParts:
+    """What the parts of a task's page show, of what explains it."""
+    state = found.states[found.task.id]
+    offered = () if site.is_read_only else actions.of_task(site.client, handle, found.progress, state)
+    return TaskParts(handle.id, found.explanation, offered)

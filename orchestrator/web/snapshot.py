@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from orchestrator.client.client import Client
     from orchestrator.client.handle import Handle
+    from orchestrator.contract.task_answers import EventLine
     from orchestrator.model.event import Event
     from orchestrator.model.progress import Progress, TaskState
 
@@ -117,6 +118,11 @@ def lines(client: Client, progress: Progress, states: Sequence[TaskState]) -> li
     return [line.model_dump(exclude_defaults=True) for line in found]
 
 
+def event_line(event: Event) -> EventLine:
+    """An event with its worker, whose attempts the timeline draws."""
+    return json_tasks.event_line(event).model_copy(update={"worker": event.worker})
+
+
 class Change(NamedTuple):
     """What has happened to a feature since a moment."""
 
@@ -151,7 +157,7 @@ def change(client: Client, handle: Handle, after: str) -> Change | None:
         "cursor": events[-1].id,
         "feature": of_feature(progress),
         "tasks": lines(client, progress, states),
-        "events": [compact.select(json_tasks.event_line(event), compact.EVERYTHING) for event in events],
+        "events": [compact.select(event_line(event), compact.EVERYTHING) for event in events],
     }
     return Change(events[-1].id, progress, message)
 

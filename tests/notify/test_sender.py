@@ -22,8 +22,10 @@ from orchestrator.config.schema.notifications import Notification
 from orchestrator.model.event import Event
 from orchestrator.model.flows import FeatureEvent
 from orchestrator.notify import rules, sender, targets
-from orchestrator.notify.sender import Cursors, Notifier
+from orchestrator.notify.sender import Notifier
 from orchestrator.notify.targets import Command, Webhook
+from orchestrator.state import cursors
+from orchestrator.state.cursors import Cursors
 from orchestrator.state.store import Store
 from tests.model import factories as features
 from tests.state import factories
@@ -167,7 +169,7 @@ def test_a_feature_leaves_when_it_is_over_and_its_last_event_is_told(led: Store,
 
     assert friend.ids[-1] == ("auth", "feature_cancelled")
     assert friend.told[-1]["note"] == "not needed"
-    assert led.client.hkeys(told.cursors.key) == [sender.SEEN]
+    assert led.client.hkeys(told.cursors.key) == [cursors.SEEN]
     assert len(friend.told) == len(led.events.read("auth"))
 
 
@@ -206,7 +208,7 @@ def test_a_feature_that_is_newer_than_the_index_was_read_stays_until_it_was(
     led.client.zadd(led.keys.features, {"auth": created})
     tell_all(told)
     tell_all(told)
-    assert led.client.hkeys(told.cursors.key) == [sender.SEEN]
+    assert led.client.hkeys(told.cursors.key) == [cursors.SEEN]
     assert len(friend.told) == len(led.events.read("auth"))
 
 
@@ -227,7 +229,7 @@ def test_many_short_features_are_each_told_once(led: Store, friend: Friend) -> N
     assert sorted(friend.ids) == sorted(
         (f"f{number}", event) for number in range(20) for event in ("feature_enqueued", "feature_cancelled")
     )
-    assert led.client.hkeys(told.cursors.key) == [sender.SEEN]
+    assert led.client.hkeys(told.cursors.key) == [cursors.SEEN]
 
 
 def test_a_new_notification_tells_of_what_goes_on_and_not_of_what_was_over_before(

@@ -19,9 +19,10 @@ def enqueue(store: Store, name: str, title: str = "Login", tags: tuple[str, ...]
 
 
 def all_pages(store: Store, limit: int, **asked: str) -> list[str]:
-    found, after = [], ""
+    found: list[str] = []
+    after = ""
     while True:
-        page = store.index.find(after=after, limit=limit, **asked)  # type: ignore[arg-type]
+        page = store.index.find(after=after, limit=limit, **asked)
         assert len(page.features) <= limit
         found += page.features
         after = page.after

@@ -88,6 +88,17 @@ with warnings.catch_warnings():
         )
 
 
+class Metrics(Section):
+    """Figures for Prometheus, where there is no Flower: it shows them at its own /metrics."""
+
+    port: Whole | None = Field(
+        default=None, ge=1, le=65_535, description="each worker serves /metrics at this port; null: none does"
+    )
+    address: str = Field(
+        default="127.0.0.1", description="where it listens: by default for this machine alone"
+    )
+
+
 class Trust(Section):
     """The rights that features have."""
 

@@ -38,6 +38,12 @@ class RedisForgets(OrchestratorError):
     {remedy}"""
 
 
+class MetricsPortTaken(OrchestratorError):
+    """This worker does not serve its metrics: port {port} on {address} cannot be used ({cause}).
+    It works on without. As a rule another worker of this machine serves there, which shows the same figures; else set
+    metrics.port to a port that is free."""
+
+
 class PoolRefused(OrchestratorError):
     """The worker does not start with the pool {pool}: {cause}.
     Start it with another one (celery -A orchestrator worker --pool prefork); see "Pools" in

@@ -1,0 +1,1 @@
+"""What Prometheus reads: the events of features counted, and the figures of this moment."""
