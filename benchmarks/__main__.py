@@ -15,6 +15,7 @@ from rich.console import Console
 from benchmarks import (
     curve,
     enqueueing,
+    guest,
     idle,
     latency,
     layers,
@@ -40,6 +41,7 @@ from benchmarks.rig import rig
 
 SUBJECTS: dict[str, ModuleType] = {
     "throughput": throughput,
+    "guest": guest,
     "line": line,
     "enqueueing": enqueueing,
     "makespan": makespan,

@@ -10,6 +10,7 @@ MINUTES = 55
 
 BUDGET = {
     "throughput": 45,
+    "guest": 60,
     "line": 15,
     "enqueueing": 15,
     "makespan": 100,

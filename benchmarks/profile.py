@@ -2,6 +2,7 @@
 
     python -m benchmarks.profile           # CPU milliseconds a task
     python -m benchmarks.profile --calls   # and what Redis carries out for a task, by command
+    python -m benchmarks.profile --guest   # the same for a user's own task, in an app of the user's own
 
 CPU is read from the kernel's clock of each process before and after the runs, so that waiting costs nothing and a busy
 machine matters little. Redis counts its commands itself (`INFO commandstats`): those inside a script are counted, and
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cpu, plain
+from benchmarks import cpu, guest, plain
 from benchmarks.graphs import layered
 from benchmarks.measurement import seconds
 from benchmarks.rig import Rig, rig
@@ -32,8 +34,8 @@ RUNS = 5
 ALL, CLOCK = "all", "time by the clock"
 """Rows that come last."""
 
-LOOKING = ("info", "config|resetstat")
-"""Commands of this tool itself."""
+LOOKING = "info"
+"""The command of this tool itself."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +65,17 @@ def measure(rig: Rig, worker: int, run: Callable[[], object], runs: int) -> Prof
         runs: How often.
     """
     run()  # connections are open, and what is imported late is imported
-    rig.redis.config_resetstat()
-    before = _used(rig, worker)
+    before, carried_out = _used(rig, worker), _commands(rig)
     wall = sum(seconds(run) for _ in range(runs))
     time.sleep(0.2)  # the last acknowledgement comes after the caller knows that all is done
     after = _used(rig, worker)
-    stats: dict[str, Any] = rig.redis.info("commandstats")
-    commands = {name.removeprefix("cmdstat_"): stat for name, stat in stats.items()}
+    commands = _commands(rig) - carried_out
     tasks = runs * TASKS
     return Profile(
         1000 * wall / tasks,
         {process: 1000 * (after[process] - before[process]) / tasks for process in after},
-        {name: stat["calls"] / tasks for name, stat in commands.items() if name not in LOOKING},
-        {name: stat["usec"] / tasks for name, stat in commands.items() if name not in LOOKING},
+        {name: count / tasks for (name, kind), count in commands.items() if kind == "calls"},
+        {name: count / tasks for (name, kind), count in commands.items() if kind == "usec"},
     )
 
 
@@ -90,18 +90,49 @@ def _used(rig: Rig, worker: int) -> dict[str, float]:
     }
 
 
+def _commands(rig: Rig) -> Counter[tuple[str, str]]:
+    """How often Redis has carried out each command up to now, and its microseconds in it."""
+    stats: dict[str, Any] = rig.redis.info("commandstats")
+    found = {name.removeprefix("cmdstat_"): stat for name, stat in stats.items()}
+    return Counter(
+        {
+            (name, kind): stat[kind]
+            for name, stat in found.items()
+            if name != LOOKING
+            for kind in ("calls", "usec")
+        }
+    )
+
+
 def main() -> None:
     """Measure both sides and print what they used."""
     asked = _arguments()
     with rig() as made:
-        ours = measure(made, made.workers["noop"].pid, lambda: made.run(layered(LAYERS, WIDTH)), asked.runs)
-        group = measure(made, made.workers["plain"].pid, lambda: plain.run_group(TASKS), asked.runs)
+        if asked.guest:
+            ours, group = _of_guest(made, asked.runs)
+        else:
+            ours = measure(
+                made, made.workers["noop"].pid, lambda: made.run(layered(LAYERS, WIDTH)), asked.runs
+            )
+            group = measure(made, made.workers["plain"].pid, lambda: plain.run_group(TASKS), asked.runs)
     console = Console(highlight=False)
     title = f"CPU milliseconds a task: {LAYERS} x {WIDTH} no-op tasks, {asked.runs} runs"
     console.print(_table(title, *(_with_sum(side.cpu) | {CLOCK: side.wall} for side in (ours, group))))
     if asked.calls:
         console.print(_table("Redis commands a task", _with_sum(ours.calls), _with_sum(group.calls)))
         console.print(_table("Microseconds in Redis a task", ours.micros, group.micros))
+
+
+def _of_guest(made: Rig, runs: int) -> tuple[Profile, Profile]:
+    """A user's own task in the user's own app: in a feature, and in a plain group. The worker is the same."""
+    with (
+        guest.open_guest(made) as opened,
+        guest.open_worker(made, opened.one, "--prefetch-multiplier", "1") as worker,
+    ):
+        return (
+            measure(made, worker.pid, lambda: opened.run_feature(opened.one), runs),
+            measure(made, worker.pid, lambda: opened.run_group(opened.one), runs),
+        )
 
 
 def _with_sum(shares: Mapping[str, float]) -> dict[str, float]:
@@ -127,6 +158,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--calls", action="store_true", help="print the Redis commands of a task too")
+    parser.add_argument("--guest", action="store_true", help="a user's own task, in an app of the user's own")
     parser.add_argument("--runs", type=int, default=RUNS, help="times that each side is run")
     return parser.parse_args()
 

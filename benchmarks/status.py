@@ -91,8 +91,10 @@ def _with_a_private_redis(rig: Rig) -> Cold:
 
 
 def _spent(command: list[str], folder: Path) -> Spent:
+    # pip compiles what it installs. A clone is compiled by the first run, unless that is forbidden.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)

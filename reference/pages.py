@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from reference import answers, commands, error_codes, events, feature_file, settings, statuses
+from reference import answers, commands, error_codes, events, feature_file, metrics, settings, statuses
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -15,6 +15,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events.page,
     "feature-file.md": feature_file.page,
     "json.md": answers.page,
+    "metrics.md": metrics.page,
     "settings.md": settings.page,
     "statuses.md": statuses.page,
 }

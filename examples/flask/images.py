@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import orchestrator
 from celery import Celery, Task, shared_task
@@ -9,7 +10,7 @@ from flask import Flask, abort, current_app, request
 from orchestrator.model.errors import NoSuchFeature
 
 
-def make_celery(flask: Flask) -> Celery:
+def make_celery(flask: Flask) -> "Celery[Any]":
     """A Celery app whose tasks run in the context of the Flask app."""
 
     class FlaskTask(Task):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +15,8 @@ from orchestrator.cli import output
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import configuration
 from orchestrator.model import errors, words
+from orchestrator.model.feature import Feature
+from orchestrator.report.celery_counts import celery_lines
 
 
 @reports()
@@ -33,18 +37,37 @@ def adopt(
     """
     import yaml
 
-    from orchestrator.client.adoption import adopt
     from orchestrator.contract.plan_answers import AdoptAnswer
 
-    found = _find(name)
-    feature = adopt(found, _arguments(args), title=title)
+    given = _arguments(args)
+    feature = read(name, given, title)
     fields = feature.model_dump(mode="json", exclude_defaults=True)
     if asked.as_json:
         asked.answer(AdoptAnswer(file=fields))
         return
     tasks = words.count(len(feature.tasks), "task")
     output.say(f"# {name}: {tasks}. Read by `orchestrator plan`, `run` and `enqueue`.")
+    for line in celery_lines_of(feature, name, given):
+        output.say(f"# {line}")
     output.say(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=110).rstrip())
+
+
+def read(name: str, args: Sequence[Any] = (), title: str = "") -> Feature:
+    """The feature that the canvas of a name means. What may be meant otherwise is told."""
+    from orchestrator.client.adoption import adopt
+
+    with warnings.catch_warnings(record=True) as warned:
+        feature = adopt(_find(name), args, title=title)
+    for warning in warned:
+        output.tell(str(warning.message))
+    return feature
+
+
+def celery_lines_of(feature: Feature, name: str, args: Sequence[Any] = ()) -> Iterator[str]:
+    """What Celery itself would do with the canvas of a name, beside the feature that it means."""
+    from orchestrator.client.adoption import rehearse
+
+    return celery_lines(feature, rehearse(_find(name), args))
 
 
 def _find(name: str) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,31 +20,28 @@ if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
 
 
-FEATURE = "{feature}"
-"""The id of the feature, in a text that is written before it is known."""
-
-
-@contextlib.contextmanager
-def decision(feature_id: str, text: str, *tasks: str | None, asked: Asked) -> Iterator[Handle]:
-    """A feature about which the `with` decides something, which is told once it is done.
+def decide(action: str, feature_id: str, task_id: str | None = None, *, asked: Asked, **given: str) -> None:
+    """Carry out an action about a feature, or about one of its tasks, and report it.
 
     Args:
+        action: As in `client.actions`.
         feature_id: The feature.
-        text: The message after it; FEATURE in it stands for the whole id.
-        tasks: The tasks that it is about.
-        asked: How it is told.
+        task_id: The task; None: the feature as a whole.
+        asked: How it is reported.
+        given: The arguments of the action.
 
     Raises:
-        NoSuchFeature: No feature has this id; and what `connection.client` raises.
+        NoSuchFeature: No feature has this id; and what `connection.client` and `actions.carry_out` raise.
 
     Example:
-        with decision("auth", "T3 is on hold.", "T3", asked=Asked()) as handle:
-            handle.hold("T3")
+        decide("hold", "auth", "T3", asked=Asked(), note="the server is away")
     """
+    from orchestrator.client import actions
+
     with connection.client() as client:
         handle = connection.find(client, feature_id)
-        yield handle
-        tell(client, handle, text.replace(FEATURE, handle.id), *tasks, asked=asked)
+        text = actions.carry_out(handle, action, task_id or "", given)
+        tell(client, handle, text, task_id, asked=asked)
 
 
 def tell(client: Client, handle: Handle, text: str, *tasks: str | None, asked: Asked) -> None:
@@ -123,8 +118,7 @@ def unblock(
     feature_id: options.FeatureId, task_id: options.TaskId, note: options.Note = "", *, asked: Asked
 ) -> None:
     """Run a blocked task again, because its obstacle is gone."""
-    with decision(feature_id, f"{task_id} runs again.", task_id, asked=asked) as handle:
-        handle.unblock(task_id, note)
+    decide("unblock", feature_id, task_id, asked=asked, note=note)
 
 
 @reports()
@@ -132,8 +126,7 @@ def skip(
     feature_id: options.FeatureId, task_id: options.TaskId, because: options.Reason, *, asked: Asked
 ) -> None:
     """Do without a task: it counts as resolved, and what depends on it may run."""
-    with decision(feature_id, f"{task_id} is skipped.", task_id, asked=asked) as handle:
-        handle.skip(task_id, because)
+    decide("skip", feature_id, task_id, asked=asked, because=because)
 
 
 @reports()
@@ -161,11 +154,7 @@ def approve(
     feature_id: options.FeatureId, task_id: options.MaybeTask = None, note: options.Note = "", *, asked: Asked
 ) -> None:
     """Approve a task that is in review, or a feature that waits for its review."""
-    with decision(feature_id, f"{task_id or FEATURE} is approved.", task_id, asked=asked) as handle:
-        if task_id is None:
-            handle.approve_feature(note)
-        else:
-            handle.approve(task_id, note)
+    decide("approve", feature_id, task_id, asked=asked, note=note)
 
 
 @reports()
@@ -177,8 +166,7 @@ def request_changes(
     asked: Asked,
 ) -> None:
     """Send a task that is in review back to its specialist."""
-    with decision(feature_id, f"{task_id} goes back to its specialist.", task_id, asked=asked) as handle:
-        handle.request_changes(task_id, note)
+    decide("request-changes", feature_id, task_id, asked=asked, note=note)
 
 
 @reports()
@@ -203,8 +191,7 @@ def hold(
     feature_id: options.FeatureId, task_id: options.TaskId, note: options.Note = "", *, asked: Asked
 ) -> None:
     """Put a task on hold. If it runs, its work is stopped."""
-    with decision(feature_id, f"{task_id} is on hold.", task_id, asked=asked) as handle:
-        handle.hold(task_id, note)
+    decide("hold", feature_id, task_id, asked=asked, note=note)
 
 
 @reports()
@@ -212,11 +199,7 @@ def resume(
     feature_id: options.FeatureId, task_id: options.MaybeTask = None, note: options.Note = "", *, asked: Asked
 ) -> None:
     """Take up again a task that was on hold or deferred, or a feature that was paused."""
-    with decision(feature_id, f"{task_id or FEATURE} goes on.", task_id, asked=asked) as handle:
-        if task_id is None:
-            handle.resume(note)
-        else:
-            handle.resume_task(task_id, note)
+    decide("resume", feature_id, task_id, asked=asked, note=note)
 
 
 @reports()
@@ -224,8 +207,7 @@ def defer(
     feature_id: options.FeatureId, task_id: options.TaskId, note: options.Note = "", *, asked: Asked
 ) -> None:
     """Put a task off; what depends on it waits until it is resumed or skipped."""
-    with decision(feature_id, f"{task_id} is deferred.", task_id, asked=asked) as handle:
-        handle.defer(task_id, note)
+    decide("defer", feature_id, task_id, asked=asked, note=note)
 
 
 @reports()
@@ -233,11 +215,7 @@ def cancel(
     feature_id: options.FeatureId, task_id: options.MaybeTask = None, note: options.Note = "", *, asked: Asked
 ) -> None:
     """Cancel a feature, or one task: nothing more of it starts, and what runs is ended within seconds."""
-    with decision(feature_id, f"{task_id or FEATURE} is cancelled.", task_id, asked=asked) as handle:
-        if task_id is None:
-            handle.cancel(note)
-        else:
-            handle.cancel_task(task_id, note)
+    decide("cancel", feature_id, task_id, asked=asked, note=note)
 
 
 @reports()
@@ -245,8 +223,7 @@ def block(
     feature_id: options.FeatureId, task_id: options.TaskId, because: options.Reason, *, asked: Asked
 ) -> None:
     """Say that a task cannot go on; if it runs, its work is ended. `unblock` lets it run again."""
-    with decision(feature_id, f"{task_id} is blocked.", task_id, asked=asked) as handle:
-        handle.block(task_id, because)
+    decide("block", feature_id, task_id, asked=asked, because=because)
 
 
 @reports()
@@ -260,19 +237,13 @@ def fail(
     asked: Asked,
 ) -> None:
     """Give a feature up: as cancel, and it counts as failed. Or one task: if it runs, its work is ended."""
-    text = f"{task_id} has failed." if task_id else f"{FEATURE} is given up."
-    with decision(feature_id, text, task_id, asked=asked) as handle:
-        if task_id is None:
-            handle.fail(because)
-        else:
-            handle.fail_task(task_id, because)
+    decide("fail", feature_id, task_id, asked=asked, because=because)
 
 
 @reports()
 def pause(feature_id: options.FeatureId, note: options.Note = "", *, asked: Asked) -> None:
     """Start nothing more of a feature until `resume`; what runs goes on to its end."""
-    with decision(feature_id, f"{FEATURE} is paused.", asked=asked) as handle:
-        handle.pause(note)
+    decide("pause", feature_id, asked=asked, note=note)
 
 
 @reports()
@@ -292,7 +263,7 @@ def cap(
     asked: Asked,
 ) -> None:
     """Change how many tasks of a feature may run at once, while it runs."""
-    with decision(
-        feature_id, f"At most {words.count(most, 'task')} of {FEATURE} at once.", asked=asked
-    ) as handle:
+    with connection.client() as client:
+        handle = connection.find(client, feature_id)
         handle.set_cap(most)
+        tell(client, handle, f"At most {words.count(most, 'task')} of {handle.id} at once.", asked=asked)

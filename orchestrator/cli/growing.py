@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli import options
+from orchestrator.cli import connection, options
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.cli.decisions import decision
+from orchestrator.cli.decisions import tell
 from orchestrator.client import checks
 from orchestrator.config import configuration
 from orchestrator.feature_file import reader
@@ -100,9 +100,11 @@ def add_task(
     tasks = [reader.make_task(fields, str(fields.get("id") or "The task")) for fields in wanted]
     names = [task.id for task in tasks]
     verb = "is" if len(names) == 1 else "are"
-    with decision(feature_id, f"{words.some(names)} {verb} added.", *names, asked=asked) as handle:
+    with connection.client() as client:
+        handle = connection.find(client, feature_id)
         checks.check_calls(tasks, handle.settings, from_file=True)
         handle.add_tasks(tasks, note)
+        tell(client, handle, f"{words.some(names)} {verb} added.", *names, asked=asked)
 
 
 def _pairs(texts: list[str] | None, read: Callable[[str], Any], missing: str | None = None) -> dict[str, Any]:
@@ -167,5 +169,7 @@ def depend(
 ) -> None:
     """Let a task that has not started wait for others too. It is refused if it would close a cycle."""
     on = [identifiers.normal(other) for other in on]
-    with decision(feature_id, f"{task_id} waits for {', '.join(on)}.", task_id, asked=asked) as handle:
+    with connection.client() as client:
+        handle = connection.find(client, feature_id)
         handle.depend(task_id, on, note)
+        tell(client, handle, f"{task_id} waits for {', '.join(on)}.", task_id, asked=asked)

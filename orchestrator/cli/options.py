@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +21,13 @@ def normal_id(value: str | None) -> str | None:
     return value if value is None else identifiers.normal(value)
 
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="Feature file, YAML or JSON; - is standard input.")]
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="Feature file, YAML or JSON; - is standard input; MODULE:NAME is a canvas of Celery's.",
+    ),
+]
 FeatureId = Annotated[
     str, typer.Argument(metavar="ID", help="Id of an enqueued feature.", callback=normal_id)
 ]
@@ -87,9 +94,18 @@ def read_feature(
     return feature.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
+def is_canvas(file: str) -> bool:
+    """Whether it names a canvas, and no file."""
+    return re.fullmatch(r"[\w.]+:[\w.]+", file) is not None and not Path(file).exists()
+
+
 def _read(file: str, settings: Settings) -> Feature:
     from orchestrator.feature_file import reader
 
+    if is_canvas(file):
+        from orchestrator.cli import adoption
+
+        return adoption.read(file)
     if file != "-":
         return reader.read(Path(file), settings.limits)
     return reader.parse(sys.stdin.buffer.read(settings.limits.file + 1), settings.limits, "Standard input")

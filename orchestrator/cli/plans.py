@@ -44,6 +44,8 @@ def plan(
 ) -> None:
     """Show what would run when, and who would do it. Nothing is stored.
 
+    Of a canvas, the last line says how often Celery itself would run its tasks.
+
     How long a task takes is its estimate, else the median of its earlier runs, if there were some.
     """
     settings = configuration.load()
@@ -60,6 +62,12 @@ def plan(
     output.say()
     for line in share_lines(json_plans.route_groups(routes)):
         output.say(line)
+    if options.is_canvas(file):
+        from orchestrator.cli import adoption
+
+        output.say()
+        for line in adoption.celery_lines_of(feature, file):
+            output.say(line)
 
 
 def make_plan(feature: Feature, settings: Settings) -> Plan:

@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.cli import connection, options, output, story
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.client import answers, task_log
+from orchestrator.client import answers
 from orchestrator.config import configuration
 from orchestrator.contract import compact
 from orchestrator.contract.machine_answers import SpecialistLine, SpecialistsAnswer
@@ -75,6 +75,8 @@ def _find(client: Client, handle: Handle, task_id: str, part: Part | None, asked
         case Part.OUTCOME:
             more["outcome"] = json_tasks.outcome(handle.outcome(task_id))
         case Part.LOG:
+            from orchestrator.client import task_log  # late: it brings the specialists
+
             lines = task_log.end(client, handle, task_id).splitlines()
             more["log"] = "\n".join(lines[-asked.limit :])
             more["left_out"] = json_page.left_out(log=max(0, len(lines) - asked.limit))

@@ -112,6 +112,7 @@ OF_A_TASK: Mapping[str, _Way] = {
     "cancel": _Way(
         lambda handle, task, given: handle.cancel_task(task, _note(given)), "{task} is cancelled."
     ),
+    "fail": _Way(lambda handle, task, given: handle.fail_task(task, _note(given)), "{task} has failed."),
 }
 """The actions about one task."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from celery import Celery, Signature
 
+    from orchestrator.model.celery_counts import CeleryCounts
     from orchestrator.model.feature import Feature
 
 
@@ -38,6 +39,27 @@ def adopt(
     from orchestrator.engine import canvas_reader  # late: it brings Celery
 
     return canvas_reader.read(canvas, app or canvas.app, args, kwargs, title=title, feature_id=id)
+
+
+def rehearse(
+    canvas: Signature[Any], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+) -> CeleryCounts:
+    """How often Celery itself would run each task of a canvas, with the faults of the installed version.
+
+    Celery runs it in this process, with tasks that do nothing: nothing is sent.
+
+    Args:
+        canvas: The canvas.
+        args, kwargs: What `apply_async` would take.
+
+    Example:
+        >>> from celery import Signature, chain
+        >>> rehearse(chain(Signature("fetch"), Signature("parse"))).total
+        2
+    """
+    from orchestrator.engine import rehearsal  # late: it brings Celery
+
+    return rehearsal.rehearse(canvas, args, kwargs)
 
 
 def as_feature(given: Feature | Signature[Any], app: Celery | None = None) -> Feature:

@@ -64,7 +64,7 @@ def check_calls(tasks: Sequence[Task], settings: Settings, *, from_file: bool) -
     """
     refused: dict[str, list[str]] = {}
     for task in tasks:
-        for call in task.calls:
+        for call in task.calls if task.call else ():
             if not settings.may_call(call, from_file=from_file):
                 refused.setdefault(call, []).append(task.id)
     for call, ids in refused.items():

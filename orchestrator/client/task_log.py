@@ -14,23 +14,6 @@ if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
 
 
-def end(client: Client, handle: Handle, task_id: str) -> str:
-    """The end of the last attempt's output.
-
-    Raises:
-        NoSuchTask: The feature has no such task.
-    """
-    attempt = client.store.tasks.state(handle.id, task_id).attempt
-    file = tails.log_file(client.settings, handle.id, task_id, attempt)
-    if file.is_file():
-        return as_text(file.read_bytes()[-client.settings.limits.tail :].decode("utf-8", "replace"))
-    kept = client.store.events.tail(handle.id, task_id)
-    if kept is not None and kept.attempt == attempt:
-        return as_text(kept.data.decode("utf-8", "replace"))
-    last = handle.outcome(task_id)
-    return as_text(last.tail) if last is not None else ""
-
-
 class Part(NamedTuple):
     """A part of an attempt's output."""
 
@@ -72,3 +55,13 @@ def news(client: Client, handle: Handle, task_id: str, before: Part, most: int) 
     if found.end <= seen:
         return None
     return Part(attempt, found.end, as_text(found.data[-(found.end - seen) :].decode("utf-8", "replace")))
+
+
+def end(client: Client, handle: Handle, task_id: str) -> str:
+    """The end of the last attempt's output.
+
+    Raises:
+        NoSuchTask: The feature has no such task.
+    """
+    found = news(client, handle, task_id, NOTHING, client.settings.limits.tail)
+    return found.text if found else ""

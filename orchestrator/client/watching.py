@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 WATCH_SECONDS = 1.0
 """How long one wait for events lasts. An event ends it at once."""
 
-LOOK_SECONDS = 0.02
-"""Between two looks of `wait` at the progress, while many tasks are left and many events come."""
+LOOK_SECONDS = 0.0005
+"""Between two looks at the progress `wait` lets pass so long for each task that is left."""
 
-FEW_LEFT = 20
+LONGEST_LOOK_SECONDS = 0.1
+"""It lets pass no more, because a feature may stop before its end."""
+
+FEW_LEFT = 4
 """With this few tasks left, `wait` reads the progress after each event, because it may be the last one."""
 
 R = TypeVar("R")
@@ -53,6 +56,7 @@ def wait(
     timeout: float | None,
     longest_outage: float,
     pause: Callable[[float], None] = time.sleep,
+    is_over: Callable[[Progress], bool] = lambda progress: False,
 ) -> Progress:
     """Wait until a feature is settled.
 
@@ -62,6 +66,7 @@ def wait(
         timeout: Seconds to wait at most.
         longest_outage: Seconds for which Redis may be away.
         pause: Sleeps for some seconds.
+        is_over: Asked after events: whether the wait is over although more happens to the feature.
 
     Raises:
         WaitTimeout: It is not settled after `timeout` seconds.
@@ -71,6 +76,8 @@ def wait(
     ask = _patience(feature_id, longest_outage, deadline)
     after = ask(partial(store.events.last, feature_id))  # read first, so that no event is missed
     while not (progress := ask(partial(store.features.summary, feature_id))).is_settled:
+        if ask(partial(is_over, progress)):
+            break
         left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
         if left <= 0:
             raise errors.WaitTimeout(
@@ -79,12 +86,11 @@ def wait(
                 status=progress.status,
                 progress=f"{progress.completed} of {progress.total} tasks complete",
             )
-        looked = time.monotonic()
-        events = ask(partial(store.events.read, feature_id, after, block=left))
-        if events:
-            after = events[-1].id
-            if progress.total - progress.resolved > FEW_LEFT:
-                pause(max(0.0, looked + LOOK_SECONDS - time.monotonic()))
+        if news := ask(partial(store.events.read, feature_id, after, block=left, most=1)):
+            after, to_do = news[0].id, progress.total - progress.resolved
+            if to_do > FEW_LEFT:
+                pause(min(LONGEST_LOOK_SECONDS, LOOK_SECONDS * to_do, left))
+                after = ask(partial(store.events.last, feature_id))
     return progress
 
 

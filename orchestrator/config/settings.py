@@ -40,6 +40,7 @@ from orchestrator.config.schema.statuses import FlowMapping, StatusProgression, 
 from orchestrator.model.calls import called_by
 from orchestrator.model.fields import Resource, Whole
 from orchestrator.model.flows import FeatureFlow, Flow, Rules
+from orchestrator.model.queues import Queues
 from orchestrator.model.rate import MOST
 
 
@@ -61,6 +62,8 @@ class Settings(BaseSettings):
     )
     _start: Path = PrivateAttr(default_factory=Path.cwd)
     _route: Callable[[str], str] | None = PrivateAttr(default=None)
+    _queues: Queues | None = PrivateAttr(default=None)
+    _unseen_app: str | None = PrivateAttr(default=None)
 
     parallelism: Parallelism = Parallelism()
     specialist_routing: SpecialistRouting = SpecialistRouting()
@@ -89,6 +92,10 @@ class Settings(BaseSettings):
     trust: Trust = Trust()
     logging: Logging = Logging()
     metrics: Metrics = Metrics()
+    tracing: bool = Field(
+        default=False,
+        description="a span of OpenTelemetry for each feature and attempt; set it where features are enqueued, too",
+    )
     web: Web = Web()
     mcp: Mcp = Mcp()
     app: str | None = Field(
@@ -155,15 +162,28 @@ class Settings(BaseSettings):
         """Messages go through a Celery app of the project's own."""
         return self._route is not None
 
-    def routed(self, route: Callable[[str], str]) -> Settings:
+    def routed(self, route: Callable[[str], str], queues: Queues | None = None) -> Settings:
         """The settings in a Celery app of the project's own.
 
         Args:
             route: The name of the queue to which the app sends a task, by the name of the task.
+            queues: Its queues, if they lie on the Redis of the state, and messages need nothing but Redis to be sent.
         """
         found = self.model_copy()
-        found._route = route
+        found._route, found._queues = route, queues
         return found
+
+    @property
+    def celery_queues(self) -> Queues | None:
+        """Celery's queues, if they lie on the Redis of the state, and a script there can send messages.
+
+        A script has no key to sign with. A Redis in memory gives its launches to a worker in this process.
+        """
+        if self.is_routed:
+            return self._queues
+        if self.app or self.broker.url or self.broker.signing or self.redis.is_in_memory:
+            return None
+        return Queues(f"{self.redis.prefix}:celery:", self.queues, map(self.queue, self.specialists))
 
     def in_memory(self) -> Settings:
         """The settings with a Redis in memory, of a new name, and without a broker."""
@@ -254,11 +274,24 @@ class Settings(BaseSettings):
         return str(self.project / named) if named and "/" in named else named
 
     def for_looking(self) -> Settings:
-        """The settings for commands that only look: they start no program that the folder's own file names."""
-        if not self._is_of_the_folder or f"{ENV_PREFIX}REDIS__REDIS_SERVER" in os.environ:
+        """The settings for commands that only look: they start and import nothing that the folder's own file names.
+
+        What a variable of the environment names is not the folder's.
+        """
+        if not self._is_of_the_folder:
             return self
-        redis = self.redis.model_copy(update={"redis_server": None})
-        return self.model_copy(update={"redis": redis, "app": None})
+        found = self.model_copy()
+        if f"{ENV_PREFIX}REDIS__REDIS_SERVER" not in os.environ:
+            found = found.model_copy(update={"redis": self.redis.model_copy(update={"redis_server": None})})
+        if f"{ENV_PREFIX}APP" not in os.environ:
+            found = found.model_copy(update={"app": None})
+            found._unseen_app = self.app
+        return found
+
+    @property
+    def unseen_app(self) -> str | None:
+        """The project's own Celery app, which a command that only looks does not import."""
+        return self._unseen_app
 
     @property
     def starts(self) -> str:

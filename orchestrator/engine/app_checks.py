@@ -34,7 +34,7 @@ def check_app(engine: Installation) -> Iterator[Finding]:
         engine: The engine in the app.
     """
     conf: Any = engine.app.conf
-    yield from _check_messages(engine.app)
+    yield from _check_messages(engine)
     if conf.task_always_eager:
         yield warning(
             "task_always_eager",
@@ -47,19 +47,29 @@ def check_app(engine: Installation) -> Iterator[Finding]:
         yield warning(
             "worker_prefetch_multiplier",
             f"a worker holds {many} messages for each process, so a task may wait in a busy worker while another is "
-            f"free; after {engine.settings.recovery.patience:g} s (recovery.patience) it gets a second message",
+            f"free; after {engine.settings.recovery.patience:g} s (recovery.patience) it gets a second message; and "
+            "its processes do not take their next task by themselves",
             "Set it to 1, at least where tasks are long.",
         )
     yield from _check_our_tasks(engine.app)
 
 
-def _check_messages(app: Celery) -> Iterator[Finding]:
+def _check_messages(engine: Installation) -> Iterator[Finding]:
+    app, patience = engine.app, engine.settings.recovery.patience
     transport = installation.broker_url(app).partition(":")[0]
     if transport in OF_ONE_PROCESS:
         yield problem(
             "broker_url",
             f"messages by {transport}:// reach only this process or machine, so no other worker takes up what was lost",
             "Use Redis, RabbitMQ, or another broker that the workers share.",
+        )
+    elif obstacle := engine.apart:
+        yield warning(
+            "broker_url",
+            f"{obstacle}. So a message is sent after its launch is stored: if a process ends in between, it is sent "
+            f"again after {patience:g} s (recovery.patience). Processes do not take their next task by themselves, and "
+            "a revoked message is cancelled only when a worker meets it",
+            "All else holds. Where the broker is a Redis, let redis.url name the same one, with its database and user.",
         )
     if not JSON & set(app.conf.accept_content or ()):
         yield problem(

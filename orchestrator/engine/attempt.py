@@ -36,6 +36,8 @@ class Attempt:
     specialist: str
     worker: str
     started: StartResult
+    trace: str = ""
+    """The `traceparent` of its message."""
 
     @property
     def id(self) -> AttemptId:

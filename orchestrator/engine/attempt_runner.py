@@ -15,7 +15,7 @@ from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from orchestrator import specialists
 from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.config.settings import Settings
-from orchestrator.engine import calls, dispatcher, installation, shutdown
+from orchestrator.engine import calls, dispatcher, installation, shutdown, spans
 from orchestrator.engine.attempt import Attempt, gates_task
 from orchestrator.engine.attempt_files import AttemptFiles
 from orchestrator.engine.attempt_recorder import AttemptRecorder
@@ -68,9 +68,17 @@ class AttemptRunner:
         self.store = connections.open_store(settings)
         self.dispatcher = dispatcher.open_dispatcher(self.engine, self.store, pooled=True)
         self.recorder = AttemptRecorder(settings, self.store, self.dispatcher)
+        self.spans = spans.AttemptSpans(self.store) if settings.tracing else None
 
     def run(
-        self, specialist: str, feature_id: str, task_id: str, number: int, worker: str, message: str = ""
+        self,
+        specialist: str,
+        feature_id: str,
+        task_id: str,
+        number: int,
+        worker: str,
+        message: str = "",
+        trace: str = "",
     ) -> str:
         """Run an attempt from its start to its commit, and launch the tasks that become ready.
 
@@ -79,6 +87,7 @@ class AttemptRunner:
             feature_id, task_id, number: The attempt.
             worker: The name of this worker.
             message: The id of the Celery message, by which the attempt can be interrupted.
+            trace: The `traceparent` of the message.
 
         Returns:
             A line for Celery's log and Flower.
@@ -88,10 +97,17 @@ class AttemptRunner:
             Ignore: The message came twice, or too late.
         """
         with shutdown.defer_sigterm():
-            return self._run(specialist, feature_id, task_id, number, worker, message)
+            return self._run(specialist, feature_id, task_id, number, worker, message, trace)
 
     def _run(
-        self, specialist: str, feature_id: str, task_id: str, number: int, worker: str, message: str
+        self,
+        specialist: str,
+        feature_id: str,
+        task_id: str,
+        number: int,
+        worker: str,
+        message: str,
+        trace: str,
     ) -> str:
         run = self.engine.runs.current if self.engine.runs else None
         taken = run.accept((feature_id, task_id, number)) if run else None
@@ -108,13 +124,15 @@ class AttemptRunner:
         if started.code != "started":
             raise self._not_started(started.code, feature_id, task_id)
         attempt = Attempt(
-            feature_id, started.task or gates_task(task_id), number, specialist, worker, started
+            feature_id, started.task or gates_task(task_id), number, specialist, worker, started, trace
         )
         began = processes.moment()
         with contextlib.ExitStack() as stack:
+            span = stack.enter_context(self.spans.around(attempt)) if self.spans else spans.Ended()
             try:
                 stack.enter_context(shutdown.interruptible(message))
                 outcome, status = self._work_and_check(attempt)
+                span.outcome = outcome
                 if not isinstance(outcome, Completed):
                     _end_children(began)
                 self.recorder.finish(attempt, outcome, status, run)
@@ -216,7 +234,7 @@ class AttemptRunner:
         return [(stage, of_stage) for stage, of_stage in gates if of_stage]
 
     def _context(self, attempt: Attempt) -> specialists.Context:
-        files = AttemptFiles(self.settings, *attempt.id)
+        files, earlier = AttemptFiles(self.settings, *attempt.id), attempt.started.attempts
         outcomes = functools.partial(self.recorder.outcomes, attempt.feature_id)
         return specialists.Context(
             task=attempt.task,
@@ -230,7 +248,8 @@ class AttemptRunner:
             remarks=tuple(attempt.started.state.get("remarks") or ()),
             progress=functools.partial(self.recorder.report_progress, *attempt.id),
             is_cancelled=functools.partial(self.recorder.is_cancelled, attempt),
-            retries=attempt.started.attempts.retried + attempt.started.attempts.later,
+            retries=earlier.retried + earlier.later,
+            trace=spans.environment(attempt.trace),
             owner=folders.owner(self.store),
         )
 

@@ -1,11 +1,13 @@
 """Checks of calls before they are stored: do the arguments fit the Celery task, and the results that flow into them?
 
-Only tasks that this program knows can be checked.
+Only tasks that this program knows can be checked. If it does not know one, the modules of the app's tasks are imported.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
+import logging
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.model import errors, references
 from orchestrator.model.task import Task
+from orchestrator.specialists.registry import describe_exception
 
 if TYPE_CHECKING:
     from celery import Celery
+
+logger = logging.getLogger("orchestrator")
 
 SIMPLE = (str, int, float, bool, list, dict)
 """The types that can be compared without a doubt."""
@@ -27,12 +32,29 @@ def check(app: Celery, tasks: Sequence[Task]) -> None:
     Raises:
         BadCall: There is one.
     """
+    if any(task.call and task.call not in app.tasks for task in tasks):
+        import_tasks(app)
     calls = {task.id: (task, app.tasks[task.call]) for task in tasks if task.call and task.call in app.tasks}
     returns = {name: _hints(called).get("return") for name, (_, called) in calls.items()}
     for task, called in calls.values():
         causes = [*_misfits(task, called), *_clashes(task, called, returns)]
         if causes:
             raise errors.BadCall(task=task.id, call=task.call, cause=causes[0])
+
+
+@functools.cache
+def import_tasks(app: Celery) -> None:
+    """Import the modules of an app's tasks, as its workers do: a task says there which queue it has. Once."""
+    loader: Any = app.loader
+    try:
+        loader.import_default_modules()
+    except Exception as error:  # a module may need what only a worker has
+        logger.warning(
+            "Not all tasks of the Celery app %s can be imported here: %s. Calls of others go by the routes of the app "
+            "alone, also where a task has a queue of its own.",
+            app.main,
+            describe_exception(error),
+        )
 
 
 def _misfits(task: Task, called: Any) -> Iterator[str]:

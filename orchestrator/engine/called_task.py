@@ -83,6 +83,7 @@ def _adapt(task: Any) -> None:
     if getattr(task.signature_from_request, ATTRIBUTE, False):
         return
     sign, tell, replace = task.signature_from_request, task.update_state, task.replace
+    add = task.add_to_chord
 
     def signature_from_request(request: Any = None, *args: Any, **kwargs: Any) -> Any:
         call = _call_of(task)
@@ -96,6 +97,14 @@ def _adapt(task: Any) -> None:
         else:
             tell(task_id, state, meta, **more)
 
+    def add_to_chord(signature: Any, lazy: bool = False) -> Any:
+        if _call_of(task):
+            raise NotImplementedError(
+                "self.add_to_chord is not carried over into a feature; replace the task by a group that holds what is "
+                "to be added (self.replace)"
+            )
+        return add(signature, lazy)
+
     def replaced(signature: Any) -> Any:
         call = _call_of(task)
         return call.replaced(signature) if call else replace(signature)
@@ -107,7 +116,7 @@ def _adapt(task: Any) -> None:
         )
     setattr(signature_from_request, ATTRIBUTE, True)
     task.signature_from_request = signature_from_request
-    task.update_state, task.replace = update_state, replaced
+    task.update_state, task.replace, task.add_to_chord = update_state, replaced, add_to_chord
 
 
 def _call_of(task: Any) -> Call | None:

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery import current_task, exceptions, states
+from celery.result import ResultBase
 from celery.utils.saferepr import saferepr
 from kombu.utils import json as kombu_json
 
 from orchestrator import specialists
 from orchestrator.engine import called_task, replacement
 from orchestrator.model import errors, references, words
+from orchestrator.model.calls import request_id, seen_id
 from orchestrator.model.outcome import Cancelled, Failed, FailureCause, NextCall, Outcome, RetryLater
+from orchestrator.model.raised import Raised
 from orchestrator.model.references import Reference
 from orchestrator.model.typed_values import plain, restored
-from orchestrator.specialists import event_loop, values
+from orchestrator.specialists import event_loop, masking, values
 from orchestrator.specialists.python import alarm, outcome_of_result
 from orchestrator.specialists.registry import describe_exception
 
@@ -36,18 +38,6 @@ if TYPE_CHECKING:
 
 SENT_AS = ("queue", "exchange", "routing_key", "priority")
 """The options of a task that say where its messages go."""
-
-NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "task-orchestrator")
-
-
-def request_id(feature_id: str, task_id: str = "") -> str:
-    """The id that a called task sees (`self.request.id`): the same in each attempt, in the form of Celery's ids.
-
-    Example:
-        >>> request_id("auth", "T1") == request_id("auth", "T1") != request_id("auth", "T2")
-        True
-    """
-    return str(uuid.uuid5(NAMESPACE, f"{feature_id}/{task_id}"))
 
 
 def destination(app: Celery, name: str) -> dict[str, Any]:
@@ -62,12 +52,26 @@ def destination(app: Celery, name: str) -> dict[str, Any]:
 def perform(context: Context, app: Celery, settings: Settings) -> Outcome:
     """Do the work of a task that is a call, and return its outcome."""
     timeout = specialists.time_limit(context.specialist, context.task, settings)
-    return specialists.carry_out(
+    outcome = specialists.carry_out(
         CallRunner(app, settings, timeout),
         context,
         settings,
         timeouts=(TimeoutError, exceptions.SoftTimeLimitExceeded),
     )
+    if not isinstance(outcome, Failed) or outcome.error is None:
+        return outcome
+    raised, secrets = Raised.of(outcome.error), masking.all_secret_texts(settings)
+    masked = raised.model_copy(update={"args": tuple(masking.mask(raised.args, secrets))})
+    return outcome.model_copy(update={"raised": masked})
+
+
+class SoftTimeLimitExceeded(exceptions.SoftTimeLimitExceeded, TimeoutError):
+    """What a called task gets at its time limit: it may catch either."""
+
+    __module__ = "celery.exceptions"  # so it is stored, and read by programs that know Celery's alone
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class CallRunner:
         except LookupError as missing:
             return Failed(cause=FailureCause.DEPENDENCY, reason=str(missing.args[0]), retry=False)
         call = Call(context, name, args, kwargs, self.app, is_eager=settings.redis.is_in_memory)
-        with alarm(self.timeout):
+        with alarm(self.timeout, SoftTimeLimitExceeded):
             result, info, *_ = called_task.run(task, call)
         if info is None:
             return outcome_of_result(result, settings.limits, _encode)
@@ -134,7 +138,8 @@ def _not_now(context: Context) -> Outcome | None:
     wait = options.countdown or (max(0.0, options.eta - now) if options.eta else 0.0)
     if not wait:
         return None
-    same = NextCall(call=str(task.call), args=task.args, kwargs=task.kwargs, since=context.retries + 1)
+    since, eta = context.retries + 1, now + wait
+    same = NextCall(call=str(task.call), args=task.args, kwargs=task.kwargs, since=since, eta=eta)
     return RetryLater(after=wait, reason="it is to begin later", next=same)
 
 
@@ -198,12 +203,19 @@ class Call:
     @property
     def id(self) -> str:
         """The id that the task sees."""
-        return request_id(self.context.feature.id, self.context.task.id)
+        return seen_id(self.context.feature.id, self.context.task)
 
     @property
     def is_cancelled(self) -> Callable[[], bool]:
         """Whether a person has cancelled the attempt."""
         return self.context.is_cancelled
+
+    @property
+    def _eta(self) -> str | None:
+        continues = self.context.continues
+        if continues is None or continues.eta is None:
+            return None
+        return datetime.fromtimestamp(continues.eta, UTC).isoformat()
 
     def request(self, task: Any) -> dict[str, Any]:
         """The request that the task sees: that of the attempt's message, with changes."""
@@ -219,6 +231,7 @@ class Call:
             "parent_id": None,
             "group": None,
             "retries": self.retries,
+            "eta": self._eta,
             "argsrepr": saferepr(self.args),
             "kwargsrepr": saferepr(self.kwargs),
             "timelimit": list(limits) if any(limits) else [None, None],
@@ -336,11 +349,13 @@ SHARES = ("current", "total", "percent", "progress")
 
 
 def _encode(value: Any) -> Any:
-    """A value of a result that JSON does not have: as Celery's JSON writes it, else as ours does.
+    """A value of a result that JSON does not have: as Celery's backends or its JSON write it, else as ours does.
 
     Raises:
-        TypeError: Neither has a way to write it.
+        TypeError: None of them has a way to write it.
     """
+    if isinstance(value, ResultBase):  # of a canvas that the task has sent
+        return value.as_tuple()  # type: ignore[attr-defined]  # each class of Celery's has it
     try:
         return kombu_json.JSONEncoder().default(value)
     except TypeError:

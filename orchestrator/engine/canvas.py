@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery import Celery, Signature, chain, group
 
-from orchestrator.engine import installation
+from orchestrator.engine import canvas_of_calls, installation
 from orchestrator.model import errors, identifiers, words
 from orchestrator.model.commands import Launch
 from orchestrator.model.plan import Plan, Route
@@ -122,7 +122,9 @@ def chain_of_groups(plan: Plan, app: Celery) -> Signature[Any]:
         NotInACanvas: The plan needs something that only an enqueued feature has.
     """
     settings = installation.of(app).settings
-    if not settings.takes_canvases:
+    calls = [task.call is not None for task in plan.feature.tasks]
+    # Messages that name a task of the app are no more than what the app is sent in any case.
+    if not all(calls) and not settings.takes_canvases:
         raise errors.CanvasesAreOff(title=plan.feature.title)
     routes = routing.route(plan.feature, settings)
     unrouted = [task for task in plan.feature.tasks if not routes[task.id].specialist]
@@ -132,6 +134,8 @@ def chain_of_groups(plan: Plan, app: Celery) -> Signature[Any]:
     if lost:
         raise errors.NotInACanvas(title=plan.feature.title, lost="\n".join(f"  - {line}" for line in lost))
     parts = list(_parts(plan))
+    if all(calls):
+        return canvas_of_calls.lead_through(plan, parts, app)
     needed = _needed_after(plan, parts)
     order = [task for part in parts for task in part]
     steps: list[Signature[Any]] = []
@@ -212,8 +216,15 @@ def _needed_after(plan: Plan, parts: Sequence[Sequence[str]]) -> list[frozenset[
 def unsupported(plan: Plan, routes: Mapping[str, Route], settings: Settings) -> Iterator[str]:
     """The parts of a plan that need the state of an enqueued feature, so that no canvas can carry them."""
     tasks = plan.feature.tasks
+    called = [task.id for task in tasks if task.call]
     features: dict[str, list[str]] = {
-        "calls": [task.id for task in tasks if task.call],
+        "calls beside other tasks": called if len(called) < len(tasks) else [],
+        "a moment to begin or to expire": [
+            task.id for task in tasks if task.options and (task.options.eta or task.options.expires)
+        ],
+        "retries, or the errbacks of a chord": [
+            task.id for task in tasks if task.call and not canvas_of_calls.is_carried(task)
+        ],
         "resources": [task.id for task in tasks if task.resources],
         "idempotent: false": [task.id for task in tasks if not task.idempotent],
         "a review": [task.id for task in tasks if settings.flow_for(task.tags).has("in-review")],

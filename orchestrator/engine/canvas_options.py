@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +15,12 @@ from orchestrator.model.typed_values import plain
 OF_SENDING = {
     "add_to_parent", "argsrepr", "compression", "connection", "exchange", "group_id", "group_index", "ignore_result",
     "kwargsrepr", "parent_id", "producer", "reply_to", "result_cls", "retry", "retry_policy", "root_id", "router",
-    "routing_key", "serializer", "shadow", "task_id", "chord_size",
+    "routing_key", "serializer", "shadow", "chord_size",
 }  # fmt: skip
 """Options that change how a message travels, and not what it does: the engine sends its own messages."""
+
+
+IDEMPOTENT = "idempotent"
 
 
 def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
@@ -27,6 +31,20 @@ def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[An
 
 def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def warn_of_first(members: Sequence[Any]) -> None:
+    """Warn where a callback of the first of a group may have been meant for all of it: `group.link` leaves no more."""
+    if len(members) < 2 or isinstance(members[0], canvas.group):
+        return
+    first, *others = (split(member.options)[1].get("link") or [] for member in members)
+    for callback in first:
+        if callback.get("immutable") and not any(callback in links for links in others):
+            warnings.warn(
+                f"{callback['task']} is called after {shown(members[0])} alone, the first of a group. Celery's "
+                "group.link puts a callback there (celery#4281); write chain(group, callback) for one after all of it",
+                stacklevel=2,
+            )
 
 
 def errbacks(links: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -70,7 +88,7 @@ def call_options(options: Mapping[str, Any], signature: Any) -> dict[str, Any]:
         if value is None or name in OF_SENDING or name in ("headers", "chord", "chain"):
             continue
         match name:
-            case "queue" | "priority" | "countdown":
+            case "queue" | "priority" | "countdown" | "task_id":
                 found[name] = str(getattr(value, "name", value)) if name == "queue" else value
             case "eta" | "expires":
                 found[name] = _moment(value)
@@ -86,6 +104,19 @@ def call_options(options: Mapping[str, Any], signature: Any) -> dict[str, Any]:
     if stamps:
         headers["stamped_headers"] = plain(list(stamps))
     return {**found, "headers": plain(headers)} if headers else found
+
+
+def is_idempotent(options: Mapping[str, Any], task: Any) -> bool:
+    """Whether a task may run again where an attempt is lost: the header `idempotent`, else the task's attribute.
+
+    Celery passes headers of any name on, and a task has any attribute that its decorator is given.
+
+    Example:
+        >>> is_idempotent({"headers": {"idempotent": False}}, None)
+        False
+    """
+    headers = options.get("headers") or {}
+    return bool(headers.get(IDEMPOTENT, getattr(task, IDEMPOTENT, True)))
 
 
 def limit(options: Mapping[str, Any]) -> float | None:

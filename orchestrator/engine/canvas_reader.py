@@ -55,6 +55,7 @@ class Given:
         after: The tasks that have to be over.
         options: Options that are added to its own.
         errbacks: The tasks that are called if one of its tasks fails, beside the errbacks of that task.
+        id: The id that its last task sees, in place of its own.
     """
 
     args: tuple[Any, ...] = ()
@@ -62,6 +63,7 @@ class Given:
     after: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     errbacks: tuple[Mapping[str, Any], ...] = ()
+    id: str | None = None
 
     def behind(self, part: Part) -> Given:
         """What the next step of a chain begins with: the value of the part before it."""
@@ -107,15 +109,19 @@ def read(
     first = Given(
         tuple(map(_literal, args)), {name: _literal(value) for name, value in (kwargs or {}).items()}
     )
-    found = reader.read(_typed(signature, app), first)
+    whole = _typed(signature, app)
+    found = reader.read(whole, first)
     if not reader.tasks:
         raise errors.NotAFeature(canvas=canvas_options.shown(signature), cause="it has no task")
+    value = found.value
+    if isinstance(whole, group) and len(value) == 1 and isinstance(value[0], list):
+        value = value[0]  # of a group with one chain that ends in a group, Celery gives the value of that
     return Feature(
         id=feature_id,
         title=(title or canvas_options.shown(signature))[:200],
         strategy=Strategy.DATAFLOW,
         tasks=reader.tasks,
-        result=found.value,
+        result=value,
     )
 
 
@@ -170,6 +176,7 @@ class _Reader:
         steps = [_unrolled(_typed(step, self.app)) for step in signature.tasks]
         steps = [step for step in steps if not _is_empty(step)]
         options, links = canvas_options.split(signature.options)
+        last_id, given = options.pop("task_id", None) or given.id, replace(given, id=None)
         given = given.with_errbacks(canvas_options.errbacks(links))
         if not steps:
             return Part([], given.after)
@@ -182,6 +189,7 @@ class _Reader:
                 self.prefix
             )  # Task.replace makes one of the last group too
             is_once = is_header and isinstance(step, canvas.group)
+            begin = begin if place + 1 < len(steps) else replace(begin, id=last_id)
             part = self.read(step, begin.once(self._chord()) if is_once else begin)
         self._call_back(links, part, given)
         return part
@@ -189,26 +197,42 @@ class _Reader:
     def _read_group(self, signature: Any, given: Given) -> Part:
         options, links = canvas_options.split(signature.options)
         given = given.with_errbacks(canvas_options.errbacks(links))
-        part = self._read_members(signature.tasks, replace(given, options={**given.options, **options}))
+        options.pop("task_id", None)  # that of the group
+        begin = replace(given, options={**given.options, **options}, id=None)
+        part = self._read_members(signature.tasks, begin)
         self._call_back(links, part, given)
         return part
 
     def _read_members(self, members: Iterable[Any], given: Given) -> Part:
-        """Add the tasks of what runs side by side: a group, or the header of a chord."""
-        parts = [self.read(_typed(member, self.app), given) for member in members]
-        last = tuple(itertools.chain(*(part.last for part in parts)))
-        return Part([part.value for part in parts], last or given.after)
+        """Add the tasks of what runs side by side: a group, or the header of a chord.
+
+        As Celery has it, the members of a group in a group count as its own, and empty ones not at all.
+        """
+        typed = [_typed(member, self.app) for member in members]
+        canvas_options.warn_of_first(typed)
+        values: list[Any] = []
+        last: list[str] = []
+        for member in typed:
+            if _is_empty(member):
+                continue
+            part = self.read(member, given)
+            values.extend(part.value if isinstance(member, group) else [part.value])
+            last.extend(part.last)
+        return Part(values, tuple(last) or given.after)
 
     def _read_chord(self, signature: Any, given: Given) -> Part:
         body = _typed(signature.body, self.app)
         options, links = canvas_options.split(signature.options)
+        last_id, given = options.pop("task_id", None) or given.id, replace(given, id=None)
         options, header = {**given.options, **options}, signature.tasks
         of_body = [*canvas_options.errbacks(links), *canvas_options.errbacks_of(body)]
         begin = replace(given.with_errbacks(of_body).once(self._chord()), options=options)
         members = self._read_members(header.tasks if isinstance(header, group) else header, begin)
         found = self._gathered(members, body)
         passed = {name: value for name, value in options.items() if name not in ("countdown", "eta")}
-        behind = replace(given.with_errbacks(canvas_options.errbacks(links)).behind(found), options=passed)
+        behind = replace(
+            given.with_errbacks(canvas_options.errbacks(links)).behind(found), options=passed, id=last_id
+        )
         part = self.read(body, behind) if not _is_empty(body) else Part([], found.last)
         self._call_back(links, part, given)
         return part
@@ -216,6 +240,7 @@ class _Reader:
     def _add(self, signature: Any, given: Given, args: list[Any], kwargs: dict[str, Any]) -> Part:
         """Add the task of a signature."""
         options, links = canvas_options.split(signature.options)
+        options = {**given.options, **options, **({"task_id": given.id} if given.id else {})}
         name = self._name(signature.task)
         self.tasks.append(
             {
@@ -224,8 +249,9 @@ class _Reader:
                 "args": args,
                 "kwargs": kwargs,
                 "depends_on": list(given.after),
-                "timeout": canvas_options.limit({**given.options, **options}),
-                "options": canvas_options.call_options({**given.options, **options}, signature) or None,
+                "idempotent": canvas_options.is_idempotent(options, self.app.tasks.get(signature.task)),
+                "timeout": canvas_options.limit(options),
+                "options": canvas_options.call_options(options, signature) or None,
                 "on_failure": [*canvas_options.errbacks(links), *given.errbacks],
             }
         )
@@ -274,7 +300,10 @@ def _unrolled(step: Any) -> Any:
 
 
 def _is_empty(step: Any) -> bool:
-    return isinstance(step, canvas.group) and not list(step.tasks)
+    """Whether a part has no task: an empty group or chain, or one of such (celery#9772)."""
+    if not isinstance(step, canvas.group | canvas._chain):
+        return False
+    return all(_is_empty(maybe_signature(each)) for each in step.tasks)
 
 
 def _merged(signature: Any, given: Given) -> tuple[list[Any], dict[str, Any]]:

@@ -37,7 +37,7 @@ class Dispatcher:
 
     Args:
         app: The Celery app to publish through.
-        store: Where the launches come from. If it publishes them itself (`publishes`), the dispatcher does not.
+        store: Where the launches come from. What it publishes itself (`queues`), the dispatcher does not.
         pooled: Publish through the app's connection pool, as workers do. False: open a connection for each launch,
             and close it after that.
     """
@@ -61,13 +61,14 @@ class Dispatcher:
             forks.let_one_through()
             match to_do.popleft():
                 case PublishTasks(feature, launches):
-                    if not self.store.publishes:
+                    if left := tuple(each for each in launches if each.is_left or not self.store.queues):
                         try:
-                            self.publish(feature, launches)
+                            self.publish(feature, left)
                         except errors.BrokerUnreachable as error:
                             unreachable = error
-                case LogProgress(feature, text):
-                    logger.info("[%s] %s", feature, text)
+                case LogProgress(feature, batch):
+                    if logger.isEnabledFor(logging.INFO):
+                        logger.info("[%s] %s", feature, batch.line())
                 case ScheduleFeature(feature):
                     # A feature that this version cannot read is left to workers that can.
                     with contextlib.suppress(errors.NoSuchFeature, errors.UnreadableFeature, errors.Outdated):

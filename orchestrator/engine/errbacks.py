@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from celery.app.task import Context as Request
 from celery.exceptions import ChordError
 
-from orchestrator.engine.calls import request_id
+from orchestrator.model.calls import request_id, seen_id
 
 if TYPE_CHECKING:
     from celery import Signature
@@ -57,7 +57,7 @@ def _call(dispatcher: Dispatcher, attempt: Attempt, errback: Errback, error: Bas
     app = dispatcher.app
     signature = app.signature(errback.signature)
     request = Request(
-        id=request_id(attempt.feature_id, attempt.task.id),
+        id=seen_id(attempt.feature_id, attempt.task),
         root_id=request_id(attempt.feature_id),
         task=attempt.task.call,
         args=list(attempt.task.args),

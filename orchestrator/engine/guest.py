@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps, signals
@@ -21,16 +22,18 @@ from orchestrator.config.settings import Settings
 from orchestrator.engine import (
     broker,
     calls,
+    canvas_of_calls,
     flower_config,
     installation,
-    message_validation,
     pools,
+    shared_broker,
     tasks,
     tracing,
 )
 from orchestrator.engine.installation import ATTRIBUTE, Installation
 from orchestrator.engine.maintenance import Maintenance
 from orchestrator.engine.respawn import Respawn
+from orchestrator.engine.shared_broker import AppQueues
 from orchestrator.engine.taking import Taking
 from orchestrator.engine.visibility import SpecialistTask
 from orchestrator.model import errors
@@ -75,7 +78,9 @@ class Guest(Installation):
             url = SecretStr(installation.broker_url(self.app))
             section = found.broker.model_copy(update={"url": url})
             found = found.model_copy(update={"broker": section})
-        return found.routed(self._queue_of_call)
+        own = {specialist: self.queues[found.queue(specialist)].name for specialist in found.specialists}
+        shared = None if self.apart else AppQueues(self.app, own)
+        return found.routed(self._queue_of_call, shared)
 
     @property
     def settings(self) -> Settings:
@@ -99,6 +104,16 @@ class Guest(Installation):
             return calls.destination(self.app, called)
         # Without an exchange: the default one delivers to a queue by its name, although nothing is bound to it.
         return {"queue": self.queues[self.settings.queue(specialist)]}
+
+    @property
+    def apart(self) -> str:
+        """See `shared_broker.why_not`."""
+        return shared_broker.why_not(self)
+
+    def specialists_of(self, queue: str) -> Sequence[str]:
+        """Those of a queue: ours, and tasks of the app that are called."""
+        queues = self.settings.celery_queues
+        return queues.specialists_of(queue) if isinstance(queues, AppQueues) else ()
 
     def _queue_of_call(self, name: str) -> str:
         destination = calls.destination(self.app, name)
@@ -153,7 +168,7 @@ class Guest(Installation):
                 self.app.amqp.queues.select_add(queue)
 
 
-def install(app: Celery, settings: Settings | None = None) -> Guest:
+def install(app: Celery[Any], settings: Settings | None = None) -> Guest:
     """Let the workers of a Celery app run features too, beside its own tasks.
 
     `celery -A proj worker` then runs the tasks of the app as before, and those of features. Nothing of the app
@@ -188,6 +203,7 @@ def install(app: Celery, settings: Settings | None = None) -> Guest:
     for specialist in given.specialists:
         tasks.register(app, specialist, **OPTIONS)
     tracing.register(app)
+    canvas_of_calls.register(app)
     app.steps["worker"].update((Arrival, Maintenance, Respawn, Taking))
     signals.celeryd_init.connect(engine.on_worker_init)
     flower_config.bring_pages()
@@ -251,10 +267,9 @@ class Arrival(bootsteps.StartStopStep):
 def add_calls(app: Celery) -> None:
     """Register a Celery task of ours for each task of an app: it runs that one as a task of a feature."""
     app.finalize()
-    for name, task in list(app.tasks.items()):
-        specialist = specialist_of(name)
-        is_ours = isinstance(task, SpecialistTask | tracing.EnqueueTask)
-        if is_ours or name.startswith(message_validation.CELERYS_OWN) or specialist in app.tasks:
+    for name in list(shared_broker.tasks_of(app)):
+        task, specialist = app.tasks[name], specialist_of(name)
+        if specialist in app.tasks:
             continue
         limits = {each: getattr(task, each) for each in ("rate_limit", "time_limit", "soft_time_limit")}
         tasks.register(app, specialist, **limits, **OPTIONS)

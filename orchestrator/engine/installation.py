@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from orchestrator.config.settings import Settings
@@ -63,6 +63,20 @@ class Installation:
     def settings(self) -> Settings:
         """The settings in force."""
         return self.given
+
+    @property
+    def apart(self) -> str:
+        """Why an app has its messages apart from the state, so that scripts cannot send them; "" if they can."""
+        return ""
+
+    def specialists_of(self, queue: str) -> Sequence[str]:
+        """The specialists whose messages a script of Redis sends to a queue.
+
+        Args:
+            queue: Its name at the broker.
+        """
+        settings = self.settings
+        return [specialist for specialist in settings.specialists if settings.queue(specialist) == queue]
 
     @property
     def propagates(self) -> bool:

@@ -24,6 +24,7 @@ from orchestrator.engine.attempt_runner import runner
 from orchestrator.engine.heartbeat import LeaseHeartbeat, running_attempts
 from orchestrator.engine.round import Round
 from orchestrator.engine.shutdown import GracefulShutdown
+from orchestrator.engine.spans import FeatureSpans
 from orchestrator.engine.sweeper import Sweeper
 from orchestrator.engine.timer import Timer
 from orchestrator.engine.watchdog import Watchdog
@@ -49,8 +50,8 @@ LAST_NOTIFICATIONS_SECONDS = 3.0
 SCHEMA_ROUNDS, LIMIT_ROUNDS, TIMER_ROUNDS = 3, 5, 5
 """An idle worker is cheap: it checks the schema, repairs limits, and looks at the timer's moments this seldom."""
 
-METER_ROUNDS = 5
-"""Metrics are counted this seldom."""
+METER_ROUNDS, TRACE_ROUNDS = 5, 5
+"""Metrics are counted, and the spans of features written, this seldom."""
 
 WORKER_CLEANUP_SECONDS = 60.0
 """Between two looks for workers that have been gone for an hour."""
@@ -101,6 +102,7 @@ class Maintenance(bootsteps.StartStopStep):
             store, lambda: self.leads, settings.specialists, pause=METER_ROUNDS * settings.recovery.sweep
         )
         self.metrics = _open_metrics(settings)
+        self.feature_spans = FeatureSpans(store, shows_titles=settings.broker.show == "titles")
         self.leads = False
         self.renews_lead_at = 0.0
         self.announced: tuple[Worker, float] | None = None
@@ -202,6 +204,11 @@ class Maintenance(bootsteps.StartStopStep):
             every(LIMIT_ROUNDS * seconds, self.sweeper.repair_limits),
             self.sweeper.forget_finished_features,
             every(WORKER_CLEANUP_SECONDS, self.sweeper.forget_gone_workers),
+            *(
+                (every(TRACE_ROUNDS * seconds, self.feature_spans.write_spans),)
+                if self.settings.tracing
+                else ()
+            ),
         )
         self.round.run(
             self.read_reports,

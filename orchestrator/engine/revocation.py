@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from orchestrator.engine import installation
 from orchestrator.engine.attempt_runner import runner
 from orchestrator.model import errors, identifiers
 
@@ -44,7 +43,5 @@ def cancel_queued(app: Celery, message_ids: Any) -> None:
 
 def _cancel_if_queued(app: Celery, message_id: str, attempt: tuple[str, str, int]) -> None:
     store = runner(app).store
-    settings = installation.of(app).settings
-    queues = {settings.queue(specialist) for specialist in settings.specialists}
-    if store.publishes and any(store.recovery.is_queued(queue, message_id) for queue in queues):
+    if store.recovery.is_queued(message_id):
         runner(app).recorder.cancel(*attempt, note=REVOKED, running=False)

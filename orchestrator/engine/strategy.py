@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.worker import strategy
 
-from orchestrator.engine import canvas, message_validation
+from orchestrator.engine import canvas, installation, message_validation
 from orchestrator.engine.attempt_runner import count_refusal
 from orchestrator.engine.message_format import ENCODINGS
 from orchestrator.engine.message_validation import Reason, Refusal
@@ -32,6 +32,8 @@ def validated(task: Any, app: Celery, consumer: Any, **options: Any) -> Callable
         if in_process_attempts.is_closed:  # this worker ends, and the message came before Celery stopped
             return message.reject_log_error(logger, consumer.connection_errors, requeue=True)
         refusal = _refusal(message)
+        if taking := installation.of(app).taking:
+            taking.wake()
         if refusal is None:
             message.headers.update(
                 {"argsrepr": canvas.shown_arguments(*message.payload[0]), "kwargsrepr": "{}"}

@@ -62,8 +62,7 @@ class Sweeper:
         active = list(self.store.features.active())
         if not active:
             self._looks_at = now + min(self.settings.recovery.patience, self.settings.recovery.lease) / 2
-        queues = {self.settings.queue(name) for name in self.settings.specialists} if active else ()
-        queued = self.store.recovery.queued(queues)
+        queued = self.store.recovery.queued() if active else ()
         self.unswept = {feature: cause for feature, cause in self.unswept.items() if feature in active}
         for feature_id in active:
             forks.let_one_through()

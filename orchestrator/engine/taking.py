@@ -14,7 +14,6 @@ from orchestrator.engine.board import NOTHING, Board, Permission
 from orchestrator.engine.reports import DirectReporter, Reporter, ReportPipe
 from orchestrator.engine.run import Runs
 from orchestrator.engine.taken_attempts import TakenAttempts
-from orchestrator.state import connections
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -63,7 +62,7 @@ class Taking(bootsteps.StartStopStep):
             and parent.prefetch_multiplier
             == 1  # else messages wait in the main process, and would be overtaken
             and pools.can_take(parent.pool_cls)
-            and connections.is_broker(settings)
+            and settings.celery_queues is not None
             and not any(obeyed_for_each)
         )
 
@@ -130,12 +129,10 @@ class Taking(bootsteps.StartStopStep):
 
     def _specialists(self, queue: Any) -> list[str]:
         """The specialists of a queue whose messages may be taken: no limit of Celery's holds for one of them."""
-        settings = self.engine.settings
         found = []
-        for specialist in settings.specialists:
+        for specialist in self.engine.specialists_of(queue.name):
             task: Any = self.app.tasks[canvas.celery_task(specialist)]
-            is_limited = task.rate_limit or task.time_limit or task.soft_time_limit
-            if settings.queue(specialist) == queue.name and not is_limited:
+            if not (task.rate_limit or task.time_limit or task.soft_time_limit):
                 found.append(specialist)
         return found
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from celery import Task as CeleryTask
 
-from orchestrator.engine import canvas, installation
+from orchestrator.engine import canvas, installation, trace_context
 from orchestrator.engine.attempt_runner import runner
 from orchestrator.engine.run import Tracer
 from orchestrator.engine.visibility import SpecialistTask
@@ -59,5 +59,11 @@ def register(app: Celery, specialist: str, **options: Any) -> None:
     def run(self: CeleryTask[Any, Any], feature_id: str, task_id: str, attempt: int) -> str:
         request = self.request
         return runner(app).run(
-            specialist, feature_id, task_id, attempt, request.hostname or "", request.id or ""
+            specialist,
+            feature_id,
+            task_id,
+            attempt,
+            request.hostname or "",
+            request.id or "",
+            request.get(trace_context.PARENT) or "",
         )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from celery import Task as CeleryTask
 from celery import _state
 
-from orchestrator.engine import message_validation
+from orchestrator.engine import installation, message_validation, spans, trace_context
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -101,6 +101,8 @@ class _StoreProducer(Generic[T]):
             return
         bare = self.app.amqp.as_task_v2(self.feature_id, ENQUEUE, (self.feature_id,)).headers
         trace = trace_headers({name: value for name, value in headers.items() if name not in bare})
+        if installation.of(self.app).settings.tracing:
+            trace = trace_context.begin(trace, spans.current())
         try:
             with as_current(self.callers_app):  # on an event loop others go on meanwhile
                 stored = self.put(trace)

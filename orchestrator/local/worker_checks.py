@@ -28,6 +28,14 @@ PATIENCE = 3
 
 def check_broker(settings: Settings) -> Finding:
     """Whether the broker answers."""
+    if settings.unseen_app:
+        return warning(
+            "broker",
+            f"the configuration of this folder names the Celery app {settings.unseen_app}, which has the broker; this "
+            "command imports nothing that a folder names",
+            f"If the folder is yours, TASKORCHESTRATOR_APP={settings.unseen_app} orchestrator doctor checks the app's "
+            "broker and settings too.",
+        )
     if settings.app:
         return _check_brokers_of(settings.app, settings)
     if not settings.broker.url:

@@ -12,7 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from orchestrator.metrics.catalogue import BUCKETS, BY_NAME, METRICS, PREFIX, Kind
-from orchestrator.metrics.tally import SEPARATOR
+from orchestrator.metrics.tally import ALL_OUTCOMES, RECOVERIES, SEPARATOR
+from orchestrator.model.feature import OVER
 from orchestrator.state import forks, refusals, workers
 
 if TYPE_CHECKING:
@@ -101,18 +102,23 @@ def samples(scrape: Scrape, present: list[Worker]) -> Samples:
     if scrape.scripts is not None:
         calls, seconds = scrape.scripts
         found |= {"redis_script_calls": {(): calls}, "redis_script_seconds": {(): seconds}}
+    counted = _counted(scrape.counts)
+    specialists = [name for (name,) in counted.get("attempts_started", ())]
     if scrape.figures:
-        found |= _figures(scrape)
-    return {**found, **_counted(scrape.counts)}
+        found |= _figures(scrape, dict.fromkeys(specialists, 0))
+    for name, zeros in _zeros(specialists).items():
+        found[name] = zeros | counted.pop(name, {})
+    return found | counted
 
 
 def _by(counts: Mapping[str, float]) -> dict[Labels, float]:
     return {(name,): value for name, value in counts.items()}
 
 
-def _figures(scrape: Scrape) -> Samples:
+def _figures(scrape: Scrape, none: Mapping[str, int]) -> Samples:
+    """The figures of features; `none` has a 0 for each specialist that has ever worked."""
     figures = scrape.figures
-    running, launched = figures["running"], figures["launched"]
+    running, launched = {**none, **figures["running"]}, {**none, **figures["launched"]}
     usable = {name: running.get(name, 0) + launched.get(name, 0) for name in {*running, *launched}}
     return {
         "features": _by(figures["features"]),
@@ -136,6 +142,16 @@ def _limits(scrape: Scrape) -> Samples:
         "limit_units_used": _by({name: scrape.used.get(name, 0) for name in units}),
         "limit_rate_per_second": _by({name: 1000 / float(interval) for name, interval in rates.items()}),
         "limit_tasks_waiting": _by({name: waiting.get(name, 0) for name in scrape.limits}),
+    }
+
+
+def _zeros(specialists: Iterable[str]) -> Samples:
+    """What has not happened yet counts as 0, so that Prometheus sees the first time that it does."""
+    return {
+        "features_enqueued": {(): 0},
+        "features_ended": dict.fromkeys(((str(status),) for status in OVER), 0),
+        "recoveries": dict.fromkeys(((kind,) for kind in RECOVERIES.values()), 0),
+        "attempts_ended": {(name, outcome): 0 for name in specialists for outcome in ALL_OUTCOMES},
     }
 
 

@@ -17,11 +17,14 @@ from orchestrator.model.task import TaskStatus
 Attempt = tuple[str, int]
 """A task and the number of its attempt."""
 
+STOPPED = "stopped"
+"""A person took the attempt away."""
+
 ENDS: Mapping[str, str] = {
     TaskEvent.WORKER_LOST: "lost",
     TaskEvent.WORK_HANDED_BACK: "handed-back",
     TaskEvent.RETRY_SCHEDULED: "retried",
-    "attempt_ended": "stopped",
+    "attempt_ended": STOPPED,
 }
 """The events that end an attempt whatever the status of its task, and the outcome."""
 
@@ -32,6 +35,8 @@ OUTCOMES: Mapping[str, str] = {
     TaskStatus.BLOCKED: "blocked",
 }
 """The outcome of an attempt by the status to which its end leads; any other: a person has stopped it."""
+
+ALL_OUTCOMES = (*dict.fromkeys((*OUTCOMES.values(), *ENDS.values())),)
 
 RECOVERIES: Mapping[str, str] = {
     TaskEvent.WORKER_LOST: "attempt",
@@ -112,7 +117,7 @@ class Tally:
                 return
             time, specialist = self._look_up(attempt)
             begun = Begun(time, self._name(specialist))
-        outcome = ENDS.get(event.event) or OUTCOMES.get(event.target, "stopped")
+        outcome = ENDS.get(event.event) or OUTCOMES.get(event.target, STOPPED)
         if event.cause == FailureCause.WORKER_LOST:
             outcome = "lost"
         self._counts[field("attempts_ended", begun.specialist, outcome)] += 1

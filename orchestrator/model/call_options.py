@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue
 
 from orchestrator.model.calls import is_signature
 from orchestrator.model.fields import CeleryName, Line, Model, Number, Seconds, Whole
+from orchestrator.model.typed_values import restored
 
 
 class CallOptions(Model):
@@ -25,6 +26,9 @@ class CallOptions(Model):
     eta: Number | None = Field(default=None, description="it begins no earlier; seconds since 1970")
     expires: Number | None = Field(
         default=None, description="it fails if it has not begun by then; seconds since 1970"
+    )
+    task_id: Line | None = Field(
+        default=None, max_length=200, description="the id that it sees, else one is made for it"
     )
     headers: Mapping[str, JsonValue] = Field(
         default_factory=dict, description="found in its request, with the stamps of a canvas"
@@ -71,8 +75,8 @@ class Errback(Model):
         """The signature, as Celery writes one."""
         return {
             "task": self.call,
-            "args": list(self.args),
-            "kwargs": dict(self.kwargs),
+            "args": restored(list(self.args)),
+            "kwargs": restored(dict(self.kwargs)),
             "options": dict(self.options),
             "subtask_type": self.kind,
             "immutable": self.immutable,

@@ -6,12 +6,16 @@ Each such Celery task counts as a specialist of its own, with limits, a queue an
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.model import references
 from orchestrator.model.references import Reference
 from orchestrator.model.typed_values import plain
+
+if TYPE_CHECKING:
+    from orchestrator.model.task import Task
 
 CALL = "call:"
 """The name of such a specialist begins so. No other specialist's name has a colon."""
@@ -35,6 +39,25 @@ def called_by(specialist: str) -> str | None:
         ('proj.tasks.resize', None)
     """
     return specialist.removeprefix(CALL) if specialist.startswith(CALL) else None
+
+
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "task-orchestrator")
+
+
+def request_id(feature_id: str, task_id: str = "") -> str:
+    """The id that a called task sees (`self.request.id`): the same in each attempt, in the form of Celery's ids.
+
+    Example:
+        >>> request_id("auth", "T1") == request_id("auth", "T1") != request_id("auth", "T2")
+        True
+    """
+    return str(uuid.uuid5(NAMESPACE, f"{feature_id}/{task_id}"))
+
+
+def seen_id(feature_id: str, task: Task) -> str:
+    """The id that a called task sees: the one that its canvas gave it, else one that is made for it."""
+    given = task.options.task_id if task.options else None
+    return given or request_id(feature_id, task.id)
 
 
 def as_fields(task: object) -> object:
@@ -86,6 +109,8 @@ def with_ids(tasks: object) -> object:
 
 def is_signature(value: object) -> bool:
     """Whether a value is a signature of one Celery task: a mapping, as Celery makes it."""
+    if type(value) is dict and "task" not in value:
+        return False  # as most are
     return isinstance(value, Mapping) and {"task", "args", "kwargs", "options"} <= value.keys()
 
 
@@ -121,13 +146,13 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, value in given.items():
-        if value is None or name == "task_id":
+        if value is None:
             continue
         if name == "queue":
             found[name] = str(getattr(value, "name", value))
         elif name in ("eta", "expires") and hasattr(value, "timestamp") and value.tzinfo:
             found[name] = value.timestamp()
-        elif name in ("priority", "countdown", "headers"):
+        elif name in ("priority", "countdown", "headers", "task_id"):
             found[name] = plain(value)
         else:
             raise ValueError(

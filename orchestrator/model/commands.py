@@ -14,6 +14,8 @@ class Launch(NamedTuple):
     task: str
     attempt: int
     specialist: str
+    is_left: bool = False
+    """The store publishes others by itself, and leaves this one to the dispatcher."""
 
 
 class BatchProgress(NamedTuple):
@@ -69,10 +71,10 @@ class PublishTasks:
 
 @dataclass(frozen=True)
 class LogProgress:
-    """Write a line of progress to the log."""
+    """Write a line on the progress of a batch to the log."""
 
     feature: str
-    text: str
+    batch: BatchProgress
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def follow_up(scheduled: ScheduleResult) -> list[Command]:
     """
     commands: list[Command] = []
     if scheduled.finished:
-        commands.append(LogProgress(scheduled.feature, scheduled.finished.line()))
+        commands.append(LogProgress(scheduled.feature, scheduled.finished))
     if scheduled.launched:
         commands.append(PublishTasks(scheduled.feature, scheduled.launched))
     return commands + [ScheduleFeature(feature) for feature in dict.fromkeys(scheduled.wake)]

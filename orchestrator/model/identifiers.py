@@ -21,7 +21,7 @@ RULE = (
 LONGEST_NAME = 100
 """Characters of a file name that an id becomes; longer ones are cut, and a digest tells them apart."""
 
-_PLAIN = re.compile(r"[A-Za-z0-9_+@/:][A-Za-z0-9_.+@/:~\-]*")
+_PLAIN = re.compile(rf"(?!(?:{'|'.join(GATES)})$)[A-Za-z0-9_+@/:][A-Za-z0-9_.+@/:~\-]{{0,{LONGEST - 1}}}")
 _OLD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")
 _RANDOM = re.compile(r"[0-9a-f]{12}")
 _ATTEMPT = re.compile(rf"([^:]+):([^:]+):([0-9]+)(?::{_RANDOM.pattern})?")
@@ -60,7 +60,7 @@ def trouble(text: str) -> str | None:
 
 def is_plain(text: str) -> bool:
     """An id of a task in the letters of ASCII, as most are. It is normal too."""
-    return _PLAIN.fullmatch(text) is not None and len(text) <= LONGEST and text not in GATES
+    return _PLAIN.fullmatch(text) is not None
 
 
 def trouble_of_feature(text: str) -> str | None:
@@ -75,7 +75,9 @@ def trouble_of_feature(text: str) -> str | None:
 
 def is_id(value: object) -> bool:
     """A value that can be the id of a task."""
-    return isinstance(value, str) and normal(value) == value and trouble(value) is None
+    if not isinstance(value, str):
+        return False
+    return is_plain(value) or (normal(value) == value and trouble(value) is None)
 
 
 def is_feature_id(value: object) -> bool:

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from orchestrator.model.fields import Model, Seconds, Whole
+from orchestrator.model.raised import Raised
 
 if TYPE_CHECKING:
     from orchestrator.model.task import Task
@@ -104,6 +105,7 @@ class Failed(Model):
     gates: tuple[GateResult, ...] = Field(
         default=(), description="the quality gates that judged, where it came so far"
     )
+    raised: Raised | None = Field(default=None, description="what a called Celery task raised")
     _error: BaseException | None = PrivateAttr(default=None)
 
     if TYPE_CHECKING:
@@ -137,6 +139,7 @@ class NextCall(Model):
     kwargs: Mapping[str, JsonValue] = Field(default_factory=dict)
     moves: bool = Field(default=False, description="it is another Celery task than before")
     since: Whole = Field(default=0, description="retries before it: it counts its own from here")
+    eta: float | None = Field(default=None, description="when it was to begin; seconds since 1970")
     gives: JsonValue = Field(
         default=None,
         description="its result, of those of the tasks that a canvas has put in its place; null: it calls something",

@@ -76,6 +76,18 @@ def plan(
     )
 
 
+def critical_path(feature: Feature) -> list[str]:
+    """The tasks that the whole waits for longest, one after the other, by their estimates.
+
+    Example:
+        >>> tasks = [{"id": "T1"}, {"id": "T2", "depends_on": ["T1"]}]
+        >>> critical_path(Feature.model_validate({"title": "Login", "tasks": tasks}))
+        ['T1', 'T2']
+    """
+    work = _work(feature, CAP, None)
+    return graph.critical_path(work.followers, work.left)
+
+
 def _work(feature: Feature, cap: int, learned: Mapping[str, float] | None) -> Work:
     if cap < 1:
         raise ValueError(f"a cap is at least 1, not {cap}")

@@ -163,6 +163,7 @@ class CommandRunner:
             **environment.filter_environment(os.environ, self.pass_env),
             **(files.account.variables if files.account else {}),
             **{name: value.get_secret_value() for name, value in self.env.items()},
+            **context.trace,
             "ORCHESTRATOR_FEATURE_ID": context.feature.id,
             "ORCHESTRATOR_TASK_ID": context.task.id,
             "ORCHESTRATOR_ATTEMPT": str(context.attempt),

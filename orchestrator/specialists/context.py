@@ -62,6 +62,7 @@ class Context:
             OrchestratorError if the store does not answer.
         continues: What the attempt calls instead of what its task says: an earlier attempt asked for that.
         retries: How many earlier attempts ended so that the task was tried again, as a failure or later.
+        trace: Variables by which a command joins the trace of the attempt.
         owner: The identity of the state that marks the folders of the feature on this machine.
 
     Example:
@@ -85,6 +86,7 @@ class Context:
     is_cancelled: Callable[[], bool] = not_cancelled
     retries: int = 0
     continues: NextCall | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
     owner: str = ""
 
     @cached_property

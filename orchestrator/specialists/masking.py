@@ -67,17 +67,18 @@ def mask_outcome(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
         return outcome
     fields = ("summary", "reason", "result", "tail")
     return outcome.model_copy(
-        update={name: _mask(getattr(outcome, name), secrets) for name in fields if hasattr(outcome, name)}
+        update={name: mask(getattr(outcome, name), secrets) for name in fields if hasattr(outcome, name)}
     )
 
 
-def _mask(value: Any, secrets: Sequence[str]) -> Any:
+def mask(value: Any, secrets: Sequence[str]) -> Any:
+    """A value of JSON with `**` in place of each secret in its texts."""
     if isinstance(value, str):
         return hide(value, secrets)
-    if isinstance(value, list):
-        return [_mask(each, secrets) for each in value]
+    if isinstance(value, list | tuple):
+        return [mask(each, secrets) for each in value]
     if isinstance(value, dict):
-        return {hide(name, secrets): _mask(each, secrets) for name, each in value.items()}
+        return {hide(name, secrets): mask(each, secrets) for name, each in value.items()}
     return value
 
 

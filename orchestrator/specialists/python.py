@@ -64,8 +64,10 @@ class PythonRunner:
         return outcome_of(value, self.limits)
 
 
-def alarm(seconds: float | None) -> contextlib.AbstractContextManager[None]:
-    """Raise TimeoutError in the block if it runs longer.
+def alarm(
+    seconds: float | None, error: type[Exception] = TimeoutError
+) -> contextlib.AbstractContextManager[None]:
+    """Raise an error in the block if it runs longer.
 
     In the main thread of a process (Celery's pools prefork and solo) an alarm of the kernel does it, which also ends
     a blocking call. Elsewhere another thread does it (see `interruption`).
@@ -73,14 +75,14 @@ def alarm(seconds: float | None) -> contextlib.AbstractContextManager[None]:
     if seconds is None:
         return contextlib.nullcontext()
     if interruption.green_library() or threading.current_thread() is not threading.main_thread():
-        return _timer(seconds)
-    return _kernels_alarm(seconds)
+        return _timer(seconds, error)
+    return _kernels_alarm(seconds, error)
 
 
 @contextlib.contextmanager
-def _timer(seconds: float) -> Iterator[None]:
+def _timer(seconds: float, error: type[Exception]) -> Iterator[None]:
     with interruption.interruptible() as interrupt:
-        timer = threading.Timer(seconds, interrupt, [TimeoutError])
+        timer = threading.Timer(seconds, interrupt, [error])
         timer.daemon = True
         timer.start()
         try:
@@ -90,9 +92,9 @@ def _timer(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _kernels_alarm(seconds: float) -> Iterator[None]:
+def _kernels_alarm(seconds: float, error: type[Exception]) -> Iterator[None]:
     def ring(*_: object) -> None:
-        raise TimeoutError(f"still running after {seconds:g} s, its time limit")
+        raise error(f"still running after {seconds:g} s, its time limit")
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -113,6 +115,8 @@ def outcome_of(value: object, limits: Limits, encode: Callable[[Any], Any] = val
         >>> outcome_of("42 tests pass", Limits()).summary
         '42 tests pass'
     """
+    if value is None:
+        return Completed()
     try:
         return fit_to_limits(_outcome(value, encode), limits)
     except (TypeError, ValueError, RecursionError) as error:
@@ -143,8 +147,6 @@ def _outcome(value: object, encode: Callable[[Any], Any]) -> Outcome:
             return value.model_copy(update={"result": _json(value.result, encode)})
         case Blocked() | Failed() | RetryLater() | Cancelled():
             return value
-        case None:
-            return Completed()
         case str():
             return Completed(summary=value)
         case _:

@@ -168,7 +168,7 @@ def open_store(settings: Settings, *, awaited: bool = False, at_once: bool = Fal
         Keys(settings.redis.prefix),
         events_kept=settings.limits.events,
         url=server.shown,
-        queues=settings.queues if is_broker(settings) else None,
+        queues=settings.celery_queues,
         replicas=settings.redis.replicas,
     )
 
@@ -180,17 +180,3 @@ def learned(settings: Settings, feature: Feature, routes: Mapping[str, Route]) -
             return Store(client, Keys(settings.redis.prefix)).features.learned(feature, routes)
     except (redis.RedisError, errors.NoRedisServer, errors.RedisDidNotStart):
         return None
-
-
-def is_broker(settings: Settings) -> bool:
-    """Whether the store's scripts publish the tasks that they launch: the Redis of the state is Celery's broker too.
-
-    False if messages are signed, because a script in Redis has no key; and in a Celery app of the project's own,
-    because only the app knows its routes. A Redis in memory gives its launches to a worker in this process.
-    """
-    return (
-        settings.broker.url is None
-        and settings.broker.signing is None
-        and not settings.redis.is_in_memory
-        and not (settings.app or settings.is_routed)
-    )

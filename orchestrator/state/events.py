@@ -32,13 +32,16 @@ class EventReader:
         self._runner = runner
 
     @reads_feature
-    def read(self, feature_id: str, after: str = "-", block: float | None = None) -> list[Event]:
-        """The events after a stream id ("-": from the oldest), at most 1,000.
+    def read(
+        self, feature_id: str, after: str = "-", block: float | None = None, most: int = 1_000
+    ) -> list[Event]:
+        """The events after a stream id ("-": from the oldest).
 
         Args:
             feature_id: The feature.
             after: The id of the last known event; "$" for the newest, to wait for the next (`block`).
             block: If there is no event, wait up to this many seconds for one.
+            most: At most so many events.
 
         Raises:
             BadCursor: `after` is not the id of an event.
@@ -49,12 +52,10 @@ class EventReader:
         stream = self._runner.keys.feature(feature_id).events
         if block is None:
             start = after if after == "-" else f"({after}"
-            entries: Any = self._runner.client.xrange(stream, min=start, count=1_000)
+            entries: Any = self._runner.client.xrange(stream, min=start, count=most)
         else:
             start = "0" if after == "-" else after
-            answer = self._runner.client.xread(
-                {stream: start}, count=1_000, block=max(1, round(block * 1000))
-            )
+            answer = self._runner.client.xread({stream: start}, count=most, block=max(1, round(block * 1000)))
             entries = _entries(answer)
         return [encoding.parse_event(entry, fields) for entry, fields in entries]
 

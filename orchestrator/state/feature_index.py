@@ -16,8 +16,8 @@ from orchestrator.state.scripts import Call
 if TYPE_CHECKING:
     from orchestrator.state.script_runner import ScriptRunner
 
-LOOKED_AT = 5_000
-"""The most features that one script looks at: it takes some milliseconds, and others wait meanwhile."""
+LOOKED_AT = 1_000
+"""The most features that one script looks at: it takes a few milliseconds, and others wait meanwhile."""
 
 CHECK_SECONDS = 60.0
 """Between two checks that the index is complete."""

@@ -123,7 +123,8 @@ class FigureScripts:
         Args:
             queues: The queues to look at, where Redis is the broker.
         """
-        names = sorted(set(queues)) if self._runner.publishes else []
+        broker = self._runner.queues
+        names = sorted(set(queues)) if broker else []
         pipeline = self._client.pipeline(transaction=False)
         pipeline.set(self._keys.asked, 1, ex=ASKED_SECONDS)
         pipeline.time()
@@ -134,8 +135,9 @@ class FigureScripts:
         pipeline.hgetall(self._keys.limits)
         pipeline.hgetall(self._keys.used)
         pipeline.hget(self._keys.swept, "looked")
-        for name in names:
-            pipeline.llen(self._keys.queue(name))
+        if broker:
+            for name in names:
+                pipeline.llen(broker.key(name))
         _, (seconds, micros), counts, figures, stored, refused, limits, used, looked, *lengths = (
             pipeline.execute()
         )

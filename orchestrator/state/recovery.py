@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import cast
 
 from orchestrator.model import lifecycle
@@ -42,23 +42,28 @@ class RecoveryScripts:
         """Raise the oldest schema whose workers may work under this prefix; returns the one now in force."""
         return int(self._runner.run(Call("raise_minimum", {"oldest": oldest})))
 
-    def queued(self, queues: Iterable[str]) -> set[str]:
-        """The queues, of those given, that have messages, if this Redis is the broker."""
-        names = list(queues) if self._runner.publishes else []
+    def queued(self) -> set[str]:
+        """The queues that have messages, if this Redis is the broker."""
+        queues = self._runner.queues
+        if queues is None:
+            return set()
+        names = list(queues.used)
         pipeline = self._runner.client.pipeline(transaction=False)
         for name in names:
-            pipeline.llen(self._runner.keys.queue(name))
+            pipeline.llen(queues.key(name))
         lengths = pipeline.execute(raise_on_error=False)  # a key that is not a queue must not fail the others
         return {
             name for name, length in zip(names, lengths, strict=True) if isinstance(length, int) and length
         }
 
-    def is_queued(self, queue: str, message_id: str) -> bool:
-        """Whether a message of this id waits in a queue, where this Redis is the broker."""
+    def is_queued(self, message_id: str) -> bool:
+        """Whether a message of this id waits in a queue, if this Redis is the broker."""
+        queues = self._runner.queues
+        return queues is not None and any(self._has(queues.key(name), message_id) for name in queues.used)
+
+    def _has(self, key: str, message_id: str) -> bool:
         start, mark = 0, json.dumps(message_id)
-        while found := cast(
-            "list[str]", self._runner.client.lrange(self._runner.keys.queue(queue), start, start + CHUNK - 1)
-        ):
+        while found := cast("list[str]", self._runner.client.lrange(key, start, start + CHUNK - 1)):
             if any(mark in message for message in found):
                 return True
             start += CHUNK

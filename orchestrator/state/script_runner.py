@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import redis
@@ -19,6 +18,7 @@ from orchestrator.state import actor, refusals, schema, scripts
 from orchestrator.state.scripts import Call, Scope
 
 if TYPE_CHECKING:
+    from orchestrator.model.queues import Queues
     from orchestrator.state.keys import Keys
 
 SCHEDULE = Call("schedule")
@@ -90,7 +90,7 @@ class ScriptRunner:
         *,
         events_kept: int,
         url: str,
-        queues: Mapping[str, str] | None,
+        queues: Queues | None,
         replicas: int,
     ) -> None:
         self.client = client
@@ -98,14 +98,14 @@ class ScriptRunner:
         self.replicas = replicas
         self.events_kept = events_kept
         self.url = url
-        self.publishes = queues is not None
-        self._queues = json.dumps(dict(queues)) if queues is not None else ""
+        self.queues = queues
 
     def scope(self, feature_id: str = "") -> Scope:
         """What a script is about: a feature, or all of them."""
         common = {
             "events_kept": self.events_kept,
-            "queues": self._queues,
+            "queues": self.queues.text if self.queues else "",
+            "queue_prefix": self.queues.prefix if self.queues else "",
             "random": secrets.token_hex(6),
             "person": actor.current(),
         }
@@ -187,7 +187,7 @@ def read_schedule_result(
     return ScheduleResult(
         feature=feature_id,
         status=schema.word(FeatureStatus, status),
-        launched=tuple(Launch(*launch) for launch in launched),
+        launched=tuple(Launch(task, attempt, who, bool(left)) for task, attempt, who, *left in launched),
         opened=tuple(opened),
         finished=finished,
         wake=tuple(wake),

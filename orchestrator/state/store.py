@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.model import errors, flows
 from orchestrator.model.feature import Feature, FeatureStatus, Strategy
 from orchestrator.model.flows import FeatureFlow
+from orchestrator.model.queues import Queues
 from orchestrator.state import encoding, schema
 from orchestrator.state.chunks import chunks
 from orchestrator.state.events import EventReader
@@ -51,8 +52,8 @@ class Store:
         keys: The key names.
         events_kept: About how many events the stream of a feature keeps.
         url: The address of the client without a password, for error texts.
-        queues: If this Redis is also Celery's broker: {specialist: its queue}, for queues that have another name than
-            their specialist. The scripts then publish the tasks that they launch. None: the dispatcher publishes them.
+        queues: Celery's queues, if this Redis is also its broker. The scripts then publish the tasks that they launch.
+            None: the dispatcher publishes them.
         replicas: How many replicas must have an outcome or a new feature before it counts.
     """
 
@@ -63,7 +64,7 @@ class Store:
         *,
         events_kept: int = 1_000_000,
         url: str = "Redis",
-        queues: Mapping[str, str] | None = None,
+        queues: Queues | None = None,
         replicas: int = 0,
     ) -> None:
         self._runner = runner = ScriptRunner(
@@ -72,7 +73,7 @@ class Store:
         self.client = client
         self.keys = keys
         self.url = url
-        self.publishes = runner.publishes
+        self.queues = queues
         self.features = FeatureReader(runner)
         self.tasks = TaskReader(runner, self.features)
         self.events = EventReader(runner)

@@ -274,6 +274,13 @@ class TaskReader:
         state: Mapping[str, Any] = json.loads(stored or "{}")
         return state
 
+    def attempts(self, feature_id: str, task_ids: Sequence[str]) -> dict[str, int]:
+        """The number of the latest attempt at each of some tasks; one that was never attempted is left out."""
+        stored: Any = self._runner.client.hmget(self._runner.keys.feature(feature_id).states, list(task_ids))
+        states = zip(task_ids, stored, strict=True)
+        numbers = {task: json.loads(state or "{}").get("attempt", 0) for task, state in states}
+        return {task: number for task, number in numbers.items() if number}
+
     def deliveries(self, attempts: Sequence[tuple[str, str, int]]) -> list[tuple[str, str]]:
         """The worker and the delivery that started each (feature, task, attempt), or two empty texts."""
         pipeline = self._runner.client.pipeline(transaction=False)

@@ -6,20 +6,10 @@ import hashlib
 import hmac
 from base64 import b64decode
 from binascii import Error
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 BY_SECRET = "flower"
 """The name of who came by the address with the secret: it has no name of its own."""
-
-
-class Visitor(NamedTuple):
-    """Somebody who may see the pages."""
-
-    name: str
-    """As it stands in the events of what they decide."""
-    is_program: bool = False
-    """They sent their password with this request; no browser did it by itself."""
 
 
 def name_in(authorization: str) -> str:

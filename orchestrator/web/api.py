@@ -63,7 +63,7 @@ class Call(Handler):
         """Change something in the name of who asks for it."""
 
         def act() -> T:
-            with actor.acting(self.visitor.name):
+            with actor.acting(self.visitor):
                 return function(*args, **kwargs)
 
         return await self.site.run(act)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from flower.views import BaseHandler
 from tornado.web import HTTPError
@@ -12,7 +14,6 @@ from orchestrator.contract.answer import Answer
 from orchestrator.engine import flower_config
 from orchestrator.model import errors
 from orchestrator.web import access, texts
-from orchestrator.web.access import Visitor
 
 if TYPE_CHECKING:
     from orchestrator.web.site import Site
@@ -41,7 +42,8 @@ class Handler(BaseHandler):  # type: ignore[misc]  # flower has no types
     """
 
     site: Site
-    visitor: Visitor
+    visitor: str
+    """Who comes, as it stands in the events of what they decide."""
 
     def initialize(self, site: Site) -> None:
         """Called by Tornado."""
@@ -71,7 +73,7 @@ class Handler(BaseHandler):  # type: ignore[misc]  # flower has no types
             if self.request.method not in ("GET", "HEAD") and self.site.is_read_only:
                 raise HTTPError(403, "This Flower only shows (web.read_only).", reason="Read Only")
 
-    def find_visitor(self) -> Visitor | None:
+    def find_visitor(self) -> str | None:
         """Who comes, by Flower's own authentication; where it has none, by the secret.
 
         Raises:
@@ -82,12 +84,12 @@ class Handler(BaseHandler):  # type: ignore[misc]  # flower has no types
             user = self.get_current_user()
             if not user:
                 return None
-            return Visitor(user if isinstance(user, str) else access.name_in(given), bool(given))
+            return user if isinstance(user, str) else access.name_in(given)
         if given.startswith("Bearer ") and access.is_same(given.removeprefix("Bearer "), self.site.secret):
-            return Visitor(access.BY_SECRET, is_program=True)
+            return access.BY_SECRET
         shown = self.get_signed_cookie(self.cookie) or b""
         if access.is_same(shown.decode("ascii", "replace"), access.proof(self.site.secret)):
-            return Visitor(access.BY_SECRET)
+            return access.BY_SECRET
         return None
 
     @property
@@ -113,9 +115,21 @@ class Handler(BaseHandler):  # type: ignore[misc]  # flower has no types
         origin, site = headers.get("Origin", ""), headers.get("Sec-Fetch-Site", "")
         if not access.is_from_here(self.request.host, origin, site):
             raise HTTPError(403, "Another page sent this request.", reason="Cross-Site Request")
-        if headers.get("Authorization") and not (origin or site or headers.get("Cookie")):
-            return  # a program, not a browser that sends passwords by itself
+        given = headers.get("Authorization", "")
+        if given.startswith("Bearer ") or (given and not (origin or site or headers.get("Cookie"))):
+            return  # a program: a browser sends by itself no token, and a password only with its own headers
         super(BaseHandler, self).check_xsrf_cookie()
+
+    def reverse_url(self, name: str, *args: Any) -> str:
+        """The address of a page; ids in it may have any sign. Tornado leaves a slash in an id as it is.
+
+        Example: `reverse_url("feature-task", "auth", "a/b")` is /feature/auth/task/a%2Fb; "{task}" stays so.
+        """
+        marks = [f"-{number}-{secrets.token_hex(8)}" for number in range(len(args))]
+        found: str = super().reverse_url(name, *marks)
+        for mark, given in zip(marks, args, strict=True):
+            found = found.replace(mark, quote(str(given), safe="{}" if name != "features-static" else "/"))
+        return found
 
     def render_part(self, name: str, drawn: Any) -> str:
         """A part of a page, as its template shows it."""
@@ -155,6 +169,8 @@ def status_of(error: errors.OrchestratorError) -> int:
             return 404
         case errors.RedisUnreachable() | errors.BrokerUnreachable() | errors.RedisRefuses():
             return 503
+        case errors.RefusedTransition() | errors.FeatureOver() | errors.FeatureExists() | errors.KeyTaken():
+            return 409
         case errors.UsageError():
             return 400
     return 409

@@ -260,7 +260,7 @@ class Plan(Page):
         from orchestrator.state import actor
 
         def enqueue() -> Handle:
-            with actor.acting(self.visitor.name):
+            with actor.acting(self.visitor):
                 return self.site.client.enqueue(api.read_feature(self))
 
         handle = await self.site.run(enqueue)

@@ -6,6 +6,7 @@ import gzip
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.client import answers
@@ -15,8 +16,6 @@ from orchestrator.planning import planner
 from orchestrator.report import json_features, json_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from orchestrator.client.client import Client
     from orchestrator.client.handle import Handle
     from orchestrator.contract.task_answers import EventLine
@@ -40,6 +39,8 @@ class Drawn(NamedTuple):
     """A feature as JSON, and gzipped."""
 
     cursor: str
+    lines: Mapping[str, dict[str, Any]]
+    """Where each of its tasks stands."""
     plain: bytes
     gzipped: bytes
 
@@ -70,14 +71,18 @@ class Snapshots:
         if kept is not None and kept.cursor == cursor:
             return kept
         progress = handle.progress()
+        changed = _changed_since(handle, kept.cursor) if kept is not None else None
+        states = handle.states() if changed is None else handle.states_of(changed)
+        before = kept.lines if kept is not None and changed is not None else {}
+        found = {**before, **{line["task"]: line for line in lines(self._client, progress, states)}}
         value = {
             **of_feature(progress),
-            "tasks": lines(self._client, progress, handle.states()),
+            "tasks": list(found.values()),
             "critical_path": self._critical_path(handle, progress),
             "cursor": cursor,
         }
         plain = compact.write(value).encode()
-        drawn = Drawn(cursor, plain, gzip.compress(plain, 1))
+        drawn = Drawn(cursor, found, plain, gzip.compress(plain, 1))
         with self._lock:
             self._kept[feature_id] = drawn
             self._kept.move_to_end(feature_id)
@@ -97,12 +102,20 @@ class Snapshots:
             max_parallel_tasks=progress.cap,
             tasks=tuple(handle.tasks()),
         )
-        found = list(planner.plan(feature, progress.cap).critical_path)
+        found = planner.critical_path(feature)
         with self._lock:
             self._paths[key] = found
             while len(self._paths) > KEPT:
                 self._paths.popitem(last=False)
         return found
+
+
+def _changed_since(handle: Handle, cursor: str) -> list[str] | None:
+    """The tasks that events since a moment are about; None: any task may have changed."""
+    events = handle.events(cursor)
+    if len(events) >= MOST_EVENTS or any(event.event in (*GROWTH, "batch_opened") for event in events):
+        return None
+    return list(dict.fromkeys(event.task for event in events if event.task))
 
 
 def of_feature(progress: Progress) -> dict[str, Any]:

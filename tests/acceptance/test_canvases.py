@@ -76,6 +76,11 @@ def old_onerr(task_id):
 
 
 @app.task
+def after(value):
+    note("after", value)
+
+
+@app.task
 def slow(value):
     note("slow", value)
     while not Path("go").exists():
@@ -165,12 +170,15 @@ except ValueError as error:
     print(repr(error))
 alone = fail.si().on_error(old_onerr.s())
 orchestrator.enqueue(alone).wait(timeout=100)
+chained = fail.si().on_error(chain(old_onerr.s(), group(after.s(), after.s())))
+orchestrator.enqueue(chained).wait(timeout=100)
 """,
     )
 
     assert printed == "ValueError('boom')"
-    wait_until(lambda: len(runs(project.folder)) == 5)
-    assert runs(project.folder) == ["add 1 1", "fail", "fail", "old", "onerr ChordError"]
+    expected = ["add 1 1", "after None", "after None", *["fail"] * 3, "old", "old", "onerr ChordError"]
+    wait_until(lambda: len(runs(project.folder)) == len(expected))
+    assert runs(project.folder) == expected
 
 
 def test_a_canvas_outlives_its_worker(make_project: MakeProject) -> None:
@@ -228,3 +236,34 @@ print(orchestrator.enqueue(chain(group(add.si(1, 1), swap.si(), add.si(2, 2)), a
         "swap",
         "tsum",
     ]
+
+
+def test_what_is_given_out_runs_as_plain_celery(make_project: MakeProject) -> None:
+    """A chain of three groups is right there too, and the errors and errbacks of a chain are."""
+    project = make(make_project)
+    start_worker(project, "w1")
+
+    printed = run(
+        project,
+        """
+from orchestrator.planning import planner
+
+def given_out(canvas):
+    return planner.plan(orchestrator.adopt(canvas)).canvas(app).apply_async()
+
+groups = chain(group(add.si(1, 1), add.si(2, 2)), group(add.si(3, 3), add.si(4, 4)), group(add.si(5, 5), add.si(6, 6)))
+values = chain(add.si(1, 1), group(add.s(1), where.s().set(queue="fast", priority=3)), add.s(["end"]))
+print(json.dumps([given_out(canvas).get(timeout=100) for canvas in (groups, values)]))
+try:
+    given_out(chain(add.si(7, 7), fail.si(), add.si(8, 8)).on_error(onerr.s())).get(timeout=100)
+except Exception as error:
+    print(error)
+""",
+    )
+
+    first, second = printed.splitlines()
+    assert json.loads(first) == [[10, 12], [3, ["fast", None], "end"]]
+    assert "boom" in second
+    wait_until(lambda: any(line.startswith("onerr") for line in runs(project.folder)))
+    adds = [*(f"add {n} {n}" for n in range(1, 8)), "add 1 1", "add 2 1", "add [3, ['fast', None]] ['end']"]
+    assert runs(project.folder) == sorted([*adds, "fail", "onerr ValueError", "where"])

@@ -23,6 +23,7 @@ from orchestrator.contract import needs
 from orchestrator.model import errors, lifecycle
 from orchestrator.model.feature import FeatureStatus, Strategy
 from orchestrator.model.outcome import Blocked, Cancelled, Completed, Failed, Outcome
+from orchestrator.model.queues import Queues
 from orchestrator.model.task import Task, TaskStatus
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
@@ -155,7 +156,7 @@ class Machine(RuleBasedStateMachine):
             status_validation={"enforce_sequential": is_strict},
         )
         self.client = Client(settings)
-        self.store = self.client.store = Store(Redis.empty(), Keys("to"), queues={})
+        self.store = self.client.store = Store(Redis.empty(), Keys("to"), queues=Queues(Keys("to").celery()))
         self.client.dispatcher.store = self.store
         feature = feature.model_copy(update={"id": "auth", "max_parallel_tasks": cap})
         waits = launches and feature.strategy is not Strategy.DATAFLOW

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
 
-from orchestrator.engine import call_checks
+from orchestrator.engine import call_checks, calls
 from orchestrator.model import errors
 from orchestrator.model.task import Task
 
@@ -63,3 +64,31 @@ def test_arguments_that_fit(app: Celery) -> None:
 def test_arguments_that_do_not(app: Celery, kwargs: dict[str, Any], cause: str) -> None:
     with pytest.raises(errors.BadCall, match=cause):
         check(app, "name", **kwargs)
+
+
+LATE = """
+from celery import shared_task
+
+@shared_task(name="late", queue="slow")
+def late(x: int): ...
+"""
+
+
+def test_the_modules_of_a_task_that_is_not_known_are_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the queue that its decorator names is known, and its arguments are checked."""
+    (tmp_path / "late_tasks.py").write_text(LATE, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    app = Celery("proj", set_as_current=False, include=["late_tasks"])
+    assert calls.destination(app, "late")["queue"].name == "celery"
+    call_checks.check(app, [Task(id="T1", call="late", args=[1])])
+    assert calls.destination(app, "late")["queue"].name == "slow"
+    with pytest.raises(errors.BadCall, match="late"):
+        call_checks.check(app, [Task(id="T1", call="late")])
+
+
+def test_modules_that_cannot_be_imported_here_refuse_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    app = Celery("proj", set_as_current=False, include=["no_such_module_of_tasks"])
+    call_checks.check(app, [Task(id="T1", call="late", args=[1])])
+    assert "no_such_module_of_tasks" in caplog.text

@@ -17,14 +17,16 @@ import pytest
 from celery import Celery, Signature, chain, group, signals
 from celery import Task as CeleryTask
 from celery.contrib.abortable import AbortableTask
-from celery.exceptions import Ignore, Reject
-from pydantic import BaseModel, ValidationError
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from pydantic import BaseModel, SecretStr, ValidationError
 
 import orchestrator
 from orchestrator.config.schema.operation import Trust
 from orchestrator.config.schema.servers import RedisSettings
+from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
 from orchestrator.engine import calls, installation
+from orchestrator.model.calls import request_id
 from orchestrator.model.feature import Feature
 from orchestrator.model.outcome import (
     Blocked,
@@ -36,6 +38,7 @@ from orchestrator.model.outcome import (
     Outcome,
     RetryLater,
 )
+from orchestrator.model.raised import Raised
 from orchestrator.model.task import Task
 from orchestrator.specialists import Context, FeatureHead
 from tests.specialists.contexts import a_context
@@ -195,7 +198,7 @@ def test_a_task_that_is_replaced(app: Celery, run: Run) -> None:
     assert second.next == NextCall(call="proj.finish", args=(literal,), since=3)
     last = run(begin, context={"retries": 4, "continues": second.next})
     assert last == Completed(result={"result": "T0"})
-    request = calls.request_id("auth", "T1")
+    request = request_id("auth", "T1")
     assert seen == [(request, 2), (request, 0), (request, 1)]
 
 
@@ -242,13 +245,24 @@ def test_a_second_attempt_that_is_replaced_adds_tasks_of_other_names(app: Celery
     assert [one.id for one in outcome.replaced.added] == ["T1-2.part", "T1-2.part-2"]
 
 
+def test_a_task_cannot_add_to_the_header_that_it_is_in(app: Celery, run: Run) -> None:
+    @app.task(bind=True)
+    def begin(self: Any) -> None:
+        self.add_to_chord(begin.s())
+
+    outcome = run(begin)
+
+    assert isinstance(outcome, Failed)
+    assert "replace the task by a group that holds what is to be added" in outcome.reason
+
+
 @pytest.mark.parametrize(
     ("canvas", "cause"),
     [
         (chain(), "Cannot replace with an empty chain"),
         ("proj.part", "self.replace takes a signature, and no str"),
-        (Signature("proj.part", chord=Signature("proj.part")), "must not be part of a chord"),
-        (Signature("proj.part", magic=1), "magic"),
+        (Signature("proj.part", options={"chord": Signature("proj.part")}), "must not be part of a chord"),
+        (Signature("proj.part", options={"magic": 1}), "magic"),
     ],
 )
 def test_a_replacement_that_cannot_be_is_refused(app: Celery, run: Run, canvas: Any, cause: str) -> None:
@@ -332,7 +346,7 @@ def test_hooks_and_signals(app: Celery, run: Run) -> None:
         getattr(signals, name).connect(handler)
     try:
         run(work, "well")
-        request = calls.request_id("auth", "T1")
+        request = request_id("auth", "T1")
         assert seen == [
             ("task_prerun", work.name),
             ("before_start", request, ["well"], {}),
@@ -412,6 +426,35 @@ def test_a_time_limit(app: Celery, tmp_path: Path) -> None:
     outcome = perform(a_context(tmp_path, wanted, specialist=f"call:{sleep.name}"), app)
     assert isinstance(outcome, Failed)
     assert outcome.cause == FailureCause.TIMEOUT
+
+
+def test_a_task_may_catch_its_soft_time_limit(app: Celery, tmp_path: Path) -> None:
+    import time
+
+    @app.task
+    def sleep() -> str:
+        try:
+            time.sleep(60)
+        except SoftTimeLimitExceeded:
+            return "as far as it came"
+        return "all"
+
+    wanted = Task(id="T1", call=sleep, timeout="50ms")
+    outcome = perform(a_context(tmp_path, wanted, specialist=f"call:{sleep.name}"), app)
+    assert outcome == Completed(summary="as far as it came", result="as far as it came")
+
+
+def test_what_was_raised_is_kept_without_secrets(tmp_path: Path) -> None:
+    app = an_app(specialists={"caller": SpecialistSettings(env={"KEY": SecretStr("s3cr3t-one")})})
+
+    @app.task
+    def refuse() -> None:
+        raise LookupError("no such key", "s3cr3t-one", 3)
+
+    wanted = Task(id="T1", call=refuse)
+    outcome = perform(a_context(tmp_path, wanted, specialist=f"call:{refuse.name}"), app)
+    assert isinstance(outcome, Failed)
+    assert outcome.raised == Raised(module="builtins", name="LookupError", args=("no such key", "**", 3))
 
 
 def test_an_unknown_task(app: Celery, tmp_path: Path) -> None:
@@ -567,7 +610,7 @@ def test_async_tasks_share_an_event_loop(app: Celery, tmp_path: Path) -> None:
     with ThreadPoolExecutor(20) as pool:
         outcomes = list(pool.map(run, range(20)))
     assert [one.result for one in outcomes if isinstance(one, Completed)] == [
-        [number, calls.request_id(f"f{number}", "T1"), [number]] for number in range(20)
+        [number, request_id(f"f{number}", "T1"), [number]] for number in range(20)
     ]
 
 

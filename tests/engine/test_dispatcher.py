@@ -11,8 +11,15 @@ import pytest
 from orchestrator.engine.app import App
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.model import errors
-from orchestrator.model.commands import LogProgress, PublishTasks, ScheduleFeature, ScheduleResult
+from orchestrator.model.commands import (
+    BatchProgress,
+    LogProgress,
+    PublishTasks,
+    ScheduleFeature,
+    ScheduleResult,
+)
 from orchestrator.model.feature import Feature
+from orchestrator.model.queues import Queues
 from orchestrator.planning import planner, routing
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
@@ -95,7 +102,10 @@ def test_commands_are_carried_out_in_their_order(store: Store, caplog: pytest.Lo
     caplog.set_level(logging.INFO, "orchestrator")
 
     Dispatcher(app, store, pooled=False).send(
-        [LogProgress("auth", "Batch 1: 0/1 tasks complete (0%)"), PublishTasks("auth", scheduled.launched)]
+        [
+            LogProgress("auth", BatchProgress(number=1, total=1, resolved=0)),
+            PublishTasks("auth", scheduled.launched),
+        ]
     )
 
     assert caplog.messages == ["[auth] Batch 1: 0/1 tasks complete (0%)"]
@@ -104,7 +114,8 @@ def test_commands_are_carried_out_in_their_order(store: Store, caplog: pytest.Lo
 
 def test_a_store_that_publishes_what_it_launches_leaves_nothing_to_publish() -> None:
     client = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
-    store, app = Store(client, Keys(), queues={}), app_with("memory://")
+    queues = Queues(Keys().celery(), used=["builder"])
+    store, app = Store(client, Keys(), queues=queues), app_with("memory://")
     scheduled = launch(store, app, factories.feature(task("T1")))
 
     Dispatcher(app, store, pooled=False).send([PublishTasks("auth", scheduled.launched)])

@@ -14,7 +14,6 @@ from orchestrator.config.settings import Settings
 from orchestrator.engine import app_checks, canvas, guest, installation, tracing
 from orchestrator.model import errors
 from orchestrator.model.commands import Launch
-from orchestrator.state import connections
 
 REDIS = RedisSettings(url="redis://state:1/0")
 
@@ -58,7 +57,7 @@ def test_its_broker_is_that_of_the_app(url: Any) -> None:
     app.conf.update(broker_url=url)  # after the app was made, as a configuration module may
     settings = installation.of(app).settings
     assert settings.broker.url is not None
-    assert not connections.is_broker(settings)
+    assert settings.celery_queues is None
     assert installation.of(app).destination("senior-engineer")["queue"].name == "to.senior-engineer"
 
 
@@ -116,7 +115,7 @@ def test_a_feature_is_stored_once(conf: dict[str, Any]) -> None:
     ],
 )
 def test_settings_that_weaken_a_promise_are_named(conf: dict[str, Any], found: list[str]) -> None:
-    app = an_app(broker="redis://broker:1/0")
+    app = an_app(broker="redis://state:1/0")
     app.conf.update(conf)
     assert names(app) == found
 
@@ -147,3 +146,77 @@ def test_each_task_of_the_app_can_be_called() -> None:
     assert "call:senior-engineer" not in calls
     task: Any = app.tasks["call:proj.resize"]
     assert (task.rate_limit, task.time_limit, task.acks_late, task.ignore_result) == ("2/s", 9, True, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "theirs"),
+    [
+        ("redis://state:1/0", "redis://state:1"),
+        ("redis://me:pass@state:1/0", "redis://me:other@state:1/0"),
+        ("unix:///run/redis.sock?db=1", "redis+socket:///run/redis.sock?virtual_host=1"),
+        ("rediss://state:1/2", "rediss://state:1/2"),
+    ],
+)
+def test_scripts_publish_where_the_broker_is_the_redis_of_the_state(state: str, theirs: str) -> None:
+    """The keys of queues have the app's own prefix. A call that has another queue than the default is named."""
+    app = an_app(Settings(redis=RedisSettings(url=state)), broker=theirs)
+    app.conf.update(broker_transport_options={"global_keyprefix": "theirs:"}, task_default_queue="work")
+    app.task(name="slow", shared=False, queue="slow")(work)
+    app.task(name="urgent", shared=False, priority=9)(work)
+    app.task(name="usual", shared=False)(work)
+    queues = installation.of(app).settings.celery_queues
+    assert queues is not None
+    assert queues.prefix == "theirs:"
+    names = dict(queues.names)
+    assert names.pop("senior-engineer") == "to.senior-engineer"
+    assert {name: of for name, of in names.items() if name.startswith("call:")} == {
+        "call:slow": "slow",
+        "call:urgent": None,
+        "call:": "work",
+    }
+    app.task(name="late", shared=False, queue="later")(work)
+    assert queues.names["call:late"] == "later"
+    assert queues.used >= {"work", "slow", "later", "to.senior-engineer"}
+
+
+def test_a_route_of_a_task_that_is_not_known_is_asked_of_the_app() -> None:
+    """Then each task is named, and the messages of all others are left to the app."""
+    app = an_app(broker="redis://state:1/0")
+    app.conf.update(task_routes={"other.*": {"queue": "other"}})
+    app.task(name="usual", shared=False)(work)
+    queues = installation.of(app).settings.celery_queues
+    assert queues is not None
+    assert queues.names["call:usual"] == "celery"
+    assert queues.names["call:"] is None
+
+
+def route(name: str, *_: object, **__: object) -> None:
+    """A router, which only Python can call."""
+
+
+@pytest.mark.parametrize(
+    ("conf", "why"),
+    [
+        ({"broker_url": "amqp://rabbit//"}, "the broker is no Redis, but amqp"),
+        ({"broker_url": "redis://other:1/0"}, "another Redis"),
+        ({"broker_url": "redis://state:1/1"}, "another Redis, database"),
+        ({"broker_url": "redis://me:pass@state:1/0"}, "another Redis, database or user"),
+        ({"broker_url": ["redis://state:1/0", "redis://two:1/0"]}, "more than one server"),
+        ({"broker_url": "redis://state:1/0;redis://two:1/0"}, "more than one server"),
+        (
+            {"broker_read_url": "redis://state:1/0", "broker_write_url": "redis://two:1/0"},
+            "more than one server",
+        ),
+        ({"broker_transport_options": {"priority_steps": [1, 5]}}, "priority_steps"),
+        ({"task_routes": (route,)}, "a function"),
+        ({"task_send_sent_event": True}, "task_send_sent_event"),
+    ],
+)
+def test_why_scripts_do_not_publish_is_said(conf: dict[str, Any], why: str) -> None:
+    app = an_app(broker="redis://state:1/0")
+    app.conf.update(worker_prefetch_multiplier=1)
+    app.conf.update(conf)
+    engine = installation.of(app)
+    assert why in engine.apart
+    assert engine.settings.celery_queues is None
+    assert names(app) == ["broker_url"]

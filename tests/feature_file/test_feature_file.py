@@ -100,7 +100,7 @@ def test_json_and_yaml_say_the_same() -> None:
     assert read(json.dumps(feature.model_dump(mode="json"))) == feature
 
 
-TITLES = some.text(some.characters(exclude_categories=["C", "Z"]), max_size=200).filter(
+TITLES = some.text(some.characters(exclude_categories=["C", "Z"]), max_size=40).filter(
     lambda title: not unwanted(title, breaks=False)  # variation selectors are of the category of accents
 )
 

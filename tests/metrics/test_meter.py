@@ -60,7 +60,7 @@ def test_nothing_is_counted_until_somebody_reads(store: Store) -> None:
 
 def test_only_the_leader_counts(store: Store) -> None:
     factories.launched(store, features.task("T1"))
-    assert ("features_enqueued_total", ()) not in look(meter_of(store, leads=False))
+    assert look(meter_of(store, leads=False))["features_enqueued_total", ()] == 0
 
 
 def test_the_figures_are_those_of_this_moment(store: Store) -> None:
@@ -164,7 +164,7 @@ def test_what_a_person_takes_away_is_counted_as_stopped(store: Store) -> None:
     run.finish("T1")
     found = look(meter_of(store))
     assert found["attempts_ended_total", ("stopped", "builder")] == 1
-    assert ("attempts_ended_total", ("completed", "builder")) not in found
+    assert found["attempts_ended_total", ("completed", "builder")] == 0
 
 
 def test_a_feature_that_cannot_be_read_does_not_hold_up_the_others(store: Store) -> None:
@@ -228,7 +228,7 @@ def test_nothing_that_a_feature_says_is_shown(store: Store) -> None:
     registry.register(FeatureCollector(store, ["builder"]))
     page = generate_latest(registry).decode()
     # Then neither they nor its ids are on the page
-    assert 'outcome="failed"' in page
+    assert 'outcome="failed",specialist="builder"} 1.0' in page
     assert [word for word in (secret, "secret-feature", "T1") if word in page] == []
 
 
@@ -240,3 +240,14 @@ def test_a_redis_that_is_away_is_a_figure_too(store: Store, monkeypatch: pytest.
 
     monkeypatch.setattr(store.figures, "scrape", fail)
     assert shown(store) == {("redis_up", ()): 0}
+
+
+def test_what_has_not_happened_yet_counts_as_none(store: Store) -> None:
+    # Given a specialist whose attempts all went well
+    run, meter = factories.launched(store, features.task("T1"), features.task("T2")), meter_of(store)
+    look(meter)
+    run.complete("T1")
+    found = look(meter)
+    # Then its losses are 0: a rate over them sees the first
+    assert found["attempts_ended_total", ("lost", "builder")] == 0
+    assert found["recoveries_total", ("message",)] == 0

@@ -39,6 +39,17 @@ ELSEWHERE = {
         "test_monitors_show_what_became_of_each_attempt_and_nothing_else"
     ),
     "see the arguments of processes: none holds a secret": "test_no_secret_is_seen_anywhere",
+    "see features in [Flower](../how-to/flower.md): what people wrote, what tasks returned and put out; decide, and "
+    "enqueue as above, unless `web.read_only` is set": (
+        "test_where_it_only_shows_nothing_is_offered_and_nothing_done"
+    ),
+    "see a secret that logs hide; decide what the engine refuses": "test_what_the_engine_refuses_is_told",
+    "see anything, or decide anything, by their browser": "test_a_decision_needs_the_token_of_a_page",
+    "The pages of [features in Flower](../how-to/flower.md) show these texts, to who has Flower's password, or came "
+    "by the address with the secret": "test_without_the_secret_nobody_sees_anything",
+    "A policy lets browsers run no script but ours and Flower's: what somebody wrote is text": (
+        "test_pages_show_what_anybody_wrote_as_text"
+    ),
     "read the folder `.taskorchestrator`, its logs or its Redis: all are for their owner alone": (
         "test_it_is_open_to_its_user_alone"
     ),

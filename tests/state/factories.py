@@ -207,7 +207,7 @@ class Run:
 
     def recover(self, patience: float = 60.0) -> tuple[ScheduleResult, tuple[commands.Launch, ...]]:
         """The sweep looks after the feature."""
-        queued = self.store.recovery.queued(["builder"])
+        queued = self.store.recovery.queued()
         return self.store.recovery.recover(self.id, losses=self.losses, patience=patience, queued=queued)
 
     def status(self, task: str | None = None) -> str:

@@ -18,6 +18,7 @@ from orchestrator.model.commands import Launch
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import TaskEvent
 from orchestrator.model.outcome import Blocked, Failed, FailureCause
+from orchestrator.model.queues import Queues
 from orchestrator.model.task import TaskStatus
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
@@ -60,7 +61,7 @@ def test_a_launch_that_others_have_overtaken_is_published_again(store: Store) ->
 
 
 def test_a_message_that_was_sent_again_overtakes_nobody(client: redis.Redis) -> None:
-    store = Store(client, Keys(), queues={})
+    store = Store(client, Keys(), queues=Queues(Keys().celery(), used=["builder"]))
     with launched(store, task("T1"), task("T2"), task("T3")) as run:
         # Given three that wait in a long queue, of which the last one was sent again too early
         for name, milliseconds in (("T1", 55_000), ("T2", 54_000), ("T3", 63_000)):
@@ -78,7 +79,7 @@ def test_a_message_that_was_sent_again_overtakes_nobody(client: redis.Redis) -> 
 
 def test_a_message_that_waits_in_its_queue_is_not_lost(client: redis.Redis) -> None:
     # Given a store that is the broker too
-    store = Store(client, Keys(), queues={})
+    store = Store(client, Keys(), queues=Queues(Keys().celery(), used=["builder"]))
     with launched(store, task("T1")) as run:
         run.age_launch("T1")
         run.recover(patience=60)
@@ -94,7 +95,7 @@ def test_a_message_that_waits_in_its_queue_is_not_lost(client: redis.Redis) -> N
 
 
 def test_all_messages_of_a_queue_that_was_purged_are_sent_again_at_once(client: redis.Redis) -> None:
-    store = Store(client, Keys(), queues={})
+    store = Store(client, Keys(), queues=Queues(Keys().celery(), used=["builder"]))
     with launched(store, *(task(f"T{number}") for number in range(1, 5))) as run:
         for number in range(1, 5):
             run.age_launch(f"T{number}")
@@ -104,7 +105,7 @@ def test_all_messages_of_a_queue_that_was_purged_are_sent_again_at_once(client: 
 
 
 def test_what_a_worker_lost_or_handed_back_goes_ahead_of_its_queue(client: redis.Redis) -> None:
-    store = Store(client, Keys(), queues={})
+    store = Store(client, Keys(), queues=Queues(Keys().celery(), used=["builder"]))
     with launched(store, *(task(f"T{number}") for number in range(1, 6))) as run:
         # Given two that run, of which one is lost and one handed back, while three wait
         assert client.rpop(Keys().queue("builder"), 2)
@@ -127,7 +128,7 @@ def test_what_a_worker_lost_or_handed_back_goes_ahead_of_its_queue(client: redis
 
 def test_what_is_launched_is_published_in_the_same_step(client: redis.Redis) -> None:
     # Given a store that is the broker too, and a specialist with a queue of another name
-    store = Store(client, Keys(), queues={"builder": "site"})
+    store = Store(client, Keys(), queues=Queues(Keys().celery(), {"builder": "site"}, ["site"]))
     with enqueue(store, task("T1"), task("T2", "T1")) as run:
         # When a task is launched
         assert run.schedule() == ["T1"]
@@ -384,7 +385,7 @@ def test_what_workers_refuse_is_counted_by_reason(store: Store, client: redis.Re
 
 def test_each_message_of_an_attempt_has_an_id_of_its_own(client: redis.Redis) -> None:
     # Given an attempt that was launched, and whose message was lost, and that a worker handed back
-    store = Store(client, Keys(), queues={})
+    store = Store(client, Keys(), queues=Queues(Keys().celery(), used=["builder"]))
     sent: list[str] = []
 
     def take() -> None:

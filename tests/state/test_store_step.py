@@ -19,6 +19,7 @@ from orchestrator.model.flows import SHIPPED_FEATURE_FLOWS, FeatureEvent, Featur
 from orchestrator.model.lifecycle import Attempts, Transition
 from orchestrator.model.outcome import Completed, Failed, Outcome, RetryLater
 from orchestrator.model.plan import Route
+from orchestrator.model.queues import Queues
 from orchestrator.model.task import Retries
 from orchestrator.planning import planner
 from orchestrator.state import script_sources, scripts
@@ -61,7 +62,12 @@ class Play:
     def __init__(self, client: redis.Redis, seed: int) -> None:
         self.client: Any = client
         self.random = random.Random(seed)
-        self.store = Store(client, Keys(), queues=QUEUES, events_kept=100 if seed % 7 == 0 else 1_000_000)
+        self.store = Store(
+            client,
+            Keys(),
+            queues=Queues(Keys().celery(), QUEUES),
+            events_kept=100 if seed % 7 == 0 else 1_000_000,
+        )
         self.answers: list[Any] = []
         self.held: list[tuple[tuple[str, str, int], str, str]] = []
         """What runs: the attempt, its delivery, its specialist."""

@@ -12,6 +12,7 @@ import redis
 from orchestrator.model import lifecycle
 from orchestrator.model.lifecycle import Attempts
 from orchestrator.model.outcome import Completed
+from orchestrator.model.queues import Queues
 from orchestrator.model.task import Retries
 from orchestrator.planning import planner
 from orchestrator.state import schema
@@ -29,7 +30,7 @@ MOVE = lifecycle.conclude(FLOW, Completed(), Retries(), Attempts(), chance=0)
 @pytest.fixture
 def store(client: redis.Redis) -> Store:
     """A store that publishes to the queues of this Redis."""
-    return Store(client, Keys(), queues={})
+    return Store(client, Keys(), queues=Queues(Keys().celery(), used=["builder"]))
 
 
 def enqueue(

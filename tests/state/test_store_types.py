@@ -12,6 +12,7 @@ from redis.commands.core import ScriptCommands
 
 from orchestrator.model import errors, lifecycle
 from orchestrator.model.flows import FeatureEvent, TaskEvent
+from orchestrator.model.queues import Queues
 from orchestrator.state import keys
 from orchestrator.state.keys import FeatureKeys, Keys
 from orchestrator.state.store import Store
@@ -156,7 +157,7 @@ def test_no_script_has_written_where_it_meets_a_key_of_all_features_of_a_wrong_t
 @pytest.mark.parametrize("kind", ["string", "hash"])
 def test_a_queue_that_is_none_costs_its_messages_alone(store: Store, client: redis.Redis, kind: str) -> None:
     """The launch stands, and its message is sent again as one that was lost, until it can be."""
-    store = Store(client, store.keys, queues={})
+    store = Store(client, store.keys, queues=Queues(Keys().celery(), used=["builder"]))
     queue = store.keys.queue("builder")
     client.set(queue, "x") if kind == "string" else client.hset(queue, "a", "b")
 

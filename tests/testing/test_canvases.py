@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import celery
 import pytest
 import yaml
-from celery import Celery, chain, chord, group
+from celery import Celery, chain, chord, group, signature
 
 from orchestrator import adopt
 from orchestrator.client.handle import Handle
@@ -74,7 +75,7 @@ REPLACEMENTS: dict[str, Callable[[Any], Any]] = {
     "chain": lambda _: chain(ident.s(1), add.s(1)),
     "chord": lambda _: chord([ident.s(1), ident.s(2)], tsum.s()),
     "taskgroup": lambda _: chain(add.s(1, 2), group(add.s(1), add.s(2))),
-    "nested": lambda _: chain(swap.si("group"), tsum.s(), swap.s()),
+    "nested": lambda _: chain(signature("swap", ("group",)), tsum.s(), signature("swap")),
     "empty": lambda _: group(),
     "linked": lambda _: ident.s(1).set(link=[ident.s()]),
     "fail": lambda _: fail.s(),
@@ -253,14 +254,27 @@ CASES: dict[str, tuple[Callable[[], Any], Any, dict[str, int]]] = {
         1,
         {"swap": 1, "ident": 3},
     ),
-    "a group of none": (lambda: chain(ident.s(1), group(), ident.s()), 1, {"ident": 2}),
-    "a header of an empty group": (lambda: chord([group()], tsum.s()), BOOM, {}),
-    "map": (lambda: chain(ident.s(1), add.map([(1, 2)]) | tsum.s()), BOOM, {}),
+    # Celery 5.6 makes a chord with an empty header of it, when the chain is made.
+    "a group of none": (
+        lambda: chain(ident.s(1), group(), ident.s()),
+        1 if celery.VERSION >= (5, 7) else [],
+        {"ident": 2},
+    ),
+    "a header of an empty group": (lambda: chord([group()], tsum.s()), 0, {"tsum": 1}),
+    "a group in a group": (
+        lambda: group(group(ident.s(1), group(ident.s(2))), ident.s(3)),
+        [1, 2, 3],
+        {"ident": 3},
+    ),
+    "a group in a header": (
+        lambda: chord([group(ident.s(1), ident.s(2)), ident.s(3)], ident.s()),
+        [1, 2, 3],
+        {"ident": 4},
+    ),
     "starmap": (lambda: add.starmap([(1, 2), (3, 4)]) | tsum.s(), 10, {"add": 2, "tsum": 1}),
     "chunks": (lambda: add.chunks(zip(range(4), range(4), strict=True), 2), [[0, 2], [4, 6]], {"add": 4}),
     "linked": (lambda: ident.s(1).set(link=[ident.s()]), 1, {"ident": 2}),
 }
-del CASES["a header of an empty group"], CASES["map"]
 
 
 def value_of(handle: Handle) -> Any:
@@ -360,6 +374,57 @@ ERRBACKS: dict[str, tuple[Callable[[], Any], list[tuple[str, str]], dict[str, in
 }
 
 
+CALLED: dict[str, tuple[Callable[[], Any], list[Any]]] = {
+    "an errback that is a chain": (
+        lambda: fail.si().on_error(chain(told_id.s(), add.s("!"))),
+        ["id", ("add", "id", "!")],
+    ),
+    "an errback that is a group": (
+        lambda: fail.si().on_error(group(told_id.s(), add.si(1, 2))),
+        ["id", ("add", 1, 2)],
+    ),
+    "an errback that is a chord": (
+        lambda: fail.si().on_error(chord([told_id.s(), ident.si(1)], ident.s())),
+        ["id", ("ident", 1), ("ident", ["id", 1])],
+    ),
+    "one of a chord's body, once": (
+        lambda: chord([fail.si(), fail.si()], tsum.s()).on_error(chain(told_id.s(), add.s("!"))),
+        ["id", ("add", "id", "!")],
+    ),
+    "a callback that is a chain": (
+        lambda: ident.s(1).set(link=[chain(add.s(1), add.s(1))]),
+        [("ident", 1), ("add", 1, 1), ("add", 2, 1)],
+    ),
+    "a callback that is a group": (
+        lambda: ident.s(1).set(link=[group(add.s(1), ident.s())]),
+        [("ident", 1), ("add", 1, 1), ("ident", 1)],
+    ),
+    "a callback that is a chord": (
+        lambda: ident.s(1).set(link=[chord([add.s(1), add.s(2)], tsum.s())]),
+        [("ident", 1), ("add", 1, 1), ("add", 1, 2), ("tsum", [2, 3])],
+    ),
+    "a callback of a chain that is a chain": (
+        lambda: chain(ident.s(1), add.s(1)).set(link=chain(add.s(1), ident.s())),
+        [("ident", 1), ("add", 1, 1), ("add", 2, 1), ("ident", 3)],
+    ),
+}
+
+
+@task
+def told_id(task_id: str) -> str:
+    runs.append("id")
+    return "id"
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_a_canvas_is_called_as_an_errback_or_a_callback(client: InProcessClient, name: str) -> None:
+    make, expected = CALLED[name]
+
+    client.run(make())
+
+    assert [run for run in runs if run != ("fail",)] == expected
+
+
 @pytest.mark.parametrize("name", ERRBACKS)
 def test_an_errback_is_called_once(client: InProcessClient, name: str) -> None:
     make, errbacks, counts = ERRBACKS[name]
@@ -425,6 +490,42 @@ def test_the_message_of_a_task_has_the_queue_and_the_priority_of_its_signature()
     }
 
 
+def test_a_task_that_must_not_run_twice_says_so_itself_or_in_a_header() -> None:
+    careful = Celery("careful", set_as_current=False)
+
+    @careful.task(name="pay", shared=False, idempotent=False)
+    def pay() -> None: ...
+
+    @careful.task(name="look", shared=False)
+    def look() -> None: ...
+
+    never: Any = {"idempotent": False}
+    always: Any = {"idempotent": True}
+    canvas = group(pay.si(), look.si(), look.si().set(headers=never), pay.si().set(headers=always))
+
+    assert [task.idempotent for task in adopt(canvas, app=careful).tasks] == [False, True, False, True]
+
+
+def test_a_callback_of_a_group_is_told_to_be_that_of_its_first(client: InProcessClient) -> None:
+    # celery#4281: by the time that anybody else sees the canvas, Celery has put the callback there
+    both = group(ident.si(1), ident.si(2))
+    both.link(noarg.si())
+
+    with pytest.warns(UserWarning, match="noarg is called after ident\\(1\\) alone, the first of a group"):
+        handle = client.run(both)
+
+    assert value_of(handle) == [1, 2]
+    assert Counter(run[0] for run in runs) == {"ident": 2, "noarg": 1}
+
+
+def test_a_callback_of_a_chord_whose_body_is_a_group_is_told_to_be_that_of_its_first() -> None:
+    sums = chord([ident.s(1), ident.s(2)], group(tsum.s(), tsum.s()))
+    sums.link(ident.s())
+
+    with pytest.warns(UserWarning, match="alone, the first of a group"):
+        adopt(sums, app=app)
+
+
 def test_an_option_that_would_be_lost_is_refused() -> None:
     with pytest.raises(
         errors.NotAFeature, match=r"ident has the option routing_magic, which is not carried over"
@@ -442,9 +543,14 @@ def test_groups_behind_groups_do_not_multiply_dependencies() -> None:
 
 def test_a_canvas_is_printed_as_a_feature_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "canvas_flows.py").write_text(
-        "from tests.testing.test_canvases import add, ident\n"
+        "from tests.testing.test_canvases import add, ident, noarg\n"
         "from celery import chain, group\n"
         "def nightly(): return chain(add.s(1), group(ident.s(), ident.s()))\n"
+        "def groups(): return chain(*[group(ident.si(1), ident.si(2)) for _ in range(3)])\n"
+        "def linked():\n"
+        "    both = group(ident.si(1), ident.si(2))\n"
+        "    both.link(noarg.si())\n"
+        "    return both\n"
         "one = 1\n",
         "utf-8",
     )
@@ -460,6 +566,12 @@ def test_a_canvas_is_printed_as_a_feature_file(tmp_path: Path, monkeypatch: pyte
     ]
     assert feature.tasks[0].args == (5, 1)
     assert feature.result == [{"result": "ident"}, {"result": "ident-2"}]
+    assert "would send 3 messages, and run each task as often as here" in printed.stdout
+    planned = orchestrate(tmp_path, "plan", "canvas_flows:groups")
+    assert "Batch 1: ident, ident-2" in planned.stdout
+    assert planned.stdout.splitlines()[-1].startswith("Celery ")
+    linked = orchestrate(tmp_path, "adopt", "canvas_flows:linked")
+    assert "noarg is called after ident(1) alone, the first of a group" in linked.stderr
     for name, cause in (
         ("canvas_flows", "MODULE:NAME"),
         ("canvas_flows:one", "it is a int"),

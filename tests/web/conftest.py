@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.web import browser as browsers
+from tests.web.site import Site, served
 
 PATIENCE = 30_000
 """Milliseconds after which something on a page counts as what never comes, even on a slow machine."""
@@ -42,3 +43,10 @@ def open_page(browser: Any) -> Iterator[OpenPage]:
 
         yield new
     assert faults == []
+
+
+@pytest.fixture(scope="session")
+def site(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A project with a worker and a Flower, for all tests of this process; each has features of its own."""
+    with served(tmp_path_factory.mktemp("site"), resources={"gpu": 2}) as found:
+        yield found

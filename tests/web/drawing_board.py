@@ -1,4 +1,4 @@
-"""A page with the drawings alone: a made-up feature, the real scripts and styles, and a stream that the test speaks into."""
+"""A page with the drawings alone: a made-up feature, the real scripts and styles, and a stream that the test is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Boar
 <section aria-label="Graph"><div data-graph="/graph" data-task-url="/task/{task}"></div></section>
 <section aria-label="Timeline"><div data-timeline data-events="/events" data-task-url="/task/{task}"></div></section>
 <div data-part="needs"><p>none</p></div>
-<table><tbody><tr data-task="T1"><th scope="row">T1</th><td data-cell="status"></td><td data-cell="title"></td></tr></tbody></table>
+<table><tbody><tr data-task="T1">
+<th scope="row">T1</th><td data-cell="status"></td><td data-cell="note"></td></tr></tbody></table>
 <ol data-events-list data-most="3"></ol>
 <script type="module" async src="/static/page.js"></script></main></body></html>"""
 

@@ -198,12 +198,12 @@ def test_a_title_is_never_read_as_markup(open_page: OpenPage) -> None:
     set_up(page, [line("T1", 1, title=HOSTILE)], title=HOSTILE)
     tell(
         page,
-        line("T1", 1, title=HOSTILE, status="failed"),
+        line("T1", 1, title=HOSTILE, status="failed", note=HOSTILE),
         events=[{"time": "2026-01-01T00:00:00Z", "event": "work_failed", "note": HOSTILE}],
     )
     page.wait_for_selector("[data-events-list] li")
     assert HOSTILE in page.locator("[data-events-list]").inner_text()
-    assert HOSTILE in page.locator('[data-cell="title"]').inner_text()
+    assert HOSTILE in page.locator('[data-cell="note"]').inner_text()
     assert page.evaluate("window.hit") is None
     assert page.locator("main img").count() == 0
 

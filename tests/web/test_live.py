@@ -64,7 +64,10 @@ def test_a_decision_is_sent_without_leaving_the_page(open_page: OpenPage) -> Non
             route.fulfill(status=409, json={"error": {"message": "T1 does not need that"}})  # type: ignore[attr-defined]
 
     page.route("**/decide", answer)
-    form = '<form method="post" action="/decide" data-decision><input name="_xsrf" value="x"><button name="action" value="retry">Retry</button></form>'
+    form = (
+        '<form method="post" action="/decide" data-decision><input name="_xsrf" value="x">'
+        '<button name="action" value="retry">Retry</button></form>'
+    )
     tell(page, parts={"needs": form})
     page.get_by_role("button", name="Retry").click()
     page.get_by_text("T1 is queued again").wait_for()

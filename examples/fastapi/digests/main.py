@@ -34,8 +34,9 @@ app = FastAPI(lifespan=lifespan)
 
 async def find(request: Request, digest_id: str) -> AsyncHandle:
     """The feature of a digest."""
+    client: AsyncClient = request.app.state.client
     try:
-        return await request.app.state.client.feature(digest_id)
+        return await client.feature(digest_id)
     except NoSuchFeature as error:
         raise HTTPException(404, str(error)) from None
 

@@ -1,9 +1,16 @@
-"""The service in this process: its pages, its feature and its tasks."""
+"""The service in this process, on its event loop: its pages, its feature and its tasks."""
 
 import pytest
-from fastapi.testclient import TestClient
+from httpx2 import ASGITransport, AsyncClient
 
 from digests import main, tasks
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
 
 
 @pytest.fixture
@@ -15,25 +22,29 @@ def inbox(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def site(orchestrator_client):
-    with TestClient(main.app) as site:
+async def site(orchestrator_client):
+    async with (
+        main.app.router.lifespan_context(main.app),
+        AsyncClient(transport=ASGITransport(main.app), base_url="http://digests") as site,
+    ):
         yield site
 
 
-def test_a_digest(site, inbox, orchestrator_client):
-    number = site.post("/digests", json={"files": ["a.txt", "b.txt"], "most": 1}).json()["id"]
-    assert site.get(f"/digests/{number}").json()["done"] == 0
-    orchestrator_client.feature(number).wait()
-    assert site.get(f"/digests/{number}").json()["words"] == {"two": 3}
-    first, *others = site.get(f"/digests/{number}/events").text.strip().split("\n\n")
+async def test_a_digest(site, inbox, orchestrator_client):
+    asked = await site.post("/digests", json={"files": ["a.txt", "b.txt"], "most": 1})
+    place = f"/digests/{asked.json()['id']}"
+    assert (await site.get(place)).json()["done"] == 0
+    orchestrator_client.feature(asked.json()["id"]).wait()
+    assert (await site.get(place)).json()["words"] == {"two": 3}
+    first, *others = (await site.get(f"{place}/events")).text.strip().split("\n\n")
     assert "event: all_tasks_complete" in others[-1]
     seen = {"Last-Event-ID": first.splitlines()[0].removeprefix("id: ")}
-    assert site.get(f"/digests/{number}/events", headers=seen).text.strip().split("\n\n") == others
+    assert (await site.get(f"{place}/events", headers=seen)).text.strip().split("\n\n") == others
 
 
-def test_what_is_not_there(site):
-    assert site.get("/digests/none").status_code == 404
+async def test_what_is_not_there(site):
+    assert (await site.get("/digests/none")).status_code == 404
 
 
-def test_a_file_outside_the_inbox_is_refused(site):
-    assert site.post("/digests", json={"files": ["../secret"]}).status_code == 422
+async def test_a_file_outside_the_inbox_is_refused(site):
+    assert (await site.post("/digests", json={"files": ["../secret"]})).status_code == 422

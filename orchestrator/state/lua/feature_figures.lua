@@ -1,6 +1,6 @@
 -- Read what a feature adds to the figures of metrics. The cost grows with its slots, and not with its tasks.
 --
--- keys: meta counts slots ready delayed unassigned waiting
+-- keys: slots ready delayed unassigned waiting
 -- args:
 -- answer: JSON {status, cap, paused, tasks {status: n}, total, running {specialist: n}, launched {specialist: n}, ended:
 --   attempts whose lease has ended, ready, delayed, unassigned, limited {limit: tasks that wait for it}}; nil where there

@@ -8,7 +8,7 @@
 --   queues  JSON {specialist: its queue, where that is not its name}; "": another broker, the caller
 --           publishes
 --   random  with which the ids of messages end
--- answer: {status, launched [[task, attempt, specialist], …], opened [batch, …], wake [feature, …]}, wake: the features that
+-- answer: {status, launched [[task, attempt, specialist], …] (see parts/launch.lua), opened [batch, …], wake [feature, …]}, wake: the features that
 --   a limit lets go on, to be scheduled now; {status} where there is nothing more; nil where there is no such feature
 local meta = open_meta()
 if not meta.status then return nil end

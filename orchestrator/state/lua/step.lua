@@ -45,7 +45,7 @@ end
 local function find_message()
   for line in string.gmatch(allowed, '[^\n]+') do
     entry, queue = line, string.match(line, '^[^\t]+')
-    text = redis.call('LINDEX', shared('celery:' .. queue), -1)
+    text = redis.call('LINDEX', messages_in(queue), -1)
     if text then break end
     passed[queue] = true
   end
@@ -191,8 +191,7 @@ if is_in_turn then redis.pcall('HSET', last_started_key, does, -waits_since) end
 record('work_started', 'task', asked, 'from', 'pending', 'to', from, 'attempt', number, 'worker', holder, 'specialist', does)
 write_states()
 if counts[1] % 16 == 0 then trim_events() end
-local messages = shared('celery:' .. queue)
-redis.pcall('RPOP', messages)
+redis.pcall('RPOP', messages_in(queue))
 redis.pcall('SET', taken_key, claim .. ' ' .. queue .. '\n' .. text, 'PX', 2 * lease_ms)
 
 return {

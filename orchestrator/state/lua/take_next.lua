@@ -59,11 +59,10 @@ end
 
 for entry in string.gmatch(allowed, '[^\n]+') do
   local queue = string.match(entry, '^[^\t]+')
-  local messages = shared('celery:' .. queue)
-  local text = redis.pcall('LINDEX', messages, -1) -- a key of another type is no queue
+  local text = redis.pcall('LINDEX', messages_in(queue), -1) -- a key of another type is no queue
   local found = type(text) == 'string' and begin(queue, text, entry)
   if found then
-    redis.pcall('RPOP', messages) -- without the right to it the message stays, and comes as a repetition
+    redis.pcall('RPOP', messages_in(queue)) -- without the right to it the message stays, and comes as a repetition
     redis.pcall('SET', taken_key, delivery .. ' ' .. queue .. '\n' .. text, 'PX', 2 * lease_ms)
     return found
   end

@@ -1,7 +1,6 @@
 // What the server tells while the page is open: changes of the feature, the log of a task, the answer to a decision.
 
 import { html } from "./elements.js";
-import { duration, moment, statusClass } from "./statuses.js";
 
 /**
  * Follow the stream of a feature. The browser connects again by itself, and goes on where it was.
@@ -11,8 +10,8 @@ import { duration, moment, statusClass } from "./statuses.js";
  * @param reload Called where the server cannot tell the changes one by one.
  */
 export function follow(element, told, reload) {
-  const after = element.dataset.streamAfter;
-  const start = after ? `${element.dataset.stream}?after=${encodeURIComponent(after)}` : element.dataset.stream;
+  const start = new URL(element.dataset.stream, window.location);
+  if (element.dataset.streamAfter) start.searchParams.set("after", element.dataset.streamAfter);
   const source = new EventSource(start);
   source.addEventListener("open", () => connected("live"));
   source.addEventListener("error", () => connected(source.readyState === EventSource.CLOSED ? "closed" : "reconnecting…"));
@@ -50,6 +49,7 @@ export class Parts {
       const focused = place.contains(document.activeElement) ? nameOf(document.activeElement) : null;
       place.innerHTML = markup; // the server's own template, which escapes every text
       place.dataset.shown = markup;
+      tellTimes(place);
       if (focused) [...place.querySelectorAll("a, button, summary")].find((one) => nameOf(one) === focused)?.focus();
     }
   }
@@ -59,52 +59,47 @@ function nameOf(element) {
   return `${element.tagName} ${element.closest("[data-task]")?.dataset.task ?? ""} ${element.textContent.trim()}`;
 }
 
-/** Write what changed into the rows of tasks that are in the page. */
-export function fillRows(tasks) {
-  for (const task of tasks) {
-    for (const row of document.querySelectorAll(`tr[data-task="${CSS.escape(task.task)}"]`)) {
-      row.querySelectorAll("[data-cell]").forEach((cell) => fillCell(cell, task));
-    }
-  }
-}
-
-function fillCell(cell, task) {
-  const { started, finished } = task;
-  const took = started ? ((finished ? moment(finished) : Date.now()) - moment(started)) / 1000 : null;
-  const texts = {
-    title: task.title || task.task,
-    phase: task.phase,
-    specialist: task.specialist?.title || task.specialist?.name,
-    worker: task.worker,
-    attempt: task.attempt,
-    seconds: took === null ? "" : duration(Math.max(0, took)),
-    note: task.note || task.said,
-  };
-  if (cell.dataset.cell === "status") cell.replaceChildren(html("span", { class: `status ${statusClass(task.status)}` }, task.status));
-  else if (cell.dataset.cell in texts) cell.textContent = texts[cell.dataset.cell] ?? "";
-}
-
-/** Put new events before the others. */
+/** Put new events before the others, as the server writes them. */
 export function listEvents(list, events) {
-  const most = Number(list.dataset.most ?? 200);
   for (const event of events) {
-    const time = new Date(moment(event.time)).toLocaleTimeString([], { hour12: false });
-    const more = [event.cause, event.note, event.percent && `${event.percent} %`, event.worker].filter(Boolean).join(" · ");
-    list.prepend(html("li", {}, html("time", { datetime: event.time }, time), " ",
-      html("b", {}, event.event.replaceAll("_", " ")), " ", [event.task, more].filter(Boolean).join(": ")));
+    const cause = event.cause ? ` (${event.cause})` : "";
+    const note = event.note ? `: ${event.note}` : "";
+    const text = ` ${event.task ?? ""}${event.status ? ` → ${event.status}` : ""}${cause}${note}`;
+    const by = event.by ? [" ", html("small", {}, `by ${event.by}`)] : [];
+    const time = html("time", { datetime: event.time }, event.time);
+    list.prepend(html("li", {}, time, " ", html("b", {}, event.event), text, ...by));
   }
+  const most = Number(list.dataset.most ?? 200);
   while (list.children.length > most) list.lastElementChild.remove();
+  tellTimes(list);
 }
 
-/** Follow the log of a task. It stays at its end, unless somebody has scrolled up to read. */
+/** Say moments in the time of whoever reads; the whole of it is in the title. */
+export function tellTimes(place) {
+  for (const time of place.querySelectorAll("time")) {
+    const at = new Date(time.dateTime);
+    if (time.textContent !== time.dateTime || Number.isNaN(at.valueOf())) continue;
+    const isToday = at.toDateString() === new Date().toDateString();
+    const clock = at.toLocaleTimeString([], { hour12: false });
+    time.title = time.dateTime;
+    time.textContent = isToday ? clock : `${at.toLocaleDateString()} ${clock}`;
+  }
+}
+
+/**
+ * Follow the log of a task. It stays at its end, unless somebody has scrolled up to read.
+ *
+ * @param log Has `data-log`, the address, in which `attempt` says which attempt's output it shows already.
+ */
 export function followLog(log) {
-  const source = new EventSource(log.dataset.log);
-  let attempt = null;
+  const start = new URL(log.dataset.log, window.location);
+  const source = new EventSource(start);
+  let attempt = Number(start.searchParams.get("attempt") ?? NaN);
+  log.scrollTop = log.scrollHeight;
   source.addEventListener("log", (event) => {
     const part = JSON.parse(event.data);
     const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-    if (attempt !== null && part.attempt !== attempt) log.textContent = "";
-    if (attempt === null && part.whole) log.textContent = "";
+    if (part.attempt !== attempt) log.textContent = "";
     attempt = part.attempt;
     log.append(part.text);
     if (isAtEnd) log.scrollTop = log.scrollHeight;

@@ -1,14 +1,19 @@
 // The script of every page of features: it looks which parts the page has, and joins them to the server.
 
 import { Graph } from "./graph.js";
-import { fillRows, follow, followLog, listEvents, Parts, say, sendDecisions } from "./live.js";
+import { follow, followLog, listEvents, Parts, say, sendDecisions, tellTimes } from "./live.js";
 import { Model } from "./model.js";
+import { fillRows, listWhenOpened } from "./rows.js";
 import { Timeline } from "./timeline.js";
+
+let isLeaving = false;
+window.addEventListener("pagehide", () => (isLeaving = true));
 
 const find = (selector) => document.querySelector(selector);
 
 async function start() {
   sendDecisions();
+  tellTimes(document);
   takeDroppedFiles();
   document.querySelectorAll("[data-log]").forEach(followLog);
   const [live, graphHost, timelineHost] = [find("[data-stream]"), find("[data-graph]"), find("[data-timeline]")];
@@ -22,6 +27,7 @@ async function draw(page, graphHost, timelineHost) {
   page.waiting = [];
   const snapshot = await read(graphHost);
   if (!snapshot) return;
+  if (!page.model) listWhenOpened(page, graphHost.dataset.taskUrl);
   page.model = new Model(snapshot);
   clearInterval(page.graph?.clock);
   page.graph = new Graph(graphHost, page.model);
@@ -41,7 +47,7 @@ async function read(host) {
     if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
     return await answer.json();
   } catch (error) {
-    host.textContent = `The graph cannot be drawn: ${error.message}. Load the page again, or use the list below.`;
+    if (!isLeaving) host.textContent = `The graph cannot be drawn: ${error.message}. Load the page again, or use the list below.`;
     return null;
   }
 }
@@ -60,13 +66,16 @@ function take(page, message) {
 
 /** The events of the past, a thousand at a time. Those that come live wait for them. */
 async function readEvents(timeline, url) {
-  let after = "-";
-  while (after) {
-    const answer = await fetch(`${url}${url.includes("?") ? "&" : "?"}after=${encodeURIComponent(after)}&limit=1000`);
-    if (!answer.ok) return void say(`The timeline lacks the past: ${answer.status} ${answer.statusText}.`, false);
-    const part = await answer.json();
-    timeline.update(part.events ?? []);
-    after = part.after ?? "";
+  try {
+    for (let after = "-"; after; ) {
+      const answer = await fetch(`${url}?after=${encodeURIComponent(after)}&limit=1000`);
+      if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+      const part = await answer.json();
+      timeline.update(part.events ?? []);
+      after = part.after ?? "";
+    }
+  } catch (error) {
+    if (!isLeaving) say(`The timeline lacks the past: ${error.message}. Load the page again.`, false);
   }
   timeline.goLive();
 }

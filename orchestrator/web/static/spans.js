@@ -30,9 +30,10 @@ export class Spans {
     }
   }
 
-  #read({ task, event, time, attempt = 1, worker = "" }) {
+  #read({ id, task, event, time, attempt = 1, worker = "" }) {
     const spans = this.byTask.get(task) ?? [];
-    const [open, at] = [spans.at(-1), moment(time)];
+    // An id begins with the milliseconds at which the event was written; the time that is told has whole seconds.
+    const [open, at] = [spans.at(-1), id ? Number(id.split("-")[0]) : moment(time)];
     if (open && open.to === null) Object.assign(open, { to: at, end: open.kind === "running" || open.kind === "testing" ? ENDS[event] : "" });
     const kind = BEGINS[event];
     if (kind) spans.push({ task, kind, from: at, to: null, attempt, worker: worker || (kind === "testing" ? open?.worker ?? "" : ""), end: "" });

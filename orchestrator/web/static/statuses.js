@@ -52,11 +52,17 @@ export function mostUrgent(statuses) {
 export function saying(task, now) {
   const isWorking = WORKING.has(task.status);
   const parts = [!isWorking && task.phase ? task.phase : task.status];
-  const seconds = task.started ? ((task.finished ? moment(task.finished) : now) - moment(task.started)) / 1000 : null;
+  const seconds = spent(task, now);
   if (isWorking && task.percent != null) parts.push(`${Math.round(task.percent)} %`);
-  if (seconds != null && (isWorking || task.finished)) parts.push(duration(Math.max(0, seconds)));
+  if (seconds != null && (isWorking || task.finished)) parts.push(duration(seconds));
   if (task.attempt > 1) parts.push(`attempt ${task.attempt}`);
   return parts.join(" · ");
+}
+
+/** How many seconds the last attempt of a task has taken; null: it has not begun. */
+export function spent(task, now) {
+  if (task.finished || !WORKING.has(task.status)) return task.seconds ?? null;
+  return task.started ? Math.max(task.seconds ?? 0, (now - moment(task.started)) / 1000) : null;
 }
 
 /** Milliseconds since the epoch of a moment as answers write it. */
@@ -64,13 +70,14 @@ export function moment(text) {
   return Date.parse(text);
 }
 
-/** Seconds as the command line writes them: 0.4s, 45s, 3m10s, 1h30m. */
+/** Seconds as the command line writes them: 250ms, 4.5s, 45s, 3m 10s, 1h 30m. */
 export function duration(seconds) {
-  if (seconds < 9.95) return `${Math.round(seconds * 10) / 10}s`;
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)}ms`;
+  if (seconds < 9.95) return `${Number(seconds.toFixed(1))}s`;
   const whole = Math.round(seconds);
   const units = [[86400, "d"], [3600, "h"], [60, "m"], [1, "s"]];
   const first = units.findIndex(([size]) => whole >= size);
   const [[size, unit], next] = [units[first], units[first + 1]];
   const rest = next ? Math.floor((whole % size) / next[0]) : 0;
-  return `${Math.floor(whole / size)}${unit}${rest ? `${rest}${next[1]}` : ""}`;
+  return `${Math.floor(whole / size)}${unit}${rest ? ` ${rest}${next[1]}` : ""}`;
 }

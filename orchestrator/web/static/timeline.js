@@ -9,7 +9,7 @@ const ROW = 24;
 const CHART = 56;
 const AXIS = 22;
 const NARROW = 600;
-const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800];
+const TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800];
 
 export class Timeline {
   /**
@@ -208,7 +208,7 @@ export class Timeline {
     const isClock = step >= 60_000 || to - from > 3_600_000;
     const found = [];
     for (let time = this.first + Math.ceil((from - this.first) / step) * step; time <= to; time += step) {
-      const said = isClock ? new Date(time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false }) : duration((time - this.first) / 1000);
+      const said = isClock ? new Date(time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false }) : `${Number(((time - this.first) / 1000).toFixed(1))}s`;
       const x = this.#at(time);
       found.push(drawn("path", { class: "to-tick", d: `M${x} ${CHART}v5` }), drawn("text", { class: "to-label", x: x + 3, y: CHART + 16 }, said));
     }

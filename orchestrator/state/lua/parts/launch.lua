@@ -2,7 +2,7 @@
 --
 -- keys: slots ready
 
-local launched = {} -- [[task, attempt, specialist], …]
+local launched = {} -- [[task, attempt, specialist], …]; and a 1 where others are published, and this is left to the caller
 
 -- The caller gives it its slot.
 local function launch(meta, task)
@@ -20,8 +20,8 @@ local function launch(meta, task)
   else
     record('task_launched', 'task', task, 'attempt', state.attempt, 'batch', state.batch)
   end
-  launched[#launched + 1] = { task, state.attempt, specialist }
-  if queue_names then publish_task(task, state, specialist, meta.trace) end
+  local is_left = queue_names and not publish_task(task, state, specialist, meta.trace)
+  launched[#launched + 1] = { task, state.attempt, specialist, is_left and 1 or nil }
 end
 
 local function launch_all(meta, popped)

@@ -9,8 +9,7 @@ local function is_lost(task, state, specialist, patience, queued)
   return is_silent and not (queue_names and queued[queue_of(specialist)])
 end
 
--- Answers with [[task, attempt, specialist], …] of what the caller is to publish, where the broker is another
--- one.
+-- Answers with [[task, attempt, specialist], …] of what the caller is to publish.
 local function send_again(patience, queued, trace)
   local unpublished, ranks, launches = {}, {}, {}
   for _, task in ipairs(redis.call('ZRANGEBYSCORE', slots_key, '(' .. patience - now, '0')) do
@@ -30,9 +29,7 @@ local function send_again(patience, queued, trace)
       save_state(task, state)
       redis.call('ZADD', slots_key, -now, task)
       record('message_lost', 'task', task, 'attempt', state.attempt)
-      if queue_names then
-        publish_task(task, state, specialist, trace)
-      else
+      if not queue_names or not publish_task(task, state, specialist, trace) then
         unpublished[#unpublished + 1] = { task, state.attempt, specialist }
       end
     end

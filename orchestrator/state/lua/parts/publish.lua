@@ -2,12 +2,32 @@
 -- launch and its message. A message is written as kombu's Redis transport writes it (Celery message protocol
 -- 2); all of a batch share a group id. Workers take from the right of a queue.
 --
+-- keys: tasks
 
 -- {specialist: its queue}, for queues that have another name than their specialist; false if the broker is another one.
+-- 'call:' stands for all called tasks that are not named.
 local queue_names = queues ~= '' and (queues == '{}' and {} or cjson.decode(queues))
 
+local function is_call(specialist)
+  return string.sub(specialist, 1, 5) == 'call:'
+end
+
+-- '' where the caller sends the messages of the specialist.
 local function queue_of(specialist)
-  return queue_names[specialist] or specialist
+  local name = queue_names[specialist]
+  if name == nil and is_call(specialist) then name = queue_names['call:'] end
+  if name == nil then return specialist end
+  return name or ''
+end
+
+local function messages_in(queue)
+  return queue_prefix .. queue
+end
+
+-- Whether the task may say itself how its message is sent (see CallOptions).
+local function has_options(task)
+  local stored = redis.pcall('HGET', tasks_key, task)
+  return type(stored) ~= 'string' or string.find(stored, '"options":{', 1, true)
 end
 
 -- As identifiers.encode does; the gates of a feature keep their name.
@@ -48,10 +68,13 @@ end
 local this_moment = string.format('%.0f', now)
 
 -- `trace`: JSON headers of the feature's trace, or nil. The id of a message ends in `random`, which nobody
--- can guess, and in another one where it is sent again.
+-- can guess, and in another one where it is sent again. False: the caller is to send it.
 local function publish_task(task, state, specialist, trace)
+  local queue = queue_of(specialist)
+  if queue == '' or is_call(specialist) and has_options(task) then return false end
   local message = message_of(task, state.attempt, state.batch, specialist, trace, random, this_moment)
   -- A key that is no queue is left alone, and the message is sent again later as one that was lost: an error
   -- here would come after the script has written.
-  redis.pcall((state.ahead or state.sent) and 'RPUSH' or 'LPUSH', shared('celery:' .. queue_of(specialist)), message)
+  redis.pcall((state.ahead or state.sent) and 'RPUSH' or 'LPUSH', messages_in(queue), message)
+  return true
 end

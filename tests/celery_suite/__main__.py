@@ -1,0 +1,117 @@
+"""Runs the suite both ways, and compares."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.celery_suite import expectations, source
+from tests.redis_tcp import free_port, serve_tcp
+
+CONFIGURATION = """
+redis: {{url: "redis://127.0.0.1:{port}/1"}}
+parallelism: {{max_parallel_tasks: 100}}
+"""
+
+
+MODES = ("ours", "celery")
+
+PAGE = source.HOUSE / "docs" / "how-to" / "canvases.md"
+BEGIN, END = "<!-- `make celery-suite` writes this. -->", "<!-- That was it. -->"
+
+
+@contextmanager
+def surroundings() -> Iterator[dict[str, str]]:
+    """A private Redis, and the environment variables by which the suite, the worker and we find it."""
+    with tempfile.TemporaryDirectory(prefix="celery-suite-") as place:
+        folder, port = Path(place), free_port()
+        (folder / "config.yaml").write_text(CONFIGURATION.format(port=port), "utf-8")
+        url = f"redis://127.0.0.1:{port}"
+        with serve_tcp(folder / "redis", f"port {port}", 'save ""', ready=url):
+            yield {
+                **os.environ,
+                "TEST_BROKER": f"{url}/0",
+                "TEST_BACKEND": f"{url}/0",
+                "REDIS_HOST": "127.0.0.1",
+                "REDIS_PORT": str(port),
+                "TASKORCHESTRATOR_CONFIG": str(folder / "config.yaml"),
+            }
+
+
+def run(mode: str, arguments: list[str]) -> dict[str, str]:
+    """Run the suite one way; each test with its verdict."""
+    found = source.CACHE / f"{mode}.json"
+    found.unlink(missing_ok=True)
+    with surroundings() as environment:
+        environment["SUITE_LOG"] = str(source.CACHE / f"{mode}.log")
+        adapter = [sys.executable, "-m", "tests.celery_suite.adapter", mode, str(found), *arguments]
+        with subprocess.Popen(adapter, cwd=source.HOUSE, env=environment) as process:
+            try:
+                process.wait()
+            finally:
+                process.terminate()
+    verdicts: dict[str, str] = json.loads(found.read_text("utf-8"))
+    return verdicts
+
+
+def table(ours: dict[str, str], plain: dict[str, str]) -> str:
+    """The section of the page on canvases: who passes what, and why we differ."""
+    expected = expectations.load()
+    of_celery = [test for test, verdict in plain.items() if verdict != "passed"]
+    also = f", beside {', '.join(f'`{test}`' for test in of_celery)}" if of_celery else ""
+    lines = [
+        f"`t/integration/test_canvas.py` of Celery {source.VERSION} has {len(ours)} tests. "
+        f"{_passed(ours)} of them pass with every canvas and task sent as a feature, and {_passed(plain)} with Celery "
+        f"alone (on the same Redis, with the suite's own worker). It fails {len(of_celery)}{also}.",
+        "",
+        "| tests | why they end otherwise as features |",
+        "|---|---|",
+        *(f"| {len(one.tests)} | {one.why} |" for one in expected),
+    ]
+    return "\n".join(lines)
+
+
+def _passed(verdicts: dict[str, str]) -> int:
+    return sum(verdict == "passed" for verdict in verdicts.values())
+
+
+def write(section: str) -> None:
+    """Put the section into the page."""
+    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n{section}\n{END}{rest.partition(END)[2]}", "utf-8")
+
+
+def main() -> int:
+    """Run the suite, and tell what is not as expected; returns 1 if anything is."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the Redis and the worker end with it
+    parser = argparse.ArgumentParser("python -m tests.celery_suite", description=__doc__)
+    parser.add_argument("--only", choices=MODES, help="run one side")
+    parser.add_argument("--write", action="store_true", help="write the table in docs/how-to/canvases.md")
+    given, arguments = parser.parse_known_args()
+    found = {mode: run(mode, arguments) for mode in MODES if given.only in (None, mode)}
+    for mode, verdicts in found.items():
+        print(f"{mode}: {_passed(verdicts)} of {len(verdicts)} pass")
+    if "ours" not in found:
+        return 0
+    expected = expectations.load()
+    surprises = expectations.surprises(found["ours"], expected)
+    if not arguments:
+        surprises += [
+            f"{test} is listed, and no test" for test in expectations.unknown(found["ours"], expected)
+        ]
+    print(*surprises, sep="\n")
+    if given.write and given.only is None and not arguments:
+        write(table(found["ours"], found["celery"]))
+    return 1 if surprises else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
