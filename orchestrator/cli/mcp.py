@@ -17,6 +17,7 @@ class Tools(StrEnum):
 
     CORE = "core"
     READ = "read"
+    GUIDE = "guide"
 
 
 def mcp(
@@ -27,7 +28,11 @@ def mcp(
         ),
     ] = None,
     tools: Annotated[
-        Tools, typer.Option("--tools", help="core: all tools; read: those that change nothing.")
+        Tools,
+        typer.Option(
+            "--tools",
+            help="core: what an agent needs; read: what changes nothing; guide: core, and what the guide names.",
+        ),
     ] = Tools.CORE,
 ) -> None:
     """Let AI agents plan, run, watch and mend features: a server of the Model Context Protocol."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from orchestrator.client import answers, explaining, task_log
@@ -43,16 +43,25 @@ class Reading:
         if not feature:
             found = self.client.features(LISTED)
             return lines.joined(lines.headline(one) for one in found) or "no features"
+        return self.listed(feature, lambda word: is_wanted(word, only), limit)
+
+    def listed(self, feature: str, wants: Callable[[str], bool], limit: int) -> str:
+        """The tasks of a feature whose status, as people read it, is wanted; those that need a look come first."""
         handle = self.client.feature(feature)
         progress = handle.progress()
         snapshot = Reader(self.client, handle, whole=progress.total <= WHOLE).take()
-        chosen = sorted((state for state in snapshot.states if is_wanted(state, only)), key=answers.urgency)
-        now = time.time()
-        shown = [lines.task_line(state, now, snapshot.said.get(state.id, "")) for state in chosen[:limit]]
+        chosen = [state for state in snapshot.states if wants(status_text.word(state))]
+        chosen.sort(key=answers.urgency)
+        shown = self.lines_of(chosen[: max(0, limit)], snapshot.said)
         hidden = 0 if snapshot.is_whole else progress.total - len(snapshot.states)
         return lines.joined(
             [lines.headline(progress), *lines.counted(shown, len(chosen) - len(shown) + hidden)]
         )
+
+    def lines_of(self, states: Sequence[TaskState], said: Mapping[str, str] | None = None) -> list[str]:
+        """A line for each task."""
+        now = time.time()
+        return [lines.task_line(state, now, (said or {}).get(state.id, "")) for state in states]
 
     def task(self, feature: str, task: str, part: Part, chars: int = 2000) -> str:
         """A part of what is known of a task; a log from its end."""
@@ -105,12 +114,16 @@ DETAILS = 3
 """How many lines an explanation has beside its answer."""
 
 
-def is_wanted(state: TaskState, only: Only) -> bool:
-    """A task is among those that are asked for."""
-    word = status_text.word(state)
+def is_wanted(word: str, only: Only) -> bool:
+    """A task of this status, as people read it, is among those that are asked for.
+
+    Example:
+        >>> is_wanted("failed", "open"), is_wanted("completed", "open")
+        (True, False)
+    """
     match only:
         case "stopped":
-            return state.status in STOPPED
+            return word in STOPPED
         case "running":
             return word in ("running", "testing", "launched")
         case "open":

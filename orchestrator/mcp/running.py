@@ -1,17 +1,18 @@
-"""The tools that run features: plan, run, wait, steer, grow."""
+"""The tools that run features: plan, run, wait, grow."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from orchestrator.client import actions, answers
+from orchestrator.client import answers
 from orchestrator.client.client import Client
 from orchestrator.client.handle import Handle
 from orchestrator.feature_file import reader
 from orchestrator.mcp import lines
+from orchestrator.mcp.caller import Caller
 from orchestrator.mcp.inputs import FeatureInput, TaskInput
 from orchestrator.model.event import Event
 from orchestrator.model.feature import Feature
@@ -60,12 +61,14 @@ class Running:
         text = json.dumps(fields, ensure_ascii=False)
         return reader.parse(text, self.client.settings.limits, "The feature", json=True)
 
-    def wait(self, feature: str, since: str = "", seconds: int = LONGEST_WAIT) -> str:
+    def wait(self, feature: str, caller: Caller, since: str = "", seconds: int = LONGEST_WAIT) -> str:
         """Wait until a batch ends, a task stops, a person is needed, or all is over. Pass the last cursor as since."""
         handle = self.client.feature(feature)
         after = since or self.client.store.events.last(handle.id)
-        news, after = self._until_news(handle, after, time.monotonic() + min(seconds, LONGEST_WAIT))
+        news, after = self._until_news(handle, after, max(0, min(seconds, LONGEST_WAIT)), caller)
         progress = handle.progress()
+        if news:
+            caller.changed(handle.id)
         needs = answers.find_needs(self.client, handle, progress) if news or progress.is_settled else []
         shown = [lines.need_line(need) for need in needs[:NEEDS]]
         return lines.joined(
@@ -76,11 +79,15 @@ class Running:
             ]
         )
 
-    def _until_news(self, handle: Handle, after: str, deadline: float) -> tuple[bool, str]:
+    def _until_news(self, handle: Handle, after: str, most: float, caller: Caller) -> tuple[bool, str]:
         """Whether something happened that matters, and the last event that was read."""
+        began = time.monotonic()
         while True:
-            is_settled = handle.progress().is_settled  # read before the events, so that none is missed
-            left = deadline - time.monotonic()
+            progress = handle.progress()  # read before the events, so that none is missed
+            is_settled, waited = progress.is_settled, time.monotonic() - began
+            left = most - waited
+            if left < most - LOOK / 2:  # not for an answer that comes at once
+                caller.progress(waited, most, lines.headline(progress))
             found = handle.events(after, block=None if is_settled or left <= 0 else min(LOOK, left))
             if found:
                 after = found[-1].id
@@ -88,16 +95,6 @@ class Running:
                 return True, after
             if not found and (is_settled or left <= 0):
                 return False, after
-
-    def steer(
-        self,
-        feature: str,
-        action: Literal["pause", "resume", "launch", "cap", "cancel"],
-        value: str = "",
-    ) -> str:
-        """Steer a whole feature; value is the cap."""
-        handle = self.client.feature(feature)
-        return actions.carry_out(handle, action, "", {"most": value} if action == "cap" else {"note": value})
 
     def grow(
         self, feature: str, tasks: list[TaskInput] | None = None, depend: dict[str, list[str]] | None = None

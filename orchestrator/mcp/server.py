@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mcp.server.mcpserver import MCPServer
 
+from orchestrator.mcp import prompts, resources
 from orchestrator.mcp.deciding import Deciding
+from orchestrator.mcp.guide import Guide
 from orchestrator.mcp.reading import Reading
 from orchestrator.mcp.running import Running
 from orchestrator.mcp.toolbox import tool
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.client.client import Client
     from orchestrator.config.settings import Settings
 
-Profile = Literal["core", "read"]
+Profile = Literal["core", "read", "guide"]
 
 INSTRUCTIONS = (
     "Runs features: tasks with dependencies, done by specialists. plan, then run, then wait until it is over; "
@@ -32,7 +34,7 @@ def make(client: Client, profile: Profile = "core") -> MCPServer[Any]:
 
     Args:
         client: Of the settings in force.
-        profile: core: all tools; read: those that change nothing.
+        profile: core: all tools but the guide's; read: those that change nothing; guide: all.
 
     Example:
         async with mcp.Client(make(client)) as agent:
@@ -48,14 +50,21 @@ def make(client: Client, profile: Profile = "core") -> MCPServer[Any]:
         reading.recommend_agent,
         running.wait,
     ]
-    writes: list[Callable[..., str]] = [running.plan, running.run, running.steer, running.grow]
+    writes: list[Callable[..., str]] = [running.plan, running.run, running.grow]
+    if profile == "guide":
+        guide = Guide(client, reading)
+        reads += [guide.query_container, guide.query_dependencies]
     tools = [tool(method, writes=False) for method in reads]
-    if profile == "core":
+    if profile != "read":
         tools += [tool(method, writes=True) for method in writes]
-        tools.append(tool(deciding.decide, writes=True, fills={"approval": deciding.ask}))
-    return MCPServer(
+        tools.append(tool(deciding.steer, writes=True, fills={"approval": deciding.ask_about_feature}))
+        tools.append(tool(deciding.decide, writes=True, fills={"approval": deciding.ask_about_task}))
+    server = MCPServer[Any](
         "task-orchestrator", version=__version__, instructions=INSTRUCTIONS, tools=tools, log_level="WARNING"
     )
+    resources.add(server, client)
+    prompts.add(server, reading)
+    return server
 
 
 def web_app(server: MCPServer[Any], token: str) -> Starlette:

@@ -15,13 +15,16 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_types import ToolAnnotations
 from pydantic import ValidationError
 
-from orchestrator.contract import compact, error_codes
-from orchestrator.mcp import calls
+from orchestrator.mcp import failures
+from orchestrator.mcp.caller import Caller
 from orchestrator.model import errors
 from orchestrator.state.actor import acting
 
 CONTEXT = "context"
 """The parameter that the SDK fills, and no caller sees."""
+
+CALLER = "caller"
+"""The parameter that a method has if it speaks to its caller while it runs; no caller sees it."""
 
 
 def tool(
@@ -36,14 +39,23 @@ def tool(
     """
 
     async def run(**given: Any) -> str:
-        context: Context[Any, Any] = given.pop(CONTEXT)
-        return await anyio.to_thread.run_sync(functools.partial(_call, method, caller(context), given))
+        caller = Caller(given.pop(CONTEXT))
+        if speaks:
+            given[CALLER] = caller
+        answer = await anyio.to_thread.run_sync(functools.partial(_call, method, caller.name, given))
+        if writes and isinstance(feature := given.get("feature"), str):
+            caller.changed(feature)
+        await caller.announce()
+        return answer
 
+    known = inspect.signature(method, eval_str=True).parameters
+    speaks = CALLER in known
     own = [
         one.replace(annotation=Annotated[one.annotation, Resolve(fills[one.name])])
         if fills and one.name in fills
         else one
-        for one in inspect.signature(method, eval_str=True).parameters.values()
+        for one in known.values()
+        if one.name != CALLER
     ]
     added = inspect.Parameter(CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=Context[Any, Any])
     typed: Any = run  # functions have these attributes, which their type does not show; the SDK reads them
@@ -60,35 +72,14 @@ def tool(
     return made
 
 
-def caller(context: Context[Any, Any]) -> str:
-    """The name of the client, as events have it: "mcp claude-code 2.1"."""
-    info = getattr(context.session, "client_params", None)
-    found = getattr(info, "client_info", None)
-    return f"mcp {found.name} {found.version}".strip() if found else "mcp"
-
-
 def _call(method: Callable[..., str], who: str, given: dict[str, Any]) -> str:
     try:
         with acting(who):
             return method(**given)
     except errors.OrchestratorError as error:
-        raise ToolError(as_data(error)) from error
+        raise ToolError(failures.as_data(error)) from error
     except ValidationError as error:
         raise ToolError(str(error)) from error
-
-
-def as_data(error: errors.OrchestratorError) -> str:
-    """An error as JSON: its code, what it says, and the calls that help.
-
-    Example:
-        >>> as_data(errors.NoSuchFeature(feature="auth"))
-        '{"error":"no-such-feature","message":"No feature has the id auth.","calls":["status()"]}'
-    """
-    found = error_codes.of(error)
-    told: dict[str, Any] = {"error": found.code, "message": found.message}
-    if helping := [call for action in found.actions if (call := calls.of(action, error.facts))]:
-        told["calls"] = helping
-    return compact.write(told)
 
 
 def without_titles(schema: Any) -> Any:
