@@ -7,7 +7,6 @@ tracer then runs that attempt as if its message had come by itself: with its sig
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import secrets
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.einfo import ExceptionInfo
 from celery.app import trace as celery_trace
+from pydantic_core import from_json
 
 from orchestrator.config.schema.limits import Take
 from orchestrator.engine import attempt_runner, canvas, installation, shutdown, visibility, watchdog
@@ -162,7 +162,7 @@ class Runs:
 
 def envelope(taken: Taken, hostname: str) -> dict[str, Any]:
     """The request of a taken attempt, as Celery's worker makes it of a message (celery/worker/request.py)."""
-    message = json.loads(taken.message)
+    message = from_json(taken.message)
     properties = message["properties"]
     return {
         **message["headers"],

@@ -42,10 +42,10 @@ def trouble(text: str) -> str | None:
         >>> trouble("a b").split(";")[0]
         'has a space'
     """
-    if _PLAIN.fullmatch(text) and len(text) <= LONGEST:
-        return (
-            f"is the name of a feature's own gates; choose another id than {text}" if text in GATES else None
-        )
+    if is_plain(text):
+        return None
+    if text in GATES:
+        return f"is the name of a feature's own gates; choose another id than {text}"
     if not text:
         return f"is empty; {RULE}"
     if len(text) > LONGEST:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from orchestrator.specialists.context import Context
 
 
+DONE = Completed()
+"""The outcome of a function that returns nothing."""
+
+
 @dataclass(frozen=True)
 class PythonRunner:
     """A specialist that is a Python callable.
@@ -116,7 +120,7 @@ def outcome_of(value: object, limits: Limits, encode: Callable[[Any], Any] = val
         '42 tests pass'
     """
     if value is None:
-        return Completed()
+        return DONE
     try:
         return fit_to_limits(_outcome(value, encode), limits)
     except (TypeError, ValueError, RecursionError) as error:

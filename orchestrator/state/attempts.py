@@ -120,7 +120,7 @@ class AttemptScripts:
                 "task": task_id,
                 "attempt": attempt,
                 "steps": transition.written_steps,
-                "outcome": outcome.model_dump_json(),
+                "outcome": encoding.describe_outcome(outcome),
                 "wait": "" if transition.wait is None else round(transition.wait * 1000),
                 "uses": transition.counts,
                 "cause": transition.cause,

@@ -56,10 +56,10 @@ class Packer(HiredisRespSerializer):
             arg if type(arg) is str or not isinstance(arg, (int, float)) else str(arg) for arg in args
         ]
         if isinstance(args[0], str) and " " not in args[0]:
-            with contextlib.suppress(
-                TypeError
-            ):  # redis-py's own way takes more types, and tells the wrong ones
+            try:
                 return [hiredis.pack_command(tuple(texts))]
+            except TypeError:  # redis-py's own way takes more types, and tells the wrong ones
+                return super().pack(*texts)
         return super().pack(*texts)
 
 

@@ -83,6 +83,11 @@ def parse_task(text: str | bytes, task_id: str) -> Task:
     return task
 
 
+def describe_outcome(outcome: Outcome) -> str:
+    """An outcome as it is stored."""
+    return outcome.__pydantic_serializer__.to_json(outcome).decode()  # see describe_task
+
+
 def parse_outcome(text: str | bytes) -> Outcome | None:
     """The outcome of an attempt; None if this version does not know its kind."""
     is_known = json.loads(text)["status"] in _OUTCOMES

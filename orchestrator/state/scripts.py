@@ -56,15 +56,6 @@ class Scope(NamedTuple):
     feature: str = ""
     common: Mapping[str, object] = {}
 
-    def value(self, name: str) -> object:
-        """One of the arguments in `COMMON`."""
-        match name:
-            case "feature":
-                return self.feature
-            case "prefix":
-                return self.keys.prefix
-        return self.common[name]
-
 
 # --- composition -------------------------------------------------------------------------------------------
 
@@ -279,11 +270,12 @@ def run(client: redis.Redis, scope: Scope, *calls: Call) -> list[Any]:
 def _evalsha(composed: Composed, scope: Scope, calls: Sequence[Call]) -> tuple[Any, ...]:
     """The arguments of EVALSHA."""
     given = {name: key for call in calls for name, key in call.keys.items()}
-    known = _names_of(composed.keys, scope.keys, scope.feature)
-    touched = [given.get(name) or known[name] for name in composed.keys]
-    shared = [scope.value(name) for name in composed.common]
+    known = {**_names_of(composed.keys, scope.keys, scope.feature), **given}
+    values = {"feature": scope.feature, "prefix": scope.keys.prefix, **scope.common}
+    touched = map(known.__getitem__, composed.keys)
+    shared = map(values.__getitem__, composed.common)
     arguments = [call.args[name] for call, args in zip(calls, composed.args, strict=True) for name in args]
-    return (composed.digest, len(touched), *touched, *shared, *arguments)
+    return (composed.digest, len(composed.keys), *touched, *shared, *arguments)
 
 
 @functools.lru_cache(maxsize=256)  # a worker asks for the same few all the time

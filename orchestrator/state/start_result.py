@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from pydantic_core import from_json
 
 from orchestrator.model.lifecycle import Attempts
 from orchestrator.model.task import Task
@@ -92,7 +93,7 @@ def read_start_result(feature_id: str, task_id: str, answer: Sequence[Any]) -> S
             code,
             encoding.parse_task(task, task_id) if task else None,
             _read_head(head),
-            json.loads(state),
+            from_json(state),
             status,
             int(wait) / 1000,
         )
