@@ -107,7 +107,8 @@ class Adapter:
         adapter = self
         canvas: Any = celery.canvas
         task_class: Any = celery.Task
-        for kind in (canvas.Signature, canvas._chain, canvas.group, canvas.chord):
+        kinds = (canvas.Signature, canvas._chain, canvas.group, canvas.chord, canvas._basemap, canvas.chunks)
+        for kind in kinds:
             kind.apply_async = self._method(kind.apply_async)
         sent_by_task = task_class.apply_async
 
