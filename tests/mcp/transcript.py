@@ -28,7 +28,7 @@ TITLES = ["Schema", "Model", "API", "Form", "Mail", "Session", "Limits", "Audit"
 
 def feature() -> dict[str, Any]:
     """Ten tasks: one, eight beside each other, one."""
-    tasks = [
+    tasks: list[dict[str, Any]] = [
         {"id": f"T{number}", "title": title, "tags": ["build"]}
         for number, title in enumerate(TITLES, start=1)
     ]
