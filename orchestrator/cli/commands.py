@@ -191,6 +191,11 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
     ),
     "For programs": (
         Entry(
+            "mcp",
+            "mcp",
+            "Let AI agents plan, run, watch and mend features: a server of the Model Context Protocol.",
+        ),
+        Entry(
             "schema",
             "contracts",
             "Print the JSON Schema of an answer; `codes` lists the codes of errors, `all` prints the whole contract.",

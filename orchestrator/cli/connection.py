@@ -38,8 +38,8 @@ def client(*, looks: bool = False) -> Iterator[Client]:
         from orchestrator.client.client import Client
 
         settings = configuration.load()
-    if settings.redis.server and settings.redis.is_in_memory:
-        output.tell(f"The Redis {settings.redis.server.shown} lies in this process, and ends with it.")
+    if memory := settings.redis.memory:
+        output.tell(f"The Redis {memory.shown} lies in this process, and ends with it.")
     with Client(settings.for_looking() if looks else settings) as opened:
         yield opened
 

@@ -107,8 +107,8 @@ def enqueue(
     settings = configuration.load()
     output.tell_what_starts(settings)
     feature = options.read_feature(file, settings, strategy, cap, feature_id)
-    if settings.redis.server and settings.redis.server.is_in_memory:
-        raise errors.ForgottenAtOnce(url=settings.redis.server.shown)
+    if memory := settings.redis.memory:
+        raise errors.ForgottenAtOnce(url=memory.shown)
     with connection.client() as client:
         routes = routing.route(feature, settings)
         chosen = choices.ask(feature, routes, settings, remember=remember)

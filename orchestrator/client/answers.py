@@ -84,7 +84,7 @@ def feature(
     snapshot = Reader(client, handle, whole=whole).take()
     states = snapshot.states
     if len(states) > limit:
-        states = tuple(sorted(states, key=lambda state: _place(status_text.word(state))))
+        states = tuple(sorted(states, key=urgency))
     return json_features.feature(
         snapshot.progress,
         time.time(),
@@ -102,8 +102,9 @@ def feature(
     )
 
 
-def _place(word: str) -> int:
-    """How far down a task of this word is; first of all what this version does not know."""
+def urgency(state: TaskState) -> int:
+    """How far down a list a task is: those that need a look first, and before them what this version does not know."""
+    word = status_text.word(state)
     return INTEREST.index(word) if word in INTEREST else -1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -362,6 +362,19 @@ class Handle:
             GrowthContested: The feature changed too fast.
         """
         self._decisions.grow(tasks, note=note)
+
+    def grow(
+        self,
+        tasks: Sequence[Task] = (),
+        dependencies: Mapping[str, Sequence[str]] | None = None,
+        note: str = "",
+    ) -> None:
+        """Add tasks, and dependencies (by task) to tasks that have not started: all or none.
+
+        Raises:
+            As `add_tasks` and `depend`.
+        """
+        self._decisions.grow(tasks, dependencies, note)
 
     def depend(self, task_id: str, on: str | Sequence[str], note: str = "") -> None:
         """Add dependencies to a task that has not started. It moves to a later batch if it must.

@@ -20,6 +20,7 @@ from orchestrator.config.schema.notifications import Notification
 from orchestrator.config.schema.operation import (
     ErrorHandling,
     Logging,
+    Mcp,
     Metrics,
     Recovery,
     Retention,
@@ -96,6 +97,7 @@ class Settings(BaseSettings):
         description="a span of OpenTelemetry for each feature and attempt; set it where features are enqueued, too",
     )
     web: Web = Web()
+    mcp: Mcp = Mcp()
     app: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?$",

@@ -23,7 +23,12 @@ OF_ONE_PROCESS = ("memory", "filesystem")
 
 JSON = {"json", "application/json"}
 
-OURS: dict[str, Any] = {"acks_late": True, "reject_on_worker_lost": True, "rate_limit": None}
+OURS: dict[str, Any] = {
+    "acks_late": True,
+    "reject_on_worker_lost": True,
+    "retry_on_worker_lost": False,
+    "rate_limit": None,
+}
 """What our tasks need, and `task_annotations` and Celery's defaults may change."""
 
 

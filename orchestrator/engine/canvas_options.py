@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celery import canvas
+from celery import canvas, maybe_signature
 
 from orchestrator.model import errors
 from orchestrator.model.typed_values import plain
@@ -52,12 +52,22 @@ def errbacks(links: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [_errback(signature) for signature in links.get("link_error") or ()]
 
 
-def errbacks_of(body: Any) -> Iterator[dict[str, Any]]:
-    """Who is called if the body of a chord cannot run."""
-    yield from errbacks(split(body.options)[1])
-    if isinstance(body, canvas.group):
-        for member in body.tasks:
-            yield from errbacks_of(member)
+def errbacks_of(body: Any, given: Iterable[Mapping[str, Any]] = ()) -> Iterator[dict[str, Any]]:
+    """Who is called if the body of a chord cannot run: as in Celery, for each task of a body that is a group.
+
+    Args:
+        body: The body.
+        given: Who is called beside its own.
+    """
+    mine = [*errbacks(split(body.options)[1]), *map(dict, given)]
+    match body:
+        case canvas.group():
+            for member in body.tasks:
+                yield from errbacks_of(maybe_signature(member), mine)
+        case canvas.chord():
+            yield from errbacks_of(maybe_signature(body.body), mine)
+        case _:
+            yield from mine
 
 
 def _errback(signature: Any) -> dict[str, Any]:

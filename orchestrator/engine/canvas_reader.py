@@ -70,15 +70,22 @@ class Given:
         return Given(args=(part.value,), after=part.last, errbacks=self.errbacks)
 
     def with_errbacks(self, errbacks: Iterable[Mapping[str, Any]]) -> Given:
-        """The same, and more is called on a failure."""
-        found = [errback for errback in errbacks if errback not in self.errbacks]
-        return replace(self, errbacks=(*self.errbacks, *found))
+        """The same, and more is called on a failure. What an outer part calls too is called for the inner one alone."""
+        new = list(errbacks)
+        said = [_said(errback) for errback in new]
+        outer = [errback for errback in self.errbacks if _said(errback) not in said]
+        return replace(self, errbacks=(*outer, *new))
 
     def once(self, chord: str) -> Given:
         """The same for the header of a chord: all are called once for it, however many of its tasks fail."""
         return replace(
             self, errbacks=tuple({**each, "of": each.get("of") or chord} for each in self.errbacks)
         )
+
+
+def _said(errback: Mapping[str, Any]) -> dict[str, Any]:
+    """An errback without the chord for which it is called."""
+    return {name: value for name, value in errback.items() if name not in ("of", "body")}
 
 
 def read(
@@ -152,7 +159,8 @@ class _Reader:
         self.prefix = prefix
         self.tasks: list[dict[str, Any]] = []
         self._numbers: dict[str, itertools.count[int]] = {}
-        self._chords = itertools.count(1)
+        self._begun: dict[str, int] = {}
+        """How many tasks there were when a chord began, by its name."""
 
     def read(self, signature: Any, given: Given) -> Part:
         """Add the tasks of a part of the canvas."""
@@ -176,21 +184,25 @@ class _Reader:
         steps = [_unrolled(_typed(step, self.app)) for step in signature.tasks]
         steps = [step for step in steps if not _is_empty(step)]
         options, links = canvas_options.split(signature.options)
-        last_id, given = options.pop("task_id", None) or given.id, replace(given, id=None)
+        own_id = options.pop("task_id", None)
+        last_id, given = given.id or own_id, replace(given, id=None)
         given = given.with_errbacks(canvas_options.errbacks(links))
         if not steps:
             return Part([], given.after)
         begin = given if not signature.immutable else replace(given, args=())
         begin, part = replace(begin, options={**given.options, **options}), Part([], given.after)
+        header: str | None = None
         for place, step in enumerate(steps):
             if place:
                 begin = given.behind(self._gathered(part, step))
-            is_header = place + 1 < len(steps) or bool(
-                self.prefix
-            )  # Task.replace makes one of the last group too
-            is_once = is_header and isinstance(step, canvas.group)
-            begin = begin if place + 1 < len(steps) else replace(begin, id=last_id)
-            part = self.read(step, begin.once(self._chord()) if is_once else begin)
+            is_last = place + 1 == len(steps)
+            # Task.replace makes a header of the last group too.
+            is_header = isinstance(step, canvas.group) and (not is_last or bool(self.prefix))
+            body_of, header = header, self._chord() if is_header else None
+            begin = replace(begin, id=last_id) if is_last else begin
+            part = self.read(step, begin.once(header) if header else begin)
+            if body_of:
+                self._fail_for(part, body_of)
         self._call_back(links, part, given)
         return part
 
@@ -223,10 +235,12 @@ class _Reader:
     def _read_chord(self, signature: Any, given: Given) -> Part:
         body = _typed(signature.body, self.app)
         options, links = canvas_options.split(signature.options)
-        last_id, given = options.pop("task_id", None) or given.id, replace(given, id=None)
+        own_id = options.pop("task_id", None)
+        last_id, given = given.id or own_id, replace(given, id=None)
         options, header = {**given.options, **options}, signature.tasks
-        of_body = [*canvas_options.errbacks(links), *canvas_options.errbacks_of(body)]
-        begin = replace(given.with_errbacks(of_body).once(self._chord()), options=options)
+        of_body = canvas_options.errbacks_of(body, canvas_options.errbacks(links))
+        name = self._chord()
+        begin = replace(given.with_errbacks(of_body).once(name), options=options)
         members = self._read_members(header.tasks if isinstance(header, group) else header, begin)
         found = self._gathered(members, body)
         passed = {name: value for name, value in options.items() if name not in ("countdown", "eta")}
@@ -234,6 +248,7 @@ class _Reader:
             given.with_errbacks(canvas_options.errbacks(links)).behind(found), options=passed, id=last_id
         )
         part = self.read(body, behind) if not _is_empty(body) else Part([], found.last)
+        self._fail_for(part, name)
         self._call_back(links, part, given)
         return part
 
@@ -273,9 +288,20 @@ class _Reader:
         self.tasks.append({"id": name, "call": GATHER, "args": part.value, "depends_on": list(part.last)})
         return Part(Reference(name).written(), (name,))
 
+    def _fail_for(self, body: Part, chord: str) -> None:
+        """Let those who are called for a chord get the id of its body, as Celery has it."""
+        if not body.last:
+            return
+        for task in self.tasks[self._begun[chord] :]:
+            for errback in task.get("on_failure", ()):
+                if errback.get("of") == chord:
+                    errback["body"] = body.last[-1]
+
     def _chord(self) -> str:
-        """A name for a chord, by which it is known whether its errbacks were called."""
-        return f"{self.prefix}chord-{next(self._chords)}"
+        """A name for a chord that begins now, by which it is known whether its errbacks were called."""
+        name = f"{self.prefix}chord-{len(self._begun) + 1}"
+        self._begun[name] = len(self.tasks)
+        return name
 
     def _name(self, task: str) -> str:
         """An id for a task: the last part of its name, and a number from the second on."""

@@ -167,8 +167,7 @@ def open_dispatcher(
         store, pooled: As of `Dispatcher`.
         kind: The class of one that sends messages.
     """
-    server = engine.settings.redis.server
-    if server and server.is_in_memory:
+    if server := engine.settings.redis.memory:
         from orchestrator.state import memory  # late: only tests need it
 
         return InProcessDispatcher(engine.app, store, memory.find(server.service))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +38,7 @@ def call(dispatcher: Dispatcher, attempt: Attempt, outcome: Failed) -> None:
     error = outcome.error or Exception(outcome.reason)
     for place, errback in enumerate(attempt.task.on_failure):
         if errback.of is not None:
-            once = (
-                f"errback:{attempt.feature_id}:{errback.of}:{errback.call}:{_place_in_chord(attempt, place)}"
-            )
+            once = f"errback:{attempt.feature_id}:{errback.of}:{_in_chord(attempt, place)}"
             if not dispatcher.store.take(once, seconds=KEPT_SECONDS):
                 continue
             _call(dispatcher, attempt, errback, ChordError(f"Dependency {attempt.task.id} raised {error!r}"))
@@ -47,21 +46,24 @@ def call(dispatcher: Dispatcher, attempt: Attempt, outcome: Failed) -> None:
             _call(dispatcher, attempt, errback, error)
 
 
-def _place_in_chord(attempt: Attempt, place: int) -> int:
-    """The number of an errback among those of its chord, which is the same for each task of the header."""
-    of = attempt.task.on_failure[place].of
-    return sum(each.of == of for each in attempt.task.on_failure[:place])
+def _in_chord(attempt: Attempt, place: int) -> str:
+    """What an errback is among those of its chord: the same for each task of the header."""
+    errback = attempt.task.on_failure[place]
+    digest = hashlib.sha256(errback.model_dump_json().encode()).hexdigest()[:16]
+    return f"{digest}:{attempt.task.on_failure[:place].count(errback)}"
 
 
 def _call(dispatcher: Dispatcher, attempt: Attempt, errback: Errback, error: BaseException) -> None:
-    app = dispatcher.app
+    app, failed = dispatcher.app, attempt.task
+    if errback.body is not None:
+        failed = dispatcher.store.tasks.find(attempt.feature_id, errback.body)
     signature = app.signature(errback.signature)
     request = Request(
-        id=seen_id(attempt.feature_id, attempt.task),
+        id=seen_id(attempt.feature_id, failed),
         root_id=request_id(attempt.feature_id),
-        task=attempt.task.call,
-        args=list(attempt.task.args),
-        kwargs=dict(attempt.task.kwargs),
+        task=failed.call,
+        args=list(failed.args),
+        kwargs=dict(failed.kwargs),
         errbacks=[signature],
         delivery_info={"is_eager": dispatcher.is_in_process},
         hostname=attempt.worker,

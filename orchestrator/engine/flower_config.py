@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import ipaddress
 import logging
 import os
 import re
@@ -12,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from orchestrator.config.addresses import is_loopback
 from orchestrator.engine import installation
 from orchestrator.model import errors, identifiers
 
@@ -179,19 +179,6 @@ def is_foreign_host(host: str, options: Any) -> bool:
     if is_protected(options) or options.unix_socket or not is_loopback(options.address):
         return False
     return not is_loopback(urlsplit(f"//{host}").hostname or "")
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this machine can reach an address.
-
-    Example:
-        >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("::1"), is_loopback("")
-        (True, True, True, False)
-    """
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
 
 
 def is_protected(options: Any) -> bool:

@@ -279,7 +279,10 @@ OPTIONS: dict[str, Any] = {
     "Strategy": STRATEGY,
     "acks_late": True,
     "acks_on_failure_or_timeout": True,
+    "acks_on_failure": True,  # these two and the next but one are of Celery 5.7
+    "acks_on_timeout": True,
     "reject_on_worker_lost": True,
+    "retry_on_worker_lost": False,
     "track_started": True,
     "ignore_result": True,
     "store_errors_even_if_ignored": False,

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from celery import canvas
 from celery.exceptions import Ignore, ImproperlyConfigured
 
+from orchestrator.engine import installation
 from orchestrator.model.calls import is_signature
+from orchestrator.model.feature import Feature
 from orchestrator.model.outcome import NextCall, Replaced, RetryLater
 from orchestrator.model.task import Task
 
@@ -48,6 +50,7 @@ def replacing(signature: Any, context: Context, app: Celery) -> Replacing:
         ImproperlyConfigured: As Celery's own: the chain is empty, or the signature is a part of a chord.
         ValueError: It is no signature.
         NotAFeature: A part of the canvas cannot be carried over.
+        InvalidFeature: A part of it is larger than `limits` allows.
     """
     if not is_signature(signature):
         raise ValueError(f"self.replace takes a signature, and no {type(signature).__name__}")
@@ -60,7 +63,9 @@ def replacing(signature: Any, context: Context, app: Celery) -> Replacing:
 
 
 def _grown(signature: Any, context: Context, app: Celery) -> RetryLater:
-    from orchestrator.engine import canvas_options, canvas_reader  # late: few tasks are replaced
+    # Late: few tasks are replaced.
+    from orchestrator.engine import canvas_options, canvas_reader
+    from orchestrator.feature_file import reader
 
     if isinstance(signature, canvas._chain) and not signature.tasks:
         raise ImproperlyConfigured("Cannot replace with an empty chain")
@@ -68,9 +73,10 @@ def _grown(signature: Any, context: Context, app: Celery) -> RetryLater:
     errbacks = [errback.model_dump(mode="json") for errback in task.on_failure]
     found, part = canvas_reader.read_part(signature, app, prefix, errbacks)
     depends_on = tuple(dict.fromkeys([*task.depends_on, *part.last]))
-    replaced = Replaced(
-        task.model_copy(update={"depends_on": depends_on}), tuple(map(Task.model_validate, found))
-    )
+    added = tuple(map(Task.model_validate, found))
+    title = f"what replaces {task.id}"
+    reader.check(Feature.model_construct(title=title, tasks=added), installation.of(app).settings.limits)
+    replaced = Replaced(task.model_copy(update={"depends_on": depends_on}), added)
     goes_on = context.continues.call if context.continues else str(task.call)
     following = NextCall(call=goes_on, gives=part.value)
     reason = f"goes on as {canvas_options.shown(signature)}"

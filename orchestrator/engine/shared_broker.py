@@ -8,6 +8,7 @@ are known beforehand. Where that is not so, each process sends what its scripts 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from celery.app.routes import MapRoute
@@ -69,6 +70,16 @@ def _address_of(server: RedisUrl) -> tuple[object, ...]:
     return hosts, server.path, server.db, server.username, server.has_tls, server.service
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """The queues of an app, when it had so many tasks."""
+
+    number: int
+    names: Mapping[str, str | None]
+    text: str
+    specialists: Mapping[str, Sequence[str]]
+
+
 class AppQueues(Queues):
     """The queues of an app, as its routes and its tasks say now: tasks may be imported later.
 
@@ -81,23 +92,17 @@ class AppQueues(Queues):
         conf: Any = app.conf
         super().__init__(str(conf.broker_transport_options.get("global_keyprefix") or ""), own)
         self.app = app
-        self._known = -1
-        """How many tasks the app had when the names were found."""
-        self._found: Mapping[str, str | None] = own
-        self._specialists: Mapping[str, Sequence[str]] = {}
-        self._text = ""
+        self._seen: _Seen | None = None
 
     @property
     def names(self) -> Mapping[str, str | None]:
         """As they are now."""
-        self._look()
-        return self._found
+        return self._look().names
 
     @property
     def text(self) -> str:
         """The names as scripts take them."""
-        self._look()
-        return self._text
+        return self._look().text
 
     @property
     def used(self) -> frozenset[str]:
@@ -106,21 +111,22 @@ class AppQueues(Queues):
 
     def specialists_of(self, queue: str) -> Sequence[str]:
         """The specialists with a task in this app whose messages lie in a queue."""
-        self._look()
-        return self._specialists.get(queue, ())
+        return self._look().specialists.get(queue, ())
 
-    def _look(self) -> None:
-        if self._known != len(self.app.tasks):
-            self._known = len(self.app.tasks)
-            self._found = self._find()
-            self._specialists = self._find_specialists()
-            self._text = Queues(self.prefix, self._found).text
+    def _look(self) -> _Seen:
+        """What the app says. Threads may ask side by side, so it is replaced as a whole."""
+        seen, number = self._seen, len(self.app.tasks)
+        if seen is None or seen.number != number:
+            names = self._find()
+            text = Queues(self.prefix, names).text
+            seen = self._seen = _Seen(number, names, text, self._find_specialists(names))
+        return seen
 
-    def _find_specialists(self) -> Mapping[str, Sequence[str]]:
+    def _find_specialists(self, names: Mapping[str, str | None]) -> Mapping[str, Sequence[str]]:
         found: dict[str, list[str]] = {}
-        for name, task in self.app.tasks.items():
+        for name, task in list(self.app.tasks.items()):
             if isinstance(task, SpecialistTask):
-                queue = self._found.get(name, self._found[CALL] if name.startswith(CALL) else None)
+                queue = names.get(name, names[CALL] if name.startswith(CALL) else None)
                 found.setdefault(queue or "", []).append(name)
         return found
 
@@ -136,7 +142,7 @@ class AppQueues(Queues):
 
 def tasks_of(app: Celery) -> Iterator[str]:
     """The names of the app's own tasks."""
-    for name, task in app.tasks.items():
+    for name, task in list(app.tasks.items()):
         is_ours = isinstance(task, SpecialistTask | tracing.EnqueueTask) or name == canvas_of_calls.LEADER
         if not is_ours and not name.startswith(message_validation.CELERYS_OWN):
             yield name

@@ -28,9 +28,8 @@ def check_memory(settings: Settings) -> None:
     Raises:
         SystemExit: The Redis of the settings is one in memory.
     """
-    server = settings.redis.server
-    if server and server.is_in_memory:
-        error = errors.WorksAlone(url=server.shown)
+    if memory := settings.redis.memory:
+        error = errors.WorksAlone(url=memory.shown)
         logger.critical("%s", error)
         raise SystemExit(error.exit_code)
 

@@ -9,7 +9,7 @@ from celery import bootsteps, signals
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
 from celery.worker import state
 
-from orchestrator.engine import canvas, installation, pools
+from orchestrator.engine import canvas, installation, pools, revocation
 from orchestrator.engine.board import NOTHING, Board, Permission
 from orchestrator.engine.reports import DirectReporter, Reporter, ReportPipe
 from orchestrator.engine.run import Runs
@@ -42,6 +42,8 @@ class Taking(bootsteps.StartStopStep):
         self.engine.runs = Runs(self.app, self.board, reporter)
         self.is_possible = self._is_possible()
         self.is_over = False
+        self._revoked: set[str] = set()
+        """The messages that were revoked, as far as they have been looked for."""
         self._hub: Any = None
         self._next_look: Any = None
         self.engine.taking = self
@@ -113,9 +115,18 @@ class Taking(bootsteps.StartStopStep):
     def look(self) -> None:
         """Read reports, and say what may be taken."""
         self.attempts.drain()
+        if self.engine.is_guest:
+            self._cancel_revoked()
         self.board.write(self.permission())
         if self.is_over:  # the signal came meanwhile
             self.board.close()
+
+    def _cancel_revoked(self) -> None:
+        """Cancel what `revoke` has named and waits in a queue. (In an app of ours, its own remote control does it.)"""
+        if len(state.revoked) != len(self._revoked):
+            found = set(map(str, state.revoked))
+            revocation.cancel_queued(self.app, list(found - self._revoked))
+            self._revoked = found
 
     def permission(self) -> Permission:
         """The queues and specialists whose messages may be taken now."""

@@ -51,10 +51,10 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def _servers(settings: Settings) -> Iterator[Finding]:
-    if settings.redis.server and settings.redis.server.is_in_memory:
+    if memory := settings.redis.memory:
         yield warning(
             "redis",
-            f"{settings.redis.server.shown} lies in the memory of each process, and ends with it",
+            f"{memory.shown} lies in the memory of each process, and ends with it",
             "For features that outlive a command, set redis.url to a Redis that runs, or leave it out.",
         )
     elif settings.redis.server:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from orchestrator.config.addresses import is_loopback
 from orchestrator.config.folder import FILE, OTHERS_WRITE, find_file
 from orchestrator.config.settings import Settings
 from orchestrator.engine import flower_config
@@ -87,7 +88,7 @@ def check_flower(environment: Mapping[str, str]) -> Iterator[Finding]:
     if environment.get("FLOWER_BASIC_AUTH") or environment.get("FLOWER_AUTH"):
         return
     address = environment.get("FLOWER_ADDRESS", "127.0.0.1")
-    if not flower_config.is_loopback(address):
+    if not is_loopback(address):
         yield warning(
             "flower",
             f"FLOWER_ADDRESS is {address}, and there is no password: anyone there can stop workers and tasks",

@@ -16,7 +16,7 @@ from typing import Any
 import redis
 
 from orchestrator.metrics import figures
-from orchestrator.metrics.tally import Attempt, Begun, Tally
+from orchestrator.metrics.tally import BEGINS, Attempt, Begun, Tally
 from orchestrator.model import errors
 from orchestrator.model.calls import called_by
 from orchestrator.state import forks, refusals
@@ -38,6 +38,9 @@ Prometheus with names.
 """
 
 OTHER = "other"
+
+LOOKED_BACK = 1_000
+"""So many events are searched for the begin of an attempt that an earlier leader has counted."""
 
 
 class Meter:
@@ -61,8 +64,11 @@ class Meter:
         self._leads = leads
         self._names = set(specialists)
         self._most = len(self._names) + MOST_NAMES
-        self._tallies: dict[str, Tally] = {}
+        self._tallies: dict[str, tuple[str, Tally]] = {}
+        """The tally of each feature, with the last event that it has counted."""
         self._figures: dict[str, dict[str, Any]] = {}
+        self._changed: set[str] = set()
+        """The features that had events since the figures were stored."""
         self._refreshes_at = 0.0
         self._failure = ""
 
@@ -93,12 +99,14 @@ class Meter:
     def look(self) -> bool:
         """Count what is new of every feature, and store the figures. True if there may be more to count."""
         if not (self._leads() and self.store.figures.is_asked()):
-            self._tallies.clear()
-            self._figures.clear()
+            self._figures.clear()  # another worker may lead meanwhile; a tally knows by its last event whether one did
+            if time.monotonic() >= self._refreshes_at:
+                self._tallies.clear()
             return False
         reading = self.cursors.look()
         news = self.cursors.with_news(reading)
         has_more = False
+        self._changed |= news
         for feature_id in sorted(news):
             forks.let_one_through()
             has_more |= self._count(feature_id, reading.told[feature_id])
@@ -107,7 +115,7 @@ class Meter:
         for feature_id in gone:
             self._tallies.pop(feature_id, None)
         if not has_more:
-            self._sum_up(reading, news)
+            self._sum_up(reading)
         return has_more
 
     def _count(self, feature_id: str, before: str) -> bool:
@@ -118,25 +126,31 @@ class Meter:
             return False
         if not events:
             return False
-        tally = self._tallies.setdefault(
-            feature_id, Tally(self.name, lambda attempt: self._begun(feature_id, attempt))
-        )
+        counted, tally = self._tallies.get(feature_id, ("", None))
+        if tally is None or counted != before:
+            tally = Tally(self.name, lambda attempt: self._begun(feature_id, attempt))
         for event in events:
             tally.add(event)
         if not self.store.figures.count(feature_id, self.cursors.key, before, events[-1].id, tally.take()):
-            del self._tallies[feature_id]  # another worker leads
+            self._tallies.pop(feature_id, None)  # another worker leads
             return False
+        self._tallies[feature_id] = (events[-1].id, tally)
         return True
 
     def _begun(self, feature_id: str, attempt: Attempt) -> Begun:
-        return Begun(*self.store.figures.begun(feature_id, *attempt))
+        begun = Begun(*self.store.figures.begun(feature_id, *attempt))
+        if begun.time is not None:
+            return begun
+        found = self.store.events.latest(feature_id, LOOKED_BACK)
+        begins = (one for one in found if one.event in BEGINS and (one.task, one.attempt) == attempt)
+        return next((Begun(one.time, one.specialist) for one in begins), begun)
 
-    def _sum_up(self, reading: Reading, news: set[str]) -> None:
+    def _sum_up(self, reading: Reading) -> None:
         now = time.monotonic()
         if now >= self._refreshes_at:
             self._refreshes_at = now + REFRESH_SECONDS
             self._figures.clear()
-        asked = [name for name in reading.active if name in news or name not in self._figures]
+        asked = [name for name in reading.active if name in self._changed or name not in self._figures]
         found = {name: self._figures[name] for name in reading.active if name in self._figures}
         self._figures = {**found, **self.store.figures.of_features(asked)}
         for name in asked:  # those that cannot be read are asked again at the next refresh
@@ -146,6 +160,7 @@ class Meter:
         for part in ("running", "launched"):
             summed[part] = self._by_name(summed[part])
         self.store.figures.store(summed)
+        self._changed.clear()
 
     def _by_name(self, counts: Mapping[str, int]) -> Counter[str]:
         named: Counter[str] = Counter()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue
 
 from orchestrator.model.calls import is_signature
-from orchestrator.model.fields import CeleryName, Line, Model, Number, Seconds, Whole
+from orchestrator.model.fields import CeleryName, Id, Line, Model, Number, Seconds, Whole
 from orchestrator.model.typed_values import restored
 
 
@@ -55,6 +55,9 @@ class Errback(Model):
     of: Annotated[str, Field(max_length=64)] | None = Field(
         default=None,
         description="the chord whose body it was given to: called once for it, with a ChordError",
+    )
+    body: Id | None = Field(
+        default=None, description="the last task of that body: in Celery it is the one that failed"
     )
 
     @property

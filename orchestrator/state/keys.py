@@ -349,6 +349,10 @@ class Keys:
         """Hash: "specialist task" → how long the task took in features of this title (see attempts.lua)."""
         return f"{self.prefix}:{{{_digest(title)}}}:durations"
 
+    def draft(self, name: str) -> str:
+        """String: the fields of a feature that was planned and not enqueued, JSON, with an expiry (see drafts.py)."""
+        return f"{self.prefix}:draft:{name}"
+
     def idempotency(self, key: str) -> str:
         """String: the feature that an idempotency key stands for."""
         return f"{self.prefix}:idempotency:{key}"

@@ -8,7 +8,7 @@ from base64 import b64decode
 from binascii import Error
 from urllib.parse import urlsplit
 
-BY_SECRET = "flower"
+UNNAMED = "flower"
 """The name of who came by the address with the secret: it has no name of its own."""
 
 

@@ -16,7 +16,7 @@ from orchestrator.contract.feature_answers import DecisionAnswer, FeaturesAnswer
 from orchestrator.contract.machine_answers import LimitsAnswer
 from orchestrator.contract.task_answers import EventsAnswer
 from orchestrator.feature_file import reader
-from orchestrator.model import errors
+from orchestrator.model import errors, identifiers
 from orchestrator.planning import routing
 from orchestrator.report import json_plans, json_tasks
 from orchestrator.state import actor
@@ -255,7 +255,8 @@ class Decisions(Call):
             answers.decision, self.site.client, handle, text, [task] if task else []
         )
         if wants_page(self.request.headers.get("Accept", "")):
-            names = ("feature-task", handle.id, task) if task else ("feature", handle.id)
+            has_page = task and not identifiers.is_gates(task)
+            names = ("feature-task", handle.id, task) if has_page else ("feature", handle.id)
             self.redirect(self.reverse_url(*names), status=303)
             return
         self.answer(found, fields=self.fields)

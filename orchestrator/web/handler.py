@@ -86,10 +86,10 @@ class Handler(BaseHandler):  # type: ignore[misc]  # flower has no types
                 return None
             return user if isinstance(user, str) else access.name_in(given)
         if given.startswith("Bearer ") and access.is_same(given.removeprefix("Bearer "), self.site.secret):
-            return access.BY_SECRET
-        shown = self.get_signed_cookie(self.cookie) or b""
+            return access.UNNAMED
+        shown = self.get_secure_cookie(self.cookie) or b""
         if access.is_same(shown.decode("ascii", "replace"), access.proof(self.site.secret)):
-            return access.BY_SECRET
+            return access.UNNAMED
         return None
 
     @property

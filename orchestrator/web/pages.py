@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
 import redis
 from tornado.web import HTTPError
@@ -40,11 +41,11 @@ class Page(Handler):
     def refuse(self) -> None:
         """Let somebody in by the secret in the address, or say how to get in."""
         if self.site.has_password:
-            self.redirect(self.get_login_url())
+            self.redirect(f"{self.get_login_url()}?{urlencode({'next': self.request.uri})}")
             return
         given = self.get_query_argument("secret", "")
         if access.is_same(given, self.site.secret):
-            self.set_signed_cookie(
+            self.set_secure_cookie(
                 self.cookie,
                 access.proof(given),
                 expires_days=COOKIE_DAYS,
@@ -167,8 +168,6 @@ class TaskDrawing(NamedTuple):
     task: TaskAnswer
     drawn: parts.TaskParts
     log: task_log.Part
-    attempts: Sequence[Any]
-    """Its events, oldest first."""
     before: Sequence[TaskLine]
     behind: Sequence[TaskLine]
     cost: str
@@ -194,7 +193,6 @@ class Task(Page):
             task_id,
             whole=True,
             brief=json_tasks.brief(found.task),
-            outcome=json_tasks.outcome(outcome),
         )
         dependencies = client.store.tasks.dependencies(handle.id)
         behind = [other for other, needed in dependencies.items() if task_id in needed]
@@ -209,17 +207,11 @@ class Task(Page):
             task=task,
             drawn=parts.of_task(self.site, handle, found),
             log=task_log.news(client, handle, task_id, task_log.NOTHING, SHOWN_LOG) or task_log.NOTHING,
-            attempts=[json_tasks.event_line(one) for one in _events_of(handle, task_id)],
             before=[lines[one] for one in found.task.depends_on if one in lines],
             behind=[lines[one] for one in behind if one in lines],
             cost=_cost(outcome),
             cursor=cursor,
         )
-
-
-def _events_of(handle: Handle, task_id: str) -> list[Any]:
-    """The events of a task, of the last thousand of its feature."""
-    return [event for event in handle.store.events.latest(handle.id, 1_000) if event.task == task_id][::-1]
 
 
 def _cost(outcome: Any) -> str:

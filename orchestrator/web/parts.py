@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.client import actions, answers, explaining
-from orchestrator.report import json_features
+from orchestrator.report import json_features, json_tasks
+from orchestrator.web import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.client.handle import Handle
     from orchestrator.contract.answer import Action, Need
     from orchestrator.contract.feature_answers import FeatureAnswer
+    from orchestrator.contract.task_answers import EventLine, OutcomeAnswer
     from orchestrator.model.progress import Progress
     from orchestrator.report.explanation import Explanation
     from orchestrator.web.site import Site
@@ -21,11 +23,15 @@ if TYPE_CHECKING:
 OF_A_FEATURE = ("headline", "needs", "decisions")
 """The parts of a feature's page, each a template `parts/NAME.html`."""
 
-OF_A_TASK = ("why", "task-decisions")
+OF_A_TASK = ("why", "task-decisions", "outcome", "attempts")
 """The parts of a task's page."""
 
 SHOWN = 20
 """How many of the needs of a feature a page shows."""
+
+
+LOOKED_AT = 1_000
+"""The last events of a feature, in which a task's page looks for those of the task."""
 
 
 class FeatureParts(NamedTuple):
@@ -45,6 +51,10 @@ class TaskParts(NamedTuple):
     explanation: Explanation
     actions: Sequence[Action]
     """What a person may do about the task."""
+    outcome: OutcomeAnswer | None
+    """How its last attempt ended."""
+    attempts: Sequence[EventLine]
+    """Its events, oldest first, of the last of its feature."""
 
 
 def of_feature(site: Site, handle: Handle, progress: Progress) -> FeatureParts:
@@ -62,4 +72,11 @@ def of_task(site: Site, handle: Handle, found: explaining.Explained) -> TaskPart
     """What the parts of a task's page show, of what explains it."""
     state = found.states[found.task.id]
     offered = () if site.is_read_only else actions.of_task(site.client, handle, found.progress, state)
-    return TaskParts(handle.id, found.explanation, offered)
+    events = handle.store.events.latest(handle.id, LOOKED_AT)
+    return TaskParts(
+        feature=handle.id,
+        explanation=found.explanation,
+        actions=offered,
+        outcome=json_tasks.outcome(handle.outcome(found.task.id)),
+        attempts=[snapshot.event_line(event) for event in events[::-1] if event.task == found.task.id],
+    )

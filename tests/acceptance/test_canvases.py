@@ -88,6 +88,15 @@ def slow(value):
     return value
 
 
+class Refused(Exception):
+    pass
+
+
+@app.task
+def refuse(who):
+    raise Refused(who, 3)
+
+
 @app.task(bind=True)
 def swap(self):
     note("swap")
@@ -179,6 +188,30 @@ orchestrator.enqueue(chained).wait(timeout=100)
     expected = ["add 1 1", "after None", "after None", *["fail"] * 3, "old", "old", "onerr ChordError"]
     wait_until(lambda: len(runs(project.folder)) == len(expected))
     assert runs(project.folder) == expected
+
+
+def test_a_result_is_there_before_its_callbacks_and_raises_what_the_task_raised(
+    make_project: MakeProject,
+) -> None:
+    project = make(make_project)
+    start_worker(project, "w1")
+
+    printed = run(
+        project,
+        """
+result = orchestrator.enqueue(chain(add.si(1, 1), add.s(2)).set(link=slow.s())).as_result()
+print([result.get(timeout=100), result.state, result.parent.get(timeout=100)])
+open("go", "w").close()
+refused = orchestrator.enqueue(group(add.si(3, 3), chain(refuse.s("you"), add.s(4)))).as_result()
+try:
+    refused.get(timeout=100)
+except Refused as error:
+    print(error.args, [each.state for each in refused.results])
+""",
+    )
+
+    assert printed.splitlines() == ["[4, 'SUCCESS', 2]", "('you', 3) ['SUCCESS', 'FAILURE']"]
+    wait_until(lambda: "slow 4" in runs(project.folder))
 
 
 def test_a_canvas_outlives_its_worker(make_project: MakeProject) -> None:

@@ -92,7 +92,7 @@ def test_flower_and_beat(make_project: MakeProject, monkeypatch: pytest.MonkeyPa
 
     wait_until(lambda: shown("call:proj.tasks.resize", "SUCCESS") == TASKS)
     wait_until(lambda: shown("proj.nightly.start_nightly", "SUCCESS") >= 3)
-    assert shown("call:proj.tasks.fail", "FAILED") == 1
+    wait_until(lambda: shown("call:proj.tasks.fail", "FAILURE") == 1)
     workers = json.loads(ask(port, "/api/workers?refresh=1"))
     (worker,) = workers.values()
     assert "call:proj.tasks.resize" in worker["registered"]

@@ -181,7 +181,7 @@ def celery_session_worker() -> Iterator[subprocess.Popen[bytes]]:
 
 def main(mode: str, verdicts: str, *arguments: str) -> int:
     """Run the suite; returns pytest's exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the worker ends with it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the worker ends with it
     folder = source.unpack()
     sys.path.append(str(folder))
     plugins: list[object] = [Verdicts(Path(verdicts))]

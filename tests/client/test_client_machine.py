@@ -81,6 +81,9 @@ ON_FEATURES: dict[str, Callable[[Handle], Any]] = {
     "launch": lambda handle: handle.launch(),
     "set_cap": lambda handle: handle.set_cap(2),
     "add_task": lambda handle: handle.add_task(Task(id=f"N{len(handle.tasks())}", specialist="builder")),
+    "grow": lambda handle: handle.grow(
+        [Task(id=f"N{len(handle.tasks())}", specialist="builder")], {"T1": ["T0"]}
+    ),
     "add_tasks": lambda handle: handle.add_tasks(
         [Task(id=f"N{len(handle.tasks())}", specialist="builder", depends_on=["T0"])]
     ),

@@ -263,6 +263,7 @@ def test_a_task_cannot_add_to_the_header_that_it_is_in(app: Celery, run: Run) ->
         ("proj.part", "self.replace takes a signature, and no str"),
         (Signature("proj.part", options={"chord": Signature("proj.part")}), "must not be part of a chord"),
         (Signature("proj.part", options={"magic": 1}), "magic"),
+        (chain(Signature("proj.part", ("x" * 200_000,)), Signature("proj.part")), "T1.part"),
     ],
 )
 def test_a_replacement_that_cannot_be_is_refused(app: Celery, run: Run, canvas: Any, cause: str) -> None:

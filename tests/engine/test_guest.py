@@ -169,7 +169,8 @@ def test_scripts_publish_where_the_broker_is_the_redis_of_the_state(state: str, 
     assert queues.prefix == "theirs:"
     names = dict(queues.names)
     assert names.pop("senior-engineer") == "to.senior-engineer"
-    assert {name: of for name, of in names.items() if name.startswith("call:")} == {
+    known = ("call:slow", "call:urgent", "call:usual", "call:")  # other modules share tasks with all apps
+    assert {name: of for name, of in names.items() if name in known} == {
         "call:slow": "slow",
         "call:urgent": None,
         "call:": "work",

@@ -146,6 +146,19 @@ def test_a_new_leader_knows_when_a_running_attempt_began(store: Store) -> None:
     assert found["attempt_run_seconds_count", ("builder",)] == 1
 
 
+def test_a_new_leader_finds_the_begin_of_an_attempt_that_another_one_has_followed(store: Store) -> None:
+    # Given an attempt whose begin another leader has counted
+    run = factories.launched(store, features.task("T1"))
+    run.start("T1")
+    look(meter_of(store))
+    # When it fails, and the next attempt at the task is launched before the new leader looks
+    run.end("T1", Failed(reason="once"), retries=1)
+    run.make_due("T1")
+    run.schedule()
+    # Then its run time is known
+    assert look(meter_of(store))["attempt_run_seconds_count", ("builder",)] == 1
+
+
 def test_more_events_than_one_portion_are_all_counted(store: Store) -> None:
     # Given more events than the store reads at once
     tasks = [features.task(f"T{number}") for number in range(400)]
@@ -155,6 +168,34 @@ def test_more_events_than_one_portion_are_all_counted(store: Store) -> None:
     assert store.client.xlen(run.keys.events) > 1_000
     # When the leader looks, then none is left out
     assert look(meter)["attempts_ended_total", ("completed", "builder")] == 400
+
+
+def test_the_figures_follow_events_that_took_more_than_one_look(store: Store) -> None:
+    # Given a leader that has stored the figures of a feature
+    run, meter = factories.launched(store, features.task("T1"), features.task("T2"), cap=1), meter_of(store)
+    assert look(meter)["queue_length", ("builder",)] == 1
+    # When a task begins, and the leader looks until there is no more
+    run.start("T1")
+    # Then the figures know it, and that without a refresh
+    assert look(meter)["attempts_running", ("builder",)] == 1
+
+
+def test_a_leader_that_is_not_sure_for_a_moment_forgets_no_begin(store: Store) -> None:
+    # Given a leader that has counted the begin of an attempt
+    leads = [True]
+    meter = Meter(store, lambda: leads[0], ["builder"])
+    run = factories.launched(store, features.task("T1"))
+    run.start("T1")
+    look(meter)
+    # When it asks Redis whether it still leads, and meanwhile the attempt ends and the next one is launched
+    leads[0] = False
+    meter.look()
+    run.end("T1", Failed(reason="once"), retries=1)
+    run.make_due("T1")
+    run.schedule()
+    leads[0] = True
+    # Then the run time of the first is known
+    assert look(meter)["attempt_run_seconds_count", ("builder",)] == 1
 
 
 def test_what_a_person_takes_away_is_counted_as_stopped(store: Store) -> None:

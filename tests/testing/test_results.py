@@ -124,6 +124,53 @@ def test_an_errback_gets_the_id_that_the_canvas_gave(client: InProcessClient) ->
     assert (request.id, error.args) == ("mine", ("too late", 3))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda body: chord([ident.s(1), refuse.s()], body),
+        lambda body: chord([chord([refuse.s()], ident.s())], body),
+        lambda body: chain(group(ident.s(1), refuse.s()), body).on_error(tell.s()),
+    ],
+    ids=["chord", "nested", "chain"],
+)
+def test_an_errback_of_a_chord_gets_the_id_of_its_body(client: InProcessClient, make: Any) -> None:
+    canvas = make(ident.s().set(task_id="the-body", link_error=tell.s()))
+    client.run(canvas)
+    assert {request.id for request, *_ in told} == {"the-body"}
+
+
+@pytest.mark.parametrize(
+    ("canvas", "tags"),
+    [
+        (chord([refuse.s()], group(ident.s(), ident.s())).set(link_error=tell.si("c")), "cc"),
+        (
+            chord([refuse.s()], group(ident.s().on_error(tell.si("o")), ident.s())).set(
+                link_error=tell.si("c")
+            ),
+            "cco",
+        ),
+        (
+            chord([refuse.s()], group(chord([ident.s()], ident.s()), ident.s())).set(link_error=tell.si("c")),
+            "cc",
+        ),
+        (chord([refuse.s()], chord([ident.s()] * 2, ident.s())).set(link_error=tell.si("c")), "c"),
+        (chord([refuse.s(), refuse.s()], ident.s()).set(link_error=tell.si("c")), "c"),
+        (
+            chord([chord([refuse.s()], ident.s().on_error(tell.si("c")))], ident.s().on_error(tell.si("c"))),
+            "c",
+        ),
+        (chord([refuse.s().on_error(tell.si("o"))] * 2, ident.s().on_error(tell.si("c"))), "coo"),
+    ],
+    ids=["group", "member", "chord in group", "chord", "two fail", "nested with the same", "header's own"],
+)
+def test_how_often_the_errbacks_of_a_chord_are_called(
+    client: InProcessClient, canvas: Any, tags: str
+) -> None:
+    # As t/integration/test_canvas.py of Celery has it.
+    client.run(canvas)
+    assert sorted(tag for (tag,) in told) == list(tags)
+
+
 def test_an_errback_gets_its_own_arguments_with_their_types(client: InProcessClient) -> None:
     client.run(refuse.s().set(link_error=tell.si(b"bytes")))
     assert told == [(b"bytes",)]

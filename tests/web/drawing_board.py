@@ -54,7 +54,8 @@ def line(task: str, batch: int, *depends_on: str, status: str = "pending", **mor
 
 def event(number: int, name: str, task: str, second: float, **more: Any) -> dict[str, Any]:
     """An event, as an answer has it."""
-    return {"id": f"{number}-0", "time": moment(second), "event": name, "task": task, **more}
+    written = round((START + second) * 1000)
+    return {"id": f"{written}-{number}", "time": moment(second), "event": name, "task": task, **more}
 
 
 def grid(batches: int, wide: int) -> list[dict[str, Any]]:

@@ -70,10 +70,10 @@ def flower(project: Project, **environment: str) -> Iterator[Site]:
 
 
 @contextlib.contextmanager
-def served(folder: Path, **sections: Any) -> Iterator[Site]:
-    """A project below a folder, with a worker and a Flower."""
+def served(folder: Path, *, at_once: int = 3, **sections: Any) -> Iterator[Site]:
+    """A project below a folder, with a worker that does some tasks at once, and a Flower."""
     with open_project(folder, **sections) as project, flower(project) as site:
-        project.start_worker("one", "-c", "3", "-E")
+        project.start_worker("one", "-c", str(at_once), "-E")
         yield site
 
 
@@ -82,6 +82,6 @@ def waits_for(file: Path, before: str = "working", after: str = "done") -> list[
     return ["sh", "-c", f'echo "{before}"; until [ -e "{file}" ]; do sleep 0.05; done; echo "{after}"']
 
 
-def fails_unless(file: Path) -> list[str]:
+def fails_unless(file: Path, says: str = "line 3: no such column") -> list[str]:
     """A command that fails until a file is there."""
-    return ["sh", "-c", f'[ -e "{file}" ] || {{ echo "line 3: no such column"; exit 1; }}; echo mended']
+    return ["sh", "-c", f'[ -e "{file}" ] || {{ echo "{says}"; exit 1; }}; echo mended']

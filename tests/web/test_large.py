@@ -1,4 +1,4 @@
-"""A feature of ten thousand tasks in the browser beside one of a hundred: how soon it is painted, how soon an event is on the page.
+"""A feature of ten thousand tasks beside one of a hundred: how soon it is painted, how soon an event is on the page.
 
 No time is promised here, but that the large one stays near the small one. `pytest -s` prints the figures.
 """

@@ -45,7 +45,7 @@ def test_a_feature_is_watched_to_its_end_without_a_reload(
     page.locator('[data-part="headline"] .status', has_text="completed").wait_for()
     assert "3 of 3 tasks (100%)" in page.locator('[data-part="headline"]').inner_text()
     assert page.locator('tr[data-task="T3"] .status').inner_text() == "completed"
-    page.locator("[data-events-list] li", has_text="implementation_complete T3").wait_for()
+    page.locator("[data-events-list] li", has_text="implementation complete T3").wait_for()
     becomes(
         page,
         "[...document.querySelectorAll('.to-line')].at(-1)?.getAttribute('aria-label').match(/^T3.*running, /)",
@@ -84,8 +84,8 @@ def test_a_reviewer_sends_back_and_approves(site: Site, open_page: OpenPage) -> 
     changes = page.locator("form", has=page.get_by_role("button", name="request changes"))
     changes.get_by_label("note").fill("name it after what it does")
     page.get_by_role("button", name="request changes").click()
-    page.locator("[data-events-list] li", has_text="changes_requested").wait_for()
-    page.locator("[data-events-list] li", has_text="implementation_complete T1").nth(1).wait_for()
+    page.locator("[data-events-list] li", has_text="changes requested").wait_for()
+    page.locator("[data-events-list] li", has_text="implementation complete T1").nth(1).wait_for()
     page.get_by_role("button", name="approve").first.click()
     page.locator('[data-part="headline"] .status', has_text="completed").wait_for()
     assert handle.status() is FeatureStatus.COMPLETED

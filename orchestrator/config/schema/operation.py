@@ -130,3 +130,17 @@ class Web(Section):
         description="where Flower has no password: what lets somebody in, as ?secret=… in the address; null: Flower "
         "makes one when it starts, and prints the address",
     )
+
+
+class Mcp(Section):
+    """The MCP server."""
+
+    human: tuple[str, ...] = Field(
+        default=("approve", "skip", "cancel"),
+        description="actions for which a person is asked: an agent cannot do them by itself",
+    )
+    token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="what clients of --http send as Authorization: Bearer; null: one is made at the start, and printed",
+    )

@@ -56,9 +56,14 @@ class RedisSettings(Section):
         return urls.read(self.url.get_secret_value()) if self.url else None
 
     @property
+    def memory(self) -> RedisUrl | None:
+        """The url, read, if it is one of a Redis in the memory of this process, which ends with it."""
+        return self.server if self.server and self.server.is_in_memory else None
+
+    @property
     def is_in_memory(self) -> bool:
-        """It lies in the memory of this process, and ends with it."""
-        return self.server is not None and self.server.is_in_memory
+        """It lies in the memory of this process."""
+        return self.memory is not None
 
 
 class Signing(Section):

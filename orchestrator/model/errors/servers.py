@@ -72,6 +72,13 @@ class NoGreenlet(OrchestratorError):
     exit_code = 3
 
 
+class NoMcp(OrchestratorError):
+    """`orchestrator mcp` needs the package mcp, which is not installed.
+    Install it: pip install 'task-orchestrator[mcp]'."""
+
+    exit_code = 3
+
+
 class WorksAlone(OrchestratorError):
     """The Redis of this worker would be {url}, in its own memory, so nobody could give it work.
     Set redis.url to a Redis that runs, or leave it out for a private one. With memory:// no worker is needed:

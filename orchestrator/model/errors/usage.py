@@ -53,3 +53,13 @@ class NoSuchAction(UsageError):
 class ArgumentMissing(UsageError):
     """The action {action} needs {argument}.
     Give it, and send the action again."""
+
+
+class NoSuchDraft(UsageError):
+    """There is no plan {draft}: it is kept for a day.
+    Plan the feature again."""
+
+
+class Outpaced(UsageError):
+    """{task} is at attempt {last}, and the decision was about attempt {attempt}.
+    `orchestrator explain` says where it stands now."""

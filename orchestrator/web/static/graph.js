@@ -87,7 +87,9 @@ export class Graph {
     this.fit();
     if (this.viewport.scale >= READABLE) return;
     const head = this.heads.find(({ number }) => number === this.model.open) ?? this.heads[0];
-    this.viewport.centre(head.x + head.width / 2, this.size.height / 2, READABLE);
+    const half = this.svg.clientWidth / READABLE / 2 - 24;
+    const middle = Math.max(half, Math.min(this.size.width - half, head.x + head.width / 2));
+    this.viewport.centre(middle, this.size.height / 2, READABLE);
   }
 
   /** Follow a box to where it leads: a task to its page, a folded batch to its tasks. */

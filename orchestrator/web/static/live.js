@@ -67,7 +67,7 @@ export function listEvents(list, events) {
     const text = ` ${event.task ?? ""}${event.status ? ` → ${event.status}` : ""}${cause}${note}`;
     const by = event.by ? [" ", html("small", {}, `by ${event.by}`)] : [];
     const time = html("time", { datetime: event.time }, event.time);
-    list.prepend(html("li", {}, time, " ", html("b", {}, event.event), text, ...by));
+    list.prepend(html("li", {}, time, " ", html("b", {}, event.event.replaceAll("_", " ")), text, ...by));
   }
   const most = Number(list.dataset.most ?? 200);
   while (list.children.length > most) list.lastElementChild.remove();

@@ -1,0 +1,29 @@
+"""The list of what ends otherwise in Celery's own suite, and the page that shows it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from tests.celery_suite import expectations
+from tests.celery_suite.expectations import Difference
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "canvases.md"
+
+
+def test_no_test_is_listed_twice() -> None:
+    listed = Counter(test for one in expectations.load() for test in one.tests)
+    assert [test for test, times in listed.items() if times > 1] == []
+
+
+def test_the_page_has_each_reason_with_the_number_of_its_tests() -> None:
+    page = PAGE.read_text("utf-8")
+    for one in expectations.load():
+        (line,) = [line for line in page.splitlines() if line.endswith(f"| {one.why} |")]
+        assert line.startswith(f"| {len(one.tests)} |"), "run `make celery-suite`"
+
+
+def test_a_listed_test_that_the_suite_does_not_have_is_found() -> None:
+    expected = [Difference("too early", ("a", "b"))]
+    assert expectations.unknown({"a": "failed: 3"}, expected) == ["b"]
+    assert expectations.surprises({"a": "failed: 3"}, expected) == []
