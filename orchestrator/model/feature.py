@@ -22,6 +22,9 @@ from orchestrator.model.fields import FeatureId, Line, Model, Tag, Text, Whole
 from orchestrator.model.garbage import collector_paused
 from orchestrator.model.task import Task
 
+if TYPE_CHECKING:
+    from celery import Signature
+
 SUGGESTIONS = 20
 """How many unknown dependencies of a feature get a "did you mean"; each costs a search through all ids."""
 
@@ -116,6 +119,16 @@ class Feature(Model):
             tasks: Iterable[Any],
             result: Any = None,
         ) -> None: ...
+
+    def canvas(self, app: Any = None) -> Signature[Any]:
+        """The feature as a plain canvas of Celery's: `plan(feature).canvas(app)`, which says what it raises.
+
+        Example:
+            feature.canvas(app).apply_async()
+        """
+        from orchestrator import plan  # late: a door to Celery, as `Plan.canvas` is
+
+        return plan(self).canvas(app)
 
     @field_validator("tasks", mode="before")
     @classmethod

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from orchestrator import adopt
 from orchestrator.config.settings import Settings
 from orchestrator.engine import canvas_of_calls
-from orchestrator.planning import planner
 from orchestrator.testing import InProcessClient, in_memory, open_client
 
 app = Celery("nested", broker="redis://nowhere.invalid/0", backend="cache+memory://", set_as_current=False)
@@ -97,6 +96,6 @@ def test_a_nested_canvas_gives_what_celery_gives_and_so_does_what_is_given_out(
         assert client.run(canvas.clone()).result() == value
         assert counted() == times
 
-        given_out = planner.plan(adopt(canvas, app=app)).canvas(app)
+        given_out = adopt(canvas, app=app).canvas(app)
         assert given_out.apply().get() == value
         assert counted() == times
