@@ -24,8 +24,8 @@ WORLD = {
     "redis", "celery", "kombu", "fakeredis", "os", "time", "random", "secrets", "uuid", "subprocess", "socket",
     "threading", "tempfile", "io", "logging", "sys",
 }  # fmt: skip
-VALUES = {"uuid.UUID"}
-"""Parts of these that only hold a value."""
+VALUES = {"uuid.UUID", "uuid.NAMESPACE_URL", "uuid.uuid5"}
+"""Parts of these that only hold a value, or make one of others."""
 
 CLOCKS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 OVERRIDES = {"Settings.settings_customise_sources"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -250,7 +251,7 @@ def exception_of(feature_id: str, task_id: str, outcome: Outcome | None) -> Exce
     """
     if isinstance(outcome, Cancelled):
         return TaskRevokedError(outcome.reason)
-    if isinstance(outcome, Failed) and outcome.raised and (found := outcome.raised.exception()):
+    if isinstance(outcome, Failed) and outcome.raised and (found := outcome.raised.exception(sys.modules)):
         return found
     reason = getattr(outcome, "reason", "") or "it did not run"
     name, _, text = reason.partition(": ")

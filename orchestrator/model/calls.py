@@ -6,9 +6,9 @@ Each such Celery task counts as a specialist of its own, with limits, a queue an
 from __future__ import annotations
 
 import itertools
-import uuid
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
 
 from orchestrator.model import references
 from orchestrator.model.references import Reference
@@ -41,7 +41,7 @@ def called_by(specialist: str) -> str | None:
     return specialist.removeprefix(CALL) if specialist.startswith(CALL) else None
 
 
-NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "task-orchestrator")
+NAMESPACE = uuid5(NAMESPACE_URL, "task-orchestrator")
 
 
 def request_id(feature_id: str, task_id: str = "") -> str:
@@ -51,7 +51,7 @@ def request_id(feature_id: str, task_id: str = "") -> str:
         >>> request_id("auth", "T1") == request_id("auth", "T1") != request_id("auth", "T2")
         True
     """
-    return str(uuid.uuid5(NAMESPACE, f"{feature_id}/{task_id}"))
+    return str(uuid5(NAMESPACE, f"{feature_id}/{task_id}"))
 
 
 def seen_id(feature_id: str, task: Task) -> str:

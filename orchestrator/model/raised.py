@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import operator
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any, Self
 
 from pydantic import JsonValue
@@ -21,7 +21,8 @@ class Raised(Model):
     """An exception, as far as JSON holds it.
 
     Example:
-        >>> Raised.of(KeyError("T1", 3)).exception()
+        >>> import sys
+        >>> Raised.of(KeyError("T1", 3)).exception(sys.modules)
         KeyError('T1', 3)
     """
 
@@ -37,13 +38,16 @@ class Raised(Model):
             args = (_text(error),)
         return cls(module=type(error).__module__, name=type(error).__qualname__, args=args)
 
-    def exception(self) -> Exception | None:
-        """The exception; None if this program has not imported its class, or cannot make it of these arguments.
+    def exception(self, modules: Mapping[str, ModuleType]) -> Exception | None:
+        """The exception; None if its class is in none of the modules, or cannot be made of these arguments.
+
+        Args:
+            modules: Those that the program has imported (`sys.modules`).
 
         Nothing is imported for it: what is stored must not decide which code runs (CVE-2021-23727, in Celery).
         """
         try:
-            kind = operator.attrgetter(self.name)(sys.modules[self.module])
+            kind = operator.attrgetter(self.name)(modules[self.module])
             if not issubclass(kind, Exception):
                 return None
             made = kind(*map(restored, self.args))

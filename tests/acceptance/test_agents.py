@@ -143,6 +143,7 @@ async def test_an_agent_runs_ten_tasks_of_which_two_fail_once(project: Project, 
 
 
 async def test_http_is_for_who_has_the_token(project: Project) -> None:
+    """It asks for a token of each request. Another `Host` or a foreign `Origin` is refused."""
     with http_server(project) as (address, token):
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
         accepts = {"accept": "application/json, text/event-stream"}
@@ -159,6 +160,7 @@ async def test_http_is_for_who_has_the_token(project: Project) -> None:
 
 
 def test_http_is_served_at_this_machine_alone(project: Project) -> None:
+    """The server listens at addresses of this machine alone."""
     ended = project.orchestrator("mcp", "--http", "0.0.0.0:8765")
     assert ended.returncode == 2
     assert "no address of this machine alone" in re.sub(r"[\s│]+", " ", ended.stderr)
@@ -173,7 +175,7 @@ def test_the_inspector_lists_and_calls_the_tools(project: Project) -> None:
 
     def inspect(*arguments: str) -> Any:
         server = [str(BIN / "orchestrator"), "mcp"]
-        ended = project.run(str(inspector), "--cli", *server, *arguments)
+        ended = project.run(str(inspector), "--cli", "--connect-timeout", "110000", *server, *arguments)
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout)
 

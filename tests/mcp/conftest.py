@@ -28,13 +28,17 @@ def build(context: Context) -> str:
     return f"built {context.task.id}"
 
 
-@pytest.fixture
-def orchestrator_settings(tmp_path: Any) -> Any:
-    settings = Settings(
+def settings() -> Settings:
+    """One specialist, who builds."""
+    return Settings(
         specialists={"builder": {"python": "tests.mcp.conftest:build", "model_tier": "strong"}},
         specialist_routing={"mapping": {"build": "builder"}},
     )
-    return in_memory(settings, logs=tmp_path / "logs")
+
+
+@pytest.fixture
+def orchestrator_settings(tmp_path: Any) -> Any:
+    return in_memory(settings(), logs=tmp_path / "logs")
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ async def test_a_feature_as_json(join: Joins, orchestrator_client: InProcessClie
         feature = await started(agent)
         orchestrator_client.feature(feature).wait()
         (content,) = (await agent.session.read_resource(f"feature://{feature}")).contents
-        found = json.loads(content.text)  # type: ignore[union-attr]
+        found = json.loads(content.text)
         assert found["feature"] == feature
         assert {task["task"]: task["status"] for task in found["tasks"]}["T3"] == "failed"
         (template,) = (await agent.session.list_resource_templates()).resource_templates
@@ -52,7 +52,7 @@ async def test_who_follows_a_feature_hears_of_a_change(join: Joins) -> None:
                 async with agent.session.listen(resource_subscriptions=[address]) as followed:
                     await agent("steer", feature=feature, action="pause")
                     async for event in followed:
-                        addresses.append(event.uri)  # type: ignore[union-attr]
+                        addresses.append(event.uri)
                         break
             else:
                 with warnings.catch_warnings():
@@ -85,7 +85,8 @@ async def test_the_prompts(join: Joins, orchestrator_client: InProcessClient) ->
 
         async def text(name: str, **given: str) -> str:
             answer = await agent.session.get_prompt(name, given)
-            return answer.messages[0].content.text  # type: ignore[union-attr]
+            found: str = answer.messages[0].content.text
+            return found
 
         assert "build → builder" in await text("plan_feature", goal="a login page")
         unblock = await text("unblock", feature=feature)

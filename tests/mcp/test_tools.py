@@ -136,7 +136,7 @@ async def test_a_person_is_asked(join: Joins, agreed: bool, status: str) -> None
 
 
 async def test_an_agent_cannot_agree_in_a_persons_place(join: Joins) -> None:
-    """Its client asks nobody, so a person types the command."""
+    """The agent's own arguments cannot answer. Where its client asks nobody, a person types the command."""
     async with join() as agent:
         feature = await agent("run", plan=(await agent("plan", feature=chain(4))).split()[1].rstrip(":"))
         told = await agent.refused("decide", feature=feature, task="T2", action="skip", note="not needed")
@@ -160,6 +160,7 @@ async def test_a_decision_about_an_older_attempt_is_refused(
 
 
 async def test_the_profile_read_changes_nothing(join: Joins) -> None:
+    """`--tools read` takes from it all that changes something."""
     async with join("read") as agent:
         tools = (await agent.session.list_tools()).tools
         assert [tool.name for tool in tools] == ["status", "task", "explain", "recommend_agent", "wait"]

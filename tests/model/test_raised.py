@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ class Picky(Exception):
 
 
 def again(error: BaseException) -> Exception | None:
-    return Raised.model_validate_json(Raised.of(error).model_dump_json()).exception()
+    return Raised.model_validate_json(Raised.of(error).model_dump_json()).exception(sys.modules)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_an_argument_that_json_does_not_hold_comes_back_as_a_text() -> None:
 def test_of_long_arguments_a_cut_text_comes_back() -> None:
     stored = Raised.of(Refused("x" * MOST, "y"))
     assert len(json.dumps(stored.args)) < MOST
-    assert isinstance(stored.exception(), Refused)
+    assert isinstance(stored.exception(sys.modules), Refused)
 
 
 @pytest.mark.parametrize(
@@ -66,5 +67,5 @@ def test_of_long_arguments_a_cut_text_comes_back() -> None:
     ids=lambda stored: stored["name"],
 )
 def test_nothing_else_is_imported_called_or_raised(stored: dict[str, Any]) -> None:
-    assert Raised.model_validate(stored).exception() is None
+    assert Raised.model_validate(stored).exception(sys.modules) is None
     assert again(Picky("one", "two")) is None

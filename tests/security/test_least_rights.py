@@ -119,7 +119,8 @@ def secured(folder: Path, binary: str) -> Iterator[Secured]:
 
 NEEDS_NO_REDIS = {"adopt", "init", "schema", "specialists"}
 NOT_HERE = {"up", "mcp"}
-"""up brings a worker and Flower, which run here by themselves; mcp serves until its caller goes, and its tools call what the other commands call."""
+"""up brings a worker and Flower, which run here by themselves; mcp serves until its caller goes, and its tools call
+what the other commands call."""
 
 asked: set[str] = set()
 """The commands of ours that were run."""

@@ -156,7 +156,7 @@ def quoted() -> dict[str, list[str]]:
     found = {}
     for file in TESTS.rglob("test_*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 said = re.split(r"\n\s*\n|(?<=[.!?]\") ", ast.get_docstring(node) or "")
                 found[node.name] = [one for one in said if len(words(one)) >= SHORTEST]
     return found

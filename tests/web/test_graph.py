@@ -74,6 +74,21 @@ def test_a_task_that_is_added_gets_a_box(open_page: OpenPage) -> None:
     assert sorted(names(page)) == ["T1", "T2", "T3", "T4", "T5"]
 
 
+def test_a_feature_that_is_read_again_stays_where_it_was_moved(open_page: OpenPage) -> None:
+    page, tasks = open_page(), list(DIAMOND)
+    set_up(page, tasks)
+    before = transform(page)
+    page.get_by_role("button", name="Zoom in (+)").first.click()
+    page.wait_for_function(
+        "was => document.querySelector('.to-drawing > g').getAttribute('transform') !== was", arg=before
+    )
+    zoomed = transform(page)
+    tasks.append(line("T5", 3, "T3"))
+    tell(page, name="reload")
+    box(page, "T5").wait_for()
+    assert transform(page) == zoomed
+
+
 def test_up_to_300_tasks_are_drawn_one_by_one(open_page: OpenPage) -> None:
     page = open_page()
     set_up(page, grid(3, 100))

@@ -29,8 +29,8 @@ export class Graph {
    */
   constructor(host, model) {
     [this.host, this.model] = [host, model];
-    const isLarge = model.tasks.size > MOST_UNFOLDED;
-    this.folded = new Set(isLarge ? model.numbers.filter((number) => model.size(number) > 1) : []);
+    [this.columns, this.folded] = [[], new Set()];
+    this.#foldNew();
     this.drawnBoxes = new Map();
     this.fonts = { name: fontOf(13, 600), saying: fontOf(12) };
     this.#build();
@@ -40,7 +40,7 @@ export class Graph {
     this.layOut();
     this.begin();
     new ResizeObserver(() => this.viewport.changed()).observe(this.svg);
-    this.clock = setInterval(() => this.#tick(), 1000);
+    setInterval(() => this.#tick(), 1000);
   }
 
   /** Show tasks that changed. Boxes that are not seen cost nothing. */
@@ -50,6 +50,19 @@ export class Graph {
     if (this.isDetailed) boxes.forEach((id) => this.drawnBoxes.has(id) && this.#fill(id));
     else this.paint();
     this.#sayHowFar(new Set(changed.map((task) => task.batch)));
+  }
+
+  /** Show a newer snapshot. What is seen stays where it is, and folded batches stay folded. */
+  renew(model) {
+    this.model = model;
+    this.#foldNew();
+    this.layOut();
+  }
+
+  #foldNew() {
+    const known = new Set(this.columns.map(({ number }) => number));
+    const isNew = (number) => !known.has(number) && this.model.size(number) > 1;
+    if (this.model.tasks.size > MOST_UNFOLDED) this.model.numbers.filter(isNew).forEach((number) => this.folded.add(number));
   }
 
   /** The box that a task is in: its own, or that of its batch. */

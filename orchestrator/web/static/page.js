@@ -29,8 +29,8 @@ async function draw(page, graphHost, timelineHost) {
   if (!snapshot) return;
   if (!page.model) listWhenOpened(page, graphHost.dataset.taskUrl);
   page.model = new Model(snapshot);
-  clearInterval(page.graph?.clock);
-  page.graph = new Graph(graphHost, page.model);
+  if (page.graph) page.graph.renew(page.model);
+  else page.graph = new Graph(graphHost, page.model);
   if (timelineHost) page.timeline ??= new Timeline(timelineHost, page.model);
   if (page.timeline) page.timeline.model = page.model;
   const early = page.waiting;
