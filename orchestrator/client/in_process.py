@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -45,7 +44,6 @@ class InProcessWorker:
         self.open_dispatcher = open_dispatcher
         self.raised: dict[tuple[str, str], BaseException] = {}
         """What the last attempt of a task raised, by feature and task."""
-        self._lock = threading.RLock()
         server = settings.redis.server
         self.server = memory.find(server.service if server else "")
 
@@ -60,7 +58,7 @@ class InProcessWorker:
         """
         while not is_over():
             if not self.step():
-                return False
+                return is_over()  # another thread may have done the rest meanwhile
         return True
 
     @property
@@ -80,7 +78,7 @@ class InProcessWorker:
 
     def step(self) -> bool:
         """Do one attempt, or move the clock on to the next moment at which one is due. False: there is neither."""
-        with self._lock:
+        with self.server.work:
             if self._do_next():
                 return True
             left, due = self._launch_due()
@@ -91,7 +89,7 @@ class InProcessWorker:
     def move_on(self, seconds: float) -> None:
         """Move the clock of the Redis on, and launch what is due then."""
         self.server.ahead += seconds
-        with self._lock:
+        with self.server.work:
             self._launch_due()
 
     def _launch_due(self) -> tuple[float | None, list[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from orchestrator.engine.taking import Taking
 
 _guests: list[Installation] = []
+
+_first = threading.Lock()
+"""Of the threads that are the first to enqueue in an eager app, one makes the engine."""
 
 ATTRIBUTE = "orchestrator"
 """The attribute of a Celery app that holds its installation: the only one that `install` sets."""
@@ -86,7 +90,10 @@ class Installation:
     @property
     def for_programs(self) -> Installation:
         """The engine by which programs enqueue: in an app that is eager now, one in this process."""
-        return self._eager if self.is_guest and self.app.conf.task_always_eager else self
+        if not self.is_guest or not self.app.conf.task_always_eager:
+            return self
+        with _first:
+            return self._eager
 
     @functools.cached_property
     def _eager(self) -> Installation:

@@ -140,11 +140,15 @@ class AppQueues(Queues):
         return {**self._names, **others, CALL: default}
 
 
+OF_CANVASES = ("celery.accumulate", "celery.map", "celery.starmap")
+"""The tasks of Celery's own that a canvas calls."""
+
+
 def tasks_of(app: Celery) -> Iterator[str]:
-    """The names of the app's own tasks."""
+    """The names of the app's own tasks, and of those of Celery's that a canvas calls."""
     for name, task in list(app.tasks.items()):
         is_ours = isinstance(task, SpecialistTask | tracing.EnqueueTask) or name == canvas_of_calls.LEADER
-        if not is_ours and not name.startswith(message_validation.CELERYS_OWN):
+        if name in OF_CANVASES or not (is_ours or name.startswith(message_validation.CELERYS_OWN)):
             yield name
 
 

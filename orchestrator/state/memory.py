@@ -5,6 +5,7 @@ Each name has its own, which all clients of the process share. Nobody else sees 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict, deque
 from typing import Any
@@ -30,6 +31,8 @@ class Server(fakeredis.FakeServer):
         """Seconds that its clock is ahead of the machine's."""
         self.launched: deque[tuple[str, Launch]] = deque()
         """The launched attempts that wait for the worker of this process, each with its feature."""
+        self.work = threading.RLock()
+        """Held by the thread that does them: each client has a worker of its own, and they share the attempts."""
 
     @property
     def now(self) -> float:
@@ -59,11 +62,14 @@ class Connection(fakeredis.FakeRedisConnection):
 
 
 _servers: defaultdict[str, Server] = defaultdict(Server)
+_first = threading.Lock()
+"""Of the threads that ask for a name first, one makes the server."""
 
 
 def find(name: str) -> Server:
     """The server of a name. It is made when it is first asked for."""
-    return _servers[name]
+    with _first:
+        return _servers[name]
 
 
 def forget(name: str) -> None:

@@ -156,13 +156,17 @@ def test_canvases_give_their_values_and_each_task_runs_once(make_project: MakePr
         """
 groups = chain(group(add.si(1, 1), add.si(2, 2)), group(add.si(3, 3), add.si(4, 4)), group(add.si(5, 5), add.si(6, 6)))
 sent = chain(add.si(0, 0), where.s().set(queue="fast", priority=3, headers={"who": "me"}))
-results = [orchestrator.enqueue(canvas).as_result() for canvas in (groups, sent)]
+maps = chain(group(add.starmap([(1, 1), (2, 2)]), tsum.map([[1, 2], [3]])), add.chunks([(8, 8), (9, 9)], 1))
+wide = chain(group(add.si(7, 7) for _ in range(11)), group(tsum.s() for _ in range(11)))  # a task gathers between
+results = [orchestrator.enqueue(canvas).as_result() for canvas in (groups, sent, maps, wide)]
 print(json.dumps([result.get(timeout=100) for result in results]))
 """,
     )
 
-    assert json.loads(printed) == [[10, 12], ["fast", {"who": "me"}]]
-    assert runs(project.folder) == sorted([*(f"add {n} {n}" for n in range(7)), "where"])
+    assert json.loads(printed) == [[10, 12], ["fast", {"who": "me"}], [[16], [18]], [154] * 11]
+    mapped = ["add 1 1", "add 2 2", "tsum", "tsum", "add 8 8", "add 9 9"]
+    gathered = [*["add 7 7"] * 11, *["tsum"] * 11]
+    assert runs(project.folder) == sorted([*(f"add {n} {n}" for n in range(7)), "where", *mapped, *gathered])
 
 
 def test_an_error_reaches_the_caller_and_the_errbacks(make_project: MakeProject) -> None:
