@@ -44,6 +44,7 @@ def _decisions() -> str:
 def _all(shapes: list[type[Answer]]) -> list[type[Answer]]:
     """The shapes, and then those that they are made of."""
     for shape in shapes:  # grows while it is read
+        shape.model_rebuild()  # else a field of a shape that stands further down is any JSON until an answer is made
         for field in shape.model_fields.values():
             shapes += [
                 one for one in kinds.models(field.annotation) if issubclass(one, Answer) and one not in shapes
