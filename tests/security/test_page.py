@@ -38,6 +38,7 @@ ELSEWHERE = {
     "see a password, a title, a parameter, what a task returned, printed or raised": (
         "test_monitors_show_what_became_of_each_attempt_and_nothing_else"
     ),
+    "see an id, a title, a parameter, a result": "test_nothing_that_a_feature_says_is_shown",
     "see the arguments of processes: none holds a secret": "test_no_secret_is_seen_anywhere",
     "see features in [Flower](../how-to/flower.md): what people wrote, what tasks returned and put out; decide, and "
     "enqueue as above, unless `web.read_only` is set": (
