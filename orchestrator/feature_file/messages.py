@@ -74,18 +74,22 @@ LISTS = {
 
 
 def _correction(kind: str, message: str, path: KeyPath, value: Any, written: str | None) -> str:
-    """What to write instead, by pydantic's error type (docs.pydantic.dev/latest/errors/validation_errors)."""
+    """The text to write instead, by pydantic's error type (docs.pydantic.dev/latest/errors/validation_errors)."""
     name = next((part for part in reversed(path) if isinstance(part, str)), "")
     field = _model(path).model_fields.get(name)
     choices = _CHOICES.get(name, ())
     limits = field.metadata if field else []
     match kind:
         case "extra_forbidden":
-            return _unknown_key(str(path[-1]), _model(path))
+            key, known = str(path[-1]), _model(path).model_fields
+            keys = f"; the keys are {', '.join(known)}"
+            return f"unknown key {quoted(key)}{words.did_you_mean(key, known, keys)}"
         case "missing":
             return MISSING.get(name, "is missing")
         case "enum":
-            return f"choose one of {', '.join(choices)}{_did_you_mean(str(value), choices)}"
+            return (
+                f"choose one of {', '.join(choices)}{words.did_you_mean(str(value), choices, otherwise='')}"
+            )
         case "string_pattern_mismatch":
             return "a name has at most 63 letters, digits and _ . -, and starts with a letter or digit"
         case "string_type" if value is None:
@@ -142,17 +146,6 @@ def _model(path: KeyPath) -> type[BaseModel]:
     if path[:1] != ("tasks",) or len(path) < 3:
         return Feature
     return Retries if path[2] == "retries" and len(path) > 3 else Task
-
-
-def _unknown_key(key: str, model: type[BaseModel]) -> str:
-    near = words.nearest(key, model.model_fields)
-    if near:
-        return f'unknown key {quoted(key)}; did you mean "{near}"?'
-    return f"unknown key {quoted(key)}; the keys are {', '.join(model.model_fields)}"
-
-
-def _did_you_mean(word: str, choices: tuple[str, ...]) -> str:
-    return words.did_you_mean(word, choices) if words.nearest(word, choices) else ""
 
 
 def _digits(message: str) -> str:

@@ -227,9 +227,9 @@ def _mistakes_between(tasks: object) -> Iterator[InitErrorDetails]:
                 yield _mistake("self_dependency", "a task cannot depend on itself", where, dependency)
             elif dependency not in first:
                 unknown += 1
-                near = words.nearest(dependency, first) if can_suggest and unknown <= SUGGESTIONS else None
-                known = words.some(list(first), NAMED)
-                hint = f"; did you mean {near}?" if near else f"; the tasks are {known}"
+                known = first if can_suggest and unknown <= SUGGESTIONS else ()
+                others = f"; the tasks are {words.some(list(first), NAMED)}"
+                hint = words.did_you_mean(dependency, known, others)
                 yield _mistake("unknown_dependency", f"no task has this id{hint}", where, dependency)
 
 

@@ -67,15 +67,21 @@ def letters(place: int) -> str:
     return text
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest known one, or all of them.
+def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """The end of a message about an unknown name: the nearest known one.
+
+    Args:
+        word: The unknown name.
+        known: The known names.
+        otherwise: The end of the message if none is near; None: all the known names.
 
     Example:
         >>> did_you_mean("batchd", ["batched", "parallel"]), did_you_mean("x", ["batched", "parallel"])
         ('; did you mean batched?', '; there are batched, parallel')
     """
-    near = nearest(word, known)
-    return f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
+    if near := nearest(word, known):
+        return f"; did you mean {near}?"
+    return f"; there are {', '.join(known)}" if otherwise is None else otherwise
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

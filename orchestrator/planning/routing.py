@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from orchestrator.model import calls, errors
+from orchestrator.model import calls, errors, words
 from orchestrator.model.feature import Feature
 from orchestrator.model.plan import Route
 from orchestrator.model.task import Task
-from orchestrator.model.words import one_line
 
 if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
@@ -104,7 +102,7 @@ def by_tags(tags: Iterable[str], settings: Settings) -> Route:
         task = Task(id="task", tags=given)
     except ValidationError as error:
         reason = str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
-        raise errors.BadTags(tags=one_line(", ".join(given)), reason=reason) from None
+        raise errors.BadTags(tags=words.one_line(", ".join(given)), reason=reason) from None
     return _match(task, settings) or _nobody(task, settings)
 
 
@@ -113,7 +111,7 @@ def current(task: Task, specialist: str, settings: Settings, *, escalated: bool 
 
     Args:
         task: As it was enqueued.
-        specialist: Who does it, as it is stored; "": nobody yet.
+        specialist: Its specialist, as it is stored; "": nobody yet.
         settings: Where titles and queues are.
         escalated: A technical blocker was handed on.
 
@@ -147,10 +145,9 @@ def domains(settings: Settings) -> dict[str, str]:
 
 
 def near(tags: Iterable[str], settings: Settings) -> tuple[str, ...]:
-    """Mapped tags that are spelt much like some of these."""
-    mapped = list(settings.specialist_routing.mapping)
-    found = (match for tag in tags for match in difflib.get_close_matches(tag, mapped, n=2))
-    return tuple(dict.fromkeys(found))
+    """The mapped tags that are spelt most like these."""
+    found = (words.nearest(tag, settings.specialist_routing.mapping) for tag in tags)
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _nobody(task: Task, settings: Settings) -> Route:

@@ -50,7 +50,7 @@ def in_task(line: str) -> str:
     return f"title: x\ntasks:\n  - id: T1\n    {line}\n"
 
 
-# What is read
+# Reading
 
 
 def test_yaml_with_every_field_becomes_a_feature() -> None:
@@ -196,8 +196,8 @@ def test_the_pure_python_reader_says_the_same(monkeypatch: pytest.MonkeyPatch) -
             "estimate: 9x",
             'line 4, T1.estimate: "9x": a duration is a number of seconds or a text such as 45s, 25m',
         ),
-        ("estimte: 9m", 'line 4, T1.estimte: unknown key "estimte"; did you mean "estimate"?'),
-        ("retries: {backof: 1s}", 'line 4, T1.retries.backof: unknown key "backof"; did you mean "backoff"?'),
+        ("estimte: 9m", 'line 4, T1.estimte: unknown key "estimte"; did you mean estimate?'),
+        ("retries: {backof: 1s}", 'line 4, T1.retries.backof: unknown key "backof"; did you mean backoff?'),
         ("zzz: 1", 'line 4, T1.zzz: unknown key "zzz"; the keys are id, title, description, tags'),
         (
             "priority: hihg",
@@ -660,7 +660,7 @@ def test_the_lines_of_mistakes_are_looked_for_no_further_than_needed(monkeypatch
 
 @pytest.mark.parametrize("depth", [65, 199, 254, 255])
 def test_params_from_python_that_are_nested_too_deep_are_refused(depth: int) -> None:
-    """What cannot run is refused at enqueue; pydantic itself takes some 250 levels."""
+    """A feature that cannot run is refused at enqueue; pydantic itself takes some 250 levels."""
     params: dict[str, Any] = {}
     for _ in range(depth):
         params = {"a": params}

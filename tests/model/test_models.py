@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -175,7 +176,12 @@ def test_an_unknown_dependency_is_answered_with_the_nearest_id() -> None:
 
 def test_suggestions_end_after_some_because_each_is_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[str] = []
-    monkeypatch.setattr("orchestrator.model.words.nearest", lambda word, known: searched.append(word))
+
+    def nearest(word: str, known: Collection[str]) -> None:
+        if known:
+            searched.append(word)
+
+    monkeypatch.setattr("orchestrator.model.words.nearest", nearest)
     tasks = [{"id": f"T{number}", "depends_on": [f"X{number}"]} for number in range(100)]
 
     assert len(mistakes(title="x", tasks=tasks)) == 100
