@@ -59,7 +59,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "scale": scale,
     "layers": layers,
 }
-"""What is measured; `options.BUDGET` says in which order, and how long each may take."""
+"""The measurements; `options.BUDGET` says in which order, and how long each may take."""
 
 ALL_TARGETS = "targets"
 """Stands for the subjects in `options.TARGETS`."""

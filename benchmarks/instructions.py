@@ -1,4 +1,4 @@
-"""What a task costs Redis, and what a command costs, in instructions: a busy machine does not change these. Linux only.
+"""The cost of a task in Redis, and of a command, in instructions: a busy machine does not change these. Linux only.
 
     apt install valgrind
     python -m benchmarks.instructions

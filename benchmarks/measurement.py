@@ -45,7 +45,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True)
 class Target:
-    """What a row is to reach: its ratio, or our own value."""
+    """The target of a row: its ratio, or our own value."""
 
     rule: Literal["at least", "at most"]
     bound: float

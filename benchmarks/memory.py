@@ -1,4 +1,4 @@
-"""What a finished feature keeps in Redis, by MEMORY USAGE over all its keys."""
+"""The memory that a finished feature keeps in Redis, by MEMORY USAGE over all its keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run of the benchmarks is asked for, and how its time is shared out."""
+"""The options of a run of the benchmarks, and how its time is shared out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 MINUTES = 55
-"""What `make bench` may take on two cores."""
+"""The time that `make bench` may take on two cores."""
 
 BUDGET = {
     "throughput": 45,

@@ -18,7 +18,7 @@ DEBIAN = Path("/usr/lib/postgresql")
 """Where its packages put what is not on the PATH, by version."""
 
 USERS = ("postgres", "nobody")
-"""Who runs it where we are root, which PostgreSQL refuses to be."""
+"""The user that runs it where we are root: PostgreSQL refuses to run as root."""
 
 PATIENCE = 30.0
 

@@ -40,7 +40,7 @@ LOOKING = "info"
 
 @dataclass(frozen=True)
 class Profile:
-    """What one side cost, for each task.
+    """The cost of one side, for each task.
 
     Args:
         wall: Milliseconds from enqueue to done, over the number of tasks.

@@ -1,4 +1,4 @@
-"""What a task costs Redis: its CPU, and the commands that it carries out, by its own count (INFO)."""
+"""The cost of a task in Redis: its CPU, and the commands that it carries out, by its own count (INFO)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOOKING = "cmdstat_info"
 
 @dataclass(frozen=True)
 class Cost:
-    """What Redis has spent up to a moment, or between two.
+    """The cost to Redis up to a moment, or between two.
 
     Args:
         cpu: Seconds.

@@ -1,4 +1,4 @@
-"""What was measured, on disk: each subject in a file of its own, and all of them in the documentation."""
+"""The results on disk: each subject in a file of its own, and all of them in the documentation."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Result:
 
 
 def surroundings(rig: Rig) -> dict[str, Any]:
-    """What the figures depend on: versions, processors, and how busy the machine is."""
+    """The circumstances of the figures: versions, processors, and how busy the machine is."""
     return {
         "python": platform.python_version(),
         "packages": {package: version(package) for package in PACKAGES},

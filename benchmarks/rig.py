@@ -40,7 +40,7 @@ class Unfinished(Exception):
 
 @dataclass(frozen=True)
 class Rig:
-    """What the measurements run on.
+    """The processes that the measurements run on.
 
     Args:
         settings: The orchestrator's settings, on the rig's own Redis.

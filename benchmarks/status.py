@@ -29,7 +29,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Spent:
-    """What a process took: seconds by the clock, and of CPU in its own code (user mode)."""
+    """The time of a process: seconds by the clock, and of CPU in its own code (user mode)."""
 
     wall: float
     user: float

@@ -78,7 +78,7 @@ def plan(feature: Feature, cap: int | None = None, strategy: Strategy | None = N
     """Plan a feature as it would be enqueued here, and store nothing.
 
     Args:
-        feature: What to plan.
+        feature: The feature to plan.
         cap: How many tasks may run at once, unless the feature says so; None: as configured.
         strategy: Overrides the strategy of the feature.
 

@@ -31,7 +31,7 @@ MORE = {
     ("Task", "retries"): "a number, or a mapping (below)",
     ("Retries", "jitter"): "each wait is a random part of it, between half and the whole",
 }
-"""What a field is for, where its model does not say it."""
+"""The purpose of each field whose model does not say it."""
 
 
 def page() -> str:

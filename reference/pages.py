@@ -1,4 +1,4 @@
-"""Which pages there are, and which of them say something else than the code."""
+"""The pages, and those among them that say something else than the code."""
 
 from __future__ import annotations
 

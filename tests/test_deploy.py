@@ -1,4 +1,4 @@
-"""What deploy/ promises: files that parse, that agree with each other, with the settings and with what runs."""
+"""The files of deploy/: they parse, and agree with each other, with the settings and with what runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is pure stays so, and every script and public name says what it is. Who imports whom: see import-linter."""
+"""Pure rooms stay pure, and each script and public name has a docstring. import-linter checks who imports whom."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VALUES = {"uuid.UUID", "uuid.NAMESPACE_URL", "uuid.uuid5"}
 
 CLOCKS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 OVERRIDES = {"Settings.settings_customise_sources"}
-"""What a library calls by a name that it documents itself."""
+"""Methods that a library calls, under names that it documents itself."""
 
 
 def modules(package: str) -> list[Path]:
@@ -150,7 +150,7 @@ def test_a_script_is_short(file: Path) -> None:
 
 
 def test_events_are_written_in_one_place() -> None:
-    # What is trimmed is counted there, too
+    # Trimmed events are counted there, too
     assert [file.name for file in WHOLE if "'XADD'" in file.read_text("utf-8")] == ["prelude.lua"]
 
 

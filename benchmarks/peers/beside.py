@@ -15,7 +15,7 @@ LAYERS, WIDTH = 10, 20
 """Smaller than elsewhere: some peers take tens of milliseconds for a task."""
 
 DURABLE, FAST = Target("at least", 3), Target("at least", 1)
-"""What is to be reached beside each durable peer, and beside the peers that are fast because they keep less."""
+"""The targets beside each durable peer, and beside the peers that are fast because they keep less."""
 
 TARGETS = {name: DURABLE for name, peer in PEERS.items() if peer.is_durable}
 TARGETS |= dict.fromkeys(("huey", "dask", "ray"), FAST)

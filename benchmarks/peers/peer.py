@@ -56,7 +56,7 @@ class Peer:
         return asked.stdout.strip() or None
 
     def install(self) -> None:
-        """Make its environment anew, with the current version of all that it needs."""
+        """Make a new environment for it, with the current version of all that it needs."""
         folder = str(self.python.parent.parent)
         subprocess.run([*UV, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
         pip = [*UV, "pip", "install", "--quiet", "--python", str(self.python)]

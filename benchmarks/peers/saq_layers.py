@@ -20,7 +20,7 @@ async def noop(context: Any) -> None:
 
 
 settings = {"queue": queue, "functions": [noop], "concurrency": 10}
-"""What its worker reads; ten coroutines at once is its default."""
+"""The settings of its worker; ten coroutines at once is its default."""
 
 
 async def run_layers(layers: int, width: int) -> None:

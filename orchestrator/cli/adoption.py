@@ -53,7 +53,7 @@ def adopt(
 
 
 def read(name: str, args: Sequence[Any] = (), title: str = "") -> Feature:
-    """The feature that the canvas of a name means. What may be meant otherwise is told."""
+    """The feature that the canvas of a name means. Print what may be meant otherwise."""
     from orchestrator.client.adoption import adopt
 
     with warnings.catch_warnings(record=True) as warned:
@@ -64,7 +64,7 @@ def read(name: str, args: Sequence[Any] = (), title: str = "") -> Feature:
 
 
 def celery_lines_of(feature: Feature, name: str, args: Sequence[Any] = ()) -> Iterator[str]:
-    """What Celery itself would do with the canvas of a name, beside the feature that it means."""
+    """Compare the feature that a canvas means with what Celery itself would do."""
     from orchestrator.client.adoption import rehearse
 
     return celery_lines(feature, rehearse(_find(name), args))

@@ -25,7 +25,7 @@ OF_THE_OUTPUT = (errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC
 
 
 JSON_ASKED = "orchestrator.json"
-"""Where the context keeps that --json was given, for errors."""
+"""The key of the context that says that --json was given, for errors."""
 
 
 class Group(TyperGroup):

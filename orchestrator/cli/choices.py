@@ -23,12 +23,12 @@ def ask(
 ) -> dict[str, str]:
     """Ask for each task that nobody would do, on a terminal. Elsewhere such tasks wait for `assign`.
 
-    Tasks that the default does because no tag matches are told.
+    Print which tasks go to the default because no tag matches.
 
     Args:
         feature: The feature.
-        routes: Who would do each of its tasks.
-        settings: Whom there is to choose from.
+        routes: The specialist of each of its tasks.
+        settings: The settings, with the specialists to choose from.
         remember: Write the choice for a tag into the configuration.
 
     Returns:

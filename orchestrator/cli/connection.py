@@ -1,4 +1,4 @@
-"""How commands reach Redis and Celery. Both are imported only when a command asks for them."""
+"""The way of commands to Redis and Celery. Both are imported only when a command asks for them."""
 
 from __future__ import annotations
 

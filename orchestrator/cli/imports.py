@@ -14,7 +14,7 @@ NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
 """The variable that pydantic reads when it builds a model: whether to look for plugins."""
 
 METRICS = "opentelemetry"
-"""What redis-py imports at its start where it is installed, to export metrics if the program asks it to."""
+"""A package that redis-py imports at its start, if it is installed: it can export metrics."""
 
 
 @contextlib.contextmanager

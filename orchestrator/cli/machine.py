@@ -65,7 +65,7 @@ def up(
 
 
 def _way_in(secret: str) -> str:
-    """What the address of the features ends with: the secret, where Flower asks for no password."""
+    """The end of the address of the features: the secret, where Flower asks for no password."""
     has_password = os.environ.get("FLOWER_BASIC_AUTH") or os.environ.get("FLOWER_AUTH")
     return "" if has_password else f"?secret={secret}"
 

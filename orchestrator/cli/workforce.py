@@ -51,7 +51,7 @@ class Workforce:
     a worker of its own, which ends with it. With a configured Redis it only says that one is missing.
 
     Args:
-        client: Whose settings and app are used.
+        client: Brings the settings and the app.
         feature_id: The feature.
         stack: Ends the worker, if one is brought.
     """
@@ -142,7 +142,7 @@ def gather(client: Client, feature_id: str, *, had_server: bool) -> Iterator[Wor
     """Have somebody work on a feature as long as the `with` lasts, or know that nobody does.
 
     Args:
-        client: Whose settings and app are used.
+        client: Brings the settings and the app.
         feature_id: The feature.
         had_server: See `has_server`.
     """

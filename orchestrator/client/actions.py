@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 NUMBER = Argument(type="integer")
 
 ENDING_AN_ATTEMPT = ("block", "hold", "defer", "cancel")
-"""What a person may do to a task while an attempt of it is on its way."""
+"""The transitions that a person may ask for while an attempt of the task runs."""
 
 
 def of_task(client: Client, handle: Handle, progress: Progress, state: TaskState) -> tuple[Action, ...]:
     """Every action that a task takes now; those that answer what it waits for come first.
 
     Args:
-        client: Whose settings say which statuses the task passes through.
+        client: Its settings hold the status flows.
         handle: The feature.
         progress: Where it stands.
         state: Where the task stands.

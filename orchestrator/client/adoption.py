@@ -25,7 +25,7 @@ def adopt(
 
     Args:
         canvas: The canvas, or the signature of one task.
-        args, kwargs: What `apply_async` would take: for the tasks that begin it.
+        args, kwargs: The arguments of `apply_async`, for the tasks that begin it.
         title: The title; "": the canvas as Celery writes it.
         id: The id; None: one is made up.
         app: The Celery app of its tasks; None: that of the canvas.
@@ -50,7 +50,7 @@ def rehearse(
 
     Args:
         canvas: The canvas.
-        args, kwargs: What `apply_async` would take.
+        args, kwargs: The arguments of `apply_async`.
 
     Example:
         >>> from celery import Signature, chain

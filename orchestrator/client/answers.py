@@ -41,7 +41,7 @@ def find_needs(
     """The needs of a feature, with the cause and output of each task that stopped.
 
     Args:
-        client: Whose settings and store are used.
+        client: Brings the settings and the store.
         handle: The feature.
         progress: Where it stands.
         states: Only of these tasks; else of all that may need somebody.
@@ -112,7 +112,7 @@ def task(client: Client, handle: Handle, task_id: str, *, whole: bool = False, *
     """Where one task stands.
 
     Args:
-        client: Whose settings and store are used.
+        client: Brings the settings and the store.
         handle: The feature.
         task_id: The task.
         whole: Also what it says, its worker, and what it waits for.
@@ -145,7 +145,7 @@ def task(client: Client, handle: Handle, task_id: str, *, whole: bool = False, *
 
 
 def concluded(client: Client, handle: Handle, **more: Any) -> FeatureAnswer:
-    """Where a feature stands, without its tasks: what `run`, `watch` and `enqueue` say at the end."""
+    """The status of a feature without its tasks: `run`, `watch` and `enqueue` end with it."""
     progress = handle.progress()
     return json_features.feature(
         progress,

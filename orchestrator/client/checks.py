@@ -90,7 +90,7 @@ def check_repetition(
         store: Where that one lies.
         key: The idempotency key.
         feature: The feature.
-        content: What is enqueued under the key (see `repetition.content`).
+        content: The content that is enqueued under the key (see `repetition.content`).
         feature_id: The feature for which the key stands.
 
     Raises:

@@ -68,7 +68,7 @@ class Client:
         return connections.open_store(self.settings)
 
     def _open_worker(self) -> InProcessWorker | None:
-        """What does the work where no other process could: the Redis lies in the memory of this one."""
+        """A worker in this process, where the Redis lies in its memory and no other process can reach it."""
         if not self.settings.redis.is_in_memory:
             return None
         from orchestrator.client.in_process import InProcessWorker
@@ -147,7 +147,7 @@ class Client:
         """Store a feature, start what may start, and return at once.
 
         Args:
-            feature: What to run: a feature, or a canvas of Celery's, which becomes one (see `adopt`).
+            feature: A feature, or a canvas of Celery's, which becomes one (see `adopt`).
             idempotency_key: A name for this call, of 1 to 200 printable characters. A second call with the same key
                 within a week stores nothing and returns the first feature (`Handle.repeated` is true then).
             auto_launch: False: after each batch the feature waits for `launch`. None: as configured.
@@ -166,7 +166,7 @@ class Client:
             KeyTaken: The idempotency key stands for a feature of other content.
             RedisUnreachable: Nothing was stored.
             BrokerUnreachable: It is stored, and starts when the broker answers a worker.
-            Exception: What a task raised, where the app says `task_always_eager` and `task_eager_propagates`.
+            Exception: The task's own, where the app says `task_always_eager` and `task_eager_propagates`.
         """
         from orchestrator.client import checks
         from orchestrator.engine import tracing

@@ -46,7 +46,7 @@ class FeatureResult:
 
     @cached_property
     def _value(self) -> Any:
-        """What it stands for, with references in place of results."""
+        """The value that it stands for, with references in place of results."""
         return self.handle.store.features.result(self.handle.id) if self._part is None else self._part
 
     @property
@@ -57,7 +57,7 @@ class FeatureResult:
 
     @property
     def id(self) -> str:
-        """What the task sees as `self.request.id`; the id of the feature, if it is not the result of one task."""
+        """The `self.request.id` of the task; the id of the feature, if it is not the result of one task."""
         task = self.task_id
         return calls.seen_id(self.handle.id, self._task(task)) if task else self.handle.id
 
@@ -124,7 +124,7 @@ class FeatureResult:
         callback: Callable[[str, Any], object] | None = None,
         **_: Any,
     ) -> Any:
-        """Wait for the result, and return it. Who is called with it (`link`) may still run then.
+        """Wait for the result, and return it. Callbacks (`link`) may still run then.
 
         Args:
             timeout: Seconds to wait at most.
@@ -135,7 +135,7 @@ class FeatureResult:
 
         Raises:
             TimeoutError: Celery's own: the result is not there by then.
-            Exception: What a task raised, if this program has imported its class; else NotCompleted.
+            Exception: The task's own, if this program has imported its class; else NotCompleted.
         """
         try:
             self._wait(timeout)

@@ -90,7 +90,7 @@ class Handle:
         return self.store.tasks.all(self.id)
 
     def states(self, batches: Sequence[int] | None = None) -> list[TaskState]:
-        """Where its tasks stand, by batch, in launch order: those of some batches, or all."""
+        """The states of its tasks, by batch, in launch order: of some batches, or all."""
         return self._titled(self.store.tasks.states(self.id, batches))
 
     def around(self, task_id: str) -> list[TaskState]:
@@ -130,7 +130,7 @@ class Handle:
         return sorted(found, key=lambda state: state.batch)
 
     def states_of(self, task_ids: Sequence[str]) -> list[TaskState]:
-        """Where some of its tasks stand, without those that do not exist. The cost does not depend on its size."""
+        """The states of some of its tasks, without those that do not exist. The cost does not depend on its size."""
         return self._titled(self.store.tasks.states_of(self.id, task_ids)) if task_ids else []
 
     def _titled(self, states: Iterable[TaskState]) -> list[TaskState]:
@@ -185,7 +185,7 @@ class Handle:
         return self._worker is None or self._worker.run_until(lambda: self.progress().is_settled)
 
     def raised(self, task_id: str) -> BaseException | None:
-        """What the last attempt of a task raised; None if it did not, or in a process that is not this one."""
+        """The exception of a task's last attempt; None if it raised none, or ran in another process."""
         return self._worker.raised.get((self.id, task_id)) if self._worker else None
 
     def outcome(self, task_id: str) -> Outcome | None:
@@ -228,7 +228,7 @@ class Handle:
         return restored(references.fill(result, find))
 
     def outcomes(self, task_ids: Iterable[str]) -> dict[str, Outcome]:
-        """How the last attempts of tasks ended, by id, read at once; without those of which none has ended."""
+        """The outcomes of the last attempts of tasks, by id, read at once; without tasks of which none has ended."""
         return self.store.tasks.outcomes(self.id, list(task_ids))
 
     def _completed(self, task_id: str, outcome: Outcome | None) -> Completed:

@@ -43,7 +43,7 @@ class InProcessWorker:
         self.open_engine = open_engine
         self.open_dispatcher = open_dispatcher
         self.raised: dict[tuple[str, str], BaseException] = {}
-        """What the last attempt of a task raised, by feature and task."""
+        """The exception of the last attempt of a task, by feature and task."""
         server = settings.redis.server
         self.server = memory.find(server.service if server else "")
 
@@ -70,7 +70,7 @@ class InProcessWorker:
         """Do a feature that was enqueued in an app that is eager, as far as it goes without a person.
 
         Raises:
-            Exception: What a task raised, if the app says `task_eager_propagates`.
+            Exception: The task's own, if the app says `task_eager_propagates`.
         """
         self.run_until(lambda: handle.progress().is_settled)
         if self.open_engine().propagates and (error := handle.as_result().error()):

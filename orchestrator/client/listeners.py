@@ -1,4 +1,4 @@
-"""Which workers take from a queue."""
+"""The workers that take from a queue."""
 
 from __future__ import annotations
 

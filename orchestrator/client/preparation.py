@@ -1,4 +1,4 @@
-"""What an enqueue decides about a feature before it is stored."""
+"""The decisions about a feature before it is stored."""
 
 from __future__ import annotations
 

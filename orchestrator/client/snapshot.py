@@ -31,7 +31,7 @@ class Snapshot:
         progress: Its counters.
         sizes: How many tasks a batch has, by its number; not of all batches of a large feature.
         states: Where the tasks stand: of a small feature all, of a large one those of the open batch.
-        said: What the last attempt of a task left to say, by the task's id.
+        said: The last words of each task's last attempt, by the task's id.
         gates: How the gates of the feature ended, by their names, if they have run.
         is_whole: Nothing was left out.
         notice: A warning for people who watch.

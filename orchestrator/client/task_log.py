@@ -27,10 +27,10 @@ NOTHING = Part(0, 0, "")
 
 
 def news(client: Client, handle: Handle, task_id: str, before: Part, most: int) -> Part | None:
-    """What has been added to the last attempt's output since a look at it; None: nothing.
+    """The output that the last attempt has added since a look at it; None: nothing.
 
     Args:
-        client: Whose settings and store are used.
+        client: Brings the settings and the store.
         handle: The feature.
         task_id: The task.
         before: The part that was seen last; `NOTHING` at first.

@@ -21,8 +21,8 @@ def laid_under(given: Mapping[str, Any], entries: Mapping[str, Any], source: Pat
     Its tags go to the specialists that it names, and the models become tiers.
 
     Args:
-        given: What config.yaml says, as `spelling.usual` has it.
-        entries: What agent-mapping.yaml says.
+        given: The content of config.yaml, as `spelling.usual` has it.
+        entries: The content of agent-mapping.yaml.
         source: Where it is, for messages.
 
     Raises:

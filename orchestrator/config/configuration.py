@@ -182,7 +182,7 @@ def _not_json(error: SettingsError) -> str:
 
 
 def origin(path: tuple[str, ...], file_data: Mapping[str, Any]) -> str:
-    """Where the value of a setting came from: "environment", "file" or "default"."""
+    """The source of the value of a setting: "environment", "file" or "default"."""
     names = [ENV_PREFIX + "__".join(path[: end + 1]).upper() for end in range(len(path))]
     if any(name in (variable.upper() for variable in os.environ) for name in names):
         return "environment"

@@ -250,7 +250,7 @@ class Settings(BaseSettings):
 
     @property
     def log_folder(self) -> Path:
-        """Where the output of commands is kept in full."""
+        """The folder that keeps the whole output of commands."""
         return self.logs or self._own_logs
 
     @cached_property
@@ -276,7 +276,7 @@ class Settings(BaseSettings):
     def for_looking(self) -> Settings:
         """The settings for commands that only look: they start and import nothing that the folder's own file names.
 
-        What a variable of the environment names is not the folder's.
+        A value from the environment is not the folder's.
         """
         if not self._is_of_the_folder:
             return self

@@ -1,4 +1,4 @@
-"""What commands answer to programs: the shapes of JSON, their schemas, and the codes of errors.
+"""The answers of commands to programs: the shapes of JSON, their schemas, and the codes of errors.
 
 Pure: values in, values out. `answers` lists the answers by command, `report.json_*` fills them from what is stored,
 `compact` writes them, `error_codes` lists the errors, and `schemas` describes it all as JSON Schema.

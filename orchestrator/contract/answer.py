@@ -23,7 +23,7 @@ class Answer(Model):
     """Fields that are only there if --fields asks for them."""
 
 
-# Who and what
+# Specialists and tasks
 
 
 class Specialist(Answer):

@@ -126,7 +126,7 @@ def of_feature(
         states: Its tasks that may need somebody: those of the open batch, or all.
         outcomes: How the last attempts of stopped tasks ended, if that is to be said.
         behind: The tasks that wait behind a stopped one, if that is to be said.
-        specialists: Whom a task may be assigned to.
+        specialists: Those that a task may be assigned to.
 
     Example:
         [need.actions[0].command for need in of_feature(progress, states)]

@@ -56,7 +56,7 @@ class App(Celery):
 
     @property
     def taken_attempts(self) -> TakenAttempts | None:
-        """What the processes of this worker have taken by themselves, in its main process."""
+        """The attempts that this worker's processes took by themselves; only in its main process."""
         return installation.of(self).taken_attempts
 
     @functools.cached_property

@@ -29,7 +29,7 @@ OURS: dict[str, Any] = {
     "retry_on_worker_lost": False,
     "rate_limit": None,
 }
-"""What our tasks need, and `task_annotations` and Celery's defaults may change."""
+"""Options that our tasks need, and that `task_annotations` and Celery's defaults may change."""
 
 
 def check_app(engine: Installation) -> Iterator[Finding]:
@@ -80,7 +80,7 @@ def _check_messages(engine: Installation) -> Iterator[Finding]:
         yield problem(
             "accept_content",
             "it has no json, and the messages of features are JSON: workers refuse them all",
-            "Add json to it. What the app's own tasks are sent as does not change by that.",
+            "Add json to it. The app's own tasks are sent as before.",
         )
 
 

@@ -1,4 +1,4 @@
-"""What the main process of a worker lets its pool processes take by themselves."""
+"""The board on which the main process of a worker writes what its pool processes may take by themselves."""
 
 from __future__ import annotations
 

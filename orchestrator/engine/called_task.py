@@ -1,7 +1,7 @@
 """A Celery task of the project's own, as one of our attempts runs it.
 
-Celery's tracer runs it, with its hooks and signals. What it would send or store meanwhile (a retry, a replacement, its
-state), the attempt decides. Runs that are not ours are not touched.
+Celery's tracer runs it, with its hooks and signals. Where the task would send or store something (a retry, a
+replacement, its state), the attempt decides instead. Runs that are not ours are not touched.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ATTRIBUTE = "orchestrator"
 
 
 class Call(Protocol):
-    """What decides, in one run of a task, in Celery's place."""
+    """Decides in Celery's place, in one run of a task."""
 
     args: Any
     kwargs: Any
@@ -52,10 +52,10 @@ def run(task: Any, call: Call) -> Any:
 
     Args:
         task: The task.
-        call: What decides in Celery's place.
+        call: Decides in Celery's place.
 
     Returns:
-        What Celery's tracer answers.
+        The answer of Celery's tracer.
     """
     tracer = _tracer(task) if not _is_async(task) else _trace(_view(task))
     return tracer(call.id, call.args, call.kwargs, call.request(task))

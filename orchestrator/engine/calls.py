@@ -41,7 +41,7 @@ SENT_AS = ("queue", "exchange", "routing_key", "priority")
 
 
 def destination(app: Celery, name: str) -> dict[str, Any]:
-    """Where Celery sends the messages of a task: its options, the task's own and those of `task_routes`."""
+    """Celery's options for the messages of a task: the task's own, and those of `task_routes`."""
     task: Any = app.tasks.get(name)
     given = task._get_exec_options() if task is not None else {}
     options = {each: given[each] for each in SENT_AS if given.get(each) is not None}
@@ -66,7 +66,7 @@ def perform(context: Context, app: Celery, settings: Settings) -> Outcome:
 
 
 class SoftTimeLimitExceeded(exceptions.SoftTimeLimitExceeded, TimeoutError):
-    """What a called task gets at its time limit: it may catch either."""
+    """Raised in a called task at its time limit. The task may catch either class."""
 
     __module__ = "celery.exceptions"  # so it is stored, and read by programs that know Celery's alone
 
@@ -180,7 +180,7 @@ class Call:
     Args:
         context: The attempt.
         name: The name of the Celery task.
-        args, kwargs: What the task is called with.
+        args, kwargs: The arguments of the task.
         app: The Celery app.
         is_eager: It runs in the process that enqueued it.
     """

@@ -25,7 +25,7 @@ LEADER = "orchestrator.canvas"
 """The Celery task that leads through a plan."""
 
 LEFT_OUT = {"title", "description", "tags", "priority", "complexity", "estimate"}
-"""What its messages do not need of a task."""
+"""Fields of a task that its messages do not need."""
 
 
 def register(app: Celery) -> None:

@@ -48,16 +48,16 @@ def warn_of_first(members: Sequence[Any]) -> None:
 
 
 def errbacks(links: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Who is called on a failure, of the links that `split` has found."""
+    """The errbacks among the links that `split` has found."""
     return [_errback(signature) for signature in links.get("link_error") or ()]
 
 
 def errbacks_of(body: Any, given: Iterable[Mapping[str, Any]] = ()) -> Iterator[dict[str, Any]]:
-    """Who is called if the body of a chord cannot run: as in Celery, for each task of a body that is a group.
+    """The errbacks of a chord's body that cannot run: as in Celery, for each task of a body that is a group.
 
     Args:
         body: The body.
-        given: Who is called beside its own.
+        given: More errbacks, beside its own.
     """
     mine = [*errbacks(split(body.options)[1]), *map(dict, given)]
     match body:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from celery import Celery
 
 MOST_EDGES = 100
-"""Where a group of n follows a group of m, each of n tasks waits for m others. Above this number of dependencies a task
-that gathers stands between them."""
+"""If a group of n tasks follows a group of m, each of the n waits for all m. If that makes more dependencies than this,
+a task that gathers the values stands between the groups."""
 
 GATHER = "celery.accumulate"
 """A task that every Celery app has: it returns its arguments as a list."""
@@ -37,7 +37,7 @@ class Part:
     """A part of a canvas that has been read.
 
     Args:
-        value: What it passes on, with references in place of results.
+        value: The value that it passes on, with references in place of results.
         last: The tasks after which it is over.
     """
 
@@ -66,11 +66,11 @@ class Given:
     id: str | None = None
 
     def behind(self, part: Part) -> Given:
-        """What the next step of a chain begins with: the value of the part before it."""
+        """The start of the next step of a chain: it gets the value of the part before it."""
         return Given(args=(part.value,), after=part.last, errbacks=self.errbacks)
 
     def with_errbacks(self, errbacks: Iterable[Mapping[str, Any]]) -> Given:
-        """The same, and more is called on a failure. What an outer part calls too is called for the inner one alone."""
+        """The same with more errbacks. One that an outer part has too is called for the inner part alone."""
         new = list(errbacks)
         said = [_said(errback) for errback in new]
         outer = [errback for errback in self.errbacks if _said(errback) not in said]
@@ -140,8 +140,8 @@ def read_part(
     Args:
         signature: The canvas.
         app: The Celery app.
-        prefix: What the ids of its tasks begin with.
-        errbacks: Who is called if it fails, beside its own. In Celery a group that replaces a task is the header of a
+        prefix: The start of the ids of its tasks.
+        errbacks: Called if it fails, beside its own. In Celery a group that replaces a task is the header of a
             chord, whose errbacks are called once.
 
     Raises:

@@ -37,7 +37,7 @@ class Dispatcher:
 
     Args:
         app: The Celery app to publish through.
-        store: Where the launches come from. What it publishes itself (`queues`), the dispatcher does not.
+        store: Holds the launches. The dispatcher does not publish those that its scripts publish (`queues`).
         pooled: Publish through the app's connection pool, as workers do. False: open a connection for each launch,
             and close it after that.
     """

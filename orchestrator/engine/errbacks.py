@@ -47,7 +47,7 @@ def call(dispatcher: Dispatcher, attempt: Attempt, outcome: Failed) -> None:
 
 
 def _in_chord(attempt: Attempt, place: int) -> str:
-    """What an errback is among those of its chord: the same for each task of the header."""
+    """The name of an errback within its chord: the same for each task of the header."""
     errback = attempt.task.on_failure[place]
     digest = hashlib.sha256(errback.model_dump_json().encode()).hexdigest()[:16]
     return f"{digest}:{attempt.task.on_failure[:place].count(errback)}"

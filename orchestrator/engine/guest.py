@@ -98,7 +98,7 @@ class Guest(Installation):
         }
 
     def destination(self, specialist: str) -> dict[str, Any]:
-        """Where the messages for a specialist go, as Celery's options for sending."""
+        """Celery's options for sending the messages of a specialist."""
         called = called_by(specialist)
         if called is not None:
             return calls.destination(self.app, called)

@@ -52,7 +52,7 @@ class Installation:
         self.runs: Runs | None = None
         """The runs of this worker's processes; None in other programs."""
         self.taken_attempts: TakenAttempts | None = None
-        """What the processes of this worker have taken by themselves, in its main process."""
+        """The attempts that this worker's processes took by themselves; only in its main process."""
         self.taking: Taking | None = None
         """Lets the processes of this worker take messages, in its main process."""
 
@@ -105,7 +105,7 @@ class Installation:
         return signing.Signer(self.settings.broker.signing) if self.settings.broker.signing else None
 
     def destination(self, specialist: str) -> dict[str, Any]:
-        """Where the messages for a specialist go, as Celery's options for sending."""
+        """Celery's options for sending the messages of a specialist."""
         return {"queue": self.settings.queue(specialist)}
 
 

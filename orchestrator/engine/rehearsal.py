@@ -40,7 +40,7 @@ def rehearse(
 
     Args:
         signature: The canvas.
-        args, kwargs: What `apply_async` would be given.
+        args, kwargs: The arguments of `apply_async`.
         most: Messages after which it stops.
 
     Example:

@@ -1,8 +1,8 @@
-"""What goes on in the place of a task that asks for it by `self.replace`: one other task, or a canvas of many.
+"""`self.replace`: a task asks that another task, or a canvas of many, goes on in its place.
 
 One task becomes the next attempt of the task that it replaces. The tasks of a canvas come into the feature, in front of
-the task that they replace: that one waits for them, and its value is then the value of the canvas. So whoever waits for
-it gets that value in the same place as before.
+the task that they replace: that one waits for them, and its value is then the value of the canvas. So each task
+that waits for it gets that value in the same place as before.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Replacing(Ignore):
 
 
 def replacing(signature: Any, context: Context, app: Celery) -> Replacing:
-    """What ends the run of a task that asks to be replaced.
+    """The exception that ends the run of a task that asks to be replaced.
 
     Args:
-        signature: What goes on in its place.
+        signature: The task or canvas that goes on in its place.
         context: Its attempt.
         app: The Celery app.
 
@@ -84,7 +84,7 @@ def _grown(signature: Any, context: Context, app: Celery) -> RetryLater:
 
 
 def _prefix(context: Context) -> str:
-    """What the ids of the tasks begin with: the task that they replace, and its attempt from the second on.
+    """The start of the ids of the tasks: the task that they replace, and its attempt from the second on.
 
     An attempt that is lost before its commit is made again under another number, and adds no task twice.
     """

@@ -1,4 +1,4 @@
-"""What pool processes report to the main process of their worker, about the attempts that they took by themselves."""
+"""The reports of pool processes to the main process of their worker, about attempts that they took by themselves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST_TEXT = 250
 """Characters of an id and of a text in a report. So each report fits into a record."""
 
 Answer = tuple[Any, Any, Any]
-"""What Celery's tracer says of a task: whether it failed, its result as text or its exception, its seconds."""
+"""The answer of Celery's tracer: whether the task failed, its result as text or its exception, its seconds."""
 
 
 class Began(NamedTuple):

@@ -45,7 +45,7 @@ class Run:
         message_id: The message whose attempt is at work.
         specialist: The specialist whose message Celery gave.
         limits: How long the run may go on.
-        board: What may be taken.
+        board: Says what may be taken.
     """
 
     message_id: str
@@ -55,7 +55,7 @@ class Run:
     taken: Taken | None = None
     """The attempt that was taken and has not begun its work."""
     last_claim: Claim | None = None
-    """What the last commit may have taken, until the work of that begins."""
+    """The claim of the last commit, until the work that it took begins."""
     is_full: bool = False
     """The main process is behind with reading reports."""
     began: float = field(default_factory=time.monotonic)
@@ -63,7 +63,7 @@ class Run:
     last_queue: str = ""
 
     def claim(self, worker: str, lease: float) -> Claim | None:
-        """What the next commit may take; None if the run is over.
+        """The claim of the next commit; None if the run is over.
 
         Args:
             worker: The name of the worker.
@@ -101,7 +101,7 @@ class Runs:
 
     Args:
         app: The Celery app.
-        board: What may be taken.
+        board: Says what may be taken.
         reporter: Tells the main process.
     """
 
@@ -124,7 +124,7 @@ class Runs:
             message_id, args, kwargs, request: As Celery's tracer takes them.
 
         Returns:
-            What Celery's tracer answered for the first: Celery knows of no other message.
+            The tracer's answer for the first: Celery knows of no other message.
         """
         limits = installation.of(self.app).settings.parallelism.take
         if not limits or self.current or not self.board.read():

@@ -114,7 +114,7 @@ class AppQueues(Queues):
         return self._look().specialists.get(queue, ())
 
     def _look(self) -> _Seen:
-        """What the app says. Threads may ask side by side, so it is replaced as a whole."""
+        """The queues as the app has them now. Several threads may ask at once, so the answer is replaced as a whole."""
         seen, number = self._seen, len(self.app.tasks)
         if seen is None or seen.number != number:
             names = self._find()

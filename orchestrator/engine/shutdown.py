@@ -79,7 +79,7 @@ in_process_attempts = InProcessAttempts()
 
 
 class _Sigterm:
-    """What SIGTERM does in a pool process from the start of an attempt on. One handler stays for many attempts."""
+    """The handler of SIGTERM in a pool process, from the start of an attempt on. One stays for many attempts."""
 
     def __init__(self) -> None:
         self.is_ours = False

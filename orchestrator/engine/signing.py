@@ -49,7 +49,7 @@ class VerifiedMessage(NamedTuple):
     """A message whose signature is valid.
 
     Args:
-        purpose: What the message is for, as its sender gave it to `Signer.sign`.
+        purpose: The purpose that its sender gave to `Signer.sign`.
         body: The content.
         nonce: A text that no other message has.
         age: Seconds since it was signed.
@@ -107,7 +107,7 @@ class Signer:
 
         Args:
             body: The content, as JSON can hold it.
-            purpose: What the message is for. Its `kind` is checked when it is verified.
+            purpose: The purpose of the message. Its `kind` is checked when it is verified.
         """
         said = {
             "body": body,

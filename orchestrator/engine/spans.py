@@ -40,7 +40,7 @@ class ChosenIds:
     """Gives spans the ids that were chosen for them.
 
     Args:
-        others: What made the ids before: it answers all that the SDK may ask beside.
+        others: The generator that made the ids before. It answers everything else that the SDK may ask.
     """
 
     def __init__(self, others: Any) -> None:
@@ -218,7 +218,7 @@ def _end(span: Any, outcome: Outcome | None) -> None:
     from opentelemetry import trace
 
     span.set_attribute("task_orchestrator.outcome", outcome.status if outcome else "handed-back")
-    if isinstance(outcome, Failed):  # its reason may hold what is nobody's business
+    if isinstance(outcome, Failed):  # its reason may hold private data
         span.set_attribute("task_orchestrator.cause", str(outcome.cause))
         span.set_status(trace.Status(trace.StatusCode.ERROR, str(outcome.cause)))
     span.end()

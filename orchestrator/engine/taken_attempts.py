@@ -34,7 +34,7 @@ RECEIVED = {
     "eta": None,
     "expires": None,
 }
-"""What the event that an attempt was received says of each one: no message of ours asks for more."""
+"""Fields that are the same in each event that an attempt was received: no message of ours asks for more."""
 
 
 class TakenAttempts:

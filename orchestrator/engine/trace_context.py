@@ -63,7 +63,7 @@ def begin(headers: Mapping[str, Any], caller: Place | None) -> dict[str, Any]:
     """The headers of a feature that gets a span of its own.
 
     Args:
-        headers: What tracing libraries added when the feature was enqueued.
+        headers: The headers that tracing libraries added when the feature was enqueued.
         caller: The span that was current then; one in the headers goes before it.
     """
     caller = read(headers.get(PARENT)) or caller

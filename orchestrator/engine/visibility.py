@@ -188,7 +188,7 @@ class Request(request.Request):
     task: Any  # Celery's stubs leave this out
 
     moment: float | None = None
-    """When the event that is sent now happened; None: now."""
+    """The moment of the event that is being sent; None: now."""
 
     def send_event(self, type: str, **fields: Any) -> None:
         """Send an event to Flower and other monitors."""

@@ -31,7 +31,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class SourceLocation:
-    """Where a value is in a text: its line, and a scalar as it was written (`1.10`, not 1.1)."""
+    """The place of a value in a text: its line, and a scalar as it was written (`1.10`, not 1.1)."""
 
     line: int | None = None
     written: str | None = None

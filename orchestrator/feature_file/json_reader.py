@@ -44,7 +44,7 @@ class JsonDocument:
         self.mistakes = self._repeated()
 
     def locations(self, paths: Iterable[KeyPath]) -> dict[KeyPath, SourceLocation]:
-        """Where these paths are in the text, if it reads as YAML too; nearly all JSON does."""
+        """The places of these paths in the text, if it reads as YAML too; nearly all JSON does."""
         # No tab stands inside a JSON string; YAML knows no surrogate pairs. Neither moves a line.
         text = re.sub(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}", r"\\u0020", self._text.replace("\t", " "))
         try:

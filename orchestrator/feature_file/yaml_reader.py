@@ -1,6 +1,6 @@
 """The value of a YAML text, and the lines its parts are on.
 
-What a text can do to the reader is bounded here: its size, its depth, and what its aliases expand to.
+The size of a text, its depth, and the expansion of its aliases are bounded here.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class YamlDocument:
         self.mistakes = reader.mistakes
 
     def locations(self, paths: Iterable[KeyPath]) -> dict[KeyPath, SourceLocation]:
-        """Where these paths are in the text. A path that an alias brought in is where the alias is."""
+        """The places of these paths in the text. A path that an alias brought in is where the alias is."""
         return locate(self._text, self._limits, paths, is_clear=not self.mistakes)
 
 
 def locate(
     text: str, limits: Limits, paths: Iterable[KeyPath], *, is_clear: bool
 ) -> dict[KeyPath, SourceLocation]:
-    """Where these paths are in a YAML text. Where it has each key once (`is_clear`), no more is read than has them."""
+    """The places of these paths in a YAML text. If it has each key once (`is_clear`), the reader stops at the last."""
     paths = list(paths)
     wanted = frozenset(path[:end] for path in paths for end in range(len(path) + 1))
     found = _Reader(text, limits, wanted, stops=is_clear).locations
@@ -248,7 +248,7 @@ class _Reader:
         return str(written)
 
     def _merge(self, path: KeyPath, depth: int) -> dict[str, Any]:
-        """What `<<: *name` or `<<: [*a, *b]` brings in; the first of several wins (yaml.org/type/merge.html)."""
+        """The keys of `<<: *name` or `<<: [*a, *b]`; of several, the first wins (yaml.org/type/merge.html)."""
         event = next(self._events)
         value = self._value(event, path, depth)
         sources = value if isinstance(value, list) else [value]

@@ -22,7 +22,7 @@ PACKAGES = ("task-orchestrator", "celery", "kombu", "redis")
 
 
 def check_configuration(settings: Settings) -> Finding:
-    """Which configuration is in force, and whether others can write it."""
+    """Find the configuration that is in force, and whether others can write it."""
     file = find_file()
     if file and file.is_file() and file.stat().st_mode & OTHERS_WRITE:
         text = f"{file} is in force, and others can write it: they could choose what workers run"

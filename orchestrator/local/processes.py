@@ -54,7 +54,7 @@ def flower(
     Args:
         settings: The settings.
         port: Its port.
-        secret: What lets somebody see the features if Flower has no password (`web.secret`); "": as configured.
+        secret: The secret that opens the pages if Flower has no password (`web.secret`); "": as configured.
         log: The file for its output; None: the terminal.
     """
     command = ["-A", "orchestrator", "flower", "--address=127.0.0.1", f"--port={port}"]

@@ -92,7 +92,7 @@ def _check_brokers_of(app: str, settings: Settings) -> Finding:
 
 
 def check_workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
-    """Which workers there are, and whether they serve every queue and cap."""
+    """Find the workers, and whether they serve every queue and cap."""
     from orchestrator.engine import queues  # late: it brings all of Celery
 
     keys = Keys(settings.redis.prefix)

@@ -1,4 +1,4 @@
-"""Who calls a tool, and what they hear while it runs and after it."""
+"""The caller of a tool: it hears of progress while the tool runs, and of changes after it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Caller:
         anyio.from_thread.run(self.context.report_progress, seconds, most, said)
 
     def changed(self, feature: str) -> None:
-        """Remember that a feature has changed: who follows it is told when the call ends."""
+        """Remember that a feature has changed: its subscribers get a notification when the call ends."""
         self.touched.add(feature)
 
     async def announce(self) -> None:

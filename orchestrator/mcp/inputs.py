@@ -1,4 +1,4 @@
-"""What an agent writes: a feature and its tasks, with the fields that an agent needs, and no more.
+"""The input of an agent: a feature and its tasks, with the fields that an agent needs, and no more.
 
 Each word here costs every caller tokens, so a field has a description only where its name does not say it.
 """

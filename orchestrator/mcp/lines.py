@@ -1,4 +1,4 @@
-"""What the tools answer, as lines of few words. A task is a line, and what is not shown is counted."""
+"""The answers of the tools, as lines of few words. A task is a line, and lines that are left out are counted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REASON = 160
 
 
 def headline(progress: Progress) -> str:
-    """Where a feature stands.
+    """Say where a feature stands.
 
     Example:
         'login-1: in-development, batch 2 of 3, 5/8 tasks complete (62%), 2 in flight'
@@ -32,7 +32,7 @@ def headline(progress: Progress) -> str:
 
 
 def task_line(state: TaskState, now: float, said: str = "") -> str:
-    """Where a task stands.
+    """Say where a task stands.
 
     Example:
         'T3 blocked senior-engineer 4m: no URL'
@@ -44,7 +44,7 @@ def task_line(state: TaskState, now: float, said: str = "") -> str:
 
 
 def need_line(need: Need) -> str:
-    """What a feature waits for, why, and the calls that help."""
+    """Say what a feature waits for, why, and the calls that help."""
     who = f"{need.task} " if need.task else ""
     cause = f" ({need.cause})" if need.cause else ""
     reason = f": {cut(one_line(need.reason), REASON)}" if need.reason else ""

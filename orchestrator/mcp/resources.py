@@ -1,4 +1,4 @@
-"""What programs read: a feature as JSON, at `feature://ID`."""
+"""Features as JSON for programs, at `feature://ID`."""
 
 from __future__ import annotations
 

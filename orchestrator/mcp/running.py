@@ -107,7 +107,7 @@ class Running:
 
 
 NEEDS = 5
-"""How many things that a feature waits for are told."""
+"""How many needs of a feature an answer has."""
 
 
 def matters(event: Event) -> bool:

@@ -72,7 +72,7 @@ def web_app(server: MCPServer[Any], token: str) -> Starlette:
 
     Args:
         server: As `make` made it.
-        token: What `Authorization: Bearer …` has to say.
+        token: The token that requests must send as `Authorization: Bearer …`.
     """
     from starlette.middleware import Middleware
 
@@ -92,7 +92,7 @@ def serve(server: MCPServer[Any], host: str, port: int, token: str) -> None:
     Args:
         server: As `make` made it.
         host, port: A loopback address.
-        token: What clients send.
+        token: The token of the clients.
     """
     import uvicorn
 

@@ -1,1 +1,1 @@
-"""What Prometheus reads: the events of features counted, and the figures of this moment."""
+"""The metrics for Prometheus: counts of the events of features, and the figures of this moment."""

@@ -85,7 +85,7 @@ def samples(scrape: Scrape, present: list[Worker]) -> Samples:
     """The value of each metric.
 
     Args:
-        scrape: What was read of Redis.
+        scrape: The figures that were read from Redis.
         present: The workers.
     """
     found: Samples = {
@@ -146,7 +146,7 @@ def _limits(scrape: Scrape) -> Samples:
 
 
 def _zeros(specialists: Iterable[str]) -> Samples:
-    """What has not happened yet counts as 0, so that Prometheus sees the first time that it does."""
+    """A 0 for each event that has not happened yet, so that Prometheus sees the first one."""
     return {
         "features_enqueued": {(): 0},
         "features_ended": dict.fromkeys(((str(status),) for status in OVER), 0),

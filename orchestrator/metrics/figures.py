@@ -17,7 +17,7 @@ def total(features: Iterable[Mapping[str, Any]], now: float) -> dict[str, Any]:
     """The sums of what `feature_figures.lua` says of each feature.
 
     Args:
-        features: What each adds.
+        features: The figures of each feature.
         now: Seconds since the epoch.
 
     Example:

@@ -48,7 +48,7 @@ BEGINS = (TaskEvent.WORK_STARTED, TaskEvent.GATES_STARTED)
 
 
 class Begun(NamedTuple):
-    """When an attempt began, in seconds since the epoch (None: that is not known any more), and who does it."""
+    """The start of an attempt, in seconds since the epoch (None: no longer known), and its specialist."""
 
     time: float | None
     specialist: str
@@ -92,7 +92,7 @@ class Tally:
             self._counts[field("recoveries", kind)] += 1
 
     def take(self) -> Counter[str]:
-        """What was counted since the last call: how much to add to each field (see `field`)."""
+        """The counts since the last call: how much to add to each field (see `field`)."""
         counts, self._counts = self._counts, Counter()
         return counts
 

@@ -1,4 +1,4 @@
-"""What a task that is a call says beside its arguments: how its message is sent, and who is called if it fails."""
+"""The options of a called task: how its message is sent, and the errbacks that are called if it fails."""
 
 from __future__ import annotations
 

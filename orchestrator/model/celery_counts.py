@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class CeleryCounts:
-    """What Celery would send for a canvas, if every task succeeded. Each message runs its task once.
+    """The messages that Celery would send for a canvas if every task succeeded. Each runs its task once.
 
     Args:
         version: The version of Celery.

@@ -1,7 +1,7 @@
 """Status flows: the order in which tasks and features pass through their statuses, and each flow's transition table.
 
-A flow is a list of statuses. Events move along it, back in it, or out of it (an emergency transition). What a table
-does not have cannot happen: nothing else moves a status.
+A flow is a list of statuses. Events move along it, back in it, or out of it (an emergency transition). A transition
+that is in no table cannot happen: nothing else moves a status.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class FeatureEvent(StrEnum):
 
 
 Arrow = Mapping[str, str]
-"""Where an event leads: status before → status after. A status that is not there does not allow the event."""
+"""An event's transitions: status before → status after. A status that is not a key does not allow the event."""
 
 WORKING = (TaskStatus.IN_PROGRESS, TaskStatus.TESTING)
 """A worker may hold the task."""
@@ -93,7 +93,7 @@ FORWARD: Mapping[TaskStatus, TaskEvent] = {
 """The event that moves a task on from each status of a flow."""
 
 EMERGENCIES = (TaskStatus.BLOCKED, TaskStatus.ON_HOLD, TaskStatus.CANCELLED, TaskStatus.DEFERRED)
-"""Where an emergency transition can lead."""
+"""The statuses that an emergency transition can lead to."""
 
 SHIPPED_FLOWS: Mapping[str, tuple[str, ...]] = {
     "default": ("backlog", "pending", "in-progress", "testing", "completed"),
@@ -252,7 +252,7 @@ class FeatureFlow:
 
     @property
     def final(self) -> str:
-        """Where a feature of this flow ends when all went well."""
+        """The status in which a feature of this flow ends when all went well."""
         return self.statuses[-1]
 
     def _following(self, *candidates: str) -> str:

@@ -118,7 +118,7 @@ def encode(text: str) -> str:
 
 
 def decode(text: str) -> str:
-    """What was encoded.
+    """The text that was encoded.
 
     Raises:
         ValueError: Nothing encodes to this text.

@@ -67,7 +67,7 @@ class Transition:
         return self.steps[-1][0]
 
     def target(self, status: str) -> str | None:
-        """Where the steps lead from a status; None if one of them is not allowed."""
+        """The status after these steps from a status; None if one of them is not allowed."""
         for _, arrow in self.steps:
             following = arrow.get(status)
             if following is None:
@@ -226,9 +226,9 @@ def path_to_rest(flow: Flow, status: str) -> list[TaskEvent]:
 def path_forward(flow: Flow, status: str, to: str | None = None) -> list[TaskEvent]:
     """The events by which a person moves a task on: to the next status, or all those that lead to the status `to`.
 
-    Only a worker puts a task in progress. Who moves a task on that has not started says that its work is done, so it
-    passes through that status to the one behind it. A step that the flow does not have is in the list all the same,
-    for the store to refuse it.
+    Only a worker puts a task in progress. A person who moves on a task that has not started says that its work is
+    done, so it passes through that status to the next one. A step that the flow does not have is in the list all the
+    same, for the store to refuse it.
 
     Raises:
         CannotAdvance: `to` is not the next status, and the rules enforce the sequence; or nothing leads there.

@@ -132,7 +132,7 @@ class Failed(Model):
 
 
 class NextCall(Model):
-    """What a task that is a call does in its next attempt: other arguments, or the work of another Celery task."""
+    """The next attempt of a called task: other arguments, or the work of another Celery task."""
 
     call: str
     args: tuple[JsonValue, ...] = ()
@@ -147,7 +147,7 @@ class NextCall(Model):
 
 
 class Replaced(NamedTuple):
-    """What comes into the place of a task (`self.replace`): new tasks, and the task, which depends on them."""
+    """The replacement of a task (`self.replace`): new tasks, and the task itself, which depends on them."""
 
     task: Task
     added: tuple[Task, ...]

@@ -115,7 +115,7 @@ class Plan(Schedule):
     def is_guess(self) -> bool:
         """Nobody knows how long some task takes, so its seconds are a guess from its complexity.
 
-        A guess serves to order tasks, and is no time to be told.
+        A guess serves to order tasks, and is not shown as a time.
         """
         return self.unknown > 0
 

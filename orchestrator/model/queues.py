@@ -14,7 +14,7 @@ class Queues:
 
     Args:
         prefix: The first part of the key of each queue.
-        names: The queue of each specialist that has one of another name than its own. None: whoever calls the script
+        names: The queue of each specialist that has one of another name than its own. None: the caller of the script
             sends the messages of this specialist. Under `calls.CALL`: that of all called tasks that are not named.
         used: All the queues.
 

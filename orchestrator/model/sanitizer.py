@@ -14,9 +14,9 @@ _BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _JOINED = "\u0620-\u064a\u066e-\u06d5\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u2190-\u2bff\ufe0f\U0001f000-\U0001faff"
 """Letters and pictures that a joiner joins or parts: Arabic, Indic, Burmese, Khmer, symbols, emoji."""
 
-# Controls. Marks, embeddings, overrides and isolates of direction (CVE-2021-42574). What has no width, and what is
-# ignored if it is not known (Unicode's Default_Ignorable_Code_Point, but for what scripts and emoji need): tags and
-# variation selectors can carry whole texts that nobody sees. Half characters, which UTF-8 cannot write.
+# Controls. Marks, embeddings, overrides and isolates of direction (CVE-2021-42574). Characters of no width, and those
+# that are ignored if they are not known (Unicode's Default_Ignorable_Code_Point, without those that scripts and emoji
+# need): tags and variation selectors can carry whole texts that nobody sees. Half characters, which UTF-8 cannot write.
 _UNSEEN = (
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"

@@ -37,7 +37,7 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def encode(value: Any) -> Any:
-    """What Celery's JSON writes for a value that JSON does not have.
+    """Encode a value that JSON does not have, as Celery's JSON does.
 
     Raises:
         TypeError: It has no way to write it.

@@ -33,7 +33,7 @@ def message(feature_id: str, title: str, event: Event, task_title: str = "") -> 
     Args:
         feature_id: The feature; with the event's id it tells one event from every other.
         title: The feature's title.
-        event: What happened.
+        event: The event.
         task_title: The title of the event's task, if it has one.
 
     Example:

@@ -173,7 +173,7 @@ class Notifier:
         return wait is None or wait.due <= time.monotonic()
 
     def _tell(self, feature_id: str, reading: Reading) -> bool:
-        """Tell the events of a feature up to the first one that cannot be told yet; False if that is the first."""
+        """Send the events of a feature up to the first one that cannot be sent yet; False if that is the first."""
         told = read = reading.told[feature_id]
         turn = TURN
         for event, body in self._messages(feature_id, read):

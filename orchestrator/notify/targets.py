@@ -1,4 +1,4 @@
-"""Where a notification goes: the worker's log, a command, or a webhook."""
+"""The targets of notifications: the worker's log, a command, or a webhook."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Target(Protocol):
 
     @property
     def name(self) -> str:
-        """How logs call it: nothing of it is secret."""
+        """Its name in logs, without secrets."""
 
     @property
     def address(self) -> str:

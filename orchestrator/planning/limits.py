@@ -20,7 +20,7 @@ TOTAL = "total"
 
 
 NONE = "none"
-"""How an operator says that a limit is to be no more."""
+"""The word with which an operator removes a limit."""
 
 
 def specialist(name: str) -> str:
@@ -174,7 +174,7 @@ class Limit(Model):
 
     @property
     def title(self) -> str:
-        """How a sentence names it.
+        """Its name in a sentence.
 
         Example:
             >>> Limit(name="resource:gpu").title, Limit(name="total").title
@@ -184,7 +184,7 @@ class Limit(Model):
 
 
 def title(limit: str) -> str:
-    """How a sentence names a limit."""
+    """The name of a limit in a sentence."""
     kind, _, name = limit.partition(":")
     return {
         "specialist": f"the concurrency of {name}",

@@ -188,7 +188,7 @@ class Work:
 
     @cached_property
     def ends(self) -> dict[str, float]:
-        """When each task ends if there is no barrier, in seconds from the start; earliest first."""
+        """The end of each task if there is no barrier, in seconds from the start; earliest first."""
         return simulation.ends(self.depends_on, self.followers, self.preferred, self.weights, self.cap)
 
     @property

@@ -34,7 +34,7 @@ def makespan(weights: Sequence[float], cap: int) -> float:
 def ends(
     graph: Graph, followers: Graph, order: Sequence[str], weights: Mapping[str, float], cap: int
 ) -> dict[str, float]:
-    """When each task ends, in seconds, if it starts once all it depends on has ended and one of `cap` slots is free.
+    """The end of each task, in seconds, if it starts once all it depends on has ended and one of `cap` slots is free.
 
     Parameters:
         graph: Without cycles.

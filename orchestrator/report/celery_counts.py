@@ -17,7 +17,7 @@ OF_OURS = ("celery.accumulate",)
 
 
 def celery_lines(feature: Feature, counts: CeleryCounts) -> Iterator[str]:
-    """What Celery would do with the canvas that a feature was.
+    """Say what Celery would do with the canvas that a feature was.
 
     Example:
         >>> from orchestrator.model.task import Task

@@ -106,7 +106,7 @@ def event_line(
 
 
 def gone_line(gone: int, kept: int) -> str:
-    """That the beginning of a story is missing.
+    """Say that the beginning of a story is missing.
 
     Example:
         >>> gone_line(12_345, 1_000_000)

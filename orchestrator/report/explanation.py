@@ -74,7 +74,7 @@ def explain(
         outcome: How its last attempt ended.
         route: Where its work is sent, and why.
         listeners: Each queue with the workers that take from it; None if they were not asked.
-        limit: What it waits for, as it stands; None if it waits for none.
+        limit: The limit that it waits for, as it stands; None if it waits for none.
         before: How long it took in earlier features of the same title; None if that is not known.
 
     Example:
@@ -359,7 +359,7 @@ class _Story:
         return lines + ([f"Depends on {count(more, 'more task')}"] if more > 0 else [])
 
     def routing(self) -> list[str]:
-        """Who gets the task, and why."""
+        """Say who gets the task, and why."""
         if self.route is None:
             return []
         tier = f", model tier {self.route.model_tier}" if self.route.model_tier else ""

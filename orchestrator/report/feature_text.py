@@ -1,4 +1,4 @@
-"""Where a feature stands, as lines for a pipe or a file: no more than a reader needs, and bounded."""
+"""The status of a feature as lines for a pipe or a file: no more than a reader needs, and bounded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def feature_lines(
     Parameters:
         states: The tasks that are known of it.
         now: On the clock of the moments.
-        said: What the last attempt of a task left to say, by its id.
+        said: The last words of each task's last attempt, by the task's id.
         sizes: How many tasks a batch has, of those that have a line.
         whole: Every task has a line.
 

@@ -66,8 +66,8 @@ def feature(
         now: On the clock of the moments.
         states: Of its tasks, those that may be shown; what needs a look comes first where not all are.
         hidden: How many tasks there are beside these.
-        needs: What it waits for.
-        said: What the last attempt of a task left to say.
+        needs: Its needs.
+        said: The last words of each task's last attempt.
         titles: The title of each specialist.
         limit: The most entries of each list.
         after: The last task of the part before.
@@ -111,7 +111,7 @@ def feature(
 
 
 def _expected_end(progress: Progress, now: float) -> str:
-    """When a feature is expected to end; "" where that is unknown, or over already."""
+    """The moment at which a feature should end; "" if that is unknown, or past."""
     return moment(progress.expected_end) if (progress.expected_end or 0) > now else ""
 
 

@@ -17,12 +17,12 @@ SHOWN_BEHIND = 5
 
 
 def route_groups(routes: Mapping[str, Route], limit: int = LIMIT) -> tuple[plan_answers.RouteGroup, ...]:
-    """Who gets each task and why, with the tasks of one specialist and reason together."""
+    """Say who gets each task and why, with the tasks of one specialist and reason together."""
     return tuple(route_group(route, tasks, limit) for route, tasks in routing.grouped(routes))
 
 
 def routes(found: Mapping[str, Route], limit: int = LIMIT, after: str = "") -> plan_answers.RoutesAnswer:
-    """Who gets each task, and why; `after` is the number of the last group of the part before."""
+    """Say who gets each task, and why; `after` is the number of the last group of the part before."""
     groups = list(enumerate(route_groups(found, limit), 1))
     part, left, cursor = page(groups, limit, after, lambda numbered: str(numbered[0]))
     return plan_answers.RoutesAnswer(
@@ -54,7 +54,7 @@ def route_group(route: Route, tasks: Sequence[str] = (), limit: int = LIMIT) -> 
 def recommended(
     route: Route, domains: Mapping[str, str], near: Sequence[str] = ()
 ) -> plan_answers.RecommendAnswer:
-    """Who gets one task. Where no tag matches, also which tags would (see `routing.domains`, `routing.near`)."""
+    """Say who gets one task; if no tag matches, also which tags would (see `routing.domains`, `routing.near`)."""
     is_matched = route.rule not in ("default", "nobody")
     group = route_group(route)
     return plan_answers.RecommendAnswer(

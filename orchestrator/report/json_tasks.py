@@ -76,7 +76,7 @@ def event_line(event: Event) -> task_answers.EventLine:
 
 
 def _handed_to(event: Event) -> answer.Specialist | None:
-    """Who gets the task from this event on; none if that does not change."""
+    """The specialist of the task from this event on; None if that does not change."""
     name = {"task_escalated": event.specialist, "specialist_assigned": event.cause}.get(event.event)
     return answer.Specialist(name=name) if name else None
 

@@ -18,7 +18,7 @@ SWEEPS = 4
 
 
 class Bend(NamedTuple):
-    """Where the arrows from a task pass through a column that they do not end in."""
+    """The point at which a task's arrows pass through a column that they do not end in."""
 
     task: str
     column: int

@@ -51,7 +51,7 @@ def standstill(progress: Progress, states: Sequence[TaskState]) -> Standstill | 
 
 
 def standstill_line(found: Standstill) -> str:
-    """What stands still, which of it does not depend on what stopped, and which strategy would go on.
+    """Say how many tasks stand still, how many of them could run, and which strategy would run them.
 
     Example:
         >>> from orchestrator.contract.feature_answers import Standstill

@@ -70,14 +70,14 @@ class Box:
 
 @dataclass(frozen=True)
 class Picture:
-    """What is drawn.
+    """The content of a drawing.
 
     Args:
         title: Above it.
         columns: Each a heading and its boxes.
         arrows: Between boxes.
         marked: Those of the arrows that are drawn in red.
-        notes: What a person should know of it, such as what is folded.
+        notes: Notes for the reader, such as which batches are folded.
         centre: The box that it is about, if it is about one.
         states: How many tasks have each status; empty if that is not known.
     """

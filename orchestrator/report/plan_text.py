@@ -113,7 +113,7 @@ def _times(plan: Plan) -> Iterator[str]:
 
 
 def sources(plan: Plan) -> str:
-    """Where the times of a plan come from.
+    """Say where the times of a plan come from.
 
     Example:
         >>> from orchestrator import Feature, Task, plan

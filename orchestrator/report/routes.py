@@ -1,4 +1,4 @@
-"""Who gets which tasks, as a person reads it."""
+"""Text for people: which specialist gets which tasks."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _tasks(group: RouteGroup) -> str:
 
 
 def route_line(route: Route) -> str:
-    """Who gets a task, and why, in few words.
+    """Say who gets a task, and why, in few words.
 
     Example:
         >>> route_line(Route(specialist="senior-engineer", title="", queue="", rule="tag", tag="bug", reason=""))
@@ -82,7 +82,7 @@ def route_line(route: Route) -> str:
 
 
 def recommendation_lines(route: Route, domains: Mapping[str, str], near: Iterable[str] = ()) -> list[str]:
-    """Who gets a task; if no tag matches, also the tags that would.
+    """Say who gets a task; if no tag matches, also the tags that would.
 
     Parameters:
         domains: The specialist of each tag that says what a task is about.
@@ -95,7 +95,7 @@ def recommendation_lines(route: Route, domains: Mapping[str, str], near: Iterabl
 
 
 def fallback_lines(tasks: Iterable[Task], routes: Mapping[str, Route]) -> list[str]:
-    """That tasks go to the default because no tag matches: a line for each cause, and not for each task.
+    """Say that tasks go to the default because no tag matches: a line for each cause, and not for each task.
 
     Example:
         >>> route = Route(specialist="a", title="Ann", queue="a", rule="default", reason="", suggestions=("ui",))

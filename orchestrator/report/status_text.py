@@ -1,4 +1,4 @@
-"""Where a feature, a batch or a task stands, in a line or a word.
+"""The status of a feature, a batch or a task, in a line or a word.
 
 Moments and durations are in seconds; `now` is on the same clock as the moments.
 """
@@ -63,7 +63,7 @@ def counted(counts: Mapping[str, int]) -> list[str]:
 
 
 def process_line(progress: Progress, processes: int) -> str:
-    """That launched tasks wait because the workers run fewer at once than the cap allows; "" if that is not so.
+    """Say that launched tasks wait because the workers run fewer at once than the cap allows; "" if that is not so.
 
     Parameters:
         processes: How many tasks the workers of their queues run at once.
@@ -108,7 +108,7 @@ _PHASES = {
 
 
 def word(state: TaskState) -> str:
-    """Where a task stands, in one word: running, completed, failed, blocked, waiting, queued, launched, retrying…"""
+    """The state of a task in one word: running, completed, failed, blocked, waiting, queued, launched, retrying…"""
     if state.status is TaskStatus.PENDING:
         return _PHASES[state.phase]
     if state.status is TaskStatus.CANCELLED and state.resolved:
@@ -148,7 +148,7 @@ def reason(outcome: Outcome | None) -> str:
 
 
 def why(state: TaskState, progress: Progress, now: float, said: str = "") -> str:
-    """What a task waits for, or says, or how it ended (`said`), in a few words; "" if its status says it all."""
+    """Say why a task waits, how far it is, or how it ended (`said`), in a few words; "" if its status says it all."""
     if state.phase == "ending" and state.status is not TaskStatus.PENDING:
         return f"attempt {state.attempt} is ending"
     if state.status is TaskStatus.PENDING or state.phase:
@@ -228,7 +228,7 @@ def overdue_line(batch: int, ran: float, expected: float) -> str:
 def overdue_lines(
     progress: Progress, states: Sequence[TaskState], now: float, output_ages: Mapping[str, float]
 ) -> list[str]:
-    """What is known of an open batch that is overdue: how far over it is, what its running tasks do, and the others.
+    """Describe an open batch that is overdue: how late it is, its running tasks, and the others.
 
     Of many that run, those that have done so for longest are shown.
 

@@ -33,7 +33,7 @@ class AttemptLog:
     file: IO[bytes]
     path: Path
     start: int
-    """Where the output of this attempt begins: it is appended to a log that already exists."""
+    """The offset at which the output of this attempt begins: it is appended to a log that already exists."""
 
     @classmethod
     def open(cls, path: Path, owner: str = "") -> Self:

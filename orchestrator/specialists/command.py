@@ -229,7 +229,7 @@ class CommandRunner:
 
 
 def _first_line(folder: Path, program: str) -> str:
-    """What is wrong with the first line of a script; "" if there is no script, or nothing wrong with it."""
+    """The fault in the first line of a script; "" if there is no script, or no fault."""
     found = folder / program if "/" in program else shutil.which(program)
     try:
         with Path(found or program).open("rb") as script:

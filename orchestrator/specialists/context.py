@@ -60,7 +60,7 @@ class Context:
         progress: Reports how far the work is.
         is_cancelled: Whether a person has cancelled the attempt. Call it about once a second; it raises an
             OrchestratorError if the store does not answer.
-        continues: What the attempt calls instead of what its task says: an earlier attempt asked for that.
+        continues: The call that an earlier attempt asked for, in place of the task's own.
         retries: How many earlier attempts ended so that the task was tried again, as a failure or later.
         trace: Variables by which a command joins the trace of the attempt.
         owner: The identity of the state that marks the folders of the feature on this machine.

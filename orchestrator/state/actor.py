@@ -1,4 +1,4 @@
-"""Who decides: the person or program in whose name the calls in a block are made. Their events say so."""
+"""The person or program in whose name the calls in a block are made. Their events name it."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function to its end. While it waits for Redis, the event loop does other work.
 
     Raises:
-        Exception: What the function raised.
+        Exception: The function's own.
 
     Example:
         progress = await awaiting.run(handle.progress)
@@ -62,7 +62,7 @@ def wait_for(awaitable: Awaitable[T]) -> T:
 
     Raises:
         RuntimeError: `run` did not start the function that calls.
-        BaseException: What the awaitable raised; CancelledError, if the task that awaits `run` is cancelled.
+        BaseException: The awaitable's own; CancelledError, if the task that awaits `run` is cancelled.
     """
     current = greenlet.getcurrent()
     if not isinstance(current, _Function) or current.parent is None:

@@ -1,4 +1,4 @@
-"""How much one command reads or writes of what may be very large."""
+"""The size of the parts in which commands read and write large data."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class Server:
 
     @property
     def socket(self) -> Path:
-        """Where the server listens."""
+        """The socket on which the server listens."""
         path = self.home / "redis.sock"
         if _fits(path):
             return path

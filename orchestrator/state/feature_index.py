@@ -31,7 +31,7 @@ class Found(NamedTuple):
     features: Sequence[str]
     """Their ids."""
     after: str
-    """Where the next page begins; "": there is none."""
+    """The cursor of the next page; "": there is none."""
 
 
 class FeatureIndex:

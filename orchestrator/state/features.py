@@ -133,7 +133,7 @@ class FeatureReader:
 
     @reads_feature
     def result(self, feature_id: str) -> Any:
-        """What the feature says its result is: a value with references to results of tasks; None if it says nothing."""
+        """The result that the feature declares: a value with references to results of tasks; None: it declares none."""
         found = self._runner.client.hget(self._runner.keys.feature(feature_id).meta, "result")
         return json.loads(str(found)) if found else None
 

@@ -26,7 +26,7 @@ FIGURES_SECONDS = 60
 
 @dataclass(frozen=True)
 class Scrape:
-    """What a scrape reads of the state."""
+    """The figures that a scrape reads from the state."""
 
     now: float
     """Seconds since the epoch, by the clock of Redis."""
@@ -41,7 +41,7 @@ class Scrape:
     """The amount of each limit, as `limits.configured` gives it."""
     used: Mapping[str, int]
     swept: float | None
-    """When a worker last looked for what was lost: seconds since the epoch."""
+    """The moment of the last sweep for lost work: seconds since the epoch."""
     queues: Mapping[str, int]
     """Messages in each queue; empty if Redis is not the broker."""
     scripts: tuple[int, float] | None
@@ -81,7 +81,7 @@ class FigureScripts:
         return bool(code == "counted")
 
     def of_features(self, feature_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """What each feature adds to the figures (see feature_figures.lua); without those that cannot be read."""
+        """The figures of each feature (see feature_figures.lua), without those that cannot be read."""
         found = {}
         for some in chunks(list(feature_ids)):
             found.update(
@@ -105,7 +105,7 @@ class FigureScripts:
             return None
 
     def begun(self, feature_id: str, task_id: str, attempt: int) -> tuple[float | None, str]:
-        """When an attempt began, if a later one has not begun since, and the specialist of its task."""
+        """The start of an attempt, if no later one has begun since, and the specialist of its task."""
         keys = self._keys.feature(feature_id)
         state = json.loads(str(self._client.hget(keys.states, task_id) or "{}"))
         place = self._client.hget(keys.plan, task_id)

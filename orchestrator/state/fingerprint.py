@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.state.workers import Worker
 
 OF_A_MACHINE = {"redis", "logs", "app"}
-"""How this program reaches Redis, its logs and the app of the project: that may differ, and the work is the same."""
+"""Settings by which this program reaches Redis, its logs and the project's app: they may differ for the same work."""
 
 ROUNDS = 50_000
 """Rounds of the digest of a secret: so slow that nobody can guess the secret by trying."""

@@ -45,7 +45,7 @@ def outlast(
 
     Args:
         ask: A call of the store, or of a handle.
-        what: Who or what waits, for the log.
+        what: The name of the waiting part, for the log.
         longest: Seconds after which it gives up.
         retry: The intervals.
         tell: Called once when Redis is away, once when it is back, once when it gives up; the log, if left out.

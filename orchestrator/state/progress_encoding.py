@@ -32,7 +32,7 @@ def parse_state(
         state: Its entry in the hash `states`; empty if it has none.
         specialist: Its specialist.
         batch: The number of its batch.
-        phase: What it waits for while no worker holds it.
+        phase: Its phase while no worker holds it.
         due: When its next attempt is due, as a Unix time.
         waits: How many of its dependencies are unresolved.
         limit: The limit that it waits for.
@@ -114,7 +114,7 @@ _MOVING = (FeatureStatus.PLANNING, FeatureStatus.IN_DEVELOPMENT)
 
 
 def _expected_end(status: FeatureStatus, found: Mapping[str, Any]) -> float | None:
-    """When the feature should end by its plan; None if that is not known.
+    """The end of the feature by its plan; None if that is not known.
 
     It is not known if some duration is unknown, if the batch is late, or if a person has to act first.
     """
@@ -141,7 +141,7 @@ def _expected_end(status: FeatureStatus, found: Mapping[str, Any]) -> float | No
 
 
 def _due(batch: Mapping[str, Any], cap: int) -> float | None:
-    """When the open batch should end: later than planned if the cap was lowered (see overdue.lua)."""
+    """The moment at which the open batch should end: later than planned if the cap was lowered (see overdue.lua)."""
     return batch["due"] * max(1.0, batch["cap"] / cap) if "due" in batch else None
 
 

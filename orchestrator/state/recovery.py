@@ -16,7 +16,7 @@ from orchestrator.state.scripts import Call
 
 
 class RecoveryScripts:
-    """What the leader of the workers needs: the lead, the queues, the sweep of a feature.
+    """The scripts of the workers' leader: the lead, the queues, the sweep of a feature.
 
     Args:
         runner: Runs the scripts.

@@ -18,7 +18,7 @@ UNTRANSLATED = (redis.DataError, NoScriptError)
 
 
 class _Held(threading.local):
-    """What a thread holds."""
+    """The connection that a thread holds."""
 
     pool: Any = None
     """The pool that the connection is of. A forked child has another one (see `forks`), and holds nothing."""

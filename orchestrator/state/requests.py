@@ -1,4 +1,4 @@
-"""What people ask for, in Redis: decisions on tasks, changes of a feature, growth."""
+"""The requests of people, in Redis: decisions on tasks, changes of a feature, growth."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class RequestScripts:
             feature_id: The feature.
             task_id: The task.
             flow: The task's flow, for the message of a refusal.
-            transition: What is asked for.
+            transition: The transition.
             note: Why, in the person's words.
             resolve: "resolve": the task counts as resolved then; "if-completed"; "never".
             revoke: A running attempt is revoked.

@@ -101,7 +101,7 @@ class ScriptRunner:
         self.queues = queues
 
     def scope(self, feature_id: str = "") -> Scope:
-        """What a script is about: a feature, or all of them."""
+        """The scope of a script: a feature, or all of them."""
         common = {
             "events_kept": self.events_kept,
             "queues": self.queues.text if self.queues else "",

@@ -1,4 +1,4 @@
-"""What a process claims, and what it is answered: an attempt that it started or took."""
+"""The claim of a process, and the answer: an attempt that it started or took."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class StartResult(NamedTuple):
 
 @dataclass(frozen=True)
 class Claim:
-    """What a process may take with the commit of an attempt.
+    """The work that a process may take with the commit of an attempt.
 
     Args:
         queues: The queues in the order in which they are asked, each with the specialists whose messages it may take.
@@ -74,7 +74,7 @@ class Taken(NamedTuple):
     """The answer of start.lua."""
 
     def result(self) -> StartResult:
-        """What the attempt is about.
+        """The start result of the attempt.
 
         Raises:
             UnreadableFeature: Its task cannot be read.

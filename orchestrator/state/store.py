@@ -87,21 +87,21 @@ class Store:
 
     @cached_property
     def attempts(self) -> AttemptScripts:
-        """How attempts begin and end."""
+        """The scripts that begin and end attempts."""
         from orchestrator.state.attempts import AttemptScripts
 
         return AttemptScripts(self._runner)
 
     @cached_property
     def requests(self) -> RequestScripts:
-        """What people ask for."""
+        """The requests of people."""
         from orchestrator.state.requests import RequestScripts
 
         return RequestScripts(self._runner, self.tasks.shape, self.schedule)
 
     @cached_property
     def recovery(self) -> RecoveryScripts:
-        """What the leader does."""
+        """The scripts of the leader."""
         from orchestrator.state.recovery import RecoveryScripts
 
         return RecoveryScripts(self._runner)
@@ -122,7 +122,7 @@ class Store:
 
     @cached_property
     def figures(self) -> FigureScripts:
-        """What metrics count and show."""
+        """The figures of the metrics."""
         from orchestrator.state.figures import FigureScripts
 
         return FigureScripts(self._runner)

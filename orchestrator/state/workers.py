@@ -44,7 +44,7 @@ class Worker(Model):
     hindered: tuple[str, ...] = ()
     """The steps that it retries, each with the reason of their failure."""
     seen: float = 0.0
-    """When it last announced itself: seconds since the epoch, by the clock of Redis."""
+    """The moment at which it last announced itself: seconds since the epoch, by the clock of Redis."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class InProcessClient(Client):
         """Enqueue a feature, and work until nothing more happens to it unless a person acts.
 
         Args:
-            feature: What to run.
+            feature: The feature to run.
             options: As of `Client.enqueue`.
 
         Raises:
@@ -136,13 +136,13 @@ def run_specialist(
     Args:
         function: Takes a `Context`; it may be an `async def`.
         task: The task to do.
-        dependencies: What the tasks that it depends on returned, by id: an outcome, a text (the summary) or a value.
+        dependencies: The results of the tasks that it depends on, by id: an outcome, a text (the summary) or a value.
         feature: The head of the feature; None: one with the id `test`.
         attempt: The number of the attempt.
         remarks: Notes of people on earlier attempts.
 
     Raises:
-        Exception: What the function raised; a worker would turn it into a failure.
+        Exception: The function's own; a worker would turn it into a failure.
 
     Example:
         >>> def count(context): return context.dependencies["T1"].result["rows"]

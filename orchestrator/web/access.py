@@ -1,4 +1,4 @@
-"""Who may see the pages of features, and who may decide there."""
+"""Access to the pages of features: who may see them, and who may decide there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def is_same(given: str, secret: str) -> bool:
 
 
 def proof(secret: str) -> str:
-    """What a cookie holds of the secret: it shows that its holder knew it, and does not tell it.
+    """The content of the cookie: it proves that its holder knew the secret, and does not reveal it.
 
     Example:
         >>> len(proof("a"))

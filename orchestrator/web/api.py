@@ -88,7 +88,7 @@ class Call(Handler):
         return given or None
 
     def given(self) -> Mapping[str, Any]:
-        """What was sent: a JSON object, or the fields of a form.
+        """The content of the request: a JSON object, or the fields of a form.
 
         Raises:
             HTTPError: It is neither.
@@ -241,7 +241,7 @@ class Explain(Call):
 
 
 class Decisions(Call):
-    """What somebody decides about a feature or a task."""
+    """Decisions about a feature or a task."""
 
     async def post(self, feature_id: str) -> None:
         """POST /api/features/ID/decisions: {action, task, arguments}. A form of a page is led back to its page."""
@@ -273,7 +273,7 @@ def wants_page(accept: str) -> bool:
 
 
 class Limits(Call):
-    """What holds over all features."""
+    """The limits that hold over all features."""
 
     async def get(self) -> None:
         """GET /api/limits."""
@@ -294,7 +294,7 @@ class Limits(Call):
 
 
 class Description(Call):
-    """What the API takes and answers, as OpenAPI."""
+    """The description of the API, as OpenAPI."""
 
     def get(self) -> None:
         """GET /api/features/openapi.json."""

@@ -72,7 +72,7 @@ def handlers(site: Site, prefix: str = "") -> list[Any]:
     """Our addresses, each with the handler that answers.
 
     Args:
-        site: What they share.
+        site: Shared by all pages.
         prefix: Flower's `url_prefix`.
     """
     from orchestrator.web import api, events, pages

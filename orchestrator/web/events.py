@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.model.progress import Progress
 
 JOIN_SECONDS = 0.1
-"""What comes within this time is told in one message."""
+"""Events within this time go out in one message."""
 
 SILENT_SECONDS = 15.0
 """After so much silence a comment is sent, for proxies that close silent connections."""
@@ -90,7 +90,7 @@ PLACE = re.compile(r"(\d{1,9})-(\d{1,18})")
 
 
 class FeatureStream(Stream):
-    """What happens to a feature."""
+    """The changes of a feature."""
 
     async def get(self, feature_id: str) -> None:
         """GET /api/features/ID/stream."""
@@ -116,7 +116,7 @@ class FeatureStream(Stream):
                 if found and told:
                     after = found.cursor
                     yield told
-                    # A large feature is told less often, so that it does not keep Flower busy.
+                    # A large feature is sent less often, so that it does not keep Flower busy.
                     await asyncio.sleep(max(JOIN_SECONDS, 2 * (clock() - began)))
                     continue
                 try:
@@ -139,7 +139,7 @@ class FeatureStream(Stream):
 
 
 class LogStream(Stream):
-    """What a task puts out."""
+    """The output of a task."""
 
     async def get(self, feature_id: str, task_id: str) -> None:
         """GET /api/features/ID/tasks/TASK/log."""

@@ -1,4 +1,4 @@
-"""What every page and every call of the API does first: it finds out who comes, and says what a browser may do."""
+"""The start of every page and every call of the API: find out who comes, and say what a browser may do."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Handler(BaseHandler):  # type: ignore[misc]  # flower has no types
     """A request about features.
 
     Args (of `initialize`):
-        site: What all pages share.
+        site: Shared by all pages.
     """
 
     site: Site
     visitor: str
-    """Who comes, as it stands in the events of what they decide."""
+    """The name of the visitor, as the events of their decisions have it."""
 
     def initialize(self, site: Site) -> None:
         """Called by Tornado."""
@@ -74,7 +74,7 @@ class Handler(BaseHandler):  # type: ignore[misc]  # flower has no types
                 raise HTTPError(403, "This Flower only shows (web.read_only).", reason="Read Only")
 
     def find_visitor(self) -> str | None:
-        """Who comes, by Flower's own authentication; where it has none, by the secret.
+        """The name of the visitor, by Flower's own authentication; where it has none, by the secret.
 
         Raises:
             HTTPError: A password is asked for, or is wrong.

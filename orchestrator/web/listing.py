@@ -18,14 +18,14 @@ MOST = 500
 
 
 class Asked(NamedTuple):
-    """Which features are asked for."""
+    """The features that a list is asked for."""
 
     text: str = ""
     """In the id or the title."""
     status: str = ""
     tag: str = ""
     after: str = ""
-    """Where the page before ended."""
+    """The cursor at which the page before ended."""
     limit: int = LIMIT
 
     def next_page(self, after: str) -> str:

@@ -63,7 +63,7 @@ class Page(Handler):
         self.render(template, site=self.site, **texts.FUNCTIONS, **given)
 
     def write_error(self, status_code: int, **given: Any) -> None:
-        """Called by Tornado: an error is told on a page."""
+        """Show an error as a page. Tornado calls this."""
         error = (given.get("exc_info") or (None, None))[1]
         match error:
             case errors.OrchestratorError():
@@ -112,7 +112,7 @@ class Batch(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """What the page of a feature shows, beside its parts."""
+    """The data of the page of a feature, beside its parts."""
 
     handle: Handle
     drawn: parts.FeatureParts
@@ -161,7 +161,7 @@ def _last_events(handle: Handle, cursor: str) -> list[Any]:
 
 
 class TaskDrawing(NamedTuple):
-    """What the page of a task shows."""
+    """The data of the page of a task."""
 
     handle: Handle
     progress: Progress
@@ -215,7 +215,7 @@ class Task(Page):
 
 
 def _cost(outcome: Any) -> str:
-    """What the last attempt cost, where it says so (an agent's result has `total_cost_usd`)."""
+    """The cost of the last attempt, if its result has one (an agent's has `total_cost_usd`)."""
     result = getattr(outcome, "result", None)
     cost = result.get("total_cost_usd") if isinstance(result, dict) else None
     return f"{cost:.4f} USD" if isinstance(cost, int | float) else ""
@@ -306,7 +306,7 @@ def as_script(value: Any) -> str:
 
 
 class Limits(Page):
-    """What holds over all features."""
+    """The limits that hold over all features."""
 
     async def get(self) -> None:
         """GET /features/limits."""

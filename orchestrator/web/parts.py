@@ -35,24 +35,24 @@ LOOKED_AT = 1_000
 
 
 class FeatureParts(NamedTuple):
-    """What the parts of a feature's page show."""
+    """The data of the parts of a feature's page."""
 
     feature: FeatureAnswer
     percent: int
     needs: Sequence[Need]
     actions: Sequence[Action]
-    """What a person may do about the feature as a whole."""
+    """The decisions that a person may take about the feature as a whole."""
 
 
 class TaskParts(NamedTuple):
-    """What the parts of a task's page show."""
+    """The data of the parts of a task's page."""
 
     feature: str
     explanation: Explanation
     actions: Sequence[Action]
-    """What a person may do about the task."""
+    """The decisions that a person may take about the task."""
     outcome: OutcomeAnswer | None
-    """How its last attempt ended."""
+    """The end of its last attempt."""
     attempts: Sequence[EventLine]
     """Its events, oldest first, of the last of its feature."""
 
@@ -69,7 +69,7 @@ def of_feature(site: Site, handle: Handle, progress: Progress) -> FeatureParts:
 
 
 def of_task(site: Site, handle: Handle, found: explaining.Explained) -> TaskParts:
-    """What the parts of a task's page show, of what explains it."""
+    """Collect the data of the parts of a task's page from its explanation."""
     state = found.states[found.task.id]
     offered = () if site.is_read_only else actions.of_task(site.client, handle, found.progress, state)
     events = handle.store.events.latest(handle.id, LOOKED_AT)

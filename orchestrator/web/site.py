@@ -1,4 +1,4 @@
-"""What all pages of one Flower share: the client, the settings, the secret, and the threads that ask Redis."""
+"""Shared by all pages of one Flower: the client, the settings, the secret, and the threads that ask Redis."""
 
 from __future__ import annotations
 

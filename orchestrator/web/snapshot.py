@@ -29,7 +29,7 @@ MOST_EVENTS = 1_000
 """After more events than this, a page reads the whole feature again."""
 
 MOST_OPENED = 500
-"""When a larger batch opens, a page reads the whole feature again."""
+"""If a batch of more tasks opens, a page reads the whole feature again."""
 
 GROWTH = ("tasks_added", "dependencies_changed")
 """Events after which tasks may stand elsewhere."""
@@ -40,7 +40,7 @@ class Drawn(NamedTuple):
 
     cursor: str
     lines: Mapping[str, dict[str, Any]]
-    """Where each of its tasks stands."""
+    """The line of each of its tasks."""
     plain: bytes
     gzipped: bytes
 
@@ -59,7 +59,7 @@ class Snapshots:
         self._lock = threading.Lock()
 
     def take(self, feature_id: str) -> Drawn:
-        """A feature with all of its tasks, its critical path, and the event up to which it is told.
+        """A feature with all of its tasks, its critical path, and the last event that it includes.
 
         Raises:
             NoSuchFeature: There is none of this id.
@@ -124,7 +124,7 @@ def of_feature(progress: Progress) -> dict[str, Any]:
 
 
 def lines(client: Client, progress: Progress, states: Sequence[TaskState]) -> list[dict[str, Any]]:
-    """Where tasks stand, with every field that is not as usual."""
+    """A line for each task, with the fields that differ from their defaults."""
     titles, now = answers.titles(client), time.time()
     found = (json_features.task_line(state, progress.batch, now, titles=titles) for state in states)
     # Ten times as fast as compact.select, which writes the same; a feature may have ten thousand of them.
@@ -137,16 +137,16 @@ def event_line(event: Event) -> EventLine:
 
 
 class Change(NamedTuple):
-    """What has happened to a feature since a moment."""
+    """The changes of a feature since a moment."""
 
     cursor: str
     progress: Progress
     message: Mapping[str, Any]
-    """What a page is told; empty: it has to read the whole feature again."""
+    """The message to a page; empty: the page has to read the whole feature again."""
 
 
 def change(client: Client, handle: Handle, after: str) -> Change | None:
-    """What has happened to a feature since an event; None: nothing.
+    """The changes of a feature since an event; None: nothing changed.
 
     Args:
         client: Reads the state.

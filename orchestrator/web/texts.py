@@ -57,7 +57,7 @@ def decisions(found: Sequence[Action]) -> tuple[Action, ...]:
 
 
 def facts(brief: TaskSpec) -> Mapping[str, str]:
-    """What a task was asked, but for its description, as it is shown.
+    """The fields of a task as a page shows them, without its description.
 
     Example:
         >>> facts(TaskSpec(tags=("backend",), timeout=90))
@@ -84,4 +84,4 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "write_duration": durations.write,
     "need_text": next_steps.need_text,
 }
-"""What templates call, by the names that they use."""
+"""The functions for templates, by the names that they use."""

@@ -137,7 +137,7 @@ def start_worker(project: Project, name: str) -> int:
 
 
 def run(project: Project, program: str) -> str:
-    """What a program of the project prints."""
+    """The output of a program of the project."""
     done = project.run("python", "-c", f"import json, orchestrator\nfrom proj.tasks import *\n{program}")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

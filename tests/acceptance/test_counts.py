@@ -1,4 +1,4 @@
-"""What a task costs in messages, bytes, commands and round trips. Counts are exact on any machine; times are not."""
+"""The cost of a task in messages, bytes, commands and round trips. Counts are exact on any machine; times are not."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.redis_server import client_of
 pytestmark = pytest.mark.real
 
 BYTES = 600
-"""What a message takes at most."""
+"""The most bytes of a message."""
 COMMANDS = {Strategy.BATCHED: 35, Strategy.DATAFLOW: 42}
-"""What Redis carries out at most for a task, the commands inside scripts included."""
+"""The most commands that Redis carries out for a task, the commands inside scripts included."""
 ROUND_TRIPS = 1
-"""What a worker sends to Redis at most for a task."""
+"""The most commands that a worker sends to Redis for a task."""
 
 QUEUE = "senior-engineer"
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "warning")
@@ -82,7 +82,7 @@ def server(project: Project) -> redis.Redis:
 
 
 def messages(server: redis.Redis) -> list[str]:
-    """What waits in the specialist's queue."""
+    """The messages in the specialist's queue."""
     found: Any = server.lrange(Keys().queue(QUEUE), 0, -1)
     return list(found)
 

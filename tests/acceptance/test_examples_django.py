@@ -65,7 +65,7 @@ def data(project: Project) -> Path:
 
 
 def tell(project: Project, sql: str) -> list[tuple[object, ...]]:
-    """What the shop's database answers."""
+    """The answer of the shop's database."""
     with sqlite3.connect(data(project) / "shop.sqlite3", timeout=PATIENCE) as database:
         found = database.execute(sql).fetchall()
     database.close()

@@ -69,7 +69,7 @@ def test_a_killed_worker(service: Project) -> None:
 
 
 def test_a_stream_that_is_left(service: Project) -> None:
-    """Who leaves a stream of events holds nobody up; a digest can be cancelled."""
+    """A reader that leaves a stream of events holds nobody up; a digest can be cancelled."""
     site = serve(service)
     number = site.ask("/digests", {"files": ["a.txt"]})["id"]
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Whoever can write to a queue can send anything: the workers refuse it, count it, and go on."""
+"""A stranger who can write to a queue can send anything: the workers refuse it, count it, and go on."""
 
 from __future__ import annotations
 

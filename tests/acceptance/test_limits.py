@@ -32,7 +32,7 @@ def most_in_flight_of(handles: list[Handle]) -> int:
     """The largest number that was in flight at one moment, over several event streams of one Redis."""
 
     def moment(event: Event) -> tuple[int, bool]:
-        # What was freed in a millisecond and taken by another feature in the same one was freed first.
+        # If a slot was freed and taken in the same millisecond, it was freed first.
         return int(event.id.split("-")[0]), event.event == "task_launched"
 
     streams = [(handle.id, event) for handle in handles for event in all_events(handle)]

@@ -1,4 +1,4 @@
-"""What a task puts out is read and followed from any machine while it runs, whatever does the work, in every pool."""
+"""The output of a task is read and followed from any machine while it runs, whatever does the work, in every pool."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def start_worker(project: Project, name: str, *options: str, app: str = "proj") 
 
 
 def run(project: Project, program: str) -> str:
-    """What a program of the project prints."""
+    """The output of a program of the project."""
     done = project.run("python", "-c", f"from proj.tasks import *\nfrom orchestrator import *\n{program}")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

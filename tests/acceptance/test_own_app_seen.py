@@ -51,7 +51,7 @@ def start(project: Project, name: str, *command: str) -> Path:
 
 
 def ask(port: int, path: str) -> str:
-    """What Flower answers; "" while it does not."""
+    """The answer of Flower; "" while it does not."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
             return str(answer.read().decode())

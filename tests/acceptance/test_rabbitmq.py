@@ -59,7 +59,7 @@ print(resize.delay("b.png").get(timeout=30))
 
 
 def test_a_lost_worker_and_a_purged_queue(make_project: MakeProject, rabbit: str, tmp_path: Path) -> None:
-    """What a killed worker held runs again; messages that are gone are sent again after `recovery.patience`."""
+    """Tasks of a killed worker run again; messages that are gone are sent again after `recovery.patience`."""
     recovery = {"lease": "3s", "sweep": "200ms", "patience": "1s"}
     project = own_project(make_project, f'broker="{rabbit}",', recovery=recovery)
     place = tmp_path / "place"

@@ -1,4 +1,4 @@
-"""What goes wrong with workers and with Redis, and what is lost by it: nothing, and nothing is done twice."""
+"""Workers and Redis fail: nothing is lost, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_a_worker_refuses_a_redis_that_may_throw_its_work_away(make_project: Mak
         )
         assert "Traceback" not in log
 
-        # What is no reason to refuse is said in the log
+        # The log names it, since it is no reason to refuse
         it.config_set("maxmemory-policy", "noeviction")
         project.start_worker("w2", *ALONE)
         wait_until(partial(is_ready, project, "w2"))

@@ -1,4 +1,4 @@
-"""What is marked secret is seen nowhere: not in a log, an event, a report, Redis, Flower, nor among the processes."""
+"""A value marked secret is seen nowhere: not in a log, an event, a report, Redis, Flower, nor among the processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What instruments Celery sees of a feature: Sentry, OpenTelemetry, handlers of signals, the log, Flower's events."""
+"""A feature as tools that watch Celery see it: Sentry, OpenTelemetry, signal handlers, the log, Flower's events."""
 
 from __future__ import annotations
 
@@ -135,14 +135,14 @@ ATTEMPTS = ["blocked:1", "command:1", "fails:1", "fails:2", "late:1", "late:2", 
 
 @dataclass
 class Seen:
-    """What was seen of one run of the feature."""
+    """The records of one run of the feature."""
 
     project: Project
     events: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def notes(self) -> list[dict[str, Any]]:
-        """What the instruments wrote."""
+        """The lines that the tools wrote."""
         file = self.project.folder / "seen.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 

@@ -100,7 +100,7 @@ TASKS = {"a": [], "b": [], "c": ["a"], "d": ["a", "b"], "e": ["c", "d"]}
 
 @pytest.fixture
 def project(make_project: MakeProject) -> Project:
-    # What a version has sent where the other one does not look is found by the sweep.
+    # The sweep finds messages that a version has sent where the other one does not look.
     # The version before knows no other trust than this.
     return make_project(
         trust={"inline_commands": True}, recovery={"lease": "60s", "sweep": "200ms", "patience": "1s"}
@@ -133,7 +133,7 @@ def status_of(project: Project, feature_id: str) -> str:
 
 
 def statuses(listed: Any) -> dict[str, str]:
-    """What `status --json` says: the version before lists features by `id`."""
+    """The answer of `status --json`: the version before lists features by `id`."""
     if isinstance(listed, list):
         return {one["id"]: one["status"] for one in listed}
     return {one["feature"]: one["status"] for one in listed["features"]}

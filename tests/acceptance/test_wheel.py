@@ -1,4 +1,4 @@
-"""What a user installs: one package, which a project's own modules neither hide nor are hidden by."""
+"""The wheel that a user installs: one package, which a project's own modules neither hide nor are hidden by."""
 
 from __future__ import annotations
 

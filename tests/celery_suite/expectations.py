@@ -26,13 +26,13 @@ class Difference:
 
 
 def load() -> list[Difference]:
-    """What is expected."""
+    """The expected result."""
     found: list[dict[str, Any]] = yaml.safe_load(FILE.read_text("utf-8"))
     return [Difference(" ".join(one["why"].split()), tuple(one["tests"])) for one in found]
 
 
 def surprises(verdicts: Mapping[str, str], expected: list[Difference]) -> list[str]:
-    """What is not as expected, a line each: a test that fails and is not listed, or is listed and passes.
+    """The differences from what is expected, a line each: a test that fails and is not listed, or is listed and passes.
 
     Example:
         >>> surprises({"a": "passed", "b": "failed: 3"}, [Difference("too early", ("a",))])

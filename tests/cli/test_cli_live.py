@@ -75,7 +75,7 @@ class Project:
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
     def json(self, *arguments: str) -> Any:
-        """What a command writes with --json."""
+        """The answer of a command with --json."""
         done = self.type(*arguments, "--json")
         assert done.stdout, done.stderr
         return json.loads(done.stdout)
@@ -335,7 +335,7 @@ def test_a_queue_without_a_worker_is_told_at_once(project: Project) -> None:
     assert project.json("status", "unserved")["status"] == "cancelled"
 
 
-# What is shown while something runs
+# Live output
 
 
 def test_what_runs_and_what_is_queued_can_be_explained(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""What a command imports before it says anything: it is typed often, and each import is time that a person waits."""
+"""The imports of a command before it says anything: it is typed often, and each import is time that a person waits."""
 
 from __future__ import annotations
 

@@ -500,5 +500,5 @@ def test_why_a_task_waits_is_read_without_the_whole_feature(
         return int(now["total_net_output_bytes"] - info["total_net_output_bytes"])
 
     small, large = bytes_read(100), bytes_read(10_000)
-    # What waits for a batch reads who is in it, and no more
+    # A task that waits for a batch reads the tasks of that batch, and no more
     assert large < small + (10_000 * 30 if name == "U1" else 2_000)

@@ -1,4 +1,4 @@
-"""Who waits for a feature outlasts a restart of Redis, and is told of it once."""
+"""A program that waits for a feature outlasts a restart of Redis, and hears of it once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands answer to programs: one contract, bounded, and cheap to read."""
+"""The answers of commands to programs: one contract, bounded, and cheap to read."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def app_with(broker: str, **settings: Any) -> App:
     memory.Channel.queues.clear()
     given = {"redis": RedisSettings(url="redis://127.0.0.1:1"), "trust": Trust(canvas=True), **settings}
     app = create(Settings(broker=BrokerSettings(url=broker), **given))
-    # Who waits for a broker in vain need not wait for long.
+    # A test that waits for a broker in vain need not wait for long.
     app.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
     return app
 

@@ -73,7 +73,7 @@ def test_an_app_without_a_broker_gets_ours(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_app_that_names_its_broker_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a program sets after the app was configured goes before what it got from us."""
+    """A setting that a program makes after the app was configured wins over ours."""
     monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
     app = an_app()
     conf: Any = app.conf

@@ -1,4 +1,4 @@
-"""What queues and exchanges are called where the broker is no Redis, and that people go on to name them as before."""
+"""The names of queues and exchanges where the broker is no Redis, and that people go on to name them as before."""
 
 from __future__ import annotations
 

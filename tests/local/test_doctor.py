@@ -1,4 +1,4 @@
-"""What the doctor sees, and what it advises."""
+"""The doctor's findings and its advice."""
 
 from __future__ import annotations
 

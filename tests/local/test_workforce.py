@@ -1,4 +1,4 @@
-"""Who works on a feature: the workers that announced themselves, and the one that `run` brings."""
+"""The workers on a feature: the workers that announced themselves, and the one that `run` brings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is ready to copy, and the page about it, are true."""
+"""The examples that are ready to copy, and the page about them, are true."""
 
 from __future__ import annotations
 

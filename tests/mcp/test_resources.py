@@ -1,4 +1,4 @@
-"""What there is beside the tools: a feature as JSON, news of it, progress, prompts, the names of the guide."""
+"""The server beside its tools: a feature as JSON, news of it, progress, prompts, the names of the guide."""
 
 from __future__ import annotations
 

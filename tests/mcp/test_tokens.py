@@ -1,4 +1,4 @@
-"""What the server costs its callers, counted as language models count (o200k)."""
+"""The tokens that the server costs its callers, counted as language models count (o200k)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an agent sees and does through the server, in both eras of the protocol."""
+"""An agent works through the server, in both eras of the protocol."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def shown(store: Store) -> SAMPLES:
 
 
 def look(meter: Meter) -> SAMPLES:
-    """What is shown after the meter has counted all there is."""
+    """The metrics after the meter has counted all events."""
     shown(meter.store)  # a scrape asks the workers to count
     while meter.look():
         pass

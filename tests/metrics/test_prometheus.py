@@ -66,7 +66,7 @@ def promtool(*arguments: str, folder: Path = HOUSE, given: bytes = b"") -> subpr
     )
 
 
-# What needs no Prometheus
+# Tests that need no Prometheus
 
 
 def test_the_dashboard_has_what_grafana_needs() -> None:

@@ -1,4 +1,4 @@
-"""What events say of attempts: their number, waits, run times and ends."""
+"""The attempts behind events: their number, waits, run times and ends."""
 
 from __future__ import annotations
 

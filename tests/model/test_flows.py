@@ -20,7 +20,7 @@ from orchestrator.model.flows import (
 )
 from orchestrator.model.task import TaskStatus
 
-# What every flow has, as a reader would draw it: (status, event) → status. What is not here is not allowed.
+# The transitions of every flow, as a reader would draw them: (status, event) → status. No other is allowed.
 TROUBLE = ("changes-requested", "blocked", "on-hold", "failed", "deferred")
 EVERY_FLOW = {
     ("pending", "work_started"): "in-progress",
@@ -106,7 +106,7 @@ def test_rules_take_arrows_away() -> None:
     assert strict.target("retry_scheduled", "testing") is None
     assert strict.target("task_held", "pending") is None
     assert strict.target("blocker_detected", "pending") is None
-    # What a worker reports, and the cancelling of what runs, is no wish, and stays.
+    # Reports of workers, and the cancelling of running tasks, are no wishes, and stay.
     assert strict.target("blocker_detected", "in-progress") == "blocked"
     assert strict.target("task_cancelled", "in-progress") == "cancelled"
 

@@ -1,4 +1,4 @@
-"""What an event asks for in a flow, and what follows from it."""
+"""The effect of an event in a flow."""
 
 from __future__ import annotations
 

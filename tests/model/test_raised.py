@@ -1,4 +1,4 @@
-"""What a called task raised comes back as it was, where the program knows its class."""
+"""The exception of a called task comes back as it was, if the program knows its class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of an output is what a person can read."""
+"""The sanitizer leaves of an output what a person can read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from orchestrator.model.sanitizer import as_line, as_text, unwanted
         ("a\u200db\u200cc", "abc"),
         ("a\U000e0061\U000e0062b\U000e0100c", "abc"),
         ("a\ud800b", "ab"),
-        # What emoji and scripts need stays
+        # The characters that emoji and scripts need stay
         ("\U0001f469\u200d\U0001f4bb \u2764\ufe0f", "\U0001f469\u200d\U0001f4bb \u2764\ufe0f"),
         (
             "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",

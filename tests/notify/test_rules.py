@@ -81,7 +81,7 @@ def test_no_name_means_both_an_event_and_a_group() -> None:
     assert len(set(EVENT_NAMES)) == len(EVENT_NAMES)
 
 
-# What the settings may name
+# Rules in the settings
 
 
 @pytest.mark.parametrize("name", [*TaskEvent, *FeatureEvent, "*", "needs-person", "failures", "milestones"])
@@ -100,7 +100,7 @@ def test_an_unknown_name_is_refused_with_its_place_and_what_is_near() -> None:
     assert mistake["msg"] == "no event is called work_faild; did you mean work_failed?"
 
 
-# What is said
+# Messages
 
 
 def test_the_message_has_all_that_a_receiver_needs() -> None:

@@ -119,7 +119,7 @@ def friend() -> Friend:
     return Friend()
 
 
-# What is told
+# Sending
 
 
 def test_each_event_is_told_once_in_order(led: Store, friend: Friend) -> None:
@@ -277,7 +277,7 @@ def test_a_feature_with_much_to_tell_lets_the_others_have_their_turn(led: Store,
     assert [feature for feature, _ in friend.ids] == ["a"] * sender.TURN + ["b"] * 3
 
 
-# Who tells
+# The leader
 
 
 def test_only_the_worker_that_leads_tells(led: Store, friend: Friend) -> None:

@@ -36,7 +36,7 @@ def acyclic_graphs(draw: st.DrawFn) -> Drawn:
 
 
 def reached(start: str, edges: Drawn) -> set[str]:
-    """What is behind a task, found the slow way."""
+    """The tasks behind a task, found the slow way."""
     found: set[str] = set()
     while new := {end for task in found | {start} for end in edges[task]} - found:
         found |= new

@@ -1,4 +1,4 @@
-"""What people read about tasks that wait for each other."""
+"""Text for people about tasks that wait for each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people read about an event."""
+"""Text for people about an event."""
 
 from __future__ import annotations
 

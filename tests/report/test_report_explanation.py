@@ -1,4 +1,4 @@
-"""What people read about why a task stands where it stands."""
+"""Text for people about why a task stands where it stands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people read about what stopped or needs them."""
+"""Text for people about tasks that stopped or need them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people read about a plan."""
+"""Text for people about a plan."""
 
 from __future__ import annotations
 

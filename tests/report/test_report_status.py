@@ -1,4 +1,4 @@
-"""What people read about where a feature, a batch or a task stands."""
+"""Text for people about the status of a feature, a batch or a task."""
 
 from __future__ import annotations
 

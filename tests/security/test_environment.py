@@ -1,4 +1,4 @@
-"""What a command can see (the page on security): its environment, and that of the processes above it."""
+"""The environment that a command can see (the page on security): its own, and that of the processes above it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_command_gets_an_allow_list_of_variables(tmp_path: Path) -> None:
 def test_pass_env_names_what_a_command_gets_too(
     declared: tuple[str, ...], more: set[str], tmp_path: Path
 ) -> None:
-    """What is declared goes along, by name, or by its beginning and a star."""
+    """Declared variables go along, by name, or by their beginning and a star."""
     runner = CommandRunner(ENV, Limits(), project=tmp_path, pass_env=declared)
     outcome = runner.perform(a_context(tmp_path))
     assert names(outcome.tail) - OF_THE_SHELL - GIVEN - OURS == more
@@ -181,7 +181,7 @@ def test_a_command_of_another_user_has_its_files_and_nothing_of_the_workers(
     assert lines[3] == f"/nonexistent {USER}"
     assert "reached" not in lines
     assert SECRET not in outcome.tail
-    # What it left is where the work folders are, and no longer where it can reach it
+    # Its leftovers are among the work folders, where it can no longer reach them
     workdir = a_context(tmp_path).workdir
     assert (workdir / "left").exists()
     assert not Path(lines[4]).exists()

@@ -342,7 +342,7 @@ def test_each_removal_is_told_in_the_log(
 def test_what_cannot_be_removed_is_told_and_keeps_its_mark(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be removed stays ours, and is tried again."""
+    """A folder that cannot be removed stays ours, and is tried again."""
     settings = configuration.load()
     logs, _ = worked(settings, store, "gone")
     unlink = os.unlink

@@ -72,20 +72,20 @@ class Secured:
         return {name.removeprefix("cmdstat_") for name, found in stats.items() if found["calls"]} - OURS
 
     def refused(self) -> list[tuple[str, str]]:
-        """What the user asked for beyond its rights."""
+        """The commands that the user lacks the right for."""
         return [(str(entry["reason"]), str(entry["object"])) for entry in self.admin.acl_log()]
 
 
 OURS = {"config|resetstat", "acl|log", "auth", "hello"}
-"""What the test itself asks as the administrator. AUTH and HELLO need no right."""
+"""Commands that the test itself sends as the administrator. AUTH and HELLO need no right."""
 
 RARELY = {
     "unwatch": "redis-py, where a transaction is cut off by an error",
-    "mget": "Celery, where who waits for results has lost its connection",
-    "pexpire": "kombu, for the queue of who waits long for the answers of remote control",
+    "mget": "Celery, where a program that waits for results has lost its connection",
+    "pexpire": "kombu, for the queue of a program that waits long for the answers of remote control",
     "zrevrangebyscore": "kombu before 5.7, for messages whose worker was silent",
 }
-"""What is needed where things go wrong that a test cannot bring about at will, and who asks it."""
+"""Commands that are needed only when things go wrong that a test cannot cause, and the library that sends them."""
 
 
 def line_of(user: str) -> str:
@@ -181,7 +181,7 @@ def run_everything(secured: Secured) -> None:
     orchestrate("task", "plain", "T1")
     orchestrate("wait", "plain")
 
-    # What stopped, and what a person decides
+    # Tasks that stopped, and decisions of a person
     orchestrate("retry", "again", "T1")
     waits("again", "failed")
     orchestrate("skip", "again", "T1", "--because", "not needed")

@@ -1,4 +1,4 @@
-"""Who reads Flower, or hears Celery's events, learns which task ended how, and nothing that anybody wrote."""
+"""A reader of Flower, or of Celery's events, learns which task ended how, and nothing that anybody wrote."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def planted(model: type[BaseModel], **given: Any) -> dict[str, Any]:
 
 @dataclass
 class Seen:
-    """What was shown, by place."""
+    """The texts that were shown, by place."""
 
     project: Project
     shown: dict[str, str] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Seen:
 
 
 def ask(port: int, path: str) -> str:
-    """What Flower answers."""
+    """The answer of Flower."""
     basic = {"Authorization": f"Basic {base64.b64encode(PASSWORD.encode()).decode()}"}
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=basic)
     try:
@@ -209,7 +209,7 @@ def test_every_model_is_planted() -> None:
 
 
 def test_flower_shows_nothing_that_anybody_wrote(seen: Seen) -> None:
-    """Who reads Flower sees ids, states and causes, and no title, parameter, result, print or exception."""
+    """A reader of Flower sees ids, states and causes, and no title, parameter, result, print or exception."""
     named = {"flower /metrics": {sentinel("Task.resources")}}  # its limit has the name of the configuration
     assert seen.sentinels("flower") == named
     assert "raises: failed: code-error" in seen.shown["flower /api/tasks"]

@@ -137,7 +137,7 @@ def a_family(tmp_path: Path) -> Iterator[Callable[[str, str], Family]]:
         family.clean_up()
 
 
-# What a command is given
+# The input of a command
 
 TELL = "import json, os; print(json.dumps({'env': dict(os.environ), 'cwd': os.getcwd(), 'in': os.read(0, 9).decode()}))"
 
@@ -324,7 +324,7 @@ def told_in_project(project: Path, folder: Path) -> dict[str, Any]:
     return found
 
 
-# What its ending means
+# The end of a command
 
 
 def test_a_command_that_ends_well_has_its_last_line_as_summary(tmp_path: Path) -> None:
@@ -441,7 +441,7 @@ def test_a_real_ending_is_an_outcome(
     assert outcome.reason.startswith(said)
 
 
-# What it says of itself
+# The report of a command
 
 
 @pytest.mark.parametrize(
@@ -541,7 +541,7 @@ def test_an_outcome_file_of_an_earlier_delivery_counts_for_nothing(tmp_path: Pat
     assert run("print('fine')", tmp_path) == Completed(summary="fine", tail="fine\n")
 
 
-# What keeps it from starting
+# Commands that cannot start
 
 
 def test_a_program_that_is_not_there_is_a_missing_dependency(

@@ -1,4 +1,4 @@
-"""What a process leaves that is killed, or an attempt that did not end as it wanted to."""
+"""The leftovers of a killed process, or of an attempt that was ended from outside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Python specialist puts out is the log of its attempt."""
+"""The output of a Python specialist is the log of its attempt."""
 
 from __future__ import annotations
 

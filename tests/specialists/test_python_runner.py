@@ -1,4 +1,4 @@
-"""What a Python specialist returns becomes an outcome."""
+"""The return value of a Python specialist becomes an outcome."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def _timeless(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class Explored:
-    """What an exploration found."""
+    """The findings of an exploration."""
 
     states: int = 0
     steps: int = 0

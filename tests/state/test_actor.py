@@ -1,4 +1,4 @@
-"""Who decided stands in the event."""
+"""An event names the person or program that decided."""
 
 from __future__ import annotations
 

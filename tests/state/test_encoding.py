@@ -1,4 +1,4 @@
-"""What is written in Redis' fields is read back as it was."""
+"""Values in Redis' fields are read back as they were written."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def serve(tmp_path: Path) -> Iterator[Enter]:
 
 
 def refused() -> errors.RedisRefuses:
-    """What an enqueue is told. The command line is told the same."""
+    """The answer to an enqueue. The command line gives the same."""
     with Client(configuration.load()) as client, pytest.raises(errors.RedisRefuses) as caught:
         client.enqueue(FEATURE)
     assert SECRET not in str(caught.value)

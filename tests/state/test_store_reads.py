@@ -1,4 +1,4 @@
-"""What people look at: progress, states, events."""
+"""The reads of people: progress, states, events."""
 
 from __future__ import annotations
 

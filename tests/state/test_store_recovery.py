@@ -1,4 +1,4 @@
-"""What is lost is found again: leases, launches whose message is gone, the one worker that looks."""
+"""Lost work is found again: leases, launches whose message is gone, the one worker that looks."""
 
 from __future__ import annotations
 

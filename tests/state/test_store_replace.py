@@ -1,4 +1,4 @@
-"""A canvas comes into the place of a task that runs: in one step, once, and whoever waits for the task waits on."""
+"""A canvas comes into the place of a task that runs: in one step, once, and the tasks that wait for it wait on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people ask for: retry, unblock, cancel, launch."""
+"""The requests of people: retry, unblock, cancel, launch."""
 
 from __future__ import annotations
 

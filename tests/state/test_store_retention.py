@@ -1,4 +1,4 @@
-"""What is over is forgotten after a while, and nothing of it is left."""
+"""Features that are over are forgotten after a while, and leave nothing."""
 
 from __future__ import annotations
 

@@ -257,7 +257,7 @@ def test_what_is_newer_is_named(store: Store) -> None:
     assert store.features.newer() == [] != [broken(store, "newer")] == store.features.newer()
 
 
-# What a newer version may write into a feature of this schema.
+# Fields that a newer version may write into a feature of this schema.
 
 
 def test_a_field_that_this_version_does_not_know_is_kept(store: Store) -> None:

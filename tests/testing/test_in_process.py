@@ -148,7 +148,7 @@ def test_an_async_specialist_is_run_alone() -> None:
 
 
 def test_the_plugin_serves_a_project_of_its_own(tmp_path: Path) -> None:
-    """What README and docs say, as its user does it: pytest in a folder with a configuration and a test."""
+    """README and docs are true for a user: pytest in a folder with a configuration and a test."""
     (tmp_path / ".taskorchestrator").mkdir(mode=0o700)
     (tmp_path / ".taskorchestrator" / "config.yaml").write_text(
         "specialists:\n  greeter: {python: 'greeting:greet'}\n", "utf-8"

@@ -24,7 +24,7 @@ def program() -> str | None:
 
 
 def missing() -> str:
-    """What this machine lacks for tests in a browser, and how to get it; "" if nothing."""
+    """Say which program for browser tests is missing here, and how to get it; "" if none is."""
     tools = ("playwright", "axe_playwright_python")
     if not all(importlib.util.find_spec(tool) for tool in tools):
         return LACKS_PLAYWRIGHT
@@ -45,7 +45,7 @@ def launched() -> Iterator[Any]:
 
 
 def violations(page: Any) -> list[str]:
-    """What axe-core finds wrong with a page for those who see little or nothing, or use no mouse (WCAG 2.2, AA)."""
+    """The faults that axe-core finds in a page for people who see little or nothing, or use no mouse (WCAG 2.2, AA)."""
     from axe_playwright_python.sync_playwright import Axe
 
     levels = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -26,7 +26,7 @@ PASSWORD = "ops:s3cret"
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """The answer."""
 
     status: int
     headers: http.client.HTTPMessage

@@ -29,7 +29,7 @@ class Site:
 
     @property
     def url(self) -> str:
-        """Where its Flower answers."""
+        """The address of its Flower."""
         return f"http://127.0.0.1:{self.port}"
 
     def open(self, page: Any, path: str) -> Any:

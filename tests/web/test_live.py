@@ -1,4 +1,4 @@
-"""What a page does with what the server tells, in a real browser."""
+"""A page follows the news from the server, in a real browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of the pages in docs/images, in both themes: `PICTURES=1 make test-web` takes them anew."""
+"""The pictures of the pages in docs/images, in both themes: `PICTURES=1 make test-web` takes new ones."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def large(site: Site) -> None:
     site.enqueue("import", *tasks, title="Import all shops", max_parallel_tasks=6).wait(PATIENCE)
 
 
-@pytest.mark.skipif(not os.environ.get("PICTURES"), reason="PICTURES=1 takes the pictures of the pages anew")
+@pytest.mark.skipif(not os.environ.get("PICTURES"), reason="PICTURES=1 takes new pictures of the pages")
 def test_take_the_pictures(open_page: OpenPage, tmp_path: Path) -> None:
     IMAGES.mkdir(exist_ok=True)
     with served(tmp_path, at_once=6, resources={"gpu": 2}) as site:

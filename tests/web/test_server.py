@@ -267,7 +267,7 @@ def test_flowers_own_password_is_the_only_way_in(guarded: Running) -> None:
     assert done.status == 200
     events = guarded.user().ask("/api/features/one/events").json["events"]
     assert [one["by"] for one in events if one["event"] == "feature_paused"] == ["ops"]
-    # A browser sends the password by itself, whoever made the form.
+    # A browser sends the password by itself, no matter who made the form.
     evil = guarded.user().ask(
         "/api/features/one/decisions", {"action": "resume"}, Origin="https://evil.example"
     )

@@ -1,4 +1,4 @@
-"""Who may see the pages of features and decide there, in a real browser."""
+"""Visitors: who may see the pages of features and decide there, in a real browser."""
 
 from __future__ import annotations
 

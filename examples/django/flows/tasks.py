@@ -1,4 +1,4 @@
-"""What Celery beat sends (`CELERY_BEAT_SCHEDULE`)."""
+"""The tasks that Celery beat sends (`CELERY_BEAT_SCHEDULE`)."""
 
 from datetime import timedelta
 

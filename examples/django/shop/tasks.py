@@ -55,7 +55,7 @@ def confirm(order_id):
 
 @shared_task
 def add_up(day):
-    """What was sold on a day."""
+    """The sales of a day."""
     payments = Payment.objects.filter(order__placed=day)
     return {"orders": payments.count(), "total": payments.aggregate(sum=Sum("amount"))["sum"] or 0}
 

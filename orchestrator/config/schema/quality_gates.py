@@ -100,7 +100,7 @@ class QualityGates(Section):
     )
 
     def unknown_hooks(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Where a gate names a hook that there is not, with that name."""
+        """The path and the name of each hook that a gate names and nobody defined."""
         for part, stages in (("task_gates", self.task_gates), ("feature_gates", self.feature_gates)):
             for stage in spelling.STAGES:
                 for place, gate in enumerate(getattr(stages, stage)):

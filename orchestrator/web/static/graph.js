@@ -52,7 +52,7 @@ export class Graph {
     this.#sayHowFar(new Set(changed.map((task) => task.batch)));
   }
 
-  /** Show a newer snapshot. What is seen stays where it is, and folded batches stay folded. */
+  /** Show a newer snapshot. The view does not move, and folded batches stay folded. */
   renew(model) {
     this.model = model;
     this.#foldNew();
@@ -115,7 +115,7 @@ export class Graph {
     return this.host.dataset.taskUrl ? address(this.host.dataset.taskUrl, { task: id }) : null;
   }
 
-  // What stands where
+  // The layout
 
   layOut() {
     const members = new Map(this.model.numbers.map((number) => [number, []]));
@@ -210,7 +210,7 @@ export class Graph {
     this.wasOpen = open;
   }
 
-  // What is seen
+  // The view
 
   #look() {
     this.content.setAttribute("transform", this.viewport.transform);

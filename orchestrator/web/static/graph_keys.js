@@ -15,7 +15,7 @@ export class GraphKeys {
   select(id) {
     this.#note(id);
     this.graph.viewport.reveal({ ...this.graph.places.get(id), ...BOX });
-    // What is seen is painted at the next frame.
+    // The next frame paints the view.
     requestAnimationFrame(() => requestAnimationFrame(() => {
       this.keepOneInTabOrder();
       this.graph.drawnBoxes.get(id)?.focus({ preventScroll: true });

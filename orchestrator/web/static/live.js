@@ -1,4 +1,4 @@
-// What the server tells while the page is open: changes of the feature, the log of a task, the answer to a decision.
+// News from the server while the page is open: changes of the feature, the log of a task, the answer to a decision.
 
 import { html } from "./elements.js";
 
@@ -74,7 +74,7 @@ export function listEvents(list, events) {
   tellTimes(list);
 }
 
-/** Say moments in the time of whoever reads; the whole of it is in the title. */
+/** Show moments in the reader's time zone; the title has the full date. */
 export function tellTimes(place) {
   for (const time of place.querySelectorAll("time")) {
     const at = new Date(time.dateTime);

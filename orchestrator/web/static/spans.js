@@ -1,4 +1,4 @@
-// What each task did when: its spans, read from the events of the feature.
+// The spans of each task, read from the events of the feature.
 
 import { moment } from "./statuses.js";
 
@@ -32,7 +32,7 @@ export class Spans {
 
   #read({ id, task, event, time, attempt = 1, worker = "" }) {
     const spans = this.byTask.get(task) ?? [];
-    // An id begins with the milliseconds at which the event was written; the time that is told has whole seconds.
+    // An id begins with the milliseconds at which the event was written; the event's own time has whole seconds.
     const [open, at] = [spans.at(-1), id ? Number(id.split("-")[0]) : moment(time)];
     if (open && open.to === null) Object.assign(open, { to: at, end: open.kind === "running" || open.kind === "testing" ? ENDS[event] : "" });
     const kind = BEGINS[event];
@@ -86,7 +86,7 @@ export function inFlight(spans, from, to, columns) {
     steps.push([span.from, 1]);
     if (span.to !== null) steps.push([span.to, -1]);
   }
-  // What ends at a moment makes room for what begins then.
+  // At the same moment, ends go before starts: an end makes room.
   steps.sort(([one, step], [other, next]) => one - other || step - next);
   const most = new Array(columns).fill(0);
   const column = (time) => Math.max(0, Math.min(columns - 1, Math.floor(((time - from) / (to - from)) * columns)));

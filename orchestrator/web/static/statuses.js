@@ -1,4 +1,4 @@
-// What a status looks like: its shape, so that colour is never the only sign, and how urgent it is.
+// The look of a status: its shape, so that colour is never the only sign, and how urgent it is.
 // The colours are in style.css, one class for each status.
 
 // Paths in a square of 16 by 16. They are stroked, not filled.
@@ -48,7 +48,7 @@ export function mostUrgent(statuses) {
   return statuses.reduce((found, status) => (rank(status) < rank(found) ? status : found));
 }
 
-/** What a box says below its name: "in-progress · 3m", "queued", "failed · attempt 2". */
+/** The text of a box below its name: "in-progress · 3m", "queued", "failed · attempt 2". */
 export function saying(task, now) {
   const isWorking = WORKING.has(task.status);
   const parts = [!isWorking && task.phase ? task.phase : task.status];

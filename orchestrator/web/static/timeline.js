@@ -130,7 +130,7 @@ export class Timeline {
     this.paint();
   }
 
-  // What stands where
+  // The layout
 
   #read() {
     this.stale = false;
@@ -168,7 +168,7 @@ export class Timeline {
     return this.label + ((time - from) / (to - from)) * this.#room();
   }
 
-  // What is seen
+  // The view
 
   #paint() {
     if (this.stale) this.#read();
@@ -233,7 +233,7 @@ export class Timeline {
     if (focused) [...this.picture.querySelectorAll("[data-row]")].find((row) => row.dataset.row === focused)?.focus({ preventScroll: true });
   }
 
-  /** What lies before the rows' own place is cut off: a bar may begin before the time that is shown. */
+  /** Cut off bars at the left of the rows: a bar may begin before the time that is shown. */
   #frame() {
     return drawn("defs", {}, drawn("clipPath", { id: "to-bars" }, drawn("rect", { x: this.label, y: 0, width: this.#room() + 12, height: 10_000 })));
   }

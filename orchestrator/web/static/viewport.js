@@ -1,4 +1,4 @@
-// What part of a drawing is seen: zoom and pan by mouse, touch and keys.
+// The visible part of a drawing: zoom and pan by mouse, touch and keys.
 
 const [SMALLEST, LARGEST] = [0.02, 2.5];
 const STEP = 1.25;

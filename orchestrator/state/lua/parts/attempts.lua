@@ -2,7 +2,7 @@
 --
 -- keys: ready tasks waiting durations
 
--- What the scripts of one call tell each other: `is_new` after a commit that was not made before.
+-- Shared by the scripts of one call: `is_new` after a commit that was not made before.
 local commit = {}
 
 -- Put a task before all others of its feature, and of its priority where it waits for a limit: it had its

@@ -84,8 +84,7 @@ local function follow_tasks(meta)
   elseif stopped > 0 then
     apply_event(meta, 'task_stopped')
   elseif meta.paused == '1' then
-    -- What waits while a feature is paused waits for nobody; where its stop is resolved, the pause is what
-    -- holds it.
+    -- Tasks of a paused feature wait for nobody. Once a stop is resolved, only the pause holds the feature.
     if meta.status == 'blocked' then apply_event(meta, 'feature_paused') end
   elseif is_idle() then
     apply_event(meta, 'person_awaited', awaited(meta))

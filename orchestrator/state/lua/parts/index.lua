@@ -1,5 +1,5 @@
--- The index of features: a sorted set for each status and each tag, by the moment of their enqueue. Whoever
--- overwrites one of these keys hides features from a list, and keeps none from going on.
+-- The index of features: a sorted set for each status and each tag, by the moment of their enqueue. If
+-- somebody overwrites one of these keys, a list lacks features, and all of them still go on.
 --
 -- keys:
 

@@ -46,8 +46,8 @@ local function open_limits(meta)
     redis.call('ZADD', classes.tasks_of(class), rank, task)
   end
 
-  -- Start (`start`: a function) into the free slots what limits allow. What waits goes first, once it may: it
-  -- has waited longest, and what it waits for is scarce.
+  -- Start (`start`: a function) into the free slots what limits allow. Tasks that wait for a limit go first, once
+  -- they may: they have waited longest, and their limit is scarce.
   local function fill(free_slots, start)
     queue.drop_empty()
     for _, task in ipairs(redis.call('ZRANGEBYSCORE', ready_key, '-inf', '(0')) do

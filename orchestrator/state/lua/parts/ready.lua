@@ -1,4 +1,4 @@
--- What is ready to be launched. A task is ready at its rank, in launch order; one that a worker lost or
+-- The tasks that are ready to be launched. A task is ready at its rank, in launch order; one that a worker lost or
 -- handed back is ready before all others (see make_ready_first).
 --
 -- keys: ready unassigned states plan
