@@ -15,9 +15,9 @@ PATIENCE = 30_000
 """Milliseconds after which something on a page counts as what never comes, even on a slow machine."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One browser for all tests of this process."""
+    """One browser for the tests of a module. Playwright keeps an event loop running, which others would meet."""
     if lack := browsers.missing():
         pytest.skip(lack)
     with browsers.launched() as found:
@@ -45,8 +45,8 @@ def open_page(browser: Any) -> Iterator[OpenPage]:
     assert faults == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A project with a worker and a Flower, for all tests of this process; each has features of its own."""
+    """A project with a worker and a Flower, for the tests of a module; each has features of its own."""
     with served(tmp_path_factory.mktemp("site"), resources={"gpu": 2}) as found:
         yield found
