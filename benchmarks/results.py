@@ -92,11 +92,15 @@ def surroundings(rig: Rig) -> dict[str, Any]:
 def publish(folder: Path = DOCS) -> list[Path]:
     """Put the newest result of each subject into the documentation: data, tables and plots.
 
+    A subject that was not measured here stays as it was published.
+
     Returns:
         The files that were written.
     """
-    found = {subject: result for subject in BUDGET if (result := Result.read(subject))}
     data, page = folder / "benchmarks.json", folder / "benchmarks.md"
+    known = TypeAdapter(dict[str, Result]).validate_json(data.read_bytes()) if data.exists() else {}
+    newest = {subject: Result.read(subject) or known.get(subject) for subject in BUDGET}
+    found = {subject: result for subject, result in newest.items() if result}
     described = {subject: result.described() for subject, result in found.items()}
     data.write_text(json.dumps(described, indent=2) + "\n", "utf-8")
     before, _, rest = page.read_text("utf-8").partition(BEGIN)
