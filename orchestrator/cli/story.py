@@ -12,13 +12,13 @@ import typer
 
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
+from orchestrator.client import event_log
 from orchestrator.model import words
 from orchestrator.model.event import Event
 from orchestrator.report import json_page, json_tasks
 from orchestrator.report.events import event_line, gone_line
 
 if TYPE_CHECKING:
-    from orchestrator.client.handle import Handle
     from orchestrator.contract.task_answers import EventsAnswer
 
 SHOWN = 60
@@ -52,7 +52,7 @@ def events(
         gone = handle.events_gone()
         if gone and not asked.as_json:
             output.tell(gone_line(gone, client.settings.limits.events))
-        found = handle.follow(after or "-") if follow else read(handle, after)
+        found = handle.follow(after or "-") if follow else event_log.read(handle, after)
         if task is not None:
             client.store.tasks.find(handle.id, task)
             found = (event for event in found if event.task == task)
@@ -66,14 +66,6 @@ def events(
                 )
         else:
             _tell(found, last=last, limit=None if follow and not limit else limit or last or SHOWN)
-
-
-def read(handle: Handle, after: str = "") -> Iterator[Event]:
-    """Every event of a feature after one, oldest first."""
-    after = after or "-"
-    while found := handle.events(after):
-        yield from found
-        after = found[-1].id
 
 
 def answer(

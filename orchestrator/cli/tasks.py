@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.cli import connection, options, output, story
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.client import answers
+from orchestrator.client import answers, event_log
 from orchestrator.config import configuration
 from orchestrator.contract import compact
 from orchestrator.contract.machine_answers import SpecialistLine, SpecialistsAnswer
@@ -81,7 +81,7 @@ def _find(client: Client, handle: Handle, task_id: str, part: Part | None, asked
             more["log"] = "\n".join(lines[-asked.limit :])
             more["left_out"] = json_page.left_out(log=max(0, len(lines) - asked.limit))
         case Part.EVENTS:
-            own = (event for event in story.read(handle, asked.after) if event.task == task_id)
+            own = (event for event in event_log.read(handle, asked.after) if event.task == task_id)
             told = story.answer(handle.id, own, limit=asked.limit)
             more |= {"events": told.events, "left_out": told.left_out, "after": told.after}
     return answers.task(client, handle, task_id, **more)

@@ -44,25 +44,6 @@ SIGNS: Mapping[str, tuple[str, str]] = {
 }
 """The sign and the style of a task's word."""
 
-INTEREST = [
-    "failed",
-    "blocked",
-    "in-review",
-    "unassigned",
-    "on-hold",
-    "deferred",
-    "running",
-    "testing",
-    "changes-requested",
-    "retrying",
-    "launched",
-    "queued",
-    "waiting",
-    "completed",
-    "cancelled",
-    "skipped",
-]
-
 CALM = ("queued", "waiting", "completed", "cancelled", "skipped")
 CALM_SHOWN = 3
 """If not all tasks can be shown: how many of those that need no look are."""
@@ -188,23 +169,18 @@ def _open_batch(snapshot: Snapshot, now: float, width: int, room: int) -> list[T
         shown = _most_interesting(states, max(0, left - 1))
         rows = _rows(shown, snapshot, now, width)
         hidden = Counter(status_text.word(state) for state in states) - Counter(map(status_text.word, shown))
-        counts = ", ".join(f"{hidden[name]:,} {name}" for name in sorted(hidden, key=_place))
+        counts = ", ".join(f"{hidden[name]:,} {name}" for name in sorted(hidden, key=status_text.place))
         rows += [Text(f"    and {sum(hidden.values()):,} more: {counts}", style="dim")][: left - len(rows)]
     return [*before, _heading(snapshot, number), *rows, *after]
 
 
 def _most_interesting(states: Sequence[TaskState], most: int) -> list[TaskState]:
     """The stopped and running tasks, and some of the others."""
-    ordered = sorted(states, key=lambda state: _place(status_text.word(state)))
+    ordered = sorted(states, key=status_text.urgency)
     first_calm = next(
         (at for at, state in enumerate(ordered) if status_text.word(state) in CALM), len(ordered)
     )
     return ordered[: min(most, first_calm + CALM_SHOWN)]
-
-
-def _place(word: str) -> int:
-    """How far down a task of this word is; first of all what this version does not know."""
-    return INTEREST.index(word) if word in INTEREST else -1
 
 
 def _earlier(snapshot: Snapshot, number: int, most: int) -> list[Text]:

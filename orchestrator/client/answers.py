@@ -23,12 +23,6 @@ if TYPE_CHECKING:
     from orchestrator.model.outcome import Outcome
     from orchestrator.model.progress import Progress, TaskState
 
-INTEREST = (
-    "failed", "blocked", "in-review", "unassigned", "on-hold", "deferred", "running", "testing", "changes-requested",
-    "retrying", "launched", "queued", "waiting", "completed", "cancelled", "skipped",
-)  # fmt: skip
-"""Words of tasks, those that need a look first."""
-
 
 def titles(client: Client) -> Mapping[str, str]:
     """The title of each specialist that is configured."""
@@ -84,7 +78,7 @@ def feature(
     snapshot = Reader(client, handle, whole=whole).take()
     states = snapshot.states
     if len(states) > limit:
-        states = tuple(sorted(states, key=urgency))
+        states = tuple(sorted(states, key=status_text.urgency))
     return json_features.feature(
         snapshot.progress,
         time.time(),
@@ -100,12 +94,6 @@ def feature(
         standstill=snapshot.standstill,
         **more,
     )
-
-
-def urgency(state: TaskState) -> int:
-    """How far down a list a task is: those that need a look first, and before them what this version does not know."""
-    word = status_text.word(state)
-    return INTEREST.index(word) if word in INTEREST else -1
 
 
 def task(client: Client, handle: Handle, task_id: str, *, whole: bool = False, **more: Any) -> TaskAnswer:

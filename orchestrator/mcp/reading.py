@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from orchestrator.client import answers, explaining, task_log
+from orchestrator.client import answers, event_log, explaining, task_log
 from orchestrator.client.client import Client
 from orchestrator.client.handle import Handle
 from orchestrator.client.snapshot import Reader
@@ -51,7 +51,7 @@ class Reading:
         progress = handle.progress()
         snapshot = Reader(self.client, handle, whole=progress.total <= WHOLE).take()
         chosen = [state for state in snapshot.states if wants(status_text.word(state))]
-        chosen.sort(key=answers.urgency)
+        chosen.sort(key=status_text.urgency)
         shown = self.lines_of(chosen[: max(0, limit)], snapshot.said)
         hidden = 0 if snapshot.is_whole else progress.total - len(snapshot.states)
         return lines.joined(
@@ -80,11 +80,8 @@ class Reading:
 
     def _events(self, handle: Handle, task: str) -> Sequence[str]:
         self.client.store.tasks.find(handle.id, task)
-        found, after = [], "-"
-        while events := handle.events(after):
-            found += [line for event in events if event.task == task and (line := event_line(event, task))]
-            after = events[-1].id
-        return found
+        own = (event for event in event_log.read(handle) if event.task == task)
+        return [line for event in own if (line := event_line(event, task))]
 
     def explain(self, feature: str, task: str = "") -> str:
         """Why a task or feature does not go on, and the calls that help."""

@@ -116,6 +116,28 @@ def word(state: TaskState) -> str:
     return _WORDS.get(state.status, str(state.status))
 
 
+INTEREST = (
+    "failed", "blocked", "in-review", "unassigned", "on-hold", "deferred", "running", "testing", "changes-requested",
+    "retrying", "launched", "queued", "waiting", "completed", "cancelled", "skipped",
+)  # fmt: skip
+"""Words of tasks, those that need a look first."""
+
+
+def place(word: str) -> int:
+    """How far down a list a word is; before all others those that this version does not know.
+
+    Example:
+        >>> place("failed"), place("running"), place("unheard-of")
+        (0, 6, -1)
+    """
+    return INTEREST.index(word) if word in INTEREST else -1
+
+
+def urgency(state: TaskState) -> int:
+    """How far down a list a task is: those that need a look come first."""
+    return place(word(state))
+
+
 def is_stopped(state: TaskState) -> bool:
     """It is failed or blocked, and waits for a person."""
     return state.status in STOPPED
