@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from orchestrator.config import consistency, spelling
 from orchestrator.config.folder import ENV_PREFIX, FILE, find_folder
+from orchestrator.config.schema.agents import AgentSettings, Budgets, Price, Workspaces
 from orchestrator.config.schema.limits import Limits, Parallelism
 from orchestrator.config.schema.notifications import Notification
 from orchestrator.config.schema.operation import (
@@ -74,6 +75,15 @@ class Settings(BaseSettings):
     tiers: Mapping[str, Tier] = Field(
         default_factory=lambda: dict(SHIPPED_TIERS),
         description="The tiers of models, named as you like; each with the models of a runtime, such as claude.",
+    )
+    agent_runtimes: Mapping[str, Mapping[str, Any]] = Field(
+        default_factory=dict,
+        description="Programs of agents, beside those that ship; one of the same name is laid over that.",
+    )
+    budgets: Budgets = Budgets()
+    workspaces: Workspaces = Workspaces()
+    prices: Mapping[str, Price] = Field(
+        default_factory=dict, description="Prices of models, before those of the price list that ships."
     )
     resources: Mapping[Resource, Annotated[Whole, Field(ge=0, le=MOST)]] = Field(
         default_factory=dict,
@@ -146,6 +156,35 @@ class Settings(BaseSettings):
             return called
         given = self.specialists.get(specialist)
         return given.title or spelling.default_title(specialist) if given else specialist
+
+    def agent(self, specialist: str) -> AgentSettings | None:
+        """The agent that does the work of a specialist; None: no agent does it."""
+        given = self.specialists.get(specialist)
+        return given.agent if given else None
+
+    def rungs(self, specialist: str) -> tuple[str, ...]:
+        """The tiers that an agent climbs, the weakest first; at least one, "" where no tier is named.
+
+        Example:
+            >>> Settings(specialists={"coder": {"agent": {"ladder": ["haiku", "opus"]}}}).rungs("coder")
+            ('haiku', 'opus')
+        """
+        given = self.specialists.get(specialist)
+        if not given or not given.agent:
+            return ("",)
+        return given.agent.ladder or (given.model_tier or "",)
+
+    def model(self, runtime: str, tier: str) -> str:
+        """The model of a tier for a runtime; the tier's own name where nothing else is said.
+
+        Example:
+            >>> Settings().model("claude", "opus")
+            'opus'
+        """
+        found = self.tiers.get(tier)
+        if isinstance(found, Mapping):
+            return found.get(runtime, "")
+        return found or tier
 
     def find_specialist(self, wanted: str) -> str | None:
         """The name of the specialist of that name, else of that title, in small or capital letters."""

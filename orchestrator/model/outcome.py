@@ -32,6 +32,8 @@ class FailureCause(StrEnum):
     GATE = "gate"
     REPORTED = "reported"
     WORKER_ENDS = "worker-ends"
+    STALLED = "stalled"
+    NO_OUTCOME = "no-outcome"
 
 
 class BlockKind(StrEnum):
@@ -41,6 +43,9 @@ class BlockKind(StrEnum):
     TECHNICAL = "technical"
     INFORMATION = "missing-information"
     WORKER_LOST = "worker-lost"
+    BUDGET = "budget"
+    PERMISSION = "permission"
+    CONFLICT = "conflict"
 
 
 class GateResult(Model):
@@ -65,6 +70,7 @@ class Completed(Model):
     status: Literal["completed"] = "completed"
     summary: str = ""
     result: JsonValue = None
+    handoff: str = Field(default="", description="what those who go on from here have to know")
     tail: str = Field(default="", description="the last lines of output")
     gates: tuple[GateResult, ...] = Field(
         default=(), description="the quality gates it passed, or was let through"
@@ -161,6 +167,10 @@ class RetryLater(Model):
     reason: str = ""
     tail: str = ""
     next: NextCall | None = Field(default=None, description="what is called then; null: the same as now")
+    limit: str = Field(
+        default="",
+        description="the model whose limit is reached: its limit closes for all tasks until then, and this is no retry",
+    )
     _replaced: Replaced | None = PrivateAttr(default=None)
 
     @property
@@ -182,6 +192,7 @@ class RetryLater(Model):
             reason: str = "",
             tail: str = "",
             next: NextCall | None = None,
+            limit: str = "",
         ) -> None: ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +15,7 @@ from orchestrator.model.fields import FeatureId, Model, Tag
 from orchestrator.model.outcome import Completed, NextCall
 from orchestrator.model.sanitizer import as_line
 from orchestrator.model.task import Task
+from orchestrator.model.usage import NO_BUDGET, Usage, UsageVerdict
 from orchestrator.specialists import output
 
 
@@ -32,6 +33,38 @@ class ReportProgress(Protocol):
 
     def __call__(self, percent: float | None = None, note: str = "") -> None:
         """Report `percent` done (0 to 100), a `note`, or both."""
+
+
+class AgentSession(Model):
+    """The conversation of an agent with its model, which a later attempt can go on with."""
+
+    runtime: str
+    model: str = ""
+    session: str
+    host: str = ""
+    folder: str = ""
+    attempt: int = 0
+    baseline: Usage | None = None
+    """What the conversation had used before this attempt, for runtimes that report its sum."""
+
+
+class EarlierAttempt(Model):
+    """An attempt at the task before this one, for the digest in an agent's brief."""
+
+    attempt: int
+    tier: str = ""
+    status: str
+    reason: str = ""
+    tail: str = ""
+
+
+def no_usage(usages: Sequence[Usage]) -> UsageVerdict:
+    """Report nothing; there is no budget."""
+    return NO_BUDGET
+
+
+def no_session(session: AgentSession) -> None:
+    """Store nothing."""
 
 
 def no_progress(percent: float | None = None, note: str = "") -> None:
@@ -64,6 +97,12 @@ class Context:
         retries: How many earlier attempts ended so that the task was tried again, as a failure or later.
         trace: Variables by which a command joins the trace of the attempt.
         owner: The identity of the state that marks the folders of the feature on this machine.
+        rung: The place of an agent's tier on its ladder, from 0.
+        earlier: The attempts before this one, the oldest first.
+        session: The conversation of an earlier attempt, if an agent can go on with it.
+        save_session: Stores the conversation of this attempt, before its first request.
+        report_usage: Reports what the attempt has used so far, and answers what is left.
+        left: What the attempt may use, at its start.
 
     Example:
         >>> context = Context(
@@ -88,6 +127,12 @@ class Context:
     continues: NextCall | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
     owner: str = ""
+    rung: int = 0
+    earlier: tuple[EarlierAttempt, ...] = ()
+    session: AgentSession | None = None
+    save_session: Callable[[AgentSession], None] = no_session
+    report_usage: Callable[[Sequence[Usage]], UsageVerdict] = no_usage
+    left: UsageVerdict = NO_BUDGET
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from orchestrator.config import spelling
+from orchestrator.config.schema.agents import AgentSettings, TaskBudget
 from orchestrator.config.schema.section import PASS_ENV, PYTHON_PATTERN, Section, Variable
 from orchestrator.model.fields import Seconds, Tag, Whole
 from orchestrator.model.rate import MOST, check_rate
@@ -25,6 +26,10 @@ class SpecialistSettings(Section):
         default=None,
         pattern=PYTHON_PATTERN,
         description="callable that does the work, such as package.module:function",
+    )
+    agent: AgentSettings | None = Field(default=None, description="an agent does the work")
+    budget: TaskBudget | None = Field(
+        default=None, description="of an agent: what it may use for one task, all its attempts together"
     )
     env: Mapping[str, SecretStr] = Field(
         default_factory=dict, description="environment variables of the command; never shown"
@@ -68,6 +73,10 @@ class SpecialistSettings(Section):
     def _one_way_to_work(self) -> SpecialistSettings:
         if self.command and self.python:
             raise ValueError("has both a command and a python callable; keep one of them")
+        if self.agent and (self.command or self.python):
+            raise ValueError("has an agent beside a command or a python callable; keep one of them")
+        if self.budget and not self.agent:
+            raise ValueError("has a budget and no agent, which alone reports what it uses; leave budget out")
         if self.user and self.python:
             raise ValueError(
                 "has a user and a python callable, which runs in the worker; make it a command, or leave user out"
