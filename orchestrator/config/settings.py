@@ -41,6 +41,7 @@ from orchestrator.config.schema.statuses import FlowMapping, StatusProgression, 
 from orchestrator.model.calls import called_by
 from orchestrator.model.fields import Resource, Whole
 from orchestrator.model.flows import FeatureFlow, Flow, Rules
+from orchestrator.model.ladder import Ladder
 from orchestrator.model.queues import Queues
 from orchestrator.model.rate import MOST
 
@@ -173,6 +174,11 @@ class Settings(BaseSettings):
         if not given or not given.agent:
             return ("",)
         return given.agent.ladder or (given.model_tier or "",)
+
+    def ladder(self, specialist: str) -> Ladder | None:
+        """The ladder of a specialist's agent; None: no agent does its work."""
+        agent = self.agent(specialist)
+        return Ladder(self.rungs(specialist), agent.tries_per_tier) if agent else None
 
     def model(self, runtime: str, tier: str) -> str:
         """The model of a tier for a runtime; the tier's own name where nothing else is said.

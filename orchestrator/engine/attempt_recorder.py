@@ -17,8 +17,10 @@ from orchestrator.engine import watchdog
 from orchestrator.engine.attempt import Attempt, gates_task
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.model import commands, errors, identifiers, lifecycle, sanitizer, words
+from orchestrator.model.agent_history import AgentSession, EarlierAttempt
 from orchestrator.model.flows import WORKING, TaskEvent
-from orchestrator.model.outcome import Failed, Outcome, RetryLater
+from orchestrator.model.ladder import Ladder, ask_a_person, climb
+from orchestrator.model.outcome import Blocked, Failed, Outcome, RetryLater
 from orchestrator.model.task import TaskStatus
 from orchestrator.specialists import masking
 from orchestrator.state import encoding, outage, refusals
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("orchestrator")
 
 T = TypeVar("T")
+
+TAIL_TOLD = 2_000
+"""Characters of an attempt's output that the next attempt of an agent is shown."""
 
 
 class AttemptRecorder:
@@ -98,6 +103,10 @@ class AttemptRecorder:
         attempts = attempt.started.attempts
         outcome = lifecycle.bounded(outcome, attempt.task.retries, attempts)
         outcome, replacement = self._replacement(attempt, outcome)
+        ladder, earlier = self.settings.ladder(attempt.specialist), None
+        if ladder and isinstance(outcome, Blocked | Failed):
+            earlier = _told_of(attempt, outcome, ladder)
+            outcome = self._after_the_last_tier(attempt, outcome, ladder)
         escalate_to = self.settings.error_handling.escalate_technical_to
         transition = lifecycle.conclude(
             flow,
@@ -106,7 +115,8 @@ class AttemptRecorder:
             attempts,
             chance=random.random(),  # nosec B311  # it spreads retries
             status=status,
-            escalate_to=None if escalate_to == attempt.specialist else escalate_to,
+            escalate_to=None if ladder or escalate_to == attempt.specialist else escalate_to,
+            ladder=ladder,
         )
         finish = functools.partial(
             self.store.attempts.finish_and_take,
@@ -118,6 +128,7 @@ class AttemptRecorder:
             title=attempt.title_to_learn_from,
             claim=run.claim(attempt.worker, self.settings.recovery.lease) if run else None,
             replacement=replacement,
+            earlier=earlier,
         )
         what = f"the outcome of {attempt.task.id} ({outcome.status})"
         code, now, scheduled, taken = self._outlast(finish, what)
@@ -143,6 +154,26 @@ class AttemptRecorder:
 
             errbacks.call(self.dispatcher, attempt, outcome)
         self._follow_up(scheduled)
+
+    def _after_the_last_tier(
+        self, attempt: Attempt, outcome: Blocked | Failed, ladder: Ladder
+    ) -> Blocked | Failed:
+        """The outcome; after the last try of the last tier the question for a person."""
+        known = attempt.started.attempts
+        if climb(outcome, ladder, known.rung, known.tries) != "top":
+            return outcome
+        _, earlier = self.history(attempt)
+        return ask_a_person(outcome, ladder.tier(known.rung), [(one.tier, one.reason) for one in earlier])
+
+    def history(self, attempt: Attempt) -> tuple[AgentSession | None, tuple[EarlierAttempt, ...]]:
+        """The conversation that an agent can go on with, and the attempts at the task before this one."""
+        read = functools.partial(self.store.attempts.history, attempt.feature_id, attempt.task.id)
+        return self._outlast(read, f"a look at the attempts of {attempt.task.id}")
+
+    def save_session(self, attempt: Attempt, session: AgentSession) -> None:
+        """Keep the conversation of an agent before its first request, so that a later attempt can go on with it."""
+        keep = functools.partial(self.store.attempts.save_session, *attempt.id, attempt.delivery, session)
+        self._outlast(keep, f"the conversation of {attempt.task.id}")
 
     def _replacement(self, attempt: Attempt, outcome: Outcome) -> tuple[Outcome, dict[str, Any] | None]:
         """The outcome, and the tasks that come into the place of this one by it, as the store takes them."""
@@ -297,3 +328,14 @@ class AttemptRecorder:
 
     def _outlast(self, ask: Callable[[], T], what: str) -> T:
         return outage.outlast(ask, what, longest=self.settings.recovery.outage)
+
+
+def _told_of(attempt: Attempt, outcome: Blocked | Failed, ladder: Ladder) -> EarlierAttempt:
+    """What the next attempt of an agent is told of this one."""
+    return EarlierAttempt(
+        attempt=attempt.number,
+        tier=ladder.tier(attempt.started.attempts.rung),
+        status=outcome.status,
+        reason=words.one_line(outcome.reason, 500),
+        tail=outcome.tail[-TAIL_TOLD:],
+    )

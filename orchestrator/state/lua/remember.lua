@@ -1,0 +1,17 @@
+-- Keep what a later attempt of an agent is told of the one that has just ended (finish.lua). Its conversation is forgotten
+-- where another tier goes on.
+--
+-- keys: agents
+-- args: task earlier most goes_on
+--   earlier  JSON of the attempt (see EarlierAttempt)
+--   most     how many of them are kept, the newest
+--   goes_on  "1": the next attempt may go on with its conversation
+-- answer: how many are kept now; 0 where the commit was made before
+if not commit.is_new then return 0 end
+local field = 'earlier ' .. task
+local kept = cjson.decode(redis.call('HGET', agents_key, field) or '[]')
+kept[#kept + 1] = earlier
+while #kept > tonumber(most) do table.remove(kept, 1) end
+redis.call('HSET', agents_key, field, cjson.encode(kept))
+if goes_on ~= '1' then forget_session(task) end
+return #kept
