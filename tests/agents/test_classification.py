@@ -128,14 +128,14 @@ def test_a_used_up_budget_waits_for_a_person() -> None:
 
 def test_refused_tools_are_named_as_the_rules_that_would_allow_them() -> None:
     seen = Seen(
-        is_final=True, denials=[Denial("Bash", "pytest -x"), Denial("Bash", "pytest"), Denial("WebFetch")]
+        is_final=True, denials=[Denial("Bash", "pytest -x"), Denial("Bash", "cd a && ls"), Denial("WebFetch")]
     )
 
     outcome = classify(seen, 0, None, run())
 
     assert isinstance(outcome, Blocked)
     assert outcome.kind is BlockKind.PERMISSION
-    assert "claude was refused Bash(pytest *), Bash(pytest), WebFetch" in outcome.reason
+    assert "claude was refused Bash(pytest *), Bash(cd a && ls), WebFetch" in outcome.reason
     assert "specialists.coder.agent.tools.allow" in outcome.reason
 
 
