@@ -1,7 +1,7 @@
 """A lock on a file (flock), for all threads and processes of a host.
 
 A file lock is enough: it only keeps the workers of one host, who share its worktrees, out of each other's way. The
-kernel releases it when its holder dies. Between hosts git itself is the guard: each change of a branch names the value
+kernel releases it when its holders die. Between hosts git itself is the guard: each change of a branch names the value
 that it replaces (`update-ref` with the old value), and is refused if the branch has moved.
 """
 
@@ -23,7 +23,7 @@ PAUSE = 0.02
 
 
 @contextlib.contextmanager
-def hold(file: Path, patience: float = PATIENCE) -> Iterator[None]:
+def hold(file: Path, patience: float = PATIENCE) -> Iterator[int]:
     """Hold the lock of a file; the file is made if it is not there, and stays.
 
     It asks again and again instead of waiting in the kernel: a worker of gevent would stop all its greenlets there, the
@@ -33,6 +33,9 @@ def hold(file: Path, patience: float = PATIENCE) -> Iterator[None]:
         file: The file.
         patience: Seconds to wait.
 
+    Yields:
+        The open file. A child that inherits it holds the lock too: a git that outlives its killed worker.
+
     Raises:
         RepositoryBusy: Others held it all the time.
     """
@@ -40,7 +43,7 @@ def hold(file: Path, patience: float = PATIENCE) -> Iterator[None]:
     lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _take(lock, file, patience)
-        yield
+        yield lock
     finally:
         os.close(lock)
 

@@ -80,6 +80,7 @@ def run(
     ok: tuple[int, ...] = (0,),
     given: str = "",
     environment: Mapping[str, str] | None = None,
+    inherited: tuple[int, ...] = (),
 ) -> Answer:
     """Run a git command in a folder, and wait for it.
 
@@ -91,6 +92,7 @@ def run(
         ok: The exit codes that are no error.
         given: Its standard input.
         environment: More variables, such as the author's name.
+        inherited: Open files that it gets too, such as a lock that it holds with us.
 
     Raises:
         NoGit: There is no git.
@@ -102,7 +104,7 @@ def run(
     settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
     command = [executable, *settings, *arguments]
     for left in reversed(range(TRIES)):
-        answer = _run_once(command, folder, given, environment or {})
+        answer = _run_once(command, folder, given, environment or {}, inherited)
         if answer.code in ok:
             return answer
         lock = _held_lock(answer.words, folder)
@@ -118,7 +120,9 @@ def run(
     )
 
 
-def _run_once(command: list[str], folder: Path, given: str, environment: Mapping[str, str]) -> Answer:
+def _run_once(
+    command: list[str], folder: Path, given: str, environment: Mapping[str, str], inherited: tuple[int, ...]
+) -> Answer:
     try:
         done = subprocess.run(
             command,
@@ -126,6 +130,7 @@ def _run_once(command: list[str], folder: Path, given: str, environment: Mapping
             input=given.encode("utf-8", "surrogateescape"),
             capture_output=True,
             env={**_environment(), **environment},
+            pass_fds=inherited,
             check=False,
         )
     except OSError as error:

@@ -103,7 +103,8 @@ def bring_conflict(workspace: Workspace) -> Conflict | None:
     answer = repository.git(*arguments, ok=(0, 1), folder=folder, commits=True)
     if not answer.code:
         repository.keep(workspace.ref, workspace.tip())
-        return None
+        files = conflicts.committed(repository, workspace.base, workspace.tip())
+        return Conflict(files=files) if files else None
     if not _is_merging(workspace):
         raise errors.GitFailed(command=f"merge {branch}", folder=folder, cause=answer.words.strip(), code=1)
     files = (

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import time
 from pathlib import Path
 
 from orchestrator.model import errors
+from orchestrator.workspaces import file_lock
 from orchestrator.workspaces.repository import MARK, Repository, Worktree
 from orchestrator.workspaces.workspace import Workspace
 
@@ -39,10 +41,11 @@ def open_workspace(repository: Repository, feature: str, task: str, *, base: str
         workspace = open_workspace(repository, "auth", "T1", base=base, folder=folder)
     """
     workspace = Workspace(repository, feature, task, folder.resolve(), repository.resolve(base))
-    with repository.lock():
+    with repository.lock() as lock:
         ensure_integration(workspace)
-        _register(workspace)
-    _complete(workspace)
+        own = _register(workspace, lock)
+    with file_lock.hold(own / f"{MARK}.lock") as lock:
+        _complete(workspace, own, lock)
     return workspace
 
 
@@ -59,46 +62,80 @@ def ensure_integration(workspace: Workspace) -> str:
     return repository.tip(ref) or start
 
 
-def _register(workspace: Workspace) -> None:
-    """Make branch and worktree, without its files; the caller has the lock of the repository."""
+def _register(workspace: Workspace, lock: int) -> Path:
+    """Make branch and worktree, without its files; the caller has the lock of the repository.
+
+    Returns:
+        The folder in which git keeps HEAD and index of the worktree.
+    """
     repository, folder = workspace.repository, workspace.folder
-    trees = {tree.folder.resolve(): tree for tree in repository.worktrees()}
-    there = trees.get(folder)
-    if there is None and (folder / ".git").is_file() and _is_repaired(workspace):
-        there = next((tree for tree in repository.worktrees() if tree.folder.resolve() == folder), None)
-    _ensure_branch(workspace, there)
+    own = _registered(workspace)
+    _ensure_branch(workspace, own)
+    there = next((tree for tree in repository.worktrees() if tree.folder == folder), None) if own else None
     if there and there.locked == HALF_MADE:
-        repository.git("worktree", "unlock", str(there.folder))
-    if there and (folder / ".git").is_file():
-        return
+        repository.git("worktree", "unlock", str(folder))
+    if own and (folder / ".git").is_file():
+        return own
     if there:
         _forget_registration(workspace, there)
-    other = repository.worktree_of(workspace.ref)
-    if other:
+    if other := repository.worktree_of(workspace.ref):
         _release(workspace, other)
     _move_aside(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _hide(folder.parent)
-    repository.git("worktree", "add", "--no-checkout", str(folder), workspace.branch)
+    # git holds the lock too: it may go on when this process is killed.
+    repository.git("worktree", "add", "--no-checkout", str(folder), workspace.branch, inherited=(lock,))
+    made = repository.own_folder(folder)
+    if made is None:
+        raise errors.GitFailed(
+            command="worktree add", folder=folder, cause="it does not know it afterwards.", code=0
+        )
+    return made
 
 
-def _ensure_branch(workspace: Workspace, there: Worktree | None) -> None:
+def _registered(workspace: Workspace) -> Path | None:
+    """The folder in which git keeps HEAD and index of a worktree that is there already, and no half of one."""
+    repository, folder = workspace.repository, workspace.folder
+    own = repository.own_folder(folder)
+    if own is None and (folder / ".git").is_file():
+        # The project was moved, so that its worktrees point to a git folder that is gone.
+        repository.git("worktree", "repair", str(folder), ok=(0, 1, 128))
+        own = repository.own_folder(folder)
+    if own and not _has_head(own):
+        shutil.rmtree(own)
+        (folder / ".git").unlink(missing_ok=True)
+        return None
+    return own
+
+
+def _has_head(own: Path) -> bool:
+    """git got as far as to check out a branch there. A killed `worktree add` leaves no HEAD, or one of no commit."""
+    if (own / MARK).exists():
+        return True
+    with contextlib.suppress(OSError):
+        return bool((own / "commondir").stat() and (own / "HEAD").read_text("utf-8").strip().strip("0"))
+    return False
+
+
+def _ensure_branch(workspace: Workspace, own: Path | None) -> None:
     """Make the task's branch, or bring back one that a person deleted, with the newest commit that is known of it."""
     repository, ref = workspace.repository, workspace.ref
     if repository.tip(ref):
         return
-    known = [_last_of_log(workspace)] if there and there.branch == ref else []
+    known = [_last_of_log(repository, own, ref)] if own else []
     known += repository.kept(ref)
     start = next((commit for commit in known if commit), None) or ensure_integration(workspace)
     repository.move(ref, start, None)
 
 
-def _last_of_log(workspace: Workspace) -> str | None:
-    """The commit that the worktree was on last, as its log says."""
-    with contextlib.suppress(OSError, IndexError, errors.OrchestratorError):
-        last = (_own_folder(workspace) / "logs" / "HEAD").read_text("utf-8", "replace").splitlines()[-1]
+def _last_of_log(repository: Repository, own: Path, ref: str) -> str | None:
+    """The commit that the worktree was on last, as its log says; None: it is on another branch."""
+    with contextlib.suppress(OSError, IndexError, errors.NoSuchCommit):
+        if (own / "HEAD").read_text("utf-8").strip() != f"ref: {ref}":
+            return None
+        last = (own / "logs" / "HEAD").read_text("utf-8", "replace").splitlines()[-1]
         old, new = last.split()[:2]
-        return workspace.repository.resolve(new if new.strip("0") else old)
+        return repository.resolve(new if new.strip("0") else old)
     return None
 
 
@@ -127,12 +164,6 @@ def _release(workspace: Workspace, other: Worktree) -> None:
     _forget_registration(workspace, other)
 
 
-def _is_repaired(workspace: Workspace) -> bool:
-    """Repair a worktree that points to a git folder that was moved with the project."""
-    answer = workspace.repository.git("worktree", "repair", str(workspace.folder), ok=(0, 1, 128))
-    return not answer.code
-
-
 def _move_aside(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         aside = folder.with_name(f"{folder.name}.aside-{time.time_ns()}")
@@ -147,23 +178,15 @@ def _hide(folder: Path) -> None:
         ignore.write_text("*\n", "utf-8")
 
 
-def _complete(workspace: Workspace) -> None:
+def _complete(workspace: Workspace, own: Path, lock: int) -> None:
     """Write the files of a new worktree, and those of one whose first attempt was killed before they were all there.
 
-    It is done without the lock, so that eight large worktrees are written at once. git writes the index last: without
-    one, and never complete before, nobody can have worked there.
+    It is done without the lock of the repository, so that eight large worktrees are written at once. git writes the
+    index last: where there is none, and the worktree never was complete, no attempt can have worked there.
     """
-    repository, folder = workspace.repository, workspace.folder
-    own = _own_folder(workspace)
-    has_index = (own / "index").is_file()
-    if not has_index:
+    if not (own / "index").is_file():
         mode = "--mixed" if (own / MARK).exists() else "--hard"
-        repository.git("reset", "--quiet", mode, folder=folder)
+        arguments = ["reset", "--quiet", mode]
+        workspace.repository.git(*arguments, folder=workspace.folder, inherited=(lock,))
     if not (own / MARK).exists():
         (own / MARK).write_text(f"{workspace.ref}\n", "utf-8")
-
-
-def _own_folder(workspace: Workspace) -> Path:
-    """The folder in which git keeps HEAD and index of the worktree."""
-    found = workspace.repository.git("rev-parse", "--absolute-git-dir", folder=workspace.folder)
-    return Path(found.line)

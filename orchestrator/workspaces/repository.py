@@ -62,6 +62,7 @@ class Repository:
         given: str = "",
         folder: Path | None = None,
         commits: bool = False,
+        inherited: tuple[int, ...] = (),
     ) -> git.Answer:
         """Run a git command here, or in one of the worktrees (see `git.run`).
 
@@ -71,6 +72,7 @@ class Repository:
             given: Its standard input.
             folder: The worktree; None: the git folder.
             commits: It makes a commit, and so needs an author.
+            inherited: Open files that it gets too.
 
         Raises:
             GitFailed: It ended with an exit code that is not in `ok`.
@@ -78,7 +80,8 @@ class Repository:
         environment = dict(self._author()) if commits else {}
         if folder:  # else a worktree without its .git would be taken for a folder of the project around it
             environment["GIT_CEILING_DIRECTORIES"] = str(folder.parent)
-        return git.run(folder or self.common, *arguments, ok=ok, given=given, environment=environment)
+        where = folder or self.common
+        return git.run(where, *arguments, ok=ok, given=given, environment=environment, inherited=inherited)
 
     def resolve(self, revision: str) -> str:
         """The hash of the commit that a branch, a tag or a hash means now.
@@ -119,6 +122,14 @@ class Repository:
             with contextlib.suppress(OSError):
                 found[mark.read_text("utf-8").strip()] = mark.parent
         return found
+
+    def own_folder(self, folder: Path) -> Path | None:
+        """The folder in which git keeps HEAD and index of the worktree at this place; None: it knows of none there."""
+        for file in self.common.glob("worktrees/*/gitdir"):
+            with contextlib.suppress(OSError):
+                if Path(file.read_text("utf-8").strip()) == folder / ".git":
+                    return file.parent
+        return None
 
     def worktree_of(self, ref: str) -> Worktree | None:
         """The worktree in which a branch is checked out."""
@@ -171,11 +182,11 @@ class Repository:
         given = [word for parent in parents for word in ("-p", parent)]
         return self.git("commit-tree", tree, *given, "-F", "-", given=message, commits=True).line
 
-    def lock(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[int]:
         """The lock under which worktrees come and go."""
         return file_lock.hold(self.common / "task-orchestrator" / "worktrees.lock")
 
-    def lock_feature(self, feature: str) -> AbstractContextManager[None]:
+    def lock_feature(self, feature: str) -> AbstractContextManager[int]:
         """The lock under which the tasks of a feature are integrated, one after the other."""
         return file_lock.hold(self.common / "task-orchestrator" / f"{names.encode(feature)}.integration.lock")
 

@@ -60,9 +60,8 @@ class Workspace:
     def cut(self) -> str:
         """The commit that the task's own changes start from: where it was cut from integration, or last merged it."""
         tip, onto = self.tip(), self.repository.tip(self.integration) or self.base
-        if merge := merge_of(self.repository, tip, onto):
-            onto = f"{merge}^1"
-        return self.repository.git("merge-base", onto, tip).line
+        merge = merge_of(self.repository, tip, onto)
+        return self.repository.git("merge-base", f"{merge}^1" if merge else onto, tip).line
 
     def commit_leftovers(self, trailers: Mapping[str, str], subject: str = "") -> str | Conflict | None:
         """Commit what an attempt left uncommitted; conclude a merge if one is under way.

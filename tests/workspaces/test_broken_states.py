@@ -14,6 +14,7 @@ import pytest
 
 from orchestrator.model import errors
 from orchestrator.workspaces import Integrated, Workspace, bring_conflict, integrate, stale_locks
+from orchestrator.workspaces import git as runner
 from orchestrator.workspaces import repository as repositories
 from tests.workspaces.conftest import NOTES, Project, git
 
@@ -94,7 +95,7 @@ def test_a_stale_lock_of_a_branch_is_moved_aside(project: Project, monkeypatch: 
     lock = project.folder / ".git" / "refs" / "heads" / "to" / "auth" / "integration.lock"
     lock.write_bytes(b"")
     age(lock)
-    monkeypatch.setitem(repositories.git.SETTINGS, "core.filesRefLockTimeout", "0")
+    monkeypatch.setitem(runner.SETTINGS, "core.filesRefLockTimeout", "0")
     assert isinstance(integrate(workspace, "T1"), Integrated)
 
 
@@ -109,7 +110,7 @@ def test_a_young_lock_is_waited_for(project: Project, monkeypatch: pytest.Monkey
         pauses.append(seconds)
         lock.unlink()
 
-    monkeypatch.setattr(stale_locks.time, "sleep", pause)
+    monkeypatch.setattr(time, "sleep", pause)
     assert workspace.commit_leftovers({})
     assert pauses
     assert not list(lock.parent.glob("index.lock.stale-*"))
