@@ -1,7 +1,7 @@
 """The lock of a folder in which one agent works: two live processes never work in the same one.
 
-The lock is a file that is locked (flock(2)) by the process that runs the agent, and by the guard of its processes: so it
-is free only when none of them is left, even if the process that took it was killed.
+The lock is a file that is locked (flock(2)) by the process that runs the agent, and by the guard of its processes: so
+it is free only when none of them is left, even if the process that took it was killed.
 """
 
 from __future__ import annotations

@@ -59,10 +59,11 @@ class Ledger:
         return found
 
     def _read(self) -> tuple[Usage, ...]:
-        with contextlib.suppress(OSError, ValidationError):
+        try:
             with os.fdopen(private.open_to_read(self.file), "rb") as file:
                 return _USAGES.validate_json(file.read())
-        return ()
+        except (OSError, ValidationError):
+            return ()
 
 
 def together(one: Usage, other: Usage) -> Usage:

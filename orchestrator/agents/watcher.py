@@ -1,4 +1,4 @@
-"""Watches one run of an agent: what it says goes into the log and to the store, and what it may use or wait is limited."""
+"""Watches one run of an agent: passes on what it says and what it has used, and decides when it is ended."""
 
 from __future__ import annotations
 

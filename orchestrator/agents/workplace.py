@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +55,11 @@ def folder_of(context: Context, settings: Settings) -> Path | None:
     return own_folder(context)
 
 
+def lock_of(folder: Path) -> Path:
+    """The lock of a worktree, beside it: no id becomes a name like this."""
+    return folder.with_name(f"{folder.name}~lock")
+
+
 @contextlib.contextmanager
 def opened(context: Context, settings: Settings) -> Iterator[Workplace]:
     """Open the place where an attempt works, and keep others out of it meanwhile.
@@ -72,7 +76,7 @@ def opened(context: Context, settings: Settings) -> Iterator[Workplace]:
         private.make_folder(folder)
         yield Workplace(folder)
     else:
-        lock = folder.with_name(f"{folder.name}.lock")
+        lock = lock_of(folder)
         with folder_lock.hold(lock, context.attempt, is_cancelled=context.is_cancelled) as held:
             yield Workplace(folder, open_worktree(context, settings), held)
 
@@ -88,24 +92,3 @@ def open_worktree(context: Context, settings: Settings) -> Workspace:
     base = repository.resolve(settings.workspaces.base)
     folder = worktree_folder(feature, task, settings)
     return open_workspace(repository, feature, task, base=base, folder=folder)
-
-
-def protected(files: Iterable[str], patterns: Iterable[str]) -> list[str]:
-    """Those of the files that an agent must not change.
-
-    Args:
-        files: Paths in the project.
-        patterns: Globs, in which ** stands for any folders; a folder stands for all in it.
-
-    Example:
-        >>> protected(["src/a.py", ".github/workflows/ci.yml", "poetry.lock"], [".github", "**/*.lock"])
-        ['.github/workflows/ci.yml', 'poetry.lock']
-    """
-    every = [each for pattern in patterns for each in _spellings(pattern)]
-    return [file for file in files if any(fnmatch.fnmatchcase(file, pattern) for pattern in every)]
-
-
-def _spellings(pattern: str) -> list[str]:
-    pattern = pattern.removeprefix("./").rstrip("/")
-    written = [pattern, f"{pattern}/*"]
-    return [*written, *(each.removeprefix("**/") for each in written if each.startswith("**/"))]
