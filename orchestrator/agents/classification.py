@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ LOGIN_STATUSES = (401, 402, 403, 404)
 
 LIMIT_STATUSES = (429, 529)
 """Too many requests; overloaded."""
+
+STATUS = re.compile(r"\b(?:status|error|code)\W{1,4}([45]\d\d)\b", re.I)
 
 
 class Stopped(StrEnum):
@@ -92,7 +95,7 @@ def classify(
     if stopped is Stopped.TIMED_OUT:
         after = f" after {run.limit:.10g} s" if run.limit else ""
         return Failed(cause=FailureCause.TIMEOUT, reason=f"timed out{after}")
-    has_failed = seen.is_error or (stopped is None and bool(code)) or _ended_in_an_error(seen)
+    has_failed = seen.is_error or (stopped is None and bool(code)) or _ended_in_an_error(seen, stopped)
     what = _happened(seen, code, run.runtime) if has_failed else None
     if stopped is Stopped.OVER_BUDGET:
         what = "over-budget"
@@ -115,23 +118,24 @@ def is_session_lost(seen: Seen, runtime: AgentRuntime) -> bool:
     return _says([*seen.errors, *seen.noise], runtime.lost_session)
 
 
-def _ended_in_an_error(seen: Seen) -> bool:
-    """An error was the last thing that it said. One before its result was overcome."""
-    return bool(seen.errors) and not seen.is_final
+def _ended_in_an_error(seen: Seen, stopped: Stopped | None) -> bool:
+    """An error was the last thing that it said, or it said nothing more. An error before its result was overcome."""
+    return not seen.is_final and (bool(seen.errors) or stopped is Stopped.SILENT)
 
 
 def _happened(seen: Seen, code: int | None, runtime: AgentRuntime) -> Happened | None:
     """What made the run fail, by its own words; None: nothing known."""
     if _says([seen.subtype], runtime.over_budget):
         return "over-budget"
-    if seen.status in LIMIT_STATUSES:
+    # What is no event may be anything, so it counts only where no event tells of the error.
+    texts = seen.errors or seen.noise
+    status = seen.status or _status_in(texts)
+    if status in LIMIT_STATUSES:
         return "rate-limited"
-    if seen.status in LOGIN_STATUSES:
+    if status in LOGIN_STATUSES:
         return "login"
     if code is not None and code in runtime.exit_codes:
         return runtime.exit_codes[code]
-    # What is no event may be anything, so it counts only where no event tells of the error.
-    texts = seen.errors or seen.noise
     signs: tuple[tuple[Happened, tuple[str, ...]], ...] = (
         ("over-budget", runtime.over_budget),
         ("login", runtime.login),
@@ -140,7 +144,13 @@ def _happened(seen: Seen, code: int | None, runtime: AgentRuntime) -> Happened |
         ("denied", runtime.denied),
     )
     found = next((what for what, signs_of in signs if _says(texts, signs_of)), None)
-    return found or ("outage" if seen.status and seen.status >= 500 else None)
+    return found or ("outage" if status and status >= 500 else None)
+
+
+def _status_in(texts: list[str]) -> int | None:
+    """The newest status code of a server in texts of errors, such as "unexpected status 503"."""
+    found = [match for text in texts for match in STATUS.findall(text)]
+    return int(found[-1]) if found else None
 
 
 def _says(texts: Iterable[str], signs: tuple[str, ...]) -> bool:
@@ -216,7 +226,7 @@ def _unexplained(
         return Failed(cause=FailureCause.CODE, reason=reason)
     if seen.denials:
         return _refused(seen, run, "")
-    if seen.is_error or _ended_in_an_error(seen):
+    if seen.is_error or _ended_in_an_error(seen, stopped):
         return Failed(cause=FailureCause.REPORTED, reason=f"{run.program} reports an error{said}")
     if has_failed:
         return Failed(cause=FailureCause.CODE, reason=f"{_ending(code)}, without a result{said}")

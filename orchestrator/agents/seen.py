@@ -65,6 +65,7 @@ class Seen:
         resets: When a limit is reset, as it was said: seconds since 1970, or a text.
         noise: The newest lines that are no events, such as those of its error output.
         skipped: Lines that were left out, because they are too long.
+        signs: Signs of life: events that are no errors. Some programs report the same error without end.
     """
 
     session: str = ""
@@ -82,3 +83,4 @@ class Seen:
     resets: float | str | None = None
     noise: list[str] = field(default_factory=list)
     skipped: int = 0
+    signs: int = 0

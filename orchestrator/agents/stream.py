@@ -42,6 +42,7 @@ class StreamReader:
         model: The model that the program was told to use, until it says one itself.
         known: What stands in each usage, such as its tier: the names of fields of `Usage`.
         price: Adds what a usage costs, where the program does not say it.
+        log: Gets each line that the log of the attempt is to have.
 
     Example:
         >>> from orchestrator.config.schema.agent_runtimes import AgentRuntime
@@ -61,14 +62,17 @@ class StreamReader:
         model: str = "",
         known: Mapping[str, str] | None = None,
         price: Callable[[Usage], Usage] = lambda usage: usage,
+        log: Callable[[bytes], object] = lambda line: None,
     ) -> None:
         self.seen = Seen(model=plain_model(model))
         self._runtime, self._known, self._price = runtime, dict(known or {}), price
+        self._log = log
+        self._usages: tuple[Usage, ...] | None = None
         self._usage = UsageReader(runtime, baseline)
         self._rest = bytearray()
         self._is_too_long = False
         self._goes_on = False
-        self._tools = 0
+        self._tools = set[str]()
         self._shown = Progress()
 
     # What it is given
@@ -77,6 +81,9 @@ class StreamReader:
         """Read a piece of the output: a line, a part of one, or several. Returns how far the run is, if that is new."""
         if self._runtime.events != "jsonl":
             self._keep(data)
+            self.seen.signs += bool(data)
+            if self._runtime.events == "none":
+                self._log(data)
             return None
         for piece in _lines(data):
             self._keep(piece)
@@ -103,10 +110,12 @@ class StreamReader:
     @property
     def usages(self) -> tuple[Usage, ...]:
         """What the run has used so far, one value for each model, with what it costs where that is known."""
-        seen = self.seen
-        known = {**self._known, **({"session": seen.session} if seen.session else {})}
-        found = self._usage.usages(model=seen.model, is_over=seen.is_final, turns=seen.turns, known=known)
-        return tuple(self._price(used) for used in found)
+        if self._usages is None:
+            seen = self.seen
+            known = {**self._known, **({"session": seen.session} if seen.session else {})}
+            found = self._usage.usages(model=seen.model, is_over=seen.is_final, turns=seen.turns, known=known)
+            self._usages = tuple(self._price(used) for used in found)
+        return self._usages
 
     @property
     def session_total(self) -> Usage | None:
@@ -127,18 +136,21 @@ class StreamReader:
         if self._is_too_long:
             self._is_too_long = False
             self.seen.skipped += 1
-        elif text := line.decode(errors="replace").strip():
-            self._read(text)
+            self._log(f"(a line of more than {LONGEST:,} bytes is left out)\n".encode())
+        elif (text := line.decode(errors="replace").strip()) and self._read(text):
+            self._log(line)
 
-    def _read(self, line: str) -> None:
+    def _read(self, line: str) -> bool:
+        """Read a line. Returns whether the log is to have it."""
         try:
             event = from_json(line)
         except ValueError:
             event = None
-        if isinstance(event, dict):
-            self._read_event(event)
-        else:
+        if not isinstance(event, dict):
             self._note(line)
+            return True
+        self._read_event(event)
+        return not any(matches(event, when) for when in self._runtime.unlogged)
 
     def _note(self, line: str) -> None:
         if line := one_line(line, 1_000):
@@ -152,19 +164,21 @@ class StreamReader:
         for kind, part in found_in(event, runtime.model):
             seen.model = plain_model(text_at(part, kind.at)) or seen.model
         for kind, part in found_in(event, runtime.tool):
-            self._use_tool(text_at(part, kind.at), first_at(part, kind.detail))
+            self._use_tool(text_at(part, kind.at), first_at(part, kind.detail), value_at(part, kind.id))
         for kind, part in found_in(event, runtime.text):
             self._say(text_at(part, kind.at), goes_on=bool(value_at(part, kind.adds)))
         for kind, part in found_in(event, runtime.refused):
             self._refuse(text_at(part, kind.at) or seen.tool.split(" ")[0], first_at(part, kind.detail))
         self._read_error(event)
-        self._usage.feed(event, seen.model)
+        if self._usage.feed(event, seen.model):
+            self._usages = None
         if runtime.final and matches(event, runtime.final.when):
             self._end(event, runtime.final)
-        seen.turns = self._usage.turns or (self._tools + 1 if self._tools or seen.text else 0)
+        seen.turns = self._usage.turns or (len(self._tools) + 1 if self._tools or seen.text else 0)
 
     def _read_error(self, event: dict[str, Any]) -> None:
         seen, runtime = self.seen, self._runtime
+        seen.signs += not any(True for _ in found_in(event, runtime.error))
         for kind, part in found_in(event, runtime.error):
             if text := one_line(text_at(part, kind.at), 2_000):
                 seen.errors = [*seen.errors, text][-MOST_KEPT:]
@@ -175,10 +189,11 @@ class StreamReader:
             if isinstance(said, str | int | float) and not isinstance(said, bool):
                 seen.resets = said
 
-    def _use_tool(self, name: str, detail: Any) -> None:
+    def _use_tool(self, name: str, detail: Any, id: Any) -> None:
         if not (name := one_line(name, 60)):
             return
-        self._tools, self._goes_on = self._tools + 1, False
+        self._tools.add(str(id)[:200] if isinstance(id, str | int) else f"#{len(self._tools)}")
+        self._goes_on = False
         self.seen.tool = f"{name} {_short(detail)}".rstrip()
 
     def _say(self, text: str, *, goes_on: bool) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.agents.events import first_at, matches, value_at
-from orchestrator.config.schema.agent_runtimes import AgentRuntime, EventResult, UsageFields
+from orchestrator.config.schema.agent_runtimes import AgentRuntime, EventResult, EventUsage, UsageFields
 from orchestrator.model.usage import COUNTED, Usage, higher
 
 MOST_TOKENS = 10**12
@@ -37,7 +37,9 @@ def dollars(value: Any) -> float | None:
 
 def plain_model(name: Any) -> str:
     """The name of a model without a note behind it, such as that of its context: claude-x[1m] is claude-x."""
-    return re.sub(r"\[[^\]]*\]$", "", name)[:200] if isinstance(name, str) else ""
+    if not isinstance(name, str) or name.startswith("<"):  # such as <synthetic>: no model said it
+        return ""
+    return re.sub(r"\[[^\]]*\]$", "", name)[:200]
 
 
 def read(written: Any, fields: UsageFields, model: str = "") -> Usage:
@@ -67,6 +69,11 @@ def read(written: Any, fields: UsageFields, model: str = "") -> Usage:
         cost=cost,
         source="unknown" if cost is None else "reported",
     )
+
+
+def is_empty(usage: Usage) -> bool:
+    """It counts nothing."""
+    return not (usage.tokens or usage.cache_read or usage.cost)
 
 
 def added(one: Usage, other: Usage) -> Usage:
@@ -107,6 +114,7 @@ class UsageReader:
     def __init__(self, runtime: AgentRuntime, baseline: Usage | None = None) -> None:
         self._runtime, self._baseline = runtime, baseline
         self._requests: dict[str, Usage] = {}
+        self._current: dict[str, str] = {}
         self._last: dict[str, Usage] = {}
         self._total: Usage | None = baseline
         self._turns_said = 0
@@ -114,24 +122,41 @@ class UsageReader:
     @property
     def turns(self) -> int:
         """Requests to the model; 0 where nothing says how many."""
-        return max(len(self._requests), self._turns_said)
+        return len(self._requests) or self._turns_said
 
     @property
     def session_total(self) -> Usage | None:
         """What the conversation has used in all: the baseline of the next run. None: the program does not say it."""
         return self._total if self._runtime.usage.scope == "session" else None
 
-    def feed(self, event: Any, model: str) -> None:
-        """Read an event; `model` is the one that works, where the event names none."""
-        turn, final = self._runtime.turn, self._runtime.final
-        if turn and matches(event, turn.when) and isinstance(at := value_at(event, turn.at), Mapping):
-            used = read(at, self._runtime.usage, plain_model(value_at(event, turn.model)) or model)
-            named = value_at(event, turn.id)
-            key = str(named)[:200] if isinstance(named, str | int) else f"#{len(self._requests)}"
-            before = self._requests.get(key)
-            self._requests[key] = higher(before, used) if before else used.model_copy(update={"requests": 1})
+    def feed(self, event: Any, model: str) -> bool:
+        """Read an event; `model` is the one that works, where it names none. Returns whether it tells of usage."""
+        tells = False
+        for turn in self._runtime.turn:
+            if matches(event, turn.when) and isinstance(written := value_at(event, turn.at), Mapping):
+                self._feed_turn(event, turn, read(written, self._runtime.usage, model))
+                tells = True
+        final = self._runtime.final
         if final and matches(event, final.when):
             self._feed_final(event, final, model)
+            tells = True
+        return tells
+
+    def _feed_turn(self, event: Any, turn: EventUsage, used: Usage) -> None:
+        named, thread = value_at(event, turn.id), str(value_at(event, turn.thread))
+        if turn.goes_on:
+            key = self._current.get(thread, "")
+        else:
+            key = str(named)[:200] if isinstance(named, str | int) else f"#{len(self._requests)}"
+        if not key or is_empty(used):
+            return
+        self._current[thread] = key
+        before = self._requests.get(key)
+        if before:
+            self._requests[key] = higher(before, used.model_copy(update={"model": before.model}))
+        else:
+            said = plain_model(value_at(event, turn.model)) or used.model
+            self._requests[key] = used.model_copy(update={"model": said, "requests": 1})
 
     def _feed_final(self, event: Any, final: EventResult, model: str) -> None:
         self._turns_said = max(self._turns_said, whole(value_at(event, final.turns)))
@@ -158,7 +183,7 @@ class UsageReader:
             used = without(used, self._baseline)
         return [used]
 
-    def usages(self, *, model: str, is_over: bool, turns: int, known: Mapping[str, str]) -> tuple[Usage, ...]:
+    def usages(self, *, model: str, is_over: bool, turns: int, known: Mapping[str, Any]) -> tuple[Usage, ...]:
         """The usage so far, one value for each model.
 
         Args:
@@ -174,4 +199,5 @@ class UsageReader:
             found[name] = higher(found[name], used) if name in found else used
         if not self._requests and (main := found.get(model)):
             found[model] = main.model_copy(update={"requests": turns})
-        return tuple(used.model_copy(update={**known, "partial": not is_over}) for used in found.values())
+        known = {**known, "partial": not is_over}
+        return tuple(used.model_copy(update=known) for used in found.values() if not is_empty(used))

@@ -39,6 +39,9 @@ class EventText(Section):
     )
     item: When = Field(default_factory=dict, description="the items of that list: pointer: value")
     at: Pointer = Field(description="where the text stands")
+    id: Pointer | None = Field(
+        default=None, description="where the id of a tool's use stands: events with the same one are one use"
+    )
     detail: Pointers = Field(default=(), description="what a tool is used on: the first that is there")
     adds: Pointer | None = Field(
         default=None, description="where true stands if the text goes on with the one before it"
@@ -52,6 +55,12 @@ class EventUsage(Section):
     at: Pointer = Field(description="where the usage stands")
     id: Pointer | None = Field(
         default=None, description="where the request's id stands: events with the same one are one request"
+    )
+    goes_on: bool = Field(
+        default=False, description="it has no id, and tells more of the request in the event before it"
+    )
+    thread: Pointer | None = Field(
+        default=None, description="where several agents work at once, the one that it is of: for goes_on"
     )
     model: Pointer | None = Field(default=None, description="where its model stands")
 
@@ -155,8 +164,14 @@ class AgentRuntime(Section):
     resets: Texts = Field(
         default=(), description="events that say when a limit is reset: seconds since 1970, or ISO 8601"
     )
-    turn: EventUsage | None = Field(default=None, description="events with the usage of a request")
+    turn: Annotated[tuple[EventUsage, ...], BeforeValidator(_in_a_list)] = Field(
+        default=(), description="events with the usage of a request"
+    )
     usage: UsageFields = Field(default=UsageFields(), description="where the numbers stand in a usage")
+    unlogged: Annotated[tuple[When, ...], BeforeValidator(_in_a_list)] = Field(
+        default=(),
+        description="events that the log leaves out, such as the parts of a message: pointer: value",
+    )
     rate_limited: tuple[str, ...] = Field(
         default=(), description="texts of an error: the model's limit is reached"
     )

@@ -37,7 +37,7 @@ class Program:
             (home / path).write_text(text.replace("{api}", api))
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
         led = {name: value.replace("{api}", api) for name, value in self.environment.items()}
-        return {"HOME": str(home), "PATH": path, "TERM": "dumb", **led}
+        return {"HOME": str(home), "PATH": path, **led}
 
 
 CLAUDE = Program(
