@@ -23,7 +23,7 @@ from orchestrator.agents.outcome import Read
 from orchestrator.agents.process import Ended, Program
 from orchestrator.agents.seen import Seen
 from orchestrator.agents.stream import StreamReader
-from orchestrator.agents.watcher import AgentWatcher, Caps
+from orchestrator.agents.watcher import AgentWatcher, Caps, append
 from orchestrator.agents.workplace import Workplace
 from orchestrator.config import private
 from orchestrator.config.schema.agent_runtimes import AgentRuntime
@@ -235,6 +235,7 @@ class Attempt:
             model=self.model,
             known={"tier": self.tier, "runtime": self.job.agent.runtime},
             price=partial(pricing.priced, settings=self.settings),
+            log=partial(append, self.files.log),
         )
         if order.session:
             reader.seen.session = order.session

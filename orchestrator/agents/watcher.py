@@ -28,7 +28,7 @@ class Caps:
     """What ends a run.
 
     Args:
-        idle: Seconds without a word; None: it is silent by nature.
+        idle: Seconds without an event that is no error; None: it is silent by nature.
         linger: Seconds between its result and its end.
         deadline: The moment (of time.monotonic) at which the attempt is over.
         is_time_budget: That moment is where the task's budget of time ends, and not a timeout.
@@ -44,6 +44,13 @@ class Caps:
     cost: float | None = None
     tokens: int | None = None
     turns: int | None = None
+
+
+def append(log: AttemptLog, data: bytes) -> None:
+    """Write into the log. What a full disk does not take is left out: the outcome says so."""
+    with contextlib.suppress(OSError):
+        while data:
+            data = data[os.write(log.fileno(), data) :]
 
 
 @dataclass
@@ -71,6 +78,7 @@ class AgentWatcher:
     over: str = ""
     """The budget that ended the run: task, feature, day, tokens, turns or time."""
 
+    _signs: int = 0
     _heard: float = field(default_factory=time.monotonic)
     _ended: float | None = None
     _asked: float = field(default_factory=time.monotonic)
@@ -85,14 +93,13 @@ class AgentWatcher:
 
     def hear(self, data: bytes) -> None:
         """Take a piece of the output."""
-        self._write(data)
         if progress := self.reader.feed(data):
             self._note = str(progress)
         self._after_reading()
 
     def hear_error(self, data: bytes) -> None:
         """Take a piece of the error output."""
-        self._write(data)
+        append(self.log, data)
         *lines, rest = (self._error_line + data).split(b"\n")
         for line in lines:
             self.reader.note(line[:LONGEST_ERROR_LINE])
@@ -130,14 +137,10 @@ class AgentWatcher:
 
     # What it does with it
 
-    def _write(self, data: bytes) -> None:
-        self._heard = time.monotonic()
-        with contextlib.suppress(OSError):  # a full disk: the outcome says so
-            while data:
-                data = data[os.write(self.log.fileno(), data) :]
-
     def _after_reading(self) -> None:
         seen = self.reader.seen
+        if seen.signs != self._signs:  # not the same error again and again
+            self._signs, self._heard = seen.signs, time.monotonic()
         if seen.session and seen.session != self._session:
             self._session = seen.session
             self.name_session(seen.session)

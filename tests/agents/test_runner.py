@@ -33,7 +33,7 @@ from orchestrator.model.outcome import (
 from orchestrator.model.usage import Usage, UsageVerdict
 from orchestrator.specialists.context import AgentSession, EarlierAttempt
 from tests.agents.places import Place
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -528,7 +528,7 @@ def test_what_a_conversation_had_used_before_is_taken_off(place: Place, tmp_path
     """Some programs report the sum of the conversation."""
     the_home_knows(tmp_path, place)
     runtime = place.settings.agent_runtimes["fake"]
-    place.runtime = {"turn": None, "usage": {**runtime["usage"], "scope": "session"}}
+    place.runtime = {"turn": [], "usage": {**runtime["usage"], "scope": "session"}}
     place.specialist = {"model_tier": "weak"}
     before = Usage(model="small", input=100)
     moves = [{"usage": {"input": 130}}, {"complete": "x"}]
@@ -546,7 +546,7 @@ def _in_background(work: Callable[[], Outcome]) -> Callable[[], Outcome]:
     thread.start()
 
     def wait() -> Outcome:
-        thread.join(60)
+        thread.join(PATIENCE)
         return found[0]
 
     return wait
