@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -104,8 +105,9 @@ class AttemptRecorder:
         outcome = lifecycle.bounded(outcome, attempt.task.retries, attempts)
         outcome, replacement = self._replacement(attempt, outcome)
         ladder, earlier = self.settings.ladder(attempt.specialist), None
-        if ladder and isinstance(outcome, Blocked | Failed):
+        if ladder and isinstance(outcome, Blocked | Failed | RetryLater):
             earlier = _told_of(attempt, outcome, ladder)
+        if ladder and isinstance(outcome, Blocked | Failed):
             outcome = self._after_the_last_tier(attempt, outcome, ladder)
         escalate_to = self.settings.error_handling.escalate_technical_to
         transition = lifecycle.conclude(
@@ -330,7 +332,7 @@ class AttemptRecorder:
         return outage.outlast(ask, what, longest=self.settings.recovery.outage)
 
 
-def _told_of(attempt: Attempt, outcome: Blocked | Failed, ladder: Ladder) -> EarlierAttempt:
+def _told_of(attempt: Attempt, outcome: Blocked | Failed | RetryLater, ladder: Ladder) -> EarlierAttempt:
     """What the next attempt of an agent is told of this one."""
     return EarlierAttempt(
         attempt=attempt.number,
@@ -338,4 +340,5 @@ def _told_of(attempt: Attempt, outcome: Blocked | Failed, ladder: Ladder) -> Ear
         status=outcome.status,
         reason=words.one_line(outcome.reason, 500),
         tail=outcome.tail[-TAIL_TOLD:],
+        seconds=round(time.monotonic() - attempt.began, 1),
     )

@@ -27,3 +27,5 @@ class EarlierAttempt(Model):
     status: str
     reason: str = ""
     tail: str = ""
+    seconds: float = 0.0
+    """How long it worked."""

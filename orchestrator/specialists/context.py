@@ -81,6 +81,7 @@ class Context:
         save_session: Stores the conversation of this attempt, before its first request.
         report_usage: Reports what the attempt has used so far, and answers what is left.
         left: What the attempt may use, at its start.
+        outcome: Of a gate: the completed work that it judges.
 
     Example:
         >>> context = Context(
@@ -111,6 +112,7 @@ class Context:
     save_session: Callable[[AgentSession], None] = no_session
     report_usage: Callable[[Sequence[Usage]], UsageVerdict] = no_usage
     left: UsageVerdict = NO_BUDGET
+    outcome: Completed | None = None
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
