@@ -257,7 +257,7 @@ class Keys:
         return f"{self.prefix}:last-started"
 
     def offered(self, specialist: str) -> str:
-        """Sorted set: "feature task attempt" of launched tasks that wait for an agent, by launch order (see offers.py)."""
+        """Sorted set: "feature task attempt" of tasks that wait for an agent, by launch order (see offers.py)."""
         return f"{self.prefix}:offered:{specialist}"
 
     @property

@@ -24,7 +24,6 @@ from orchestrator.state.script_runner import ScriptRunner
 from orchestrator.state.scripts import Call
 from orchestrator.state.start_result import StartResult, read_start_result
 
-
 MOST = 100
 """Entries that are read at once: most claims begin the first of them."""
 
