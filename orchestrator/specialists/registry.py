@@ -121,7 +121,7 @@ def has_work(name: str, settings: Settings) -> bool:
         CannotImport: One of these modules cannot be imported.
     """
     given = _given(name, settings)
-    if given.command or given.python:
+    if given.command or given.python or name in settings.pulled:
         return True
     import_all(settings)
     return name in _registered or name in _offered()
