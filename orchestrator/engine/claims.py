@@ -163,10 +163,10 @@ def _why_ended(number: int, state: Mapping[str, Any]) -> str:
     status = str(state.get("status", ""))
     if not state:
         return "its feature is forgotten"
+    if status == TaskStatus.IN_PROGRESS:
+        since = time.strftime("%H:%M", time.localtime(state["started"] / 1000))
+        return f"{state.get('worker')} has the task since {since} (attempt {state['attempt']})"
     if state.get("attempt") != number:
-        if status == TaskStatus.IN_PROGRESS:
-            since = time.strftime("%H:%M", time.localtime(state["started"] / 1000))
-            return f"{state.get('worker')} has the task since {since} (attempt {state['attempt']})"
         return f"its lease ran out, or it was given back; attempt {state['attempt']} is {status}"
     if state.get("ended") == number:
         return f"it is over, and the task is {status}"

@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -115,8 +115,8 @@ def test_a_claim_with_another_end_is_refused_and_changes_nothing(client: InProce
 
 def lose(client: InProcessClient, handle: Handle) -> None:
     """The lease of the agent ends."""
-    slots = client.store.keys.feature(handle.id).slots
-    client.store.client.zadd(slots, dict.fromkeys(client.store.client.zrange(slots, 0, -1), 1))
+    slots, redis = client.store.keys.feature(handle.id).slots, cast("Any", client.store.client)
+    redis.zadd(slots, dict.fromkeys(redis.zrange(slots, 0, -1), 1))
     client.store.recovery.recover(handle.id, losses=2, patience=60)
 
 
