@@ -166,6 +166,8 @@ def _why_ended(number: int, state: Mapping[str, Any]) -> str:
     if status == TaskStatus.IN_PROGRESS:
         since = time.strftime("%H:%M", time.localtime(state["started"] / 1000))
         return f"{state.get('worker')} has the task since {since} (attempt {state['attempt']})"
+    if status == TaskStatus.TESTING:
+        return "the work was reported as done, and a worker runs its gates"
     if state.get("attempt") != number:
         return f"its lease ran out, or it was given back; attempt {state['attempt']} is {status}"
     if state.get("ended") == number:

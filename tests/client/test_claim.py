@@ -105,6 +105,8 @@ def test_another_text_is_refused(client: InProcessClient, token: str) -> None:
 
 
 def test_a_claim_with_another_end_is_refused_and_changes_nothing(client: InProcessClient) -> None:
+    """An agent reports on what it has claimed: a claim ends in twelve random signs; with another end it is refused, and
+    nothing is changed."""
     handle = enqueue(client)
     token = claim(client).token
     forged = token[:-1] + ("0" if token[-1] != "0" else "1")
@@ -257,6 +259,7 @@ def test_an_outcome_that_cannot_be_stored_changes_nothing(client: InProcessClien
 
 
 def test_a_worker_runs_the_gates(gated: InProcessClient) -> None:
+    """What an agent says of its work is believed; gates judge it, and a worker runs them, not the agent."""
     handle = enqueue(gated, review("T1"))
     mine = claim(gated)
     assert "Done when these pass: check" in mine.brief

@@ -49,6 +49,7 @@ def data(refused: str) -> Any:
 
 
 async def test_the_profile_has_two_small_tools(join: Joins) -> None:
+    """An agent that does tasks has two tools alone, `claim` and `report`."""
     async with join("worker") as agent:
         tools = (await agent.session.list_tools()).tools
         assert [tool.name for tool in tools] == ["claim", "report"]
