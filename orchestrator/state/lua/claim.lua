@@ -1,7 +1,7 @@
 -- Begin an attempt for an agent that asks for work, and take it out of those that are offered. What cannot be begun is
 -- taken out too; only what is paused stays.
 --
--- keys: offered meta
+-- keys: offered
 -- args: task attempt lease_ms worker specialist delivery
 --   delivery  the secret end of the claim, by which the agent is known again
 -- answer: as of start.lua, or one code more

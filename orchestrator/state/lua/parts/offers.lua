@@ -1,6 +1,6 @@
 -- Offer launched tasks to agents that ask for work, in place of a message (see `Offers` in offers.py).
 --
--- keys: tasks
+-- keys: tasks slots
 
 -- {specialist: true} of those whose work agents claim; false where there are none.
 local pulling = pulled ~= '' and cjson.decode(pulled)
