@@ -163,6 +163,15 @@ class Settings(BaseSettings):
         given = self.specialists.get(specialist)
         return given.agent if given else None
 
+    @cached_property
+    def pulled(self) -> tuple[str, ...]:
+        """The specialists whose tasks wait for agents elsewhere, which ask for work."""
+        return tuple(
+            name
+            for name, given in sorted(self.specialists.items())
+            if given.agent and given.agent.runtime == "pull"
+        )
+
     def rungs(self, specialist: str) -> tuple[str, ...]:
         """The tiers that an agent climbs, the weakest first; at least one, "" where no tier is named.
 
