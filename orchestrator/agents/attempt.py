@@ -247,6 +247,7 @@ class Attempt:
             self.files.log,
             self._caps(),
             name_session=lambda session: self._save(session, order.baseline),
+            session=order.session,
             every=self.job.every,
             verdict=self.verdict,
         )
@@ -300,7 +301,7 @@ class Attempt:
             else "",
             prompt_file=self._written(BRIEF_FILE, order.brief) if runtime.prompt == "file" else "",
             folder=str(place.folder),
-            budget_left=(self.verdict or self.context.left).cost_left,
+            budget_left=self._cost_left(),
             turns_left=self._turns_left(),
             tools=self.job.agent.tools,
             unsafe=self.job.agent.unsafe,
@@ -321,6 +322,13 @@ class Attempt:
     def _uses(self, place: str) -> bool:
         written = (*self.job.runtime.command, *(self.job.runtime.resume or ()))
         return any(f"{{{place}}}" in word for word in written)
+
+    def _cost_left(self) -> float | None:
+        """Dollars that the run may use: as the store said last, else what was left less what the attempt has used."""
+        if self.verdict:
+            return self.verdict.cost_left
+        left = self.context.left.cost_left
+        return None if left is None else left - sum(used.cost or 0.0 for used in self.ledger.with_run(()))
 
     def _turns_left(self) -> int | None:
         if self.budget.turns is None:
