@@ -185,7 +185,7 @@ class Settings(BaseSettings):
         return given.agent.ladder or (given.model_tier or "",)
 
     def ladder(self, specialist: str) -> Ladder | None:
-        """The ladder of a specialist's agent; None: no agent does its work, or agents elsewhere, which have no tiers here."""
+        """The ladder of a specialist's agent; None: no agent does its work, or one elsewhere, without tiers of ours."""
         agent = self.agent(specialist)
         if not agent or (agent.runtime == "pull" and not agent.ladder):
             return None
@@ -195,6 +195,16 @@ class Settings(BaseSettings):
         """The tier at a place of an agent's ladder, from 0; the last one where the ladder is shorter now."""
         rungs = self.rungs(specialist)
         return rungs[min(place, len(rungs) - 1)]
+
+    def tier(self, specialist: str, rung: int = 0) -> str:
+        """The tier of a specialist's agent at a place of its ladder; "" where no agent works, or no tier is named.
+
+        Example:
+            >>> Settings(specialists={"coder": {"agent": {"ladder": ["haiku", "opus"]}}}).tier("coder", 1)
+            'opus'
+        """
+        ladder = self.ladder(specialist)
+        return ladder.tier(rung) if ladder else ""
 
     def model(self, runtime: str, tier: str) -> str:
         """The model of a tier for a runtime; the tier's own name where nothing else is said.

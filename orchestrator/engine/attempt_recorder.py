@@ -381,7 +381,7 @@ class AttemptRecorder:
 
 def _is_worth_telling(outcome: Outcome) -> TypeGuard[Blocked | Failed | RetryLater]:
     """The next attempt of an agent learns from it. From a wait for a model's limit there is nothing to learn."""
-    return isinstance(outcome, Blocked | Failed) or isinstance(outcome, RetryLater) and not outcome.limit
+    return isinstance(outcome, Blocked | Failed) or (isinstance(outcome, RetryLater) and not outcome.limit)
 
 
 def _told_of(attempt: Attempt, outcome: Blocked | Failed | RetryLater, ladder: Ladder) -> EarlierAttempt:

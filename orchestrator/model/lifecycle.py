@@ -200,8 +200,8 @@ def _climb(
     cause = outcome.kind if isinstance(outcome, Blocked) else outcome.cause
     found = transition(flow, event, wait=0.0, cause=cause)
     if step == "again":
-        return replace(found, counts="tries")
-    return replace(found, counts="rung", note=f"to {ladder.tier(attempts.rung + 1)}")
+        return replace(found, counts="tries", note="another try")
+    return replace(found, counts="rung", note=f"goes to the tier {ladder.tier(attempts.rung + 1)}")
 
 
 @lru_cache(maxsize=256)  # most attempts of a worker end so
