@@ -55,6 +55,9 @@ class Repository:
     common: Path
     """Its git folder, which all its worktrees share."""
 
+    prefix: str = ""
+    """Where the folder lies in the repository: "" at its top, else such as "services/api/"."""
+
     def git(
         self,
         *arguments: str,
@@ -84,14 +87,13 @@ class Repository:
         return git.run(where, *arguments, ok=ok, given=given, environment=environment, inherited=inherited)
 
     def resolve(self, revision: str) -> str:
-        """The hash of the commit that a branch, a tag or a hash means now.
+        """The hash of the commit that a branch, a tag, a hash or HEAD means now, in this folder.
 
         Raises:
             NoSuchCommit: There is none.
         """
-        found = self.git(
-            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", ok=(0, 1, 128)
-        )
+        arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
+        found = git.run(self.folder, *arguments, ok=(0, 1, 128))
         if found.code:
             raise errors.NoSuchCommit(repository=self.folder, revision=revision)
         return found.line
@@ -226,10 +228,13 @@ def find(path: Path) -> Repository:
     if not path.is_dir():
         raise errors.NotARepository(path=path, cause="there is no such folder.")
     try:
-        common = git.run(path, "rev-parse", "--path-format=absolute", "--git-common-dir").line
+        told = git.run(
+            path, "rev-parse", "--path-format=absolute", "--git-common-dir", "--show-prefix"
+        ).output
     except errors.GitFailed as error:
         raise errors.NotARepository(path=path, cause=error.cause) from error
-    return Repository(path.resolve(), Path(common).resolve())
+    common, prefix = told.split("\n")[:2]
+    return Repository(path.resolve(), Path(common).resolve(), prefix)
 
 
 def message(subject: str, trailers: Mapping[str, str]) -> str:
