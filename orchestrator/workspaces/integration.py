@@ -71,8 +71,9 @@ def integrate(
             merge = repository.commit_tree(trial.tree, [old, tip], text)
             if repository.move(ref, merge, old):
                 return Integrated(commit=merge)
+    patience = f"and was first {TRIES} times"
     raise errors.RepositoryBusy(
-        lock=names.short(ref), holder="other hosts, who move it", seconds="20 merges of 0"
+        lock=names.short(ref), holder="another host, which moves it", patience=patience
     )
 
 

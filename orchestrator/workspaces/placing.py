@@ -51,6 +51,8 @@ def place(
                 _release(repository, ref)
             what = ["--detach", str(folder), commit] if detached else [str(folder), names.short(ref)]
             own = _add(repository, folder, what, lock)
+    if (own / MARK).exists() and (own / "index").is_file():
+        return  # without the lock: a program that a filter left running may still hold it
     with file_lock.hold(own / f"{MARK}.lock") as lock:
         _complete(repository, ref, folder, own, lock)
 

@@ -45,7 +45,7 @@ def settle(lock: Path) -> None:
                 lock.rename(lock.with_name(f"{lock.name}.stale-{time.time_ns()}"))
             return
         if time.monotonic() > until:
-            raise errors.RepositoryBusy(lock=lock, holder=holder, seconds=f"{PATIENCE:g}")
+            raise errors.RepositoryBusy(lock=lock, holder=holder, patience=f"for more than {PATIENCE:g} s")
         time.sleep(PAUSE)
 
 
