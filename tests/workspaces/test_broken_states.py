@@ -64,6 +64,18 @@ def test_killed_while_it_was_added(project: Project, locked: bool, with_dot_git:
     assert "locked" not in git(project.folder, "worktree", "list", "--porcelain")
 
 
+@pytest.mark.parametrize("left", ["HEAD of no commit", "no HEAD", "no commondir"])
+def test_killed_before_anything_was_checked_out(project: Project, left: str) -> None:
+    folder = half_made(project, locked=True, with_dot_git=True)
+    own = project.folder / ".git" / "worktrees" / "T1"
+    if left == "HEAD of no commit":
+        (own / "HEAD").write_text("0" * 40 + "\n")
+    else:
+        (own / left.removeprefix("no ")).unlink()
+    assert (project.open("T1").folder / "notes.txt").read_text() == NOTES
+    assert list(folder.parent.glob("*.aside-*")) == []
+
+
 def test_killed_while_files_were_written_with_a_lock_left(project: Project) -> None:
     folder = half_made(project, locked=False, with_dot_git=True)
     lock = project.folder / ".git" / "worktrees" / "T1" / "index.lock"
