@@ -10,12 +10,14 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from orchestrator.model import errors
 from orchestrator.workspaces import Integrated, Workspace, bring_conflict, integrate, stale_locks
 from orchestrator.workspaces import git as runner
 from orchestrator.workspaces import repository as repositories
+from tests.waiting import wait_until
 from tests.workspaces.conftest import NOTES, Project, git
 
 
@@ -146,6 +148,20 @@ def test_an_old_lock_of_a_git_that_runs_is_not_touched(
         running.communicate()
     assert lock.exists()
     assert workspace.commit_leftovers({})
+
+
+def test_a_git_that_has_ended_holds_no_lock(project: Project) -> None:
+    workspace = project.open("T1")
+    (workspace.folder / "a.txt").write_text("a")
+    lock = own_folder(workspace) / "index.lock"
+    lock.write_bytes(b"")
+    age(lock)
+    ended = subprocess.Popen(["git", "version"], cwd=workspace.folder, stdout=subprocess.PIPE)
+    assert ended.stdout
+    ended.stdout.read()
+    wait_until(lambda: psutil.Process(ended.pid).status() == psutil.STATUS_ZOMBIE)
+    assert workspace.commit_leftovers({})
+    ended.communicate()
 
 
 def test_a_folder_that_a_person_deleted_comes_back_with_its_commits(project: Project) -> None:
