@@ -76,7 +76,9 @@ def _has_head(own: Path) -> bool:
     if (own / MARK).exists():
         return True
     with contextlib.suppress(OSError):
-        return bool((own / "commondir").stat() and (own / "HEAD").read_text("utf-8").strip().strip("0"))
+        return bool(
+            (own / "commondir").stat().st_size and (own / "HEAD").read_text("utf-8").strip().strip("0")
+        )
     return False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ AUTHOR = {
 MARK = "task-orchestrator"
 """A file beside the HEAD of a worktree of ours, with the task's branch. It is written when the files are complete, so
 that attempts may have worked there since."""
+
+LOOKS, PAUSE = 50, 0.02
+"""How often the list of worktrees is asked for, and the seconds between."""
 
 NO_COMMIT = "0" * 40
 
@@ -111,8 +115,16 @@ class Repository:
 
     def worktrees(self) -> tuple[Worktree, ...]:
         """Every worktree that git knows, those too whose folder is gone."""
-        listed = self.git("worktree", "list", "--porcelain", "-z").output.split("\0\0")
+        listed = self._list_worktrees().split("\0\0")
         return tuple(_worktree(entry.split("\0")) for entry in listed if entry)
+
+    def _list_worktrees(self) -> str:
+        """The list of git's, asked for again where it fails: somebody adds a worktree, and half of it is there."""
+        for _ in range(LOOKS - 1):
+            with contextlib.suppress(errors.GitFailed):
+                return self.git("worktree", "list", "--porcelain", "-z").output
+            time.sleep(PAUSE)
+        return self.git("worktree", "list", "--porcelain", "-z").output
 
     def workspaces(self) -> dict[str, Path]:
         """The folder of git's beside each worktree that was made for a task, by the task's branch.
