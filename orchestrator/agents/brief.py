@@ -188,14 +188,19 @@ def _earlier(context: Context) -> Iterator[Part]:
 def _budget(context: Context, settings: Settings) -> Iterator[Part]:
     given, left = settings.specialists.get(context.specialist), context.left
     budget = given.budget if given else None
-    words = [
+    still = [
         f"${left.cost_left:.2f}" if left.cost_left is not None else "",
         count(left.tokens_left, "token") if left.tokens_left is not None else "",
+    ]
+    in_all = [
         count(budget.turns, "request") if budget and budget.turns else "",
         durations.write(budget.time) if budget and budget.time else "",
     ]
-    if found := ", ".join(filter(None, words)):
-        yield Part(f"## Budget\nYou may still use {found}. Commit or save what you have before it ends.")
+    lines = [f"You may still use {' and '.join(filter(None, still))}."] if any(still) else []
+    if any(in_all):
+        lines.append(f"All attempts together have {' and '.join(filter(None, in_all))}.")
+    if lines:
+        yield Part("## Budget\n" + " ".join([*lines, "Save what you have before it ends."]))
 
 
 def _by(tier: str) -> str:

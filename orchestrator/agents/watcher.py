@@ -64,6 +64,7 @@ class AgentWatcher:
         log: The log of the attempt.
         caps: What ends the run.
         name_session: Called with the name of the conversation, as soon as the program says it.
+        session: The name of the conversation that is known already.
         every: Seconds between two reports.
     """
 
@@ -73,6 +74,7 @@ class AgentWatcher:
     log: AttemptLog
     caps: Caps
     name_session: Callable[[str], None]
+    session: str = ""
     every: float = EVERY
     verdict: UsageVerdict | None = None
     over: str = ""
@@ -87,7 +89,6 @@ class AgentWatcher:
     _noted: float = 0.0
     _reported: float = 0.0
     _usages: tuple[Usage, ...] = ()
-    _session: str = ""
     _error_line: bytes = b""
     _is_warned: bool = False
 
@@ -141,8 +142,8 @@ class AgentWatcher:
         seen = self.reader.seen
         if seen.signs != self._signs:  # not the same error again and again
             self._signs, self._heard = seen.signs, time.monotonic()
-        if seen.session and seen.session != self._session:
-            self._session = seen.session
+        if seen.session and seen.session != self.session:
+            self.session = seen.session
             self.name_session(seen.session)
         if seen.is_final and self._ended is None:
             self._ended = time.monotonic()

@@ -163,6 +163,15 @@ class Settings(BaseSettings):
         given = self.specialists.get(specialist)
         return given.agent if given else None
 
+    @cached_property
+    def pulled(self) -> tuple[str, ...]:
+        """The specialists whose tasks wait for agents elsewhere, which ask for work."""
+        return tuple(
+            name
+            for name, given in sorted(self.specialists.items())
+            if given.agent and given.agent.runtime == "pull"
+        )
+
     def rungs(self, specialist: str) -> tuple[str, ...]:
         """The tiers that an agent climbs, the weakest first; at least one, "" where no tier is named.
 
@@ -180,15 +189,10 @@ class Settings(BaseSettings):
         agent = self.agent(specialist)
         return Ladder(self.rungs(specialist), agent.tries_per_tier) if agent else None
 
-    def tier(self, specialist: str, rung: int = 0) -> str:
-        """The tier of a specialist's agent at a place of its ladder; "" where no agent works, or no tier is named.
-
-        Example:
-            >>> Settings(specialists={"coder": {"agent": {"ladder": ["haiku", "opus"]}}}).tier("coder", 1)
-            'opus'
-        """
-        ladder = self.ladder(specialist)
-        return ladder.tier(rung) if ladder else ""
+    def rung(self, specialist: str, place: int) -> str:
+        """The tier at a place of an agent's ladder, from 0; the last one where the ladder is shorter now."""
+        rungs = self.rungs(specialist)
+        return rungs[min(place, len(rungs) - 1)]
 
     def model(self, runtime: str, tier: str) -> str:
         """The model of a tier for a runtime; the tier's own name where nothing else is said.

@@ -21,7 +21,7 @@ from orchestrator.model import commands, errors, identifiers, lifecycle, sanitiz
 from orchestrator.model.agent_history import AgentSession, EarlierAttempt
 from orchestrator.model.flows import WORKING, TaskEvent
 from orchestrator.model.ladder import Ladder, ask_a_person, climb
-from orchestrator.model.outcome import Blocked, Failed, Outcome, RetryLater
+from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.task import TaskStatus
 from orchestrator.specialists import masking
 from orchestrator.state import encoding, outage, refusals
@@ -30,6 +30,7 @@ from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
+    from orchestrator.state.offers import Offer
 
 logger = logging.getLogger("orchestrator")
 
@@ -88,7 +89,27 @@ class AttemptRecorder:
         )
         self._outlast(proceed, f"the testing of {attempt.task.id}")
 
-    def finish(self, attempt: Attempt, outcome: Outcome, status: str, run: Run | None = None) -> None:
+    def claim(self, offer: Offer, worker: str, delivery: str) -> StartResult:
+        """Begin an attempt for an agent that asks for work, unless the store refuses it (see claim.lua).
+
+        Raises:
+            NewerFeature, Outdated: This version of the orchestrator cannot read the feature.
+            UnreadableFeature: The attempt has begun, but its task cannot be read.
+        """
+        started = self.store.offers.claim(
+            offer, worker=worker, lease=self.settings.mcp.lease, delivery=delivery
+        )
+        self._let_feature_begin(offer.feature, started)
+        return started
+
+    def leave_to_gates(self, attempt: Attempt, outcome: Completed) -> str:
+        """Commit completed work, and launch an attempt in which a worker runs its gates, and no more."""
+        transition = lifecycle.transition(
+            attempt.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE, wait=0.0
+        )
+        return self._commit(attempt, outcome, transition)
+
+    def finish(self, attempt: Attempt, outcome: Outcome, status: str, run: Run | None = None) -> str:
         """Commit the outcome of an attempt, and launch the tasks that become ready.
 
         Args:
@@ -97,10 +118,12 @@ class AttemptRecorder:
             status: The status of the task when the attempt ended.
             run: The run that goes on with the attempt that the commit takes next; None: it takes none.
 
+        Returns:
+            The code (see finish.lua).
+
         Raises:
             RefusedTransition: The flow of the task does not allow this outcome.
         """
-        flow = attempt.flow(self.settings)
         attempts = attempt.started.attempts
         outcome = lifecycle.bounded(outcome, attempt.task.retries, attempts)
         outcome, replacement = self._replacement(attempt, outcome)
@@ -111,7 +134,7 @@ class AttemptRecorder:
             outcome = self._after_the_last_tier(attempt, outcome, ladder)
         escalate_to = self.settings.error_handling.escalate_technical_to
         transition = lifecycle.conclude(
-            flow,
+            attempt.flow(self.settings),
             outcome,
             attempt.task.retries,
             attempts,
@@ -120,6 +143,17 @@ class AttemptRecorder:
             escalate_to=None if ladder or escalate_to == attempt.specialist else escalate_to,
             ladder=ladder,
         )
+        return self._commit(attempt, outcome, transition, run, replacement, earlier)
+
+    def _commit(
+        self,
+        attempt: Attempt,
+        outcome: Outcome,
+        transition: lifecycle.Transition,
+        run: Run | None = None,
+        replacement: dict[str, Any] | None = None,
+        earlier: EarlierAttempt | None = None,
+    ) -> str:
         finish = functools.partial(
             self.store.attempts.finish_and_take,
             *attempt.id,
@@ -148,6 +182,7 @@ class AttemptRecorder:
         elif code == "ended":
             logger.info("[%s] %s attempt %s, which a person took away, has ended", *attempt.id)
         elif code in ("refused", "missing"):
+            flow = attempt.flow(self.settings)
             raise lifecycle.refuse(
                 attempt.feature_id, attempt.task.id, transition.event, now, flow.table, flow.name
             )
@@ -156,6 +191,7 @@ class AttemptRecorder:
 
             errbacks.call(self.dispatcher, attempt, outcome)
         self._follow_up(scheduled)
+        return code
 
     def _after_the_last_tier(
         self, attempt: Attempt, outcome: Blocked | Failed, ladder: Ladder
@@ -217,8 +253,17 @@ class AttemptRecorder:
         self._follow_up(scheduled)
         return outcome
 
-    def hand_back(self, feature_id: str, task_id: str, number: int, worker: str, delivery: str = "") -> None:
-        """Give an attempt back, so that another worker starts it again at once."""
+    def hand_back(
+        self,
+        feature_id: str,
+        task_id: str,
+        number: int,
+        worker: str,
+        delivery: str = "",
+        *,
+        because: str = "this worker ends",
+    ) -> str:
+        """Give an attempt back, so that another worker starts it again at once; the code (see requeue.lua)."""
         code, scheduled = self.store.attempts.requeue(
             feature_id,
             task_id,
@@ -229,12 +274,14 @@ class AttemptRecorder:
         )
         if code == "requeued":
             logger.warning(
-                "[%s] %s attempt %s was handed back, because this worker ends; another worker takes it up",
+                "[%s] %s attempt %s was handed back, because %s; another worker takes it up",
                 feature_id,
                 task_id,
                 number,
+                because,
             )
         self._follow_up(scheduled)
+        return code
 
     def hand_back_taken(self, run: Run) -> None:
         """Give back what a commit took, whose answer did not arrive."""

@@ -13,7 +13,6 @@ import redis
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
 from orchestrator import agents, specialists
-from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.config.settings import Settings
 from orchestrator.engine import calls, dispatcher, installation, shutdown, spans
 from orchestrator.engine.attempt import Attempt, gates_task
@@ -126,6 +125,9 @@ class AttemptRunner:
         attempt = Attempt(
             feature_id, started.task or gates_task(task_id), number, specialist, worker, started, trace
         )
+        if self._is_an_agents(attempt):
+            self.recorder.hand_back(*attempt.id, worker, attempt.delivery, because="agents claim it by now")
+            raise TaskStopped(f"{task_id}: left to an agent, which claims it", "handed-back")
         began = processes.moment()
         with contextlib.ExitStack() as stack:
             span = stack.enter_context(self.spans.around(attempt)) if self.spans else spans.Ended()
@@ -146,6 +148,11 @@ class AttemptRunner:
             logger.warning("[%s] %s attempt %s is blocked: %s", *attempt.id, outcome.reason)
         name = name_for_monitors(attempt.task, self.settings)
         return end_celery_task(outcome, name, is_told=attempt.task.call is not None)
+
+    def _is_an_agents(self, attempt: Attempt) -> bool:
+        """An agent elsewhere does the work: the message was sent before the configuration said so."""
+        is_work = attempt.started.status == TaskStatus.IN_PROGRESS and not attempt.is_feature_gates
+        return is_work and attempt.specialist in self.settings.pulled and not attempt.task.run
 
     def _not_started(self, code: str, feature_id: str, task_id: str) -> TaskStopped | Ignore:
         """The exception that keeps Celery from showing a message that started nothing as a success."""
@@ -170,7 +177,7 @@ class AttemptRunner:
         context = self._context(attempt)
         try:
             outcome, status = self._check_gates(attempt, context, self._work(attempt, context))
-            if self.settings.agent(attempt.specialist):
+            if self._agent_works_here(attempt):
                 outcome = agents.settle(context, self.settings, outcome)
             return outcome, status
         finally:
@@ -211,7 +218,7 @@ class AttemptRunner:
         status, results = attempt.started.status, list[GateResult]()
         if not isinstance(outcome, Completed):
             return outcome, status
-        for stage, gates in self._gates_ahead(attempt):
+        for stage, gates in attempt.gates_ahead(self.settings):
             if stage == "testing" and status == TaskStatus.IN_PROGRESS and not attempt.is_feature_gates:
                 transition = lifecycle.transition(
                     attempt.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE
@@ -225,18 +232,6 @@ class AttemptRunner:
         if not results:
             return outcome, status
         return outcome.model_copy(update={"gates": (*outcome.gates, *results)}), status
-
-    def _gates_ahead(self, attempt: Attempt) -> list[tuple[str, tuple[Gate, ...]]]:
-        """The stages of this attempt that have gates, each with its gates."""
-        if not self.settings.quality_gates.enabled:
-            return []
-        if attempt.is_feature_gates:
-            stage = "testing" if attempt.task.id == "@testing" else "completion"
-            gates = [(stage, self.settings.feature_gates(stage, attempt.started.head["tags"]))]
-        else:
-            stages = lifecycle.stages_ahead(attempt.flow(self.settings), attempt.started.status)
-            gates = [(stage, self.settings.task_gates(stage, attempt.task.tags)) for stage in stages]
-        return [(stage, of_stage) for stage, of_stage in gates if of_stage]
 
     def _context(self, attempt: Attempt) -> specialists.Context:
         files, earlier = AttemptFiles(self.settings, *attempt.id), attempt.started.attempts
@@ -257,7 +252,17 @@ class AttemptRunner:
             trace=spans.environment(attempt.trace),
             owner=folders.owner(self.store),
         )
-        return self._of_agent(context, attempt) if self.settings.agent(attempt.specialist) else context
+        return self._of_agent(context, attempt) if self._agent_works_here(attempt) else context
+
+    def _agent_works_here(self, attempt: Attempt) -> bool:
+        """The work is that of an agent which a worker runs."""
+        agent = self.settings.agent(attempt.specialist)
+        return (
+            agent is not None
+            and agent.runtime != "pull"
+            and not attempt.is_feature_gates
+            and not attempt.task.run
+        )
 
     def _of_agent(self, context: specialists.Context, attempt: Attempt) -> specialists.Context:
         """The context of an attempt that an agent makes: its tier, its past, and what it may use."""

@@ -12,7 +12,7 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("waiting", "outcomes", "limits", "used", "last_started", "arrival_times"), "hash"),
     **dict.fromkeys(("swept", "refused", "metrics"), "hash"),
     **dict.fromkeys(("workers", "tails", "replaced", "durations", "agents"), "hash"),
-    **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
+    **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due", "offered"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("dependency_updates", "released"), "list"),
     **dict.fromkeys(
@@ -262,6 +262,15 @@ class Keys:
     def last_started(self) -> str:
         """Hash: specialist → the launch time, in ms, of the attempt that its workers started last."""
         return f"{self.prefix}:last-started"
+
+    def offered(self, specialist: str) -> str:
+        """Sorted set: "feature task attempt" of tasks that wait for an agent, by launch order (see offers.py)."""
+        return f"{self.prefix}:offered:{specialist}"
+
+    @property
+    def offers(self) -> str:
+        """Number: how many tasks were offered so far."""
+        return f"{self.prefix}:offers"
 
     @property
     def limits(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import os
@@ -21,6 +22,7 @@ from orchestrator.agents import folder_lock, workplace
 from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.model.agent_history import AgentSession, EarlierAttempt
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, Failed, GateResult, Outcome, RetryLater
+from orchestrator.model.task import Task
 from tests.agents.places import Place, git
 from tests.waiting import PATIENCE, wait_until
 
@@ -196,6 +198,37 @@ def test_gates_run_where_the_agent_worked(place: Place) -> None:
 def checked(place: Place, *gates: Gate) -> list[GateResult]:
     outcome = Completed(summary="b is there")
     return agents.check_gates(gates, "testing", place.context(), place.settings, outcome)
+
+
+def test_gates_of_the_feature_run_on_the_integrated_work(place: Place) -> None:
+    through(place, [{"write": {"b.py": "1\n"}}, {"complete": "x"}], "T1")
+    through(place, [{"write": {"c.py": "1\n"}}, {"complete": "x"}], "T2")
+    code = "import pathlib, sys; sys.exit(not all(pathlib.Path(f).exists() for f in ('b.py', 'c.py')))"
+    gate = Gate(name="both", command=(sys.executable, "-c", code))
+    task = Task.model_construct(id="@testing", title="The feature's gates")
+    context = dataclasses.replace(place.context("T1"), task=task)
+    (result,) = agents.check_gates((gate,), "testing", context, place.settings, Completed())
+    assert result.passed, result
+    assert git(place.project, "worktree", "list").count("\n") == 2
+    assert not list(place.project.glob(".taskorchestrator/worktrees/*/~integration/*"))
+
+
+def test_gates_of_what_no_agent_did_run_in_the_project(place: Place) -> None:
+    code = "import pathlib, sys; sys.exit(not pathlib.Path('app.py').exists())"
+    gate = Gate(name="there", command=(sys.executable, "-c", code))
+    context = place.context(specialist="senior-engineer")
+    (result,) = agents.check_gates((gate,), "testing", context, place.settings, Completed())
+    assert result.passed
+    assert agents.settle(context, place.settings, Completed(summary="x")) == Completed(summary="x")
+    assert git(place.project, "branch", "--list", "to/*") == ""
+
+
+def test_gates_whose_folder_is_in_use_do_not_pass(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
+    with folder_lock.hold(workplace.lock_of(worktree(place)), 1):
+        (result,) = checked(place, Gate(name="there", command=("true",)))
+    assert not result.passed
+    assert "another attempt" in result.reason
 
 
 def with_reviewer(place: Place, **agent: Any) -> None:

@@ -44,6 +44,7 @@ def explain(
     listeners: Mapping[str, Sequence[Worker]] | None = None,
     limit: Limit | None = None,
     before: Sketch | None = None,
+    claimed: bool = False,
     **fields: Any,
 ) -> explanation.Explanation:
     return explanation.explain(
@@ -57,6 +58,7 @@ def explain(
         listeners=listeners,
         limit=limit,
         before=before,
+        claimed=claimed,
     )
 
 
@@ -278,3 +280,14 @@ def test_of_an_agent_the_tier_and_its_ladder_are_told() -> None:
     assert "Worker w1@host, attempt 1, tier opus" in told.details
     assert told.details[-1].endswith(", model tier opus, by claude: haiku, then opus, then a person")
     assert status_text.why(found, progress(), NOW).startswith("opus")
+
+
+def test_a_task_that_waits_for_an_agent_says_how_one_gets_it() -> None:
+    found = explain(state("T1", phase="launched", attempt=1), listeners={}, claimed=True)
+    assert found.answer == (
+        "T1 has its slot, and waits for an agent that claims it (orchestrator mcp --tools worker)."
+    )
+    assert found.next == (
+        "orchestrator mcp --tools worker",
+        "orchestrator claim --specialist senior-engineer",
+    )

@@ -1,6 +1,6 @@
 -- Give another specialist to a task that has not started.
 --
--- keys: slots unassigned ready agents
+-- keys: slots unassigned ready
 -- args: task specialist note person
 -- answer: {code}
 --   "assigned"  done, or it had this specialist already; schedule launches the task if its turn has come
