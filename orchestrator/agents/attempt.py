@@ -180,6 +180,7 @@ class Attempt:
             name_session=lambda session: self._save(session, order.baseline),
             session=order.session,
             every=job.every,
+            secrets=job.secrets,
             verdict=self.verdict,
         )
 

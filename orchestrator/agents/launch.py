@@ -108,7 +108,8 @@ def _environment(job: Job, files: CommandFiles) -> dict[str, str]:
         **environment.filter_environment(os.environ, (*runtime.pass_env, *given.pass_env)),
         **runtime.env,
         **{name: value.get_secret_value() for name, value in given.env.items()},
-        **files.variables(job.context, job.settings.project),
+        # Of the project it sees what it works on: a worktree of its own, as a rule.
+        **files.variables(job.context, job.place.folder),
     }
 
 

@@ -13,6 +13,7 @@ from orchestrator.agents.ledger import Ledger
 from orchestrator.agents.stream import StreamReader
 from orchestrator.model import errors
 from orchestrator.model.usage import Usage, UsageVerdict
+from orchestrator.specialists import masking
 from orchestrator.specialists.attempt_log import AttemptLog
 from orchestrator.specialists.cancellation import ask_whether_cancelled
 from orchestrator.specialists.context import Context
@@ -66,6 +67,7 @@ class AgentWatcher:
         name_session: Called with the name of the conversation, as soon as the program says it.
         session: The name of the conversation that is known already.
         every: Seconds between two reports.
+        secrets: Texts to hide in notes of progress.
     """
 
     context: Context
@@ -76,6 +78,7 @@ class AgentWatcher:
     name_session: Callable[[str], None]
     session: str = ""
     every: float = EVERY
+    secrets: tuple[str, ...] = ()
     verdict: UsageVerdict | None = None
     over: str = ""
     """The budget that ended the run: task, feature, day, tokens, turns or time."""
@@ -153,7 +156,7 @@ class AgentWatcher:
         """Report progress and usage, each at most once in `every` seconds."""
         if self._note and now - self._noted >= self.every:
             note, self._note, self._noted = self._note, "", now
-            self.context.progress(note=note)
+            self.context.progress(note=masking.hide(note, self.secrets))
         if now - self._reported >= self.every and (usages := self.reader.usages) != self._usages:
             self._usages, self._reported = usages, now
             self._report(self.ledger.keep(usages))

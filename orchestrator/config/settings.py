@@ -185,9 +185,11 @@ class Settings(BaseSettings):
         return given.agent.ladder or (given.model_tier or "",)
 
     def ladder(self, specialist: str) -> Ladder | None:
-        """The ladder of a specialist's agent; None: no agent does its work."""
+        """The ladder of a specialist's agent; None: no agent does its work, or one elsewhere, without tiers of ours."""
         agent = self.agent(specialist)
-        return Ladder(self.rungs(specialist), agent.tries_per_tier) if agent else None
+        if not agent or (agent.runtime == "pull" and not agent.ladder):
+            return None
+        return Ladder(self.rungs(specialist), agent.tries_per_tier)
 
     def rung(self, specialist: str, place: int) -> str:
         """The tier at a place of an agent's ladder, from 0; the last one where the ladder is shorter now."""

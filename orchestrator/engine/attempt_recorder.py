@@ -9,7 +9,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import redis
 
@@ -128,7 +128,7 @@ class AttemptRecorder:
         outcome = lifecycle.bounded(outcome, attempt.task.retries, attempts)
         outcome, replacement = self._replacement(attempt, outcome)
         ladder, earlier = self.settings.ladder(attempt.specialist), None
-        if ladder and isinstance(outcome, Blocked | Failed | RetryLater):
+        if ladder and _is_worth_telling(outcome):
             earlier = _told_of(attempt, outcome, ladder)
         if ladder and isinstance(outcome, Blocked | Failed):
             outcome = self._after_the_last_tier(attempt, outcome, ladder)
@@ -377,6 +377,11 @@ class AttemptRecorder:
 
     def _outlast(self, ask: Callable[[], T], what: str) -> T:
         return outage.outlast(ask, what, longest=self.settings.recovery.outage)
+
+
+def _is_worth_telling(outcome: Outcome) -> TypeGuard[Blocked | Failed | RetryLater]:
+    """The next attempt of an agent learns from it. From a wait for a model's limit there is nothing to learn."""
+    return isinstance(outcome, Blocked | Failed) or (isinstance(outcome, RetryLater) and not outcome.limit)
 
 
 def _told_of(attempt: Attempt, outcome: Blocked | Failed | RetryLater, ladder: Ladder) -> EarlierAttempt:

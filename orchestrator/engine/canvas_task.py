@@ -140,8 +140,8 @@ class CanvasAttempt:
     def work(self) -> Outcome:
         """Do the work, and return its outcome."""
         outcome = perform(self.context, self.settings)
-        if isinstance(outcome, RetryLater):  # no limit of a model holds in a canvas: the wait is one like others
-            outcome = outcome.model_copy(update={"limit": ""})
+        if isinstance(outcome, RetryLater):
+            outcome = outcome.model_copy(update={"limit": ""})  # beside a feature there is no limit to close
         return lifecycle.bounded(outcome, self.task.retries, self.attempts)
 
     def conclude(self, outcome: Outcome) -> lifecycle.Transition:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.model.lifecycle import Transition
     from orchestrator.model.progress import Tail
 
-EARLIER_KEPT = 8
+EARLIER_KEPT = 20
 """Attempts of which a later one of an agent is told."""
 
 M = TypeVar("M", bound=Model)

@@ -211,6 +211,12 @@ def test_its_whole_output_is_in_the_log_and_secrets_are_not(
         assert "token-9876543210" not in text
 
 
+def test_a_note_of_progress_has_no_secret(place: Place) -> None:
+    place.specialist = {"env": {"TOKEN": "token-9876543210"}}
+    perform(place, [{"tool": ["Bash", "curl token-9876543210"]}, {"complete": "x"}])
+    assert place.store.notes[-1] == "turn 2, Bash curl **"
+
+
 def test_progress_is_the_last_tool_and_turn(place: Place) -> None:
     moves = [{"usage": {"input": 5, "cost": 0.25}}, {"tool": ["Edit", "src/api.py"]}, {"complete": "x"}]
     perform(place, moves)
@@ -235,6 +241,7 @@ def test_it_gets_the_brief_by_stdin_and_no_key_but_its_own(
     assert "OTHER_API_KEY" not in environment
     assert (environment["EXTRA"], environment["OWN"]) == ("more", "mine")
     assert environment["ORCHESTRATOR_TASK_ID"] == "T1"
+    assert environment["ORCHESTRATOR_PROJECT"] == str(place.project)
     assert "FAKE_AGENT_SCRIPT" in environment
     left = [path.name for path in place.context().workdir.iterdir()]
     assert sorted(left) == ["task.json", "usage.json"]

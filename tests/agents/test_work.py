@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from orchestrator import agents
-from orchestrator.agents import folder_lock, workplace
+from orchestrator.agents import folder_lock, reviewing, workplace
 from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.model.agent_history import AgentSession, EarlierAttempt
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, Failed, GateResult, Outcome, RetryLater
@@ -269,6 +269,37 @@ def test_a_review_that_finds_something_does_not_pass(place: Place, move: Any) ->
     place.writes([move])
     (result,) = checked(place, Gate(specialist="reviewer"))
     assert (result.passed, result.reason) == (False, "no test fails without it")
+
+
+def test_a_reviewer_whose_model_is_limited_is_tried_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_reviewer(place)
+    perform(place, [{"complete": "x"}])
+    answers: list[Outcome] = [RetryLater(after=0.01), RetryLater(after=0.01), Completed(summary="fine")]
+    monkeypatch.setattr(reviewing, "run", lambda *given, **more: answers.pop(0))
+    (result,) = checked(place, Gate(specialist="reviewer"))
+    assert result.passed
+    assert not answers
+
+
+def test_a_reviewer_is_not_waited_for_longer_than_its_gate(place: Place) -> None:
+    with_reviewer(place)
+    perform(place, [{"complete": "x"}])
+    place.writes([{"rate_limit": 300}])
+    (result,) = checked(place, Gate(specialist="reviewer", timeout=60))
+    assert not result.passed
+    assert "limit of large" in result.reason
+
+
+def test_the_brief_says_how_work_is_judged(place: Place, tmp_path: Path) -> None:
+    with_reviewer(place)
+    gates = [{"specialist": "reviewer"}, {"hook": "validate_summary", "summary": {"longest": 90}}]
+    place.more["quality_gates"] = {"enabled": True, "task_gates": {"completion": gates}}
+    told = tmp_path / "told"
+    perform(place, [{"record": str(told)}, {"complete": "x"}])
+    assert "reviewer reviews your changes" in recorded(told)["brief"]
+    assert "your summary has 1 to 90 characters" in recorded(told)["brief"]
 
 
 def test_a_reviewer_that_changes_the_branch_does_not_pass(place: Place) -> None:
