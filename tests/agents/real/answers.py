@@ -23,8 +23,8 @@ class Answer:
     """One answer of the model: text, a call of a tool, or trouble.
 
     `write` and `run` become calls of whatever tool the program has for them; `call` names a tool as the program
-    does. `result` is a structured output. Trouble is a `status` with `headers` and a `message`, silence (`hang`),
-    or an answer that breaks off (`cut`).
+    does. `result` is a structured output. Trouble is a `status` with `headers`, a `message` and more of the
+    `error`, silence (`hang`), or an answer that breaks off (`cut`).
 
     >>> Answer(write={"path": "greet.py", "content": "print('hello')"}).is_trouble
     False
@@ -39,6 +39,7 @@ class Answer:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
+    error: Mapping[str, Any] = field(default_factory=dict)
     hang: bool = False
     cut: bool = False
 

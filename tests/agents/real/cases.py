@@ -19,7 +19,7 @@ SCHEMA = {
 WRITES = Answer(write={"path": "greet.py", "content": "print('hello')"}, usage=Tokens(1_200, 0, 400, 80))
 RUNS = Answer(run="echo checked", usage=Tokens(100, 1_600, 0, 20))
 TELLS = Answer(result=OUTCOME, usage=Tokens(50, 1_700, 0, 40, 10))
-TOUCHES = Answer(run="touch checked", usage=Tokens(100, 1_600, 0, 20))
+TOUCHES = Answer(run="touch /var/tmp/agent-was-here", usage=Tokens(100, 1_600, 0, 20))
 SILENT = Answer(hang=True)
 
 
@@ -36,7 +36,6 @@ class Case:
     says: str
     script: Sequence[Answer] = (TELLS,)
     wants_schema: bool = False
-    allows: bool = True
     budget: float | None = None
     turns: int | None = None
     partial: bool = False
@@ -55,6 +54,7 @@ def trouble(status: int, message: str, **headers: str) -> Answer:
     )
 
 
+PLAN_LIMIT = {"type": "usage_limit_reached", "plan_type": "plus", "resets_at": 1_893_456_000}
 LIMIT = "This request would exceed your organization's rate limit."
 
 CASES = (
@@ -82,7 +82,6 @@ CASES = (
         "denied",
         "A tool is refused, and it says that it is blocked.",
         (TOUCHES, Answer(result={"status": "blocked", "summary": "I may not run it.", "handoff": ""})),
-        allows=False,
     ),
     Case("empty", "Its last message has no text.", (Answer(text=""),)),
     Case("no-outcome", "It ends with words and no outcome.", (Answer(text="All done."),)),
@@ -100,6 +99,12 @@ CASES = (
         "rate-limited-later",
         "The API answers 429 after some work.",
         (WRITES, trouble(429, LIMIT, retry_after="1")),
+    ),
+    Case(
+        "usage-limit",
+        "The limit of a subscription is reached, until a moment that the API names.",
+        (Answer(status=429, message="The usage limit has been reached", error=PLAN_LIMIT),),
+        only=("codex",),
     ),
     Case("overloaded", "The API answers 529.", (trouble(529, "Overloaded"),)),
     Case("outage", "The API answers 503.", (trouble(503, "The service is unavailable."),)),

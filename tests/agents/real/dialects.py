@@ -127,7 +127,8 @@ class Anthropic:
         kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
         kinds |= {400: "invalid_request_error", 429: "rate_limit_error", 529: "overloaded_error"}
         kind = kinds.get(answer.status, "api_error")
-        return {"type": "error", "error": {"type": kind, "message": answer.message}, "request_id": "req_0001"}
+        error = {"type": kind, "message": answer.message, **answer.error}
+        return {"type": "error", "error": error, "request_id": "req_0001"}
 
 
 class Responses:
@@ -196,7 +197,8 @@ class Responses:
     def trouble(answer: Answer) -> dict[str, Any]:
         kinds = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
         code = kinds.get(answer.status, "server_error")
-        return {"error": {"message": answer.message, "type": code, "param": None, "code": code}}
+        error = {"message": answer.message, "type": code, "param": None, "code": code}
+        return {"error": {**error, **answer.error}}
 
 
 class Gemini:
@@ -249,4 +251,4 @@ class Gemini:
         if seconds := answer.headers.get("retry-after"):
             kind = "type.googleapis.com/google.rpc.RetryInfo"
             error["details"] = [{"@type": kind, "retryDelay": f"{seconds}s"}]
-        return {"error": error}
+        return {"error": {**error, **answer.error}}

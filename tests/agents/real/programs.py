@@ -37,7 +37,7 @@ class Program:
             (home / path).write_text(text.replace("{api}", api))
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
         led = {name: value.replace("{api}", api) for name, value in self.environment.items()}
-        return {"HOME": str(home), "PATH": path, "TERM": "dumb", **led}
+        return {"HOME": str(home), "PATH": path, **led}
 
 
 CLAUDE = Program(
@@ -88,8 +88,12 @@ GEMINI = Program(
         *("-m", "{model}", "--resume", "{session}"),
     ),
     environment={"GOOGLE_GEMINI_BASE_URL": "{api}", "GEMINI_API_KEY": "no-key"},
-    # With another address it would look for a gateway's login.
-    files={".gemini/settings.json": json.dumps({"security": {"auth": {"selectedType": "gemini-api-key"}}})},
+    # With another address it would look for a gateway's login. It tries ten times, and waits longer each time.
+    files={
+        ".gemini/settings.json": json.dumps(
+            {"general": {"maxAttempts": 1}, "security": {"auth": {"selectedType": "gemini-api-key"}}}
+        )
+    },
 )
 
 OPENCODE = Program(

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,7 +88,7 @@ class Recorder:
 def options(program: Program, case: Case, work: Path) -> list[str]:
     """What a case adds to the command of a program."""
     if program is CLAUDE:
-        added = ["--allowedTools", "Edit,Bash(echo *)"] if case.allows else ["--allowedTools", "Edit"]
+        added = ["--allowedTools", "Edit,Bash(echo *)"]
         added += ["--json-schema", json.dumps(SCHEMA)] if case.wants_schema else []
         added += ["--include-partial-messages"] if case.partial else []
         added += ["--max-budget-usd", str(case.budget)] if case.budget else []
@@ -95,7 +97,7 @@ def options(program: Program, case: Case, work: Path) -> list[str]:
         schema = work.parent / "schema.json"
         schema.write_text(json.dumps(SCHEMA))
         return [*(["--output-schema", str(schema)] if case.wants_schema else []), "-"]
-    return ["--allowed-tools", "run_shell_command(echo)"] if program is GEMINI and case.allows else []
+    return ["--allowed-tools", "run_shell_command(echo)"] if program is GEMINI else []
 
 
 def _session(printed: str) -> str:
@@ -107,10 +109,18 @@ def _session(printed: str) -> str:
 def _run(
     case: Case, command: list[str], work: Path, environment: dict[str, str], stub: Stub
 ) -> tuple[int, str, str]:
-    out, err = work.parent / "stdout", work.parent / "stderr"
+    out, err = work.parent / f"{case.name}.out", work.parent / f"{case.name}.err"
     with out.open("w") as printed, err.open("w") as error:
+        # A group of its own: codex and gemini are a launcher of node and the program itself.
         process = subprocess.Popen(
-            command, cwd=work, env=environment, stdin=subprocess.PIPE, stdout=printed, stderr=error, text=True
+            command,
+            cwd=work,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=printed,
+            stderr=error,
+            text=True,
+            start_new_session=True,
         )
         assert process.stdin
         with contextlib.suppress(BrokenPipeError):
@@ -118,17 +128,20 @@ def _run(
             process.stdin.close()
         if case.ends:
             _wait_for_quiet(stub, case.at, out, process)
-            process.send_signal(case.ends)
+            _signal(process, case.ends)
         try:
             process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            process.kill()
-            print(
-                f"{command[0]} still ran after {PATIENCE:.0f} s in case {case.name}, and was killed",
-                file=sys.stderr,
-            )
+            print(f"{command[0]} still ran after {PATIENCE:.0f} s in case {case.name}", file=sys.stderr)
+        finally:
+            _signal(process, signal.SIGKILL)
             process.wait()
     return process.returncode, out.read_text(), err.read_text()
+
+
+def _signal(process: subprocess.Popen[str], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def _wait_for_quiet(stub: Stub, asked: int, printed: Path, process: subprocess.Popen[str]) -> None:
@@ -155,7 +168,8 @@ class Neutral:
         text = re.sub(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", self._uuid, text)
         text = re.sub(r"\b(ses|msg|prt)_[0-9a-f]{12}\w{14}\b", self._id, text)
         text = re.sub(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "2026-01-01T00:00:00.000Z", text)
-        text = re.sub(r"\b(?<!\.)1[789]\d{11}\b", "1767225600000", text)
+        text = re.sub(r"(?<![.\d])1[789]\d{11}(?!\d)", "1767225600000", text)
+        text = re.sub(r"20\d\d-\d\d-\d\dT\d\d-\d\d-\d\d-\d+Z", "2026-01-01T00-00-00-000Z", text)
         text = re.sub(r'("(?!retry_delay_ms)\w+_ms": ?)\d+', r"\g<1>100", text)
         text = re.sub(r'("retry_delay_ms": ?)\d+\.\d+', r"\g<1>500", text)
         return re.sub(r"\b\d+(\.\d+)?(?= ?ms\b)", "100", text)
