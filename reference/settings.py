@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from orchestrator.config.folder import ENV_PREFIX
+from orchestrator.config.schema.agent_runtimes import AgentRuntime
 from orchestrator.config.schema.section import Section
 from orchestrator.config.settings import Settings
 from reference import kinds
@@ -23,12 +24,15 @@ refused, with the nearest name.
 
 A *duration* is a number of seconds, or a text such as `500ms`, `30s`, `5m`, `2h` or `7d`."""
 
+BY_NAME = ("specialists", "agent_runtimes", "prices")
+"""Mappings whose keys are names that the user chooses."""
+
 
 def page() -> str:
     """docs/reference/settings.md."""
     lines = head("Settings", ABOUT)
     for name, field in Settings.model_fields.items():
-        found = list(kinds.models(field.annotation))
+        found = [AgentRuntime] if name == "agent_runtimes" else list(kinds.models(field.annotation))
         is_section = isinstance(field.annotation, type) and issubclass(field.annotation, Section)
         lines += ["", f"## {name}"]
         if is_section:
@@ -36,27 +40,30 @@ def page() -> str:
             continue
         lines += ["", sentence(field.description), "", f"Default: {_default(name, field)}."]
         for model in found:
-            lines += _section(f"{name}.{'NAME' if name == 'specialists' else 'N'}", model)
+            lines += _section(f"{name}.{'NAME' if name in BY_NAME else 'N'}", model)
     return "\n".join(lines) + "\n"
 
 
 def _section(path: str, model: type[BaseModel]) -> Iterator[str]:
     """The table of a section, and then those of the models in it."""
     yield from ["", sentence((model.__doc__ or "").splitlines()[0])]
-    rows, long, inner = [], [], []
+    rows, long = [], []
+    inner: dict[type[BaseModel], list[str]] = {}
     for name, field in model.model_fields.items():
         default = kinds.default(field)
         if len(default) > kinds.LONGEST:
             long.append((f"{path}.{name}", default))
             default = "see below"
         nested = list(kinds.models(field.annotation))
-        inner += [(f"{path}.{name}", one) for one in nested]
+        for one in nested:
+            inner.setdefault(one, []).append(name)
         shown = "" if nested and default == "`{}`" else default
         rows.append([code(name), kinds.of(field) + kinds.bounds(field), shown, sentence(field.description)])
     yield from table(["setting", "type", "default", "what it is for"], rows)
     for where, default in long:
         yield from ["", f"`{where}` as shipped: {default}."]
-    for where, one in inner:
+    for one, names in inner.items():
+        where = f"{path}.{', '.join(names)}"
         yield from ["", f"### {where}"]
         yield from _section(where, one)
 

@@ -16,7 +16,9 @@ from orchestrator.state import script_sources, scripts
 HOUSE = Path(__file__).parent.parent
 PURE = (
     "model", "planning", "contract", "report", "config/urls", "config/spelling", "config/agent_mapping", "notify/rules",
-    "state/encoding", "state/keys", "state/schema", "state/workers",
+    "state/encoding", "state/keys", "state/schema", "state/workers", "agents/classification", "agents/command_line",
+    "agents/events", "agents/outcome", "agents/parts", "agents/resets", "agents/seen", "agents/stream", "agents/tokens",
+    "agents/usage_reader",
 )  # fmt: skip
 """Rooms and files that turn values into values: neither Redis nor a clock nor a file is needed to test them."""
 

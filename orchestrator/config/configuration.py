@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -14,7 +14,6 @@ from pydantic_settings import SettingsError
 
 from orchestrator.config import agent_mapping, private, spelling
 from orchestrator.config.folder import ENV_PREFIX, FILE, check_private, find_file, find_folder
-from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
 from orchestrator.config.yaml_loader import FOR_ANCHORS, load_yaml
 from orchestrator.model import errors, words
@@ -154,6 +153,8 @@ def _right(line: Any, loc: tuple[str, ...]) -> str:
         return "write `name: value` lines below it, indented"
     if line["type"] == "tuple_type":
         return "write a list, such as [one, two]"
+    if line["type"] == "string_pattern_mismatch" and loc[0] == "agent_runtimes":
+        return "write a JSON pointer, such as /item/text"
     if line["type"] == "string_pattern_mismatch":
         return next(
             (FORMS[part] for part in reversed(loc) if part in FORMS), "has a sign that it cannot have"
@@ -167,11 +168,27 @@ def _unknown_setting(name: str, section: type[BaseModel]) -> str:
 
 
 def _section(loc: tuple[str, ...]) -> type[BaseModel]:
-    if loc[0] == "specialists":
-        return SpecialistSettings
-    field = Settings.model_fields.get(loc[0]) if len(loc) > 1 else None
-    kind = field.annotation if field else None
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else Settings
+    """The section in which a setting stands, from the path of the setting."""
+    section: type[BaseModel] = Settings
+    kind: Any = None
+    if loc[0] == "agent_runtimes":
+        from orchestrator.config.schema.agent_runtimes import AgentRuntime  # late: few folders have agents
+
+        section, loc = AgentRuntime, loc[1:]
+    for name in loc[:-1]:
+        if name in section.model_fields:
+            kind = section.model_fields[name].annotation
+        if found := next(_models(kind), None):
+            section, kind = found, None
+    return section
+
+
+def _models(kind: Any) -> Iterator[type[BaseModel]]:
+    """The models that a type is made of."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+    for inner in get_args(kind):
+        yield from _models(inner)
 
 
 def _not_json(error: SettingsError) -> str:

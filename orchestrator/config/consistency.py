@@ -37,11 +37,9 @@ def unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
                 f"no specialist is called {name}{words.did_you_mean(name, settings.specialists)}",
                 name,
             )
-    for name, given in settings.specialists.items():
-        tier = given.model_tier
-        if "tiers" in settings.model_fields_set and tier is not None and tier not in settings.tiers:
-            text = f"no tier is called {tier}{words.did_you_mean(tier, settings.tiers)}"
-            yield _mistake_at(("specialists", name, "model_tier"), text, tier)
+    yield from _unknown_tiers(settings)
+    if settings.agent_runtimes or any(given.agent for given in settings.specialists.values()):
+        yield from _unknown_runtimes(settings)
     if settings.quality_gates.enabled:
         for where, hook in settings.quality_gates.unknown_hooks():
             text = f"no hook is called {hook}; write `{hook}: [PROGRAM, ARGUMENT]` in quality_gates.hooks"
@@ -55,6 +53,38 @@ def unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
             if name not in EVENT_NAMES:
                 text = f"no event is called {name}{words.did_you_mean(name, EVENT_NAMES)}"
                 yield _mistake_at(("notifications", str(place), "events"), text, name)
+
+
+def _unknown_tiers(settings: Settings) -> Iterator[InitErrorDetails]:
+    if "tiers" not in settings.model_fields_set:
+        return
+    for name, given in settings.specialists.items():
+        named = [("model_tier", given.model_tier)] if given.model_tier is not None else []
+        named += [("agent.ladder", tier) for tier in (given.agent.ladder if given.agent else ())]
+        for where, tier in named:
+            if tier not in settings.tiers:
+                text = f"no tier is called {tier}{words.did_you_mean(tier, settings.tiers)}"
+                yield _mistake_at(("specialists", name, *where.split(".")), text, tier)
+
+
+def _unknown_runtimes(settings: Settings) -> Iterator[InitErrorDetails]:
+    """Runtimes of agents that are described wrongly, or not at all."""
+    from orchestrator.agents import runtimes  # late: few folders have agents
+
+    for path, wrong, value in runtimes.mistakes(settings.agent_runtimes):
+        where = ("agent_runtimes", *path)
+        if isinstance(wrong, str):
+            yield _mistake_at(where, wrong, value)
+        elif wrong["type"] == "value_error":  # its text is in an exception, which cannot be passed on
+            yield _mistake_at(where, wrong["msg"], value)
+        else:
+            yield InitErrorDetails(type=wrong["type"], loc=where, input=value, ctx=wrong.get("ctx", {}))
+    known = runtimes.known(settings.agent_runtimes)
+    for name, given in settings.specialists.items():
+        if given.agent and given.agent.runtime not in known:
+            wanted = given.agent.runtime
+            text = f"no program of an agent is called {wanted}{words.did_you_mean(wanted, known)}"
+            yield _mistake_at(("specialists", name, "agent", "runtime"), text, wanted)
 
 
 def broken_flows(settings: Settings) -> Iterator[InitErrorDetails]:

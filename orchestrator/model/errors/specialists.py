@@ -50,3 +50,18 @@ class InlineCommandRefused(UsageError):
     """{tasks} would run a command written in the feature, which this configuration does not allow.
     Put the command in the configuration under `specialists:`, or, if you trust everyone who writes features, set
     trust.inline_commands: true."""
+
+
+class NoSuchRuntime(UsageError):
+    """No program of an agent is called {name}{near}.
+    Correct specialists.NAME.agent.runtime, or describe the program under agent_runtimes.{name}."""
+
+
+class BadRuntime(UsageError):
+    """The description of the agent's program {name} cannot be used: {mistakes}.
+    Correct agent_runtimes.{name} in the configuration."""
+
+
+class BadPrompt(OrchestratorError):
+    """The prompt of the specialist {specialist}, {file}, cannot be used: {cause}.
+    Correct the file, or specialists.{specialist}.agent.prompt, which starts at the project's folder ({project})."""
