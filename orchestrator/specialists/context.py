@@ -56,6 +56,8 @@ class EarlierAttempt(Model):
     status: str
     reason: str = ""
     tail: str = ""
+    seconds: float = 0.0
+    """How long it worked."""
 
 
 def no_usage(usages: Sequence[Usage]) -> UsageVerdict:
@@ -103,6 +105,7 @@ class Context:
         save_session: Stores the conversation of this attempt, before its first request.
         report_usage: Reports what the attempt has used so far, and answers what is left.
         left: What the attempt may use, at its start.
+        outcome: Of a gate: the completed work that it judges.
 
     Example:
         >>> context = Context(
@@ -133,6 +136,7 @@ class Context:
     save_session: Callable[[AgentSession], None] = no_session
     report_usage: Callable[[Sequence[Usage]], UsageVerdict] = no_usage
     left: UsageVerdict = NO_BUDGET
+    outcome: Completed | None = None
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:

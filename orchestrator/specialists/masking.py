@@ -65,7 +65,7 @@ def mask_outcome(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
     """
     if not secrets:
         return outcome
-    fields = ("summary", "reason", "result", "tail")
+    fields = ("summary", "reason", "result", "handoff", "tail")
     return outcome.model_copy(
         update={name: mask(getattr(outcome, name), secrets) for name in fields if hasattr(outcome, name)}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 import sys
@@ -233,7 +234,11 @@ def _package(entry: EntryPoint) -> str:
 
 
 def perform(
-    context: Context, settings: Settings, timeouts: tuple[type[BaseException], ...] = (TimeoutError,)
+    context: Context,
+    settings: Settings,
+    timeouts: tuple[type[BaseException], ...] = (TimeoutError,),
+    *,
+    folder: Path | None = None,
 ) -> Outcome:
     """Do the work of a task and return its outcome. A failure of any kind is an outcome too.
 
@@ -241,6 +246,7 @@ def perform(
         context: The attempt.
         settings: The settings of the worker.
         timeouts: The exceptions that the worker raises in the work at its time limit.
+        folder: Where a command runs that was to run in the project's folder; None: there.
 
     Raises:
         BaseException: An exception that ends the process, such as KeyboardInterrupt or SystemExit.
@@ -253,6 +259,8 @@ def perform(
         worker = resolve(context.specialist, context.task, settings)
     except errors.OrchestratorError as error:
         return _failed(FailureCause.DEPENDENCY, str(error), error, settings, error.__cause__)
+    if isinstance(worker, CommandRunner) and folder:
+        worker = dataclasses.replace(worker, folder=folder)
     return carry_out(worker, context, settings, timeouts)
 
 
@@ -268,7 +276,7 @@ def carry_out(
         worker: The specialist.
         context, settings, timeouts: As of `perform`.
     """
-    if isinstance(worker, CommandRunner):  # it writes the log itself
+    if getattr(worker, "writes_log", False):
         return _carry_out(worker, context, settings, timeouts)
     secrets = masking.all_secret_texts(settings)
     with output.capture(context.log_file, secrets, context.owner) as captured:
