@@ -40,6 +40,7 @@ class Lab:
         stub: The model.
         patch: Sets the variables of the worker's environment.
         specialist: Further settings of the specialist.
+        idle: Its idle_timeout, in seconds.
     """
 
     program: Program
@@ -47,6 +48,7 @@ class Lab:
     stub: Stub
     patch: pytest.MonkeyPatch
     specialist: dict[str, Any] = field(default_factory=dict)
+    idle: float = 60.0
     store: Store = field(default_factory=Store)
 
     def __post_init__(self) -> None:
@@ -59,8 +61,11 @@ class Lab:
     @property
     def settings(self) -> Settings:
         """The settings of the project."""
+        model = self.program.model
         settings = Settings(
-            specialists={"coder": self.coder}, tiers={"one": {self.program.name: self.program.model}}
+            specialists={"coder": self.coder},
+            tiers={"one": {self.program.name: model}},
+            prices={model: {"input": 1.25, "cache_read": 0.125, "output": 10}},
         )
         settings._start = self.project
         return settings
@@ -69,11 +74,10 @@ class Lab:
     def coder(self) -> dict[str, Any]:
         """The settings of the specialist."""
         tools = {"allow": list(ALLOW[self.program.name])}
-        agent = {"runtime": self.program.name, "workspace": "none", "tools": tools, "idle_timeout": 60}
+        agent = {"runtime": self.program.name, "workspace": "none", "tools": tools, "idle_timeout": self.idle}
         return {
             "agent": agent,
             "model_tier": "one",
-            "env": SPEEDS.get(self.program.name, {}),
             **self.specialist,
         }
 
@@ -113,7 +117,3 @@ def _home_of(process: psutil.Process) -> str:
         return "" if is_ours else str(process.environ().get("HOME", ""))
     except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
         return ""
-
-
-SPEEDS: dict[str, dict[str, str]] = {}
-"""Variables that let a program give up soon, as an operator would set them."""
