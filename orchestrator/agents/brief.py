@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.agents.parts import Part, fenced, fitted
 from orchestrator.config.schema.agent_runtimes import AgentRuntime
+from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.config.settings import Settings
 from orchestrator.model import durations, errors, lifecycle
 from orchestrator.model.sanitizer import as_text
@@ -132,11 +133,20 @@ def _acceptance(context: Context, settings: Settings) -> Iterator[Part]:
     gates = [gate for stage in stages for gate in settings.task_gates(stage, tags)]
     if gates:
         lines = [
-            f"- {gate.name}: {one_line(' '.join(gate.command) if gate.command else gate.python or '')}"
-            + ("" if gate.required else " (a warning only)")
+            f"- {gate.name}: {one_line(_way(gate))}" + ("" if gate.required else " (a warning only)")
             for gate in gates
         ]
         yield Part("## It is accepted when these pass", "\n".join(lines), rank=1, share=120)
+
+
+def _way(gate: Gate) -> str:
+    """How a gate judges."""
+    if gate.summary:
+        form = f", and {gate.summary.matches} found in it" if gate.summary.matches else ""
+        return f"your summary has {gate.summary.shortest:,} to {gate.summary.longest:,} characters{form}"
+    if gate.specialist:
+        return f"{gate.specialist} reviews your changes"
+    return " ".join(gate.command) if gate.command else gate.python or ""
 
 
 def _remarks(context: Context) -> Iterator[Part]:

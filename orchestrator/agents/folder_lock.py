@@ -59,7 +59,7 @@ def hold(
     attempt: int,
     *,
     is_cancelled: Callable[[], bool] = lambda: False,
-    patience: float = PATIENCE,
+    patience: float | None = None,
     grace: float = GRACE,
 ) -> Iterator[Held]:
     """Hold the lock in the block. The agent of an earlier attempt that still works there is ended first.
@@ -68,7 +68,7 @@ def hold(
         path: The file of the lock; it is made if it is not there, and stays.
         attempt: The number of the attempt. Agents of earlier ones are ended, those of later ones are not.
         is_cancelled: Stops the wait.
-        patience: Seconds to wait.
+        patience: Seconds to wait; None: PATIENCE.
         grace: Seconds that an earlier agent has between SIGTERM and SIGKILL.
 
     Raises:
@@ -77,7 +77,7 @@ def hold(
     """
     private.make_folder(path.parent)
     with os.fdopen(private.open_file(path, os.O_RDWR | os.O_CREAT), "r+b") as file:
-        _take(file, attempt, is_cancelled, patience, grace)
+        _take(file, attempt, is_cancelled, PATIENCE if patience is None else patience, grace)
         try:
             yield Held(file, attempt)
         finally:

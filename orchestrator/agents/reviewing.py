@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
 
 from orchestrator.agents import workplace
 from orchestrator.agents.attempt import USAGE_FILE
@@ -22,7 +21,6 @@ from orchestrator.model.words import one_line
 from orchestrator.specialists.cancellation import ask_whether_cancelled
 from orchestrator.specialists.context import Context, no_session
 from orchestrator.specialists.gates import files_of
-from orchestrator.workspaces import Workspace
 
 LONGEST_DIFF = 40_000
 """Characters of the changes that a reviewer is shown; it can read the rest in the worktree."""
@@ -31,7 +29,7 @@ CHECK = 1.0
 """Seconds between two questions whether the attempt is cancelled, while the reviewer's model cannot be reached."""
 
 
-def review(gate: Gate, context: Context, settings: Settings) -> Outcome:
+def review(gate: Gate, context: Context, settings: Settings, *, place: Workplace) -> Outcome:
     """Let the specialist of a gate review the work of an attempt: completed means that it passes.
 
     A reviewer whose model is limited or away is tried again within the timeout of the gate.
@@ -40,10 +38,11 @@ def review(gate: Gate, context: Context, settings: Settings) -> Outcome:
         gate: The gate.
         context: The attempt that did the work, with its outcome.
         settings: The settings.
+        place: Where the work was done, which is held.
     """
     until = time.monotonic() + gate.timeout
     while True:
-        outcome = guarded(context, lambda: _review(gate, context, settings))
+        outcome = guarded(context, lambda: _review(gate, context, settings, place))
         if not isinstance(outcome, RetryLater) or not _wait(outcome.after, until, context):
             return outcome
 
@@ -60,8 +59,8 @@ def _wait(seconds: float, until: float, context: Context) -> bool:
     return True
 
 
-def _review(gate: Gate, context: Context, settings: Settings) -> Outcome:
-    name = str(gate.specialist)
+def _review(gate: Gate, context: Context, settings: Settings, place: Workplace) -> Outcome:
+    name, workspace = str(gate.specialist), place.workspace
     asked = dataclasses.replace(
         files_of(gate, context),
         task=context.task.model_copy(update={"run": None, "timeout": gate.timeout}),
@@ -73,34 +72,28 @@ def _review(gate: Gate, context: Context, settings: Settings) -> Outcome:
         earlier=(),
         remarks=(),
     )
-    with _opened(name, context, asked, settings) as (place, workspace):
-        before = workspace.tip() if workspace else ""
-        changes = workspace.diff(LONGEST_DIFF) if workspace else ""
-        _share_usage(context, asked)
-        outcome = run(asked, settings, place, written=_brief(name, context, settings, changes))
+    before = workspace.tip() if workspace else ""
+    changes = workspace.diff(LONGEST_DIFF) if workspace else ""
+    _share_usage(context, asked)
+    try:
+        written = _brief(name, context, settings, changes)
+        outcome = run(asked, settings, _reviewed_from(asked, settings, place), written=written)
+    finally:
         _return_usage(context, asked)
-        if workspace and workspace.tip() != before:
-            workspace.repository.move(workspace.ref, before, workspace.tip())
-            reason = (
-                f"the reviewer {name} changed the branch that it was to review; its commits are taken back"
-            )
-            return Failed(cause=FailureCause.REPORTED, reason=reason)
-        return outcome
+    if workspace and workspace.tip() != before:
+        workspace.repository.move(workspace.ref, before, workspace.tip())
+        reason = f"the reviewer {name} changed the branch that it was to review; its commits are taken back"
+        return Failed(cause=FailureCause.REPORTED, reason=reason)
+    return outcome
 
 
-@contextlib.contextmanager
-def _opened(
-    name: str, context: Context, asked: Context, settings: Settings
-) -> Iterator[tuple[Workplace, Workspace | None]]:
-    """Where the reviewer works, and the worktree of the work that it reviews."""
-    agent = settings.agent(name)
-    with workplace.opened(context, settings) as place:
-        if agent and agent.workspace == "folder":
-            folder = workplace.own_folder(asked)
-            private.make_folder(folder)
-            yield Workplace(folder), place.workspace
-        else:
-            yield place, place.workspace
+def _reviewed_from(asked: Context, settings: Settings, place: Workplace) -> Workplace:
+    """Where the reviewer works: beside the work, or in a folder of its own, where it sees the changes alone."""
+    if not workplace.has_own_folder(asked, settings):
+        return place
+    folder = workplace.own_folder(asked)
+    private.make_folder(folder)
+    return Workplace(folder)
 
 
 def _share_usage(context: Context, asked: Context) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from orchestrator.agents import runtimes
-from orchestrator.agents.attempt import Attempt, Job
+from orchestrator.agents.attempt import Attempt
 from orchestrator.agents.folder_lock import FolderBusy
+from orchestrator.agents.job import Job
 from orchestrator.agents.workplace import Workplace
 from orchestrator.config.settings import Settings
 from orchestrator.model import errors
@@ -30,38 +30,32 @@ BUSY_AFTER = 30.0
 """Seconds to the next attempt where a folder or a repository is in use by others."""
 
 
-@dataclass(frozen=True)
-class AgentRunner:
-    """A specialist that is an agent's program.
+def work_on(job: Job) -> Outcome:
+    """Let an agent's program work, and return its outcome. No process of it is left.
 
     Args:
-        job: The program, and what it needs.
+        job: The attempt, the agent and its place.
 
     Example:
-        AgentRunner(Job(settings, runtime, agent, place)).perform(context).summary
+        work_on(Job(context, settings, runtime, agent, place)).summary
     """
-
-    job: Job
-
-    def perform(self, context: Context) -> Outcome:
-        """Let the agent work, and return its outcome. No process of it is left."""
-        limits = self.job.settings.limits
+    context, limits = job.context, job.settings.limits
+    try:
+        files = CommandFiles.prepare(context, task_file_content(context), None)
+    except OSError as error:
+        return cannot_write(error, context)
+    with files.log:
+        attempt = Attempt(job, files)
         try:
-            files = CommandFiles.prepare(context, task_file_content(context), None)
-        except OSError as error:
-            return cannot_write(error, context)
-        with files.log:
-            attempt = Attempt(self.job, context, files)
-            try:
-                found = attempt.perform()
-            finally:
-                files.log.mask(attempt.secrets)
-            if isinstance(found, Failed) and (trouble := files.log.trouble()):
-                found = found.model_copy(update={"reason": f"{found.reason}; {trouble}"})
-            tail = found.tail or attempt.last_words or files.log.tail(limits.tail)
-            found = masking.mask_outcome(found.model_copy(update={"tail": tail}), attempt.secrets)
-            # Mask again: `fit_to_limits` removes what can hide a secret from the first search.
-            return masking.mask_outcome(fit_to_limits(found, limits), attempt.secrets)
+            found = attempt.perform()
+        finally:
+            files.log.mask(job.secrets)
+        if isinstance(found, Failed) and (trouble := files.log.trouble()):
+            found = found.model_copy(update={"reason": f"{found.reason}; {trouble}"})
+        tail = found.tail or attempt.last_words or files.log.tail(limits.tail)
+        found = masking.mask_outcome(found.model_copy(update={"tail": tail}), job.secrets)
+        # Mask again: `fit_to_limits` removes what can hide a secret from the first search.
+        return masking.mask_outcome(fit_to_limits(found, limits), job.secrets)
 
 
 def run(
@@ -87,7 +81,7 @@ def run(
     agent = settings.agent(context.specialist)
     assert agent is not None  # nosec B101  # for the types alone
     runtime = runtimes.find(agent.runtime, settings)
-    return AgentRunner(Job(settings, runtime, agent, place, written, conflicts)).perform(context)
+    return work_on(Job(context, settings, runtime, agent, place, written, conflicts))
 
 
 def guarded(context: Context, work: Callable[[], Outcome]) -> Outcome:

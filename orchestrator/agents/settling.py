@@ -20,8 +20,7 @@ SOON = 0.1
 def trailers(context: Context, settings: Settings) -> dict[str, str]:
     """The facts at the end of the message of each commit: attempt, tier and model."""
     agent = settings.agent(context.specialist)
-    rungs = settings.rungs(context.specialist)
-    tier = rungs[min(context.rung, len(rungs) - 1)]
+    tier = settings.rung(context.specialist, context.rung)
     model = settings.model(agent.runtime, tier) if agent else ""
     return {"Attempt": str(context.attempt), "Tier": tier, "Model": model, "Specialist": context.specialist}
 
@@ -71,7 +70,7 @@ def conflict(files: Sequence[str], context: Context, settings: Settings) -> Outc
     """The outcome of a conflict: its owner resolves it, once for each tier; then the next tier; then a person."""
     reason = f"{CONFLICT}{some(files, most=20)}"
     rungs = settings.rungs(context.specialist)
-    tier = rungs[min(context.rung, len(rungs) - 1)]
+    tier = settings.rung(context.specialist, context.rung)
     tried = [each for each in context.earlier if each.tier == tier and each.reason.startswith(CONFLICT)]
     if not tried:
         return RetryLater(after=SOON, reason=reason)

@@ -13,6 +13,7 @@ from orchestrator.agents.ledger import Ledger
 from orchestrator.agents.stream import StreamReader
 from orchestrator.model import errors
 from orchestrator.model.usage import Usage, UsageVerdict
+from orchestrator.specialists import masking
 from orchestrator.specialists.attempt_log import AttemptLog
 from orchestrator.specialists.cancellation import ask_whether_cancelled
 from orchestrator.specialists.context import Context
@@ -64,7 +65,9 @@ class AgentWatcher:
         log: The log of the attempt.
         caps: What ends the run.
         name_session: Called with the name of the conversation, as soon as the program says it.
+        session: The name of the conversation that is known already.
         every: Seconds between two reports.
+        secrets: Texts to hide in notes of progress.
     """
 
     context: Context
@@ -73,7 +76,9 @@ class AgentWatcher:
     log: AttemptLog
     caps: Caps
     name_session: Callable[[str], None]
+    session: str = ""
     every: float = EVERY
+    secrets: tuple[str, ...] = ()
     verdict: UsageVerdict | None = None
     over: str = ""
     """The budget that ended the run: task, feature, day, tokens, turns or time."""
@@ -87,7 +92,6 @@ class AgentWatcher:
     _noted: float = 0.0
     _reported: float = 0.0
     _usages: tuple[Usage, ...] = ()
-    _session: str = ""
     _error_line: bytes = b""
     _is_warned: bool = False
 
@@ -141,8 +145,8 @@ class AgentWatcher:
         seen = self.reader.seen
         if seen.signs != self._signs:  # not the same error again and again
             self._signs, self._heard = seen.signs, time.monotonic()
-        if seen.session and seen.session != self._session:
-            self._session = seen.session
+        if seen.session and seen.session != self.session:
+            self.session = seen.session
             self.name_session(seen.session)
         if seen.is_final and self._ended is None:
             self._ended = time.monotonic()
@@ -152,7 +156,7 @@ class AgentWatcher:
         """Report progress and usage, each at most once in `every` seconds."""
         if self._note and now - self._noted >= self.every:
             note, self._note, self._noted = self._note, "", now
-            self.context.progress(note=note)
+            self.context.progress(note=masking.hide(note, self.secrets))
         if now - self._reported >= self.every and (usages := self.reader.usages) != self._usages:
             self._usages, self._reported = usages, now
             self._report(self.ledger.keep(usages))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
-from orchestrator.agents import reviewing, settling, workplace
+from orchestrator.agents import integration_checkout, reviewing, settling, workplace
+from orchestrator.agents.folder_lock import FolderBusy
 from orchestrator.agents.runner import guarded, run
 from orchestrator.agents.workplace import Workplace
 from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.config.settings import Settings
+from orchestrator.model import errors, identifiers
 from orchestrator.model.outcome import Completed, GateResult, Outcome
 from orchestrator.specialists import gates as gates_of_all
 from orchestrator.specialists import registry
 from orchestrator.specialists.context import Context
+from orchestrator.specialists.text import as_text
 from orchestrator.workspaces import Conflict, bring_conflict
 
 
@@ -64,15 +69,35 @@ def check_gates(
     gates: Iterable[Gate], stage: str, context: Context, settings: Settings, outcome: Completed
 ) -> list[GateResult]:
     """Run gates on the work of an agent, where it was done; gates that name a specialist let it review."""
-    folder = workplace.folder_of(context, settings)
-    return gates_of_all.check(
-        gates, stage, context, settings, outcome=outcome, folder=folder, review=reviewing.review
-    )
+    gates = tuple(gates)
+    try:
+        with _judged_at(context, settings) as place:
+            review = partial(reviewing.review, place=place)
+            return gates_of_all.check(
+                gates, stage, context, settings, outcome=outcome, folder=place.folder, review=review
+            )
+    except (FolderBusy, errors.OrchestratorError) as error:
+        reason = as_text(str(error))
+        return [
+            GateResult(name=gate.name, stage=stage, passed=False, required=gate.required, reason=reason)
+            for gate in gates
+        ]
+
+
+@contextlib.contextmanager
+def _judged_at(context: Context, settings: Settings) -> Iterator[Workplace]:
+    """Where gates run: where the agent worked, for those of a feature in its integrated work, else in the project."""
+    if identifiers.is_gates(context.task.id):
+        with integration_checkout.opened(context, settings) as folder:
+            yield Workplace(folder or settings.project)
+    else:
+        with workplace.opened(context, settings) as place:
+            yield place
 
 
 def settle(context: Context, settings: Settings, outcome: Outcome) -> Outcome:
     """Integrate the work of an agent that has passed its gates: only then is it completed."""
-    if not isinstance(outcome, Completed) or not workplace.has_worktree(context.specialist, settings):
+    if not isinstance(outcome, Completed) or not workplace.has_worktree(context, settings):
         return outcome
 
     def integrate() -> Outcome:

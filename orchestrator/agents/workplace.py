@@ -9,8 +9,10 @@ from pathlib import Path
 
 from orchestrator.agents import folder_lock
 from orchestrator.config import private
+from orchestrator.config.schema.agents import OWN_RUNTIMES, AgentSettings
 from orchestrator.config.settings import Settings
 from orchestrator.model import identifiers
+from orchestrator.specialists.cancellation import ask_whether_cancelled
 from orchestrator.specialists.context import Context
 from orchestrator.workspaces import Workspace, find, open_workspace
 
@@ -27,10 +29,14 @@ class Workplace:
     """The lock of the folder, for the processes that work in it."""
 
 
-def has_worktree(specialist: str, settings: Settings) -> bool:
-    """The specialist is an agent that works in a git worktree of the task."""
-    agent = settings.agent(specialist)
-    return agent is not None and agent.workspace == "worktree" and agent.runtime not in ("api", "pull")
+def has_worktree(context: Context, settings: Settings) -> bool:
+    """The attempt is that of an agent that works in a git worktree of its task."""
+    agent = settings.agent(context.specialist)
+    return agent is not None and _works_in(agent) == "worktree" and not identifiers.is_gates(context.task.id)
+
+
+def _works_in(agent: AgentSettings) -> str:
+    return "none" if agent.runtime in OWN_RUNTIMES else agent.workspace
 
 
 def worktree_folder(feature: str, task: str, settings: Settings) -> Path:
@@ -45,14 +51,10 @@ def own_folder(context: Context) -> Path:
     return context.workdir / "work"
 
 
-def folder_of(context: Context, settings: Settings) -> Path | None:
-    """The folder in which an attempt works; None: the project's. Nothing is made."""
+def has_own_folder(context: Context, settings: Settings) -> bool:
+    """The attempt is that of an agent that works in an empty folder."""
     agent = settings.agent(context.specialist)
-    if agent is None or agent.workspace == "none":
-        return None
-    if has_worktree(context.specialist, settings):
-        return worktree_folder(context.feature.id, context.task.id, settings)
-    return own_folder(context)
+    return agent is not None and _works_in(agent) == "folder" and not identifiers.is_gates(context.task.id)
 
 
 def lock_of(folder: Path) -> Path:
@@ -69,24 +71,32 @@ def opened(context: Context, settings: Settings) -> Iterator[Workplace]:
         OrchestratorError: git could not (see `workspaces.open_workspace`).
         OSError: A folder cannot be made.
     """
-    folder = folder_of(context, settings)
-    if folder is None:
-        yield Workplace(settings.project)
-    elif not has_worktree(context.specialist, settings):
+    if has_worktree(context, settings):
+        folder = worktree_folder(context.feature.id, context.task.id, settings)
+        with held(folder, context) as lock:
+            yield Workplace(folder, _open_worktree(context, settings), lock)
+    elif has_own_folder(context, settings):
+        folder = own_folder(context)
         private.make_folder(folder)
         yield Workplace(folder)
     else:
-        lock = lock_of(folder)
-        with folder_lock.hold(lock, context.attempt, is_cancelled=context.is_cancelled) as held:
-            yield Workplace(folder, open_worktree(context, settings), held)
+        yield Workplace(settings.project)
 
 
-def open_worktree(context: Context, settings: Settings) -> Workspace:
-    """The worktree of an attempt's task; the caller holds its lock.
+def held(folder: Path, context: Context) -> contextlib.AbstractContextManager[folder_lock.Held]:
+    """The lock of a worktree, for an attempt.
 
     Raises:
-        OrchestratorError: git could not.
+        FolderBusy: Another attempt works there, and does not end.
     """
+
+    def is_cancelled() -> bool:
+        return bool(ask_whether_cancelled(context, False))
+
+    return folder_lock.hold(lock_of(folder), context.attempt, is_cancelled=is_cancelled)
+
+
+def _open_worktree(context: Context, settings: Settings) -> Workspace:
     feature, task = context.feature.id, context.task.id
     repository = find(settings.project)
     base = repository.resolve(settings.workspaces.base)

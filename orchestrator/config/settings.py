@@ -174,6 +174,11 @@ class Settings(BaseSettings):
             return ("",)
         return given.agent.ladder or (given.model_tier or "",)
 
+    def rung(self, specialist: str, place: int) -> str:
+        """The tier at a place of an agent's ladder, from 0; the last one where the ladder is shorter now."""
+        rungs = self.rungs(specialist)
+        return rungs[min(place, len(rungs) - 1)]
+
     def model(self, runtime: str, tier: str) -> str:
         """The model of a tier for a runtime; the tier's own name where nothing else is said.
 

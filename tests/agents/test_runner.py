@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from orchestrator import agents
-from orchestrator.agents import attempt as attempts
-from orchestrator.agents.attempt import Job
-from orchestrator.agents.runner import AgentRunner
+from orchestrator.agents import launch
+from orchestrator.agents.job import Job
+from orchestrator.agents.runner import work_on
 from orchestrator.agents.workplace import Workplace
 from orchestrator.config.schema.agent_runtimes import AgentRuntime
 from orchestrator.model import errors
@@ -51,6 +51,7 @@ def perform(place: Place, script: Any, *, grace: float = 60.0, **given: Any) -> 
     agent = settings.agent("coder")
     assert agent
     job = Job(
+        place.context(**given),
         settings,
         AgentRuntime.model_validate(settings.agent_runtimes["fake"]),
         agent,
@@ -59,7 +60,7 @@ def perform(place: Place, script: Any, *, grace: float = 60.0, **given: Any) -> 
         poll=0.02,
         every=0.02,
     )
-    return AgentRunner(job).perform(place.context(**given))
+    return work_on(job)
 
 
 def recorded(file: Path) -> Any:
@@ -142,10 +143,16 @@ def test_an_outage_is_waited_for_and_closes_nothing(place: Place) -> None:
 
 
 def test_exit_0_alone_is_not_completed(place: Place) -> None:
-    """And an agent that gave no outcome is asked for it once, in its own conversation."""
     found = perform(place, {"T1": [{"exit": 0}]})
     assert isinstance(found, Failed)
+    assert "without a result" in found.reason
+
+
+def test_an_agent_that_gives_no_outcome_though_it_was_asked_has_failed(place: Place) -> None:
+    found = perform(place, {"T1": [{"say": "hm"}], "T1+": [{"say": "still hm"}]})
+    assert isinstance(found, Failed)
     assert found.cause is FailureCause.NO_OUTCOME
+    assert "still hm" in found.reason
 
 
 def test_an_agent_without_an_outcome_is_asked_for_it_once(place: Place, tmp_path: Path) -> None:
@@ -204,6 +211,12 @@ def test_its_whole_output_is_in_the_log_and_secrets_are_not(
         assert "token-9876543210" not in text
 
 
+def test_a_note_of_progress_has_no_secret(place: Place) -> None:
+    place.specialist = {"env": {"TOKEN": "token-9876543210"}}
+    perform(place, [{"tool": ["Bash", "curl token-9876543210"]}, {"complete": "x"}])
+    assert place.store.notes[-1] == "turn 2, Bash curl **"
+
+
 def test_progress_is_the_last_tool_and_turn(place: Place) -> None:
     moves = [{"usage": {"input": 5, "cost": 0.25}}, {"tool": ["Edit", "src/api.py"]}, {"complete": "x"}]
     perform(place, moves)
@@ -228,6 +241,7 @@ def test_it_gets_the_brief_by_stdin_and_no_key_but_its_own(
     assert "OTHER_API_KEY" not in environment
     assert (environment["EXTRA"], environment["OWN"]) == ("more", "mine")
     assert environment["ORCHESTRATOR_TASK_ID"] == "T1"
+    assert environment["ORCHESTRATOR_PROJECT"] == str(place.project)
     assert "FAKE_AGENT_SCRIPT" in environment
     left = [path.name for path in place.context().workdir.iterdir()]
     assert sorted(left) == ["task.json", "usage.json"]
@@ -236,14 +250,14 @@ def test_it_gets_the_brief_by_stdin_and_no_key_but_its_own(
 def test_a_brief_in_a_file_is_removed(place: Place, tmp_path: Path) -> None:
     code = "import sys; print(open(sys.argv[1]).read())"
     place.runtime = {
-        "command": [os.sys.executable, "-c", code, "{prompt_file}"],  # type: ignore[attr-defined]
+        "command": [sys.executable, "-c", code, "{prompt_file}"],
         "resume": None,
         "prompt": "file",
         "events": "none",
     }
     found = perform(place, [])
     assert "Make it work." in place.context().log_file.read_text()
-    assert not (place.context().workdir / attempts.BRIEF_FILE).exists()
+    assert not (place.context().workdir / launch.BRIEF_FILE).exists()
     assert found.status in ("failed", "completed")
 
 

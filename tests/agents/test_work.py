@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import os
@@ -17,9 +18,10 @@ import psutil
 import pytest
 
 from orchestrator import agents
-from orchestrator.agents import folder_lock, workplace
+from orchestrator.agents import folder_lock, reviewing, workplace
 from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, Failed, GateResult, Outcome, RetryLater
+from orchestrator.model.task import Task
 from orchestrator.specialists.context import AgentSession, EarlierAttempt
 from tests.agents.places import Place, git
 from tests.waiting import PATIENCE, wait_until
@@ -198,6 +200,37 @@ def checked(place: Place, *gates: Gate) -> list[GateResult]:
     return agents.check_gates(gates, "testing", place.context(), place.settings, outcome)
 
 
+def test_gates_of_the_feature_run_on_the_integrated_work(place: Place) -> None:
+    through(place, [{"write": {"b.py": "1\n"}}, {"complete": "x"}], "T1")
+    through(place, [{"write": {"c.py": "1\n"}}, {"complete": "x"}], "T2")
+    code = "import pathlib, sys; sys.exit(not all(pathlib.Path(f).exists() for f in ('b.py', 'c.py')))"
+    gate = Gate(name="both", command=(sys.executable, "-c", code))
+    task = Task.model_construct(id="@testing", title="The feature's gates")
+    context = dataclasses.replace(place.context("T1"), task=task)
+    (result,) = agents.check_gates((gate,), "testing", context, place.settings, Completed())
+    assert result.passed, result
+    assert git(place.project, "worktree", "list").count("\n") == 2
+    assert not list(place.project.glob(".taskorchestrator/worktrees/*/~integration/*"))
+
+
+def test_gates_of_what_no_agent_did_run_in_the_project(place: Place) -> None:
+    code = "import pathlib, sys; sys.exit(not pathlib.Path('app.py').exists())"
+    gate = Gate(name="there", command=(sys.executable, "-c", code))
+    context = place.context(specialist="senior-engineer")
+    (result,) = agents.check_gates((gate,), "testing", context, place.settings, Completed())
+    assert result.passed
+    assert agents.settle(context, place.settings, Completed(summary="x")) == Completed(summary="x")
+    assert git(place.project, "branch", "--list", "to/*") == ""
+
+
+def test_gates_whose_folder_is_in_use_do_not_pass(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
+    with folder_lock.hold(workplace.lock_of(worktree(place)), 1):
+        (result,) = checked(place, Gate(name="there", command=("true",)))
+    assert not result.passed
+    assert "another attempt" in result.reason
+
+
 def with_reviewer(place: Place, **agent: Any) -> None:
     reviewer = {"agent": {"runtime": "fake", "ladder": ["strong"], **agent}}
     place.more["specialists"] = {"reviewer": reviewer}
@@ -236,6 +269,37 @@ def test_a_review_that_finds_something_does_not_pass(place: Place, move: Any) ->
     place.writes([move])
     (result,) = checked(place, Gate(specialist="reviewer"))
     assert (result.passed, result.reason) == (False, "no test fails without it")
+
+
+def test_a_reviewer_whose_model_is_limited_is_tried_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_reviewer(place)
+    perform(place, [{"complete": "x"}])
+    answers: list[Outcome] = [RetryLater(after=0.01), RetryLater(after=0.01), Completed(summary="fine")]
+    monkeypatch.setattr(reviewing, "run", lambda *given, **more: answers.pop(0))
+    (result,) = checked(place, Gate(specialist="reviewer"))
+    assert result.passed
+    assert not answers
+
+
+def test_a_reviewer_is_not_waited_for_longer_than_its_gate(place: Place) -> None:
+    with_reviewer(place)
+    perform(place, [{"complete": "x"}])
+    place.writes([{"rate_limit": 300}])
+    (result,) = checked(place, Gate(specialist="reviewer", timeout=60))
+    assert not result.passed
+    assert "limit of large" in result.reason
+
+
+def test_the_brief_says_how_work_is_judged(place: Place, tmp_path: Path) -> None:
+    with_reviewer(place)
+    gates = [{"specialist": "reviewer"}, {"hook": "validate_summary", "summary": {"longest": 90}}]
+    place.more["quality_gates"] = {"enabled": True, "task_gates": {"completion": gates}}
+    told = tmp_path / "told"
+    perform(place, [{"record": str(told)}, {"complete": "x"}])
+    assert "reviewer reviews your changes" in recorded(told)["brief"]
+    assert "your summary has 1 to 90 characters" in recorded(told)["brief"]
 
 
 def test_a_reviewer_that_changes_the_branch_does_not_pass(place: Place) -> None:
