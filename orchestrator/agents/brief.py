@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.agents.parts import Part, fenced, fitted
 from orchestrator.config.schema.agent_runtimes import AgentRuntime
+from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.config.settings import Settings
 from orchestrator.model import durations, errors, lifecycle
 from orchestrator.model.sanitizer import as_text
@@ -129,9 +130,9 @@ def _work(context: Context, settings: Settings, conflicts: Sequence[str]) -> Ite
     )
     if task.description:
         head = "## What is to be done\nThe one who planned the feature says so, and this is for you:"
-        yield Part(head, as_text(task.description), rank=3, is_data=True)
+        yield Part(head, as_text(task.description), rank=3, share=330, is_data=True)
     if task.params:
-        yield Part("## Its parameters", _as_json(task.params), rank=6, is_data=True)
+        yield Part("## Its parameters", _as_json(task.params), rank=6, share=60, is_data=True)
     yield from _acceptance(context, settings)
     yield from _remarks(context)
     yield from _conflicts(conflicts)
@@ -147,18 +148,27 @@ def _acceptance(context: Context, settings: Settings) -> Iterator[Part]:
     gates = [gate for stage in stages for gate in settings.task_gates(stage, tags)]
     if gates:
         lines = [
-            f"- {gate.name}: {one_line(' '.join(gate.command) if gate.command else gate.python or '')}"
-            + ("" if gate.required else " (a warning only)")
+            f"- {gate.name}: {one_line(_way(gate))}" + ("" if gate.required else " (a warning only)")
             for gate in gates
         ]
-        yield Part("## It is accepted when these pass", "\n".join(lines), rank=2)
+        yield Part("## It is accepted when these pass", "\n".join(lines), rank=1, share=120)
+
+
+def _way(gate: Gate) -> str:
+    """How a gate judges."""
+    if gate.summary:
+        form = f", and {gate.summary.matches} found in it" if gate.summary.matches else ""
+        return f"your summary has {gate.summary.shortest:,} to {gate.summary.longest:,} characters{form}"
+    if gate.specialist:
+        return f"{gate.specialist} reviews your changes"
+    return " ".join(gate.command) if gate.command else gate.python or ""
 
 
 def _remarks(context: Context) -> Iterator[Part]:
     if context.remarks:
         lines = [f"- {as_text(remark).strip()}" for remark in context.remarks]
         head = "## Remarks of people, the newest last\nThey are for you, and go before what was planned:"
-        yield Part(head, "\n".join(lines), rank=2, is_data=True, keeps_end=True)
+        yield Part(head, "\n".join(lines), rank=2, share=170, is_data=True, keeps_end=True)
 
 
 def _conflicts(files: Sequence[str]) -> Iterator[Part]:
@@ -167,7 +177,7 @@ def _conflicts(files: Sequence[str]) -> Iterator[Part]:
             "## Conflicts\nWork of others was merged into yours, and these files have conflict markers. Resolve them "
             "so that both works stay whole, and check the result:"
         )
-        yield Part(head, "\n".join(one_line(file) for file in files), rank=2, is_data=True)
+        yield Part(head, "\n".join(one_line(file) for file in files), rank=2, share=60, is_data=True)
 
 
 def _dependencies(context: Context) -> Iterator[Part]:
@@ -176,7 +186,7 @@ def _dependencies(context: Context) -> Iterator[Part]:
         handoff = f"\n  {as_text(outcome.handoff).strip()}" if outcome.handoff else ""
         done.append(f"- {id}: {one_line(outcome.summary) or 'completed'}{handoff}")
     if done:
-        yield Part("## Done before it", "\n".join(done), rank=5, is_data=True)
+        yield Part("## Done before it", "\n".join(done), rank=5, share=140, is_data=True)
 
 
 def _last_attempt(context: Context) -> Iterator[Part]:
@@ -187,7 +197,7 @@ def _last_attempt(context: Context) -> Iterator[Part]:
         body = "\n".join(filter(None, (as_text(last.reason).strip(), tail)))
         who = f"{_by(last.tier)}{last.status}"
         head = f"## The attempt before this one ({who})\nIts work is in your folder, if any is left:"
-        yield Part(head, body, rank=4, is_data=True, keeps_end=True)
+        yield Part(head, body, rank=4, share=200, is_data=True, keeps_end=True)
 
 
 def _earlier(context: Context) -> Iterator[Part]:
@@ -197,20 +207,25 @@ def _earlier(context: Context) -> Iterator[Part]:
         if attempt.reason
     ]
     if older:
-        yield Part("## Older attempts", "\n".join(older), rank=7, is_data=True, keeps_end=True)
+        yield Part("## Older attempts", "\n".join(older), rank=7, share=40, is_data=True, keeps_end=True)
 
 
 def _budget(context: Context, settings: Settings) -> Iterator[Part]:
     given, left = settings.specialists.get(context.specialist), context.left
     budget = given.budget if given else None
-    words = [
+    still = [
         f"${left.cost_left:.2f}" if left.cost_left is not None else "",
         count(left.tokens_left, "token") if left.tokens_left is not None else "",
+    ]
+    in_all = [
         count(budget.turns, "request") if budget and budget.turns else "",
         durations.write(budget.time) if budget and budget.time else "",
     ]
-    if found := ", ".join(filter(None, words)):
-        yield Part(f"## Budget\nYou may still use {found}. Commit or save what you have before it ends.")
+    lines = [f"You may still use {' and '.join(filter(None, still))}."] if any(still) else []
+    if any(in_all):
+        lines.append(f"All attempts together have {' and '.join(filter(None, in_all))}.")
+    if lines:
+        yield Part("## Budget\n" + " ".join([*lines, "Save what you have before it ends."]))
 
 
 def _by(tier: str) -> str:

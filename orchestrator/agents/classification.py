@@ -95,7 +95,7 @@ def classify(
     if stopped is Stopped.TIMED_OUT:
         after = f" after {run.limit:.10g} s" if run.limit else ""
         return Failed(cause=FailureCause.TIMEOUT, reason=f"timed out{after}")
-    has_failed = seen.is_error or (stopped is None and bool(code)) or _ended_in_an_error(seen, stopped)
+    has_failed = _has_failed(seen, code, stopped, run.runtime)
     what = _happened(seen, code, run.runtime) if has_failed else None
     if stopped is Stopped.OVER_BUDGET:
         what = "over-budget"
@@ -118,8 +118,12 @@ def is_session_lost(seen: Seen, runtime: AgentRuntime) -> bool:
     return _says([*seen.errors, *seen.noise], runtime.lost_session)
 
 
-def _ended_in_an_error(seen: Seen, stopped: Stopped | None) -> bool:
-    """An error was the last thing that it said, or it said nothing more. An error before its result was overcome."""
+def _has_failed(seen: Seen, code: int | None, stopped: Stopped | None, runtime: AgentRuntime) -> bool:
+    """The run failed by its own fault, or its model's. An error before its result was overcome."""
+    if seen.is_error:
+        return True
+    if stopped is None:
+        return bool(code) or (runtime.final is not None and not seen.is_final)
     return not seen.is_final and (bool(seen.errors) or stopped is Stopped.SILENT)
 
 
@@ -129,7 +133,7 @@ def _happened(seen: Seen, code: int | None, runtime: AgentRuntime) -> Happened |
         return "over-budget"
     # What is no event may be anything, so it counts only where no event tells of the error.
     texts = seen.errors or seen.noise
-    status = seen.status or _status_in(texts)
+    status = seen.status or _status_in(texts) or _status_in(seen.noise)
     if status in LIMIT_STATUSES:
         return "rate-limited"
     if status in LOGIN_STATUSES:
@@ -226,7 +230,7 @@ def _unexplained(
         return Failed(cause=FailureCause.CODE, reason=reason)
     if seen.denials:
         return _refused(seen, run, "")
-    if seen.is_error or _ended_in_an_error(seen, stopped):
+    if seen.is_error or (has_failed and seen.errors):
         return Failed(cause=FailureCause.REPORTED, reason=f"{run.program} reports an error{said}")
     if has_failed:
         return Failed(cause=FailureCause.CODE, reason=f"{_ending(code)}, without a result{said}")
@@ -235,7 +239,7 @@ def _unexplained(
 
 def _ending(code: int | None) -> str:
     if not code:
-        return "the agent reported an error"
+        return "the agent ended too soon"
     if code > 0:
         return f"the agent ended with exit code {code}"
     try:

@@ -32,17 +32,27 @@ class Part:
     Args:
         head: Its heading, and what is to be known of its text.
         body: Its text.
-        rank: What is cut first has the highest.
+        rank: What is cut first has the highest; 0: it stays whole.
+        share: Tokens that it may keep where others are too long as well.
         is_data: Its text stands in a fence.
         keeps_end: Of a text that is cut, the end stays.
+        note: What was left out.
+        uncut: Its text before it was cut.
     """
 
     head: str
     body: str = ""
     rank: int = 0
+    share: int = 0
     is_data: bool = False
     keeps_end: bool = False
     note: str = ""
+    uncut: str = ""
+
+    @property
+    def whole(self) -> str:
+        """Its text before it was cut."""
+        return self.uncut or self.body
 
     @property
     def text(self) -> str:
@@ -52,20 +62,20 @@ class Part:
 
 
 def fitted(parts: list[Part]) -> list[Part]:
-    """The parts, of which those that matter least are cut until all fit."""
+    """The parts, cut until all of them fit: first the long ones to their share, then those that matter least."""
     sizes = [estimate(part.text) + 2 for part in parts]
-    for at in sorted(range(len(parts)), key=lambda at: -parts[at].rank):
+    by_rank = sorted(range(len(parts)), key=lambda at: -parts[at].rank)
+    for at, least in [*((at, parts[at].share) for at in by_rank), *((at, 0) for at in by_rank)]:
         over = sum(sizes) - MOST_TOKENS
-        if over <= 0 or not parts[at].rank:
-            break
-        parts[at] = _cut(parts[at], sizes[at] - over)
-        sizes[at] = estimate(parts[at].text) + 2
+        if over > 0 and parts[at].rank and sizes[at] > least:
+            parts[at] = _cut(parts[at], max(least, sizes[at] - over))
+            sizes[at] = estimate(parts[at].text) + 2
     return parts
 
 
 def _cut(part: Part, most: int) -> Part:
     """The part, of at most so many tokens; at least its heading stays, and a note of what was left out."""
-    low, high = 0, len(part.body)
+    low, high = 0, len(part.whole)
     while low < high:
         middle = (low + high + 1) // 2
         if estimate(_shortened(part, middle).text) + 2 <= most:
@@ -76,7 +86,7 @@ def _cut(part: Part, most: int) -> Part:
 
 
 def _shortened(part: Part, length: int) -> Part:
-    body = part.body[len(part.body) - length :] if part.keeps_end else part.body[:length]
-    left_out = len(part.body) - length
+    body = part.whole[len(part.whole) - length :] if part.keeps_end else part.whole[:length]
+    left_out = len(part.whole) - length
     note = f"({left_out:,} characters left out; $ORCHESTRATOR_TASK_FILE has the whole task)"
-    return replace(part, body=body, note=note)
+    return replace(part, body=body, note=note, uncut=part.whole)

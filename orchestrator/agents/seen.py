@@ -24,6 +24,8 @@ class Denial(NamedTuple):
         words = self.use.split()
         if not words:
             return self.tool
+        if set(self.use) & set(";|&$`<>("):  # several commands, which no rule for one of them would allow
+            return f"{self.tool}({self.use})"
         return f"{self.tool}({words[0]} *)" if len(words) > 1 else f"{self.tool}({words[0]})"
 
 

@@ -226,7 +226,7 @@ class StreamReader:
     def _news(self) -> Progress | None:
         costs = [used.cost for used in self.usages if used.cost is not None]
         now = Progress(self.seen.turns, self.seen.tool, sum(costs) if costs else None)
-        if now == self._shown:
+        if str(now) == str(self._shown):
             return None
         self._shown = now
         return now

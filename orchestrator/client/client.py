@@ -242,8 +242,14 @@ class Client:
             raise errors.NoTaskNamed
         task = self.store.tasks.find(feature_id, task_id)
         stands_with = self.store.tasks.specialist(feature_id, task_id)
-        escalated = bool(self.store.tasks.attempt(feature_id, task_id).get("escalated"))
-        return routing.current(task, stands_with, self.settings, escalated=escalated)
+        state = self.store.tasks.attempt(feature_id, task_id)
+        return routing.current(
+            task,
+            stands_with,
+            self.settings,
+            escalated=bool(state.get("escalated")),
+            rung=int(state.get("rung", 0)),
+        )
 
     def feature(self, feature_id: str) -> Handle:
         """A handle on a feature that was enqueued before.

@@ -44,6 +44,15 @@ def unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
         for where, hook in settings.quality_gates.unknown_hooks():
             text = f"no hook is called {hook}; write `{hook}: [PROGRAM, ARGUMENT]` in quality_gates.hooks"
             yield _mistake_at(("quality_gates", *where), text, hook)
+        for where, text in settings.quality_gates.without_command():
+            yield _mistake_at(("quality_gates", *where), text, "run_tests")
+        for where, name in settings.quality_gates.reviewers():
+            if name not in settings.specialists:
+                text = f"no specialist is called {name}{words.did_you_mean(name, settings.specialists)}"
+                yield _mistake_at(("quality_gates", *where), text, name)
+            elif not settings.agent(name):
+                text = f"{name} is no agent, and only agents review; give it an `agent`, or make the gate a command"
+                yield _mistake_at(("quality_gates", *where), text, name)
     if not settings.notifications:
         return
     from orchestrator.model.event_names import EVENT_NAMES  # late: few folders notify anybody

@@ -142,6 +142,8 @@ class TaskAnswer(Answer):
     batch: int
     attempt: int = 0
     specialist: Specialist | None = None
+    tier: str = Field(default="", description="of its agent, where it stands on the ladder")
+    session: str = Field(default="", description="the conversation that its agent can go on with")
     worker: str = ""
     seconds: float | None = None
     percent: float | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.config.schema.quality_gates import Gate
@@ -39,6 +40,8 @@ class Attempt:
     started: StartResult
     trace: str = ""
     """The `traceparent` of its message."""
+    began: float = field(default_factory=time.monotonic)
+    """When it began, by the clock of this process."""
 
     @property
     def id(self) -> AttemptId:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
-from orchestrator import specialists
+from orchestrator import agents, specialists
 from orchestrator.config.settings import Settings
 from orchestrator.engine import calls, dispatcher, installation, shutdown, spans
 from orchestrator.engine.attempt import Attempt, gates_task
@@ -174,12 +174,16 @@ class AttemptRunner:
 
     def _work_and_check(self, attempt: Attempt) -> tuple[Outcome, str]:
         """Do the work and check its gates: the outcome, and the status of the task at that moment."""
+        context = self._context(attempt)
         try:
-            return self._check_gates(attempt, self._work(attempt))
+            outcome, status = self._check_gates(attempt, context, self._work(attempt, context))
+            if self._agent_works_here(attempt):
+                outcome = agents.settle(context, self.settings, outcome)
+            return outcome, status
         finally:
             folders.mark(self.settings, self.store, attempt.feature_id)
 
-    def _work(self, attempt: Attempt) -> Outcome:
+    def _work(self, attempt: Attempt, context: specialists.Context) -> Outcome:
         if attempt.is_feature_gates:
             return Completed(summary="the gates of the feature")
         if (
@@ -189,7 +193,6 @@ class AttemptRunner:
             return earlier if isinstance(earlier, Completed) else Completed(summary="moved on by a person")
         if not self._wait_for_rate(attempt):
             return Cancelled()
-        context = self._context(attempt)
         if not attempt.task.call:
             return perform(context, self.settings)
         if attempt.started.attempts.later:
@@ -208,7 +211,9 @@ class AttemptRunner:
                         return False
         return True
 
-    def _check_gates(self, attempt: Attempt, outcome: Outcome) -> tuple[Outcome, str]:
+    def _check_gates(
+        self, attempt: Attempt, context: specialists.Context, outcome: Outcome
+    ) -> tuple[Outcome, str]:
         """Check the gates of completed work: the outcome after them, and the status of the task at that moment."""
         status, results = attempt.started.status, list[GateResult]()
         if not isinstance(outcome, Completed):
@@ -220,7 +225,7 @@ class AttemptRunner:
                 )
                 self.recorder.enter_testing(attempt, transition)
                 status = TaskStatus.TESTING
-            results += specialists.gates.check(gates, stage, self._context(attempt), self.settings)
+            results += agents.check_gates(gates, stage, context, self.settings, outcome)
             failed = specialists.gates.failure(results)
             if failed:
                 return failed, status
@@ -231,7 +236,7 @@ class AttemptRunner:
     def _context(self, attempt: Attempt) -> specialists.Context:
         files, earlier = AttemptFiles(self.settings, *attempt.id), attempt.started.attempts
         outcomes = functools.partial(self.recorder.outcomes, attempt.feature_id)
-        return specialists.Context(
+        context = specialists.Context(
             task=attempt.task,
             feature=_feature_head(tuple(attempt.started.head.items())),
             attempt=attempt.number,
@@ -247,6 +252,28 @@ class AttemptRunner:
             trace=spans.environment(attempt.trace),
             owner=folders.owner(self.store),
         )
+        return self._of_agent(context, attempt) if self._agent_works_here(attempt) else context
+
+    def _agent_works_here(self, attempt: Attempt) -> bool:
+        """The work is that of an agent which a worker runs."""
+        agent = self.settings.agent(attempt.specialist)
+        return (
+            agent is not None
+            and agent.runtime != "pull"
+            and not attempt.is_feature_gates
+            and not attempt.task.run
+        )
+
+    def _of_agent(self, context: specialists.Context, attempt: Attempt) -> specialists.Context:
+        """The context of an attempt that an agent makes: its tier, its past, and what it may use."""
+        session, earlier = self.recorder.history(attempt)
+        return replace(
+            context,
+            rung=attempt.started.attempts.rung,
+            session=session,
+            earlier=earlier,
+            save_session=functools.partial(self.recorder.save_session, attempt),
+        )
 
 
 @functools.lru_cache(maxsize=256)  # the tasks of a feature have one head
@@ -256,7 +283,10 @@ def _feature_head(fields: tuple[tuple[str, Any], ...]) -> specialists.FeatureHea
 
 def perform(context: specialists.Context, settings: Settings) -> Outcome:
     """Do the work of an attempt. Celery's soft time limit, if an operator set one, counts as a timeout."""
-    return specialists.perform(context, settings, timeouts=(TimeoutError, SoftTimeLimitExceeded))
+    timeouts = (TimeoutError, SoftTimeLimitExceeded)
+    if settings.agent(context.specialist) and not context.task.run:
+        return agents.perform(context, settings, timeouts)
+    return specialists.perform(context, settings, timeouts)
 
 
 def count_refusal(app: Celery, reason: Reason) -> None:

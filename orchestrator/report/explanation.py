@@ -11,7 +11,7 @@ from orchestrator.model import durations
 from orchestrator.model.fields import Model
 from orchestrator.model.flows import WORKING
 from orchestrator.model.task import Task, TaskStatus
-from orchestrator.model.words import SHOWN, count, one_line, some
+from orchestrator.model.words import SHOWN, by_agent, count, one_line, some
 from orchestrator.planning import limits
 from orchestrator.planning.limits import Limit
 from orchestrator.report import next_steps
@@ -317,7 +317,8 @@ class _Story:
 
     def _running(self) -> Told:
         since = durations.write(spent(self.state, self.now) or 0)
-        details = [f"Worker {self.state.worker}, attempt {self.state.attempt}"]
+        tier = f", tier {self.state.tier}" if self.state.tier else ""
+        details = [f"Worker {self.state.worker}, attempt {self.state.attempt}{tier}"]
         if note(self.state):
             ago = (
                 f" ({durations.write(max(0.0, self.now - self.state.noted))} ago)" if self.state.noted else ""
@@ -374,4 +375,5 @@ class _Story:
             return []
         tier = f", model tier {self.route.model_tier}" if self.route.model_tier else ""
         queue = f", queue {self.route.queue}" if self.route.queue else ""
-        return [f"Route: {self.route.title} ({self.route.reason}){queue}{tier}"]
+        agent = by_agent(self.route.runtime, self.route.ladder)
+        return [f"Route: {self.route.title} ({self.route.reason}){queue}{tier}{agent}"]

@@ -36,6 +36,9 @@ PATIENCE = 10.0
 
 PAUSE = 0.05
 
+MOST_FILES = 4
+"""Files that a worker hands over for a command: its stdin, stdout and stderr, and one that stays open to the end."""
+
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
@@ -43,37 +46,41 @@ def serve(control: socket.socket) -> None:
     """Fork a reaper for each command that the worker hands over, until the worker's end of the socket closes."""
     adopts = become_subreaper()  # for the descendants of a reaper that is killed
     wake = _wake_on_children()
-    reapers: dict[int, socket.socket] = {}
+    reapers: dict[int, tuple[socket.socket, list[int]]] = {}
     is_open = True
     while is_open or reapers:
         ready = _await([wake, control] if is_open else [wake])
         if control in ready:
-            word, given, _, _ = socket.recv_fds(control, 1, 4)
+            word, given, _, _ = socket.recv_fds(control, 1, 1 + MOST_FILES)
             is_open = bool(word)
             if given:
                 client = socket.socket(fileno=given[0])
                 client.setblocking(True)  # gevent and eventlet make sockets that do not wait
                 pid = os.fork()
                 if not pid:
-                    for other in (control, *reapers.values()):
+                    for other in (control, *(client for client, _ in reapers.values())):
                         other.close()
+                    for number in (number for _, held in reapers.values() for number in held):
+                        os.close(number)
                     _run_reaper(client, given[1:])
                 # Kept open until the reaper has ended: the worker learns from its end that the command is gone.
-                reapers[pid] = client
-                for number in given[1:]:
+                reapers[pid] = client, given[4:]
+                for number in given[1:4]:
                     os.close(number)
         if wake in ready:
             _drain(wake)
             _collect_reapers(reapers, adopts)
 
 
-def _collect_reapers(reapers: dict[int, socket.socket], adopts: bool) -> None:
+def _collect_reapers(reapers: dict[int, tuple[socket.socket, list[int]]], adopts: bool) -> None:
     """Wait for the reapers that have ended, and kill what a killed one left."""
     for pid, status in _ended():
-        client = reapers.pop(pid, None)
+        client, held = reapers.pop(pid, (None, []))
         if client:
             if status and adopts:
                 _kill_strays(set(reapers))
+            for number in held:
+                os.close(number)
             client.close()
 
 
@@ -105,7 +112,7 @@ def reap(client: socket.socket, given: list[int]) -> None:
 
     Args:
         client: The socket to the worker.
-        given: File descriptors for the command's stdin, stdout and stderr.
+        given: File descriptors for the command's stdin, stdout and stderr, and of a file that stays open to the end.
     """
     order, wake, mark = json.loads(_line(client)), _wake_on_children(), secrets.token_hex(8)
     adopts = become_subreaper()
@@ -123,7 +130,7 @@ def reap(client: socket.socket, given: list[int]) -> None:
     except (OSError, ValueError) as error:
         _send(client, error=[getattr(error, "errno", None), getattr(error, "strerror", None) or str(error)])
         return
-    for number in given:
+    for number in given[:3]:
         os.close(number)
     _send(client, pid=process.pid)
     tree = Tree(process.pid, "" if adopts else mark)

@@ -42,6 +42,8 @@ class Tree:
         env: Its environment.
         stdin, stdout, stderr: Open files.
         account: The user that it runs as; None: the user of this process.
+        held: An open file, such as one that is locked, which stays open until the last process of the tree has ended,
+            even if this process is killed. The command itself does not get it.
 
     Raises:
         OSError, ValueError: It cannot be started; the same errors as those of subprocess.Popen.
@@ -64,6 +66,7 @@ class Tree:
         stdout: IO[bytes],
         stderr: IO[bytes],
         account: Account | None = None,
+        held: IO[bytes] | None = None,
     ) -> None:
         order: dict[str, Any] = {"command": list(command), "cwd": str(cwd.absolute()), "env": dict(env)}
         if account:
@@ -74,7 +77,8 @@ class Tree:
         self.returncode: int | None = None
         self._left: list[str] | None = None
         self._read = b""
-        self._socket = _hand_over([file.fileno() for file in (stdin, stdout, stderr)])
+        files = (stdin, stdout, stderr) if held is None else (stdin, stdout, stderr, held)
+        self._socket = _hand_over([file.fileno() for file in files])
         _open.add(self)
         try:
             with contextlib.suppress(BrokenPipeError):

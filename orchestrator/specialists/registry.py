@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 import sys
@@ -113,7 +114,7 @@ def resolve(name: str, task: Task, settings: Settings) -> Specialist:
 
 
 def has_work(name: str, settings: Settings) -> bool:
-    """Whether the specialist `name` has a command or a callable, which a task without `run` needs.
+    """Whether the specialist `name` has a command, a callable or an agent, which a task without `run` needs.
 
     Imports only the modules of `imports`.
 
@@ -121,7 +122,7 @@ def has_work(name: str, settings: Settings) -> bool:
         CannotImport: One of these modules cannot be imported.
     """
     given = _given(name, settings)
-    if given.command or given.python or name in settings.pulled:
+    if given.command or given.python or given.agent:
         return True
     import_all(settings)
     return name in _registered or name in _offered()
@@ -233,7 +234,11 @@ def _package(entry: EntryPoint) -> str:
 
 
 def perform(
-    context: Context, settings: Settings, timeouts: tuple[type[BaseException], ...] = (TimeoutError,)
+    context: Context,
+    settings: Settings,
+    timeouts: tuple[type[BaseException], ...] = (TimeoutError,),
+    *,
+    folder: Path | None = None,
 ) -> Outcome:
     """Do the work of a task and return its outcome. A failure of any kind is an outcome too.
 
@@ -241,6 +246,7 @@ def perform(
         context: The attempt.
         settings: The settings of the worker.
         timeouts: The exceptions that the worker raises in the work at its time limit.
+        folder: Where a command runs that was to run in the project's folder; None: there.
 
     Raises:
         BaseException: An exception that ends the process, such as KeyboardInterrupt or SystemExit.
@@ -253,6 +259,8 @@ def perform(
         worker = resolve(context.specialist, context.task, settings)
     except errors.OrchestratorError as error:
         return _failed(FailureCause.DEPENDENCY, str(error), error, settings, error.__cause__)
+    if isinstance(worker, CommandRunner) and folder:
+        worker = dataclasses.replace(worker, folder=folder)
     return carry_out(worker, context, settings, timeouts)
 
 
@@ -268,7 +276,7 @@ def carry_out(
         worker: The specialist.
         context, settings, timeouts: As of `perform`.
     """
-    if isinstance(worker, CommandRunner):  # it writes the log itself
+    if getattr(worker, "writes_log", False):
         return _carry_out(worker, context, settings, timeouts)
     secrets = masking.all_secret_texts(settings)
     with output.capture(context.log_file, secrets, context.owner) as captured:

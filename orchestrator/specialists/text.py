@@ -12,7 +12,7 @@ LONGEST_IN_JSON = 6
 """Characters that one takes in JSON at most: a backslash, a u, and four digits."""
 
 AROUND = 100
-"""Characters of an outcome without result as JSON, beside those of its summary; rather too many."""
+"""Characters of an outcome without result as JSON, beside those of its texts; rather too many."""
 
 SHORT = 200
 """Characters of a line that summarises a whole output."""
@@ -37,6 +37,8 @@ def fit_to_limits(outcome: Outcome, limits: Limits) -> Outcome:
     """
     said = "summary" if isinstance(outcome, Completed) else "reason"
     texts = {said: as_text(getattr(outcome, said)), "tail": as_text(outcome.tail, limits.tail)}
+    if isinstance(outcome, Completed):
+        texts["handoff"] = as_text(outcome.handoff)
     if any(text != getattr(outcome, name) for name, text in texts.items()):
         outcome = outcome.model_copy(update=texts)
     if _is_surely_small(outcome, limits):
@@ -58,4 +60,4 @@ def _is_surely_small(outcome: Outcome, limits: Limits) -> bool:
     """Whether it has a summary alone, which fits into the limit however JSON writes it."""
     if not isinstance(outcome, Completed) or outcome.result is not None or outcome.gates:
         return False
-    return AROUND + LONGEST_IN_JSON * len(outcome.summary) <= limits.result
+    return AROUND + LONGEST_IN_JSON * (len(outcome.summary) + len(outcome.handoff)) <= limits.result

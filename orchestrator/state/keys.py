@@ -11,7 +11,7 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
     **dict.fromkeys(("waiting", "outcomes", "limits", "used", "last_started", "arrival_times"), "hash"),
     **dict.fromkeys(("swept", "refused", "metrics"), "hash"),
-    **dict.fromkeys(("workers", "tails", "replaced", "durations"), "hash"),
+    **dict.fromkeys(("workers", "tails", "replaced", "durations", "agents"), "hash"),
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due", "offered"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("dependency_updates", "released"), "list"),
@@ -148,6 +148,13 @@ class FeatureKeys:
     def tails(self) -> str:
         """Hash: task → the end of the output of its running attempt (see save_log_tail.lua)."""
         return self.part("tails")
+
+    @property
+    def agents(self) -> str:
+        """Hash: "session task" → the conversation of its agent, JSON; "earlier task" → its attempts before, a JSON
+        list of JSON texts.
+        """
+        return self.part("agents")
 
     @property
     def gone(self) -> str:

@@ -84,3 +84,12 @@ def test_the_doctor_names_a_file_that_hides_the_package(python: Path, tmp_path: 
     assert "names" in told
     assert "hides the installed package orchestrator" in told
     assert str(tmp_path / "orchestrator.py") in told.replace(" ", "")
+
+
+def test_the_programs_of_agents_are_in_the_wheel(python: Path, tmp_path: Path) -> None:
+    code = (
+        "from orchestrator.agents.runtimes import find; from orchestrator.config.settings import Settings; "
+        "print(*(find(name, Settings()).command[0] for name in ('claude', 'codex', 'gemini', 'opencode')))"
+    )
+
+    assert run(python, tmp_path, "-c", code).stdout == "claude codex gemini opencode\n"

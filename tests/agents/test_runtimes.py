@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,16 @@ def test_a_tier_of_a_ladder_has_to_be_there(tmp_path: Path, monkeypatch: pytest.
     assert mistakes(text, tmp_path, monkeypatch) == [
         "specialists.coder.agent.ladder ('fats'): no tier is called fats; did you mean fast?"
     ]
+
+
+def test_a_configuration_without_agents_opens_no_description() -> None:
+    code = "import sys; from orchestrator.config.settings import Settings; Settings(); print(*sys.modules)"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert "orchestrator.config.consistency" in loaded
+    assert "orchestrator.agents" not in loaded
+    assert "agent_runtimes" not in loaded
 
 
 # Command lines

@@ -44,18 +44,22 @@ KINDS: dict[str, Any] = {
     "codex-denied": BlockKind.TECHNICAL,
     "codex-resumed-elsewhere": "completed",
     "codex-resumed-unknown": FailureCause.CODE,
+    "gemini-cut": "retry-later",
     "gemini-empty": FailureCause.REPORTED,
+    "gemini-resumed-elsewhere": FailureCause.CODE,
+    "gemini-resumed-unknown": FailureCause.CODE,
 }
 """What a case amounts to: of every program, or of the one that is named."""
 
-TELL_NO_USAGE = ("codex-killed", "codex-ended", "codex-rate-limited-later", "codex-cut")
+TELL_NO_USAGE = (
+    *("codex-killed", "codex-ended", "codex-rate-limited-later", "codex-cut"),
+    *("gemini-killed", "gemini-ended", "gemini-cut"),
+)
 """Runs that ended before their program told any."""
 
 LOST = (
-    "claude-resumed-unknown",
-    "claude-resumed-elsewhere",
-    "codex-resumed-unknown",
-    "gemini-resumed-unknown",
+    *(name for name in names() if "resumed-unknown" in name),
+    *("claude-resumed-elsewhere", "gemini-resumed-elsewhere"),
 )
 """Runs that were to go on with a conversation that is not there."""
 

@@ -499,6 +499,7 @@ def test_of_many_mistakes_some_are_named() -> None:
         ("resources: {'a b': 1}", "resources.a b ('a b'): a name has at most 63 letters"),
         ("redis: {prefix: 'a b'}", "redis.prefix: write at most 32 letters"),
         ("specialists: {a: {queue: 'a b'}}", "specialists.a.queue ('a b'): write at most 100 letters"),
+        ("specialists: {a: {user: joe, agent: {}}}", "specialists.a: has a user and an agent"),
         ("specialists: {a: {user: 'a b'}}", "specialists.a.user ('a b'): write at most 32 small letters"),
         (
             "specialists: {a: {pass_env: ['a b']}}",

@@ -99,14 +99,21 @@ def test_its_gates_run_the_hooks_of_their_names(folder: Path) -> None:
     assert (completion.python, completion.command, completion.required) == ("checks:summary", None, False)
 
 
-def test_gates_that_are_on_and_have_no_hook_are_refused_each_with_its_place(folder: Path) -> None:
+def test_a_gate_that_is_on_and_has_nothing_to_run_is_refused_with_its_place(folder: Path) -> None:
+    """validate_summary ships; run_tests does too, but which command runs them is not known."""
     found = mistakes(folder, REFERENCE.replace("enabled: false", "enabled: true"))
 
+    assert "1 mistake" in found
+    assert "quality_gates.task_gates.testing.0.hook ('run_tests'): needs a command: write" in found
+
+
+def test_gates_whose_hooks_nobody_defined_are_refused_each_with_its_place(folder: Path) -> None:
+    unknown = REFERENCE.replace("run_tests", "run_all").replace("validate_summary", "spell")
+    found = mistakes(folder, unknown.replace("enabled: false", "enabled: true"))
+
     assert "2 mistakes" in found
-    assert (
-        "quality_gates.task_gates.testing.0.hook ('run_tests'): no hook is called run_tests; write" in found
-    )
-    assert "quality_gates.task_gates.completion.0.hook ('validate_summary')" in found
+    assert "quality_gates.task_gates.testing.0.hook ('run_all'): no hook is called run_all; write" in found
+    assert "quality_gates.task_gates.completion.0.hook ('spell')" in found
 
 
 @pytest.mark.parametrize("stage", ["task_gates: {testing", "feature_gates: {completion"])

@@ -282,3 +282,12 @@ def test_a_task_that_waits_for_an_agent_says_how_one_gets_it() -> None:
         "orchestrator mcp --tools worker",
         "orchestrator claim --specialist senior-engineer",
     )
+
+
+def test_of_an_agent_the_tier_and_its_ladder_are_told() -> None:
+    found = running("T3").model_copy(update={"rung": 1, "tier": "opus", "worker": "w1@host", "percent": None})
+    by_an_agent = route(model_tier="opus", runtime="claude", ladder="haiku, then opus, then a person")
+    told = explanation.explain(task("T3"), found, progress(), others={}, now=NOW, route=by_an_agent)
+    assert "Worker w1@host, attempt 1, tier opus" in told.details
+    assert told.details[-1].endswith(", model tier opus, by claude: haiku, then opus, then a person")
+    assert status_text.why(found, progress(), NOW).startswith("opus")

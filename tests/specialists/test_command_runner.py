@@ -248,7 +248,14 @@ def test_the_task_file_holds_the_task_and_what_it_builds_on(tmp_path: Path) -> N
     assert isinstance(told_task, dict)
     assert (told_task["title"], told_task["params"]) == ("Über", {"colour": "green"})
     assert outcome.result["dependencies"] == {
-        "T1": {"status": "completed", "summary": "", "result": {"lines": 3}, "tail": "", "gates": []}
+        "T1": {
+            "status": "completed",
+            "summary": "",
+            "result": {"lines": 3},
+            "handoff": "",
+            "tail": "",
+            "gates": [],
+        }
     }
 
 

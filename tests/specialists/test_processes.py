@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -303,3 +304,30 @@ def test_the_guard_needs_nothing_but_what_it_is_given() -> None:
     # An import of ours would cost each process that runs commands a start of its own.
     imports = [line for line in Path(guard.__file__).read_text().splitlines() if "import " in line]
     assert not [line for line in imports if "orchestrator" in line]
+
+
+def test_a_held_file_stays_open_until_the_last_process_has_ended(tmp_path: Path) -> None:
+    """So a lock on it is free only then, whatever becomes of the process that took it."""
+    lock = tmp_path / "lock"
+    program = f"""
+import fcntl, os, sys
+from pathlib import Path
+from orchestrator.specialists.processes import Tree
+held = open({str(lock)!r}, "a+b")
+fcntl.flock(held, fcntl.LOCK_EX)
+nothing = open(os.devnull, "r+b")
+tell = "echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid"
+command = ("sh", "-c", f"trap '' TERM; {{tell}}; while :; do sleep 1; done")
+tree = Tree(command, cwd=Path("/"), env=dict(os.environ), stdin=nothing, stdout=nothing, stderr=nothing, held=held)
+tree.wait()
+"""
+    runner = subprocess.Popen([sys.executable, "-c", program])
+    wait_until((tmp_path / "pid").exists)
+    pid = int((tmp_path / "pid").read_text())
+    with lock.open("a+b") as ours:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(ours, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        runner.kill()
+        runner.wait()
+        fcntl.flock(ours, fcntl.LOCK_EX)
+        assert not is_running(pid)

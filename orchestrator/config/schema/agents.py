@@ -72,7 +72,7 @@ class AgentSettings(Section):
     sandbox: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
-        description="a command that runs the agent's, such as bwrap and its arguments",
+        description="a command that runs the agent's, such as bwrap and its arguments; {folder} is where it works",
     )
 
     @model_validator(mode="after")

@@ -77,6 +77,11 @@ class SpecialistSettings(Section):
             raise ValueError("has an agent beside a command or a python callable; keep one of them")
         if self.budget and not self.agent:
             raise ValueError("has a budget and no agent, which alone reports what it uses; leave budget out")
+        if self.user and self.agent:
+            raise ValueError(
+                "has a user and an agent, which works in files of the worker; confine it by agent.sandbox, or leave "
+                "user out"
+            )
         if self.user and self.python:
             raise ValueError(
                 "has a user and a python callable, which runs in the worker; make it a command, or leave user out"

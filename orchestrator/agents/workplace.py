@@ -1,0 +1,104 @@
+"""Where an agent works: a git worktree of its task, a folder of the attempt, or the project itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.agents import folder_lock
+from orchestrator.config import private
+from orchestrator.config.schema.agents import OWN_RUNTIMES, AgentSettings
+from orchestrator.config.settings import Settings
+from orchestrator.model import identifiers
+from orchestrator.specialists.cancellation import ask_whether_cancelled
+from orchestrator.specialists.context import Context
+from orchestrator.workspaces import Workspace, find, open_workspace
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where an attempt works."""
+
+    folder: Path
+    workspace: Workspace | None = None
+    """The git worktree; None: it is none."""
+
+    held: folder_lock.Held | None = None
+    """The lock of the folder, for the processes that work in it."""
+
+
+def has_worktree(context: Context, settings: Settings) -> bool:
+    """The attempt is that of an agent that works in a git worktree of its task."""
+    agent = settings.agent(context.specialist)
+    return agent is not None and _works_in(agent) == "worktree" and not identifiers.is_gates(context.task.id)
+
+
+def _works_in(agent: AgentSettings) -> str:
+    return "none" if agent.runtime in OWN_RUNTIMES else agent.workspace
+
+
+def worktree_folder(feature: str, task: str, settings: Settings) -> Path:
+    """Where the worktree of a task lies."""
+    named = settings.workspaces.folder
+    top = settings.project / named if named else settings.folder / "worktrees"
+    return top / identifiers.file_name(feature) / identifiers.file_name(task)
+
+
+def own_folder(context: Context) -> Path:
+    """The folder of an attempt that has one to itself, beside the files of the attempt."""
+    return context.workdir / "work"
+
+
+def has_own_folder(context: Context, settings: Settings) -> bool:
+    """The attempt is that of an agent that works in an empty folder."""
+    agent = settings.agent(context.specialist)
+    return agent is not None and _works_in(agent) == "folder" and not identifiers.is_gates(context.task.id)
+
+
+def lock_of(folder: Path) -> Path:
+    """The lock of a worktree, beside it: no id becomes a name like this."""
+    return folder.with_name(f"{folder.name}~lock")
+
+
+@contextlib.contextmanager
+def opened(context: Context, settings: Settings) -> Iterator[Workplace]:
+    """Open the place where an attempt works, and keep others out of it meanwhile.
+
+    Raises:
+        FolderBusy: Another attempt works there, and does not end.
+        OrchestratorError: git could not (see `workspaces.open_workspace`).
+        OSError: A folder cannot be made.
+    """
+    if has_worktree(context, settings):
+        folder = worktree_folder(context.feature.id, context.task.id, settings)
+        with held(folder, context) as lock:
+            yield Workplace(folder, _open_worktree(context, settings), lock)
+    elif has_own_folder(context, settings):
+        folder = own_folder(context)
+        private.make_folder(folder)
+        yield Workplace(folder)
+    else:
+        yield Workplace(settings.project)
+
+
+def held(folder: Path, context: Context) -> contextlib.AbstractContextManager[folder_lock.Held]:
+    """The lock of a worktree, for an attempt.
+
+    Raises:
+        FolderBusy: Another attempt works there, and does not end.
+    """
+
+    def is_cancelled() -> bool:
+        return bool(ask_whether_cancelled(context, False))
+
+    return folder_lock.hold(lock_of(folder), context.attempt, is_cancelled=is_cancelled)
+
+
+def _open_worktree(context: Context, settings: Settings) -> Workspace:
+    feature, task = context.feature.id, context.task.id
+    repository = find(settings.project)
+    base = repository.resolve(settings.workspaces.base)
+    folder = worktree_folder(feature, task, settings)
+    return open_workspace(repository, feature, task, base=base, folder=folder)
