@@ -18,6 +18,7 @@ from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.attempt_files import AttemptFiles
 from orchestrator.engine.attempt_recorder import AttemptRecorder
 from orchestrator.model import durations, errors, identifiers
+from orchestrator.model.agent_history import EarlierAttempt
 from orchestrator.model.outcome import (
     Blocked,
     BlockKind,
@@ -29,7 +30,6 @@ from orchestrator.model.outcome import (
 )
 from orchestrator.model.task import TaskStatus
 from orchestrator.specialists import masking
-from orchestrator.specialists.context import EarlierAttempt
 from orchestrator.specialists.python import outcome_of
 from orchestrator.state.start_result import StartResult
 
