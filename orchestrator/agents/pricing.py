@@ -39,7 +39,7 @@ def is_known(model: str, settings: Settings) -> bool:
 
 def _own_price(model: str, settings: Settings) -> Price | None:
     """The price in the configuration: by the model's whole name, or without its provider or its date."""
-    bare = model.rsplit("/", 1)[-1]
+    bare = re.split("[/:]", model)[-1]
     names = (model, bare, re.sub(r"-(?:\d{8}|\d{4}-\d\d-\d\d|latest)$", "", bare))
     return next((settings.prices[name] for name in names if name in settings.prices), None)
 
@@ -67,7 +67,7 @@ def _listed_cost(usage: Usage) -> float | None:
         cache_write_tokens=usage.cache_write,
         output_tokens=usage.output,
     )
-    provider, _, model = usage.model.rpartition("/")
+    provider, _, model = usage.model.replace(":", "/", 1).rpartition("/")
     try:
         found = prices.calc_price(counts, model_ref=model, provider_id=provider.rsplit("/", 1)[-1] or None)
     except (LookupError, ValueError):
