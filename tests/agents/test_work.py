@@ -223,6 +223,16 @@ def test_gates_of_what_no_agent_did_run_in_the_project(place: Place) -> None:
     assert git(place.project, "branch", "--list", "to/*") == ""
 
 
+def test_a_task_with_a_command_of_its_own_has_no_worktree(place: Place) -> None:
+    context = place.context()
+    context = dataclasses.replace(context, task=context.task.model_copy(update={"run": ("true",)}))
+    gate = Gate(name="there", command=("test", "-f", "app.py"))
+    (result,) = agents.check_gates((gate,), "testing", context, place.settings, Completed())
+    assert result.passed
+    agents.settle(context, place.settings, Completed())
+    assert git(place.project, "branch", "--list", "to/*") == ""
+
+
 def test_gates_whose_folder_is_in_use_do_not_pass(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
     with folder_lock.hold(workplace.lock_of(worktree(place)), 1):
