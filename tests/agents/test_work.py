@@ -388,6 +388,23 @@ def test_a_later_attempt_ends_the_agent_of_an_earlier_one(place: Place, tmp_path
     assert json.loads(first.communicate()[0])["status"] == "failed"
 
 
+def test_an_agent_that_nobody_answers_for_any_more_is_ended_first(place: Place, tmp_path: Path) -> None:
+    """Its worker was killed, and the guard with it."""
+    told = tmp_path / "told"
+    place.writes({"T1#1": [{"record": str(told)}, "hang"], "T1#2": [{"complete": "the second"}]})
+    worker = a_worker(place, tmp_path)
+    wait_until(told.exists)
+    agent = recorded(told)["pid"]
+    for process in [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]:
+        if process.pid != agent:
+            process.kill()
+    worker.wait()
+    assert is_running(agent)
+    found = agents.perform(place.context("T1", 2), place.settings)
+    assert isinstance(found, Completed)
+    assert not is_running(agent)
+
+
 def test_an_earlier_attempt_does_not_end_a_later_one(place: Place, tmp_path: Path) -> None:
     path = tmp_path / "lock"
     sleeper = subprocess.Popen(["sleep", "600"], start_new_session=True)
