@@ -11,8 +11,8 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
     **dict.fromkeys(("waiting", "outcomes", "limits", "used", "last_started", "arrival_times"), "hash"),
     **dict.fromkeys(("swept", "refused", "metrics"), "hash"),
-    **dict.fromkeys(("workers", "tails", "replaced", "durations"), "hash"),
-    **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
+    **dict.fromkeys(("workers", "tails", "replaced", "durations", "agents", "usage"), "hash"),
+    **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due", "offered"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("dependency_updates", "released"), "list"),
     **dict.fromkeys(
@@ -150,6 +150,18 @@ class FeatureKeys:
         return self.part("tails")
 
     @property
+    def agents(self) -> str:
+        """Hash: "session task" → the conversation of its agent, JSON; "earlier task" → its attempts before, a JSON
+        list of JSON texts.
+        """
+        return self.part("agents")
+
+    @property
+    def usage(self) -> str:
+        """Hash: "attempt:task" → what an agent has used, by model, JSON; "spent task", "tokens task", "spent": sums."""
+        return self.part("usage")
+
+    @property
     def gone(self) -> str:
         """Number: how many of the oldest events were trimmed (see prelude.lua)."""
         return f"{self.events}:gone"
@@ -256,6 +268,15 @@ class Keys:
         """Hash: specialist → the launch time, in ms, of the attempt that its workers started last."""
         return f"{self.prefix}:last-started"
 
+    def offered(self, specialist: str) -> str:
+        """Sorted set: "feature task attempt" of tasks that wait for an agent, by launch order (see offers.py)."""
+        return f"{self.prefix}:offered:{specialist}"
+
+    @property
+    def offers(self) -> str:
+        """Number: how many tasks were offered so far."""
+        return f"{self.prefix}:offers"
+
     @property
     def limits(self) -> str:
         """Hash: limit → its amount now: units, or "ms burst" of a rate (see limits.py)."""
@@ -327,6 +348,10 @@ class Keys:
     def asked(self) -> str:
         """String: exists while somebody reads the metrics: else no worker counts."""
         return f"{self.prefix}:metrics:asked"
+
+    def usage_of_day(self, day: int) -> str:
+        """Hash: "specialist model kind", with tabs → what agents have used on a day (days since 1970, UTC)."""
+        return f"{self.prefix}:usage:{day}"
 
     def taken(self, process: str) -> str:
         """String: "delivery queue", and the message that a process took last, with an expiry (see take_next.lua)."""
