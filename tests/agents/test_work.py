@@ -223,6 +223,16 @@ def test_gates_of_what_no_agent_did_run_in_the_project(place: Place) -> None:
     assert git(place.project, "branch", "--list", "to/*") == ""
 
 
+def test_a_task_with_a_command_of_its_own_has_no_worktree(place: Place) -> None:
+    context = place.context()
+    context = dataclasses.replace(context, task=context.task.model_copy(update={"run": ("true",)}))
+    gate = Gate(name="there", command=("test", "-f", "app.py"))
+    (result,) = agents.check_gates((gate,), "testing", context, place.settings, Completed())
+    assert result.passed
+    agents.settle(context, place.settings, Completed())
+    assert git(place.project, "branch", "--list", "to/*") == ""
+
+
 def test_gates_whose_folder_is_in_use_do_not_pass(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
     with folder_lock.hold(workplace.lock_of(worktree(place)), 1):
@@ -376,6 +386,23 @@ def test_a_later_attempt_ends_the_agent_of_an_earlier_one(place: Place, tmp_path
     assert not is_running(recorded(told)["pid"])
     assert first.wait(PATIENCE) == 0
     assert json.loads(first.communicate()[0])["status"] == "failed"
+
+
+def test_an_agent_that_nobody_answers_for_any_more_is_ended_first(place: Place, tmp_path: Path) -> None:
+    """Its worker was killed, and the guard with it."""
+    told = tmp_path / "told"
+    place.writes({"T1#1": [{"record": str(told)}, "hang"], "T1#2": [{"complete": "the second"}]})
+    worker = a_worker(place, tmp_path)
+    wait_until(told.exists)
+    agent = recorded(told)["pid"]
+    for process in [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]:
+        if process.pid != agent:
+            process.kill()
+    worker.wait()
+    assert is_running(agent)
+    found = agents.perform(place.context("T1", 2), place.settings)
+    assert isinstance(found, Completed)
+    assert not is_running(agent)
 
 
 def test_an_earlier_attempt_does_not_end_a_later_one(place: Place, tmp_path: Path) -> None:
