@@ -101,6 +101,7 @@ def test_a_task_has_the_work_of_those_before_it(place: Place) -> None:
 
 
 def test_a_change_in_a_protected_file_goes_to_a_person(place: Place) -> None:
+    """A change in a file that `agent.protect` names goes to a person, so no agent edits its judge."""
     place.agent["protect"] = ["tests/acceptance/**"]
     found = through(
         place, [{"write": {"tests/acceptance/test_a.py": "pass\n", "b.py": ""}}, {"complete": "x"}]
@@ -352,6 +353,7 @@ def a_worker(place: Place, tmp_path: Path, attempt: int = 1) -> subprocess.Popen
 
 
 def test_a_killed_worker_leaves_no_agent_and_the_next_attempt_goes_on(place: Place, tmp_path: Path) -> None:
+    """When its worker is killed, no process of an agent is left, and the next attempt begins only then."""
     told, child = tmp_path / "told", tmp_path / "child"
     moves = ["ignore_sigterm", {"usage": {"input": 60}}, {"write": {"b.py": "1\n"}}, {"child": str(child)}]
     place.writes(
