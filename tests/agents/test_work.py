@@ -454,3 +454,39 @@ def test_a_cancelled_attempt_does_not_wait_for_the_folder(place: Place) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         place.store.is_cancelled = True
         assert perform(place, []).status == "cancelled"
+
+
+GREEN = """
+import sys
+if sys.argv[1] == "gevent":
+    from gevent import monkey, spawn
+    monkey.patch_all()
+else:
+    import eventlet
+    eventlet.monkey_patch()
+    from eventlet import spawn
+from pathlib import Path
+from orchestrator import agents
+from tests.agents.places import Place
+place = Place(Path(sys.argv[2]), agent={"workspace": "worktree"})
+work = lambda task: agents.perform(place.context(task), place.settings).status
+running = [spawn(work, task) for task in ("T1", "T2")]
+print(*(each.get() if sys.argv[1] == "gevent" else each.wait() for each in running))
+"""
+
+
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+def test_agents_of_two_greenlets_work_at_the_same_time(place: Place, tmp_path: Path, library: str) -> None:
+    """Each waits for the other."""
+    pytest.importorskip(library)
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    place.writes(
+        {
+            "T1": [{"record": one}, {"wait_for": two}, {"complete": "x"}],
+            "T2": [{"record": two}, {"wait_for": one}, {"complete": "y"}],
+        }
+    )
+    command = [sys.executable, "-W", "ignore", "-c", GREEN, library, str(tmp_path)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.stdout.split() == ["completed", "completed"], done.stderr
