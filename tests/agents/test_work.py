@@ -101,6 +101,7 @@ def test_a_task_has_the_work_of_those_before_it(place: Place) -> None:
 
 
 def test_a_change_in_a_protected_file_goes_to_a_person(place: Place) -> None:
+    """A change in a file that `agent.protect` names goes to a person, so no agent edits its judge."""
     place.agent["protect"] = ["tests/acceptance/**"]
     found = through(
         place, [{"write": {"tests/acceptance/test_a.py": "pass\n", "b.py": ""}}, {"complete": "x"}]
@@ -352,6 +353,7 @@ def a_worker(place: Place, tmp_path: Path, attempt: int = 1) -> subprocess.Popen
 
 
 def test_a_killed_worker_leaves_no_agent_and_the_next_attempt_goes_on(place: Place, tmp_path: Path) -> None:
+    """When its worker is killed, no process of an agent is left, and the next attempt begins only then."""
     told, child = tmp_path / "told", tmp_path / "child"
     moves = ["ignore_sigterm", {"usage": {"input": 60}}, {"write": {"b.py": "1\n"}}, {"child": str(child)}]
     place.writes(
@@ -452,3 +454,39 @@ def test_a_cancelled_attempt_does_not_wait_for_the_folder(place: Place) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         place.store.is_cancelled = True
         assert perform(place, []).status == "cancelled"
+
+
+GREEN = """
+import sys
+if sys.argv[1] == "gevent":
+    from gevent import monkey, spawn
+    monkey.patch_all()
+else:
+    import eventlet
+    eventlet.monkey_patch()
+    from eventlet import spawn
+from pathlib import Path
+from orchestrator import agents
+from tests.agents.places import Place
+place = Place(Path(sys.argv[2]), agent={"workspace": "worktree"})
+work = lambda task: agents.perform(place.context(task), place.settings).status
+running = [spawn(work, task) for task in ("T1", "T2")]
+print(*(each.get() if sys.argv[1] == "gevent" else each.wait() for each in running))
+"""
+
+
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+def test_agents_of_two_greenlets_work_at_the_same_time(place: Place, tmp_path: Path, library: str) -> None:
+    """Each waits for the other."""
+    pytest.importorskip(library)
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    place.writes(
+        {
+            "T1": [{"record": one}, {"wait_for": two}, {"complete": "x"}],
+            "T2": [{"record": two}, {"wait_for": one}, {"complete": "y"}],
+        }
+    )
+    command = [sys.executable, "-W", "ignore", "-c", GREEN, library, str(tmp_path)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.stdout.split() == ["completed", "completed"], done.stderr
