@@ -120,14 +120,7 @@ class Conversation:
             )
             return Blocked(kind=BlockKind.EXTERNAL, reason=reason)
         is_limited = self.budget.cost is not None or self.context.left.cost_left is not None
-        is_refused = is_limited and self.settings.budgets.unknown_cost == "refuse"
-        if is_refused and not pricing.is_known(self.model, self.settings):
-            reason = (
-                f"the price of {self.model} is not known, so no budget can hold; write it into `prices`, or set "
-                "budgets.unknown_cost to allow, and unblock the task"
-            )
-            return Blocked(kind=BlockKind.BUDGET, reason=reason)
-        return None
+        return pricing.refused(self.model, self.settings, is_limited=is_limited)
 
     async def _talk(self) -> Answer:
         """Talk with the model, one request after the other; each is counted and kept before the next."""

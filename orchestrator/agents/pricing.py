@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.config.schema.agents import Price
 from orchestrator.config.settings import Settings
+from orchestrator.model.outcome import Blocked, BlockKind
 from orchestrator.model.usage import Usage
 
 MILLION = 1_000_000
@@ -35,6 +36,23 @@ def priced(usage: Usage, settings: Settings) -> Usage:
 def is_known(model: str, settings: Settings) -> bool:
     """The price of a model is known, without what its program may say of it."""
     return priced(Usage(model=model, input=1, output=1), settings).cost is not None
+
+
+def refused(model: str, settings: Settings, *, is_limited: bool) -> Blocked | None:
+    """Refuse a model whose cost cannot be counted, where a cost is limited; None: it is not refused.
+
+    Args:
+        model: The model, as its runtime calls it.
+        settings: The settings.
+        is_limited: A budget of money holds for the attempt.
+    """
+    if not is_limited or settings.budgets.unknown_cost == "allow" or is_known(model, settings):
+        return None
+    reason = (
+        f"the price of {model or 'its model'} is not known, so no budget can hold; write it into `prices`, or set "
+        "budgets.unknown_cost to allow, and unblock the task"
+    )
+    return Blocked(kind=BlockKind.BUDGET, reason=reason)
 
 
 def _own_price(model: str, settings: Settings) -> Price | None:
