@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ TIERS = {"weak": {"fake": "small"}, "strong": {"fake": "large"}}
 
 
 @pytest.fixture
-def project(make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+def project(make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project whose coder is the fake agent, which climbs from weak to strong."""
     monkeypatch.setenv("FAKE_AGENT_SCRIPT", str(tmp_path / "script.json"))
     monkeypatch.setenv("FAKE_AGENT_HOME", str(tmp_path / "conversations"))
