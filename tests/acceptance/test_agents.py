@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -40,9 +36,6 @@ TASKS = [
     *({"id": f"T{number}", "tags": ["build"], "depends_on": ["T1"]} for number in range(2, 10)),
     {"id": "T10", "tags": ["build"], "depends_on": ["T3", "T7"]},
 ]
-
-INSPECTOR = "MCP_INSPECTOR"
-"""The variable that names the folder where `npm install @modelcontextprotocol/inspector` was typed."""
 
 
 @pytest.fixture
@@ -164,21 +157,3 @@ def test_http_is_served_at_this_machine_alone(project: Project) -> None:
     ended = project.orchestrator("mcp", "--http", "0.0.0.0:8765")
     assert ended.returncode == 2
     assert "no address of this machine alone" in re.sub(r"[\s│]+", " ", ended.stderr)
-
-
-def test_the_inspector_lists_and_calls_the_tools(project: Project) -> None:
-    """MCP's own inspector, in its command-line mode."""
-    folder, node = os.environ.get(INSPECTOR, ""), shutil.which("node")
-    inspector = Path(folder) / "node_modules" / ".bin" / "mcp-inspector"
-    if not folder or not node or not inspector.exists():
-        pytest.skip(f"{INSPECTOR} names no folder with the npm package @modelcontextprotocol/inspector")
-
-    def inspect(*arguments: str) -> Any:
-        server = [str(BIN / "orchestrator"), "mcp"]
-        ended = project.run(str(inspector), "--cli", "--connect-timeout", "110000", *server, *arguments)
-        assert ended.returncode == 0, ended.stderr
-        return json.loads(ended.stdout)
-
-    assert {tool["name"] for tool in inspect("--method", "tools/list")["tools"]} >= {"plan", "run", "wait"}
-    called = inspect("--method", "tools/call", "--tool-name", "status")
-    assert called["content"][0]["text"] == "no features"

@@ -182,6 +182,18 @@ def test_an_agent_hears_of_a_cancel_and_its_outcome_does_not_count(
     assert handle.states()[0].status == "cancelled"
 
 
+def test_an_agent_is_ended_at_the_time_limit_as_a_worker_is(client: InProcessClient) -> None:
+    handle = enqueue(client, review("T1", timeout="20m"))
+    mine = claim(client)
+    client.move_on(600)
+    mine.progress(50)
+    client.move_on(601)
+    with pytest.raises(errors.ClaimEnded, match="its time limit of 20m is over"):
+        mine.complete("done")
+    outcome: Any = handle.outcome("T1")
+    assert (handle.states()[0].status, outcome.cause) == ("failed", "timeout")
+
+
 def test_a_forgotten_feature(client: InProcessClient) -> None:
     handle = enqueue(client)
     mine = claim(client)

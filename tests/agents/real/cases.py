@@ -20,6 +20,7 @@ WRITES = Answer(write={"path": "greet.py", "content": "print('hello')"}, usage=T
 RUNS = Answer(run="echo checked", usage=Tokens(100, 1_600, 0, 20))
 TELLS = Answer(result=OUTCOME, usage=Tokens(50, 1_700, 0, 40, 10))
 TOUCHES = Answer(run="touch /var/tmp/agent-was-here", usage=Tokens(100, 1_600, 0, 20))
+BROKEN = Answer(text="Hello", cut=True)
 SILENT = Answer(hang=True)
 
 
@@ -118,7 +119,15 @@ CASES = (
     ),
     Case("budget", "Its own cap on the cost is reached.", (WRITES, RUNS), budget=0.005, only=("claude",)),
     Case("turns", "Its own cap on the turns is reached.", (WRITES, RUNS), turns=2, only=("claude",)),
-    Case("cut", "The stream of an answer breaks off, each time.", (Answer(text="Hello", cut=True),)),
+    Case(
+        "cut",
+        "The stream of an answer breaks off, each time.",
+        (BROKEN,),
+        only=("claude", "codex", "gemini"),  # opencode asks again without end
+    ),
+    Case(
+        "cut-twice", "The stream of an answer breaks off, twice.", (BROKEN, BROKEN, TELLS), only=("opencode",)
+    ),
     Case(
         "killed",
         "It is killed while the model thinks, after some work.",

@@ -131,6 +131,15 @@ class Anthropic:
         return {"type": "error", "error": error, "request_id": "req_0001"}
 
 
+def _in_namespace(name: str, request: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The namespace and the name in it of a tool, where codex sorts its tools so: those of MCP servers."""
+    for space in (tool for tool in request.get("tools", ()) if tool["type"] == "namespace"):
+        for tool in space["tools"]:
+            if name in (f"{space['name']}{tool['name']}", f"{space['name']}__{tool['name']}"):
+                return space["name"], tool["name"]
+    return None
+
+
 class Responses:
     """OpenAI's Responses API."""
 
@@ -158,8 +167,8 @@ class Responses:
                 "content": [{"type": "output_text", "text": text_of(answer), "annotations": []}],
             }
         )
-        if call and "__" in call[0]:  # a tool of an MCP server: codex sorts them into namespaces
-            item["namespace"], _, item["name"] = call[0].rpartition("__")
+        if call and (spaced := _in_namespace(call[0], request)):
+            item["namespace"], item["name"] = spaced
         taken = used.input + used.cache_read + used.cache_write
         return {
             "id": f"resp_{number:04}",

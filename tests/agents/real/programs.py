@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 ROOT = Path(__file__).resolve().parents[3]
 INSTALLED = ROOT / "build" / "agent-clis" / "node_modules"
@@ -30,13 +31,21 @@ class Program:
         """The version that is installed."""
         return str(json.loads((INSTALLED / self.package / "package.json").read_text())["version"])
 
+    def launch(self, session: str = "", *, is_resumed: bool = False) -> list[str]:
+        """The command of a new conversation, or of one that goes on."""
+        named = {"{model}": self.model, "{session}": session or str(uuid4())}
+        return [named.get(word, word) for word in (self.resume if is_resumed else self.command)]
+
     def settle(self, home: Path, api: str) -> dict[str, str]:
         """Write its settings into a home. Returns the environment that leads it to the stub."""
         for path, text in self.files.items():
             (home / path).parent.mkdir(parents=True, exist_ok=True)
             (home / path).write_text(text.replace("{api}", api))
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-        led = {name: value.replace("{api}", api) for name, value in self.environment.items()}
+        led = {
+            name: value.replace("{api}", api).replace("{home}", str(home))
+            for name, value in self.environment.items()
+        }
         return {"HOME": str(home), "PATH": path, **led}
 
 
@@ -57,6 +66,7 @@ CLAUDE = Program(
         "ANTHROPIC_API_KEY": "no-key",
         "CLAUDE_CODE_MAX_RETRIES": "1",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "MCP_CONNECTION_NONBLOCKING": "0",  # else its first request knows no tools of MCP servers
     },
 )
 
@@ -102,12 +112,8 @@ OPENCODE = Program(
     model="anthropic/claude-sonnet-5",
     command=("opencode", "run", "--format", "json", "-m", "{model}"),
     resume=("opencode", "run", "--format", "json", "-m", "{model}", "-s", "{session}"),
-    environment={
-        "OPENCODE_DISABLE_MODELS_FETCH": "1",
-        "OPENCODE_DISABLE_AUTOUPDATE": "1",
-        "ANTHROPIC_API_KEY": "no-key",
-        "OPENCODE_CONFIG_CONTENT": '{"provider": {"anthropic": {"options": {"baseURL": "{api}/v1"}}}}',
-    },
+    environment={"ANTHROPIC_API_KEY": "no-key", "OPENCODE_CONFIG": "{home}/opencode.json"},
+    files={"opencode.json": json.dumps({"provider": {"anthropic": {"options": {"baseURL": "{api}/v1"}}}})},
 )
 
 PROGRAMS = {program.name: program for program in (CLAUDE, CODEX, GEMINI, OPENCODE)}

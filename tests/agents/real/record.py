@@ -20,7 +20,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import yaml
 
@@ -79,10 +78,9 @@ class Recorder:
         print(f"{name}: exit {code}, {len(stub.asked)} requests, {len(printed.splitlines())} lines")
 
     def _command(self, case: Case, work: Path) -> list[str]:
-        session = self.sessions.get(case.resumes, NO_SESSION) if case.resumes else str(uuid4())
-        made = self.program.resume if case.resumes else self.program.command
-        named = {"{model}": self.program.model, "{session}": session}
-        return [named.get(word, word) for word in made] + options(self.program, case, work)
+        session = self.sessions.get(case.resumes, NO_SESSION) if case.resumes else ""
+        launched = self.program.launch(session, is_resumed=bool(case.resumes))
+        return launched + options(self.program, case, work)
 
 
 def options(program: Program, case: Case, work: Path) -> list[str]:

@@ -100,9 +100,14 @@ def _handler_of(stub: Stub) -> type[BaseHTTPRequestHandler]:
 class _Handler(BaseHTTPRequestHandler):
     stub: Stub
     protocol_version = "HTTP/1.1"
+    server_version, sys_version = "stub", ""
 
     def log_message(self, format: str, *values: Any) -> None:
         """Say nothing: the tests read `Stub.asked`."""
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """One moment for all, so that recordings do not differ by it."""
+        return "Thu, 01 Jan 2026 00:00:00 GMT"
 
     def do_GET(self) -> None:
         """Lists of models and the like: there are none. Nor are there WebSockets (426: codex then speaks HTTP)."""
