@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.model.agent_history import EarlierAttempt
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.usage import UsageVerdict
-from orchestrator.specialists.context import EarlierAttempt
 from tests.agents.real.answers import Answer, Tokens
 from tests.agents.real.cases import SILENT, TOUCHES, WRITES, trouble
 from tests.agents.real.lab import Lab
