@@ -13,9 +13,12 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import specialists
+from orchestrator.agents import brief
 from orchestrator.engine.attempt import Attempt
+from orchestrator.engine.attempt_files import AttemptFiles
 from orchestrator.engine.attempt_recorder import AttemptRecorder
 from orchestrator.model import durations, errors, identifiers
+from orchestrator.model.agent_history import EarlierAttempt
 from orchestrator.model.outcome import (
     Blocked,
     BlockKind,
@@ -141,6 +144,46 @@ class Claims:
         if answer != "renewed":
             feature, task, number = attempt.id
             raise self._ended(feature, task, number, self.store.tasks.attempt(feature, task))
+
+    def brief(self, attempt: Attempt) -> str:
+        """What is to be done, on what it builds, what persons have remarked, and when it counts as done.
+
+        Raises:
+            BadPrompt: The prompt of the specialist cannot be read, or is too long.
+        """
+        task, files = attempt.task, AttemptFiles(self.settings, *attempt.id)
+        outcomes = self.recorder.outcomes(attempt.feature_id, [*task.depends_on, task.id])
+        before = outcomes.pop(task.id, None) if attempt.number > 1 else None
+        earlier = []
+        if before and not isinstance(before, Completed):
+            number = attempt.number - 1
+            earlier.append(
+                EarlierAttempt(attempt=number, status=before.status, reason=before.reason, tail=before.tail)
+            )
+        context = specialists.Context(
+            task=task,
+            feature=specialists.FeatureHead.model_validate(dict(attempt.started.head)),
+            attempt=attempt.number,
+            specialist=attempt.specialist,
+            title=self.settings.title(attempt.specialist),
+            workdir=files.workdir,
+            log_file=files.log,
+            remarks=tuple(attempt.started.state.get("remarks") or ()),
+            dependencies={
+                name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Completed)
+            },
+            earlier=tuple(earlier),
+        )
+        return brief.of_claim(context, self.settings)
+
+    def check_prompts(self, names: Collection[str]) -> None:
+        """Look whether briefs can be made, before a task is claimed.
+
+        Raises:
+            BadPrompt: The prompt of a specialist cannot be read, or is too long.
+        """
+        for name in names:
+            brief.prompt(name, self.settings)
 
     def conclude(self, attempt: Attempt, outcome: Outcome) -> str:
         """Commit the outcome of a claim: the status of its task now. A worker runs the gates, if it has some.

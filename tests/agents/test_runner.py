@@ -214,7 +214,7 @@ def test_its_whole_output_is_in_the_log_and_secrets_are_not(
 def test_a_note_of_progress_has_no_secret(place: Place) -> None:
     place.specialist = {"env": {"TOKEN": "token-9876543210"}}
     perform(place, [{"tool": ["Bash", "curl token-9876543210"]}, {"complete": "x"}])
-    assert place.store.notes[-1] == "turn 2, Bash curl **"
+    assert place.store.notes[-1] == "turn 1, Bash curl **"
 
 
 def test_progress_is_the_last_tool_and_turn(place: Place) -> None:
