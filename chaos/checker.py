@@ -131,6 +131,8 @@ def attempts_are_fenced(story: Story) -> Iterator[tuple[str, str]]:
     started, holders = set[tuple[str, int | None]](), dict[tuple[str, int | None], str]()
     for event in story.events:
         attempt = (event.task, event.attempt)
+        if event.event in STARTS and not event.worker:
+            continue  # a person moves a task on whose attempt was lost: no attempt starts
         if event.event in STARTS:
             if attempt in started:
                 yield event.task, f"attempt {event.attempt} started twice"

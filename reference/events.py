@@ -33,7 +33,8 @@ MEANING: Mapping[str, str] = {
     "work_handed_back": "A worker that ends gave an attempt back; the task starts elsewhere.",
     "blocker_detected": "A task cannot go on.",
     "blocker_resolved": "A person unblocked a task.",
-    "task_escalated": "A blocked task goes to the specialist of `error_handling.escalate_technical_to`.",
+    "task_escalated": "The next tier of its agent gets a task (the note names it), or a blocked one goes to the "
+    "specialist of `error_handling.escalate_technical_to`.",
     "task_held": "A person put a task on hold.",
     "task_resumed": "A person took a held or deferred task up again.",
     "task_deferred": "A person put a task off.",

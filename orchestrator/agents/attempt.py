@@ -21,10 +21,11 @@ from orchestrator.agents.seen import Seen
 from orchestrator.agents.stream import StreamReader
 from orchestrator.agents.watcher import AgentWatcher, Caps, append
 from orchestrator.model import errors
+from orchestrator.model.agent_history import AgentSession
 from orchestrator.model.outcome import Blocked, BlockKind, Failed, Outcome
 from orchestrator.model.usage import Usage, UsageVerdict
 from orchestrator.specialists.command_files import CommandFiles, cannot_write
-from orchestrator.specialists.context import AgentSession, Context
+from orchestrator.specialists.context import Context
 from orchestrator.specialists.start_failure import start_failure
 
 USAGE_FILE = "usage.json"

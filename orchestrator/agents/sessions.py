@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from orchestrator.config.schema.agent_runtimes import AgentRuntime
-from orchestrator.specialists.context import AgentSession
+from orchestrator.model.agent_history import AgentSession
 
 
 def host() -> str:

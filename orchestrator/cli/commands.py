@@ -196,6 +196,16 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
             "Let AI agents plan, run, watch and mend features: a server of the Model Context Protocol.",
         ),
         Entry(
+            "claim",
+            "claims",
+            "Get a task that waits for an agent: the claim on the first line, then what is to be done.",
+        ),
+        Entry(
+            "report",
+            "claims",
+            "Report on a claimed task: that the work goes on, which renews the lease, or how it ended.",
+        ),
+        Entry(
             "schema",
             "contracts",
             "Print the JSON Schema of an answer; `codes` lists the codes of errors, `all` prints the whole contract.",

@@ -145,8 +145,10 @@ class Log:
         if event.event != "retry_scheduled":
             return ""
         wait = f" in {durations.write(int(event.wait) / 1000)}" if event.wait else ""
-        if event.cause == "retry-later":
+        if event.cause in ("retry-later", "rate-limit"):
             return f"tries again{wait}"
+        if event.note:  # another try of an agent at the same tier, which no retry counts
+            return event.note
         self.retries[event.task] += 1
         most = self.client.store.tasks.find(self.handle.id, event.task).retries.max
         return f"retry {self.retries[event.task]} of {most}{wait}"

@@ -17,6 +17,7 @@ class Tools(StrEnum):
 
     CORE = "core"
     READ = "read"
+    WORKER = "worker"
     GUIDE = "guide"
 
 
@@ -31,7 +32,8 @@ def mcp(
         Tools,
         typer.Option(
             "--tools",
-            help="core: what an agent needs; read: what changes nothing; guide: core, and what the guide names.",
+            help="core: to run features; read: what changes nothing; guide: core, and what the guide names; "
+            "worker: to do tasks.",
         ),
     ] = Tools.CORE,
 ) -> None:

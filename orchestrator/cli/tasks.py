@@ -15,7 +15,7 @@ from orchestrator.contract import compact
 from orchestrator.contract.machine_answers import SpecialistLine, SpecialistsAnswer
 from orchestrator.contract.task_answers import TaskAnswer
 from orchestrator.model import durations
-from orchestrator.model.words import one_line
+from orchestrator.model.words import by_agent, one_line
 from orchestrator.report import json_page, json_tasks, next_steps
 
 if TYPE_CHECKING:
@@ -111,7 +111,9 @@ def _lines(found: TaskAnswer, part: Part | None) -> list[str]:
     who = found.specialist.title if found.specialist else "nobody"
     where = f" on {found.worker}" if found.worker else ""
     attempt = f", attempt {found.attempt}" if found.attempt else ""
-    facts = [f"  {who}, batch {found.batch}{attempt}{where}"]
+    tier = f", tier {found.tier}" if found.tier else ""
+    facts = [f"  {who}{tier}, batch {found.batch}{attempt}{where}"]
+    facts += [f"  conversation {found.session}"] if found.session else []
     facts += [f"  {text}" for text in (found.said, found.note) if text]
     return [*head, *facts, *(next_steps.need_line(need) for need in found.needs)]
 
@@ -141,7 +143,7 @@ def specialists(*, asked: Asked) -> None:
     for one in found.specialists:
         tags = ", ".join(one.tags) or "no tag"
         default = "; the default" if one.default else ""
-        output.say(f"{one.name} ({one.title}): {tags}{default}")
+        output.say(f"{one.name} ({one.title}): {tags}{default}{by_agent(one.runtime, one.ladder)}")
     if left:
         output.say(f"and {left:,} more")
 
@@ -149,14 +151,16 @@ def specialists(*, asked: Asked) -> None:
 def _line(name: str, settings: Settings) -> SpecialistLine:
     own = settings.specialists[name]
     queue = settings.queue(name)
-    mapping = settings.specialist_routing.mapping
+    mapping, agent, ladder = settings.specialist_routing.mapping, settings.agent(name), settings.ladder(name)
     return SpecialistLine(
         name=name,
         title=settings.title(name),
         description=own.description,
         queue="" if queue == name else queue,
         model_tier=own.model_tier or "",
+        runtime=agent.runtime if agent else "",
+        ladder=ladder.written if ladder else "",
         tags=tuple(tag for tag, who in mapping.items() if who == name),
-        work="command" if own.command else "python" if own.python else "",
+        work="command" if own.command else "python" if own.python else "agent" if agent else "",
         default=settings.specialist_routing.default == name,
     )

@@ -182,6 +182,8 @@ def needed_queues(client: Client, feature_id: str) -> list[str]:
         from orchestrator.engine import installation  # late: it brings all of Celery
 
         settings = installation.of(client.app).settings
+    if not settings.quality_gates.enabled:
+        specialists -= set(settings.pulled)  # agents claim their tasks, and there is nothing else to do
     known = {*settings.specialists, *calls}
     return sorted({settings.queue(name) if name in known else name for name in specialists} - {""})
 

@@ -110,7 +110,8 @@ def task(client: Client, handle: Handle, task_id: str, *, whole: bool = False, *
         NoSuchTask: The feature has no such task.
     """
     state = client.store.tasks.state(handle.id, task_id)
-    progress = handle.progress()
+    progress, agent = handle.progress(), client.settings.agent(state.specialist)
+    session, _ = client.store.attempts.history(handle.id, task_id) if agent and whole else (None, ())
     line = json_features.task_line(state, progress.batch, time.time(), titles=titles(client))
     ended = state.status in (TaskStatus.FAILED, TaskStatus.BLOCKED, TaskStatus.COMPLETED)
     return TaskAnswer(
@@ -122,6 +123,8 @@ def task(client: Client, handle: Handle, task_id: str, *, whole: bool = False, *
         batch=state.batch,
         attempt=state.attempt,
         specialist=line.specialist,
+        tier=client.settings.tier(state.specialist, state.rung) if state.attempt else "",
+        session=session.session if session else "",
         worker=line.worker if whole else "",
         seconds=line.seconds,
         percent=line.percent,

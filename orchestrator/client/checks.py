@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.model import errors, words
+from orchestrator.model.task import TaskStatus
 from orchestrator.planning import limits, repetition
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -
         InlineCommandRefused: A task has a command of its own, which the settings do not allow.
         CallRefused: A task calls what the operator has not allowed.
         NothingToDo: Neither a task nor its specialist has a command or a callable.
+        GatesCannotRun: A task of agents elsewhere has gates, and its flow no status in which a worker runs them.
         NoSuchResource, NotEnough: A task needs more of a resource than there is.
     """
     limits.check_resources(feature.tasks, settings)
@@ -54,6 +56,24 @@ def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -
     for specialist, tasks in idle.items():
         if not has_work(specialist, settings):
             raise errors.NothingToDo(tasks=words.some(tasks, most=NAMED), specialist=specialist)
+        if specialist in settings.pulled:
+            named = set(tasks)
+            check_gates([task for task in feature.tasks if task.id in named], specialist, settings)
+
+
+def check_gates(tasks: Sequence[Task], specialist: str, settings: Settings) -> None:
+    """Refuse tasks of agents elsewhere whose gates nobody could run.
+
+    Raises:
+        GatesCannotRun: There is one.
+    """
+    refused: dict[str, list[str]] = {}
+    for task in tasks:
+        flow = settings.flow_for(task.tags)
+        if not flow.has(TaskStatus.TESTING) and settings.task_gates("completion", task.tags):
+            refused.setdefault(flow.name, []).append(task.id)
+    for flow_name, ids in refused.items():
+        raise errors.GatesCannotRun(tasks=words.some(ids, most=NAMED), specialist=specialist, flow=flow_name)
 
 
 def check_calls(tasks: Sequence[Task], settings: Settings, *, from_file: bool) -> None:

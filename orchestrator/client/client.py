@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +20,7 @@ from orchestrator.state import connections
 if TYPE_CHECKING:
     from celery import Celery, Signature
 
+    from orchestrator.client.claim import Claim
     from orchestrator.client.in_process import InProcessWorker
     from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
@@ -241,8 +242,14 @@ class Client:
             raise errors.NoTaskNamed
         task = self.store.tasks.find(feature_id, task_id)
         stands_with = self.store.tasks.specialist(feature_id, task_id)
-        escalated = bool(self.store.tasks.attempt(feature_id, task_id).get("escalated"))
-        return routing.current(task, stands_with, self.settings, escalated=escalated)
+        state = self.store.tasks.attempt(feature_id, task_id)
+        return routing.current(
+            task,
+            stands_with,
+            self.settings,
+            escalated=bool(state.get("escalated")),
+            rung=int(state.get("rung", 0)),
+        )
 
     def feature(self, feature_id: str) -> Handle:
         """A handle on a feature that was enqueued before.
@@ -252,6 +259,49 @@ class Client:
         """
         self.store.features.summary(feature_id)
         return self._handle(feature_id)
+
+    def claim(
+        self,
+        specialist: str = "",
+        *,
+        feature: str = "",
+        wait: float = 0.0,
+        worker: str = "",
+        look: Callable[[float], object] | None = None,
+    ) -> Claim | None:
+        """Claim the next task that waits for an agent (`agent: {runtime: pull}`); None: there is none.
+
+        No other agent gets it while the claim is renewed: each report does that for `mcp.lease`.
+
+        Args:
+            specialist: Whose task, by name or title; "": of any specialist with agents that ask for work.
+            feature: Of this feature alone; "": of any.
+            wait: Seconds to wait for a task.
+            worker: The name of the agent, as `status` shows it; else of this process.
+            look: Called before each look for a task, with the seconds since the first.
+
+        Raises:
+            NotClaimed: Agents claim no tasks of this specialist.
+            NoSuchFeature: There is none of this id.
+
+        Example:
+            if claim := client.claim("reviewer", wait=60):
+                claim.complete(review(claim.brief))
+        """
+        from orchestrator.client import claim
+
+        return claim.claim(self, specialist, feature=feature, wait=wait, worker=worker, look=look)
+
+    def claimed(self, token: str) -> Claim:
+        """A claim by its token (`Claim.token`), in any process. It renews the lease.
+
+        Raises:
+            NoSuchClaim: It is no claim.
+            ClaimEnded: Its agent does not have the task any more.
+        """
+        from orchestrator.client import claim
+
+        return claim.claimed(self, token)
 
     def features(self, newest: int = 50) -> list[Progress]:
         """The progress of the newest features, newest first, without those that cannot be read (see `overview`)."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orchestrator.client import answers
 from orchestrator.client.listeners import listeners
 from orchestrator.contract import needs
+from orchestrator.model.task import TaskStatus
 from orchestrator.report import explanation, json_tasks
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def explain(client: Client, handle: Handle, task_id: str) -> Explained:
     states = {state.id: state for state in handle.around(task_id)}
     state = states[task_id]
     route = client.recommend(handle.id, task_id)
+    claimed = is_claimed(client, route.specialist, task, state)
     progress, before = handle.progress(), client.store.tasks.before(handle.id, task_id)
     found = explanation.explain(
         task,
@@ -54,11 +56,18 @@ def explain(client: Client, handle: Handle, task_id: str) -> Explained:
         now=time.time(),
         outcome=handle.outcome(task_id),
         route=route,
-        listeners=_listeners(client, route) if state.phase == "launched" else None,
+        listeners=_listeners(client, route) if state.phase == "launched" and not claimed else None,
         limit=client.store.limits.find(state.limit) if state.limit else None,
         before=before,
+        claimed=claimed,
     )
     return Explained(found, task, states, progress, route, before)
+
+
+def is_claimed(client: Client, specialist: str, task: Task, state: TaskState) -> bool:
+    """Whether an agent elsewhere does what comes next of a task (see `awaits_an_agent` in offers.lua)."""
+    is_work = state.status is not TaskStatus.TESTING and not task.run
+    return is_work and specialist in client.settings.pulled
 
 
 def answer(client: Client, handle: Handle, found: Explained) -> ExplainAnswer:

@@ -134,9 +134,14 @@ class Handle:
         return self._titled(self.store.tasks.states_of(self.id, task_ids)) if task_ids else []
 
     def _titled(self, states: Iterable[TaskState]) -> list[TaskState]:
-        """The states with the titles of their specialists."""
-        title = functools.cache(self.settings.title)
-        return [state.model_copy(update={"specialist": title(state.specialist)}) for state in states]
+        """The states with the titles of their specialists, and the tiers of their agents."""
+        title, tier = functools.cache(self.settings.title), functools.cache(self.settings.tier)
+        return [
+            state.model_copy(
+                update={"specialist": title(state.specialist), "tier": tier(state.specialist, state.rung)}
+            )
+            for state in states
+        ]
 
     def events(self, after: str = "-", block: float | None = None) -> list[Event]:
         """The events after the one with this id, at most 1,000; `block`: seconds to wait for one."""

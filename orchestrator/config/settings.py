@@ -41,6 +41,7 @@ from orchestrator.config.schema.statuses import FlowMapping, StatusProgression, 
 from orchestrator.model.calls import called_by
 from orchestrator.model.fields import Resource, Whole
 from orchestrator.model.flows import FeatureFlow, Flow, Rules
+from orchestrator.model.ladder import Ladder
 from orchestrator.model.queues import Queues
 from orchestrator.model.rate import MOST
 
@@ -162,6 +163,15 @@ class Settings(BaseSettings):
         given = self.specialists.get(specialist)
         return given.agent if given else None
 
+    @cached_property
+    def pulled(self) -> tuple[str, ...]:
+        """The specialists whose tasks wait for agents elsewhere, which ask for work."""
+        return tuple(
+            name
+            for name, given in sorted(self.specialists.items())
+            if given.agent and given.agent.runtime == "pull"
+        )
+
     def rungs(self, specialist: str) -> tuple[str, ...]:
         """The tiers that an agent climbs, the weakest first; at least one, "" where no tier is named.
 
@@ -174,10 +184,27 @@ class Settings(BaseSettings):
             return ("",)
         return given.agent.ladder or (given.model_tier or "",)
 
+    def ladder(self, specialist: str) -> Ladder | None:
+        """The ladder of a specialist's agent; None: no agent does its work, or one elsewhere, without tiers of ours."""
+        agent = self.agent(specialist)
+        if not agent or (agent.runtime == "pull" and not agent.ladder):
+            return None
+        return Ladder(self.rungs(specialist), agent.tries_per_tier)
+
     def rung(self, specialist: str, place: int) -> str:
         """The tier at a place of an agent's ladder, from 0; the last one where the ladder is shorter now."""
         rungs = self.rungs(specialist)
         return rungs[min(place, len(rungs) - 1)]
+
+    def tier(self, specialist: str, rung: int = 0) -> str:
+        """The tier of a specialist's agent at a place of its ladder; "" where no agent works, or no tier is named.
+
+        Example:
+            >>> Settings(specialists={"coder": {"agent": {"ladder": ["haiku", "opus"]}}}).tier("coder", 1)
+            'opus'
+        """
+        ladder = self.ladder(specialist)
+        return ladder.tier(rung) if ladder else ""
 
     def model(self, runtime: str, tier: str) -> str:
         """The model of a tier for a runtime; the tier's own name where nothing else is said.

@@ -32,7 +32,13 @@ from orchestrator.contract.plan_answers import (
     RecommendAnswer,
     RoutesAnswer,
 )
-from orchestrator.contract.task_answers import EventsAnswer, ExplainAnswer, LogAnswer, TaskAnswer
+from orchestrator.contract.task_answers import (
+    ClaimAnswer,
+    EventsAnswer,
+    ExplainAnswer,
+    LogAnswer,
+    TaskAnswer,
+)
 
 ANSWERS: Mapping[str, type[Answer]] = {
     "plan": PlanAnswer,
@@ -51,6 +57,8 @@ ANSWERS: Mapping[str, type[Answer]] = {
     "task": TaskAnswer,
     "events": EventsAnswer,
     "logs": LogAnswer,
+    "claim": ClaimAnswer,
+    "report": ClaimAnswer,
     "decision": DecisionAnswer,
     "specialists": SpecialistsAnswer,
     "limits": LimitsAnswer,

@@ -26,6 +26,7 @@ class TaskLine(Answer):
     percent: float | None = None
     note: str = Field(default="", description="what it says about its progress")
     said: str = Field(default="", description="how its last attempt ended")
+    tier: str = Field(default="", description="of the agent that works on it")
     specialist: Specialist | None = None
     worker: str = ""
     started: Moment = ""

@@ -17,8 +17,12 @@ class SpecialistLine(Answer):
     description: str = ""
     queue: str = Field(default="", description="if it is not the name")
     model_tier: str = ""
+    runtime: str = Field(default="", description="what its agent runs by, such as claude")
+    ladder: str = Field(default="", description="its agent's tiers, such as: haiku, then opus, then a person")
     tags: tuple[str, ...] = Field(default=(), description="that route to it")
-    work: str = Field(default="", description="command, python, or absent: it does only tasks with a `run`")
+    work: str = Field(
+        default="", description="command, python, agent, or absent: it does only tasks with a `run`"
+    )
     default: bool = False
 
 

@@ -13,11 +13,13 @@ from orchestrator.contract.answer import After, Answer, LeftOut, Specialist
 class RouteGroup(Answer):
     """Tasks that one specialist gets for one reason."""
 
-    rare: ClassVar = frozenset({"model_tier"})
+    rare: ClassVar = frozenset({"model_tier", "runtime", "ladder"})
 
     specialist: Specialist | None = Field(default=None, description="absent: nobody matches")
     queue: str = Field(default="", description="if it is not the specialist's name")
-    model_tier: str = ""
+    model_tier: str = Field(default="", description="of an agent the tier that works now")
+    runtime: str = Field(default="", description="what an agent runs by, such as claude")
+    ladder: str = Field(default="", description="an agent's tiers, such as: haiku, then opus, then a person")
     rule: str = Field(
         default="", description="task, default, nobody, assigned or escalated; absent: by the tag"
     )
@@ -33,7 +35,9 @@ class RecommendAnswer(Answer):
 
     specialist: Specialist | None = Field(default=None, description="absent: nobody yet")
     queue: str = Field(default="", description="if it is not the specialist's name")
-    model_tier: str = ""
+    model_tier: str = Field(default="", description="of an agent the tier that works now")
+    runtime: str = Field(default="", description="what an agent runs by, such as claude")
+    ladder: str = Field(default="", description="an agent's tiers, such as: haiku, then opus, then a person")
     rule: str = Field(
         default="", description="task, default, nobody, assigned or escalated; absent: by the tag"
     )

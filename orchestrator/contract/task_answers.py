@@ -99,6 +99,21 @@ class LogAnswer(Answer):
     left_out: LeftOut = Field(default_factory=dict)
 
 
+class ClaimAnswer(Answer):
+    """Of `claim` and `report`: a task that an agent elsewhere has, or had; empty where none waits for an agent."""
+
+    claim: str = Field(default="", description="what `report` takes")
+    feature: str = ""
+    task: str = ""
+    title: str = ""
+    status: str = Field(default="", description="of the task now")
+    attempt: int = 0
+    specialist: str = ""
+    worker: str = Field(default="", description="the name of the agent")
+    lease: float | None = Field(default=None, description="seconds in which the next report is due")
+    brief: str = Field(default="", description="what is to be done")
+
+
 class TaskSpec(Answer):
     """The definition of a task: what it was asked to do."""
 
@@ -127,6 +142,8 @@ class TaskAnswer(Answer):
     batch: int
     attempt: int = 0
     specialist: Specialist | None = None
+    tier: str = Field(default="", description="of its agent, where it stands on the ladder")
+    session: str = Field(default="", description="the conversation that its agent can go on with")
     worker: str = ""
     seconds: float | None = None
     percent: float | None = None

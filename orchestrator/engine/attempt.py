@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.config.settings import Settings
 from orchestrator.model import identifiers, lifecycle
 from orchestrator.model.flows import Flow
@@ -38,6 +40,8 @@ class Attempt:
     started: StartResult
     trace: str = ""
     """The `traceparent` of its message."""
+    began: float = field(default_factory=time.monotonic)
+    """When it began, by the clock of this process."""
 
     @property
     def id(self) -> AttemptId:
@@ -66,6 +70,18 @@ class Attempt:
     def flow(self, settings: Settings) -> Flow:
         """The flow of statuses that the task follows."""
         return lifecycle.GATES_FLOW if self.is_feature_gates else settings.flow_for(self.task.tags)
+
+    def gates_ahead(self, settings: Settings) -> list[tuple[str, tuple[Gate, ...]]]:
+        """The stages that completed work has to pass from here and that have gates, each with its gates."""
+        if not settings.quality_gates.enabled:
+            return []
+        if self.is_feature_gates:
+            stage = "testing" if self.task.id == "@testing" else "completion"
+            gates = [(stage, settings.feature_gates(stage, self.started.head["tags"]))]
+        else:
+            stages = lifecycle.stages_ahead(self.flow(settings), self.started.status)
+            gates = [(stage, settings.task_gates(stage, self.task.tags)) for stage in stages]
+        return [(stage, of_stage) for stage, of_stage in gates if of_stage]
 
 
 def gates_task(task_id: str) -> Task:

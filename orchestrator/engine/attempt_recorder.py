@@ -7,8 +7,9 @@ import logging
 import os
 import random
 import secrets
+import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import redis
 
@@ -17,8 +18,10 @@ from orchestrator.engine import watchdog
 from orchestrator.engine.attempt import Attempt, gates_task
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.model import commands, errors, identifiers, lifecycle, sanitizer, words
+from orchestrator.model.agent_history import AgentSession, EarlierAttempt
 from orchestrator.model.flows import WORKING, TaskEvent
-from orchestrator.model.outcome import Failed, Outcome, RetryLater
+from orchestrator.model.ladder import Ladder, ask_a_person, climb
+from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.task import TaskStatus
 from orchestrator.specialists import masking
 from orchestrator.state import encoding, outage, refusals
@@ -27,10 +30,14 @@ from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
+    from orchestrator.state.offers import Offer
 
 logger = logging.getLogger("orchestrator")
 
 T = TypeVar("T")
+
+TAIL_TOLD = 2_000
+"""Characters of an attempt's output that the next attempt of an agent is shown."""
 
 
 class AttemptRecorder:
@@ -82,7 +89,27 @@ class AttemptRecorder:
         )
         self._outlast(proceed, f"the testing of {attempt.task.id}")
 
-    def finish(self, attempt: Attempt, outcome: Outcome, status: str, run: Run | None = None) -> None:
+    def claim(self, offer: Offer, worker: str, delivery: str) -> StartResult:
+        """Begin an attempt for an agent that asks for work, unless the store refuses it (see claim.lua).
+
+        Raises:
+            NewerFeature, Outdated: This version of the orchestrator cannot read the feature.
+            UnreadableFeature: The attempt has begun, but its task cannot be read.
+        """
+        started = self.store.offers.claim(
+            offer, worker=worker, lease=self.settings.mcp.lease, delivery=delivery
+        )
+        self._let_feature_begin(offer.feature, started)
+        return started
+
+    def leave_to_gates(self, attempt: Attempt, outcome: Completed) -> str:
+        """Commit completed work, and launch an attempt in which a worker runs its gates, and no more."""
+        transition = lifecycle.transition(
+            attempt.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE, wait=0.0
+        )
+        return self._commit(attempt, outcome, transition)
+
+    def finish(self, attempt: Attempt, outcome: Outcome, status: str, run: Run | None = None) -> str:
         """Commit the outcome of an attempt, and launch the tasks that become ready.
 
         Args:
@@ -91,23 +118,42 @@ class AttemptRecorder:
             status: The status of the task when the attempt ended.
             run: The run that goes on with the attempt that the commit takes next; None: it takes none.
 
+        Returns:
+            The code (see finish.lua).
+
         Raises:
             RefusedTransition: The flow of the task does not allow this outcome.
         """
-        flow = attempt.flow(self.settings)
         attempts = attempt.started.attempts
         outcome = lifecycle.bounded(outcome, attempt.task.retries, attempts)
         outcome, replacement = self._replacement(attempt, outcome)
+        ladder, earlier = self.settings.ladder(attempt.specialist), None
+        if ladder and _is_worth_telling(outcome):
+            earlier = _told_of(attempt, outcome, ladder)
+        if ladder and isinstance(outcome, Blocked | Failed):
+            outcome = self._after_the_last_tier(attempt, outcome, ladder)
         escalate_to = self.settings.error_handling.escalate_technical_to
         transition = lifecycle.conclude(
-            flow,
+            attempt.flow(self.settings),
             outcome,
             attempt.task.retries,
             attempts,
             chance=random.random(),  # nosec B311  # it spreads retries
             status=status,
-            escalate_to=None if escalate_to == attempt.specialist else escalate_to,
+            escalate_to=None if ladder or escalate_to == attempt.specialist else escalate_to,
+            ladder=ladder,
         )
+        return self._commit(attempt, outcome, transition, run, replacement, earlier)
+
+    def _commit(
+        self,
+        attempt: Attempt,
+        outcome: Outcome,
+        transition: lifecycle.Transition,
+        run: Run | None = None,
+        replacement: dict[str, Any] | None = None,
+        earlier: EarlierAttempt | None = None,
+    ) -> str:
         finish = functools.partial(
             self.store.attempts.finish_and_take,
             *attempt.id,
@@ -118,6 +164,7 @@ class AttemptRecorder:
             title=attempt.title_to_learn_from,
             claim=run.claim(attempt.worker, self.settings.recovery.lease) if run else None,
             replacement=replacement,
+            earlier=earlier,
         )
         what = f"the outcome of {attempt.task.id} ({outcome.status})"
         code, now, scheduled, taken = self._outlast(finish, what)
@@ -135,6 +182,7 @@ class AttemptRecorder:
         elif code == "ended":
             logger.info("[%s] %s attempt %s, which a person took away, has ended", *attempt.id)
         elif code in ("refused", "missing"):
+            flow = attempt.flow(self.settings)
             raise lifecycle.refuse(
                 attempt.feature_id, attempt.task.id, transition.event, now, flow.table, flow.name
             )
@@ -143,6 +191,27 @@ class AttemptRecorder:
 
             errbacks.call(self.dispatcher, attempt, outcome)
         self._follow_up(scheduled)
+        return code
+
+    def _after_the_last_tier(
+        self, attempt: Attempt, outcome: Blocked | Failed, ladder: Ladder
+    ) -> Blocked | Failed:
+        """The outcome; after the last try of the last tier the question for a person."""
+        known = attempt.started.attempts
+        if climb(outcome, ladder, known.rung, known.tries) != "top":
+            return outcome
+        _, earlier = self.history(attempt)
+        return ask_a_person(outcome, ladder.tier(known.rung), [(one.tier, one.reason) for one in earlier])
+
+    def history(self, attempt: Attempt) -> tuple[AgentSession | None, tuple[EarlierAttempt, ...]]:
+        """The conversation that an agent can go on with, and the attempts at the task before this one."""
+        read = functools.partial(self.store.attempts.history, attempt.feature_id, attempt.task.id)
+        return self._outlast(read, f"a look at the attempts of {attempt.task.id}")
+
+    def save_session(self, attempt: Attempt, session: AgentSession) -> None:
+        """Keep the conversation of an agent before its first request, so that a later attempt can go on with it."""
+        keep = functools.partial(self.store.attempts.save_session, *attempt.id, attempt.delivery, session)
+        self._outlast(keep, f"the conversation of {attempt.task.id}")
 
     def _replacement(self, attempt: Attempt, outcome: Outcome) -> tuple[Outcome, dict[str, Any] | None]:
         """The outcome, and the tasks that come into the place of this one by it, as the store takes them."""
@@ -184,8 +253,17 @@ class AttemptRecorder:
         self._follow_up(scheduled)
         return outcome
 
-    def hand_back(self, feature_id: str, task_id: str, number: int, worker: str, delivery: str = "") -> None:
-        """Give an attempt back, so that another worker starts it again at once."""
+    def hand_back(
+        self,
+        feature_id: str,
+        task_id: str,
+        number: int,
+        worker: str,
+        delivery: str = "",
+        *,
+        because: str = "this worker ends",
+    ) -> str:
+        """Give an attempt back, so that another worker starts it again at once; the code (see requeue.lua)."""
         code, scheduled = self.store.attempts.requeue(
             feature_id,
             task_id,
@@ -196,12 +274,14 @@ class AttemptRecorder:
         )
         if code == "requeued":
             logger.warning(
-                "[%s] %s attempt %s was handed back, because this worker ends; another worker takes it up",
+                "[%s] %s attempt %s was handed back, because %s; another worker takes it up",
                 feature_id,
                 task_id,
                 number,
+                because,
             )
         self._follow_up(scheduled)
+        return code
 
     def hand_back_taken(self, run: Run) -> None:
         """Give back what a commit took, whose answer did not arrive."""
@@ -297,3 +377,20 @@ class AttemptRecorder:
 
     def _outlast(self, ask: Callable[[], T], what: str) -> T:
         return outage.outlast(ask, what, longest=self.settings.recovery.outage)
+
+
+def _is_worth_telling(outcome: Outcome) -> TypeGuard[Blocked | Failed | RetryLater]:
+    """The next attempt of an agent learns from it. From a wait for a model's limit there is nothing to learn."""
+    return isinstance(outcome, Blocked | Failed) or (isinstance(outcome, RetryLater) and not outcome.limit)
+
+
+def _told_of(attempt: Attempt, outcome: Blocked | Failed | RetryLater, ladder: Ladder) -> EarlierAttempt:
+    """What the next attempt of an agent is told of this one."""
+    return EarlierAttempt(
+        attempt=attempt.number,
+        tier=ladder.tier(attempt.started.attempts.rung),
+        status=outcome.status,
+        reason=words.one_line(outcome.reason, 500),
+        tail=outcome.tail[-TAIL_TOLD:],
+        seconds=round(time.monotonic() - attempt.began, 1),
+    )

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
-from orchestrator import specialists
-from orchestrator.config.schema.quality_gates import Gate
+from orchestrator import agents, specialists
 from orchestrator.config.settings import Settings
 from orchestrator.engine import calls, dispatcher, installation, shutdown, spans
 from orchestrator.engine.attempt import Attempt, gates_task
@@ -126,6 +125,9 @@ class AttemptRunner:
         attempt = Attempt(
             feature_id, started.task or gates_task(task_id), number, specialist, worker, started, trace
         )
+        if self._is_an_agents(attempt):
+            self.recorder.hand_back(*attempt.id, worker, attempt.delivery, because="agents claim it by now")
+            raise TaskStopped(f"{task_id}: left to an agent, which claims it", "handed-back")
         began = processes.moment()
         with contextlib.ExitStack() as stack:
             span = stack.enter_context(self.spans.around(attempt)) if self.spans else spans.Ended()
@@ -147,6 +149,11 @@ class AttemptRunner:
         name = name_for_monitors(attempt.task, self.settings)
         return end_celery_task(outcome, name, is_told=attempt.task.call is not None)
 
+    def _is_an_agents(self, attempt: Attempt) -> bool:
+        """An agent elsewhere does the work: the message was sent before the configuration said so."""
+        is_work = attempt.started.status == TaskStatus.IN_PROGRESS and not attempt.is_feature_gates
+        return is_work and attempt.specialist in self.settings.pulled and not attempt.task.run
+
     def _not_started(self, code: str, feature_id: str, task_id: str) -> TaskStopped | Ignore:
         """The exception that keeps Celery from showing a message that started nothing as a success."""
         logger.info("[%s] %s not started: %s", feature_id, task_id, WHY_NOT_STARTED[code])
@@ -167,12 +174,16 @@ class AttemptRunner:
 
     def _work_and_check(self, attempt: Attempt) -> tuple[Outcome, str]:
         """Do the work and check its gates: the outcome, and the status of the task at that moment."""
+        context = self._context(attempt)
         try:
-            return self._check_gates(attempt, self._work(attempt))
+            outcome, status = self._check_gates(attempt, context, self._work(attempt, context))
+            if self._agent_works_here(attempt):
+                outcome = agents.settle(context, self.settings, outcome)
+            return outcome, status
         finally:
             folders.mark(self.settings, self.store, attempt.feature_id)
 
-    def _work(self, attempt: Attempt) -> Outcome:
+    def _work(self, attempt: Attempt, context: specialists.Context) -> Outcome:
         if attempt.is_feature_gates:
             return Completed(summary="the gates of the feature")
         if (
@@ -182,7 +193,6 @@ class AttemptRunner:
             return earlier if isinstance(earlier, Completed) else Completed(summary="moved on by a person")
         if not self._wait_for_rate(attempt):
             return Cancelled()
-        context = self._context(attempt)
         if not attempt.task.call:
             return perform(context, self.settings)
         if attempt.started.attempts.later:
@@ -201,19 +211,21 @@ class AttemptRunner:
                         return False
         return True
 
-    def _check_gates(self, attempt: Attempt, outcome: Outcome) -> tuple[Outcome, str]:
+    def _check_gates(
+        self, attempt: Attempt, context: specialists.Context, outcome: Outcome
+    ) -> tuple[Outcome, str]:
         """Check the gates of completed work: the outcome after them, and the status of the task at that moment."""
         status, results = attempt.started.status, list[GateResult]()
         if not isinstance(outcome, Completed):
             return outcome, status
-        for stage, gates in self._gates_ahead(attempt):
+        for stage, gates in attempt.gates_ahead(self.settings):
             if stage == "testing" and status == TaskStatus.IN_PROGRESS and not attempt.is_feature_gates:
                 transition = lifecycle.transition(
                     attempt.flow(self.settings), TaskEvent.IMPLEMENTATION_COMPLETE
                 )
                 self.recorder.enter_testing(attempt, transition)
                 status = TaskStatus.TESTING
-            results += specialists.gates.check(gates, stage, self._context(attempt), self.settings)
+            results += agents.check_gates(gates, stage, context, self.settings, outcome)
             failed = specialists.gates.failure(results)
             if failed:
                 return failed, status
@@ -221,22 +233,10 @@ class AttemptRunner:
             return outcome, status
         return outcome.model_copy(update={"gates": (*outcome.gates, *results)}), status
 
-    def _gates_ahead(self, attempt: Attempt) -> list[tuple[str, tuple[Gate, ...]]]:
-        """The stages of this attempt that have gates, each with its gates."""
-        if not self.settings.quality_gates.enabled:
-            return []
-        if attempt.is_feature_gates:
-            stage = "testing" if attempt.task.id == "@testing" else "completion"
-            gates = [(stage, self.settings.feature_gates(stage, attempt.started.head["tags"]))]
-        else:
-            stages = lifecycle.stages_ahead(attempt.flow(self.settings), attempt.started.status)
-            gates = [(stage, self.settings.task_gates(stage, attempt.task.tags)) for stage in stages]
-        return [(stage, of_stage) for stage, of_stage in gates if of_stage]
-
     def _context(self, attempt: Attempt) -> specialists.Context:
         files, earlier = AttemptFiles(self.settings, *attempt.id), attempt.started.attempts
         outcomes = functools.partial(self.recorder.outcomes, attempt.feature_id)
-        return specialists.Context(
+        context = specialists.Context(
             task=attempt.task,
             feature=_feature_head(tuple(attempt.started.head.items())),
             attempt=attempt.number,
@@ -252,6 +252,28 @@ class AttemptRunner:
             trace=spans.environment(attempt.trace),
             owner=folders.owner(self.store),
         )
+        return self._of_agent(context, attempt) if self._agent_works_here(attempt) else context
+
+    def _agent_works_here(self, attempt: Attempt) -> bool:
+        """The work is that of an agent which a worker runs."""
+        agent = self.settings.agent(attempt.specialist)
+        return (
+            agent is not None
+            and agent.runtime != "pull"
+            and not attempt.is_feature_gates
+            and not attempt.task.run
+        )
+
+    def _of_agent(self, context: specialists.Context, attempt: Attempt) -> specialists.Context:
+        """The context of an attempt that an agent makes: its tier, its past, and what it may use."""
+        session, earlier = self.recorder.history(attempt)
+        return replace(
+            context,
+            rung=attempt.started.attempts.rung,
+            session=session,
+            earlier=earlier,
+            save_session=functools.partial(self.recorder.save_session, attempt),
+        )
 
 
 @functools.lru_cache(maxsize=256)  # the tasks of a feature have one head
@@ -261,7 +283,10 @@ def _feature_head(fields: tuple[tuple[str, Any], ...]) -> specialists.FeatureHea
 
 def perform(context: specialists.Context, settings: Settings) -> Outcome:
     """Do the work of an attempt. Celery's soft time limit, if an operator set one, counts as a timeout."""
-    return specialists.perform(context, settings, timeouts=(TimeoutError, SoftTimeLimitExceeded))
+    timeouts = (TimeoutError, SoftTimeLimitExceeded)
+    if settings.agent(context.specialist) and not context.task.run:
+        return agents.perform(context, settings, timeouts)
+    return specialists.perform(context, settings, timeouts)
 
 
 def count_refusal(app: Celery, reason: Reason) -> None:

@@ -22,7 +22,7 @@ from orchestrator.engine.visibility import CanvasStopped, SpecialistTask, end_ce
 from orchestrator.model import identifiers, lifecycle
 from orchestrator.model.fields import Id
 from orchestrator.model.lifecycle import Attempts
-from orchestrator.model.outcome import Completed, Failed, Outcome
+from orchestrator.model.outcome import Completed, Failed, Outcome, RetryLater
 from orchestrator.model.task import Task
 from orchestrator.state import folders
 
@@ -140,6 +140,8 @@ class CanvasAttempt:
     def work(self) -> Outcome:
         """Do the work, and return its outcome."""
         outcome = perform(self.context, self.settings)
+        if isinstance(outcome, RetryLater):
+            outcome = outcome.model_copy(update={"limit": ""})  # beside a feature there is no limit to close
         return lifecycle.bounded(outcome, self.task.retries, self.attempts)
 
     def conclude(self, outcome: Outcome) -> lifecycle.Transition:

@@ -163,7 +163,9 @@ class Request(visibility.Request):
         fail = self._runner.recorder.fail
         self._commit_when_gone(attempt, leftovers, lambda: fail(*attempt, str(self.hostname), outcome))
 
-    def _commit_when_gone(self, attempt: AttemptId, leftovers: Leftovers, commit: Callable[[], None]) -> None:
+    def _commit_when_gone(
+        self, attempt: AttemptId, leftovers: Leftovers, commit: Callable[[], object]
+    ) -> None:
         """Commit the end of an attempt when its processes are gone. Until then it keeps its lease and its limits."""
         lease = self._runner.settings.recovery.lease
         deadline, is_last_try = time.monotonic() + 2 * guard.PATIENCE, threading.Event()

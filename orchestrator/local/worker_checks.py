@@ -142,7 +142,10 @@ def check_workers(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
 def _in_use(settings: Settings) -> Iterator[str]:
     """The specialists that may get messages: where features call tasks of an app, not those that have no work."""
     may_be_any = not settings.app or settings.inline_commands or settings.quality_gates.enabled
-    return (name for name in settings.specialists if may_be_any or has_work(name, settings))
+    # Agents claim the tasks of these; a worker only runs their gates.
+    claimed = () if settings.quality_gates.enabled else settings.pulled
+    names = (name for name in settings.specialists if name not in claimed)
+    return (name for name in names if may_be_any or has_work(name, settings))
 
 
 def check_threads(present: Sequence[Worker]) -> Iterator[Finding]:

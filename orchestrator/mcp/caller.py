@@ -31,9 +31,17 @@ class Caller:
     @property
     def name(self) -> str:
         """The name of the client, as events have it: "mcp claude-code 2.1"."""
-        info = getattr(self.context.session, "client_params", None)
-        found = getattr(info, "client_info", None)
+        found = self._info
         return f"mcp {found.name} {found.version}".strip() if found else "mcp"
+
+    @property
+    def client(self) -> str:
+        """The name of the client alone: "claude-code"; "" if it says none."""
+        return str(self._info.name) if self._info else ""
+
+    @property
+    def _info(self) -> Any:
+        return getattr(getattr(self.context.session, "client_params", None), "client_info", None)
 
     def progress(self, seconds: float, most: float, said: str) -> None:
         """Say how a long call stands. A client that did not ask for it is sent nothing.

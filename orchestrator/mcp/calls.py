@@ -22,6 +22,8 @@ def of(action: Action, facts: Mapping[str, Any] | None = None) -> str:
         'status()'
     """
     task = action.task or str((facts or {}).get("task", ""))
+    if action.action == "claim":
+        return "claim()"
     if action.action in ("status", "explain"):
         return f"{action.action}({f'task={task}' if task and action.action == 'explain' else ''})"
     if action.action == "logs":

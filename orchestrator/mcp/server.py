@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.tools import Tool
 
 from orchestrator.mcp import prompts, resources
 from orchestrator.mcp.deciding import Deciding
@@ -14,6 +15,7 @@ from orchestrator.mcp.guide import Guide
 from orchestrator.mcp.reading import Reading
 from orchestrator.mcp.running import Running
 from orchestrator.mcp.toolbox import tool
+from orchestrator.mcp.working import Working
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -21,11 +23,17 @@ if TYPE_CHECKING:
     from orchestrator.client.client import Client
     from orchestrator.config.settings import Settings
 
-Profile = Literal["core", "read", "guide"]
+Profile = Literal["core", "read", "worker", "guide"]
 
 INSTRUCTIONS = (
     "Runs features: tasks with dependencies, done by specialists. plan, then run, then wait until it is over; "
     "decide when a task stops."
+)
+
+
+WORKERS = (
+    "Gives tasks to agents. claim, do what the brief says, report progress meanwhile, then the outcome; again until "
+    "there is none."
 )
 
 
@@ -34,14 +42,16 @@ def make(client: Client, profile: Profile = "core") -> MCPServer[Any]:
 
     Args:
         client: Of the settings in force.
-        profile: core: all tools but the guide's; read: those that change nothing; guide: all.
+        profile: core: what an agent needs that runs features; read: of these what changes nothing; guide: these and the
+            guide's; worker: for an agent that does tasks.
 
     Example:
         async with mcp.Client(make(client)) as agent:
             print(await agent.call_tool("status"))
     """
-    from orchestrator import __version__
-
+    if profile == "worker":
+        working = Working(client)
+        return _server([tool(working.claim, writes=True), tool(working.report, writes=True)], WORKERS)
     reading, running, deciding = Reading(client), Running(client), Deciding(client)
     reads: list[Callable[..., str]] = [
         reading.status,
@@ -59,12 +69,18 @@ def make(client: Client, profile: Profile = "core") -> MCPServer[Any]:
         tools += [tool(method, writes=True) for method in writes]
         tools.append(tool(deciding.steer, writes=True, fills={"approval": deciding.ask_about_feature}))
         tools.append(tool(deciding.decide, writes=True, fills={"approval": deciding.ask_about_task}))
-    server = MCPServer[Any](
-        "task-orchestrator", version=__version__, instructions=INSTRUCTIONS, tools=tools, log_level="WARNING"
-    )
+    server = _server(tools, INSTRUCTIONS)
     resources.add(server, client)
     prompts.add(server, reading)
     return server
+
+
+def _server(tools: list[Tool], instructions: str) -> MCPServer[Any]:
+    from orchestrator import __version__
+
+    return MCPServer[Any](
+        "task-orchestrator", version=__version__, instructions=instructions, tools=tools, log_level="WARNING"
+    )
 
 
 def web_app(server: MCPServer[Any], token: str) -> Starlette:

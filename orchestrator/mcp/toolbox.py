@@ -43,7 +43,8 @@ def tool(
         if speaks:
             given[CALLER] = caller
         answer = await anyio.to_thread.run_sync(functools.partial(_call, method, caller.name, given))
-        if writes and isinstance(feature := given.get("feature"), str):
+        feature = given.get("feature")
+        if writes and isinstance(feature, str) and feature:
             caller.changed(feature)
         await caller.announce()
         return answer

@@ -14,6 +14,7 @@ from typing import Literal
 from orchestrator.model import errors, words
 from orchestrator.model.calls import specialist_of
 from orchestrator.model.flows import FORWARD, Arrow, FeatureEvent, Flow, TaskEvent
+from orchestrator.model.ladder import Ladder, climb
 from orchestrator.model.outcome import (
     Blocked,
     BlockKind,
@@ -43,14 +44,15 @@ class Transition:
         cause: Why, in a word.
         note: More of it, on a line.
         route: The specialist that gets the task next, where another one does.
-        counts: The counter that the transition adds to: "retried", "later" (a retry-later), or "" for neither.
+        counts: The counter that the transition adds to: "retried", "later" (a retry-later), "tries" (of a tier), "rung"
+            (a step up the ladder), or "" for none.
     """
 
     steps: tuple[Step, ...]
     wait: float | None = None
     cause: str = ""
     route: str = ""
-    counts: Literal["", "retried", "later"] = ""
+    counts: Literal["", "retried", "later", "tries", "rung"] = ""
     note: str = ""
 
     @cached_property
@@ -110,11 +112,15 @@ class Attempts:
         retried: Failed attempts that were tried again.
         later: Attempts that asked to be tried again later.
         escalated: A blocker was handed on to another specialist before.
+        rung: The place of an agent's tier on its ladder.
+        tries: Attempts at this tier that ended.
     """
 
     retried: int = 0
     escalated: bool = False
     later: int = 0
+    rung: int = 0
+    tries: int = 0
 
 
 def conclude(
@@ -126,8 +132,12 @@ def conclude(
     chance: float = 0.5,
     status: str = TaskStatus.IN_PROGRESS,
     escalate_to: str | None = None,
+    ladder: Ladder | None = None,
 ) -> Transition:
     """The transition that the end of an attempt asks for.
+
+    A ladder decides before `retries`: it gives the task to another try or another tier at once. `retries` hold for what
+    no tier can help, such as a lost connection.
 
     Args:
         flow: The task's flow.
@@ -137,6 +147,7 @@ def conclude(
         chance: A random number in [0, 1), the jitter of a wait.
         status: Where the attempt stands: in-progress, or testing where its gates were run.
         escalate_to: The specialist that a technical blocker is handed on to, once.
+        ladder: The tiers of the agent that does the work; None: no agent does it.
 
     Example:
         >>> from orchestrator.model.flows import Flow, SHIPPED_FLOWS
@@ -144,6 +155,8 @@ def conclude(
         >>> conclude(flow, Failed(reason="flaky"), Retries(max=1, jitter=False)).wait
         1.0
     """
+    if ladder and (climbs := _climb(flow, outcome, ladder, attempts, status)):
+        return climbs
     match outcome:
         case Completed(warnings=warnings):
             completed = _completion(flow, status)
@@ -156,6 +169,8 @@ def conclude(
             )
         case Blocked(kind=kind):
             return transition(flow, TaskEvent.BLOCKER_DETECTED, cause=kind)
+        case RetryLater(after=after, limit=limit) if limit:
+            return transition(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="rate-limit")
         case RetryLater(after=after, next=following):
             route = specialist_of(following.call) if following and following.moves else ""
             later = transition(flow, TaskEvent.RETRY_SCHEDULED, wait=after, cause="retry-later", route=route)
@@ -173,6 +188,22 @@ def conclude(
             return transition(flow, TaskEvent.TESTS_FAILED if failed else TaskEvent.WORK_FAILED, cause=cause)
 
 
+def _climb(
+    flow: Flow, outcome: Outcome, ladder: Ladder, attempts: Attempts, status: str
+) -> Transition | None:
+    """The transition to another try or another tier; None if the ladder has no more to say."""
+    step = climb(outcome, ladder, attempts.rung, attempts.tries)
+    event = TaskEvent.TASK_ESCALATED if step == "up" else TaskEvent.RETRY_SCHEDULED
+    if step not in ("again", "up") or not flow.target(event, status):
+        return None
+    assert isinstance(outcome, Blocked | Failed)  # nosec B101  # no other outcome climbs
+    cause = outcome.kind if isinstance(outcome, Blocked) else outcome.cause
+    found = transition(flow, event, wait=0.0, cause=cause)
+    if step == "again":
+        return replace(found, counts="tries", note="another try")
+    return replace(found, counts="rung", note=f"goes to the tier {ladder.tier(attempts.rung + 1)}")
+
+
 @lru_cache(maxsize=256)  # most attempts of a worker end so
 def _completion(flow: Flow, status: str) -> Transition:
     return at_once(flow, status, *path_to_rest(flow, status))
@@ -187,6 +218,8 @@ def bounded(outcome: Outcome, retries: Retries, attempts: Attempts) -> Outcome:
     """
     if not isinstance(outcome, RetryLater) or retries.later is None or attempts.later < retries.later:
         return outcome
+    if outcome.limit:
+        return outcome  # to wait for a model's limit is no fault of the task
     why = f": {outcome.reason}" if outcome.reason else ""
     times = words.count(attempts.later + 1, "time")
     reason = f"asked {times} to be tried again later, and its limit is {retries.later} (retries.later){why}"

@@ -164,7 +164,9 @@ class Route(Model):
     specialist: str = Field(description="the specialist's name in the configuration")
     title: str
     queue: str
-    model_tier: str | None = None
+    model_tier: str | None = Field(default=None, description="of an agent the tier that works now")
+    runtime: str = Field(default="", description="what an agent runs by, such as claude")
+    ladder: str = Field(default="", description="an agent's tiers, such as: haiku, then opus, then a person")
     tag: str | None = Field(default=None, description="the tag that matched")
     rule: Literal["task", "tag", "default", "nobody", "escalated", "assigned"]
     reason: str

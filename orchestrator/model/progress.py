@@ -157,6 +157,8 @@ class TaskState(Model):
     lost: int = 0
     resolved: bool = Field(default=False, description="it no longer holds its batch open")
     escalated: bool = False
+    rung: int = Field(default=0, description="the place of its agent's tier on the ladder, from 0")
+    tier: str = Field(default="", description="that tier, if the configuration is known here")
     started: float | None = None
     finished: float | None = None
     due: float | None = Field(default=None, description="when the retry is due")

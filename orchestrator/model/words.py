@@ -96,3 +96,19 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     spellings = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word[:100].lower(), spellings, n=1)
     return spellings[near[0]] if near else None
+
+
+def by_agent(runtime: str, ladder: str) -> str:
+    """Say by which agent a specialist works, after its name; "" if by none.
+
+    Args:
+        runtime: What the agent runs by.
+        ladder: Its tiers and then a person, as `Ladder.written` has them.
+
+    Example:
+        >>> by_agent("claude", "haiku, then opus, then a person"), by_agent("codex", "a person")
+        (', by claude: haiku, then opus, then a person', ', by codex, then a person')
+    """
+    if not runtime:
+        return ""
+    return f", by {runtime}: {ladder}" if ", then " in ladder else f", by {runtime}, then {ladder}"

@@ -106,7 +106,9 @@ def by_tags(tags: Iterable[str], settings: Settings) -> Route:
     return _match(task, settings) or _nobody(task, settings)
 
 
-def current(task: Task, specialist: str, settings: Settings, *, escalated: bool = False) -> Route:
+def current(
+    task: Task, specialist: str, settings: Settings, *, escalated: bool = False, rung: int = 0
+) -> Route:
     """The route of an enqueued task: who does it, and why.
 
     Args:
@@ -114,12 +116,22 @@ def current(task: Task, specialist: str, settings: Settings, *, escalated: bool 
         specialist: Its specialist, as it is stored; "": nobody yet.
         settings: Where titles and queues are.
         escalated: A technical blocker was handed on.
+        rung: The place of its agent's tier on the ladder.
 
     Example:
         >>> from orchestrator.config.settings import Settings
         >>> current(Task(id="T1", tags=["backend"]), "senior-engineer", Settings()).reason
         'assigned by a person, or routed by other settings'
     """
+    found = _current(task, specialist, settings, escalated=escalated)
+    return (
+        found.model_copy(update={"model_tier": settings.tier(specialist, rung) or None})
+        if found.ladder
+        else found
+    )
+
+
+def _current(task: Task, specialist: str, settings: Settings, *, escalated: bool) -> Route:
     if not specialist:
         return _nobody(task, settings)
     try:
@@ -236,11 +248,14 @@ def _route(
     tag: str | None = None,
     suggestions: tuple[str, ...] = (),
 ) -> Route:
+    agent, ladder = settings.agent(name), settings.ladder(name)
     return Route(
         specialist=name,
         title=settings.title(name),
         queue=settings.queue(name),
-        model_tier=settings.specialists[name].model_tier,
+        model_tier=settings.tier(name) or settings.specialists[name].model_tier,
+        runtime=agent.runtime if agent else "",
+        ladder=ladder.written if ladder else "",
         tag=tag,
         rule=rule,
         reason=reason,

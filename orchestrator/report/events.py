@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.model import durations
 from orchestrator.model.flows import TaskEvent
+from orchestrator.model.outcome import BlockKind
 from orchestrator.model.task import TaskStatus
 from orchestrator.model.words import count, letters, one_line
 from orchestrator.report.status_text import noted, overdue_line, reason
@@ -19,7 +20,7 @@ _ENDS: Mapping[str, tuple[str, ...]] = {
     TaskEvent.IMPLEMENTATION_COMPLETE: ("completed",),
     TaskEvent.TESTS_PASSED: ("completed",),
     TaskEvent.TESTS_FAILED: ("failed",),
-    TaskEvent.TASK_ESCALATED: ("blocked",),
+    TaskEvent.TASK_ESCALATED: ("blocked", "failed"),
     TaskEvent.BLOCKER_DETECTED: ("blocked",),
     TaskEvent.WORK_FAILED: ("failed",),
     TaskEvent.RETRY_SCHEDULED: ("failed", "retry-later"),
@@ -78,7 +79,7 @@ def event_line(
         TaskEvent.TESTS_FAILED: f"{name}: failed its gates{took}" + _in_brackets(said, event.cause),
         TaskEvent.REVIEW_APPROVED: f"{name}: approved{comment}",
         TaskEvent.CHANGES_REQUESTED: f"{name}: changes requested{comment}",
-        TaskEvent.TASK_ESCALATED: f"{name}: blocked{_in_brackets(said, event.cause)}; handed on to {heir}",
+        TaskEvent.TASK_ESCALATED: _escalated(name, event, said, heir),
         TaskEvent.TASK_HELD: f"{name}: on hold{comment}",
         TaskEvent.TASK_RESUMED: f"{name}: resumed{comment}",
         TaskEvent.TASK_DEFERRED: f"{name}: deferred{comment}",
@@ -149,8 +150,15 @@ def _in_brackets(said: str, cause: str) -> str:
     return (f" ({cause})" if cause else "") + (f": {text}" if text else "")
 
 
+def _escalated(name: str, event: Event, said: str, heir: str) -> str:
+    """A task goes to another specialist, or to the next tier of its agent, which the note names."""
+    ended = "blocked" if event.cause in tuple(BlockKind) else "failed"
+    onward = event.note or f"handed on to {heir}"
+    return f"{name}: {ended}{_in_brackets(said, event.cause)}; {onward}"
+
+
 def _tries_again(name: str, event: Event, said: str, next_try: str) -> str:
     after = f"; {next_try}" if next_try else "; it is tried again"
-    if event.cause == "retry-later":
+    if event.cause in ("retry-later", "rate-limit"):
         return f"{name}: not now" + (f": {said}" if said else "") + after
     return f"{name}: failed{_in_brackets(said, event.cause)}{after}"

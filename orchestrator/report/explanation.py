@@ -11,7 +11,7 @@ from orchestrator.model import durations
 from orchestrator.model.fields import Model
 from orchestrator.model.flows import WORKING
 from orchestrator.model.task import Task, TaskStatus
-from orchestrator.model.words import SHOWN, count, one_line, some
+from orchestrator.model.words import SHOWN, by_agent, count, one_line, some
 from orchestrator.planning import limits
 from orchestrator.planning.limits import Limit
 from orchestrator.report import next_steps
@@ -62,6 +62,7 @@ def explain(
     listeners: Mapping[str, Sequence[Worker]] | None = None,
     limit: Limit | None = None,
     before: Sketch | None = None,
+    claimed: bool = False,
 ) -> Explanation:
     """Explain where a task stands.
 
@@ -76,11 +77,12 @@ def explain(
         listeners: Each queue with the workers that take from it; None if they were not asked.
         limit: The limit that it waits for, as it stands; None if it waits for none.
         before: How long it took in earlier features of the same title; None if that is not known.
+        claimed: An agent elsewhere does its work, once it has claimed it.
 
     Example:
         print(explain(task, state, progress, others=states, now=time.time()).answer)
     """
-    story = _Story(task, state, progress, others, now, outcome, route, listeners, limit, before)
+    story = _Story(task, state, progress, others, now, outcome, route, listeners, limit, before, claimed)
     answer, details, commands = story.tell()
     return Explanation(
         feature=progress.id,
@@ -110,6 +112,7 @@ class _Story:
     listeners: Mapping[str, Sequence[Worker]] | None
     limit: Limit | None
     before: Sketch | None
+    claimed: bool
 
     @property
     def name(self) -> str:
@@ -283,6 +286,13 @@ class _Story:
         return f"{self.name} waits for its next attempt, which is due {due}.", details, []
 
     def _launched(self) -> Told:
+        if self.claimed:
+            specialist = self.route.specialist if self.route else self.state.specialist
+            return (
+                f"{self.name} has its slot, and waits for an agent that claims it (orchestrator mcp --tools worker).",
+                [f"Attempt {self.state.attempt}, for an agent of {specialist}"],
+                ["orchestrator mcp --tools worker", f"orchestrator claim --specialist {specialist}"],
+            )
         queue = self.route.queue if self.route else ""
         sent = f"sent to the queue {queue}" if queue else "sent to its queue"
         if self.listeners is not None and queue and not self.listeners.get(queue):
@@ -307,7 +317,8 @@ class _Story:
 
     def _running(self) -> Told:
         since = durations.write(spent(self.state, self.now) or 0)
-        details = [f"Worker {self.state.worker}, attempt {self.state.attempt}"]
+        tier = f", tier {self.state.tier}" if self.state.tier else ""
+        details = [f"Worker {self.state.worker}, attempt {self.state.attempt}{tier}"]
         if note(self.state):
             ago = (
                 f" ({durations.write(max(0.0, self.now - self.state.noted))} ago)" if self.state.noted else ""
@@ -364,4 +375,5 @@ class _Story:
             return []
         tier = f", model tier {self.route.model_tier}" if self.route.model_tier else ""
         queue = f", queue {self.route.queue}" if self.route.queue else ""
-        return [f"Route: {self.route.title} ({self.route.reason}){queue}{tier}"]
+        agent = by_agent(self.route.runtime, self.route.ladder)
+        return [f"Route: {self.route.title} ({self.route.reason}){queue}{tier}{agent}"]

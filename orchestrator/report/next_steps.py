@@ -114,6 +114,14 @@ SUGGESTIONS: Mapping[str, str] = {
     "worker-lost": "Look at the worker's machine (memory, restarts) before it runs again.",
     "out-of-memory": "Give the worker more memory, or let the task use less, and retry.",
     "gate": "Mend what the gate found, and retry.",
+    "budget": "Raise the budget that it names (specialists.NAME.budget or budgets), and unblock: it goes on where it "
+    "stood.",
+    "permission": "Add what it names to specialists.NAME.agent.tools.allow and unblock, or hand on a way without it "
+    "with --note.",
+    "conflict": "Resolve the conflict in the task's worktree and commit, and unblock.",
+    "stalled": "Look at what its agent did last; raise agent.idle_timeout if it needs longer, and retry.",
+    "no-outcome": "Read the end of its output: its agent ended without saying how it went. Retry, or give it a "
+    "stronger tier.",
 }
 """Advice for a stopped task, by the kind of its obstacle or the cause of its failure."""
 

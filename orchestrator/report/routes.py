@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from orchestrator.contract.plan_answers import RouteGroup, RoutesAnswer
 from orchestrator.model.plan import Route
 from orchestrator.model.task import Task
-from orchestrator.model.words import count, some
+from orchestrator.model.words import by_agent, count, some
 
 SHOWN_REASONS = 4
 SHOWN_SPECIALISTS = 20
@@ -48,7 +48,7 @@ def _who(group: RouteGroup) -> str:
     if group.specialist is None:
         return "Nobody yet"
     where = f", queue {group.queue}" if group.queue else ""
-    return group.specialist.title + where
+    return group.specialist.title + where + by_agent(group.runtime, group.ladder)
 
 
 def _why(group: RouteGroup) -> str:
@@ -78,7 +78,7 @@ def route_line(route: Route) -> str:
         "assigned": "assigned",
     }[route.rule]
     tier = f" {route.model_tier}" if route.model_tier else ""
-    return f"{route.specialist}{tier} ({why})"
+    return f"{route.specialist}{tier} ({why}){by_agent(route.runtime, route.ladder)}"
 
 
 def recommendation_lines(route: Route, domains: Mapping[str, str], near: Iterable[str] = ()) -> list[str]:

@@ -175,7 +175,9 @@ def why(state: TaskState, progress: Progress, now: float, said: str = "") -> str
         return f"attempt {state.attempt} is ending"
     if state.status is TaskStatus.PENDING or state.phase:
         return _waits_for(state, progress, now)
-    return note(state) if state.status is TaskStatus.IN_PROGRESS else said
+    if state.status is TaskStatus.IN_PROGRESS:
+        return ", ".join(filter(None, [state.tier, note(state)]))
+    return said
 
 
 def _waits_for(state: TaskState, progress: Progress, now: float) -> str:

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from orchestrator.model.agent_history import AgentSession, EarlierAttempt
 from orchestrator.model.fields import FeatureId, Model, Tag
 from orchestrator.model.outcome import Completed, NextCall
 from orchestrator.model.sanitizer import as_line
@@ -33,31 +34,6 @@ class ReportProgress(Protocol):
 
     def __call__(self, percent: float | None = None, note: str = "") -> None:
         """Report `percent` done (0 to 100), a `note`, or both."""
-
-
-class AgentSession(Model):
-    """The conversation of an agent with its model, which a later attempt can go on with."""
-
-    runtime: str
-    model: str = ""
-    session: str
-    host: str = ""
-    folder: str = ""
-    attempt: int = 0
-    baseline: Usage | None = None
-    """What the conversation had used before this attempt, for runtimes that report its sum."""
-
-
-class EarlierAttempt(Model):
-    """An attempt at the task before this one, for the digest in an agent's brief."""
-
-    attempt: int
-    tier: str = ""
-    status: str
-    reason: str = ""
-    tail: str = ""
-    seconds: float = 0.0
-    """How long it worked."""
 
 
 def no_usage(usages: Sequence[Usage]) -> UsageVerdict:

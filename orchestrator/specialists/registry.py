@@ -114,7 +114,7 @@ def resolve(name: str, task: Task, settings: Settings) -> Specialist:
 
 
 def has_work(name: str, settings: Settings) -> bool:
-    """Whether the specialist `name` has a command or a callable, which a task without `run` needs.
+    """Whether the specialist `name` has a command, a callable or an agent, which a task without `run` needs.
 
     Imports only the modules of `imports`.
 
@@ -122,7 +122,7 @@ def has_work(name: str, settings: Settings) -> bool:
         CannotImport: One of these modules cannot be imported.
     """
     given = _given(name, settings)
-    if given.command or given.python:
+    if given.command or given.python or given.agent:
         return True
     import_all(settings)
     return name in _registered or name in _offered()

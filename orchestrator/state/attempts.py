@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter
 
 from orchestrator.model import lifecycle, sanitizer
+from orchestrator.model.agent_history import AgentSession, EarlierAttempt
 from orchestrator.model.commands import BatchProgress, ScheduleResult
+from orchestrator.model.fields import Model
 from orchestrator.model.outcome import Completed, Failed, FailureCause, Outcome
 from orchestrator.planning import sketch
 from orchestrator.state import encoding, schema, scripts
-from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result
+from orchestrator.state.script_runner import SCHEDULE, ScriptRunner, read_schedule_result, readable
 from orchestrator.state.scripts import Call
 from orchestrator.state.start_result import Claim, StartResult, Taken, read_start_result, read_taken
 
 if TYPE_CHECKING:
     from orchestrator.model.lifecycle import Transition
     from orchestrator.model.progress import Tail
+
+EARLIER_KEPT = 20
+"""Attempts of which a later one of an agent is told."""
+
+M = TypeVar("M", bound=Model)
 
 
 class AttemptScripts:
@@ -98,13 +107,15 @@ class AttemptScripts:
         title: str = "",
         claim: Claim | None = None,
         replacement: Mapping[str, Any] | None = None,
+        earlier: EarlierAttempt | None = None,
     ) -> tuple[str, str, ScheduleResult, Taken | None]:
         """Commit an outcome, launch what follows from it, and begin the next attempt, in one transaction.
 
         With a `delivery`, only where that delivery of the message began the attempt. With the `title` of the feature,
         how long a completed attempt took is learned for the next feature of this title. With a `claim`, the process
         takes the next message that it may take, whatever the code says. With a `replacement`, other tasks come into the
-        place of this one (see `encoding.describe_replacement`).
+        place of this one (see `encoding.describe_replacement`). With `earlier`, a later attempt of an agent is
+        told of this one.
 
         Returns:
             The code (see finish.lua), the task's status now, what was scheduled, and what was taken.
@@ -137,6 +148,8 @@ class AttemptScripts:
         replace = []
         if replacement is not None:
             replace = [Call("replace", {"task": task_id, "replacement": json.dumps(replacement)})]
+        if earlier:
+            replace.append(self._remember(task_id, earlier, transition))
         (code, status, *tally), *answers = self._runner.run_on(
             feature_id, finish, *replace, SCHEDULE, *take, ends=True, run=self._runner.run_safely
         )
@@ -144,6 +157,44 @@ class AttemptScripts:
         finished = BatchProgress(*tally) if tally and tally[1] else None
         scheduled = read_schedule_result(feature_id, answer, finished)
         return code, status, scheduled, read_taken(*taken) if any(taken) else None
+
+    def _remember(self, task_id: str, earlier: EarlierAttempt, transition: Transition) -> Call:
+        given = {
+            "task": task_id,
+            "earlier": earlier.model_dump_json(exclude_defaults=True),
+            "most": EARLIER_KEPT,
+            "goes_on": "" if transition.counts in ("tries", "rung") else "1",
+        }
+        return Call("remember", given)
+
+    def save_session(
+        self, feature_id: str, task_id: str, attempt: int, delivery: str, session: AgentSession
+    ) -> str:
+        """Keep the conversation of an agent: "kept", or "stale" if this delivery does not hold the attempt any more."""
+        given = {
+            "task": task_id,
+            "attempt": attempt,
+            "delivery": delivery,
+            "session": session.model_dump_json(exclude_defaults=True),
+        }
+        (answer,) = self._runner.run_on(feature_id, Call("save_session", given))
+        return str(answer)
+
+    def history(
+        self, feature_id: str, task_id: str
+    ) -> tuple[AgentSession | None, tuple[EarlierAttempt, ...]]:
+        """The conversation that an agent can go on with, and the attempts before, the oldest first.
+
+        Raises:
+            UnreadableFeature: They cannot be read.
+        """
+        key = self._runner.keys.feature(feature_id).agents
+        session, earlier = self._runner.client.hmget(key, f"session {task_id}", f"earlier {task_id}")
+        with readable(feature_id):
+            return (
+                _read(AgentSession, session) if session else None,
+                tuple(_read(EarlierAttempt, text) for text in json.loads(earlier or "[]")),
+            )
 
     def _take_next(self, claim: Claim) -> Call:
         given = {
@@ -261,3 +312,7 @@ class AttemptScripts:
             call = Call("save_log_tail", {"task": task_id, "attempt": attempt, "tail": text})
             calls.append((self._runner.scope(feature_id), call))
         return scripts.run_each(self._runner.client, calls) if calls else []
+
+
+def _read(kind: type[M], text: str | bytes) -> M:
+    return schema.read(TypeAdapter(kind), text)

@@ -170,6 +170,7 @@ def open_store(settings: Settings, *, awaited: bool = False, at_once: bool = Fal
         url=server.shown,
         queues=settings.celery_queues,
         replicas=settings.redis.replicas,
+        pulled=settings.pulled,
     )
 
 

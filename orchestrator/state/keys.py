@@ -11,8 +11,8 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
     **dict.fromkeys(("waiting", "outcomes", "limits", "used", "last_started", "arrival_times"), "hash"),
     **dict.fromkeys(("swept", "refused", "metrics"), "hash"),
-    **dict.fromkeys(("workers", "tails", "replaced", "durations"), "hash"),
-    **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due"), "zset"),
+    **dict.fromkeys(("workers", "tails", "replaced", "durations", "agents"), "hash"),
+    **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due", "offered"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("dependency_updates", "released"), "list"),
     **dict.fromkeys(
@@ -150,6 +150,13 @@ class FeatureKeys:
         return self.part("tails")
 
     @property
+    def agents(self) -> str:
+        """Hash: "session task" → the conversation of its agent, JSON; "earlier task" → its attempts before, a JSON
+        list of JSON texts.
+        """
+        return self.part("agents")
+
+    @property
     def gone(self) -> str:
         """Number: how many of the oldest events were trimmed (see prelude.lua)."""
         return f"{self.events}:gone"
@@ -255,6 +262,15 @@ class Keys:
     def last_started(self) -> str:
         """Hash: specialist → the launch time, in ms, of the attempt that its workers started last."""
         return f"{self.prefix}:last-started"
+
+    def offered(self, specialist: str) -> str:
+        """Sorted set: "feature task attempt" of tasks that wait for an agent, by launch order (see offers.py)."""
+        return f"{self.prefix}:offered:{specialist}"
+
+    @property
+    def offers(self) -> str:
+        """Number: how many tasks were offered so far."""
+        return f"{self.prefix}:offers"
 
     @property
     def limits(self) -> str:

@@ -54,6 +54,7 @@ def parse_state(
         lost=state.get("lost", 0),
         resolved=bool(state.get("resolved")),
         escalated=bool(state.get("escalated")),
+        rung=state.get("rung", 0),
         started=_moment(state.get("started")),
         finished=_moment(state.get("finished")),
         due=due,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import redis
@@ -80,7 +81,7 @@ class ScriptRunner:
     """Runs scripts on the state under one prefix.
 
     Args:
-        client, keys, events_kept, url, queues, replicas: As in `Store`.
+        client, keys, events_kept, url, queues, replicas, pulled: As in `Store`.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class ScriptRunner:
         url: str,
         queues: Queues | None,
         replicas: int,
+        pulled: Collection[str] = (),
     ) -> None:
         self.client = client
         self.keys = keys
@@ -99,6 +101,7 @@ class ScriptRunner:
         self.events_kept = events_kept
         self.url = url
         self.queues = queues
+        self.pulled = json.dumps(dict.fromkeys(sorted(pulled), True)) if pulled else ""
 
     def scope(self, feature_id: str = "") -> Scope:
         """The scope of a script: a feature, or all of them."""
@@ -108,6 +111,7 @@ class ScriptRunner:
             "queue_prefix": self.queues.prefix if self.queues else "",
             "random": secrets.token_hex(6),
             "person": actor.current(),
+            "pulled": self.pulled,
         }
         return Scope(self.keys, feature_id, common)
 

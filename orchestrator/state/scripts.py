@@ -22,7 +22,7 @@ from orchestrator.state.keys import Keys
 WAIT_MS = 1_000
 """Milliseconds to wait until the replicas have a write. A caller that can wait longer tries again (see `outage`)."""
 
-COMMON = ("feature", "prefix", "events_kept", "queues", "queue_prefix", "random", "person")
+COMMON = ("feature", "prefix", "events_kept", "queues", "queue_prefix", "random", "person", "pulled")
 """Arguments that all scripts of a call share. They are sent once."""
 
 READS = {"limits": "wrong_type_of_limits()", "waiting": "wrong_type_of_classes()"}

@@ -36,7 +36,11 @@ class StartResult(NamedTuple):
         """The earlier attempts at the task."""
         state = self.state
         return Attempts(
-            int(state.get("retried", 0)), bool(state.get("escalated")), int(state.get("later", 0))
+            int(state.get("retried", 0)),
+            bool(state.get("escalated")),
+            int(state.get("later", 0)),
+            int(state.get("rung", 0)),
+            int(state.get("tries", 0)),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.state.figures import FigureScripts
     from orchestrator.state.keys import FeatureKeys, Keys
     from orchestrator.state.limits import LimitScripts
+    from orchestrator.state.offers import Offers
     from orchestrator.state.recovery import RecoveryScripts
     from orchestrator.state.requests import RequestScripts
 
@@ -55,6 +56,7 @@ class Store:
         queues: Celery's queues, if this Redis is also its broker. The scripts then publish the tasks that they launch.
             None: the dispatcher publishes them.
         replicas: How many replicas must have an outcome or a new feature before it counts.
+        pulled: The specialists whose tasks wait for agents that claim them (see `offers`).
     """
 
     def __init__(
@@ -66,9 +68,16 @@ class Store:
         url: str = "Redis",
         queues: Queues | None = None,
         replicas: int = 0,
+        pulled: Collection[str] = (),
     ) -> None:
         self._runner = runner = ScriptRunner(
-            client, keys, events_kept=events_kept, url=url, queues=queues, replicas=replicas
+            client,
+            keys,
+            events_kept=events_kept,
+            url=url,
+            queues=queues,
+            replicas=replicas,
+            pulled=pulled,
         )
         self.client = client
         self.keys = keys
@@ -91,6 +100,13 @@ class Store:
         from orchestrator.state.attempts import AttemptScripts
 
         return AttemptScripts(self._runner)
+
+    @cached_property
+    def offers(self) -> Offers:
+        """The tasks that wait for agents."""
+        from orchestrator.state.offers import Offers
+
+        return Offers(self._runner)
 
     @cached_property
     def requests(self) -> RequestScripts:

@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 from orchestrator.config.settings import Settings
+from orchestrator.model.agent_history import AgentSession
 from orchestrator.model.task import Task
 from orchestrator.model.usage import NO_BUDGET, Usage, UsageVerdict
 from orchestrator.specialists import Context
-from orchestrator.specialists.context import AgentSession
 from tests.specialists.contexts import a_context
 
 FAKE = Path(__file__).parents[2] / "examples" / "agents" / "fake_agent.py"

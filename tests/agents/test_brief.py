@@ -18,10 +18,11 @@ from orchestrator.agents.runtimes import find
 from orchestrator.agents.tokens import estimate
 from orchestrator.config.settings import Settings
 from orchestrator.model import errors
+from orchestrator.model.agent_history import EarlierAttempt
 from orchestrator.model.outcome import Completed
 from orchestrator.model.task import Task
 from orchestrator.model.usage import UsageVerdict
-from orchestrator.specialists.context import Context, EarlierAttempt
+from orchestrator.specialists.context import Context
 from tests.specialists.contexts import a_context
 from tests.tokens import tokens
 

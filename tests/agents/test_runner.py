@@ -20,6 +20,7 @@ from orchestrator.agents.runner import work_on
 from orchestrator.agents.workplace import Workplace
 from orchestrator.config.schema.agent_runtimes import AgentRuntime
 from orchestrator.model import errors
+from orchestrator.model.agent_history import AgentSession, EarlierAttempt
 from orchestrator.model.outcome import (
     Blocked,
     BlockKind,
@@ -31,7 +32,6 @@ from orchestrator.model.outcome import (
     RetryLater,
 )
 from orchestrator.model.usage import Usage, UsageVerdict
-from orchestrator.specialists.context import AgentSession, EarlierAttempt
 from tests.agents.places import Place
 from tests.waiting import PATIENCE, wait_until
 

@@ -20,9 +20,9 @@ import pytest
 from orchestrator import agents
 from orchestrator.agents import folder_lock, reviewing, workplace
 from orchestrator.config.schema.quality_gates import Gate
+from orchestrator.model.agent_history import AgentSession, EarlierAttempt
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, Failed, GateResult, Outcome, RetryLater
 from orchestrator.model.task import Task
-from orchestrator.specialists.context import AgentSession, EarlierAttempt
 from tests.agents.places import Place, git
 from tests.waiting import PATIENCE, wait_until
 

@@ -100,6 +100,8 @@ ON_CLIENTS: dict[str, Callable[[Client, Handle], Any]] = {
     "recommend": lambda client, handle: client.recommend(handle.id, "T0"),
     "forget": lambda client, handle: client.forget(handle.id),
     "prune": lambda client, handle: client.prune(0.0, dry_run=True),
+    "claim": lambda client, handle: client.claim(),
+    "claimed": lambda client, handle: client.claimed(f"{handle.id}:T0:1:0f3a9c5e71d2"),
     "limits": lambda client, handle: client.limits(),
     "set_limit": lambda client, handle: client.set_limit("specialist:builder", 2),
     "reset_limits": lambda client, handle: client.reset_limits(),

@@ -33,6 +33,7 @@ from orchestrator.model.task import TaskStatus
 from orchestrator.planning import planner, routing
 from orchestrator.specialists import Context
 from orchestrator.specialists.python import alarm
+from orchestrator.state import connections
 from orchestrator.state.store import Store
 from tests.engine.brokers import NOWHERE, app_with, messages
 from tests.model import factories
@@ -232,6 +233,24 @@ def test_an_attempt_that_another_delivery_began_meanwhile_is_not_handed_back(
         runner.run(WHO, "auth", "T1", 1, "w1")
     state = store.tasks.state("auth", "T1")
     assert (state.status, state.attempt) == (TaskStatus.IN_PROGRESS, 1)
+
+
+def test_a_message_of_before_agents_claimed_the_tasks_is_left_to_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch, work: Any
+) -> None:
+    # Given a message that was sent while a worker did the work
+    feature = factories.feature(task("T1"))
+    store.enqueue("auth", planner.plan(feature), routing.route(feature, Settings()))
+    store.schedule("auth")
+    # When agents do it by now, and the message comes
+    new = Store(store.client, store.keys, pulled=[WHO])
+    monkeypatch.setattr(connections, "open_store", lambda settings: new)
+    pulled = AttemptRunner(app_with("memory://", specialists={WHO: {"agent": {"runtime": "pull"}}}))
+    with pytest.raises(TaskStopped, match="left to an agent"):
+        pulled.run(WHO, "auth", "T1", 1, "w1")
+    # Then it waits for an agent
+    assert [(offer.task, offer.attempt) for offer in new.offers.waiting([WHO])] == [("T1", 2)]
+    assert messages() == []
 
 
 def test_an_attempt_says_how_far_it_is_and_learns_of_a_cancel(

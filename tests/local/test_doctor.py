@@ -292,6 +292,25 @@ def test_where_tasks_of_an_app_are_called_a_specialist_without_work_needs_no_wor
 
 
 @pytest.mark.real
+def test_a_specialist_whose_tasks_agents_claim_needs_a_worker_for_gates_alone(
+    url: str, workers: dict[str, list[dict[str, Any]]]
+) -> None:
+    settings = settings_for(url)
+    workers["w1@host"] = [{"name": settings.queue(name)} for name in settings.specialists]
+    reviewer = SpecialistSettings.model_validate({"agent": {"runtime": "pull"}})
+    more = settings.model_copy(update={"specialists": {**settings.specialists, "reviewer": reviewer}})
+    gated = more.model_copy(
+        update={"quality_gates": settings.quality_gates.model_copy(update={"enabled": True})}
+    )
+
+    def level(given: Settings) -> Level:
+        with client_of(url) as client:
+            return next(one for one in check_workers(given, client) if one.name == "queues").level
+
+    assert [level(given) for given in (more, gated)] == [Level.OK, Level.WARNING]
+
+
+@pytest.mark.real
 def test_workers_that_cannot_be_asked_are_a_problem(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     error = errors.RedisUnreachable(url="redis://localhost", cause="it is away")
 

@@ -36,6 +36,22 @@ def settings() -> Settings:
     )
 
 
+def no_objection(context: Context) -> bool:
+    """A gate that everything passes."""
+    return True
+
+
+def with_agents() -> Settings:
+    """The builder, and a reviewer whose tasks agents claim, with a gate."""
+    gate = {"name": "tests", "python": "tests.mcp.conftest:no_objection"}
+    given = settings()
+    return Settings(
+        specialists={"builder": given.specialists["builder"], "reviewer": {"agent": {"runtime": "pull"}}},
+        specialist_routing={"mapping": {"build": "builder"}},
+        quality_gates={"enabled": True, "task_gates": {"completion": [gate]}},
+    )
+
+
 @pytest.fixture
 def orchestrator_settings(tmp_path: Any) -> Any:
     return in_memory(settings(), logs=tmp_path / "logs")

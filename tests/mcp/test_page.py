@@ -17,9 +17,10 @@ from tests.tokens import tokens
 EXAMPLES = Path(__file__).parents[2] / "examples" / "agents"
 
 
-def test_the_transcript_of_the_page_is_a_runs() -> None:
-    """`python -m tests.mcp.transcript` writes it again."""
-    assert transcript.of_page() == transcript.make()
+@pytest.mark.parametrize("name", transcript.PLAYS)
+def test_the_transcripts_of_the_page_are_those_of_runs(name: str) -> None:
+    """`python -m tests.mcp.transcript` writes them again."""
+    assert transcript.of_page(name) == transcript.make(name) != ""
 
 
 def test_the_whole_run_of_the_page_is_cheap() -> None:

@@ -194,6 +194,29 @@ def test_an_enqueued_task_is_with_whom_it_is_stored() -> None:
     assert stands("")[2] == "nobody"
 
 
+def test_a_route_names_the_agent_its_ladder_and_the_tier_that_works_now() -> None:
+    ladder = {"runtime": "claude", "ladder": ["haiku", "opus"]}
+    chosen = Settings(specialists={"senior-engineer": {"agent": ladder}})
+    found = routing.by_tags(["bug"], chosen)
+    assert (found.runtime, found.model_tier, found.ladder) == (
+        "claude",
+        "haiku",
+        "haiku, then opus, then a person",
+    )
+    assert recommendation_lines(found, {}) == [
+        "senior-engineer haiku (tag bug), by claude: haiku, then opus, then a person"
+    ]
+    assert [
+        routing.current(task("bug"), "senior-engineer", chosen, rung=rung).model_tier for rung in (0, 1, 9)
+    ] == [
+        "haiku",
+        "opus",
+        "opus",
+    ]
+    plain = routing.current(task("bug"), "senior-engineer", Settings(), rung=1)
+    assert (plain.runtime, plain.model_tier, plain.ladder) == ("", "sonnet", "")
+
+
 def test_a_recommendation_is_a_line_and_names_the_domains_where_no_tag_matches() -> None:
     found = routing.by_tags(["backend", "bug"], Settings())
     assert recommendation_lines(found, routing.domains(Settings())) == ["senior-engineer sonnet (tag bug)"]

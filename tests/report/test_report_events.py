@@ -56,6 +56,21 @@ def event(name: str, **fields: Any) -> Event:
             {},
             "T3 Build UI: its worker w1@host was lost; it starts again",
         ),
+        (
+            event("task_escalated", cause="technical"),
+            {"outcome": Blocked(reason="no API key"), "specialist": "Senior Engineer"},
+            "T3 Build UI: blocked (technical): no API key; handed on to Senior Engineer",
+        ),
+        (
+            event("task_escalated", cause="failing-tests", note="goes to the tier opus"),
+            {"outcome": TESTS_FAIL},
+            "T3 Build UI: failed (failing-tests): exit code 1: 2 failed; goes to the tier opus",
+        ),
+        (
+            event("retry_scheduled", cause="rate-limit"),
+            {"outcome": RetryLater(reason="haiku is used up"), "next_try": "tries again in 60s"},
+            "T3 Build UI: not now: haiku is used up; tries again in 60s",
+        ),
         (event("retry_requested", note="mended"), {}, "T3 Build UI: retry requested: mended"),
         (event("blocker_resolved"), {}, "T3 Build UI: unblocked"),
         (event("feature_cancelled", task="", note="no need"), {}, "Feature cancelled: no need"),

@@ -44,6 +44,7 @@ def explain(
     listeners: Mapping[str, Sequence[Worker]] | None = None,
     limit: Limit | None = None,
     before: Sketch | None = None,
+    claimed: bool = False,
     **fields: Any,
 ) -> explanation.Explanation:
     return explanation.explain(
@@ -57,6 +58,7 @@ def explain(
         listeners=listeners,
         limit=limit,
         before=before,
+        claimed=claimed,
     )
 
 
@@ -269,3 +271,23 @@ def test_a_task_that_runs_says_how_long_it_took_before() -> None:
         "In earlier features of this title it took 41s as a rule (12 times; 9 of 10 times at most 1m 3s)"
         in (found.details)
     )
+
+
+def test_a_task_that_waits_for_an_agent_says_how_one_gets_it() -> None:
+    found = explain(state("T1", phase="launched", attempt=1), listeners={}, claimed=True)
+    assert found.answer == (
+        "T1 has its slot, and waits for an agent that claims it (orchestrator mcp --tools worker)."
+    )
+    assert found.next == (
+        "orchestrator mcp --tools worker",
+        "orchestrator claim --specialist senior-engineer",
+    )
+
+
+def test_of_an_agent_the_tier_and_its_ladder_are_told() -> None:
+    found = running("T3").model_copy(update={"rung": 1, "tier": "opus", "worker": "w1@host", "percent": None})
+    by_an_agent = route(model_tier="opus", runtime="claude", ladder="haiku, then opus, then a person")
+    told = explanation.explain(task("T3"), found, progress(), others={}, now=NOW, route=by_an_agent)
+    assert "Worker w1@host, attempt 1, tier opus" in told.details
+    assert told.details[-1].endswith(", model tier opus, by claude: haiku, then opus, then a person")
+    assert status_text.why(found, progress(), NOW).startswith("opus")

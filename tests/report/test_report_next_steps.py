@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.contract import needs
+from orchestrator.model.outcome import BlockKind, FailureCause
 from orchestrator.model.progress import TaskState
 from orchestrator.planning import graph
 from orchestrator.report import next_steps
@@ -94,3 +95,7 @@ def test_nothing_stands_still_in_dataflow_nor_where_nothing_stopped() -> None:
 
     assert next_steps.standstill(progress(strategy="dataflow", batch=1), _batches()) is None
     assert next_steps.standstill(progress(batch=1), [one for one in going if one.id != "T3"]) is None
+
+
+def test_every_cause_and_every_obstacle_has_its_advice() -> None:
+    assert {*FailureCause, *BlockKind} == set(next_steps.SUGGESTIONS)

@@ -51,6 +51,7 @@ SETTINGS: dict[str, Any] = {
         "implementation-specialist": {"command": ["echo", "built"], "rate": "1000/m"},
         "senior-engineer": {"command": ["sh", "-c", "echo begun; sleep 600"], "concurrency": 9},
         "planning-specialist": {"command": ["false"]},
+        "reviewer": {"agent": {"runtime": "pull"}},
     },
     "recovery": {"lease": "3s", "sweep": "200ms", "grace": "100ms", "worker_lost_retries": 3},
     "notifications": [{"events": ["*"], "log": True}],
@@ -215,6 +216,12 @@ def run_everything(secured: Secured) -> None:
     orchestrate("approve", "review", "T1")
     orchestrate("enqueue", feature("by-hand", BUILT), "--stop-before", "1")
     orchestrate("advance", "by-hand", "T1")
+    orchestrate("enqueue", feature("claimed", {"id": "T1", "specialist": "reviewer"}))
+    token = orchestrate("claim", "--feature", "claimed").splitlines()[0]
+    orchestrate("report", token, "--note", "reading")
+    orchestrate("report", token, "--released")
+    token = orchestrate("claim").splitlines()[0]
+    orchestrate("report", token, "--completed", "read")
     orchestrate("limits")
     orchestrate("limits", "set", "total", "19")
     orchestrate("limits", "reset")

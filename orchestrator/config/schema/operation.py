@@ -139,6 +139,11 @@ class Mcp(Section):
         default=("approve", "skip", "cancel"),
         description="actions for which a person is asked: an agent cannot do them by itself",
     )
+    lease: Seconds = Field(
+        default=600.0,
+        ge=1,
+        description="an agent that has claimed a task and reports nothing for this long has lost it",
+    )
     token: SecretStr | None = Field(
         default=None,
         min_length=16,

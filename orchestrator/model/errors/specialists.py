@@ -21,6 +21,17 @@ class NothingToDo(UsageError):
     Give the task a `run:` command, or set specialists.{specialist}.command (or .python) in the configuration."""
 
 
+class NotClaimed(UsageError):
+    """Agents claim no tasks of {specialist}: {reason}.
+    Set specialists.{specialist}.agent.runtime: pull in the configuration, and its tasks wait for agents."""
+
+
+class GatesCannotRun(UsageError):
+    """{tasks} of {specialist} cannot be enqueued: a worker runs the gates of what agents elsewhere have done while a
+    task is testing, and the flow {flow} has no such status.
+    Add testing to status_progression.tasks.flows.{flow}, or give the gates tags that these tasks do not have."""
+
+
 class RunsInTheWorker(UsageError):
     """The specialist {specialist} is a Python callable: it runs in the worker itself, and cannot run as {user}.
     Make it a command (specialists.{specialist}.command), or take specialists.{specialist}.user away."""

@@ -63,3 +63,17 @@ class TaskStarted(UsageError):
 class CannotRemember(UsageError):
     """The choice for {task} was made, but cannot be remembered: {reason}.
     Write {line} there by hand, and the next such task is routed."""
+
+
+class NoSuchClaim(UsageError):
+    """{claim} is no claim. A claim is what `orchestrator claim` or the tool `claim` answered with."""
+
+
+class ClaimEnded(UsageError):
+    """This claim of {task} of {feature} has ended: {reason}.
+    Nothing was changed. Stop this work; the next task: `orchestrator claim`."""
+
+
+class BadOutcome(UsageError):
+    """The outcome of {task} of {feature} cannot be taken: {reason}.
+    Nothing was changed: report it again."""

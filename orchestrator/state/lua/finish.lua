@@ -7,7 +7,7 @@
 --   steps     as in transition_attempt.lua
 --   outcome   JSON
 --   wait      ms before the next attempt ("": no next attempt)
---   uses      the counter of attempts to increase, "retried" or "later" ("": none)
+--   uses      the counter of attempts to increase, "retried", "later", "tries" or "rung" ("": none)
 --   route     the specialist that gets the task next ("": the same)
 --   delivery  the one that began the attempt, as in start.lua ("": any)
 --   kept      how many durations of the task are kept, of which this is one (0: it is none), and for how
@@ -52,6 +52,7 @@ if learned then
   record_duration(specialist .. ' ' .. task, learned, took, kept, kept_ms, count_of(of .. 'resolved') == 0)
 end
 if uses ~= '' then state[uses] = (state[uses] or 0) + 1 end
+if uses == 'rung' then state.tries = nil end
 if RESOLVED[state.status] then state.resolved = true end
 if route ~= '' then
   state.escalated = true

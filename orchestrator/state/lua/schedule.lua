@@ -81,6 +81,7 @@ else
     limits.queue.clear()
     give_back_launched()
   end
+  withdraw_offers()
   -- Launched tasks that no worker has started will not start.
   redis.call('ZREMRANGEBYSCORE', slots_key, '-inf', 0)
 end

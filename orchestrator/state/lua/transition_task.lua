@@ -47,7 +47,7 @@ if note ~= '' then
   state.remarks = state.remarks or {}
   state.remarks[#state.remarks + 1] = note
 end
-if reset_retries == '1' then state.retried, state.lost, state.later, state.handed = 0, 0, nil, nil end
+if reset_retries == '1' then state.retried, state.lost, state.later, state.handed, state.tries = 0, 0, nil, nil, nil end
 if not state.ending and (state.status == 'completed' or state.status == 'cancelled') then state.finished = now end
 save_state(task, state)
 

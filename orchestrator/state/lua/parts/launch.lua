@@ -2,7 +2,9 @@
 --
 -- keys: slots ready
 
-local launched = {} -- [[task, attempt, specialist], …]; and a 1 where others are published, and this is left to the caller
+-- [[task, attempt, specialist], …]; and a 1 where others are published, and this is left to the caller. What waits for an
+-- agent is not among them: it has no message.
+local launched = {}
 
 -- The caller gives it its slot.
 local function launch(meta, task)
@@ -20,6 +22,7 @@ local function launch(meta, task)
   else
     record('task_launched', 'task', task, 'attempt', state.attempt, 'batch', state.batch)
   end
+  if awaits_an_agent(task, state, specialist) then return offer(task, state, specialist) end
   local is_left = queue_names and not publish_task(task, state, specialist, meta.trace)
   launched[#launched + 1] = { task, state.attempt, specialist, is_left and 1 or nil }
 end

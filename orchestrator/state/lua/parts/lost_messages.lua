@@ -1,4 +1,4 @@
--- Sends lost messages of launches again.
+-- Sends lost messages of launches again. What waits for an agent has none: it is offered again where its offer is gone.
 --
 -- keys: slots last_started
 
@@ -24,7 +24,9 @@ local function send_again(patience, queued, trace)
   end)
   for _, task in ipairs(launches) do
     local state, _, _, specialist = state_of(task), plan_of(task)
-    if is_lost(task, state, specialist, patience, queued) then
+    if awaits_an_agent(task, state, specialist) then
+      offer(task, state, specialist)
+    elseif is_lost(task, state, specialist, patience, queued) then
       state.sent = (state.sent or 0) + 1
       save_state(task, state)
       redis.call('ZADD', slots_key, -now, task)

@@ -30,7 +30,8 @@ local function start_attempt(task, attempt, lease_ms, worker, specialist, delive
     return math.ceil(take_rate_token('start:' .. specialist, interval) - burst * interval)
   end
 
-  local from, is_in_turn = state.status, not state.sent and not state.ahead
+  -- Agents take what they can do, in any order: that says nothing of messages.
+  local from, is_in_turn = state.status, not (state.sent or state.ahead or awaits_an_agent(task, state, specialist))
   state.begins, state.ahead = begins_at_its_rate(), nil
   state.status, state.started, state.worker, state.finished = status, now, worker, nil
   state.percent, state.note, state.noted, state.told, state.delivery = nil, nil, nil, nil, delivery

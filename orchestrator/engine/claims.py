@@ -1,0 +1,185 @@
+"""The attempts of agents that ask for work: each is begun, renewed and ended by the steps that a worker takes.
+
+An agent holds nothing but its claim, a text: the name of the attempt, and an end that nobody can guess, which is the
+delivery of the attempt (see start.lua). Any process that reads the state can go on with it.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.engine.attempt import Attempt
+from orchestrator.engine.attempt_recorder import AttemptRecorder
+from orchestrator.model import errors, identifiers
+from orchestrator.model.outcome import Blocked, BlockKind, Cancelled, Completed, Failed, Outcome
+from orchestrator.model.task import TaskStatus
+from orchestrator.specialists import masking
+from orchestrator.specialists.python import outcome_of
+from orchestrator.state.start_result import StartResult
+
+if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
+    from orchestrator.engine.dispatcher import Dispatcher
+    from orchestrator.state.store import Store
+
+_SECRET = re.compile(r"[0-9a-f]{12}")
+
+
+def name_of(attempt: Attempt) -> str:
+    """The claim on an attempt, as its agent keeps it.
+
+    Example:
+        'login-1:T3:1:0f3a9c5e71d2'
+    """
+    return f"{identifiers.of_attempt(*attempt.id)}:{attempt.delivery}"
+
+
+class Claims:
+    """Begins, renews and ends the attempts of agents.
+
+    Args:
+        settings: `mcp.lease` says how long an agent may be silent.
+        store: The state of all features.
+        dispatcher: Publishes what becomes ready by an outcome.
+    """
+
+    def __init__(self, settings: Settings, store: Store, dispatcher: Dispatcher) -> None:
+        self.settings = settings
+        self.store = store
+        self.recorder = AttemptRecorder(settings, store, dispatcher)
+
+    def begin(self, specialists: Collection[str], feature: str, worker: str) -> Attempt | None:
+        """Begin the next task that waits for an agent; None: there is none.
+
+        Args:
+            specialists: Whose tasks.
+            feature: Of this feature alone; "": of any.
+            worker: The name of the agent.
+        """
+        for offer in self.store.offers.waiting(specialists):
+            if feature and offer.feature != feature:
+                continue
+            delivery = secrets.token_hex(6)
+            try:
+                started = self.recorder.claim(offer, worker, delivery)
+            except (errors.NewerFeature, errors.Outdated):
+                continue  # a newer version can read it
+            except errors.UnreadableFeature as error:
+                self.recorder.fail_unreadable(offer.feature, offer.task, offer.attempt, worker, error)
+                continue
+            if started.code == "started" and started.task:
+                return Attempt(offer.feature, started.task, offer.attempt, offer.specialist, worker, started)
+        return None
+
+    def find(self, claim: str) -> Attempt:
+        """The attempt of a claim, and renew its lease.
+
+        Raises:
+            NoSuchClaim: It is no claim.
+            ClaimEnded: Its agent does not have the task any more. What a person has taken away is given up.
+        """
+        named, (_, _, secret) = identifiers.attempt_named(claim), claim.rpartition(":")
+        if named is None or not _SECRET.fullmatch(secret):
+            raise errors.NoSuchClaim(claim=claim[:200])
+        feature, task, number = named
+        state = self.store.tasks.attempt(feature, task)
+        if state.get("attempt") != number or state.get("delivery") != secret:
+            raise self._ended(feature, task, number, state)
+        started = StartResult(
+            "started",
+            self.store.tasks.find(feature, task),
+            self.store.features.head(feature),
+            state,
+        )
+        specialist = self.store.tasks.specialist(feature, task)
+        found = started.task
+        assert found is not None
+        attempt = Attempt(feature, found, number, specialist, str(state["worker"]), started)
+        self._renew(attempt)
+        return attempt
+
+    def _renew(self, attempt: Attempt) -> None:
+        (answer,) = self.store.attempts.renew(
+            [attempt.id], lease=self.settings.mcp.lease, delivery=attempt.delivery
+        )
+        if answer == "cancelled":
+            self.recorder.finish(attempt, Cancelled(), attempt.started.status)
+        if answer != "renewed":
+            feature, task, number = attempt.id
+            raise self._ended(feature, task, number, self.store.tasks.attempt(feature, task))
+
+    def conclude(self, attempt: Attempt, outcome: Outcome) -> str:
+        """Commit the outcome of a claim: the status of its task now. A worker runs the gates, if it has some.
+
+        Raises:
+            BadOutcome: It is too large, or JSON cannot hold it. Nothing was changed.
+            ClaimEnded: Another agent has the task by now.
+        """
+        outcome = masking.mask_outcome(
+            self._checked(attempt, outcome), masking.all_secret_texts(self.settings)
+        )
+        if isinstance(outcome, Completed) and attempt.gates_ahead(self.settings):
+            if attempt.flow(self.settings).has(TaskStatus.TESTING):
+                code = self.recorder.leave_to_gates(attempt, outcome)
+            else:
+                code = self.recorder.finish(attempt, _without_gates(attempt, self.settings), "in-progress")
+        else:
+            code = self.recorder.finish(attempt, outcome, attempt.started.status)
+        feature, task, number = attempt.id
+        state = self.store.tasks.attempt(feature, task)
+        if code in ("stale", "ended"):
+            raise self._ended(feature, task, number, state)
+        return str(state.get("status", ""))
+
+    def _checked(self, attempt: Attempt, outcome: Outcome) -> Outcome:
+        checked = outcome_of(outcome, self.settings.limits)
+        if isinstance(checked, Failed) and not isinstance(outcome, Failed):
+            raise errors.BadOutcome(feature=attempt.feature_id, task=attempt.task.id, reason=checked.reason)
+        return checked
+
+    def release(self, attempt: Attempt) -> None:
+        """Give a task back: the next agent gets it, ahead of all others.
+
+        Raises:
+            ClaimEnded: The agent does not have the task any more.
+        """
+        code = self.recorder.hand_back(
+            *attempt.id, attempt.worker, attempt.delivery, because=f"{attempt.worker} released it"
+        )
+        if code != "requeued":
+            feature, task, number = attempt.id
+            raise self._ended(feature, task, number, self.store.tasks.attempt(feature, task))
+
+    def _ended(self, feature: str, task: str, number: int, state: Mapping[str, Any]) -> errors.ClaimEnded:
+        return errors.ClaimEnded(feature=feature, task=task, reason=_why_ended(number, state))
+
+
+def _why_ended(number: int, state: Mapping[str, Any]) -> str:
+    """Why an agent does not have the task of its claim any more."""
+    status = str(state.get("status", ""))
+    if not state:
+        return "its feature is forgotten"
+    if status == TaskStatus.IN_PROGRESS:
+        since = time.strftime("%H:%M", time.localtime(state["started"] / 1000))
+        return f"{state.get('worker')} has the task since {since} (attempt {state['attempt']})"
+    if status == TaskStatus.TESTING:
+        return "the work was reported as done, and a worker runs its gates"
+    if state.get("attempt") != number:
+        return f"its lease ran out, or it was given back; attempt {state['attempt']} is {status}"
+    if state.get("ended") == number:
+        return f"it is over, and the task is {status}"
+    return "its lease ran out, and the task waits for the next agent"
+
+
+def _without_gates(attempt: Attempt, settings: Settings) -> Blocked:
+    names = [gate.name for _, gates in attempt.gates_ahead(settings) for gate in gates]
+    flow = attempt.flow(settings).name
+    return Blocked(
+        kind=BlockKind.EXTERNAL,
+        reason=f"it is done, and its gates ({', '.join(names)}) cannot run: the flow {flow} has no status testing, in "
+        "which a worker runs the gates of what an agent elsewhere has done. If it is well, skip it",
+    )

@@ -1,0 +1,31 @@
+"""The past of an agent at a task: its conversation, and the attempts before."""
+
+from __future__ import annotations
+
+from orchestrator.model.fields import Model
+from orchestrator.model.usage import Usage
+
+
+class AgentSession(Model):
+    """The conversation of an agent with its model, which a later attempt can go on with."""
+
+    runtime: str
+    model: str = ""
+    session: str
+    host: str = ""
+    folder: str = ""
+    attempt: int = 0
+    baseline: Usage | None = None
+    """What the conversation had used before this attempt, for runtimes that report its sum."""
+
+
+class EarlierAttempt(Model):
+    """An attempt at the task before this one, for the digest in an agent's brief."""
+
+    attempt: int
+    tier: str = ""
+    status: str
+    reason: str = ""
+    tail: str = ""
+    seconds: float = 0.0
+    """How long it worked."""

@@ -1,0 +1,23 @@
+-- Keep what a later attempt of an agent is told of the one that has just ended (finish.lua). One that ended as the one
+-- before takes its place. Its conversation is forgotten where another tier goes on.
+--
+-- keys: agents
+-- args: task earlier most goes_on
+--   earlier  JSON of the attempt (see EarlierAttempt)
+--   most     how many of them are kept, the newest
+--   goes_on  "1": the next attempt may go on with its conversation
+-- answer: how many are kept now; 0 where the commit was made before
+if not commit.is_new then return 0 end
+local field = 'earlier ' .. task
+local kept = cjson.decode(redis.call('HGET', agents_key, field) or '[]')
+local function is_alike(one, other)
+  one, other = cjson.decode(one), cjson.decode(other)
+  return one.status == 'retry-later' and one.status == other.status and one.tier == other.tier and one.reason == other.reason
+end
+
+if kept[1] and is_alike(kept[#kept], earlier) then table.remove(kept) end
+kept[#kept + 1] = earlier
+while #kept > tonumber(most) do table.remove(kept, 1) end
+redis.call('HSET', agents_key, field, cjson.encode(kept))
+if goes_on ~= '1' then forget_session(task) end
+return #kept
