@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.model.agent_history import EarlierAttempt
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.usage import UsageVerdict
-from orchestrator.specialists.context import EarlierAttempt
 from tests.agents.real.answers import Answer, Tokens
 from tests.agents.real.cases import SILENT, TOUCHES, WRITES, trouble
-from tests.agents.real.lab import Lab
+from tests.agents.real.lab import Lab, keeps
 from tests.agents.real.needs import real_programs
 from tests.agents.real.programs import CLAUDE, CODEX, GEMINI, PROGRAMS, Program
 from tests.agents.real.stub import Stub
@@ -161,7 +161,7 @@ def test_a_killed_agent_goes_on_with_its_conversation(lab: MakeLab) -> None:
     first.start()
     wait_until(lambda: len(place.stub.asked) == 2 or not first.is_alive())
     assert place.store.sessions, "its conversation is stored before its end"
-    wait_until(lambda: place.keeps("print('hello')"))
+    wait_until(lambda: keeps(place.home, "print('hello')"))
     for process in place.processes():
         os.kill(process.pid, signal.SIGKILL)
     first.join()
