@@ -86,8 +86,10 @@ def test_what_is_pure_reads_no_clock(file: Path) -> None:
     assert not {name for name in named if name.endswith(CLOCKS)}
 
 
-@pytest.mark.parametrize("file", modules("orchestrator/specialists"), ids=path)
-def test_specialists_know_neither_redis_nor_celery(file: Path) -> None:
+@pytest.mark.parametrize(
+    "file", [*modules("orchestrator/specialists"), *modules("orchestrator/workspaces")], ids=path
+)
+def test_specialists_and_workspaces_know_neither_redis_nor_celery(file: Path) -> None:
     found = set(imports(tree_of(file)))
     assert not {name for name in found if name.split(".")[0] in ("redis", "celery", "kombu")}
 

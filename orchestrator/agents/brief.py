@@ -68,6 +68,17 @@ def brief(
     return "\n\n".join([*filter(None, own), *(part.text for part in parts)]) + "\n"
 
 
+def of_claim(context: Context, settings: Settings) -> str:
+    """The brief of an attempt that an agent elsewhere has claimed. Its tool says what an outcome is.
+
+    Raises:
+        BadPrompt: The operator's prompt cannot be read, or is too long.
+    """
+    parts = fitted([part for part in _work(context, settings, ()) if part.text])
+    own = filter(None, [prompt(context.specialist, settings)])
+    return "\n\n".join([*own, *(part.text for part in parts)])
+
+
 def going_on(context: Context, settings: Settings, conflicts: Sequence[str] = ()) -> str:
     """The brief of an attempt that goes on with the conversation of an earlier one, which has had the whole brief."""
     head = "You were interrupted. Look at what is there already, and go on with your task."
@@ -106,6 +117,11 @@ def prompt(specialist: str, settings: Settings) -> str:
 
 
 def _parts(context: Context, settings: Settings, conflicts: Sequence[str]) -> Iterator[Part]:
+    yield from _work(context, settings, conflicts)
+    yield Part(f"## Outcome\n{OUTCOME}")
+
+
+def _work(context: Context, settings: Settings, conflicts: Sequence[str]) -> Iterator[Part]:
     task, feature = context.task, context.feature
     again = f", attempt {context.attempt}" if context.attempt > 1 else ""
     yield Part(
@@ -124,7 +140,6 @@ def _parts(context: Context, settings: Settings, conflicts: Sequence[str]) -> It
     yield from _last_attempt(context)
     yield from _earlier(context)
     yield from _budget(context, settings)
-    yield Part(f"## Outcome\n{OUTCOME}")
 
 
 def _acceptance(context: Context, settings: Settings) -> Iterator[Part]:

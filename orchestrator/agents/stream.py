@@ -174,7 +174,13 @@ class StreamReader:
             self._usages = None
         if runtime.final and matches(event, runtime.final.when):
             self._end(event, runtime.final)
-        seen.turns = self._usage.turns or (len(self._tools) + 1 if self._tools or seen.text else 0)
+        seen.turns = max(seen.turns, self._usage.turns or self._guessed_turns())
+
+    def _guessed_turns(self) -> int:
+        """Where no event has told of a request: the first, or one before each tool and one after all of them."""
+        if not (self._tools or self.seen.text):
+            return 0
+        return 1 if self._runtime.turn else len(self._tools) + 1
 
     def _read_error(self, event: dict[str, Any]) -> None:
         seen, runtime = self.seen, self._runtime

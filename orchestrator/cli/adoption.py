@@ -7,7 +7,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,10 @@ from orchestrator.cli.asked import Asked, reports
 from orchestrator.config import configuration
 from orchestrator.model import errors, words
 from orchestrator.model.feature import Feature
-from orchestrator.report.celery_counts import celery_lines
+from orchestrator.report.celery_counts import celery_lines, celery_runs
+
+if TYPE_CHECKING:
+    from orchestrator.contract.plan_answers import CeleryRuns
 
 
 @reports()
@@ -43,7 +46,7 @@ def adopt(
     feature = read(name, given, title)
     fields = feature.model_dump(mode="json", exclude_defaults=True)
     if asked.as_json:
-        asked.answer(AdoptAnswer(file=fields))
+        asked.answer(AdoptAnswer(file=fields, celery=celery_runs_of(feature, name, given)))
         return
     tasks = words.count(len(feature.tasks), "task")
     output.say(f"# {name}: {tasks}. Read by `orchestrator plan`, `run` and `enqueue`.")
@@ -68,6 +71,13 @@ def celery_lines_of(feature: Feature, name: str, args: Sequence[Any] = ()) -> It
     from orchestrator.client.adoption import rehearse
 
     return celery_lines(feature, rehearse(_find(name), args))
+
+
+def celery_runs_of(feature: Feature, name: str, args: Sequence[Any] = ()) -> CeleryRuns:
+    """Compare in the same way, as an answer."""
+    from orchestrator.client.adoption import rehearse
+
+    return celery_runs(feature, rehearse(_find(name), args))
 
 
 def _find(name: str) -> Any:

@@ -55,7 +55,12 @@ def plan(
     learned = _learned(feature, routes, settings)
     planned = planner.plan(feature, settings.parallelism.max_parallel_tasks, learned=learned)
     if asked.as_json:
-        asked.answer(json_plans.plan(planned, routes, asked.limit, asked.after))
+        answer = json_plans.plan(planned, routes, asked.limit, asked.after)
+        if options.is_canvas(file):
+            from orchestrator.cli import adoption
+
+            answer = answer.model_copy(update={"celery": adoption.celery_runs_of(feature, file)})
+        asked.answer(answer)
         return
     for line in plan_lines(planned):
         output.say(line)

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engine import claim_brief
 from orchestrator.engine.claims import Claims, name_of
-from orchestrator.model import errors, words
+from orchestrator.model import durations, errors, words
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, Failed, Outcome
 from orchestrator.model.sanitizer import as_line
 
@@ -63,9 +62,10 @@ class Claim:
     @cached_property
     def brief(self) -> str:
         """What is to be done, on what it builds, what persons have remarked, and when it counts as done."""
-        asked = [*self.task.depends_on, self.task.id]
-        outcomes = self._claims.recorder.outcomes(self.feature, asked)
-        return claim_brief.brief(self._attempt, outcomes, self._claims.settings)
+        later = (
+            f"Begin in {durations.write(self.wait)}: its specialist has a rate.\n" if self.wait >= 1 else ""
+        )
+        return later + self._claims.brief(self._attempt)
 
     def progress(self, percent: float | None = None, note: str = "") -> None:
         """Report how far the work is, and keep the task.
@@ -131,6 +131,7 @@ def claim(
         specialist, feature, wait, worker, look: As of `Client.claim`.
     """
     claims, names = _claims_of(client), _specialists(client, specialist)
+    claims.check_prompts(names)
     if feature:
         client.feature(feature)
     began = time.monotonic()

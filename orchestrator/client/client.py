@@ -282,6 +282,7 @@ class Client:
 
         Raises:
             NotClaimed: Agents claim no tasks of this specialist.
+            BadPrompt: The prompt of a specialist cannot be read.
             NoSuchFeature: There is none of this id.
 
         Example:

@@ -135,7 +135,7 @@ class Handle:
 
     def _titled(self, states: Iterable[TaskState]) -> list[TaskState]:
         """The states with the titles of their specialists, and the tiers of their agents."""
-        title, tier = functools.cache(self.settings.title), functools.cache(self.settings.tier)
+        title, tier = functools.cache(self.settings.title), functools.cache(self.settings.rung)
         return [
             state.model_copy(
                 update={"specialist": title(state.specialist), "tier": tier(state.specialist, state.rung)}

@@ -196,16 +196,6 @@ class Settings(BaseSettings):
         rungs = self.rungs(specialist)
         return rungs[min(place, len(rungs) - 1)]
 
-    def tier(self, specialist: str, rung: int = 0) -> str:
-        """The tier of a specialist's agent at a place of its ladder; "" where no agent works, or no tier is named.
-
-        Example:
-            >>> Settings(specialists={"coder": {"agent": {"ladder": ["haiku", "opus"]}}}).tier("coder", 1)
-            'opus'
-        """
-        ladder = self.ladder(specialist)
-        return ladder.tier(rung) if ladder else ""
-
     def model(self, runtime: str, tier: str) -> str:
         """The model of a tier for a runtime; the tier's own name where nothing else is said.
 

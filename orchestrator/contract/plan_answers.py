@@ -86,6 +86,19 @@ class Blocking(Answer):
     blocks: int
 
 
+class CeleryRuns(Answer):
+    """The messages that Celery itself would send for a canvas, if every task succeeded. Each runs its task once."""
+
+    version: str = Field(description="of Celery")
+    total: int = Field(description="messages")
+    messages: Mapping[str, int] = Field(default_factory=dict, description="by the name of the task")
+    here: Mapping[str, int] = Field(
+        default_factory=dict, description="runs as a feature, of tasks that differ; 0: never"
+    )
+    more: bool = Field(default=False, description="there are more messages, and they were not counted")
+    fault: str = Field(default="", description="why Celery does not get to the end")
+
+
 class PlanAnswer(Answer):
     """Of `plan`: what would run when, and who would do it."""
 
@@ -110,6 +123,7 @@ class PlanAnswer(Answer):
     critical_path: tuple[str, ...] = ()
     bottlenecks: tuple[Blocking, ...] = ()
     routes: tuple[RouteGroup, ...] = ()
+    celery: CeleryRuns | None = Field(default=None, description="of a canvas: what Celery would send")
     left_out: LeftOut = Field(default_factory=dict)
     after: After = ""
 
@@ -144,3 +158,4 @@ class AdoptAnswer(Answer):
     """Of `adopt`: the feature that a canvas means."""
 
     file: Mapping[str, JsonValue] = Field(description="a feature file in JSON holds this")
+    celery: CeleryRuns | None = Field(default=None, description="what Celery itself would send")

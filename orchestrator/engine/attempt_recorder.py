@@ -23,6 +23,7 @@ from orchestrator.model.flows import WORKING, TaskEvent
 from orchestrator.model.ladder import Ladder, ask_a_person, climb
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.task import TaskStatus
+from orchestrator.model.usage import NO_BUDGET, Spent, Usage, UsageVerdict, verdict
 from orchestrator.specialists import masking
 from orchestrator.state import encoding, outage, refusals
 from orchestrator.state.start_result import StartResult, Taken
@@ -212,6 +213,32 @@ class AttemptRecorder:
         """Keep the conversation of an agent before its first request, so that a later attempt can go on with it."""
         keep = functools.partial(self.store.attempts.save_session, *attempt.id, attempt.delivery, session)
         self._outlast(keep, f"the conversation of {attempt.task.id}")
+
+    def left(self, attempt: Attempt) -> UsageVerdict:
+        """What the agent of an attempt may use."""
+        read = functools.partial(self.store.usage.spent, attempt.feature_id, attempt.task.id)
+        return self._verdict(attempt, self._outlast(read, f"a look at the usage of {attempt.task.id}"))
+
+    def report_usage(self, attempt: Attempt, usages: Sequence[Usage]) -> UsageVerdict:
+        """Count what an agent has used so far, and answer what is left.
+
+        Raises:
+            RedisUnreachable: Redis does not answer.
+        """
+        spent = self.store.usage.report(*attempt.id, attempt.specialist, usages)
+        return self._verdict(attempt, spent)
+
+    def outlast_usage(self, attempt: Attempt, usages: Sequence[Usage]) -> None:
+        """Count what an agent has used, however long Redis is away."""
+        self._outlast(
+            functools.partial(self.report_usage, attempt, usages), f"the usage of {attempt.task.id}"
+        )
+
+    def _verdict(self, attempt: Attempt, spent: Spent) -> UsageVerdict:
+        budget = self.settings.specialists[attempt.specialist].budget
+        if not budget:
+            return NO_BUDGET
+        return verdict(spent, cost=budget.cost, tokens=budget.tokens)
 
     def _replacement(self, attempt: Attempt, outcome: Outcome) -> tuple[Outcome, dict[str, Any] | None]:
         """The outcome, and the tasks that come into the place of this one by it, as the store takes them."""

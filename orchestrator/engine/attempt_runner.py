@@ -20,6 +20,7 @@ from orchestrator.engine.attempt_files import AttemptFiles
 from orchestrator.engine.attempt_recorder import AttemptRecorder
 from orchestrator.engine.dependencies import Dependencies
 from orchestrator.engine.message_validation import Reason
+from orchestrator.engine.usage_meter import UsageMeter
 from orchestrator.engine.visibility import TaskStopped, end_celery_task, name_for_monitors
 from orchestrator.model import errors, lifecycle
 from orchestrator.model.flows import TaskEvent
@@ -181,6 +182,8 @@ class AttemptRunner:
                 outcome = agents.settle(context, self.settings, outcome)
             return outcome, status
         finally:
+            if isinstance(context.report_usage, UsageMeter):
+                context.report_usage.close()
             folders.mark(self.settings, self.store, attempt.feature_id)
 
     def _work(self, attempt: Attempt, context: specialists.Context) -> Outcome:
@@ -267,12 +270,15 @@ class AttemptRunner:
     def _of_agent(self, context: specialists.Context, attempt: Attempt) -> specialists.Context:
         """The context of an attempt that an agent makes: its tier, its past, and what it may use."""
         session, earlier = self.recorder.history(attempt)
+        left = self.recorder.left(attempt)
         return replace(
             context,
             rung=attempt.started.attempts.rung,
             session=session,
             earlier=earlier,
             save_session=functools.partial(self.recorder.save_session, attempt),
+            report_usage=UsageMeter(self.recorder, attempt, left),
+            left=left,
         )
 
 

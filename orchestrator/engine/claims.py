@@ -12,10 +12,22 @@ import time
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import specialists
+from orchestrator.agents import brief
 from orchestrator.engine.attempt import Attempt
+from orchestrator.engine.attempt_files import AttemptFiles
 from orchestrator.engine.attempt_recorder import AttemptRecorder
-from orchestrator.model import errors, identifiers
-from orchestrator.model.outcome import Blocked, BlockKind, Cancelled, Completed, Failed, Outcome
+from orchestrator.model import durations, errors, identifiers
+from orchestrator.model.agent_history import EarlierAttempt
+from orchestrator.model.outcome import (
+    Blocked,
+    BlockKind,
+    Cancelled,
+    Completed,
+    Failed,
+    FailureCause,
+    Outcome,
+)
 from orchestrator.model.task import TaskStatus
 from orchestrator.specialists import masking
 from orchestrator.specialists.python import outcome_of
@@ -52,15 +64,15 @@ class Claims:
         self.store = store
         self.recorder = AttemptRecorder(settings, store, dispatcher)
 
-    def begin(self, specialists: Collection[str], feature: str, worker: str) -> Attempt | None:
+    def begin(self, names: Collection[str], feature: str, worker: str) -> Attempt | None:
         """Begin the next task that waits for an agent; None: there is none.
 
         Args:
-            specialists: Whose tasks.
+            names: The specialists whose tasks it may be.
             feature: Of this feature alone; "": of any.
             worker: The name of the agent.
         """
-        for offer in self.store.offers.waiting(specialists):
+        for offer in self.store.offers.waiting(names):
             if feature and offer.feature != feature:
                 continue
             delivery = secrets.token_hex(6)
@@ -99,8 +111,29 @@ class Claims:
         found = started.task
         assert found is not None
         attempt = Attempt(feature, found, number, specialist, str(state["worker"]), started)
+        self._check_time(attempt)
         self._renew(attempt)
         return attempt
+
+    def _check_time(self, attempt: Attempt) -> None:
+        """End an attempt that is over its time limit, as a worker does."""
+        limit = specialists.time_limit(attempt.specialist, attempt.task, self.settings)
+        if limit is None:
+            return
+        now: Any = self.store.client.time()
+        state = attempt.started.state
+        began = max(state["started"], state.get("begins") or 0) / 1000
+        if now[0] + now[1] / 1e6 - began <= limit:
+            return
+        reason = f"still at work after {durations.write(limit)}, its time limit"
+        self.recorder.finish(
+            attempt, Failed(cause=FailureCause.TIMEOUT, reason=reason), attempt.started.status
+        )
+        raise errors.ClaimEnded(
+            feature=attempt.feature_id,
+            task=attempt.task.id,
+            reason=f"its time limit of {durations.write(limit)} is over",
+        )
 
     def _renew(self, attempt: Attempt) -> None:
         (answer,) = self.store.attempts.renew(
@@ -111,6 +144,46 @@ class Claims:
         if answer != "renewed":
             feature, task, number = attempt.id
             raise self._ended(feature, task, number, self.store.tasks.attempt(feature, task))
+
+    def brief(self, attempt: Attempt) -> str:
+        """What is to be done, on what it builds, what persons have remarked, and when it counts as done.
+
+        Raises:
+            BadPrompt: The prompt of the specialist cannot be read, or is too long.
+        """
+        task, files = attempt.task, AttemptFiles(self.settings, *attempt.id)
+        outcomes = self.recorder.outcomes(attempt.feature_id, [*task.depends_on, task.id])
+        before = outcomes.pop(task.id, None) if attempt.number > 1 else None
+        earlier = []
+        if before and not isinstance(before, Completed):
+            number = attempt.number - 1
+            earlier.append(
+                EarlierAttempt(attempt=number, status=before.status, reason=before.reason, tail=before.tail)
+            )
+        context = specialists.Context(
+            task=task,
+            feature=specialists.FeatureHead.model_validate(dict(attempt.started.head)),
+            attempt=attempt.number,
+            specialist=attempt.specialist,
+            title=self.settings.title(attempt.specialist),
+            workdir=files.workdir,
+            log_file=files.log,
+            remarks=tuple(attempt.started.state.get("remarks") or ()),
+            dependencies={
+                name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Completed)
+            },
+            earlier=tuple(earlier),
+        )
+        return brief.of_claim(context, self.settings)
+
+    def check_prompts(self, names: Collection[str]) -> None:
+        """Look whether briefs can be made, before a task is claimed.
+
+        Raises:
+            BadPrompt: The prompt of a specialist cannot be read, or is too long.
+        """
+        for name in names:
+            brief.prompt(name, self.settings)
 
     def conclude(self, attempt: Attempt, outcome: Outcome) -> str:
         """Commit the outcome of a claim: the status of its task now. A worker runs the gates, if it has some.

@@ -22,13 +22,14 @@ from orchestrator.local.machine_checks import (
 )
 from orchestrator.local.redis_checks import check_binary, check_redis, from_error
 from orchestrator.local.worker_checks import PATIENCE, check_app, check_broker, check_workers
+from orchestrator.local.workspace_checks import check_workspaces
 from orchestrator.model import errors
 from orchestrator.model.finding import Finding, Level, problem, warning
 from orchestrator.state import connections, embedded, refusals
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Check the configuration, the folders, Redis, the broker and the workers.
+    """Check the configuration, the folders, the workspaces of tasks, Redis, the broker and the workers.
 
     A private redis-server that does not run is started for the checks, and stopped after them. If its folder does not
     exist yet, nothing is started and nothing is written.
@@ -46,6 +47,7 @@ def examine(settings: Settings) -> list[Finding]:
         *check_names(settings),
         *folders,
         *check_flower(os.environ),
+        *check_workspaces(settings),
     ]
     return [*findings, *_servers(settings)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from pydantic import Field
@@ -74,3 +75,89 @@ def higher(one: Usage, other: Usage) -> Usage:
     costs = [usage.cost for usage in (one, other) if usage.cost is not None]
     newest = other if other.cost is not None or one.cost is None else one
     return other.model_copy(update={**marks, "cost": max(costs) if costs else None, "source": newest.source})
+
+
+class Spent(NamedTuple):
+    """What has been used so far."""
+
+    cost: float = 0.0
+    """Dollars for the task, all its attempts together."""
+    tokens: int = 0
+    """Tokens of the task."""
+    feature: float = 0.0
+    """Dollars for its feature."""
+
+
+def verdict(spent: Spent, *, cost: float | None, tokens: int | None) -> UsageVerdict:
+    """What is left of a task's budget.
+
+    Args:
+        spent: What the task has used.
+        cost: Its budget in dollars; None: none.
+        tokens: Its budget in tokens; None: none.
+
+    Example:
+        >>> verdict(Spent(cost=1.5, tokens=900), cost=2.0, tokens=None)
+        UsageVerdict(is_over=False, which='', cost_left=0.5, tokens_left=None)
+    """
+    cost_left = None if cost is None else max(0.0, round(cost - spent.cost, 6))
+    tokens_left = None if tokens is None else max(0, tokens - spent.tokens)
+    is_over = cost_left == 0 or tokens_left == 0
+    return UsageVerdict(is_over, "task" if is_over else "", cost_left, tokens_left)
+
+
+class UsageRow(Model):
+    """A sum of usage: of a task, a specialist, a model or a day."""
+
+    name: str = Field(description="the task, the specialist, the model or the day")
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0
+    reasoning: int = 0
+    requests: int = 0
+    cost: float | None = Field(default=None, description="dollars, as far as they are known; null: unknown")
+    unknown: int = Field(default=0, description="of how many attempts the cost is unknown")
+
+    @property
+    def tokens(self) -> int:
+        """The tokens that count toward a budget: all but those that a cache gave."""
+        return self.input + self.cache_write + self.output
+
+    @property
+    def price(self) -> str:
+        """The cost in words.
+
+        Example:
+            >>> UsageRow(name="T1", cost=0.31).price, UsageRow(name="T1", cost=0.31, unknown=1).price
+            ('$0.31', 'at least $0.31')
+            >>> UsageRow(name="T1", unknown=1).price
+            'unknown'
+        """
+        if self.cost is None:
+            return "unknown" if self.unknown or self.requests else ""
+        return f"{'at least ' if self.unknown else ''}{dollars(self.cost)}"
+
+
+def dollars(cost: float) -> str:
+    """An amount of money: of little also the part of a cent.
+
+    Example:
+        >>> dollars(3.2), dollars(0.0042), dollars(0)
+        ('$3.20', '$0.0042', '$0.00')
+    """
+    return f"${cost:.4f}" if 0 < cost < 0.01 else f"${cost:,.2f}"
+
+
+def summed(name: str, usages: Iterable[Usage | UsageRow]) -> UsageRow:
+    """The sum of usages.
+
+    Example:
+        >>> summed("T1", [Usage(output=5, cost=0.5), Usage(output=7)]).price
+        'at least $0.50'
+    """
+    found = list(usages)
+    totals = {kind: sum(getattr(usage, kind) for usage in found) for kind in COUNTED}
+    costs = [usage.cost for usage in found if usage.cost is not None]
+    unknown = sum(usage.unknown if isinstance(usage, UsageRow) else usage.cost is None for usage in found)
+    return UsageRow(name=name, **totals, cost=round(sum(costs), 6) if costs else None, unknown=unknown)

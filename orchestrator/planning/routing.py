@@ -125,7 +125,7 @@ def current(
     """
     found = _current(task, specialist, settings, escalated=escalated)
     return (
-        found.model_copy(update={"model_tier": settings.tier(specialist, rung) or None})
+        found.model_copy(update={"model_tier": settings.rung(specialist, rung) or None})
         if found.ladder
         else found
     )
@@ -253,7 +253,7 @@ def _route(
         specialist=name,
         title=settings.title(name),
         queue=settings.queue(name),
-        model_tier=settings.tier(name) or settings.specialists[name].model_tier,
+        model_tier=settings.rung(name, 0) or settings.specialists[name].model_tier,
         runtime=agent.runtime if agent else "",
         ladder=ladder.written if ladder else "",
         tag=tag,

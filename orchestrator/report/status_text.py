@@ -191,7 +191,7 @@ def _waits_for(state: TaskState, progress: Progress, now: float) -> str:
 
             return f"waiting for {limits.title(state.limit)}"
         case "launched":
-            return "waiting for a worker"
+            return "waiting to be taken"
         case "ending":
             return f"waiting until attempt {state.attempt} has ended"
         case "unassigned":

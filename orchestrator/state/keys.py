@@ -11,7 +11,7 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
     **dict.fromkeys(("waiting", "outcomes", "limits", "used", "last_started", "arrival_times"), "hash"),
     **dict.fromkeys(("swept", "refused", "metrics"), "hash"),
-    **dict.fromkeys(("workers", "tails", "replaced", "durations", "agents"), "hash"),
+    **dict.fromkeys(("workers", "tails", "replaced", "durations", "agents", "usage"), "hash"),
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due", "offered"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("dependency_updates", "released"), "list"),
@@ -155,6 +155,11 @@ class FeatureKeys:
         list of JSON texts.
         """
         return self.part("agents")
+
+    @property
+    def usage(self) -> str:
+        """Hash: "attempt:task" → what an agent has used, by model, JSON; "spent task", "tokens task", "spent": sums."""
+        return self.part("usage")
 
     @property
     def gone(self) -> str:
@@ -343,6 +348,10 @@ class Keys:
     def asked(self) -> str:
         """String: exists while somebody reads the metrics: else no worker counts."""
         return f"{self.prefix}:metrics:asked"
+
+    def usage_of_day(self, day: int) -> str:
+        """Hash: "specialist model kind", with tabs → what agents have used on a day (days since 1970, UTC)."""
+        return f"{self.prefix}:usage:{day}"
 
     def taken(self, process: str) -> str:
         """String: "delivery queue", and the message that a process took last, with an expiry (see take_next.lua)."""

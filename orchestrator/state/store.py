@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.state.offers import Offers
     from orchestrator.state.recovery import RecoveryScripts
     from orchestrator.state.requests import RequestScripts
+    from orchestrator.state.usage import UsageScripts
 
 IDEMPOTENCY_DAYS = 7
 STAGED_SECONDS = 3_600
@@ -107,6 +108,13 @@ class Store:
         from orchestrator.state.offers import Offers
 
         return Offers(self._runner)
+
+    @cached_property
+    def usage(self) -> UsageScripts:
+        """What agents have used."""
+        from orchestrator.state.usage import UsageScripts
+
+        return UsageScripts(self._runner)
 
     @cached_property
     def requests(self) -> RequestScripts:

@@ -9,7 +9,7 @@ from orchestrator.workspaces.delivery import Delivered, deliver
 from orchestrator.workspaces.globs import overlap
 from orchestrator.workspaces.integration import Integrated, NothingToDo, bring_conflict, integrate
 from orchestrator.workspaces.leftovers import Leftover, leftovers
-from orchestrator.workspaces.opening import open_workspace
+from orchestrator.workspaces.opening import open_integration, open_workspace
 from orchestrator.workspaces.protection import protected_changes
 from orchestrator.workspaces.removal import clean_up, remove
 from orchestrator.workspaces.repository import Repository, find
@@ -29,6 +29,7 @@ __all__ = [
     "find",
     "integrate",
     "leftovers",
+    "open_integration",
     "open_workspace",
     "overlap",
     "protected_changes",

@@ -28,11 +28,25 @@ def attempt_merge(repository: Repository, ours: str, theirs: str) -> Trial:
     Raises:
         GitFailed: git could not merge them, for another reason than a conflict.
     """
-    answer = repository.git(
-        "merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs, ok=(0, 1)
-    )
-    tree, *files = answer.names
-    return Trial(tree, tuple(files) if answer.code else ())
+    choices = ["--write-tree", "-z", "--name-only", "--messages"]
+    answer = repository.git("merge-tree", *choices, ours, theirs, ok=(0, 1))
+    told, _, messages = answer.output.partition("\0\0")
+    tree, *files = told.rstrip("\0").split("\0")
+    # A folder that one side divided among others is a conflict in which no file is.
+    return Trial(tree, (tuple(files) or _named_in(messages)) if answer.code else ())
+
+
+def _named_in(messages: str) -> tuple[str, ...]:
+    """The paths that the messages of a merge are about. Each is a number, so many paths, a kind and a text."""
+    fields = messages.split("\0")
+    found: dict[str, None] = {}
+    while len(fields) > 1:
+        number = int(fields[0])
+        paths, kind = fields[1 : number + 1], fields[number + 1]
+        if kind.startswith("CONFLICT"):
+            found |= dict.fromkeys(paths)
+        fields = fields[number + 3 :]
+    return tuple(found) or (".",)
 
 
 def unresolved(repository: Repository, folder: Path) -> tuple[str, ...]:

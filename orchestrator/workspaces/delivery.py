@@ -9,7 +9,7 @@ from typing import Literal
 
 from orchestrator.model import errors, sanitizer
 from orchestrator.model.fields import Model
-from orchestrator.workspaces import names
+from orchestrator.workspaces import git, names
 from orchestrator.workspaces.repository import Repository
 
 PATIENCE = 600.0
@@ -42,7 +42,7 @@ def deliver(
         how: "branch": it stays on its integration branch. "fast-forward": the base branch moves to it. Else a command,
             which runs in the project's folder and finds ORCHESTRATOR_BRANCH, ORCHESTRATOR_COMMIT, ORCHESTRATOR_BASE and
             ORCHESTRATOR_FEATURE in its environment.
-        base: The branch that the feature started from.
+        base: The branch that the feature started from; HEAD: the one that is checked out in the project.
         patience: Seconds that the command has.
 
     Raises:
@@ -55,6 +55,9 @@ def deliver(
     ref = names.integration(feature)
     commit = repository.resolve(ref)
     branch = names.short(ref)
+    if base == "HEAD":
+        head = git.run(repository.folder, "symbolic-ref", "--quiet", "--short", "HEAD", ok=(0, 1, 128)).line
+        base = head or base
     if how == "branch":
         return Delivered(branch=branch, commit=commit)
     if how == "fast-forward":

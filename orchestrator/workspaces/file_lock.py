@@ -57,6 +57,6 @@ def _take(lock: int, file: Path, patience: float) -> None:
         except BlockingIOError:
             if time.monotonic() > until:
                 raise errors.RepositoryBusy(
-                    lock=file, holder="another worker of this host", seconds=f"{patience:g}"
+                    lock=file, holder="another worker of this host", patience=f"for more than {patience:g} s"
                 ) from None
         time.sleep(PAUSE)

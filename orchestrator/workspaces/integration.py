@@ -58,7 +58,7 @@ def integrate(
     text = message(subject or f"Task {workspace.task}", workspace.trailers(trailers or {}))
     with repository.lock_feature(workspace.feature):
         for _ in range(TRIES):
-            old, tip = ensure_integration(workspace), workspace.tip()
+            old, tip = _integration(workspace), workspace.tip()
             if repository.is_ancestor(tip, old):
                 merge = merge_of(repository, tip, old)
                 return Integrated(commit=merge) if merge else NothingToDo()
@@ -71,8 +71,9 @@ def integrate(
             merge = repository.commit_tree(trial.tree, [old, tip], text)
             if repository.move(ref, merge, old):
                 return Integrated(commit=merge)
+    patience = f"and was first {TRIES} times"
     raise errors.RepositoryBusy(
-        lock=names.short(ref), holder="other hosts, who move it", seconds="20 merges of 0"
+        lock=names.short(ref), holder="another host, which moves it", patience=patience
     )
 
 
@@ -96,7 +97,7 @@ def bring_conflict(workspace: Workspace) -> Conflict | None:
     if _is_merging(workspace):
         files = conflicts.unresolved(repository, folder)
         return Conflict(files=files) if files else None
-    onto = ensure_integration(workspace)
+    onto = _integration(workspace)
     branch = names.short(workspace.integration)
     text = message(f"Merge {branch} into {workspace.branch}", workspace.trailers({}))
     arguments = ["merge", "--no-ff", "--no-verify", "--no-stat", "--quiet", "-m", text, branch]
@@ -112,6 +113,10 @@ def bring_conflict(workspace: Workspace) -> Conflict | None:
         or conflicts.attempt_merge(repository, workspace.tip(), onto).files
     )
     return Conflict(files=files)
+
+
+def _integration(workspace: Workspace) -> str:
+    return ensure_integration(workspace.repository, workspace.feature, workspace.base)
 
 
 def _is_merging(workspace: Workspace) -> bool:

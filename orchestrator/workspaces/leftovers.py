@@ -34,7 +34,7 @@ class Leftover(Model):
     """Its worktree; "": it has none."""
 
     size: int = 0
-    """Bytes that the worktree takes on the disk."""
+    """Bytes of the files in the worktree."""
 
     is_size_whole: bool = True
     """False: there are more files than were counted."""
@@ -131,14 +131,14 @@ class _Counter:
         return self.left <= 0
 
     def size(self, folder: Path) -> int:
-        """The bytes that the files of a folder take on the disk, or those of the first of them."""
+        """The bytes of the files in a folder, or of the first of them."""
         total = 0
         for entry in _entries(folder):
             if self.is_over:
                 break
             self.left -= 1
             with contextlib.suppress(OSError):
-                total += entry.stat(follow_symlinks=False).st_blocks * 512
+                total += entry.stat(follow_symlinks=False).st_size
         return total
 
 

@@ -85,6 +85,8 @@ def _remove_integration(repository: Repository, one: Leftover) -> bool:
         tip = repository.tip(ref)
         if not tip or repository.worktree_of(ref) or not is_delivered(repository, tip):
             return False
+        if tree := _tree_of(repository, ref):
+            repository.git("worktree", "remove", "--force", str(tree.folder))
         _drop(repository, ref, tip)
     return True
 

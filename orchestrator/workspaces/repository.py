@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ AUTHOR = {
 MARK = "task-orchestrator"
 """A file beside the HEAD of a worktree of ours, with the task's branch. It is written when the files are complete, so
 that attempts may have worked there since."""
+
+LOOKS, PAUSE = 50, 0.02
+"""How often the list of worktrees is asked for, and the seconds between."""
 
 NO_COMMIT = "0" * 40
 
@@ -55,6 +59,9 @@ class Repository:
     common: Path
     """Its git folder, which all its worktrees share."""
 
+    prefix: str = ""
+    """Where the folder lies in the repository: "" at its top, else such as "services/api/"."""
+
     def git(
         self,
         *arguments: str,
@@ -84,14 +91,13 @@ class Repository:
         return git.run(where, *arguments, ok=ok, given=given, environment=environment, inherited=inherited)
 
     def resolve(self, revision: str) -> str:
-        """The hash of the commit that a branch, a tag or a hash means now.
+        """The hash of the commit that a branch, a tag, a hash or HEAD means now, in this folder.
 
         Raises:
             NoSuchCommit: There is none.
         """
-        found = self.git(
-            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", ok=(0, 1, 128)
-        )
+        arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
+        found = git.run(self.folder, *arguments, ok=(0, 1, 128))
         if found.code:
             raise errors.NoSuchCommit(repository=self.folder, revision=revision)
         return found.line
@@ -109,8 +115,16 @@ class Repository:
 
     def worktrees(self) -> tuple[Worktree, ...]:
         """Every worktree that git knows, those too whose folder is gone."""
-        listed = self.git("worktree", "list", "--porcelain", "-z").output.split("\0\0")
+        listed = self._list_worktrees().split("\0\0")
         return tuple(_worktree(entry.split("\0")) for entry in listed if entry)
+
+    def _list_worktrees(self) -> str:
+        """The list of git's, asked for again where it fails: somebody adds a worktree, and half of it is there."""
+        for _ in range(LOOKS - 1):
+            with contextlib.suppress(errors.GitFailed):
+                return self.git("worktree", "list", "--porcelain", "-z").output
+            time.sleep(PAUSE)
+        return self.git("worktree", "list", "--porcelain", "-z").output
 
     def workspaces(self) -> dict[str, Path]:
         """The folder of git's beside each worktree that was made for a task, by the task's branch.
@@ -226,10 +240,13 @@ def find(path: Path) -> Repository:
     if not path.is_dir():
         raise errors.NotARepository(path=path, cause="there is no such folder.")
     try:
-        common = git.run(path, "rev-parse", "--path-format=absolute", "--git-common-dir").line
+        told = git.run(
+            path, "rev-parse", "--path-format=absolute", "--git-common-dir", "--show-prefix"
+        ).output
     except errors.GitFailed as error:
         raise errors.NotARepository(path=path, cause=error.cause) from error
-    return Repository(path.resolve(), Path(common).resolve())
+    common, prefix = told.split("\n")[:2]
+    return Repository(path.resolve(), Path(common).resolve(), prefix)
 
 
 def message(subject: str, trailers: Mapping[str, str]) -> str:

@@ -45,7 +45,7 @@ def settle(lock: Path) -> None:
                 lock.rename(lock.with_name(f"{lock.name}.stale-{time.time_ns()}"))
             return
         if time.monotonic() > until:
-            raise errors.RepositoryBusy(lock=lock, holder=holder, seconds=f"{PATIENCE:g}")
+            raise errors.RepositoryBusy(lock=lock, holder=holder, patience=f"for more than {PATIENCE:g} s")
         time.sleep(PAUSE)
 
 
@@ -60,13 +60,22 @@ def processes_in(folder: Path) -> Iterator[str]:
 def _gits(lock: Path, user: int) -> Iterator[str]:
     """The git processes that may hold a lock: those of the user who made it, in the folders that it guards."""
     places = _places(lock)
-    for process in psutil.process_iter(["pid", "name", "uids", "cwd"]):
+    for process in psutil.process_iter(["pid", "name", "uids"]):
         told = process.info
         is_git = str(told["name"]).startswith("git")
-        if is_git and told["uids"] and told["uids"].effective == user:
-            where = Path(told["cwd"] or places[0])  # it does not say where: it may be here
-            if any(where.is_relative_to(place) for place in places):
-                yield f"git (process {process.pid})"
+        if is_git and told["uids"] and told["uids"].effective == user and _is_in(process, places):
+            yield f"git (process {process.pid})"
+
+
+def _is_in(process: psutil.Process, places: tuple[Path, ...]) -> bool:
+    """It works in one of the folders, or may do so."""
+    try:
+        where = process.cwd()
+    except psutil.NoSuchProcess:  # it has ended; its parent may not have asked yet
+        return False
+    except psutil.AccessDenied:
+        return True
+    return bool(where) and any(Path(where).is_relative_to(place) for place in places)
 
 
 def _status(lock: Path) -> os.stat_result | None:

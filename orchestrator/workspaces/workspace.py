@@ -35,6 +35,11 @@ class Workspace:
     """The commit that the feature started from."""
 
     @property
+    def project(self) -> Path:
+        """Where the project's folder lies in the worktree: below its top, if the repository has other projects too."""
+        return self.folder / self.repository.prefix
+
+    @property
     def ref(self) -> str:
         """The task's branch, in full."""
         return names.task(self.feature, self.task)

@@ -47,7 +47,11 @@ def surroundings() -> Iterator[dict[str, str]]:
 
 
 def run(mode: str, arguments: list[str]) -> dict[str, str]:
-    """Run the suite one way; each test with its verdict."""
+    """Run the suite one way; each test with its verdict.
+
+    Raises:
+        SystemExit: The run broke off, so that some tests have no verdict.
+    """
     found = source.CACHE / f"{mode}.json"
     found.unlink(missing_ok=True)
     with surroundings() as environment:
@@ -58,6 +62,10 @@ def run(mode: str, arguments: list[str]) -> dict[str, str]:
                 process.wait()
             finally:
                 process.terminate()
+    if process.returncode not in (0, 1):  # pytest's: all passed, some failed
+        raise SystemExit(
+            f"{mode}: the suite broke off with exit code {process.returncode}; nothing is written"
+        )
     verdicts: dict[str, str] = json.loads(found.read_text("utf-8"))
     return verdicts
 
@@ -92,7 +100,10 @@ def write(section: str) -> None:
 
 
 def main() -> int:
-    """Run the suite, and tell what is not as expected; returns 1 if anything is."""
+    """Run the suite, and tell what is not as expected; returns 1 if anything is.
+
+    The last two lines say which tests fail and are not listed, and which are listed and do not fail.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the Redis and the worker end with it
     parser = argparse.ArgumentParser("python -m tests.celery_suite", description=__doc__)
     parser.add_argument("--only", choices=MODES, help="run one side")
@@ -103,15 +114,19 @@ def main() -> int:
         print(f"{mode}: {_passed(verdicts)} of {len(verdicts)} pass")
     if "ours" not in found:
         return 0
+    for test in found.get("celery", {}):
+        found["ours"].setdefault(test, "no verdict")
     expected = expectations.load()
-    surprises = expectations.surprises(found["ours"], expected)
-    if not arguments:
-        surprises += [
-            f"{test} is listed, and no test" for test in expectations.unknown(found["ours"], expected)
-        ]
-    print(*surprises, sep="\n")
+    wrong = {
+        "failed − listed": expectations.unlisted(found["ours"], expected),
+        "listed − failed": expectations.needless(found["ours"], expected, whole=not arguments),
+    }
+    surprises = any(wrong.values())
     if given.write and given.only is None and not arguments and not surprises:
         write(table(found["ours"], found["celery"]))
+        print(f"written: {PAGE.relative_to(source.HOUSE)}")
+    for name, tests in wrong.items():
+        print(f"{name}: {'; '.join(tests) or 'empty'}")
     return 1 if surprises else 0
 
 

@@ -31,23 +31,33 @@ def load() -> list[Difference]:
     return [Difference(" ".join(one["why"].split()), tuple(one["tests"])) for one in found]
 
 
-def surprises(verdicts: Mapping[str, str], expected: list[Difference]) -> list[str]:
-    """The differences from what is expected, a line each: a test that fails and is not listed, or is listed and passes.
+def unlisted(verdicts: Mapping[str, str], expected: list[Difference]) -> list[str]:
+    """The tests that did not pass and are not listed, each with its verdict.
 
     Example:
-        >>> surprises({"a": "passed", "b": "failed: 3"}, [Difference("too early", ("a",))])
-        ['a passes, and is listed: too early', 'b is not listed, and failed: 3']
+        >>> unlisted({"a": "passed", "b": "failed: 3"}, [])
+        ['b: failed: 3']
     """
-    listed = {test: one.why for one in expected for test in one.tests}
-    found = []
-    for test, verdict in verdicts.items():
-        if test in listed and verdict == "passed":
-            found.append(f"{test} passes, and is listed: {listed[test]}")
-        elif test not in listed and verdict != "passed":
-            found.append(f"{test} is not listed, and {verdict}")
-    return found
+    listed = {test for one in expected for test in one.tests}
+    return [
+        f"{test}: {verdict}"
+        for test, verdict in verdicts.items()
+        if verdict != "passed" and test not in listed
+    ]
 
 
-def unknown(verdicts: Mapping[str, str], expected: list[Difference]) -> list[str]:
-    """The listed tests that the suite does not have."""
-    return [test for one in expected for test in one.tests if test not in verdicts]
+def needless(verdicts: Mapping[str, str], expected: list[Difference], *, whole: bool = True) -> list[str]:
+    """The listed tests that passed or, after a run of the whole suite, have no verdict; each with what it did.
+
+    Args:
+        verdicts: How each test ended.
+        expected: The list.
+        whole: Whether all tests were run.
+
+    Example:
+        >>> needless({"a": "passed"}, [Difference("too early", ("a", "b"))])
+        ['a: passed', 'b: no verdict']
+    """
+    ended = {test: verdicts.get(test, "no verdict") for one in expected for test in one.tests}
+    wrong = ("passed", "no verdict") if whole else ("passed",)
+    return [f"{test}: {verdict}" for test, verdict in ended.items() if verdict in wrong]

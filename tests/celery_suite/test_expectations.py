@@ -23,7 +23,20 @@ def test_the_page_has_each_reason_with_the_number_of_its_tests() -> None:
         assert line.startswith(f"| {len(one.tests)} |"), "run `make celery-suite`"
 
 
-def test_a_listed_test_that_the_suite_does_not_have_is_found() -> None:
-    expected = [Difference("too early", ("a", "b"))]
-    assert expectations.unknown({"a": "failed: 3"}, expected) == ["b"]
-    assert expectations.surprises({"a": "failed: 3"}, expected) == []
+def test_a_failure_that_is_not_listed_is_told() -> None:
+    expected = [Difference("too early", ("a",))]
+    verdicts = {"a": "failed: 3", "b": "failed: 4", "c": "passed", "d": "skipped: no"}
+    assert expectations.unlisted(verdicts, expected) == ["b: failed: 4", "d: skipped: no"]
+
+
+def test_a_listed_test_that_passes_or_that_the_suite_does_not_have_is_told() -> None:
+    expected = [Difference("too early", ("a", "b", "c"))]
+    verdicts = {"a": "failed: 3", "b": "passed"}
+    assert expectations.needless(verdicts, expected) == ["b: passed", "c: no verdict"]
+    assert expectations.needless(verdicts, expected, whole=False) == ["b: passed"]
+
+
+def test_no_line_is_told_when_all_is_as_listed() -> None:
+    expected = [Difference("too early", ("a",))]
+    verdicts = {"a": "failed: 3", "b": "passed"}
+    assert expectations.unlisted(verdicts, expected) == expectations.needless(verdicts, expected) == []

@@ -151,7 +151,8 @@ def test_a_failure_is_tried_again_by_an_agent(client: InProcessClient) -> None:
     assert claim(client).fail("the network is away") == "pending"
     client.move_on(3600)
     again = claim(client)
-    assert "The attempt before ended failed: the network is away" in again.brief
+    assert "## The attempt before this one (failed)" in again.brief
+    assert "the network is away" in again.brief
     assert again.fail("still away") == "failed"
     assert handle.status() == "blocked"
 
@@ -180,6 +181,18 @@ def test_an_agent_hears_of_a_cancel_and_its_outcome_does_not_count(
     with pytest.raises(errors.ClaimEnded, match="the task is cancelled"):
         mine.complete("done")
     assert handle.states()[0].status == "cancelled"
+
+
+def test_an_agent_is_ended_at_the_time_limit_as_a_worker_is(client: InProcessClient) -> None:
+    handle = enqueue(client, review("T1", timeout="20m"))
+    mine = claim(client)
+    client.move_on(600)
+    mine.progress(50)
+    client.move_on(601)
+    with pytest.raises(errors.ClaimEnded, match="its time limit of 20m is over"):
+        mine.complete("done")
+    outcome: Any = handle.outcome("T1")
+    assert (handle.states()[0].status, outcome.cause) == ("failed", "timeout")
 
 
 def test_a_forgotten_feature(client: InProcessClient) -> None:
@@ -212,7 +225,7 @@ def test_a_feature_of_agents_and_workers(client: InProcessClient) -> None:
     assert client.claim() is None
     client.step()
     mine = claim(client)
-    assert "It builds on:\n- T1: built T1" in mine.brief
+    assert "## Done before it\n```\n- T1: built T1\n```" in mine.brief
     mine.complete("fine")
     handle.wait()
     assert handle.status() == "completed"
@@ -241,6 +254,17 @@ def test_of_one_specialist_or_of_one_feature(tmp_path: Path) -> None:
             client.claim(feature="none")
 
 
+def test_a_prompt_that_cannot_be_read_is_told_before_a_task_is_claimed(tmp_path: Path) -> None:
+    agent = {"runtime": "pull", "prompt": "none.md"}
+    with open_client(
+        in_memory(Settings(specialists={"reviewer": {"agent": agent}}), logs=tmp_path)
+    ) as client:
+        handle = enqueue(client)
+        with pytest.raises(errors.BadPrompt):
+            client.claim()
+        assert handle.states()[0].phase == "launched"
+
+
 def test_without_such_a_specialist(tmp_path: Path) -> None:
     with (
         open_client(in_memory(Settings(), logs=tmp_path)) as client,
@@ -262,7 +286,7 @@ def test_a_worker_runs_the_gates(gated: InProcessClient) -> None:
     """What an agent says of its work is believed; gates judge it, and a worker runs them, not the agent."""
     handle = enqueue(gated, review("T1"))
     mine = claim(gated)
-    assert "Done when these pass: check" in mine.brief
+    assert "## It is accepted when these pass\n- check: " in mine.brief
     assert mine.complete("done", handoff="see api.py") == "testing"
     assert (JUDGED, gated.claim()) == ([], None)
     handle.wait()
@@ -277,7 +301,7 @@ def test_work_that_fails_its_gates_goes_back_to_agents(gated: InProcessClient) -
     gated.step()
     gated.move_on(3600)
     again = claim(gated)
-    assert "The attempt before ended failed: the gate check did not pass" in again.brief
+    assert "the gate check did not pass" in again.brief
     assert again.complete("better") == "testing"
     handle.wait()
     assert handle.status() == "completed"

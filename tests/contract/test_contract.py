@@ -19,10 +19,12 @@ from orchestrator.config.folder import FILE, FOLDER
 from orchestrator.config.settings import Settings
 from orchestrator.contract import answers, error_codes, feature_answers, schemas
 from orchestrator.contract.compact import select
-from orchestrator.model import errors
+from orchestrator.model import errors, lifecycle
+from orchestrator.model.agent_history import AgentSession
 from orchestrator.model.event import Event
+from orchestrator.model.ladder import Ladder
 from orchestrator.model.outcome import Blocked, Completed, Failed, FailureCause, Outcome
-from orchestrator.model.task import Task
+from orchestrator.model.task import Retries, Task
 from orchestrator.planning import planner, routing
 from orchestrator.report import json_plans, json_tasks
 from orchestrator.state.store import Store
@@ -638,3 +640,37 @@ def test_specialists_are_listed_with_what_routes_to_them(ask: Callable[..., Any]
 def test_a_selection_of_nothing_known_is_refused_by_name() -> None:
     with pytest.raises(errors.NoSuchField, match=r"tasks\.colour"):
         select(feature_answers.FeatureAnswer(feature="a", title="A", status="x", total=1), "tasks.colour")
+
+
+def test_of_a_task_of_an_agent_its_tier_and_its_conversation_are_told(
+    store: Store, type_: Type, ask: Callable[..., Any]
+) -> None:
+    agent = {"runtime": "claude", "ladder": ["haiku", "opus"]}
+    given = {"redis": {"url": "redis://127.0.0.1:1"}, "specialists": {"builder": {"agent": agent}}}
+    (Path(FOLDER) / FILE).write_text(yaml.safe_dump(given), "utf-8")
+    run = launched(store, titled(0))
+    flow, ladder = Settings().flow_for(()), Ladder(("haiku", "opus"))
+
+    run.start("T0")
+    assert ask("status", run.id)["tasks"][0]["tier"] == "haiku"
+    run.apply("T0", TESTS_FAIL, lifecycle.conclude(flow, TESTS_FAIL, Retries(), ladder=ladder))
+    delivery = run.start("T0").state["delivery"]
+    store.attempts.save_session(run.id, "T0", 2, delivery, AgentSession(runtime="claude", session="6f1c"))
+
+    assert ask("status", run.id)["tasks"][0]["tier"] == "opus"
+    assert ", opus" in type_("status", run.id)[1]
+    found = ask("task", run.id, "T0")
+    assert (found["tier"], found["session"]) == ("opus", "6f1c")
+    assert "Builder, tier opus" in type_("task", run.id, "T0")[1]
+    explained = ask("explain", run.id, "T0")
+    assert "tier opus" in explained["details"][0]
+    assert explained["route"]["rule"] == "assigned"
+    assert "by claude: haiku, then opus, then a person" in type_("explain", run.id, "T0")[1]
+    assert "goes to the tier opus" in type_("events", run.id)[1]
+    (who,) = [one for one in ask("specialists")["specialists"] if one["name"] == "builder"]
+    assert (who["work"], who["runtime"], who["ladder"]) == (
+        "agent",
+        "claude",
+        "haiku, then opus, then a person",
+    )
+    assert "builder (Builder): no tag, by claude: haiku, then opus, then a person" in type_("specialists")[1]

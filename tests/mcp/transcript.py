@@ -120,12 +120,13 @@ def written(played: Played) -> str:
     """A transcript as the page has it, with the tokens of each call and answer, and their sum."""
     for pattern, word in WORDS:
         played = [(re.sub(pattern, word, asked), re.sub(pattern, word, said)) for asked, said in played]
-    lines = ["```text"]
+    fence = "````" if any("```" in said for _, said in played) else "```"
+    lines = [f"{fence}text"]
     for asked, said in played:
         lines += [f"→ {asked}   [{tokens(asked)}]", *(f"  {line}" for line in said.splitlines())]
         lines[-1] += f"   [{tokens(said)}]"
     total = sum(tokens(text) for turn in played for text in turn)
-    return "\n".join([*lines, "```", "", f"In all {total:,} tokens."]) + "\n"
+    return "\n".join([*lines, fence, "", f"In all {total:,} tokens."]) + "\n"
 
 
 PLAYS: dict[str, tuple[Callable[[InProcessClient], Awaitable[Played]], Callable[[], Settings]]] = {

@@ -91,7 +91,7 @@ def test_a_queued_task_names_who_has_the_slots() -> None:
     assert found.answer == "T5 is ready and waits for a slot: 2 of 2 slots in use, 1 queued."
     assert found.details[:2] == (
         "Has a slot: T1: running",
-        "Has a slot: T2: launched (waiting for a worker)",
+        "Has a slot: T2: launched (waiting to be taken)",
     )
 
 

@@ -40,7 +40,7 @@ def test_a_batch_is_open_behind_or_ahead(number: int, fields: dict[str, Any], li
     [
         (running("T1", percent=40, note="compiling\nmain"), "running", "40%, compiling main"),
         (state("T1", phase="queued"), "queued", "waiting for a slot (2 of 2 in use)"),
-        (state("T1", phase="launched", attempt=1), "launched", "waiting for a worker"),
+        (state("T1", phase="launched", attempt=1), "launched", "waiting to be taken"),
         (state("T1", phase="delayed", due=NOW + 4), "retrying", "retry in 4s"),
         (state("T1", phase="delayed", due=NOW - 4), "retrying", "retry is due"),
         (state("T1", phase="waiting", batch=3), "waiting", "waiting for batch 2"),

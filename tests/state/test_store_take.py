@@ -99,6 +99,24 @@ def test_what_the_commit_itself_publishes_is_taken(store: Store, client: redis.R
     assert waiting(client) == []
 
 
+def test_what_waits_for_an_agent_is_offered_and_not_taken(store: Store, client: redis.Redis) -> None:
+    """The commit launches two tasks, of which agents claim one: the process takes the other."""
+    store = Store(client, Keys(), queues=Queues(Keys().celery(), used=["builder"]), pulled=["reviewer"])
+    feature = factories.feature(
+        task("T1"), task("T2", "T1"), task("T3", "T1"), task("T4", "T2", "T3"), strategy="dataflow"
+    )
+    plan = planner.plan(feature, 5)
+    routes = routes_of(feature)
+    routes["T2"] = routes["T2"].model_copy(update={"specialist": "reviewer"})
+    store.enqueue("one", plan, routes)
+    store.schedule("one")
+    run = Run(store, "one", plan)
+    begin(run, "T1")
+    code, taken = take(run, "T1")
+    assert (code, taken and taken.id) == ("finished", ("one", "T3", 1))
+    assert [offer.task for offer in store.offers.waiting(["reviewer"])] == ["T2"]
+
+
 def test_the_next_message_may_be_of_another_feature(store: Store, client: redis.Redis) -> None:
     run, other = (enqueue(store, name, task("T1"), task("T2", "T1")) for name in ("one", "two"))
     begin(run, "T1")

@@ -5,6 +5,7 @@ Each case names its issue there. What Celery 5.7.0 gave is in the docs (how-to, 
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -570,6 +571,12 @@ def test_a_canvas_is_printed_as_a_feature_file(tmp_path: Path, monkeypatch: pyte
     planned = orchestrate(tmp_path, "plan", "canvas_flows:groups")
     assert "Batch 1: ident, ident-2" in planned.stdout
     assert planned.stdout.splitlines()[-1].startswith("Celery ")
+    found = json.loads(
+        orchestrate(tmp_path, "adopt", "canvas_flows:nightly", "--args", "[5]", "--json").stdout
+    )
+    assert found["celery"] == {"version": celery.__version__, "total": 3, "messages": {"add": 1, "ident": 2}}
+    answer = json.loads(orchestrate(tmp_path, "plan", "canvas_flows:groups", "--json").stdout)
+    assert answer["celery"]["total"] == sum(answer["celery"]["messages"].values())
     linked = orchestrate(tmp_path, "adopt", "canvas_flows:linked")
     assert "noarg is called after ident(1) alone, the first of a group" in linked.stderr
     for name, cause in (

@@ -10,12 +10,14 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from orchestrator.model import errors
-from orchestrator.workspaces import Integrated, Workspace, bring_conflict, integrate, stale_locks
+from orchestrator.workspaces import Integrated, Workspace, bring_conflict, integrate, remove, stale_locks
 from orchestrator.workspaces import git as runner
 from orchestrator.workspaces import repository as repositories
+from tests.waiting import wait_until
 from tests.workspaces.conftest import NOTES, Project, git
 
 
@@ -62,6 +64,20 @@ def test_killed_while_it_was_added(project: Project, locked: bool, with_dot_git:
     assert (folder / "notes.txt").read_text() == NOTES
     assert workspace.uncommitted() == ()
     assert "locked" not in git(project.folder, "worktree", "list", "--porcelain")
+
+
+@pytest.mark.parametrize("left", ["HEAD of no commit", "no HEAD", "no commondir", "empty commondir"])
+def test_killed_before_anything_was_checked_out(project: Project, left: str) -> None:
+    folder = half_made(project, locked=True, with_dot_git=True)
+    own = project.folder / ".git" / "worktrees" / "T1"
+    if left == "HEAD of no commit":
+        (own / "HEAD").write_text("0" * 40 + "\n")
+    elif left == "empty commondir":
+        (own / "commondir").write_text("")
+    else:
+        (own / left.removeprefix("no ")).unlink()
+    assert (project.open("T1").folder / "notes.txt").read_text() == NOTES
+    assert list(folder.parent.glob("*.aside-*")) == []
 
 
 def test_killed_while_files_were_written_with_a_lock_left(project: Project) -> None:
@@ -134,6 +150,20 @@ def test_an_old_lock_of_a_git_that_runs_is_not_touched(
         running.communicate()
     assert lock.exists()
     assert workspace.commit_leftovers({})
+
+
+def test_a_git_that_has_ended_holds_no_lock(project: Project) -> None:
+    workspace = project.open("T1")
+    (workspace.folder / "a.txt").write_text("a")
+    lock = own_folder(workspace) / "index.lock"
+    lock.write_bytes(b"")
+    age(lock)
+    ended = subprocess.Popen(["git", "version"], cwd=workspace.folder, stdout=subprocess.PIPE)
+    assert ended.stdout
+    ended.stdout.read()
+    wait_until(lambda: psutil.Process(ended.pid).status() == psutil.STATUS_ZOMBIE)
+    assert workspace.commit_leftovers({})
+    ended.communicate()
 
 
 def test_a_folder_that_a_person_deleted_comes_back_with_its_commits(project: Project) -> None:
@@ -259,7 +289,21 @@ def test_commits_of_ours_that_an_agent_rewrites_are_kept(project: Project) -> No
     commit(workspace, "b.txt")
     workspace.commit_leftovers({})
     integrate(workspace, "T1")
+    remove(project.repository, workspace.feature, "T1")
     assert is_reachable(project, made)
+
+
+def test_a_worktree_that_somebody_is_adding_is_waited_for(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = project.open("T1")
+    commit(workspace, "a.txt")
+    project.open("T2")
+    half = project.folder / ".git" / "worktrees" / "T2" / "commondir"
+    whole = half.read_text()
+    half.write_text("")
+    monkeypatch.setattr(time, "sleep", lambda _: half.write_text(whole))
+    assert isinstance(integrate(workspace, "T1"), Integrated)
 
 
 @pytest.mark.parametrize("act", ["commit", "bring"])

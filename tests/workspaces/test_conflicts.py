@@ -113,6 +113,27 @@ def test_a_text_about_conflicts_is_none(project: Project) -> None:
     settle(second)
 
 
+def test_a_folder_that_was_divided_is_a_conflict_though_no_file_is(project: Project) -> None:
+    start = project.open("T0")
+    for name in "abcd":
+        (start.folder / "all").mkdir(exist_ok=True)
+        (start.folder / "all" / name).write_text("".join(f"{name}{line}\n" for line in range(20)))
+    start.commit_leftovers({})
+    integrate(start, "T0")
+    first, second = project.open("T1"), project.open("T2")
+    for folder, moved in (("one", "ab"), ("two", "cd")):
+        (first.folder / folder).mkdir()
+        for name in moved:
+            (first.folder / "all" / name).rename(first.folder / folder / name)
+    first.commit_leftovers({})
+    assert isinstance(integrate(first, "T1"), Integrated)
+    write(second, "all/new", b"new\n")
+    assert integrate(second, "T2") == Conflict(files=("all",))
+    assert bring_conflict(second) == Conflict(files=("all",))
+    (second.folder / "all" / "new").rename(second.folder / "one" / "new")
+    settle(second)
+
+
 def test_a_merge_that_is_given_up_is_a_conflict_still(project: Project) -> None:
     workspace = collide(project, "notes.txt", b"ours\n", b"theirs\n")
     git(workspace.folder, "merge", "--abort")

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from orchestrator.model import errors
-from orchestrator.workspaces import Conflict, Integrated, NothingToDo, bring_conflict, find, integrate
+from orchestrator.workspaces import (
+    Conflict,
+    Integrated,
+    NothingToDo,
+    Repository,
+    bring_conflict,
+    find,
+    integrate,
+    open_integration,
+    open_workspace,
+)
 from tests.workspaces.conftest import NOTES, Project, git, make_project
 
 
@@ -172,3 +183,70 @@ def test_find_refuses_a_folder_that_is_in_no_repository(tmp_path: Path) -> None:
         find(tmp_path)
     with pytest.raises(errors.NotARepository, match="no such folder"):
         find(tmp_path / "gone")
+
+
+def test_a_project_below_the_top_finds_its_folder(project: Project) -> None:
+    inner = project.folder / "services" / "api"
+    inner.mkdir(parents=True)
+    (inner / "app.py").write_text("app")
+    git(project.folder, "add", "--all")
+    git(project.folder, "commit", "--quiet", "-m", "app")
+    repository = find(inner)
+    place = inner / "worktrees" / "T1"
+    workspace = open_workspace(repository, "auth", "T1", base="HEAD", folder=place)
+    assert workspace.project == place / "services" / "api"
+    assert (workspace.project / "app.py").read_text() == "app"
+
+
+def test_gates_of_a_feature_see_all_that_is_integrated(project: Project) -> None:
+    place = project.place("@testing")
+    for number in (1, 2):
+        workspace = project.open(f"T{number}")
+        (workspace.folder / f"{number}.txt").write_text("x")
+        workspace.commit_leftovers({})
+        integrate(workspace, "T")
+        folder = open_integration(project.repository, "auth", base=project.base, folder=place)
+        assert len(list(folder.glob("?.txt"))) == number
+        (folder / "notes.txt").write_text("a gate changed it")
+        (folder / "dropped.txt").write_text("by a gate")
+    folder = open_integration(project.repository, "auth", base=project.base, folder=place)
+    assert (folder / "notes.txt").read_text() == NOTES
+    assert not (folder / "dropped.txt").exists()
+
+
+def test_another_host_that_is_first_costs_a_second_merge(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the lock of this host: as if each thread were on another one."""
+    monkeypatch.setattr(Repository, "lock_feature", lambda *_: nullcontext(0))
+    workspaces = [project.open(f"T{number}") for number in range(6)]
+    for workspace in workspaces:
+        (workspace.folder / f"{workspace.task}.txt").write_text("x")
+        workspace.commit_leftovers({})
+    done: list[object] = []
+    threads = [Thread(target=lambda one=one: done.append(integrate(one, one.task))) for one in workspaces]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [type(one) for one in done] == [Integrated] * 6
+    assert len(project.files()) == 7
+
+
+def test_a_merge_is_made_anew_if_another_was_first(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = project.open("T1"), project.open("T2")
+    for workspace in (first, second):
+        (workspace.folder / f"{workspace.task}.txt").write_text("x")
+        workspace.commit_leftovers({})
+    move, waiting = Repository.move, [first]
+
+    def beaten(self: Repository, ref: str, to: str, old: str | None) -> bool:
+        if waiting:
+            integrate_before_us = waiting.pop()
+            monkeypatch.setattr(Repository, "lock_feature", lambda *_: nullcontext(0))
+            assert isinstance(integrate(integrate_before_us, "T1"), Integrated)
+        return move(self, ref, to, old)
+
+    monkeypatch.setattr(Repository, "move", beaten)
+    assert isinstance(integrate(second, "T2"), Integrated)
+    assert set(project.files()) == {"notes.txt", "T1.txt", "T2.txt"}

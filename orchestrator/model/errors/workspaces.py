@@ -31,7 +31,7 @@ class GitFailed(OrchestratorError):
 
 
 class RepositoryBusy(OrchestratorError):
-    """{lock} is held by {holder}, and was still held after {seconds} s.
+    """{lock} is held by {holder}, {patience}.
     Wait until that has ended, or end it; then retry the task."""
 
 

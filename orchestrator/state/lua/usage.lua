@@ -1,0 +1,61 @@
+-- Count what an attempt of an agent has used: of each model the largest values seen so far. Only the difference to them
+-- is added to the sums, so that a report may come twice, late, or after a newer one. It counts also when the attempt has
+-- ended: what was used was used.
+--
+-- keys: usage
+-- args: task attempt specialist usages kept_ms
+--   usages   JSON [Usage, …], one for each model; costs in millionths of a dollar
+--   kept_ms  how long the sums of a day are kept
+-- answer: {code, spent on the task, tokens of the task, spent on the feature}; money in millionths of a dollar
+--   "counted"  done
+--   "missing"  no such feature, task or attempt; nothing was changed
+local state = state_of(task)
+if not state or state.attempt < tonumber(attempt) then return {'missing', 0, 0, 0} end
+
+local day = shared(string.format('usage:%d', math.floor(now / 86400000)))
+local field = attempt .. ':' .. task
+local marks = cjson.decode(redis.call('HGET', usage_key, field) or '{}')
+local spent, tokens = 0, 0
+
+local function add_to_day(model, kind, by)
+  if by ~= 0 then redis.call('HINCRBY', day, specialist .. '\t' .. model .. '\t' .. kind, by) end
+end
+
+-- Raise a mark; answers by how much.
+local function raise(mark, kind, value)
+  local by = math.max(0, (value or 0) - (mark[kind] or 0))
+  if by > 0 or mark[kind] == nil then mark[kind] = (mark[kind] or 0) + by end
+  return by
+end
+
+local function count(usage)
+  local model = usage.model or ''
+  local is_new, mark = not marks[model], marks[model] or {}
+  for _, kind in ipairs({ 'input', 'cache_read', 'cache_write', 'output', 'reasoning', 'requests' }) do
+    local by = raise(mark, kind, usage[kind])
+    add_to_day(model, kind, by)
+    if kind == 'input' or kind == 'cache_write' or kind == 'output' then tokens = tokens + by end
+  end
+  if usage.cost then
+    if mark.cost == nil and not is_new then add_to_day(model, 'unknown', -1) end
+    local by = raise(mark, 'cost', usage.cost)
+    redis.call('HINCRBY', day, specialist .. '\t' .. model .. '\tcost', by) -- also of 0: then it is known
+    spent = spent + by
+    mark.source = usage.source
+  elseif is_new then
+    add_to_day(model, 'unknown', 1)
+  end
+  for _, name in ipairs({ 'model', 'tier', 'runtime', 'session', 'partial' }) do mark[name] = usage[name] end
+  mark.specialist = specialist
+  marks[model] = mark
+end
+
+for _, usage in ipairs(cjson.decode(usages)) do count(usage) end
+redis.call('HSET', usage_key, field, cjson.encode(marks))
+if redis.call('EXISTS', day) == 1 then redis.call('PEXPIRE', day, kept_ms) end
+return {
+  'counted',
+  redis.call('HINCRBY', usage_key, 'spent ' .. task, spent),
+  redis.call('HINCRBY', usage_key, 'tokens ' .. task, tokens),
+  redis.call('HINCRBY', usage_key, 'spent', spent),
+}
