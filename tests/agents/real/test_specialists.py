@@ -16,7 +16,7 @@ from orchestrator.model.agent_history import EarlierAttempt
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.usage import UsageVerdict
 from tests.agents.real.answers import Answer, Tokens
-from tests.agents.real.cases import SILENT, TOUCHES, WRITES, trouble
+from tests.agents.real.cases import RUNS, SILENT, TOUCHES, WRITES, trouble
 from tests.agents.real.lab import Lab, keeps
 from tests.agents.real.needs import real_programs
 from tests.agents.real.programs import CLAUDE, CODEX, GEMINI, PROGRAMS, Program
@@ -145,7 +145,7 @@ def test_its_time_ends_it(lab: MakeLab, program: Program) -> None:
     """Of a program that tells its usage at the end alone, the time is what can be limited while it works."""
     if program not in TOLD_AT_THE_END:
         pytest.skip("its usage is told while it works")
-    place = lab([Answer(run="echo on and on")], budget={"time": 8})
+    place = lab([RUNS, SILENT], budget={"time": 8})
     found = place.perform()
     assert isinstance(found, Blocked), found
     assert found.kind is BlockKind.BUDGET
