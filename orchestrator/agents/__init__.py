@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from orchestrator.config.schema.agents import AgentSettings
     from orchestrator.config.schema.quality_gates import Gate
     from orchestrator.config.settings import Settings
     from orchestrator.model.outcome import Completed, GateResult, Outcome
@@ -61,3 +62,19 @@ def settle(context: Context, settings: Settings, outcome: Outcome) -> Outcome:
     from orchestrator.agents import work
 
     return work.settle(context, settings, outcome)
+
+
+def where_its_work_lies(feature: str, task: str, agent: AgentSettings) -> str:
+    """The command that shows what an agent has done at a task; "" if it works in no worktree.
+
+    Example:
+        >>> from orchestrator.config.schema.agents import AgentSettings
+        >>> where_its_work_lies("auth", "T1", AgentSettings())
+        'its work: git diff to/auth/integration...to/auth/t/T1'
+    """
+    from orchestrator.workspaces import names
+
+    if agent.workspace != "worktree" or agent.runtime in ("api", "pull"):
+        return ""
+    integration, branch = names.short(names.integration(feature)), names.short(names.task(feature, task))
+    return f"its work: git diff {integration}...{branch}"

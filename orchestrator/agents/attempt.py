@@ -22,7 +22,7 @@ from orchestrator.agents.stream import StreamReader
 from orchestrator.agents.watcher import AgentWatcher, Caps, append
 from orchestrator.model import errors
 from orchestrator.model.agent_history import AgentSession
-from orchestrator.model.outcome import Blocked, BlockKind, Failed, Outcome
+from orchestrator.model.outcome import Blocked, Failed, Outcome
 from orchestrator.model.usage import Usage, UsageVerdict
 from orchestrator.specialists.command_files import CommandFiles, cannot_write
 from orchestrator.specialists.context import Context
@@ -237,18 +237,10 @@ class Attempt:
 
 
 def without_price(job: Job) -> Blocked | None:
-    """Refuse a model whose cost nobody could count, where a cost is limited; None: it is not refused."""
+    """Refuse a model whose cost cannot be counted, where a cost is limited and its program tells none."""
     is_limited = job.budget.cost is not None or job.context.left.cost_left is not None
-    says = job.runtime.usage.cost or (job.runtime.final and job.runtime.final.cost)
-    if not is_limited or says or job.settings.budgets.unknown_cost == "allow":
-        return None
-    if pricing.is_known(job.model, job.settings):
-        return None
-    reason = (
-        f"the price of {job.model or 'its model'} is not known, so no budget can hold; write it into `prices`, or set "
-        "budgets.unknown_cost to allow, and unblock the task"
-    )
-    return Blocked(kind=BlockKind.BUDGET, reason=reason)
+    tells_cost = job.runtime.usage.cost or (job.runtime.final and job.runtime.final.cost)
+    return None if tells_cost else pricing.refused(job.model, job.settings, is_limited=is_limited)
 
 
 def _waits(context: Context) -> int:

@@ -90,26 +90,52 @@ def _take(
 ) -> None:
     began = time.monotonic()
     while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            waited = time.monotonic() - began
+        waited = time.monotonic() - began
+        how = signal.SIGKILL if waited > grace else signal.SIGTERM
+        if _is_locked(file):
+            # Nobody answers for it any more: its guard was killed too.
+            if not _end(file, how):
+                return
+        else:
+            _end(file, how, before=attempt)
         if waited > patience or is_cancelled():
             raise FolderBusy(f"another attempt still works in the folder (its lock is {file.name})")
-        _end_earlier(file, attempt, signal.SIGKILL if waited > grace else signal.SIGTERM)
         time.sleep(PAUSE)
 
 
-def _end_earlier(file: IO[bytes], attempt: int, how: signal.Signals) -> None:
-    """End the agent of an earlier attempt: its process group, and by that what waits for it."""
+def _is_locked(file: IO[bytes]) -> bool:
+    """Lock it, if that is possible now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _end(file: IO[bytes], how: signal.Signals, before: int | None = None) -> bool:
+    """End the agent that is noted: its process group, and by that what waits for it.
+
+    Args:
+        file: The lock, with the note.
+        how: The signal.
+        before: End only that of an attempt before this one; None: of any.
+
+    Returns:
+        Whether there is one.
+    """
     file.seek(0)
     try:
         found = json.loads(file.read() or b"{}")
-        pid, since, earlier = int(found["pid"]), float(found["since"]), int(found["attempt"])
+        pid, since, attempt = int(found["pid"]), float(found["since"]), int(found["attempt"])
     except (ValueError, KeyError, TypeError):  # nobody is noted, or just now
-        return
-    with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
+        return False
+    try:
+        process = psutil.Process(pid)
         # The number may belong to another process by now.
-        if earlier < attempt and psutil.Process(pid).create_time() == since:
+        if process.create_time() != since or process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        if before is None or attempt < before:
             os.killpg(pid, how)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return False
+    return True

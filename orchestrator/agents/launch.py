@@ -8,13 +8,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from orchestrator.agents import command_line, outcome
+from orchestrator.agents import command_line, outcome, runtimes
 from orchestrator.agents.job import Job, Order
 from orchestrator.agents.process import Program
 from orchestrator.config import private
 from orchestrator.model.usage import Usage, UsageVerdict
 from orchestrator.specialists import environment
 from orchestrator.specialists.command_files import CommandFiles
+
+SHIPPED = Path(runtimes.__file__).parent
+"""The folder of the runtimes that ship, with the files that they name in their variables."""
 
 BRIEF_FILE, SCHEMA_FILE = "brief.md", "outcome.schema.json"
 """Files in the folder of an attempt, for programs that read them."""
@@ -106,7 +109,7 @@ def _environment(job: Job, files: CommandFiles) -> dict[str, str]:
     runtime, given = job.runtime, job.specialist
     return {
         **environment.filter_environment(os.environ, (*runtime.pass_env, *given.pass_env)),
-        **runtime.env,
+        **{name: value.replace("{shipped}", str(SHIPPED)) for name, value in runtime.env.items()},
         **{name: value.get_secret_value() for name, value in given.env.items()},
         # Of the project it sees what it works on: a worktree of its own, as a rule.
         **files.variables(job.context, job.place.folder),

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.config.schema.agents import Price
 from orchestrator.config.settings import Settings
+from orchestrator.model.outcome import Blocked, BlockKind
 from orchestrator.model.usage import Usage
 
 MILLION = 1_000_000
@@ -37,9 +38,26 @@ def is_known(model: str, settings: Settings) -> bool:
     return priced(Usage(model=model, input=1, output=1), settings).cost is not None
 
 
+def refused(model: str, settings: Settings, *, is_limited: bool) -> Blocked | None:
+    """Refuse a model whose cost cannot be counted, where a cost is limited; None: it is not refused.
+
+    Args:
+        model: The model, as its runtime calls it.
+        settings: The settings.
+        is_limited: A budget of money holds for the attempt.
+    """
+    if not is_limited or settings.budgets.unknown_cost == "allow" or is_known(model, settings):
+        return None
+    reason = (
+        f"the price of {model or 'its model'} is not known, so no budget can hold; write it into `prices`, or set "
+        "budgets.unknown_cost to allow, and unblock the task"
+    )
+    return Blocked(kind=BlockKind.BUDGET, reason=reason)
+
+
 def _own_price(model: str, settings: Settings) -> Price | None:
     """The price in the configuration: by the model's whole name, or without its provider or its date."""
-    bare = model.rsplit("/", 1)[-1]
+    bare = re.split("[/:]", model)[-1]
     names = (model, bare, re.sub(r"-(?:\d{8}|\d{4}-\d\d-\d\d|latest)$", "", bare))
     return next((settings.prices[name] for name in names if name in settings.prices), None)
 
@@ -67,7 +85,7 @@ def _listed_cost(usage: Usage) -> float | None:
         cache_write_tokens=usage.cache_write,
         output_tokens=usage.output,
     )
-    provider, _, model = usage.model.rpartition("/")
+    provider, _, model = usage.model.replace(":", "/", 1).rpartition("/")
     try:
         found = prices.calc_price(counts, model_ref=model, provider_id=provider.rsplit("/", 1)[-1] or None)
     except (LookupError, ValueError):

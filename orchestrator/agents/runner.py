@@ -80,6 +80,10 @@ def run(
     """
     agent = settings.agent(context.specialist)
     assert agent is not None  # nosec B101  # for the types alone
+    if agent.runtime == "api":
+        from orchestrator.agents import api  # late: few agents are a model alone
+
+        return api.run(context, settings, written)
     runtime = runtimes.find(agent.runtime, settings)
     return work_on(Job(context, settings, runtime, agent, place, written, conflicts))
 

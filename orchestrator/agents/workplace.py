@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.agents import folder_lock
 from orchestrator.config import private
-from orchestrator.config.schema.agents import OWN_RUNTIMES, AgentSettings
+from orchestrator.config.schema.agents import OWN_RUNTIMES
 from orchestrator.config.settings import Settings
 from orchestrator.model import identifiers
 from orchestrator.specialists.cancellation import ask_whether_cancelled
@@ -31,12 +31,26 @@ class Workplace:
 
 def has_worktree(context: Context, settings: Settings) -> bool:
     """The attempt is that of an agent that works in a git worktree of its task."""
-    agent = settings.agent(context.specialist)
-    return agent is not None and _works_in(agent) == "worktree" and not identifiers.is_gates(context.task.id)
+    return _works_in(context, settings) == "worktree"
 
 
-def _works_in(agent: AgentSettings) -> str:
-    return "none" if agent.runtime in OWN_RUNTIMES else agent.workspace
+def has_own_folder(context: Context, settings: Settings) -> bool:
+    """The attempt is that of an agent that works in an empty folder."""
+    return _works_in(context, settings) == "folder"
+
+
+def _works_in(context: Context, settings: Settings) -> str:
+    agent, task = settings.agent(context.specialist), context.task
+    # A task may bring a command of its own; then no agent works on it.
+    if (
+        agent is None
+        or agent.runtime in OWN_RUNTIMES
+        or identifiers.is_gates(task.id)
+        or task.run
+        or task.call
+    ):
+        return "none"
+    return agent.workspace
 
 
 def worktree_folder(feature: str, task: str, settings: Settings) -> Path:
@@ -49,12 +63,6 @@ def worktree_folder(feature: str, task: str, settings: Settings) -> Path:
 def own_folder(context: Context) -> Path:
     """The folder of an attempt that has one to itself, beside the files of the attempt."""
     return context.workdir / "work"
-
-
-def has_own_folder(context: Context, settings: Settings) -> bool:
-    """The attempt is that of an agent that works in an empty folder."""
-    agent = settings.agent(context.specialist)
-    return agent is not None and _works_in(agent) == "folder" and not identifiers.is_gates(context.task.id)
 
 
 def lock_of(folder: Path) -> Path:

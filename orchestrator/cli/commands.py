@@ -87,6 +87,11 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
             "logs",
             "Print the output of a task's attempt: all of it on the machine where it ran, its end on any other.",
         ),
+        Entry(
+            "usage",
+            "usage",
+            "Show what agents have used, and what it cost: of a feature, or of all on the last 30 days.",
+        ),
     ),
     "Answer what stopped": (
         Entry("retry", "decisions", "Run failed tasks again. Completed tasks never run again."),

@@ -123,6 +123,7 @@ def task(client: Client, handle: Handle, task_id: str, *, whole: bool = False, *
         batch=state.batch,
         attempt=state.attempt,
         specialist=line.specialist,
+        cost=state.cost,
         tier=client.settings.rung(state.specialist, state.rung) if state.attempt else "",
         session=session.session if session else "",
         worker=line.worker if whole else "",

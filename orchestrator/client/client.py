@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.client.claim import Claim
     from orchestrator.client.in_process import InProcessWorker
+    from orchestrator.client.usage import By, UsageReport
     from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
     from orchestrator.engine.installation import Installation
@@ -360,6 +361,24 @@ class Client:
         if not dry_run:
             folders.remove(self.settings, self.store, found)
         return features, found
+
+    def usage(self, feature_id: str | None = None, by: By | None = None) -> UsageReport:
+        """What agents have used: their tokens, and what they cost.
+
+        Args:
+            feature_id: Of this feature; None: of all, on the last 30 days.
+            by: What the rows are: task, specialist or model; without a feature also day.
+
+        Raises:
+            NoSuchFeature: There is none of this id.
+            CannotSum, NamesNoFeature: There is no such sum.
+
+        Example:
+            print(client.usage("nightly").total.price)
+        """
+        from orchestrator.client import usage
+
+        return usage.read(self.store, feature_id, by)
 
     def limits(self) -> list[Limit]:
         """The limits over all features: how much there is, who holds it, how many tasks wait for it."""

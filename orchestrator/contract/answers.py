@@ -24,6 +24,7 @@ from orchestrator.contract.machine_answers import (
     PruneAnswer,
     SettingsAnswer,
     SpecialistsAnswer,
+    UsageAnswer,
 )
 from orchestrator.contract.plan_answers import (
     AdoptAnswer,
@@ -62,6 +63,7 @@ ANSWERS: Mapping[str, type[Answer]] = {
     "decision": DecisionAnswer,
     "specialists": SpecialistsAnswer,
     "limits": LimitsAnswer,
+    "usage": UsageAnswer,
     "doctor": DoctorAnswer,
     "config": SettingsAnswer,
     "prune": PruneAnswer,

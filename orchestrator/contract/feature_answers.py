@@ -27,6 +27,7 @@ class TaskLine(Answer):
     note: str = Field(default="", description="what it says about its progress")
     said: str = Field(default="", description="how its last attempt ended")
     tier: str = Field(default="", description="of the agent that works on it")
+    cost: float | None = Field(default=None, description="dollars that its agents have cost so far")
     specialist: Specialist | None = None
     worker: str = ""
     started: Moment = ""

@@ -1,8 +1,9 @@
-"""Answers about this installation: `specialists`, `limits`, `doctor`, `config`, `prune`, `forget`; and errors."""
+"""Answers about this installation: `specialists`, `limits`, `usage`, `doctor`, `config`, `prune`, `forget`; errors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field, JsonValue
 
@@ -58,6 +59,31 @@ class LimitsAnswer(Answer):
     """Of `limits`: what holds over all features."""
 
     limits: tuple[LimitLine, ...] = ()
+    left_out: LeftOut = Field(default_factory=dict)
+    after: After = ""
+
+
+class UsageLine(Answer):
+    """What agents have used: a sum."""
+
+    name: str = Field(default="", description="the task, specialist, model or day; absent: all together")
+    input: int = Field(default=0, description="tokens read, without those from a cache")
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0
+    reasoning: int = Field(default=0, description="of the output")
+    requests: int = 0
+    cost: float | None = Field(default=None, description="dollars, as far as they are known; absent: unknown")
+    unknown: int = Field(default=0, description="attempts of which the cost is unknown")
+
+
+class UsageAnswer(Answer):
+    """Of `usage`: what agents have used."""
+
+    feature: str = ""
+    by: Literal["task", "specialist", "model", "day"]
+    usage: tuple[UsageLine, ...] = ()
+    total: UsageLine
     left_out: LeftOut = Field(default_factory=dict)
     after: After = ""
 

@@ -143,6 +143,7 @@ class TaskAnswer(Answer):
     attempt: int = 0
     specialist: Specialist | None = None
     tier: str = Field(default="", description="of its agent, where it stands on the ladder")
+    cost: float | None = Field(default=None, description="dollars that its agents have cost so far")
     session: str = Field(default="", description="the conversation that its agent can go on with")
     worker: str = ""
     seconds: float | None = None

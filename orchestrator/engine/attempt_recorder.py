@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import redis
 
+from orchestrator import agents
 from orchestrator.config.settings import Settings
 from orchestrator.engine import watchdog
 from orchestrator.engine.attempt import Attempt, gates_task
@@ -23,7 +24,7 @@ from orchestrator.model.flows import WORKING, TaskEvent
 from orchestrator.model.ladder import Ladder, ask_a_person, climb
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.task import TaskStatus
-from orchestrator.model.usage import NO_BUDGET, Spent, Usage, UsageVerdict, verdict
+from orchestrator.model.usage import NO_BUDGET, Spent, Usage, UsageVerdict, dollars, verdict
 from orchestrator.specialists import masking
 from orchestrator.state import encoding, outage, refusals
 from orchestrator.state.start_result import StartResult, Taken
@@ -199,10 +200,19 @@ class AttemptRecorder:
     ) -> Blocked | Failed:
         """The outcome; after the last try of the last tier the question for a person."""
         known = attempt.started.attempts
-        if climb(outcome, ladder, known.rung, known.tries) != "top":
+        agent = self.settings.agent(attempt.specialist)
+        if agent is None or climb(outcome, ladder, known.rung, known.tries) != "top":
             return outcome
         _, earlier = self.history(attempt)
-        return ask_a_person(outcome, ladder.tier(known.rung), [(one.tier, one.reason) for one in earlier])
+        said = [(one.tier, one.reason) for one in earlier if one.status in ("blocked", "failed")]
+        facts = [self._price(attempt), agents.where_its_work_lies(attempt.feature_id, attempt.task.id, agent)]
+        return ask_a_person(outcome, ladder.tier(known.rung), said, facts)
+
+    def _price(self, attempt: Attempt) -> str:
+        """What the task has cost, in words; "" if nothing is known of it."""
+        read = functools.partial(self.store.usage.spent, attempt.feature_id, attempt.task.id)
+        spent = self._outlast(read, f"a look at the usage of {attempt.task.id}")
+        return f"{dollars(spent.cost)} spent" if spent.cost else ""
 
     def history(self, attempt: Attempt) -> tuple[AgentSession | None, tuple[EarlierAttempt, ...]]:
         """The conversation that an agent can go on with, and the attempts at the task before this one."""

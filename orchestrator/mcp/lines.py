@@ -9,6 +9,7 @@ from orchestrator.contract.plan_answers import PlanAnswer
 from orchestrator.mcp import calls
 from orchestrator.model import durations
 from orchestrator.model.progress import Progress, TaskState
+from orchestrator.model.usage import UsageRow
 from orchestrator.model.words import one_line, some
 from orchestrator.report import status_text
 
@@ -35,10 +36,11 @@ def task_line(state: TaskState, now: float, said: str = "") -> str:
     """Say where a task stands.
 
     Example:
-        'T3 blocked senior-engineer 4m: no URL'
+        'T3 blocked senior-engineer 4m $0.31: no URL'
     """
     took = status_text.spent(state, now)
-    words = [state.id, status_text.word(state), state.specialist, durations.write(took) if took else ""]
+    time = durations.write(took) if took else ""
+    words = [state.id, status_text.word(state), state.specialist, time, status_text.cost(state)]
     told = status_text.note(state) or said
     return " ".join(filter(None, words)) + (f": {cut(told, REASON)}" if told else "")
 
@@ -51,6 +53,17 @@ def need_line(need: Need) -> str:
     behind = f", {need.behind} behind it" if need.behind else ""
     helping = calls.line(need.actions)
     return f"{who}{need.need}{cause}{reason}{behind}" + (f" → {helping}" if helping else "")
+
+
+def usage_line(row: UsageRow) -> str:
+    """Say what was used.
+
+    Example:
+        >>> usage_line(UsageRow(name="T1", input=1200, output=300, requests=4, cost=0.31))
+        'T1 $0.31 1,200 in 300 out 4 requests'
+    """
+    words = [row.name, row.price, f"{row.input + row.cache_write:,} in", f"{row.output:,} out"]
+    return " ".join(filter(None, [*words, f"{row.requests:,} requests"]))
 
 
 def plan_lines(draft: str, plan: PlanAnswer) -> list[str]:

@@ -10,16 +10,18 @@ from orchestrator.client import answers, event_log, explaining, task_log
 from orchestrator.client.client import Client
 from orchestrator.client.handle import Handle
 from orchestrator.client.snapshot import Reader
+from orchestrator.client.usage import By
 from orchestrator.contract import compact
 from orchestrator.mcp import calls, lines
 from orchestrator.model.flows import STOPPED
 from orchestrator.model.progress import TaskState
+from orchestrator.model.usage import summed
 from orchestrator.model.words import one_line
 from orchestrator.report import json_tasks, status_text
 from orchestrator.report.events import event_line
 
 Only = Literal["open", "stopped", "running", "all"]
-Part = Literal["brief", "outcome", "log", "events"]
+Part = Literal["brief", "outcome", "log", "events", "usage"]
 
 LISTED = 10
 """How many features `status` lists."""
@@ -76,12 +78,27 @@ class Reading:
                 return lines.head(compact.write(told), chars)
             case "log":
                 return lines.tail(task_log.end(self.client, handle, task), chars)
+            case "usage":
+                return lines.head(lines.joined(self._usage(handle.id, task)) or "nothing", chars)
         return lines.tail(lines.joined(self._events(handle, task)), chars)
+
+    def _usage(self, feature: str, task: str) -> list[str]:
+        of_feature = self.client.store.usage.of_feature(feature)
+        own = (used for used in of_feature if used.task == task)
+        return [lines.usage_line(summed(f"attempt {used.attempt} {used.model}", [used])) for used in own]
 
     def _events(self, handle: Handle, task: str) -> Sequence[str]:
         self.client.store.tasks.find(handle.id, task)
         own = (event for event in event_log.read(handle) if event.task == task)
         return [line for event in own if (line := event_line(event, task))]
+
+    def usage(self, feature: str = "", by: By | None = None) -> str:
+        """What agents used and cost, of a feature or of 30 days."""
+        report = self.client.usage(feature or None, by)
+        shown = [lines.usage_line(row) for row in report.rows[:LISTED]]
+        return lines.joined(
+            [lines.usage_line(report.total), *lines.counted(shown, len(report.rows) - len(shown), "rows")]
+        )
 
     def explain(self, feature: str, task: str = "") -> str:
         """Why a task or feature does not go on, and the calls that help."""

@@ -58,6 +58,7 @@ def make(client: Client, profile: Profile = "core") -> MCPServer[Any]:
         reading.task,
         reading.explain,
         reading.recommend_agent,
+        reading.usage,
         running.wait,
     ]
     writes: list[Callable[..., str]] = [running.plan, running.run, running.grow]

@@ -79,20 +79,25 @@ def climb(outcome: Outcome, ladder: Ladder, rung: int, tries: int) -> Climb:
     return "up" if rung + 1 < len(ladder.tiers) else "top"
 
 
-def ask_a_person(outcome: Blocked | Failed, tier: str, earlier: Iterable[tuple[str, str]]) -> Blocked:
-    """The outcome after the last tier: a question for a person, with what stopped each tier.
+def ask_a_person(
+    outcome: Blocked | Failed, tier: str, earlier: Iterable[tuple[str, str]], facts: Iterable[str] = ()
+) -> Blocked:
+    """The outcome after the last tier: a question for a person, with what stopped each tier last.
 
     Args:
         outcome: That of the last attempt.
         tier: Its tier.
         earlier: The tier and the reason of each attempt before it, the oldest first.
+        facts: What a person wants to know besides: what it cost, where the work lies.
 
     Example:
-        >>> ask_a_person(Failed(reason="1 test fails"), "opus", [("haiku", "2 tests fail")]).reason
-        'no tier is left: haiku: 2 tests fail; opus: 1 test fails'
+        >>> ask_a_person(Failed(reason="1 test fails"), "opus", [("haiku", "2 tests fail")], ["$0.31 spent"]).reason
+        'no tier is left: haiku: 2 tests fail; opus: 1 test fails ($0.31 spent)'
     """
-    said = [*earlier, (tier, outcome.reason)]
-    lines = [words.one_line(f"{tier}: {reason}" if tier else reason) for tier, reason in said]
+    said = {**dict(earlier), tier: outcome.reason}
+    lines = [words.one_line(f"{tier}: {reason}" if tier else reason) for tier, reason in said.items()]
     kind = outcome.kind if isinstance(outcome, Blocked) else BlockKind.TECHNICAL
     start = "no tier is left: " if len(lines) > 1 else ""
-    return Blocked(kind=kind, reason=start + "; ".join(lines), tail=outcome.tail)
+    known = "; ".join(filter(None, facts))
+    reason = start + "; ".join(lines) + (f" ({known})" if known else "")
+    return Blocked(kind=kind, reason=reason, tail=outcome.tail)

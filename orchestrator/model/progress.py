@@ -158,6 +158,7 @@ class TaskState(Model):
     resolved: bool = Field(default=False, description="it no longer holds its batch open")
     escalated: bool = False
     rung: int = Field(default=0, description="the place of its agent's tier on the ladder, from 0")
+    cost: float | None = Field(default=None, description="what its agents have cost so far, in dollars")
     tier: str = Field(default="", description="that tier, if the configuration is known here")
     started: float | None = None
     finished: float | None = None

@@ -161,3 +161,8 @@ def summed(name: str, usages: Iterable[Usage | UsageRow]) -> UsageRow:
     costs = [usage.cost for usage in found if usage.cost is not None]
     unknown = sum(usage.unknown if isinstance(usage, UsageRow) else usage.cost is None for usage in found)
     return UsageRow(name=name, **totals, cost=round(sum(costs), 6) if costs else None, unknown=unknown)
+
+
+def dearest_first(rows: Iterable[UsageRow]) -> list[UsageRow]:
+    """Rows in the order of their cost, then of their tokens."""
+    return sorted(rows, key=lambda row: (-(row.cost or 0), -row.tokens, row.name))

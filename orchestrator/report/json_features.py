@@ -39,6 +39,7 @@ def task_line(
         note=state.note if state.status in flows.WORKING else "",
         said=said,
         specialist=specialist(state.specialist, titles or {}),
+        cost=state.cost,
         tier=state.tier if state.status in flows.WORKING else "",
         worker=state.worker,
         started=moment(state.started),

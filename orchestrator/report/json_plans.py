@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.contract import answer, machine_answers, plan_answers
 from orchestrator.model.plan import Plan, Route
+from orchestrator.model.usage import UsageRow
 from orchestrator.planning import routing
 from orchestrator.planning.limits import Limit
 from orchestrator.report.json_page import LIMIT, left_out, page
@@ -123,6 +124,12 @@ def _seconds(planned: Plan) -> dict[str, float]:
         "expected_dataflow": planned.expected_dataflow,
         "barrier_percent": planned.barrier_percent,
     }
+
+
+def usage_line(row: UsageRow, *, named: bool = True) -> machine_answers.UsageLine:
+    """A sum of what agents have used; the sum of all has no name."""
+    fields = row.model_dump(exclude={"name"})
+    return machine_answers.UsageLine(name=row.name if named else "", **fields)
 
 
 def limit_line(limit: Limit, most: int = LIMIT) -> machine_answers.LimitLine:

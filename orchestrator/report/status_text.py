@@ -15,6 +15,7 @@ from orchestrator.model.flows import STOPPED
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.progress import Progress, TaskState, running_longest
 from orchestrator.model.task import TaskStatus
+from orchestrator.model.usage import dollars
 from orchestrator.model.words import SHOWN, count, one_line
 
 
@@ -176,8 +177,17 @@ def why(state: TaskState, progress: Progress, now: float, said: str = "") -> str
     if state.status is TaskStatus.PENDING or state.phase:
         return _waits_for(state, progress, now)
     if state.status is TaskStatus.IN_PROGRESS:
-        return ", ".join(filter(None, [state.tier, note(state)]))
-    return said
+        return ", ".join(filter(None, [state.tier, cost(state), note(state)]))
+    return ", ".join(filter(None, [cost(state), said]))
+
+
+def cost(state: TaskState) -> str:
+    """What the agents of a task have cost so far; "" if no agent has cost anything.
+
+    Example:
+        '$0.31'
+    """
+    return "" if state.cost is None else dollars(state.cost)
 
 
 def _waits_for(state: TaskState, progress: Progress, now: float) -> str:

@@ -54,13 +54,13 @@ def green_library() -> str:
 @contextlib.contextmanager
 def _in_thread() -> Iterator[Interrupt]:
     me, lock = ctypes.c_ulong(threading.get_ident()), threading.Lock()
-    is_over = is_told = False
+    told: list[type[BaseException]] = []
+    is_over = False
 
     def interrupt(error: type[BaseException]) -> None:
-        nonlocal is_told
         with lock:
-            if not (is_over or is_told):
-                is_told = True
+            if not (is_over or told):
+                told.append(error)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(me, ctypes.py_object(error))
 
     try:
@@ -68,8 +68,11 @@ def _in_thread() -> Iterator[Interrupt]:
     finally:
         with lock:
             is_over = True
-            if is_told:  # and the exception may not have been raised yet
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(me, None)
+        # It may not have been raised yet. To take it back instead would leave CPython 3.11 looking for it at each step,
+        # and a traced program in an endless loop.
+        with contextlib.suppress(*told):
+            for _ in range(2):  # the interpreter raises it here at the latest, where a loop goes back
+                pass
 
 
 @contextlib.contextmanager

@@ -156,9 +156,9 @@ def _callable(name: str, settings: Settings) -> Callable[[Context], Any] | None:
     import_all(settings)
     function: Callable[[Context], Any] | None = _registered.get(name)
     if reference := _given(name, settings).python:
-        function = _load(reference, f"specialists.{name}.python", settings)
+        function = load(reference, f"specialists.{name}.python", settings)
     elif not function and (offered := _offered().get(name)):
-        function = _load(offered.value, f"the entry point {name} of {_package(offered)}", settings)
+        function = load(offered.value, f"the entry point {name} of {_package(offered)}", settings)
     return function
 
 
@@ -169,11 +169,21 @@ def import_all(settings: Settings) -> None:
         CannotImport: One of these modules cannot be imported.
     """
     for module in settings.imports:
-        _load(module, "imports", settings)
+        load(module, "imports", settings)
 
 
-def _load(reference: str, setting: str, settings: Settings) -> Any:
-    """Import "package.module" or "package.module:attribute"; the attribute has to be callable."""
+def load(reference: str, setting: str, settings: Settings) -> Any:
+    """Import "package.module" or "package.module:attribute"; the attribute has to be callable.
+
+    Args:
+        reference: What to import, from the project's folder too.
+        setting: Where it is named, for the error.
+        settings: The settings.
+
+    Raises:
+        CannotImport: It cannot be imported.
+        IsCeleryTask: It is a Celery task.
+    """
     module, _, attribute = reference.partition(":")
     project = settings.project
     known = getattr(sys.modules.get(module), attribute, None) if attribute else None

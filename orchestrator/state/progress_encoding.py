@@ -9,6 +9,7 @@ from orchestrator.model.feature import FeatureStatus, Strategy
 from orchestrator.model.flows import TAKEN_UP
 from orchestrator.model.progress import Progress, TaskState
 from orchestrator.model.task import Task, TaskStatus
+from orchestrator.model.usage import MICRO
 from orchestrator.state import schema
 from orchestrator.state.constants import AWAIT_A_PERSON
 
@@ -55,6 +56,7 @@ def parse_state(
         resolved=bool(state.get("resolved")),
         escalated=bool(state.get("escalated")),
         rung=state.get("rung", 0),
+        cost=state["cost"] / MICRO if state.get("cost") else None,
         started=_moment(state.get("started")),
         finished=_moment(state.get("finished")),
         due=due,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import TypeAdapter
 
 from orchestrator.model import sanitizer
-from orchestrator.model.usage import COUNTED, MICRO, Spent, Usage, UsageRow, summed
+from orchestrator.model.usage import COUNTED, MICRO, Spent, Usage, UsageRow, dearest_first, summed
 from orchestrator.state import schema
 from orchestrator.state.script_runner import ScriptRunner, readable
 from orchestrator.state.scripts import Call
@@ -117,11 +117,6 @@ class UsageScripts:
                 for (specialist, model), counts in sorted(groups.items())
             ]
         return found
-
-
-def dearest_first(rows: Iterable[UsageRow]) -> list[UsageRow]:
-    """Rows in the order of their cost, then of their tokens."""
-    return sorted(rows, key=lambda row: (-(row.cost or 0), -row.tokens, row.name))
 
 
 def _described(usage: Usage) -> dict[str, object]:

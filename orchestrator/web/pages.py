@@ -13,6 +13,7 @@ from orchestrator.client import answers, explaining, task_log
 from orchestrator.contract import compact
 from orchestrator.model import errors
 from orchestrator.model.feature import FeatureStatus
+from orchestrator.model.usage import dollars
 from orchestrator.planning import routing
 from orchestrator.report import json_features, json_plans, json_tasks
 from orchestrator.web import access, api, listing, parts, texts
@@ -209,13 +210,15 @@ class Task(Page):
             log=task_log.news(client, handle, task_id, task_log.NOTHING, SHOWN_LOG) or task_log.NOTHING,
             before=[lines[one] for one in found.task.depends_on if one in lines],
             behind=[lines[one] for one in behind if one in lines],
-            cost=_cost(outcome),
+            cost=_cost(task, outcome),
             cursor=cursor,
         )
 
 
-def _cost(outcome: Any) -> str:
-    """The cost of the last attempt, if its result has one (an agent's has `total_cost_usd`)."""
+def _cost(task: TaskAnswer, outcome: Any) -> str:
+    """What its agents have cost; else the cost of the last attempt, if its result has one (`total_cost_usd`)."""
+    if task.cost is not None:
+        return dollars(task.cost)
     result = getattr(outcome, "result", None)
     cost = result.get("total_cost_usd") if isinstance(result, dict) else None
     return f"{cost:.4f} USD" if isinstance(cost, int | float) else ""

@@ -103,8 +103,7 @@ class Place:
         settings = Settings(
             specialists=specialists,
             agent_runtimes=runtimes,
-            tiers={"weak": {"fake": "small"}, "strong": {"fake": "large"}},
-            **given,
+            **{"tiers": {"weak": {"fake": "small"}, "strong": {"fake": "large"}}, **given},
         )
         settings._start = self.project
         return settings

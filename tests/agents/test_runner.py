@@ -198,6 +198,7 @@ def test_a_huge_line_and_half_a_line_are_read_around(place: Place) -> None:
 def test_its_whole_output_is_in_the_log_and_secrets_are_not(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Its key is masked in the log and in the outcome."""
     monkeypatch.setenv("FAKE_KEY", "sk-fake-0123456789")
     place.runtime = {"pass_env": ["FAKE_AGENT_*", "FAKE_KEY"]}
     place.specialist = {"env": {"TOKEN": "token-9876543210"}}
@@ -226,6 +227,7 @@ def test_progress_is_the_last_tool_and_turn(place: Place) -> None:
 def test_it_gets_the_brief_by_stdin_and_no_key_but_its_own(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of the worker's variables an agent gets few, and of its keys that of its own program alone."""
     monkeypatch.setenv("OTHER_API_KEY", "secret")
     monkeypatch.setenv("OWN", "mine")
     place.specialist = {"env": {"EXTRA": "more"}, "pass_env": ["OWN"]}
@@ -248,6 +250,7 @@ def test_it_gets_the_brief_by_stdin_and_no_key_but_its_own(
 
 
 def test_a_brief_in_a_file_is_removed(place: Place, tmp_path: Path) -> None:
+    """The brief comes by stdin or in a file that is removed, and is no argument."""
     code = "import sys; print(open(sys.argv[1]).read())"
     place.runtime = {
         "command": [sys.executable, "-c", code, "{prompt_file}"],
@@ -262,6 +265,7 @@ def test_a_brief_in_a_file_is_removed(place: Place, tmp_path: Path) -> None:
 
 
 def test_a_sandbox_goes_before_the_command(place: Place, tmp_path: Path) -> None:
+    """The option that lifts all rules is given to a program only with `unsafe: true`, which needs a sandbox."""
     told = tmp_path / "told"
     place.agent = {"sandbox": ["env", "SANDBOX={folder}"], "unsafe": True}
     perform(place, [{"record": str(told)}, {"complete": "x"}])

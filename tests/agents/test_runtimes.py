@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.agents import launch
 from orchestrator.agents.command_line import arguments
 from orchestrator.agents.runtimes import find
 from orchestrator.config import configuration
@@ -183,3 +185,9 @@ def test_no_program_gets_the_brief_as_an_argument(name: str) -> None:
 
     assert "{prompt}" not in (*runtime.command, *(runtime.resume or ()))
     assert runtime.prompt == "stdin"
+
+
+def test_a_variable_can_name_a_file_that_ships() -> None:
+    path = find("gemini", SHIPPED).env["GEMINI_CLI_SYSTEM_DEFAULTS_PATH"]
+    file = Path(path.replace("{shipped}", str(launch.SHIPPED)))
+    assert json.loads(file.read_text()) == {"general": {"maxAttempts": 1}}

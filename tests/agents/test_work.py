@@ -101,6 +101,7 @@ def test_a_task_has_the_work_of_those_before_it(place: Place) -> None:
 
 
 def test_a_change_in_a_protected_file_goes_to_a_person(place: Place) -> None:
+    """A change in a file that `agent.protect` names goes to a person, so no agent edits its judge."""
     place.agent["protect"] = ["tests/acceptance/**"]
     found = through(
         place, [{"write": {"tests/acceptance/test_a.py": "pass\n", "b.py": ""}}, {"complete": "x"}]
@@ -223,6 +224,16 @@ def test_gates_of_what_no_agent_did_run_in_the_project(place: Place) -> None:
     assert git(place.project, "branch", "--list", "to/*") == ""
 
 
+def test_a_task_with_a_command_of_its_own_has_no_worktree(place: Place) -> None:
+    context = place.context()
+    context = dataclasses.replace(context, task=context.task.model_copy(update={"run": ("true",)}))
+    gate = Gate(name="there", command=("test", "-f", "app.py"))
+    (result,) = agents.check_gates((gate,), "testing", context, place.settings, Completed())
+    assert result.passed
+    agents.settle(context, place.settings, Completed())
+    assert git(place.project, "branch", "--list", "to/*") == ""
+
+
 def test_gates_whose_folder_is_in_use_do_not_pass(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
     with folder_lock.hold(workplace.lock_of(worktree(place)), 1):
@@ -342,6 +353,7 @@ def a_worker(place: Place, tmp_path: Path, attempt: int = 1) -> subprocess.Popen
 
 
 def test_a_killed_worker_leaves_no_agent_and_the_next_attempt_goes_on(place: Place, tmp_path: Path) -> None:
+    """When its worker is killed, no process of an agent is left, and the next attempt begins only then."""
     told, child = tmp_path / "told", tmp_path / "child"
     moves = ["ignore_sigterm", {"usage": {"input": 60}}, {"write": {"b.py": "1\n"}}, {"child": str(child)}]
     place.writes(
@@ -376,6 +388,23 @@ def test_a_later_attempt_ends_the_agent_of_an_earlier_one(place: Place, tmp_path
     assert not is_running(recorded(told)["pid"])
     assert first.wait(PATIENCE) == 0
     assert json.loads(first.communicate()[0])["status"] == "failed"
+
+
+def test_an_agent_that_nobody_answers_for_any_more_is_ended_first(place: Place, tmp_path: Path) -> None:
+    """Its worker was killed, and the guard with it."""
+    told = tmp_path / "told"
+    place.writes({"T1#1": [{"record": str(told)}, "hang"], "T1#2": [{"complete": "the second"}]})
+    worker = a_worker(place, tmp_path)
+    wait_until(told.exists)
+    agent = recorded(told)["pid"]
+    for process in [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]:
+        if process.pid != agent:
+            process.kill()
+    worker.wait()
+    assert is_running(agent)
+    found = agents.perform(place.context("T1", 2), place.settings)
+    assert isinstance(found, Completed)
+    assert not is_running(agent)
 
 
 def test_an_earlier_attempt_does_not_end_a_later_one(place: Place, tmp_path: Path) -> None:
@@ -425,3 +454,39 @@ def test_a_cancelled_attempt_does_not_wait_for_the_folder(place: Place) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         place.store.is_cancelled = True
         assert perform(place, []).status == "cancelled"
+
+
+GREEN = """
+import sys
+if sys.argv[1] == "gevent":
+    from gevent import monkey, spawn
+    monkey.patch_all()
+else:
+    import eventlet
+    eventlet.monkey_patch()
+    from eventlet import spawn
+from pathlib import Path
+from orchestrator import agents
+from tests.agents.places import Place
+place = Place(Path(sys.argv[2]), agent={"workspace": "worktree"})
+work = lambda task: agents.perform(place.context(task), place.settings).status
+running = [spawn(work, task) for task in ("T1", "T2")]
+print(*(each.get() if sys.argv[1] == "gevent" else each.wait() for each in running))
+"""
+
+
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+def test_agents_of_two_greenlets_work_at_the_same_time(place: Place, tmp_path: Path, library: str) -> None:
+    """Each waits for the other."""
+    pytest.importorskip(library)
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    place.writes(
+        {
+            "T1": [{"record": one}, {"wait_for": two}, {"complete": "x"}],
+            "T2": [{"record": two}, {"wait_for": one}, {"complete": "y"}],
+        }
+    )
+    command = [sys.executable, "-W", "ignore", "-c", GREEN, library, str(tmp_path)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.stdout.split() == ["completed", "completed"], done.stderr

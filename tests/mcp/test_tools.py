@@ -163,5 +163,6 @@ async def test_the_profile_read_changes_nothing(join: Joins) -> None:
     """`--tools read` takes from it all that changes something."""
     async with join("read") as agent:
         tools = (await agent.session.list_tools()).tools
-        assert [tool.name for tool in tools] == ["status", "task", "explain", "recommend_agent", "wait"]
+        names = ["status", "task", "explain", "recommend_agent", "usage", "wait"]
+        assert [tool.name for tool in tools] == names
         assert all(tool.annotations and tool.annotations.read_only_hint for tool in tools)

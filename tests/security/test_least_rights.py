@@ -222,6 +222,8 @@ def run_everything(secured: Secured) -> None:
     orchestrate("report", token, "--released")
     token = orchestrate("claim").splitlines()[0]
     orchestrate("report", token, "--completed", "read")
+    orchestrate("usage", "claimed")
+    orchestrate("usage", "--by", "model")
     orchestrate("limits")
     orchestrate("limits", "set", "total", "19")
     orchestrate("limits", "reset")

@@ -72,6 +72,39 @@ def test_nothing_is_raised_after_the_block_and_nothing_twice() -> None:
     assert len(done) == 200
 
 
+TRACED = """
+import sys, threading
+from orchestrator.specialists.interruption import interruptible
+
+class Ends(BaseException): ...
+
+def work():
+    for _ in range(3):
+        try:
+            with interruptible() as interrupt:
+                interrupt(Ends)
+                while True:
+                    pass
+        except Ends:
+            pass
+
+def traced():
+    return "went on"
+
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+sys.settrace(lambda frame, event, given: None)
+print(traced())
+"""
+
+
+def test_a_traced_program_goes_on_after_an_interruption() -> None:
+    """CPython 3.11 stood still in it for ever where an exception was taken back, raised or not."""
+    found = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, timeout=120)
+    assert found.stdout == "went on\n", found.stderr
+
+
 GREEN = """
 import sys
 import time

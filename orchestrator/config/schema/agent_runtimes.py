@@ -189,7 +189,10 @@ class AgentRuntime(Section):
     exit_codes: Mapping[int, Happened] = Field(
         default_factory=dict, description="exit codes that say what happened"
     )
-    env: Mapping[str, str] = Field(default_factory=dict, description="variables that it always gets")
+    env: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="variables that it always gets; {shipped} is the folder of the runtimes that ship",
+    )
     pass_env: tuple[str, ...] = Field(
         default=(), description="variables of the worker that it gets: its own key"
     )

@@ -63,3 +63,13 @@ class NoSuchDraft(UsageError):
 class Outpaced(UsageError):
     """{task} is at attempt {last}, and the decision was about attempt {attempt}.
     `orchestrator explain` says where it stands now."""
+
+
+class CannotSum(UsageError):
+    """The usage of {feature} is not kept by day: ask by task, specialist or model.
+    `orchestrator usage --by day` has that of all features."""
+
+
+class NamesNoFeature(UsageError):
+    """Usage by task is that of one feature: name it, as in `orchestrator usage FEATURE`, or ask by day, specialist or
+    model."""

@@ -53,9 +53,14 @@ end
 for _, usage in ipairs(cjson.decode(usages)) do count(usage) end
 redis.call('HSET', usage_key, field, cjson.encode(marks))
 if redis.call('EXISTS', day) == 1 then redis.call('PEXPIRE', day, kept_ms) end
+local cost = redis.call('HINCRBY', usage_key, 'spent ' .. task, spent)
+if spent > 0 then
+  state.cost = cost -- for those who look at the task
+  save_state(task, state)
+end
 return {
   'counted',
-  redis.call('HINCRBY', usage_key, 'spent ' .. task, spent),
+  cost,
   redis.call('HINCRBY', usage_key, 'tokens ' .. task, tokens),
   redis.call('HINCRBY', usage_key, 'spent', spent),
 }

@@ -52,9 +52,9 @@ class Lab:
     store: Store = field(default_factory=Store)
 
     def __post_init__(self) -> None:
-        home = self.folder / "home"
-        home.mkdir()
-        for name, value in self.program.settle(home, self.stub.url).items():
+        self.home = self.folder / "home"
+        self.home.mkdir()
+        for name, value in self.program.settle(self.home, self.stub.url).items():
             self.patch.setenv(name, value)
         self.project = a_repository(self.folder / "project")
 
@@ -101,14 +101,9 @@ class Lab:
         """The outcome of an attempt by the real program."""
         return agents.perform(self.context(attempt, **given), self.settings)
 
-    def keeps(self, text: str) -> bool:
-        """The program has written the text into its home: it is part of a conversation that it can go on with."""
-        files = [file for file in Path(os.environ["HOME"]).rglob("*") if file.is_file()]
-        return any(text.encode() in file.read_bytes() for file in files)
-
     def processes(self) -> list[psutil.Process]:
         """The processes of the program that run."""
-        return [each for each in psutil.process_iter() if _home_of(each) == os.environ["HOME"]]
+        return [each for each in psutil.process_iter() if _home_of(each) == str(self.home)]
 
 
 def _home_of(process: psutil.Process) -> str:
@@ -117,3 +112,9 @@ def _home_of(process: psutil.Process) -> str:
         return "" if is_ours else str(process.environ().get("HOME", ""))
     except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
         return ""
+
+
+def keeps(home: Path, text: str) -> bool:
+    """A program has written the text into its home: it is part of a conversation that it can go on with."""
+    files = [file for file in home.rglob("*") if file.is_file()]
+    return any(text.encode() in file.read_bytes() for file in files)

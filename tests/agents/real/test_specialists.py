@@ -16,10 +16,10 @@ from orchestrator.model.agent_history import EarlierAttempt
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.usage import UsageVerdict
 from tests.agents.real.answers import Answer, Tokens
-from tests.agents.real.cases import SILENT, TOUCHES, WRITES, trouble
-from tests.agents.real.lab import Lab
+from tests.agents.real.cases import RUNS, SILENT, TOUCHES, WRITES, trouble
+from tests.agents.real.lab import Lab, keeps
 from tests.agents.real.needs import real_programs
-from tests.agents.real.programs import CLAUDE, PROGRAMS, Program
+from tests.agents.real.programs import CLAUDE, CODEX, GEMINI, PROGRAMS, Program
 from tests.agents.real.stub import Stub
 from tests.waiting import wait_until
 
@@ -30,6 +30,8 @@ MakeLab = Callable[..., Lab]
 NOTHING = {"status": "completed", "summary": "", "reason": "", "kind": None, "handoff": "", "result": None}
 OUTCOME = {**NOTHING, "summary": "The greeting is written.", "handoff": "It is in greet.py."}
 GIVES_UP = {**NOTHING, "status": "blocked", "reason": "I may not run it.", "kind": "permission"}
+
+TOLD_AT_THE_END = (CODEX, GEMINI)
 
 TELLS = Answer(result=OUTCOME, usage=Tokens(50, 1_700, 0, 40, 10))
 
@@ -89,9 +91,7 @@ def test_a_refused_tool_goes_to_a_person(lab: MakeLab, program: Program) -> None
     found = place.perform()
     assert isinstance(found, Blocked), found
     assert found.kind is BlockKind.PERMISSION
-    rule = {"claude": "Bash(touch", "gemini": "run_shell_command(touch", "opencode": "bash"}.get(
-        program.name, ""
-    )
+    rule = {"claude": "Bash(touch", "gemini": "run_shell_command", "opencode": "bash"}.get(program.name, "")
     assert rule in found.reason
     assert not Path("/var/tmp/agent-was-here").exists()
 
@@ -106,7 +106,9 @@ def test_a_limit_is_waited_for_and_closes_the_model(lab: MakeLab, program: Progr
 
 
 def test_a_limit_with_an_hour_to_wait_does_not_hold_the_worker(lab: MakeLab) -> None:
+    """claude and gemini give up at once. codex and opencode would wait for the hour, and are ended for silence."""
     place = lab([trouble(429, "This request would exceed your rate limit.", retry_after="3600")])
+    place.idle = 8
     found = place.perform()
     assert isinstance(found, RetryLater), found
     assert found.limit == place.program.model
@@ -118,8 +120,10 @@ def test_a_key_that_is_no_good_goes_to_a_person(lab: MakeLab) -> None:
     assert found.kind is BlockKind.EXTERNAL
 
 
-def test_a_used_up_budget_ends_it(lab: MakeLab) -> None:
+def test_a_used_up_budget_ends_it(lab: MakeLab, program: Program) -> None:
     """At most one request more than the budget pays for."""
+    if program in TOLD_AT_THE_END:
+        pytest.skip("it tells its usage at the end alone")
     place = lab(
         [Answer(run="echo on and on", usage=Tokens(input=100_000, output=1_000))], budget={"cost": 0.5}
     )
@@ -137,6 +141,18 @@ def test_a_used_up_budget_ends_it(lab: MakeLab) -> None:
     assert 0.5 <= spent[-1] <= 0.5 + 2 * each
 
 
+def test_its_time_ends_it(lab: MakeLab, program: Program) -> None:
+    """Of a program that tells its usage at the end alone, the time is what can be limited while it works."""
+    if program not in TOLD_AT_THE_END:
+        pytest.skip("its usage is told while it works")
+    place = lab([RUNS, SILENT], budget={"time": 8})
+    found = place.perform()
+    assert isinstance(found, Blocked), found
+    assert found.kind is BlockKind.BUDGET
+    assert place.stub.asked
+    assert not place.processes()
+
+
 def test_a_killed_agent_goes_on_with_its_conversation(lab: MakeLab) -> None:
     """Its processes are killed while its model thinks. The next attempt knows what it had done."""
     place = lab([WRITES, SILENT, TELLS])
@@ -145,7 +161,7 @@ def test_a_killed_agent_goes_on_with_its_conversation(lab: MakeLab) -> None:
     first.start()
     wait_until(lambda: len(place.stub.asked) == 2 or not first.is_alive())
     assert place.store.sessions, "its conversation is stored before its end"
-    wait_until(lambda: place.keeps("print('hello')"))
+    wait_until(lambda: keeps(place.home, "print('hello')"))
     for process in place.processes():
         os.kill(process.pid, signal.SIGKILL)
     first.join()

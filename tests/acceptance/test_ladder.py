@@ -1,0 +1,107 @@
+"""Agents climb their ladder in real workers: the next tier, then a person; a killed worker's agent goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from orchestrator.client.handle import Handle
+from orchestrator.model.feature import Feature, FeatureStatus
+from orchestrator.model.outcome import Blocked, BlockKind, Completed
+from orchestrator.model.task import Task, TaskStatus
+from tests.acceptance.conftest import MakeProject, Project, all_events
+from tests.acceptance.test_recovery import ALONE, is_ready
+from tests.agents.places import fake_runtime
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.real
+
+TIERS = {"weak": {"fake": "small"}, "strong": {"fake": "large"}}
+
+
+@pytest.fixture
+def project(make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose coder is the fake agent, which climbs from weak to strong."""
+    monkeypatch.setenv("FAKE_AGENT_SCRIPT", str(tmp_path / "script.json"))
+    monkeypatch.setenv("FAKE_AGENT_HOME", str(tmp_path / "conversations"))
+    agent = {"runtime": "fake", "workspace": "none", "ladder": ["weak", "strong"]}
+    return make_project(
+        specialists={"coder": {"agent": agent}}, agent_runtimes={"fake": fake_runtime()}, tiers=TIERS
+    )
+
+
+def begin(project: Project, **moves: Any) -> Handle:
+    """Enqueue T1, whose agent makes these moves, and start a worker."""
+    named = {name.replace("_", "/"): given for name, given in moves.items()}
+    Path(os.environ["FAKE_AGENT_SCRIPT"]).write_text(json.dumps(named), "utf-8")
+    project.start_worker("w1", "-c", "1", *ALONE)
+    return project.enqueue(Feature(title="Climb", tasks=[Task(id="T1", specialist="coder")]))
+
+
+def test_what_the_first_tier_fails_the_second_completes(project: Project) -> None:
+    handle = begin(
+        project,
+        T1_small=[{"fail": "two tests fail"}],
+        T1_large=[{"expect": "two tests fail"}, {"complete": "all tests pass"}],
+    )
+    assert handle.wait(timeout=120).status is FeatureStatus.COMPLETED
+    (state,) = handle.states()
+    assert (state.attempt, state.rung, state.tier, state.retried) == (2, 1, "strong", 0)
+    (outcome,) = [handle.outcome("T1")]
+    assert isinstance(outcome, Completed)
+    assert outcome.summary == "all tests pass"
+    (climbed,) = [event for event in all_events(handle) if event.event == "task_escalated"]
+    assert (climbed.cause, climbed.note) == ("reported", "goes to the tier strong")
+    assert "goes to the tier strong" in project.orchestrator("events", handle.id).stdout
+
+
+def test_after_the_last_tier_a_person_is_asked_and_a_note_goes_on_where_it_stood(project: Project) -> None:
+    handle = begin(
+        project,
+        T1_small=[{"fail": "no such key"}],
+        T1_large=[{"block": {"kind": "technical", "reason": "the key is locked"}}],
+        **{"T1#3": [{"expect": "the key is in the vault"}, {"complete": "done"}]},
+    )
+    handle.wait(timeout=120)
+    outcome = handle.outcome("T1")
+    assert isinstance(outcome, Blocked)
+    assert outcome.kind is BlockKind.TECHNICAL
+    for told in ("weak: no such key", "strong: the key is locked"):
+        assert told in outcome.reason
+    handle.unblock("T1", note="the key is in the vault")
+    assert handle.wait(timeout=120).status is FeatureStatus.COMPLETED
+    (state,) = handle.states()
+    assert (state.attempt, state.rung) == (3, 1)
+
+
+def test_the_agent_of_a_killed_worker_goes_on_with_its_conversation(project: Project) -> None:
+    began = project.folder / "began"
+    handle = begin(
+        project,
+        **{"T1#1": [{"write": {str(began): "x"}}, "hang"], "T1+": [{"complete": "went on"}]},
+        T1=[{"fail": "it began anew"}],
+    )
+    wait_until(began.exists)
+    (worker,) = project.workers
+    main = psutil.Process(worker.pid)
+    pool, everything = main.children(), main.children(recursive=True)
+    left = [process for process in everything if process not in pool]  # the agent, and what guards it
+    for process in [main, *pool]:
+        process.kill()
+    project.start_worker("w2", "-c", "1", *ALONE)
+    wait_until(partial(is_ready, project, "w2"))
+    assert handle.wait(timeout=120).status is FeatureStatus.COMPLETED
+    outcome = handle.outcome("T1")
+    assert isinstance(outcome, Completed)
+    assert outcome.summary == "went on"
+    (state,) = handle.states()
+    assert (state.attempt, state.rung, state.status) == (2, 0, TaskStatus.COMPLETED)
+    assert [event.event for event in all_events(handle)].count("worker_lost") == 1
+    assert left
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in left)
