@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 SEED ?=
 MINUTES ?= 2
 
-.PHONY: help run test test-web browser nightly celery-suite mutations agent-clis test-agents agent-streams bounds check audit wheel format schemas scripts reference docs bench chaos fuzz clean
+.PHONY: help run run-agents test test-web browser nightly celery-suite mutations agent-clis test-agents agent-streams bounds check audit wheel format schemas scripts reference docs bench chaos fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ $(WEB): $(READY)
 run: $(READY)  ## run examples/self_check.yaml, a real feature, through real workers on the embedded Redis
 	@mkdir -p -m 700 .taskorchestrator && chmod go-w .taskorchestrator
 	TASKORCHESTRATOR_CONFIG=workers/config.yaml $(BIN)/orchestrator run examples/self_check.yaml
+
+run-agents: $(READY)  ## let agents build a small program: a failing test, an escalation, a conflict, a review; needs git, and no model
+	$(BIN)/python examples/agents/run.py
 
 test: $(READY)  ## run all the tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal

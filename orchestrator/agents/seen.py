@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from orchestrator.model.usage import dollars
+
 
 class Denial(NamedTuple):
     """A tool that the agent was refused."""
@@ -43,7 +45,7 @@ class Progress(NamedTuple):
 
     def __str__(self) -> str:
         turn = f"turn {self.turn}" if self.turn else ""
-        cost = "" if self.cost is None else f"${self.cost:.2f}"
+        cost = "" if self.cost is None else dollars(self.cost)
         return ", ".join(filter(None, (turn, self.tool, cost)))
 
 

@@ -364,7 +364,8 @@ def test_a_killed_worker_leaves_no_agent_and_the_next_attempt_goes_on(place: Pla
     )
     worker = a_worker(place, tmp_path)
     wait_until(told.exists)
-    wait_until(lambda: "60" in (tmp_path / "usage").read_text())
+    usage = tmp_path / "usage"
+    wait_until(lambda: usage.exists() and "60" in usage.read_text())
     worker.kill()
     worker.wait()
     # The next attempt begins at once: it waits until nothing of the first is left.
