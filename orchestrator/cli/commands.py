@@ -162,6 +162,11 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
     ),
     "Tidy up": (
         Entry(
+            "deliver",
+            "deliver",
+            "Deliver what agents did for a completed feature, in this project's git repository.",
+        ),
+        Entry(
             "prune",
             "retention",
             "Forget features that have been over for long, and remove this machine's logs and folders of what is gone.",

@@ -346,6 +346,8 @@ class Client:
     def prune(self, older_than: float, *, dry_run: bool = False) -> tuple[list[str], list[Path]]:
         """Forget features that have been over for some time, and remove folders of forgotten features.
 
+        Worktrees of agents go too: of features that are over, if all is integrated and older than `workspaces.keep`.
+
         Args:
             older_than: Seconds.
             dry_run: Only return what would go.
@@ -359,7 +361,10 @@ class Client:
         own = [path for one in features for path in folders.removable(self.settings, self.store, one)]
         found = list(dict.fromkeys([*own, *folders.orphans(self.settings, self.store, older_than)]))
         if not dry_run:
+            from orchestrator.client import delivery
+
             folders.remove(self.settings, self.store, found)
+            found += [Path(one.folder) for one in delivery.clean_up(self) if one.folder]
         return features, found
 
     def usage(self, feature_id: str | None = None, by: By | None = None) -> UsageReport:

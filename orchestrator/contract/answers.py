@@ -18,6 +18,7 @@ from orchestrator.contract.feature_answers import (
 )
 from orchestrator.contract.machine_answers import (
     CodesAnswer,
+    DeliverAnswer,
     DoctorAnswer,
     ErrorAnswer,
     LimitsAnswer,
@@ -66,6 +67,7 @@ ANSWERS: Mapping[str, type[Answer]] = {
     "usage": UsageAnswer,
     "doctor": DoctorAnswer,
     "config": SettingsAnswer,
+    "deliver": DeliverAnswer,
     "prune": PruneAnswer,
     "forget": PruneAnswer,
     "error": ErrorAnswer,

@@ -132,6 +132,14 @@ class PruneAnswer(Answer):
     left_out: LeftOut = Field(default_factory=dict)
 
 
+class DeliverAnswer(Answer):
+    """Of `deliver`: where the work of a feature is now."""
+
+    feature: str
+    branch: str
+    commit: str
+
+
 # Errors
 
 

@@ -50,6 +50,11 @@ class CannotDeliver(OrchestratorError):
     The work is on {branch}; merge it by hand, or mend this and deliver again."""
 
 
+class NotDeliverable(OrchestratorError):
+    """{feature} is {status}, and only a completed feature is delivered.
+    See what is open with `orchestrator status {feature}`. Its work so far is on its integration branch."""
+
+
 class CannotRemove(OrchestratorError):
     """{folder} was not removed: {reason}.
     Save or discard what is there, or remove it by hand: `git worktree remove --force {folder}`."""
