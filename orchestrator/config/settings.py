@@ -208,6 +208,16 @@ class Settings(BaseSettings):
             return found.get(runtime, "")
         return found or tier
 
+    def model_of(self, specialist: str, place: int) -> str:
+        """The model that an agent works with at a place of its ladder; its runtime, where no model is named.
+
+        Example:
+            >>> Settings(specialists={"coder": {"agent": {"ladder": ["haiku", "opus"]}}}).model_of("coder", 1)
+            'opus'
+        """
+        agent = self.agent(specialist)
+        return (self.model(agent.runtime, self.rung(specialist, place)) or agent.runtime) if agent else ""
+
     def find_specialist(self, wanted: str) -> str | None:
         """The name of the specialist of that name, else of that title, in small or capital letters."""
         return spelling.find(wanted, {name: self.title(name) for name in self.specialists})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -223,6 +224,19 @@ class AttemptRecorder:
         """Keep the conversation of an agent before its first request, so that a later attempt can go on with it."""
         keep = functools.partial(self.store.attempts.save_session, *attempt.id, attempt.delivery, session)
         self._outlast(keep, f"the conversation of {attempt.task.id}")
+
+    def enter_model(self, attempt: Attempt, model: str) -> float:
+        """Begin to work with a model: seconds to wait, because its limit is reached; 0: it has begun."""
+        enter = functools.partial(self.store.models.enter, model, ":".join(map(str, attempt.id)))
+        return self._outlast(enter, f"the limit of {model}")
+
+    def leave_model(self, attempt: Attempt, model: str, outcome: Outcome | None) -> None:
+        """End the work with a model. It is closed for all if the outcome says that its limit is reached."""
+        models, holder = self.store.models, ":".join(map(str, attempt.id))
+        with contextlib.suppress(*outage.ERRORS):  # who does not leave counts for a time only
+            if isinstance(outcome, RetryLater) and outcome.limit:
+                models.close(model, outcome.after)
+            models.leave(model, holder, completed=isinstance(outcome, Completed))
 
     def left(self, attempt: Attempt) -> UsageVerdict:
         """What the agent of an attempt may use."""

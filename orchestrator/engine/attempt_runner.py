@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import random
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -196,6 +197,8 @@ class AttemptRunner:
             return earlier if isinstance(earlier, Completed) else Completed(summary="moved on by a person")
         if not self._wait_for_rate(attempt):
             return Cancelled()
+        if self._agent_works_here(attempt):
+            return self._work_by_agent(attempt, context)
         if not attempt.task.call:
             return perform(context, self.settings)
         if attempt.started.attempts.later:
@@ -256,6 +259,19 @@ class AttemptRunner:
             owner=folders.owner(self.store),
         )
         return self._of_agent(context, attempt) if self._agent_works_here(attempt) else context
+
+    def _work_by_agent(self, attempt: Attempt, context: specialists.Context) -> Outcome:
+        """Let an agent work, if its model lets one more in; a limit that it meets closes the model for all."""
+        model = self.settings.model_of(attempt.specialist, context.rung)
+        if wait := self.recorder.enter_model(attempt, model):
+            reason = f"the limit of {model} is reached, and it opens again soon"
+            return RetryLater(after=wait * (1 + random.random() / 4), limit=model, reason=reason)  # nosec B311
+        outcome: Outcome | None = None
+        try:
+            outcome = perform(context, self.settings)
+        finally:
+            self.recorder.leave_model(attempt, model, outcome)
+        return outcome
 
     def _agent_works_here(self, attempt: Attempt) -> bool:
         """The work is that of an agent which a worker runs."""

@@ -11,7 +11,7 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
     **dict.fromkeys(("waiting", "outcomes", "limits", "used", "last_started", "arrival_times"), "hash"),
     **dict.fromkeys(("swept", "refused", "metrics"), "hash"),
-    **dict.fromkeys(("workers", "tails", "replaced", "durations", "agents", "usage"), "hash"),
+    **dict.fromkeys(("workers", "tails", "replaced", "durations", "agents", "usage", "models"), "hash"),
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due", "offered"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("dependency_updates", "released"), "list"),
@@ -348,6 +348,15 @@ class Keys:
     def asked(self) -> str:
         """String: exists while somebody reads the metrics: else no worker counts."""
         return f"{self.prefix}:metrics:asked"
+
+    @property
+    def models(self) -> str:
+        """Hash: model → when its limit opens, and for how many attempts, JSON (see model_limit.lua)."""
+        return f"{self.prefix}:models"
+
+    def at_work(self, model: str) -> str:
+        """Sorted set: attempts that work with a model, by the moment in ms until which they count."""
+        return f"{self.prefix}:model:{model}"
 
     def usage_of_day(self, day: int) -> str:
         """Hash: "specialist model kind", with tabs → what agents have used on a day (days since 1970, UTC)."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.state.figures import FigureScripts
     from orchestrator.state.keys import FeatureKeys, Keys
     from orchestrator.state.limits import LimitScripts
+    from orchestrator.state.models import ModelLimits
     from orchestrator.state.offers import Offers
     from orchestrator.state.recovery import RecoveryScripts
     from orchestrator.state.requests import RequestScripts
@@ -108,6 +109,13 @@ class Store:
         from orchestrator.state.offers import Offers
 
         return Offers(self._runner)
+
+    @cached_property
+    def models(self) -> ModelLimits:
+        """The limits of models."""
+        from orchestrator.state.models import ModelLimits
+
+        return ModelLimits(self._runner)
 
     @cached_property
     def usage(self) -> UsageScripts:

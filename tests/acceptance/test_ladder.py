@@ -105,3 +105,20 @@ def test_the_agent_of_a_killed_worker_goes_on_with_its_conversation(project: Pro
     assert [event.event for event in all_events(handle)].count("worker_lost") == 1
     assert left
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in left)
+
+
+def test_a_limit_that_one_agent_meets_holds_for_all(project: Project) -> None:
+    """The second task starts no agent while the model is closed; neither task loses a try."""
+    log = project.folder / "runs"
+    told = [{"append": {str(log): "run\n"}}]
+    script = {"T1#1": [*told, {"rate_limit": 3.0}], "*": [*told, {"complete": "done"}]}
+    Path(os.environ["FAKE_AGENT_SCRIPT"]).write_text(json.dumps(script), "utf-8")
+    project.start_worker("w1", "-c", "1", *ALONE)
+    tasks = [Task(id=name, specialist="coder") for name in ("T1", "T2", "T3")]
+    handle = project.enqueue(Feature(title="Limit", tasks=tasks, max_parallel_tasks=1))
+    assert handle.wait(timeout=120).status is FeatureStatus.COMPLETED
+    # One run met the limit; then one for each task. Who came while it was closed began none.
+    assert log.read_text() == "run\n" * 4
+    waited = [event.task for event in all_events(handle) if event.cause == "rate-limit"]
+    assert {"T1", "T2", "T3"} == set(waited)
+    assert {(state.rung, state.retried) for state in handle.states()} == {(0, 0)}
