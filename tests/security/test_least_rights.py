@@ -222,7 +222,7 @@ def run_everything(secured: Secured) -> None:
     orchestrate("report", token, "--released")
     token = orchestrate("claim").splitlines()[0]
     orchestrate("report", token, "--completed", "read")
-    orchestrate("deliver", "claimed", code=1)
+    orchestrate("deliver", "claimed", code=2)
     orchestrate("usage", "claimed")
     orchestrate("usage", "--by", "model")
     orchestrate("limits")
