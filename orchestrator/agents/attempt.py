@@ -232,7 +232,7 @@ class Attempt:
             limit=job.agent.idle_timeout if ended.stopped is Stopped.SILENT else job.timeout,
             waits=_waits(job.context),
             now=time.time(),
-            chance=random.random(),  # the jitter of a wait
+            chance=random.random(),  # nosec B311  # the jitter of a wait
         )
 
 

@@ -109,7 +109,7 @@ class Claims:
         )
         specialist = self.store.tasks.specialist(feature, task)
         found = started.task
-        assert found is not None
+        assert found is not None  # nosec B101  # for the types alone
         attempt = Attempt(feature, found, number, specialist, str(state["worker"]), started)
         self._check_time(attempt)
         self._renew(attempt)
