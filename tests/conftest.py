@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -59,6 +60,13 @@ class Servers:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     with ExitStack() as stack:
         yield Servers(tmp_path_factory, stack)
+
+
+@pytest.fixture(autouse=True)
+def _is_no_worker() -> None:
+    """Forget that an earlier test made a worker in this process: Celery then refuses to wait for results in tasks."""
+    if state := sys.modules.get("celery._state"):
+        state._set_task_join_will_block(False)
 
 
 def stores() -> list[str]:

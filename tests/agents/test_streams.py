@@ -190,5 +190,5 @@ def test_claude_shows_what_it_does() -> None:
     reader = StreamReader(found.runtime)
     shown = [str(news) for line in found.output.splitlines(True) if (news := reader.feed(line))]
 
-    assert shown[-1] == "turn 3, Bash echo checked, $0.01"
+    assert shown[-1] == "turn 3, Bash echo checked, $0.0086"
     assert "turn 1, Edit greet.py" in shown
