@@ -30,7 +30,7 @@ def check_workspaces(settings: Settings) -> Iterator[Finding]:
         yield ok(name, _text(found, size))
         return
     largest = max(found, key=lambda one: one.size)
-    remedy = f"Remove what is over and done, the largest first: git worktree remove {largest.folder}"
+    remedy = f"Run `orchestrator prune`, or remove the largest by hand: git worktree remove {largest.folder}"
     yield warning(name, _text(found, size), remedy)
 
 
