@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 import redis
 
 from orchestrator import agents
+from orchestrator.config.schema.agents import TaskBudget
 from orchestrator.config.settings import Settings
 from orchestrator.engine import watchdog
 from orchestrator.engine.attempt import Attempt, gates_task
@@ -25,7 +26,7 @@ from orchestrator.model.flows import WORKING, TaskEvent
 from orchestrator.model.ladder import Ladder, ask_a_person, climb
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.task import TaskStatus
-from orchestrator.model.usage import NO_BUDGET, Spent, Usage, UsageVerdict, dollars, verdict
+from orchestrator.model.usage import Spent, Usage, UsageVerdict, dollars, verdict
 from orchestrator.specialists import masking
 from orchestrator.state import encoding, outage, refusals
 from orchestrator.state.start_result import StartResult, Taken
@@ -259,10 +260,17 @@ class AttemptRecorder:
         )
 
     def _verdict(self, attempt: Attempt, spent: Spent) -> UsageVerdict:
-        budget = self.settings.specialists[attempt.specialist].budget
-        if not budget:
-            return NO_BUDGET
-        return verdict(spent, cost=budget.cost, tokens=budget.tokens)
+        own, all_ = (
+            self.settings.specialists[attempt.specialist].budget or TaskBudget(),
+            self.settings.budgets,
+        )
+        return verdict(
+            spent,
+            cost=own.cost,
+            tokens=own.tokens,
+            feature=all_.feature.cost if all_.feature else None,
+            day=all_.day.cost if all_.day else None,
+        )
 
     def _replacement(self, attempt: Attempt, outcome: Outcome) -> tuple[Outcome, dict[str, Any] | None]:
         """The outcome, and the tasks that come into the place of this one by it, as the store takes them."""

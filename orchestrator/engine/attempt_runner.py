@@ -25,7 +25,15 @@ from orchestrator.engine.usage_meter import UsageMeter
 from orchestrator.engine.visibility import TaskStopped, end_celery_task, name_for_monitors
 from orchestrator.model import errors, lifecycle
 from orchestrator.model.flows import TaskEvent
-from orchestrator.model.outcome import Blocked, Cancelled, Completed, GateResult, Outcome, RetryLater
+from orchestrator.model.outcome import (
+    Blocked,
+    BlockKind,
+    Cancelled,
+    Completed,
+    GateResult,
+    Outcome,
+    RetryLater,
+)
 from orchestrator.model.task import TaskStatus
 from orchestrator.specialists import processes
 from orchestrator.state import connections, folders
@@ -262,6 +270,9 @@ class AttemptRunner:
 
     def _work_by_agent(self, attempt: Attempt, context: specialists.Context) -> Outcome:
         """Let an agent work, if its model lets one more in; a limit that it meets closes the model for all."""
+        if context.left.is_over:
+            reason = f"the budget of the {context.left.which} is used up; raise it, and unblock the task"
+            return Blocked(kind=BlockKind.BUDGET, reason=reason)
         model = self.settings.model_of(attempt.specialist, context.rung)
         if wait := self.recorder.enter_model(attempt, model):
             reason = f"the limit of {model} is reached, and it opens again soon"

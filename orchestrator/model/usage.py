@@ -86,24 +86,41 @@ class Spent(NamedTuple):
     """Tokens of the task."""
     feature: float = 0.0
     """Dollars for its feature."""
+    day: float = 0.0
+    """Dollars for all features on this day (UTC)."""
 
 
-def verdict(spent: Spent, *, cost: float | None, tokens: int | None) -> UsageVerdict:
-    """What is left of a task's budget.
+def verdict(
+    spent: Spent,
+    *,
+    cost: float | None = None,
+    tokens: int | None = None,
+    feature: float | None = None,
+    day: float | None = None,
+) -> UsageVerdict:
+    """What is left of the budgets.
 
     Args:
-        spent: What the task has used.
-        cost: Its budget in dollars; None: none.
+        spent: What has been used.
+        cost: The budget of the task in dollars; None: none.
         tokens: Its budget in tokens; None: none.
+        feature: The budget of its feature in dollars; None: none.
+        day: The budget of a day in dollars; None: none.
 
     Example:
-        >>> verdict(Spent(cost=1.5, tokens=900), cost=2.0, tokens=None)
-        UsageVerdict(is_over=False, which='', cost_left=0.5, tokens_left=None)
+        >>> verdict(Spent(cost=1.5, tokens=900, feature=1.5), cost=2.0, feature=1.8)
+        UsageVerdict(is_over=False, which='', cost_left=0.3, tokens_left=None)
+        >>> verdict(Spent(cost=1.5, feature=20.25), cost=2.0, feature=20.0).which
+        'feature'
     """
-    cost_left = None if cost is None else max(0.0, round(cost - spent.cost, 6))
+    limits = {"task": (cost, spent.cost), "feature": (feature, spent.feature), "day": (day, spent.day)}
+    left = {
+        name: max(0.0, round(limit - used, 6)) for name, (limit, used) in limits.items() if limit is not None
+    }
     tokens_left = None if tokens is None else max(0, tokens - spent.tokens)
-    is_over = cost_left == 0 or tokens_left == 0
-    return UsageVerdict(is_over, "task" if is_over else "", cost_left, tokens_left)
+    over = [name for name, rest in left.items() if rest == 0] + (["task"] if tokens_left == 0 else [])
+    cost_left = min(left.values()) if left else None
+    return UsageVerdict(bool(over), over[0] if over else "", cost_left, tokens_left)
 
 
 class UsageRow(Model):

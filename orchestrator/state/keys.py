@@ -359,7 +359,7 @@ class Keys:
         return f"{self.prefix}:model:{model}"
 
     def usage_of_day(self, day: int) -> str:
-        """Hash: "specialist model kind", with tabs → what agents have used on a day (days since 1970, UTC)."""
+        """Hash: "specialist model kind", with tabs → what agents have used on a day (days since 1970, UTC); "spent"."""
         return f"{self.prefix}:usage:{day}"
 
     def taken(self, process: str) -> str:

@@ -66,15 +66,18 @@ class UsageScripts:
             "kept_ms": DAYS_KEPT * DAY_SECONDS * 1_000,
         }
         (answer,) = self._runner.run_on(feature_id, Call("usage", given), ends=True)
-        _, task, tokens, feature = answer
-        return Spent(int(task) / MICRO, int(tokens), int(feature) / MICRO)
+        _, task, tokens, feature, day = answer
+        return Spent(int(task) / MICRO, int(tokens), int(feature) / MICRO, int(day) / MICRO)
 
     def spent(self, feature_id: str, task_id: str) -> Spent:
         """What has been used so far."""
         key = self._runner.keys.feature(feature_id).usage
         names = [f"spent {task_id}", f"tokens {task_id}", "spent"]
         task, tokens, feature = (int(value or 0) for value in self._runner.client.hmget(key, names))
-        return Spent(task / MICRO, tokens, feature / MICRO)
+        seconds, _ = self._runner.client.time()
+        today = self._runner.keys.usage_of_day(int(seconds) // DAY_SECONDS)
+        day = int(self._runner.client.hget(today, "spent") or 0)
+        return Spent(task / MICRO, tokens, feature / MICRO, day / MICRO)
 
     def of_feature(self, feature_id: str) -> list[AttemptUsage]:
         """What each attempt of a feature has used, of each model, the oldest attempt of a task first.
@@ -109,6 +112,8 @@ class UsageScripts:
         for day, stored in zip(range(today, today - count, -1), pipeline.execute(), strict=True):
             groups = defaultdict[tuple[str, str], dict[str, int]](dict)
             for field, value in stored.items():
+                if field == "spent":  # of all together
+                    continue
                 specialist, model, kind = str(field).split("\t")
                 groups[specialist, model][kind] = int(value)
             name = datetime.fromtimestamp(day * DAY_SECONDS, UTC).date().isoformat()

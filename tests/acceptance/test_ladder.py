@@ -122,3 +122,28 @@ def test_a_limit_that_one_agent_meets_holds_for_all(project: Project) -> None:
     waited = [event.task for event in all_events(handle) if event.cause == "rate-limit"]
     assert {"T1", "T2", "T3"} == set(waited)
     assert {(state.rung, state.retried) for state in handle.states()} == {(0, 0)}
+
+
+def test_the_budget_of_a_feature_ends_its_agents_and_a_person_is_asked(
+    make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_AGENT_SCRIPT", str(tmp_path / "script.json"))
+    monkeypatch.setenv("FAKE_AGENT_HOME", str(tmp_path / "conversations"))
+    project = make_project(
+        specialists={"coder": {"agent": {"runtime": "fake", "workspace": "none"}}},
+        agent_runtimes={"fake": fake_runtime()},
+        budgets={"feature": {"cost": 0.5}},
+    )
+    began = project.folder / "began"
+    script = {"T1": [{"usage": {"input": 10, "cost": 0.6}}, "hang"], "T2": [{"write": {str(began): "x"}}]}
+    Path(os.environ["FAKE_AGENT_SCRIPT"]).write_text(json.dumps(script), "utf-8")
+    project.start_worker("w1", "-c", "1", *ALONE)
+    tasks = [Task(id=name, specialist="coder") for name in ("T1", "T2")]
+    handle = project.enqueue(Feature(title="Dear", tasks=tasks, max_parallel_tasks=1))
+    handle.wait(timeout=120)
+    for name in ("T1", "T2"):
+        outcome = handle.outcome(name)
+        assert isinstance(outcome, Blocked)
+        assert outcome.kind is BlockKind.BUDGET
+    assert not began.exists()  # what cannot be paid does not begin
+    assert handle.states()[0].cost == 0.6

@@ -43,6 +43,7 @@ def test_only_what_is_new_is_counted(store: Store) -> None:
         spent = store.usage.report("auth", "T1", 1, "builder", usages)
         assert (spent.cost, spent.tokens, spent.feature) == (0.75, 150, 0.75)
     assert store.usage.spent("auth", "T1") == spent
+    assert spent.day == 0.75
     (row,) = store.usage.rows("auth", "model")
     assert (row.name, row.tokens, row.requests, row.price) == ("haiku", 150, 2, "$0.75")
     assert run.store.usage.rows("auth", "task")[0].name == "T1"

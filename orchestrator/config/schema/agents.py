@@ -102,7 +102,7 @@ class BudgetOf(Section):
 
 
 class Budgets(Section):
-    """What agents may use for a feature, and in a day. A start reserves its task's budget from both."""
+    """What agents may use for a feature, and in a day. Where it is used up, agents are ended, and tasks are blocked."""
 
     feature: BudgetOf | None = Field(default=None, description="for a feature: cost, in dollars")
     day: BudgetOf | None = Field(
@@ -111,9 +111,6 @@ class Budgets(Section):
     unknown_cost: Literal["refuse", "allow"] = Field(
         default="refuse",
         description="a model whose price is not known: refuse (where a cost is limited), or allow",
-    )
-    warn_at: Number = Field(
-        default=0.8, gt=0, le=1, description="the share of a feature's budget at which an event says so"
     )
 
 

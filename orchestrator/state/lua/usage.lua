@@ -6,11 +6,12 @@
 -- args: task attempt specialist usages kept_ms
 --   usages   JSON [Usage, …], one for each model; costs in millionths of a dollar
 --   kept_ms  how long the sums of a day are kept
--- answer: {code, spent on the task, tokens of the task, spent on the feature}; money in millionths of a dollar
+-- answer: {code, spent on the task, tokens of the task, spent on the feature, spent today on all}; money in millionths of
+--   a dollar
 --   "counted"  done
 --   "missing"  no such feature, task or attempt; nothing was changed
 local state = state_of(task)
-if not state or state.attempt < tonumber(attempt) then return {'missing', 0, 0, 0} end
+if not state or state.attempt < tonumber(attempt) then return {'missing', 0, 0, 0, 0} end
 
 local day = shared(string.format('usage:%d', math.floor(now / 86400000)))
 local field = attempt .. ':' .. task
@@ -52,15 +53,18 @@ end
 
 for _, usage in ipairs(cjson.decode(usages)) do count(usage) end
 redis.call('HSET', usage_key, field, cjson.encode(marks))
-if redis.call('EXISTS', day) == 1 then redis.call('PEXPIRE', day, kept_ms) end
 local cost = redis.call('HINCRBY', usage_key, 'spent ' .. task, spent)
 if spent > 0 then
   state.cost = cost -- for those who look at the task
   save_state(task, state)
 end
+local today = tonumber(redis.call('HGET', day, 'spent') or 0)
+if spent > 0 then today = redis.call('HINCRBY', day, 'spent', spent) end
+if redis.call('EXISTS', day) == 1 then redis.call('PEXPIRE', day, kept_ms) end
 return {
   'counted',
   cost,
   redis.call('HINCRBY', usage_key, 'tokens ' .. task, tokens),
   redis.call('HINCRBY', usage_key, 'spent', spent),
+  today,
 }
