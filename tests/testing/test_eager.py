@@ -39,7 +39,7 @@ def make_app(tmp_path: Path, **conf: Any) -> Any:
     def total(numbers: list[int]) -> int:
         return sum(numbers)
 
-    @app.task(name="refuse")
+    @app.task(name="put_off")
     def refuse() -> None:
         raise NotToday("Monday", 9)
 
@@ -98,7 +98,7 @@ def test_a_retry_waits_for_nothing(tmp_path: Path) -> None:
 
 def test_errors_are_kept(tmp_path: Path) -> None:
     """The result raises the very exception, as Celery's EagerResult does."""
-    handle = enqueue(make_app(tmp_path), Task(id="T1", call="refuse"), Task(id="T2", call="add", args=[1, 1]))
+    handle = enqueue(make_app(tmp_path), Task(id="T1", call="put_off"), Task(id="T2", call="add", args=[1, 1]))
     assert handle.result("T2") == 2
     with pytest.raises(NotToday, match="not on Monday at 9") as raised:
         handle.as_result().get()
@@ -109,7 +109,7 @@ def test_errors_are_kept(tmp_path: Path) -> None:
 def test_errors_propagate_where_the_app_says_so(tmp_path: Path) -> None:
     app = make_app(tmp_path, task_eager_propagates=True)
     with pytest.raises(NotToday, match="not on Monday at 9"):
-        enqueue(app, Task(id="T1", call="refuse"))
+        enqueue(app, Task(id="T1", call="put_off"))
     assert enqueue(app, Task(id="T1", call="add", args=[1, 1])).result("T1") == 2
     with pytest.raises(errors.NotCompleted, match="no paint"):
         enqueue(app, Task(id="T1", call="report_failure"))
