@@ -98,7 +98,9 @@ def test_a_retry_waits_for_nothing(tmp_path: Path) -> None:
 
 def test_errors_are_kept(tmp_path: Path) -> None:
     """The result raises the very exception, as Celery's EagerResult does."""
-    handle = enqueue(make_app(tmp_path), Task(id="T1", call="put_off"), Task(id="T2", call="add", args=[1, 1]))
+    handle = enqueue(
+        make_app(tmp_path), Task(id="T1", call="put_off"), Task(id="T2", call="add", args=[1, 1])
+    )
     assert handle.result("T2") == 2
     with pytest.raises(NotToday, match="not on Monday at 9") as raised:
         handle.as_result().get()
