@@ -65,6 +65,9 @@ MEANING: Mapping[str, str] = {
     "attempt_ended": "An attempt that was taken from its worker has ended, and gives back what it held.",
     "launch_requested": "A person launched the next batch.",
     "cap_changed": "A person changed `max_parallel_tasks`.",
+    "budget_changed": "A person changed the budget of the feature, or of a task.",
+    "budget_warned": "80 % of the budget of a task or of the feature is used.",
+    "budget_reached": "The budget of a task or of the feature is used up.",
     "dependencies_changed": "A person had a task wait for others.",
     "tasks_added": "A person added tasks.",
 }

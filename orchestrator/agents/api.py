@@ -18,7 +18,7 @@ from orchestrator.agents.seen import Progress
 from orchestrator.config import private
 from orchestrator.config.schema.agents import TaskBudget
 from orchestrator.config.settings import Settings
-from orchestrator.model.agent_history import AgentSession
+from orchestrator.model.agent_history import AgentSession, waits
 from orchestrator.model.outcome import (
     Blocked,
     BlockKind,
@@ -28,7 +28,7 @@ from orchestrator.model.outcome import (
     Outcome,
     RetryLater,
 )
-from orchestrator.model.usage import Usage, UsageVerdict
+from orchestrator.model.usage import Usage, UsageVerdict, budget_of, used_up
 from orchestrator.model.words import one_line
 from orchestrator.specialists import event_loop, registry
 from orchestrator.specialists.context import Context
@@ -105,7 +105,7 @@ class Conversation:
         except event_loop.CancelledByPerson:
             return Cancelled()
         except OverBudget:
-            return self._over_budget(self.verdict.which or "task")
+            return self._over_budget()
         except TimeoutError:
             return Failed(cause=FailureCause.TIMEOUT, reason=f"timed out after {timeout:.10g} s")
         except Exception as error:
@@ -215,14 +215,12 @@ class Conversation:
         return UsageLimits(request_limit=self.budget.turns, total_tokens_limit=self.context.left.tokens_left)
 
     def _growing_wait(self) -> float:
-        waits = sum(earlier.status == "retry-later" for earlier in self.context.earlier)
-        return resets.growing(waits, random.random())  # nosec B311  # it spreads retries
+        return resets.growing(waits(self.context.earlier), random.random())  # nosec B311  # it spreads retries
 
-    def _over_budget(self, which: str) -> Blocked:
-        reason = (
-            f"the budget of the {which} is used up; raise it, and unblock the task: its conversation goes on"
-        )
-        return Blocked(kind=BlockKind.BUDGET, reason=reason)
+    def _over_budget(self) -> Blocked:
+        which = self.verdict.which
+        budget = "" if which in ("", "tokens") else budget_of(which, self.verdict.limit)
+        return Blocked(kind=BlockKind.BUDGET, reason=used_up(budget), budget=which)
 
     def _judged(self, error: Exception) -> Outcome:
         """The outcome of an error of the model, or of its library."""
@@ -231,7 +229,7 @@ class Conversation:
         said = one_line(str(error), 300)
         match error:
             case raised.UsageLimitExceeded():
-                return self._over_budget("task")
+                return self._over_budget()
             case raised.ModelRateLimitError() | raised.ModelOverloadedError():
                 after = error.retry_after or self._growing_wait()
                 return RetryLater(after=after, reason=f"the limit of {self.model}: {said}", limit=self.model)

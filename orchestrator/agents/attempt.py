@@ -21,11 +21,10 @@ from orchestrator.agents.seen import Seen
 from orchestrator.agents.stream import StreamReader
 from orchestrator.agents.watcher import AgentWatcher, Caps, append
 from orchestrator.model import errors
-from orchestrator.model.agent_history import AgentSession
+from orchestrator.model.agent_history import AgentSession, waits
 from orchestrator.model.outcome import Blocked, Failed, Outcome
 from orchestrator.model.usage import Usage, UsageVerdict
 from orchestrator.specialists.command_files import CommandFiles, cannot_write
-from orchestrator.specialists.context import Context
 from orchestrator.specialists.start_failure import start_failure
 
 USAGE_FILE = "usage.json"
@@ -228,9 +227,10 @@ class Attempt:
             program=job.agent.runtime,
             specialist=job.context.specialist,
             model=job.model,
-            budget=job.budget_text(watcher.over),
+            over=watcher.over,
+            budget=job.budget_text(watcher.over, watcher.verdict.limit if watcher.verdict else None),
             limit=job.agent.idle_timeout if ended.stopped is Stopped.SILENT else job.timeout,
-            waits=_waits(job.context),
+            waits=waits(job.context.earlier),
             now=time.time(),
             chance=random.random(),  # nosec B311  # the jitter of a wait
         )
@@ -241,13 +241,3 @@ def without_price(job: Job) -> Blocked | None:
     is_limited = job.budget.cost is not None or job.context.left.cost_left is not None
     tells_cost = job.runtime.usage.cost or (job.runtime.final and job.runtime.final.cost)
     return None if tells_cost else pricing.refused(job.model, job.settings, is_limited=is_limited)
-
-
-def _waits(context: Context) -> int:
-    """How often the task has waited before this, one time after the other."""
-    count = 0
-    for earlier in reversed(context.earlier):
-        if earlier.status != "retry-later":
-            break
-        count += 1
-    return count

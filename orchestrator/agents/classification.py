@@ -22,6 +22,7 @@ from orchestrator.model.outcome import (
     Outcome,
     RetryLater,
 )
+from orchestrator.model.usage import used_up
 from orchestrator.model.words import one_line, some
 
 LOGIN_STATUSES = (401, 402, 403, 404)
@@ -54,6 +55,7 @@ class Run:
         specialist: The specialist, for texts.
         model: The model that it was told to use: the name of its limit.
         budget: The budget that ended it, for texts, such as "$2.00 for the task".
+        over: That budget: task, feature, day, tokens, turns or time; "": none, or its program alone knew it.
         limit: Seconds after which it was ended, for texts.
         waits: How often the task has waited for the same reason before this, one time after the other.
         now: The moment, in seconds since 1970.
@@ -65,6 +67,7 @@ class Run:
     specialist: str = ""
     model: str = ""
     budget: str = ""
+    over: str = ""
     limit: float | None = None
     waits: int = 0
     now: float = 0.0
@@ -189,9 +192,7 @@ def _told(what: Happened, seen: Seen, run: Run) -> Outcome:
                 reason=f"{run.program} may not use its model{said}; {advice.rstrip()}, and unblock the task",
             )
         case "over-budget":
-            which = f" ({run.budget})" if run.budget else ""
-            reason = f"the budget is used up{which}{said}; raise it, and the agent goes on where it stood"
-            return Blocked(kind=BlockKind.BUDGET, reason=reason)
+            return Blocked(kind=BlockKind.BUDGET, reason=used_up(run.budget, said), budget=run.over)
         case "denied":
             return _refused(seen, run, "")
 

@@ -15,7 +15,7 @@ from orchestrator.config.schema.agents import AgentSettings, TaskBudget
 from orchestrator.config.schema.specialists import SpecialistSettings
 from orchestrator.config.settings import Settings
 from orchestrator.model import durations
-from orchestrator.model.usage import Usage
+from orchestrator.model.usage import Usage, budget_of
 from orchestrator.specialists import masking
 from orchestrator.specialists.context import Context
 from orchestrator.specialists.registry import time_limit
@@ -97,13 +97,14 @@ class Job:
         keys = [os.environ[name] for name in self.runtime.pass_env if name in os.environ]
         return masking.secret_texts([*self.specialist.env.values(), *map(SecretStr, keys)])
 
-    def budget_text(self, over: str) -> str:
+    def budget_text(self, over: str, limit: float | None = None) -> str:
         """The budget that is used up, such as "$2.00 for the task".
 
         Args:
             over: task, feature, day, tokens, turns or time; "": none is.
+            limit: That budget in dollars; None: it is none of money, or the store did not say.
         """
-        budget, all_ = self.budget, self.settings.budgets
+        budget = self.budget
         match over:
             case "time" if budget.time is not None:
                 return f"{durations.write(budget.time)} for the task"
@@ -111,10 +112,4 @@ class Job:
                 return f"{budget.turns:,} requests for the task"
             case "tokens" if budget.tokens is not None:
                 return f"{budget.tokens:,} tokens for the task"
-            case "task" if budget.cost is not None:
-                return f"${budget.cost:,.2f} for the task"
-            case "feature" if all_.feature:
-                return f"${all_.feature.cost:,.2f} for the feature"
-            case "day" if all_.day:
-                return f"${all_.day.cost:,.2f} for the day"
-        return f"that of the {over}" if over else ""
+        return budget_of(over, limit) if over else ""

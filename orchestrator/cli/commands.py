@@ -143,6 +143,11 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
             "Start nothing more of a feature until `resume`; what runs goes on to its end.",
         ),
         Entry("launch", "decisions", "Start the next batch of a feature that waits for it."),
+        Entry(
+            "budget",
+            "decisions",
+            "Change what the agents of a feature, or of one task, may spend; what was blocked by it goes on.",
+        ),
         Entry("cap", "decisions", "Change how many tasks of a feature may run at once, while it runs."),
         Entry(
             "add-task",

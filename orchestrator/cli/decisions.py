@@ -12,6 +12,7 @@ from orchestrator.client import answers
 from orchestrator.model import errors, identifiers, words
 from orchestrator.model.progress import TaskState
 from orchestrator.model.task import TaskStatus
+from orchestrator.model.usage import dollars
 from orchestrator.planning import graph
 from orchestrator.report import status_text
 
@@ -253,6 +254,30 @@ def launch(feature_id: options.FeatureId, *, asked: Asked) -> None:
         handle = connection.find(client, feature_id)
         handle.launch()
         tell(client, handle, f"Batch {handle.progress().batch} is launched.", asked=asked)
+
+
+@reports()
+def budget(
+    feature_id: options.FeatureId,
+    given: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[TASK] AMOUNT", help="Dollars; +5 adds to the budget. A task: all its attempts together."
+        ),
+    ],
+    *,
+    asked: Asked,
+) -> None:
+    """Change what the agents of a feature, or of one task, may spend; what was blocked by it goes on."""
+    *tasks, amount = given
+    if len(tasks) > 1:
+        raise errors.BadBudget(amount=" ".join(given[1:]))
+    task = tasks[0] if tasks else ""
+    with connection.client() as client:
+        handle = connection.find(client, feature_id)
+        now = handle.set_budget(amount, task)
+        text = f"The budget of {task or handle.id} is {dollars(now)}."
+        tell(client, handle, text, task or None, asked=asked)
 
 
 @reports()

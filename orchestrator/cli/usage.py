@@ -38,6 +38,7 @@ def usage(
                 by=report.by,
                 usage=tuple(map(json_plans.usage_line, part)),
                 total=json_plans.usage_line(report.total, named=False),
+                budgets=tuple(map(json_plans.budget_line, report.budgets)),
                 left_out=json_page.left_out(usage=left),
                 after=cursor,
             )
@@ -49,6 +50,9 @@ def usage(
         output.say(
             "No agent has used anything yet." if feature_id else "No agent has used anything for 30 days."
         )
+    if not asked.as_json:
+        for budget in report.budgets:
+            output.say(str(budget))
 
 
 def _table(by: By, rows: Sequence[UsageRow], total: UsageRow, more: str) -> Table:

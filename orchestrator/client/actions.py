@@ -74,7 +74,7 @@ def with_notes(found: Iterable[Action]) -> tuple[Action, ...]:
 
 
 def _with_note(action: Action) -> Action:
-    if action.action in ("launch", "cap", "skip", "block") or "note" in action.arguments:
+    if action.action in ("launch", "cap", "budget", "skip", "block") or "note" in action.arguments:
         return action
     return action.model_copy(update={"arguments": {**action.arguments, "note": MAYBE_TEXT}})
 
@@ -83,7 +83,7 @@ def _with_note(action: Action) -> Action:
 
 
 class _Way(NamedTuple):
-    carry_out: Callable[[Handle, str, Mapping[str, str]], None]
+    carry_out: Callable[[Handle, str, Mapping[str, str]], object]
     message: str
     """With {task}, {feature} and the arguments in it."""
 
@@ -113,6 +113,10 @@ OF_A_TASK: Mapping[str, _Way] = {
         lambda handle, task, given: handle.cancel_task(task, _note(given)), "{task} is cancelled."
     ),
     "fail": _Way(lambda handle, task, given: handle.fail_task(task, _note(given)), "{task} has failed."),
+    "budget": _Way(
+        lambda handle, task, given: handle.set_budget(given["amount"], task),
+        "The budget of {task} is changed.",
+    ),
 }
 """The actions about one task."""
 
@@ -126,6 +130,9 @@ OF_A_FEATURE: Mapping[str, _Way] = {
     "cap": _Way(
         lambda handle, _, given: handle.set_cap(_whole(given["most"])), "At most {most} of {feature} at once."
     ),
+    "budget": _Way(
+        lambda handle, _, given: handle.set_budget(given["amount"]), "The budget of {feature} is changed."
+    ),
 }
 """The actions about a feature as a whole."""
 
@@ -135,6 +142,7 @@ NEEDED = {
     "skip": "because",
     "block": "because",
     "cap": "most",
+    "budget": "amount",
 }
 """The argument without which an action cannot be carried out."""
 

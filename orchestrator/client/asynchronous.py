@@ -101,6 +101,7 @@ class AsyncHandle:
     approve_feature = _of_handle(Handle.approve_feature)
     launch = _of_handle(Handle.launch)
     set_cap = _of_handle(Handle.set_cap)
+    set_budget = _of_handle(Handle.set_budget)
     retry = _of_handle(Handle.retry)
     unblock = _of_handle(Handle.unblock)
     block = _of_handle(Handle.block)

@@ -10,7 +10,10 @@ from orchestrator.feature_file import reader
 from orchestrator.model import commands, errors, identifiers, lifecycle
 from orchestrator.model.feature import Feature
 from orchestrator.model.flows import Flow, TaskEvent
-from orchestrator.planning import extension, routing
+from orchestrator.model.outcome import Blocked
+from orchestrator.model.task import TaskStatus
+from orchestrator.model.usage import MICRO, Allowed, dollars
+from orchestrator.planning import budgets, extension, routing
 
 if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
@@ -108,6 +111,41 @@ class Decisions:
     ) -> None:
         """Change the feature by an event; changes as of `Store.update_feature`."""
         self._follow_up(self.store.requests.update_feature(self.feature_id, event, changes, note))
+
+    def set_budget(self, amount: float | str, task_id: str) -> float:
+        """Change a budget, and let the tasks go on that wait for it."""
+        held = self.store.usage.account(self.feature_id, task_id, self._configured(task_id)).allowed
+        wanted = budgets.read(amount, held.cost if task_id else held.feature, task_id or self.feature_id)
+        field, whose = (f"budget {task_id}", task_id) if task_id else ("budget", "the feature")
+        note = f"{dollars(wanted)} for {whose}"
+        self.update_feature("budget_changed", {field: round(wanted * MICRO)}, note)
+        self._let_go_on("task" if task_id else "feature", task_id)
+        return wanted
+
+    def _configured(self, task_id: str) -> Allowed:
+        """The budgets of a task and of the feature, as configured."""
+        feature, own = self.settings.budgets.feature, None
+        if task_id:
+            specialist = self.store.tasks.specialist(self.feature_id, task_id)
+            own = (
+                self.settings.specialists[specialist].budget
+                if specialist in self.settings.specialists
+                else None
+            )
+        return Allowed(cost=own.cost if own else None, feature=feature.cost if feature else None)
+
+    def _let_go_on(self, budget: str, task_id: str) -> None:
+        """Unblock the tasks whose agents have used up this budget."""
+        tasks = [task_id] if task_id else self.store.tasks.resting(self.feature_id)
+        outcomes = self.store.tasks.outcomes(self.feature_id, tasks)
+        met = [
+            task
+            for task, outcome in outcomes.items()
+            if isinstance(outcome, Blocked) and outcome.budget == budget
+        ]
+        for state in self.store.tasks.states_of(self.feature_id, met):
+            if state.status is TaskStatus.BLOCKED:
+                self.transition(state.id, TaskEvent.BLOCKER_RESOLVED, reset_retries=True)
 
     def _follow_up(self, scheduled: ScheduleResult) -> None:
         self.open_dispatcher().send(commands.follow_up(scheduled))

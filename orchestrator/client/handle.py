@@ -285,6 +285,28 @@ class Handle:
             raise errors.BadCap(cap=max_parallel_tasks)
         self._decisions.update_feature("cap_changed", {"cap": max_parallel_tasks}, str(max_parallel_tasks))
 
+    def set_budget(self, amount: float | str, task_id: str = "") -> float:
+        """Change what its agents may spend together; of one task, all its attempts together.
+
+        Agents at work keep what was kept for them. Tasks that are blocked because it was used up go on as they stood.
+
+        Args:
+            amount: Dollars; a text such as "+5" is added to the budget that holds now.
+            task_id: The task; "": the feature.
+
+        Returns:
+            The budget that holds now, in dollars.
+
+        Raises:
+            BadBudget: It is no amount from more than 0 to 1,000,000 dollars.
+            NoBudget: Nothing holds to which it could be added.
+            NoSuchTask: It has no such task.
+
+        Example:
+            handle.set_budget("+5")
+        """
+        return self._decisions.set_budget(amount, task_id)
+
     def retry(self, task_id: str, note: str = "") -> None:
         """Run a failed task again, with all its retries. The specialist reads the note, as all notes."""
         self._decisions.transition(task_id, TaskEvent.RETRY_REQUESTED, note=note, reset_retries=True)

@@ -40,6 +40,7 @@ def unknown_names(settings: Settings) -> Iterator[InitErrorDetails]:
     yield from _unknown_tiers(settings)
     if settings.agent_runtimes or any(given.agent for given in settings.specialists.values()):
         yield from _unknown_runtimes(settings)
+        yield from _without_cap(settings)
     if settings.quality_gates.enabled:
         for where, hook in settings.quality_gates.unknown_hooks():
             text = f"no hook is called {hook}; write `{hook}: [PROGRAM, ARGUMENT]` in quality_gates.hooks"
@@ -94,6 +95,19 @@ def _unknown_runtimes(settings: Settings) -> Iterator[InitErrorDetails]:
             wanted = given.agent.runtime
             text = f"no program of an agent is called {wanted}{words.did_you_mean(wanted, known)}"
             yield _mistake_at(("specialists", name, "agent", "runtime"), text, wanted)
+
+
+def _without_cap(settings: Settings) -> Iterator[InitErrorDetails]:
+    """Agents of which one task could keep the whole budget of a feature or a day for itself."""
+    held = [name for name in ("feature", "day") if getattr(settings.budgets, name)]
+    for name, given in settings.specialists.items():
+        is_capped = given.budget is not None and given.budget.cost is not None
+        if held and given.agent and given.agent.runtime != "pull" and not is_capped:
+            text = (
+                f"say what one of its tasks may cost, in dollars: budgets.{held[0]} holds, and the start of a task "
+                "keeps as much of it"
+            )
+            yield _mistake_at(("specialists", name, "budget", "cost"), text, name)
 
 
 def broken_flows(settings: Settings) -> Iterator[InitErrorDetails]:

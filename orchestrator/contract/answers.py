@@ -77,6 +77,6 @@ ANSWERS: Mapping[str, type[Answer]] = {
 
 DECISIONS = (
     "retry", "unblock", "skip", "assign", "approve", "request-changes", "advance", "hold", "resume", "defer", "block",
-    "pause", "launch", "cap", "cancel", "fail", "add-task", "depend",
+    "pause", "launch", "cap", "budget", "cancel", "fail", "add-task", "depend",
 )  # fmt: skip
 """Commands that answer with a decision."""

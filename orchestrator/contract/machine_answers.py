@@ -77,6 +77,16 @@ class UsageLine(Answer):
     unknown: int = Field(default=0, description="attempts of which the cost is unknown")
 
 
+class BudgetLine(Answer):
+    """How much of a budget is used, in dollars."""
+
+    budget: Literal["feature", "day"]
+    limit: float
+    spent: float
+    kept: float = Field(default=0.0, description="kept for agents at work, and not spent yet")
+    left: float = Field(description="neither spent nor kept")
+
+
 class UsageAnswer(Answer):
     """Of `usage`: what agents have used."""
 
@@ -84,6 +94,7 @@ class UsageAnswer(Answer):
     by: Literal["task", "specialist", "model", "day"]
     usage: tuple[UsageLine, ...] = ()
     total: UsageLine
+    budgets: tuple[BudgetLine, ...] = Field(default=(), description="those that hold")
     left_out: LeftOut = Field(default_factory=dict)
     after: After = ""
 

@@ -53,6 +53,10 @@ COMMANDS: Mapping[str, tuple[str, Mapping[str, Argument]]] = {
 """Events that a person causes, each with its command and what that takes."""
 
 
+TYPED_ALONE = ("specialist", "amount")
+"""Arguments that are no options of a command."""
+
+
 def by_events(feature: str, task: str, events: Iterable[str]) -> list[Action]:
     """The actions by which a person causes these events; those that no person causes are passed over.
 
@@ -73,14 +77,16 @@ def action(name: str, feature: str, task: str = "", *, given: Mapping[str, Argum
         name: The command.
         feature: The feature's id.
         task: The task's id; "": the whole feature.
-        given: Its other arguments: the specialist is typed by itself, the others as options.
+        given: Its other arguments: a specialist and an amount are typed by themselves, the others as options.
 
     Example:
         >>> action("skip", "login-1", "T3", given={"because": TEXT}).command
         'orchestrator skip login-1 T3 --because "…"'
     """
     arguments = given or {}
-    typed = ['"SPECIALIST"' if argument == "specialist" else f'--{argument} "…"' for argument in arguments]
+    typed = [
+        f'"{argument.upper()}"' if argument in TYPED_ALONE else f'--{argument} "…"' for argument in arguments
+    ]
     command = " ".join(["orchestrator", name, feature, *([task] if task else []), *typed])
     return Action(action=name, task=task, arguments=arguments, command=command)
 
@@ -158,9 +164,17 @@ def of_state(
         attempt=max(1, state.attempt) if is_stopped else 1,
         behind=len(behind),
         waiting=tuple(behind[:SHOWN_BEHIND]),
-        actions=of_task(feature, state, specialists),
+        actions=(*_raised(feature, state.id, outcome), *of_task(feature, state, specialists)),
         **(_told(outcome) if is_stopped else {}),
     )
+
+
+def _raised(feature: str, task: str, outcome: Outcome | None) -> tuple[Action, ...]:
+    """How the budget is raised that an agent has used up, so that its task goes on."""
+    if not (isinstance(outcome, Blocked) and outcome.budget in ("task", "feature")):
+        return ()
+    where = (feature, task) if outcome.budget == "task" else (feature,)
+    return (action("budget", *where, given={"amount": TEXT}),)
 
 
 def in_the_way(

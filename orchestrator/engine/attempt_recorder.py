@@ -26,7 +26,7 @@ from orchestrator.model.flows import WORKING, TaskEvent
 from orchestrator.model.ladder import Ladder, ask_a_person, climb
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.task import TaskStatus
-from orchestrator.model.usage import Spent, Usage, UsageVerdict, dollars, verdict
+from orchestrator.model.usage import Allowed, Usage, UsageVerdict, dollars, verdict
 from orchestrator.specialists import masking
 from orchestrator.state import encoding, outage, refusals
 from orchestrator.state.start_result import StartResult, Taken
@@ -239,10 +239,10 @@ class AttemptRecorder:
                 models.close(model, outcome.after)
             models.leave(model, holder, completed=isinstance(outcome, Completed))
 
-    def left(self, attempt: Attempt) -> UsageVerdict:
-        """What the agent of an attempt may use."""
-        read = functools.partial(self.store.usage.spent, attempt.feature_id, attempt.task.id)
-        return self._verdict(attempt, self._outlast(read, f"a look at the usage of {attempt.task.id}"))
+    def reserve(self, attempt: Attempt) -> UsageVerdict:
+        """Keep for an attempt what its task may still cost, and answer what its agent may use."""
+        keep = functools.partial(self.store.usage.reserve, *attempt.id, self._allowed(attempt))
+        return verdict(self._outlast(keep, f"the budgets of {attempt.task.id}"))
 
     def report_usage(self, attempt: Attempt, usages: Sequence[Usage]) -> UsageVerdict:
         """Count what an agent has used so far, and answer what is left.
@@ -250,8 +250,8 @@ class AttemptRecorder:
         Raises:
             RedisUnreachable: Redis does not answer.
         """
-        spent = self.store.usage.report(*attempt.id, attempt.specialist, usages)
-        return self._verdict(attempt, spent)
+        allowed = self._allowed(attempt)
+        return verdict(self.store.usage.report(*attempt.id, attempt.specialist, usages, allowed))
 
     def outlast_usage(self, attempt: Attempt, usages: Sequence[Usage]) -> None:
         """Count what an agent has used, however long Redis is away."""
@@ -259,18 +259,11 @@ class AttemptRecorder:
             functools.partial(self.report_usage, attempt, usages), f"the usage of {attempt.task.id}"
         )
 
-    def _verdict(self, attempt: Attempt, spent: Spent) -> UsageVerdict:
-        own, all_ = (
-            self.settings.specialists[attempt.specialist].budget or TaskBudget(),
-            self.settings.budgets,
-        )
-        return verdict(
-            spent,
-            cost=own.cost,
-            tokens=own.tokens,
-            feature=all_.feature.cost if all_.feature else None,
-            day=all_.day.cost if all_.day else None,
-        )
+    def _allowed(self, attempt: Attempt) -> Allowed:
+        """The budgets of an attempt, as configured."""
+        own = self.settings.specialists[attempt.specialist].budget or TaskBudget()
+        feature, day = self.settings.budgets.feature, self.settings.budgets.day
+        return Allowed(own.cost, own.tokens, feature.cost if feature else None, day.cost if day else None)
 
     def _replacement(self, attempt: Attempt, outcome: Outcome) -> tuple[Outcome, dict[str, Any] | None]:
         """The outcome, and the tasks that come into the place of this one by it, as the store takes them."""

@@ -15,7 +15,7 @@ from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
 from orchestrator import agents, specialists
 from orchestrator.config.settings import Settings
-from orchestrator.engine import calls, dispatcher, installation, shutdown, spans
+from orchestrator.engine import budgets, calls, dispatcher, installation, shutdown, spans
 from orchestrator.engine.attempt import Attempt, gates_task
 from orchestrator.engine.attempt_files import AttemptFiles
 from orchestrator.engine.attempt_recorder import AttemptRecorder
@@ -27,7 +27,6 @@ from orchestrator.model import errors, lifecycle
 from orchestrator.model.flows import TaskEvent
 from orchestrator.model.outcome import (
     Blocked,
-    BlockKind,
     Cancelled,
     Completed,
     GateResult,
@@ -270,9 +269,8 @@ class AttemptRunner:
 
     def _work_by_agent(self, attempt: Attempt, context: specialists.Context) -> Outcome:
         """Let an agent work, if its model lets one more in; a limit that it meets closes the model for all."""
-        if context.left.is_over:
-            reason = f"the budget of the {context.left.which} is used up; raise it, and unblock the task"
-            return Blocked(kind=BlockKind.BUDGET, reason=reason)
+        if refused := budgets.refusal(context):
+            return refused
         model = self.settings.model_of(attempt.specialist, context.rung)
         if wait := self.recorder.enter_model(attempt, model):
             reason = f"the limit of {model} is reached, and it opens again soon"
@@ -282,7 +280,7 @@ class AttemptRunner:
             outcome = perform(context, self.settings)
         finally:
             self.recorder.leave_model(attempt, model, outcome)
-        return outcome
+        return budgets.until_tomorrow(outcome, context)
 
     def _agent_works_here(self, attempt: Attempt) -> bool:
         """The work is that of an agent which a worker runs."""
@@ -297,7 +295,7 @@ class AttemptRunner:
     def _of_agent(self, context: specialists.Context, attempt: Attempt) -> specialists.Context:
         """The context of an attempt that an agent makes: its tier, its past, and what it may use."""
         session, earlier = self.recorder.history(attempt)
-        left = self.recorder.left(attempt)
+        left = self.recorder.reserve(attempt)
         return replace(
             context,
             rung=attempt.started.attempts.rung,

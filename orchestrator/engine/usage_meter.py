@@ -29,7 +29,8 @@ class UsageMeter:
         self._outlast: Callable[[Sequence[Usage]], None] = lambda usages: recorder.outlast_usage(
             attempt, usages
         )
-        self._verdict = left
+        self.verdict = left
+        """What is left, as the store said last."""
         self._unreported: Sequence[Usage] = ()
 
     def __call__(self, usages: Sequence[Usage]) -> UsageVerdict:
@@ -37,11 +38,11 @@ class UsageMeter:
         if usages:
             self._unreported = usages
             try:
-                self._verdict = self._report(usages)
+                self.verdict = self._report(usages)
                 self._unreported = ()
             except errors.RedisUnreachable:
                 pass
-        return self._verdict
+        return self.verdict
 
     def close(self) -> None:
         """Report what could not be reported before; it waits until Redis is back."""

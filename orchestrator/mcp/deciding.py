@@ -26,10 +26,11 @@ Decision = Literal[
     "defer",
     "block",
     "cancel",
+    "budget",
 ]
 
 
-Steering = Literal["pause", "resume", "launch", "cap", "cancel"]
+Steering = Literal["pause", "resume", "launch", "cap", "budget", "cancel"]
 
 
 class Approval(BaseModel):
@@ -91,22 +92,23 @@ class Deciding:
         to: str = "",
         attempt: int = 0,
     ) -> str:
-        """Decide about a task. to: the specialist of assign. With attempt, refused once a later one has run."""
+        """Decide about a task. to: whom to assign, or the budget. With attempt, refused once a later one has run."""
         _check(approval)
         handle = self.client.feature(feature)
         state = self.client.store.tasks.state(handle.id, task)
         if attempt and state.attempt != attempt:
             raise errors.Outpaced(task=task, attempt=attempt, last=state.attempt)
-        given = {"note": note, "because": note, "specialist": to}
+        given = {"note": note, "because": note, "specialist": to, "amount": to}
         return actions.carry_out(handle, action, task, given)
 
     def steer(
         self, feature: str, action: Steering, approval: ElicitationResult[Approval], value: str = ""
     ) -> str:
-        """Steer a whole feature; value is the cap."""
+        """Steer a whole feature; value is the cap, or the budget: dollars, +5 to add."""
         _check(approval)
         handle = self.client.feature(feature)
-        return actions.carry_out(handle, action, "", {"most": value} if action == "cap" else {"note": value})
+        given = {"cap": "most", "budget": "amount"}.get(action, "note")
+        return actions.carry_out(handle, action, "", {given: value})
 
 
 def _check(approval: ElicitationResult[Approval]) -> None:

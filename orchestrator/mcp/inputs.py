@@ -36,10 +36,13 @@ class FeatureInput(BaseModel):
     tasks: list[TaskInput]
     strategy: str = "auto"
     max_parallel_tasks: int = 0
+    budget: float = 0
 
     def fields(self) -> dict[str, Any]:
         """The fields that were given, as a feature file has them."""
         given = self.model_dump(exclude_unset=True, exclude={"tasks"})
         if not self.max_parallel_tasks:
             given.pop("max_parallel_tasks", None)
+        if not self.budget:
+            given.pop("budget", None)
         return {**given, "tasks": [task.fields() for task in self.tasks]}

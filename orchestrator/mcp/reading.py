@@ -96,9 +96,8 @@ class Reading:
         """What agents used and cost, of a feature or of 30 days."""
         report = self.client.usage(feature or None, by)
         shown = [lines.usage_line(row) for row in report.rows[:LISTED]]
-        return lines.joined(
-            [lines.usage_line(report.total), *lines.counted(shown, len(report.rows) - len(shown), "rows")]
-        )
+        rows = lines.counted(shown, len(report.rows) - len(shown), "rows")
+        return lines.joined([lines.usage_line(report.total), *map(str, report.budgets), *rows])
 
     def explain(self, feature: str, task: str = "") -> str:
         """Why a task or feature does not go on, and the calls that help."""

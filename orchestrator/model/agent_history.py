@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 from orchestrator.model.fields import Model
 from orchestrator.model.usage import Usage
 
@@ -29,3 +32,17 @@ class EarlierAttempt(Model):
     tail: str = ""
     seconds: float = 0.0
     """How long it worked."""
+    times: int = 1
+    """How many attempts in a row ended so; they wait for the same, and are kept as one."""
+
+
+def waits(earlier: Sequence[EarlierAttempt]) -> int:
+    """How often a task has waited by now, one time after the other.
+
+    Example:
+        >>> failed = EarlierAttempt(attempt=1, status="failed")
+        >>> waits([failed, EarlierAttempt(attempt=4, status="retry-later", times=3)])
+        3
+    """
+    last = itertools.takewhile(lambda one: one.status == "retry-later", reversed(earlier))
+    return sum(one.times for one in last)

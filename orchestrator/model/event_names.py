@@ -25,6 +25,9 @@ RECORDED = (
     "attempt_ended",
     "launch_requested",
     "cap_changed",
+    "budget_changed",
+    "budget_warned",
+    "budget_reached",
     "dependencies_changed",
     "tasks_added",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     Field,
@@ -18,9 +18,10 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from orchestrator.model import calls, identifiers, words
-from orchestrator.model.fields import FeatureId, Line, Model, Tag, Text, Whole
+from orchestrator.model.fields import FeatureId, Line, Model, Number, Tag, Text, Whole
 from orchestrator.model.garbage import collector_paused
 from orchestrator.model.task import Task
+from orchestrator.model.usage import MOST_MONEY
 
 if TYPE_CHECKING:
     from celery import Signature
@@ -100,6 +101,9 @@ class Feature(Model):
     tags: tuple[Tag, ...] = Field(default=(), max_length=32)
     strategy: Strategy = Strategy.BATCHED
     max_parallel_tasks: Whole | None = Field(default=None, ge=1, le=10_000, description="cap of this feature")
+    budget: Annotated[Number, Field(gt=0, le=MOST_MONEY)] | None = Field(
+        default=None, description="dollars that its agents may spend together; else budgets.feature"
+    )
     tasks: tuple[Task, ...] = Field(min_length=1)
     result: JsonValue = Field(
         default=None, description="what Handle.result gives: a value with {result: T1} in place of results"
@@ -116,6 +120,7 @@ class Feature(Model):
             tags: Iterable[str] = (),
             strategy: Strategy | str = Strategy.BATCHED,
             max_parallel_tasks: int | None = None,
+            budget: float | None = None,
             tasks: Iterable[Any],
             result: Any = None,
         ) -> None: ...

@@ -89,11 +89,17 @@ class Blocked(Model):
     kind: BlockKind = BlockKind.TECHNICAL
     reason: str
     tail: str = ""
+    budget: str = Field(default="", description="the budget that is used up, if one is: task or feature")
 
     if TYPE_CHECKING:
 
         def __init__(
-            self, *, kind: BlockKind | str = BlockKind.TECHNICAL, reason: str, tail: str = ""
+            self,
+            *,
+            kind: BlockKind | str = BlockKind.TECHNICAL,
+            reason: str,
+            tail: str = "",
+            budget: str = "",
         ) -> None: ...
 
 

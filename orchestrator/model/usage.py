@@ -15,6 +15,9 @@ Source = Literal["reported", "priced", "unknown"]
 COUNTED = ("input", "cache_read", "cache_write", "output", "reasoning", "requests")
 """The fields that only grow within an attempt."""
 
+MOST_MONEY = 1_000_000
+"""Dollars that a budget can have, at most."""
+
 MICRO = 1_000_000
 """Costs are stored as whole millionths of a dollar, so that sums are exact."""
 
@@ -48,16 +51,22 @@ class Usage(Model):
 
 
 class UsageVerdict(NamedTuple):
-    """What is left of the budgets after a report of usage."""
+    """What is left of the budgets, at the start of an attempt or after a report of usage."""
 
     is_over: bool = False
     """A budget is used up: the agent is to be ended."""
     which: str = ""
-    """The budget that is used up: task, feature or day."""
+    """The budget that is used up: task, tokens, feature or day; or that others hold: feature or day."""
     cost_left: float | None = None
     """Dollars that the attempt may still spend; None: no budget."""
     tokens_left: int | None = None
     """Tokens that the attempt may still use; None: no budget."""
+    limit: float | None = None
+    """That budget, in dollars."""
+    is_held: bool = False
+    """Other attempts hold what is left: this one is to begin when they have ended."""
+    day_ends: float = 0.0
+    """Seconds until the budget of the next day holds."""
 
 
 NO_BUDGET = UsageVerdict()
@@ -90,37 +99,117 @@ class Spent(NamedTuple):
     """Dollars for all features on this day (UTC)."""
 
 
-def verdict(
-    spent: Spent,
-    *,
-    cost: float | None = None,
-    tokens: int | None = None,
-    feature: float | None = None,
-    day: float | None = None,
-) -> UsageVerdict:
-    """What is left of the budgets.
+class Allowed(NamedTuple):
+    """The budgets that hold for an attempt; None: no such budget."""
 
-    Args:
-        spent: What has been used.
-        cost: The budget of the task in dollars; None: none.
-        tokens: Its budget in tokens; None: none.
-        feature: The budget of its feature in dollars; None: none.
-        day: The budget of a day in dollars; None: none.
+    cost: float | None = None
+    """Dollars for the task, all its attempts together."""
+    tokens: int | None = None
+    """Tokens of the task."""
+    feature: float | None = None
+    """Dollars for its feature."""
+    day: float | None = None
+    """Dollars for all features on a day (UTC)."""
+
+
+class Account(NamedTuple):
+    """The budgets of an attempt, and what has been used of them."""
+
+    spent: Spent = Spent()
+    allowed: Allowed = Allowed()
+    held: float | None = None
+    """Dollars that are kept for this attempt alone; None: none are, because its cost is not limited."""
+    lacks: str = ""
+    """The budget of which others hold what is left, so that the attempt cannot begin yet: feature or day."""
+    day_ends: float = 0.0
+    """Seconds until the next day (UTC)."""
+
+
+def verdict(account: Account) -> UsageVerdict:
+    """What is left of the budgets. An attempt may spend what is kept for it, whatever others spend meanwhile.
 
     Example:
-        >>> verdict(Spent(cost=1.5, tokens=900, feature=1.5), cost=2.0, feature=1.8)
-        UsageVerdict(is_over=False, which='', cost_left=0.3, tokens_left=None)
-        >>> verdict(Spent(cost=1.5, feature=20.25), cost=2.0, feature=20.0).which
+        >>> verdict(Account(Spent(cost=1.5, tokens=900, feature=1.5), Allowed(cost=2.0, feature=1.8))).cost_left
+        0.3
+        >>> found = verdict(Account(Spent(cost=1.5, feature=20.25), Allowed(cost=2.0, feature=20.0)))
+        >>> found.which, found.limit
+        ('feature', 20.0)
+        >>> verdict(Account(Spent(feature=19.5), Allowed(cost=2.0, feature=20.0), held=0.0)).which
         'feature'
     """
-    limits = {"task": (cost, spent.cost), "feature": (feature, spent.feature), "day": (day, spent.day)}
+    spent, allowed = account.spent, account.allowed
+    limits = {
+        "task": (allowed.cost, spent.cost),
+        "feature": (allowed.feature, spent.feature),
+        "day": (allowed.day, spent.day),
+    }
     left = {
         name: max(0.0, round(limit - used, 6)) for name, (limit, used) in limits.items() if limit is not None
     }
-    tokens_left = None if tokens is None else max(0, tokens - spent.tokens)
-    over = [name for name, rest in left.items() if rest == 0] + (["task"] if tokens_left == 0 else [])
-    cost_left = min(left.values()) if left else None
-    return UsageVerdict(bool(over), over[0] if over else "", cost_left, tokens_left)
+    tokens_left = None if allowed.tokens is None else max(0, allowed.tokens - spent.tokens)
+    over = [name for name, rest in left.items() if rest == 0] + (["tokens"] if tokens_left == 0 else [])
+    if not over and account.held == 0 and left:
+        over = [min(left, key=lambda name: left[name])]
+    rests = [*left.values(), *([] if account.held is None else [account.held])]
+    which = over[0] if over else account.lacks
+    return UsageVerdict(
+        is_over=bool(over),
+        which=which,
+        limit=limits[which][0] if which in limits else None,
+        cost_left=min(rests) if rests else None,
+        tokens_left=tokens_left,
+        is_held=bool(account.lacks) and not over,
+        day_ends=account.day_ends,
+    )
+
+
+def used_up(budget: str, said: str = "") -> str:
+    """Why an agent does not work: its budget is used up.
+
+    Args:
+        budget: The budget, such as "$2.00 for the task"; "": its program did not say which.
+        said: What the program said of it.
+
+    Example:
+        >>> used_up("$2.00 for the task")
+        'the budget is used up ($2.00 for the task); raise it, and the agent goes on where it stood'
+    """
+    which = f" ({budget})" if budget else ""
+    return f"the budget is used up{which}{said}; raise it, and the agent goes on where it stood"
+
+
+def budget_of(which: str, limit: float | None) -> str:
+    """A budget in words.
+
+    Example:
+        >>> budget_of("feature", 20.0)
+        '$20.00 for the feature'
+    """
+    return f"{dollars(limit)} for the {which}" if limit is not None else f"that of the {which}"
+
+
+class BudgetStand(NamedTuple):
+    """How much of a budget is used."""
+
+    which: str
+    """feature or day."""
+    limit: float
+    """Dollars."""
+    spent: float
+    kept: float = 0.0
+    """What is kept for agents at work, and not spent yet."""
+
+    @property
+    def left(self) -> float:
+        """Dollars that neither are spent nor kept."""
+        return round(max(0.0, self.limit - self.spent - self.kept), 6)
+
+    def __str__(self) -> str:
+        kept = f", {dollars(self.kept)} kept for agents at work" if self.kept else ""
+        return (
+            f"Budget of the {self.which}: {dollars(self.spent)} of {dollars(self.limit)} spent{kept}, "
+            f"{dollars(self.left)} left"
+        )
 
 
 class UsageRow(Model):

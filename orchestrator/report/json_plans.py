@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.contract import answer, machine_answers, plan_answers
 from orchestrator.model.plan import Plan, Route
-from orchestrator.model.usage import UsageRow
+from orchestrator.model.usage import BudgetStand, UsageRow
 from orchestrator.planning import routing
 from orchestrator.planning.limits import Limit
 from orchestrator.report.json_page import LIMIT, left_out, page
@@ -124,6 +124,17 @@ def _seconds(planned: Plan) -> dict[str, float]:
         "expected_dataflow": planned.expected_dataflow,
         "barrier_percent": planned.barrier_percent,
     }
+
+
+def budget_line(stand: BudgetStand) -> machine_answers.BudgetLine:
+    """How much of a budget is used."""
+    return machine_answers.BudgetLine(
+        budget="feature" if stand.which == "feature" else "day",
+        limit=stand.limit,
+        spent=stand.spent,
+        kept=stand.kept,
+        left=stand.left,
+    )
 
 
 def usage_line(row: UsageRow, *, named: bool = True) -> machine_answers.UsageLine:

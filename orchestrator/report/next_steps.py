@@ -114,8 +114,8 @@ SUGGESTIONS: Mapping[str, str] = {
     "worker-lost": "Look at the worker's machine (memory, restarts) before it runs again.",
     "out-of-memory": "Give the worker more memory, or let the task use less, and retry.",
     "gate": "Mend what the gate found, and retry.",
-    "budget": "Raise the budget that it names (specialists.NAME.budget or budgets), and unblock: it goes on where it "
-    "stood.",
+    "budget": "Raise the budget that it names, and it goes on where it stood. That of tokens, requests or time is in "
+    "specialists.NAME.budget: raise it there, and unblock.",
     "permission": "Add what it names to specialists.NAME.agent.tools.allow and unblock, or hand on a way without it "
     "with --note.",
     "conflict": "Resolve the conflict in the task's worktree and commit, and unblock.",

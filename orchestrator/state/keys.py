@@ -11,7 +11,9 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
     **dict.fromkeys(("waiting", "outcomes", "limits", "used", "last_started", "arrival_times"), "hash"),
     **dict.fromkeys(("swept", "refused", "metrics"), "hash"),
-    **dict.fromkeys(("workers", "tails", "replaced", "durations", "agents", "usage", "models"), "hash"),
+    **dict.fromkeys(
+        ("workers", "tails", "replaced", "durations", "agents", "usage", "models", "reserved"), "hash"
+    ),
     **dict.fromkeys(("ready", "slots", "delayed", "features", "finished", "due", "offered"), "zset"),
     **dict.fromkeys(("active", "unassigned"), "set"),
     **dict.fromkeys(("dependency_updates", "released"), "list"),
@@ -357,6 +359,11 @@ class Keys:
     def at_work(self, model: str) -> str:
         """Sorted set: attempts that work with a model, by the moment in ms until which they count."""
         return f"{self.prefix}:model:{model}"
+
+    @property
+    def reserved(self) -> str:
+        """Hash: "feature:task" → "attempt amount", what is kept of budgets for attempts that run (see reserve.lua)."""
+        return f"{self.prefix}:reserved"
 
     def usage_of_day(self, day: int) -> str:
         """Hash: "specialist model kind", with tabs → what agents have used on a day (days since 1970, UTC); "spent"."""

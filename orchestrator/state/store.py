@@ -13,6 +13,7 @@ from orchestrator.model import errors, flows
 from orchestrator.model.feature import Feature, FeatureStatus, Strategy
 from orchestrator.model.flows import FeatureFlow
 from orchestrator.model.queues import Queues
+from orchestrator.model.usage import MICRO
 from orchestrator.state import encoding, schema
 from orchestrator.state.chunks import chunks
 from orchestrator.state.events import EventReader
@@ -226,6 +227,8 @@ class Store:
             "batches": len(plan.batches),
             "expected": plan.expected_seconds,
         }
+        if plan.feature.budget is not None:
+            meta["budget"] = round(plan.feature.budget * MICRO)
         if any(task.resources for task in plan.feature.tasks):
             meta["resourced"] = 1
         if plan.feature.result is not None:

@@ -80,6 +80,7 @@ ON_FEATURES: dict[str, Callable[[Handle], Any]] = {
     "approve_feature": lambda handle: handle.approve_feature(),
     "launch": lambda handle: handle.launch(),
     "set_cap": lambda handle: handle.set_cap(2),
+    "set_budget": lambda handle: handle.set_budget(2),
     "add_task": lambda handle: handle.add_task(Task(id=f"N{len(handle.tasks())}", specialist="builder")),
     "grow": lambda handle: handle.grow(
         [Task(id=f"N{len(handle.tasks())}", specialist="builder")], {"T1": ["T0"]}

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.client import answers
+from orchestrator.client import answers, usage
+from orchestrator.config.schema.agents import Budgets
 from orchestrator.config.settings import Settings
 from orchestrator.mcp.reading import Reading
 from orchestrator.model import errors
 from orchestrator.model.usage import Usage
-from orchestrator.report import json_features, status_text
+from orchestrator.report import json_features, json_plans, status_text
 from orchestrator.testing import InProcessClient, in_memory
 from tests.model import factories
 from tests.model.factories import task
@@ -68,6 +69,18 @@ def test_usage_is_summed_by_what_is_asked_for(client: InProcessClient) -> None:
     (day,) = client.usage().rows
     assert (day.price, day.tokens) == ("at least $2.31", 4_500)
     assert [row.name for row in client.usage(by="model").rows] == ["opus", "haiku", "own"]
+
+
+def test_it_tells_what_is_left_of_the_budgets(client: InProcessClient) -> None:
+    assert client.usage("login").budgets == ()
+    given = Budgets.model_validate({"feature": {"cost": 5}, "day": {"cost": 10}})
+    told = usage.read(client.store, given, "login", None).budgets
+    assert list(map(str, told)) == [
+        "Budget of the feature: $2.31 of $5.00 spent, $2.69 left",
+        "Budget of the day: $2.31 of $10.00 spent, $7.69 left",
+    ]
+    assert json_plans.budget_line(told[0]).left == 2.69
+    assert [one.which for one in usage.read(client.store, given, None, None).budgets] == ["day"]
 
 
 def test_sums_that_are_not_kept_are_refused(client: InProcessClient) -> None:

@@ -201,6 +201,8 @@ def run_everything(secured: Secured) -> None:
     orchestrate("depend", "held", "T2", "--on", "T9")
     orchestrate("assign", "held", "T2", "planning-specialist")
     orchestrate("cap", "held", "7")
+    orchestrate("budget", "held", "20")
+    orchestrate("budget", "held", "T1", "2.50")
     orchestrate("pause", "held")
     orchestrate("resume", "held")
     orchestrate("fail", "given-up", "--because", "too late")

@@ -38,9 +38,9 @@ def started(store: Store) -> Run:
 def test_only_what_is_new_is_counted(store: Store) -> None:
     run = started(store)
     more = HAIKU.model_copy(update={"output": 50, "requests": 2, "cost": 0.75})
-    assert store.usage.report("auth", "T1", 1, "builder", [HAIKU]).cost == 0.25
+    assert store.usage.report("auth", "T1", 1, "builder", [HAIKU]).spent.cost == 0.25
     for usages in ([more], [more], [HAIKU]):
-        spent = store.usage.report("auth", "T1", 1, "builder", usages)
+        spent = store.usage.report("auth", "T1", 1, "builder", usages).spent
         assert (spent.cost, spent.tokens, spent.feature) == (0.75, 150, 0.75)
     assert store.usage.spent("auth", "T1") == spent
     assert spent.day == 0.75
@@ -52,7 +52,7 @@ def test_only_what_is_new_is_counted(store: Store) -> None:
 def test_lost_and_ended_attempts_count_too(store: Store) -> None:
     run = started(store)
     run.finish("T1", Completed())
-    spent = store.usage.report("auth", "T1", 1, "builder", [HAIKU])
+    spent = store.usage.report("auth", "T1", 1, "builder", [HAIKU]).spent
     assert spent.cost == 0.25
 
 
@@ -61,7 +61,7 @@ def test_lost_and_ended_attempts_count_too(store: Store) -> None:
 )
 def test_what_no_attempt_used_is_not_counted(store: Store, feature: str, task: str, attempt: int) -> None:
     started(store)
-    assert store.usage.report(feature, task, attempt, "builder", [HAIKU]).cost == 0
+    assert store.usage.report(feature, task, attempt, "builder", [HAIKU]).spent.cost == 0
     assert store.usage.of_feature("auth") == []
     assert store.usage.days(2) == []
 

@@ -136,7 +136,7 @@ class Mcp(Section):
     """The MCP server."""
 
     human: tuple[str, ...] = Field(
-        default=("approve", "skip", "cancel"),
+        default=("approve", "skip", "cancel", "budget"),
         description="actions for which a person is asked: an agent cannot do them by itself",
     )
     lease: Seconds = Field(

@@ -43,7 +43,15 @@ from orchestrator.model.errors.features import (
     UnreadableFeature,
     WaitTimeout,
 )
-from orchestrator.model.errors.limits import BadCap, BadLimit, NoSuchLimit, NoSuchResource, NotEnough
+from orchestrator.model.errors.limits import (
+    BadBudget,
+    BadCap,
+    BadLimit,
+    NoBudget,
+    NoSuchLimit,
+    NoSuchResource,
+    NotEnough,
+)
 from orchestrator.model.errors.servers import (
     BrokerUnreachable,
     CannotSign,
@@ -132,6 +140,7 @@ __all__ = [
     "AmbiguousFeature",
     "ArgumentMissing",
     "AttemptRuns",
+    "BadBudget",
     "BadCall",
     "BadCap",
     "BadCursor",
@@ -176,6 +185,7 @@ __all__ = [
     "NamesNoFeature",
     "NewerFeature",
     "NoBarrier",
+    "NoBudget",
     "NoGit",
     "NoGreenlet",
     "NoLog",

@@ -24,5 +24,14 @@ class NotEnough(UsageError):
     Raise `{resource}` under `resources` in the configuration, of the workers too, or let the task need less."""
 
 
+class BadBudget(UsageError):
+    """{amount} is no budget: it is dollars, more than 0 and at most 1,000,000. With a + before it, it is added to the
+    budget that holds now."""
+
+
+class NoBudget(UsageError):
+    """{what} has no budget to which {amount} could be added. Give the whole amount, without the +."""
+
+
 class BadCap(UsageError):
     """{cap} cannot be max_parallel_tasks: it is a whole number from 1 to 10000."""

@@ -1,5 +1,5 @@
--- Keep what a later attempt of an agent is told of the one that has just ended (finish.lua). One that ended as the one
--- before takes its place. Its conversation is forgotten where another tier goes on.
+-- Keep what a later attempt of an agent is told of the one that has just ended (finish.lua). One that waits for the
+-- same as the one before is counted with it. Its conversation is forgotten where another tier goes on.
 --
 -- keys: agents
 -- args: task earlier most goes_on
@@ -11,11 +11,15 @@ if not commit.is_new then return 0 end
 local field = 'earlier ' .. task
 local kept = cjson.decode(redis.call('HGET', agents_key, field) or '[]')
 local function is_alike(one, other)
-  one, other = cjson.decode(one), cjson.decode(other)
   return one.status == 'retry-later' and one.status == other.status and one.tier == other.tier and one.reason == other.reason
 end
 
-if kept[1] and is_alike(kept[#kept], earlier) then table.remove(kept) end
+local last, new = cjson.decode(kept[#kept] or '{}'), cjson.decode(earlier)
+if is_alike(last, new) then
+  new.times, new.seconds = (last.times or 1) + 1, (last.seconds or 0) + (new.seconds or 0)
+  earlier = cjson.encode(new)
+  table.remove(kept)
+end
 kept[#kept + 1] = earlier
 while #kept > tonumber(most) do table.remove(kept, 1) end
 redis.call('HSET', agents_key, field, cjson.encode(kept))
