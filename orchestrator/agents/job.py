@@ -112,4 +112,6 @@ class Job:
                 return f"{budget.turns:,} requests for the task"
             case "tokens" if budget.tokens is not None:
                 return f"{budget.tokens:,} tokens for the task"
+        if over == "task" and limit is None:
+            limit = budget.cost
         return budget_of(over, limit) if over else ""

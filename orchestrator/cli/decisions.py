@@ -259,25 +259,19 @@ def launch(feature_id: options.FeatureId, *, asked: Asked) -> None:
 @reports()
 def budget(
     feature_id: options.FeatureId,
-    given: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[TASK] AMOUNT", help="Dollars; +5 adds to the budget. A task: all its attempts together."
-        ),
+    amount: Annotated[
+        str, typer.Argument(metavar="AMOUNT", help="Dollars; +5 is added to the budget that holds.")
     ],
+    task_id: options.MaybeTask = None,
     *,
     asked: Asked,
 ) -> None:
     """Change what the agents of a feature, or of one task, may spend; what was blocked by it goes on."""
-    *tasks, amount = given
-    if len(tasks) > 1:
-        raise errors.BadBudget(amount=" ".join(given[1:]))
-    task = tasks[0] if tasks else ""
     with connection.client() as client:
         handle = connection.find(client, feature_id)
-        now = handle.set_budget(amount, task)
-        text = f"The budget of {task or handle.id} is {dollars(now)}."
-        tell(client, handle, text, task or None, asked=asked)
+        now = handle.set_budget(amount, task_id or "")
+        text = f"The budget of {task_id or handle.id} is {dollars(now)}."
+        tell(client, handle, text, task_id, asked=asked)
 
 
 @reports()

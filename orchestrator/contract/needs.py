@@ -53,10 +53,6 @@ COMMANDS: Mapping[str, tuple[str, Mapping[str, Argument]]] = {
 """Events that a person causes, each with its command and what that takes."""
 
 
-TYPED_ALONE = ("specialist", "amount")
-"""Arguments that are no options of a command."""
-
-
 def by_events(feature: str, task: str, events: Iterable[str]) -> list[Action]:
     """The actions by which a person causes these events; those that no person causes are passed over.
 
@@ -84,10 +80,16 @@ def action(name: str, feature: str, task: str = "", *, given: Mapping[str, Argum
         'orchestrator skip login-1 T3 --because "…"'
     """
     arguments = given or {}
-    typed = [
-        f'"{argument.upper()}"' if argument in TYPED_ALONE else f'--{argument} "…"' for argument in arguments
-    ]
-    command = " ".join(["orchestrator", name, feature, *([task] if task else []), *typed])
+    typed = [feature, *([task] if task else [])]
+    for argument in arguments:
+        match argument:
+            case "amount":
+                typed.insert(1, '"AMOUNT"')
+            case "specialist":
+                typed.append('"SPECIALIST"')
+            case _:
+                typed.append(f'--{argument} "…"')
+    command = " ".join(["orchestrator", name, *typed])
     return Action(action=name, task=task, arguments=arguments, command=command)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.client.handle import Handle
 from orchestrator.model.feature import Feature, FeatureStatus
-from orchestrator.model.outcome import Blocked, BlockKind, Completed
+from orchestrator.model.outcome import Blocked, BlockKind, Completed, RetryLater
 from orchestrator.model.task import Task, TaskStatus
 from tests.acceptance.conftest import MakeProject, Project, all_events
 from tests.acceptance.test_recovery import ALONE, is_ready
@@ -124,26 +124,85 @@ def test_a_limit_that_one_agent_meets_holds_for_all(project: Project) -> None:
     assert {(state.rung, state.retried) for state in handle.states()} == {(0, 0)}
 
 
-def test_the_budget_of_a_feature_ends_its_agents_and_a_person_is_asked(
-    make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def dear(make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose features may cost 50 cents, and each of their tasks 40."""
     monkeypatch.setenv("FAKE_AGENT_SCRIPT", str(tmp_path / "script.json"))
     monkeypatch.setenv("FAKE_AGENT_HOME", str(tmp_path / "conversations"))
-    project = make_project(
-        specialists={"coder": {"agent": {"runtime": "fake", "workspace": "none"}}},
+    agent = {"runtime": "fake", "workspace": "none"}
+    return make_project(
+        specialists={"coder": {"agent": agent, "budget": {"cost": 0.4}}},
         agent_runtimes={"fake": fake_runtime()},
         budgets={"feature": {"cost": 0.5}},
     )
-    began = project.folder / "began"
-    script = {"T1": [{"usage": {"input": 10, "cost": 0.6}}, "hang"], "T2": [{"write": {str(began): "x"}}]}
+
+
+def enqueue(project: Project, script: dict[str, Any], *tasks: str, **fields: Any) -> Handle:
+    """Enqueue tasks whose agents make these moves, and start a worker."""
     Path(os.environ["FAKE_AGENT_SCRIPT"]).write_text(json.dumps(script), "utf-8")
-    project.start_worker("w1", "-c", "1", *ALONE)
-    tasks = [Task(id=name, specialist="coder") for name in ("T1", "T2")]
-    handle = project.enqueue(Feature(title="Dear", tasks=tasks, max_parallel_tasks=1))
+    project.start_worker("w1", "-c", "2", *ALONE)
+    feature = Feature(title="Dear", tasks=[Task(id=name, specialist="coder") for name in tasks], **fields)
+    return project.enqueue(feature)
+
+
+def test_a_budget_ends_agents_and_once_it_is_raised_they_go_on(dear: Project) -> None:
+    began = dear.folder / "began"
+    script = {
+        "T1": [{"usage": {"input": 1, "cost": 0.3}}, {"complete": "done"}],
+        "T2#1": [{"usage": {"input": 1, "cost": 0.25}}, "hang"],
+        "T2#2+": [{"complete": "went on"}],
+        "T3#1": [{"write": {str(began): "too early"}}],
+        "T3#2": [{"complete": "done"}],
+    }
+    handle = enqueue(dear, script, "T1", "T2", "T3", max_parallel_tasks=1)
     handle.wait(timeout=120)
-    for name in ("T1", "T2"):
+    for name in ("T2", "T3"):
         outcome = handle.outcome(name)
         assert isinstance(outcome, Blocked)
-        assert outcome.kind is BlockKind.BUDGET
+        assert (outcome.kind, outcome.budget) == (BlockKind.BUDGET, "feature")
+        assert "$0.50 for the feature" in outcome.reason
     assert not began.exists()  # what cannot be paid does not begin
-    assert handle.states()[0].cost == 0.6
+    told = [event.event for event in all_events(handle) if event.event.startswith("budget")]
+    assert told == ["budget_reached"]
+
+    assert handle.set_budget("+2") == 2.5
+    assert handle.wait(timeout=120).status is FeatureStatus.COMPLETED
+    outcome = handle.outcome("T2")
+    assert isinstance(outcome, Completed)
+    assert outcome.summary == "went on"  # with its own conversation
+
+
+def test_the_budget_of_one_task_is_raised_for_it_alone(dear: Project) -> None:
+    handle = enqueue(dear, {"T1#1": [{"usage": {"input": 1, "cost": 0.4}}, "hang"]}, "T1", budget=9)
+    handle.wait(timeout=120)
+    outcome = handle.outcome("T1")
+    assert isinstance(outcome, Blocked)
+    assert outcome.budget == "task"
+    Path(os.environ["FAKE_AGENT_SCRIPT"]).write_text(json.dumps({"*": [{"complete": "done"}]}), "utf-8")
+    dear.orchestrator("budget", handle.id, "+0.60", "T1")
+    assert handle.wait(timeout=120).status is FeatureStatus.COMPLETED
+    assert "$1.00 for T1" in [event.note for event in all_events(handle) if event.event == "budget_changed"]
+
+
+def test_agents_side_by_side_cannot_spend_more_than_the_budget(dear: Project) -> None:
+    """Each may cost 40 cents, the feature 50: the second begins once the first gives back what it did not need."""
+    log, go = dear.folder / "runs", dear.folder / "go"
+    moves = [
+        {"append": {str(log): "run\n"}},
+        {"wait_for": str(go)},
+        {"usage": {"input": 1, "cost": 0.1}},
+        {"complete": "done"},
+    ]
+    handle = enqueue(dear, {"*": moves}, "T1", "T2")
+    waits = partial(_waits_for_the_other, handle)
+    wait_until(lambda: waits() and log.exists())
+    assert log.read_text() == "run\n"
+    go.touch()
+    assert handle.wait(timeout=120).status is FeatureStatus.COMPLETED
+    assert log.read_text() == "run\n" * 2
+    assert {state.retried for state in handle.states()} == {0}  # to wait costs no retry
+
+
+def _waits_for_the_other(handle: Handle) -> bool:
+    outcomes = [handle.outcome(name) for name in ("T1", "T2")]
+    return any(isinstance(one, RetryLater) and "other agents hold" in one.reason for one in outcomes)

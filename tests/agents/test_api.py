@@ -125,12 +125,12 @@ def test_a_budget_ends_the_conversation_and_it_goes_on_later(
     place.agent["tools"] = {"python": ["clock:now"]}
 
     def spend(messages: Any, info: Any) -> ModelResponse:
-        place.store.verdict = UsageVerdict(is_over=True, which="feature", cost_left=0.0)
+        place.store.verdict = UsageVerdict(is_over=True, which="feature", limit=5.0, cost_left=0.0)
         return ModelResponse(parts=[ToolCallPart("now", {})])
 
     found = perform(place, monkeypatch, FunctionModel(spend))
     assert (found.status, found.kind) == ("blocked", BlockKind.BUDGET)
-    assert "budget of the feature" in found.reason
+    assert "$5.00 for the feature" in found.reason
     # The next attempt goes on with what was said
     place.store.verdict = UsageVerdict()
     model, seen = answers(DONE)

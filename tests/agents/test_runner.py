@@ -406,10 +406,11 @@ def test_the_runs_of_an_attempt_are_added(place: Place) -> None:
 def test_a_budget_that_is_used_up_ends_it(place: Place, which: str, text: str) -> None:
     place.more = {"budgets": {"feature": {"cost": 20}}}
     place.specialist = {"budget": {"cost": 2}}
-    place.store.verdict = UsageVerdict(is_over=True, which=which, cost_left=0.0)
+    limit = 20.0 if which == "feature" else None
+    place.store.verdict = UsageVerdict(is_over=True, which=which, limit=limit, cost_left=0.0)
     found = perform(place, [{"usage": {"input": 5, "cost": 2.5}}, "hang"])
     assert isinstance(found, Blocked)
-    assert found.kind is BlockKind.BUDGET
+    assert (found.kind, found.budget) == (BlockKind.BUDGET, which)
     assert text in found.reason
 
 

@@ -202,7 +202,7 @@ def run_everything(secured: Secured) -> None:
     orchestrate("assign", "held", "T2", "planning-specialist")
     orchestrate("cap", "held", "7")
     orchestrate("budget", "held", "20")
-    orchestrate("budget", "held", "T1", "2.50")
+    orchestrate("budget", "held", "2.50", "T1")
     orchestrate("pause", "held")
     orchestrate("resume", "held")
     orchestrate("fail", "given-up", "--because", "too late")

@@ -39,7 +39,7 @@ MEANT = {"Feature.id", "Task.id", "Task.depends_on", "Task.specialist"}
 """Ids of features and tasks, and names of the configuration: that is what is shown."""
 
 NO_TEXT = {
-    "Feature.strategy", "Feature.max_parallel_tasks", "Feature.tasks",
+    "Feature.strategy", "Feature.max_parallel_tasks", "Feature.budget", "Feature.tasks",
     "Task.priority", "Task.complexity", "Task.estimate",
     "Task.timeout", "Task.retries", "Task.idempotent", "Completed.status", "Failed.status", "Failed.cause",
     "Failed.retry", "Blocked.status", "Blocked.kind", "Cancelled.status", "RetryLater.status", "RetryLater.after",

@@ -92,7 +92,10 @@ def test_the_budget_of_a_day_is_shared_by_features(store: Store) -> None:
     budgets = Allowed(cost=2.0, day=3.0)
     assert reserve(one, "T1", budgets).held == 2.0
     assert reserve(other, "T1", budgets).lacks == "day"
-    one.store.delete_feature(one.id)
+    one.cancel()
+    for name in TASKS:
+        one.finish(name, Completed())
+    store.delete_feature(one.id)
     assert reserve(other, "T1", budgets).held == 2.0
     spend(other, "T1", 3.5, budgets)
     account = reserve(other, "T2", budgets)

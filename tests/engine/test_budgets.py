@@ -1,0 +1,66 @@
+"""What becomes of an attempt whose budget is used up, or held by others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.engine import budgets
+from orchestrator.model.agent_history import EarlierAttempt
+from orchestrator.model.outcome import Blocked, BlockKind, Completed, RetryLater
+from orchestrator.model.task import Task
+from orchestrator.model.usage import UsageVerdict
+from orchestrator.specialists import Context, FeatureHead
+
+
+def context(left: UsageVerdict, *earlier: EarlierAttempt) -> Context:
+    return Context(
+        task=Task(id="T1"),
+        feature=FeatureHead(id="auth", title="Login"),
+        attempt=1,
+        specialist="coder",
+        title="Coder",
+        workdir=Path("work"),
+        log_file=Path("log"),
+        left=left,
+        earlier=earlier,
+    )
+
+
+def test_who_may_spend_something_works() -> None:
+    assert budgets.refusal(context(UsageVerdict(cost_left=0.5))) is None
+    assert budgets.refusal(context(UsageVerdict())) is None
+
+
+def test_a_budget_that_is_used_up_asks_a_person() -> None:
+    found = budgets.refusal(context(UsageVerdict(is_over=True, which="feature", limit=20.0)))
+    assert isinstance(found, Blocked)
+    assert (found.kind, found.budget) == (BlockKind.BUDGET, "feature")
+    assert "$20.00 for the feature" in found.reason
+
+
+def test_the_budget_of_a_day_is_there_again_at_midnight() -> None:
+    left = UsageVerdict(is_over=True, which="day", limit=100.0, day_ends=7_000.0)
+    found = budgets.refusal(context(left))
+    assert isinstance(found, RetryLater)
+    assert 7_000 <= found.after <= 7_000 + budgets.LONGEST_WAIT
+    assert "$100.00 for the day" in found.reason
+
+
+def test_an_agent_that_the_budget_of_the_day_ended_goes_on_at_midnight() -> None:
+    ended = Blocked(kind=BlockKind.BUDGET, reason="the budget is used up")
+    over = UsageVerdict(is_over=True, which="day", limit=100.0, day_ends=60.0)
+    assert isinstance(budgets.until_tomorrow(ended, context(over)), RetryLater)
+    assert budgets.until_tomorrow(ended, context(over._replace(which="task"))) is ended
+    done = Completed(summary="just in time")
+    assert budgets.until_tomorrow(done, context(over)) is done
+
+
+def test_who_waits_for_others_looks_less_and_less_often() -> None:
+    left = UsageVerdict(which="feature", limit=5.0, is_held=True)
+    after = []
+    for times in (1, 2, 20):
+        found = budgets.refusal(context(left, EarlierAttempt(attempt=1, status="retry-later", times=times)))
+        assert isinstance(found, RetryLater)
+        after.append(found.after)
+    assert after == sorted(after)
+    assert after[-1] <= budgets.LONGEST_WAIT * 1.25
