@@ -127,6 +127,7 @@ class TaskSpec(Answer):
     retries: int = Field(default=0, description="at most")
     idempotent: bool = True
     resources: Mapping[str, int] = Field(default_factory=dict)
+    touches: tuple[str, ...] = ()
     params: Mapping[str, JsonValue] = Field(default_factory=dict)
     run: tuple[str, ...] = ()
 

@@ -226,6 +226,8 @@ def unsupported(plan: Plan, routes: Mapping[str, Route], settings: Settings) -> 
             task.id for task in tasks if task.call and not canvas_of_calls.is_carried(task)
         ],
         "resources": [task.id for task in tasks if task.resources],
+        "touches": [task.id for task in tasks if task.touches],
+        "agents": [task.id for task in tasks if settings.agent(routes[task.id].specialist) and not task.run],
         "idempotent: false": [task.id for task in tasks if not task.idempotent],
         "a review": [task.id for task in tasks if settings.flow_for(task.tags).has("in-review")],
         "quality gates": [

@@ -21,6 +21,7 @@ class TaskInput(BaseModel):
     tags: list[str] = []
     depends_on: list[str] = []
     params: dict[str, Any] = {}
+    touches: list[str] = []
 
     def fields(self) -> dict[str, Any]:
         """The fields that were given."""

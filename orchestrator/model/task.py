@@ -22,6 +22,7 @@ from orchestrator.model.fields import (
     Argument,
     CeleryName,
     Estimate,
+    Glob,
     Id,
     Line,
     Model,
@@ -159,6 +160,11 @@ class Task(Model):
     resources: Mapping[Resource, Annotated[Whole, Field(ge=1, le=1_000_000)]] = Field(
         default_factory=dict, max_length=16, description="what it takes of each resource while it runs"
     )
+    touches: tuple[Glob, ...] = Field(
+        default=(),
+        max_length=64,
+        description="globs of the files that it changes: tasks of the feature that touch the same do not run at once",
+    )
     params: Mapping[str, JsonValue] = Field(default_factory=dict, description="data for the specialist")
     run: tuple[Argument, ...] | None = Field(
         default=None, min_length=1, description="inline command: an argument list, or a text split into one"
@@ -200,6 +206,7 @@ class Task(Model):
             idempotent: bool = True,
             specialist: str | None = None,
             resources: Mapping[str, int] | Iterable[str] = (),
+            touches: Iterable[str] = (),
             params: Mapping[str, Any] = {},
             run: Iterable[str] | None = None,
             call: object = None,

@@ -147,6 +147,7 @@ def grow(
         TaskStarted: `dependencies` names a task that has started.
         InvalidFeature: An id is taken, a dependency is unknown, or a task depends on itself.
         CircularDependency: Some tasks would wait for each other.
+        TouchesCannotGrow: A new task has touches.
 
     Example:
         >>> login = Feature(title="Login", tasks=[Task(id="T1")])
@@ -160,6 +161,9 @@ def grow(
         raise errors.FeatureOver(
             feature=shape.feature.id, status=shape.status, event=FeatureEvent.FEATURE_GREW
         )
+    for task in tasks:
+        if task.touches:
+            raise errors.TouchesCannotGrow(task=task.id)
     changed = tuple(_with_dependencies(shape, dependencies or {}))
     feature = _enlarged(shape.feature, tasks, {task.id: task for task in changed})
     work = Work(feature, shape.cap, shape.learned)

@@ -38,6 +38,11 @@ def resource(name: str) -> str:
     return f"resource:{name}"
 
 
+def is_of_files(limit: str) -> bool:
+    """It keeps tasks of one feature apart that touch the same files (see `exclusion`): "touch:FEATURE:3"."""
+    return limit.startswith("touch:")
+
+
 def configured(settings: Settings) -> dict[str, str]:
     """All limits of the settings, as they are stored.
 
@@ -190,6 +195,7 @@ def title(limit: str) -> str:
         "specialist": f"the concurrency of {name}",
         "rate": f"the rate of {name}",
         "resource": f"resource {name}",
+        "touch": "files that another task touches too",
     }.get(kind, "max_parallel_total")
 
 

@@ -261,6 +261,9 @@ class _Story:
             resume = f"orchestrator resume {self.progress.id}"
             return f"{self.name} waits for {limit.title}, and its feature is paused.", [], [resume]
         needs = limits.needed(self.task, limit.name)
+        if limits.is_of_files(limit.name) and limit.holders:
+            holder = limit.holders[0].task
+            return f"{self.name} waits until {holder} has ended: both touch the same files.", [], []
         details = [f"Held by {one.task} of {one.feature}" for one in limit.holders[:SHOWN]]
         if len(limit.holders) > SHOWN:
             details.append(f"and by {count(len(limit.holders) - SHOWN, 'more task')}")

@@ -108,7 +108,7 @@ def brief(task: Task) -> task_answers.TaskSpec:
             name: getattr(task, name)
             for name in (
                 "description", "tags", "depends_on", "complexity", "estimate", "timeout", "idempotent", "resources",
-                "params",
+                "touches", "params",
             )
         },
         priority=str(task.priority),

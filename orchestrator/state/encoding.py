@@ -64,6 +64,11 @@ def describe_task(task: Task) -> str:
     return _TASK.serializer.to_json(task, exclude_unset=True).decode()
 
 
+def with_locks(described: str, locks: Sequence[int]) -> str:
+    """A task as it is stored, with the locks that it takes while it runs (see planning/exclusion.py)."""
+    return json.dumps({**json.loads(described), "locks": list(locks)}) if locks else described
+
+
 def describe_changed(task: Task, stored: str | None) -> str:
     """A changed task as it is stored; fields that a newer version wrote stay."""
     found = json.loads(stored or "{}")

@@ -31,6 +31,8 @@ class LimitScripts:
 
     def find(self, name: str) -> Limit:
         """A limit as it stands now; a limit that is not in force has no amount and no holders."""
+        if limits.is_of_files(name):
+            return self._read(name, "1")
         return self._read(name, str(self._runner.client.hget(self._runner.keys.limits, name) or "0"))
 
     def configure(self, wanted: Mapping[str, str], *, reset: bool = False) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from orchestrator.model.commands import ScheduleResult
     from orchestrator.model.plan import Route, Schedule
+    from orchestrator.model.task import Task
     from orchestrator.state.attempts import AttemptScripts
     from orchestrator.state.feature_index import FeatureIndex
     from orchestrator.state.figures import FigureScripts
@@ -195,6 +196,7 @@ class Store:
 
         Raises:
             FeatureExists: Another feature has this id.
+            TooManyOverlaps: Its tasks touch too many of the same files.
             NoBarrier: The strategy is dataflow, which has no batches that could wait for a launch.
             NotReplicated: It is stored, but too few replicas have it. Enqueue it again.
         """
@@ -208,8 +210,9 @@ class Store:
             earlier = self._earlier(keys, idempotency_key)
             if earlier:
                 return "repeated", earlier
+        locks = _locks(plan.feature.tasks)
         staged = keys.staged(uuid.uuid4().hex)
-        parts = self._stage(staged, plan, routes, gated or {})
+        parts = self._stage(staged, plan, routes, gated or {}, locks)
         meta: dict[str, str | int | float] = {
             "schema": schema.VERSION,
             "title": plan.feature.title,
@@ -229,8 +232,10 @@ class Store:
         }
         if plan.feature.budget is not None:
             meta["budget"] = round(plan.feature.budget * MICRO)
-        if any(task.resources for task in plan.feature.tasks):
+        if locks or any(task.resources for task in plan.feature.tasks):
             meta["resourced"] = 1
+        if locks:
+            meta["locks"] = max(max(held) for held in locks.values())
         if plan.feature.result is not None:
             meta["result"] = json.dumps(plan.feature.result)
         if trace:
@@ -271,7 +276,12 @@ class Store:
         return ""
 
     def _stage(
-        self, keys: FeatureKeys, plan: Schedule, routes: Mapping[str, Route], gated: Mapping[str, str]
+        self,
+        keys: FeatureKeys,
+        plan: Schedule,
+        routes: Mapping[str, Route],
+        gated: Mapping[str, str],
+        locks: Mapping[str, Sequence[int]],
     ) -> list[str]:
         """Write the large parts of a feature; returns their names."""
         batches, places, totals = encoding.describe_batches(
@@ -284,7 +294,10 @@ class Store:
         for stage, specialist in gated.items():
             places[f"@{stage}"] = f"0:0:{specialist}"
         hashes: dict[str, Mapping[str, Any]] = {
-            "tasks": {task.id: encoding.describe_task(task) for task in plan.feature.tasks},
+            "tasks": {
+                task.id: encoding.with_locks(encoding.describe_task(task), locks.get(task.id, ()))
+                for task in plan.feature.tasks
+            },
             "plan": places,
             "batches": batches,
             "counts": totals,
@@ -356,6 +369,16 @@ class Store:
         )
         ((code, status),) = self._runner.run_on(feature_id, delete)
         return code, status
+
+
+def _locks(tasks: Iterable[Task]) -> Mapping[str, Sequence[int]]:
+    """The locks between tasks that touch the same files."""
+    touches = {task.id: task.touches for task in tasks if task.touches}
+    if not touches:
+        return {}
+    from orchestrator.planning import exclusion  # late: most features touch nothing
+
+    return exclusion.locks(touches)
 
 
 def _head(feature_id: str, feature: Feature) -> str:

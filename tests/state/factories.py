@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -21,6 +22,7 @@ from orchestrator.planning import planner
 from orchestrator.state import encoding
 from orchestrator.state.start_result import StartResult
 from orchestrator.state.store import Store
+from orchestrator.workspaces import globs
 from tests.model import factories
 
 FEATURE_ID = "auth"
@@ -429,6 +431,10 @@ def check_limits(store: Store, runs: Sequence[Run]) -> None:
     """The used units are those held, by tasks in flight; and no task waits for a free unit."""
     client: Any = store.client
     amounts = client.hgetall(store.keys.limits)
+    for run in runs:
+        locks = int(client.hget(run.keys.meta, "locks") or 0)
+        amounts |= {f"touch:{run.id}:{number}": "1" for number in range(1, locks + 1)}
+        _check_apart(run)
     held = {limit: client.hgetall(store.keys.holders(limit)) for limit in amounts}
     in_flight = {f"{run.id}:{task}": state for run in runs for task, state in _in_flight(run).items()}
     for limit, amount in amounts.items():
@@ -448,7 +454,10 @@ def check_limits(store: Store, runs: Sequence[Run]) -> None:
             entry, place = front[0]
             kind = entry.split(" ")[1]
             needs = dict(part.split("=") for part in kind.split(",")[1:])
-            units = int(needs.get(limit.removeprefix("resource:"), 1))
+            name = (
+                f"@{limit.split(':')[2]}" if limit.startswith("touch:") else limit.removeprefix("resource:")
+            )
+            units = int(needs.get(name, 1))
             is_aside = place >= 9e12
             assert is_aside or used + units > int(amount), (
                 f"{entry} waits for {limit}, of which there is some"
@@ -461,6 +470,14 @@ def check_limits(store: Store, runs: Sequence[Run]) -> None:
             meta = client.hgetall(run.keys.meta)
             is_full = client.zcard(run.keys.slots) >= int(meta["cap"])
             assert queued == (not is_full and meta.get("paused") != "1"), f"{run.id} {kind}: {queued}"
+
+
+def _check_apart(run: Run) -> None:
+    """No two tasks in flight touch the same files."""
+    tasks = {task.id: task for task in run.plan.feature.tasks if task.touches}
+    flying = [tasks[task] for task in _in_flight(run) if task in tasks]
+    for one, other in itertools.combinations(flying, 2):
+        assert not globs.overlap(one.touches, other.touches), f"{one.id} and {other.id} touch the same files"
 
 
 def _in_flight(run: Run) -> dict[str, Any]:

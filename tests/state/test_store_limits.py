@@ -128,6 +128,41 @@ def test_the_total_is_over_all_features(cluster: Cluster) -> None:
     cluster.check()
 
 
+def test_tasks_that_touch_the_same_files_do_not_run_side_by_side(cluster: Cluster) -> None:
+    """A and C have only B in common: they run together, and B when both have ended."""
+    run = cluster.enqueue(
+        "one",
+        factories.task("A", touches=["api/a.py"]),
+        factories.task("B", touches=["api/**"]),
+        factories.task("C", touches=["api/c.py", "docs/**"]),
+        factories.task("D", touches=["web/**"]),
+    )
+    other = cluster.enqueue("two", factories.task("A", touches=["api/a.py"]))
+    assert sorted(cluster.launches) == [("one", "A"), ("one", "C"), ("one", "D"), ("two", "A")]
+    ((limit, waiting),) = run.summary.limited.items()
+    assert waiting == 1
+    found = cluster.store.limits.find(limit)
+    assert (found.amount, found.in_use, found.waiting) == ("1", 1, 1)
+    assert [holder.task for holder in found.holders] == ["A"]
+    cluster.end("one", "C")
+    assert ("one", "B") not in cluster.launches
+    cluster.end("one", "A")
+    assert ("one", "B") in cluster.launches
+    check_limits(cluster.store, [run, other])
+    assert cluster.store.limits.all() == []  # no operator sees them
+
+
+def test_no_lock_outlives_its_feature(cluster: Cluster) -> None:
+    run = cluster.enqueue("one", *(factories.task(name, touches=["a"]) for name in ("A", "B")))
+    run.cancel()
+    run.start("A")
+    run.finish("A", Cancelled())
+    cluster.store.delete_feature("one")
+    client: Any = cluster.store.client
+    assert not [key for key in client.scan_iter("*") if "touch:" in key]
+    assert not client.hkeys(cluster.store.keys.used)
+
+
 def test_a_task_takes_its_resources_while_it_runs(cluster: Cluster) -> None:
     cluster.limit(resource__gpu="2", resource__db="1")
     cluster.enqueue(

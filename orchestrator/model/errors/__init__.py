@@ -51,6 +51,8 @@ from orchestrator.model.errors.limits import (
     NoSuchLimit,
     NoSuchResource,
     NotEnough,
+    TooManyOverlaps,
+    TouchesCannotGrow,
 )
 from orchestrator.model.errors.servers import (
     BrokerUnreachable,
@@ -242,6 +244,8 @@ __all__ = [
     "StillRuns",
     "StrayedWorkspace",
     "TaskStarted",
+    "TooManyOverlaps",
+    "TouchesCannotGrow",
     "Unexpected",
     "UnknownSpecialist",
     "UnreadableFeature",

@@ -33,5 +33,15 @@ class NoBudget(UsageError):
     """{what} has no budget to which {amount} could be added. Give the whole amount, without the +."""
 
 
+class TooManyOverlaps(UsageError):
+    """{what}, and at most {most} can be kept apart (`touches`). Name folders in place of single files, or let tasks
+    depend on each other."""
+
+
+class TouchesCannotGrow(UsageError):
+    """{task} has touches, and a feature that runs takes in no task that has. Leave touches out, and let the task depend
+    on those that touch the same files."""
+
+
 class BadCap(UsageError):
     """{cap} cannot be max_parallel_tasks: it is a whole number from 1 to 10000."""

@@ -1,4 +1,4 @@
--- The classes of a feature's tasks: all that need the same of limits, "specialist,resource=units,…". The
+-- The classes of a feature's tasks: all that need the same of limits, "specialist,resource=units,@lock=1,…". The
 -- tasks of a class that wait are in a sorted set of its own, by rank.
 --
 -- keys: waiting tasks
@@ -15,10 +15,11 @@ local function open_classes(has_resources)
   local function class_of(task)
     local _, _, specialist = plan_of(task)
     if not has_resources then return specialist end
-    local needed = {}
-    for name, units in pairs(described(task).resources or {}) do
+    local needed, found = {}, described(task)
+    for name, units in pairs(found.resources or {}) do
       needed[#needed + 1] = string.format(',%s=%d', name, units)
     end
+    for _, lock in ipairs(found.locks or {}) do needed[#needed + 1] = string.format(',@%d=1', lock) end
     table.sort(needed)
     return specialist .. table.concat(needed)
   end

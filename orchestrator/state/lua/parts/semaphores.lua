@@ -8,6 +8,15 @@
 local function open_semaphores(amounts)
   local needs, used, rates, touched = {}, {}, {}, {}
 
+  -- A lock between tasks of this feature (see planning/exclusion.py); there is one of each.
+  local function is_lock(limit)
+    return string.sub(limit, 1, 6) == 'touch:'
+  end
+
+  local function amount_of(limit)
+    return is_lock(limit) and 1 or tonumber(amounts[limit] or 0)
+  end
+
   local function needs_of(class)
     if needs[class] then return needs[class] end
     local specialist, found = string.match(class, '^[^,]*'), {}
@@ -16,7 +25,10 @@ local function open_semaphores(amounts)
     end
     need('total')
     need('specialist:' .. specialist)
-    for name, units in string.gmatch(class, ',([^=]+)=(%d+)') do need('resource:' .. name, tonumber(units)) end
+    for name, units in string.gmatch(class, ',([^=]+)=(%d+)') do
+      local lock = string.match(name, '^@(%d+)$')
+      need(lock and 'touch:' .. feature .. ':' .. lock or 'resource:' .. name, tonumber(units))
+    end
     need('rate:' .. specialist)
     needs[class] = found
     return found
@@ -37,17 +49,18 @@ local function open_semaphores(amounts)
   end
 
   local function is_too_much(limit, units)
-    return not rate_of(limit) and units > tonumber(amounts[limit] or 0)
+    return not rate_of(limit) and units > amount_of(limit)
   end
 
   local function has_room(limit, units)
     if rate_of(limit) then return exact >= next_token(limit) end
     used[limit] = used[limit] or tonumber(redis.call('HGET', shared('used'), limit) or 0)
-    return used[limit] + units <= tonumber(amounts[limit] or 0)
+    return used[limit] + units <= amount_of(limit)
   end
 
   local function use(limit, units)
     used[limit] = redis.call('HINCRBY', shared('used'), limit, units)
+    if used[limit] == 0 and is_lock(limit) then redis.call('HDEL', shared('used'), limit) end
   end
 
   -- Take the units and tokens that a task of a class needs. Answers {limit: units to give back}, or nil.
