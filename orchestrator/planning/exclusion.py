@@ -66,10 +66,10 @@ def _overlaps(lists: Sequence[Sequence[str]]) -> list[set[int]]:
     found: list[set[int]] = [set() for _ in lists]
     same = ((glob, glob) for glob in places)
     for first, second in itertools.chain(same, globs.overlapping(places)):
-        for one, other in itertools.product(places[first], places[second]):
-            if one != other:
-                found[one].add(other)
-                found[other].add(one)
+        for mine, its in itertools.product(places[first], places[second]):
+            if mine != its:
+                found[mine].add(its)
+                found[its].add(mine)
     return found
 
 

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.client.handle import Handle
 from orchestrator.model.event import Event
 from orchestrator.model.feature import Feature
+from orchestrator.model.task import Task
 from tests.acceptance.conftest import PATIENCE, MakeProject, all_events
 from tests.waiting import wait_until
 
@@ -127,3 +128,27 @@ def test_an_operator_sees_who_holds_a_limit_and_changes_it(make_project: MakePro
     refused = project.orchestrator("enqueue", "large.yaml")
     assert refused.returncode != 0
     assert "T1 needs 2 of the resource gpu, and there is no more than 1" in refused.stderr
+
+
+def test_tasks_that_touch_the_same_files_take_turns(make_project: MakeProject) -> None:
+    # Given three tasks of which the first two change the same folder, and workers for all of them
+    project = make_project(specialists={"writer": {}}, recovery=NO_SWEEP)
+    project.start_worker("one", "-c", "3")
+    until_told = ["sh", "-c", "echo $ORCHESTRATOR_TASK_ID >> began; until [ -e go ]; do sleep 0.05; done"]
+    touched = {"T1": ["src/api/**"], "T2": ["src/api/login.py"], "T3": ["docs/**"]}
+    tasks = [
+        Task(id=name, specialist="writer", run=until_told, touches=globs) for name, globs in touched.items()
+    ]
+    handle = project.enqueue(Feature(title="Apart", tasks=tasks, id="apart"))
+
+    # When two of them run
+    began = project.folder / "began"
+    wait_until(lambda: began.exists() and len(began.read_text().split()) == 2)
+
+    # Then the second waits for the first, and says so
+    assert sorted(began.read_text().split()) == ["T1", "T3"]
+    assert handle.progress().in_flight == 2
+    told = project.orchestrator("explain", "apart", "T2").stdout
+    assert "T2 waits until T1 has ended: both touch the same files." in told
+    (project.folder / "go").touch()
+    assert handle.wait(PATIENCE).completed == 3

@@ -59,7 +59,7 @@ OF_A_CALL = {
 }
 """Only a task of somebody's own Celery app has these; that app shows what it shows."""
 
-NOT_IN_A_CANVAS = {"Task.resources"}
+NOT_IN_A_CANVAS = {"Task.resources", "Task.touches"}
 
 TELLER = """
 import json, os
@@ -170,7 +170,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             wait_until(lambda: is_up(port))
             project.start_worker("one", "-c", "2", "-E")
             project.enqueue(Feature.model_validate(feature)).wait(PATIENCE)
-            alone = [{**task, "resources": {}} for task in tasks]
+            alone = [{**task, "resources": {}, "touches": []} for task in tasks]
             flow = canvas.chain_of_groups(
                 planner.plan(Feature.model_validate({**feature, "tasks": alone, "id": "canvas"})),
                 create(project.settings),
