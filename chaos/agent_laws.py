@@ -36,6 +36,8 @@ class Mark(Model):
     """Millionths of a dollar."""
     killed: bool = False
     """The agent or its worker was killed: the last that it said may be lost."""
+    silent: float = 0.0
+    """Seconds before its end in which nobody could store anything, because Redis was away or its worker was frozen."""
 
 
 class Life(Model):
@@ -63,8 +65,8 @@ class Work(Model):
     next_step: str = ""
     commits: tuple[str, ...] = ()
     """The hashes of its agents' commits."""
-    wrote: Mapping[str, str] = {}
-    """Lines that its agents wrote, by the path of their file."""
+    wrote: tuple[tuple[str, str], ...] = ()
+    """Lines that its agents wrote, each with the path of its file."""
 
 
 class Result(Model):
@@ -74,7 +76,7 @@ class Result(Model):
     integrated: frozenset[str] = frozenset()
     """The commits that its integration branch has."""
     merged: tuple[str, ...] = ()
-    """The tasks of the commits that brought work into it, one for each commit."""
+    """The attempts of the commits that brought work into it, "task#number", one for each commit."""
     tree: Mapping[str, str] = {}
     """The files of its integration branch, by path."""
 
@@ -122,7 +124,7 @@ def usage_counts_once(history: AgentHistory) -> Iterator[tuple[str, str, str]]:
 def _sure(mark: Mark) -> int:
     """What must be stored although the attempt was killed: all but one report and the last second."""
     said = sorted(mark.said, key=lambda one: one.time)
-    return max((one.micro for one in said[:-1] if one.time <= said[-1].time - LOSS), default=0)
+    return max((one.micro for one in said[:-1] if one.time <= said[-1].time - LOSS - mark.silent), default=0)
 
 
 def budgets_hold(history: AgentHistory) -> Iterator[tuple[str, str, str]]:
@@ -153,9 +155,10 @@ def completed_is_integrated(history: AgentHistory) -> Iterator[tuple[str, str, s
     results = {result.feature: result for result in history.results}
     for work in history.works:
         result = results.get(work.feature, Result(feature=work.feature))
-        merges = result.merged.count(work.task)
-        if merges > 1:
-            yield work.feature, work.task, f"was integrated {merges} times"
+        merges = Counter(one for one in result.merged if one.partition("#")[0] == work.task)
+        for attempt, times in merges.items():
+            if times > 1:
+                yield work.feature, work.task, f"{attempt} was integrated {times} times"
         if not work.completed:
             continue
         if work.wrote and not merges:
@@ -163,7 +166,7 @@ def completed_is_integrated(history: AgentHistory) -> Iterator[tuple[str, str, s
         for commit in work.commits:
             if commit not in result.integrated:
                 yield work.feature, work.task, f"is completed, and {commit} is not in the integration branch"
-        for path, line in work.wrote.items():
+        for path, line in work.wrote:
             if line not in result.tree.get(path, "").splitlines():
                 yield work.feature, work.task, f"is completed, and its line is not in {path}"
 

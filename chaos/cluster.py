@@ -19,7 +19,7 @@ from typing import Any, Self
 import redis
 import yaml
 
-from chaos import work
+from chaos import load, work
 from chaos.load import Errand
 from chaos.strain import Strain
 from orchestrator.client.client import Client
@@ -112,6 +112,7 @@ class Cluster:
     recovery: Mapping[str, str] = field(default_factory=lambda: QUICK)
     sentinels: sentinels.Cluster | None = None
     workers: dict[int, Worker] = field(default_factory=dict, init=False)
+    specialists: tuple[str, ...] = field(default=load.SPECIALISTS, init=False)
     names: int = field(default=0, init=False)
     is_supervised: bool = field(default=True, init=False)
 
@@ -296,6 +297,14 @@ class Cluster:
                         launch = Launch(state.id, state.attempt, state.specialist)
                         found.append((state.worker, (feature, launch)))
         return found
+
+    def moved(self) -> int:
+        """A number that grows while tasks do something: the bytes that they have written."""
+        return sum(file.stat().st_size for file in self.effects.iterdir())
+
+    def agents(self) -> list[int]:
+        """The processes of agents that are alive; here are none."""
+        return []
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:

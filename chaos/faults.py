@@ -46,6 +46,9 @@ Fault = Callable[[Cluster, Random], Harm | None]
 
 FAULTS: dict[str, Fault] = {}
 
+NEED_MORE = ("lose-master", "kill-agent")
+"""Faults that need sentinels, or agents."""
+
 
 def fault(function: Fault) -> Fault:
     """Register a fault under the name of its function, with hyphens."""
@@ -67,7 +70,7 @@ def schedule(seed: int, seconds: float, every: float, kinds: Sequence[str] = ())
         if at > seconds:
             return planned
         if not waiting:
-            some = list(kinds) or [name for name in FAULTS if name != "lose-master"]  # which needs sentinels
+            some = list(kinds) or [name for name in FAULTS if name not in NEED_MORE]
             waiting = random.sample(some, len(some))
         planned.append((at, waiting.pop()))
 
@@ -202,6 +205,17 @@ def terminate_attempt(cluster: Cluster, random: Random) -> Harm | None:
     return Harm((worker,), note=f"{attempt} {signal_name}")
 
 
+@fault
+def kill_agent(cluster: Cluster, random: Random) -> Harm | None:
+    """kill -9 of an agent's program: its worker lives."""
+    living = cluster.agents()
+    if not living:
+        return None
+    pid = random.choice(living)
+    os.kill(pid, signal.SIGKILL)
+    return Harm(note=str(pid))
+
+
 # --- Redis ---------------------------------------------------------------------------------------------------
 
 
@@ -296,7 +310,7 @@ def drop_message(cluster: Cluster, random: Random) -> Harm | None:
 @fault
 def poison_message(cluster: Cluster, random: Random) -> Harm | None:
     """A message that cannot be read, or that asks for something that does not exist."""
-    queue = random.choice(load.SPECIALISTS)
+    queue = random.choice(cluster.specialists)
     name, poison = random.choice(list(poisons(queue).items()))
     cluster.redis.lpush(Keys().queue(queue), poison)
     return Harm((EVERYONE,), note=name)
@@ -331,7 +345,7 @@ def _message(task: str, arguments: tuple[object, ...], queue: str) -> str:
 
 
 def _fullest_queue(cluster: Cluster, random: Random) -> tuple[str, int]:
-    counted = {queue: int(cluster.redis.llen(Keys().queue(queue))) for queue in load.SPECIALISTS}
+    counted = {queue: int(cluster.redis.llen(Keys().queue(queue))) for queue in cluster.specialists}
     queue = max(counted, key=lambda name: (counted[name], random.random()))
     return queue, counted[queue]
 

@@ -160,7 +160,7 @@ def settle(cluster: Cluster, people: People) -> None:
     while not (cluster.is_whole and people.is_done) and time.monotonic() < since + PATIENCE:
         cluster.supervise()
         people.check()
-        if (now := len(read_effects(cluster.effects))) != begun:
+        if (now := cluster.moved()) != begun:
             begun, since = now, time.monotonic()
         time.sleep(PAUSE * 5)
 

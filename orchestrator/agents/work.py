@@ -15,9 +15,10 @@ from orchestrator.agents.workplace import Workplace
 from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.config.settings import Settings
 from orchestrator.model import errors, identifiers
-from orchestrator.model.outcome import Completed, GateResult, Outcome
+from orchestrator.model.outcome import Cancelled, Completed, GateResult, Outcome
 from orchestrator.specialists import gates as gates_of_all
 from orchestrator.specialists import registry
+from orchestrator.specialists.cancellation import ask_whether_cancelled
 from orchestrator.specialists.context import Context
 from orchestrator.specialists.text import as_text
 from orchestrator.workspaces import Conflict, bring_conflict
@@ -99,6 +100,8 @@ def settle(context: Context, settings: Settings, outcome: Outcome) -> Outcome:
     """Integrate the work of an agent that has passed its gates: only then is it completed."""
     if not isinstance(outcome, Completed) or not workplace.has_worktree(context, settings):
         return outcome
+    if ask_whether_cancelled(context, None):  # what nobody wants any more stays on its own branch
+        return Cancelled()
 
     def integrate() -> Outcome:
         with workplace.opened(context, settings) as place:

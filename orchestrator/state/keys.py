@@ -357,7 +357,7 @@ class Keys:
         return f"{self.prefix}:models"
 
     def at_work(self, model: str) -> str:
-        """Sorted set: attempts that work with a model, by the moment in ms until which they count."""
+        """Sorted set: attempts that work with a model, by the moment in ms at which they began."""
         return f"{self.prefix}:model:{model}"
 
     @property

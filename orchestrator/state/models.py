@@ -8,10 +8,6 @@ from typing import Literal, NamedTuple
 from orchestrator.state.script_runner import ScriptRunner
 from orchestrator.state.scripts import Call
 
-COUNTS = 600.0
-"""Seconds for which an attempt counts as at work, if its worker is lost."""
-
-
 class ModelLimit(NamedTuple):
     """A model whose limit was reached."""
 
@@ -37,12 +33,12 @@ class ModelLimits:
 
         Args:
             model: The model.
-            holder: The attempt.
+            holder: The attempt, "feature:task:number". It counts as at work while it runs.
 
         Returns:
             Seconds to wait before the next try; 0: it has begun.
         """
-        return self._run(model, "enter", holder, COUNTS) / 1000
+        return self._run(model, "enter", holder) / 1000
 
     def leave(self, model: str, holder: str, *, completed: bool) -> None:
         """End the work with a model; completed: its work is done, so that one more may be let in."""

@@ -12,8 +12,8 @@ SAID = (Said(time=1, micro=10), Said(time=3, micro=20), Said(time=3.5, micro=30)
 MARK = Mark(feature="f", task="T1", attempt=1, model="weak", said=SAID, stored=30)
 KILLED = MARK.model_copy(update={"killed": True})
 LIFE = Life(feature="f", task="T1", pid=7, folder="/w/T1", began=1, ended=4)
-WORK = Work(feature="f", task="T1", completed=True, commits=("c1",), wrote={"a": "one"})
-RESULT = Result(feature="f", integrated=frozenset({"c1"}), merged=("T1",), tree={"a": "zero\none\n"})
+WORK = Work(feature="f", task="T1", completed=True, commits=("c1",), wrote=(("a", "one"),))
+RESULT = Result(feature="f", integrated=frozenset({"c1"}), merged=("T1#1",), tree={"a": "zero\none\n"})
 WELL = AgentHistory(
     marks=(MARK,),
     lives=(LIFE, LIFE.model_copy(update={"pid": 8, "began": 4.5, "ended": 5.0})),
@@ -50,7 +50,7 @@ def test_a_killed_attempt_may_lose_its_last_second(micro: int) -> None:
         ("usage_counts_once", stored(KILLED, 9)),
         ("budgets_hold", {"budgets": {"f": 19}}),
         ("no_commit_is_lost", {"reachable": frozenset()}),
-        ("completed_is_integrated", result(merged=("T1", "T1"))),
+        ("completed_is_integrated", result(merged=("T1#1", "T1#1"))),
         ("completed_is_integrated", result(merged=())),
         ("completed_is_integrated", result(integrated=frozenset())),
         ("completed_is_integrated", result(tree={"a": "zero"})),

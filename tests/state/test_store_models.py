@@ -9,6 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.state.store import Store
+from tests.model.factories import task
+from tests.state.factories import launched
+
+
+def at_work(store: Store, *features: str) -> None:
+    """Features of ten tasks each, T0 to T9, whose attempts run."""
+    for feature in features:
+        run = launched(store, *(task(f"T{number}") for number in range(10)), feature_id=feature, cap=10)
+        for number in range(10):
+            run.start(f"T{number}")
 
 
 def opens_now(store: Store, model: str = "haiku") -> None:
@@ -21,6 +31,7 @@ def opens_now(store: Store, model: str = "haiku") -> None:
 
 
 def test_a_model_that_is_closed_lets_nobody_in_until_its_reset(store: Store) -> None:
+    at_work(store, "auth")
     models = store.models
     assert [models.enter("haiku", f"auth:T{number}:1") for number in range(4)] == [0, 0, 0, 0]
     models.close("haiku", 60)
@@ -33,30 +44,37 @@ def test_a_model_that_is_closed_lets_nobody_in_until_its_reset(store: Store) -> 
 
 
 def test_it_opens_with_half_and_grows_with_each_completed_attempt(store: Store) -> None:
+    at_work(store, "old", "new", "more")
     models = store.models
     for number in range(4):
-        models.enter("haiku", f"old:{number}:1")
+        models.enter("haiku", f"old:T{number}:1")
     models.close("haiku", 60)
     for number in range(4):
-        models.leave("haiku", f"old:{number}:1", completed=False)
+        models.leave("haiku", f"old:T{number}:1", completed=False)
     opens_now(store)
-    assert [models.enter("haiku", f"new:{number}:1") > 0 for number in range(3)] == [False, False, True]
-    assert models.enter("haiku", "new:0:1") == 0  # it asked twice
-    models.leave("haiku", "new:0:1", completed=True)
-    assert [models.enter("haiku", f"more:{number}:1") > 0 for number in range(3)] == [False, False, True]
+    assert [models.enter("haiku", f"new:T{number}:1") > 0 for number in range(3)] == [False, False, True]
+    assert models.enter("haiku", "new:T0:1") == 0  # it asked twice
+    models.leave("haiku", "new:T0:1", completed=True)
+    assert [models.enter("haiku", f"more:T{number}:1") > 0 for number in range(3)] == [False, False, True]
     for number in range(2):
-        models.leave("haiku", f"more:{number}:1", completed=True)
+        models.leave("haiku", f"more:T{number}:1", completed=True)
     assert models.all() == []  # as before
-    assert all(models.enter("haiku", f"last:{number}:1") == 0 for number in range(9))
+    assert all(models.enter("haiku", f"last:T{number}:1") == 0 for number in range(9))
 
 
-def test_who_is_lost_counts_for_a_time_only(store: Store) -> None:
-    client: Any = store.client
-    store.models.enter("haiku", "lost:T1:1")
-    client.zadd(store.keys.at_work("haiku"), {"lost:T1:1": 1})
+def test_who_is_lost_counts_no_more(store: Store) -> None:
+    run = launched(store, *(task(f"T{number}") for number in range(4)))
+    for number in range(4):
+        run.start(f"T{number}")
+        store.models.enter("haiku", f"auth:T{number}:1")
     store.models.close("haiku", 60)
     opens_now(store)
-    assert store.models.enter("haiku", "auth:T1:1") == 0
+    run.start("T3")
+    assert store.models.enter("haiku", "other:T1:1") > 0  # four are at work, and two may be
+    for number in range(3):
+        run.expire_lease(f"T{number}")
+    run.recover()
+    assert store.models.enter("haiku", "other:T1:1") == 0
 
 
 @settings(max_examples=30, deadline=None)
@@ -68,6 +86,9 @@ def test_never_more_than_its_cap_are_let_in(steps: list[str]) -> None:
 
     client: Any = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
     store, inside, number = Store(client, Keys()), list[str](), 0
+    run = launched(store, *(task(f"T{one}") for one in range(1, 31)), cap=30)
+    for one in range(1, 31):
+        run.start(f"T{one}")
     for step in steps:
         known = {limit.model: limit for limit in store.models.all()}.get("haiku")
         if step == "enter":

@@ -15,13 +15,6 @@ local entry = feature .. ':' .. task
 local account = open_account(task, task_budget, feature_budget)
 account.budgets.day = tonumber(day_budget)
 
-local function runs(id, other, number)
-  local score = redis.pcall('ZSCORE', key_of(id, 'slots'), other)
-  if type(score) ~= 'string' or tonumber(score) <= 0 then return false end
-  local stored = redis.pcall('HGET', key_of(id, 'states'), other)
-  return type(stored) == 'string' and cjson.decode(stored).attempt == tonumber(number)
-end
-
 -- What others hold: of the feature, and of all.
 local function read_held()
   local held, stored = { feature = 0, day = 0 }, redis.call('HGETALL', reserved_key)
