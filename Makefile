@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 SEED ?=
 MINUTES ?= 2
 
-.PHONY: help run run-agents test test-web browser nightly celery-suite mutations agent-clis test-agents agent-streams bounds check audit wheel format schemas scripts reference docs bench chaos fuzz clean
+.PHONY: help run run-agents test test-web browser nightly celery-suite mutations agent-clis test-agents agent-streams bounds check audit wheel format schemas scripts reference docs bench chaos chaos-agents fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -117,6 +117,9 @@ bench: $(READY)  ## measure it beside plain Celery; writes benchmarks/results (s
 
 chaos: $(READY)  ## kill workers and Redis under a load, and check that nothing is lost (SEED=1 MINUTES=10)
 	$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)
+
+chaos-agents: $(READY)  ## kill fake agents, their workers and Redis, and check usage, budgets and branches (SEED=1 MINUTES=10)
+	$(BIN)/python -m chaos --agents $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) --every 2
 
 fuzz: $(READY)  ## feed junk to whatever reads messages, state, remote control and settings (SEED=1 MINUTES=10)
 	$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)

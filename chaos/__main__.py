@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from chaos import checker, faults, plain
+from chaos import agent_laws, agents, checker, faults, plain
 from chaos.cluster import AS_SHIPPED, QUICK
 from chaos.report import Report, report, table
 from chaos.run import Weather, run
@@ -25,8 +25,12 @@ def main() -> int:
     """Run, judge, and print."""
     options = _options()
     seed = options.seed if options.seed is not None else random.randrange(10**6)
-    again = f"SEED={seed} MINUTES={options.minutes:g}"
-    print(f"seed {seed}, {options.minutes:g} minutes; the same again: make chaos {again}", flush=True)
+    again = f"{'chaos-agents' if options.agents else 'chaos'} SEED={seed} MINUTES={options.minutes:g}"
+    print(f"seed {seed}, {options.minutes:g} minutes; the same again: make {again}", flush=True)
+    if options.agents:
+        return _agents(
+            seed, Weather(options.minutes * 60, options.every, kinds=options.fault or agents.FAULTS)
+        )
     weather = Weather(
         options.minutes * 60,
         options.every,
@@ -63,6 +67,19 @@ def _ours(seed: int, weather: Weather) -> Report:
     return report(history, violations)
 
 
+def _agents(seed: int, weather: Weather) -> int:
+    folder = _make_folder()
+    history, strikes = agents.run_agents(folder, seed, weather, _say)
+    violations = agent_laws.check(history)
+    print(agent_laws.table(history, strikes, violations))
+    if violations:
+        (folder / "history.json").write_text(history.model_dump_json(), "utf-8")
+        _say("\n".join([*map(str, violations), f"Laws were broken. All that is left is in {folder}"]))
+    else:
+        shutil.rmtree(folder)
+    return bool(violations)
+
+
 def _plain(seed: int, weather: Weather, visibility: float | None) -> Report:
     _say(f"plain Celery, visibility timeout {f'{visibility:g} s' if visibility else 'as it ships'}")
     folder = _make_folder()
@@ -96,6 +113,9 @@ def _options() -> argparse.Namespace:
         "--sentinels",
         action="store_true",
         help="a master, a replica and three sentinels in the place of one Redis; the master is lost",
+    )
+    parser.add_argument(
+        "--agents", action="store_true", help="fake agents in git worktrees, in the place of commands"
     )
     parser.add_argument(
         "--celery", action="store_true", help="and plain Celery under the same kills, beside it"

@@ -6,10 +6,12 @@ A law is a function that yields a feature, a task and what is wrong there. A vio
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from chaos.checker import Violation
+from chaos.history import Strike
 from orchestrator.model.fields import Model
+from orchestrator.model.usage import MICRO
 
 LOSS = 1.0
 """Seconds of usage that may be lost with a killed attempt."""
@@ -202,3 +204,25 @@ LAWS: tuple[Law, ...] = (
     one_agent_in_a_folder,
     nothing_is_stuck,
 )
+
+
+def table(history: AgentHistory, strikes: Sequence[Strike], violations: Sequence[Violation]) -> str:
+    """The figures of a run, a line for each."""
+    said = sum(max((one.micro for one in mark.said), default=0) for mark in history.marks)
+    stored = sum(mark.stored for mark in history.marks)
+    figures: dict[str, object] = {
+        "features": len({work.feature for work in history.works}),
+        "tasks": len(history.works),
+        "tasks completed": sum(work.completed for work in history.works),
+        "runs of an agent": len(history.lives),
+        "  that wrote no end": sum(life.ended is None for life in history.lives),
+        "commits": sum(len(work.commits) for work in history.works),
+        "integrated": sum(len(result.merged) for result in history.results),
+        "dollars, as the agents said": f"{said / MICRO:,.2f}",
+        "dollars, as stored": f"{stored / MICRO:,.2f}",
+        "faults": len(strikes),
+        **{f"  {name}": count for name, count in sorted(Counter(one.fault for one in strikes).items())},
+        "violations": len(violations),
+    }
+    width = max(map(len, figures))
+    return "\n".join(f"{name.ljust(width)}  {value!s:>8}" for name, value in figures.items())

@@ -1,4 +1,4 @@
-"""A load of random features for fake agents, with the script of what each agent does. The same seed makes the same load."""
+"""A load of random features for fake agents, with the script of their moves. The same seed makes the same load."""
 
 from __future__ import annotations
 

@@ -111,7 +111,11 @@ def _ended_well(events: Iterable[Event]) -> set[tuple[str, int]]:
     return {
         (event.task, event.attempt)
         for event in events
-        if event.attempt and event.worker and event.source in WORKING and event.target not in WORKING and event.cause not in TAKEN_BACK
+        if event.attempt
+        and event.worker
+        and event.source in WORKING
+        and event.target not in WORKING
+        and event.cause not in TAKEN_BACK
     }
 
 

@@ -62,7 +62,12 @@ class AgentCluster(Cluster):
 
     def _configuration(self) -> dict[str, Any]:
         found = super()._configuration()
-        agent = {"runtime": "fake", "workspace": "worktree", "ladder": list(agent_load.TIERS), "idle_timeout": 4}
+        agent = {
+            "runtime": "fake",
+            "workspace": "worktree",
+            "ladder": list(agent_load.TIERS),
+            "idle_timeout": 4,
+        }
         coder = {"agent": agent, "budget": {"cost": agent_load.MOST}, "concurrency": agent_load.AT_ONCE}
         return {
             "redis": found["redis"],

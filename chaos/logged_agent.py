@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "agents"))
+sys.path.insert(0, str(Path(__file__).parents[1]))  # it is run as a file
 
-import fake_agent
+from examples.agents import fake_agent
 
 LOG = "FAKE_AGENT_LOG"
 """The variable that names the log."""
@@ -78,7 +78,11 @@ def note(fact: str, **more: Any) -> None:
 
 def living(folder: str) -> list[int]:
     """The agents that are alive in a folder now, but for this one."""
-    found = {line["pid"]: line["born"] for line in read(Path(os.environ[LOG])) if line["fact"] == "begin" and line["folder"] == folder}
+    found = {
+        line["pid"]: line["born"]
+        for line in read(Path(os.environ[LOG]))
+        if line["fact"] == "begin" and line["folder"] == folder
+    }
     return [pid for pid, moment in found.items() if pid != os.getpid() and born(pid) == moment]
 
 

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from orchestrator.state.script_runner import ScriptRunner
 from orchestrator.state.scripts import Call
 
+
 class ModelLimit(NamedTuple):
     """A model whose limit was reached."""
 
