@@ -107,6 +107,6 @@ def held(folder: Path, context: Context) -> contextlib.AbstractContextManager[fo
 def _open_worktree(context: Context, settings: Settings) -> Workspace:
     feature, task = context.feature.id, context.task.id
     repository = find(settings.project)
-    base = repository.resolve(settings.workspaces.base)
+    base = repository.resolve(context.feature.base or settings.workspaces.base)
     folder = worktree_folder(feature, task, settings)
     return open_workspace(repository, feature, task, base=base, folder=folder)

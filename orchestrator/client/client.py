@@ -205,6 +205,7 @@ class Client:
             stops=stops,
             idempotency_key=idempotency_key,
             content=content,
+            base=preparation.base(routes.values(), self.settings),
         )
         with self.store.held():
             code, feature_id = tracing.publish_enqueue(self.app, feature_id, lambda trace: store(trace=trace))

@@ -6,9 +6,14 @@ import re
 import uuid
 from typing import TYPE_CHECKING
 
+from orchestrator.model import errors
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from orchestrator.config.settings import Settings
     from orchestrator.model.feature import Feature
+    from orchestrator.model.plan import Route
 
 
 def make_id(title: str) -> str:
@@ -20,6 +25,28 @@ def make_id(title: str) -> str:
     """
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-")
     return f"{slug or 'feature'}-{uuid.uuid4().hex[:6]}"
+
+
+def base(routes: Iterable[Route], settings: Settings) -> str:
+    """The commit that the agents of a feature start from: `workspaces.base` as it is now.
+
+    Args:
+        routes: Of its tasks.
+        settings: Where the project and its agents are.
+
+    Returns:
+        Its hash; "" where no agent works in a worktree, or the project's repository is not here. Then it is fixed when
+        the first of them starts.
+    """
+    agents = (settings.agent(route.specialist) for route in routes)
+    if not any(agent and agent.workspace == "worktree" for agent in agents):
+        return ""
+    from orchestrator import workspaces  # late: most features have no agents
+
+    try:
+        return workspaces.find(settings.project).resolve(settings.workspaces.base)
+    except errors.OrchestratorError:  # the worker says it, where the agents work
+        return ""
 
 
 def gated_stages(feature: Feature, settings: Settings) -> dict[str, str]:

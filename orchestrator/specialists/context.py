@@ -27,6 +27,8 @@ class FeatureHead(Model):
     title: str
     description: str = ""
     tags: tuple[Tag, ...] = ()
+    base: str = ""
+    """The commit that its agents start from, as it was at the enqueue; "": that of the first agent's start."""
 
 
 class ReportProgress(Protocol):

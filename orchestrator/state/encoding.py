@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.model.plan import Batch, Route, Schedule
     from orchestrator.planning.extension import Growth
 
-HEAD = ("id", "title", "description", "tags")
+HEAD = ("id", "title", "description", "tags", "base")
 """The fields of a feature without its tasks."""
 
 NO_TASKS = "0" * 65

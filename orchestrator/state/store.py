@@ -174,6 +174,7 @@ class Store:
         idempotency_key: str | None = None,
         content: Mapping[str, str] | None = None,
         trace: Mapping[str, Any] | None = None,
+        base: str = "",
     ) -> tuple[str, str]:
         """Store a planned feature: stage all of it, then make it visible in one step.
 
@@ -190,6 +191,7 @@ class Store:
             idempotency_key: A name for this enqueue.
             content: The content that is enqueued under that name (see `repetition.content`).
             trace: Headers to add to each of its messages.
+            base: The commit that its agents start from; "": it is not known here.
 
         Returns:
             ("enqueued", its id), or ("repeated", the id that the idempotency key stands for).
@@ -216,7 +218,7 @@ class Store:
         meta: dict[str, str | int | float] = {
             "schema": schema.VERSION,
             "title": plan.feature.title,
-            "head": _head(feature_id, plan.feature),
+            "head": _head(feature_id, plan.feature, base),
             "status": FeatureStatus.PLANNING,
             "flow": flow.name,
             "transitions": encoding.describe_transitions(flow.table(list(gated or {}))),
@@ -381,12 +383,13 @@ def _locks(tasks: Iterable[Task]) -> Mapping[str, Sequence[int]]:
     return exclusion.locks(touches)
 
 
-def _head(feature_id: str, feature: Feature) -> str:
+def _head(feature_id: str, feature: Feature, base: str) -> str:
     return json.dumps(
         {
             "id": feature_id,
             "title": feature.title,
             "description": feature.description,
             "tags": feature.tags,
+            **({"base": base} if base else {}),
         }
     )

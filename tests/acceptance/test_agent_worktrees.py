@@ -143,3 +143,16 @@ def test_a_protected_file_stops_at_a_person(agents: MakeAgents) -> None:
     handle = project.enqueue(a_feature("T1"))
     wait_until(lambda: status(handle, "T1") == "blocked")
     assert "judge/test_all.py" in str(project.orchestrator("explain", "auth", "T1").stdout)
+
+
+def test_agents_start_from_the_base_as_it_was_at_the_enqueue(agents: MakeAgents) -> None:
+    project = agents({"T1": [{"write": {"login.py": "1\n"}}, {"complete": "done"}]})
+    handle = project.enqueue(a_feature("T1"))
+    (project.folder / "later.py").write_text("of somebody else\n")
+    git(project.folder, "add", "--all")
+    git(project.folder, "commit", "--quiet", "-m", "after the enqueue")
+    project.start_worker("w1", "-c", "1")
+    assert handle.wait(timeout=120).completed == 1
+    files = git(project.folder, "ls-tree", "-r", "--name-only", "to/auth/integration").split()
+    assert "login.py" in files
+    assert "later.py" not in files

@@ -22,7 +22,7 @@ class NotARepository(UsageError):
 
 class NoSuchCommit(UsageError):
     """{repository} has no commit {revision}.
-    Name a branch, a tag or a commit that it has: `git branch -a` lists the branches."""
+    Name a branch, a tag or a commit that it has (`git branch -a` lists the branches), or fetch it."""
 
 
 class GitFailed(OrchestratorError):
