@@ -226,6 +226,12 @@ class AttemptRecorder:
         keep = functools.partial(self.store.attempts.save_session, *attempt.id, attempt.delivery, session)
         self._outlast(keep, f"the conversation of {attempt.task.id}")
 
+    def hosts_of(self, queue: str) -> set[str]:
+        """The machines of the workers that take tasks from a queue; none where Redis does not answer."""
+        with contextlib.suppress(*outage.ERRORS):
+            return {worker.host for worker in self.store.workers.present() if queue in worker.queues}
+        return set()
+
     def enter_model(self, attempt: Attempt, model: str) -> float:
         """Begin to work with a model: seconds to wait, because its limit is reached; 0: it has begun."""
         enter = functools.partial(self.store.models.enter, model, ":".join(map(str, attempt.id)))

@@ -14,8 +14,9 @@ import redis
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
 from orchestrator import agents, specialists
+from orchestrator.agents import sessions
 from orchestrator.config.settings import Settings
-from orchestrator.engine import budgets, calls, dispatcher, installation, shutdown, spans
+from orchestrator.engine import budgets, calls, dispatcher, hosts, installation, shutdown, spans
 from orchestrator.engine.attempt import Attempt, gates_task
 from orchestrator.engine.attempt_files import AttemptFiles
 from orchestrator.engine.attempt_recorder import AttemptRecorder
@@ -269,7 +270,7 @@ class AttemptRunner:
 
     def _work_by_agent(self, attempt: Attempt, context: specialists.Context) -> Outcome:
         """Let an agent work, if its model lets one more in; a limit that it meets closes the model for all."""
-        if refused := budgets.refusal(context):
+        if refused := budgets.refusal(context) or self._better_elsewhere(attempt, context):
             return refused
         model = self.settings.model_of(attempt.specialist, context.rung)
         if wait := self.recorder.enter_model(attempt, model):
@@ -281,6 +282,14 @@ class AttemptRunner:
         finally:
             self.recorder.leave_model(attempt, model, outcome)
         return budgets.until_tomorrow(outcome, context)
+
+    def _better_elsewhere(self, attempt: Attempt, context: specialists.Context) -> RetryLater | None:
+        """Leave the attempt to the machine on which its conversation is, if a worker there can take it."""
+        agent, here = self.settings.agent(attempt.specialist), sessions.host()
+        if agent is None or context.session is None or context.session.host == here:
+            return None
+        known = self.recorder.hosts_of(self.settings.queue(attempt.specialist))
+        return hosts.leave_to(context, agent, here=here, hosts=known)
 
     def _agent_works_here(self, attempt: Attempt) -> bool:
         """The work is that of an agent which a worker runs."""

@@ -18,6 +18,7 @@ from celery import bootsteps, signals
 from celery.worker import state
 
 from orchestrator import __version__
+from orchestrator.agents import sessions
 from orchestrator.engine import installation, pools, startup_checks, watchdog
 from orchestrator.engine.attempt import attempt_id_of
 from orchestrator.engine.attempt_runner import runner
@@ -260,6 +261,7 @@ class Maintenance(bootsteps.StartStopStep):
         return Worker(
             id=self.id,
             name=self.worker,
+            host=sessions.host(),
             pid=os.getpid(),
             pool=type(self.parent.pool).__module__.rpartition(".")[2],
             processes=int(getattr(self.parent.pool, "num_processes", 0) or 0),

@@ -31,6 +31,8 @@ class Worker(Model):
     """Made at each start: two workers may have the same node name."""
     name: str
     """The Celery node name."""
+    host: str = ""
+    """The name of its machine."""
     pid: int = 0
     pool: str = ""
     processes: int = 0

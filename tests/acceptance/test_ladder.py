@@ -15,6 +15,7 @@ from orchestrator.client.handle import Handle
 from orchestrator.model.feature import Feature, FeatureStatus
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, RetryLater
 from orchestrator.model.task import Task, TaskStatus
+from orchestrator.state.workers import Worker
 from tests.acceptance.conftest import MakeProject, Project, all_events
 from tests.acceptance.test_recovery import ALONE, is_ready
 from tests.agents.places import fake_runtime
@@ -206,3 +207,24 @@ def test_agents_side_by_side_cannot_spend_more_than_the_budget(dear: Project) ->
 def _waits_for_the_other(handle: Handle) -> bool:
     outcomes = [handle.outcome(name) for name in ("T1", "T2")]
     return any(isinstance(one, RetryLater) and "other agents hold" in one.reason for one in outcomes)
+
+
+def test_an_attempt_is_left_to_the_machine_of_its_conversation(project: Project) -> None:
+    """The conversation is made one of another machine, whose worker then ends: the task begins anew here."""
+    handle = begin(project, **{"T1#1": [{"rate_limit": 2.0}], "*": [{"complete": "anew"}]})
+    wait_until(lambda: isinstance(handle.outcome("T1"), RetryLater))
+    store: Any = handle.store
+    agents, field = store.keys.feature(handle.id).agents, "session T1"
+    moved = {**json.loads(store.client.hget(agents, field)), "host": "elsewhere"}
+    store.client.hset(agents, field, json.dumps(moved))
+    store.workers.announce(Worker(id="w9", name="w9@elsewhere", host="elsewhere", queues=("coder",)))
+
+    def is_left() -> bool:
+        outcome = handle.outcome("T1")
+        return isinstance(outcome, RetryLater) and "its conversation is on elsewhere" in outcome.reason
+
+    wait_until(is_left)
+    store.workers.leave("w9")
+    assert handle.wait(timeout=120).status is FeatureStatus.COMPLETED
+    (state,) = handle.states()
+    assert (state.retried, state.rung) == (0, 0)
