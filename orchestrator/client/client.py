@@ -361,11 +361,11 @@ class Client:
         features = retention.forget_old(self.store, older_than, portion=None, dry_run=dry_run)
         own = [path for one in features for path in folders.removable(self.settings, self.store, one)]
         found = list(dict.fromkeys([*own, *folders.orphans(self.settings, self.store, older_than)]))
-        if not dry_run:
-            from orchestrator.client import delivery
+        from orchestrator.client import delivery
 
+        if not dry_run:
             folders.remove(self.settings, self.store, found)
-            found += [Path(one.folder) for one in delivery.clean_up(self) if one.folder]
+        found += [Path(one.folder) for one in delivery.clean_up(self, dry_run=dry_run) if one.folder]
         return features, found
 
     def usage(self, feature_id: str | None = None, by: By | None = None) -> UsageReport:

@@ -24,18 +24,25 @@ def deliver(
 
     Raises:
         NotDeliverable: The feature is not completed.
-        NoSuchCommit: No agent has worked at it in a worktree.
+        NothingToDeliver: No agent has worked at it in a worktree of this repository.
         CannotDeliver: The base branch has other commits, or is checked out; or the command failed.
     """
     settings, progress = client.settings.workspaces, client.feature(feature_id).progress()
     if not progress.status.is_success:
         raise errors.NotDeliverable(feature=progress.id, status=progress.status)
     repository = workspaces.find(client.settings.project)
-    return workspaces.deliver(repository, progress.id, how or settings.deliver, base=settings.base)
+    try:
+        return workspaces.deliver(repository, progress.id, how or settings.deliver, base=settings.base)
+    except errors.NoSuchCommit:
+        raise errors.NothingToDeliver(feature=progress.id, repository=repository.folder) from None
 
 
-def clean_up(client: Client) -> tuple[Leftover, ...]:
+def clean_up(client: Client, *, dry_run: bool = False) -> tuple[Leftover, ...]:
     """Remove the worktrees and branches that are integrated, clean, and of features that have long been over.
+
+    Args:
+        client: Of the project that the repository is of.
+        dry_run: Only answer what would be removed.
 
     Returns:
         What was removed; nothing where the project is in no git repository.
@@ -51,4 +58,4 @@ def clean_up(client: Client) -> tuple[Leftover, ...]:
         except errors.NoSuchFeature:
             return True  # it was forgotten
 
-    return workspaces.clean_up(repository, client.settings.workspaces.keep, is_over)
+    return workspaces.clean_up(repository, client.settings.workspaces.keep, is_over, dry_run=dry_run)

@@ -26,19 +26,32 @@ def remove(repository: Repository, feature: str, task: str) -> None:
     """
     ref, onto = names.task(feature, task), names.integration(feature)
     with repository.lock():
-        tree = _tree_of(repository, ref)
-        if reason := _unsafe_branch(repository, ref, onto) or (
-            _unsafe_tree(repository, tree) if tree else ""
-        ):
-            raise errors.CannotRemove(folder=tree.folder if tree else names.short(ref), reason=reason)
+        tree = _checked(repository, ref, onto)
         if tree:
             force = ["--force"] if _submodules(repository, tree.folder) else []
             repository.git("worktree", "remove", *force, str(tree.folder))
         _drop(repository, ref, onto)
 
 
+def _checked(repository: Repository, ref: str, onto: str) -> Worktree | None:
+    """The worktree of a branch, if there is one.
+
+    Raises:
+        CannotRemove: It may not be removed.
+    """
+    tree = _tree_of(repository, ref)
+    if reason := _unsafe_branch(repository, ref, onto) or (_unsafe_tree(repository, tree) if tree else ""):
+        raise errors.CannotRemove(folder=tree.folder if tree else names.short(ref), reason=reason)
+    return tree
+
+
 def clean_up(
-    repository: Repository, keep: float, is_over: Callable[[str, str], bool], *, now: float | None = None
+    repository: Repository,
+    keep: float,
+    is_over: Callable[[str, str], bool],
+    *,
+    now: float | None = None,
+    dry_run: bool = False,
 ) -> tuple[Leftover, ...]:
     """Remove all that is integrated, clean, over, and older than so many seconds. All else stays.
 
@@ -49,6 +62,7 @@ def clean_up(
         keep: Seconds since the last commit of the workspace, or since it was cut.
         is_over: Of a feature and a task: no attempt of it will run again. Of a feature and "": it is over.
         now: The time, in seconds since 1970; None: this moment.
+        dry_run: Only answer what would be removed.
 
     Returns:
         What was removed.
@@ -60,31 +74,36 @@ def clean_up(
         for one in there
         if one.integrated and moment - one.changed >= keep and is_over(one.feature, one.task)
     ]
-    removed = [one for one in old if one.task and _is_removed(repository, one)]
+    removed = [one for one in old if one.task and _is_removed(repository, one, dry_run)]
     gone = {(one.feature, one.task) for one in removed}
     busy = {one.feature for one in there if one.task and (one.feature, one.task) not in gone}
     for one in old:
-        if not one.task and one.feature not in busy and _is_removed(repository, one):
+        if not one.task and one.feature not in busy and _is_removed(repository, one, dry_run):
             removed.append(one)
     return tuple(removed)
 
 
-def _is_removed(repository: Repository, one: Leftover) -> bool:
+def _is_removed(repository: Repository, one: Leftover, dry_run: bool) -> bool:
     if not one.task:
-        return _remove_integration(repository, one)
+        return _remove_integration(repository, one, dry_run)
     try:
-        remove(repository, one.feature, one.task)
+        if dry_run:
+            _checked(repository, names.task(one.feature, one.task), names.integration(one.feature))
+        else:
+            remove(repository, one.feature, one.task)
     except (errors.CannotRemove, errors.GitFailed):
         return False
     return True
 
 
-def _remove_integration(repository: Repository, one: Leftover) -> bool:
+def _remove_integration(repository: Repository, one: Leftover, dry_run: bool) -> bool:
     ref = names.integration(one.feature)
     with repository.lock_feature(one.feature):
         tip = repository.tip(ref)
         if not tip or repository.worktree_of(ref) or not is_delivered(repository, tip):
             return False
+        if dry_run:
+            return True
         if tree := _tree_of(repository, ref):
             repository.git("worktree", "remove", "--force", str(tree.folder))
         _drop(repository, ref, tip)

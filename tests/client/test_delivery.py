@@ -62,6 +62,8 @@ def test_a_completed_feature_is_delivered_and_tidied_up(orchestrator_client: InP
     told = delivery.deliver(client, "login", "branch")
     assert told.branch == "to/login/integration"
     assert git(client.settings.project, "show", f"{told.branch}:new.py") == "1"
+    _, told_of = client.prune(1e9, dry_run=True)
+    assert (told_of, folder.exists()) == ([folder], True)
     _, removed = client.prune(1e9)
     assert (removed, folder.exists()) == ([folder], False)
     # The work itself stays
@@ -72,5 +74,5 @@ def test_a_feature_without_an_agents_work_has_nothing_to_deliver(
     orchestrator_client: InProcessClient,
 ) -> None:
     orchestrator_client.enqueue(factories.feature(task("T1", specialist="coder"), id="login")).wait()
-    with pytest.raises(errors.NoSuchCommit):
+    with pytest.raises(errors.NothingToDeliver, match="No agent has worked at login"):
         delivery.deliver(orchestrator_client, "login")

@@ -55,6 +55,11 @@ class NotDeliverable(OrchestratorError):
     See what is open with `orchestrator status {feature}`. Its work so far is on its integration branch."""
 
 
+class NothingToDeliver(UsageError):
+    """No agent has worked at {feature} in a worktree of {repository}, so there is nothing to deliver.
+    If its agents worked in another clone, type `orchestrator deliver {feature}` there."""
+
+
 class CannotRemove(OrchestratorError):
     """{folder} was not removed: {reason}.
     Save or discard what is there, or remove it by hand: `git worktree remove --force {folder}`."""
