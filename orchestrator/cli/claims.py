@@ -6,12 +6,14 @@ import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.cli import connection, options, output
 from orchestrator.cli.asked import Asked, reports
 from orchestrator.contract.task_answers import ClaimAnswer
 from orchestrator.model import durations
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, Failed, Outcome
+from orchestrator.model.usage import Usage
 
 if TYPE_CHECKING:
     from orchestrator.client.claim import Claim
@@ -73,6 +75,14 @@ def report(
     failed: Annotated[
         str | None, typer.Option("--failed", metavar="REASON", help="The work went wrong.")
     ] = None,
+    usage: Annotated[
+        str | None,
+        typer.Option(
+            "--usage",
+            metavar="JSON",
+            help='Used since the claim: {"model": "m", "input": 9, "output": 2, "cost": 0.01}.',
+        ),
+    ] = None,
     released: Annotated[bool, typer.Option("--released", help="It is undone, for the next agent.")] = False,
     kind: Annotated[BlockKind, typer.Option("--kind", help="Of the obstacle.")] = BlockKind.TECHNICAL,
     handoff: Annotated[
@@ -92,10 +102,13 @@ def report(
         ends.append(Blocked(kind=kind, reason=blocked))
     if failed is not None:
         ends.append(Failed(reason=failed))
+    used = _usages(usage)
     if len(ends) + released > 1:
         raise typer.BadParameter("give one of --completed, --blocked, --failed and --released")
     with connection.client() as client:
         found = client.claimed(token)
+        if used:
+            found.use(*used)
         if released:
             found.release()
             status = "pending"
@@ -125,8 +138,20 @@ def _answer(found: Claim, *, brief: str = "", status: str = "in-progress") -> Cl
     )
 
 
-def _json(text: str | None) -> Any:
+def _usages(text: str | None) -> list[Usage]:
+    """What an agent has used, of one model or of several."""
+    found = _json(text, "--usage")
+    try:
+        usages = TypeAdapter(list[Usage]).validate_python(
+            found if isinstance(found, list) else [found] if found else []
+        )
+    except ValidationError as error:
+        raise typer.BadParameter(str(error), param_hint="--usage") from None
+    return [one if one.cost is None else one.model_copy(update={"source": "reported"}) for one in usages]
+
+
+def _json(text: str | None, option: str = "--result") -> Any:
     try:
         return None if text is None else json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"it is no JSON: {error}", param_hint="--result") from None
+        raise typer.BadParameter(f"it is no JSON: {error}", param_hint=option) from None

@@ -14,6 +14,7 @@ from orchestrator.engine.claims import Claims, name_of
 from orchestrator.model import durations, errors, words
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, Failed, Outcome
 from orchestrator.model.sanitizer import as_line
+from orchestrator.model.usage import Usage, UsageVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +77,24 @@ class Claim:
         self._attempt = self._claims.find(self.token)
         if percent is not None or note:
             self._claims.recorder.report_progress(*self._attempt.id, percent, note)
+
+    def use(self, *usages: Usage) -> UsageVerdict:
+        """Report what the agent has used since its claim, and keep the task. Sums: a report may come twice, or late.
+
+        Args:
+            usages: Of each model. Without a cost they are priced, if the model's price is known.
+
+        Returns:
+            What it may still use. Where a budget is used up (`is_over`), it is to end by `block` with the kind budget.
+
+        Raises:
+            ClaimEnded: The agent does not have the task any more: it is to stop.
+
+        Example:
+            left = claim.use(Usage(model="claude-haiku-4-5", input=1_200, output=300, requests=1))
+        """
+        self._attempt = self._claims.find(self.token)
+        return self._claims.count(self._attempt, usages)
 
     def end(self, outcome: Outcome) -> str:
         """End the work by an outcome; the status of the task now. It is testing while a worker runs its gates.

@@ -102,7 +102,7 @@ def _without_cap(settings: Settings) -> Iterator[InitErrorDetails]:
     held = [name for name in ("feature", "day") if getattr(settings.budgets, name)]
     for name, given in settings.specialists.items():
         is_capped = given.budget is not None and given.budget.cost is not None
-        if held and given.agent and given.agent.runtime != "pull" and not is_capped:
+        if held and given.agent and not is_capped:
             text = (
                 f"say what one of its tasks may cost, in dollars: budgets.{held[0]} holds, and the start of a task "
                 "keeps as much of it"

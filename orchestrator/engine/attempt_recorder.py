@@ -250,6 +250,12 @@ class AttemptRecorder:
         keep = functools.partial(self.store.usage.reserve, *attempt.id, self._allowed(attempt))
         return verdict(self._outlast(keep, f"the budgets of {attempt.task.id}"))
 
+    def left(self, attempt: Attempt) -> UsageVerdict:
+        """What the agent of an attempt may still use."""
+        feature, task, _ = attempt.id
+        read = functools.partial(self.store.usage.account, feature, task, self._allowed(attempt))
+        return verdict(self._outlast(read, f"the budgets of {task}"))
+
     def report_usage(self, attempt: Attempt, usages: Sequence[Usage]) -> UsageVerdict:
         """Count what an agent has used so far, and answer what is left.
 

@@ -270,7 +270,9 @@ class AttemptRunner:
 
     def _work_by_agent(self, attempt: Attempt, context: specialists.Context) -> Outcome:
         """Let an agent work, if its model lets one more in; a limit that it meets closes the model for all."""
-        if refused := budgets.refusal(context) or self._better_elsewhere(attempt, context):
+        if refused := budgets.refusal(context.left, context.earlier) or self._better_elsewhere(
+            attempt, context
+        ):
             return refused
         model = self.settings.model_of(attempt.specialist, context.rung)
         if wait := self.recorder.enter_model(attempt, model):

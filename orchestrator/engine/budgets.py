@@ -18,9 +18,13 @@ LONGEST_WAIT = 60.0
 """Seconds between two looks, at most."""
 
 
-def refusal(context: Context) -> Outcome | None:
-    """The outcome of an attempt whose budget is used up, or held by others; None: its agent may work."""
-    left = context.left
+def refusal(left: UsageVerdict, earlier: Sequence[EarlierAttempt]) -> Outcome | None:
+    """The outcome of an attempt whose budget is used up, or held by others; None: its agent may work.
+
+    Args:
+        left: What its agent may use, at its start.
+        earlier: The attempts before it.
+    """
     if left.is_over and left.which == "day":
         return _tomorrow(left)
     if left.is_over:
@@ -29,7 +33,7 @@ def refusal(context: Context) -> Outcome | None:
     if left.is_held:
         budget = budget_of(left.which, left.limit)
         reason = f"other agents hold what is left of the budget ({budget}); it starts when they have ended"
-        return RetryLater(after=_look_again(context.earlier), reason=reason)
+        return RetryLater(after=_look_again(earlier), reason=reason)
     return None
 
 

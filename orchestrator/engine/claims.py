@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import specialists
-from orchestrator.agents import brief
+from orchestrator.agents import brief, pricing
+from orchestrator.engine import budgets
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.attempt_files import AttemptFiles
 from orchestrator.engine.attempt_recorder import AttemptRecorder
@@ -29,6 +30,7 @@ from orchestrator.model.outcome import (
     Outcome,
 )
 from orchestrator.model.task import TaskStatus
+from orchestrator.model.usage import Usage, UsageVerdict
 from orchestrator.specialists import masking
 from orchestrator.specialists.python import outcome_of
 from orchestrator.state.start_result import StartResult
@@ -83,9 +85,33 @@ class Claims:
             except errors.UnreadableFeature as error:
                 self.recorder.fail_unreadable(offer.feature, offer.task, offer.attempt, worker, error)
                 continue
-            if started.code == "started" and started.task:
-                return Attempt(offer.feature, started.task, offer.attempt, offer.specialist, worker, started)
+            if started.code != "started" or not started.task:
+                continue
+            attempt = Attempt(offer.feature, started.task, offer.attempt, offer.specialist, worker, started)
+            if self._may_spend(attempt):
+                return attempt
         return None
+
+    def _may_spend(self, attempt: Attempt) -> bool:
+        """Whether the budgets leave something for an attempt; else it has ended, and waits or asks for more."""
+        _, earlier = self.recorder.history(attempt)
+        refused = budgets.refusal(self.recorder.reserve(attempt), earlier)
+        if refused:
+            self.recorder.finish(attempt, refused, attempt.started.status)
+        return refused is None
+
+    def count(self, attempt: Attempt, usages: Sequence[Usage]) -> UsageVerdict:
+        """Count what an agent has used since its claim, at the price of its model if it names no cost.
+
+        Args:
+            attempt: The attempt of the claim.
+            usages: The sums since the claim, of each model.
+
+        Returns:
+            What it may still use.
+        """
+        priced = [pricing.priced(usage, self.settings) for usage in usages]
+        return self.recorder.report_usage(attempt, priced)
 
     def find(self, claim: str) -> Attempt:
         """The attempt of a claim, and renew its lease.
@@ -192,6 +218,8 @@ class Claims:
             BadOutcome: It is too large, or JSON cannot hold it. Nothing was changed.
             ClaimEnded: Another agent has the task by now.
         """
+        if isinstance(outcome, Blocked) and outcome.kind is BlockKind.BUDGET:
+            outcome = outcome.model_copy(update={"budget": self.recorder.left(attempt).which})
         outcome = masking.mask_outcome(
             self._checked(attempt, outcome), masking.all_secret_texts(self.settings)
         )

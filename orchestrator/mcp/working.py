@@ -16,8 +16,9 @@ from orchestrator.mcp.caller import Caller
 from orchestrator.mcp.running import LONGEST_WAIT
 from orchestrator.model import durations, errors
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome
+from orchestrator.model.usage import NO_BUDGET, Usage, dollars
 
-Kind = Literal["technical", "missing-information", "external-dependency", "permission"]
+Kind = Literal["technical", "missing-information", "external-dependency", "permission", "budget"]
 
 
 class OutcomeInput(BaseModel):
@@ -40,6 +41,24 @@ class OutcomeInput(BaseModel):
             case "blocked":
                 return Blocked(kind=self.kind, reason=self.reason or self.summary)
         return Failed(reason=self.reason or self.summary)
+
+
+class UsageInput(BaseModel):
+    """Sums since the claim; cost in dollars, if you know it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    input: int = 0
+    cache_read: int = 0
+    output: int = 0
+    requests: int = 0
+    cost: float | None = None
+
+    def usage(self, runtime: str) -> Usage:
+        """As it is stored."""
+        source = "unknown" if self.cost is None else "reported"
+        return Usage.model_validate({**self.model_dump(), "runtime": runtime, "source": source})
 
 
 class Working:
@@ -82,13 +101,18 @@ class Working:
         progress: str = "",
         percent: float | None = None,
         outcome: OutcomeInput | None = None,
+        usage: UsageInput | None = None,
     ) -> str:
-        """Report progress, which renews the lease, or the outcome, which ends it."""
+        """Report progress or usage, which renews the lease, or the outcome, which ends it."""
         found = self.client.claimed(claim)
         caller.changed(found.feature)
+        left = found.use(usage.usage("pull")) if usage else NO_BUDGET
         if outcome is None:
             found.progress(percent, progress)
-            return f"yours for {durations.write(found.lease)}"
+            if left.is_over:
+                return "the budget is used up: end with blocked, kind budget"
+            rest = "" if left.cost_left is None else f", {dollars(left.cost_left)} left"
+            return f"yours for {durations.write(found.lease)}{rest}"
         if outcome.status == "released":
             found.release()
             return "released"

@@ -39,7 +39,7 @@ for agent in agents: agent.join()
 SHELL = """
 while claim=$(orchestrator claim --worker shell); do
   token=$(printf '%s' "$claim" | head -n 1)
-  orchestrator report "$token" --note reading --percent 50
+  orchestrator report "$token" --note reading --percent 50 --usage '{"model": "m1", "input": 90, "cost": 0.25}'
   orchestrator report "$token" --completed "read by a script" --result '{"files": 3}'
 done
 """
@@ -108,6 +108,7 @@ def test_a_shell_script_is_an_agent_and_a_worker_runs_the_gates(project: Project
     )
     assert ran.stdout.split() == ["T2", "is", "in-progress.", "T2", "is", "testing."], ran.stderr
     assert handle.wait(timeout=60).status == "completed"
+    assert [(row.name, row.price) for row in client.usage(handle.id).rows] == [("T2", "$0.25")]
     outcome: Any = handle.outcome("T2")
     assert (outcome.summary, outcome.result) == ("read by a script", {"files": 3})
     assert [gate.name for gate in outcome.gates] == ["check"]

@@ -27,12 +27,12 @@ def context(left: UsageVerdict, *earlier: EarlierAttempt) -> Context:
 
 
 def test_who_may_spend_something_works() -> None:
-    assert budgets.refusal(context(UsageVerdict(cost_left=0.5))) is None
-    assert budgets.refusal(context(UsageVerdict())) is None
+    assert budgets.refusal(UsageVerdict(cost_left=0.5), ()) is None
+    assert budgets.refusal(UsageVerdict(), ()) is None
 
 
 def test_a_budget_that_is_used_up_asks_a_person() -> None:
-    found = budgets.refusal(context(UsageVerdict(is_over=True, which="feature", limit=20.0)))
+    found = budgets.refusal(UsageVerdict(is_over=True, which="feature", limit=20.0), ())
     assert isinstance(found, Blocked)
     assert (found.kind, found.budget) == (BlockKind.BUDGET, "feature")
     assert "$20.00 for the feature" in found.reason
@@ -40,7 +40,7 @@ def test_a_budget_that_is_used_up_asks_a_person() -> None:
 
 def test_the_budget_of_a_day_is_there_again_at_midnight() -> None:
     left = UsageVerdict(is_over=True, which="day", limit=100.0, day_ends=7_000.0)
-    found = budgets.refusal(context(left))
+    found = budgets.refusal(left, ())
     assert isinstance(found, RetryLater)
     assert 7_000 <= found.after <= 7_000 + budgets.LONGEST_WAIT
     assert "$100.00 for the day" in found.reason
@@ -59,7 +59,7 @@ def test_who_waits_for_others_looks_less_and_less_often() -> None:
     left = UsageVerdict(which="feature", limit=5.0, is_held=True)
     after = []
     for times in (1, 2, 20):
-        found = budgets.refusal(context(left, EarlierAttempt(attempt=1, status="retry-later", times=times)))
+        found = budgets.refusal(left, [EarlierAttempt(attempt=1, status="retry-later", times=times)])
         assert isinstance(found, RetryLater)
         after.append(found.after)
     assert after == sorted(after)

@@ -19,7 +19,7 @@ from tests.tokens import tokens
 
 pytestmark = pytest.mark.anyio
 
-DEFINITIONS = 400
+DEFINITIONS = 450
 CLAIMED = 1_500
 
 
@@ -99,6 +99,42 @@ async def test_what_an_agent_cannot_do_goes_to_a_person_or_to_another(
         assert await agent("report", claim=claim, outcome=blocked) == "T1 is blocked"
     outcome: Any = handle.outcome("T1")
     assert (outcome.reason, outcome.kind, handle.states()[0].attempt) == ("no URL", "missing-information", 2)
+
+
+async def test_an_agent_reports_what_it_uses(join: Joins, orchestrator_client: InProcessClient) -> None:
+    """Sums since the claim: a report twice counts once. A budget that is used up is told, and a person raises it."""
+    handle = enqueue(orchestrator_client)
+    handle.set_budget(1)
+    async with join("worker") as agent:
+        claim = claim_of(await agent("claim", wait=0))
+        used = {"model": "m1", "input": 900, "output": 100, "requests": 2, "cost": 0.25}
+        for _ in range(2):
+            assert await agent("report", claim=claim, usage=used) == "yours for 10m, $0.75 left"
+        assert orchestrator_client.usage(handle.id).total.price == "$0.25"
+        told = await agent("report", claim=claim, usage={**used, "cost": 1.1})
+        assert told == "the budget is used up: end with blocked, kind budget"
+        over = {"status": "blocked", "reason": "half of it is read", "kind": "budget"}
+        assert await agent("report", claim=claim, outcome=over) == "T1 is blocked"
+        assert await agent("claim", wait=0) == "no task"
+        handle.set_budget("+1")
+        again = claim_of(await agent("claim", wait=0))
+        assert await agent("report", claim=again, usage={**used, "cost": 0.1}) == "yours for 10m, $0.80 left"
+
+
+async def test_a_task_that_cannot_be_paid_is_given_to_nobody(
+    join: Joins, orchestrator_client: InProcessClient
+) -> None:
+    handle = enqueue(orchestrator_client)
+    handle.set_budget(0.5)
+    async with join("worker") as agent:
+        claim = claim_of(await agent("claim", wait=0))
+        await agent(
+            "report", claim=claim, usage={"model": "m1", "cost": 0.5}, outcome={"status": "completed"}
+        )
+        assert await agent("claim", wait=0) == "no task"
+    outcome: Any = handle.outcome("T2")
+    assert (outcome.status, outcome.kind, outcome.budget) == ("blocked", "budget", "feature")
+    assert handle.states()[0].cost == 0.5
 
 
 async def test_a_claim_that_has_ended_says_so_and_what_to_do(
