@@ -21,6 +21,9 @@ OLD = 10.0
 """Seconds that a lock is there at least before it is stale. git holds one for milliseconds; libgit2, which editors
 use, too."""
 
+ASIDE = "stale-locks"
+"""The folder in the git folder into which they are moved."""
+
 PATIENCE = 60.0
 """Seconds to wait for a git that runs."""
 
@@ -41,12 +44,19 @@ def settle(lock: Path) -> None:
         age = time.time() - there.st_mtime
         holder = next(_gits(lock, there.st_uid), None) if age >= OLD else "another program"
         if holder is None:
-            with contextlib.suppress(FileNotFoundError):
-                lock.rename(lock.with_name(f"{lock.name}.stale-{time.time_ns()}"))
+            _move_aside(lock)
             return
         if time.monotonic() > until:
             raise errors.RepositoryBusy(lock=lock, holder=holder, patience=f"for more than {PATIENCE:g} s")
         time.sleep(PAUSE)
+
+
+def _move_aside(lock: Path) -> None:
+    """Move a lock into a folder for stale ones. Beside a ref, git would take it for a ref whatever it is called."""
+    folder = _own(lock) / ASIDE
+    folder.mkdir(exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        lock.rename(folder / f"{lock.name[-100:]}-{time.time_ns()}")
 
 
 def processes_in(folder: Path) -> Iterator[str]:
@@ -85,9 +95,14 @@ def _status(lock: Path) -> os.stat_result | None:
         return None
 
 
+def _own(lock: Path) -> Path:
+    """The git folder that a lock lies in."""
+    return next((place for place in lock.parents if (place / "HEAD").is_file()), lock.parent)
+
+
 def _places(lock: Path) -> tuple[Path, ...]:
     """The folders in which a git may run that holds this lock: the git folder, and the worktrees that it serves."""
-    own = next((place for place in lock.parents if (place / "HEAD").is_file()), lock.parent)
+    own = _own(lock)
     with contextlib.suppress(OSError):
         return own, Path((own / "gitdir").read_text("utf-8").strip()).parent  # of one worktree alone
     linked = (Path(file.read_text("utf-8").strip()).parent for file in own.glob("worktrees/*/gitdir"))

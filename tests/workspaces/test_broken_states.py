@@ -101,7 +101,7 @@ def test_a_stale_lock_is_moved_aside(project: Project) -> None:
     lock.write_bytes(b"what was in it")
     age(lock)
     assert workspace.commit_leftovers({})
-    (aside,) = lock.parent.glob("index.lock.stale-*")
+    (aside,) = lock.parent.glob("stale-locks/index.lock-*")
     assert aside.read_bytes() == b"what was in it"
 
 
@@ -113,6 +113,8 @@ def test_a_stale_lock_of_a_branch_is_moved_aside(project: Project, monkeypatch: 
     age(lock)
     monkeypatch.setitem(runner.SETTINGS, "core.filesRefLockTimeout", "0")
     assert isinstance(integrate(workspace, "T1"), Integrated)
+    assert git(project.folder, "fsck") == ""  # nothing that lies there now is taken for a ref
+    git(project.folder, "rev-list", "--all")
 
 
 def test_a_young_lock_is_waited_for(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +131,7 @@ def test_a_young_lock_is_waited_for(project: Project, monkeypatch: pytest.Monkey
     monkeypatch.setattr(time, "sleep", pause)
     assert workspace.commit_leftovers({})
     assert pauses
-    assert not list(lock.parent.glob("index.lock.stale-*"))
+    assert not list(lock.parent.glob("stale-locks/*"))
 
 
 def test_an_old_lock_of_a_git_that_runs_is_not_touched(
