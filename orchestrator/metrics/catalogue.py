@@ -105,6 +105,26 @@ METRICS = (
     Metric("limit_units_used", Kind.GAUGE, "How much of a limit is in use.", ("limit",)),
     Metric("limit_rate_per_second", Kind.GAUGE, "Starts a second that a rate allows.", ("limit",)),
     Metric("limit_tasks_waiting", Kind.GAUGE, "Tasks that wait for a limit.", ("limit",)),
+    # Agents
+    Metric(
+        "agent_tokens",
+        Kind.COUNTER,
+        "Tokens that agents have used: input (without those from a cache), cache_read, cache_write, output.",
+        ("specialist", "model", "kind"),
+    ),
+    Metric("agent_requests", Kind.COUNTER, "Requests of agents to their models.", ("specialist", "model")),
+    Metric(
+        "agent_cost_dollars",
+        Kind.COUNTER,
+        "What agents have cost, as far as it is known.",
+        ("specialist", "model"),
+    ),
+    Metric(
+        "model_opens_seconds",
+        Kind.GAUGE,
+        "Time until a model whose limit was reached opens again. Absent for all others.",
+        ("model",),
+    ),
     # Workers and Redis
     Metric("workers", Kind.GAUGE, "Workers that have announced themselves in the last seconds."),
     Metric("worker_processes", Kind.GAUGE, "How many tasks these workers run at once."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from prometheus_client.registry import Collector
 from orchestrator.metrics.catalogue import BUCKETS, BY_NAME, METRICS, PREFIX, Kind
 from orchestrator.metrics.tally import ALL_OUTCOMES, RECOVERIES, SEPARATOR
 from orchestrator.model.feature import OVER
+from orchestrator.model.usage import MICRO
 from orchestrator.state import forks, refusals, workers
 
 if TYPE_CHECKING:
@@ -26,6 +28,11 @@ logger = logging.getLogger("orchestrator")
 Labels = tuple[str, ...]
 Samples = dict[str, dict[Labels, Any]]
 """The name of a metric → the values of its labels → its value."""
+
+TOKENS = ("input", "cache_read", "cache_write", "output")
+
+MOST_MODELS = 50
+"""Models that have a name of their own; all others are `other`."""
 
 FAMILIES = {
     Kind.GAUGE: GaugeMetricFamily,
@@ -96,6 +103,8 @@ def samples(scrape: Scrape, present: list[Worker]) -> Samples:
         "workers": {(): len(present)},
         "worker_processes": {(): workers.processes(present)},
         **_limits(scrape),
+        **_agents(scrape.agents),
+        "model_opens_seconds": _by(scrape.models),
     }
     if scrape.swept is not None:
         found["sweep_age_seconds"] = {(): max(0.0, scrape.now - scrape.swept)}
@@ -143,6 +152,25 @@ def _limits(scrape: Scrape) -> Samples:
         "limit_rate_per_second": _by({name: 1000 / float(interval) for name, interval in rates.items()}),
         "limit_tasks_waiting": _by({name: waiting.get(name, 0) for name in scrape.limits}),
     }
+
+
+def _agents(used: Mapping[str, int]) -> Samples:
+    """What agents have used. The models come from their programs: only the most used have a name of their own."""
+    rows = [(*field.split("\t"), number) for field, number in used.items()]
+    requests = Counter[str]()
+    for _, model, kind, number in rows:
+        requests[model] += number if kind == "requests" else 0
+    named = {model for model, _ in requests.most_common(MOST_MODELS)}
+    tokens, asked, cost = Counter[Labels](), Counter[Labels](), defaultdict[Labels, float](float)
+    for specialist, model, kind, number in rows:
+        labels = (specialist, model if model in named else "other")
+        if kind in TOKENS:
+            tokens[*labels, kind] += number
+        elif kind == "requests":
+            asked[labels] += number
+        elif kind == "cost":
+            cost[labels] += number / MICRO
+    return {"agent_tokens": dict(tokens), "agent_requests": dict(asked), "agent_cost_dollars": dict(cost)}
 
 
 def _zeros(specialists: Iterable[str]) -> Samples:

@@ -44,6 +44,10 @@ class Scrape:
     """The moment of the last sweep for lost work: seconds since the epoch."""
     queues: Mapping[str, int]
     """Messages in each queue; empty if Redis is not the broker."""
+    agents: Mapping[str, int]
+    """What agents have used: "specialist model kind", with tabs, as usage.lua writes it."""
+    models: Mapping[str, float]
+    """Seconds until a model opens whose limit was reached."""
     scripts: tuple[int, float] | None
     """How many scripts Redis ran, and the seconds that they took; None if it does not say."""
 
@@ -135,14 +139,29 @@ class FigureScripts:
         pipeline.hgetall(self._keys.limits)
         pipeline.hgetall(self._keys.used)
         pipeline.hget(self._keys.swept, "looked")
+        pipeline.hgetall(self._keys.usage_of_all)
+        pipeline.hgetall(self._keys.models)
         if broker:
             for name in names:
                 pipeline.llen(broker.key(name))
-        _, (seconds, micros), counts, figures, stored, refused, limits, used, looked, *lengths = (
-            pipeline.execute()
-        )
+        (
+            _,
+            (seconds, micros),
+            counts,
+            figures,
+            stored,
+            refused,
+            limits,
+            used,
+            looked,
+            agents,
+            models,
+            *lengths,
+        ) = pipeline.execute()
+        now = seconds + micros / 1e6
+        opens = {name: json.loads(text)["opens"] / 1000 - now for name, text in models.items()}
         return Scrape(
-            now=seconds + micros / 1e6,
+            now=now,
             counts=_numbers(counts),
             figures=json.loads(figures or "{}"),
             stored=stored,
@@ -151,6 +170,8 @@ class FigureScripts:
             used=_numbers(used),
             swept=int(looked) / 1000 if looked else None,
             queues=dict(zip(names, lengths, strict=True)),
+            agents=_numbers(agents),
+            models={name: max(0.0, left) for name, left in opens.items()},
             scripts=self._script_time(),
         )
 

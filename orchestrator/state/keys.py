@@ -369,6 +369,11 @@ class Keys:
         """Hash: "specialist model kind", with tabs → what agents have used on a day (days since 1970, UTC); "spent"."""
         return f"{self.prefix}:usage:{day}"
 
+    @property
+    def usage_of_all(self) -> str:
+        """Hash: as `usage_of_day`, of all days, for metrics."""
+        return f"{self.prefix}:usage:all"
+
     def taken(self, process: str) -> str:
         """String: "delivery queue", and the message that a process took last, with an expiry (see take_next.lua)."""
         return f"{self.prefix}:taken:{process}"

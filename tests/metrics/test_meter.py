@@ -9,10 +9,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.metrics import meter as meters
-from orchestrator.metrics.collector import FeatureCollector
+from orchestrator.metrics.collector import MOST_MODELS, FeatureCollector
 from orchestrator.metrics.meter import Meter
 from orchestrator.model.flows import TaskEvent
 from orchestrator.model.outcome import Blocked, Failed
+from orchestrator.model.usage import Usage
 from orchestrator.state.store import Store
 from tests.model import factories as features
 from tests.state import factories
@@ -56,6 +57,35 @@ def test_nothing_is_counted_until_somebody_reads(store: Store) -> None:
     assert stored_before == 0
     assert found["features_enqueued_total", ()] == 1
     assert run.id
+
+
+def test_what_agents_use_is_shown_by_specialist_and_model(store: Store) -> None:
+    run = factories.launched(store, features.task("T1"), features.task("T2"))
+    for name, cost in (("T1", 0.25), ("T2", None)):
+        run.start(name)
+        used = Usage(model="haiku", input=900, cache_read=50, output=100, requests=2, cost=cost)
+        for _ in range(2):  # a report that comes twice counts once
+            store.usage.report(run.id, name, 1, "builder", [used])
+    store.models.close("haiku", 60)
+    found = shown(store)
+    tokens = {labels[0]: value for (name, labels), value in found.items() if name == "agent_tokens_total"}
+    assert tokens == {"input": 1_800, "cache_read": 100, "output": 200}
+    assert found["agent_requests_total", ("haiku", "builder")] == 4
+    assert found["agent_cost_dollars_total", ("haiku", "builder")] == 0.25
+    assert 50 < found["model_opens_seconds", ("haiku",)] <= 60
+
+
+def test_models_without_end_share_a_name(store: Store) -> None:
+    run = factories.launched(store, features.task("T1"))
+    run.start("T1")
+    used = [Usage(model=f"m{number}", requests=1 + (number < 3)) for number in range(MOST_MODELS + 20)]
+    store.usage.report(run.id, "T1", 1, "builder", used)
+    models = {
+        labels[0]: value for (name, labels), value in shown(store).items() if name == "agent_requests_total"
+    }
+    assert len(models) == MOST_MODELS + 1
+    assert models["other"] == 20
+    assert models["m1"] == 2
 
 
 def test_only_the_leader_counts(store: Store) -> None:

@@ -21,8 +21,11 @@ local field = attempt .. ':' .. task
 local marks = cjson.decode(redis.call('HGET', usage_key, field) or '{}')
 local spent, tokens = 0, 0
 
-local function add_to_day(model, kind, by)
-  if by ~= 0 then redis.call('HINCRBY', day, specialist .. '\t' .. model .. '\t' .. kind, by) end
+-- Add to the sums of the day, and to those of all days, which metrics show.
+local function add(model, kind, by)
+  local name = specialist .. '\t' .. model .. '\t' .. kind
+  redis.call('HINCRBY', day, name, by)
+  redis.call('HINCRBY', shared('usage:all'), name, by)
 end
 
 -- Raise a mark; answers by how much.
@@ -37,17 +40,17 @@ local function count(usage)
   local is_new, mark = not marks[model], marks[model] or {}
   for _, kind in ipairs({ 'input', 'cache_read', 'cache_write', 'output', 'reasoning', 'requests' }) do
     local by = raise(mark, kind, usage[kind])
-    add_to_day(model, kind, by)
+    if by ~= 0 then add(model, kind, by) end
     if kind == 'input' or kind == 'cache_write' or kind == 'output' then tokens = tokens + by end
   end
   if usage.cost then
-    if mark.cost == nil and not is_new then add_to_day(model, 'unknown', -1) end
+    if mark.cost == nil and not is_new then add(model, 'unknown', -1) end
     local by = raise(mark, 'cost', usage.cost)
-    redis.call('HINCRBY', day, specialist .. '\t' .. model .. '\tcost', by) -- also of 0: then it is known
+    add(model, 'cost', by) -- also of 0: then it is known
     spent = spent + by
     mark.source = usage.source
   elseif is_new then
-    add_to_day(model, 'unknown', 1)
+    add(model, 'unknown', 1)
   end
   for _, name in ipairs({ 'model', 'tier', 'runtime', 'session', 'partial' }) do mark[name] = usage[name] end
   mark.specialist = specialist
