@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from orchestrator.cli import connection, output
 from orchestrator.cli.asked import Asked, reports
-from orchestrator.contract.machine_answers import LimitsAnswer
+from orchestrator.contract.machine_answers import LimitsAnswer, ModelLine
 from orchestrator.model import durations
 from orchestrator.model.words import count, some
 from orchestrator.planning.limits import Limit
 from orchestrator.report import json_page, json_plans
+
+if TYPE_CHECKING:
+    from orchestrator.state.models import ModelLimit
 
 HOLDERS_SHOWN = 4
 
@@ -28,8 +31,8 @@ def limits(ctx: typer.Context, *, asked: Asked) -> None:
     if ctx.invoked_subcommand is not None:
         return
     with connection.client(looks=True) as client:
-        found = client.limits()
-    _show(found, asked)
+        found, models = client.limits(), client.models()
+    _show(found, asked, models)
 
 
 @app.command("set")
@@ -62,17 +65,37 @@ def reset(*, asked: Asked) -> None:
     _show(found, asked)
 
 
-def _show(found: Sequence[Limit], asked: Asked) -> None:
+def _show(found: Sequence[Limit], asked: Asked, models: Sequence[ModelLimit] = ()) -> None:
     if asked.as_json:
         part, left, cursor = json_page.page(found, asked.limit, asked.after, lambda one: one.name)
         lines = tuple(json_plans.limit_line(one) for one in part)
-        asked.answer(LimitsAnswer(limits=lines, left_out=json_page.left_out(limits=left), after=cursor))
-    elif found:
+        asked.answer(
+            LimitsAnswer(
+                limits=lines,
+                models=tuple(ModelLine(model=one.model, opens=one.opens, cap=one.cap) for one in models),
+                left_out=json_page.left_out(limits=left),
+                after=cursor,
+            )
+        )
+        return
+    if found:
         output.show(_table(found))
-    else:
+    if models:
+        output.show(_models(models))
+    if not (found or models):
         output.say(
             "There is no limit over all features. See `resources`, `concurrency` and `rate` in the settings."
         )
+
+
+def _models(models: Sequence[ModelLimit]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("MODEL AT ITS LIMIT", "OPENS", "AGENTS AT ONCE"):
+        table.add_column(heading, overflow="fold")
+    for one in models:
+        opens = f"in {durations.write(one.opens)}" if one.opens else "it is open"
+        table.add_row(*map(output.inert, (one.model, opens, str(one.cap))))
+    return table
 
 
 def _table(found: Sequence[Limit]) -> Table:

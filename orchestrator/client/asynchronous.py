@@ -233,6 +233,7 @@ class AsyncClient:
     forget = _of_client(Client.forget)
     prune = _of_client(Client.prune)
     limits = _of_client(Client.limits)
+    models = _of_client(Client.models)
     set_limit = _of_client(Client.set_limit)
     reset_limits = _of_client(Client.reset_limits)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.client.claim import Claim
     from orchestrator.client.in_process import InProcessWorker
     from orchestrator.client.usage import By, UsageReport
+    from orchestrator.state.models import ModelLimit
     from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
     from orchestrator.engine.installation import Installation
@@ -390,6 +391,10 @@ class Client:
         """The limits over all features: how much there is, who holds it, how many tasks wait for it."""
         self._make_limits_known()
         return self.store.limits.all()
+
+    def models(self) -> list[ModelLimit]:
+        """The models whose limit an agent has met: when each opens again, and how many may work with it then."""
+        return self.store.models.all()
 
     def set_limit(self, name: str, amount: int | str) -> Limit:
         """Change a limit at once, until its setting changes. Running tasks go on to their end.

@@ -55,10 +55,21 @@ class LimitLine(Answer):
     holders: tuple[Holder, ...] = ()
 
 
+class ModelLine(Answer):
+    """A model whose limit an agent has met."""
+
+    model: str
+    opens: float = Field(default=0.0, description="seconds until it opens again")
+    cap: int = Field(
+        description="how many agents may work with it then; it grows as they complete their work"
+    )
+
+
 class LimitsAnswer(Answer):
     """Of `limits`: what holds over all features."""
 
     limits: tuple[LimitLine, ...] = ()
+    models: tuple[ModelLine, ...] = Field(default=(), description="those whose limit was reached")
     left_out: LeftOut = Field(default_factory=dict)
     after: After = ""
 

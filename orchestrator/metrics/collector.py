@@ -156,7 +156,10 @@ def _limits(scrape: Scrape) -> Samples:
 
 def _agents(used: Mapping[str, int]) -> Samples:
     """What agents have used. The models come from their programs: only the most used have a name of their own."""
-    rows = [(*field.split("\t"), number) for field, number in used.items()]
+    rows = list[tuple[str, str, str, int]]()
+    for field, number in used.items():
+        specialist, model, kind = field.split("\t")
+        rows.append((specialist, model, kind, number))
     requests = Counter[str]()
     for _, model, kind, number in rows:
         requests[model] += number if kind == "requests" else 0

@@ -104,6 +104,7 @@ ON_CLIENTS: dict[str, Callable[[Client, Handle], Any]] = {
     "claim": lambda client, handle: client.claim(),
     "claimed": lambda client, handle: client.claimed(f"{handle.id}:T0:1:0f3a9c5e71d2"),
     "limits": lambda client, handle: client.limits(),
+    "models": lambda client, handle: client.models(),
     "usage": lambda client, handle: client.usage(handle.id, "model"),
     "set_limit": lambda client, handle: client.set_limit("specialist:builder", 2),
     "reset_limits": lambda client, handle: client.reset_limits(),
