@@ -212,7 +212,9 @@ class Conversation:
     def _limits(self) -> UsageLimits:
         from pydantic_ai.usage import UsageLimits
 
-        return UsageLimits(request_limit=self.budget.turns, total_tokens_limit=self.context.left.tokens_left)
+        return UsageLimits(
+            request_limit=self.context.left.turns_left, total_tokens_limit=self.context.left.tokens_left
+        )
 
     def _growing_wait(self) -> float:
         return resets.growing(waits(self.context.earlier), random.random())  # nosec B311  # it spreads retries

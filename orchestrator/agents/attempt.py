@@ -193,7 +193,7 @@ class Attempt:
             is_time_budget=bool(ends) and min(ends) != job.timeout,
             cost=left.cost_left,
             tokens=left.tokens_left,
-            turns=job.budget.turns,
+            turns=left.turns_left,
         )
 
     def _read(self, seen: Seen) -> Read:

@@ -216,14 +216,11 @@ def _budget(context: Context, settings: Settings) -> Iterator[Part]:
     still = [
         f"${left.cost_left:.2f}" if left.cost_left is not None else "",
         count(left.tokens_left, "token") if left.tokens_left is not None else "",
+        count(left.turns_left, "request") if left.turns_left is not None else "",
     ]
-    in_all = [
-        count(budget.turns, "request") if budget and budget.turns else "",
-        durations.write(budget.time) if budget and budget.time else "",
-    ]
-    lines = [f"You may still use {' and '.join(filter(None, still))}."] if any(still) else []
-    if any(in_all):
-        lines.append(f"All attempts together have {' and '.join(filter(None, in_all))}.")
+    lines = [f"You may still use {', '.join(filter(None, still))}."] if any(still) else []
+    if budget and budget.time:
+        lines.append(f"All attempts together have {durations.write(budget.time)}.")
     if lines:
         yield Part("## Budget\n" + " ".join([*lines, "Save what you have before it ends."]))
 

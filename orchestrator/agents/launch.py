@@ -84,7 +84,7 @@ def _arguments(
         prompt_file=_written(job, BRIEF_FILE, order.brief) if runtime.prompt == "file" else "",
         folder=str(job.place.folder),
         budget_left=_cost_left(job, used, verdict),
-        turns_left=_turns_left(job, used),
+        turns_left=_turns_left(job, used, verdict),
         tools=job.agent.tools,
         unsafe=job.agent.unsafe,
         bare=job.agent.bare,
@@ -99,8 +99,10 @@ def _cost_left(job: Job, used: tuple[Usage, ...], verdict: UsageVerdict | None) 
     return None if left is None else left - sum(each.cost or 0.0 for each in used)
 
 
-def _turns_left(job: Job, used: tuple[Usage, ...]) -> int | None:
-    turns = job.budget.turns
+def _turns_left(job: Job, used: tuple[Usage, ...], verdict: UsageVerdict | None) -> int | None:
+    if verdict:
+        return verdict.turns_left
+    turns = job.context.left.turns_left
     return None if turns is None else turns - sum(each.requests for each in used)
 
 

@@ -275,7 +275,9 @@ class AttemptRecorder:
         """The budgets of an attempt, as configured."""
         own = self.settings.specialists[attempt.specialist].budget or TaskBudget()
         feature, day = self.settings.budgets.feature, self.settings.budgets.day
-        return Allowed(own.cost, own.tokens, feature.cost if feature else None, day.cost if day else None)
+        return Allowed(
+            own.cost, own.tokens, own.turns, feature.cost if feature else None, day.cost if day else None
+        )
 
     def _replacement(self, attempt: Attempt, outcome: Outcome) -> tuple[Outcome, dict[str, Any] | None]:
         """The outcome, and the tasks that come into the place of this one by it, as the store takes them."""

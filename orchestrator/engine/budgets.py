@@ -27,9 +27,11 @@ def refusal(left: UsageVerdict, earlier: Sequence[EarlierAttempt]) -> Outcome | 
     """
     if left.is_over and left.which == "day":
         return _tomorrow(left)
-    if left.is_over:
-        reason = used_up(budget_of(left.which, left.limit))
-        return Blocked(kind=BlockKind.BUDGET, reason=reason, budget=left.which)
+    if left.is_over or left.turns_left == 0:
+        which = left.which or "turns"
+        words = {"turns": "the requests of the task", "tokens": "the tokens of the task"}
+        reason = used_up(words.get(which) or budget_of(which, left.limit))
+        return Blocked(kind=BlockKind.BUDGET, reason=reason, budget=which)
     if left.is_held:
         budget = budget_of(left.which, left.limit)
         reason = f"other agents hold what is left of the budget ({budget}); it starts when they have ended"

@@ -31,7 +31,7 @@ class EarlierAttempt(Model):
     reason: str = ""
     tail: str = ""
     seconds: float = 0.0
-    """How long it worked."""
+    """How long it worked; the oldest that is kept has also the time of those before it."""
     times: int = 1
     """How many attempts in a row ended so; they wait for the same, and are kept as one."""
 

@@ -56,11 +56,13 @@ class UsageVerdict(NamedTuple):
     is_over: bool = False
     """A budget is used up: the agent is to be ended."""
     which: str = ""
-    """The budget that is used up: task, tokens, feature or day; or that others hold: feature or day."""
+    """The budget that is used up: task, tokens, turns, feature or day; or that others hold: feature or day."""
     cost_left: float | None = None
     """Dollars that the attempt may still spend; None: no budget."""
     tokens_left: int | None = None
     """Tokens that the attempt may still use; None: no budget."""
+    turns_left: int | None = None
+    """Requests that the attempt may still make; None: no budget."""
     limit: float | None = None
     """That budget, in dollars."""
     is_held: bool = False
@@ -93,6 +95,8 @@ class Spent(NamedTuple):
     """Dollars for the task, all its attempts together."""
     tokens: int = 0
     """Tokens of the task."""
+    requests: int = 0
+    """Requests of the task."""
     feature: float = 0.0
     """Dollars for its feature."""
     day: float = 0.0
@@ -106,6 +110,8 @@ class Allowed(NamedTuple):
     """Dollars for the task, all its attempts together."""
     tokens: int | None = None
     """Tokens of the task."""
+    turns: int | None = None
+    """Requests of the task."""
     feature: float | None = None
     """Dollars for its feature."""
     day: float | None = None
@@ -147,7 +153,10 @@ def verdict(account: Account) -> UsageVerdict:
         name: max(0.0, round(limit - used, 6)) for name, (limit, used) in limits.items() if limit is not None
     }
     tokens_left = None if allowed.tokens is None else max(0, allowed.tokens - spent.tokens)
-    over = [name for name, rest in left.items() if rest == 0] + (["tokens"] if tokens_left == 0 else [])
+    turns_left = None if allowed.turns is None else allowed.turns - spent.requests
+    over = [name for name, rest in left.items() if rest == 0]
+    over += ["tokens"] if tokens_left == 0 else []
+    over += ["turns"] if turns_left is not None and turns_left < 0 else []  # the last one is to be answered
     if not over and account.held == 0 and left:
         over = [min(left, key=lambda name: left[name])]
     rests = [*left.values(), *([] if account.held is None else [account.held])]
@@ -158,6 +167,7 @@ def verdict(account: Account) -> UsageVerdict:
         limit=limits[which][0] if which in limits else None,
         cost_left=min(rests) if rests else None,
         tokens_left=tokens_left,
+        turns_left=None if turns_left is None else max(0, turns_left),
         is_held=bool(account.lacks) and not over,
         day_ends=account.day_ends,
     )

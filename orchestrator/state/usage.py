@@ -150,12 +150,12 @@ class UsageScripts:
     def spent(self, feature_id: str, task_id: str) -> Spent:
         """What has been used so far."""
         key = self._runner.keys.feature(feature_id).usage
-        names = [f"spent {task_id}", f"tokens {task_id}", "spent"]
-        task, tokens, feature = (int(value or 0) for value in self._runner.client.hmget(key, names))
+        names = [f"spent {task_id}", f"tokens {task_id}", f"requests {task_id}", "spent"]
+        task, tokens, requests, feature = (int(value or 0) for value in self._runner.client.hmget(key, names))
         seconds, _ = self._runner.client.time()
         today = self._runner.keys.usage_of_day(int(seconds) // DAY_SECONDS)
         day = int(self._runner.client.hget(today, "spent") or 0)
-        return Spent(task / MICRO, tokens, feature / MICRO, day / MICRO)
+        return Spent(task / MICRO, tokens, requests, feature / MICRO, day / MICRO)
 
     def of_feature(self, feature_id: str) -> list[AttemptUsage]:
         """What each attempt of a feature has used, of each model, the oldest attempt of a task first.
@@ -217,9 +217,9 @@ def _budgets(task_id: str, allowed: Allowed) -> dict[str, object]:
 
 def _account(allowed: Allowed, kept: int, figures: Sequence[int]) -> Account:
     """The account that a script answers with; what a person set comes before what is configured."""
-    task, tokens, feature, day, task_budget, feature_budget, day_ends = map(int, figures)
+    task, tokens, requests, feature, day, task_budget, feature_budget, day_ends = map(int, figures)
     return Account(
-        Spent(task / MICRO, tokens, feature / MICRO, day / MICRO),
+        Spent(task / MICRO, tokens, requests, feature / MICRO, day / MICRO),
         allowed._replace(cost=_dollars(task_budget), feature=_dollars(feature_budget)),
         _dollars(kept),
         day_ends=day_ends / 1_000,

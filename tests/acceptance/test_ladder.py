@@ -119,9 +119,9 @@ def test_a_limit_that_one_agent_meets_holds_for_all(project: Project) -> None:
     handle = project.enqueue(Feature(title="Limit", tasks=tasks, max_parallel_tasks=1))
     client = project.client()
     wait_until(lambda: bool(client.models()))
-    told = project.orchestrator("limits").stdout
-    assert "MODEL AT ITS LIMIT" in told
-    assert "small" in told
+    shown = project.orchestrator("limits").stdout
+    assert "MODEL AT ITS LIMIT" in shown
+    assert "small" in shown
     assert handle.wait(timeout=120).status is FeatureStatus.COMPLETED
     # One run met the limit; then one for each task. Who came while it was closed began none.
     assert log.read_text() == "run\n" * 4

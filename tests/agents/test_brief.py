@@ -61,7 +61,7 @@ def a_full_context(**given: Any) -> Context:
                 attempt=1, tier="fast", status="failed", reason="2 tests failed", tail="FAILED test_login"
             ),
         ),
-        "left": UsageVerdict(cost_left=1.5, tokens_left=400_000),
+        "left": UsageVerdict(cost_left=1.5, tokens_left=400_000, turns_left=42),
     }
     task = Task(id="T1", title="Add the login", description="A page at /login.", params={"port": 80})
     return a_context(HERE, task, **{**facts, **given})

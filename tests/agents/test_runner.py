@@ -419,7 +419,7 @@ def test_a_budget_that_is_used_up_ends_it(place: Place, which: str, text: str) -
     [
         (UsageVerdict(cost_left=1.0), {"cost": 2}),
         (UsageVerdict(tokens_left=50), {"tokens": 90}),
-        (UsageVerdict(), {"turns": 1}),
+        (UsageVerdict(turns_left=1), {"turns": 1}),
     ],
 )
 def test_what_was_left_at_the_start_holds_while_the_store_is_away(

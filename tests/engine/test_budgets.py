@@ -38,6 +38,13 @@ def test_a_budget_that_is_used_up_asks_a_person() -> None:
     assert "$20.00 for the feature" in found.reason
 
 
+def test_who_has_no_request_left_does_not_begin() -> None:
+    found = budgets.refusal(UsageVerdict(turns_left=0), ())
+    assert isinstance(found, Blocked)
+    assert (found.kind, found.budget) == (BlockKind.BUDGET, "turns")
+    assert budgets.refusal(UsageVerdict(turns_left=1), ()) is None
+
+
 def test_the_budget_of_a_day_is_there_again_at_midnight() -> None:
     left = UsageVerdict(is_over=True, which="day", limit=100.0, day_ends=7_000.0)
     found = budgets.refusal(left, ())

@@ -9,9 +9,11 @@ import pytest
 import redis
 
 from orchestrator.model import errors, lifecycle
+from orchestrator.model.agent_history import EarlierAttempt, waits
 from orchestrator.model.commands import BatchProgress
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.flows import TaskEvent
+from orchestrator.model.lifecycle import Attempts
 from orchestrator.model.outcome import (
     Blocked,
     BlockKind,
@@ -23,6 +25,7 @@ from orchestrator.model.outcome import (
     RetryLater,
 )
 from orchestrator.model.task import Retries, TaskStatus
+from orchestrator.state.attempts import EARLIER_KEPT
 from orchestrator.state.store import Store
 from tests.model.factories import task
 from tests.state.factories import FLOW, LEASE, Run, check, launched, read
@@ -378,3 +381,22 @@ def test_a_delivery_may_ask_twice_where_its_answer_was_lost(store: Store) -> Non
         assert ask(delivery="b").code == "held"
         run.end("T1")
         assert ask(delivery="a").code == "stale"
+
+
+def test_what_is_kept_of_earlier_attempts_has_the_time_of_all(store: Store) -> None:
+    """Waits for the same are kept as one; of others the last twenty, of which the oldest has the time of the rest."""
+    run = launched(store, task("T1"))
+    for number in range(1, 31):
+        assert run.start("T1").code == "started"
+        reason = "the limit is reached" if number > 25 else f"wait {number}"
+        outcome = RetryLater(after=0.001, reason=reason)
+        moved = lifecycle.conclude(FLOW, outcome, Retries(later=None), Attempts(), chance=0)
+        earlier = EarlierAttempt(attempt=number, status="retry-later", reason=reason, seconds=2.0)
+        store.attempts.finish_and_take(run.id, "T1", number, outcome, moved, worker="w1", earlier=earlier)
+        run.make_due("T1")
+        run.schedule()
+    _, kept = store.attempts.history(run.id, "T1")
+    assert len(kept) == EARLIER_KEPT
+    assert sum(one.seconds for one in kept) == 60
+    assert (kept[-1].attempt, kept[-1].times, kept[-1].seconds) == (30, 5, 10)
+    assert waits(kept) == 24  # 5 for the limit, and one for each of the 19 others

@@ -128,7 +128,7 @@ def test_a_late_report_of_a_lost_attempt_takes_nothing_of_the_next_one(store: St
     assert run.attempt("T1") == 2
     reserve(run, "T1", budgets)
     late = Usage(model="haiku", cost=0.5, source="reported")
-    store.usage.report("auth", "T1", 1, "builder", [late], Allowed(2.0, None, 9.0))
+    store.usage.report("auth", "T1", 1, "builder", [late], Allowed(cost=2.0, feature=9.0))
     assert spend(run, "T1", 0.25, budgets).held == 1.75
 
 
@@ -162,6 +162,23 @@ def test_a_budget_warns_once_and_again_when_it_was_changed(store: Store) -> None
     spend(run, "T2", 1.01, budgets)
     assert told()[-1] == ("budget_warned", "")
     assert len(told()) == 5
+
+
+def test_requests_count_over_all_attempts(store: Store) -> None:
+    run = started(store)
+    asked, allowed = Usage(model="haiku", requests=3), Allowed(turns=5)
+    account = store.usage.report("auth", "T1", 1, "builder", [asked], allowed)
+    assert verdict(account).turns_left == 2
+    lose(run, "T1")
+    run.schedule()
+    run.start("T1")
+    assert verdict(reserve(run, "T1", allowed)).turns_left == 2
+    last = verdict(
+        store.usage.report("auth", "T1", 2, "builder", [asked.model_copy(update={"requests": 2})], allowed)
+    )
+    assert (last.is_over, last.turns_left) == (False, 0)  # the last one is to be answered
+    more = verdict(store.usage.report("auth", "T1", 2, "builder", [asked], allowed))
+    assert (more.is_over, more.which) == (True, "turns")
 
 
 class Machine(RuleBasedStateMachine):

@@ -21,7 +21,12 @@ if is_alike(last, new) then
   table.remove(kept)
 end
 kept[#kept + 1] = earlier
-while #kept > tonumber(most) do table.remove(kept, 1) end
+while #kept > tonumber(most) do
+  -- The oldest one that is kept has the time of those before it: so the sum stays.
+  local gone, oldest = cjson.decode(table.remove(kept, 1)), cjson.decode(kept[1])
+  oldest.seconds = (oldest.seconds or 0) + (gone.seconds or 0)
+  kept[1] = cjson.encode(oldest)
+end
 redis.call('HSET', agents_key, field, cjson.encode(kept))
 if goes_on ~= '1' then forget_session(task) end
 return #kept

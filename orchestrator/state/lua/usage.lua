@@ -7,8 +7,8 @@
 --   usages   JSON [Usage, …], one for each model; costs in millionths of a dollar
 --   kept_ms  how long the sums of a day are kept
 --   …_budget  as in reserve.lua
--- answer: {code, kept, spent on the task, tokens of the task, spent on the feature, spent today on all, the budget of the
---   task and of the feature (-1: none), ms until the next day}; money in millionths of a dollar
+-- answer: {code, kept, spent on the task, tokens and requests of the task, spent on the feature, spent today on all, the budget of
+--   the task and of the feature (-1: none), ms until the next day}; money in millionths of a dollar
 --   "counted"  done; `kept`: what is still kept for the attempt (-1: nothing was, see reserve.lua)
 --   "missing"  no such feature, task or attempt; nothing was changed
 local WARN_AT = 0.8 -- of a budget
@@ -19,7 +19,7 @@ if not state or state.attempt < tonumber(attempt) then return {'missing'} end
 local day = shared(string.format('usage:%d', math.floor(now / 86400000)))
 local field = attempt .. ':' .. task
 local marks = cjson.decode(redis.call('HGET', usage_key, field) or '{}')
-local spent, tokens = 0, 0
+local spent, tokens, requests = 0, 0, 0
 
 -- Add to the sums of the day, and to those of all days, which metrics show.
 local function add(model, kind, by)
@@ -41,6 +41,7 @@ local function count(usage)
   for _, kind in ipairs({ 'input', 'cache_read', 'cache_write', 'output', 'reasoning', 'requests' }) do
     local by = raise(mark, kind, usage[kind])
     if by ~= 0 then add(model, kind, by) end
+    if kind == 'requests' then requests = requests + by end
     if kind == 'input' or kind == 'cache_write' or kind == 'output' then tokens = tokens + by end
   end
   if usage.cost then
@@ -65,6 +66,7 @@ if spent > 0 then
   save_state(task, state)
 end
 redis.call('HINCRBY', usage_key, 'tokens ' .. task, tokens)
+redis.call('HINCRBY', usage_key, 'requests ' .. task, requests)
 if spent > 0 then
   redis.call('HINCRBY', usage_key, 'spent', spent)
   redis.call('HINCRBY', day, 'spent', spent)
