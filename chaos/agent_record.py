@@ -127,7 +127,10 @@ def _events(client: Client, feature: str) -> list[Event]:
 
 
 def _lives(facts: Sequence[Fact]) -> Iterable[Life]:
-    ends = {fact["pid"]: fact["time"] for fact in facts if fact["fact"] == "end"}
+    # The number of a process comes again in a long run, but not in the same attempt.
+    ends = {
+        (fact["pid"], fact["task"], fact["attempt"]): fact["time"] for fact in facts if fact["fact"] == "end"
+    }
     for fact in facts:
         if fact["fact"] == "begin":
             yield Life(
@@ -136,7 +139,7 @@ def _lives(facts: Sequence[Fact]) -> Iterable[Life]:
                 pid=fact["pid"],
                 folder=fact["folder"],
                 began=fact["time"],
-                ended=ends.get(fact["pid"]),
+                ended=ends.get((fact["pid"], fact["task"], fact["attempt"])),
                 saw=tuple(fact["saw"]),
             )
 

@@ -112,6 +112,9 @@ def _make_repository(folder: Path) -> None:
     for name in ("a.txt", "b.txt"):
         (folder / "shared" / name).write_text("first\n", "utf-8")
     git(folder, "init", "--quiet", "--initial-branch=main")
+    git(
+        folder, "config", "gc.auto", "0"
+    )  # with a thousand worktrees it takes longer than an agent may be silent
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "-m", "first")
 

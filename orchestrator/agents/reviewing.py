@@ -43,6 +43,8 @@ def review(gate: Gate, context: Context, settings: Settings, *, place: Workplace
     until = time.monotonic() + gate.timeout
     while True:
         outcome = guarded(context, lambda: _review(gate, context, settings, place))
+        if isinstance(outcome, RetryLater) and outcome.limit:
+            context.close_model(outcome.limit, outcome.after)  # nobody else need meet it
         if not isinstance(outcome, RetryLater) or not _wait(outcome.after, until, context):
             return outcome
 

@@ -237,12 +237,17 @@ class AttemptRecorder:
         enter = functools.partial(self.store.models.enter, model, ":".join(map(str, attempt.id)))
         return self._outlast(enter, f"the limit of {model}")
 
+    def close_model(self, model: str, seconds: float) -> None:
+        """Close a model for all, because its limit is reached."""
+        with contextlib.suppress(*outage.ERRORS):
+            self.store.models.close(model, seconds)
+
     def leave_model(self, attempt: Attempt, model: str, outcome: Outcome | None) -> None:
         """End the work with a model. It is closed for all if the outcome says that its limit is reached."""
         models, holder = self.store.models, ":".join(map(str, attempt.id))
-        with contextlib.suppress(*outage.ERRORS):  # who does not leave counts for a time only
-            if isinstance(outcome, RetryLater) and outcome.limit:
-                models.close(model, outcome.after)
+        if isinstance(outcome, RetryLater) and outcome.limit:
+            self.close_model(model, outcome.after)
+        with contextlib.suppress(*outage.ERRORS):  # an attempt that does not leave counts until it ends
             models.leave(model, holder, completed=isinstance(outcome, Completed))
 
     def reserve(self, attempt: Attempt) -> UsageVerdict:

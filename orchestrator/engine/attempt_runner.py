@@ -315,6 +315,7 @@ class AttemptRunner:
             save_session=functools.partial(self.recorder.save_session, attempt),
             report_usage=UsageMeter(self.recorder, attempt, left),
             left=left,
+            close_model=self.recorder.close_model,
         )
 
 

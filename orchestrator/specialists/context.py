@@ -47,6 +47,10 @@ def no_session(session: AgentSession) -> None:
     """Store nothing."""
 
 
+def no_limit(model: str, seconds: float) -> None:
+    """Close nothing."""
+
+
 def no_progress(percent: float | None = None, note: str = "") -> None:
     """Report nothing."""
 
@@ -83,6 +87,7 @@ class Context:
         save_session: Stores the conversation of this attempt, before its first request.
         report_usage: Reports what the attempt has used so far, and answers what is left.
         left: What the attempt may use, at its start.
+        close_model: Closes a model for all, because its limit is reached, for so many seconds.
         outcome: Of a gate: the completed work that it judges.
 
     Example:
@@ -114,6 +119,7 @@ class Context:
     save_session: Callable[[AgentSession], None] = no_session
     report_usage: Callable[[Sequence[Usage]], UsageVerdict] = no_usage
     left: UsageVerdict = NO_BUDGET
+    close_model: Callable[[str, float], None] = no_limit
     outcome: Completed | None = None
 
     @cached_property
