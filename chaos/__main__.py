@@ -17,6 +17,9 @@ from chaos.cluster import AS_SHIPPED, QUICK
 from chaos.report import Report, report, table
 from chaos.run import Weather, run
 
+AGENTS_EVERY = 2.5
+"""Seconds between features of agents: about as many as four agents at once can do."""
+
 PLAIN_FAULTS = ("kill-worker", "kill-child", "kill-all-workers")
 """The faults of the comparison with plain Celery."""
 
@@ -28,9 +31,8 @@ def main() -> int:
     again = f"{'chaos-agents' if options.agents else 'chaos'} SEED={seed} MINUTES={options.minutes:g}"
     print(f"seed {seed}, {options.minutes:g} minutes; the same again: make {again}", flush=True)
     if options.agents:
-        return _agents(
-            seed, Weather(options.minutes * 60, options.every, kinds=options.fault or agents.FAULTS)
-        )
+        kinds = options.fault or agents.FAULTS
+        return _agents(seed, Weather(options.minutes * 60, options.every, AGENTS_EVERY, kinds))
     weather = Weather(
         options.minutes * 60,
         options.every,
