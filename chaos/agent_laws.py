@@ -62,6 +62,8 @@ class Work(Model):
     feature: str
     task: str
     completed: bool = False
+    budget: int | None = None
+    """Millionths of a dollar that it may cost, all attempts together; None: it has no budget."""
     reason: str = ""
     """Why it stopped, and what to do next."""
     next_step: str = ""
@@ -144,6 +146,22 @@ def budgets_hold(history: AgentHistory) -> Iterator[tuple[str, str, str]]:
             yield feature, "", f"it cost {spent[feature]}, and at most {most} was allowed"
 
 
+def budgets_of_tasks_hold(history: AgentHistory) -> Iterator[tuple[str, str, str]]:
+    """A task costs at most its budget and one report."""
+    spent, largest = Counter[tuple[str, str]](), defaultdict[tuple[str, str], int](int)
+    for mark in history.marks:
+        task, before = (mark.feature, mark.task), 0
+        spent[task] += mark.stored
+        for said in sorted(mark.said, key=lambda one: one.time):
+            largest[task] = max(largest[task], said.micro - before)
+            before = said.micro
+    for work in history.works:
+        task = (work.feature, work.task)
+        if work.budget is not None and spent[task] > work.budget + largest[task]:
+            most = work.budget + largest[task]
+            yield *task, f"it cost {spent[task]}, and at most {most} was allowed"
+
+
 def no_commit_is_lost(history: AgentHistory) -> Iterator[tuple[str, str, str]]:
     """A ref leads to every commit that an agent made."""
     for work in history.works:
@@ -199,6 +217,7 @@ def nothing_is_stuck(history: AgentHistory) -> Iterator[tuple[str, str, str]]:
 LAWS: tuple[Law, ...] = (
     usage_counts_once,
     budgets_hold,
+    budgets_of_tasks_hold,
     no_commit_is_lost,
     completed_is_integrated,
     one_agent_in_a_folder,

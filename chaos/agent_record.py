@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 Fact = Mapping[str, Any]
 """A line of the agents' log."""
 
+AFTER = 2.0
+"""Seconds after an outage in which a report may still be on its way."""
+
 AUTHOR = ("-c", "user.name=Chaos", "-c", "user.email=chaos@localhost")
 
 
@@ -69,6 +72,12 @@ def _budget(client: Client, feature: Feature) -> int:
     return int(str(stored)) if stored else round((configured.cost if configured else 0.0) * MICRO)
 
 
+def _budget_of(client: Client, feature: str, task: str) -> int:
+    """The largest budget that a task ever had."""
+    stored = client.store.client.hget(client.store.keys.feature(feature).meta, f"budget {task}")
+    return int(str(stored)) if stored else round(agent_load.MOST * MICRO)
+
+
 def _marks(
     facts: Sequence[Fact], client: Client, features: Iterable[Feature], strikes: Sequence[Strike]
 ) -> Iterable[Mark]:
@@ -101,9 +110,9 @@ def _marks(
 
 
 def _away(strikes: Sequence[Strike], moment: float) -> float:
-    """Seconds for which Redis, or all workers, could not do anything before a moment."""
-    near = [one for one in strikes if EVERYONE in one.workers or one.fault == "freeze-worker"]
-    return sum(min(one.ended, moment) - one.began for one in near if moment - 10 < one.began < moment)
+    """Seconds before a moment in which nobody could store anything: Redis was away, or workers were frozen."""
+    hit = [one for one in strikes if EVERYONE in one.workers or one.fault == "freeze-worker"]
+    return max((moment - one.began for one in hit if one.began < moment < one.ended + AFTER), default=0.0)
 
 
 def _ended_well(events: Iterable[Event]) -> set[tuple[str, int]]:
@@ -126,22 +135,26 @@ def _events(client: Client, feature: str) -> list[Event]:
     return found
 
 
-def _lives(facts: Sequence[Fact]) -> Iterable[Life]:
-    # The number of a process comes again in a long run, but not in the same attempt.
-    ends = {
-        (fact["pid"], fact["task"], fact["attempt"]): fact["time"] for fact in facts if fact["fact"] == "end"
-    }
+def _lives(facts: Iterable[Fact]) -> Iterable[Life]:
+    """The lives in the order of their beginning. Linux gives the id of a process that has ended to another one."""
+    lives, latest = list[Life](), dict[int, int]()
     for fact in facts:
         if fact["fact"] == "begin":
-            yield Life(
-                feature=fact["feature"],
-                task=fact["task"],
-                pid=fact["pid"],
-                folder=fact["folder"],
-                began=fact["time"],
-                ended=ends.get((fact["pid"], fact["task"], fact["attempt"])),
-                saw=tuple(fact["saw"]),
+            latest[fact["pid"]] = len(lives)
+            lives.append(
+                Life(
+                    feature=fact["feature"],
+                    task=fact["task"],
+                    pid=fact["pid"],
+                    folder=fact["folder"],
+                    began=fact["time"],
+                    saw=tuple(fact["saw"]),
+                )
             )
+        elif fact["fact"] == "end":
+            place = latest[fact["pid"]]
+            lives[place] = lives[place].model_copy(update={"ended": fact["time"]})
+    return lives
 
 
 def _works(facts: Sequence[Fact], client: Client, feature: Feature) -> Iterable[Work]:
@@ -155,6 +168,7 @@ def _works(facts: Sequence[Fact], client: Client, feature: Feature) -> Iterable[
             feature=handle.id,
             task=state.id,
             completed=is_completed,
+            budget=_budget_of(client, handle.id, state.id),
             reason="the feature is over" if told is None else told.answer,
             next_step="nothing" if told is None else " ".join(told.next) or told.answer,
             commits=tuple(fact["commit"] for fact in own if fact["fact"] == "commit"),

@@ -49,6 +49,7 @@ def test_a_killed_attempt_may_lose_its_last_second(micro: int) -> None:
         ("usage_counts_once", stored(KILLED, 31)),
         ("usage_counts_once", stored(KILLED, 9)),
         ("budgets_hold", {"budgets": {"f": 19}}),
+        ("budgets_of_tasks_hold", {"works": (WORK.model_copy(update={"budget": 19}),)}),
         ("no_commit_is_lost", {"reachable": frozenset()}),
         ("completed_is_integrated", result(merged=("T1#1", "T1#1"))),
         ("completed_is_integrated", result(merged=())),
