@@ -59,8 +59,10 @@ def of_feature(client: Client, handle: Handle, progress: Progress) -> tuple[Acti
     )
     pointless = "pause" if progress.is_paused else "resume"
     launch = [needs.action("launch", handle.id)] if progress.awaits_launch else []
-    cap = needs.action("cap", handle.id, given={"most": NUMBER})
-    return _once([*launch, *(one for one in found if one.action != pointless), cap])
+    knobs = [needs.action("cap", handle.id, given={"most": NUMBER})]
+    if any(given.agent for given in client.settings.specialists.values()):
+        knobs.append(needs.action("budget", handle.id, given={"amount": needs.TEXT}))
+    return _once([*launch, *(one for one in found if one.action != pointless), *knobs])
 
 
 def _once(found: Iterable[Action]) -> tuple[Action, ...]:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from orchestrator.client.claim import Claim
     from orchestrator.client.in_process import InProcessWorker
     from orchestrator.client.usage import By, UsageReport
-    from orchestrator.state.models import ModelLimit
     from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
     from orchestrator.engine.installation import Installation
     from orchestrator.model.feature import Feature
     from orchestrator.model.plan import Plan, Route
     from orchestrator.planning.limits import Limit
+    from orchestrator.state.models import ModelLimit
     from orchestrator.state.store import Store
 
 

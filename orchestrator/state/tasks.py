@@ -90,8 +90,10 @@ class TaskReader:
         self._runner.check(feature_id, head, written)
         numbers = encoding.parse_members(described)
         found = {task: json.loads(state) for task, state in states.items() if task in numbers}
+        fields = encoding.parse_head(head)
+        fields.pop("base", None)  # no field of the feature itself
         feature = Feature(
-            **encoding.parse_head(head),
+            **fields,
             tasks=tuple(encoding.parse_task(tasks[task], task) for task in numbers),
         )
         specialists = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,14 @@ def test_a_feature_without_an_agents_work_has_nothing_to_deliver(
     orchestrator_client.enqueue(factories.feature(task("T1", specialist="coder"), id="login")).wait()
     with pytest.raises(errors.NothingToDeliver, match="No agent has worked at login"):
         delivery.deliver(orchestrator_client, "login")
+
+
+def test_a_feature_of_agents_grows(orchestrator_client: InProcessClient) -> None:
+    """What agents start from is stored with the feature, and is none of its fields."""
+    client = orchestrator_client
+    handle = client.enqueue(factories.feature(task("T1", specialist="coder"), id="login"))
+    head = client.store.client.hget(client.store.keys.feature("login").meta, "head")
+    known = {**json.loads(str(head)), "base": git(client.settings.project, "rev-parse", "HEAD")}
+    client.store.client.hset(client.store.keys.feature("login").meta, "head", json.dumps(known))
+    handle.add_task(task("T2", specialist="coder"))
+    assert handle.wait().completed == 2

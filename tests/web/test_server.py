@@ -24,11 +24,14 @@ TASKS = [{"id": "A", "run": "true"}, {"id": "B", "depends_on": ["A"], "run": "tr
 PLAN = json.dumps({"title": HOSTILE, "tasks": TASKS})
 
 
+CONFIG = "{resources: {gpu: 2}, specialists: {coder: {agent: {runtime: pull}}}}"
+
+
 @pytest.fixture(scope="module")
 def flower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One without a password, and three features in it."""
     folder = tmp_path_factory.mktemp("flower")
-    with running(folder, TASKORCHESTRATOR_WEB__SECRET=SECRET, config="resources: {gpu: 2}") as found:
+    with running(folder, TASKORCHESTRATOR_WEB__SECRET=SECRET, config=CONFIG) as found:
         with found.client() as client:
             for name in ("one", "two", "three"):
                 first = Task(id="T1", title=HOSTILE, run=("true",), tags=("backend",))
@@ -136,6 +139,7 @@ def test_what_the_engine_refuses_is_told(flower: Running) -> None:
         ({"action": "explode"}, "no-such-action"),
         ({"action": "skip", "task": "T1"}, "argument-missing"),
         ({"action": "cap", "arguments": {"most": "many"}}, "bad-cap"),
+        ({"action": "budget", "arguments": {"amount": "much"}}, "bad-budget"),
     ):
         found = program.ask("/api/features/one/decisions", value=given)
         assert (found.status, found.json["error"]["code"]) == (400, code)
@@ -152,9 +156,9 @@ def test_every_offered_action_is_taken(flower: Running) -> None:
     program = flower.program()
     with flower.client() as client:
         client.enqueue(Feature(id="offers", title="Offers", tasks=(Task(id="T1", run=("true",)),)), stops=[1])
-    given = {"note": "n", "because": "b", "specialist": "senior-engineer", "most": "3"}
+    given = {"note": "n", "because": "b", "specialist": "senior-engineer", "most": "3", "amount": "5"}
     seen = set()
-    for page in ("/feature/offers", "/feature/offers/task/T1") * 3:
+    for page in ("/feature/offers", "/feature/offers/task/T1") * 6:
         offered = OFFERED.findall(program.ask(page).text)
         assert offered
         for action, task in offered:
@@ -166,6 +170,7 @@ def test_every_offered_action_is_taken(flower: Running) -> None:
             assert found.status == 200, found.text
             break  # what is offered may be another now
     assert len(seen) >= 4
+    assert ("budget", "") in seen
 
 
 def test_the_stream_goes_on_where_it_was_left(flower: Running) -> None:
