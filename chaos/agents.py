@@ -16,11 +16,11 @@ from chaos import agent_load, logged_agent
 from chaos.agent_laws import AgentHistory
 from chaos.agent_load import AgentErrand
 from chaos.agent_record import git, record
-from chaos.cluster import PATIENCE, ROOT, Cluster, wait_until
+from chaos.cluster import ROOT, Cluster, wait_until
 from chaos.history import Strike
 from chaos.load import Errand
 from chaos.person import Person
-from chaos.run import People, Weather, harm, settle
+from chaos.run import People, Weather, live
 from orchestrator.client.client import Client
 from orchestrator.client.handle import Handle
 from orchestrator.model.outcome import Blocked, BlockKind
@@ -179,15 +179,8 @@ def run_agents(
     """
     random = Random(f"{seed}:cluster")
     with AgentCluster(folder, random, weather.workers, weather.recovery) as cluster:
-        wait_until(lambda: all(worker.is_ready for worker in cluster.workers.values()))
         people = AgentPeople(cluster, seed, weather.feature_every)
-        people.start()
-        try:
-            strikes = harm(cluster, people, weather, seed, say)
-            settle(cluster, people)
-        finally:
-            people.stopped.set()
-            people.join(PATIENCE)
+        strikes = live(cluster, people, weather, seed, say)
         history = record(cluster, [errand.feature for errand in people.person.enqueued.values()], strikes)
         survivors = cluster.agents
     # The workers have been killed by now, and no agent may outlive them.

@@ -111,16 +111,24 @@ def run(
         servers = stack.enter_context(sentinels.watched(folder)) if weather.has_sentinels else None
         random = Random(f"{seed}:cluster")
         cluster = stack.enter_context(Cluster(folder, random, weather.workers, weather.recovery, servers))
-        wait_until(lambda: all(worker.is_ready for worker in cluster.workers.values()))
         people = People(cluster, seed, weather.feature_every)
-        people.start()
-        try:
-            strikes = harm(cluster, people, weather, seed, say)
-            settle(cluster, people)
-        finally:
-            people.stopped.set()
-            people.join(PATIENCE)
+        strikes = live(cluster, people, weather, seed, say)
         return record(cluster, people.person.enqueued, strikes, seed)
+
+
+def live(
+    cluster: Cluster, people: People, weather: Weather, seed: int, say: Callable[[str], object]
+) -> list[Strike]:
+    """Let people work with a cluster under faults, until all has settled; the faults that happened."""
+    wait_until(lambda: all(worker.is_ready for worker in cluster.workers.values()))
+    people.start()
+    try:
+        strikes = harm(cluster, people, weather, seed, say)
+        settle(cluster, people)
+    finally:
+        people.stopped.set()
+        people.join(PATIENCE)
+    return strikes
 
 
 def harm(

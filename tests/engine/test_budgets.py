@@ -7,23 +7,8 @@ from pathlib import Path
 from orchestrator.engine import budgets
 from orchestrator.model.agent_history import EarlierAttempt
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, RetryLater
-from orchestrator.model.task import Task
 from orchestrator.model.usage import UsageVerdict
-from orchestrator.specialists import Context, FeatureHead
-
-
-def context(left: UsageVerdict, *earlier: EarlierAttempt) -> Context:
-    return Context(
-        task=Task(id="T1"),
-        feature=FeatureHead(id="auth", title="Login"),
-        attempt=1,
-        specialist="coder",
-        title="Coder",
-        workdir=Path("work"),
-        log_file=Path("log"),
-        left=left,
-        earlier=earlier,
-    )
+from tests.specialists.contexts import a_context
 
 
 def test_who_may_spend_something_works() -> None:
@@ -56,10 +41,10 @@ def test_the_budget_of_a_day_is_there_again_at_midnight() -> None:
 def test_an_agent_that_the_budget_of_the_day_ended_goes_on_at_midnight() -> None:
     ended = Blocked(kind=BlockKind.BUDGET, reason="the budget is used up")
     over = UsageVerdict(is_over=True, which="day", limit=100.0, day_ends=60.0)
-    assert isinstance(budgets.until_tomorrow(ended, context(over)), RetryLater)
-    assert budgets.until_tomorrow(ended, context(over._replace(which="task"))) is ended
+    assert isinstance(budgets.until_tomorrow(ended, a_context(Path("here"), left=over)), RetryLater)
+    assert budgets.until_tomorrow(ended, a_context(Path("here"), left=over._replace(which="task"))) is ended
     done = Completed(summary="just in time")
-    assert budgets.until_tomorrow(done, context(over)) is done
+    assert budgets.until_tomorrow(done, a_context(Path("here"), left=over)) is done
 
 
 def test_who_waits_for_others_looks_less_and_less_often() -> None:

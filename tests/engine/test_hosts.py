@@ -9,25 +9,15 @@ import pytest
 from orchestrator.config.schema.agents import AgentSettings
 from orchestrator.engine import hosts
 from orchestrator.model.agent_history import AgentSession, EarlierAttempt
-from orchestrator.model.task import Task
-from orchestrator.specialists import Context, FeatureHead
+from orchestrator.specialists import Context
+from tests.specialists.contexts import a_context
 
 AGENT = AgentSettings()
 THERE = AgentSession(runtime="claude", session="s1", host="b")
 
 
 def context(session: AgentSession | None, *earlier: EarlierAttempt) -> Context:
-    return Context(
-        task=Task(id="T1"),
-        feature=FeatureHead(id="auth", title="Login"),
-        attempt=2,
-        specialist="coder",
-        title="Coder",
-        workdir=Path("work"),
-        log_file=Path("log"),
-        session=session,
-        earlier=earlier,
-    )
+    return a_context(Path("here"), session=session, earlier=earlier)
 
 
 def test_it_is_left_to_the_machine_of_its_conversation() -> None:
