@@ -222,7 +222,9 @@ def test_numbers_that_are_no_usage_count_nothing() -> None:
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES, ids=SHIPPED_RUNTIMES)
-@pytest.mark.parametrize("number", [10**400, -(10**400), float("nan"), float("inf")], ids=["huge", "low", "nan", "inf"])
+@pytest.mark.parametrize(
+    "number", [10**400, -(10**400), float("nan"), float("inf")], ids=["huge", "low", "nan", "inf"]
+)
 def test_a_number_that_no_float_can_hold_counts_nothing(runtime: AgentRuntime, number: float) -> None:
     reader = StreamReader(runtime)
     for line in EVENTS:
