@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, Literal, NamedTuple
@@ -21,8 +22,8 @@ LONGEST_HANDOFF = 1_000
 LONGEST_MESSAGE = 50_000
 """Characters of a final message that are searched for an outcome, its last ones."""
 
-MOST_BEGINNINGS = 500
-"""Braces of a message at which an outcome is looked for."""
+MOST_READ = 2_000_000
+"""Characters that are read in search of it: from each brace on, as far as what follows is JSON."""
 
 KINDS = (BlockKind.INFORMATION, BlockKind.TECHNICAL, BlockKind.EXTERNAL, BlockKind.PERMISSION)
 """What an agent may say that it is blocked by."""
@@ -58,8 +59,8 @@ class Answer(Model):
             try:
                 return from_json(value, allow_inf_nan=False)
             except ValueError:
-                return value
-        return value
+                pass
+        return _storable(value)
 
     @model_validator(mode="after")
     def _says_why(self) -> Answer:
@@ -150,12 +151,26 @@ def outcome_of(answer: Answer) -> Completed | Blocked | Failed:
     return Failed(cause=FailureCause.REPORTED, reason=reason)
 
 
+def _storable(value: object) -> object:
+    """The value, with ? for halves of characters (such as "\\ud83d"): JSON allows them, and UTF-8 does not."""
+    try:
+        return from_json(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
 def _cut(text: str, most: int) -> str:
     plain = as_text(text[: most * 4]).strip()
     return plain if len(plain) <= most else plain[: most - 1] + "…"
 
 
 def _of_text(text: str, where: str) -> Read:
+    try:  # of any length, where it is nothing else
+        found = from_json(text)
+    except ValueError:
+        found = None
+    if isinstance(found, dict) and "status" in found:
+        return _of_value(found, where)
     if (found := _last_object(text)) is not None:
         return _of_value(found, where)
     return Read(None, f"{where} cannot be used: it has no JSON object with a status")
@@ -184,16 +199,19 @@ def _mistake(line: Any) -> str:
 def _last_object(text: str) -> dict[str, Any] | None:
     """The last JSON object with a status in a text; None: there is none."""
     text = text[-LONGEST_MESSAGE:]
-    decoder, found, at = JSONDecoder(), None, text.find("{")
-    for _ in range(MOST_BEGINNINGS):
-        if at < 0:
-            break
+    decoder, found, at, left = JSONDecoder(), None, text.find("{"), MOST_READ
+    while at >= 0 and left > 0:
         try:
             value, end = decoder.raw_decode(text, at)
-        except (JSONDecodeError, RecursionError, ValueError):
+        except JSONDecodeError as error:
             end = at + 1
+            left -= error.pos - at + 1
+        except (RecursionError, ValueError):  # nested too deep, or a number too long
+            end = at + 1
+            left -= len(text) - at
         else:
             if isinstance(value, dict) and "status" in value:
                 found = value
+            left -= end - at
         at = text.find("{", end)
     return found

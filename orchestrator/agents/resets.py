@@ -14,6 +14,9 @@ LONGEST = 8 * 86_400.0
 FIRST, LARGEST = 30.0, 900.0
 """Seconds of the first wait, and of the longest, where nothing says when a limit is reset."""
 
+LAST = 10**15
+"""A moment after this one is nonsense."""
+
 MILLISECONDS = 10**11
 """A moment that is larger counts milliseconds since 1970."""
 
@@ -73,7 +76,9 @@ def growing(waits: int, chance: float = 0.5) -> float:
     return min(LARGEST, FIRST * 2.0 ** min(waits, 30)) * (0.5 + chance / 2)
 
 
-def _moment(epoch: float, now: float) -> float:
+def _moment(epoch: float, now: float) -> float | None:
+    if not 0 <= epoch <= LAST:  # an integer may be larger than a float can be
+        return None
     return float(epoch / 1000 if epoch > MILLISECONDS else epoch) - now
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -23,14 +22,16 @@ def whole(value: Any) -> int:
         >>> whole(12), whole(-3), whole("7"), whole(True)
         (12, 0, 0, 0)
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
-    return int(value) if 0 <= value <= MOST_TOKENS else 0
+    return (
+        int(value) if 0 <= value <= MOST_TOKENS else 0
+    )  # NaN is not between them, nor is what no float can hold
 
 
 def dollars(value: Any) -> float | None:
     """A cost from an event; None where it is none, or 0: so do programs say that they know no price."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value <= MOST_DOLLARS else None
 

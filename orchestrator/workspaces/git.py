@@ -22,6 +22,7 @@ TRIES = 3
 
 SETTINGS = {
     "core.hooksPath": "/dev/null",  # hooks are for people; an agent could write one that we would run
+    "core.useReplaceRefs": "false",  # a commit is what it says, whatever an agent put in its place (`git replace`)
     "core.fsmonitor": "false",  # a command that `git status` would run
     "core.safecrlf": "false",
     "core.quotePath": "false",
@@ -37,6 +38,10 @@ SETTINGS = {
     "i18n.commitEncoding": "UTF-8",
     "advice.detachedHead": "false",
 }
+
+PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "XDG_CONFIG_HOME")
+"""The variables of the worker that git gets, beside those that begin with GIT_. An agent can write the configuration of
+the repository, and so name a filter that git runs for us: it must not find the keys of the worker there."""
 
 # Of a hook or an alias that a worker was started by: they would lead git into another repository (git help rev-parse,
 # --local-env-vars). GIT_CONFIG_COUNT stays, which people use to name folders that are safe.
@@ -141,7 +146,11 @@ def _run_once(
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in LOCAL}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if (name in PASSED_ON or name.startswith("GIT_")) and name not in LOCAL
+    }
     return {
         **kept,
         "LC_ALL": "C",

@@ -28,6 +28,18 @@ def matching(files: Iterable[str], globs: Iterable[str]) -> tuple[str, ...]:
     return tuple(file for file in files if any(pattern.fullmatch(_plain(file)) for pattern in patterns))
 
 
+def leading_to(links: Iterable[str], globs: Iterable[str]) -> tuple[str, ...]:
+    """The links that stand in the place of a folder above the files of a glob: those files are then elsewhere.
+
+    Example:
+        >>> leading_to(["tests", "docs"], ["tests/acceptance/**", "*.md"])
+        ('tests',)
+    """
+    parts = [_segments(glob) for glob in globs]
+    heads = {head for each in parts for length in range(1, len(each)) if "**" not in (head := each[:length])}
+    return matching(links, ["/" + "/".join(head) for head in heads])
+
+
 def overlap(first: Iterable[str], second: Iterable[str]) -> bool:
     """Whether two lists of globs may match the same file. Where that cannot be excluded, it is True.
 

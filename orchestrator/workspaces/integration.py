@@ -100,7 +100,7 @@ def bring_conflict(workspace: Workspace) -> Conflict | None:
     onto = _integration(workspace)
     branch = names.short(workspace.integration)
     text = message(f"Merge {branch} into {workspace.branch}", workspace.trailers({}))
-    arguments = ["merge", "--no-ff", "--no-verify", "--no-stat", "--quiet", "-m", text, branch]
+    arguments = ["merge", "--no-ff", "--no-verify", "--no-stat", "--quiet", "-m", text, workspace.integration]
     answer = repository.git(*arguments, ok=(0, 1), folder=folder, commits=True)
     if not answer.code:
         repository.keep(workspace.ref, workspace.tip())

@@ -9,7 +9,7 @@ from orchestrator.workspaces.workspace import Workspace
 
 
 def protected_changes(workspace: Workspace, globs: Iterable[str]) -> tuple[str, ...]:
-    """The protected files that the commits of a task add, change, rename or remove.
+    """The protected files that the commits of a task add, change, rename or remove, and the links that lead to others.
 
     Args:
         workspace: The workspace. What is uncommitted in it does not count: call `commit_leftovers` before.
@@ -21,4 +21,6 @@ def protected_changes(workspace: Workspace, globs: Iterable[str]) -> tuple[str, 
     Example:
         files = protected_changes(workspace, [".github/**", "tests/acceptance/**"])
     """
-    return patterns.matching(workspace.changed_files(), globs)
+    globs = tuple(globs)
+    links = patterns.leading_to(workspace.changed_links(), globs)
+    return tuple(dict.fromkeys((*patterns.matching(workspace.changed_files(), globs), *links)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,13 @@ class Workspace:
         )
         return tuple(map(git.shown, answer.names))
 
+    def changed_links(self) -> tuple[str, ...]:
+        """The links and submodules that the commits of the task add or change."""
+        answer = self.repository.git("diff", *_PLAIN, "--no-renames", "--raw", "-z", self.cut(), self.tip())
+        fields = iter(answer.names)
+        kinds = ((facts.split()[1], name) for facts, name in zip(fields, fields, strict=True))
+        return tuple(git.shown(name) for kind, name in kinds if kind in ("120000", "160000"))
+
     def diff(self, limit: int = 20_000) -> str:
         """What the commits of the task change, as a patch; after `limit` characters it says how much is left."""
         text = self.repository.git("diff", *_PLAIN, self.cut(), self.tip()).output
@@ -153,7 +161,13 @@ class Workspace:
         head = self._git("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)).line
         if head == self.ref:
             return
-        here, tip = self._git("rev-parse", "HEAD").line, self.tip()
+        born = self._git("rev-parse", "--verify", "--quiet", "HEAD", ok=(0, 1))
+        here, tip = born.line, self.tip()
+        if born.code:
+            reason = f"it is on {names.short(head)}, which has no commit"
+            raise errors.StrayedWorkspace(
+                folder=self.folder, branch=self.branch, reason=reason, kept=self.folder
+            )
         on = (
             f"it is on {names.short(head)}"
             if head
@@ -186,10 +200,24 @@ class Workspace:
         return self.repository.keep(self.ref, self.repository.commit_tree(tree, [here], text))
 
     def _add_all(self) -> None:
+        self._look_at_all()
         own = [
             f":(exclude,literal){name.rstrip('/')}" for name in _repositories_in(self.repository, self.folder)
         ]
         self._git("add", "--all", "--sparse", "--", ".", *own)
+
+    def _look_at_all(self) -> None:
+        """Let git look again at files that it was told to take for unchanged: an agent could hide changes so.
+
+        A file that is left out (`sparse-checkout`) has the same mark, and is not there.
+        """
+        listed = [entry.partition(" ") for entry in self._git("ls-files", "-v", "-z").names]
+        assumed = [name for flag, _, name in listed if flag.islower()]
+        skipped = [name for flag, _, name in listed if flag in "Ss" and os.path.lexists(self.folder / name)]
+        for option, found in (("--no-assume-unchanged", assumed), ("--no-skip-worktree", skipped)):
+            if found:
+                given = "".join(f"{name}\0" for name in found)
+                self.repository.git("update-index", option, "-z", "--stdin", given=given, folder=self.folder)
 
 
 _PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color")

@@ -141,5 +141,25 @@ def test_an_outcome_at_the_end_is_found_after_any_text(text: str, other: dict[st
 
 
 def test_many_braces_end_soon() -> None:
-    assert read(message="{" * 200_000 + json.dumps(DONE)).answer is None
+    assert read(message="{" * 200_000 + json.dumps(DONE)).answer == Answer(**DONE)
+    assert read(message='{"a":' * 50_000 + json.dumps(DONE)).answer is None
     assert read(message="[" * 200_000).answer is None
+
+
+def test_an_outcome_is_found_behind_much_code() -> None:
+    code = "function f() { return {a: [1]} }\n" * 1_000
+    assert read(message=code + json.dumps(DONE)).answer == Answer(**DONE)
+
+
+def test_a_file_that_is_nothing_but_an_outcome_may_be_long() -> None:
+    given = DONE | {"result": [{"status": "red", "place": place} for place in range(5_000)]}
+    assert read(file=json.dumps(given)).answer == Answer.model_validate(given)
+
+
+@pytest.mark.parametrize("result", ['"\\ud83d"', '{"\\ud83d": ["\\ud83d"]}', "[" * 900 + "]" * 900])
+def test_every_result_that_is_taken_can_be_stored(result: str) -> None:
+    found = read(file=f'{{"status": "completed", "result": {result}, "summary": "half \\ud83d"}}')
+    if found.answer:
+        assert outcome_of(found.answer).model_dump_json()
+    else:
+        assert "result" in found.wrong

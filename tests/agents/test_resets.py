@@ -78,3 +78,10 @@ def test_what_looks_like_a_moment_never_breaks_it(text: str, now: float) -> None
 @given(st.integers(0, 10**6), st.floats(0, 1, exclude_max=True))
 def test_a_growing_wait_has_an_end(waits: int, chance: float) -> None:
     assert 15 <= growing(waits, chance) <= 900
+
+
+@pytest.mark.parametrize(
+    "said", [10**400, -(10**400), -1.0, 1e308, float("nan")], ids=["huge", "low", "past", "far", "nan"]
+)
+def test_a_number_that_is_no_moment_says_nothing(said: float) -> None:
+    assert wait(said, [], now=1_767_225_600.0) is None

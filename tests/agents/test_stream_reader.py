@@ -221,6 +221,27 @@ def test_numbers_that_are_no_usage_count_nothing() -> None:
     assert read(find("claude", Settings()), [json.dumps(event).encode()]).usages == ()
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES, ids=SHIPPED_RUNTIMES)
+@pytest.mark.parametrize(
+    "number", [10**400, -(10**400), float("nan"), float("inf")], ids=["huge", "low", "nan", "inf"]
+)
+def test_a_number_that_no_float_can_hold_counts_nothing(runtime: AgentRuntime, number: float) -> None:
+    reader = StreamReader(runtime)
+    for line in EVENTS:
+        reader.feed(json.dumps(_with_numbers(json.loads(line), number)).encode() + b"\n")
+    reader.close()
+    assert not any(used.tokens or used.cost for used in reader.usages)
+
+
+def _with_numbers(value: Any, number: float) -> Any:
+    """An event with this number in the place of each number."""
+    if isinstance(value, dict):
+        return {name: _with_numbers(each, number) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(each, number) for each in value]
+    return number if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def test_messages_of_several_agents_at_once_keep_their_usage_apart() -> None:
     def part(kind: str, thread: str | None, **event: Any) -> bytes:
         return json.dumps(
