@@ -34,8 +34,8 @@ class NoBudget(UsageError):
 
 
 class TooManyOverlaps(UsageError):
-    """{what}, and at most {most} can be kept apart (`touches`). Name folders in place of single files, or let tasks
-    depend on each other."""
+    """{what}, and at most {most} can be kept apart (`touches`). Name folders in place of single files, or leave touches
+    out where tasks wait for each other anyway."""
 
 
 class TouchesCannotGrow(UsageError):
