@@ -77,7 +77,7 @@ def errand(random: Random, feature_id: str) -> AgentErrand:
         (end,) = random.choices([one for one, _ in ENDS], [weight for _, weight in ENDS])
         script[f"{name}#1"] = [*_work(random, name, touches), *_end(random, end)]
         script[name] = [*_work(random, name, touches), {"complete": "done"}]
-    budget = round(random.uniform(0.3, 0.9), 2) if random.random() < 0.4 else None
+    budget = round(random.uniform(0.3, 0.8), 2) if random.random() < 0.4 else None
     feature = Feature(
         id=feature_id,
         title=f"Feature {feature_id}",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.model import errors, words
 from orchestrator.model.task import TaskStatus
+from orchestrator.model.usage import dollars
 from orchestrator.planning import limits, repetition
 
 if TYPE_CHECKING:
@@ -43,8 +44,12 @@ def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -
         NothingToDo: Neither a task nor its specialist has a command or a callable.
         GatesCannotRun: A task of agents elsewhere has gates, and its flow no status in which a worker runs them.
         NoSuchResource, NotEnough: A task needs more of a resource than there is.
+        BudgetTooLarge: It asks for more money than the settings allow.
     """
     limits.check_resources(feature.tasks, settings)
+    allowed = settings.budgets.feature
+    if allowed and feature.budget is not None and feature.budget > allowed.cost:
+        raise errors.BudgetTooLarge(asked=dollars(feature.budget), most=dollars(allowed.cost))
     inline = [task.id for task in feature.tasks if task.run]
     if inline and not settings.inline_commands:
         raise errors.InlineCommandRefused(tasks=words.some(inline, most=NAMED))

@@ -164,6 +164,8 @@ class Client:
             UnknownSpecialist, NothingToDo, InlineCommandRefused: A task has nobody to do it.
             CallRefused, BadCall: A task calls what it may not, or with arguments that do not fit.
             NoSuchResource, NotEnough: A task needs more of a resource than there is.
+            TooManyOverlaps: Its tasks touch too many of the same files.
+            BudgetTooLarge: It asks for more money than the settings allow.
             FeatureExists: Another feature has its id.
             BadKey: The idempotency key is empty, too long, or cannot be printed.
             KeyTaken: The idempotency key stands for a feature of other content.

@@ -102,7 +102,8 @@ class Feature(Model):
     strategy: Strategy = Strategy.BATCHED
     max_parallel_tasks: Whole | None = Field(default=None, ge=1, le=10_000, description="cap of this feature")
     budget: Annotated[Number, Field(gt=0, le=MOST_MONEY)] | None = Field(
-        default=None, description="dollars that its agents may spend together; else budgets.feature"
+        default=None,
+        description="dollars that its agents may spend together, at most budgets.feature; else that",
     )
     tasks: tuple[Task, ...] = Field(min_length=1)
     result: JsonValue = Field(

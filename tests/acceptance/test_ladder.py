@@ -179,7 +179,7 @@ def test_a_budget_ends_agents_and_once_it_is_raised_they_go_on(dear: Project) ->
 
 
 def test_the_budget_of_one_task_is_raised_for_it_alone(dear: Project) -> None:
-    handle = enqueue(dear, {"T1#1": [{"usage": {"input": 1, "cost": 0.4}}, "hang"]}, "T1", budget=9)
+    handle = enqueue(dear, {"T1#1": [{"usage": {"input": 1, "cost": 0.4}}, "hang"]}, "T1")
     handle.wait(timeout=120)
     outcome = handle.outcome("T1")
     assert isinstance(outcome, Blocked)

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.client import answers, usage
+from orchestrator.client import answers, checks, usage
 from orchestrator.config.schema.agents import Budgets
 from orchestrator.config.settings import Settings
 from orchestrator.mcp.reading import Reading
 from orchestrator.model import errors
+from orchestrator.model.feature import Feature
+from orchestrator.model.plan import Route
 from orchestrator.model.usage import Usage
 from orchestrator.report import json_features, json_plans, status_text
 from orchestrator.testing import InProcessClient, in_memory
 from tests.model import factories
 from tests.model.factories import task
+from tests.state.factories import routes_of
 from tests.tokens import tokens
 
 HAIKU = Usage(model="haiku", input=1_200, output=300, requests=4, cost=0.31, source="reported")
@@ -81,6 +84,29 @@ def test_it_tells_what_is_left_of_the_budgets(client: InProcessClient) -> None:
     ]
     assert json_plans.budget_line(told[0]).left == 2.69
     assert [one.which for one in usage.read(client.store, given, None, None).budgets] == ["day"]
+
+
+def routed(budget: float | None) -> tuple[Feature, dict[str, Route]]:
+    """A feature with a budget, whose task a command does."""
+    feature = factories.feature(task("T1", run=["true"]), budget=budget)
+    return feature, routes_of(feature)
+
+
+def test_a_feature_may_ask_for_less_money_and_not_for_more() -> None:
+    settings = Settings.model_validate(
+        {"budgets": {"feature": {"cost": 5}}, "trust": {"inline_commands": True}}
+    )
+    for asked in (None, 4, 5):
+        checks.check_work(*routed(asked), settings)
+    with pytest.raises(
+        errors.BudgetTooLarge, match=r"asks for a budget of \$6.00, and budgets.feature allows \$5.00"
+    ):
+        checks.check_work(*routed(6), settings)
+
+
+def test_the_budget_of_a_feature_is_its_own(client: InProcessClient) -> None:
+    client.enqueue(factories.feature(task("T1", specialist="coder"), id="cheap", budget=4))
+    assert [stand.limit for stand in client.usage("cheap").budgets] == [4]
 
 
 def test_sums_that_are_not_kept_are_refused(client: InProcessClient) -> None:

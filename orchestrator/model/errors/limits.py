@@ -29,6 +29,11 @@ class BadBudget(UsageError):
     budget that holds now."""
 
 
+class BudgetTooLarge(UsageError):
+    """The feature asks for a budget of {asked}, and budgets.feature allows {most}. Ask for less. Once it is enqueued, a
+    person may raise it: `orchestrator budget ID AMOUNT`."""
+
+
 class NoBudget(UsageError):
     """{what} has no budget to which {amount} could be added. Give the whole amount, without the +."""
 
