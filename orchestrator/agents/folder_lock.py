@@ -77,7 +77,10 @@ def hold(
     """
     private.make_folder(path.parent)
     with os.fdopen(private.open_file(path, os.O_RDWR | os.O_CREAT), "r+b") as file:
-        _take(file, attempt, is_cancelled, PATIENCE if patience is None else patience, grace)
+        try:
+            _take(file, attempt, is_cancelled, PATIENCE if patience is None else patience, grace)
+        except FolderBusy:
+            raise FolderBusy(f"another attempt still works in the folder (its lock is {path})") from None
         try:
             yield Held(file, attempt)
         finally:
@@ -99,7 +102,7 @@ def _take(
         else:
             _end(file, how, before=attempt)
         if waited > patience or is_cancelled():
-            raise FolderBusy(f"another attempt still works in the folder (its lock is {file.name})")
+            raise FolderBusy
         time.sleep(PAUSE)
 
 
@@ -127,7 +130,7 @@ def _end(file: IO[bytes], how: signal.Signals, before: int | None = None) -> boo
     try:
         found = json.loads(file.read() or b"{}")
         pid, since, attempt = int(found["pid"]), float(found["since"]), int(found["attempt"])
-    except (ValueError, KeyError, TypeError):  # nobody is noted, or just now
+    except (ValueError, OverflowError, KeyError, TypeError):  # nobody is noted, or just now
         return False
     try:
         process = psutil.Process(pid)
@@ -136,6 +139,11 @@ def _end(file: IO[bytes], how: signal.Signals, before: int | None = None) -> boo
             return False
         if before is None or attempt < before:
             os.killpg(pid, how)
-    except (psutil.NoSuchProcess, ProcessLookupError):
+    except (
+        psutil.Error,
+        OSError,
+        ValueError,
+        OverflowError,
+    ):  # it is gone, another user's, or no process at all
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from orchestrator.agents import workplace
 from orchestrator.config.settings import Settings
 from orchestrator.model import errors
 from orchestrator.specialists.context import Context
-from orchestrator.workspaces import Repository, find, names
+from orchestrator.workspaces import Repository, find, names, open_integration
+
+log = logging.getLogger(__name__)
 
 NAME = "~integration"
-"""The folder of the checkout, beside the worktrees of the tasks: no id becomes a name like this."""
+"""The folder of the checkout, beside the worktrees of the feature's tasks: no id becomes a name like this."""
 
 
 @contextlib.contextmanager
@@ -32,11 +35,9 @@ def opened(context: Context, settings: Settings) -> Iterator[Path | None]:
         yield None
         return
     repository, commit = found
-    folder = workplace.worktree_folder(feature, "", settings).with_name(NAME)
+    folder = (workplace.feature_folder(feature, settings) / NAME).resolve()
     with workplace.held(folder, context):
-        _remove(repository, folder)
-        with repository.lock():
-            repository.git("worktree", "add", "--force", "--detach", str(folder), commit)
+        open_integration(repository, feature, base=commit, folder=folder)
         try:
             yield folder
         finally:
@@ -57,7 +58,12 @@ def _branch(feature: str, settings: Settings) -> tuple[Repository, str] | None:
 
 
 def _remove(repository: Repository, folder: Path) -> None:
-    """Remove the checkout, with whatever gates left in it: its commits are on the branch."""
-    with repository.lock():
-        if any(tree.folder == folder for tree in repository.worktrees()):
+    """Remove the checkout, with whatever gates left in it: its commits are on the branch.
+
+    Where that fails, such as for a process that a gate left and that writes there, the next gates take it as it is.
+    """
+    try:
+        with repository.lock():
             repository.git("worktree", "remove", "--force", "--force", str(folder))
+    except (errors.GitFailed, errors.RepositoryBusy) as error:
+        log.warning("the checkout for the gates stays: %s", error)

@@ -55,9 +55,14 @@ def _works_in(context: Context, settings: Settings) -> str:
 
 def worktree_folder(feature: str, task: str, settings: Settings) -> Path:
     """Where the worktree of a task lies."""
+    return feature_folder(feature, settings) / identifiers.file_name(task)
+
+
+def feature_folder(feature: str, settings: Settings) -> Path:
+    """Where the worktrees of a feature lie."""
     named = settings.workspaces.folder
     top = settings.project / named if named else settings.folder / "worktrees"
-    return top / identifiers.file_name(feature) / identifiers.file_name(task)
+    return top / identifiers.file_name(feature)
 
 
 def own_folder(context: Context) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
 from mcp.server.mcpserver import Context
@@ -31,6 +31,10 @@ Decision = Literal[
 
 
 Steering = Literal["pause", "resume", "launch", "cap", "budget", "cancel"]
+
+
+_Word = Annotated[str, Field(coerce_numbers_to_str=True)]
+"""A text, or a number: of a budget an agent sends 5 as often as "5"."""
 
 
 class Approval(BaseModel):
@@ -89,7 +93,7 @@ class Deciding:
         action: Decision,
         approval: ElicitationResult[Approval],
         note: str = "",
-        to: str = "",
+        to: _Word = "",
         attempt: int = 0,
     ) -> str:
         """Decide about a task. to: whom to assign, or the budget. With attempt, refused once a later one has run."""
@@ -102,7 +106,7 @@ class Deciding:
         return actions.carry_out(handle, action, task, given)
 
     def steer(
-        self, feature: str, action: Steering, approval: ElicitationResult[Approval], value: str = ""
+        self, feature: str, action: Steering, approval: ElicitationResult[Approval], value: _Word = ""
     ) -> str:
         """Steer a whole feature; value is the cap, or the budget: dollars, +5 to add."""
         _check(approval)

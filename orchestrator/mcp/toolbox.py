@@ -27,6 +27,21 @@ CALLER = "caller"
 """The parameter that a method has if it speaks to its caller while it runs; no caller sees it."""
 
 
+class _Tool(Tool):
+    """A tool that says what is wrong with its arguments as it says each error: as data."""
+
+    async def run(
+        self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
+    ) -> Any:
+        try:
+            return await super().run(arguments, context, convert_result)
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                said = failures.of_arguments(error.__cause__)
+                raise ToolError(f"Error executing tool {self.name}: {said}") from error
+            raise
+
+
 def tool(
     method: Callable[..., str], *, writes: bool, fills: Mapping[str, Callable[..., Any]] | None = None
 ) -> Tool:
@@ -62,7 +77,7 @@ def tool(
     typed: Any = run  # functions have these attributes, which their type does not show; the SDK reads them
     typed.__signature__ = inspect.Signature([*own, added], return_annotation=str)
     typed.__annotations__ = {**{one.name: one.annotation for one in (*own, added)}, "return": str}
-    made = Tool.from_function(
+    made = _Tool.from_function(
         run,
         name=method.__name__,
         description=" ".join(inspect.cleandoc(method.__doc__ or "").split()),
@@ -80,7 +95,7 @@ def _call(method: Callable[..., str], who: str, given: dict[str, Any]) -> str:
     except errors.OrchestratorError as error:
         raise ToolError(failures.as_data(error)) from error
     except ValidationError as error:
-        raise ToolError(str(error)) from error
+        raise ToolError(failures.of_arguments(error)) from error
 
 
 def without_titles(schema: Any) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 TYPES: Mapping[str, str] = {
     **dict.fromkeys(("meta", "tasks", "plan", "batches", "states", "counts", "waits", "dependents"), "hash"),
     **dict.fromkeys(("waiting", "outcomes", "limits", "used", "last_started", "arrival_times"), "hash"),
-    **dict.fromkeys(("swept", "refused", "metrics"), "hash"),
+    **dict.fromkeys(("swept", "refused", "metrics", "usage_of_all"), "hash"),
     **dict.fromkeys(
         ("workers", "tails", "replaced", "durations", "agents", "usage", "models", "reserved"), "hash"
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import functools
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.model.agent_history import AgentSession, EarlierAttempt
 from orchestrator.model.outcome import Blocked, BlockKind, Completed, Failed, GateResult, Outcome, RetryLater
 from orchestrator.model.task import Task
+from orchestrator.specialists import gates
 from tests.agents.places import Place, git
 from tests.waiting import PATIENCE, wait_until
 
@@ -205,13 +207,54 @@ def test_gates_of_the_feature_run_on_the_integrated_work(place: Place) -> None:
     through(place, [{"write": {"b.py": "1\n"}}, {"complete": "x"}], "T1")
     through(place, [{"write": {"c.py": "1\n"}}, {"complete": "x"}], "T2")
     code = "import pathlib, sys; sys.exit(not all(pathlib.Path(f).exists() for f in ('b.py', 'c.py')))"
-    gate = Gate(name="both", command=(sys.executable, "-c", code))
-    task = Task.model_construct(id="@testing", title="The feature's gates")
-    context = dataclasses.replace(place.context("T1"), task=task)
-    (result,) = agents.check_gates((gate,), "testing", context, place.settings, Completed())
-    assert result.passed, result
+    assert checked_whole(place, code).passed
     assert git(place.project, "worktree", "list").count("\n") == 2
-    assert not list(place.project.glob(".taskorchestrator/worktrees/*/~integration/*"))
+    assert not list(place.project.glob(".taskorchestrator/worktrees/**/~integration"))
+
+
+def checked_whole(place: Place, code: str, feature: str = "auth") -> GateResult:
+    """The result of a gate of the whole feature."""
+    gate = Gate(name="whole", command=(sys.executable, "-c", code))
+    context = place.context("T1")
+    task = Task.model_construct(id="@testing", title="The feature's gates")
+    named = context.feature.model_copy(update={"id": feature})
+    context = dataclasses.replace(context, task=task, feature=named)
+    (result,) = agents.check_gates((gate,), "testing", context, place.settings, Completed())
+    return result
+
+
+def test_gates_of_two_features_do_not_wait_for_each_other(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.0)
+    base = git(place.project, "rev-parse", "main")
+    for feature in ("auth", "other"):
+        git(place.project, "branch", f"to/{feature}/integration", base)
+    ran = place.folder / "ran"
+
+    def check_other() -> None:
+        assert checked_whole(place, f"open({str(ran)!r}, 'w')", "other").passed
+
+    monkeypatch.setattr(gates, "check", functools.partial(_between, gates.check, check_other))
+    assert checked_whole(place, "").passed
+    assert ran.exists()
+
+
+def _between(check: Callable[..., Any], before: Callable[[], None], *given: Any, **named: Any) -> Any:
+    """Run gates once others have run, which run in the same way without them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gates, "check", check)
+        before()
+    return check(*given, **named)
+
+
+def test_gates_of_the_feature_run_whatever_was_left_of_the_ones_before(place: Place) -> None:
+    through(place, [{"write": {"b.py": "1\n"}}, {"complete": "x"}])
+    assert checked_whole(place, "import os; os.remove('.git'); os.remove('app.py')").passed
+    (left,) = place.project.glob(".taskorchestrator/worktrees/**/~integration")
+    code = "import pathlib, sys; sys.exit(not all(pathlib.Path(f).exists() for f in ('b.py', 'app.py')))"
+    assert checked_whole(place, code).passed
+    assert not left.exists()
 
 
 def test_gates_of_what_no_agent_did_run_in_the_project(place: Place) -> None:
@@ -494,3 +537,13 @@ def test_agents_of_two_greenlets_work_at_the_same_time(place: Place, tmp_path: P
     root = Path(__file__).parents[2]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.stdout.split() == ["completed", "completed"], done.stderr
+
+
+@pytest.mark.parametrize("note", ["-1", "0", "1e400", str(10**30), "null", '"x"'])
+def test_a_note_in_a_lock_that_names_no_process_holds_nobody_up(tmp_path: Path, note: str) -> None:
+    path = tmp_path / "T1~lock"
+    path.write_text(f'{{"pid": {note}, "since": 1.0, "attempt": 1}}')
+    with folder_lock.hold(path, 2) as held:
+        assert held.attempt == 2
+        with pytest.raises(folder_lock.FolderBusy, match="T1~lock"), folder_lock.hold(path, 2, patience=0):
+            pass

@@ -119,6 +119,27 @@ async def test_errors_are_data_with_the_calls_that_help(join: Joins) -> None:
         cyclic = {"title": "x", "tasks": [{"id": "a", "depends_on": ["b"]}, {"id": "b", "depends_on": ["a"]}]}
         found = json.loads((await agent.refused("plan", feature=cyclic)).partition(": ")[2])
         assert found["error"] == "circular-dependency"
+        assert "a → b → a" in found["message"]
+        assert "remove" in found["message"]
+
+
+async def test_arguments_that_a_tool_does_not_take_are_named_in_few_words(join: Joins) -> None:
+    async with join() as agent:
+        bad = {"titel": "x", "tasks": [{"id": "a", "tags": 1}]}
+        assert json.loads((await agent.refused("plan", feature=bad)).partition(": ")[2]) == {
+            "error": "wrong-usage",
+            "message": "feature.title is missing; feature.tasks.0.tags: should be a valid list; "
+            "feature.titel is not known here",
+        }
+        many = {"title": "x", "tasks": [{"no": 1}] * 100}
+        assert (await agent.refused("plan", feature=many)).endswith('; and 195 more"}')
+
+
+async def test_a_number_is_taken_for_a_text(join: Joins) -> None:
+    async with join() as agent:
+        feature = await agent("run", plan=(await agent("plan", feature=chain(4))).split()[1].rstrip(":"))
+        capped = await agent("steer", feature=feature, action="cap", value=2)
+        assert capped == f"At most 2 tasks of {feature} at once."
 
 
 @pytest.mark.parametrize(("agreed", "status"), [(True, "T2 is skipped."), (False, "A person said no")])

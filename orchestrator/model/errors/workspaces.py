@@ -22,7 +22,8 @@ class NotARepository(UsageError):
 
 class NoSuchCommit(UsageError):
     """{repository} has no commit {revision}.
-    Name a branch, a tag or a commit that it has (`git branch -a` lists the branches), or fetch it."""
+    Name a branch, a tag or a commit that it has (`git branch -a` lists the branches), or fetch it. A new repository has
+    none before its first commit (`git commit`)."""
 
 
 class GitFailed(OrchestratorError):
