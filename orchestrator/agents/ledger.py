@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.config import private
-from orchestrator.model.usage import COUNTED, Usage
+from orchestrator.model.usage import COUNTED, MOST_TOKENS, Usage
 
 _USAGES: TypeAdapter[tuple[Usage, ...]] = TypeAdapter(tuple[Usage, ...])
 
@@ -74,7 +74,7 @@ def together(one: Usage, other: Usage) -> Usage:
         0.75
         >>> together(Usage(input=5), Usage(input=7, cost=0.25)).cost
     """
-    marks = {name: getattr(one, name) + getattr(other, name) for name in COUNTED}
+    marks = {name: min(MOST_TOKENS, getattr(one, name) + getattr(other, name)) for name in COUNTED}
     parts = [used for used in (one, other) if used.tokens or used.cache_read or used.cost]
     costs = [used.cost for used in parts if used.cost is not None]
     is_known = len(costs) == len(parts)

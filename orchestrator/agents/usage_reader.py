@@ -8,11 +8,7 @@ from typing import Any
 
 from orchestrator.agents.events import first_at, matches, value_at
 from orchestrator.config.schema.agent_runtimes import AgentRuntime, EventResult, EventUsage, UsageFields
-from orchestrator.model.usage import COUNTED, Usage, higher
-
-MOST_TOKENS = 10**12
-MOST_DOLLARS = 10.0**6
-"""Larger numbers are no usage, but nonsense."""
+from orchestrator.model.usage import COUNTED, MOST_MONEY, MOST_TOKENS, Usage, higher
 
 
 def whole(value: Any) -> int:
@@ -33,7 +29,7 @@ def dollars(value: Any) -> float | None:
     """A cost from an event; None where it is none, or 0: so do programs say that they know no price."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if 0 < value <= MOST_DOLLARS else None
+    return float(value) if 0 < value <= MOST_MONEY else None
 
 
 def plain_model(name: Any) -> str:
@@ -79,10 +75,12 @@ def is_empty(usage: Usage) -> bool:
 
 def added(one: Usage, other: Usage) -> Usage:
     """The sum of two usages of the same model."""
-    marks = {name: getattr(one, name) + getattr(other, name) for name in COUNTED}
+    marks = {name: min(MOST_TOKENS, getattr(one, name) + getattr(other, name)) for name in COUNTED}
     costs = [usage.cost for usage in (one, other) if usage.cost is not None]
     source = "reported" if costs else "unknown"
-    return one.model_copy(update={**marks, "cost": sum(costs) if costs else None, "source": source})
+    return one.model_copy(
+        update={**marks, "cost": min(float(MOST_MONEY), sum(costs)) if costs else None, "source": source}
+    )
 
 
 def without(sum_: Usage, before: Usage | None) -> Usage:

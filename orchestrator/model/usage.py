@@ -18,6 +18,12 @@ COUNTED = ("input", "cache_read", "cache_write", "output", "reasoning", "request
 MOST_MONEY = 1_000_000
 """Dollars that a budget can have, at most."""
 
+MOST_TOKENS = 10**12
+"""Tokens that an attempt can have used, at most. A larger number is nonsense, and Redis could not add to it."""
+
+MOST_COST = 10**9
+"""Dollars that an attempt can have used, at most: more than so many tokens cost."""
+
 MICRO = 1_000_000
 """Costs are stored as whole millionths of a dollar, so that sums are exact."""
 
@@ -34,13 +40,17 @@ class Usage(Model):
     tier: str = ""
     runtime: str = ""
     session: str = Field(default="", description="the agent's own name for the conversation")
-    input: Whole = Field(default=0, ge=0, description="tokens read, without those that came from a cache")
-    cache_read: Whole = Field(default=0, ge=0, description="tokens read from a cache")
-    cache_write: Whole = Field(default=0, ge=0, description="tokens written into a cache")
-    output: Whole = Field(default=0, ge=0, description="tokens written, with those of reasoning")
-    reasoning: Whole = Field(default=0, ge=0, description="of these, tokens of reasoning")
-    requests: Whole = Field(default=0, ge=0, description="requests to the model")
-    cost: float | None = Field(default=None, ge=0, description="dollars; null: unknown")
+    input: Whole = Field(
+        default=0, ge=0, le=MOST_TOKENS, description="tokens read, without those that came from a cache"
+    )
+    cache_read: Whole = Field(default=0, ge=0, le=MOST_TOKENS, description="tokens read from a cache")
+    cache_write: Whole = Field(default=0, ge=0, le=MOST_TOKENS, description="tokens written into a cache")
+    output: Whole = Field(
+        default=0, ge=0, le=MOST_TOKENS, description="tokens written, with those of reasoning"
+    )
+    reasoning: Whole = Field(default=0, ge=0, le=MOST_TOKENS, description="of these, tokens of reasoning")
+    requests: Whole = Field(default=0, ge=0, le=MOST_TOKENS, description="requests to the model")
+    cost: float | None = Field(default=None, ge=0, le=MOST_COST, description="dollars; null: unknown")
     source: Source = Field(default="unknown", description="where the cost comes from")
     partial: bool = Field(default=False, description="the attempt ended before its agent had said everything")
 

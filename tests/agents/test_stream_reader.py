@@ -233,6 +233,15 @@ def test_a_number_that_no_float_can_hold_counts_nothing(runtime: AgentRuntime, n
     assert not any(used.tokens or used.cost for used in reader.usages)
 
 
+def test_sums_of_usage_have_an_end_too() -> None:
+    lines = [
+        json.dumps({"type": "assistant", "message": {"id": f"m{id}", "usage": {"input_tokens": 10**12}}})
+        for id in range(3)
+    ]
+    (used,) = read(find("claude", Settings()), [f"{line}\n".encode() for line in lines]).usages
+    assert Usage.model_validate(used.model_dump()).input == 10**12
+
+
 def _with_numbers(value: Any, number: float) -> Any:
     """An event with this number in the place of each number."""
     if isinstance(value, dict):

@@ -165,3 +165,16 @@ async def test_explain_says_what_such_a_task_waits_for(
     async with join() as agent:
         told = await agent("explain", feature=handle.id, task="T1")
         assert "waits for an agent that claims it (orchestrator mcp --tools worker)" in told
+
+
+async def test_usage_that_is_nonsense_is_refused_and_changes_nothing(
+    join: Joins, orchestrator_client: InProcessClient
+) -> None:
+    handle = enqueue(orchestrator_client)
+    async with join("worker") as agent:
+        claim = claim_of(await agent("claim", wait=0))
+        for name, number in (("input", 10**18), ("input", -9), ("cost", 1e300)):
+            refused = data(await agent.refused("report", claim=claim, usage={"model": "m", name: number}))
+            assert refused["error"] == "wrong-usage"
+            assert refused["message"].startswith(f"{name}: should be ")
+    assert orchestrator_client.usage(handle.id).total.input == 0
