@@ -30,12 +30,17 @@ LONGEST = 2_000
 """Characters of a description that are shown; `--fields all` has all of it."""
 
 
+LONGEST_DIFF = 100_000
+"""Characters of a patch that are shown."""
+
+
 class Part(StrEnum):
     """The parts of a task's report."""
 
     BRIEF = "brief"
     OUTCOME = "outcome"
     LOG = "log"
+    DIFF = "diff"
     EVENTS = "events"
 
 
@@ -45,7 +50,10 @@ def task(
     task_id: options.TaskId,
     part: Annotated[
         Part | None,
-        typer.Option("--part", help="What it was asked, how it ended, its output, or its events."),
+        typer.Option(
+            "--part",
+            help="What it was asked, how it ended, its output, what its agents changed, or its events.",
+        ),
     ] = None,
     *,
     asked: Asked,
@@ -80,6 +88,10 @@ def _find(client: Client, handle: Handle, task_id: str, part: Part | None, asked
             lines = task_log.end(client, handle, task_id).splitlines()
             more["log"] = "\n".join(lines[-asked.limit :])
             more["left_out"] = json_page.left_out(log=max(0, len(lines) - asked.limit))
+        case Part.DIFF:
+            from orchestrator.client import delivery  # late: it brings git
+
+            more["diff"] = delivery.diff(client, handle.id, task_id, LONGEST_DIFF)
         case Part.EVENTS:
             own = (event for event in event_log.read(handle, asked.after) if event.task == task_id)
             told = story.answer(handle.id, own, limit=asked.limit)
@@ -104,6 +116,8 @@ def _lines(found: TaskAnswer, part: Part | None) -> list[str]:
             return [*head, *(f"  {key}: {one_line(str(value))}" for key, value in told.items()), *rest]
         case Part.LOG:
             return found.log.splitlines() or [*head, "  no output"]
+        case Part.DIFF:
+            return found.diff.splitlines() or [*head, "  no agent has committed anything here"]
         case Part.EVENTS:
             return [
                 f"{event.time} {event.event} {event.status} {event.cause}".rstrip() for event in found.events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator import workspaces
@@ -35,6 +36,26 @@ def deliver(
         return workspaces.deliver(repository, progress.id, how or settings.deliver, base=settings.base)
     except errors.NoSuchCommit:
         raise errors.NothingToDeliver(feature=progress.id, repository=repository.folder) from None
+
+
+def diff(client: Client, feature_id: str, task_id: str, limit: int) -> str:
+    """What agents have changed at a task, committed by now, as a patch; "" if none has a branch for it here.
+
+    Args:
+        client: Of the project that the repository is of.
+        feature_id, task_id: The task.
+        limit: Characters; then it says how much is left.
+
+    Raises:
+        NoSuchTask: The feature has no such task.
+        GitFailed: git could not.
+    """
+    client.store.tasks.find(feature_id, task_id)
+    with contextlib.suppress(errors.NoGit, errors.OldGit, errors.NotARepository):
+        repository = workspaces.find(client.settings.project)
+        if tip := repository.tip(workspaces.names.task(feature_id, task_id)):
+            return workspaces.Workspace(repository, feature_id, task_id, repository.folder, tip).diff(limit)
+    return ""
 
 
 def clean_up(client: Client, *, dry_run: bool = False) -> tuple[Leftover, ...]:

@@ -154,6 +154,7 @@ class TaskAnswer(Answer):
     brief: TaskSpec | None = Field(default=None, description="--part brief")
     outcome: OutcomeAnswer | None = Field(default=None, description="--part outcome")
     log: str = Field(default="", description="--part log: the end of the last attempt's output")
+    diff: str = Field(default="", description="--part diff: what its agents have committed, as a patch")
     events: tuple[EventLine, ...] = Field(default=(), description="--part events")
     needs: tuple[Need, ...] = ()
     left_out: LeftOut = Field(default_factory=dict)

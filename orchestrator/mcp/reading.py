@@ -21,7 +21,7 @@ from orchestrator.report import json_tasks, status_text
 from orchestrator.report.events import event_line
 
 Only = Literal["open", "stopped", "running", "all"]
-Part = Literal["brief", "outcome", "log", "events", "usage"]
+Part = Literal["brief", "outcome", "log", "diff", "events", "usage"]
 
 LISTED = 10
 """How many features `status` lists."""
@@ -78,6 +78,10 @@ class Reading:
                 return lines.head(compact.write(told), chars)
             case "log":
                 return lines.tail(task_log.end(self.client, handle, task), chars)
+            case "diff":
+                from orchestrator.client import delivery  # late: it brings git
+
+                return delivery.diff(self.client, handle.id, task, chars) or "nothing"
             case "usage":
                 return lines.head(lines.joined(self._usage(handle.id, task)) or "nothing", chars)
         return lines.tail(lines.joined(self._events(handle, task)), chars)

@@ -156,3 +156,4 @@ def test_agents_start_from_the_base_as_it_was_at_the_enqueue(agents: MakeAgents)
     files = git(project.folder, "ls-tree", "-r", "--name-only", "to/auth/integration").split()
     assert "login.py" in files
     assert "later.py" not in files
+    assert "+++ b/login.py" in project.orchestrator("task", "auth", "T1", "--part", "diff").stdout

@@ -10,6 +10,7 @@ import pytest
 from orchestrator import workspaces
 from orchestrator.client import delivery
 from orchestrator.config.settings import Settings
+from orchestrator.mcp.reading import Reading
 from orchestrator.model import errors
 from orchestrator.testing import InProcessClient, in_memory
 from tests.agents.places import a_repository, git
@@ -53,6 +54,9 @@ def test_a_completed_feature_is_delivered_and_tidied_up(orchestrator_client: InP
     folder = an_agents_work(client)
     git(client.settings.project, "switch", "--quiet", "--detach")
 
+    assert "+1" in delivery.diff(client, "login", "T1", 1_000)
+    assert Reading(client).task("login", "T1", "diff").startswith("diff --git a/new.py b/new.py")
+
     # What runs is not delivered, and its worktree stays
     with pytest.raises(errors.NotDeliverable, match="only a completed feature"):
         delivery.deliver(client, "login")
@@ -75,6 +79,7 @@ def test_a_feature_without_an_agents_work_has_nothing_to_deliver(
     orchestrator_client: InProcessClient,
 ) -> None:
     orchestrator_client.enqueue(factories.feature(task("T1", specialist="coder"), id="login")).wait()
+    assert delivery.diff(orchestrator_client, "login", "T1", 100) == ""
     with pytest.raises(errors.NothingToDeliver, match="No agent has worked at login"):
         delivery.deliver(orchestrator_client, "login")
 
