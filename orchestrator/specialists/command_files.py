@@ -126,7 +126,7 @@ def task_file_content(context: Context) -> bytes:
     """The content of the task file, as JSON."""
     return json.dumps(
         {
-            "feature": context.feature.model_dump(mode="json"),
+            "feature": context.feature.model_dump(mode="json", exclude={"base"}),
             "task": context.task.model_dump(mode="json"),
             "attempt": context.attempt,
             "specialist": context.specialist,
