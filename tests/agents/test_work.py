@@ -22,7 +22,16 @@ from orchestrator import agents
 from orchestrator.agents import folder_lock, reviewing, workplace
 from orchestrator.config.schema.quality_gates import Gate
 from orchestrator.model.agent_history import AgentSession, EarlierAttempt
-from orchestrator.model.outcome import Blocked, BlockKind, Completed, Failed, GateResult, Outcome, RetryLater
+from orchestrator.model.outcome import (
+    Blocked,
+    BlockKind,
+    Cancelled,
+    Completed,
+    Failed,
+    GateResult,
+    Outcome,
+    RetryLater,
+)
 from orchestrator.model.task import Task
 from orchestrator.specialists import gates
 from tests.agents.places import Place, git
@@ -100,6 +109,14 @@ def test_a_task_has_the_work_of_those_before_it(place: Place) -> None:
     through(place, [{"write": {"b.py": "1\n"}}, {"complete": "x"}], "T1")
     found = through(place, [{"expect_file": {"b.py": "1"}}, {"complete": "y"}], "T2")
     assert isinstance(found, Completed)
+
+
+def test_work_that_nobody_wants_any_more_is_not_integrated(place: Place) -> None:
+    perform(place, [{"write": {"b.py": "1\n"}}, {"complete": "x"}])
+    place.store.is_cancelled = True
+    assert isinstance(agents.settle(place.context(), place.settings, Completed(summary="x")), Cancelled)
+    assert git(place.project, "show", "to/auth/t/T1:b.py") == "1"
+    assert "b.py" not in git(place.project, "ls-tree", "--name-only", "to/auth/integration").split()
 
 
 def test_a_change_in_a_protected_file_goes_to_a_person(place: Place) -> None:

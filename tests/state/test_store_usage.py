@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.model.outcome import Completed
-from orchestrator.model.usage import COUNTED, Usage, summed
+from orchestrator.model.usage import COUNTED, Allowed, Usage, summed, verdict
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import Store
 from tests.model.factories import task
@@ -61,7 +61,9 @@ def test_lost_and_ended_attempts_count_too(store: Store) -> None:
 )
 def test_what_no_attempt_used_is_not_counted(store: Store, feature: str, task: str, attempt: int) -> None:
     started(store)
-    assert store.usage.report(feature, task, attempt, "builder", [HAIKU]).spent.cost == 0
+    account = store.usage.report(feature, task, attempt, "builder", [HAIKU], Allowed(cost=1.0))
+    assert account.spent.cost == 0
+    assert verdict(account).is_over  # it is to end
     assert store.usage.of_feature("auth") == []
     assert store.usage.days(2) == []
 
