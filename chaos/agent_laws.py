@@ -5,13 +5,16 @@ A law is a function that yields a feature, a task and what is wrong there. A vio
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from chaos.checker import Violation
 from chaos.history import Strike
 from orchestrator.model.fields import Model
 from orchestrator.model.usage import MICRO
+
+K = TypeVar("K")
 
 LOSS = 1.0
 """Seconds of usage that may be lost with a killed attempt."""
@@ -133,13 +136,7 @@ def _sure(mark: Mark) -> int:
 
 def budgets_hold(history: AgentHistory) -> Iterator[tuple[str, str, str]]:
     """A feature costs at most its budget and one report of each agent in flight."""
-    spent, largest = Counter[str](), defaultdict[str, int](int)
-    for mark in history.marks:
-        spent[mark.feature] += mark.stored
-        before = 0
-        for said in sorted(mark.said, key=lambda one: one.time):
-            largest[mark.feature] = max(largest[mark.feature], said.micro - before)
-            before = said.micro
+    spent, largest = _spending(history, lambda mark: mark.feature)
     for feature, budget in history.budgets.items():
         most = budget + history.in_flight * largest[feature]
         if spent[feature] > most:
@@ -148,18 +145,23 @@ def budgets_hold(history: AgentHistory) -> Iterator[tuple[str, str, str]]:
 
 def budgets_of_tasks_hold(history: AgentHistory) -> Iterator[tuple[str, str, str]]:
     """A task costs at most its budget and one report."""
-    spent, largest = Counter[tuple[str, str]](), defaultdict[tuple[str, str], int](int)
-    for mark in history.marks:
-        task, before = (mark.feature, mark.task), 0
-        spent[task] += mark.stored
-        for said in sorted(mark.said, key=lambda one: one.time):
-            largest[task] = max(largest[task], said.micro - before)
-            before = said.micro
+    spent, largest = _spending(history, lambda mark: (mark.feature, mark.task))
     for work in history.works:
         task = (work.feature, work.task)
-        if work.budget is not None and spent[task] > work.budget + largest[task]:
-            most = work.budget + largest[task]
+        if work.budget is not None and spent[task] > (most := work.budget + largest[task]):
             yield *task, f"it cost {spent[task]}, and at most {most} was allowed"
+
+
+def _spending(history: AgentHistory, of: Callable[[Mark], K]) -> tuple[Counter[K], Counter[K]]:
+    """What was spent, and the largest report, of each feature or task."""
+    spent, largest = Counter[K](), Counter[K]()
+    for mark in history.marks:
+        who, before = of(mark), 0
+        spent[who] += mark.stored
+        for said in sorted(mark.said, key=lambda one: one.time):
+            largest[who] = max(largest[who], said.micro - before)
+            before = said.micro
+    return spent, largest
 
 
 def no_commit_is_lost(history: AgentHistory) -> Iterator[tuple[str, str, str]]:

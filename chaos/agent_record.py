@@ -13,6 +13,7 @@ from chaos import agent_load, logged_agent
 from chaos.agent_laws import AgentHistory, Life, Mark, Result, Said, Work
 from chaos.checker import TAKEN_BACK
 from chaos.history import EVERYONE, Strike
+from chaos.run import read_events
 from orchestrator.client import explaining
 from orchestrator.client.client import Client
 from orchestrator.model import errors
@@ -93,7 +94,7 @@ def _marks(
             (found, used.task, used.attempt, used.model): round((used.cost or 0.0) * MICRO)
             for used in client.store.usage.of_feature(found)
         }
-        whole = _ended_well(_events(client, found))
+        whole = _ended_well(read_events(client, found))
         for name in stored.keys() | {name for name in said if name[0] == found}:
             _, task, attempt, model = name
             moments = said[name]
@@ -126,13 +127,6 @@ def _ended_well(events: Iterable[Event]) -> set[tuple[str, int]]:
         and event.target not in WORKING
         and event.cause not in TAKEN_BACK
     }
-
-
-def _events(client: Client, feature: str) -> list[Event]:
-    found = list[Event]()
-    while more := client.store.events.read(feature, after=found[-1].id if found else "-"):
-        found += more
-    return found
 
 
 def _lives(facts: Iterable[Fact]) -> Iterable[Life]:

@@ -101,8 +101,7 @@ class AgentCluster(Cluster):
 
     def agents(self) -> list[int]:
         """The processes of agents that are alive."""
-        begun = {line["pid"]: line["born"] for line in logged_agent.read(self.log) if line["fact"] == "begin"}
-        return [pid for pid, born in begun.items() if logged_agent.born(pid) == born]
+        return logged_agent.living(self.log)
 
 
 def _make_repository(folder: Path) -> None:
@@ -112,9 +111,8 @@ def _make_repository(folder: Path) -> None:
     for name in ("a.txt", "b.txt"):
         (folder / "shared" / name).write_text("first\n", "utf-8")
     git(folder, "init", "--quiet", "--initial-branch=main")
-    git(
-        folder, "config", "gc.auto", "0"
-    )  # with a thousand worktrees it takes longer than an agent may be silent
+    # With a thousand worktrees, git's housekeeping takes longer than an agent may be silent.
+    git(folder, "config", "gc.auto", "0")
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "-m", "first")
 

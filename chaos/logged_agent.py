@@ -28,8 +28,8 @@ class LoggedAgent(fake_agent.Agent):
 
     def run(self, moves: list[Any]) -> None:
         """Make the moves, between a line for the beginning and one for the end."""
-        folder = str(Path.cwd())
-        note("begin", folder=folder, born=born(os.getpid()), saw=living(folder))
+        folder, log = str(Path.cwd()), Path(os.environ[LOG])
+        note("begin", folder=folder, born=born(os.getpid()), saw=living(log, folder))
         super().run(moves)
 
     def end(self, outcome: dict[str, Any] | None, failed: bool = False, **more: Any) -> NoReturn:
@@ -76,14 +76,14 @@ def note(fact: str, **more: Any) -> None:
         os.close(file)
 
 
-def living(folder: str) -> list[int]:
-    """The agents that are alive in a folder now, but for this one."""
+def living(log: Path, folder: str = "") -> list[int]:
+    """The agents of a log that are alive now; those in one folder, if one is named."""
     found = {
         line["pid"]: line["born"]
-        for line in read(Path(os.environ[LOG]))
-        if line["fact"] == "begin" and line["folder"] == folder
+        for line in read(log)
+        if line["fact"] == "begin" and folder in ("", line["folder"])
     }
-    return [pid for pid, moment in found.items() if pid != os.getpid() and born(pid) == moment]
+    return [pid for pid, moment in found.items() if born(pid) == moment]
 
 
 def born(pid: int) -> str:

@@ -257,7 +257,7 @@ def _story(client: Client, feature: Feature) -> Story | None:
         flows={task.id: settings.flow_for(task.tags).statuses for task in feature.tasks},
         feature_flow=settings.feature_flow_for(feature.tags).statuses,
         gated=tuple(gated_stages(feature, settings)),
-        events=tuple(_events(client, feature_id)),
+        events=tuple(read_events(client, feature_id)),
         progress=progress,
         states=tuple(store.tasks.states(feature_id)),
         counts={name: int(count) for name, count in counts.items()},
@@ -265,7 +265,8 @@ def _story(client: Client, feature: Feature) -> Story | None:
     )
 
 
-def _events(client: Client, feature_id: str) -> list[Event]:
+def read_events(client: Client, feature_id: str) -> list[Event]:
+    """All events of a feature."""
     found = list[Event]()
     while more := client.store.events.read(feature_id, after=found[-1].id if found else "-"):
         found += more

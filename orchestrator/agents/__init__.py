@@ -74,7 +74,7 @@ def where_its_work_lies(feature: str, task: str, agent: AgentSettings) -> str:
     """
     from orchestrator.workspaces import names
 
-    if agent.workspace != "worktree" or agent.runtime in ("api", "pull"):
+    if agent.works_in != "worktree":
         return ""
     integration, branch = names.short(names.integration(feature)), names.short(names.task(feature, task))
     return f"its work: git diff {integration}...{branch}"

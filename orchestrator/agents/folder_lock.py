@@ -139,11 +139,6 @@ def _end(file: IO[bytes], how: signal.Signals, before: int | None = None) -> boo
             return False
         if before is None or attempt < before:
             os.killpg(pid, how)
-    except (
-        psutil.Error,
-        OSError,
-        ValueError,
-        OverflowError,
-    ):  # it is gone, another user's, or no process at all
-        return False
+    except (psutil.Error, OSError, ValueError, OverflowError):
+        return False  # it is gone, another user's, or no process at all
     return True

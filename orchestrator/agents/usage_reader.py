@@ -20,9 +20,8 @@ def whole(value: Any) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
-    return (
-        int(value) if 0 <= value <= MOST_TOKENS else 0
-    )  # NaN is not between them, nor is what no float can hold
+    # NaN is not between them, nor is what no float can hold.
+    return int(value) if 0 <= value <= MOST_TOKENS else 0
 
 
 def dollars(value: Any) -> float | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from orchestrator.agents import folder_lock
 from orchestrator.config import private
-from orchestrator.config.schema.agents import OWN_RUNTIMES
 from orchestrator.config.settings import Settings
 from orchestrator.model import identifiers
 from orchestrator.specialists.cancellation import ask_whether_cancelled
@@ -42,15 +41,9 @@ def has_own_folder(context: Context, settings: Settings) -> bool:
 def _works_in(context: Context, settings: Settings) -> str:
     agent, task = settings.agent(context.specialist), context.task
     # A task may bring a command of its own; then no agent works on it.
-    if (
-        agent is None
-        or agent.runtime in OWN_RUNTIMES
-        or identifiers.is_gates(task.id)
-        or task.run
-        or task.call
-    ):
+    if agent is None or identifiers.is_gates(task.id) or task.run or task.call:
         return "none"
-    return agent.workspace
+    return agent.works_in
 
 
 def worktree_folder(feature: str, task: str, settings: Settings) -> Path:

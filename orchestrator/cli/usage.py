@@ -43,16 +43,16 @@ def usage(
                 after=cursor,
             )
         )
-    elif report.rows:
+        return
+    if report.rows:
         more = f"{left:,} more" if left else ""
         output.show(_table(report.by, part, report.total, more))
     else:
         output.say(
             "No agent has used anything yet." if feature_id else "No agent has used anything for 30 days."
         )
-    if not asked.as_json:
-        for budget in report.budgets:
-            output.say(str(budget))
+    for budget in report.budgets:
+        output.say(str(budget))
 
 
 def _table(by: By, rows: Sequence[UsageRow], total: UsageRow, more: str) -> Table:

@@ -387,7 +387,7 @@ class Client:
         """
         from orchestrator.client import usage
 
-        return usage.read(self.store, self.settings.budgets, feature_id, by)
+        return usage.read(self.store, self.settings.allowed(), feature_id, by)
 
     def limits(self) -> list[Limit]:
         """The limits over all features: how much there is, who holds it, how many tasks wait for it."""

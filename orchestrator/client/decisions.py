@@ -12,7 +12,7 @@ from orchestrator.model.feature import Feature
 from orchestrator.model.flows import Flow, TaskEvent
 from orchestrator.model.outcome import Blocked
 from orchestrator.model.task import TaskStatus
-from orchestrator.model.usage import MICRO, Allowed, dollars
+from orchestrator.model.usage import MICRO, dollars
 from orchestrator.planning import budgets, extension, routing
 
 if TYPE_CHECKING:
@@ -114,25 +114,15 @@ class Decisions:
 
     def set_budget(self, amount: float | str, task_id: str) -> float:
         """Change a budget, and let the tasks go on that wait for it."""
-        held = self.store.usage.account(self.feature_id, task_id, self._configured(task_id)).allowed
+        specialist = self.store.tasks.specialist(self.feature_id, task_id) if task_id else ""
+        configured = self.settings.allowed(specialist)
+        held = self.store.usage.account(self.feature_id, task_id, configured).allowed
         wanted = budgets.read(amount, held.cost if task_id else held.feature, task_id or self.feature_id)
         field, whose = (f"budget {task_id}", task_id) if task_id else ("budget", "the feature")
         note = f"{dollars(wanted)} for {whose}"
         self.update_feature("budget_changed", {field: round(wanted * MICRO)}, note)
         self._let_go_on("task" if task_id else "feature", task_id)
         return wanted
-
-    def _configured(self, task_id: str) -> Allowed:
-        """The budgets of a task and of the feature, as configured."""
-        feature, own = self.settings.budgets.feature, None
-        if task_id:
-            specialist = self.store.tasks.specialist(self.feature_id, task_id)
-            own = (
-                self.settings.specialists[specialist].budget
-                if specialist in self.settings.specialists
-                else None
-            )
-        return Allowed(cost=own.cost if own else None, feature=feature.cost if feature else None)
 
     def _let_go_on(self, budget: str, task_id: str) -> None:
         """Unblock the tasks whose agents have used up this budget."""

@@ -39,7 +39,7 @@ def base(routes: Iterable[Route], settings: Settings) -> str:
         the first of them starts.
     """
     agents = (settings.agent(route.specialist) for route in routes)
-    if not any(agent and agent.workspace == "worktree" for agent in agents):
+    if not any(agent and agent.works_in == "worktree" for agent in agents):
         return ""
     from orchestrator import workspaces  # late: most features have no agents
 

@@ -10,7 +10,6 @@ from orchestrator.model import errors
 from orchestrator.model.usage import Allowed, BudgetStand, UsageRow, dearest_first, summed
 
 if TYPE_CHECKING:
-    from orchestrator.config.schema.agents import Budgets
     from orchestrator.state.store import Store
 
 By = Literal["task", "specialist", "model", "day"]
@@ -39,12 +38,12 @@ class UsageReport(NamedTuple):
     """Those that hold: of the feature, or of the day."""
 
 
-def read(store: Store, budgets: Budgets, feature: str | None, by: By | None) -> UsageReport:
+def read(store: Store, configured: Allowed, feature: str | None, by: By | None) -> UsageReport:
     """Sum up what agents have used.
 
     Args:
         store: The state.
-        budgets: As configured.
+        configured: The budgets of a feature and a day.
         feature: Of this feature; None: of all, on the last days.
         by: What the rows are; None: tasks of a feature, else days.
 
@@ -66,13 +65,11 @@ def read(store: Store, budgets: Budgets, feature: str | None, by: By | None) -> 
             groups[NAMES[by](row)].append(row[2])
         rows = [summed(name, found) for name, found in groups.items()]
         rows = sorted(rows, key=lambda row: row.name, reverse=True) if by == "day" else dearest_first(rows)
-    return UsageReport(by, rows, summed("total", rows), tuple(_stands(store, budgets, feature)))
+    return UsageReport(by, rows, summed("total", rows), tuple(_stands(store, configured, feature)))
 
 
-def _stands(store: Store, budgets: Budgets, feature: str | None) -> Iterator[BudgetStand]:
+def _stands(store: Store, configured: Allowed, feature: str | None) -> Iterator[BudgetStand]:
     """How much is used of the budget of a feature, and of the day."""
-    of_feature, of_day = budgets.feature, budgets.day
-    configured = Allowed(feature=of_feature.cost if of_feature else None, day=of_day.cost if of_day else None)
     account = store.usage.account(feature or "", "", configured)
     spent, allowed = account.spent, account.allowed
     kept = store.usage.kept() if allowed.feature or allowed.day else {}

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from orchestrator.config import consistency, spelling
 from orchestrator.config.folder import ENV_PREFIX, FILE, find_folder
-from orchestrator.config.schema.agents import AgentSettings, Budgets, Price, Workspaces
+from orchestrator.config.schema.agents import AgentSettings, Budgets, Price, TaskBudget, Workspaces
 from orchestrator.config.schema.limits import Limits, Parallelism
 from orchestrator.config.schema.notifications import Notification
 from orchestrator.config.schema.operation import (
@@ -44,6 +44,7 @@ from orchestrator.model.flows import FeatureFlow, Flow, Rules
 from orchestrator.model.ladder import Ladder
 from orchestrator.model.queues import Queues
 from orchestrator.model.rate import MOST
+from orchestrator.model.usage import Allowed
 
 
 class Settings(BaseSettings):
@@ -162,6 +163,24 @@ class Settings(BaseSettings):
         """The agent that does the work of a specialist; None: no agent does it."""
         given = self.specialists.get(specialist)
         return given.agent if given else None
+
+    def allowed(self, specialist: str = "") -> Allowed:
+        """The budgets as configured: of a feature and a day, and of a task of this specialist, if it is known.
+
+        Example:
+            >>> Settings(budgets={"feature": {"cost": 20}}).allowed().feature
+            20.0
+        """
+        given = self.specialists.get(specialist)
+        own = (given and given.budget) or TaskBudget()
+        feature, day = self.budgets.feature, self.budgets.day
+        return Allowed(
+            cost=own.cost,
+            tokens=own.tokens,
+            turns=own.turns,
+            feature=feature.cost if feature else None,
+            day=day.cost if day else None,
+        )
 
     @cached_property
     def pulled(self) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 import redis
 
 from orchestrator import agents
-from orchestrator.config.schema.agents import TaskBudget
 from orchestrator.config.settings import Settings
 from orchestrator.engine import watchdog
 from orchestrator.engine.attempt import Attempt, gates_task
@@ -26,7 +25,7 @@ from orchestrator.model.flows import WORKING, TaskEvent
 from orchestrator.model.ladder import Ladder, ask_a_person, climb
 from orchestrator.model.outcome import Blocked, Completed, Failed, Outcome, RetryLater
 from orchestrator.model.task import TaskStatus
-from orchestrator.model.usage import Allowed, Usage, UsageVerdict, dollars, verdict
+from orchestrator.model.usage import Usage, UsageVerdict, dollars, verdict
 from orchestrator.specialists import masking
 from orchestrator.state import encoding, outage, refusals
 from orchestrator.state.start_result import StartResult, Taken
@@ -252,13 +251,17 @@ class AttemptRecorder:
 
     def reserve(self, attempt: Attempt) -> UsageVerdict:
         """Keep for an attempt what its task may still cost, and answer what its agent may use."""
-        keep = functools.partial(self.store.usage.reserve, *attempt.id, self._allowed(attempt))
+        keep = functools.partial(
+            self.store.usage.reserve, *attempt.id, self.settings.allowed(attempt.specialist)
+        )
         return verdict(self._outlast(keep, f"the budgets of {attempt.task.id}"))
 
     def left(self, attempt: Attempt) -> UsageVerdict:
         """What the agent of an attempt may still use."""
         feature, task, _ = attempt.id
-        read = functools.partial(self.store.usage.account, feature, task, self._allowed(attempt))
+        read = functools.partial(
+            self.store.usage.account, feature, task, self.settings.allowed(attempt.specialist)
+        )
         return verdict(self._outlast(read, f"the budgets of {task}"))
 
     def report_usage(self, attempt: Attempt, usages: Sequence[Usage]) -> UsageVerdict:
@@ -267,21 +270,13 @@ class AttemptRecorder:
         Raises:
             RedisUnreachable: Redis does not answer.
         """
-        allowed = self._allowed(attempt)
+        allowed = self.settings.allowed(attempt.specialist)
         return verdict(self.store.usage.report(*attempt.id, attempt.specialist, usages, allowed))
 
     def outlast_usage(self, attempt: Attempt, usages: Sequence[Usage]) -> None:
         """Count what an agent has used, however long Redis is away."""
         self._outlast(
             functools.partial(self.report_usage, attempt, usages), f"the usage of {attempt.task.id}"
-        )
-
-    def _allowed(self, attempt: Attempt) -> Allowed:
-        """The budgets of an attempt, as configured."""
-        own = self.settings.specialists[attempt.specialist].budget or TaskBudget()
-        feature, day = self.settings.budgets.feature, self.settings.budgets.day
-        return Allowed(
-            own.cost, own.tokens, own.turns, feature.cost if feature else None, day.cost if day else None
         )
 
     def _replacement(self, attempt: Attempt, outcome: Outcome) -> tuple[Outcome, dict[str, Any] | None]:

@@ -29,8 +29,7 @@ def refusal(left: UsageVerdict, earlier: Sequence[EarlierAttempt]) -> Outcome | 
         return _tomorrow(left)
     if left.is_over or left.turns_left == 0:
         which = left.which or "turns"
-        words = {"turns": "the requests of the task", "tokens": "the tokens of the task"}
-        reason = used_up(words.get(which) or budget_of(which, left.limit))
+        reason = used_up(budget_of(which, left.limit))
         return Blocked(kind=BlockKind.BUDGET, reason=reason, budget=which)
     if left.is_held:
         budget = budget_of(left.which, left.limit)

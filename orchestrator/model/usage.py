@@ -204,7 +204,11 @@ def budget_of(which: str, limit: float | None) -> str:
     Example:
         >>> budget_of("feature", 20.0)
         '$20.00 for the feature'
+        >>> budget_of("turns", None)
+        'the requests of the task'
     """
+    if which in ("tokens", "turns"):
+        return f"the {'requests' if which == 'turns' else which} of the task"
     return f"{dollars(limit)} for the {which}" if limit is not None else f"that of the {which}"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from orchestrator.state import refusals, scripts
+from orchestrator.state import models, refusals, scripts
 from orchestrator.state.chunks import chunks
 from orchestrator.state.encoding import Place
 from orchestrator.state.scripts import Call
@@ -155,11 +155,10 @@ class FigureScripts:
             used,
             looked,
             agents,
-            models,
+            at_limit,
             *lengths,
         ) = pipeline.execute()
         now = seconds + micros / 1e6
-        opens = {name: json.loads(text)["opens"] / 1000 - now for name, text in models.items()}
         return Scrape(
             now=now,
             counts=_numbers(counts),
@@ -171,7 +170,7 @@ class FigureScripts:
             swept=int(looked) / 1000 if looked else None,
             queues=dict(zip(names, lengths, strict=True)),
             agents=_numbers(agents),
-            models={name: max(0.0, left) for name, left in opens.items()},
+            models={one.model: one.opens for one in models.read(at_limit, now)},
             scripts=self._script_time(),
         )
 

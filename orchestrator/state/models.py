@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 from orchestrator.state.script_runner import ScriptRunner
 from orchestrator.state.scripts import Call
@@ -17,6 +18,20 @@ class ModelLimit(NamedTuple):
     """Seconds until it opens; 0: it is open."""
     cap: int
     """How many attempts may work with it then."""
+
+
+def read(stored: Mapping[Any, Any], now: float) -> list[ModelLimit]:
+    """The limits of the key `models`, by model.
+
+    Args:
+        stored: What the key has.
+        now: Seconds since the epoch, by the clock of Redis.
+    """
+    found = {str(model): json.loads(text) for model, text in stored.items()}
+    return [
+        ModelLimit(model, max(0.0, limit["opens"] / 1000 - now), int(limit["cap"]))
+        for model, limit in sorted(found.items())
+    ]
 
 
 class ModelLimits:
@@ -55,12 +70,7 @@ class ModelLimits:
         if not stored:
             return []
         seconds, micros = self._runner.client.time()
-        now = seconds + micros / 1e6
-        found = {str(model): json.loads(text) for model, text in stored.items()}
-        return [
-            ModelLimit(model, max(0.0, limit["opens"] / 1000 - now), int(limit["cap"]))
-            for model, limit in sorted(found.items())
-        ]
+        return read(stored, seconds + micros / 1e6)
 
     def _run(
         self,

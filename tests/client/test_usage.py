@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.client import answers, checks, usage
-from orchestrator.config.schema.agents import Budgets
 from orchestrator.config.settings import Settings
 from orchestrator.mcp.reading import Reading
 from orchestrator.model import errors
 from orchestrator.model.feature import Feature
 from orchestrator.model.plan import Route
-from orchestrator.model.usage import Usage
+from orchestrator.model.usage import Allowed, Usage
 from orchestrator.report import json_features, json_plans, status_text
 from orchestrator.testing import InProcessClient, in_memory
 from tests.model import factories
@@ -76,7 +75,7 @@ def test_usage_is_summed_by_what_is_asked_for(client: InProcessClient) -> None:
 
 def test_it_tells_what_is_left_of_the_budgets(client: InProcessClient) -> None:
     assert client.usage("login").budgets == ()
-    given = Budgets.model_validate({"feature": {"cost": 5}, "day": {"cost": 10}})
+    given = Allowed(feature=5, day=10)
     told = usage.read(client.store, given, "login", None).budgets
     assert list(map(str, told)) == [
         "Budget of the feature: $2.31 of $5.00 spent, $2.69 left",

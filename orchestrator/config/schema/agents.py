@@ -75,6 +75,11 @@ class AgentSettings(Section):
         description="a command that runs the agent's, such as bwrap and its arguments; {folder} is where it works",
     )
 
+    @property
+    def works_in(self) -> str:
+        """worktree, folder or none: agents without a program of their own have no place, whatever `workspace` says."""
+        return "none" if self.runtime in OWN_RUNTIMES else self.workspace
+
     @model_validator(mode="after")
     def _unsafe_in_a_sandbox(self) -> AgentSettings:
         if self.unsafe and not self.sandbox:
