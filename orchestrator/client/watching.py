@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 WATCH_SECONDS = 1.0
 """How long one wait for events lasts. An event ends it at once."""
 
-LOOK_SECONDS = 0.0005
-"""Between two looks at the progress `wait` lets pass so long for each task that is left."""
+LOOK_SECONDS = 0.0002
+"""Between two looks at the progress `wait` lets pass at most so long for each task that is left."""
+
+SHARE = 0.75
+"""It lets pass no more than this share of the time that is left, as far as the pace of the tasks tells it."""
 
 LONGEST_LOOK_SECONDS = 0.1
 """It lets pass no more, because a feature may stop before its end."""
@@ -75,6 +78,7 @@ def wait(
     deadline = None if timeout is None else time.monotonic() + timeout
     ask = _patience(feature_id, longest_outage, deadline)
     after = ask(partial(store.events.last, feature_id))  # read first, so that no event is missed
+    pace = _Pace()
     while not (progress := ask(partial(store.features.summary, feature_id))).is_settled:
         if ask(partial(is_over, progress)):
             break
@@ -87,11 +91,32 @@ def wait(
                 progress=f"{progress.completed} of {progress.total} tasks complete",
             )
         if news := ask(partial(store.events.read, feature_id, after, block=left, most=1)):
-            after, to_do = news[0].id, progress.total - progress.resolved
-            if to_do > FEW_LEFT:
-                pause(min(LONGEST_LOOK_SECONDS, LOOK_SECONDS * to_do, left))
+            after = news[0].id
+            pace.see(progress.resolved)
+            if progress.total - progress.resolved > FEW_LEFT:
+                pause(min(pace.rest(progress.total - progress.resolved), left))
                 after = ask(partial(store.events.last, feature_id))
     return progress
+
+
+class _Pace:
+    """How fast tasks resolve, as it was between the last two looks."""
+
+    def __init__(self) -> None:
+        self._resolved, self._moment = 0, time.monotonic()
+        self._seconds = LOOK_SECONDS  # for a task
+
+    def see(self, resolved: int) -> None:
+        """Note that so many tasks are resolved now."""
+        now = time.monotonic()
+        if resolved > self._resolved:
+            self._seconds = (now - self._moment) / (resolved - self._resolved)
+            self._resolved, self._moment = resolved, now
+
+    def rest(self, left: int) -> float:
+        """The seconds until the next look, with so many tasks left."""
+        likely = SHARE * self._seconds * (left - FEW_LEFT)
+        return min(LONGEST_LOOK_SECONDS, LOOK_SECONDS * left, likely)
 
 
 def _patience(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 from orchestrator.config.settings import Settings
@@ -20,6 +21,25 @@ class AttemptFiles:
     """
 
     def __init__(self, settings: Settings, feature_id: str, task_id: str, attempt: int | str) -> None:
-        _, work = folders.of(settings, feature_id)
-        self.log: Path = tails.log_file(settings, feature_id, task_id, attempt)
-        self.workdir: Path = work / f"{identifiers.file_name(task_id)}.{attempt}"
+        self._id = feature_id, task_id, attempt
+        self._settings = settings
+
+    @cached_property
+    def log(self) -> Path:
+        """The log.
+
+        Raises:
+            InvalidId: As of `tails.log_file`.
+        """
+        return tails.log_file(self._settings, *self._id)
+
+    @cached_property
+    def workdir(self) -> Path:
+        """The work folder.
+
+        Raises:
+            InvalidId: As of `folders.of`.
+        """
+        feature_id, task_id, attempt = self._id
+        _, work = folders.of(self._settings, feature_id)
+        return work / f"{identifiers.file_name(task_id)}.{attempt}"

@@ -23,8 +23,9 @@ from pydantic_core import from_json
 from orchestrator.config.schema.limits import Take
 from orchestrator.engine import attempt_runner, canvas, installation, shutdown, visibility, watchdog
 from orchestrator.engine.attempt import AttemptId
-from orchestrator.engine.board import Board
+from orchestrator.engine.board import Board, Permission
 from orchestrator.engine.reports import LONGEST_ID, LONGEST_TEXT, Answer, Began, Ended, Report, Reporter
+from orchestrator.specialists import output
 from orchestrator.state.start_result import Claim, Taken
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 Tracer = Callable[..., Any]
 """Celery's: it runs a task, and answers with a `trace_ok_t`."""
+
+OF_EACH_MESSAGE = frozenset(("argsrepr", "group", "id", "lang", "task"))
+"""The headers that a message of ours always has (see publish.lua). Others are of the feature's trace."""
 
 received = logging.getLogger("celery.worker.strategy")
 """The logger by which Celery says that a task was received."""
@@ -61,6 +65,9 @@ class Run:
     began: float = field(default_factory=time.monotonic)
     count: int = 1
     last_queue: str = ""
+    token: str = field(default_factory=lambda: secrets.token_hex(4))
+    """Makes the deliveries of this run unlike all others."""
+    claims: int = 0
 
     def claim(self, worker: str, lease: float) -> Claim | None:
         """The claim of the next commit; None if the run is over.
@@ -78,12 +85,16 @@ class Run:
         )
         if is_over or not any(self.specialist in specialists for specialists in permission.values()):
             return None
-        # Celery asks the queue from which a message came after all others.
-        queues = dict(sorted(permission.items(), key=lambda entry: entry[0] == self.last_queue))
-        self.last_claim = Claim(
-            queues, worker, lease, watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
-        )
+        self.claims += 1
+        delivery = watchdog.delivery_of(os.getpid(), f"{self.token}{self.claims}")
+        self.last_claim = Claim(self._queues(permission), worker, lease, delivery)
         return self.last_claim
+
+    def _queues(self, permission: Permission) -> Permission:
+        """The queues in the order in which Celery asks them: the one from which the last message came after all others."""
+        if len(permission) < 2:
+            return permission
+        return dict(sorted(permission.items(), key=lambda entry: entry[0] == self.last_queue))
 
     def go_on(self, began: Began) -> None:
         """Note that the taken attempt begins."""
@@ -132,7 +143,7 @@ class Runs:
         info = (request or {}).get("delivery_info") or {}
         run = Run(message_id, request["task"], limits, self.board, last_queue=info.get("routing_key") or "")
         store = attempt_runner.runner(self.app).store
-        with shutdown.defer_sigterm(), store.held(), self._entered(run):
+        with shutdown.defer_sigterm(), store.held(), output.kept(), self._entered(run):
             first = answer = tracer(message_id, args, kwargs, request)
             try:
                 while taken := run.taken:
@@ -163,9 +174,11 @@ class Runs:
 def envelope(taken: Taken, hostname: str) -> dict[str, Any]:
     """The request of a taken attempt, as Celery's worker makes it of a message (celery/worker/request.py)."""
     message = from_json(taken.message)
-    properties = message["properties"]
+    properties, headers = message["properties"], message["headers"]
     return {
-        **message["headers"],
+        **headers,
+        # Else Celery looks for them itself, which takes longer than all else here.
+        "headers": {name: value for name, value in headers.items() if name not in OF_EACH_MESSAGE},
         "argsrepr": canvas.shown_arguments(*taken.id),
         "kwargsrepr": "{}",
         "properties": properties,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from types import MappingProxyType
 
 NONE: Mapping[str, str | None] = MappingProxyType({})
@@ -38,7 +39,7 @@ class Queues:
         """All the queues, as they are now."""
         return self._used
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The names as scripts take them (see publish.lua)."""
         return json.dumps({specialist: name or False for specialist, name in self.names.items()})

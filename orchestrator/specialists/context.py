@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from orchestrator.model.agent_history import AgentSession, EarlierAttempt
 from orchestrator.model.fields import FeatureId, Model, Tag
@@ -60,6 +60,28 @@ def not_cancelled() -> bool:
     return False
 
 
+T = TypeVar("T")
+
+
+class Late(Generic[T]):
+    """A field of a dataclass that may be given as a function, which makes the value when it is first asked for."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type) -> T:
+        if instance is None:
+            raise AttributeError(self.name)  # so that the field has no default
+        value = instance.__dict__[self.name]
+        if callable(value):
+            value = instance.__dict__[self.name] = value()
+        made: T = value
+        return made
+
+    def __set__(self, instance: object, value: T | Callable[[], T]) -> None:
+        instance.__dict__[self.name] = value
+
+
 @dataclass(frozen=True)
 class Context:
     """One attempt at a task.
@@ -103,8 +125,8 @@ class Context:
     attempt: int
     specialist: str
     title: str
-    workdir: Path
-    log_file: Path
+    workdir: Late[Path] = Late()
+    log_file: Late[Path] = Late()
     remarks: tuple[str, ...] = ()
     dependencies: Mapping[str, Completed] = field(default_factory=dict)
     progress: ReportProgress = no_progress

@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
@@ -37,13 +37,13 @@ class Output:
     """The output of one attempt. Its log is opened at the first output, so an attempt without output has no log.
 
     Args:
-        path: The attempt's log.
+        find_path: Answers where the attempt's log is.
         secrets: Texts to hide in it in the end.
         owner: The identity that marks its folder.
     """
 
-    def __init__(self, path: Path, secrets: tuple[str, ...] = (), owner: str = "") -> None:
-        self.path = path
+    def __init__(self, find_path: Callable[[], Path], secrets: tuple[str, ...] = (), owner: str = "") -> None:
+        self.find_path = find_path
         self.owner = owner
         self.secrets = secrets
         self.log: AttemptLog | None = None
@@ -65,7 +65,7 @@ class Output:
             OSError: It cannot be written.
         """
         if self.log is None:
-            self.log = AttemptLog.open(self.path, self.owner)
+            self.log = AttemptLog.open(self.find_path(), self.owner)
         return self.log
 
     def owns(self, thread: int) -> bool:
@@ -112,7 +112,9 @@ class _File(io.RawIOBase):
         except TimeoutError:  # the alarm of the time limit can go off here too (see python.py)
             raise
         except OSError as error:
-            self.output.trouble = f"cannot write into its log {self.output.path}: {error.strerror or error}"
+            self.output.trouble = (
+                f"cannot write into its log {self.output.find_path()}: {error.strerror or error}"
+            )
             return len(view)
 
 
@@ -127,6 +129,8 @@ class _Captures:
         self.outputs: list[Output] = []
         self.streams: tuple[_Routed, _Routed] | None = None
         self.handler = _Handler()
+        self.keepers = 0
+        """Runs that keep the routing between their attempts."""
 
     def of_this_thread(self) -> Output | None:
         """The output of the attempt that calls; None if no attempt does."""
@@ -140,23 +144,50 @@ class _Captures:
         """Add an output. The first one starts the routing."""
         with self.lock:
             self.outputs = [*self.outputs, output]
-            if len(self.outputs) == 1:
-                self.streams = _Routed(sys.stdout), _Routed(sys.stderr)
-                sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", self.streams)
-                for logger in LOGGERS:
-                    logger.addHandler(self.handler)
+            if len(self.outputs) == 1 and not self._is_routed():
+                self._route()
 
     def end(self, output: Output) -> None:
         """Remove an output. The last one ends the routing."""
         with self.lock:
             self.outputs = [each for each in self.outputs if each is not output]
-            if not self.outputs and self.streams:
-                # If other code has replaced the streams meanwhile, its replacement stays.
-                out, err = self.streams
-                sys.stdout = out.usual if cast("Any", sys.stdout) is out else sys.stdout
-                sys.stderr = err.usual if cast("Any", sys.stderr) is err else sys.stderr
-                for logger in LOGGERS:
-                    logger.removeHandler(self.handler)
+            self._end_if_unused()
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Let the routing stay in the block, once it has begun."""
+        with self.lock:
+            self.keepers += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.keepers -= 1
+                self._end_if_unused()
+
+    def _is_routed(self) -> bool:
+        """Whether the routing stands: the attempt before may have replaced a stream, or removed the handler."""
+        return (
+            self.streams is not None
+            and self.streams == (sys.stdout, sys.stderr)
+            and all(self.handler in logger.handlers for logger in LOGGERS)
+        )
+
+    def _route(self) -> None:
+        self.streams = _Routed(sys.stdout), _Routed(sys.stderr)
+        sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", self.streams)
+        for logger in LOGGERS:
+            logger.addHandler(self.handler)
+
+    def _end_if_unused(self) -> None:
+        if self.outputs or self.keepers or not self.streams:
+            return
+        # If other code has replaced the streams meanwhile, its replacement stays.
+        (out, err), self.streams = self.streams, None
+        sys.stdout = out.usual if cast("Any", sys.stdout) is out else sys.stdout
+        sys.stderr = err.usual if cast("Any", sys.stderr) is err else sys.stderr
+        for logger in LOGGERS:
+            logger.removeHandler(self.handler)
 
 
 class _Routed:
@@ -197,6 +228,11 @@ class _Handler(logging.Handler):
 _captures = _Captures()
 
 
+def kept() -> contextlib.AbstractContextManager[None]:
+    """Let the routing stay in the block, because one attempt follows another: to begin and end it takes a while."""
+    return _captures.kept()
+
+
 def message_without_prefix(record: logging.LogRecord) -> str:
     """The message of a record without the prefix that repeats its fields feature, task and attempt.
 
@@ -226,20 +262,22 @@ def write_record(record: logging.LogRecord) -> None:
 
 
 @contextlib.contextmanager
-def capture(path: Path, secrets: tuple[str, ...] = (), owner: str = "") -> Iterator[Output]:
+def capture(
+    find_path: Callable[[], Path], secrets: tuple[str, ...] = (), owner: str = ""
+) -> Iterator[Output]:
     """Write the output of the block into an attempt's log.
 
     Args:
-        path: The log.
+        find_path: Answers where the log is. It is asked at the first output.
         secrets: Texts to hide in it in the end (see `masking.secret_texts`).
         owner: The identity that marks its folder, if this makes it.
 
     Example:
-        with capture(context.log_file) as output:
+        with capture(lambda: context.log_file) as output:
             print("hello")
             print(output.tail(4_000), file=sys.__stdout__)
     """
-    output = Output(path, secrets, owner)
+    output = Output(find_path, secrets, owner)
     token = _current.set(output)
     _captures.begin(output)
     try:

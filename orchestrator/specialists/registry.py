@@ -289,7 +289,7 @@ def carry_out(
     if getattr(worker, "writes_log", False):
         return _carry_out(worker, context, settings, timeouts)
     secrets = masking.all_secret_texts(settings)
-    with output.capture(context.log_file, secrets, context.owner) as captured:
+    with output.capture(lambda: context.log_file, secrets, context.owner) as captured:
         outcome = _carry_out(worker, context, settings, timeouts)
         if outcome.tail:  # a traceback, or a tail that the specialist returned
             captured.stream.write(outcome.tail.rstrip("\n") + "\n")

@@ -84,7 +84,8 @@ class RedisClient(redis.Redis):
         connection = held.connection
 
         def ask() -> Any:
-            connection.connect()  # if it is closed: behind sentinels only this looks for the master, sending does not
+            if getattr(connection, "_sock", None) is None:
+                connection.connect()  # behind sentinels only this looks for the master, sending does not
             connection.send_command(*args)
             return self.parse_response(connection, args[0])  # type: ignore[no-untyped-call]
 

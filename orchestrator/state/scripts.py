@@ -34,6 +34,12 @@ CHECKS = ("check_schema", "check_minimum")
 IN_ONE: Mapping[tuple[str, ...], str] = {("check_schema", "finish", "schedule", "take_next"): "step"}
 """Scripts that often run together, and the one that does what they do in the most common case."""
 
+IN_ONE_LIST: Mapping[str, tuple[int, ...]] = {"step": (7, 1, 11)}
+"""How many values each answer has, where such a script gives them in one list.
+
+Redis writes each list within a list by a system call of its own, and each wakes the process that waits for the answer.
+"""
+
 
 class Call(NamedTuple):
     """One script to run: its arguments by name, and the keys that do not follow from the feature."""
@@ -72,11 +78,23 @@ class Composed:
     common: tuple[str, ...]
     args: tuple[tuple[str, ...], ...]
     """The arguments of each script."""
+    in_one_list: tuple[int, ...] = ()
+    """As in `IN_ONE_LIST`."""
 
     @functools.cached_property
     def digest(self) -> str:
         """The digest by which the server knows the script (SHA-1, as EVALSHA needs it; not for security)."""
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def read(self, answers: list[Any]) -> list[Any]:
+        """The answer of each script."""
+        if not self.in_one_list or isinstance(answers[0], list):
+            return answers
+        found, start = [], 0
+        for length in self.in_one_list:
+            found.append(answers[start : start + length])
+            start += length
+        return found
 
 
 @functools.cache
@@ -112,7 +130,7 @@ def compose(scripts: tuple[str, ...]) -> Composed:
     lines.append(_of_table(f"return {found}error(answers, 0)", pieces.keys()))
     places = {f"{name}_key": f"KEYS[{place}]" for place, name in enumerate(key_names, start=1)}
     source = script_sources.KEY.sub(lambda found: places.get(found[0], found[0]), "\n".join(lines))
-    return Composed(source, key_names, common, args)
+    return Composed(source, key_names, common, args, IN_ONE_LIST.get(IN_ONE.get(scripts, ""), ()))
 
 
 _TOKEN = re.compile(
@@ -260,11 +278,10 @@ def run(client: redis.Redis, scope: Scope, *calls: Call) -> list[Any]:
     composed = compose(tuple(call.script for call in calls))
     asked = _evalsha(composed, scope, calls)
     try:
-        answers: list[Any] = client.evalsha(*asked)
+        return composed.read(client.evalsha(*asked))
     except NoScriptError:
         client.script_load(composed.source)
-        answers = client.evalsha(*asked)
-    return answers
+        return composed.read(client.evalsha(*asked))
 
 
 def _evalsha(composed: Composed, scope: Scope, calls: Sequence[Call]) -> tuple[Any, ...]:
@@ -306,12 +323,13 @@ def _run_replicated(
     client: redis.Redis, scope: Scope, calls: Sequence[Call], mark: str, replicas: int
 ) -> tuple[list[Any], int]:
     pipeline = client.pipeline(transaction=False)
-    if calls:
-        pipeline.evalsha(*_evalsha(compose(tuple(call.script for call in calls)), scope, calls))
+    composed = compose(tuple(call.script for call in calls)) if calls else None
+    if composed:
+        pipeline.evalsha(*_evalsha(composed, scope, calls))
     pipeline.set(mark, 1)
     pipeline.wait(replicas, WAIT_MS)
     *answers, _, there = pipeline.execute()
-    return (answers[0] if answers else []), int(there)
+    return (composed.read(answers[0]) if composed else []), int(there)
 
 
 def run_each(client: redis.Redis, calls: Sequence[tuple[Scope, Call]]) -> list[Any]:

@@ -118,7 +118,7 @@ def test_attempts_of_several_threads_do_not_mix(tmp_path: Path, capsys: pytest.C
     both = threading.Barrier(3, timeout=PATIENCE)
 
     def says(name: str) -> None:
-        with output.capture(tmp_path / f"{name}.log"):
+        with output.capture(lambda: tmp_path / f"{name}.log"):
             for _ in range(50):
                 both.wait()
                 print(name)

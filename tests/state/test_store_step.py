@@ -42,7 +42,7 @@ COMPOSERS = {with_step: functools.cache(scripts.compose.__wrapped__) for with_st
 def counted(with_step: bool) -> Iterator[None]:
     """Run with the step, and count its runs; or without it."""
     source = script_sources.sources()["step"]
-    last = "\nreturn {\n"
+    last = "\nlocal finished = {"
     assert source.count(last) == 1
     planted = {
         **script_sources.sources(),

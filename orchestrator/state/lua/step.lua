@@ -10,7 +10,8 @@
 --   holder  is its worker
 --   claim   is its delivery
 --   newest  is its `known`
--- answer: {the answer of finish.lua, that of schedule.lua, that of take_next.lua}; nil in any other case
+-- answer: {the answer of finish.lua, that of schedule.lua, that of take_next.lua}, where nothing was launched in one
+--   list; nil in any other case
 local event, from, to = string.match(steps, '^(%S+) (%S+):(%S+)$')
 if from ~= 'in-progress' or not RESOLVED[to] or wait .. uses .. cause .. route .. note ~= '' then return nil end
 if delivery == '' or not queue_names then return nil end
@@ -194,8 +195,9 @@ if counts[1] % 16 == 0 then trim_events() end
 redis.pcall('RPOP', messages_in(queue))
 redis.pcall('SET', taken_key, claim .. ' ' .. queue .. '\n' .. text, 'PX', 2 * lease_ms)
 
-return {
-  {'finished', to, state.batch, counts[5], counts[3] + 1, 0, 0},
-  launched[1] and { meta[1], launched, {}, {} } or { meta[1] },
-  { queue, text, feature, asked, number, 'started', described, meta[11], begun, meta[1], 0 },
-}
+local finished = { 'finished', to, state.batch, counts[5], counts[3] + 1, 0, 0 }
+local begins = { queue, text, feature, asked, number, 'started', described, meta[11], begun, meta[1], 0 }
+if launched[1] then return { finished, { meta[1], launched, {}, {} }, begins } end
+finished[8] = meta[1]
+for place = 1, 11 do finished[8 + place] = begins[place] end
+return finished
