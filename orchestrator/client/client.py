@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
     from orchestrator.engine.dispatcher import Dispatcher
     from orchestrator.engine.installation import Installation
+    from orchestrator.model.commands import ScheduleResult
     from orchestrator.model.feature import Feature
     from orchestrator.model.plan import Plan, Route
     from orchestrator.planning.limits import Limit
@@ -199,9 +200,8 @@ class Client:
         )
         store = partial(
             self.store.enqueue,
-            feature_id := feature.id or preparation.make_id(feature.title),
-            schedule,
-            routes,
+            plan=schedule,
+            routes=routes,
             flow=self.settings.feature_flow_for(feature.tags),
             gated=preparation.gated_stages(feature, self.settings),
             auto_launch=launch,
@@ -209,10 +209,13 @@ class Client:
             idempotency_key=idempotency_key,
             content=content,
             base=preparation.base(routes.values(), self.settings),
+            launches=True,
         )
-        with self.store.held():
-            code, feature_id = tracing.publish_enqueue(self.app, feature_id, lambda trace: store(trace=trace))
-            scheduled = self.store.schedule(feature_id) if code == "enqueued" else None
+
+        def put(feature_id: str) -> tuple[str, str, ScheduleResult | None]:
+            return tracing.publish_enqueue(self.app, feature_id, lambda trace: store(feature_id, trace=trace))
+
+        code, feature_id, scheduled = preparation.under_an_id(feature, put)
         if scheduled:
             self.dispatcher.send(commands.follow_up(scheduled))
         else:

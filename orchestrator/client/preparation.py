@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.model import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from orchestrator.config.settings import Settings
     from orchestrator.model.feature import Feature
     from orchestrator.model.plan import Route
+
+
+T = TypeVar("T")
+
+IDS_TRIED = 5
+"""The six characters of a made id are one of 16 million. Of 5,000 features of one title, two have the same by chance."""
 
 
 def make_id(title: str) -> str:
@@ -25,6 +32,23 @@ def make_id(title: str) -> str:
     """
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-")
     return f"{slug or 'feature'}-{uuid.uuid4().hex[:6]}"
+
+
+def under_an_id(feature: Feature, put: Callable[[str], T]) -> T:
+    """Store a feature under its own id, or under one that is made for it: another one where that exists.
+
+    Raises:
+        FeatureExists: Another feature has its own id.
+
+    Example:
+        under_an_id(feature, lambda feature_id: store.enqueue(feature_id, plan, routes))
+    """
+    if feature.id:
+        return put(feature.id)
+    for _ in range(IDS_TRIED - 1):
+        with contextlib.suppress(errors.FeatureExists):
+            return put(make_id(feature.title))
+    return put(make_id(feature.title))
 
 
 def base(routes: Iterable[Route], settings: Settings) -> str:

@@ -28,7 +28,7 @@ from orchestrator.model.task import TaskStatus
 from orchestrator.model.usage import Usage, UsageVerdict, dollars, verdict
 from orchestrator.specialists import masking
 from orchestrator.state import encoding, outage, refusals
-from orchestrator.state.start_result import StartResult, Taken
+from orchestrator.state.start_result import StartResult
 from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
@@ -66,24 +66,7 @@ class AttemptRecorder:
         """
         delivery = watchdog.delivery_of(os.getpid(), secrets.token_hex(4))
         start = functools.partial(self._start, specialist, feature_id, task_id, number, worker, delivery)
-        started = self._outlast(start, f"the start of {task_id}")
-        self._let_feature_begin(feature_id, started)
-        return started
-
-    def take_up(self, taken: Taken) -> StartResult:
-        """Begin the work of an attempt that the commit before it has started.
-
-        Raises:
-            UnreadableFeature: Its task cannot be read.
-        """
-        started = taken.result()
-        self._let_feature_begin(taken.id[0], started)
-        return started
-
-    def _let_feature_begin(self, feature_id: str, started: StartResult) -> None:
-        if started.feature_status == "planning":
-            schedule = functools.partial(self.store.schedule, feature_id)
-            self._follow_up(self._outlast(schedule, f"the launch of {feature_id}"))
+        return self._outlast(start, f"the start of {task_id}")
 
     def enter_testing(self, attempt: Attempt, transition: lifecycle.Transition) -> None:
         """Record that the work is done and that its gates run now."""
@@ -99,11 +82,7 @@ class AttemptRecorder:
             NewerFeature, Outdated: This version of the orchestrator cannot read the feature.
             UnreadableFeature: The attempt has begun, but its task cannot be read.
         """
-        started = self.store.offers.claim(
-            offer, worker=worker, lease=self.settings.mcp.lease, delivery=delivery
-        )
-        self._let_feature_begin(offer.feature, started)
-        return started
+        return self.store.offers.claim(offer, worker=worker, lease=self.settings.mcp.lease, delivery=delivery)
 
     def leave_to_gates(self, attempt: Attempt, outcome: Completed) -> str:
         """Commit completed work, and launch an attempt in which a worker runs its gates, and no more."""

@@ -122,7 +122,7 @@ class AttemptRunner:
         taken = run.accept((feature_id, task_id, number)) if run else None
         try:
             if taken:
-                started = self.recorder.take_up(taken)
+                started = taken.result()
             else:
                 started = self.recorder.start(specialist, feature_id, task_id, number, worker)
         except (errors.NewerFeature, errors.Outdated) as error:

@@ -9,6 +9,7 @@ headers that a library adds are stored with the feature and sent with each of it
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -99,7 +100,7 @@ class _StoreProducer(Generic[T]):
         """
         if headers.get("task") != ENQUEUE:
             return
-        bare = self.app.amqp.as_task_v2(self.feature_id, ENQUEUE, (self.feature_id,)).headers
+        bare = _bare_headers(self.app)
         trace = trace_headers({name: value for name, value in headers.items() if name not in bare})
         if installation.of(self.app).settings.tracing:
             trace = trace_context.begin(trace, spans.current())
@@ -110,6 +111,12 @@ class _StoreProducer(Generic[T]):
             self.answer = _raising(error)
         else:
             self.answer = lambda: stored
+
+
+@functools.lru_cache(maxsize=8)  # a program has one app, or a few
+def _bare_headers(app: Celery) -> frozenset[str]:
+    """The headers that Celery itself gives the message of an enqueue."""
+    return frozenset(app.amqp.as_task_v2("id", ENQUEUE, ("id",)).headers)
 
 
 def _raising(error: Exception) -> Callable[[], Any]:

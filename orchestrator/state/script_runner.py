@@ -19,6 +19,8 @@ from orchestrator.state import actor, refusals, schema, scripts
 from orchestrator.state.scripts import Call, Scope
 
 if TYPE_CHECKING:
+    from redis.client import Pipeline
+
     from orchestrator.model.queues import Queues
     from orchestrator.state.keys import Keys
 
@@ -148,14 +150,18 @@ class ScriptRunner:
             raise errors.NewerFeature(feature=feature_id, schema=met, known=schema.VERSION)
         raise errors.Outdated(prefix=self.keys.prefix, minimum=met, known=schema.VERSION)
 
-    def run_safely(self, scope: Scope, *calls: Call) -> list[Any]:
+    def run_safely(self, scope: Scope, *calls: Call, after: Pipeline | None = None) -> list[Any]:
         """Run scripts whose writes must survive a failover. Without calls: check that all earlier writes survive one.
+
+        The commands of the pipeline `after` go ahead of them.
 
         Raises:
             NotReplicated: The scripts have run, but too few replicas have their writes.
         """
         if not self.replicas:
-            return scripts.run(self.client, scope, *calls) if calls else []
+            return scripts.run(self.client, scope, *calls, after=after) if calls else []
+        if after:
+            after.execute()
         answers, there = scripts.run_replicated(
             self.client, scope, *calls, mark=self.keys.replicated, replicas=self.replicas
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import redis
+from redis.client import Pipeline
 from redis.exceptions import NoScriptError
 
 from orchestrator.state import keys, script_sources
@@ -268,8 +269,10 @@ def _rename(key_names: Sequence[str]) -> Iterator[str]:
 # --- running -----------------------------------------------------------------------------------------------
 
 
-def run(client: redis.Redis, scope: Scope, *calls: Call) -> list[Any]:
+def run(client: redis.Redis, scope: Scope, *calls: Call, after: Pipeline | None = None) -> list[Any]:
     """Run scripts as one, in one round trip, and return their answers.
+
+    The commands of the pipeline `after` go ahead of them, in the same round trip.
 
     A script is sent by its digest. If the server does not know it (new, restarted, flushed), it is loaded, then run.
 
@@ -278,7 +281,10 @@ def run(client: redis.Redis, scope: Scope, *calls: Call) -> list[Any]:
     composed = compose(tuple(call.script for call in calls))
     asked = _evalsha(composed, scope, calls)
     try:
-        return composed.read(client.evalsha(*asked))
+        if after is None:
+            return composed.read(client.evalsha(*asked))
+        after.evalsha(*asked)
+        return composed.read(after.execute()[-1])
     except NoScriptError:
         client.script_load(composed.source)
         return composed.read(client.evalsha(*asked))

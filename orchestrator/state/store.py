@@ -6,7 +6,7 @@ import contextlib
 import json
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.model import errors, flows
@@ -26,6 +26,7 @@ from orchestrator.state.workers import Workers
 
 if TYPE_CHECKING:
     import redis
+    from redis.client import Pipeline
 
     from orchestrator.model.commands import ScheduleResult
     from orchestrator.model.plan import Route, Schedule
@@ -175,7 +176,8 @@ class Store:
         content: Mapping[str, str] | None = None,
         trace: Mapping[str, Any] | None = None,
         base: str = "",
-    ) -> tuple[str, str]:
+        launches: bool = False,
+    ) -> tuple[str, str, ScheduleResult | None]:
         """Store a planned feature: stage all of it, then make it visible in one step.
 
         If the process dies in between, the staged keys expire.
@@ -192,9 +194,10 @@ class Store:
             content: The content that is enqueued under that name (see `repetition.content`).
             trace: Headers to add to each of its messages.
             base: The commit that its agents start from; "": it is not known here.
+            launches: Launch the tasks that may start, in the same step.
 
         Returns:
-            ("enqueued", its id), or ("repeated", the id that the idempotency key stands for).
+            "enqueued" and its id, or "repeated" and the id that the idempotency key stands for; and what was launched.
 
         Raises:
             FeatureExists: Another feature has this id.
@@ -211,10 +214,10 @@ class Store:
         ):  # an id that was made is new, and enqueue.lua looks in any case
             earlier = self._earlier(keys, idempotency_key)
             if earlier:
-                return "repeated", earlier
+                return "repeated", earlier, None
         locks = _locks(plan.feature.tasks)
         staged = keys.staged(uuid.uuid4().hex)
-        parts = self._stage(staged, plan, routes, gated or {}, locks)
+        parts, staging = self._stage(staged, plan, routes, gated or {}, locks)
         meta: dict[str, str | int | float] = {
             "schema": schema.VERSION,
             "title": plan.feature.title,
@@ -256,10 +259,16 @@ class Store:
             },
             {"idempotency": idempotency},
         )
-        ((code, found),) = self._runner.run_on(feature_id, enqueue, run=self._runner.run_safely)
+        (code, found), *scheduled = self._runner.run_on(
+            feature_id,
+            enqueue,
+            *([SCHEDULE] if launches else []),
+            run=partial(self._runner.run_safely, after=staging),
+        )
         if code == "exists":
             raise errors.FeatureExists(feature=feature_id)
-        return code, found
+        is_launched = launches and code == "enqueued"
+        return code, found, read_schedule_result(feature_id, *scheduled) if is_launched else None
 
     def _earlier(self, keys: FeatureKeys, idempotency_key: str | None) -> str:
         """The feature that an idempotency key stands for; "" if there is none.
@@ -284,8 +293,8 @@ class Store:
         routes: Mapping[str, Route],
         gated: Mapping[str, str],
         locks: Mapping[str, Sequence[int]],
-    ) -> list[str]:
-        """Write the large parts of a feature; returns their names."""
+    ) -> tuple[list[str], Pipeline]:
+        """The names of the large parts of a feature, and the commands that write them."""
         batches, places, totals = encoding.describe_batches(
             plan.batches, routes, plan.expected_seconds, plan.cap
         )
@@ -311,8 +320,7 @@ class Store:
             for chunk in chunks(list(fields.items())):
                 pipeline.hset(keys.part(part), mapping=dict(chunk))
             pipeline.expire(keys.part(part), STAGED_SECONDS)
-        pipeline.execute()
-        return list(hashes)
+        return list(hashes), pipeline
 
     def schedule(self, feature_id: str) -> ScheduleResult:
         """Launch the tasks that may start now.

@@ -17,6 +17,7 @@ from celery.result import allow_join_result
 from hypothesis import HealthCheck, given
 
 import orchestrator
+from orchestrator.client import preparation
 from orchestrator.client.checks import NAMED
 from orchestrator.client.client import Client
 from orchestrator.client.handle import Handle
@@ -429,6 +430,15 @@ def test_an_id_is_made_from_the_title(title: str, start: str) -> None:
     assert one.startswith(start)
     assert one != two
     assert a_feature(id=one).id == one
+
+
+def test_an_id_that_exists_already_is_made_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = iter(["nightly-a1b2c3", "nightly-a1b2c3", "nightly-d4e5f6"])
+    monkeypatch.setattr(preparation, "make_id", lambda title: next(made))
+    assert [client.enqueue(a_feature()).id for _ in range(2)] == ["nightly-a1b2c3", "nightly-d4e5f6"]
+    # but one that was chosen is not
+    with pytest.raises(errors.FeatureExists):
+        client.enqueue(a_feature(id="nightly-a1b2c3"))
 
 
 def test_some_of_many_are_named() -> None:

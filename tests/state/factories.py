@@ -63,7 +63,9 @@ def enqueue(
     )
     plan = planner.plan(feature, cap)
     routes, more = routes_of(feature, nobody), stored_with or {}
-    _, stored = store.enqueue(feature_id, plan, routes, auto_launch=auto_launch, idempotency_key=key, **more)
+    _, stored, _ = store.enqueue(
+        feature_id, plan, routes, auto_launch=auto_launch, idempotency_key=key, **more
+    )
     return Run(store, stored, plan)
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
+from redis.client import Pipeline
 
 from orchestrator.model import errors
 from orchestrator.model.feature import FeatureStatus
 from orchestrator.model.task import TaskStatus
+from orchestrator.planning import planner
 from orchestrator.state.chunks import CHUNK
 from orchestrator.state.keys import Keys
 from orchestrator.state.store import STAGED_SECONDS, Store
 from tests.model import factories
 from tests.model.factories import task
-from tests.state.factories import Run, check, enqueue, read
+from tests.state.factories import Run, check, enqueue, read, routes_of
 
 
 def keys_in(client: redis.Redis) -> set[str]:
@@ -104,10 +107,12 @@ class Overtaken:
         if name == self.command and self.deed:
             deed, self.deed = self.deed, None
             deed()
+        if name == "pipeline" and self.deed:
+            return lambda **options: Overtaken(self.client.pipeline(**options), self.command, self.deed)
         return getattr(self.client, name)
 
 
-@pytest.mark.parametrize("moment", ["get", "exists", "pipeline", "evalsha"])
+@pytest.mark.parametrize("moment", ["get", "exists", "pipeline", "execute"])
 def test_a_repetition_that_is_overtaken_by_the_first_is_a_repetition(
     store: Store, client: redis.Redis, moment: str
 ) -> None:
@@ -123,7 +128,7 @@ def test_a_repetition_that_is_overtaken_by_the_first_is_a_repetition(
     assert not [key for key in keys_in(client) if "staged" in key]
 
 
-@pytest.mark.parametrize("moment", ["exists", "pipeline", "evalsha"])
+@pytest.mark.parametrize("moment", ["exists", "pipeline", "execute"])
 def test_two_writers_of_one_id_do_not_mix(store: Store, client: redis.Redis, moment: str) -> None:
     # Given two writers of one id, of which the other is done at some moment of ours
     first: list[Run] = []
@@ -141,11 +146,18 @@ def test_two_writers_of_one_id_do_not_mix(store: Store, client: redis.Redis, mom
 
 
 def test_what_a_dead_writer_staged_is_invisible_and_expires(store: Store, client: redis.Redis) -> None:
-    # Given a writer that dies before its last step
-    def die() -> None:
-        raise KeyboardInterrupt
+    # Given a writer that dies when its parts have arrived, and not its last step
+    class Dying(Pipeline):
+        def evalsha(self, *_: Any) -> Any:
+            self.execute()
+            raise KeyboardInterrupt
 
-    dying: Any = Overtaken(client, "evalsha", die)
+    dying: Any = SimpleNamespace(
+        exists=client.exists,
+        pipeline=lambda transaction: Dying(
+            client.connection_pool, client.response_callbacks, transaction, None
+        ),
+    )
     with pytest.raises(KeyboardInterrupt):
         enqueue(Store(dying, Keys("to")))
 
@@ -161,6 +173,38 @@ def test_what_a_dead_writer_staged_is_invisible_and_expires(store: Store, client
 
     # And the id is free
     check(enqueue(store))
+
+
+def test_a_part_that_redis_refused_stores_nothing(store: Store, client: redis.Redis) -> None:
+    # Given a writer one of whose parts does not arrive
+    class Lossy(Pipeline):
+        def hset(self, name: Any, *args: Any, **fields: Any) -> Any:
+            return self if str(name).endswith(":plan") else super().hset(name, *args, **fields)
+
+    lossy: Any = SimpleNamespace(
+        exists=client.exists,
+        pipeline=lambda transaction: Lossy(
+            client.connection_pool, client.response_callbacks, transaction, None
+        ),
+        script_load=client.script_load,
+        evalsha=client.evalsha,
+    )
+    with pytest.raises(redis.ResponseError, match="the part plan is not staged"):
+        enqueue(Store(lossy, Keys("to")))
+    assert not store.features.newest()
+    assert not client.exists(store.keys.feature("auth").meta)
+
+
+def test_a_feature_is_launched_as_it_is_stored(store: Store) -> None:
+    feature = factories.feature(task("T1"), task("T2", "T1"))
+    code, name, scheduled = store.enqueue("auth", planner.plan(feature), routes_of(feature), launches=True)
+    assert (code, name) == ("enqueued", "auth")
+    assert scheduled
+    assert [(launch.task, launch.attempt) for launch in scheduled.launched] == [("T1", 1)]
+    # and what stands there already is not launched by a second one
+    with pytest.raises(errors.FeatureExists):
+        store.enqueue("auth", planner.plan(feature), routes_of(feature), launches=True)
+    check(Run(store, "auth", planner.plan(feature)))
 
 
 def test_a_server_that_forgot_its_scripts_is_given_them_again(store: Store, client: redis.Redis) -> None:

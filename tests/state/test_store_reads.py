@@ -184,10 +184,10 @@ def test_events_tell_the_story_in_order(store: Store) -> None:
             ("batch_opened", ""),
             ("task_launched", "T1"),
             ("work_started", "T1"),
+            ("first_task_started", ""),
             ("implementation_complete", "T1"),
             ("batch_opened", ""),
             ("task_launched", "T2"),
-            ("first_task_started", ""),
             ("work_started", "T2"),
             ("implementation_complete", "T2"),
             ("all_tasks_complete", ""),
@@ -241,7 +241,7 @@ def test_a_wait_for_an_event_ends_with_it(store: Store) -> None:
         waiting.start()
         run.start("T1")
         waiting.join(50)
-        assert [event.event for event in found] == ["work_started"]
+        assert [event.event for event in found] == ["work_started", "first_task_started"]
 
 
 def test_the_stream_is_trimmed(client: redis.Redis) -> None:

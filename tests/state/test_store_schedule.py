@@ -198,8 +198,8 @@ def test_without_auto_launch_each_batch_waits_to_be_launched(store: Store) -> No
 
 def test_a_feature_is_in_development_when_its_first_task_has_started(store: Store) -> None:
     with launched(store) as run:
-        assert run.start("T1").feature_status == "planning"  # so its worker knows that it is to be scheduled
-        run.schedule()
+        assert run.status() == FeatureStatus.PLANNING
+        assert run.start("T1").feature_status == "in-development"
         assert run.status() == FeatureStatus.IN_DEVELOPMENT
         assert run.start("T3").feature_status == "in-development"
 

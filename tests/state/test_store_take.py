@@ -124,7 +124,7 @@ def test_the_next_message_may_be_of_another_feature(store: Store, client: redis.
     assert taken
     assert taken.id == ("two", "T1", 1)
     assert other.status("T1") == "in-progress"
-    assert taken.result().feature_status == "planning"
+    assert taken.result().feature_status == other.status() == "in-development"
     # and all of it was written to that feature
     assert [event.task for event in store.events.read("two") if event.event == "work_started"] == ["T1"]
     assert [event.task for event in store.events.read("one") if event.event == "work_started"] == ["T1"]

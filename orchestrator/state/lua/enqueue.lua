@@ -13,6 +13,7 @@
 --   "exists"    a feature with this id exists; the staged keys are deleted
 local names = cjson.decode(parts)
 local function discard()
+  is_refused = true
   for _, name in ipairs(names) do redis.call('UNLINK', staged .. name) end
 end
 
@@ -25,6 +26,11 @@ end
 if redis.call('EXISTS', meta_key) == 1 then
   discard()
   return {'exists', feature}
+end
+
+-- They are written just before, in the same round trip: one of them may have been refused.
+for _, name in ipairs(names) do
+  if redis.call('EXISTS', staged .. name) == 0 then error('the part ' .. name .. ' is not staged', 0) end
 end
 
 redis.call('HSET', meta_key, 'created', now, unpack(cjson.decode(fields)))

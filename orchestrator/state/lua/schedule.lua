@@ -11,7 +11,7 @@
 -- answer: {status, launched [[task, attempt, specialist], …] (see parts/launch.lua), opened [batch, …], wake [feature, …]}, wake: the features that
 --   a limit lets go on, to be scheduled now; {status} where there is nothing more; nil where there is no such feature
 local meta = open_meta()
-if not meta.status then return nil end
+if not meta.status or is_refused then return nil end
 meta.batch = tonumber(meta.batch)
 local is_dataflow, opened = meta.strategy == 'dataflow', {}
 limits = open_limits(meta)

@@ -4,6 +4,8 @@
 
 local opened_meta = nil
 
+local is_refused = false -- true where the feature was to be enqueued, and is not
+
 -- A script that changes one of the fields changes it here too, or closes the meta.
 local function open_meta()
   if opened_meta then return opened_meta end

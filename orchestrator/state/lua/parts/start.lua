@@ -48,5 +48,6 @@ local function start_attempt(task, attempt, lease_ms, worker, specialist, delive
   count_transition(task, state.batch, from, state.status)
   record(event, 'task', task, 'from', from, 'to', state.status, 'attempt', state.attempt, 'worker', worker,
     'specialist', specialist)
+  if meta.status == 'planning' then apply_event(meta, 'first_task_started') end
   return started(text)
 end
