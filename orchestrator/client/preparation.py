@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 IDS_TRIED = 5
-"""The six characters of a made id are one of 16 million. Of 5,000 features of one title, two have the same by chance."""
+"""Two of some 5,000 features of one title would have the same id by chance: its end is one of 16 million."""
 
 
 def make_id(title: str) -> str:

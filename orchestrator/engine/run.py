@@ -91,7 +91,7 @@ class Run:
         return self.last_claim
 
     def _queues(self, permission: Permission) -> Permission:
-        """The queues in the order in which Celery asks them: the one from which the last message came after all others."""
+        """The queues in the order in which Celery asks them: last the one from which the last message came."""
         if len(permission) < 2:
             return permission
         return dict(sorted(permission.items(), key=lambda entry: entry[0] == self.last_queue))
