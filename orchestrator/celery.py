@@ -5,12 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from celery import Celery
-
 from orchestrator.config import configuration
 from orchestrator.config.settings import Settings
 from orchestrator.engine import flower_config, guest, installation
-from orchestrator.engine.app import create
 from orchestrator.model import errors
 
 
@@ -28,12 +25,7 @@ def _load() -> Settings:
         raise SystemExit(error.exit_code) from None
 
 
-def _make(settings: Settings) -> Celery:
-    """The project's own app if the configuration names one, else ours."""
-    return guest.find(settings.app, settings).app if settings.app else create(settings)
-
-
-app = _make(_load())
+app = guest.app_of(_load())
 
 
 flower_config.prepare(installation.of(app).settings)

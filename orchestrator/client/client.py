@@ -90,11 +90,9 @@ class Client:
             from orchestrator import celery
 
             return celery.app
-        from orchestrator.engine import app, guest
+        from orchestrator.engine import guest
 
-        if self._given.app:
-            return guest.find(self._given.app, self._given).app
-        return app.create(self._given)
+        return guest.app_of(self._given)
 
     @cached_property
     def engine(self) -> Installation:

@@ -234,6 +234,17 @@ def find(name: str, settings: Settings) -> Installation:
     return installation.of(app)
 
 
+def app_of(settings: Settings) -> Celery:
+    """The app of these settings: the project's own if they name one, else one of ours.
+
+    Raises:
+        As `find`.
+    """
+    from orchestrator.engine.app import create  # late: it is not needed in a project's own app
+
+    return find(settings.app, settings).app if settings.app else create(settings)
+
+
 class Arrival(bootsteps.StartStopStep):
     """A Celery worker bootstep that prepares the worker for features, before the pool forks its processes."""
 

@@ -42,6 +42,13 @@ T = TypeVar("T")
 class EnqueueTask(PlainTask):
     """The Celery task of an enqueue."""
 
+    app: Any
+
+    @functools.cached_property
+    def bare_headers(self) -> frozenset[str]:
+        """The headers that Celery itself gives the message."""
+        return frozenset(self.app.amqp.as_task_v2("id", ENQUEUE, ("id",)).headers)
+
     def AsyncResult(self, task_id: str, **_: object) -> Any:
         """No result: a real one would open the result backend."""
         return SimpleNamespace(id=task_id)
@@ -100,7 +107,7 @@ class _StoreProducer(Generic[T]):
         """
         if headers.get("task") != ENQUEUE:
             return
-        bare = _bare_headers(self.app)
+        bare = cast("EnqueueTask", self.app.tasks[ENQUEUE]).bare_headers
         trace = trace_headers({name: value for name, value in headers.items() if name not in bare})
         if installation.of(self.app).settings.tracing:
             trace = trace_context.begin(trace, spans.current())
@@ -111,12 +118,6 @@ class _StoreProducer(Generic[T]):
             self.answer = _raising(error)
         else:
             self.answer = lambda: stored
-
-
-@functools.lru_cache(maxsize=8)  # a program has one app, or a few
-def _bare_headers(app: Celery) -> frozenset[str]:
-    """The headers that Celery itself gives the message of an enqueue."""
-    return frozenset(app.amqp.as_task_v2("id", ENQUEUE, ("id",)).headers)
 
 
 def _raising(error: Exception) -> Callable[[], Any]:
