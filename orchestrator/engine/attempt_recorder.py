@@ -68,6 +68,14 @@ class AttemptRecorder:
         start = functools.partial(self._start, specialist, feature_id, task_id, number, worker, delivery)
         return self._outlast(start, f"the start of {task_id}")
 
+    def take(self, run: Run, feature_id: str, worker: str) -> bool:
+        """Let a run go on with the next attempt, if there is one by now; `feature_id`: of its last attempt."""
+        if (claim := run.claim(worker, self.settings.recovery.lease)) is None:
+            return False
+        take = functools.partial(self.store.attempts.take, feature_id, claim)
+        run.taken = self._outlast(take, "the look for the next task")
+        return run.taken is not None
+
     def enter_testing(self, attempt: Attempt, transition: lifecycle.Transition) -> None:
         """Record that the work is done and that its gates run now."""
         proceed = functools.partial(

@@ -261,7 +261,7 @@ class AttemptRunner:
             progress=functools.partial(self.recorder.report_progress, *attempt.id),
             is_cancelled=functools.partial(self.recorder.is_cancelled, attempt),
             retries=earlier.retried + earlier.later,
-            trace=spans.environment(attempt.trace),
+            trace=lambda: spans.environment(attempt.trace),
             owner=folders.owner(self.store),
         )
         return self._of_agent(context, attempt) if self._agent_works_here(attempt) else context

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from billiard.einfo import ExceptionInfo
 from celery.app import trace as celery_trace
@@ -31,8 +31,17 @@ from orchestrator.state.start_result import Claim, Taken
 if TYPE_CHECKING:
     from celery import Celery
 
+    from orchestrator.engine.attempt_recorder import AttemptRecorder
+
 Tracer = Callable[..., Any]
 """Celery's: it runs a task, and answers with a `trace_ok_t`."""
+
+SHORT = 0.002
+"""After an attempt that took no more seconds than this, a run looks again where there is nothing to take."""
+
+PAUSES = (0.0002, 0.0003, 0.0005)
+"""Seconds before each of these looks: another process may be about to open the next batch. What comes later comes
+through Celery, which takes longer."""
 
 OF_EACH_MESSAGE = frozenset(("argsrepr", "group", "id", "lang", "task"))
 """The headers that a message of ours always has (see publish.lua). Others are of the feature's trace."""
@@ -63,6 +72,8 @@ class Run:
     is_full: bool = False
     """The main process is behind with reading reports."""
     began: float = field(default_factory=time.monotonic)
+    since: float = 0.0
+    """When its last attempt began."""
     count: int = 1
     last_queue: str = ""
     token: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -99,6 +110,7 @@ class Run:
     def go_on(self, began: Began) -> None:
         """Note that the taken attempt begins."""
         self.count += 1
+        self.since = time.monotonic()
         self.message_id, self.last_queue = began.message_id, began.queue
 
     def accept(self, attempt: AttemptId) -> Taken | None:
@@ -142,11 +154,14 @@ class Runs:
             return tracer(message_id, args, kwargs, request)
         info = (request or {}).get("delivery_info") or {}
         run = Run(message_id, request["task"], limits, self.board, last_queue=info.get("routing_key") or "")
-        store = attempt_runner.runner(self.app).store
-        with shutdown.defer_sigterm(), store.held(), output.kept(), self._entered(run):
+        runner = attempt_runner.runner(self.app)
+        with shutdown.defer_sigterm(), runner.store.held(), output.kept(), self._entered(run):
             first = answer = tracer(message_id, args, kwargs, request)
+            feature_id = args[0]
             try:
-                while taken := run.taken:
+                while run.taken or self._looks_again(run, runner.recorder, feature_id, request["hostname"]):
+                    taken = cast("Taken", run.taken)
+                    feature_id = taken.id[0]
                     message = envelope(taken, request["hostname"])
                     ended = Ended(run.message_id, shown_answer(answer), time.monotonic())
                     began = Began(message["id"], message["task"], taken.message, taken.queue, ended.at)
@@ -161,6 +176,16 @@ class Runs:
                     ended = Ended(run.message_id, shown_answer(answer), time.monotonic())
                     self.reporter.send(Report(os.getpid(), ended))
         return first
+
+    def _looks_again(self, run: Run, recorder: AttemptRecorder, feature_id: str, worker: str) -> bool:
+        """Whether there is something to take a moment later, after a short attempt."""
+        if time.monotonic() - (run.since or run.began) > SHORT:
+            return False
+        for pause in PAUSES:
+            time.sleep(pause)
+            if recorder.take(run, feature_id, worker):
+                return True
+        return False
 
     @contextlib.contextmanager
     def _entered(self, run: Run) -> Iterator[None]:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from orchestrator.model.agent_history import AgentSession, EarlierAttempt
 from orchestrator.model.fields import FeatureId, Model, Tag
@@ -64,14 +64,23 @@ T = TypeVar("T")
 
 
 class Late(Generic[T]):
-    """A field of a dataclass that may be given as a function, which makes the value when it is first asked for."""
+    """A field of a dataclass that may be given as a function, which makes the value when it is first asked for.
+
+    Args:
+        default: Makes the value where none is given; None: one has to be given.
+    """
+
+    def __init__(self, default: Callable[[], T] | None = None) -> None:
+        self.default = default
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
     def __get__(self, instance: object, owner: type) -> T:
         if instance is None:
-            raise AttributeError(self.name)  # so that the field has no default
+            if self.default is None:
+                raise AttributeError(self.name)  # so that the field has no default
+            return cast("T", self.default)  # for `__set__`
         value = instance.__dict__[self.name]
         if callable(value):
             value = instance.__dict__[self.name] = value()
@@ -133,7 +142,7 @@ class Context:
     is_cancelled: Callable[[], bool] = not_cancelled
     retries: int = 0
     continues: NextCall | None = None
-    trace: Mapping[str, str] = field(default_factory=dict)
+    trace: Late[Mapping[str, str]] = Late(dict)
     owner: str = ""
     rung: int = 0
     earlier: tuple[EarlierAttempt, ...] = ()

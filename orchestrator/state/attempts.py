@@ -196,6 +196,16 @@ class AttemptScripts:
                 tuple(_read(EarlierAttempt, text) for text in json.loads(earlier or "[]")),
             )
 
+    def take(self, feature_id: str, claim: Claim) -> Taken | None:
+        """Begin the next attempt, as `finish_and_take` does after a commit; None where there is none to take.
+
+        Args:
+            feature_id: The feature of the last attempt. The next may be of another.
+            claim: The claim.
+        """
+        (answer,) = self._runner.run_on(feature_id, self._take_next(claim), ends=True)
+        return read_taken(answer) if answer else None
+
     def _take_next(self, claim: Claim) -> Call:
         given = {
             "allowed": "\n".join("\t".join([queue, *names]) for queue, names in claim.queues.items()),

@@ -261,6 +261,9 @@ class Server:
             "save": "",
             # Its clock, on which blocking reads end that found nothing: ten times a second costs as much as a worker.
             "hz": "5",
+            # A larger one is a skip list: the slots of a feature change with each task, and a list is read from its
+            # beginning each time. (The old name, which newer servers know too.)
+            "zset-max-ziplist-entries": "32",
         }
         known = [word for name, value in options.items() for word in (f"--{name}", value)]
         return known + [word for name in WITHHELD for word in ("--rename-command", name, "")]
