@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -54,10 +55,11 @@ def check_work(feature: Feature, routes: dict[str, Route], settings: Settings) -
     if inline and not settings.inline_commands:
         raise errors.InlineCommandRefused(tasks=words.some(inline, most=NAMED))
     check_calls(feature.tasks, settings, from_file=feature.is_from_file)
-    idle: dict[str, list[str]] = {}
+    idle: dict[str, list[str]] = defaultdict(list)
     for task in feature.tasks:
-        if not (task.run or task.call) and routes[task.id].specialist:
-            idle.setdefault(routes[task.id].specialist, []).append(task.id)
+        if not (task.run or task.call):
+            idle[routes[task.id].specialist].append(task.id)
+    idle.pop("", None)  # they wait for a person to assign one
     for specialist, tasks in idle.items():
         if not has_work(specialist, settings):
             raise errors.NothingToDo(tasks=words.some(tasks, most=NAMED), specialist=specialist)

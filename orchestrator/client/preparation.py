@@ -62,7 +62,7 @@ def base(routes: Iterable[Route], settings: Settings) -> str:
         Its hash; "" where no agent works in a worktree, or the project's repository is not here. Then it is fixed when
         the first of them starts.
     """
-    agents = (settings.agent(route.specialist) for route in routes)
+    agents = map(settings.agent, {route.specialist for route in routes})
     if not any(agent and agent.works_in == "worktree" for agent in agents):
         return ""
     from orchestrator import workspaces  # late: most features have no agents

@@ -87,28 +87,40 @@ def behind(task_id: str, followers: Graph) -> list[str]:
     return list(found)
 
 
-def levels(graph: Graph, ordered: Sequence[str]) -> dict[str, int]:
+def levels(graph: Graph, followers: Graph | None = None) -> dict[str, int]:
     """The dependency level of each task: 1 without dependencies, else 1 more than the highest of its dependencies.
 
     Parameters:
-        ordered: The tasks in the order of `order`.
+        followers: The reversed graph (see `dependents`), if the caller has it.
+
+    Returns:
+        The levels in a topological order, without tasks on a cycle and those behind one (see `order`).
 
     Example:
-        >>> levels({"T1": [], "T2": ["T1"], "T3": []}, ["T1", "T3", "T2"])
-        {'T1': 1, 'T3': 1, 'T2': 2}
+        >>> levels({"T3": ["T2"], "T1": [], "T2": []})
+        {'T1': 1, 'T2': 1, 'T3': 2}
     """
-    level: dict[str, int] = {}
-    for task in ordered:
-        before = graph[task]
-        level[task] = 1 + max([level[dependency] for dependency in before]) if before else 1
-    return level
+    waits = {task: len(dependencies) for task, dependencies in graph.items()}
+    followers = dependents(graph) if followers is None else followers
+    found: dict[str, int] = {}
+    level, number = [task for task, count in waits.items() if not count], 1
+    while level:
+        found.update(dict.fromkeys(level, number))
+        following = []
+        for task in level:
+            for follower in followers[task]:
+                waits[follower] -= 1
+                if not waits[follower]:
+                    following.append(follower)
+        level, number = following, number + 1
+    return found
 
 
 def remaining(graph: Graph, ordered: Sequence[str], weights: Mapping[str, float]) -> dict[str, float]:
     """For each task, the weight of the heaviest path from its start to an end of the graph, itself included.
 
     Parameters:
-        ordered: The tasks in the order of `order`.
+        ordered: The tasks in a topological order.
         weights: The expected seconds of each task.
 
     Example:

@@ -127,11 +127,8 @@ class Work:
 
     @cached_property
     def ordered(self) -> list[str]:
-        """A topological order; raises CircularDependency if there is none."""
-        ordered = graph.order(self.depends_on, followers=self.followers)
-        if len(ordered) < len(self.depends_on):
-            raise cycle_report.circular(self.feature, self.depends_on)
-        return ordered
+        """A topological order: level by level."""
+        return list(self.levels)
 
     @cached_property
     def followers(self) -> graph.Graph:
@@ -140,8 +137,11 @@ class Work:
 
     @cached_property
     def levels(self) -> dict[str, int]:
-        """The dependency level of each task."""
-        return graph.levels(self.depends_on, self.ordered)
+        """The dependency level of each task; raises CircularDependency if one has none."""
+        levels = graph.levels(self.depends_on, self.followers)
+        if len(levels) < len(self.depends_on):
+            raise cycle_report.circular(self.feature, self.depends_on)
+        return levels
 
     @cached_property
     def by_level(self) -> list[list[str]]:
@@ -154,7 +154,8 @@ class Work:
     @cached_property
     def weights(self) -> dict[str, float]:
         """The expected seconds of each task."""
-        return {task.id: task.weight for task in self.feature.tasks} | self.from_before
+        found = {task.id: task.weight for task in self.feature.tasks}
+        return found | self.from_before if self.from_before else found
 
     @cached_property
     def from_before(self) -> dict[str, float]:
@@ -199,10 +200,9 @@ class Work:
     @cached_property
     def guessed(self) -> frozenset[str]:
         """The tasks whose duration is unknown: without an estimate, and never completed before."""
+        before = self.from_before
         return frozenset(
-            task.id
-            for task in self.feature.tasks
-            if task.estimate is None and task.id not in self.from_before
+            [task.id for task in self.feature.tasks if task.estimate is None and task.id not in before]
         )
 
     def due(self, expected: float, tasks: Iterable[str] | None = None) -> float | None:
@@ -250,7 +250,7 @@ def _choose(work: Work) -> Strategy:
 
 
 def _batches(work: Work, strategy: Strategy) -> Iterator[Batch]:
-    work.ordered  # raises on a cycle, with every strategy  # noqa: B018
+    work.levels  # raises on a cycle, with every strategy  # noqa: B018
     closed = 0.0
     for number, tasks in enumerate(BATCHING[strategy](work), start=1):
         before, parts, adds = closed, _sub_batches(number, tasks, work.cap), None

@@ -198,7 +198,7 @@ def cyclic(feature: Feature, centre: str | None = None, depth: int = 1) -> Pictu
     cycles = cycle_search.cycles(needs)
     removed = {edge for edge, _ in cycle_search.cuts(needs, cycles)}
     left = {task: [end for end in ends if (task, end) not in removed] for task, ends in needs.items()}
-    levels = graph.levels(left, graph.order(left))
+    levels = graph.levels(left)
     batches: dict[int, list[str]] = defaultdict(list)
     for task in needs:
         batches[levels[task]].append(task)

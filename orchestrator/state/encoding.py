@@ -64,9 +64,18 @@ def describe_task(task: Task) -> str:
     return _TASK.serializer.to_json(task, exclude_unset=True).decode()
 
 
-def with_locks(described: str, locks: Sequence[int]) -> str:
+def describe_tasks(tasks: Iterable[Task], locks: Mapping[str, Sequence[int]]) -> dict[str, str | bytes]:
+    """Tasks as they are stored, by id; `locks`: those that some of them take (see `with_locks`)."""
+    to_json = _TASK.serializer.to_json  # as in `describe_task`, without a call for each
+    described: dict[str, str | bytes] = {task.id: to_json(task, exclude_unset=True) for task in tasks}
+    for task, held in locks.items():
+        described[task] = with_locks(described[task], held)
+    return described
+
+
+def with_locks(described: str | bytes, locks: Sequence[int]) -> str:
     """A task as it is stored, with the locks that it takes while it runs (see planning/exclusion.py)."""
-    return json.dumps({**json.loads(described), "locks": list(locks)}) if locks else described
+    return json.dumps({**json.loads(described), "locks": list(locks)})
 
 
 def describe_changed(task: Task, stored: str | None) -> str:

@@ -305,10 +305,7 @@ class Store:
         for stage, specialist in gated.items():
             places[f"@{stage}"] = f"0:0:{specialist}"
         hashes: dict[str, Mapping[str, Any]] = {
-            "tasks": {
-                task.id: encoding.with_locks(encoding.describe_task(task), locks.get(task.id, ()))
-                for task in plan.feature.tasks
-            },
+            "tasks": encoding.describe_tasks(plan.feature.tasks, locks),
             "plan": places,
             "batches": batches,
             "counts": totals,
