@@ -28,7 +28,7 @@ from orchestrator.model.task import TaskStatus
 from orchestrator.model.usage import Usage, UsageVerdict, dollars, verdict
 from orchestrator.specialists import masking
 from orchestrator.state import encoding, outage, refusals
-from orchestrator.state.start_result import StartResult
+from orchestrator.state.start_result import StartResult, Taken
 from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
@@ -68,13 +68,19 @@ class AttemptRecorder:
         start = functools.partial(self._start, specialist, feature_id, task_id, number, worker, delivery)
         return self._outlast(start, f"the start of {task_id}")
 
-    def take(self, run: Run, feature_id: str, worker: str) -> bool:
-        """Let a run go on with the next attempt, if there is one by now; `feature_id`: of its last attempt."""
+    def take(self, run: Run, feature_id: str, worker: str) -> Taken | None:
+        """Take the next attempt for a run, if there is one by now.
+
+        Args:
+            run: The run.
+            feature_id: The feature of its last attempt.
+            worker: The name of the worker.
+        """
         if (claim := run.claim(worker, self.settings.recovery.lease)) is None:
-            return False
+            return None
         take = functools.partial(self.store.attempts.take, feature_id, claim)
         run.taken = self._outlast(take, "the look for the next task")
-        return run.taken is not None
+        return run.taken
 
     def enter_testing(self, attempt: Attempt, transition: lifecycle.Transition) -> None:
         """Record that the work is done and that its gates run now."""

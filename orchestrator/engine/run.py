@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from billiard.einfo import ExceptionInfo
 from celery.app import trace as celery_trace
@@ -30,8 +31,6 @@ from orchestrator.state.start_result import Claim, Taken
 
 if TYPE_CHECKING:
     from celery import Celery
-
-    from orchestrator.engine.attempt_recorder import AttemptRecorder
 
 Tracer = Callable[..., Any]
 """Celery's: it runs a task, and answers with a `trace_ok_t`."""
@@ -72,7 +71,7 @@ class Run:
     is_full: bool = False
     """The main process is behind with reading reports."""
     began: float = field(default_factory=time.monotonic)
-    since: float = 0.0
+    since: float = field(default_factory=time.monotonic)
     """When its last attempt began."""
     count: int = 1
     last_queue: str = ""
@@ -112,6 +111,23 @@ class Run:
         self.count += 1
         self.since = time.monotonic()
         self.message_id, self.last_queue = began.message_id, began.queue
+
+    def look_again(
+        self, look: Callable[[], Taken | None], pause: Callable[[float], None] = time.sleep
+    ) -> Taken | None:
+        """Look for the next attempt a moment later, after a short one that found none; None: there is none.
+
+        Args:
+            look: Takes it.
+            pause: Sleeps for some seconds.
+        """
+        if time.monotonic() - self.since > SHORT:
+            return None
+        for seconds in PAUSES:
+            pause(seconds)
+            if taken := look():
+                return taken
+        return None
 
     def accept(self, attempt: AttemptId) -> Taken | None:
         """Begin the work of an attempt: the taken one; None if Celery gave its message, and it is not started yet."""
@@ -157,10 +173,9 @@ class Runs:
         runner = attempt_runner.runner(self.app)
         with shutdown.defer_sigterm(), runner.store.held(), output.kept(), self._entered(run):
             first = answer = tracer(message_id, args, kwargs, request)
-            feature_id = args[0]
+            feature_id, look = args[0], partial(runner.recorder.take, worker=request["hostname"])
             try:
-                while run.taken or self._looks_again(run, runner.recorder, feature_id, request["hostname"]):
-                    taken = cast("Taken", run.taken)
+                while taken := run.taken or run.look_again(partial(look, run, feature_id)):
                     feature_id = taken.id[0]
                     message = envelope(taken, request["hostname"])
                     ended = Ended(run.message_id, shown_answer(answer), time.monotonic())
@@ -176,16 +191,6 @@ class Runs:
                     ended = Ended(run.message_id, shown_answer(answer), time.monotonic())
                     self.reporter.send(Report(os.getpid(), ended))
         return first
-
-    def _looks_again(self, run: Run, recorder: AttemptRecorder, feature_id: str, worker: str) -> bool:
-        """Whether there is something to take a moment later, after a short attempt."""
-        if time.monotonic() - (run.since or run.began) > SHORT:
-            return False
-        for pause in PAUSES:
-            time.sleep(pause)
-            if recorder.take(run, feature_id, worker):
-                return True
-        return False
 
     @contextlib.contextmanager
     def _entered(self, run: Run) -> Iterator[None]:

@@ -119,6 +119,39 @@ def test_a_wait_rests_between_its_looks_only_while_many_tasks_are_left(left: int
     assert len(rested) == rests
 
 
+def test_a_wait_rests_for_a_share_of_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a feature of which four tasks resolve in a millisecond
+    now = 0.0
+    monkeypatch.setattr("orchestrator.client.watching.time.monotonic", lambda: now)
+
+    def summary(_: str) -> Any:
+        resolved = min(1_000, round(4_000 * now))
+        return SimpleNamespace(is_settled=resolved == 1_000, total=1_000, resolved=resolved)
+
+    rested: list[float] = []
+
+    def read(*_: Any, **__: Any) -> list[Any]:
+        nonlocal now
+        now += 0.000_25  # the next event
+        return [SimpleNamespace(id="1-1")]
+
+    def pause(seconds: float) -> None:
+        nonlocal now
+        rested.append(seconds)
+        now += seconds
+
+    store: Any = SimpleNamespace(
+        features=SimpleNamespace(summary=summary), events=SimpleNamespace(read=read, last=lambda _: "-")
+    )
+    watching.wait(store, "auth", None, longest_outage=1, pause=pause)
+
+    # Then the wait comes nearer with each look, and ends with the feature
+    assert now == pytest.approx(1_000 / 4_000, abs=0.001)
+    assert rested[0] == watching.LONGEST_LOOK_SECONDS
+    assert len(rested) < 10
+    assert sorted(rested, reverse=True) == rested
+
+
 def test_a_wait_sees_an_end_that_comes_before_it_listens(
     handle: Handle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from orchestrator.config.schema.limits import Take
 from orchestrator.engine import reports, visibility
 from orchestrator.engine.board import SIZE, Board
 from orchestrator.engine.reports import LONGEST_ID, Began, Ended, Report, ReportPipe
-from orchestrator.engine.run import Run, shown_answer
+from orchestrator.engine.run import PAUSES, Run, shown_answer
 from orchestrator.state.start_result import Taken
 
 PERMISSION = {"writer": ["writer", "editor"], "other": ["other"]}
@@ -191,6 +192,24 @@ def test_a_run_claims_nothing_from_a_closed_board(board: Board) -> None:
     run = Run("one:T1:1", "writer", Take(), board)
     board.close()
     assert claim(run) is None
+
+
+@pytest.mark.parametrize(
+    ("lasted", "finds", "looks"), [(0.0, False, len(PAUSES)), (0.0, True, 1), (60.0, True, 0)]
+)
+def test_a_run_looks_again_after_a_short_attempt_alone(
+    board: Board, lasted: float, finds: bool, looks: int
+) -> None:
+    taken = Taken("writer", "{}", ("one", "T2", 1), ()) if finds else None
+    asked: list[None] = []
+
+    def look() -> Taken | None:
+        asked.append(None)
+        return taken
+
+    run = Run("one:T1:1", "writer", Take(), board, since=time.monotonic() - lasted)
+    assert run.look_again(look, pause=lambda _: None) == (taken if looks else None)
+    assert len(asked) == looks
 
 
 def test_what_was_taken_is_begun_once(board: Board) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import subprocess
@@ -163,6 +164,35 @@ def test_a_thread_that_was_there_before_is_not_the_attempts(
     thread.join()
     assert (tmp_path / "T1.log").read_text("utf-8") == "worked\n"
     assert "kept\n" in capsys.readouterr().out
+
+
+def test_a_run_keeps_the_routing_and_hears_an_attempt_that_replaces_a_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, replaced = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", usual)
+
+    def says(name: str) -> None:
+        with output.capture(lambda: tmp_path / f"{name}.log"):
+            print(name)
+
+    with output.kept():
+        says("one")
+        routed: Any = sys.stdout
+        assert routed is not usual
+        print("between")
+        says("two")
+        assert sys.stdout is routed
+        sys.stdout = replaced
+        says("three")
+        print("after it")
+    assert [(tmp_path / f"{name}.log").read_text() for name in ("one", "two", "three")] == [
+        "one\n",
+        "two\n",
+        "three\n",
+    ]
+    assert (usual.getvalue(), replaced.getvalue()) == ("between\n", "after it\n")
+    assert sys.stdout is replaced
 
 
 def test_secrets_are_hidden(tmp_path: Path) -> None:

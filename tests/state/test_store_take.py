@@ -117,6 +117,22 @@ def test_what_waits_for_an_agent_is_offered_and_not_taken(store: Store, client: 
     assert [offer.task for offer in store.offers.waiting(["reviewer"])] == ["T2"]
 
 
+def test_a_look_takes_what_a_commit_would(store: Store, client: redis.Redis) -> None:
+    run = enqueue(store, "one", task("T1"), task("T2"))
+    begin(run, "T1")
+    taken = store.attempts.take("one", claim())
+    assert taken
+    assert taken.id == ("one", "T2", 1)
+    assert run.status("T2") == "in-progress"
+    # it may ask twice, because the answer was lost
+    again = store.attempts.take("one", claim())
+    assert again
+    assert again.id == taken.id
+    # and finds nothing where there is nothing
+    assert store.attempts.take("one", claim("7-3")) is None
+    assert not waiting(client)
+
+
 def test_the_next_message_may_be_of_another_feature(store: Store, client: redis.Redis) -> None:
     run, other = (enqueue(store, name, task("T1"), task("T2", "T1")) for name in ("one", "two"))
     begin(run, "T1")
