@@ -2,6 +2,7 @@
 
     python -m benchmarks.profile           # CPU milliseconds a task
     python -m benchmarks.profile --calls   # and what Redis carries out for a task, by command
+    python -m benchmarks.profile --line    # a hop of a line, beside one of Celery's chain
     python -m benchmarks.profile --guest   # the same for a user's own task, in an app of the user's own
 
 CPU is read from the kernel's clock of each process before and after the runs, so that waiting costs nothing and a busy
@@ -22,7 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cpu, guest, plain
+from benchmarks import cpu, guest, line, plain
 from benchmarks.graphs import layered
 from benchmarks.measurement import seconds
 from benchmarks.rig import Rig, rig
@@ -55,14 +56,15 @@ class Profile:
     micros: dict[str, float]
 
 
-def measure(rig: Rig, worker: int, run: Callable[[], object], runs: int) -> Profile:
+def measure(rig: Rig, worker: int, run: Callable[[], object], runs: int, of_one_run: int = TASKS) -> Profile:
     """Run so often, and share out over the tasks what was used.
 
     Args:
         rig: The rig.
         worker: The process id of the worker that takes the tasks.
-        run: Runs `TASKS` tasks and waits for them.
+        run: Runs tasks and waits for them.
         runs: How often.
+        of_one_run: How many tasks.
     """
     run()  # connections are open, and what is imported late is imported
     before, carried_out = _used(rig, worker), _commands(rig)
@@ -70,7 +72,7 @@ def measure(rig: Rig, worker: int, run: Callable[[], object], runs: int) -> Prof
     time.sleep(0.2)  # the last acknowledgement comes after the caller knows that all is done
     after = _used(rig, worker)
     commands = _commands(rig) - carried_out
-    tasks = runs * TASKS
+    tasks = runs * of_one_run
     return Profile(
         1000 * wall / tasks,
         {process: 1000 * (after[process] - before[process]) / tasks for process in after},
@@ -108,19 +110,36 @@ def main() -> None:
     """Measure both sides and print what they used."""
     asked = _arguments()
     with rig() as made:
+        what, beside = f"{LAYERS} x {WIDTH} no-op tasks", "plain group"
         if asked.guest:
             ours, group = _of_guest(made, asked.runs)
+        elif asked.line:
+            ours, group = _of_line(made, asked.runs)
+            what, beside = f"a line of {line.TASKS} no-op tasks", "chain"
         else:
             ours = measure(
                 made, made.workers["noop"].pid, lambda: made.run(layered(LAYERS, WIDTH)), asked.runs
             )
             group = measure(made, made.workers["plain"].pid, lambda: plain.run_group(TASKS), asked.runs)
     console = Console(highlight=False)
-    title = f"CPU milliseconds a task: {LAYERS} x {WIDTH} no-op tasks, {asked.runs} runs"
-    console.print(_table(title, *(_with_sum(side.cpu) | {CLOCK: side.wall} for side in (ours, group))))
+    title = f"CPU milliseconds a task: {what}, {asked.runs} runs"
+    console.print(
+        _table(title, *(_with_sum(side.cpu) | {CLOCK: side.wall} for side in (ours, group)), beside=beside)
+    )
     if asked.calls:
-        console.print(_table("Redis commands a task", _with_sum(ours.calls), _with_sum(group.calls)))
-        console.print(_table("Microseconds in Redis a task", ours.micros, group.micros))
+        commands = _with_sum(ours.calls), _with_sum(group.calls)
+        console.print(_table("Redis commands a task", *commands, beside=beside))
+        console.print(_table("Microseconds in Redis a task", ours.micros, group.micros, beside=beside))
+
+
+def _of_line(made: Rig, runs: int) -> tuple[Profile, Profile]:
+    """Tasks one after the other, and a chain."""
+    return (
+        measure(
+            made, made.workers["noop"].pid, lambda: made.run(layered(line.TASKS, 1)), 10 * runs, line.TASKS
+        ),
+        measure(made, made.workers["plain"].pid, lambda: plain.run_chain(line.TASKS), 10 * runs, line.TASKS),
+    )
 
 
 def _of_guest(made: Rig, runs: int) -> tuple[Profile, Profile]:
@@ -139,10 +158,10 @@ def _with_sum(shares: Mapping[str, float]) -> dict[str, float]:
     return {**shares, ALL: sum(shares.values())}
 
 
-def _table(title: str, ours: Mapping[str, float], group: Mapping[str, float]) -> Table:
+def _table(title: str, ours: Mapping[str, float], group: Mapping[str, float], *, beside: str) -> Table:
     """Both sides by name, the largest first; the rows that add up or compare come last."""
     table = Table("", title=title, min_width=len(title) + 4)
-    for side in ("ours", "plain group"):
+    for side in ("ours", beside):
         table.add_column(side, justify="right")
     last = (ALL, CLOCK)
     names = sorted(
@@ -158,6 +177,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--calls", action="store_true", help="print the Redis commands of a task too")
+    parser.add_argument("--line", action="store_true", help="a line of tasks, beside Celery's chain")
     parser.add_argument("--guest", action="store_true", help="a user's own task, in an app of the user's own")
     parser.add_argument("--runs", type=int, default=RUNS, help="times that each side is run")
     return parser.parse_args()
