@@ -28,7 +28,7 @@ from orchestrator.model.task import TaskStatus
 from orchestrator.model.usage import Usage, UsageVerdict, dollars, verdict
 from orchestrator.specialists import masking
 from orchestrator.state import encoding, outage, refusals
-from orchestrator.state.start_result import StartResult, Taken
+from orchestrator.state.start_result import Claim, StartResult, Taken
 from orchestrator.state.store import Store
 
 if TYPE_CHECKING:
@@ -68,19 +68,10 @@ class AttemptRecorder:
         start = functools.partial(self._start, specialist, feature_id, task_id, number, worker, delivery)
         return self._outlast(start, f"the start of {task_id}")
 
-    def take(self, run: Run, feature_id: str, worker: str) -> Taken | None:
-        """Take the next attempt for a run, if there is one by now.
-
-        Args:
-            run: The run.
-            feature_id: The feature of its last attempt.
-            worker: The name of the worker.
-        """
-        if (claim := run.claim(worker, self.settings.recovery.lease)) is None:
-            return None
+    def take(self, feature_id: str, claim: Claim) -> Taken | None:
+        """Begin the next attempt, if there is one by now (see `AttemptScripts.take`)."""
         take = functools.partial(self.store.attempts.take, feature_id, claim)
-        run.taken = self._outlast(take, "the look for the next task")
-        return run.taken
+        return self._outlast(take, "the look for the next task")
 
     def enter_testing(self, attempt: Attempt, transition: lifecycle.Transition) -> None:
         """Record that the work is done and that its gates run now."""

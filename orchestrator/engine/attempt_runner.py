@@ -121,8 +121,11 @@ class AttemptRunner:
         run = self.engine.runs.current if self.engine.runs else None
         taken = run.accept((feature_id, task_id, number)) if run else None
         try:
-            start = functools.partial(self.recorder.start, specialist, feature_id, task_id, number, worker)
-            started = taken.result() if taken else start()
+            started = (
+                taken.result()
+                if taken
+                else self.recorder.start(specialist, feature_id, task_id, number, worker)
+            )
         except (errors.NewerFeature, errors.Outdated) as error:
             raise self._leave_to_newer_worker(feature_id, task_id, error) from None
         except errors.UnreadableFeature as error:

@@ -113,20 +113,29 @@ class Run:
         self.message_id, self.last_queue = began.message_id, began.queue
 
     def look_again(
-        self, look: Callable[[], Taken | None], pause: Callable[[float], None] = time.sleep
+        self,
+        worker: str,
+        lease: float,
+        look: Callable[[Claim], Taken | None],
+        pause: Callable[[float], None] = time.sleep,
     ) -> Taken | None:
-        """Look for the next attempt a moment later, after a short one that found none; None: there is none.
+        """Take the next attempt a moment later, after a short one that left none; None: there is none.
 
         Args:
-            look: Takes it.
+            worker, lease: As of `claim`.
+            look: Takes the next attempt.
             pause: Sleeps for some seconds.
         """
         if time.monotonic() - self.since > SHORT:
             return None
         for seconds in PAUSES:
+            claim = self.claim(worker, lease)
+            if claim is None:
+                return None
             pause(seconds)
-            if taken := look():
-                return taken
+            self.taken = look(claim)
+            if self.taken:
+                return self.taken
         return None
 
     def accept(self, attempt: AttemptId) -> Taken | None:
@@ -165,7 +174,8 @@ class Runs:
         Returns:
             The tracer's answer for the first: Celery knows of no other message.
         """
-        limits = installation.of(self.app).settings.parallelism.take
+        settings = installation.of(self.app).settings
+        limits, lease = settings.parallelism.take, settings.recovery.lease
         if not limits or self.current or not self.board.read():
             return tracer(message_id, args, kwargs, request)
         info = (request or {}).get("delivery_info") or {}
@@ -173,11 +183,13 @@ class Runs:
         runner = attempt_runner.runner(self.app)
         with shutdown.defer_sigterm(), runner.store.held(), output.kept(), self._entered(run):
             first = answer = tracer(message_id, args, kwargs, request)
-            feature_id, look = args[0], partial(runner.recorder.take, worker=request["hostname"])
+            feature_id, worker = args[0], request["hostname"]
             try:
-                while taken := run.taken or run.look_again(partial(look, run, feature_id)):
+                while taken := run.taken or run.look_again(
+                    worker, lease, partial(runner.recorder.take, feature_id)
+                ):
                     feature_id = taken.id[0]
-                    message = envelope(taken, request["hostname"])
+                    message = envelope(taken, worker)
                     ended = Ended(run.message_id, shown_answer(answer), time.monotonic())
                     began = Began(message["id"], message["task"], taken.message, taken.queue, ended.at)
                     run.is_full |= not self.reporter.send(Report(os.getpid(), ended, began))

@@ -18,7 +18,7 @@ from orchestrator.engine import reports, visibility
 from orchestrator.engine.board import SIZE, Board
 from orchestrator.engine.reports import LONGEST_ID, Began, Ended, Report, ReportPipe
 from orchestrator.engine.run import PAUSES, Run, shown_answer
-from orchestrator.state.start_result import Taken
+from orchestrator.state.start_result import Claim, Taken
 
 PERMISSION = {"writer": ["writer", "editor"], "other": ["other"]}
 
@@ -201,15 +201,25 @@ def test_a_run_looks_again_after_a_short_attempt_alone(
     board: Board, lasted: float, finds: bool, looks: int
 ) -> None:
     taken = Taken("writer", "{}", ("one", "T2", 1), ()) if finds else None
-    asked: list[None] = []
+    asked: list[Claim] = []
 
-    def look() -> Taken | None:
-        asked.append(None)
+    def look(claim: Claim) -> Taken | None:
+        asked.append(claim)
         return taken
 
     run = Run("one:T1:1", "writer", Take(), board, since=time.monotonic() - lasted)
-    assert run.look_again(look, pause=lambda _: None) == (taken if looks else None)
-    assert len(asked) == looks
+    assert run.look_again("w1@host", 10.0, look, pause=lambda _: None) == (taken if looks else None)
+    assert len({claim.delivery for claim in asked}) == looks
+
+
+def test_a_run_that_may_take_nothing_does_not_look_again(board: Board) -> None:
+    run = Run("one:T1:1", "writer", Take(), board)
+    board.close()
+
+    def look(_: object) -> None:
+        pytest.fail("it looked, or waited")
+
+    assert run.look_again("w1@host", 10.0, look, pause=look) is None
 
 
 def test_what_was_taken_is_begun_once(board: Board) -> None:

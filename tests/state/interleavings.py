@@ -63,6 +63,7 @@ HASHES = ("meta", "counts", "states", "waits", "dependents")
 CHANGING = (*HASHES, "ready", "slots", "delayed", "unassigned", "dependency_updates")
 TIMES = {
     "created",
+    "staged",
     "started",
     "finished",
     "batch_started",

@@ -195,6 +195,31 @@ def test_a_part_that_redis_refused_stores_nothing(store: Store, client: redis.Re
     assert not client.exists(store.keys.feature("auth").meta)
 
 
+def test_an_enqueue_whose_answer_was_lost_is_not_a_second_one(store: Store, client: redis.Redis) -> None:
+    # Given a writer whose commands are sent again, because the connection broke before their answers came
+    class Twice(Pipeline):
+        def execute(self, raise_on_error: bool = True) -> list[Any]:
+            sent = list(self.command_stack)
+            super().execute(raise_on_error)
+            self.command_stack = sent
+            return super().execute(raise_on_error)
+
+    twice: Any = SimpleNamespace(
+        exists=client.exists,
+        pipeline=lambda transaction: Twice(
+            client.connection_pool, client.response_callbacks, transaction, None
+        ),
+        script_load=client.script_load,
+        evalsha=client.evalsha,
+    )
+    enqueue(store, feature_id="known", key="known")  # so that the server knows the script
+    stored = enqueue(Store(twice, Keys("to")))
+    run = Run(store, stored.id, stored.plan)
+    check(run)
+    assert [event.event for event in store.events.read(run.id)] == ["feature_enqueued"]
+    assert not [key for key in keys_in(client) if "staged" in key]
+
+
 def test_a_feature_is_launched_as_it_is_stored(store: Store) -> None:
     feature = factories.feature(task("T1"), task("T2", "T1"))
     code, name, scheduled = store.enqueue("auth", planner.plan(feature), routes_of(feature), launches=True)

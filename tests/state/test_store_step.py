@@ -215,7 +215,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, str) and value.startswith("{"):
         return {name: plain(one) for name, one in json.loads(value).items()}
     text = re.sub(r"\b\d{13}(-\d+)?\b", "MOMENT", str(value))
-    return re.sub(r"\b[0-9a-f]{12}\b", "TOKEN", text)
+    return re.sub(r"\b[0-9a-f]{12}\b|\b[0-9a-f]{32}\b", "TOKEN", text)
 
 
 def played(client: redis.Redis, seed: int, with_step: bool) -> tuple[list[Any], dict[str, Any], int]:
