@@ -252,6 +252,9 @@ print(orchestrator.enqueue(chain(group(add.si(1, 1), swap.si(), add.si(2, 2)), a
 """,
     )
     wait_until(lambda: (project.folder / "runs").exists() and "slow 3" in runs(project.folder))
+    with project.client() as client:  # what runs beside it is done, and would else be done again
+        handle = client.feature(feature)
+        wait_until(lambda: handle.outcome("swap.add-2") is not None)
     os.killpg(first, signal.SIGKILL)
     start_worker(project, "w2")
     wait_until(lambda: runs(project.folder).count("slow 3") == 2)

@@ -20,10 +20,16 @@ pytestmark = pytest.mark.real
 
 BYTES = 600
 """The most bytes of a message."""
-COMMANDS = {Strategy.BATCHED: 35, Strategy.DATAFLOW: 42}
+COMMANDS = {Strategy.BATCHED: 34, Strategy.DATAFLOW: 41}
 """The most commands that Redis carries out for a task, the commands inside scripts included."""
 ROUND_TRIPS = 1
 """The most commands that a worker sends to Redis for a task."""
+
+LOOKS = 4 / 40
+"""After a short task a run looks up to three times for another one (see `Run.look_again`). Whether the last task of a
+feature was short depends on the machine, so that two features may differ by so many looks for each of their tasks."""
+A_LOOK = 14
+"""The commands of one look."""
 
 QUEUE = "senior-engineer"
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "warning")
@@ -137,7 +143,7 @@ def test_what_a_task_costs_redis(project: Project, server: redis.Redis, strategy
     each = {name: (large.get(name, 0) - small.get(name, 0)) / 40 for name in large}
     print({name: round(calls, 2) for name, calls in sorted(each.items(), key=lambda item: -item[1]) if calls})
     print(f"{sum(each.values()):.2f} commands a task")
-    assert sum(each.values()) <= COMMANDS[strategy]
+    assert sum(each.values()) <= COMMANDS[strategy] + A_LOOK * LOOKS
 
 
 def test_how_often_a_task_goes_to_redis_and_back(project: Project, server: redis.Redis) -> None:
@@ -156,7 +162,7 @@ def test_how_often_a_task_goes_to_redis_and_back(project: Project, server: redis
     # Then each task adds so many round trips
     each = (trips[1] - trips[0]) / 40
     print(f"{each:.2f} round trips a task")
-    assert 0 < each <= ROUND_TRIPS
+    assert 0 < each <= ROUND_TRIPS + LOOKS
 
 
 def run(client: Client, server: redis.Redis, feature: Feature) -> None:
