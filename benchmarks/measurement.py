@@ -90,7 +90,9 @@ class Row:
     @property
     def ratio(self) -> float | None:
         """Our median over the other one."""
-        return self.ours.median / self.beside.median if self.ours and self.beside else None
+        if not self.ours or not self.beside or not self.beside.median:
+            return None
+        return self.ours.median / self.beside.median
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -101,6 +103,8 @@ class Row:
         rounds = max(len(ours), len(beside))
         if {len(ours), len(beside)} - {1, rounds}:
             return ()  # the sides were not measured in turn
+        if not all(beside):
+            return ()  # the kernel counts CPU by ticks, and a short process may have none
         return tuple(
             mine / other
             for mine, other in zip(
