@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
 from orchestrator.config.settings import Settings
@@ -24,7 +23,7 @@ class AttemptFiles:
         self._id = feature_id, task_id, attempt
         self._settings = settings
 
-    @cached_property
+    @property
     def log(self) -> Path:
         """The log.
 
@@ -33,7 +32,7 @@ class AttemptFiles:
         """
         return tails.log_file(self._settings, *self._id)
 
-    @cached_property
+    @property
     def workdir(self) -> Path:
         """The work folder.
 

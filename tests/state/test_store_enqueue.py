@@ -112,6 +112,18 @@ class Overtaken:
         return getattr(self.client, name)
 
 
+def writing_by(client: redis.Redis, kind: type[Pipeline]) -> Any:
+    """A client whose pipelines are of this kind."""
+    return SimpleNamespace(
+        exists=client.exists,
+        pipeline=lambda transaction: kind(
+            client.connection_pool, client.response_callbacks, transaction, None
+        ),
+        script_load=client.script_load,
+        evalsha=client.evalsha,
+    )
+
+
 @pytest.mark.parametrize("moment", ["get", "exists", "pipeline", "execute"])
 def test_a_repetition_that_is_overtaken_by_the_first_is_a_repetition(
     store: Store, client: redis.Redis, moment: str
@@ -152,14 +164,8 @@ def test_what_a_dead_writer_staged_is_invisible_and_expires(store: Store, client
             self.execute()
             raise KeyboardInterrupt
 
-    dying: Any = SimpleNamespace(
-        exists=client.exists,
-        pipeline=lambda transaction: Dying(
-            client.connection_pool, client.response_callbacks, transaction, None
-        ),
-    )
     with pytest.raises(KeyboardInterrupt):
-        enqueue(Store(dying, Keys("to")))
+        enqueue(Store(writing_by(client, Dying), Keys("to")))
 
     # Then nobody sees anything of it
     assert store.features.newest() == store.features.active() == []
@@ -181,16 +187,8 @@ def test_a_part_that_redis_refused_stores_nothing(store: Store, client: redis.Re
         def hset(self, name: Any, *args: Any, **fields: Any) -> Any:
             return self if str(name).endswith(":plan") else super().hset(name, *args, **fields)
 
-    lossy: Any = SimpleNamespace(
-        exists=client.exists,
-        pipeline=lambda transaction: Lossy(
-            client.connection_pool, client.response_callbacks, transaction, None
-        ),
-        script_load=client.script_load,
-        evalsha=client.evalsha,
-    )
     with pytest.raises(redis.ResponseError, match="the part plan is not staged"):
-        enqueue(Store(lossy, Keys("to")))
+        enqueue(Store(writing_by(client, Lossy), Keys("to")))
     assert not store.features.newest()
     assert not client.exists(store.keys.feature("auth").meta)
 
@@ -204,16 +202,8 @@ def test_an_enqueue_whose_answer_was_lost_is_not_a_second_one(store: Store, clie
             self.command_stack = sent
             return super().execute(raise_on_error)
 
-    twice: Any = SimpleNamespace(
-        exists=client.exists,
-        pipeline=lambda transaction: Twice(
-            client.connection_pool, client.response_callbacks, transaction, None
-        ),
-        script_load=client.script_load,
-        evalsha=client.evalsha,
-    )
     enqueue(store, feature_id="known", key="known")  # so that the server knows the script
-    stored = enqueue(Store(twice, Keys("to")))
+    stored = enqueue(Store(writing_by(client, Twice), Keys("to")))
     run = Run(store, stored.id, stored.plan)
     check(run)
     assert [event.event for event in store.events.read(run.id)] == ["feature_enqueued"]
